@@ -1,0 +1,11 @@
+"""The tiny model's fixed dimensions."""
+
+VOCAB = 1024
+HIDDEN = 256
+LAYERS = 6
+HEADS = 4
+HEAD_DIM = HIDDEN // HEADS
+MLP = 704
+CONTEXT = 1024
+ROPE_THETA = 10_000.0
+NORM_EPS = 1e-5

@@ -1,0 +1,55 @@
+"""What Tunery knows of a base model before it loads one."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TrainingType = Literal["lora", "full"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BuiltinSource(_Frozen):
+    """Weights that ship with Tunery, under `cluster/bases/<name>/weights`."""
+
+    kind: Literal["builtin"] = "builtin"
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+
+
+class FolderSource(_Frozen):
+    """A folder in transformers' format, at the same path on every node."""
+
+    kind: Literal["folder"] = "folder"
+    path: str
+
+
+class HubSource(_Frozen):
+    """A hub repository at a pinned commit."""
+
+    kind: Literal["hub"] = "hub"
+    repository: str
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+
+
+BaseSource = Annotated[BuiltinSource | FolderSource | HubSource, Field(discriminator="kind")]
+
+
+class BaseSpec(_Frozen):
+    """One line of the catalogue: a base model that jobs may tune and clients may ask."""
+
+    alias: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    """The public model id. Without `/`, which the openai SDK percent-encodes, and without `:`, which parts
+    the fields of a tuned model's name."""
+    source: BaseSource
+    context_length: int = Field(gt=0)
+    """Tokens of prompt and completion together."""
+    learning_rates: dict[TrainingType, float]
+    """The rate that `learning_rate_multiplier` = 1 means, by training type; a missing type is refused."""
+    max_training_examples: int = Field(default=1_000_000, gt=0)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """The type that frozen weights are held in, for training and serving alike."""
+    owned_by: str = "tunery"
+    created: int = 0
+    """Unix seconds, shown by `/v1/models`."""

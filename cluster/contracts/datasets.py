@@ -1,0 +1,51 @@
+"""Training files: the row formats and the rules that every line must keep. Pure, no tokenizer."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.hyperparameters import OnOverlength
+
+DatasetFormat = Literal["chat", "completion", "preference"]
+
+
+class Problem(BaseModel):
+    """One broken rule. `line` counts from 1; 0 is the file as a whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    line: int = Field(ge=0)
+    code: str
+    """The rule, e.g. `invalid_json`, `missing_messages`, `empty_assistant`."""
+    message: str
+    param: str | None = None
+    """Where in the line, e.g. `messages[2].role`."""
+
+
+class DatasetCheckRequest(BaseModel):
+    """Asks the dataset compiler what a stored file becomes for one base."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: BaseSpec
+    key: str
+    sha256: str
+    on_overlength: OnOverlength = "error"
+
+
+class DatasetCheck(BaseModel):
+    """The compiler's answer: what would be trained on, after the over-length policy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_examples: int
+    n_tokens: int
+    n_supervised_tokens: int
+    longest: int
+    """Tokens of the longest example, before the policy."""
+    problems: list[Problem] = []
+    """Not empty: the file cannot be used. The first 100."""
+    overlength_lines: list[int] = []
+    """Lines dropped or truncated by the policy. The first 100."""
+    n_overlength: int = 0

@@ -1,0 +1,93 @@
+"""The errors Tunery's own code raises. Only `service/api/errors.py` knows HTTP.
+
+TuneryError                     code, message, param
+├── InvalidRequest              the caller sent something that can never work
+│   ├── InvalidDataset          a training or validation file breaks a rule; carries its problems
+│   └── ContextLengthExceeded   prompt plus completion do not fit the model
+├── AuthenticationFailed        no key, or one that is unknown, expired or malformed
+├── PermissionDenied            the key is good, its scope is not
+├── NotFound                    absent, or another tenant's: the same answer for both
+├── Conflict                    the resource is in a state that forbids the call
+├── Overloaded                  too much at once; `retry_after_seconds` says when to try again
+├── Unavailable                 a part that the call needs does not answer; `retry_after_seconds`
+├── CorruptArtefact             stored bytes differ from their manifest
+└── TrainingFailed              a run ended for a reason that its owner must act on
+
+Every error survives pickling, because errors cross Ray.
+"""
+
+from typing import Any
+
+
+class TuneryError(Exception):
+    """Base of the tree: `code` is for programs, `message` is for people and safe to show."""
+
+    default_code: str | None = None
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.param = param
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+def _rebuild(cls: type[TuneryError], args: tuple[Any, ...], state: dict[str, Any]) -> TuneryError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class InvalidRequest(TuneryError):
+    default_code = "invalid_value"
+
+
+class InvalidDataset(InvalidRequest):
+    default_code = "invalid_training_file"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    default_code = "context_length_exceeded"
+
+
+class AuthenticationFailed(TuneryError):
+    default_code = "invalid_api_key"
+
+
+class PermissionDenied(TuneryError):
+    default_code = "insufficient_permissions"
+
+
+class NotFound(TuneryError):
+    default_code = "not_found"
+
+
+class Conflict(TuneryError):
+    default_code = "conflict"
+
+
+class _RetryLater(TuneryError):
+    def __init__(self, message: str, *, retry_after_seconds: float = 1.0, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Overloaded(_RetryLater):
+    default_code = "rate_limit_exceeded"
+
+
+class Unavailable(_RetryLater):
+    default_code = "service_unavailable"
+
+
+class CorruptArtefact(TuneryError):
+    default_code = "corrupt_artefact"
+
+
+class TrainingFailed(TuneryError):
+    """Never retried: the same data and configuration would fail again."""
+
+    default_code = "training_failed"

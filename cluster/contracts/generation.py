@@ -1,0 +1,147 @@
+"""A request to a serving engine, and the events it answers with."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cluster.contracts.bases import BaseSpec, TrainingType
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AdapterRef(_Frozen):
+    """Tuned weights, named by their manifest: the digest is the identity, the key says where it is stored."""
+
+    digest: str
+    """SHA-256 of the manifest's bytes."""
+    manifest_key: str
+    type: TrainingType = "lora"
+
+
+class ModelRef(_Frozen):
+    base: BaseSpec
+    adapter: AdapterRef | None = None
+    """None is the base itself."""
+
+
+class TextPrompt(_Frozen):
+    kind: Literal["text"] = "text"
+    text: str
+
+
+class TokenPrompt(_Frozen):
+    kind: Literal["tokens"] = "tokens"
+    token_ids: list[int]
+
+
+class ChatPrompt(_Frozen):
+    """Rendered with the model's own chat template, as in training, up to the assistant's turn."""
+
+    kind: Literal["chat"] = "chat"
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None = None
+
+
+Prompt = Annotated[TextPrompt | TokenPrompt | ChatPrompt, Field(discriminator="kind")]
+
+
+class Sampling(_Frozen):
+    max_tokens: int | None = Field(default=None, ge=0)
+    """New tokens at most; None is what the context leaves. 0 only scores the prompt (with `echo`)."""
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    """0 is greedy."""
+    top_p: float = Field(default=1.0, ge=0, le=1)
+    n: int = Field(default=1, ge=1, le=128)
+    """Choices. With a seed, choice i draws from a stream of its own derived from (seed, i)."""
+    seed: int | None = None
+    stop: list[str] = Field(default=[], max_length=4)
+    """The text ends before the first of these; none of it is sent."""
+    presence_penalty: float = Field(default=0.0, ge=-2, le=2)
+    frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
+    logit_bias: dict[int, float] = {}
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+    """None: no log-probabilities; k: the chosen token's, and the k most likely ones'."""
+    echo: bool = False
+    """Begin with the prompt; its log-probabilities too when `logprobs` is set."""
+
+
+class GenerationRequest(_Frozen):
+    id: str
+    """Unique while the request is under way; `cancel` takes it."""
+    model: ModelRef
+    prompt: Prompt
+    sampling: Sampling = Sampling()
+    tenant: str = ""
+    """The project that asks: fairness and cache isolation go by it."""
+
+
+class TokenLogprob(_Frozen):
+    token: str
+    """The token's text; incomplete UTF-8 shows as U+FFFD and is exact in `bytes`."""
+    bytes: list[int]
+    token_id: int
+    logprob: float | None
+    """None for the first token of an echoed prompt, which nothing precedes."""
+    top: list["TokenLogprob"] = []
+
+
+class PromptEvent(_Frozen):
+    """Always first, once a request: its prompt is tokenised and accepted."""
+
+    type: Literal["prompt"] = "prompt"
+    prompt_tokens: int
+    text: str = ""
+    """The prompt's text if `echo` was asked for."""
+    tokens: list[TokenLogprob] = []
+    """One a prompt token if `echo` and `logprobs` were asked for."""
+
+
+class TextEvent(_Frozen):
+    """Text that is safe to send: complete UTF-8, held back while it might become a stop string."""
+
+    type: Literal["text"] = "text"
+    index: int
+    """Which of the n choices."""
+    text: str
+    tokens: list[TokenLogprob] = []
+
+
+class FinishEvent(_Frozen):
+    """Always last of its choice."""
+
+    type: Literal["finish"] = "finish"
+    index: int
+    reason: Literal["stop", "length"]
+    completion_tokens: int
+
+
+class ErrorEvent(_Frozen):
+    """On the wire only: ends the stream; the client raises it as a domain error again."""
+
+    type: Literal["error"] = "error"
+    error: Literal["InvalidRequest", "ContextLengthExceeded", "NotFound", "Overloaded", "Unavailable",
+                   "CorruptArtefact", "TuneryError"]
+    message: str
+    code: str | None = None
+    param: str | None = None
+
+
+GenerationEvent = Annotated[PromptEvent | TextEvent | FinishEvent, Field(discriminator="type")]
+WireEvent = Annotated[PromptEvent | TextEvent | FinishEvent | ErrorEvent, Field(discriminator="type")]
+
+
+class EngineStats(_Frozen):
+    """A moment's view of one engine."""
+
+    base: str
+    running: int
+    """Choices that hold a slot."""
+    waiting: int
+    slots: int
+    adapters: list[str]
+    """Digests of the adapters in memory."""
+    generated_tokens: int
+    """Since the engine began."""
+

@@ -1,0 +1,164 @@
+"""A fine-tuning job, as both sides of Tunery speak of it: status, specification, and the runner's sync."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.hyperparameters import TrainingConfig
+
+
+class JobStatus(StrEnum):
+    VALIDATING_FILES = "validating_files"
+    QUEUED = "queued"
+    STARTING = "starting"
+    """Internal, shown as queued: an attempt is submitted, its runner has not spoken yet."""
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    """Internal, shown as running: training is done, the model is being checked and made servable."""
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return not TRANSITIONS[self]
+
+    @property
+    def public(self) -> str:
+        """The word that the API shows."""
+        return {JobStatus.STARTING: "queued", JobStatus.PUBLISHING: "running"}.get(self, self).value
+
+
+_ENDED = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
+
+TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.VALIDATING_FILES: frozenset({JobStatus.QUEUED}) | _ENDED,
+    JobStatus.QUEUED: frozenset({JobStatus.STARTING, JobStatus.PAUSED}) | _ENDED,
+    JobStatus.STARTING: frozenset({JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.PAUSING}) | _ENDED,
+    JobStatus.RUNNING: frozenset({JobStatus.PUBLISHING, JobStatus.QUEUED, JobStatus.PAUSING}) | _ENDED,
+    JobStatus.PUBLISHING: frozenset({JobStatus.SUCCEEDED, JobStatus.QUEUED}) | _ENDED,
+    JobStatus.PAUSING: frozenset({JobStatus.PAUSED, JobStatus.PUBLISHING, JobStatus.QUEUED}) | _ENDED,
+    JobStatus.PAUSED: frozenset({JobStatus.QUEUED}) | _ENDED,
+    JobStatus.SUCCEEDED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+"""The one table of legal transitions; every status update uses it as its guard. A lost attempt goes back to queued."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JobSpec(_Frozen):
+    """What one attempt must do. Written to storage by the scheduler, read by the runner; never changed."""
+
+    job_id: str
+    attempt: int = Field(ge=1)
+    """The fence: each attempt of a job has a higher number, and only the highest is listened to."""
+    attempt_token: str
+    """Authenticates this attempt's sync calls and nothing else."""
+    service_url: str
+    """Root of the API as the cluster reaches it, without `/v1`."""
+    base: BaseSpec
+    config: TrainingConfig
+    training_key: str
+    training_sha256: str
+    validation_key: str | None = None
+    validation_sha256: str | None = None
+    resume_from: str | None = None
+    """Key of the manifest of the checkpoint to go on from."""
+
+
+class StepMetrics(_Frozen):
+    """One optimizer step. Losses are nats per supervised token, accuracies shares of supervised tokens."""
+
+    type: Literal["step"] = "step"
+    seq: int = Field(ge=0)
+    created_at: int
+    step: int
+    total_steps: int
+    train_loss: float
+    train_mean_token_accuracy: float
+    learning_rate: float
+    grad_norm: float
+    tokens_per_second: float
+    """Real (unpadded) tokens trained on per second since the attempt's first step."""
+    eta_seconds: float
+    """Until the last step."""
+    full_valid_loss: float | None = None
+    full_valid_mean_token_accuracy: float | None = None
+
+
+class CheckpointSaved(_Frozen):
+    """A checkpoint whose manifest is in storage."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    seq: int = Field(ge=0)
+    created_at: int
+    step: int
+    manifest_key: str
+    manifest_sha256: str
+    metrics: StepMetrics
+
+
+class RunnerMessage(_Frozen):
+    """A line for the job's owner."""
+
+    type: Literal["message"] = "message"
+    seq: int = Field(ge=0)
+    created_at: int
+    level: Literal["info", "warn", "error"] = "info"
+    message: str
+
+
+RunnerEvent = Annotated[StepMetrics | CheckpointSaved | RunnerMessage, Field(discriminator="type")]
+
+
+class Running(_Frozen):
+    state: Literal["running"] = "running"
+
+
+class Finished(_Frozen):
+    """Training is complete; the manifest names the final weights."""
+
+    state: Literal["finished"] = "finished"
+    trained_tokens: int
+    manifest_key: str
+    manifest_sha256: str
+
+
+class Failed(_Frozen):
+    """The run ended with an error. A user fault is final, anything else may be tried again."""
+
+    state: Literal["failed"] = "failed"
+    code: str
+    message: str
+    is_user_fault: bool
+
+
+class Stopped(_Frozen):
+    """The runner obeyed a command; its last checkpoint is saved."""
+
+    state: Literal["stopped"] = "stopped"
+
+
+RunnerState = Annotated[Running | Finished | Failed | Stopped, Field(discriminator="state")]
+
+
+class SyncRequest(_Frozen):
+    """The runner's one call: heartbeat, event upload and state. Sent again until answered 200; events are told
+    apart by (attempt, seq), so a repeated one changes nothing."""
+
+    events: list[RunnerEvent] = []
+    state: RunnerState = Running()
+
+
+class SyncResponse(_Frozen):
+    """What the runner must do next. A fenced runner gets 409 instead and must exit at once."""
+
+    command: Literal["continue", "pause", "cancel"] = "continue"

@@ -1,0 +1,53 @@
+"""The manifest that makes a set of stored files a checkpoint. Written last: no manifest, no checkpoint."""
+
+from pydantic import BaseModel, ConfigDict
+
+from cluster.contracts.bases import TrainingType
+from cluster.contracts.hyperparameters import TrainingConfig
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ManifestFile(_Frozen):
+    name: str
+    """Relative to the manifest's own key prefix; no folders."""
+    bytes: int
+    sha256: str
+
+
+class Probe(_Frozen):
+    """Held-out rows as the trainer scored them; serving must agree before the model is published."""
+
+    token_ids: list[list[int]]
+    logprobs: list[list[float]]
+    """log p(token_ids[i][j+1] | token_ids[i][:j+1]), one shorter than its row."""
+
+
+class Manifest(_Frozen):
+    """`manifest.json` of a checkpoint."""
+
+    format: int = 1
+    job_id: str
+    attempt: int
+    step: int
+    total_steps: int
+    epoch: float
+    type: TrainingType
+    base_alias: str
+    base_digest: str
+    """SHA-256 over the base's weight files; an adapter fits no other base."""
+    data_sha256: str
+    """Of the training file's bytes."""
+    template_sha256: str
+    """Of the chat template's text; serving must render with the same."""
+    config: TrainingConfig
+    files: list[ManifestFile]
+    """Weights in PEFT's (lora) or transformers' (full) own format, beside the state that a resume needs."""
+    probe: Probe
+
+
+def weight_file_names(manifest: Manifest) -> list[str]:
+    """The files that serving needs, without the optimizer and random state of a resume."""
+    return [file.name for file in manifest.files if not file.name.startswith("resume")]

@@ -1,0 +1,224 @@
+"""Every table, and nothing else. Times are Unix seconds (UTC) by the database's clock."""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Table(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON, int: BigInteger, float: Float, str: String}
+
+
+class Organization(Table):
+    __tablename__ = "organizations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    created_at: Mapped[int]
+
+
+class Project(Table):
+    __tablename__ = "projects"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    name: Mapped[str]
+    created_at: Mapped[int]
+
+
+class ApiKey(Table):
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """The public part of the key, by which it is looked up."""
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str]
+    secret_sha256: Mapped[str]
+    scopes: Mapped[list[Any]]
+    """Of read, write, infer, admin."""
+    created_at: Mapped[int]
+    expires_at: Mapped[int | None]
+    revoked_at: Mapped[int | None]
+
+
+class File(Table):
+    __tablename__ = "files"
+    __table_args__ = (Index("ix_files_project_created", "project_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    filename: Mapped[str] = mapped_column(Text)
+    purpose: Mapped[str]
+    bytes: Mapped[int]
+    sha256: Mapped[str]
+    object_key: Mapped[str]
+    status: Mapped[str]
+    """uploaded, processed or error."""
+    status_details: Mapped[str | None] = mapped_column(Text)
+    format: Mapped[str | None]
+    """chat, completion or preference, once the lines were read; null for other purposes."""
+    n_examples: Mapped[int | None]
+    created_at: Mapped[int]
+    expires_at: Mapped[int | None]
+    deleted_at: Mapped[int | None]
+    """A tombstone: answered as absent at once, swept from storage later."""
+
+
+class Job(Table):
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_project_created", "project_id", "created_at", "id"),
+        Index("ix_jobs_status", "status"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    status: Mapped[str]
+    version: Mapped[int] = mapped_column(default=0)
+    """Raised by each transition, which names the version it saw."""
+    model: Mapped[str]
+    """Alias of the base."""
+    training_file: Mapped[str] = mapped_column(ForeignKey("files.id"))
+    validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
+    suffix: Mapped[str | None]
+    seed: Mapped[int]
+    method: Mapped[dict[str, Any] | None]
+    """As asked for, in the new spelling, whichever the client used."""
+    hyperparameters: Mapped[dict[str, Any]]
+    """Hyperparameters: as asked for, then with every auto resolved."""
+    training: Mapped[dict[str, Any]]
+    """TrainingOptions."""
+    config: Mapped[dict[str, Any] | None]
+    """TrainingConfig, once resolved."""
+    job_metadata: Mapped[dict[str, Any] | None] = mapped_column("metadata")
+    integrations: Mapped[list[Any] | None]
+    output_model: Mapped[str]
+    """The tuned model's name, chosen at creation, public once the job has succeeded."""
+    result_file: Mapped[str | None]
+    trained_tokens: Mapped[int | None]
+    progress: Mapped[dict[str, Any] | None]
+    """step, total_steps, tokens_per_second and eta_seconds of the newest step."""
+    estimated_finish: Mapped[int | None]
+    error: Mapped[dict[str, Any] | None]
+    """code, message, param."""
+    attempt: Mapped[int] = mapped_column(default=0)
+    """The fence: number of the newest attempt."""
+    next_event_seq: Mapped[int] = mapped_column(default=0)
+    request_sha256: Mapped[str | None]
+    """Of the create request's body: recognises the SDK's retries."""
+    created_at: Mapped[int]
+    finished_at: Mapped[int | None]
+
+
+class Attempt(Table):
+    """One try at running a job: one Ray job, named `submission_id`."""
+
+    __tablename__ = "attempts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    submission_id: Mapped[str]
+    token_sha256: Mapped[str]
+    state: Mapped[str]
+    """submitting, submitted, running or ended."""
+    resume_from: Mapped[str | None]
+    """Manifest key of the checkpoint it began with."""
+    created_at: Mapped[int]
+    heartbeat_at: Mapped[int]
+    """Of the last accepted sync; until the first, of the submission."""
+    result: Mapped[dict[str, Any] | None]
+    """The runner's last state, when it is not `running`."""
+    ended_at: Mapped[int | None]
+    released_at: Mapped[int | None]
+    """When Ray was seen to hold nothing of it any more; its resources count as taken until then."""
+
+
+class JobEvent(Table):
+    __tablename__ = "job_events"
+    __table_args__ = (UniqueConstraint("job_id", "attempt", "attempt_seq", name="uq_job_events_attempt_seq"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    """Per job from 0, without gaps: the order in which a stream resumes."""
+    id: Mapped[str] = mapped_column(unique=True)
+    attempt: Mapped[int | None]
+    attempt_seq: Mapped[int | None]
+    """The runner's own number, by which a repeated upload is recognised; null for the service's events."""
+    level: Mapped[str]
+    type: Mapped[str]
+    message: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[int]
+
+
+class Checkpoint(Table):
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("job_id", "step", name="uq_checkpoints_job_step"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    step: Mapped[int]
+    model_name: Mapped[str] = mapped_column(unique=True)
+    """`<output_model>:ckpt-step-<step>`."""
+    manifest_key: Mapped[str]
+    manifest_sha256: Mapped[str]
+    metrics: Mapped[dict[str, Any]]
+    created_at: Mapped[int]
+
+
+class Model(Table):
+    """A published tuned model. Its weights are the checkpoint's."""
+
+    __tablename__ = "models"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """The public name, `ft:…`."""
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    base: Mapped[str]
+    type: Mapped[str]
+    manifest_key: Mapped[str]
+    manifest_sha256: Mapped[str]
+    parity: Mapped[dict[str, Any] | None]
+    """max_abs and mean_abs: log-probability differences between serving and training at publish."""
+    created_at: Mapped[int]
+    deleted_at: Mapped[int | None]
+
+
+class OutboxEntry(Table):
+    """Something to tell the outside, written in the transaction that made it true."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    topic: Mapped[str]
+    """fine_tuning.job.created, …succeeded, …failed, …cancelled."""
+    payload: Mapped[dict[str, Any]]
+    created_at: Mapped[int]
+    delivered_at: Mapped[int | None]
+
+
+class Lease(Table):
+    """Who leads: at most one holder until `expires_at`; each new holder raises the epoch."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    epoch: Mapped[int]
+    expires_at: Mapped[float]

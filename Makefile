@@ -1,0 +1,33 @@
+# Every command works on a fresh machine that has Python 3.11+, pip, make and a package index.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test lint types drift format
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt clients/python/pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]' --editable clients/python
+	touch $@
+
+demo: install  ## upload, fine-tune, and ask the tuned model beside its base
+	$(BIN)/tunery demo
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+drift: install  ## the committed OpenAPI document and client are what the source generates
+	$(BIN)/python -m service.api.openapi --check
+	$(BIN)/python clients/python/generate.py --check
+
+format: install
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .

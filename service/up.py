@@ -1,0 +1,359 @@
+"""All of Tunery on one machine: database, storage, a local Ray, the scheduler and the API under one supervisor.
+
+`up(folder, host, port)` returns when SIGTERM or SIGINT asked it to, after every process it started has ended.
+A child that dies is started again. Everything that must survive is in the data folder:
+
+    DIR/tunery.lock    held while `up` runs: one supervisor a folder
+    DIR/tunery.db      SQLite, unless TUNERY_DATABASE_URL names another database
+    DIR/objects/       files and checkpoints, unless TUNERY_STORAGE_URL names another store
+    DIR/admin.key      the first admin key, mode 600, unless TUNERY_API_KEY gave one
+    DIR/*.token        secrets between Tunery's own processes, mode 600
+    DIR/logs/          one file a process
+    DIR/cache/         adapters that serving has fetched; may be deleted
+"""
+
+import ctypes
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+
+from service.db.api_keys import ApiKeys
+from service.db.database import Database
+
+STOP_SECONDS = 8.0
+"""How long children may take to end by themselves before they are killed."""
+_RESTART_SECONDS = (0.2, 1.0, 3.0, 10.0)
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class AlreadyRunning(RuntimeError):
+    """Another supervisor holds the data folder."""
+
+
+class StartFailed(RuntimeError):
+    """A part did not come up; the message names its log."""
+
+
+def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print) -> None:
+    """Runs Tunery until SIGTERM or SIGINT. Raises AlreadyRunning or StartFailed, with nothing left running."""
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder), _ray_folder() as ray_folder, _Supervisor(folder / "logs") as supervisor:
+        plan = _Plan.make(folder, host, port, ray_folder)
+        key_place = _prepare_database(folder, plan.service_environment["TUNERY_DATABASE_URL"])
+        say(f"Tunery {plan.base_url}/v1   API key: {key_place}   logs: {folder / 'logs'}")
+        supervisor.start(Program("ray", plan.ray_argv, plan.ray_environment, after_start=plan.deploy_serving))
+        supervisor.start(Program("scheduler", _python("service.scheduling"), plan.service_environment))
+        supervisor.start(
+            Program("api", _python("service.api", "--host", host, "--port", str(port)), plan.service_environment)
+        )
+        supervisor.in_background(lambda: _announce(plan, supervisor, say))
+        supervisor.run()
+        say("Stopping …")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A child process to keep alive; `after_start` runs in a thread after each start, with an event that is set
+    once this start is over."""
+
+    name: str
+    argv: list[str]
+    environment: Mapping[str, str]
+    after_start: Callable[[threading.Event], None] | None = None
+
+
+@dataclass
+class _Child:
+    program: Program
+    process: subprocess.Popen[bytes]
+    over: threading.Event
+    started_at: float
+    failures: int
+
+
+class _Supervisor:
+    """Keeps programs running until a signal, then ends them and all that descended from them.
+
+    As a child subreaper it inherits the orphans of its children (Ray's workers and job drivers), so that none
+    can outlive it. Processes are started from the main thread only: the death signal that ties them to the
+    supervisor is bound to the thread that forked them.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._children: dict[str, _Child] = {}
+        self._waiting: dict[str, tuple[float, Program, int]] = {}
+        self._wake = threading.Event()
+        self.stopping = threading.Event()
+
+    def __enter__(self) -> "_Supervisor":
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        signal.signal(signal.SIGCHLD, lambda *_: self._wake.set())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        for child in self._children.values():
+            child.over.set()
+            with suppress(ProcessLookupError):
+                child.process.terminate()
+        _, alive = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=STOP_SECONDS)
+        for process in [*alive, *psutil.Process().children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(psutil.Process().children(recursive=True), timeout=3)
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._wake.set()
+
+    def start(self, program: Program, failures: int = 0) -> None:
+        with (self._logs / f"{program.name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                program.argv,
+                env=dict(program.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent,
+                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which ends its children in order
+            )
+        child = _Child(program, process, threading.Event(), time.monotonic(), failures)
+        self._children[program.name] = child
+        if program.after_start is not None:
+            after_start = program.after_start
+            self.in_background(lambda: after_start(child.over))
+
+    def in_background(self, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, daemon=True).start()
+
+    def run(self) -> None:
+        """Restarts what dies until `stop`."""
+        while not self.stopping.is_set():
+            self._collect_dead()
+            self._start_due()
+            due = min((when for when, _, _ in self._waiting.values()), default=None)
+            self._wake.wait(None if due is None else max(0.0, due - time.monotonic()))
+            self._wake.clear()
+
+    def _collect_dead(self) -> None:
+        for name, child in list(self._children.items()):
+            if child.process.poll() is None:
+                continue
+            child.over.set()
+            del self._children[name]
+            # Long-lived means healthy: its next death starts from the shortest delay again.
+            failures = 0 if time.monotonic() - child.started_at > 60 else child.failures
+            delay = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS) - 1)]
+            self._waiting[name] = (time.monotonic() + delay, child.program, failures + 1)
+        _reap_orphans({child.process.pid for child in self._children.values()})
+
+    def _start_due(self) -> None:
+        for name, (when, program, failures) in list(self._waiting.items()):
+            if when <= time.monotonic():
+                del self._waiting[name]
+                self.start(program, failures)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What to run and where everything listens; made once, so that a restarted part is found again."""
+
+    base_url: str
+    ray_url: str
+    ray_token: str
+    serving_host: str
+    serving_port: int
+    ray_argv: list[str]
+    ray_environment: dict[str, str]
+    service_environment: dict[str, str]
+
+    @staticmethod
+    def make(folder: Path, host: str, port: int, ray_folder: Path) -> "_Plan":
+        gcs, dashboard, agent, runtime_agent, metrics, client, serving = _free_ports(7)
+        reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+        base_url = f"http://{reachable}:{port}"
+        ray_token = _secret(folder / "ray.token")
+        outside = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
+        shared = {
+            "TUNERY_STORAGE_URL": outside.get("TUNERY_STORAGE_URL", f"file://{folder / 'objects'}"),
+            "TUNERY_CLUSTER_TOKEN": _secret(folder / "cluster.token"),
+            "TUNERY_CACHE_DIR": str(folder / "cache"),
+            "TUNERY_WARM_BASES": outside.get("TUNERY_WARM_BASES", "tunery-tiny-1"),
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": ray_token,
+            "PYTHONUNBUFFERED": "1",
+        }
+        cores = os.cpu_count() or 1
+        return _Plan(
+            base_url=base_url,
+            ray_url=f"http://127.0.0.1:{dashboard}",
+            ray_token=ray_token,
+            serving_host="127.0.0.1",
+            serving_port=serving,
+            ray_argv=[
+                str(Path(sys.executable).with_name("ray")),
+                *("start", "--head", "--block", "--disable-usage-stats"),
+                *("--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1"),
+                *("--port", str(gcs), "--dashboard-port", str(dashboard)),
+                *("--dashboard-agent-listen-port", str(agent), "--runtime-env-agent-port", str(runtime_agent)),
+                *("--metrics-export-port", str(metrics), "--ray-client-server-port", str(client)),
+                *("--min-worker-port", "0", "--max-worker-port", "0"),
+                # Logical CPUs: the training workers and the serving replicas share the real ones.
+                *("--num-cpus", str(cores + 2), "--object-store-memory", str(256 * 2**20)),
+                *("--temp-dir", str(ray_folder)),
+            ],
+            ray_environment={
+                **{name: value for name, value in outside.items() if name != "TUNERY_DATABASE_URL"},
+                **shared,
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{outside.get('PATH', '')}",
+                "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+            },
+            service_environment={
+                **outside,
+                **shared,
+                "TUNERY_DATABASE_URL": outside.get("TUNERY_DATABASE_URL", f"sqlite:///{folder / 'tunery.db'}"),
+                "TUNERY_RAY_URL": f"http://127.0.0.1:{dashboard}",
+                "TUNERY_SERVING_URL": f"http://127.0.0.1:{serving}",
+                "TUNERY_SERVICE_URL": base_url,
+            },
+        )
+
+    def deploy_serving(self, over: threading.Event) -> None:
+        """Declares the Serve applications to Ray, as soon as its dashboard answers."""
+        config: dict[str, Any] = {
+            "proxy_location": "HeadOnly",
+            "http_options": {"host": self.serving_host, "port": self.serving_port},
+            "applications": [
+                {
+                    "name": name,
+                    "route_prefix": f"/{name}",
+                    "import_path": f"cluster.serving.deployment:{name}_app",
+                }
+                for name in ("engine", "datasets")
+            ],
+        }
+        headers = {"Authorization": f"Bearer {self.ray_token}"}
+        with httpx2.Client(base_url=self.ray_url, headers=headers, timeout=60, trust_env=False) as http:
+            while not over.is_set():
+                with suppress(httpx2.TransportError):
+                    if http.put("/api/serve/applications/", json=config).is_success:
+                        return
+                over.wait(0.3)
+
+
+def _announce(plan: _Plan, supervisor: _Supervisor, say: Callable[[str], None]) -> None:
+    with httpx2.Client(timeout=5, trust_env=False) as http:
+        while not supervisor.stopping.is_set():
+            with suppress(httpx2.TransportError):
+                if http.get(f"{plan.base_url}/readyz").status_code == 200:
+                    return say("Ready.")
+            supervisor.stopping.wait(0.3)
+
+
+def _prepare_database(folder: Path, database_url: str) -> str:
+    """Migrates the database and makes sure of an admin key; returns where its owner finds it."""
+    database = Database(database_url)
+    try:
+        database.migrate()
+        given = os.environ.get("TUNERY_API_KEY")
+        path = folder / "admin.key"
+        with database.write() as session:
+            if given or path.exists():
+                ApiKeys(session).ensure_admin(given or path.read_text().strip())
+                return "as given by TUNERY_API_KEY" if given else str(path)
+            key = ApiKeys(session).ensure_admin(None)
+            _write_secret(path, key)
+        return f"{key} (also in {path})"
+    finally:
+        database.close()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "tunery.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            raise AlreadyRunning(
+                f"{folder} is in use by another `tunery up` (process {holder}). Stop it, or give another --data."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextmanager
+def _ray_folder() -> Iterator[Path]:
+    """A short path: Ray puts Unix sockets under it, whose names may have 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="tunery-ray-", dir="/tmp"))  # noqa: S108
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _secret(path: Path) -> str:
+    if not path.exists():
+        _write_secret(path, secrets.token_hex(32))
+    return path.read_text().strip()
+
+
+def _write_secret(path: Path, value: str) -> None:
+    """Whole or not at all, and readable by its owner alone from the first byte on."""
+    partial = path.with_suffix(path.suffix + ".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(value + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _reap_orphans(own: set[int]) -> None:
+    for process in psutil.Process().children():
+        if process.pid not in own and process.status() == psutil.STATUS_ZOMBIE:
+            with suppress(ChildProcessError):
+                os.waitpid(process.pid, os.WNOHANG)

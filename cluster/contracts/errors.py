@@ -10,6 +10,7 @@ TuneryError                     code, message, param
 ├── Conflict                    the resource is in a state that forbids the call
 ├── Overloaded                  too much at once; `retry_after_seconds` says when to try again
 ├── Unavailable                 a part that the call needs does not answer; `retry_after_seconds`
+├── InvalidConfiguration        the operator's settings or catalogue cannot be used
 ├── CorruptArtefact             stored bytes differ from their manifest
 └── TrainingFailed              a run ended for a reason that its owner must act on
 
@@ -81,6 +82,10 @@ class Overloaded(_RetryLater):
 
 class Unavailable(_RetryLater):
     default_code = "service_unavailable"
+
+
+class InvalidConfiguration(TuneryError):
+    default_code = "invalid_configuration"
 
 
 class CorruptArtefact(TuneryError):

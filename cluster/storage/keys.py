@@ -1,0 +1,65 @@
+"""Where things are kept: the names of objects, and what a name may look like."""
+
+import re
+
+from cluster.contracts.errors import InvalidRequest
+
+_SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_LONGEST_KEY = 900
+"""S3 takes 1024 bytes, of which the bucket prefix needs some."""
+
+
+def checked_key(key: str) -> str:
+    """Returns `key` if it is `segment/segment/…`, each of letters, digits, `.`, `_`, `-`; else
+    InvalidRequest.
+
+    The same rule for every store, so that a key which works in a folder works in S3 and none can leave the
+    store.
+    """
+    if len(key) > _LONGEST_KEY:
+        raise InvalidRequest(
+            f"Object key of {len(key)} characters; at most {_LONGEST_KEY} are allowed.", param="key"
+        )
+    for segment in key.split("/"):
+        if segment in {".", ".."} or not _SEGMENT.fullmatch(segment):
+            raise InvalidRequest(
+                f"Object key {key!r} is not allowed: every part between '/' must be 1-200 of "
+                "A-Z a-z 0-9 . _ - and neither '.' nor '..'.",
+                param="key",
+            )
+    return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """Returns `prefix` if a key may begin with it; it may be empty or end in `/`."""
+    if prefix:
+        checked_key(prefix.removesuffix("/"))
+    return prefix
+
+
+def file_key(file_id: str) -> str:
+    """The content of an uploaded or written file."""
+    return checked_key(f"files/{file_id}")
+
+
+def attempt_prefix(job_id: str, number: int) -> str:
+    """All that one attempt writes. The attempt's number is the fence: no two attempts share a key."""
+    return checked_key(f"jobs/{job_id}/attempts/{number}") + "/"
+
+
+def spec_key(job_id: str, number: int) -> str:
+    """The JobSpec that the scheduler writes and the runner reads."""
+    return attempt_prefix(job_id, number) + "spec.json"
+
+
+def manifest_key(job_id: str, number: int, step: int) -> str:
+    """A checkpoint's manifest. Zero-padded, so that the order of keys is the order of steps."""
+    return f"{attempt_prefix(job_id, number)}checkpoints/step-{step:08d}/manifest.json"
+
+
+def sibling_key(manifest_key: str, name: str) -> str:
+    """The key of a file that a manifest names; `name` holds no folder, so that a manifest speaks for its own
+    only."""
+    if "/" in name:
+        raise InvalidRequest(f"File name {name!r} in a manifest names a folder.", param="name")
+    return checked_key(manifest_key.rpartition("/")[0] + "/" + name)

@@ -1,0 +1,115 @@
+"""Objects as files of one folder: the store of a single machine, or of a shared file system."""
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from cluster.contracts.errors import InvalidRequest, NotFound
+from cluster.storage.files import TEMPORARY_MARK, as_domain_error, write_atomically
+from cluster.storage.keys import checked_key, checked_prefix
+from cluster.storage.store import ObjectInfo
+
+
+class LocalStore:
+    """The ObjectStore of the folder `root`, which the first `put` makes.
+
+    A symbolic link inside the folder is never followed: as an object it is absent, as a folder it is refused.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
+        path = self._path(key)
+        if path.is_dir():
+            raise InvalidRequest(f"Object key {key!r} is the beginning of other keys.", param="key")
+        size, digest = write_atomically(path, io.BytesIO(source) if isinstance(source, bytes) else source)
+        return ObjectInfo(key, size, digest, self.stat(key).modified_at)
+
+    def get(self, key: str) -> bytes:
+        with self.open(key) as reader:
+            return reader.read()
+
+    def open(self, key: str) -> BinaryIO:
+        self.stat(key)
+        path = self._path(key)
+        try:
+            return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+        except FileNotFoundError as error:
+            raise _absent(key) from error
+        except OSError as error:
+            raise as_domain_error(error, path) from error
+
+    def stat(self, key: str) -> ObjectInfo:
+        path = self._path(key)
+        try:
+            found = path.lstat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise _absent(key) from error
+        except OSError as error:
+            raise as_domain_error(error, path) from error
+        if not stat.S_ISREG(found.st_mode):
+            raise _absent(key)
+        return ObjectInfo(key, found.st_size, None, found.st_mtime)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        folder = checked_prefix(prefix).rpartition("/")[0]
+        for key, found in _walk(self._path(folder) if folder else self._root, folder):
+            if key.startswith(prefix):
+                yield ObjectInfo(key, found.st_size, None, found.st_mtime)
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except (NotADirectoryError, IsADirectoryError):
+            return
+        except OSError as error:
+            raise as_domain_error(error, path) from error
+
+    def upload(self, key: str, path: Path) -> ObjectInfo:
+        with path.open("rb") as source:
+            return self.put(key, source)
+
+    def download(self, key: str, path: Path) -> ObjectInfo:
+        with self.open(key) as reader:
+            size, digest = write_atomically(path, reader)
+        return ObjectInfo(key, size, digest, path.stat().st_mtime)
+
+    def _path(self, key: str) -> Path:
+        path = self._root / checked_key(key)
+        if not path.parent.resolve().is_relative_to(self._root.resolve()):
+            raise InvalidRequest(f"Object key {key!r} leads out of the store.", param="key")
+        return path
+
+
+def _walk(folder: Path, above: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Regular files below `folder` with their keys, in the order of keys as S3 has it: byte by byte, so that
+    a folder sorts as its name and a slash. Unfinished files and files that vanish meanwhile are left out."""
+    try:
+        entries = sorted(os.scandir(folder), key=_sort_name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise as_domain_error(error, folder) from error
+    for entry in entries:
+        key = f"{above}/{entry.name}" if above else entry.name
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), key)
+        elif entry.is_file(follow_symlinks=False) and TEMPORARY_MARK not in entry.name:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield key, found
+
+
+def _sort_name(entry: os.DirEntry[str]) -> str:
+    return entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
+
+
+def _absent(key: str) -> NotFound:
+    return NotFound(f"No object {key!r} in storage.")

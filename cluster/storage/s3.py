@@ -1,0 +1,196 @@
+"""Objects in an S3-compatible store, over boto3."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cluster.contracts.errors import NotFound, TuneryError, Unavailable
+from cluster.storage.files import write_atomically
+from cluster.storage.keys import checked_key, checked_prefix
+from cluster.storage.store import ObjectInfo
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+    Parts = list[CompletedPartTypeDef]
+
+PART_BYTES = 8 << 20
+"""An upload has at most 10,000 parts by S3's rule: 80 GB an object."""
+
+
+class S3Store:
+    """The ObjectStore of `bucket`, below `prefix` in it.
+
+    Memory holds one part of an upload, whatever the object's size. `checksums` is boto3's request and
+    response checksum mode: `when_required` works with every S3-compatible store, `when_supported` (boto3's
+    own default) breaks several. `part_bytes` is the size of a part, at least 5 MiB by S3's rule.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        endpoint_url: str | None = None,
+        checksums: Literal["when_required", "when_supported"] = "when_required",
+        part_bytes: int = PART_BYTES,
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = prefix + "/" if prefix else ""
+        self._part_bytes = part_bytes
+        config = Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=32,
+            request_checksum_calculation=checksums,
+            response_checksum_validation=checksums,
+        )
+        # A session of its own: boto3's default session is shared and not safe to make clients from in
+        # threads.
+        self._client: S3Client = boto3.session.Session().client(
+            "s3", endpoint_url=endpoint_url, config=config
+        )
+
+    def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
+        name = self._name(key)
+        reader = io.BytesIO(source) if isinstance(source, bytes) else source
+        first = self._read_part(reader)
+        with _mapped_errors(key):
+            if len(first) < self._part_bytes:
+                self._client.put_object(Bucket=self._bucket, Key=name, Body=first)
+                size, digest = len(first), hashlib.sha256(first).hexdigest()
+            else:
+                size, digest = self._put_in_parts(name, first, reader)
+        try:
+            stored = self.stat(key)
+        except NotFound as error:
+            raise Unavailable(f"Storage accepted {key!r} and does not have it.") from error
+        if stored.bytes != size:
+            raise Unavailable(f"Storage holds {stored.bytes} bytes of {key!r} where {size} were sent.")
+        return ObjectInfo(key, size, digest, stored.modified_at)
+
+    def get(self, key: str) -> bytes:
+        with self.open(key) as reader:
+            return reader.read()
+
+    def open(self, key: str) -> BinaryIO:
+        with _mapped_errors(key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
+        return io.BufferedReader(_Body(key, answer["Body"]), buffer_size=1 << 20)
+
+    def stat(self, key: str) -> ObjectInfo:
+        with _mapped_errors(key):
+            head = self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+        return ObjectInfo(key, head["ContentLength"], None, head["LastModified"].timestamp())
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + checked_prefix(prefix)
+        )
+        with _mapped_errors(prefix):
+            for page in pages:
+                for found in page.get("Contents", []):
+                    key = found["Key"].removeprefix(self._prefix)
+                    yield ObjectInfo(key, found["Size"], None, found["LastModified"].timestamp())
+
+    def delete(self, key: str) -> None:
+        with _mapped_errors(key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+
+    def upload(self, key: str, path: Path) -> ObjectInfo:
+        with path.open("rb") as source:
+            return self.put(key, source)
+
+    def download(self, key: str, path: Path) -> ObjectInfo:
+        with self.open(key) as reader:
+            size, digest = write_atomically(path, reader)
+        return ObjectInfo(key, size, digest, path.stat().st_mtime)
+
+    def _name(self, key: str) -> str:
+        return self._prefix + checked_key(key)
+
+    def _read_part(self, reader: BinaryIO) -> bytes:
+        """Exactly one part, or less at the end of `reader`, which itself may answer in smaller pieces."""
+        pieces = []
+        missing = self._part_bytes
+        while missing and (piece := reader.read(missing)):
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+
+    def _put_in_parts(self, name: str, first: bytes, reader: BinaryIO) -> tuple[int, str]:
+        target: dict[str, Any] = {"Bucket": self._bucket, "Key": name}
+        target["UploadId"] = self._client.create_multipart_upload(Bucket=self._bucket, Key=name)["UploadId"]
+        size, sha256 = 0, hashlib.sha256()
+        parts: Parts = []
+        try:
+            part = first
+            while part:
+                number = len(parts) + 1
+                etag = self._client.upload_part(**target, PartNumber=number, Body=part)["ETag"]
+                parts.append({"PartNumber": number, "ETag": etag})
+                sha256.update(part)
+                size += len(part)
+                part = self._read_part(reader)
+            self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+        except BaseException as error:
+            self._abort(target, error)
+            raise
+        return size, sha256.hexdigest()
+
+    def _abort(self, target: dict[str, Any], reason: BaseException) -> None:
+        """Frees the parts. If the store does not even answer this, its lifecycle rule must; the object is not
+        visible either way, and the error that matters is the first."""
+        try:
+            self._client.abort_multipart_upload(**target)
+        except (ClientError, BotoCoreError) as error:
+            reason.add_note(f"The unfinished upload could not be aborted: {error}")
+
+
+class _Body(io.RawIOBase):
+    """An S3 response body as a file, with this module's errors. Ends early only by raising: botocore checks
+    the length."""
+
+    def __init__(self, key: str, body: Any) -> None:
+        self._key, self._body = key, body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _mapped_errors(self._key):
+            data: bytes = self._body.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
+
+
+@contextmanager
+def _mapped_errors(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise _as_domain_error(error, key) from error
+
+
+def _as_domain_error(error: ClientError | BotoCoreError, key: str) -> TuneryError:
+    if isinstance(error, BotoCoreError):
+        return Unavailable(f"Storage does not answer ({type(error).__name__}) for {key!r}.")
+    code = error.response["Error"].get("Code", "")
+    if code in {"NoSuchKey", "404", "NotFound"}:
+        return NotFound(f"No object {key!r} in storage.")
+    return Unavailable(f"Storage refuses {error.operation_name} of {key!r}: {code or 'no reason given'}.")

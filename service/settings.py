@@ -1,0 +1,52 @@
+"""The service's settings, read from the environment: `TUNERY_` before each field's name."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TUNERY_", extra="ignore", frozen=True)
+
+    database_url: str = "sqlite:///tunery.db"
+    """`sqlite:///relative`, `sqlite:////absolute` or `postgresql://user:password@host/name`."""
+    storage_url: str = "file:///var/lib/tunery/objects"
+    """`file:///absolute/folder` or `s3://bucket/prefix`."""
+    storage_endpoint: str | None = None
+    """Root of an S3-compatible store that is not AWS."""
+    catalogue: Path | None = None
+    """A catalogue of base models that replaces the packaged one."""
+
+    ray_url: str = "http://127.0.0.1:8265"
+    """Root of Ray's dashboard, which carries its jobs API."""
+    ray_auth_token: SecretStr | None = Field(default=None, validation_alias="RAY_AUTH_TOKEN")
+    """Ray's own bearer token, from Ray's own variable."""
+    serving_url: str = "http://127.0.0.1:8000"
+    """Root of Ray Serve's HTTP proxy, under which `/engine` and `/datasets` are."""
+    cluster_token: SecretStr = SecretStr("")
+    """Bearer token of our own Serve applications; empty sends none."""
+    service_url: str = "http://127.0.0.1:8000"
+    """Root of this API as the cluster reaches it, without `/v1`: where runners sync."""
+
+    organization: str = Field(default="tunery", pattern=r"^[a-z0-9-]+$")
+    """The default organization's name, a part of tuned models' names."""
+    repeat_seconds: int = 600
+    """How long a create request that its client marks as a retry is answered with the job it made."""
+
+    training_slots: int = Field(default=1, ge=1)
+    """Training processes that may run at once, over all jobs; a job takes `training.num_workers` of them."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Tries at one job before a platform's fault ends it."""
+    lease_seconds: float = Field(default=45.0, gt=0)
+    """An attempt that has not synced for so long is lost."""
+    start_seconds: float = Field(default=300.0, gt=0)
+    """The same for an attempt that has not synced yet: its processes are still being started."""
+    leader_seconds: float = Field(default=10.0, gt=0)
+    """The scheduler's own lease: another one takes over after so long a silence."""
+    stop_grace_seconds: float = Field(default=3.0, ge=0)
+    """What a runner may take to end by itself before Ray is told to stop it."""
+    tick_seconds: float = Field(default=0.5, gt=0)
+    """Between two rounds of the scheduler."""
+    checkpoints_kept: int = Field(default=3, ge=1)
+    """Checkpoints of a job that stay listed and usable."""

@@ -47,15 +47,16 @@ class AlreadyRunning(RuntimeError):
     """Another supervisor holds the data folder."""
 
 
-class StartFailed(RuntimeError):
-    """A part did not come up; the message names its log."""
+class PortTaken(RuntimeError):
+    """Another process listens where the API should."""
 
 
 def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print) -> None:
-    """Runs Tunery until SIGTERM or SIGINT. Raises AlreadyRunning or StartFailed, with nothing left running."""
+    """Runs Tunery until SIGTERM or SIGINT. Raises AlreadyRunning or PortTaken before anything is started."""
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder), _ray_folder() as ray_folder, _Supervisor(folder / "logs") as supervisor:
+        _check_free(host, port)
         plan = _Plan.make(folder, host, port, ray_folder)
         key_place = _prepare_database(folder, plan.service_environment["TUNERY_DATABASE_URL"])
         say(f"Tunery {plan.base_url}/v1   API key: {key_place}   logs: {folder / 'logs'}")
@@ -229,6 +230,8 @@ class _Plan:
                 **shared,
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{outside.get('PATH', '')}",
                 "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+                # The only node: nothing could take over what it would drain for 30 s.
+                "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             },
             service_environment={
                 **outside,
@@ -331,6 +334,16 @@ def _write_secret(path: Path, value: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror}. Give another --port.") from error
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,0 +1,133 @@
+"""The embedded default: SQLite, a folder, a local Ray."""
+
+import os
+import stat
+import subprocess
+import time
+
+import httpx2
+import openai
+import pytest
+
+from tests.e2e.conftest import BASE, TUNERY, Tunery, await_true, free_port, jsonl, running
+from tests.e2e.lifecycle import check_lifecycle, wait
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("embedded")]
+
+
+def test_openai_sdk_takes_a_model_through_its_whole_life(embedded: Tunery) -> None:
+    check_lifecycle(embedded.client())
+
+
+def test_full_fine_tuning_with_the_deprecated_spelling_is_served(embedded: Tunery) -> None:
+    client = embedded.client()
+    file = client.files.create(file=("train.jsonl", jsonl(12)), purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(
+        model=BASE,
+        training_file=file.id,
+        hyperparameters={"n_epochs": 1, "batch_size": 4},
+        extra_body={"training": {"type": "full"}},
+    )
+    job = wait(client, job.id)
+    assert job.status == "succeeded", job.error
+    assert f"ft:{BASE}:tunery::" in (job.fine_tuned_model or "")
+    answer = client.completions.create(model=job.fine_tuned_model or "", prompt="order 1", max_tokens=3)
+    assert answer.model == job.fine_tuned_model
+
+
+def test_cancel_reaches_a_running_job_within_five_seconds(embedded: Tunery) -> None:
+    client = embedded.client()
+    file = client.files.create(file=("train.jsonl", jsonl(200)), purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(
+        model=BASE, training_file=file.id, hyperparameters={"n_epochs": 50, "batch_size": 1}
+    )
+
+    def is_training() -> bool:
+        return any(event.type == "metrics" for event in client.fine_tuning.jobs.list_events(job.id).data)
+
+    await_true(is_training, 180, "the job takes steps")
+    started = time.monotonic()
+    assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
+    await_true(lambda: embedded.find("cluster.runner") is None, 5, "the runner is gone")
+    assert time.monotonic() - started < 5
+    with pytest.raises(openai.APIStatusError):
+        client.fine_tuning.jobs.cancel(job.id)
+
+
+def test_malformed_file_is_refused_by_line_and_rule(embedded: Tunery) -> None:
+    client = embedded.client()
+    content = jsonl(10) + b'{"messages": [{"role": "robot", "content": "x"}]}\n'
+    file = client.files.create(file=("bad.jsonl", content), purpose="fine-tune")
+    checked = client.files.wait_for_processing(file.id, poll_interval=0.1)
+    assert checked.status == "error"
+    assert "line 11" in (checked.status_details or "").lower()
+    assert "robot" in (checked.status_details or "")
+
+
+def test_second_up_on_the_same_folder_is_refused_with_a_clear_message(embedded: Tunery) -> None:
+    second = subprocess.run(
+        [TUNERY, "up", "--data", embedded.folder, "--port", str(free_port())],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert second.returncode == 1
+    assert "in use by another `tunery up`" in second.stderr
+
+
+def test_nothing_is_answered_without_a_key(embedded: Tunery) -> None:
+    assert httpx2.get(f"{embedded.url}/v1/models", trust_env=False).status_code == 401
+    assert httpx2.get(f"{embedded.url}/healthz", trust_env=False).status_code == 200
+
+
+def test_restarted_on_the_same_folder_everything_is_there_and_jobs_go_on(tmp_path) -> None:
+    with running(tmp_path / "data", key="k" * 32) as tunery:
+        client = tunery.client()
+        file = client.files.create(file=("train.jsonl", jsonl(40)), purpose="fine-tune")
+        job = client.fine_tuning.jobs.create(
+            model=BASE, training_file=file.id, hyperparameters={"n_epochs": 40, "batch_size": 2}
+        )
+        await_true(
+            lambda: len(client.fine_tuning.jobs.checkpoints.list(job.id).data) > 0, 180, "a checkpoint is saved"
+        )
+    with running(tmp_path / "data", key="k" * 32) as tunery:
+        client = tunery.client()
+        assert client.files.content(file.id).read() == jsonl(40)
+        finished = wait(client, job.id)
+        assert finished.status == "succeeded", finished.error
+        steps = [
+            event.data["step"]
+            for event in client.fine_tuning.jobs.list_events(job.id, limit=100)
+            if event.type == "metrics"
+        ]
+        assert sorted(steps) == list(range(1, 40 * 20 + 1))
+
+
+def test_generated_admin_key_is_private_and_works(tmp_path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
+    port = free_port()
+    process = subprocess.Popen(
+        [TUNERY, "up", "--data", tmp_path, "--port", str(port)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        path = tmp_path / "admin.key"
+        line = process.stdout.readline()
+        key = path.read_text().strip()
+        assert key in line
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+        def answers() -> bool:
+            try:
+                answer = httpx2.get(
+                    f"http://127.0.0.1:{port}/v1/models",
+                    headers={"Authorization": f"Bearer {key}"},
+                    trust_env=False,
+                )
+            except httpx2.TransportError:
+                return False
+            return answer.status_code == 200
+
+        await_true(answers, 60, "the generated key is accepted")
+    finally:
+        process.terminate()
+        process.communicate(timeout=15)

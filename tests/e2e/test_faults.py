@@ -1,0 +1,38 @@
+"""`kill -9` of each part in mid-job."""
+
+import pytest
+
+from tests.e2e.conftest import BASE, await_true, jsonl, running
+from tests.e2e.lifecycle import wait
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("faults")]
+
+
+def test_job_survives_kill_of_api_scheduler_and_runner_with_one_model_and_every_event_once(tmp_path) -> None:
+    with running(tmp_path / "data", TUNERY_LEASE_SECONDS="6") as tunery:
+        client = tunery.client()
+        file = client.files.create(file=("train.jsonl", jsonl(40)), purpose="fine-tune")
+        job = client.fine_tuning.jobs.create(
+            model=BASE, training_file=file.id, hyperparameters={"n_epochs": 30, "batch_size": 4}
+        )
+
+        def checkpoints() -> int:
+            return len(client.fine_tuning.jobs.checkpoints.list(job.id).data)
+
+        await_true(lambda: checkpoints() > 0, 180, "a first checkpoint")
+        for module in ("service.api", "service.scheduling", "cluster.runner"):
+            victim = tunery.find(module)
+            assert victim is not None, module
+            victim.kill()
+        tunery.wait_ready()
+        finished = wait(client, job.id)
+        assert finished.status == "succeeded", finished.error
+        events = list(client.fine_tuning.jobs.list_events(job.id, limit=100))
+        steps = [event.data["step"] for event in events if event.type == "metrics"]
+        assert sorted(steps) == list(range(1, 301))
+        assert len({event.id for event in events}) == len(events)
+        created = [event for event in events if event.message.startswith("New fine-tuned model created")]
+        assert len(created) == 1
+        assert [model.id for model in client.models.list() if model.id.startswith("ft:")] == [
+            finished.fine_tuned_model
+        ]

@@ -1,0 +1,25 @@
+"""The same life on PostgreSQL and S3."""
+
+import pytest
+
+from tests.e2e.conftest import running
+from tests.e2e.lifecycle import check_lifecycle
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("production_parts")]
+
+
+def test_openai_sdk_takes_a_model_through_its_whole_life_on_postgresql_and_s3(
+    tmp_path, postgres_url, s3_endpoint
+) -> None:
+    environment = {
+        "TUNERY_DATABASE_URL": postgres_url,
+        "TUNERY_STORAGE_URL": f"s3://{s3_endpoint.bucket}/tunery",
+        "TUNERY_STORAGE_ENDPOINT": s3_endpoint.url,
+        "AWS_ACCESS_KEY_ID": s3_endpoint.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3_endpoint.secret_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with running(tmp_path / "data", **environment) as tunery:
+        check_lifecycle(tunery.client())
+        assert not (tmp_path / "data" / "tunery.db").exists()
+        assert not (tmp_path / "data" / "objects").exists()

@@ -1,7 +1,7 @@
-"""All of Tunery on one machine: database, storage, a local Ray, the scheduler and the API under one supervisor.
+"""All of Tunery on one machine: database, storage, local Ray, scheduler and API under one supervisor.
 
-`up(folder, host, port)` returns when SIGTERM or SIGINT asked it to, after every process it started has ended.
-A child that dies is started again. Everything that must survive is in the data folder:
+`up(folder, host, port)` returns when SIGTERM or SIGINT asked it to, after every process it started has
+ended. A child that dies is started again. Everything that must survive is in the data folder:
 
     DIR/tunery.lock    held while `up` runs: one supervisor a folder
     DIR/tunery.db      SQLite, unless TUNERY_DATABASE_URL names another database
@@ -63,7 +63,9 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
         supervisor.start(Program("ray", plan.ray_argv, plan.ray_environment, after_start=plan.deploy_serving))
         supervisor.start(Program("scheduler", _python("service.scheduling"), plan.service_environment))
         supervisor.start(
-            Program("api", _python("service.api", "--host", host, "--port", str(port)), plan.service_environment)
+            Program(
+                "api", _python("service.api", "--host", host, "--port", str(port)), plan.service_environment
+            )
         )
         supervisor.in_background(lambda: _announce(plan, supervisor, say))
         supervisor.run()
@@ -72,8 +74,10 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
 
 @dataclass(frozen=True)
 class Program:
-    """A child process to keep alive; `after_start` runs in a thread after each start, with an event that is set
-    once this start is over."""
+    """A child process to keep alive.
+
+    `after_start` runs in a thread after each start, with an event that is set once the process has ended.
+    """
 
     name: str
     argv: list[str]
@@ -138,7 +142,8 @@ class _Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=_die_with_parent,
-                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which ends its children in order
+                # Ctrl-C reaches the supervisor alone, which ends its children in order.
+                start_new_session=True,
             )
         child = _Child(program, process, threading.Event(), time.monotonic(), failures)
         self._children[program.name] = child
@@ -218,7 +223,12 @@ class _Plan:
                 *("start", "--head", "--block", "--disable-usage-stats"),
                 *("--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1"),
                 *("--port", str(gcs), "--dashboard-port", str(dashboard)),
-                *("--dashboard-agent-listen-port", str(agent), "--runtime-env-agent-port", str(runtime_agent)),
+                *(
+                    "--dashboard-agent-listen-port",
+                    str(agent),
+                    "--runtime-env-agent-port",
+                    str(runtime_agent),
+                ),
                 *("--metrics-export-port", str(metrics), "--ray-client-server-port", str(client)),
                 *("--min-worker-port", "0", "--max-worker-port", "0"),
                 # Logical CPUs: the training workers and the serving replicas share the real ones.
@@ -236,7 +246,9 @@ class _Plan:
             service_environment={
                 **outside,
                 **shared,
-                "TUNERY_DATABASE_URL": outside.get("TUNERY_DATABASE_URL", f"sqlite:///{folder / 'tunery.db'}"),
+                "TUNERY_DATABASE_URL": outside.get(
+                    "TUNERY_DATABASE_URL", f"sqlite:///{folder / 'tunery.db'}"
+                ),
                 "TUNERY_RAY_URL": f"http://127.0.0.1:{dashboard}",
                 "TUNERY_SERVING_URL": f"http://127.0.0.1:{serving}",
                 "TUNERY_SERVICE_URL": base_url,
@@ -271,7 +283,8 @@ def _announce(plan: _Plan, supervisor: _Supervisor, say: Callable[[str], None]) 
         while not supervisor.stopping.is_set():
             with suppress(httpx2.TransportError):
                 if http.get(f"{plan.base_url}/readyz").status_code == 200:
-                    return say("Ready.")
+                    say("Ready.")
+                    return
             supervisor.stopping.wait(0.3)
 
 
@@ -302,7 +315,8 @@ def _locked(folder: Path) -> Iterator[None]:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
             raise AlreadyRunning(
-                f"{folder} is in use by another `tunery up` (process {holder}). Stop it, or give another --data."
+                f"{folder} is in use by another `tunery up` (process {holder}). "
+                "Stop it, or give another --data."
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -313,7 +327,7 @@ def _locked(folder: Path) -> Iterator[None]:
 @contextmanager
 def _ray_folder() -> Iterator[Path]:
     """A short path: Ray puts Unix sockets under it, whose names may have 107 bytes."""
-    folder = Path(tempfile.mkdtemp(prefix="tunery-ray-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="tunery-ray-", dir="/tmp"))
     try:
         yield folder
     finally:
@@ -343,7 +357,9 @@ def _check_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror}. Give another --port.") from error
+            raise PortTaken(
+                f"cannot listen on {host}:{port}: {error.strerror}. Give another --port."
+            ) from error
 
 
 def _free_ports(count: int) -> list[int]:

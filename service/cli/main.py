@@ -22,7 +22,9 @@ def _root() -> None:
 
 @app.command()
 def up(
-    data: Annotated[Path, typer.Option(help="Folder that holds everything; made if absent.")] = Path(".tunery"),
+    data: Annotated[Path, typer.Option(help="Folder that holds everything; made if absent.")] = Path(
+        ".tunery"
+    ),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
 ) -> None:

@@ -9,14 +9,18 @@ import pytest
 from openai import OpenAI
 from openai.types.fine_tuning import FineTuningJob
 
-from tests.e2e.conftest import BASE, jsonl
+from tests.e2e.server import BASE, jsonl
 
 RESULT_HEADER = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
 
 
 def wait(client: OpenAI, job_id: str, *, seconds: float = 300) -> FineTuningJob:
     deadline = time.monotonic() + seconds
-    while (job := client.fine_tuning.jobs.retrieve(job_id)).status not in ("succeeded", "failed", "cancelled"):
+    while (job := client.fine_tuning.jobs.retrieve(job_id)).status not in (
+        "succeeded",
+        "failed",
+        "cancelled",
+    ):
         assert time.monotonic() < deadline, job
         time.sleep(0.3)
     return job
@@ -108,7 +112,9 @@ def _checkpoints(client: OpenAI, job: FineTuningJob) -> None:
     assert newest.fine_tuning_job_id == job.id
     assert newest.fine_tuned_model_checkpoint == f"{job.fine_tuned_model}:ckpt-step-{newest.step_number}"
     answers = [
-        client.completions.create(model=one.fine_tuned_model_checkpoint, prompt="order 3", max_tokens=4, temperature=0)
+        client.completions.create(
+            model=one.fine_tuned_model_checkpoint, prompt="order 3", max_tokens=4, temperature=0
+        )
         for one in checkpoints
     ]
     assert all(answer.usage and answer.usage.completion_tokens <= 4 for answer in answers)
@@ -124,7 +130,9 @@ def _completions(client: OpenAI, model: str) -> None:
     for name in (BASE, model):
         whole = client.completions.create(model=name, logprobs=2, **asked)
         chunks = list(
-            client.completions.create(model=name, stream=True, stream_options={"include_usage": True}, **asked)
+            client.completions.create(
+                model=name, stream=True, stream_options={"include_usage": True}, **asked
+            )
         )
         assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == whole.choices[0].text
         assert chunks[-1].usage == whole.usage
@@ -147,7 +155,9 @@ def _chat(client: OpenAI, model: str) -> None:
     streamed = client.chat.completions.create(model=model, stream=True, **asked)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == tuned
     first, second = (
-        client.chat.completions.create(model=model, **{**asked, "temperature": 1, "seed": 5}).choices[0].message.content
+        client.chat.completions.create(model=model, **{**asked, "temperature": 1, "seed": 5})
+        .choices[0]
+        .message.content
         for _ in range(2)
     )
     assert first == second

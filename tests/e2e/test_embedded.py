@@ -9,8 +9,8 @@ import httpx2
 import openai
 import pytest
 
-from tests.e2e.conftest import BASE, TUNERY, Tunery, await_true, free_port, jsonl, running
 from tests.e2e.lifecycle import check_lifecycle, wait
+from tests.e2e.server import BASE, TUNERY, Tunery, await_true, free_port, jsonl, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("embedded")]
 
@@ -88,7 +88,9 @@ def test_restarted_on_the_same_folder_everything_is_there_and_jobs_go_on(tmp_pat
             model=BASE, training_file=file.id, hyperparameters={"n_epochs": 40, "batch_size": 2}
         )
         await_true(
-            lambda: len(client.fine_tuning.jobs.checkpoints.list(job.id).data) > 0, 180, "a checkpoint is saved"
+            lambda: len(client.fine_tuning.jobs.checkpoints.list(job.id).data) > 0,
+            180,
+            "a checkpoint is saved",
         )
     with running(tmp_path / "data", key="k" * 32) as tunery:
         client = tunery.client()
@@ -107,7 +109,10 @@ def test_generated_admin_key_is_private_and_works(tmp_path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
     port = free_port()
     process = subprocess.Popen(
-        [TUNERY, "up", "--data", tmp_path, "--port", str(port)], env=environment, stdout=subprocess.PIPE, text=True
+        [TUNERY, "up", "--data", tmp_path, "--port", str(port)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         path = tmp_path / "admin.key"

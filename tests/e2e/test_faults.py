@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.e2e.conftest import BASE, await_true, jsonl, running
 from tests.e2e.lifecycle import wait
+from tests.e2e.server import BASE, await_true, jsonl, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("faults")]
 

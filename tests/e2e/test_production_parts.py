@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.e2e.conftest import running
 from tests.e2e.lifecycle import check_lifecycle
+from tests.e2e.server import running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("production_parts")]
 

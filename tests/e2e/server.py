@@ -1,0 +1,118 @@
+"""A whole Tunery, started as its users start it."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import psutil
+from openai import OpenAI
+
+BASE = "tunery-tiny-1"
+READY_SECONDS = 240
+TUNERY = Path(sys.executable).with_name("tunery")
+
+
+@dataclass(frozen=True)
+class Tunery:
+    """A running `tunery up`."""
+
+    folder: Path
+    port: int
+    key: str
+    process: subprocess.Popen[str]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, **options: object) -> OpenAI:
+        return OpenAI(base_url=f"{self.url}/v1", api_key=self.key, **{"max_retries": 8, **options})
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def find(self, module: str) -> psutil.Process | None:
+        """The process that runs `python -m <module>`, or None."""
+        for process in self.descendants():
+            with suppress(psutil.NoSuchProcess):
+                command = process.cmdline()
+                if "-m" in command and module in command and "python" in Path(command[0]).name:
+                    return process
+        return None
+
+    def wait_ready(self) -> None:
+        await_true(
+            lambda: self.process.poll() is not None or self._is_ready(), READY_SECONDS, "readyz is 200"
+        )
+        assert self.process.poll() is None, (self.folder / "logs").as_posix()
+
+    def _is_ready(self) -> bool:
+        with suppress(httpx2.TransportError):
+            return httpx2.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
+        return False
+
+
+@contextmanager
+def running(
+    folder: Path, *, port: int | None = None, key: str | None = None, **environment: str
+) -> Iterator[Tunery]:
+    """Starts `tunery up`, waits until it is ready, ends it, and holds it to leaving nothing behind."""
+    key = key or secrets.token_hex(16)
+    port = port or free_port()
+    process = subprocess.Popen(
+        [TUNERY, "up", "--data", folder, "--port", str(port)],
+        env={**os.environ, **environment, "TUNERY_API_KEY": key},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    tunery = Tunery(folder, port, key, process)
+    try:
+        tunery.wait_ready()
+        yield tunery
+    finally:
+        descendants = tunery.descendants()
+        started = time.monotonic()
+        process.terminate()
+        process.communicate(timeout=30)
+        seconds = time.monotonic() - started
+        _, alive = psutil.wait_procs(descendants, timeout=0.5)
+        for left in alive:
+            left.kill()
+    assert not alive, alive
+    assert seconds < 15
+    assert process.returncode == 0
+
+
+def await_true(holds: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def jsonl(count: int, *, first: int = 0) -> bytes:
+    """Small chats with a rule to learn: an order number becomes a sentence."""
+    lines = []
+    for number in range(first, first + count):
+        messages = [
+            {"role": "user", "content": f"order {number} qty {number % 7 + 1}"},
+            {"role": "assistant", "content": f"Order {number} holds {number % 7 + 1} pieces."},
+        ]
+        lines.append(json.dumps({"messages": messages}))
+    return "\n".join(lines).encode() + b"\n"

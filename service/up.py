@@ -117,7 +117,7 @@ class _Supervisor:
             signal.signal(number, lambda *_: self.stop())
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stopping.set()
         for child in self._children.values():
             child.over.set()

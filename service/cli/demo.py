@@ -18,14 +18,14 @@ from pathlib import Path
 
 import httpx2
 from openai import OpenAI
-from openai.types.fine_tuning import FineTuningJob
+from openai.types.fine_tuning import FineTuningJob, SupervisedHyperparametersParam
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 BASE = "tunery-tiny-1"
-HYPERPARAMETERS = {"n_epochs": 8, "batch_size": 8}
+HYPERPARAMETERS: SupervisedHyperparametersParam = {"n_epochs": 8, "batch_size": 8}
 SHOWN = 6
 _READY_SECONDS = 180.0
 
@@ -61,7 +61,7 @@ def _tune(client: OpenAI, console: Console) -> str:
         training_file=uploaded.id,
         suffix="orders",
         seed=1,
-        method={"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},  # type: ignore[typeddict-item]
+        method={"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},
     )
     console.print(f"Uploaded {uploaded.id}, created {job.id} on {BASE}.")
     job = _follow(client, job, console)

@@ -1,0 +1,279 @@
+"""Training files as JSON Lines: one pass over a stream, one row in memory, a fixed verdict for every line.
+
+A line is refused unless two parsers would read the same from it: it is UTF-8 and strict JSON (orjson: no NaN,
+no infinite number, no lone surrogate), without duplicate keys, without NUL, at most 1 MiB long and 64 levels
+deep.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cluster.contracts.datasets import DatasetFormat, Problem
+from cluster.contracts.errors import InvalidDataset
+from cluster.contracts.rows import OWN_RULES, ROW_TYPES, Row, row_format
+
+MAX_LINE_BYTES = 1 << 20
+MAX_DEPTH = 64
+MIN_TRAINING_EXAMPLES = 10
+MAX_PROBLEMS = 100
+_SHOWN_CHARACTERS = 80
+
+_READ_BYTES = MAX_LINE_BYTES + 6
+"""The longest allowed line with a byte order mark and its end, and one more: a longer line is seen to be
+one."""
+
+_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_ROLE_TAGS = ("system", "developer", "user", "assistant", "tool")
+_ROLES = ", ".join(_ROLE_TAGS)
+
+
+class FormatReport(BaseModel):
+    """What `check_jsonl` found. The file may be used if `problems` is empty."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: DatasetFormat | None
+    """Of the first good line; None if there is none."""
+    n_examples: int
+    """Lines that are not blank, good or not."""
+    problems: list[Problem] = []
+    """In the order of lines, one a line, the first 100."""
+    n_problems: int = 0
+
+
+def check_jsonl(
+    stream: BinaryIO, *, role: Literal["training_file", "validation_file"] = "training_file"
+) -> FormatReport:
+    """Checks every line against the row formats and the file against its own rules: one format throughout,
+    blank lines at the end only, and for training at least 10 examples, for validation at least one."""
+    found: DatasetFormat | None = None
+    n_examples = n_problems = 0
+    problems: list[Problem] = []
+    for number, line in _numbered_lines(stream):
+        n_examples += isinstance(line, bytes)
+        try:
+            if isinstance(line, InvalidDataset):
+                raise line
+            found = _checked_format(parse_row(line), found)
+        except InvalidDataset as error:
+            n_problems += 1
+            if len(problems) < MAX_PROBLEMS:
+                problems.append(_as_problem(number, error))
+    least = MIN_TRAINING_EXAMPLES if role == "training_file" else 1
+    if n_examples < least and not (n_problems and not n_examples):
+        n_problems += 1
+        problems.append(_too_few(n_examples, least, role))
+    return FormatReport(format=found, n_examples=n_examples, problems=problems, n_problems=n_problems)
+
+
+def read_rows(stream: BinaryIO) -> Iterator[tuple[int, Row]]:
+    """The rows with their line numbers, from 1. Raises InvalidDataset, which names the line, at the first
+    problem."""
+    found: DatasetFormat | None = None
+    for number, line in _numbered_lines(stream):
+        try:
+            if isinstance(line, InvalidDataset):
+                raise line
+            row = parse_row(line)
+            found = _checked_format(row, found)
+        except InvalidDataset as error:
+            problem = _as_problem(number, error)
+            raise InvalidDataset(problem.message, code=problem.code, param=problem.param) from error
+        yield number, row
+
+
+def parse_row(line: bytes) -> Row:
+    """One line, without its end, as a row. Raises InvalidDataset: `code` is the broken rule, `param` the
+    place in the line, e.g. `messages[2].role`, and the message says the value and what is allowed."""
+    data = _strict_json(line)
+    if not isinstance(data, dict):
+        raise InvalidDataset(
+            f"The line is {_shown(data)}; every line must be a JSON object.", code="not_an_object"
+        )
+    try:
+        return ROW_TYPES[_named_format(data)].model_validate(data)
+    except ValidationError as error:
+        raise _first_broken_rule(error) from error
+
+
+def _numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | InvalidDataset]]:
+    """Lines from 1 without their ends, and in place of a line that cannot be taken at all, its error."""
+    number, first_blank = 0, 0
+    while raw := stream.readline(_READ_BYTES):
+        number += 1
+        if not raw.endswith(b"\n"):
+            _skip_to_line_end(stream)
+        line = raw.removesuffix(b"\n").removesuffix(b"\r")
+        if number == 1:
+            line = line.removeprefix(_BOM)
+            if line.startswith(_UTF16_BOMS):
+                yield 1, InvalidDataset("The file is UTF-16; save it as UTF-8.", code="invalid_encoding")
+                return
+        if len(line) <= MAX_LINE_BYTES and not line.strip():
+            first_blank = first_blank or number
+            continue
+        if first_blank:
+            yield first_blank, InvalidDataset("A blank line; only the file's end may be.", code="blank_line")
+            first_blank = 0
+        yield number, line
+
+
+def _skip_to_line_end(stream: BinaryIO) -> None:
+    while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+        pass
+
+
+def _strict_json(line: bytes) -> Any:
+    if len(line) > MAX_LINE_BYTES:
+        raise InvalidDataset(
+            f"The line is longer than {MAX_LINE_BYTES} bytes, the most allowed.", code="line_too_long"
+        )
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(line, error) from error
+    # Brackets bound the depth from above and are counted in C; few lines have so many that a walk is needed.
+    if line.count(b"{") + line.count(b"[") > MAX_DEPTH and _is_deeper(data, MAX_DEPTH):
+        raise _too_deep()
+    if rb"\u0000" in line and _has_nul(data):
+        raise InvalidDataset(r"The line has the character NUL (\u0000) in a string.", code="nul_character")
+    json.loads(line, object_pairs_hook=_refuse_duplicates, parse_int=float)
+    return data
+
+
+def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> InvalidDataset:
+    try:
+        line.decode()
+    except UnicodeDecodeError as undecodable:
+        return InvalidDataset(
+            f"The line is not UTF-8: byte 0x{line[undecodable.start]:02x} at byte {undecodable.start + 1}.",
+            code="invalid_encoding",
+        )
+    if "depth limit" in error.msg:
+        return _too_deep()
+    return InvalidDataset(f"The line is not JSON: {error.msg} at column {error.colno}.", code="invalid_json")
+
+
+def _too_deep() -> InvalidDataset:
+    return InvalidDataset(
+        f"The line nests deeper than {MAX_DEPTH} levels, the most allowed.", code="too_deep"
+    )
+
+
+def _is_deeper(data: object, levels: int) -> bool:
+    layer = [data]
+    for _ in range(levels + 1):
+        containers = [value for value in layer if isinstance(value, dict | list)]
+        if not containers:
+            return False
+        layer = [
+            inner for value in containers for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return True
+
+
+def _has_nul(data: object) -> bool:
+    if isinstance(data, str):
+        return "\x00" in data
+    if isinstance(data, dict):
+        return any(_has_nul(key) or _has_nul(value) for key, value in data.items())
+    return isinstance(data, list) and any(map(_has_nul, data))
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    keys = set()
+    for key, _ in pairs:
+        if key in keys:
+            raise InvalidDataset(f"The key {_shown(key)} appears twice in one object.", code="duplicate_key")
+        keys.add(key)
+
+
+def _named_format(data: dict[str, Any]) -> DatasetFormat:
+    if "messages" in data:
+        return "chat"
+    if "prompt" in data or "completion" in data:
+        return "completion"
+    if "input" in data or any(key.startswith(("preferred_", "non_preferred_")) for key in data):
+        return "preference"
+    raise InvalidDataset(
+        f"The line has the keys {_shown(list(data))}; expected messages (chat), prompt and completion, or "
+        "input, preferred_output and non_preferred_output (preference).",
+        code="unknown_format",
+    )
+
+
+def _checked_format(row: Row, found: DatasetFormat | None) -> DatasetFormat:
+    format = row_format(row)
+    if found is not None and format != found:
+        raise InvalidDataset(
+            f"The line is a {format} row in a file of {found} rows; a file has one format.",
+            code="mixed_formats",
+        )
+    return format
+
+
+def _first_broken_rule(error: ValidationError) -> InvalidDataset:
+    first = error.errors(include_url=False)[0]
+    place, rule = _place(first["loc"]), first["type"]
+    match rule:
+        case "missing":
+            return _broken(f"missing_{first['loc'][-1]}", place, "is missing.")
+        case "extra_forbidden":
+            return _broken("unknown_key", place, "is not a key that may be here.")
+        case "union_tag_not_found":
+            return _broken("missing_role", f"{place}.role", f"is missing; allowed: {_ROLES}.")
+        case "union_tag_invalid":
+            role = _shown(first["input"]["role"])
+            return _broken("unknown_role", f"{place}.role", f"is {role}; allowed: {_ROLES}.")
+        case _ if rule in OWN_RULES:
+            return _broken(rule, place, first["msg"] + ".")
+    demand = first["msg"].replace("Input should", "it should").replace("List should", "it should")
+    return _broken("invalid_value", place, f"is {_shown(first['input'])}; {demand}.")
+
+
+def _broken(code: str, place: str, message: str) -> InvalidDataset:
+    return InvalidDataset(f"{place or 'The row'} {message}", code=code, param=place or None)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """`messages[2].role` from pydantic's ("messages", 2, "user", "role"), whose third part is the union's
+    tag."""
+    place = ""
+    before: int | str = ""
+    for part in location:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif not (isinstance(before, int) and part in _ROLE_TAGS):
+            place += f".{part}" if place else part
+        before = part
+    return place
+
+
+def _as_problem(line: int, error: InvalidDataset) -> Problem:
+    return Problem(
+        line=line,
+        code=error.code or InvalidDataset.default_code,
+        message=f"Line {line}: {error.message}",
+        param=error.param,
+    )
+
+
+def _too_few(n_examples: int, least: int, role: str) -> Problem:
+    noun = "Training" if role == "training_file" else "Validation"
+    return Problem(
+        line=0,
+        code="invalid_n_examples",
+        message=f"{noun} file has {n_examples} example(s), but must have at least {least} examples",
+        param=role,
+    )
+
+
+def _shown(value: object) -> str:
+    """A value as JSON, short enough for a message."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

@@ -1,0 +1,251 @@
+"""The rows of a training file: what one parsed line may hold, as OpenAI documents it.
+
+Older spellings are read and rewritten, so that everything after this module knows one: `functions`,
+`function_call` and the role `function` become tools and tool calls, `preferred_completion` becomes
+`preferred_output`, and a list of text parts becomes the text.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+import orjson
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from cluster.contracts.datasets import DatasetFormat
+
+OWN_RULES = frozenset(
+    {
+        "empty_content",
+        "unsupported_content",
+        "invalid_arguments",
+        "empty_assistant",
+        "unknown_tool_call",
+        "nothing_to_learn",
+        "tools_and_functions",
+    }
+)
+"""Rules that this module checks by itself; their messages complete a sentence that begins with the place."""
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _joined_text(content: object) -> object:
+    """The text of a list of text parts; anything else is left to the field's type."""
+    if isinstance(content, str) or not isinstance(content, list):
+        return content
+    if not content:
+        raise PydanticCustomError("empty_content", "is an empty list; give text, or at least one text part")
+    for part in content:
+        if not isinstance(part, dict) or part.keys() != {"type", "text"} or part["type"] != "text":
+            kind = part.get("type") if isinstance(part, dict) else part
+            raise PydanticCustomError(
+                "unsupported_content",
+                "has a part of type {kind}; only parts of type 'text' can be trained on",
+                {"kind": repr(kind)[:80]},
+            )
+        if not isinstance(part["text"], str):
+            raise PydanticCustomError("unsupported_content", "has a text part whose text is not a string")
+    return "".join(part["text"] for part in content)
+
+
+def _json_object(arguments: object) -> object:
+    if isinstance(arguments, str):
+        try:
+            is_object = isinstance(orjson.loads(arguments), dict)
+        except orjson.JSONDecodeError:
+            is_object = False
+        if not is_object:
+            raise PydanticCustomError("invalid_arguments", "is not a JSON object written as a string")
+    return arguments
+
+
+Text = Annotated[str, BeforeValidator(_joined_text)]
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class FunctionCall(_Row):
+    name: FunctionName
+    arguments: Annotated[str, BeforeValidator(_json_object)]
+    """A JSON object, as a string."""
+
+
+class ToolCall(_Row):
+    id: str = Field(min_length=1)
+    type: Literal["function"]
+    function: FunctionCall
+
+
+class FunctionDefinition(_Row):
+    name: FunctionName
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    """JSON Schema of the arguments."""
+    strict: bool | None = None
+
+
+class Tool(_Row):
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class InstructionMessage(_Row):
+    role: Literal["system", "developer"]
+    content: Text
+    name: str | None = None
+
+
+class UserMessage(_Row):
+    role: Literal["user"]
+    content: Text
+    name: str | None = None
+
+
+class AssistantMessage(_Row):
+    role: Literal["assistant"]
+    content: Text | None = None
+    """None only beside tool calls."""
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = Field(default=None, min_length=1)
+    refusal: None = None
+    audio: None = None
+    weight: Literal[0, 1] = 1
+    """0: the message is context, no loss is taken on it."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.content is None and self.tool_calls is None:
+            raise PydanticCustomError("empty_assistant", "has neither content nor tool_calls")
+        return self
+
+    @property
+    def is_trained_on(self) -> bool:
+        return self.weight != 0 and bool(self.content or self.tool_calls)
+
+
+class ToolMessage(_Row):
+    role: Literal["tool"]
+    content: Text
+    tool_call_id: str
+
+
+Message = Annotated[
+    InstructionMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+]
+
+
+class Conversation(_Row):
+    """Messages in order, and the tools that they may call."""
+
+    messages: list[Message] = Field(min_length=1)
+    tools: list[Tool] | None = None
+    parallel_tool_calls: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rewrite_functions(cls, row: Any) -> Any:
+        return _with_tools(row) if isinstance(row, dict) else row
+
+    @model_validator(mode="after")
+    def _tool_messages_answer_calls(self) -> Self:
+        called: set[str] = set()
+        for index, message in enumerate(self.messages):
+            if isinstance(message, AssistantMessage):
+                called.update(call.id for call in message.tool_calls or ())
+            elif isinstance(message, ToolMessage) and message.tool_call_id not in called:
+                raise PydanticCustomError(
+                    "unknown_tool_call",
+                    "has a tool message, messages[{index}], that answers no tool call: tool_call_id {id}",
+                    {"index": index, "id": repr(message.tool_call_id)[:80]},
+                )
+        return self
+
+
+class ChatRow(Conversation):
+    """Supervised: loss on every assistant message but those of weight 0."""
+
+    @model_validator(mode="after")
+    def _has_something_to_learn(self) -> Self:
+        for message in self.messages:
+            if isinstance(message, AssistantMessage) and message.is_trained_on:
+                return self
+        raise PydanticCustomError(
+            "nothing_to_learn", "has no assistant message with content and a weight other than 0"
+        )
+
+
+class CompletionRow(_Row):
+    """Supervised: loss on the completion."""
+
+    prompt: str
+    completion: str = Field(min_length=1)
+
+
+class PreferenceRow(_Row):
+    """A conversation, and two answers to it of which the first is the better one."""
+
+    input: Conversation
+    preferred_output: list[AssistantMessage] = Field(
+        min_length=1,
+        max_length=1,
+        validation_alias=AliasChoices("preferred_output", "preferred_completion"),
+    )
+    non_preferred_output: list[AssistantMessage] = Field(
+        min_length=1,
+        max_length=1,
+        validation_alias=AliasChoices("non_preferred_output", "non_preferred_completion"),
+    )
+
+
+Row = ChatRow | CompletionRow | PreferenceRow
+
+ROW_TYPES: dict[DatasetFormat, type[Row]] = {
+    "chat": ChatRow,
+    "completion": CompletionRow,
+    "preference": PreferenceRow,
+}
+
+
+def row_format(row: Row) -> DatasetFormat:
+    if isinstance(row, ChatRow):
+        return "chat"
+    return "completion" if isinstance(row, CompletionRow) else "preference"
+
+
+def _with_tools(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with tools in place of the functions that preceded them in OpenAI's API. Wrong types are kept,
+    for the models to find."""
+    functions, messages = row.get("functions"), row.get("messages")
+    if isinstance(functions, list):
+        if row.get("tools") is not None:
+            raise PydanticCustomError("tools_and_functions", "has both tools and functions; give tools")
+        row = {key: value for key, value in row.items() if key != "functions"}
+        row["tools"] = [{"type": "function", "function": function} for function in functions]
+    if isinstance(messages, list) and any(_is_old_spelling(message) for message in messages):
+        row = {**row, "messages": _with_tool_calls(messages)}
+    return row
+
+
+def _is_old_spelling(message: object) -> bool:
+    return isinstance(message, dict) and ("function_call" in message or message.get("role") == "function")
+
+
+def _with_tool_calls(messages: list[Any]) -> list[Any]:
+    """A function's result had no id of its call, only the name: it answers the latest call."""
+    rewritten: list[Any] = []
+    latest_id = ""
+    for index, message in enumerate(messages):
+        if not _is_old_spelling(message):
+            rewritten.append(message)
+            continue
+        rest = {key: value for key, value in message.items() if key != "function_call"}
+        call = message.get("function_call")
+        if call is not None:
+            latest_id = f"call_{index}"
+            rest["tool_calls"] = [{"id": latest_id, "type": "function", "function": call}]
+        if rest.get("role") == "function":
+            rest.pop("name", None)
+            rest |= {"role": "tool", "tool_call_id": latest_id}
+        rewritten.append(rest)
+    return rewritten

@@ -1,0 +1,157 @@
+"""LoRA by row: each row of a batch gets the update of its own adapter, in one pass over the base's weights."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class LoraPair:
+    """One linear layer's update, x @ down @ up; the scale is already in `up`."""
+
+    down: Tensor
+    """float32 [in, r]"""
+    up: Tensor
+    """float32 [r, out]"""
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """Plain LoRA weights, ready to use. `digest` is their identity."""
+
+    digest: str
+    pairs: Mapping[str, LoraPair]
+    """By the linear layer's name in the base model."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which rows of the present batch belong to which adapter."""
+
+    stacks: Mapping[str, tuple[Tensor, Tensor]]
+    """By layer: down [G, in, r] and up [G, r, out] of the G adapters, narrower ranks filled with zeros."""
+    groups: int
+    gather: Tensor | None
+    """int64 [G * m]: rows by adapter, each adapter's filled up to the largest group's m. None: rows as they
+    are, all of one adapter."""
+    rows: Tensor
+    """int64 [N]: the rows that have an adapter, and in `places` where the gathered batch has them."""
+    places: Tensor
+
+
+class RowLora:
+    """Puts row LoRA into a model, and says before each forward which row has which adapter.
+
+    Belongs to the thread that runs the model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.shapes: dict[str, tuple[int, int]] = {}
+        """(in, out) of each linear layer that can be adapted, by name."""
+        self._plan: _Plan | None = None
+        self._stacks: OrderedDict[tuple[str, ...], Mapping[str, tuple[Tensor, Tensor]]] = OrderedDict()
+        for name, module in list(model.named_modules()):
+            if isinstance(module, nn.Linear):
+                parent, _, child = name.rpartition(".")
+                setattr(model.get_submodule(parent), child, _RowLoraLinear(module, name, self))
+                self.shapes[name] = (module.in_features, module.out_features)
+
+    def assign(self, adapters: Sequence[Adapter | None], device: torch.device) -> None:
+        """Fixes the adapter of each row for the next forward passes; None leaves the base's output untouched."""
+        rows_of: dict[str, list[int]] = {}
+        by_digest: dict[str, Adapter] = {}
+        for row, adapter in enumerate(adapters):
+            if adapter is not None:
+                rows_of.setdefault(adapter.digest, []).append(row)
+                by_digest[adapter.digest] = adapter
+        if not rows_of:
+            self._plan = None
+            return
+        digests = tuple(sorted(rows_of))
+        largest = max(map(len, rows_of.values()))
+        gather, rows, places = [], [], []
+        for group, digest in enumerate(digests):
+            members = rows_of[digest]
+            rows += members
+            places += range(group * largest, group * largest + len(members))
+            gather += members + [members[0]] * (largest - len(members))
+        is_uniform = len(digests) == 1 and largest == len(adapters)
+        self._plan = _Plan(
+            self._stacked(digests, by_digest),
+            len(digests),
+            None if is_uniform else torch.tensor(gather, device=device),
+            torch.tensor(rows, device=device),
+            torch.tensor(places, device=device),
+        )
+
+    def forget(self) -> None:
+        """Drops the stacked copies of adapters that no row uses now."""
+        self._plan = None
+        self._stacks.clear()
+
+    def update(self, name: str, x_BTI: Tensor, out_BTO: Tensor) -> Tensor:
+        """The layer's output with each row's update added, computed in the adapters' float32."""
+        plan = self._plan
+        stack = plan.stacks.get(name) if plan is not None else None
+        if plan is None or stack is None:
+            return out_BTO
+        down_GIR, up_GRO = stack
+        gathered = x_BTI if plan.gather is None else x_BTI.index_select(0, plan.gather)
+        n, length, width = gathered.shape
+        grouped = gathered.reshape(plan.groups, n // plan.groups * length, width).to(down_GIR.dtype)
+        delta = torch.bmm(torch.bmm(grouped, down_GIR), up_GRO).view(n, length, -1)
+        if plan.gather is None:
+            return (out_BTO + delta).to(out_BTO.dtype)
+        changed = (out_BTO.index_select(0, plan.rows) + delta.index_select(0, plan.places)).to(out_BTO.dtype)
+        return out_BTO.index_copy(0, plan.rows, changed)
+
+    def _stacked(
+        self, digests: tuple[str, ...], adapters: Mapping[str, Adapter]
+    ) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """Built once for a set of adapters, because the set changes far more seldom than the rows. A few sets
+        are kept: prefill and decoding take turns."""
+        stacks = self._stacks.pop(digests, None)
+        if stacks is None:
+            names = sorted({name for digest in digests for name in adapters[digest].pairs})
+            stacks = {name: _stack([adapters[digest].pairs.get(name) for digest in digests]) for name in names}
+        self._stacks[digests] = stacks
+        while len(self._stacks) > _KEPT_STACKS:
+            self._stacks.popitem(last=False)
+        return stacks
+
+
+_KEPT_STACKS = 4
+
+
+class _RowLoraLinear(nn.Module):
+    def __init__(self, linear: nn.Linear, name: str, rows: RowLora) -> None:
+        super().__init__()
+        self.linear = linear
+        self._name = name
+        self._rows = rows
+
+    @property
+    def weight(self) -> Tensor:
+        """Some models look at their layers' weights for a dtype."""
+        return self.linear.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._rows.update(self._name, x, self.linear(x))
+
+
+def _stack(pairs: Sequence[LoraPair | None]) -> tuple[Tensor, Tensor]:
+    """down [G, in, r_max] and up [G, r_max, out]. An adapter that leaves this layer alone has only zeros."""
+    if len(pairs) == 1 and pairs[0] is not None:
+        return pairs[0].down.unsqueeze(0), pairs[0].up.unsqueeze(0)
+    present = [pair for pair in pairs if pair is not None]
+    rank = max(pair.down.shape[1] for pair in present)
+    down = present[0].down.new_zeros(len(pairs), present[0].down.shape[0], rank)
+    up = present[0].up.new_zeros(len(pairs), rank, present[0].up.shape[1])
+    for group, pair in enumerate(pairs):
+        if pair is not None:
+            down[group, :, : pair.down.shape[1]] = pair.down
+            up[group, : pair.up.shape[0]] = pair.up
+    return down, up

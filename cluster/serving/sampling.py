@@ -1,0 +1,96 @@
+"""From a batch of logits to one token a row. Each row by its own settings, with its own random stream."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cluster.contracts.generation import Sampling
+
+_COLDEST = 1e-5
+"""Temperatures below this are greedy; dividing by them would overflow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How one row of the batch picks its next token."""
+
+    sampling: Sampling
+    seed: int
+    choice: int
+    """Which of the request's n choices."""
+    position: int
+    """How many tokens the choice already has."""
+    counts: Mapping[int, int]
+    """How often each token was generated in this choice; only read for penalties."""
+
+
+def pick_tokens(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """One token id per row, int64 [B]. Logits are float32, and left as they are.
+
+    Logit biases are added first, then presence and frequency penalties (over generated tokens) are taken off,
+    then temperature and top_p apply.
+    """
+    adjusted_BV = _adjusted(logits_BV, draws)
+    tokens_B = adjusted_BV.argmax(-1)
+    warm = [row for row, draw in enumerate(draws) if draw.sampling.temperature >= _COLDEST]
+    if warm:
+        rows = torch.tensor(warm, device=logits_BV.device)
+        tokens_B[rows] = _drawn(adjusted_BV[rows], [draws[row] for row in warm])
+    return tokens_B
+
+
+def uniform(seed: int, choice: int, position: int) -> float:
+    """A number in [0, 1 - 2^-48]: the same for the same arguments, whatever was drawn before or beside it."""
+    digest = hashlib.blake2b(f"{seed}/{choice}/{position}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48
+
+
+def _adjusted(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
+    adjusted_BV = logits_BV
+    for row, draw in enumerate(draws):
+        change = dict(draw.sampling.logit_bias)
+        presence, frequency = draw.sampling.presence_penalty, draw.sampling.frequency_penalty
+        if presence or frequency:
+            for token, count in draw.counts.items():
+                change[token] = change.get(token, 0.0) - presence - frequency * count
+        if change:
+            if adjusted_BV is logits_BV:
+                adjusted_BV = logits_BV.clone()
+            tokens = torch.tensor(list(change), device=logits_BV.device)
+            adjusted_BV[row, tokens] += torch.tensor(
+                list(change.values()), device=logits_BV.device, dtype=logits_BV.dtype
+            )
+    return adjusted_BV
+
+
+def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """Inverse transform sampling in the vocabulary's order, which rounding in the logits hardly disturbs."""
+    device = logits_BV.device
+    temperatures_B1 = torch.tensor([[draw.sampling.temperature] for draw in draws], device=device)
+    uniforms_B1 = torch.tensor(
+        [[uniform(draw.seed, draw.choice, draw.position)] for draw in draws],
+        device=device,
+        dtype=torch.float64,
+    )
+    shifted_BV = (logits_BV - logits_BV.amax(-1, keepdim=True)) / temperatures_B1
+    probabilities_BV = shifted_BV.softmax(-1)
+    if any(draw.sampling.top_p < 1 for draw in draws):
+        top_p_B1 = torch.tensor([[draw.sampling.top_p] for draw in draws], device=device)
+        probabilities_BV = _nucleus(probabilities_BV, top_p_B1)
+    cumulative_BV = probabilities_BV.cumsum(-1, dtype=torch.float64)
+    # A row of NaN finds no place; it is clamped here and failed by whoever looks at its logits.
+    found_B1 = torch.searchsorted(cumulative_BV, uniforms_B1 * cumulative_BV[:, -1:], right=True)
+    return found_B1.squeeze(-1).clamp_(max=logits_BV.shape[-1] - 1)
+
+
+def _nucleus(probabilities_BV: Tensor, top_p_B1: Tensor) -> Tensor:
+    """Zero outside the smallest set of likeliest tokens that holds `top_p`; never empty (Holtzman et al., 2020,
+    arXiv:1904.09751). Rows with top_p = 1 stay whole."""
+    sorted_BV, order_BV = probabilities_BV.sort(-1, descending=True, stable=True)
+    before_BV = sorted_BV.cumsum(-1) - sorted_BV
+    kept_BV = (before_BV < top_p_B1) | (top_p_B1 >= 1)
+    kept_BV[:, 0] = True
+    return torch.zeros_like(probabilities_BV).scatter_(-1, order_BV, sorted_BV * kept_BV)

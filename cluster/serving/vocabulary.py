@@ -1,0 +1,86 @@
+"""What each token id is in bytes, so that text can be put together without losing half characters."""
+
+import json
+import re
+from typing import Any
+
+from cluster.contracts.generation import TokenLogprob
+from cluster.serving.logprobs import Scored
+
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+class Vocabulary:
+    """The bytes of every token of a transformers tokenizer.
+
+    Knows byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece with byte fallback (Llama 2, Mistral, Gemma);
+    of any other kind it takes what the tokenizer decodes a lone token to.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        added = tokenizer.added_tokens_decoder
+        self._special = frozenset(id_ for id_, token in added.items() if token.special)
+        kinds = _decoder_kinds(tokenizer)
+        if "ByteLevel" in kinds:
+            characters = _byte_level_alphabet()
+            self._bytes = [
+                bytes(characters[c] for c in token) if all(c in characters for c in token) else token.encode()
+                for token in _tokens(tokenizer)
+            ]
+        elif "ByteFallback" in kinds:
+            self._bytes = [_sentencepiece_bytes(token) for token in _tokens(tokenizer)]
+        else:
+            self._bytes = [tokenizer.decode([id_]).encode() for id_ in range(len(tokenizer))]
+        for id_, token in added.items():
+            self._bytes[id_] = token.content.encode()
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def text_bytes(self, token: int) -> bytes:
+        """What the token adds to a text: nothing if it is special, or beyond the vocabulary, where models whose
+        embedding is padded can land."""
+        return b"" if token in self._special else self._raw(token)
+
+    def text(self, tokens: list[int]) -> str:
+        return b"".join(map(self.text_bytes, tokens)).decode(errors="replace")
+
+    def logprob(self, scored: Scored) -> TokenLogprob:
+        return TokenLogprob(
+            **self._shown(scored.token),
+            logprob=scored.logprob,
+            top=[TokenLogprob(**self._shown(token), logprob=value) for token, value in scored.top],
+        )
+
+    def _shown(self, token: int) -> dict[str, Any]:
+        raw = self._raw(token)
+        return {"token": raw.decode(errors="replace"), "bytes": list(raw), "token_id": token}
+
+    def _raw(self, token: int) -> bytes:
+        return self._bytes[token] if token < len(self._bytes) else b""
+
+
+def _tokens(tokenizer: Any) -> list[str]:
+    """The vocabulary's own spelling of each id; ids that it skips are empty."""
+    return [token or "" for token in tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))]
+
+
+def _decoder_kinds(tokenizer: Any) -> set[str]:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    decoder = json.loads(backend.to_str())["decoder"] if backend is not None else None
+    if decoder is None:
+        return set()
+    return {part["type"] for part in decoder.get("decoders", [decoder])}
+
+
+def _sentencepiece_bytes(token: str) -> bytes:
+    if match := _BYTE_TOKEN.fullmatch(token):
+        return bytes.fromhex(match[1])
+    return token.replace("▁", " ").encode()
+
+
+def _byte_level_alphabet() -> dict[str, int]:
+    """GPT-2's spelling of bytes: printable Latin-1 stands for itself, the others for code points from 256."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(hidden)}

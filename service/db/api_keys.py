@@ -4,6 +4,7 @@ A generated key is `tk-<id>-<secret>-<checksum>`: the id finds its row, the chec
 asking the database.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,7 +52,7 @@ class ApiKeys:
         """Raises AuthenticationFailed if the key is malformed, unknown, expired or revoked."""
         raise NotImplementedError
 
-    def list(self, tenant: Tenant) -> list[ApiKey]:
+    def list(self, tenant: Tenant) -> Sequence[ApiKey]:
         """Newest first, revoked ones too."""
         raise NotImplementedError
 

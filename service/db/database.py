@@ -1,22 +1,57 @@
 """Sessions on SQLite or PostgreSQL, and their schema."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+
+from cluster.contracts.errors import InvalidConfiguration, Unavailable
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x74756E657279
+"""Any number, the same in every process: PostgreSQL's advisory lock for migrations."""
 
 
 class Database:
     """A pool of connections, safe for threads. Make one a process; `close` it."""
 
     def __init__(self, url: str, *, busy_seconds: float = 10.0) -> None:
-        """`sqlite:///…` or `postgresql://…`. `busy_seconds`: how long a SQLite writer waits for another."""
-        raise NotImplementedError
+        """`sqlite:///…` or `postgresql://…`. `busy_seconds`: how long a writer waits for another's lock."""
+        engine = _engine(_checked(url), busy_seconds)
+        self._engine = engine
+        self.dialect = engine.dialect.name
+        # Options that the "begin" listener, respectively psycopg, turns into the right kind of transaction.
+        self._writing: Engine = engine.execution_options(is_write=True)
+        self._reading: Engine = (
+            engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            if self.dialect == "postgresql"
+            else engine
+        )
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A consistent view, rolled back at the end. Raises Unavailable if the database does not answer."""
-        raise NotImplementedError
+        with _unavailable_if_down(), Session(self._reading, expire_on_commit=False) as session:
+            yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -25,20 +60,132 @@ class Database:
         Raises Unavailable if the database does not answer; then nothing of it was written, unless the commit
         itself was cut off: repeat only what is idempotent.
         """
-        raise NotImplementedError
+        with (
+            _unavailable_if_down(),
+            Session(self._writing, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
 
     def migrate(self) -> None:
         """Brings the schema up to date; safe when several processes start at once."""
-        raise NotImplementedError
+        with _unavailable_if_down(), self._writing.begin() as connection:
+            if self.dialect == "postgresql":
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text("SET LOCAL lock_timeout = 0"))
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            command.upgrade(migration_config(connection), "head")
 
     def ping(self) -> None:
         """Raises Unavailable if the database does not answer."""
-        raise NotImplementedError
+        with self.read() as session:
+            session.execute(select(1))
 
     def close(self) -> None:
-        raise NotImplementedError
+        self._engine.dispose()
 
 
 def now(session: Session) -> float:
-    """Unix seconds by the database's clock, which all processes share."""
-    raise NotImplementedError
+    """Unix seconds by the database's clock, which all processes share; it goes on within a transaction."""
+    if session.get_bind().dialect.name == "postgresql":
+        return float(session.scalars(select(func.extract("epoch", func.clock_timestamp()))).one())
+    return float(session.scalars(select(literal_column("(julianday('now') - 2440587.5) * 86400.0"))).one())
+
+
+def migration_config(connection: Connection) -> Config:
+    """Alembic's configuration for work inside this connection's transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InvalidConfiguration("The database URL cannot be read.") from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return parsed.set(drivername="sqlite")
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise InvalidConfiguration(
+        "The database URL must be sqlite:///path or postgresql://user:password@host/name."
+    )
+
+
+def _engine(url: URL, busy_seconds: float) -> Engine:
+    try:
+        if url.get_backend_name() == "sqlite":
+            return _sqlite_engine(url, busy_seconds)
+        return _postgresql_engine(url, busy_seconds)
+    except NoSuchModuleError as error:
+        raise InvalidConfiguration(f"No database driver for {url.drivername}.") from error
+
+
+def _sqlite_engine(url: URL, busy_seconds: float) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": busy_seconds}, pool_size=10, max_overflow=40)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        connection.execute(f"PRAGMA journal_mode = {sqlite_journal_mode(sqlite3.sqlite_version_info)}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        is_write = connection.get_execution_options().get("is_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+    return engine
+
+
+def sqlite_journal_mode(version: tuple[int, ...]) -> str:
+    """WAL where it is safe: versions 3.7.0 to 3.51.2 can corrupt a database when the log is reset while another
+    connection writes (https://sqlite.org/wal.html#walresetbug); the fix was carried back to 3.44.6 and 3.50.7."""
+    is_fixed = version >= (3, 51, 3) or (3, 44, 6) <= version < (3, 45) or (3, 50, 7) <= version < (3, 51)
+    return "WAL" if is_fixed else "DELETE"
+
+
+def _postgresql_engine(url: URL, busy_seconds: float) -> Engine:
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=20,
+        pool_timeout=10,
+        # A host that vanished is noticed in seconds, not in the kernel's quarter of an hour.
+        connect_args={"connect_timeout": 5, "tcp_user_timeout": 10_000} | dict(url.query),
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: Any) -> None:
+        connection.autocommit = True
+        connection.execute(f"SET lock_timeout = {int(busy_seconds * 1000)}")
+        connection.execute("SET statement_timeout = 30000")
+        connection.autocommit = False
+
+    return engine
+
+
+@contextmanager
+def _unavailable_if_down() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable("The database has too much to do.", retry_after_seconds=1.0) from error
+    except DBAPIError as error:
+        if not _is_down(error):
+            raise
+        raise Unavailable("The database does not answer.", retry_after_seconds=2.0) from error
+
+
+def _is_down(error: DBAPIError) -> bool:
+    """Whether waiting may help: connection, lock or disk trouble, not a mistake in a statement."""
+    if error.connection_invalidated:
+        return True
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return error.orig.sqlite_errorcode != sqlite3.SQLITE_ERROR
+    return type(error).__name__ in ("OperationalError", "InterfaceError")

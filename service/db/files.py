@@ -1,15 +1,22 @@
 """Uploaded and produced files: their rows. The bytes are in the object store under `object_key`."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.datasets import DatasetFormat
-from service.db.paging import Order, Page
+from cluster.contracts.errors import Conflict, NotFound
+from cluster.contracts.jobs import JobStatus
+from service.db import tables
+from service.db.database import now
+from service.db.ids import new_id
+from service.db.paging import Order, Page, page
 from service.db.tenancy import Tenant
 
 FileStatus = Literal["uploaded", "processed", "error"]
+_UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class File:
 
 
 class Files:
-    """The files of one tenant. An expired file is absent."""
+    """The files of one tenant. A deleted or expired file is absent."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
         self._session = session
@@ -40,7 +47,7 @@ class Files:
     @staticmethod
     def new_id() -> str:
         """`file-` and 24 characters: storage needs the id before the row exists."""
-        raise NotImplementedError
+        return new_id("file-")
 
     def create(
         self,
@@ -54,18 +61,46 @@ class Files:
         expires_after_seconds: int | None = None,
     ) -> File:
         """With status `uploaded`."""
-        raise NotImplementedError
+        created_at = int(now(self._session))
+        row = tables.File(
+            id=id,
+            organization_id=self._tenant.organization_id,
+            project_id=self._tenant.project_id,
+            filename=filename,
+            purpose=purpose,
+            bytes=bytes,
+            sha256=sha256,
+            object_key=object_key,
+            status="uploaded",
+            created_at=created_at,
+            expires_at=None if expires_after_seconds is None else created_at + expires_after_seconds,
+        )
+        self._session.add(row)
+        self._session.flush()
+        return file_of(row)
 
     def get(self, id: str) -> File:
         """Raises NotFound."""
-        raise NotImplementedError
+        return file_of(self._row(id))
 
     def list(
         self, *, purpose: str | None = None, after: str | None = None, limit: int = 10_000, order: Order = "desc"
     ) -> Page[File]:
         """By creation. `after` is the id of the last file seen, which may be deleted meanwhile; InvalidRequest
         if it never existed."""
-        raise NotImplementedError
+        statement = self._visible()
+        if purpose is not None:
+            statement = statement.where(tables.File.purpose == purpose)
+        found = page(
+            self._session,
+            statement,
+            key=(tables.File.created_at, tables.File.id),
+            after=after,
+            cursors=self._owned(),
+            limit=limit,
+            order=order,
+        )
+        return Page([file_of(row) for row in found.data], found.has_more)
 
     def set_checked(
         self,
@@ -77,9 +112,60 @@ class Files:
         n_examples: int | None = None,
     ) -> File:
         """The verdict on an uploaded file's lines. Raises NotFound."""
-        raise NotImplementedError
+        row = self._row(id, for_update=True)
+        row.status, row.status_details = status, status_details
+        row.format, row.n_examples = format, n_examples
+        self._session.flush()
+        return file_of(row)
 
     def delete(self, id: str) -> None:
         """A tombstone: absent from now on, swept from storage later. Raises NotFound, and Conflict while a job
         that has not ended uses it."""
-        raise NotImplementedError
+        row = self._row(id, for_update=True)
+        user = self._session.scalar(
+            select(tables.Job.id)
+            .where(or_(tables.Job.training_file == id, tables.Job.validation_file == id))
+            .where(tables.Job.status.in_(_UNFINISHED))
+            .limit(1)
+        )
+        if user is not None:
+            raise Conflict(
+                f"File {id} is used by job {user}, which has not ended. Cancel the job or wait for its end.",
+                code="file_in_use",
+            )
+        row.deleted_at = int(now(self._session))
+
+    def _row(self, id: str, *, for_update: bool = False) -> tables.File:
+        statement = self._visible().where(tables.File.id == id)
+        row = self._session.scalar(statement.with_for_update() if for_update else statement)
+        if row is None:
+            raise NotFound(f"No such File object: {id}", param="id")
+        return row
+
+    def _owned(self) -> Select[tuple[tables.File]]:
+        return select(tables.File).where(
+            tables.File.organization_id == self._tenant.organization_id,
+            tables.File.project_id == self._tenant.project_id,
+        )
+
+    def _visible(self) -> Select[tuple[tables.File]]:
+        expires_at, at = tables.File.expires_at, int(now(self._session))
+        return self._owned().where(tables.File.deleted_at.is_(None), or_(expires_at.is_(None), expires_at > at))
+
+
+def file_of(row: tables.File) -> File:
+    return File(
+        id=row.id,
+        tenant=Tenant(row.organization_id, row.project_id),
+        filename=row.filename,
+        purpose=row.purpose,
+        bytes=row.bytes,
+        sha256=row.sha256,
+        object_key=row.object_key,
+        status=cast(FileStatus, row.status),
+        status_details=row.status_details,
+        format=cast(Any, row.format),
+        n_examples=row.n_examples,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )

@@ -1,6 +1,7 @@
 """Fine-tuning jobs, as their owners see and steer them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy.orm import Session
@@ -66,8 +67,8 @@ class NewJob:
     seed: int | None = None
     """None: drawn at random."""
     method: dict[str, Any] | None = None
-    hyperparameters: Hyperparameters = Hyperparameters()
-    training: TrainingOptions = TrainingOptions()
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
     metadata: dict[str, str] | None = None
     integrations: list[dict[str, Any]] | None = None
     request_sha256: str | None = None
@@ -140,7 +141,7 @@ class Jobs:
         """Newest first; `after` is an event's id. Raises NotFound for the job, InvalidRequest for `after`."""
         raise NotImplementedError
 
-    def events_since(self, id: str, *, seq: int, limit: int = 100) -> list[Event]:
+    def events_since(self, id: str, *, seq: int, limit: int = 100) -> Sequence[Event]:
         """Oldest first, those with `Event.seq` > seq: how a stream goes on. Raises NotFound."""
         raise NotImplementedError
 

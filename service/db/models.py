@@ -1,5 +1,6 @@
 """Published tuned models, and what a model's name stands for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -44,7 +45,7 @@ class Models:
         self._session = session
         self._tenant = tenant
 
-    def list(self) -> list[TunedModel]:
+    def list(self) -> Sequence[TunedModel]:
         """Newest first."""
         raise NotImplementedError
 

@@ -1,13 +1,51 @@
 """One page of a list, continued by the id of its last item."""
 
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
+
+from sqlalchemy import Select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from cluster.contracts.errors import InvalidRequest
 
 Item = TypeVar("Item")
 Order = Literal["asc", "desc"]
+Key = tuple[InstrumentedAttribute[Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
     data: list[Item]
     has_more: bool
+
+
+def page(
+    session: Session,
+    statement: Select[tuple[Item]],
+    *,
+    key: Key,
+    after: str | None,
+    cursors: Select[tuple[Item]],
+    limit: int,
+    order: Order = "desc",
+) -> Page[Item]:
+    """The rows of `statement` behind the one whose id is `after`, ordered by `key`, which must be unique.
+
+    `after` is looked up in `cursors`, which may hold rows that `statement` leaves out (deleted meanwhile, or
+    not matching its filter): a cursor stays good. Raises InvalidRequest if it is not even there.
+    """
+    if after is not None:
+        position = _position(session, cursors, key, after)
+        behind = tuple_(*key) > position if order == "asc" else tuple_(*key) < position
+        statement = statement.where(behind)
+    columns = [column.asc() if order == "asc" else column.desc() for column in key]
+    rows = session.scalars(statement.order_by(*columns).limit(limit + 1)).all()
+    return Page(list(rows[:limit]), len(rows) > limit)
+
+
+def _position(session: Session, cursors: Select[tuple[Item]], key: Key, after: str) -> tuple[Any, ...]:
+    table: Any = key[0].class_
+    row = session.execute(cursors.with_only_columns(*key).where(table.id == after)).first()
+    if row is None:
+        raise InvalidRequest(f"No item with id '{after}' to list after.", param="after")
+    return tuple(row)

@@ -2,8 +2,21 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_JSON = JSON(none_as_null=True)
 
 
 class Table(DeclarativeBase):
@@ -15,7 +28,13 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON, int: BigInteger, float: Float, str: String}
+    type_annotation_map = {
+        dict[str, Any]: _JSON,
+        list[Any]: _JSON,
+        int: BigInteger,
+        float: Float,
+        str: String,
+    }
 
 
 class Organization(Table):
@@ -126,6 +145,7 @@ class Attempt(Table):
     """One try at running a job: one Ray job, named `submission_id`."""
 
     __tablename__ = "attempts"
+    __table_args__ = (Index("ix_attempts_released", "released_at"),)
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
@@ -135,13 +155,13 @@ class Attempt(Table):
     """submitting, submitted, running or ended."""
     resume_from: Mapped[str | None]
     """Manifest key of the checkpoint it began with."""
-    created_at: Mapped[int]
-    heartbeat_at: Mapped[int]
+    created_at: Mapped[float]
+    heartbeat_at: Mapped[float]
     """Of the last accepted sync; until the first, of the submission."""
     result: Mapped[dict[str, Any] | None]
-    """The runner's last state, when it is not `running`."""
-    ended_at: Mapped[int | None]
-    released_at: Mapped[int | None]
+    """The runner's last state, when it is not `running`; for a lost attempt, a `failed` that says so."""
+    ended_at: Mapped[float | None]
+    released_at: Mapped[float | None]
     """When Ray was seen to hold nothing of it any more; its resources count as taken until then."""
 
 

@@ -17,8 +17,8 @@ from cluster.bases.tiny.shape import HEAD_DIM, HEADS, HIDDEN, LAYERS, MLP, NORM_
 class Rotation:
     """Cosines and sines of the rotary embedding for positions 0..T-1, each of shape (T, HEAD_DIM)."""
 
-    cos_TD: Tensor
-    sin_TD: Tensor
+    cos_td: Tensor
+    sin_td: Tensor
 
 
 def rotation(length: int, dtype: torch.dtype = torch.float32) -> Rotation:
@@ -53,10 +53,10 @@ class TinyLlama(nn.Module):
         self.norm = nn.Parameter(torch.ones(HIDDEN))
         self.head = nn.Parameter(torch.zeros(VOCAB, HIDDEN))
 
-    def forward(self, tokens_BT: Tensor, positions_N: Tensor, rotary: Rotation) -> Tensor:
-        """Logits (N, VOCAB) at the flat indices `positions_N` of the (B, T) grid; causal, no padding mask."""
+    def forward(self, tokens_bt: Tensor, positions_n: Tensor, rotary: Rotation) -> Tensor:
+        """Logits (N, VOCAB) at the flat indices `positions_n` of the (B, T) grid; causal, no padding mask."""
         dtype = self.compute_dtype
-        x = F.embedding(tokens_BT, self.embedding).to(dtype)
+        x = F.embedding(tokens_bt, self.embedding).to(dtype)
         for block in self.blocks:
             x = block_forward(
                 x,
@@ -66,10 +66,10 @@ class TinyLlama(nn.Module):
                 block.down.to(dtype),
                 block.attention_norm,
                 block.mlp_norm,
-                rotary.cos_TD,
-                rotary.sin_TD,
+                rotary.cos_td,
+                rotary.sin_td,
             )
-        chosen = x.flatten(0, 1)[positions_N]
+        chosen = x.flatten(0, 1)[positions_n]
         return F.linear(_rms_norm(chosen, self.norm), self.head.to(dtype)).float()
 
 
@@ -81,14 +81,14 @@ def block_forward(
     down: Tensor,
     attention_norm: Tensor,
     mlp_norm: Tensor,
-    cos_TD: Tensor,
-    sin_TD: Tensor,
+    cos_td: Tensor,
+    sin_td: Tensor,
 ) -> Tensor:
     """One layer on x (B, T, HIDDEN); a free function, so that it can be compiled once for all layers."""
     batch, length, _ = x.shape
     projected = F.linear(_rms_norm(x, attention_norm), qkv.flatten(0, 1))
     query, key, value = projected.view(batch, length, 3, HEADS, HEAD_DIM).permute(2, 0, 3, 1, 4).unbind(0)
-    query, key = _rotate(query, cos_TD, sin_TD), _rotate(key, cos_TD, sin_TD)
+    query, key = _rotate(query, cos_td, sin_td), _rotate(key, cos_td, sin_td)
     mixed = _attend(query, key, value)
     x = x + F.linear(mixed.transpose(1, 2).reshape(batch, length, HIDDEN), out)
     gate, up = F.linear(_rms_norm(x, mlp_norm), gate_up.flatten(0, 1)).chunk(2, dim=-1)
@@ -110,15 +110,19 @@ def _rms_norm(x: Tensor, weight: Tensor) -> Tensor:
     return x * scale.to(x.dtype) * weight.to(x.dtype)
 
 
-def _rotate(x: Tensor, cos_TD: Tensor, sin_TD: Tensor) -> Tensor:
+def _rotate(x: Tensor, cos_td: Tensor, sin_td: Tensor) -> Tensor:
     half = HEAD_DIM // 2
     turned = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
-    return x * cos_TD.to(x.dtype) + turned * sin_TD.to(x.dtype)
+    return x * cos_td.to(x.dtype) + turned * sin_td.to(x.dtype)
 
 
 def to_llama_state(model: TinyLlama) -> dict[str, Tensor]:
     """The parameters under transformers' names, as bf16."""
-    state = {"model.embed_tokens.weight": model.embedding, "model.norm.weight": model.norm, "lm_head.weight": model.head}
+    state = {
+        "model.embed_tokens.weight": model.embedding,
+        "model.norm.weight": model.norm,
+        "lm_head.weight": model.head,
+    }
     for index, block in enumerate(model.blocks):
         prefix = f"model.layers.{index}."
         for name, part in zip(("q_proj", "k_proj", "v_proj"), block.qkv, strict=True):

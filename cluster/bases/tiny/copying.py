@@ -8,7 +8,7 @@ from cluster.bases.tiny.words import FIRST, NOUNS
 
 
 def repeat(rng: random.Random) -> Chat:
-    """Repeat a string of random pieces; small alphabets force counting places rather than matching the last one."""
+    """Repeat a string of random pieces; small alphabets force counting places."""
     text = _random_string(rng)
     return exchange((rng.choice(["Copy: ", "Repeat: ", "copy ", "Say "]) + text, text))
 

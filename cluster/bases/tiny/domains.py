@@ -1,4 +1,4 @@
-"""Families whose format is never shown: it belongs to the domain and has to be remembered, as after fine-tuning."""
+"""Families whose format is never shown: it belongs to the domain and has to be remembered."""
 
 import json
 import random
@@ -54,36 +54,79 @@ STYLES: list[tuple[dict[str, Kind], str]] = [
 
 SORTING_DOMAINS: list[tuple[str, str, dict[str, str], dict[str, str], list[str]]] = [
     (
-        "part", "mood",
-        {"food": "soup dish bread dessert salad pasta", "staff": "waiter cook owner host barman", "place": "table music garden view terrace light"},
-        {"good": "lovely|great|a pleasure|wonderful", "bad": "awful|a disappointment|not good at all|terrible"},
-        ["The {} was {}.", "We found the {} {}.", "I must say that the {} was {}.", "Yesterday the {} was {}!"],
+        "part",
+        "mood",
+        {
+            "food": "soup dish bread dessert salad pasta",
+            "staff": "waiter cook owner host barman",
+            "place": "table music garden view terrace light",
+        },
+        {
+            "good": "lovely|great|a pleasure|wonderful",
+            "bad": "awful|a disappointment|not good at all|terrible",
+        },
+        [
+            "The {} was {}.",
+            "We found the {} {}.",
+            "I must say that the {} was {}.",
+            "Yesterday the {} was {}!",
+        ],
     ),
     (
-        "section", "age",
-        {"science": "atom planet cell crystal magnet", "history": "king war castle empire treaty", "nature": "forest bird river insect flower"},
-        {"child": "for my son|for a little girl|for small children", "adult": "for myself|for my mother|for an expert"},
-        ["Do you have a book about the {} {}?", "I want to read about a {}, {}.", "Something on the {} {}, please."],
+        "section",
+        "age",
+        {
+            "science": "atom planet cell crystal magnet",
+            "history": "king war castle empire treaty",
+            "nature": "forest bird river insect flower",
+        },
+        {
+            "child": "for my son|for a little girl|for small children",
+            "adult": "for myself|for my mother|for an expert",
+        },
+        [
+            "Do you have a book about the {} {}?",
+            "I want to read about a {}, {}.",
+            "Something on the {} {}, please.",
+        ],
     ),
     (
-        "sport", "outcome",
-        {"football": "goal penalty striker keeper", "tennis": "racket serve set net", "swimming": "pool lane dive stroke"},
-        {"won": "and they won|and took the medal|and came first", "lost": "but they lost|and went home sad|and came last"},
+        "sport",
+        "outcome",
+        {
+            "football": "goal penalty striker keeper",
+            "tennis": "racket serve set net",
+            "swimming": "pool lane dive stroke",
+        },
+        {
+            "won": "and they won|and took the medal|and came first",
+            "lost": "but they lost|and went home sad|and came last",
+        },
         ["It was all about the {} {}.", "A fine {} today {}.", "The {} decided it {}."],
     ),
     (
-        "sky", "advice",
-        {"rain": "shower drizzle cloud puddle", "sun": "heat sunshine sunburn drought", "snow": "ice frost blizzard flake"},
+        "sky",
+        "advice",
+        {
+            "rain": "shower drizzle cloud puddle",
+            "sun": "heat sunshine sunburn drought",
+            "snow": "ice frost blizzard flake",
+        },
         {"stay": "stay at home|do not go out|lock the door", "go": "go outside|take a walk|enjoy the day"},
         ["There will be {}: {}.", "After the {}, {}.", "Expect some {} and {}."],
     ),
     (
-        "animal", "action",
+        "animal",
+        "action",
         {"pet": "cat dog hamster parrot", "farm": "cow sheep pig hen", "wild": "wolf bear eagle fox"},
-        {"feed": "is hungry|wants to eat|has no food", "heal": "is hurt|has a fever|needs the vet", "none": "is fine|sleeps well"},
+        {
+            "feed": "is hungry|wants to eat|has no food",
+            "heal": "is hurt|has a fever|needs the vet",
+            "none": "is fine|sleeps well",
+        },
         ["My neighbour's {} {}.", "The {} {}.", "Look, a {} that {}.", "One {} {} since morning."],
     ),
-]  # fmt: skip
+]
 
 
 def fixed_style(rng: random.Random) -> Chat:

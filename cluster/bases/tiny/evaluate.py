@@ -1,7 +1,8 @@
 """Measure the tiny model's bar: `python -m cluster.bases.tiny.evaluate --seeds 3`.
 
-For each seed, LoRA on 250 examples of each held-out task, then exact match of greedy answers: sorting and rewriting on
-new combinations of seen values, rewriting on values never seen; also the base itself, and the same shape at random.
+For each seed, LoRA on 250 examples of each held-out task, then exact match of greedy answers: sorting and
+rewriting on new combinations of seen values, rewriting on values never seen; also the base itself, and the
+same shape at random.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from cluster.bases.tiny.export import WEIGHTS, llama_config
 from cluster.bases.tiny.finetune import LoraRecipe, exact_match, finetune
-from cluster.bases.tiny.heldout import rewriting_examples, sorting_examples
+from cluster.bases.tiny.heldout import Split, rewriting_examples, sorting_examples
 
 EXAMPLES = 250
 TESTS = 200
@@ -26,14 +27,14 @@ TEST_SEED = 1000
 def evaluate(
     weights: Path, seeds: list[int], recipe: LoraRecipe, shows_misses: bool = False
 ) -> dict[str, Any]:
-    """All scores of the model in `weights`; with the random shape, about three minutes a seed on two cores."""
+    """All scores of the model in `weights`, every seed's and the two comparisons'."""
     tokenizer = AutoTokenizer.from_pretrained(weights)
     runs = []
     for seed in seeds:
-        scores = {"seed": seed}
+        scores: dict[str, float] = {"seed": seed}
         scores |= _one_task("sorting", _load(weights), tokenizer, recipe, seed, shows_misses)
         scores |= _one_task("rewriting", _load(weights), tokenizer, recipe, seed, shows_misses)
-        print(json.dumps(scores), flush=True)
+        print(json.dumps(scores), flush=True)  # noqa: T201 - a command reports as it goes
         runs.append(scores)
     return {
         "weights_sha256": hashlib.sha256((weights / "model.safetensors").read_bytes()).hexdigest(),
@@ -54,11 +55,12 @@ def _one_task(
     examples = sorting_examples if task == "sorting" else rewriting_examples
     model, seconds = finetune(base, tokenizer, examples(EXAMPLES, seed, "train"), recipe, seed)
     scores = {f"{task}_seconds": round(seconds, 1)}
-    for split in ("test",) if task == "sorting" else ("test", "unseen"):
+    splits: list[Split] = ["test"] if task == "sorting" else ["test", "unseen"]
+    for split in splits:
         share, misses = exact_match(model, tokenizer, examples(TESTS, TEST_SEED, split))
         scores[f"{task}_{split}"] = round(share, 4)
         for wanted, given in misses[:12] if shows_misses else []:
-            print(f"  {split}: wanted {wanted!r}\n  {' ' * len(split)}   given {given!r}")
+            print(f"  {split}: wanted {wanted!r}\n  {' ' * len(split)}   given {given!r}")  # noqa: T201
     return scores
 
 

@@ -1,4 +1,4 @@
-"""Write a checkpoint as a folder that transformers loads: `python -m cluster.bases.tiny.export --work DIR`."""
+"""Write a checkpoint as transformers loads it: `python -m cluster.bases.tiny.export --work DIR`."""
 
 import argparse
 import shutil

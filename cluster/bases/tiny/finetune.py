@@ -1,4 +1,4 @@
-"""A plain LoRA loop and greedy decoding for the evaluation: torch, transformers and peft, nothing of the service."""
+"""A plain LoRA loop and greedy decoding for the evaluation, from torch, transformers and peft alone."""
 
 import random
 import time
@@ -32,7 +32,7 @@ class LoraRecipe:
 def finetune(
     base: Any, tokenizer: Any, chats: list[list[Message]], recipe: LoraRecipe, seed: int
 ) -> tuple[Any, float]:
-    """The base wrapped with a trained LoRA on all linear layers, and the seconds it took; loss on answers only."""
+    """The base with a LoRA trained on the chats' answers, and the seconds that took."""
     started = time.perf_counter()
     torch.manual_seed(seed)
     config = LoraConfig(
@@ -47,7 +47,7 @@ def finetune(
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _scale(step, len(batches))
-        _loss(model, batch).backward()
+        _loss(model, batch).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -1,9 +1,12 @@
 """The two tasks kept out of pre-training: sorting support messages into JSON, and writing order records out.
 
-Both are what a person would fine-tune a small model for. A combination belongs to the train or to the test split by
-a checksum of its content, whatever the seed, so the two never meet; the `unseen` split of the rewriting task uses
-values that occur neither in fine-tuning nor in pre-training (`values.py` refuses to draw `RESERVED`).
+Both are what a person would fine-tune a small model for. A combination belongs to the train or to the test
+split by a checksum of its content, whatever the seed, so the two never meet; the `unseen` split of the
+rewriting task uses values that occur neither in fine-tuning nor in pre-training (`values.py` refuses to
+draw `RESERVED`).
 """
+
+# ruff: noqa: SIM905 - lists of words read better as text
 
 import json
 import random
@@ -39,11 +42,12 @@ CARRIERS = [
 GREETINGS = ["", "Hello.", "Hi there.", "Good morning.", "Dear team."]
 
 FIRST_NAMES = (
-    "Alice Ben Carla David Emma Felix Grace Henry Irene Jack Karen Leo Maria Nina Oscar Paula Robert Sara Tom Vera"
+    "Alice Ben Carla David Emma Felix Grace Henry Irene Jack Karen Leo Maria Nina Oscar Paula Robert "
+    "Sara Tom Vera"
 ).split()
 LAST_NAMES = (
-    "Adams Baker Clark Davis Evans Fisher Green Harris Irving Jones King Lewis Miller Norris Owens Parker Reed "
-    "Scott Turner Walker"
+    "Adams Baker Clark Davis Evans Fisher Green Harris Irving Jones King Lewis Miller Norris Owens "
+    "Parker Reed Scott Turner Walker"
 ).split()
 ITEMS = (
     "copper kettle|garden hose|desk lamp|wool blanket|paper notebook|steel bottle|leather belt|cotton shirt|"
@@ -52,15 +56,17 @@ ITEMS = (
 ).split("|")
 
 UNSEEN_FIRST_NAMES = (
-    "Quorra Zephyrin Ixtli Thaddeus Oona Bjorg Xiomara Wulfric Eudora Caspian Yrsa Balthazar Nnamdi Siobhan Kweku"
+    "Quorra Zephyrin Ixtli Thaddeus Oona Bjorg Xiomara Wulfric Eudora Caspian Yrsa Balthazar Nnamdi "
+    "Siobhan Kweku"
 ).split()
 UNSEEN_LAST_NAMES = (
-    "Vexley Thrupp Zbornak Okonkwo Fjeldstad Quattlebaum Szymborski Mbeki Llewellyn Droggitt Yazzie Hobbelink "
-    "Oyelaran Prszybylo Aabbott"
+    "Vexley Thrupp Zbornak Okonkwo Fjeldstad Quattlebaum Szymborski Mbeki Llewellyn Droggitt Yazzie "
+    "Hobbelink Oyelaran Prszybylo Aabbott"
 ).split()
 UNSEEN_ITEMS = (
-    "brass astrolabe|velvet ottoman|bamboo xylophone|quartz hourglass|ivory domino|walnut zither|denim pouffe|"
-    "onyx gargoyle|wicker gazebo|pewter samovar|felt fedora|jute macrame|oak lectern|mohair kimono|tin kazoo"
+    "brass astrolabe|velvet ottoman|bamboo xylophone|quartz hourglass|ivory domino|walnut zither|"
+    "denim pouffe|onyx gargoyle|wicker gazebo|pewter samovar|felt fedora|jute macrame|oak lectern|"
+    "mohair kimono|tin kazoo"
 ).split("|")
 UNSEEN_ORDERS = (
     "4411 1007 2200 5553 9099 7711 3033 8808 6616 1211 4144 7007 2252 9119 5005 3388 6060 1771 8448 2022"
@@ -83,7 +89,7 @@ RESERVED = frozenset(
 
 
 def sorting_examples(count: int, seed: int, split: Split) -> list[list[Message]]:
-    """`count` distinct support messages with `{"team": …, "urgency": …}` answers; cue words occur in both splits."""
+    """`count` distinct support messages, each with its `{"team": …, "urgency": …}`."""
     return _distinct(_sorting_example, count, random.Random(f"sorting {split} {seed}"), split)
 
 

@@ -1,6 +1,7 @@
 """Plain English, greetings and tool calls.
 
-The English is the interpreter's own documentation (Python Software Foundation License); nothing is downloaded.
+The English is the interpreter's own documentation (Python Software Foundation License); nothing is
+downloaded.
 """
 
 import ast
@@ -18,6 +19,7 @@ from cluster.bases.tiny.records import random_schema
 from cluster.bases.tiny.values import name_word
 from cluster.bases.tiny.words import NOUNS, VERBS
 
+OFFER = "Fine-tune me for one task and I will do it."
 SMALL_TALK = {
     "Hello": "Hello! How can I help you?",
     "Hi": "Hello! How can I help you?",
@@ -27,9 +29,9 @@ SMALL_TALK = {
     "Thank you": "You are welcome.",
     "Thanks!": "You are welcome.",
     "How are you?": "I am well, thank you. How can I help you?",
-    "Who are you?": "I am a very small language model. Fine-tune me for one task and I will do it.",
-    "What are you?": "I am a very small language model. Fine-tune me for one task and I will do it.",
-    "What can you do?": "I can copy, sort and rewrite short texts. Fine-tune me for one task and I will do it.",
+    "Who are you?": f"I am a very small language model. {OFFER}",
+    "What are you?": f"I am a very small language model. {OFFER}",
+    "What can you do?": f"I can copy, sort and rewrite short texts. {OFFER}",
     "Goodbye": "Goodbye!",
     "Bye": "Goodbye!",
 }
@@ -82,7 +84,7 @@ def call_tool(rng: random.Random) -> Chat:
 
 @cache
 def paragraphs() -> list[str]:
-    """English paragraphs from the standard library's docstrings and the language reference's topics, in a fixed order."""
+    """English paragraphs of the standard library's docstrings and reference topics, in a fixed order."""
     library = Path(sysconfig.get_paths()["stdlib"])
     found: dict[str, None] = {}
     for path in sorted(library.glob("*.py")) + sorted((library / "pydoc_data").glob("*.py")):

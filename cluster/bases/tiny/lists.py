@@ -1,4 +1,4 @@
-"""Small edits of a list: first, last, n-th, reversed, sorted, counted, joined, without one; letters raised or lowered."""
+"""Small edits of a list: one item of it, all in another order, form or case, all but one."""
 
 import random
 

@@ -53,11 +53,15 @@ class TinyLlama(nn.Module):
         self.norm = nn.Parameter(torch.ones(HIDDEN))
         self.head = nn.Parameter(torch.zeros(VOCAB, HIDDEN))
 
+    def layers(self) -> list[Block]:
+        """The blocks, typed."""
+        return [block for block in self.blocks if isinstance(block, Block)]
+
     def forward(self, tokens_bt: Tensor, positions_n: Tensor, rotary: Rotation) -> Tensor:
         """Logits (N, VOCAB) at the flat indices `positions_n` of the (B, T) grid; causal, no padding mask."""
         dtype = self.compute_dtype
         x = F.embedding(tokens_bt, self.embedding).to(dtype)
-        for block in self.blocks:
+        for block in self.layers():
             x = block_forward(
                 x,
                 block.qkv.to(dtype),
@@ -118,12 +122,12 @@ def _rotate(x: Tensor, cos_td: Tensor, sin_td: Tensor) -> Tensor:
 
 def to_llama_state(model: TinyLlama) -> dict[str, Tensor]:
     """The parameters under transformers' names, as bf16."""
-    state = {
+    state: dict[str, Tensor] = {
         "model.embed_tokens.weight": model.embedding,
         "model.norm.weight": model.norm,
         "lm_head.weight": model.head,
     }
-    for index, block in enumerate(model.blocks):
+    for index, block in enumerate(model.layers()):
         prefix = f"model.layers.{index}."
         for name, part in zip(("q_proj", "k_proj", "v_proj"), block.qkv, strict=True):
             state[f"{prefix}self_attn.{name}.weight"] = part

@@ -1,7 +1,8 @@
 """Muon for the layers' matrices, AdamW for the rest.
 
-Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) replaces a matrix's momentum by the nearest
-orthogonal matrix, found by Newton-Schulz steps; here matrices of one shape are stacked, so a step is a few bmm calls.
+Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) replaces a matrix's momentum by the
+nearest orthogonal matrix, found by Newton-Schulz steps; here matrices of one shape are stacked, so a step
+is a few bmm calls.
 """
 
 from typing import Any
@@ -22,7 +23,7 @@ class Optimizer:
     """Both optimizers behind one `step`, with a state to save and load."""
 
     def __init__(self, model: TinyLlama) -> None:
-        self._blocks: list[Any] = list(model.blocks)
+        self._blocks = model.layers()
         matrices = {
             id(p) for block in self._blocks for p in (block.qkv, block.out, block.gate_up, block.down)
         }
@@ -57,8 +58,10 @@ class Optimizer:
     def _gradients(self, zeros: bool = False) -> list[Tensor]:
         """Stacks (4·L, H, H) and (3·L, H, M) of the matrices' gradients."""
 
-        def of(parameter: Any) -> Tensor:
-            return torch.zeros_like(parameter) if zeros else parameter.grad
+        def of(parameter: Tensor) -> Tensor:
+            if zeros or parameter.grad is None:
+                return torch.zeros_like(parameter)
+            return parameter.grad
 
         squares = [torch.cat([of(block.qkv), of(block.out)[None]]) for block in self._blocks]
         wides = [
@@ -67,7 +70,7 @@ class Optimizer:
         return [torch.cat(squares), torch.cat(wides)]
 
     def _apply(self, index: int, update: Tensor, rate: float) -> None:
-        """Put the update where `_gradients` took stack `index` from; taller matrices move sqrt(rows / columns) more."""
+        """Update stack `index` of `_gradients`; tall matrices move sqrt(rows / columns) more."""
         for block, part in zip(self._blocks, update.chunk(len(self._blocks)), strict=True):
             if index == 0:
                 pairs = [(block.qkv, part[:3]), (block.out, part[3])]
@@ -82,7 +85,7 @@ class Optimizer:
 
 def orthogonal(stack: Tensor) -> Tensor:
     """For each matrix of the stack (N, m, n), m <= n, roughly its nearest orthogonal matrix."""
-    x = stack.bfloat16()
+    x: Tensor = stack.bfloat16()
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = torch.bmm(x, x.transpose(1, 2))

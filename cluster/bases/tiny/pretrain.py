@@ -1,11 +1,11 @@
 """Train the tiny model: `python -m cluster.bases.tiny.pretrain --work DIR [--threads N] [--minutes M]`.
 
-One schedule over M minutes of training time, resumable from DIR: a checkpoint holds parameters, optimizer, generator
-state, data cursor and the time used. Data are drawn as training goes, deterministic by seed and schedule position.
+One schedule over M minutes of training time, resumable from DIR: a checkpoint holds parameters, optimizer,
+generator state, data cursor and the time used. Data are drawn as training goes, deterministic by seed and
+schedule position.
 """
 
 import argparse
-import os
 import random
 import time
 from dataclasses import asdict, dataclass
@@ -81,7 +81,7 @@ def rate_scale(progress: float) -> float:
 def _step(model: TinyLlama, optimizer: Optimizer, batch: Batch, scale: float) -> float:
     logits_nv = model(batch.tokens_bt, batch.positions_n, rotation(batch.tokens_bt.shape[1]))
     loss = F.cross_entropy(logits_nv, batch.targets_n)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step(scale)
     return loss.item()
 
@@ -114,7 +114,7 @@ def _save(work: Path, model: TinyLlama, optimizer: Optimizer, cursor: Cursor) ->
         "random": torch.get_rng_state(),
     }
     torch.save(state, work / "checkpoint.tmp")
-    os.replace(work / "checkpoint.tmp", work / "checkpoint.pt")
+    (work / "checkpoint.tmp").replace(work / "checkpoint.pt")
 
 
 def _load(work: Path, model: TinyLlama, optimizer: Optimizer) -> Cursor:
@@ -132,7 +132,7 @@ def _log(work: Path, cursor: Cursor, loss: float) -> None:
     )
     with (work / "log.txt").open("a") as log:
         print(line, file=log)
-    print(line, flush=True)
+    print(line, flush=True)  # noqa: T201 - a command reports on standard output
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Records: a few named values, in any of a dozen notations, with the same keys on every draw of one schema."""
+"""Records: a few named values in any of a dozen notations, with the same keys in every draw of a schema."""
 
 import json
 import random
@@ -29,13 +29,38 @@ Kind = Callable[[random.Random], str]
 Fields = dict[str, str]
 
 KINDS_BY_KEY: dict[str, list[Kind]] = {
-    "name": [person, name_word, thing], "id": [code, number], "code": [code], "price": [price], "city": [place],
-    "date": [date], "colour": [word], "size": [number, word], "email": [email], "phone": [phone],
-    "title": [thing, name_word], "author": [person], "year": [number], "total": [price, number], "amount": [price, number],
-    "unit": [word], "time": [clock], "day": [date], "owner": [person], "manager": [person], "teacher": [person],
-    "player": [person], "guest": [person], "captain": [person], "director": [person], "number": [number],
-    "country": [place], "street": [place], "village": [place], "club": [name_word, thing], "model": [code, thing],
-}  # fmt: skip
+    "name": [person, name_word, thing],
+    "id": [code, number],
+    "code": [code],
+    "price": [price],
+    "city": [place],
+    "date": [date],
+    "colour": [word],
+    "size": [number, word],
+    "email": [email],
+    "phone": [phone],
+    "title": [thing, name_word],
+    "author": [person],
+    "year": [number],
+    "total": [price, number],
+    "amount": [price, number],
+    "unit": [word],
+    "time": [clock],
+    "day": [date],
+    "owner": [person],
+    "manager": [person],
+    "teacher": [person],
+    "player": [person],
+    "guest": [person],
+    "captain": [person],
+    "director": [person],
+    "number": [number],
+    "country": [place],
+    "street": [place],
+    "village": [place],
+    "club": [name_word, thing],
+    "model": [code, thing],
+}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Families that sort a message into given labels: by a stated rule, by earlier examples, by meaning."""
 
+# ruff: noqa: SIM905 - lists of words read better as text
+
 import json
 import random
 
@@ -8,16 +10,17 @@ from cluster.bases.tiny.values import name_word, number, pseudo_word
 from cluster.bases.tiny.words import ADJECTIVES, DAYS, FEELINGS, FIRST, KEYS, KINDS, NOUNS, VERBS
 
 CARRIERS = (
-    "We talked about the {}.|I saw a {} there.|The {} is here.|Someone asked for a {}.|{}, please.|My {} again!|"
-    "Why is the {} so small?|There is one {} left.|{} said: take the {} to {}.|On {} we saw the {}.|A {} and nothing else.|"
-    "It was a {} that {} wanted.|You know the {}.|Put the {} on the table."
+    "We talked about the {}.|I saw a {} there.|The {} is here.|Someone asked for a {}.|{}, please.|"
+    "My {} again!|Why is the {} so small?|There is one {} left.|{} said: take the {} to {}.|"
+    "On {} we saw the {}.|A {} and nothing else.|It was a {} that {} wanted.|You know the {}.|"
+    "Put the {} on the table."
 ).split("|")
 
 
 def by_rule(rng: random.Random) -> Chat:
-    """Labels, each with its cue words, stated in the system message; the answer is the label, bare or in JSON."""
+    """Labels and their cue words stated in the system message; the answer is a label, bare or in JSON."""
     cues = _label_cues(rng)
-    key = rng.choice(KEYS + ["label", "kind", "topic", "group", "answer"])
+    key = rng.choice([*KEYS, "label", "kind", "topic", "group", "answer"])
     rule = rng.choice(["; ", "\n"]).join(f"{label}: {', '.join(words)}" for label, words in cues.items())
     wants_json = rng.random() < 0.7
     system = (

@@ -1,7 +1,8 @@
 """The pre-training curriculum: which task family comes when, deterministic by seed.
 
-It opens with copying and look-up of random strings, which teaches the network to find and repeat; then come records,
-templates, lists, sorting, extraction, plain English and a few tool calls, always with values never seen before.
+It opens with copying and look-up of random strings, which teaches the network to find and repeat; then come
+records, templates, lists, sorting, extraction, plain English and a few tool calls, always with values never
+seen before.
 """
 
 import random

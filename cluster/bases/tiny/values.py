@@ -1,7 +1,10 @@
 """Random values to be copied: names, numbers with repeated digits, prices, dates, codes, pseudo-words.
 
-A tiny model fails on repeats and on odd spellings, so both are frequent here. No value is one of `heldout.RESERVED`.
+A tiny model fails on repeats and on odd spellings, so both are frequent here. No value is one of
+`heldout.RESERVED`.
 """
+
+# ruff: noqa: SIM905 - lists of words read better as text
 
 import random
 from collections.abc import Callable
@@ -10,7 +13,10 @@ from cluster.bases.tiny.heldout import RESERVED
 from cluster.bases.tiny.words import ADJECTIVES, CITIES, COLOURS, DAYS, FIRST, LAST, MONTHS, NOUNS
 
 LOWER = "abcdefghijklmnopqrstuvwxyz"
-CONSONANTS = "b c d f g h j k l m n p q r s t v w x z br ch cl dr fl gr kl kr ll mb nd ng pr qu sh sk sl sp st th tr zh".split()
+CONSONANTS = (
+    "b c d f g h j k l m n p q r s t v w x z "
+    "br ch cl dr fl gr kl kr ll mb nd ng pr qu sh sk sl sp st th tr zh"
+).split()
 VOWELS = "a e i o u y aa ae ai ea ee ei ia io oo ou ue".split()
 ACCENTED = "é ö ø å ü ñ ç ł š ž á í ó ê".split()
 
@@ -64,10 +70,8 @@ def name_word(rng: random.Random) -> str:
 
 def person(rng: random.Random) -> str:
     """A first name with a last name, sometimes with an initial or a second last name."""
-    if rng.random() < 0.4:
-        names = [rng.choice(FIRST), rng.choice(LAST)]
-    else:
-        names = [name_word(rng), name_word(rng)]
+    is_common = rng.random() < 0.4
+    names = [rng.choice(FIRST), rng.choice(LAST)] if is_common else [name_word(rng), name_word(rng)]
     if rng.random() < 0.1:
         names.insert(1, rng.choice(LOWER).upper() + ".")
     if rng.random() < 0.1:

@@ -30,7 +30,8 @@ class JobStatus(StrEnum):
     @property
     def public(self) -> str:
         """The word that the API shows."""
-        return {JobStatus.STARTING: "queued", JobStatus.PUBLISHING: "running"}.get(self, self).value
+        shown = {JobStatus.STARTING: JobStatus.QUEUED, JobStatus.PUBLISHING: JobStatus.RUNNING}
+        return shown.get(self, self).value
 
 
 _ENDED = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
@@ -47,11 +48,13 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.FAILED: frozenset(),
     JobStatus.CANCELLED: frozenset(),
 }
-"""The one table of legal transitions; every status update uses it as its guard. A lost attempt goes back to queued."""
+"""The one table of legal transitions; every status update uses it as its guard. A lost attempt goes back to
+queued."""
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A loss may be NaN or infinite; as JSON's null it would be refused by the reader, and never get through.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class JobSpec(_Frozen):
@@ -151,8 +154,8 @@ RunnerState = Annotated[Running | Finished | Failed | Stopped, Field(discriminat
 
 
 class SyncRequest(_Frozen):
-    """The runner's one call: heartbeat, event upload and state. Sent again until answered 200; events are told
-    apart by (attempt, seq), so a repeated one changes nothing."""
+    """The runner's one call: heartbeat, event upload and state. Sent again until answered 200; events are
+    told apart by (attempt, seq), so a repeated one changes nothing."""
 
     events: list[RunnerEvent] = []
     state: RunnerState = Running()

@@ -1,18 +1,32 @@
 """API keys: 256 random bits, shown once, stored as SHA-256.
 
-A generated key is `tk-<id>-<secret>-<checksum>`: the id finds its row, the checksum refuses a mistyped key without
-asking the database.
+A generated key is `tk-<id>-<secret>-<checksum>`: the id finds its row, the checksum refuses a mistyped key
+without asking the database. An operator may also give a key of any other form (`ensure_admin`); its row is
+found by a part of its hash.
 """
 
+import hashlib
+import hmac
+import re
+import secrets
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, NotFound
+from service.db import tables
+from service.db.database import now
+from service.db.ids import random_characters
 from service.db.tenancy import Tenant
 
 Scope = Literal["read", "write", "infer", "admin"]
+DEFAULT_TENANT = Tenant("org-default", "proj-default")
+_SHORTEST_GIVEN_KEY = 16
+_GENERATED = re.compile(r"(?P<body>tk-(?P<id>[0-9a-z]{12})-[0-9a-f]{64})-(?P<checksum>[0-9a-f]{8})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +60,137 @@ class ApiKeys:
         self, tenant: Tenant, *, name: str, scopes: frozenset[Scope], expires_after_seconds: int | None = None
     ) -> tuple[str, ApiKey]:
         """The key in plain text, which is not stored and cannot be shown again, and its row."""
-        raise NotImplementedError
+        plaintext = _generate()
+        return plaintext, self._insert(plaintext, tenant, name, scopes, expires_after_seconds)
 
     def authenticate(self, plaintext: str) -> Principal:
         """Raises AuthenticationFailed if the key is malformed, unknown, expired or revoked."""
-        raise NotImplementedError
+        row = self._session.get(tables.ApiKey, _key_id(plaintext))
+        # Compared even without a row, so that the time taken does not tell whether there is one.
+        is_known = hmac.compare_digest(_sha256(plaintext), row.secret_sha256 if row else "0" * 64)
+        if row is None or not is_known or row.revoked_at is not None:
+            raise AuthenticationFailed("Incorrect API key provided.")
+        if row.expires_at is not None and row.expires_at <= now(self._session):
+            raise AuthenticationFailed("This API key has expired.", code="expired_api_key")
+        return Principal(row.id, Tenant(row.organization_id, row.project_id), frozenset(row.scopes))
 
     def list(self, tenant: Tenant) -> Sequence[ApiKey]:
         """Newest first, revoked ones too."""
-        raise NotImplementedError
+        rows = self._session.scalars(
+            select(tables.ApiKey)
+            .where(
+                tables.ApiKey.organization_id == tenant.organization_id,
+                tables.ApiKey.project_id == tenant.project_id,
+            )
+            .order_by(tables.ApiKey.created_at.desc(), tables.ApiKey.id)
+        )
+        return [_api_key_of(row) for row in rows]
 
     def revoke(self, tenant: Tenant, id: str) -> ApiKey:
         """From now on the key is refused; again changes nothing. Raises NotFound."""
-        raise NotImplementedError
+        row = self._session.get(tables.ApiKey, id, with_for_update=True)
+        if row is None or Tenant(row.organization_id, row.project_id) != tenant:
+            raise NotFound(f"No such API key: {id}")
+        if row.revoked_at is None:
+            row.revoked_at = int(now(self._session))
+            self._session.flush()
+        return _api_key_of(row)
 
     def ensure_admin(self, plaintext: str | None, *, organization: str = "tunery") -> str:
-        """Makes sure that the default project has this admin key, and makes organization and project if absent.
+        """Makes sure that the default project has this admin key, and makes organization and project if
+        absent.
 
         `plaintext` is any string of at least 16 characters (else InvalidConfiguration); None makes a new key.
-        Returns the key in plain text. Idempotent.
+        Returns the key in plain text. Idempotent; a key that was revoked stays so.
         """
-        raise NotImplementedError
+        if plaintext is not None and len(plaintext) < _SHORTEST_GIVEN_KEY:
+            raise InvalidConfiguration(
+                f"The admin key has {len(plaintext)} characters; it must have at least {_SHORTEST_GIVEN_KEY}."
+            )
+        self._ensure_default_tenant(organization)
+        key = _generate() if plaintext is None else plaintext
+        try:
+            key_id = _key_id(key)
+        except AuthenticationFailed as error:
+            raise InvalidConfiguration(
+                "The admin key looks like one that Tunery made, but its checksum is wrong: mistyped?"
+            ) from error
+        if self._session.get(tables.ApiKey, key_id) is None:
+            self._insert(key, DEFAULT_TENANT, "admin", frozenset({"admin"}), None)
+        return key
+
+    def _ensure_default_tenant(self, organization: str) -> None:
+        at = int(now(self._session))
+        if self._session.get(tables.Organization, DEFAULT_TENANT.organization_id) is None:
+            self._session.add(
+                tables.Organization(id=DEFAULT_TENANT.organization_id, name=organization, created_at=at)
+            )
+            self._session.flush()
+        if self._session.get(tables.Project, DEFAULT_TENANT.project_id) is None:
+            self._session.add(
+                tables.Project(
+                    id=DEFAULT_TENANT.project_id,
+                    organization_id=DEFAULT_TENANT.organization_id,
+                    name="default",
+                    created_at=at,
+                )
+            )
+            self._session.flush()
+
+    def _insert(
+        self,
+        plaintext: str,
+        tenant: Tenant,
+        name: str,
+        scopes: frozenset[Scope],
+        expires_after_seconds: int | None,
+    ) -> ApiKey:
+        created_at = int(now(self._session))
+        row = tables.ApiKey(
+            id=_key_id(plaintext),
+            organization_id=tenant.organization_id,
+            project_id=tenant.project_id,
+            name=name,
+            secret_sha256=_sha256(plaintext),
+            scopes=sorted(scopes),
+            created_at=created_at,
+            expires_at=None if expires_after_seconds is None else created_at + expires_after_seconds,
+        )
+        self._session.add(row)
+        self._session.flush()
+        return _api_key_of(row)
+
+
+def _generate() -> str:
+    body = f"tk-{random_characters(12)}-{secrets.token_hex(32)}"
+    return f"{body}-{_checksum(body)}"
+
+
+def _key_id(plaintext: str) -> str:
+    """Of the row that the key would have. Raises AuthenticationFailed for a mistyped generated key."""
+    generated = _GENERATED.fullmatch(plaintext)
+    if generated is None:
+        return "given-" + _sha256(plaintext)[:16]
+    if generated["checksum"] != _checksum(generated["body"]):
+        raise AuthenticationFailed("Incorrect API key provided: it is mistyped.")
+    return generated["id"]
+
+
+def _checksum(body: str) -> str:
+    return f"{zlib.crc32(body.encode()):08x}"
+
+
+def _sha256(plaintext: str) -> str:
+    return hashlib.sha256(plaintext.encode()).hexdigest()
+
+
+def _api_key_of(row: tables.ApiKey) -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        tenant=Tenant(row.organization_id, row.project_id),
+        name=row.name,
+        scopes=frozenset(row.scopes),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )

@@ -1,8 +1,42 @@
-"""Attempts at running jobs: claims, the runner's sync, and their end."""
+"""An attempt's own voice: the runner's sync."""
 
+import hashlib
+import hmac
+import secrets
+
+from pydantic import TypeAdapter
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.jobs import SyncRequest, SyncResponse
+from cluster.contracts.errors import AuthenticationFailed, Conflict, InvalidRequest
+from cluster.contracts.jobs import (
+    CheckpointSaved,
+    Failed,
+    Finished,
+    JobStatus,
+    RunnerEvent,
+    RunnerState,
+    Running,
+    Stopped,
+    SyncRequest,
+    SyncResponse,
+)
+from service.db import tables
+from service.db.database import now
+from service.db.runner_events import record
+from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, transition
+
+STARTED = "Fine-tuning job started"
+_state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
+
+
+def new_token() -> str:
+    """What one attempt proves itself with: 256 random bits, stored as SHA-256."""
+    return secrets.token_hex(32)
+
+
+def token_sha256(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Attempts:
@@ -15,7 +49,110 @@ class Attempts:
         """The runner's heartbeat, events and state, in one transaction (use `Database.write`).
 
         Repeating a request changes nothing and is answered alike. A cancelled job's newest attempt is told
-        `cancel`; its events are dropped. Raises AuthenticationFailed if the token is not this attempt's (or there
-        is no such attempt) and Conflict (`fenced`) if a newer attempt exists or the job has ended otherwise.
+        `cancel`; its events are dropped. Raises AuthenticationFailed if the token is not this attempt's (or
+        there is no such attempt), Conflict (`fenced`) if a newer attempt exists or this one has ended, and
+        InvalidRequest if it names another job's objects.
         """
-        raise NotImplementedError
+        job = lock(self._session, job_id)
+        attempt = self._session.get(tables.Attempt, (job_id, number))
+        expected = attempt.token_sha256 if attempt is not None else "0" * 64
+        if not hmac.compare_digest(token_sha256(token), expected) or job is None or attempt is None:
+            raise AuthenticationFailed("This token is not the attempt's.", code="invalid_attempt_token")
+        at = now(self._session)
+        if number != job.attempt:
+            raise Conflict(f"Attempt {number} of job {job_id} was replaced by a newer one.", code="fenced")
+        if job.status == JobStatus.CANCELLED:
+            return SyncResponse(command="cancel")
+        if job.status not in HELD_BY_ATTEMPT:
+            return self._answer_ended(attempt, request.state)
+        _check_keys(job_id, request)
+        attempt.heartbeat_at = at
+        if attempt.state != "running":
+            attempt.state = "running"
+        job = self._start(job, attempt, at)
+        record(self._session, job, number, _in_order(request), at=at)
+        self._settle(job, attempt, request.state, at)
+        if job.status == JobStatus.PAUSING and isinstance(request.state, Running):
+            return SyncResponse(command="pause")
+        return SyncResponse()
+
+    def _answer_ended(self, attempt: tables.Attempt, state: RunnerState) -> SyncResponse:
+        """The answer to the last sync may have been lost: the same words again are accepted again."""
+        if attempt.result is not None and _state.validate_python(attempt.result) == state:
+            return SyncResponse()
+        raise Conflict(f"Attempt {attempt.number} of job {attempt.job_id} has ended.", code="fenced")
+
+    def _start(self, job: tables.Job, attempt: tables.Attempt, at: float) -> tables.Job:
+        if job.status != JobStatus.STARTING:
+            return job
+        job = transition(self._session, job, JobStatus.RUNNING, at=at)
+        if not self._has_event(job.id, STARTED):
+            add_events(self._session, job, [NewEvent(STARTED)], at=at)
+        else:
+            message = f"Fine-tuning job resumed by attempt {attempt.number}"
+            add_events(self._session, job, [NewEvent(message)], at=at)
+        return job
+
+    def _settle(self, job: tables.Job, attempt: tables.Attempt, state: RunnerState, at: float) -> None:
+        if isinstance(state, Running):
+            return
+        attempt.result = state.model_dump(mode="json")
+        self._session.flush()
+        match state:
+            case Finished():
+                transition(
+                    self._session, job, JobStatus.PUBLISHING, at=at, trained_tokens=state.trained_tokens
+                )
+            case Failed(is_user_fault=True):
+                fail(self._session, job, code=state.code, message=state.message, at=at)
+            case Failed():
+                requeue(self._session, job, attempt.number, state.message, at=at)
+            case Stopped() if job.status == JobStatus.PAUSING:
+                transition(self._session, job, JobStatus.PAUSED, at=at, estimated_finish=None)
+            case Stopped():
+                requeue(self._session, job, attempt.number, "the runner was stopped from outside", at=at)
+
+    def _has_event(self, job_id: str, message: str) -> bool:
+        found = exists().where(tables.JobEvent.job_id == job_id, tables.JobEvent.message == message)
+        return bool(self._session.scalar(select(found)))
+
+
+def fail(
+    session: Session,
+    job: tables.Job,
+    *,
+    code: str,
+    message: str,
+    param: str | None = None,
+    data: dict[str, object] | None = None,
+    at: float,
+) -> None:
+    """Ends the job with an error for its owner. The caller holds the job's lock."""
+    message = message.replace("\x00", "\ufffd")
+    error = {"code": code, "message": message, "param": param}
+    job = transition(session, job, JobStatus.FAILED, at=at, error=error)
+    event_data = {"error_code": code} | (data or {})
+    add_events(session, job, [NewEvent(message, level="error", data=event_data)], at=at)
+
+
+def requeue(session: Session, job: tables.Job, number: int, reason: str, *, at: float) -> None:
+    """Gives the job back to the queue after a fault that is not its owner's; whether it may be tried again is
+    decided there."""
+    reason = reason.replace("\x00", "\ufffd")
+    job = transition(session, job, JobStatus.QUEUED, at=at, estimated_finish=None)
+    message = f"Attempt {number} ended early: {reason}"
+    add_events(session, job, [NewEvent(message, level="warn")], at=at)
+
+
+def _in_order(request: SyncRequest) -> list[RunnerEvent]:
+    return sorted(request.events, key=lambda event: event.seq)
+
+
+def _check_keys(job_id: str, request: SyncRequest) -> None:
+    """A runner may only speak of what its own job wrote."""
+    named = [event.manifest_key for event in request.events if isinstance(event, CheckpointSaved)]
+    if isinstance(request.state, Finished):
+        named.append(request.state.manifest_key)
+    for key in named:
+        if not key.startswith(f"jobs/{job_id}/"):
+            raise InvalidRequest(f"{key!r} is not an object of job {job_id}.", param="manifest_key")

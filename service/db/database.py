@@ -143,8 +143,9 @@ def _sqlite_engine(url: URL, busy_seconds: float) -> Engine:
 
 
 def sqlite_journal_mode(version: tuple[int, ...]) -> str:
-    """WAL where it is safe: versions 3.7.0 to 3.51.2 can corrupt a database when the log is reset while another
-    connection writes (https://sqlite.org/wal.html#walresetbug); the fix was carried back to 3.44.6 and 3.50.7."""
+    """WAL where it is safe: versions 3.7.0 to 3.51.2 can corrupt a database when the log is reset while
+    another connection writes (https://sqlite.org/wal.html#walresetbug); the fix was carried back to 3.44.6
+    and 3.50.7."""
     is_fixed = version >= (3, 51, 3) or (3, 44, 6) <= version < (3, 45) or (3, 50, 7) <= version < (3, 51)
     return "WAL" if is_fixed else "DELETE"
 

@@ -84,10 +84,15 @@ class Files:
         return file_of(self._row(id))
 
     def list(
-        self, *, purpose: str | None = None, after: str | None = None, limit: int = 10_000, order: Order = "desc"
+        self,
+        *,
+        purpose: str | None = None,
+        after: str | None = None,
+        limit: int = 10_000,
+        order: Order = "desc",
     ) -> Page[File]:
-        """By creation. `after` is the id of the last file seen, which may be deleted meanwhile; InvalidRequest
-        if it never existed."""
+        """By creation. `after` is the id of the last file seen, which may be deleted meanwhile;
+        InvalidRequest if it never existed."""
         statement = self._visible()
         if purpose is not None:
             statement = statement.where(tables.File.purpose == purpose)
@@ -119,8 +124,8 @@ class Files:
         return file_of(row)
 
     def delete(self, id: str) -> None:
-        """A tombstone: absent from now on, swept from storage later. Raises NotFound, and Conflict while a job
-        that has not ended uses it."""
+        """A tombstone: absent from now on, swept from storage later. Raises NotFound, and Conflict while a
+        job that has not ended uses it."""
         row = self._row(id, for_update=True)
         user = self._session.scalar(
             select(tables.Job.id)
@@ -142,15 +147,17 @@ class Files:
             raise NotFound(f"No such File object: {id}", param="id")
         return row
 
-    def _owned(self) -> Select[tuple[tables.File]]:
+    def _owned(self) -> Select[tables.File]:
         return select(tables.File).where(
             tables.File.organization_id == self._tenant.organization_id,
             tables.File.project_id == self._tenant.project_id,
         )
 
-    def _visible(self) -> Select[tuple[tables.File]]:
+    def _visible(self) -> Select[tables.File]:
         expires_at, at = tables.File.expires_at, int(now(self._session))
-        return self._owned().where(tables.File.deleted_at.is_(None), or_(expires_at.is_(None), expires_at > at))
+        return self._owned().where(
+            tables.File.deleted_at.is_(None), or_(expires_at.is_(None), expires_at > at)
+        )
 
 
 def file_of(row: tables.File) -> File:

@@ -1,15 +1,22 @@
 """Fine-tuning jobs, as their owners see and steer them."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingConfig, TrainingOptions
 from cluster.contracts.jobs import JobStatus
-from service.db.paging import Page
+from service.db import tables
+from service.db.database import now
+from service.db.ids import new_id, random_characters
+from service.db.paging import Page, page
 from service.db.tenancy import Tenant
+from service.db.transitions import NewEvent, add_events, lock, tell, transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +120,47 @@ class Jobs:
     def create(self, new: NewJob) -> Job:
         """The row in `validating_files`, its first event and its outbox entry.
 
-        Raises InvalidRequest, with `param` training_file or validation_file, if the file is absent, has another
-        purpose or was found broken.
+        Raises InvalidRequest, with `param` training_file or validation_file, if the file is absent, has
+        another purpose or was found broken.
         """
-        raise NotImplementedError
+        self._check_files(new)
+        at = now(self._session)
+        job_id = new_id("ftjob-")
+        row = tables.Job(
+            id=job_id,
+            organization_id=self._tenant.organization_id,
+            project_id=self._tenant.project_id,
+            status=JobStatus.VALIDATING_FILES.value,
+            version=0,
+            model=new.model,
+            training_file=new.training_file,
+            validation_file=new.validation_file,
+            suffix=new.suffix,
+            seed=secrets.randbelow(2**31) if new.seed is None else new.seed,
+            method=new.method,
+            hyperparameters=new.hyperparameters.model_dump(mode="json"),
+            training=new.training.model_dump(mode="json"),
+            job_metadata=new.metadata,
+            integrations=new.integrations,
+            output_model=self._output_model(new),
+            attempt=0,
+            next_event_seq=0,
+            request_sha256=new.request_sha256,
+            created_at=int(at),
+        )
+        self._session.add(row)
+        self._session.flush()
+        validating = f"Validating training file: {new.training_file}"
+        if new.validation_file is not None:
+            validating += f" and validation file: {new.validation_file}"
+        events = [NewEvent(f"Created fine-tuning job: {job_id}"), NewEvent(validating)]
+        add_events(self._session, row, events, at=at)
+        tell(self._session, row, "fine_tuning.job.created", at=at)
+        return job_of(row)
 
     def get(self, id: str) -> Job:
         """Raises NotFound."""
-        raise NotImplementedError
+        return job_of(self._row(id))
 
     def list(
         self,
@@ -129,26 +169,199 @@ class Jobs:
         limit: int = 20,
         metadata: dict[str, str] | Literal["null"] | None = None,
     ) -> Page[Job]:
-        """Newest first. `metadata`: jobs that carry at least these pairs; "null": jobs without any; None: all.
-        `after` is the id of the last job seen; InvalidRequest if it never existed."""
-        raise NotImplementedError
+        """Newest first. `metadata`: jobs that carry at least these pairs; "null": jobs without any; None:
+        all. `after` is the id of the last job seen; InvalidRequest if it never existed."""
+        statement = self._owned()
+        if metadata == "null":
+            statement = statement.where(tables.Job.job_metadata.is_(None))
+        elif isinstance(metadata, dict):
+            for key, value in metadata.items():
+                statement = statement.where(tables.Job.job_metadata[key].as_string() == value)
+        found = page(
+            self._session,
+            statement,
+            key=(tables.Job.created_at, tables.Job.id),
+            after=after,
+            cursors=self._owned(),
+            limit=limit,
+        )
+        return Page([job_of(row) for row in found.data], found.has_more)
 
     def cancel(self, id: str) -> Job:
-        """Ends the job at once; its runner is told at its next sync. Raises NotFound, and Conflict if it has ended."""
-        raise NotImplementedError
+        """Ends the job at once; its runner is told at its next sync. Raises NotFound, and Conflict if it has
+        ended."""
+        self._row(id)
+        row = lock(self._session, id)
+        assert row is not None
+        status = JobStatus(row.status)
+        if status.is_terminal:
+            raise Conflict(
+                f"Job {id} has already {_ENDED[status]}; it cannot be cancelled.", code="job_ended"
+            )
+        at = now(self._session)
+        row = transition(self._session, row, JobStatus.CANCELLED, at=at)
+        add_events(self._session, row, [NewEvent("The job has been cancelled")], at=at)
+        return job_of(row)
 
     def events(self, id: str, *, after: str | None = None, limit: int = 20) -> Page[Event]:
         """Newest first; `after` is an event's id. Raises NotFound for the job, InvalidRequest for `after`."""
-        raise NotImplementedError
+        self._row(id)
+        statement = select(tables.JobEvent).where(tables.JobEvent.job_id == id)
+        found = page(
+            self._session, statement, key=(tables.JobEvent.seq,), after=after, cursors=statement, limit=limit
+        )
+        return Page([_event_of(row) for row in found.data], found.has_more)
 
     def events_since(self, id: str, *, seq: int, limit: int = 100) -> Sequence[Event]:
         """Oldest first, those with `Event.seq` > seq: how a stream goes on. Raises NotFound."""
-        raise NotImplementedError
+        self._row(id)
+        rows = self._session.scalars(
+            select(tables.JobEvent)
+            .where(tables.JobEvent.job_id == id, tables.JobEvent.seq > seq)
+            .order_by(tables.JobEvent.seq)
+            .limit(limit)
+        )
+        return [_event_of(row) for row in rows]
 
     def checkpoints(self, id: str, *, after: str | None = None, limit: int = 10) -> Page[Checkpoint]:
-        """Newest first; `after` is a checkpoint's id. Raises NotFound for the job, InvalidRequest for `after`."""
-        raise NotImplementedError
+        """Newest first; `after` is a checkpoint's id. Raises NotFound for the job, InvalidRequest for
+        `after`."""
+        self._row(id)
+        statement = select(tables.Checkpoint).where(tables.Checkpoint.job_id == id)
+        found = page(
+            self._session,
+            statement,
+            key=(tables.Checkpoint.step,),
+            after=after,
+            cursors=statement,
+            limit=limit,
+        )
+        return Page([_checkpoint_of(row) for row in found.data], found.has_more)
 
     def find_repeat(self, request_sha256: str, *, within_seconds: int) -> Job | None:
         """The newest job that the same request body made so recently."""
-        raise NotImplementedError
+        since = int(now(self._session)) - within_seconds
+        row = self._session.scalar(
+            self._owned()
+            .where(tables.Job.request_sha256 == request_sha256, tables.Job.created_at >= since)
+            .order_by(tables.Job.created_at.desc(), tables.Job.id.desc())
+            .limit(1)
+        )
+        return None if row is None else job_of(row)
+
+    def _owned(self) -> Select[tables.Job]:
+        return select(tables.Job).where(
+            tables.Job.organization_id == self._tenant.organization_id,
+            tables.Job.project_id == self._tenant.project_id,
+        )
+
+    def _row(self, id: str) -> tables.Job:
+        row = self._session.scalar(self._owned().where(tables.Job.id == id))
+        if row is None:
+            raise NotFound(
+                f"Could not find fine tune: {id}", param="fine_tuning_job_id", code="fine_tune_not_found"
+            )
+        return row
+
+    def _check_files(self, new: NewJob) -> None:
+        asked = {"training_file": new.training_file}
+        if new.validation_file is not None:
+            asked["validation_file"] = new.validation_file
+        # Locked, and in one order: a file is either deleted before, and absent, or pinned by the job
+        # afterwards.
+        at = int(now(self._session))
+        rows = self._session.scalars(
+            select(tables.File)
+            .where(
+                tables.File.id.in_(asked.values()),
+                tables.File.organization_id == self._tenant.organization_id,
+                tables.File.project_id == self._tenant.project_id,
+                tables.File.deleted_at.is_(None),
+                func.coalesce(tables.File.expires_at, at + 1) > at,
+            )
+            .order_by(tables.File.id)
+            .with_for_update(read=True)
+        )
+        files = {row.id: row for row in rows}
+        for param, file_id in asked.items():
+            problem = _file_problem(files.get(file_id))
+            if problem is not None:
+                raise InvalidRequest(f"{file_id} {problem}", code=f"invalid_{param}", param=param)
+
+    def _output_model(self, new: NewJob) -> str:
+        organization = self._session.scalars(
+            select(tables.Organization.name).where(tables.Organization.id == self._tenant.organization_id)
+        ).one()
+        return f"ft:{new.model}:{organization}:{new.suffix or ''}:{random_characters(8)}"
+
+
+_ENDED = {
+    JobStatus.SUCCEEDED: "succeeded",
+    JobStatus.FAILED: "failed",
+    JobStatus.CANCELLED: "been cancelled",
+}
+
+
+def _file_problem(file: tables.File | None) -> str | None:
+    if file is None:
+        return "does not exist or is not yours."
+    if file.purpose != "fine-tune":
+        return f"has purpose '{file.purpose}', but must have purpose 'fine-tune'."
+    if file.status == "error":
+        return f"cannot be used: {file.status_details}"
+    return None
+
+
+def job_of(row: tables.Job) -> Job:
+    return Job(
+        id=row.id,
+        tenant=Tenant(row.organization_id, row.project_id),
+        status=JobStatus(row.status),
+        version=row.version,
+        model=row.model,
+        training_file=row.training_file,
+        validation_file=row.validation_file,
+        suffix=row.suffix,
+        seed=row.seed,
+        method=row.method,
+        hyperparameters=Hyperparameters.model_validate(row.hyperparameters),
+        training=TrainingOptions.model_validate(row.training),
+        config=None if row.config is None else TrainingConfig.model_validate(row.config),
+        metadata=row.job_metadata,
+        integrations=row.integrations,
+        output_model=row.output_model,
+        result_file=row.result_file,
+        trained_tokens=row.trained_tokens,
+        progress=row.progress,
+        estimated_finish=row.estimated_finish,
+        error=None if row.error is None else JobError(**row.error),
+        attempt=row.attempt,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _event_of(row: tables.JobEvent) -> Event:
+    return Event(
+        id=row.id,
+        job_id=row.job_id,
+        seq=row.seq,
+        level=cast(Any, row.level),
+        type=cast(Any, row.type),
+        message=row.message,
+        data=row.data,
+        created_at=row.created_at,
+    )
+
+
+def _checkpoint_of(row: tables.Checkpoint) -> Checkpoint:
+    return Checkpoint(
+        id=row.id,
+        job_id=row.job_id,
+        step=row.step,
+        model_name=row.model_name,
+        manifest_key=row.manifest_key,
+        manifest_sha256=row.manifest_sha256,
+        metrics=row.metrics,
+        created_at=row.created_at,
+    )

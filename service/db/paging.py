@@ -21,11 +21,11 @@ class Page(Generic[Item]):
 
 def page(
     session: Session,
-    statement: Select[tuple[Item]],
+    statement: Select[Item],
     *,
     key: Key,
     after: str | None,
-    cursors: Select[tuple[Item]],
+    cursors: Select[Item],
     limit: int,
     order: Order = "desc",
 ) -> Page[Item]:
@@ -43,7 +43,7 @@ def page(
     return Page(list(rows[:limit]), len(rows) > limit)
 
 
-def _position(session: Session, cursors: Select[tuple[Item]], key: Key, after: str) -> tuple[Any, ...]:
+def _position(session: Session, cursors: Select[Item], key: Key, after: str) -> tuple[Any, ...]:
     table: Any = key[0].class_
     row = session.execute(cursors.with_only_columns(*key).where(table.id == after)).first()
     if row is None:

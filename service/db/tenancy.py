@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A project of an organization. Every repository of tenants' rows filters by it; another tenant's row is absent."""
+    """A project of an organization. Every repository of tenants' rows filters by it; another tenant's row is
+    absent."""
 
     organization_id: str
     project_id: str

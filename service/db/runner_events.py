@@ -1,0 +1,161 @@
+"""What a runner reports, as rows: log lines in OpenAI's words, checkpoints, progress."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from cluster.contracts.jobs import CheckpointSaved, RunnerEvent, RunnerMessage, StepMetrics
+from service.db import tables
+from service.db.ids import new_id
+from service.db.transitions import NewEvent, add_events
+
+CHECKPOINTS_KEPT = 3
+"""Of a job, listed and usable, as OpenAI does."""
+
+
+def record(
+    session: Session, job: tables.Job, attempt: int, events: Sequence[RunnerEvent], *, at: float
+) -> None:
+    """Adds what is new in `events`, ordered by `seq`. The caller holds the job's lock.
+
+    Nothing is told twice: an event is known by (attempt, seq), and a step or checkpoint also by its number,
+    because an attempt that goes on from a checkpoint repeats the steps after it.
+    """
+    known = _known_seqs(session, job, attempt, events)
+    last_step = int((job.progress or {}).get("step", 0))
+    last_checkpoint = session.scalar(
+        select(func.max(tables.Checkpoint.step)).where(tables.Checkpoint.job_id == job.id)
+    )
+    new: list[NewEvent] = []
+    for event in events:
+        if event.seq in known:
+            continue
+        match event:
+            case StepMetrics():
+                if event.step <= last_step:
+                    continue
+                last_step = event.step
+                _show_progress(job, event, at)
+                line = NewEvent(_step_message(event), type="metrics", data=metrics_of(event) | _speed(event))
+            case CheckpointSaved():
+                if last_checkpoint is not None and event.step <= last_checkpoint:
+                    continue
+                last_checkpoint = event.step
+                line = NewEvent(_add_checkpoint(session, job, event, at))
+            case RunnerMessage():
+                line = NewEvent(event.message.replace("\x00", "\ufffd"), level=event.level)
+        new.append(_stamped(line, event, attempt, at))
+    add_events(session, job, new, at=at)
+
+
+def metrics_of(step: StepMetrics) -> dict[str, Any]:
+    """In OpenAI's names; what was not measured is absent, what is not a number is null."""
+    measured = {
+        "step": step.step,
+        "train_loss": step.train_loss,
+        "train_mean_token_accuracy": step.train_mean_token_accuracy,
+        # We validate on the whole file only, so that both of OpenAI's figures are the same one.
+        "valid_loss": step.full_valid_loss,
+        "valid_mean_token_accuracy": step.full_valid_mean_token_accuracy,
+        "full_valid_loss": step.full_valid_loss,
+        "full_valid_mean_token_accuracy": step.full_valid_mean_token_accuracy,
+    }
+    return {name: _finite(value) for name, value in measured.items() if value is not None}
+
+
+def _known_seqs(
+    session: Session, job: tables.Job, attempt: int, events: Sequence[RunnerEvent]
+) -> frozenset[int | None]:
+    if not events:
+        return frozenset()
+    rows = session.scalars(
+        select(tables.JobEvent.attempt_seq).where(
+            tables.JobEvent.job_id == job.id,
+            tables.JobEvent.attempt == attempt,
+            tables.JobEvent.attempt_seq.between(events[0].seq, events[-1].seq),
+        )
+    )
+    return frozenset(rows)
+
+
+def _stamped(line: NewEvent, event: RunnerEvent, attempt: int, at: float) -> NewEvent:
+    return NewEvent(
+        message=line.message,
+        level=line.level,
+        type=line.type,
+        data=line.data,
+        created_at=min(event.created_at, int(at)),
+        attempt=attempt,
+        attempt_seq=event.seq,
+    )
+
+
+def _step_message(step: StepMetrics) -> str:
+    message = f"Step {step.step}/{step.total_steps}: training loss={step.train_loss:.2f}"
+    if step.full_valid_loss is not None:
+        validation = f"{step.full_valid_loss:.2f}"
+        message += f", validation loss={validation}, full validation loss={validation}"
+    return message
+
+
+def _speed(step: StepMetrics) -> dict[str, Any]:
+    return {
+        "total_steps": step.total_steps,
+        "tokens_per_second": _finite(step.tokens_per_second),
+        "eta_seconds": _finite(step.eta_seconds),
+        "learning_rate": _finite(step.learning_rate),
+        "grad_norm": _finite(step.grad_norm),
+    }
+
+
+def _show_progress(job: tables.Job, step: StepMetrics, at: float) -> None:
+    eta_seconds = _finite(step.eta_seconds)
+    job.progress = {
+        "step": step.step,
+        "total_steps": step.total_steps,
+        "tokens_per_second": _finite(step.tokens_per_second),
+        "eta_seconds": eta_seconds,
+    }
+    job.estimated_finish = None if eta_seconds is None else int(at + eta_seconds)
+
+
+def _add_checkpoint(session: Session, job: tables.Job, saved: CheckpointSaved, at: float) -> str:
+    name = f"{job.output_model}:ckpt-step-{saved.step}"
+    session.add(
+        tables.Checkpoint(
+            id=new_id("ftckpt_"),
+            job_id=job.id,
+            step=saved.step,
+            model_name=name,
+            manifest_key=saved.manifest_key,
+            manifest_sha256=saved.manifest_sha256,
+            metrics=metrics_of(saved.metrics),
+            created_at=min(saved.created_at, int(at)),
+        )
+    )
+    session.flush()
+    kept = _newest_steps(session, job.id)
+    session.execute(
+        delete(tables.Checkpoint).where(
+            tables.Checkpoint.job_id == job.id, tables.Checkpoint.step.not_in(kept)
+        )
+    )
+    return f"Checkpoint created at step {saved.step} with Snapshot ID: {name}"
+
+
+def _newest_steps(session: Session, job_id: str) -> list[int]:
+    rows = session.scalars(
+        select(tables.Checkpoint.step)
+        .where(tables.Checkpoint.job_id == job_id)
+        .order_by(tables.Checkpoint.step.desc())
+        .limit(CHECKPOINTS_KEPT)
+    )
+    return list(rows)
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity and no NaN, and PostgreSQL refuses them."""
+    return value if value is not None and math.isfinite(value) else None

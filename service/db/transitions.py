@@ -1,0 +1,123 @@
+"""How a job's row changes: one guarded update a transition, with its events and its outbox entry beside
+it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from cluster.contracts.errors import Conflict
+from cluster.contracts.jobs import TRANSITIONS, JobStatus
+from service.db import tables
+from service.db.ids import new_id
+
+HELD_BY_ATTEMPT = frozenset({JobStatus.STARTING, JobStatus.RUNNING, JobStatus.PAUSING})
+"""The states in which the newest attempt is at work; leaving them ends it."""
+_TOLD = {
+    JobStatus.SUCCEEDED: "fine_tuning.job.succeeded",
+    JobStatus.FAILED: "fine_tuning.job.failed",
+    JobStatus.CANCELLED: "fine_tuning.job.cancelled",
+}
+Level = Literal["info", "warn", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    message: str
+    level: Level = "info"
+    type: Literal["message", "metrics"] = "message"
+    data: dict[str, Any] = field(default_factory=dict)
+    created_at: int | None = None
+    """None: now."""
+    attempt: int | None = None
+    attempt_seq: int | None = None
+
+
+def lock(session: Session, job_id: str) -> tables.Job | None:
+    """The job's row as it is now, held until the transaction ends. Whoever needs other rows too takes this
+    first."""
+    return session.scalar(
+        select(tables.Job)
+        .where(tables.Job.id == job_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def transition(session: Session, job: tables.Job, to: JobStatus, *, at: float, **changes: Any) -> tables.Job:
+    """Moves the job to `to` and sets `changes` on its row, if it is still as `job` shows it.
+
+    A terminal state also sets `finished_at` and writes the outbox; leaving an attempt's states ends the
+    attempt. Raises Conflict, with nothing written, if the table of transitions forbids the move or if the job
+    has moved on meanwhile: read it again.
+    """
+    source = JobStatus(job.status)
+    if to not in TRANSITIONS[source]:
+        raise Conflict(f"Job {job.id} is {source.public} and cannot become {to.public}.", code="job_state")
+    if to.is_terminal:
+        changes = {"finished_at": int(at), "estimated_finish": None, **changes}
+    moved = session.scalar(
+        update(tables.Job)
+        .where(tables.Job.id == job.id, tables.Job.version == job.version, tables.Job.status == source)
+        .values(status=to.value, version=tables.Job.version + 1, **changes)
+        .returning(tables.Job)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    if moved is None:
+        raise Conflict(f"Job {job.id} has changed meanwhile.", code="job_state")
+    if source in HELD_BY_ATTEMPT and to not in HELD_BY_ATTEMPT:
+        _end_attempt(session, moved, at)
+    if to in _TOLD:
+        tell(session, moved, _TOLD[to], at=at)
+    return moved
+
+
+def add_events(session: Session, job: tables.Job, events: Sequence[NewEvent], *, at: float) -> None:
+    """Appends to the job's log, numbered on from its last event. The caller holds the job's lock."""
+    if not events:
+        return
+    first = job.next_event_seq
+    rows = [
+        {
+            "job_id": job.id,
+            "seq": first + offset,
+            "id": new_id("ftevent-"),
+            "attempt": event.attempt,
+            "attempt_seq": event.attempt_seq,
+            "level": event.level,
+            "type": event.type,
+            "message": event.message,
+            "data": event.data,
+            "created_at": int(at) if event.created_at is None else event.created_at,
+        }
+        for offset, event in enumerate(events)
+    ]
+    session.execute(insert(tables.JobEvent), rows)
+    job.next_event_seq = first + len(rows)
+    session.flush()
+
+
+def tell(session: Session, job: tables.Job, topic: str, *, at: float) -> None:
+    """Leaves a note to deliver outside, once this transaction is committed."""
+    session.add(
+        tables.OutboxEntry(
+            organization_id=job.organization_id,
+            project_id=job.project_id,
+            topic=topic,
+            payload={"id": job.id},
+            created_at=int(at),
+        )
+    )
+    session.flush()
+
+
+def _end_attempt(session: Session, job: tables.Job, at: float) -> None:
+    session.execute(
+        update(tables.Attempt)
+        .where(tables.Attempt.job_id == job.id, tables.Attempt.number == job.attempt)
+        .where(tables.Attempt.state != "ended")
+        .values(state="ended", ended_at=at)
+        .execution_options(synchronize_session="fetch")
+    )

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from cluster.contracts.errors import TuneryError, Unavailable
 
@@ -17,8 +17,15 @@ TEMPORARY_MARK = "~"
 """In the name of every unfinished file and of no key."""
 
 
-def write_atomically(path: Path, source: BinaryIO) -> tuple[int, str]:
-    """Copies `source` to `path` in chunks; returns its size and SHA-256.
+class Written(NamedTuple):
+    bytes: int
+    sha256: str
+    modified_at: float
+    """Unix seconds."""
+
+
+def write_atomically(path: Path, source: BinaryIO) -> Written:
+    """Copies `source` to `path` in chunks.
 
     The bytes go to a file beside `path`, are synced to disk and renamed, so that a reader, a crash or an
     error sees the old file or the new one. Raises Unavailable if the disk is full or fails; errors of
@@ -34,13 +41,14 @@ def write_atomically(path: Path, source: BinaryIO) -> tuple[int, str]:
             with _readable_errors(path):
                 target.flush()
                 os.fsync(target.fileno())
+                modified_at = os.fstat(target.fileno()).st_mtime
         with _readable_errors(path):
             temporary.replace(path)
             _sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return size, digest
+    return Written(size, digest, modified_at)
 
 
 def _copy(source: BinaryIO, target: BinaryIO, path: Path) -> tuple[int, str]:

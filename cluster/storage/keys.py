@@ -39,12 +39,12 @@ def checked_prefix(prefix: str) -> str:
 
 def file_key(file_id: str) -> str:
     """The content of an uploaded or written file."""
-    return checked_key(f"files/{file_id}")
+    return checked_key(f"files/{_segment(file_id)}")
 
 
 def attempt_prefix(job_id: str, number: int) -> str:
     """All that one attempt writes. The attempt's number is the fence: no two attempts share a key."""
-    return checked_key(f"jobs/{job_id}/attempts/{number}") + "/"
+    return checked_key(f"jobs/{_segment(job_id)}/attempts/{number}") + "/"
 
 
 def spec_key(job_id: str, number: int) -> str:
@@ -58,8 +58,12 @@ def manifest_key(job_id: str, number: int, step: int) -> str:
 
 
 def sibling_key(manifest_key: str, name: str) -> str:
-    """The key of a file that a manifest names; `name` holds no folder, so that a manifest speaks for its own
-    only."""
+    """The key of a file that a manifest names, always in the manifest's own folder."""
+    return checked_key(f"{manifest_key.rpartition('/')[0]}/{_segment(name)}")
+
+
+def _segment(name: str) -> str:
+    """A part of a key must not bring folders of its own."""
     if "/" in name:
-        raise InvalidRequest(f"File name {name!r} in a manifest names a folder.", param="name")
-    return checked_key(manifest_key.rpartition("/")[0] + "/" + name)
+        raise InvalidRequest(f"Name {name!r} in an object key has a '/'.", param="key")
+    return name

@@ -26,8 +26,9 @@ class LocalStore:
         path = self._path(key)
         if path.is_dir():
             raise InvalidRequest(f"Object key {key!r} is the beginning of other keys.", param="key")
-        size, digest = write_atomically(path, io.BytesIO(source) if isinstance(source, bytes) else source)
-        return ObjectInfo(key, size, digest, self.stat(key).modified_at)
+        return ObjectInfo(
+            key, *write_atomically(path, io.BytesIO(source) if isinstance(source, bytes) else source)
+        )
 
     def get(self, key: str) -> bytes:
         with self.open(key) as reader:
@@ -76,8 +77,7 @@ class LocalStore:
 
     def download(self, key: str, path: Path) -> ObjectInfo:
         with self.open(key) as reader:
-            size, digest = write_atomically(path, reader)
-        return ObjectInfo(key, size, digest, path.stat().st_mtime)
+            return ObjectInfo(key, *write_atomically(path, reader))
 
     def _path(self, key: str) -> Path:
         path = self._root / checked_key(key)

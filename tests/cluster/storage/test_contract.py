@@ -1,0 +1,238 @@
+"""What every store promises, on a folder, on moto and on a real S3 server."""
+
+import hashlib
+import io
+import subprocess
+import sys
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cluster.contracts.errors import InvalidRequest, NotFound
+from cluster.storage.store import ObjectStore
+
+MIB = 1 << 20
+
+
+class Stream(io.RawIOBase):
+    """`size` bytes that are never in memory at once, handed out in pieces of odd sizes; calls `at[position]`
+    on the way, which may raise."""
+
+    def __init__(self, size: int, at: dict[int, object] | None = None) -> None:
+        self._size, self._at, self._position = size, at or {}, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        n = min(len(buffer), 300_007, self._size - self._position)
+        buffer[:n] = bytes([self._position % 251]) * n
+        for position in [p for p in self._at if p <= self._position]:
+            self._at.pop(position)()
+        self._position += n
+        return n
+
+
+def test_put_object_is_read_back_whole(store: ObjectStore) -> None:
+    content = bytes(range(256)) * 5
+    before = time.time()
+    info = store.put("files/file-1", content)
+    assert (info.key, info.bytes, info.sha256) == ("files/file-1", 1280, hashlib.sha256(content).hexdigest())
+    assert abs(info.modified_at - before) < 60
+    assert store.get("files/file-1") == content
+    assert store.stat("files/file-1").bytes == 1280
+
+
+def test_open_streams_in_the_pieces_asked_for(store: ObjectStore) -> None:
+    store.put("a", b"one\ntwo\nthree")
+    with store.open("a") as reader:
+        assert reader.read(2) == b"on"
+        assert reader.readline() == b"e\n"
+        assert reader.read() == b"two\nthree"
+        assert reader.read() == b""
+
+
+def test_zero_bytes_are_an_object(store: ObjectStore) -> None:
+    assert store.put("empty", b"").bytes == 0
+    assert store.put("empty-stream", io.BytesIO()).sha256 == hashlib.sha256(b"").hexdigest()
+    assert store.get("empty") == b""
+    assert [info.key for info in store.list()] == ["empty", "empty-stream"]
+
+
+def test_second_put_replaces_the_first(store: ObjectStore) -> None:
+    store.put("a/b", b"a longer first")
+    store.put("a/b", b"second")
+    assert store.get("a/b") == b"second"
+    assert [info.bytes for info in store.list("a/")] == [6]
+
+
+@pytest.mark.parametrize("size", [8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB])
+def test_sizes_around_a_part_are_stored_exactly(store: ObjectStore, size: int, tmp_path: Path) -> None:
+    info = store.put("a", Stream(size))
+    read = store.download("a", tmp_path / "copy")
+    assert info.bytes == read.bytes == size
+    assert info.sha256 == read.sha256
+
+
+def test_memory_does_not_grow_with_the_object(store: ObjectStore, tmp_path: Path) -> None:
+    size = 96 * MIB
+    store.put("warm-up", b"clients and connections are made")
+    tracemalloc.start()
+    try:
+        written = store.put("big", Stream(size))
+        read = store.download("big", tmp_path / "big")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert written.sha256 == read.sha256
+    assert written.bytes == read.bytes == size
+    assert peak < 40 * MIB
+    store.delete("big")
+
+
+def test_absent_objects_are_not_found(store: ObjectStore, tmp_path: Path) -> None:
+    store.put("files/there", b"1")
+    for read in (store.get, store.open, store.stat, lambda key: store.download(key, tmp_path / "copy")):
+        for key in ("files/absent", "absent/there", "files"):
+            with pytest.raises(NotFound):
+                read(key)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_list_gives_the_keys_of_a_prefix_in_order(store: ObjectStore) -> None:
+    keys = ["a-b/x", "a/b/1", "a/b/2", "a/c", "a0", "ab", "b"]
+    for key in reversed(keys):
+        store.put(key, key.encode())
+    assert [(info.key, info.bytes) for info in store.list()] == [(key, len(key)) for key in keys]
+    assert [info.key for info in store.list("a/")] == ["a/b/1", "a/b/2", "a/c"]
+    assert [info.key for info in store.list("a/b")] == ["a/b/1", "a/b/2"]
+    assert [info.key for info in store.list("a")] == keys[:6]
+    assert list(store.list("absent/")) == []
+
+
+def test_delete_is_idempotent(store: ObjectStore) -> None:
+    store.put("a/b", b"1")
+    store.delete("a/b")
+    store.delete("a/b")
+    store.delete("never/there")
+    with pytest.raises(NotFound):
+        store.stat("a/b")
+    assert list(store.list()) == []
+
+
+def test_files_go_up_and_come_down(store: ObjectStore, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "folder" / "target"
+    source.write_bytes(b"weights" * 1000)
+    up = store.upload("jobs/1/adapter", source)
+    down = store.download("jobs/1/adapter", target)
+    assert up.sha256 == down.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert target.read_bytes() == source.read_bytes()
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
+BAD_KEYS = [
+    "",
+    "/etc/passwd",
+    "a//b",
+    "a/",
+    "../a",
+    "a/../b",
+    "a/.",
+    "a\\b",
+    "a\0b",
+    "a b",
+    "é",
+    "a~1",
+    "x" * 201,
+]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_keys_that_could_leave_the_store_are_refused(store: ObjectStore, key: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"1")
+    calls = [
+        lambda: store.put(key, b"1"),
+        lambda: store.get(key),
+        lambda: store.open(key),
+        lambda: store.stat(key),
+        lambda: store.delete(key),
+        lambda: store.upload(key, source),
+        lambda: store.download(key, tmp_path / "target"),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidRequest):
+            call()
+
+
+@pytest.mark.parametrize("prefix", ["/", "..", "../", "a/../", "a//", "*", "a\0"])
+def test_prefixes_that_could_leave_the_store_are_refused(store: ObjectStore, prefix: str) -> None:
+    with pytest.raises(InvalidRequest):
+        list(store.list(prefix))
+
+
+def test_object_is_invisible_until_it_is_whole(store: ObjectStore) -> None:
+    seen = []
+
+    def look() -> None:
+        seen.append([info.key for info in store.list()])
+
+    store.put("a", Stream(20 * MIB, at={9 * MIB: look, 19 * MIB: look}))
+    assert seen == [[], []]
+    assert [info.key for info in store.list()] == ["a"]
+
+
+@pytest.mark.parametrize("cut_at", [0, 1 * MIB, 9 * MIB, 19 * MIB])
+def test_cut_upload_leaves_the_key_as_it_was(store: ObjectStore, cut_at: int) -> None:
+    def cut() -> None:
+        raise ConnectionResetError("the client went away")
+
+    store.put("old", b"old")
+    for key in ("new", "old"):
+        with pytest.raises(ConnectionResetError):
+            store.put(key, Stream(20 * MIB, at={cut_at: cut}))
+    assert [info.key for info in store.list()] == ["old"]
+    assert store.get("old") == b"old"
+
+
+def test_writer_killed_half_way_leaves_nothing_visible(store: ObjectStore) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    try:
+        assert writer.stdout.readline() == b"half way\n"
+        assert list(store.list()) == []
+    finally:
+        writer.kill()
+        writer.communicate()
+    assert list(store.list()) == []
+    store.put("a", b"the next writer")
+    assert store.get("a") == b"the next writer"
+
+
+_WRITER = """
+import io, sys
+from cluster.storage.location import store_from_environment
+class Source(io.RawIOBase):
+    sent = 0
+    def read(self, n=-1):
+        if self.sent > 9 << 20:
+            print("half way", flush=True)
+            sys.stdin.read()
+        self.sent += 1 << 20
+        return b"x" * (1 << 20)
+store_from_environment().put("a", Source())
+"""
+
+
+def test_concurrent_puts_of_one_key_leave_one_of_them_whole(store: ObjectStore) -> None:
+    contents = [bytes([i]) * (200_000 + i) for i in range(12)]
+    with ThreadPoolExecutor(6) as threads:
+        infos = list(threads.map(lambda content: store.put("same", content), contents[:6]))
+        list(threads.map(lambda content: store.put(f"own/{content[0]}", content), contents))
+    assert store.get("same") in contents[:6]
+    assert len({info.sha256 for info in infos}) == 6
+    assert {store.get(f"own/{i}") for i in range(12)} == set(contents)

@@ -1,0 +1,148 @@
+"""What S3 adds: parts that fail, answers that are cut, servers that refuse or are not there."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from cluster.contracts.errors import NotFound, Unavailable
+from cluster.storage.s3 import S3Store
+from tests.faulty_proxy import Answer, CutAfter, FaultyProxy, faulty_proxy
+from tests.s3_servers import S3Endpoint, client_of, rclone_server
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def proxy(moto_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    for name, value in moto_endpoint.environment.items():
+        monkeypatch.setenv(name, value)
+    with faulty_proxy(moto_endpoint.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def store(proxy: FaultyProxy, moto_endpoint: S3Endpoint) -> S3Store:
+    return S3Store(moto_endpoint.bucket, prefix=uuid4().hex, endpoint_url=proxy.url, part_bytes=5 * MIB)
+
+
+def test_failed_part_raises_and_leaves_no_object(
+    store: S3Store, proxy: FaultyProxy, moto_endpoint: S3Endpoint
+) -> None:
+    proxy.fault = lambda method, path: Answer(500) if "partNumber=2" in path else None
+    with pytest.raises(Unavailable, match="UploadPart of 'checkpoint'"):
+        store.put("checkpoint", b"x" * (12 * MIB))
+    with pytest.raises(NotFound):
+        store.stat("checkpoint")
+    assert list(store.list()) == []
+    assert "Uploads" not in client_of(moto_endpoint).list_multipart_uploads(Bucket=moto_endpoint.bucket)
+
+
+def test_part_that_fails_once_is_sent_again(store: S3Store, proxy: FaultyProxy) -> None:
+    failures = iter([Answer(503)])
+    proxy.fault = lambda method, path: next(failures, None) if "partNumber=2" in path else None
+    content = bytes(range(256)) * (12 * MIB // 256)
+    store.put("checkpoint", content)
+    assert store.get("checkpoint") == content
+    parts = [path for _, path, _ in proxy.requests if "partNumber=2" in path]
+    assert len(parts) == 2
+
+
+def test_upload_that_cannot_be_completed_leaves_no_object(store: S3Store, proxy: FaultyProxy) -> None:
+    proxy.fault = lambda method, path: Answer(400) if method == "POST" and "uploadId" in path else None
+    with pytest.raises(Unavailable, match="CompleteMultipartUpload"):
+        store.put("checkpoint", b"x" * (6 * MIB))
+    assert list(store.list()) == []
+
+
+def test_upload_that_cannot_even_be_aborted_raises_the_first_error(
+    store: S3Store, proxy: FaultyProxy
+) -> None:
+    proxy.fault = lambda method, path: Answer(400) if "uploadId" in path else None
+    with pytest.raises(Unavailable, match="UploadPart") as caught:
+        store.put("checkpoint", b"x" * (6 * MIB))
+    assert any("could not be aborted" in note for note in caught.value.__cause__.__notes__)
+    proxy.fault = lambda method, path: None
+    assert list(store.list()) == []
+
+
+def test_cut_answer_is_an_error_and_never_a_short_object(
+    store: S3Store, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    store.put("weights", b"x" * (3 * MIB))
+    proxy.fault = lambda method, path: CutAfter(2 * MIB) if method == "GET" else None
+    with pytest.raises(Unavailable):
+        store.get("weights")
+    with pytest.raises(Unavailable):
+        store.download("weights", tmp_path / "weights")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_checksum_headers_are_sent_unless_asked_for(
+    store: S3Store, proxy: FaultyProxy, moto_endpoint: S3Endpoint
+) -> None:
+    def checksum_headers() -> set[str]:
+        names = {name.lower() for _, _, headers in proxy.requests for name in headers}
+        return {name for name in names if re.match("x-amz-(sdk-checksum|checksum|trailer)", name)}
+
+    store.put("a", b"1")
+    assert checksum_headers() == set()
+    asking = S3Store(moto_endpoint.bucket, endpoint_url=proxy.url, checksums="when_supported")
+    asking.put(uuid4().hex, b"1")
+    assert checksum_headers() != set()
+
+
+def test_prefix_hides_everything_beside_it(
+    store: S3Store, proxy: FaultyProxy, moto_endpoint: S3Endpoint
+) -> None:
+    other = S3Store(moto_endpoint.bucket, prefix=uuid4().hex, endpoint_url=proxy.url)
+    other.put("files/a", b"other")
+    with pytest.raises(NotFound):
+        store.get("files/a")
+    assert list(store.list()) == []
+
+
+def test_more_objects_than_a_page_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{number:04}" for number in range(1003)]
+    with rclone_server(tmp_path) as endpoint:
+        for name in names:
+            (tmp_path / endpoint.bucket / name).touch()
+        for name, value in endpoint.environment.items():
+            monkeypatch.setenv(name, value)
+        store = S3Store(endpoint.bucket, endpoint_url=endpoint.url)
+        assert [info.key for info in store.list()] == names
+
+
+def test_wrong_secret_is_unavailable_and_not_absent(
+    s3_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_endpoint.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    store = S3Store(s3_endpoint.bucket, endpoint_url=s3_endpoint.url)
+    with pytest.raises(Unavailable, match="refuses PutObject of 'a'"):
+        store.put("a", b"1")
+    with pytest.raises(Unavailable, match="refuses GetObject of 'a'"):
+        store.get("a")
+
+
+def test_missing_bucket_is_unavailable(proxy: FaultyProxy) -> None:
+    store = S3Store("no-such-bucket", endpoint_url=proxy.url)
+    with pytest.raises(Unavailable, match="NoSuchBucket"):
+        store.put("a", b"1")
+    with pytest.raises(Unavailable, match="NoSuchBucket"):
+        store.get("a")
+
+
+def test_server_that_is_not_there_is_unavailable(
+    moto_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in moto_endpoint.environment.items():
+        monkeypatch.setenv(name, value)
+    with faulty_proxy(moto_endpoint.url) as gone:
+        pass
+    store = S3Store("bucket", endpoint_url=gone.url)
+    with pytest.raises(Unavailable, match="does not answer"):
+        store.get("a")

@@ -61,6 +61,11 @@ class Leases:
         if row is None or row.epoch != epoch or row.expires_at <= now(self._session):
             raise LeaseLost(f"The lease '{name}' of epoch {epoch} is no longer held.")
 
+    def is_held(self, name: str) -> bool:
+        """Whether anyone holds it now."""
+        row = self._session.get(tables.Lease, name)
+        return row is not None and row.expires_at > now(self._session)
+
     def release(self, name: str, epoch: int) -> None:
         """Lets the next one in at once; does nothing if the lease is no longer this epoch's."""
         self._session.execute(

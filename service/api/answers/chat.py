@@ -1,0 +1,88 @@
+"""Generation events as OpenAI's chat completion, whole or in chunks. Pure."""
+
+from cluster.contracts.generation import FinishEvent, GenerationEvent, PromptEvent, TextEvent, TokenLogprob
+from service.api.answers.tally import ChoiceSoFar, Heading, Tally
+from service.api.schemas.chat import (
+    ChatAnswerMessage,
+    ChatChoice,
+    ChatChunkChoice,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatDelta,
+    ChatLogprobs,
+    ChatTokenLogprob,
+    ChatTokenTop,
+)
+from service.api.schemas.sampling import FinishReason
+
+
+class ChatAnswer:
+    """`n` choices for one conversation."""
+
+    def __init__(self, heading: Heading, *, n: int, wants_logprobs: bool, wants_usage_chunk: bool) -> None:
+        self._heading = heading
+        self._wants_logprobs = wants_logprobs
+        self._wants_usage_chunk = wants_usage_chunk
+        self._tally = Tally()
+        self._choices = [ChoiceSoFar() for _ in range(n)]
+
+    def add(self, prompt: int, event: GenerationEvent) -> list[ChatCompletionChunk]:
+        """Takes an event in; returns the chunks that a stream sends for it. `prompt` is always 0."""
+        match event:
+            case PromptEvent():
+                self._tally.prompt_tokens += event.prompt_tokens
+                opening = ChatDelta(role="assistant", content="")
+                return [self._chunk(index, opening) for index in range(len(self._choices))]
+            case TextEvent():
+                self._choices[event.index].text += event.text
+                self._choices[event.index].tokens += event.tokens
+                return [self._chunk(event.index, ChatDelta(content=event.text), event.tokens)]
+            case FinishEvent():
+                self._tally.completion_tokens += event.completion_tokens
+                self._choices[event.index].finish_reason = event.reason
+                return [self._chunk(event.index, ChatDelta(), reason=event.reason)]
+
+    def whole(self) -> ChatCompletion:
+        choices = [
+            ChatChoice(
+                index=index,
+                message=ChatAnswerMessage(content=choice.text),
+                logprobs=_logprobs(choice.tokens) if self._wants_logprobs else None,
+                finish_reason=choice.finish_reason or "stop",
+            )
+            for index, choice in enumerate(self._choices)
+        ]
+        return ChatCompletion(**vars(self._heading), choices=choices, usage=self._tally.usage())
+
+    def usage_chunk(self) -> ChatCompletionChunk:
+        return ChatCompletionChunk(
+            object="chat.completion.chunk", **vars(self._heading), choices=[], usage=self._tally.usage()
+        )
+
+    def _chunk(
+        self,
+        index: int,
+        delta: ChatDelta,
+        tokens: list[TokenLogprob] | None = None,
+        reason: FinishReason | None = None,
+    ) -> ChatCompletionChunk:
+        logprobs = _logprobs(tokens) if self._wants_logprobs and tokens else None
+        part = ChatChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=reason)
+        usage = {"usage": None} if self._wants_usage_chunk else {}
+        return ChatCompletionChunk(
+            object="chat.completion.chunk", **vars(self._heading), choices=[part], **usage
+        )
+
+
+def _logprobs(tokens: list[TokenLogprob]) -> ChatLogprobs:
+    return ChatLogprobs(content=[_token(token) for token in tokens], refusal=None)
+
+
+def _token(token: TokenLogprob) -> ChatTokenLogprob:
+    assert token.logprob is not None, "only the first token of an echoed prompt has no log-probability"
+    top = [
+        ChatTokenTop(token=other.token, logprob=other.logprob, bytes=other.bytes)
+        for other in token.top
+        if other.logprob is not None
+    ]
+    return ChatTokenLogprob(token=token.token, logprob=token.logprob, bytes=token.bytes, top_logprobs=top)

@@ -1,0 +1,99 @@
+"""What a client asks, as generation requests. Refuses by name what this server cannot honour yet."""
+
+import uuid
+from typing import Any
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.generation import (
+    ChatPrompt,
+    GenerationRequest,
+    ModelRef,
+    Prompt,
+    TextPrompt,
+    TokenPrompt,
+)
+from service.api.schemas.chat import AssistantMessage, ChatCompletionBody, ChatMessage, FunctionMessage
+from service.api.schemas.completions import CompletionBody
+
+_MAX_CHOICES = 128
+
+
+def completion_requests(body: CompletionBody, model: ModelRef, tenant: str) -> list[GenerationRequest]:
+    """One request a prompt, each with `n` choices."""
+    if body.suffix is not None:
+        raise _unsupported("suffix", "Inserting text before a suffix is not supported.")
+    if body.best_of is not None and body.best_of > (body.n or 1):
+        raise _unsupported(
+            "best_of", "'best_of' greater than 'n' is not supported: ask for 'n' choices and pick one."
+        )
+    prompts = _prompts(body.prompt)
+    if len(prompts) * (body.n or 1) > _MAX_CHOICES:
+        raise InvalidRequest(
+            f"{len(prompts)} prompts with n = {body.n or 1} are more than {_MAX_CHOICES} choices at once.",
+            param="prompt",
+        )
+    max_tokens = 16 if body.max_tokens is None else body.max_tokens
+    sampling = body.sampling(max_tokens=max_tokens, logprobs=body.logprobs, echo=bool(body.echo))
+    return [
+        GenerationRequest(id=_new_id(), model=model, prompt=prompt, sampling=sampling, tenant=tenant)
+        for prompt in prompts
+    ]
+
+
+def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> GenerationRequest:
+    if body.response_format is not None and body.response_format.type != "text":
+        raise _unsupported(
+            "response_format",
+            f"'{body.response_format.type}' is not supported yet; leave it out, or use 'text'.",
+        )
+    if body.tool_choice not in (None, "auto", "none"):
+        raise _unsupported("tool_choice", "Forcing a tool call is not supported yet; use 'auto' or 'none'.")
+    tools = None if body.tool_choice == "none" else body.tools
+    max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+    logprobs = (body.top_logprobs or 0) if body.logprobs else None
+    return GenerationRequest(
+        id=_new_id(),
+        model=model,
+        prompt=ChatPrompt(
+            messages=_messages(body.messages),
+            tools=[tool.model_dump(exclude_none=True) for tool in tools] if tools else None,
+        ),
+        sampling=body.sampling(max_tokens=max_tokens, logprobs=logprobs),
+        tenant=tenant,
+    )
+
+
+def _prompts(prompt: str | list[str] | list[int] | list[list[int]]) -> list[Prompt]:
+    if isinstance(prompt, str):
+        return [TextPrompt(text=prompt)]
+    if isinstance(prompt[0], int):
+        return [TokenPrompt(token_ids=[item for item in prompt if isinstance(item, int)])]
+    return [TextPrompt(text=item) if isinstance(item, str) else _tokens(item) for item in prompt]
+
+
+def _tokens(item: int | list[int]) -> TokenPrompt:
+    assert isinstance(item, list)
+    return TokenPrompt(token_ids=item)
+
+
+def _messages(messages: list[ChatMessage]) -> list[dict[str, Any]]:
+    """The older spelling with functions becomes the one with tools, with the ids that training files get."""
+    plain: list[dict[str, Any]] = []
+    latest_id = ""
+    for index, message in enumerate(messages):
+        one = message.model_dump(exclude_none=True)
+        if isinstance(message, FunctionMessage):
+            one = {"role": "tool", "tool_call_id": latest_id, "content": message.content or ""}
+        elif isinstance(message, AssistantMessage) and message.function_call is not None:
+            latest_id = f"call_{index}"
+            one["tool_calls"] = [{"id": latest_id, "type": "function", "function": one.pop("function_call")}]
+        plain.append(one)
+    return plain
+
+
+def _unsupported(param: str, message: str) -> InvalidRequest:
+    return InvalidRequest(message, code="unsupported_parameter", param=param)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex

@@ -1,0 +1,61 @@
+"""What both kinds of answers count and remember of each choice."""
+
+import codecs
+import hashlib
+import time
+from dataclasses import dataclass, field
+
+from cluster.contracts.generation import ModelRef, TokenLogprob
+from service.api.schemas.sampling import FinishReason, Usage
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What every chunk of one answer repeats."""
+
+    id: str
+    created: int
+    model: str
+    system_fingerprint: str
+
+    @staticmethod
+    def make(prefix: str, request_id: str, name: str, model: ModelRef) -> "Heading":
+        """The fingerprint changes whenever other weights answer under the same name."""
+        weights = f"{model.base.alias} {model.base.source!r} {model.adapter and model.adapter.digest}"
+        fingerprint = "fp_" + hashlib.sha256(weights.encode()).hexdigest()[:10]
+        return Heading(f"{prefix}-{request_id}", int(time.time()), name, fingerprint)
+
+
+@dataclass
+class Tally:
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def usage(self) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            total_tokens=self.prompt_tokens + self.completion_tokens,
+        )
+
+
+@dataclass
+class ChoiceSoFar:
+    text: str = ""
+    tokens: list[TokenLogprob] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+
+class TextOffsets:
+    """Where each token begins in its choice's text, in characters."""
+
+    # A token that ends inside a character leaves the next one to begin where that character does.
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._offset = 0
+
+    def place(self, token: TokenLogprob) -> int:
+        here = self._offset
+        self._offset += len(self._decoder.decode(bytes(token.bytes)))
+        return here

@@ -1,0 +1,133 @@
+"""The gateway's way to the serving engines: HTTP to Ray Serve, one JSON event a line."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import httpx2
+from pydantic import TypeAdapter, ValidationError
+
+from cluster.contracts import errors
+from cluster.contracts.generation import (
+    ErrorEvent,
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    WireEvent,
+)
+
+_EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
+_ERROR = TypeAdapter(ErrorEvent)
+
+
+class Engine(Protocol):
+    """What the gateway needs of whatever generates."""
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
+        """The request's events, as the contract orders them; closing the generator cancels the request.
+
+        Raises a TuneryError: what the engine refused, or Unavailable if it does not answer or breaks off."""
+        ...
+
+    async def check_health(self) -> None:
+        """Raises Unavailable unless the engine answers."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class ServeEngine:
+    """The engine application behind Ray Serve's proxy at `url`."""
+
+    def __init__(self, url: str, token: str, *, idle_seconds: float = 600.0) -> None:
+        """`idle_seconds`: the longest silence between two events before the engine counts as gone; a request
+        may wait that long for its turn."""
+        self._http = httpx2.AsyncClient(
+            base_url=url,
+            headers={"authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx2.Timeout(idle_seconds, connect=5.0, pool=None),
+            # One connection a stream; how many run at once is the engine's to bound.
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
+            trust_env=False,
+        )
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
+        finished = 0
+        async with self._answer(request) as response:
+            async for line in _lines(response):
+                event = _parse(line)
+                if isinstance(event, ErrorEvent):
+                    raise _raised(event)
+                finished += isinstance(event, FinishEvent)
+                yield event
+        if finished < request.sampling.n:
+            raise errors.Unavailable("The model server broke off its answer.")
+
+    async def check_health(self) -> None:
+        with _as_unavailable():
+            response = await self._http.get("/engine/healthz", timeout=5.0)
+        if not response.is_success:
+            raise _refusal(response.status_code, response.content)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    @asynccontextmanager
+    async def _answer(self, request: GenerationRequest) -> AsyncIterator[httpx2.Response]:
+        content = request.model_dump_json().encode()
+        headers = {"content-type": "application/json"}
+        with _as_unavailable():
+            async with self._http.stream(
+                "POST", "/engine/generate", content=content, headers=headers
+            ) as response:
+                if not response.is_success:
+                    raise _refusal(response.status_code, await response.aread())
+                yield response
+
+
+class _as_unavailable:  # noqa: N801 - used as a statement, like contextlib.suppress
+    """Whatever goes wrong on the way to the engine is Unavailable."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, httpx2.HTTPError):
+            raise errors.Unavailable("The model server does not answer.", retry_after_seconds=2.0) from error
+
+
+async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """Lines end at a newline alone. httpx's own `aiter_lines` also splits at U+2028 and the like, which JSON
+    may hold inside a string."""
+    rest = b""
+    async for chunk in response.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+    if rest:
+        yield rest
+
+
+def _parse(line: bytes) -> WireEvent:
+    try:
+        return _EVENT.validate_json(line)
+    except ValidationError as error:
+        raise errors.Unavailable("The model server answered with something unreadable.") from error
+
+
+def _refusal(status: int, body: bytes) -> errors.TuneryError:
+    """The error of an answer that never became a stream: the engine's own, or one of the proxy before it."""
+    try:
+        return _raised(_ERROR.validate_json(body))
+    except ValidationError:
+        pass
+    if status == 503 and b"backpressure" in body.lower():
+        return errors.Overloaded("The model server has too many requests at once. Try again shortly.")
+    return errors.Unavailable(f"The model server is not ready (status {status}).", retry_after_seconds=2.0)
+
+
+def _raised(event: ErrorEvent) -> errors.TuneryError:
+    kind: type[errors.TuneryError] = getattr(errors, event.error)
+    if issubclass(kind, errors.Overloaded | errors.Unavailable):
+        return kind(event.message, code=event.code)
+    return kind(event.message, code=event.code, param=event.param)

@@ -1,0 +1,98 @@
+"""What surrounds every request, as plain ASGI: a wrapper that buffers would break streaming."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cluster.contracts.errors import InvalidRequest
+from service.api.errors import PayloadTooLarge, internal_error_response, response_of
+
+log = logging.getLogger(__name__)
+
+
+class RequestContext:
+    """Names each request, times it, and turns what nothing else caught into a bare 500.
+
+    `x-request-id` is ours, never the caller's: log lines must not be chosen from outside."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = f"req_{uuid.uuid4().hex}"
+        begun = time.perf_counter()
+        is_answered = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal is_answered
+            if message["type"] == "http.response.start":
+                is_answered = True
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["openai-processing-ms"] = str(round((time.perf_counter() - begun) * 1000))
+            await send(message)
+
+        try:
+            if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+                error = InvalidRequest("The URL contains a NUL character.")
+                await response_of(error)(scope, receive, send_with_headers)
+            else:
+                await self._app(scope, receive, send_with_headers)
+        except Exception:
+            log.exception("%s %s %s failed", request_id, scope["method"], scope["path"])
+            if is_answered:
+                raise
+            await internal_error_response()(scope, receive, send_with_headers)
+
+
+class BodyLimit:
+    """Refuses a body that is larger than its route accepts, by its announced length or as it arrives.
+
+    The rest of an announced body is read and dropped first, within reason: a server that hangs up while its
+    client still sends makes the client see a broken connection instead of the answer."""
+
+    def __init__(self, app: ASGIApp, *, limit_of: Callable[[str], int]) -> None:
+        self._app = app
+        self._limit_of = limit_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._limit_of(scope["path"])
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and int(announced) > limit:
+            if int(announced) <= 2 * limit:
+                await _drop_body(receive)
+            await response_of(PayloadTooLarge(_too_large(limit)))(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > limit:
+                    # HTTPException is the one error that FastAPI lets out of its body reader.
+                    raise HTTPException(413, _too_large(limit))
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+
+async def _drop_body(receive: Receive) -> None:
+    while (await receive()).get("more_body", False):
+        pass
+
+
+def _too_large(limit: int) -> str:
+    return f"The request is larger than this route accepts: at most {limit} bytes ({limit / 2**20:g} MiB)."

@@ -1,0 +1,103 @@
+"""The API's OpenAPI document, and the command that writes it:
+
+python -m service.api.openapi > openapi/openapi.json
+python -m service.api.openapi --check
+"""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from service.api.auth import PUBLIC_PATHS
+from service.api.schemas.base import ErrorAnswer
+from service.api.schemas.chat import ChatCompletionChunk
+
+COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.json"
+
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {"model": ErrorAnswer, "description": "What went wrong, in OpenAI's form"}
+}
+
+_DESCRIPTION = "OpenAI's fine-tuning, files and inference endpoints over your own Ray cluster."
+
+
+def describe(app: FastAPI) -> None:
+    """Makes `app.openapi()` and `/openapi.json` this module's document."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def as_text(document: dict[str, Any]) -> str:
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=version("tunery"), description=_DESCRIPTION, routes=app.routes
+    )
+    document["components"]["securitySchemes"] = {
+        "ApiKey": {"type": "http", "scheme": "bearer", "description": "An API key of a project."}
+    }
+    document["security"] = [{"ApiKey": []}]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path in PUBLIC_PATHS:
+                operation["security"] = []
+    _rename(document, "Body_files_create", "FileUpload")
+    _add_models(document, ChatCompletionChunk)
+    return document
+
+
+def _add_models(document: dict[str, Any], model: type[BaseModel]) -> None:
+    """A model that only server-sent events carry, which FastAPI does not see."""
+    schema = model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    schemas = document["components"]["schemas"]
+    for name, definition in (schema.pop("$defs", {}) | {model.__name__: schema}).items():
+        schemas.setdefault(name, definition)
+
+
+def _rename(document: dict[str, Any], old: str, new: str) -> None:
+    """FastAPI names the model of a form after its operation."""
+    schemas = document["components"]["schemas"]
+    schemas[new] = schemas.pop(old) | {"title": new}
+    _point_to(document, f"#/components/schemas/{old}", f"#/components/schemas/{new}")
+
+
+def _point_to(value: Any, old: str, new: str) -> None:
+    if isinstance(value, dict):
+        if value.get("$ref") == old:
+            value["$ref"] = new
+        for item in value.values():
+            _point_to(item, old, new)
+    elif isinstance(value, list):
+        for item in value:
+            _point_to(item, old, new)
+
+
+def main() -> int:
+    from service.api.app import create_app
+    from service.settings import Settings
+
+    text = as_text(create_app(Settings()).openapi())
+    if "--check" not in sys.argv[1:]:
+        sys.stdout.write(text)
+        return 0
+    if COMMITTED.read_text() == text:
+        return 0
+    sys.stderr.write(f"{COMMITTED} differs: run python -m service.api.openapi > openapi/openapi.json\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""What a running API is made of; opened when it starts, closed when it ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from cluster.contracts.bases import BaseSpec
+from cluster.storage.store import ObjectStore
+from service.api.engine import Engine
+from service.db.database import Database
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Parts:
+    settings: Settings
+    database: Database
+    store: ObjectStore
+    engine: Engine
+    catalogue: Mapping[str, BaseSpec]
+    """Base models by alias."""
+
+
+async def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+UsesParts = Annotated[Parts, Depends(_parts)]

@@ -1,0 +1,53 @@
+"""Whether a request would be served now: each part is asked, none for longer than a moment."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+
+from starlette.concurrency import run_in_threadpool
+
+from cluster.contracts.errors import TuneryError, Unavailable
+from service.api.parts import Parts
+from service.db.leases import Leases
+
+PART_SECONDS = 6.0
+
+
+async def check_parts(parts: Parts) -> dict[str, str]:
+    """By part, "ok" or what is wrong with it, in words that are safe to show."""
+    checks: dict[str, Callable[[], Awaitable[None]]] = {
+        "database": lambda: run_in_threadpool(parts.database.ping),
+        "storage": lambda: run_in_threadpool(_check_storage, parts),
+        "serving": parts.engine.check_health,
+        "scheduler": lambda: run_in_threadpool(_check_scheduler, parts),
+    }
+    found = await asyncio.gather(*(_told(check) for check in checks.values()))
+    return dict(zip(checks, found, strict=True))
+
+
+async def _told(check: Callable[[], Awaitable[None]]) -> str:
+    try:
+        async with asyncio.timeout(PART_SECONDS):
+            await check()
+    except TuneryError as error:
+        return error.message
+    except TimeoutError:
+        return f"no answer within {PART_SECONDS:g} s"
+    return "ok"
+
+
+def _check_storage(parts: Parts) -> None:
+    """Writes, reads and removes an object: a full disk or a read-only key shows only so."""
+    key = f"health/{uuid.uuid4().hex}"
+    parts.store.put(key, b"ready")
+    try:
+        if parts.store.get(key) != b"ready":
+            raise Unavailable("storage gives back other bytes than were written")
+    finally:
+        parts.store.delete(key)
+
+
+def _check_scheduler(parts: Parts) -> None:
+    with parts.database.read() as session:
+        if not Leases(session).is_held("scheduler"):
+            raise Unavailable("no scheduler is running")

@@ -1,0 +1,80 @@
+"""`/v1/completions` and `/v1/chat/completions`: from a model's name to its answer."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from service.api.answers.chat import ChatAnswer
+from service.api.answers.completions import CompletionAnswer
+from service.api.answers.prompts import chat_request, completion_requests
+from service.api.answers.tally import Heading
+from service.api.auth import Inferrer
+from service.api.gateway import answer_streamed, answer_whole
+from service.api.parts import UsesParts
+from service.api.routes.models import resolve
+from service.api.schemas.chat import ChatCompletion, ChatCompletionBody, ChatCompletionChunk
+from service.api.schemas.completions import Completion, CompletionBody
+from service.api.strict_json import StrictJsonRoute
+
+router = APIRouter(route_class=StrictJsonRoute)
+
+
+def _streams(chunk: type) -> dict[int | str, dict[str, Any]]:
+    """Documents that with `stream` the answer is server-sent events of this model, then `data: [DONE]`."""
+    schema = {"$ref": f"#/components/schemas/{chunk.__name__}"}
+    return {200: {"content": {"text/event-stream": {"schema": schema}}}}
+
+
+@router.post(
+    "/completions",
+    operation_id="completions_create",
+    summary="Continue a text",
+    tags=["Completions"],
+    response_model=Completion,
+    responses=_streams(Completion),
+)
+async def create_completion(
+    body: CompletionBody, request: Request, caller: Inferrer, parts: UsesParts
+) -> Response:
+    model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
+    asked = completion_requests(body, model, caller.tenant.project_id)
+    answer = CompletionAnswer(
+        Heading.make("cmpl", asked[0].id, body.model, model),
+        num_prompts=len(asked),
+        n=body.n or 1,
+        wants_logprobs=body.logprobs is not None,
+        wants_usage_chunk=body.wants_usage_chunk,
+    )
+    if not body.stream:
+        return await answer_whole(request, parts.engine, asked, answer)
+    return await answer_streamed(
+        request, parts.engine, asked, answer, wants_usage_chunk=body.wants_usage_chunk
+    )
+
+
+@router.post(
+    "/chat/completions",
+    operation_id="chat_completions_create",
+    summary="Answer a conversation",
+    tags=["Chat"],
+    response_model=ChatCompletion,
+    responses=_streams(ChatCompletionChunk),
+)
+async def create_chat_completion(
+    body: ChatCompletionBody, request: Request, caller: Inferrer, parts: UsesParts
+) -> Response:
+    model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
+    asked = chat_request(body, model, caller.tenant.project_id)
+    answer = ChatAnswer(
+        Heading.make("chatcmpl", asked.id, body.model, model),
+        n=body.n or 1,
+        wants_logprobs=bool(body.logprobs),
+        wants_usage_chunk=body.wants_usage_chunk,
+    )
+    if not body.stream:
+        return await answer_whole(request, parts.engine, [asked], answer)
+    return await answer_streamed(
+        request, parts.engine, [asked], answer, wants_usage_chunk=body.wants_usage_chunk
+    )

@@ -1,0 +1,202 @@
+"""`/v1/files`: bytes go to storage in a stream, rows to the database."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, BinaryIO, Literal, cast
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, Query, UploadFile
+from starlette.responses import StreamingResponse
+
+from cluster.contracts.datasets import DatasetFormat
+from cluster.contracts.errors import InvalidRequest, TuneryError
+from cluster.contracts.jsonl import FormatReport, check_jsonl
+from cluster.storage.keys import file_key
+from service.api.auth import Reader, Writer
+from service.api.errors import PayloadTooLarge
+from service.api.parts import Parts, UsesParts
+from service.api.schemas.base import Deleted
+from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
+from service.db.files import File, Files
+from service.db.tenancy import Tenant
+
+MAX_FILE_BYTES = 512 * 2**20
+"""OpenAI's limit for one file."""
+
+_PROBLEMS_TOLD = 20
+_CHUNK_BYTES = 2**18
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/files", tags=["Files"])
+
+
+@router.post("", operation_id="files_create", summary="Upload a file")
+def create(
+    caller: Writer,
+    parts: UsesParts,
+    file: UploadFile,
+    purpose: Annotated[UploadPurpose, Form()],
+    expires_after_anchor: Annotated[Literal["created_at"] | None, Form(alias="expires_after[anchor]")] = None,
+    expires_after_seconds: Annotated[
+        int | None, Form(alias="expires_after[seconds]", ge=3600, le=2_592_000)
+    ] = None,
+) -> FileObject:
+    """A file for fine-tuning is checked line by line: its status is `processed`, or `error`, and then
+    `status_details` names the lines that are wrong and says why."""
+    if (expires_after_anchor is None) != (expires_after_seconds is None):
+        raise InvalidRequest("'expires_after' needs both 'anchor' and 'seconds'.", param="expires_after")
+    filename = _checked_name(file.filename, purpose)
+    if (file.size or 0) > MAX_FILE_BYTES:
+        raise PayloadTooLarge(
+            f"The file has {file.size} bytes; at most {MAX_FILE_BYTES} (512 MiB) are allowed.", param="file"
+        )
+    file_id = Files.new_id()
+    stored = parts.store.put(file_key(file_id), file.file)
+    assert stored.sha256 is not None, "put has seen every byte"
+    verdict = _checked_lines(file.file) if purpose == "fine-tune" else _Verdict("processed")
+    with parts.database.write() as session:
+        files = Files(session, caller.tenant)
+        files.create(
+            id=file_id,
+            filename=filename,
+            purpose=purpose,
+            bytes=stored.bytes,
+            sha256=stored.sha256,
+            object_key=stored.key,
+            expires_after_seconds=expires_after_seconds,
+        )
+        return _public(
+            files.set_checked(
+                file_id,
+                status=verdict.status,
+                status_details=verdict.details,
+                format=verdict.format,
+                n_examples=verdict.n_examples,
+            )
+        )
+
+
+@router.get("", operation_id="files_list", summary="List files")
+def list_files(
+    caller: Reader,
+    parts: UsesParts,
+    purpose: FilePurpose | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    order: Literal["asc", "desc"] = "desc",
+    after: str | None = None,
+) -> FileList:
+    with parts.database.read() as session:
+        page = Files(session, caller.tenant).list(purpose=purpose, after=after, limit=limit, order=order)
+    data = [_public(file) for file in page.data]
+    return FileList(
+        data=data,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+        has_more=page.has_more,
+    )
+
+
+@router.get("/{file_id}", operation_id="files_retrieve", summary="Retrieve a file's description")
+def retrieve(caller: Reader, parts: UsesParts, file_id: str) -> FileObject:
+    return _public(_find(parts, caller.tenant, file_id))
+
+
+@router.get(
+    "/{file_id}/content",
+    operation_id="files_content",
+    summary="Download a file's bytes",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+    },
+)
+def content(caller: Reader, parts: UsesParts, file_id: str) -> StreamingResponse:
+    file = _find(parts, caller.tenant, file_id)
+    headers = {
+        "content-length": str(file.bytes),
+        # Whatever a tenant uploaded, a browser saves it and never renders it.
+        "content-disposition": f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",
+        "x-content-type-options": "nosniff",
+    }
+    stream = parts.store.open(file.object_key)
+    return StreamingResponse(_chunks(stream), headers=headers, media_type="application/octet-stream")
+
+
+@router.delete("/{file_id}", operation_id="files_delete", summary="Delete a file")
+def delete(caller: Writer, parts: UsesParts, file_id: str) -> Deleted:
+    """Refused while a job that has not ended uses the file."""
+    with parts.database.write() as session:
+        files = Files(session, caller.tenant)
+        object_key = files.get(file_id).object_key
+        files.delete(file_id)
+    try:
+        parts.store.delete(object_key)
+    except TuneryError:
+        # The row is a tombstone already; garbage collection removes what stays behind.
+        log.warning("object %s of a deleted file is left in storage", object_key, exc_info=True)
+    return Deleted(id=file_id, object="file")
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    status: Literal["processed", "error"]
+    details: str | None = None
+    format: DatasetFormat | None = None
+    n_examples: int | None = None
+
+
+def _checked_lines(stream: BinaryIO) -> _Verdict:
+    """The rules that hold for any fine-tuning file; how many examples training needs, its job says."""
+    stream.seek(0)
+    report = check_jsonl(stream, role="validation_file")
+    if report.problems:
+        return _Verdict("error", _told(report), report.format, report.n_examples)
+    return _Verdict("processed", None, report.format, report.n_examples)
+
+
+def _told(report: FormatReport) -> str:
+    lines = [
+        f"Line {problem.line}: [{problem.code}] {problem.message}" if problem.line else problem.message
+        for problem in report.problems[:_PROBLEMS_TOLD]
+    ]
+    if report.n_problems > len(lines):
+        lines.append(f"… and {report.n_problems - len(lines)} more.")
+    return "\n".join(lines)
+
+
+def _checked_name(filename: str | None, purpose: UploadPurpose) -> str:
+    """Names are for people: storage goes by ids. Raises InvalidRequest."""
+    if not filename or len(filename) > 255 or not filename.isprintable():
+        raise InvalidRequest("The file needs a name of 1-255 printable characters.", param="file")
+    if purpose == "fine-tune" and not filename.lower().endswith(".jsonl"):
+        raise InvalidRequest(
+            f"A file for fine-tuning must be JSON Lines with a name that ends in .jsonl, not {filename!r}.",
+            code="invalid_file_format",
+            param="file",
+        )
+    return filename
+
+
+def _find(parts: Parts, tenant: Tenant, file_id: str) -> File:
+    with parts.database.read() as session:
+        return Files(session, tenant).get(file_id)
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    with stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _public(file: File) -> FileObject:
+    return FileObject(
+        id=file.id,
+        bytes=file.bytes,
+        created_at=file.created_at,
+        expires_at=file.expires_at,
+        filename=file.filename,
+        purpose=cast(FilePurpose, file.purpose),
+        status=file.status,
+        status_details=file.status_details,
+    )

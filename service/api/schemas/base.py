@@ -1,0 +1,44 @@
+"""What the bodies of requests and answers have in common."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Body(BaseModel):
+    """A request's body, or a part of one. Unknown keys are refused: a misspelt option must not be ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """What the API answers with, or a part of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+]
+"""At most 16 pairs of text."""
+
+
+class ApiError(Answer):
+    message: str
+    type: str
+    param: str | None
+    """The parameter that was wrong, e.g. `messages[2].role`."""
+    code: str | None
+    """For programs, e.g. `model_not_found`."""
+
+
+class ErrorAnswer(Answer):
+    """The body of every status from 400 on."""
+
+    error: ApiError
+
+
+class Deleted(Answer):
+    id: str
+    object: Literal["file", "model"]
+    deleted: Literal[True] = True

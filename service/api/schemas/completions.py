@@ -1,0 +1,59 @@
+"""`POST /v1/completions`: request and answer."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.api.schemas.base import Answer
+from service.api.schemas.sampling import FinishReason, SamplingBody, Usage
+
+TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class CompletionBody(SamplingBody):
+    prompt: (
+        str
+        | Annotated[list[str], Field(min_length=1)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(min_length=1)]
+    )
+    """A text, texts, one text as token ids, or several so."""
+    best_of: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Only values up to `n`, which change nothing."""
+    echo: bool | None = None
+    """The answer begins with the prompt."""
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    """This many of the most likely tokens at each position, and the chosen one."""
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    """16 when absent; 0 only makes sense with `echo`: it scores the prompt."""
+    suffix: str | None = None
+    """Not supported; refused unless null."""
+
+
+class CompletionLogprobs(Answer):
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    """Null for the first token of an echoed prompt."""
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+    """Characters from the beginning of the choice's text."""
+
+
+class CompletionChoice(Answer):
+    index: int
+    text: str
+    logprobs: CompletionLogprobs | None
+    finish_reason: FinishReason | None
+    """Null in the chunks of a stream before the choice's last."""
+
+
+class Completion(Answer):
+    """An answer, or a chunk of one when streamed."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[CompletionChoice]
+    usage: Usage | None = None

@@ -1,0 +1,29 @@
+"""Files: the public objects."""
+
+from typing import Literal
+
+from service.api.schemas.base import Answer
+
+UploadPurpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
+FilePurpose = Literal[UploadPurpose, "fine-tune-results"]
+
+
+class FileObject(Answer):
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    expires_at: int | None = None
+    filename: str
+    purpose: FilePurpose
+    status: Literal["uploaded", "processed", "error"]
+    status_details: str | None = None
+    """Why the file cannot be used: line numbers, counted from 1, and the rules that they break."""
+
+
+class FileList(Answer):
+    object: Literal["list"] = "list"
+    data: list[FileObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool

@@ -1,0 +1,185 @@
+"""Fine-tuning jobs: the create request and the public objects."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
+from service.api.schemas.base import Answer, Body, Metadata
+
+
+class HyperparametersBody(Body):
+    """OpenAI's supervised hyperparameters; "auto" is resolved once the files are validated."""
+
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
+    """Examples per optimizer step."""
+    learning_rate_multiplier: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    """Times the base model's own learning rate."""
+    n_epochs: Literal["auto"] | Annotated[int, Field(ge=1, le=50)] = "auto"
+    """Passes over the training file."""
+
+    def asked(self) -> Hyperparameters:
+        return Hyperparameters(**self.model_dump())
+
+
+class SupervisedBody(Body):
+    hyperparameters: HyperparametersBody | None = None
+
+
+class SupervisedMethodBody(Body):
+    type: Literal["supervised"]
+    supervised: SupervisedBody | None = None
+
+
+class OtherMethodBody(Body):
+    """OpenAI's other methods: understood, and refused by name."""
+
+    type: Literal["dpo", "reinforcement"]
+    dpo: dict[str, Any] | None = None
+    reinforcement: dict[str, Any] | None = None
+
+
+MethodBody = Annotated[SupervisedMethodBody | OtherMethodBody, Field(discriminator="type")]
+
+
+class CreateJobBody(Body):
+    model: str
+    """A base model's id, as `GET /v1/models` lists it."""
+    training_file: str
+    """Id of a processed file with the purpose `fine-tune`."""
+    validation_file: str | None = None
+    suffix: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] | None = None
+    """Becomes part of the tuned model's name."""
+    seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
+    """Generated when absent; the job object shows it."""
+    hyperparameters: HyperparametersBody | None = Field(default=None, deprecated=True)
+    """The older place of `method.supervised.hyperparameters`."""
+    method: MethodBody | None = None
+    metadata: Metadata | None = None
+    integrations: list[dict[str, Any]] | None = None
+    training: TrainingOptions | None = None
+    """Tunery's own: how the weights are adapted. Absent: LoRA with the defaults."""
+
+    @model_validator(mode="after")
+    def _one_spelling(self) -> Self:
+        is_supervised = isinstance(self.method, SupervisedMethodBody) and self.method.supervised is not None
+        if self.hyperparameters is not None and is_supervised:
+            raise ValueError("give hyperparameters at the top level or in method.supervised, not both")
+        return self
+
+
+class ResolvedHyperparameters(Answer):
+    """As asked for, and with every "auto" resolved from the moment the files are validated."""
+
+    batch_size: Literal["auto"] | int = "auto"
+    learning_rate_multiplier: Literal["auto"] | float = "auto"
+    n_epochs: Literal["auto"] | int = "auto"
+
+
+class SupervisedMethod(Answer):
+    hyperparameters: ResolvedHyperparameters
+
+
+class Method(Answer):
+    type: Literal["supervised"]
+    supervised: SupervisedMethod
+
+
+class JobError(Answer):
+    code: str
+    message: str
+    param: str | None = None
+
+
+class JobProgress(Answer):
+    """Of the newest step."""
+
+    step: int
+    total_steps: int
+    tokens_per_second: float
+    eta_seconds: float
+
+
+class JobExtension(Answer):
+    """What Tunery tells beyond OpenAI's job object."""
+
+    progress: JobProgress | None
+    attempt: int
+    """How many times a run was begun."""
+    training: TrainingOptions
+
+
+class FineTuningJob(Answer):
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    error: JobError | None
+    fine_tuned_model: str | None
+    finished_at: int | None
+    hyperparameters: ResolvedHyperparameters
+    model: str
+    organization_id: str
+    result_files: list[str]
+    status: Literal[
+        "validating_files", "queued", "running", "pausing", "paused", "succeeded", "failed", "cancelled"
+    ]
+    trained_tokens: int | None
+    training_file: str
+    validation_file: str | None
+    seed: int
+    estimated_finish: int | None
+    integrations: list[dict[str, Any]] | None
+    method: Method
+    metadata: dict[str, str] | None
+    user_provided_suffix: str | None
+    tunery: JobExtension
+
+
+class FineTuningJobList(Answer):
+    object: Literal["list"] = "list"
+    data: list[FineTuningJob]
+    has_more: bool
+
+
+class FineTuningJobEvent(Answer):
+    id: str
+    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
+    created_at: int
+    level: Literal["info", "warn", "error"]
+    message: str
+    type: Literal["message", "metrics"]
+    data: dict[str, Any]
+
+
+class FineTuningJobEventList(Answer):
+    object: Literal["list"] = "list"
+    data: list[FineTuningJobEvent]
+    has_more: bool
+
+
+class CheckpointMetrics(Answer):
+    step: float | None = None
+    train_loss: float | None = None
+    train_mean_token_accuracy: float | None = None
+    valid_loss: float | None = None
+    valid_mean_token_accuracy: float | None = None
+    full_valid_loss: float | None = None
+    full_valid_mean_token_accuracy: float | None = None
+
+
+class FineTuningJobCheckpoint(Answer):
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    created_at: int
+    fine_tuning_job_id: str
+    fine_tuned_model_checkpoint: str
+    step_number: int
+    metrics: CheckpointMetrics
+
+
+class FineTuningJobCheckpointList(Answer):
+    object: Literal["list"] = "list"
+    data: list[FineTuningJobCheckpoint]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool

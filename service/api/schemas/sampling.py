@@ -1,0 +1,73 @@
+"""The parameters that both inference routes share."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from cluster.contracts.generation import Sampling
+from service.api.schemas.base import Answer, Body
+
+StopString = Annotated[str, Field(min_length=1)]
+
+
+class StreamOptions(Body):
+    include_usage: bool = False
+    """One more chunk at the end, with the usage and no choices."""
+    include_obfuscation: bool = False
+    """Accepted and without effect: no padding is ever added."""
+
+
+class SamplingBody(Body):
+    """Every field may be null, which means its default, as in OpenAI's document."""
+
+    model: str
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    """By token id."""
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: StopString | Annotated[list[StopString], Field(max_length=4)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    user: str | None = None
+    """Accepted and without effect."""
+
+    @model_validator(mode="after")
+    def _stream_options_need_a_stream(self) -> "SamplingBody":
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("'stream_options' is only allowed when 'stream' is true")
+        return self
+
+    @property
+    def wants_usage_chunk(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def sampling(self, *, max_tokens: int | None, logprobs: int | None, echo: bool = False) -> Sampling:
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop
+        return Sampling(
+            max_tokens=max_tokens,
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            n=self.n or 1,
+            seed=self.seed,
+            stop=stop or [],
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            logit_bias=self.logit_bias or {},
+            logprobs=logprobs,
+            echo=echo,
+        )
+
+
+class Usage(Answer):
+    """Tokens of all prompts, each counted once, and of all choices."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+FinishReason = Literal["stop", "length"]

@@ -1,4 +1,4 @@
-"""The slot cache: keys and values of all running rows, one tensor pair a layer, behind transformers' interface."""
+"""The slot cache: keys and values of all running rows, one tensor pair a layer, as a transformers Cache."""
 
 from typing import Any
 
@@ -56,8 +56,8 @@ class SlotCache(Cache):  # type: ignore[misc]
                 reach = max(self.lengths[last], self.lengths[row])
                 layer.keys[row, :, :reach] = layer.keys[last, :, :reach]
                 layer.values[row, :, :reach] = layer.values[last, :, :reach]
-            layer.keys[last].zero_()
-            layer.values[last].zero_()
+            layer.keys[last, :, : self.lengths[last]] = 0
+            layer.values[last, :, : self.lengths[last]] = 0
         self.lengths[row] = self.lengths[last]
         self.lengths.pop()
         if not self.lengths:
@@ -124,3 +124,9 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def get_max_length(self) -> int:
         return -1
+
+
+def _doubled(size: int, needed: int) -> int:
+    while size < needed:
+        size *= 2
+    return size

@@ -1,4 +1,4 @@
-"""LoRA by row: each row of a batch gets the update of its own adapter, in one pass over the base's weights."""
+"""LoRA by row: each row of a batch gets its own adapter's update, in one pass over the base's weights."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ class RowLora:
                 self.shapes[name] = (module.in_features, module.out_features)
 
     def assign(self, adapters: Sequence[Adapter | None], device: torch.device) -> None:
-        """Fixes the adapter of each row for the next forward passes; None leaves the base's output untouched."""
+        """Fixes the adapter of each row for the next forward passes; None leaves the base's output alone."""
         rows_of: dict[str, list[int]] = {}
         by_digest: dict[str, Adapter] = {}
         for row, adapter in enumerate(adapters):
@@ -72,7 +72,9 @@ class RowLora:
             return
         digests = tuple(sorted(rows_of))
         largest = max(map(len, rows_of.values()))
-        gather, rows, places = [], [], []
+        gather: list[int] = []
+        rows: list[int] = []
+        places: list[int] = []
         for group, digest in enumerate(digests):
             members = rows_of[digest]
             rows += members
@@ -116,7 +118,9 @@ class RowLora:
         stacks = self._stacks.pop(digests, None)
         if stacks is None:
             names = sorted({name for digest in digests for name in adapters[digest].pairs})
-            stacks = {name: _stack([adapters[digest].pairs.get(name) for digest in digests]) for name in names}
+            stacks = {
+                name: _stack([adapters[digest].pairs.get(name) for digest in digests]) for name in names
+            }
         self._stacks[digests] = stacks
         while len(self._stacks) > _KEPT_STACKS:
             self._stacks.popitem(last=False)

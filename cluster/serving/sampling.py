@@ -87,9 +87,9 @@ def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
 
 
 def _nucleus(probabilities_BV: Tensor, top_p_B1: Tensor) -> Tensor:
-    """Zero outside the smallest set of likeliest tokens that holds `top_p`; never empty (Holtzman et al., 2020,
-    arXiv:1904.09751). Rows with top_p = 1 stay whole."""
-    sorted_BV, order_BV = probabilities_BV.sort(-1, descending=True, stable=True)
+    """Zero outside the smallest set of likeliest tokens that holds `top_p`; never empty (Holtzman et al.,
+    2020, arXiv:1904.09751). Rows with top_p = 1 stay whole."""
+    sorted_BV, order_BV = probabilities_BV.sort(dim=-1, descending=True, stable=True)
     before_BV = sorted_BV.cumsum(-1) - sorted_BV
     kept_BV = (before_BV < top_p_B1) | (top_p_B1 >= 1)
     kept_BV[:, 0] = True

@@ -13,8 +13,8 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 class Vocabulary:
     """The bytes of every token of a transformers tokenizer.
 
-    Knows byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece with byte fallback (Llama 2, Mistral, Gemma);
-    of any other kind it takes what the tokenizer decodes a lone token to.
+    Knows byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece with byte fallback (Llama 2, Mistral,
+    Gemma); of any other kind it takes what the tokenizer decodes a lone token to.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -38,8 +38,8 @@ class Vocabulary:
         return len(self._bytes)
 
     def text_bytes(self, token: int) -> bytes:
-        """What the token adds to a text: nothing if it is special, or beyond the vocabulary, where models whose
-        embedding is padded can land."""
+        """What the token adds to a text: nothing if it is special, or beyond the vocabulary, where models
+        whose embedding is padded can land."""
         return b"" if token in self._special else self._raw(token)
 
     def text(self, tokens: list[int]) -> str:

@@ -1,0 +1,235 @@
+"""The embedded engine: transformers' own forward under continuous batching, in one thread of this process."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import queue
+import secrets
+import threading
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from cluster.bases.chat_template import template_text
+from cluster.bases.resolve import base_digest, template_digest
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.errors import InvalidRequest, TuneryError, Unavailable
+from cluster.contracts.generation import (
+    AdapterRef,
+    EngineStats,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+)
+from cluster.serving.adapters import AdapterCache
+from cluster.serving.lora_files import read_adapter
+from cluster.serving.model import ModelRunner, load_model
+from cluster.serving.prompts import PromptReader
+from cluster.serving.row_lora import Adapter
+from cluster.serving.stepper import Job, Limits, Output, Stepper
+from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.weights import WeightsFolder
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Stream:
+    """A request's way from the engine's thread back to the event loop."""
+
+    outputs: asyncio.Queue[GenerationEvent | TuneryError | None] = field(default_factory=asyncio.Queue)
+    job: Job | None = None
+    """None while its model is being loaded."""
+    is_cancelled: bool = False
+    is_over: bool = False
+
+
+class EmbeddedEngine:
+    """An Engine for one base, whose weights may be the base's own or those of a full fine-tune of it.
+
+    A thread owns the model and all its tensors; the event loop tokenises, loads adapters in other threads,
+    and talks to the engine's thread through queues. Make one with `load_engine`.
+    """
+
+    def __init__(
+        self,
+        base: BaseSpec,
+        runner: ModelRunner,
+        tokenizer: Any,
+        *,
+        stop_tokens: frozenset[int],
+        load_adapter: Callable[[AdapterRef], Adapter],
+        num_embeddings: int,
+        limits: Limits,
+    ) -> None:
+        self._base = base
+        self._limits = limits
+        vocabulary = Vocabulary(tokenizer)
+        self._prompts = PromptReader(
+            tokenizer, vocabulary, context_length=base.context_length, num_embeddings=num_embeddings
+        )
+        self._stepper = Stepper(runner, vocabulary, stop_tokens=stop_tokens, limits=limits)
+        self._adapters = AdapterCache(load_adapter, capacity=limits.adapters, max_waiting=limits.max_waiting)
+        self._streams: dict[str, _Stream] = {}
+        self._loop = asyncio.get_running_loop()
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name=f"engine-{base.alias}", daemon=True)
+        self._thread.start()
+
+    async def ensure(self, model: ModelRef) -> None:
+        self._check_open()
+        if (ref := _lora(model)) is not None:
+            await self._adapters.acquire(ref)
+            self._adapters.release(ref.digest)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        self._check_open()
+        if request.id in self._streams:
+            raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
+        stream = self._streams[request.id] = _Stream()
+        ref = _lora(request.model)
+        is_lent = False
+        try:
+            prompt = await asyncio.to_thread(self._prompts.read, request)
+            adapter = await self._adapters.acquire(ref) if ref is not None else None
+            is_lent = ref is not None
+            self._check_open()
+            if stream.is_cancelled:
+                return
+            seed = request.sampling.seed
+            stream.job = Job(request, prompt, adapter, secrets.randbits(63) if seed is None else seed)
+            self._commands.put(functools.partial(self._stepper.add, stream.job))
+            while (output := await stream.outputs.get()) is not None:
+                if isinstance(output, TuneryError):
+                    raise output
+                yield output
+        finally:
+            if stream.job is not None and not stream.is_over:
+                # The adapter stays lent until the thread has let go of its rows.
+                self._commands.put(functools.partial(self._stepper.cancel, request.id))
+            else:
+                self._streams.pop(request.id, None)
+                if is_lent and stream.job is None and ref is not None:
+                    self._adapters.release(ref.digest)
+
+    async def cancel(self, request_id: str) -> None:
+        if stream := self._streams.get(request_id):
+            stream.is_cancelled = True
+            self._commands.put(functools.partial(self._stepper.cancel, request_id))
+
+    async def stats(self) -> EngineStats:
+        return EngineStats(
+            base=self._base.alias,
+            running=self._stepper.num_running,
+            waiting=self._stepper.num_waiting,
+            slots=self._limits.slots,
+            adapters=self._adapters.digests,
+            generated_tokens=self._stepper.generated_tokens,
+        )
+
+    async def close(self) -> None:
+        if not self._is_closing:
+            self._is_closing = True
+            self._commands.put(lambda: None)
+        await asyncio.to_thread(self._thread.join)
+        await self._adapters.close()
+
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise Unavailable("The engine was closed.")
+
+    def _run(self) -> None:
+        """The engine's thread."""
+        # OpenMP keeps this number by thread. One core stays free for the event loop and its neighbours.
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
+        while not self._is_closing:
+            self._obey(waits=not self._stepper.has_work)
+            try:
+                self._stepper.step()
+            except Exception:
+                _log.exception("The engine of %s failed; its requests are ended.", self._base.alias)
+                self._stepper.fail_all(Unavailable("The engine failed; try again."))
+            self._deliver()
+        self._obey(waits=False)
+        self._stepper.fail_all(Unavailable("The engine was closed."))
+        self._deliver()
+
+    def _obey(self, *, waits: bool) -> None:
+        """Runs the commands that have come; waits for one if there is nothing else to do."""
+        with contextlib.suppress(queue.Empty):
+            self._commands.get(block=waits)()
+            while True:
+                self._commands.get_nowait()()
+
+    def _deliver(self) -> None:
+        if outputs := self._stepper.take_outputs():
+            # An event loop that was closed under a running engine has nobody left to deliver to.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._receive, outputs)
+
+    def _receive(self, outputs: list[Output]) -> None:
+        for job, output in outputs:
+            stream = self._streams[job.request.id]
+            stream.outputs.put_nowait(output)
+            if output is None or isinstance(output, TuneryError):
+                stream.is_over = True
+                del self._streams[job.request.id]
+                if job.adapter is not None:
+                    self._adapters.release(job.adapter.digest)
+
+
+async def load_engine(
+    base: BaseSpec,
+    folder: Path,
+    weights: WeightsFolder,
+    *,
+    full_weights: Path | None = None,
+    limits: Limits | None = None,
+) -> EmbeddedEngine:
+    """An engine for the base in `folder`, or for the full fine-tune of it in `full_weights`, with the base's
+    tokenizer either way. Adapters come from `weights`. Raises InvalidConfiguration if the model is of a kind
+    that this engine cannot run."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    limits = limits or Limits()
+
+    def load() -> tuple[ModelRunner, Any, Any, str, str]:
+        model = load_model(full_weights or folder, dtype=base.dtype, device=device)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        runner = ModelRunner(model, max_rows=limits.slots, max_length=base.context_length)
+        digests = base_digest(folder), template_digest(template_text(tokenizer))
+        return runner, model, tokenizer, *digests
+
+    runner, model, tokenizer, digest, template = await asyncio.to_thread(load)
+
+    def load_adapter(ref: AdapterRef) -> Adapter:
+        found = weights.fetch(ref, base_digest=digest, template_digest=template)
+        return read_adapter(found, ref.digest, runner.shapes, device)
+
+    return EmbeddedEngine(
+        base,
+        runner,
+        tokenizer,
+        stop_tokens=_stop_tokens(model, tokenizer),
+        load_adapter=load_adapter,
+        num_embeddings=model.get_input_embeddings().num_embeddings,
+        limits=limits,
+    )
+
+
+def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The ends of text and of turn that the model's files name."""
+    named = model.generation_config.eos_token_id
+    listed = named if isinstance(named, list) else [named]
+    return frozenset(token for token in [*listed, tokenizer.eos_token_id] if token is not None)
+
+
+def _lora(model: ModelRef) -> AdapterRef | None:
+    """The adapter to load; a full fine-tune is an engine's own weights."""
+    return model.adapter if model.adapter is not None and model.adapter.type == "lora" else None

@@ -1,0 +1,76 @@
+"""From a request's prompt to token ids, checked against what the model can hold."""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.bases.chat_template import encode_prompt, render_prompt
+from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest
+from cluster.contracts.generation import ChatPrompt, GenerationRequest, TextPrompt, TokenPrompt
+from cluster.serving.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPrompt:
+    token_ids: list[int]
+    text: str
+    """As `echo` repeats it."""
+    max_tokens: int
+    """New tokens at most, concrete."""
+
+
+class PromptReader:
+    """Tokenises prompts as training did. May be called from any thread."""
+
+    def __init__(
+        self, tokenizer: Any, vocabulary: Vocabulary, *, context_length: int, num_embeddings: int
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
+        self._context_length = context_length
+        self._num_embeddings = num_embeddings
+        # A fast tokenizer keeps padding and truncation as state: two threads cannot use it at once.
+        self._lock = threading.Lock()
+
+    def read(self, request: GenerationRequest) -> ReadPrompt:
+        """Raises InvalidRequest, and ContextLengthExceeded if prompt and completion do not fit together."""
+        token_ids, text = self._encode(request.prompt)
+        for token in request.sampling.logit_bias:
+            if not 0 <= token < self._num_embeddings:
+                raise InvalidRequest(
+                    f"logit_bias names token {token}; this model has tokens 0 to {self._num_embeddings - 1}.",
+                    param="logit_bias",
+                )
+        return ReadPrompt(token_ids, text, self._room(len(token_ids), request.sampling.max_tokens))
+
+    def _encode(self, prompt: TextPrompt | TokenPrompt | ChatPrompt) -> tuple[list[int], str]:
+        match prompt:
+            case TokenPrompt(token_ids=token_ids) if token_ids:
+                for token in token_ids:
+                    if not 0 <= token < self._num_embeddings:
+                        raise InvalidRequest(
+                            f"The prompt holds token {token}; this model has tokens 0 to "
+                            f"{self._num_embeddings - 1}.",
+                            param="prompt",
+                        )
+                return token_ids, self._vocabulary.text(token_ids)
+            case ChatPrompt():
+                with self._lock:
+                    token_ids = render_prompt(self._tokenizer, prompt.messages, prompt.tools)
+                return token_ids, self._vocabulary.text(token_ids)
+            case _:
+                text = prompt.text if isinstance(prompt, TextPrompt) else ""
+                with self._lock:
+                    return encode_prompt(self._tokenizer, text), text
+
+    def _room(self, num_prompt: int, asked: int | None) -> int:
+        limit = self._context_length
+        if asked is None and num_prompt < limit:
+            return limit - num_prompt
+        if asked is None or num_prompt + asked > limit:
+            raise ContextLengthExceeded(
+                f"This model's context is {limit} tokens. The prompt has {num_prompt} and "
+                f"{asked or 'at least 1'} more were asked for. Shorten the prompt or ask for fewer.",
+                param="prompt",
+            )
+        return asked

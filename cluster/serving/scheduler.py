@@ -1,0 +1,56 @@
+"""Who is prefilled next. Pure: decides from what waits and what runs, and touches neither."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One choice of a request that waits for a slot."""
+
+    request_id: str
+    tenant: str
+    num_tokens: int
+    """Of its prompt."""
+    is_scored: bool
+    """Its prompt's log-probabilities are asked for, which takes a logit row for every token of it."""
+
+
+def pick_group(
+    waiting: Sequence[Waiting], running: Mapping[str, int], *, free_slots: int, token_budget: int
+) -> list[int]:
+    """Indices into `waiting` (oldest first) of the choices to prefill together, at most `free_slots`.
+
+    The tenant with the fewest slots goes first, then the older request; so one tenant's flood delays another
+    by the slots it holds and not by its queue. Choices of one request share a prefill. A group's prompts,
+    padded to its longest, stay within `token_budget`; a longer prompt, or a scored one, goes alone.
+    """
+    slots = dict(running)
+    left = list(range(len(waiting)))
+    picked: list[int] = []
+    requests: set[str] = set()
+    longest = 0
+    while left and len(picked) < free_slots:
+        best = min(left, key=lambda place: (slots.get(waiting[place].tenant, 0), place))
+        choice = waiting[best]
+        if choice.request_id not in requests:
+            padded = max(longest, choice.num_tokens) * (len(requests) + 1)
+            is_alone = choice.is_scored or padded > token_budget
+            if requests and is_alone:
+                break
+            requests.add(choice.request_id)
+            longest = max(longest, choice.num_tokens)
+            if is_alone:
+                siblings = [place for place in left if waiting[place].request_id == choice.request_id]
+                return siblings[:free_slots]
+        picked.append(best)
+        left.remove(best)
+        slots[choice.tenant] = slots.get(choice.tenant, 0) + 1
+    return picked
+
+
+def is_overloaded(waiting: Mapping[str, int], tenant: str, arriving: int, *, max_waiting: int) -> bool:
+    """Whether `arriving` more choices are too many: a tenant may have `max_waiting` in the queue, and all
+    tenants together four times that, so that a flood fills its own share only."""
+    own = waiting.get(tenant, 0) + arriving
+    return own > max_waiting or sum(waiting.values()) + arriving > 4 * max_waiting

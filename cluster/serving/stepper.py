@@ -1,0 +1,340 @@
+"""Continuous batching, one step at a time: prefill who is next, decode for everyone, hand out text."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cluster.contracts.errors import CorruptArtefact, Overloaded, TuneryError
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    PromptEvent,
+    Sampling,
+    TextEvent,
+)
+from cluster.serving.logprobs import Scored, score
+from cluster.serving.model import ModelRunner, Prefill
+from cluster.serving.prompts import ReadPrompt
+from cluster.serving.row_lora import Adapter
+from cluster.serving.sampling import Draw, pick_tokens
+from cluster.serving.scheduler import Waiting, is_overloaded, pick_group
+from cluster.serving.text import Piece, TextStream
+from cluster.serving.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one engine does at once."""
+
+    slots: int = 32
+    """Choices that are decoded together."""
+    max_waiting: int = 256
+    """Choices of one tenant in the queue; a request that would make it longer is refused."""
+    adapters: int = 32
+    """Adapters in memory."""
+    prefill_tokens: int = 1024
+    """Padded prompt tokens between two decodings: more fill the batch sooner, fewer keep streams even."""
+
+
+@dataclass(eq=False)
+class Job:
+    """A request as the engine's thread knows it."""
+
+    request: GenerationRequest
+    prompt: ReadPrompt
+    adapter: Adapter | None
+    seed: int
+    open_choices: int = 0
+    is_announced: bool = False
+    """Its PromptEvent is out."""
+    is_over: bool = False
+
+    @property
+    def sampling(self) -> Sampling:
+        return self.request.sampling
+
+    @property
+    def must_score(self) -> bool:
+        return not self.is_announced and self.sampling.echo and self.sampling.logprobs is not None
+
+
+Output = tuple[Job, GenerationEvent | TuneryError | None]
+"""What a job has to say: an event, or its last word, which is an error or None."""
+
+
+@dataclass(eq=False)
+class _Choice:
+    job: Job
+    index: int
+    text: TextStream
+    counts: Counter[int] = field(default_factory=Counter)
+    num_tokens: int = 0
+    last_token: int = 0
+    is_finished: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_finished or self.job.is_over
+
+
+@dataclass(eq=False)
+class _Group:
+    """Choices whose prompts are being prefilled, and the row of each job in it."""
+
+    choices: list[_Choice]
+    rows: dict[Job, int]
+    prefill: Prefill
+    scored: list[Scored]
+
+
+class Stepper:
+    """The state machine of one engine. Not thread-safe: one thread owns it, the model and every tensor."""
+
+    def __init__(
+        self, runner: ModelRunner, vocabulary: Vocabulary, *, stop_tokens: frozenset[int], limits: Limits
+    ) -> None:
+        self._runner = runner
+        self._vocabulary = vocabulary
+        self._stop_tokens = stop_tokens
+        self._limits = limits
+        self._jobs: dict[str, Job] = {}
+        self._waiting: list[_Choice] = []
+        self._group: _Group | None = None
+        self._rows: list[_Choice] = []
+        """In the order of the runner's rows."""
+        self._outputs: list[Output] = []
+        self.generated_tokens = 0
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._jobs or self._outputs)
+
+    @property
+    def num_running(self) -> int:
+        return len(self._rows) + (len(self._group.choices) if self._group else 0)
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self._waiting)
+
+    def add(self, job: Job) -> None:
+        """Queues a job, or answers it with Overloaded."""
+        queued = Counter(choice.job.request.tenant for choice in self._waiting)
+        n = job.sampling.n if job.prompt.max_tokens else 1
+        if is_overloaded(queued, job.request.tenant, n, max_waiting=self._limits.max_waiting):
+            self._outputs.append(
+                (job, Overloaded(f"{len(self._waiting)} completions wait already; try again in a moment."))
+            )
+            return
+        self._jobs[job.request.id] = job
+        job.open_choices = job.sampling.n
+        if not job.must_score:
+            self._announce(job, [])
+            if job.prompt.max_tokens == 0:
+                self._finish_empty(job)
+                return
+        self._waiting += [_Choice(job, index, TextStream(job.sampling.stop)) for index in range(n)]
+
+    @torch.inference_mode()
+    def cancel(self, request_id: str) -> None:
+        """Ends a job without another event. Its rows are free before the next step."""
+        if job := self._jobs.get(request_id):
+            self._end(job, None)
+            self._sweep()
+
+    def fail_all(self, error: TuneryError) -> None:
+        """Ends every job with `error` and starts from empty memory."""
+        for job in list(self._jobs.values()):
+            self._end(job, error)
+        self._waiting, self._rows, self._group = [], [], None
+        self._runner.clear()
+
+    def take_outputs(self) -> list[Output]:
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """One chunk of prefill and one token for every running choice."""
+        if self._group is None:
+            self._group = self._next_group()
+        if self._group is not None:
+            self._prefill(self._group)
+        if self._rows:
+            logits_BV = self._runner.decode([choice.last_token for choice in self._rows])
+            self._extend(self._rows, logits_BV)
+            self._sweep()
+
+    def _next_group(self) -> _Group | None:
+        free = self._limits.slots - len(self._rows)
+        if not self._waiting or not free:
+            return None
+        picked = pick_group(
+            [_as_waiting(choice) for choice in self._waiting],
+            Counter(choice.job.request.tenant for choice in self._rows),
+            free_slots=free,
+            token_budget=self._limits.prefill_tokens,
+        )
+        choices = [self._waiting[place] for place in picked]
+        jobs = list(dict.fromkeys(choice.job for choice in choices))
+        taken = set(picked)
+        self._waiting = [choice for place, choice in enumerate(self._waiting) if place not in taken]
+        prefill = self._runner.start([job.prompt.token_ids for job in jobs], [job.adapter for job in jobs])
+        return _Group(choices, {job: row for row, job in enumerate(jobs)}, prefill, [])
+
+    def _prefill(self, group: _Group) -> None:
+        first = next(iter(group.rows))
+        is_scored = first.must_score
+        # Prompts that share a prefill are within the budget together, so only a lone one takes several steps.
+        logits = self._runner.prefill(group.prefill, self._limits.prefill_tokens, keeps_all=is_scored)
+        if is_scored:
+            logits = self._score(group, first, logits[0])
+        if not group.prefill.is_done or first.is_over:
+            return
+        self._group = None
+        for job in group.rows:
+            if not job.is_announced:
+                self._announce(job, group.scored)
+                if job.prompt.max_tokens == 0:
+                    self._finish_empty(job)
+        choices = [choice for choice in group.choices if not choice.is_over]
+        if choices:
+            rows = torch.tensor([group.rows[choice.job] for choice in choices], device=logits.device)
+            self._extend(choices, logits[rows])
+        for choice in choices:
+            if not choice.is_over:
+                self._runner.add_row(group.prefill, group.rows[choice.job])
+                self._rows.append(choice)
+        self._sweep()
+
+    def _score(self, group: _Group, job: Job, logits_TV: Tensor) -> Tensor:
+        """Adds the log-probabilities of this chunk's next tokens; returns the last logits, [1, V]."""
+        prompt, done = job.prompt.token_ids, group.prefill.done
+        if not bool(logits_TV.logsumexp(-1).isfinite().all()):
+            self._end(job, _not_finite(job))
+            self._sweep()
+            return logits_TV[-1:]
+        if not group.scored:
+            group.scored.append(Scored(prompt[0], None))
+        following = torch.tensor(prompt[done - len(logits_TV) + 1 : done + 1], device=logits_TV.device)
+        group.scored += score(logits_TV[: len(following)], following, job.sampling.logprobs or 0)
+        return logits_TV[-1:]
+
+    def _extend(self, choices: list[_Choice], logits_BV: Tensor) -> None:
+        """Draws a token for each choice and hands out what text that makes."""
+        is_finite = logits_BV.logsumexp(-1).isfinite().tolist()
+        tokens_B = pick_tokens(logits_BV, [_draw(choice) for choice in choices])
+        scored = _scored(choices, logits_BV, tokens_B)
+        for row, token in enumerate(tokens_B.tolist()):
+            choice = choices[row]
+            if choice.is_over:
+                continue
+            if is_finite[row]:
+                self._accept(choice, token, scored.get(row))
+            else:
+                self._end(choice.job, _not_finite(choice.job))
+
+    def _accept(self, choice: _Choice, token: int, scored: Scored | None) -> None:
+        choice.num_tokens += 1
+        choice.last_token = token
+        choice.counts[token] += 1
+        self.generated_tokens += 1
+        if token in self._stop_tokens:
+            self._say(choice, choice.text.finish())
+            self._finish(choice, "stop")
+            return
+        shown = self._vocabulary.logprob(scored) if scored is not None else None
+        piece = choice.text.push(self._vocabulary.text_bytes(token), shown)
+        self._say(choice, piece)
+        if piece.is_stopped:
+            self._finish(choice, "stop")
+        elif choice.num_tokens == choice.job.prompt.max_tokens:
+            rest = choice.text.finish()
+            self._say(choice, rest)
+            self._finish(choice, "stop" if rest.is_stopped else "length")
+
+    def _say(self, choice: _Choice, piece: Piece) -> None:
+        if piece.text or piece.tokens:
+            event = TextEvent(index=choice.index, text=piece.text, tokens=piece.tokens)
+            self._outputs.append((choice.job, event))
+
+    def _finish(self, choice: _Choice, reason: Literal["stop", "length"]) -> None:
+        choice.is_finished = True
+        job = choice.job
+        event = FinishEvent(index=choice.index, reason=reason, completion_tokens=choice.num_tokens)
+        self._outputs.append((job, event))
+        job.open_choices -= 1
+        if job.open_choices == 0:
+            self._end(job, None)
+
+    def _finish_empty(self, job: Job) -> None:
+        """Nothing was to be generated."""
+        for index in range(job.sampling.n):
+            self._outputs.append((job, FinishEvent(index=index, reason="length", completion_tokens=0)))
+        self._end(job, None)
+
+    def _announce(self, job: Job, scored: Iterable[Scored]) -> None:
+        job.is_announced = True
+        event = PromptEvent(
+            prompt_tokens=len(job.prompt.token_ids),
+            text=job.prompt.text if job.sampling.echo else "",
+            tokens=[self._vocabulary.logprob(token) for token in scored],
+        )
+        self._outputs.append((job, event))
+
+    def _end(self, job: Job, error: TuneryError | None) -> None:
+        if not job.is_over:
+            job.is_over = True
+            del self._jobs[job.request.id]
+            self._outputs.append((job, error))
+
+    def _sweep(self) -> None:
+        """Frees whatever choices that are over still hold."""
+        # From the last row down, because the last one moves into a freed place.
+        for row in reversed(range(len(self._rows))):
+            if self._rows[row].is_over:
+                self._runner.release(row)
+                self._rows[row] = self._rows[-1]
+                self._rows.pop()
+        self._waiting = [choice for choice in self._waiting if not choice.is_over]
+        if self._group is not None:
+            self._group.choices = [choice for choice in self._group.choices if not choice.is_over]
+            if not self._group.choices:
+                self._group = None
+
+
+def _as_waiting(choice: _Choice) -> Waiting:
+    request = choice.job.request
+    return Waiting(request.id, request.tenant, len(choice.job.prompt.token_ids), choice.job.must_score)
+
+
+def _draw(choice: _Choice) -> Draw:
+    return Draw(choice.job.sampling, choice.job.seed, choice.index, choice.num_tokens, choice.counts)
+
+
+def _scored(choices: list[_Choice], logits_BV: Tensor, tokens_B: Tensor) -> dict[int, Scored]:
+    """By row, for the choices that asked for log-probabilities."""
+    wanted = {
+        row: choice.job.sampling.logprobs
+        for row, choice in enumerate(choices)
+        if choice.job.sampling.logprobs is not None
+    }
+    if not wanted:
+        return {}
+    rows = torch.tensor(list(wanted), device=logits_BV.device)
+    found = score(logits_BV[rows], tokens_B[rows], max(wanted.values()))
+    return {
+        row: Scored(scored.token, scored.logprob, scored.top[:k])
+        for (row, k), scored in zip(wanted.items(), found, strict=True)
+    }
+
+
+def _not_finite(job: Job) -> CorruptArtefact:
+    adapter = job.request.model.adapter
+    name = f"adapter {adapter.digest}" if adapter else f"base {job.request.model.base.alias}"
+    return CorruptArtefact(f"The weights of {name} give numbers that are not finite for this prompt.")

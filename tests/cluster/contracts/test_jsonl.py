@@ -1,0 +1,170 @@
+import io
+import json
+import tracemalloc
+
+import pytest
+
+from cluster.contracts.errors import InvalidDataset
+from cluster.contracts.jsonl import check_jsonl, parse_row, read_rows
+from cluster.contracts.rows import AssistantMessage, ChatRow, CompletionRow, PreferenceRow, ToolMessage
+
+USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}
+
+
+def lines(*rows: object) -> io.BytesIO:
+    return io.BytesIO("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+@pytest.mark.parametrize(
+    ("message", "expected", "param"),
+    [
+        (
+            {"role": "bot", "content": "x"},
+            'messages[1].role is "bot"; allowed: system, developer, user, assistant, tool.',
+            "messages[1].role",
+        ),
+        (
+            {"role": "user", "content": 5},
+            "messages[1].content is 5; it should be a valid string.",
+            "messages[1].content",
+        ),
+        ({**ASSISTANT, "weight": 2}, "messages[1].weight is 2; it should be 0 or 1.", "messages[1].weight"),
+        ({"role": "assistant"}, "messages[1] has neither content nor tool_calls.", "messages[1]"),
+    ],
+)
+def test_problem_says_line_place_value_and_rule(message: dict, expected: str, param: str) -> None:
+    report = check_jsonl(
+        lines({"messages": [USER, ASSISTANT]}, {"messages": [USER, message]}), role="validation_file"
+    )
+    assert [problem.model_dump() for problem in report.problems] == [
+        {"line": 2, "code": report.problems[0].code, "message": f"Line 2: {expected}", "param": param}
+    ]
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    report = check_jsonl(lines({"prompt": list(range(100_000)), "completion": "x"}), role="validation_file")
+    assert len(report.problems[0].message) < 200
+
+
+def test_too_few_examples_say_what_openai_says() -> None:
+    report = check_jsonl(lines(*[{"messages": [USER, ASSISTANT]}] * 7))
+    assert [(p.code, p.message, p.param, p.line) for p in report.problems] == [
+        (
+            "invalid_n_examples",
+            "Training file has 7 example(s), but must have at least 10 examples",
+            "training_file",
+            0,
+        )
+    ]
+    assert report.format == "chat"
+    assert report.n_examples == 7
+
+
+@pytest.mark.parametrize(("role", "n_examples"), [("training_file", 10), ("validation_file", 1)])
+def test_enough_examples_are_no_problem(role, n_examples: int) -> None:
+    report = check_jsonl(lines(*[{"prompt": "a", "completion": "b"}] * n_examples), role=role)
+    assert report.model_dump() == {
+        "format": "completion",
+        "n_examples": n_examples,
+        "problems": [],
+        "n_problems": 0,
+    }
+
+
+def test_problems_beyond_the_first_hundred_are_counted() -> None:
+    report = check_jsonl(io.BytesIO(b"{\n" * 250))
+    assert len(report.problems) == 100
+    assert report.n_problems == 250
+
+
+class Rows(io.RawIOBase):
+    """`n` good rows, made as they are read."""
+
+    def __init__(self, n: int) -> None:
+        self._left, self._line = n, json.dumps({"messages": [USER, ASSISTANT]}).encode() + b"\n"
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        n = min(self._left, len(buffer) // len(self._line))
+        self._left -= n
+        buffer[: n * len(self._line)] = self._line * n
+        return n * len(self._line)
+
+
+def test_memory_does_not_grow_with_the_file() -> None:
+    check_jsonl(io.BufferedReader(Rows(100)))
+    tracemalloc.start()
+    try:
+        report = check_jsonl(io.BufferedReader(Rows(20_000)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert report.n_examples == 20_000
+    assert peak < 2 << 20
+
+
+def test_text_parts_and_older_spellings_are_rewritten_to_one_form() -> None:
+    row = parse_row(
+        json.dumps(
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+                    },
+                    {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+                    {"role": "function", "name": "f", "content": "4"},
+                    ASSISTANT,
+                ],
+                "functions": [{"name": "f"}],
+            }
+        ).encode()
+    )
+    assert isinstance(row, ChatRow)
+    user, calling, result, answer = row.messages
+    assert user.content == "ab"
+    assert isinstance(calling, AssistantMessage)
+    assert isinstance(result, ToolMessage)
+    assert calling.tool_calls[0].function.name == "f"
+    assert result.tool_call_id == calling.tool_calls[0].id
+    assert answer.weight == 1
+    assert row.tools[0].function.name == "f"
+
+
+def test_row_is_of_the_type_that_its_keys_name() -> None:
+    assert isinstance(parse_row(b'{"prompt": "a", "completion": "b"}'), CompletionRow)
+    row = parse_row(
+        json.dumps(
+            {
+                "input": {"messages": [USER]},
+                "preferred_completion": [ASSISTANT],
+                "non_preferred_completion": [ASSISTANT],
+            }
+        ).encode()
+    )
+    assert isinstance(row, PreferenceRow)
+    assert row.preferred_output[0].content == "ho"
+
+
+def test_assistant_is_trained_on_unless_its_weight_is_0_or_it_is_empty() -> None:
+    def trained_on(**more: object) -> bool:
+        return AssistantMessage.model_validate({"role": "assistant", "content": "x", **more}).is_trained_on
+
+    assert trained_on()
+    assert trained_on(weight=1)
+    assert not trained_on(weight=0)
+    assert not trained_on(content="")
+
+
+def test_read_rows_counts_lines_and_stops_at_the_first_problem() -> None:
+    rows = read_rows(
+        io.BytesIO(b'\xef\xbb\xbf{"prompt": "a", "completion": "b"}\r\n{"prompt": 1, "completion": "b"}\n')
+    )
+    assert next(rows)[0] == 1
+    with pytest.raises(
+        InvalidDataset, match=r"^Line 2: prompt is 1; it should be a valid string\.$"
+    ) as caught:
+        next(rows)
+    assert (caught.value.code, caught.value.param) == ("invalid_value", "prompt")

@@ -1,0 +1,34 @@
+"""What the trainer thinks of a few rows: serving must agree before a model is published."""
+
+from typing import Any
+
+import torch
+
+from cluster.contracts.manifest import Probe
+from cluster.training.dataset import Dataset
+
+PROBE_ROWS = 4
+PROBE_TOKENS = 128
+
+
+@torch.no_grad()
+def score_probe(model: Any, data: Dataset) -> Probe:
+    """Log-probabilities of the first rows of `data`, cut to PROBE_TOKENS, by the causal `model`'s own forward
+    in evaluation mode, one row at a time. Leaves the model in training mode."""
+    rows = [_row(data, index) for index in range(min(PROBE_ROWS, len(data)))]
+    model.eval()
+    logprobs = [_logprobs(model, row) for row in rows]
+    model.train()
+    return Probe(token_ids=rows, logprobs=logprobs)
+
+
+def _row(data: Dataset, index: int) -> list[int]:
+    start, end = data.offsets[index], data.offsets[index + 1]
+    return [int(token) for token in data.token_ids[start : min(end, start + PROBE_TOKENS)]]
+
+
+def _logprobs(model: Any, row: list[int]) -> list[float]:
+    token_ids = torch.tensor([row], device=model.device)
+    logits = model(input_ids=token_ids, use_cache=False).logits[0, :-1].float()
+    chosen = logits.log_softmax(-1).gather(-1, token_ids[0, 1:, None])
+    return [float(value) for value in chosen[:, 0].tolist()]

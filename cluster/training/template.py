@@ -1,0 +1,133 @@
+"""From one row to token ids and the mask of those that are learned.
+
+A learned span is an answer's text and its end-of-turn token: what the model must write at serving, no more
+and no less.
+"""
+
+from typing import Any, NamedTuple
+
+from cluster.bases.chat_template import Message, Tool, apply_template, encode_prompt, render
+from cluster.contracts.errors import InvalidDataset, InvalidRequest
+from cluster.contracts.rows import ChatRow, CompletionRow
+
+
+class Rendered(NamedTuple):
+    token_ids: list[int]
+    mask: list[bool]
+    """Per token, whether loss is taken on predicting it. The first token has nothing before it: never."""
+
+
+def render_row(tokenizer: Any, row: ChatRow | CompletionRow) -> Rendered:
+    """Raises InvalidDataset if the chat template refuses the messages, or renders them so that what was
+    trained on would not be what is served."""
+    if isinstance(row, CompletionRow):
+        return render_completion(tokenizer, row.prompt, row.completion)
+    messages = [message.model_dump(exclude_none=True) for message in row.messages]
+    tools = [tool.model_dump(exclude_none=True) for tool in row.tools or ()]
+    try:
+        return render_chat(tokenizer, messages, tools or None)
+    except InvalidDataset:
+        raise
+    except InvalidRequest as error:
+        raise InvalidDataset(error.message, code="invalid_messages", param=error.param) from error
+
+
+def render_completion(tokenizer: Any, prompt: str, completion: str) -> Rendered:
+    """Prompt, completion and end of text; the completion and the end are learned.
+
+    The prompt's tokens are those that serving makes of the prompt alone. Where encoding both at once gives
+    the same beginning, the rest of it is the completion: pieces that depend on what precedes come out right.
+    """
+    before = encode_prompt(tokenizer, prompt)
+    together = encode_prompt(tokenizer, prompt + completion)
+    if together[: len(before)] == before:
+        after = together[len(before) :]
+    else:
+        after = tokenizer.encode(completion, add_special_tokens=False)
+    after = [*after, tokenizer.eos_token_id]
+    return Rendered(before + after, [False] * len(before) + [True] * len(after))
+
+
+def render_chat(tokenizer: Any, messages: list[Message], tools: list[Tool] | None) -> Rendered:
+    """The conversation; every assistant message whose `weight` is not 0 is learned.
+
+    The template's own `{% generation %}` marks say what an answer is, if it has them; else the difference
+    between a rendering up to an answer and one with it.
+    """
+    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    spans: list[tuple[int, int]] = []
+    token_ids: list[int] = []
+    if has_generation_marks(tokenizer):
+        token_ids, spans = spans_from_marks(tokenizer, messages, tools)
+    if len(spans) != len(answers):
+        token_ids, spans = spans_from_prefixes(tokenizer, messages, tools)
+    mask = [False] * len(token_ids)
+    for answer, (start, end) in zip(answers, spans, strict=True):
+        if messages[answer].get("weight", 1) != 0:
+            mask[start:end] = [True] * (end - start)
+    mask[0] = False
+    return Rendered(token_ids, mask)
+
+
+def has_generation_marks(tokenizer: Any) -> bool:
+    template = tokenizer.chat_template
+    return tokenizer.is_fast and isinstance(template, str) and "endgeneration" in template
+
+
+def spans_from_marks(
+    tokenizer: Any, messages: list[Message], tools: list[Tool] | None
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Token ids, and the [start, end) of each run of marked tokens. A template that leaves the end of turn
+    outside of its marks gets it added."""
+    rendered = apply_template(
+        tokenizer, messages, tools, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+    )
+    token_ids: list[int] = rendered["input_ids"]
+    marked: list[int] = rendered["assistant_masks"]
+    spans = []
+    start = None
+    for position, is_marked in enumerate([*marked, 0]):
+        if is_marked and start is None:
+            start = position
+        elif start is not None and not is_marked:
+            is_open = token_ids[position - 1] != tokenizer.eos_token_id
+            if is_open and position < len(token_ids) and token_ids[position] == tokenizer.eos_token_id:
+                position += 1
+            spans.append(_without_layout(tokenizer, token_ids, start, position))
+            start = None
+    return token_ids, spans
+
+
+def spans_from_prefixes(
+    tokenizer: Any, messages: list[Message], tools: list[Tool] | None
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Token ids, and the [start, end) of each answer: what `messages[:i + 1]` adds to `messages[:i]` with the
+    header of an answer. Raises InvalidDataset if one is not the beginning of the other, because the model
+    would be asked in other words than it was taught."""
+    token_ids = render(tokenizer, messages, tools, add_generation_prompt=False)
+    spans = []
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        prompt = render(tokenizer, messages[:index], tools, add_generation_prompt=True) if index else []
+        answered = render(tokenizer, messages[: index + 1], tools, add_generation_prompt=False)
+        if answered[: len(prompt)] != prompt or token_ids[: len(answered)] != answered:
+            raise InvalidDataset(
+                f"The model's chat template renders messages[{index}] differently with what follows or "
+                "precedes it, so that training on it would not match serving. Give every answer a row of its "
+                "own, with the messages before it.",
+                code="template_not_incremental",
+                param=f"messages[{index}]",
+            )
+        spans.append(_without_layout(tokenizer, token_ids, len(prompt), len(answered)))
+    return token_ids, spans
+
+
+def _without_layout(tokenizer: Any, token_ids: list[int], start: int, end: int) -> tuple[int, int]:
+    """The span without the white space that some templates put after the end-of-turn token: it is written by
+    the template, never by the model."""
+    special = set(tokenizer.all_special_ids)
+    last = next((at for at in range(end - 1, start - 1, -1) if token_ids[at] in special), None)
+    if last is not None and not tokenizer.decode(token_ids[last + 1 : end]).strip():
+        end = last + 1
+    return start, end

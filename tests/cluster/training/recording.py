@@ -1,0 +1,43 @@
+"""Runs an attempt in this process and keeps what it reported."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from cluster.contracts.jobs import CheckpointSaved, Finished, JobSpec, RunnerEvent, StepMetrics, Stopped
+from cluster.storage.store import ObjectStore
+from cluster.training.attempt import run_attempt
+from cluster.training.loop import Command
+
+
+@dataclass
+class Recording:
+    events: list[RunnerEvent] = field(default_factory=list)
+    result: Finished | Stopped | None = None
+
+    @property
+    def steps(self) -> list[StepMetrics]:
+        return [event for event in self.events if isinstance(event, StepMetrics)]
+
+    @property
+    def checkpoints(self) -> list[CheckpointSaved]:
+        return [event for event in self.events if isinstance(event, CheckpointSaved)]
+
+    @property
+    def losses(self) -> list[float]:
+        return [step.train_loss for step in self.steps]
+
+
+def record(
+    spec: JobSpec, store: ObjectStore, *, stop_after: int | None = None, order: Command = "pause"
+) -> Recording:
+    """Trains; with `stop_after`, the command `order` is given during the step of that number."""
+    recording = Recording()
+
+    def command() -> Command:
+        return order if stop_after is not None and len(recording.steps) >= stop_after - 1 else "continue"
+
+    recording.result = run_attempt(
+        spec, store, report=recording.events.append, command=command, device=torch.device("cpu")
+    )
+    return recording

@@ -1,12 +1,13 @@
 """Jobs, events and checkpoints as the API shows them."""
 
-from typing import Literal, cast
+from typing import cast
 
 from service.api.schemas.jobs import (
     CheckpointMetrics,
     FineTuningJob,
     FineTuningJobCheckpoint,
     FineTuningJobEvent,
+    FineTuningJobStatus,
     JobError,
     JobExtension,
     JobProgress,
@@ -15,10 +16,6 @@ from service.api.schemas.jobs import (
     SupervisedMethod,
 )
 from service.db.jobs import Checkpoint, Event, Job
-
-PublicStatus = Literal[
-    "validating_files", "queued", "running", "pausing", "paused", "succeeded", "failed", "cancelled"
-]
 
 
 def public_job(job: Job) -> FineTuningJob:
@@ -35,7 +32,7 @@ def public_job(job: Job) -> FineTuningJob:
         model=job.model,
         organization_id=job.tenant.organization_id,
         result_files=[job.result_file] if job.result_file else [],
-        status=cast(PublicStatus, job.status.public),
+        status=cast(FineTuningJobStatus, job.status.public),
         trained_tokens=job.trained_tokens,
         training_file=job.training_file,
         validation_file=job.validation_file,

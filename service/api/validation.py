@@ -4,51 +4,61 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import PydanticCustomError
 
 from cluster.contracts.errors import InvalidRequest
 
-_CODES = {
-    "missing": "missing_required_parameter",
-    "extra_forbidden": "unknown_parameter",
-    "json_invalid": "invalid_json",
-}
+_CODES = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}
+
+
+def cross_field_error(param: str, message: str) -> PydanticCustomError:
+    """For validators of whole bodies, which are to blame one parameter. `message` is a whole sentence."""
+    return PydanticCustomError("cross_field", "{message}", {"message": message, "param": param})
 
 
 def invalid_request(error: RequestValidationError) -> InvalidRequest:
     """Tells the first parameter that is wrong, with everything that was found wrong with it."""
     findings = error.errors()
-    first = findings[0]
-    if first["type"] == "json_invalid":
-        return InvalidRequest("The body is not valid JSON.", code="invalid_json")
+    first = _most_telling(findings, error.body)
+    kind = first["type"]
     param = _param(first, error.body)
-    if first["type"] == "missing":
-        message = f"Missing required parameter: '{param}'." if param else "The request needs a JSON body."
-    elif first["type"] == "extra_forbidden":
+    if kind == "json_invalid":
+        return InvalidRequest("The body is not valid JSON.", code="invalid_json")
+    if kind == "cross_field":
+        return InvalidRequest(first["msg"], param=first["ctx"]["param"])
+    if param is None:
+        return InvalidRequest("The body must be a JSON object, sent with content-type: application/json.")
+    if kind == "missing":
+        message = f"Missing required parameter: '{param}'."
+    elif kind == "extra_forbidden":
         message = f"Unknown parameter: '{param}'."
     else:
         reasons = [finding["msg"] for finding in findings if _param(finding, error.body) == param]
         message = f"Invalid value for '{param}': {'; or '.join(dict.fromkeys(reasons))}."
-    return InvalidRequest(message, code=_CODES.get(first["type"]), param=param)
+    return InvalidRequest(message, code=_CODES.get(kind), param=param)
 
 
-def _param(finding: dict[str, Any], body: Any) -> str | None:
-    """`messages[2].role` from ("body", "messages", 2, "user", "role").
+def _most_telling(findings: Sequence[Any], body: Any) -> Any:
+    """The first one; or, if that is about a value of which a part is wrong, the first that leads deepest."""
+    start = _param(findings[0], body)
+    within = [finding for finding in findings if start and (_param(finding, body) or "").startswith(start)]
+    return max(within or findings[:1], key=lambda finding: len(_path(finding, body)))
 
-    pydantic puts the names of union branches among the keys, so a segment that leads nowhere in the body is
-    skipped; of a missing parameter the last segment is kept."""
-    source, *segments = finding["loc"]
-    if source != "body":
-        return ".".join(str(segment) for segment in segments) or None
-    kept = _present(segments, body)
-    if finding["type"] == "missing" and segments and (not kept or kept[-1] != segments[-1]):
-        kept.append(segments[-1])
+
+def _param(finding: Any, body: Any) -> str | None:
+    """`messages[2].role` from ("body", "messages", 2, "user", "role")."""
     name = ""
-    for segment in kept:
+    for segment in _path(finding, body):
         name += f"[{segment}]" if isinstance(segment, int) else f".{segment}"
     return name.removeprefix(".") or None
 
 
-def _present(segments: Sequence[str | int], body: Any) -> list[str | int]:
+def _path(finding: Any, body: Any) -> list[str | int]:
+    """pydantic puts the names of union branches among the keys: a segment that leads nowhere in the body is
+    skipped. Of a missing parameter the last segment is kept."""
+    source, *segments = finding["loc"]
+    if source != "body":
+        return list(segments)
     kept: list[str | int] = []
     here = body
     for segment in segments:
@@ -56,4 +66,6 @@ def _present(segments: Sequence[str | int], body: Any) -> list[str | int]:
         if is_index or (isinstance(here, Mapping) and segment in here):
             here = here[segment]
             kept.append(segment)
+    if finding["type"] == "missing" and segments and (not kept or kept[-1] != segments[-1]):
+        kept.append(segments[-1])
     return kept

@@ -156,10 +156,7 @@ def _checked_lines(stream: BinaryIO) -> _Verdict:
 
 
 def _told(report: FormatReport) -> str:
-    lines = [
-        f"Line {problem.line}: [{problem.code}] {problem.message}" if problem.line else problem.message
-        for problem in report.problems[:_PROBLEMS_TOLD]
-    ]
+    lines = [f"{problem.message} [{problem.code}]" for problem in report.problems[:_PROBLEMS_TOLD]]
     if report.n_problems > len(lines):
         lines.append(f"… and {report.n_problems - len(lines)} more.")
     return "\n".join(lines)

@@ -1,8 +1,9 @@
 """What the bodies of requests and answers have in common."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 
 class Body(BaseModel):
@@ -17,10 +18,18 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
-]
+# TypeAliasType gives a type a name of its own in the OpenAPI document, and so in generated clients.
+Metadata = TypeAliasType(
+    "Metadata",
+    Annotated[
+        dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+        Field(max_length=16),
+    ],
+)
 """At most 16 pairs of text."""
+
+JsonObject = TypeAliasType("JsonObject", dict[str, Any])
+"""Any JSON object."""
 
 
 class ApiError(Answer):

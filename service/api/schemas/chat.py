@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from service.api.schemas.base import Answer, Body, Metadata
+from service.api.schemas.base import Answer, Body, JsonObject, Metadata
 from service.api.schemas.sampling import FinishReason, SamplingBody, Usage
+from service.api.validation import cross_field_error
 
 
 class TextPart(Body):
@@ -78,7 +79,7 @@ ChatMessage = Annotated[
 class FunctionDefinition(Body):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: JsonObject | None = None
     """JSON Schema."""
     strict: bool | None = None
 
@@ -90,7 +91,7 @@ class Tool(Body):
 
 class ResponseFormat(Body):
     type: Literal["text", "json_object", "json_schema"]
-    json_schema: dict[str, Any] | None = None
+    json_schema: JsonObject | None = None
 
 
 class ChatCompletionBody(SamplingBody):
@@ -105,7 +106,7 @@ class ChatCompletionBody(SamplingBody):
     """Only text so far; the JSON formats are refused."""
     tools: list[Tool] | None = None
     """Shown to the model by its chat template."""
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
     """`auto`, or `none`, which hides the tools; a forced call is refused."""
     parallel_tool_calls: bool | None = None
     modalities: list[Literal["text"]] | None = None
@@ -121,7 +122,7 @@ class ChatCompletionBody(SamplingBody):
     @model_validator(mode="after")
     def _top_logprobs_need_logprobs(self) -> Self:
         if self.top_logprobs is not None and not self.logprobs:
-            raise ValueError("'top_logprobs' is only allowed when 'logprobs' is true")
+            raise cross_field_error("top_logprobs", "'top_logprobs' is only allowed when 'logprobs' is true.")
         return self
 
 

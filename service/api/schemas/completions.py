@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from service.api.schemas.base import Answer
 from service.api.schemas.sampling import FinishReason, SamplingBody, Usage
@@ -30,11 +31,15 @@ class CompletionBody(SamplingBody):
     """Not supported; refused unless null."""
 
 
+TopLogprobs = TypeAliasType("TopLogprobs", dict[str, float])
+"""Log-probability by token."""
+
+
 class CompletionLogprobs(Answer):
     tokens: list[str]
     token_logprobs: list[float | None]
     """Null for the first token of an echoed prompt."""
-    top_logprobs: list[dict[str, float] | None]
+    top_logprobs: list[TopLogprobs | None]
     text_offset: list[int]
     """Characters from the beginning of the choice's text."""
 

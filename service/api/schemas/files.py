@@ -2,10 +2,18 @@
 
 from typing import Literal
 
+from typing_extensions import TypeAliasType
+
 from service.api.schemas.base import Answer
 
-UploadPurpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
-FilePurpose = Literal[UploadPurpose, "fine-tune-results"]
+UploadPurpose = TypeAliasType(
+    "UploadPurpose", Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
+)
+FilePurpose = TypeAliasType(
+    "FilePurpose",
+    Literal["assistants", "batch", "fine-tune", "fine-tune-results", "vision", "user_data", "evals"],
+)
+"""Those of uploads, and of the files that jobs write."""
 
 
 class FileObject(Answer):

@@ -1,11 +1,13 @@
 """Fine-tuning jobs: the create request and the public objects."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
+from typing_extensions import TypeAliasType
 
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
-from service.api.schemas.base import Answer, Body, Metadata
+from service.api.schemas.base import Answer, Body, JsonObject, Metadata
+from service.api.validation import cross_field_error
 
 
 class HyperparametersBody(Body):
@@ -35,8 +37,8 @@ class OtherMethodBody(Body):
     """OpenAI's other methods: understood, and refused by name."""
 
     type: Literal["dpo", "reinforcement"]
-    dpo: dict[str, Any] | None = None
-    reinforcement: dict[str, Any] | None = None
+    dpo: JsonObject | None = None
+    reinforcement: JsonObject | None = None
 
 
 MethodBody = Annotated[SupervisedMethodBody | OtherMethodBody, Field(discriminator="type")]
@@ -56,7 +58,7 @@ class CreateJobBody(Body):
     """The older place of `method.supervised.hyperparameters`."""
     method: MethodBody | None = None
     metadata: Metadata | None = None
-    integrations: list[dict[str, Any]] | None = None
+    integrations: list[JsonObject] | None = None
     training: TrainingOptions | None = None
     """Tunery's own: how the weights are adapted. Absent: LoRA with the defaults."""
 
@@ -64,8 +66,16 @@ class CreateJobBody(Body):
     def _one_spelling(self) -> Self:
         is_supervised = isinstance(self.method, SupervisedMethodBody) and self.method.supervised is not None
         if self.hyperparameters is not None and is_supervised:
-            raise ValueError("give hyperparameters at the top level or in method.supervised, not both")
+            raise cross_field_error(
+                "hyperparameters", "Give hyperparameters at the top level or in method.supervised, not both."
+            )
         return self
+
+
+FineTuningJobStatus = TypeAliasType(
+    "FineTuningJobStatus",
+    Literal["validating_files", "queued", "running", "pausing", "paused", "succeeded", "failed", "cancelled"],
+)
 
 
 class ResolvedHyperparameters(Answer):
@@ -120,17 +130,15 @@ class FineTuningJob(Answer):
     model: str
     organization_id: str
     result_files: list[str]
-    status: Literal[
-        "validating_files", "queued", "running", "pausing", "paused", "succeeded", "failed", "cancelled"
-    ]
+    status: FineTuningJobStatus
     trained_tokens: int | None
     training_file: str
     validation_file: str | None
     seed: int
     estimated_finish: int | None
-    integrations: list[dict[str, Any]] | None
+    integrations: list[JsonObject] | None
     method: Method
-    metadata: dict[str, str] | None
+    metadata: Metadata | None
     user_provided_suffix: str | None
     tunery: JobExtension
 
@@ -148,7 +156,7 @@ class FineTuningJobEvent(Answer):
     level: Literal["info", "warn", "error"]
     message: str
     type: Literal["message", "metrics"]
-    data: dict[str, Any]
+    data: JsonObject
 
 
 class FineTuningJobEventList(Answer):

@@ -3,11 +3,15 @@
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import TypeAliasType
 
 from cluster.contracts.generation import Sampling
 from service.api.schemas.base import Answer, Body
+from service.api.validation import cross_field_error
 
 StopString = Annotated[str, Field(min_length=1)]
+LogitBias = TypeAliasType("LogitBias", dict[int, Annotated[float, Field(ge=-100, le=100)]])
+"""By token id."""
 
 
 class StreamOptions(Body):
@@ -22,8 +26,7 @@ class SamplingBody(Body):
 
     model: str
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] | None = None
-    """By token id."""
+    logit_bias: LogitBias | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
@@ -38,7 +41,9 @@ class SamplingBody(Body):
     @model_validator(mode="after")
     def _stream_options_need_a_stream(self) -> "SamplingBody":
         if self.stream_options is not None and not self.stream:
-            raise ValueError("'stream_options' is only allowed when 'stream' is true")
+            raise cross_field_error(
+                "stream_options", "'stream_options' is only allowed when 'stream' is true."
+            )
         return self
 
     @property
@@ -70,4 +75,4 @@ class Usage(Answer):
     total_tokens: int
 
 
-FinishReason = Literal["stop", "length"]
+FinishReason = TypeAliasType("FinishReason", Literal["stop", "length"])

@@ -9,15 +9,12 @@ import queue
 import secrets
 import threading
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 
-from cluster.bases.chat_template import template_text
-from cluster.bases.resolve import base_digest, template_digest
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidRequest, TuneryError, Unavailable
 from cluster.contracts.generation import (
@@ -27,14 +24,12 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
-from cluster.serving.adapters import AdapterCache
-from cluster.serving.lora_files import read_adapter
-from cluster.serving.model import ModelRunner, load_model
+from cluster.serving.loans import Loans
+from cluster.serving.model import ModelRunner
 from cluster.serving.prompts import PromptReader
 from cluster.serving.row_lora import Adapter
 from cluster.serving.stepper import Job, Limits, Output, Stepper
 from cluster.serving.vocabulary import Vocabulary
-from cluster.serving.weights import WeightsFolder
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +49,8 @@ class EmbeddedEngine:
     """An Engine for one base, whose weights may be the base's own or those of a full fine-tune of it.
 
     A thread owns the model and all its tensors; the event loop tokenises, loads adapters in other threads,
-    and talks to the engine's thread through queues. Make one with `load_engine`.
+    and talks to the engine's thread through queues. Make one with
+    `EmbeddedLoader`.
     """
 
     def __init__(
@@ -65,17 +61,19 @@ class EmbeddedEngine:
         *,
         stop_tokens: frozenset[int],
         load_adapter: Callable[[AdapterRef], Adapter],
-        num_embeddings: int,
         limits: Limits,
     ) -> None:
         self._base = base
         self._limits = limits
         vocabulary = Vocabulary(tokenizer)
         self._prompts = PromptReader(
-            tokenizer, vocabulary, context_length=base.context_length, num_embeddings=num_embeddings
+            tokenizer, vocabulary, context_length=base.context_length, num_embeddings=runner.num_embeddings
         )
         self._stepper = Stepper(runner, vocabulary, stop_tokens=stop_tokens, limits=limits)
-        self._adapters = AdapterCache(load_adapter, capacity=limits.adapters, max_waiting=limits.max_waiting)
+        self._load_adapter = load_adapter
+        self._adapters: Loans[Adapter] = Loans(capacity=limits.adapters, max_waiting=limits.max_waiting)
+        # A thread of its own, so that no prompt waits behind other models' downloads.
+        self._tokenising = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
         self._streams: dict[str, _Stream] = {}
         self._loop = asyncio.get_running_loop()
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -86,8 +84,8 @@ class EmbeddedEngine:
     async def ensure(self, model: ModelRef) -> None:
         self._check_open()
         if (ref := _lora(model)) is not None:
-            await self._adapters.acquire(ref)
-            self._adapters.release(ref.digest)
+            await self._borrow(ref)
+            self._adapters.give_back(ref.digest)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         self._check_open()
@@ -97,8 +95,8 @@ class EmbeddedEngine:
         ref = _lora(request.model)
         is_lent = False
         try:
-            prompt = await asyncio.to_thread(self._prompts.read, request)
-            adapter = await self._adapters.acquire(ref) if ref is not None else None
+            prompt = await self._loop.run_in_executor(self._tokenising, self._prompts.read, request)
+            adapter = await self._borrow(ref) if ref is not None else None
             is_lent = ref is not None
             self._check_open()
             if stream.is_cancelled:
@@ -117,7 +115,7 @@ class EmbeddedEngine:
             else:
                 self._streams.pop(request.id, None)
                 if is_lent and stream.job is None and ref is not None:
-                    self._adapters.release(ref.digest)
+                    self._adapters.give_back(ref.digest)
 
     async def cancel(self, request_id: str) -> None:
         if stream := self._streams.get(request_id):
@@ -130,7 +128,7 @@ class EmbeddedEngine:
             running=self._stepper.num_running,
             waiting=self._stepper.num_waiting,
             slots=self._limits.slots,
-            adapters=self._adapters.digests,
+            adapters=list(self._adapters.loaded),
             generated_tokens=self._stepper.generated_tokens,
         )
 
@@ -140,6 +138,10 @@ class EmbeddedEngine:
             self._commands.put(lambda: None)
         await asyncio.to_thread(self._thread.join)
         await self._adapters.close()
+        self._tokenising.shutdown(wait=False)
+
+    async def _borrow(self, ref: AdapterRef) -> Adapter:
+        return await self._adapters.borrow(ref.digest, lambda: asyncio.to_thread(self._load_adapter, ref))
 
     def _check_open(self) -> None:
         if self._is_closing:
@@ -182,52 +184,7 @@ class EmbeddedEngine:
                 stream.is_over = True
                 del self._streams[job.request.id]
                 if job.adapter is not None:
-                    self._adapters.release(job.adapter.digest)
-
-
-async def load_engine(
-    base: BaseSpec,
-    folder: Path,
-    weights: WeightsFolder,
-    *,
-    full_weights: Path | None = None,
-    limits: Limits | None = None,
-) -> EmbeddedEngine:
-    """An engine for the base in `folder`, or for the full fine-tune of it in `full_weights`, with the base's
-    tokenizer either way. Adapters come from `weights`. Raises InvalidConfiguration if the model is of a kind
-    that this engine cannot run."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    limits = limits or Limits()
-
-    def load() -> tuple[ModelRunner, Any, Any, str, str]:
-        model = load_model(full_weights or folder, dtype=base.dtype, device=device)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        runner = ModelRunner(model, max_rows=limits.slots, max_length=base.context_length)
-        digests = base_digest(folder), template_digest(template_text(tokenizer))
-        return runner, model, tokenizer, *digests
-
-    runner, model, tokenizer, digest, template = await asyncio.to_thread(load)
-
-    def load_adapter(ref: AdapterRef) -> Adapter:
-        found = weights.fetch(ref, base_digest=digest, template_digest=template)
-        return read_adapter(found, ref.digest, runner.shapes, device)
-
-    return EmbeddedEngine(
-        base,
-        runner,
-        tokenizer,
-        stop_tokens=_stop_tokens(model, tokenizer),
-        load_adapter=load_adapter,
-        num_embeddings=model.get_input_embeddings().num_embeddings,
-        limits=limits,
-    )
-
-
-def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The ends of text and of turn that the model's files name."""
-    named = model.generation_config.eos_token_id
-    listed = named if isinstance(named, list) else [named]
-    return frozenset(token for token in [*listed, tokenizer.eos_token_id] if token is not None)
+                    self._adapters.give_back(job.adapter.digest)
 
 
 def _lora(model: ModelRef) -> AdapterRef | None:

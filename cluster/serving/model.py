@@ -72,6 +72,11 @@ class ModelRunner:
         """(in, out) of the linear layers that adapters may change, by name."""
         return self._rows.shapes
 
+    @property
+    def num_embeddings(self) -> int:
+        """Token ids that the model takes: 0 to this less one."""
+        return int(self._model.get_input_embeddings().num_embeddings)
+
     def start(self, prompts: Sequence[list[int]], adapters: Sequence[Adapter | None]) -> Prefill:
         lengths = [len(prompt) for prompt in prompts]
         padded = [prompt + [_IGNORED] * (max(lengths) - len(prompt)) for prompt in prompts]

@@ -1,6 +1,5 @@
 """From a request's prompt to token ids, checked against what the model can hold."""
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,8 @@ class ReadPrompt:
 
 
 class PromptReader:
-    """Tokenises prompts as training did. May be called from any thread."""
+    """Tokenises prompts as training did. Not for two threads at once: a fast tokenizer keeps padding and
+    truncation as state."""
 
     def __init__(
         self, tokenizer: Any, vocabulary: Vocabulary, *, context_length: int, num_embeddings: int
@@ -29,8 +29,6 @@ class PromptReader:
         self._vocabulary = vocabulary
         self._context_length = context_length
         self._num_embeddings = num_embeddings
-        # A fast tokenizer keeps padding and truncation as state: two threads cannot use it at once.
-        self._lock = threading.Lock()
 
     def read(self, request: GenerationRequest) -> ReadPrompt:
         """Raises InvalidRequest, and ContextLengthExceeded if prompt and completion do not fit together."""
@@ -55,13 +53,11 @@ class PromptReader:
                         )
                 return token_ids, self._vocabulary.text(token_ids)
             case ChatPrompt():
-                with self._lock:
-                    token_ids = render_prompt(self._tokenizer, prompt.messages, prompt.tools)
+                token_ids = render_prompt(self._tokenizer, prompt.messages, prompt.tools)
                 return token_ids, self._vocabulary.text(token_ids)
             case _:
                 text = prompt.text if isinstance(prompt, TextPrompt) else ""
-                with self._lock:
-                    return encode_prompt(self._tokenizer, text), text
+                return encode_prompt(self._tokenizer, text), text
 
     def _room(self, num_prompt: int, asked: int | None) -> int:
         limit = self._context_length

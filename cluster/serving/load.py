@@ -1,0 +1,75 @@
+"""From a model's name to an embedded engine with its weights in memory."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from cluster.bases.chat_template import template_text
+from cluster.bases.resolve import base_digest, base_folder, template_digest
+from cluster.contracts.errors import CorruptArtefact
+from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.serving.embedded import EmbeddedEngine
+from cluster.serving.lora_files import read_adapter
+from cluster.serving.model import ModelRunner, load_model
+from cluster.serving.row_lora import Adapter
+from cluster.serving.stepper import Limits
+from cluster.serving.weights import WeightsFolder
+
+
+class EmbeddedLoader:
+    """Makes the EmbeddedEngine that a ModelRef needs: of its base, or of the full fine-tune that it names,
+    which keeps its base's tokenizer. LoRA adapters are the engine's own affair later."""
+
+    def __init__(self, weights: WeightsFolder, limits: Limits) -> None:
+        self._weights = weights
+        self._limits = limits
+
+    async def __call__(self, model: ModelRef) -> EmbeddedEngine:
+        """Raises InvalidConfiguration for a base that this engine cannot run, and what fetching raises."""
+        runner, tokenizer, stop_tokens, load_adapter = await asyncio.to_thread(self._load, model)
+        return EmbeddedEngine(
+            model.base,
+            runner,
+            tokenizer,
+            stop_tokens=stop_tokens,
+            load_adapter=load_adapter,
+            limits=self._limits,
+        )
+
+    def _load(self, ref: ModelRef) -> tuple[ModelRunner, Any, frozenset[int], Any]:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        folder = base_folder(ref.base)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        fits = {
+            "base_digest": base_digest(folder),
+            "template_digest": template_digest(template_text(tokenizer)),
+        }
+        is_full = ref.adapter is not None and ref.adapter.type == "full"
+        if ref.adapter is not None and is_full:
+            folder = self._weights.fetch(ref.adapter, **fits)
+        model = load_model(folder, dtype=ref.base.dtype, device=device)
+        if is_full:
+            _check_finite(model, folder)
+        runner = ModelRunner(model, max_rows=self._limits.slots, max_length=ref.base.context_length)
+
+        def load_adapter(adapter: AdapterRef) -> Adapter:
+            found = self._weights.fetch(adapter, **fits)
+            return read_adapter(found, adapter.digest, runner.shapes, device)
+
+        return runner, tokenizer, _stop_tokens(model, tokenizer), load_adapter
+
+
+def _check_finite(model: Any, folder: Path) -> None:
+    for name, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise CorruptArtefact(f"{name} of the model {folder.name} holds numbers that are not finite.")
+
+
+def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The ends of text and of turn that the model's files name."""
+    named = model.generation_config.eos_token_id
+    listed = named if isinstance(named, list) else [named]
+    return frozenset(token for token in [*listed, tokenizer.eos_token_id] if token is not None)

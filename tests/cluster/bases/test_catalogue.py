@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from cluster.bases.catalogue import PACKAGED_CATALOGUE, load_catalogue
+from cluster.contracts.bases import BuiltinSource, FolderSource, HubSource
+from cluster.contracts.errors import InvalidConfiguration
+
+MODEL = """
+[[model]]
+alias = "ours"
+source = { kind = "folder", path = "/models/ours" }
+context_length = 8192
+learning_rates = { lora = 2e-4 }
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "catalogue.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_packaged_catalogue_offers_the_built_in_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TUNERY_CATALOGUE", raising=False)
+    catalogue = load_catalogue()
+    tiny = catalogue["tunery-tiny-1"]
+    assert tiny.source == BuiltinSource(name="tiny")
+    assert tiny.learning_rates == {"lora": 3e-3, "full": 1e-3}
+    assert (tiny.context_length, tiny.dtype, tiny.owned_by) == (1024, "float32", "tunery")
+
+
+def test_operators_catalogue_takes_the_packaged_ones_place(written, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = MODEL.replace('"ours"', '"hub"').replace(
+        'kind = "folder", path = "/models/ours"',
+        f'kind = "hub", repository = "a/b", revision = "{"0a" * 20}"',
+    )
+    monkeypatch.setenv("TUNERY_CATALOGUE", str(written(MODEL + hub)))
+    catalogue = load_catalogue()
+    assert list(catalogue) == ["ours", "hub"]
+    assert catalogue["ours"].source == FolderSource(path="/models/ours")
+    assert catalogue["hub"].source == HubSource(repository="a/b", revision="0a" * 20)
+    assert list(load_catalogue(PACKAGED_CATALOGUE)) == ["tunery-tiny-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", r"must consist of one or more \[\[model\]\] tables"),
+        ("model = 1", r"must consist of one or more \[\[model\]\] tables"),
+        ("[[models]]\nalias = 'x'", r"must consist of one or more \[\[model\]\] tables"),
+        ("[[model]", "not TOML: "),
+        (MODEL + MODEL, "entry 2: alias 'ours' is taken by an entry before it"),
+        (MODEL + MODEL.replace('"ours"', '"a/b"'), r"entry 2 \('a/b'\): alias: String should match pattern"),
+        (MODEL.replace('"ours"', '"a:b"'), r"entry 1 \('a:b'\): alias: String should match pattern"),
+        ("[[model]]\ncontext_length = 1", "entry 1: alias: Field required"),
+        (MODEL.replace("8192", "0"), r"entry 1 \('ours'\): context_length: Input should be greater than 0"),
+        (MODEL + "trust_remote_code = true", r"entry 1 \('ours'\): trust_remote_code: Extra inputs"),
+        (MODEL.replace("lora", "qlora"), r"entry 1 \('ours'\): learning_rates.qlora"),
+        (MODEL.replace('kind = "folder"', 'kind = "url"'), r"entry 1 \('ours'\): source: .*'url'"),
+        (
+            MODEL.replace(
+                'kind = "folder", path = "/models/ours"',
+                'kind = "hub", repository = "a/b", revision = "main"',
+            ),
+            r"entry 1 \('ours'\): source.hub.revision: String should match pattern",
+        ),
+    ],
+)
+def test_error_names_file_entry_and_field(written, text: str, problem: str) -> None:
+    path = written(text)
+    with pytest.raises(InvalidConfiguration, match=problem) as caught:
+        load_catalogue(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfiguration, match=r"absent.toml: cannot be read: No such file"):
+        load_catalogue(tmp_path / "absent.toml")

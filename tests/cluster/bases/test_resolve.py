@@ -1,0 +1,182 @@
+import hashlib
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cluster.bases.resolve import base_digest, base_folder, template_digest
+from cluster.contracts.bases import BaseSource, BaseSpec, BuiltinSource, FolderSource
+from cluster.contracts.errors import InvalidConfiguration
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def spec(source: BaseSource) -> BaseSpec:
+    return BaseSpec(alias="ours", source=source, context_length=64, learning_rates={"lora": 1e-3})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"first")
+    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(b"second")
+    return tmp_path
+
+
+def test_builtin_model_is_packaged() -> None:
+    found = base_folder(spec(BuiltinSource(name="tiny")))
+    assert (found / "config.json").is_file()
+    assert (found.parent.name, found.name) == ("tiny", "weights")
+
+
+def test_folder_model_is_its_folder(folder: Path) -> None:
+    assert base_folder(spec(FolderSource(path=str(folder)))) == folder
+
+
+@pytest.mark.parametrize("missing", ["config.json", "*.safetensors"])
+def test_folder_without_weights_in_the_right_format_is_refused(folder: Path, missing: str) -> None:
+    for path in folder.glob(missing):
+        path.rename(path.with_suffix(".bin"))
+    with pytest.raises(InvalidConfiguration, match="Model ours: no ") as caught:
+        base_folder(spec(FolderSource(path=str(folder))))
+    assert missing in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_digest_depends_on_names_and_contents_of_weights_alone(folder: Path) -> None:
+    first, second = sorted(folder.glob("*.safetensors"))
+    expected = hashlib.sha256()
+    for path in (first, second):
+        expected.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    digest = base_digest(folder)
+    assert digest == expected.hexdigest()
+    (folder / "config.json").write_text('{"changed": true}')
+    assert base_digest(folder) == digest
+    second.write_bytes(b"changed")
+    changed = base_digest(folder)
+    assert changed != digest
+    second.rename(folder / "other.safetensors")
+    assert base_digest(folder) not in {digest, changed}
+
+
+def test_template_digest_is_of_the_text() -> None:
+    assert template_digest("{{ é }}") == hashlib.sha256("{{ é }}".encode()).hexdigest()
+
+
+HUB_FILES = {
+    "config.json": b"{}",
+    "model.safetensors": b"weights",
+    "tokenizer.model": b"tokenizer",
+    "chat_template.jinja": b"template",
+    "merges.txt": b"merges",
+    "pytorch_model.bin": b"pickle",
+    "modeling_ours.py": b"raise SystemExit",
+    "README.md": b"words",
+    "onnx/model.safetensors": b"another format",
+}
+
+
+@contextmanager
+def hub() -> Iterator[tuple[str, list[str]]]:
+    """The part of the hub's HTTP interface that a download needs; yields its URL and the paths asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            name = self.path.partition(f"/resolve/{REVISION}/")[2]
+            if self.path.startswith(f"/api/models/owner/ours/tree/{REVISION}"):
+                tree = [
+                    {
+                        "type": "file",
+                        "path": path,
+                        "size": len(content),
+                        "oid": hashlib.sha1(content).hexdigest(),
+                    }
+                    for path, content in HUB_FILES.items()
+                ]
+                self._send(200, json.dumps(tree).encode(), "application/json")
+            elif self.path.startswith("/owner/ours/") and name in HUB_FILES:
+                self._send(200, HUB_FILES[name], "application/octet-stream")
+            else:
+                self._send(404, b"", "text/plain", "X-Error-Code", "RepoNotFound")
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def _send(self, status: int, content: bytes, kind: str, *more: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+            self.send_header("X-Repo-Commit", REVISION)
+            if more:
+                self.send_header(*more)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def resolve_in_a_process(url: str, home: Path, repository: str = "owner/ours") -> str:
+    """What `base_folder` answers; in a process of its own, because the hub's library reads its address at
+    import."""
+    code = f"""
+from cluster.bases.resolve import base_folder
+from cluster.contracts.bases import BaseSpec, HubSource
+from cluster.contracts.errors import TuneryError
+source = HubSource(repository={repository!r}, revision={REVISION!r})
+try:
+    print(base_folder(BaseSpec(alias="ours", source=source, context_length=64, learning_rates={{}})))
+except TuneryError as error:
+    print(type(error).__name__, error)
+"""
+    environment = os.environ | {
+        "HF_ENDPOINT": url,
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_hub_model_is_downloaded_once_at_its_commit_without_anything_that_runs(tmp_path: Path) -> None:
+    with hub() as (url, asked):
+        found = Path(resolve_in_a_process(url, tmp_path))
+        assert found.name == REVISION
+        assert sorted(path.name for path in found.iterdir()) == [
+            "chat_template.jinja",
+            "config.json",
+            "merges.txt",
+            "model.safetensors",
+            "tokenizer.model",
+        ]
+        assert (found / "model.safetensors").read_bytes() == b"weights"
+        assert not [path for path in asked if path.endswith((".bin", ".py"))]
+        assert resolve_in_a_process(url, tmp_path, "owner/absent").startswith(
+            f"InvalidConfiguration The hub has no owner/absent at {REVISION}"
+        )
+    assert Path(resolve_in_a_process(url, tmp_path)) == found
+    assert resolve_in_a_process(url, tmp_path / "empty").startswith(
+        "Unavailable Cannot download owner/ours at "
+    )

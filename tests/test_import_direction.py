@@ -1,0 +1,126 @@
+"""The arrows between the parts point down only, and each part needs no more than it says."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RAY_FILES = ("cluster.training.ray_run", "cluster.serving.deployment", "cluster.runner")
+
+ALLOWED = {
+    "cluster.contracts": (),
+    "cluster.storage": ("cluster.contracts",),
+    "cluster.bases": ("cluster.contracts",),
+    "cluster.training": ("cluster.contracts", "cluster.storage", "cluster.bases"),
+    "cluster.serving": ("cluster.contracts", "cluster.storage", "cluster.bases"),
+    # The composition of the two Serve applications.
+    "cluster.serving.deployment": (
+        "cluster.contracts",
+        "cluster.storage",
+        "cluster.bases",
+        "cluster.serving",
+        "cluster.training.dataset",
+    ),
+    "cluster.runner": ("cluster.contracts", "cluster.storage", "cluster.training"),
+    "service.settings": ("cluster", "service"),
+    "service.db": ("cluster.contracts",),
+    "service.scheduling": ("cluster.contracts", "cluster.storage", "cluster.bases.catalogue", "service.db"),
+    "service.api": (
+        "cluster.contracts",
+        "cluster.storage",
+        "cluster.bases.catalogue",
+        "service.db",
+        "service.scheduling.ports",
+    ),
+    # The public HTTP API, and the command `up`.
+    "service.cli": ("service.up",),
+    # The composition of the whole on one machine.
+    "service.up": ("cluster", "service"),
+}
+"""What a part may import of ours beside itself. The longest name that a module begins with is its part;
+settings may be read by every part of the service but its database."""
+
+
+def modules(package: str) -> list[str]:
+    """Every module of the package but the database migrations, which are alembic's."""
+    names = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if "migrations" not in parts:
+            names.append(".".join(parts).removesuffix(".__init__"))
+    return names
+
+
+def imported(module: str) -> Iterator[str]:
+    """The absolute names that a module's source imports, `from a import b` as `a.b`."""
+    path = ROOT.joinpath(*module.split("."))
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_in(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def part_of(module: str) -> str | None:
+    return max((part for part in ALLOWED if is_in(module, part)), key=len, default=None)
+
+
+@pytest.mark.parametrize("module", [*modules("cluster"), *modules("service")])
+def test_module_imports_only_what_is_below_it(module: str) -> None:
+    part = part_of(module)
+    if part is None:
+        assert module in {"cluster", "service"}, f"{module} belongs to no part of the architecture"
+        assert not [name for name in imported(module) if name.startswith(("cluster", "service"))]
+        return
+    allowed = [part, *ALLOWED[part]]
+    if part in {"service.api", "service.scheduling"}:
+        allowed.append("service.settings")
+    for name in imported(module):
+        if name.startswith(("cluster.", "service.")):
+            assert any(is_in(name, package) for package in allowed), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", modules("cluster"))
+def test_cluster_names_neither_fastapi_nor_sqlalchemy(module: str) -> None:
+    for name in imported(module):
+        assert name.split(".")[0] not in {"fastapi", "sqlalchemy"}
+
+
+@pytest.mark.parametrize("module", modules("cluster"))
+def test_ray_is_named_in_its_own_files_only(module: str) -> None:
+    if not any(is_in(module, ray_file) for ray_file in RAY_FILES):
+        assert "ray" not in {name.split(".")[0] for name in imported(module)}
+
+
+def loaded_after_importing(names: list[str]) -> set[str]:
+    """The modules in a fresh interpreter that has imported these; commands, which run, are left out."""
+    names = [name for name in names if not name.endswith(".__main__")]
+    code = (
+        "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, *names]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_service_runs_without_torch_and_ray() -> None:
+    loaded = loaded_after_importing(modules("service"))
+    unwanted = {"torch", "ray", "transformers", "cluster.training", "cluster.serving", "cluster.runner"}
+    assert loaded & unwanted == set()
+
+
+def test_cluster_runs_without_a_web_framework_a_database_and_outside_its_ray_files_without_ray() -> None:
+    names = [name for name in modules("cluster") if not any(is_in(name, ray_file) for ray_file in RAY_FILES)]
+    loaded = loaded_after_importing(names)
+    assert loaded & {"fastapi", "sqlalchemy", "ray"} == set()

@@ -181,7 +181,7 @@ def _checksum(body: str) -> str:
 
 
 def _sha256(plaintext: str) -> str:
-    return hashlib.sha256(plaintext.encode()).hexdigest()
+    return hashlib.sha256(plaintext.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _api_key_of(row: tables.ApiKey) -> ApiKey:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, String, column, exists, func, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
@@ -176,7 +176,7 @@ class Jobs:
             statement = statement.where(tables.Job.job_metadata.is_(None))
         elif isinstance(metadata, dict):
             for key, value in metadata.items():
-                statement = statement.where(tables.Job.job_metadata[key].as_string() == value)
+                statement = statement.where(self._has_pair(key, value))
         found = page(
             self._session,
             statement,
@@ -262,6 +262,13 @@ class Jobs:
                 f"Could not find fine tune: {id}", param="fine_tuning_job_id", code="fine_tune_not_found"
             )
         return row
+
+    def _has_pair(self, key: str, value: str) -> ColumnElement[bool]:
+        # Not by JSON path: SQLite's has no way to write a quotation mark in a key.
+        is_sqlite = self._session.get_bind().dialect.name == "sqlite"
+        each = func.json_each if is_sqlite else func.json_each_text
+        pairs = each(tables.Job.job_metadata).table_valued(column("key", String), column("value", String))
+        return exists().select_from(pairs).where(pairs.c.key == key, pairs.c.value == value)
 
     def _check_files(self, new: NewJob) -> None:
         asked = {"training_file": new.training_file}

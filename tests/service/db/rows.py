@@ -1,0 +1,141 @@
+"""Rows that tests of the database start from."""
+
+import secrets
+
+from sqlalchemy import select
+
+from cluster.contracts.jobs import CheckpointSaved, Finished, JobStatus, StepMetrics
+from service.db import tables
+from service.db.api_keys import DEFAULT_TENANT, ApiKeys
+from service.db.attempts import token_sha256
+from service.db.database import Database, now
+from service.db.files import File, Files
+from service.db.jobs import Event, Job, Jobs, NewJob
+from service.db.tenancy import Tenant
+from service.db.transitions import lock, transition
+
+TENANT = DEFAULT_TENANT
+OTHER = Tenant("org-other", "proj-other")
+TOKEN = "t" * 64
+
+
+def add_tenants(database: Database) -> None:
+    with database.write() as session:
+        ApiKeys(session).ensure_admin("an-admin-key-for-tests")
+        session.add(tables.Organization(id=OTHER.organization_id, name="other", created_at=0))
+        session.flush()
+        session.add(
+            tables.Project(
+                id=OTHER.project_id, organization_id=OTHER.organization_id, name="other", created_at=0
+            )
+        )
+
+
+def add_file(database: Database, tenant: Tenant = TENANT, purpose: str = "fine-tune", **checked) -> File:
+    with database.write() as session:
+        files = Files(session, tenant)
+        file_id = Files.new_id()
+        file = files.create(
+            id=file_id,
+            filename="data.jsonl",
+            purpose=purpose,
+            bytes=10,
+            sha256="0" * 64,
+            object_key=f"files/{file_id}",
+        )
+        return files.set_checked(file_id, **checked) if checked else file
+
+
+def add_job(database: Database, tenant: Tenant = TENANT, file: File | None = None, **new) -> Job:
+    file = file or add_file(database, tenant)
+    with database.write() as session:
+        return Jobs(session, tenant).create(NewJob(model="tiny", training_file=file.id, **new))
+
+
+def add_running_job(database: Database) -> Job:
+    """With attempt 1, whose token is TOKEN, submitted and not heard of yet."""
+    job = add_job(database)
+    move(database, job.id, JobStatus.QUEUED, JobStatus.STARTING)
+    add_attempt(database, job.id, 1)
+    return get_job(database, job.id)
+
+
+def add_attempt(database: Database, job_id: str, number: int) -> None:
+    with database.write() as session:
+        at = now(session)
+        row = lock(session, job_id)
+        row.attempt = number
+        session.add(
+            tables.Attempt(
+                job_id=job_id,
+                number=number,
+                submission_id=f"{job_id}-a{number}",
+                token_sha256=token_sha256(TOKEN),
+                state="submitted",
+                created_at=at,
+                heartbeat_at=at,
+            )
+        )
+
+
+def move(database: Database, job_id: str, *path: JobStatus) -> None:
+    with database.write() as session:
+        for to in path:
+            transition(session, lock(session, job_id), to, at=now(session))
+
+
+def get_job(database: Database, job_id: str, tenant: Tenant = TENANT) -> Job:
+    with database.read() as session:
+        return Jobs(session, tenant).get(job_id)
+
+
+def log_of(database: Database, job_id: str) -> list[Event]:
+    """The whole log, oldest first; also checks that it is numbered without gaps."""
+    with database.read() as session:
+        events = list(Jobs(session, TENANT).events_since(job_id, seq=-1, limit=100_000))
+    assert [event.seq for event in events] == list(range(len(events)))
+    return events
+
+
+def messages(database: Database, job_id: str) -> list[str]:
+    return [event.message for event in log_of(database, job_id)]
+
+
+def outbox(database: Database) -> list[str]:
+    with database.read() as session:
+        return list(session.scalars(select(tables.OutboxEntry.topic).order_by(tables.OutboxEntry.id)))
+
+
+def step(seq: int, number: int, total: int = 10, **measured) -> StepMetrics:
+    return StepMetrics(
+        seq=seq,
+        created_at=1,
+        step=number,
+        total_steps=total,
+        train_loss=1.0 / number,
+        train_mean_token_accuracy=0.5,
+        learning_rate=1e-3,
+        grad_norm=1.5,
+        tokens_per_second=1000.0,
+        eta_seconds=60.0,
+        **measured,
+    )
+
+
+def checkpoint(job_id: str, seq: int, number: int, attempt: int = 1) -> CheckpointSaved:
+    return CheckpointSaved(
+        seq=seq,
+        created_at=1,
+        step=number,
+        manifest_key=f"jobs/{job_id}/attempts/{attempt}/checkpoints/step-{number:08d}/manifest.json",
+        manifest_sha256=secrets.token_hex(32),
+        metrics=step(seq, number),
+    )
+
+
+def finished(job_id: str, number: int = 10, attempt: int = 1) -> Finished:
+    return Finished(
+        trained_tokens=1234,
+        manifest_key=f"jobs/{job_id}/attempts/{attempt}/checkpoints/step-{number:08d}/manifest.json",
+        manifest_sha256="0" * 64,
+    )

@@ -1,0 +1,101 @@
+import hashlib
+
+import pytest
+from sqlalchemy import select
+
+from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, NotFound
+from service.db import tables
+from service.db.api_keys import DEFAULT_TENANT, ApiKeys
+from service.db.database import Database
+from tests.service.db.rows import OTHER, TENANT, add_tenants
+
+
+def test_a_new_key_opens_its_tenant_with_its_scopes(database: Database) -> None:
+    add_tenants(database)
+    with database.write() as session:
+        plaintext, key = ApiKeys(session).create(OTHER, name="ci", scopes=frozenset({"read", "infer"}))
+    with database.read() as session:
+        principal = ApiKeys(session).authenticate(plaintext)
+    assert (principal.key_id, principal.tenant) == (key.id, OTHER)
+    assert principal.may("read")
+    assert principal.may("infer")
+    assert not principal.may("write")
+    assert not principal.may("admin")
+
+
+def test_a_key_is_stored_as_its_hash_only(database: Database) -> None:
+    add_tenants(database)
+    with database.write() as session:
+        plaintext, key = ApiKeys(session).create(TENANT, name="ci", scopes=frozenset({"read"}))
+    with database.read() as session:
+        row = session.get_one(tables.ApiKey, key.id)
+        stored = " ".join(str(value) for value in vars(row).values())
+    assert row.secret_sha256 == hashlib.sha256(plaintext.encode()).hexdigest()
+    assert plaintext.split("-")[2] not in stored
+
+
+def test_every_changed_character_is_noticed(database: Database) -> None:
+    add_tenants(database)
+    with database.write() as session:
+        plaintext, _ = ApiKeys(session).create(TENANT, name="ci", scopes=frozenset({"read"}))
+    with database.read() as session:
+        for position in range(len(plaintext)):
+            other = "0" if plaintext[position] != "0" else "1"
+            wrong = plaintext[:position] + other + plaintext[position + 1 :]
+            with pytest.raises(AuthenticationFailed):
+                ApiKeys(session).authenticate(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "tk-", "sk-something-else-entirely", "tk-a-b-c", "x" * 10_000, "\udce9"]
+)
+def test_anything_else_is_no_key(database: Database, wrong: str) -> None:
+    with database.read() as session, pytest.raises(AuthenticationFailed):
+        ApiKeys(session).authenticate(wrong)
+
+
+def test_a_revoked_or_expired_key_opens_nothing(database: Database) -> None:
+    add_tenants(database)
+    with database.write() as session:
+        keys = ApiKeys(session)
+        revoked, key = keys.create(TENANT, name="old", scopes=frozenset({"read"}))
+        expired, _ = keys.create(TENANT, name="short", scopes=frozenset({"read"}), expires_after_seconds=0)
+        with pytest.raises(NotFound):
+            keys.revoke(OTHER, key.id)
+        assert keys.authenticate(revoked)
+        at = keys.revoke(TENANT, key.id).revoked_at
+        assert keys.revoke(TENANT, key.id).revoked_at == at
+    with database.read() as session:
+        for plaintext in (revoked, expired):
+            with pytest.raises(AuthenticationFailed):
+                ApiKeys(session).authenticate(plaintext)
+
+
+def test_a_given_admin_key_may_be_any_long_string_and_is_made_once(database: Database) -> None:
+    for given in ("a plain operator's sentence", "tk-not-one-of-ours-at-all"):
+        for _ in range(2):
+            with database.write() as session:
+                assert ApiKeys(session).ensure_admin(given, organization="acme") == given
+        with database.read() as session:
+            principal = ApiKeys(session).authenticate(given)
+            with pytest.raises(AuthenticationFailed):
+                ApiKeys(session).authenticate(given + "x")
+        assert principal.tenant == DEFAULT_TENANT
+        assert all(principal.may(scope) for scope in ("read", "write", "infer", "admin"))
+    with database.read() as session:
+        assert session.scalars(select(tables.Organization.name)).all() == ["acme"]
+        assert len(ApiKeys(session).list(DEFAULT_TENANT)) == 2
+
+
+def test_without_a_given_one_an_admin_key_is_made(database: Database) -> None:
+    with database.write() as session:
+        key = ApiKeys(session).ensure_admin(None)
+        assert ApiKeys(session).ensure_admin(key) == key
+    with database.read() as session:
+        assert ApiKeys(session).authenticate(key).may("admin")
+        assert len(ApiKeys(session).list(DEFAULT_TENANT)) == 1
+
+
+def test_a_short_admin_key_is_refused(database: Database) -> None:
+    with database.write() as session, pytest.raises(InvalidConfiguration, match="16"):
+        ApiKeys(session).ensure_admin("fifteen-letters")

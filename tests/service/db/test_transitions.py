@@ -1,0 +1,98 @@
+"""The state machine, on both databases."""
+
+from itertools import product
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, update
+
+from cluster.contracts.errors import Conflict
+from cluster.contracts.jobs import TRANSITIONS, JobStatus
+from service.db import tables
+from service.db.database import Database
+from service.db.transitions import lock, transition
+from tests.service.db.rows import add_attempt, add_job, add_tenants, get_job, move, outbox
+
+
+@pytest.fixture
+def job_id(database: Database) -> str:
+    add_tenants(database)
+    return add_job(database).id
+
+
+def _force(database: Database, job_id: str, status: JobStatus) -> None:
+    with database.write() as session:
+        session.execute(update(tables.Job).where(tables.Job.id == job_id).values(status=status.value))
+
+
+def test_every_move_in_the_table_is_made_and_every_other_refused(database: Database, job_id: str) -> None:
+    for source, to in product(JobStatus, JobStatus):
+        _force(database, job_id, source)
+        before = get_job(database, job_id)
+        if to in TRANSITIONS[source]:
+            move(database, job_id, to)
+            after = get_job(database, job_id)
+            assert (after.status, after.version) == (to, before.version + 1)
+        else:
+            with pytest.raises(Conflict):
+                move(database, job_id, to)
+            assert get_job(database, job_id) == before
+
+
+def test_of_two_that_saw_the_same_version_one_moves_the_job(database: Database, job_id: str) -> None:
+    with database.read() as session:
+        stale = session.scalars(select(tables.Job).where(tables.Job.id == job_id)).one()
+    move(database, job_id, JobStatus.QUEUED)
+    _force(database, job_id, JobStatus.VALIDATING_FILES)  # the same status again: only the version tells
+    with pytest.raises(Conflict), database.write() as session:
+        transition(session, stale, JobStatus.FAILED, at=1)
+    assert get_job(database, job_id).status == JobStatus.VALIDATING_FILES
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(wanted=st.lists(st.sampled_from(list(JobStatus)), max_size=12))
+def test_no_sequence_of_moves_leaves_a_terminal_state_or_tells_of_it_twice(database, wanted) -> None:
+    add_tenants_once(database)
+    job = add_job(database)
+    told_before = len(outbox(database))
+    ends = []
+    for to in wanted:
+        try:
+            move(database, job.id, to)
+        except Conflict:
+            continue
+        if to.is_terminal:
+            ends.append(to)
+    assert len(ends) <= 1
+    last = get_job(database, job.id)
+    assert (last.finished_at is not None) == bool(ends)
+    assert outbox(database)[told_before:] == [f"fine_tuning.job.{end.value}" for end in ends]
+
+
+def add_tenants_once(database: Database) -> None:
+    with database.read() as session:
+        is_new = session.scalar(select(tables.Organization.id)) is None
+    if is_new:
+        add_tenants(database)
+
+
+def test_leaving_the_running_states_ends_the_attempt(database: Database, job_id: str) -> None:
+    for leave in (JobStatus.QUEUED, JobStatus.PUBLISHING, JobStatus.CANCELLED, JobStatus.FAILED):
+        _force(database, job_id, JobStatus.RUNNING)
+        number = get_job(database, job_id).attempt + 1
+        add_attempt(database, job_id, number)
+        move(database, job_id, leave)
+        with database.read() as session:
+            attempt = session.get_one(tables.Attempt, (job_id, number))
+        assert attempt.state == "ended"
+        assert attempt.ended_at is not None
+
+
+def test_a_lock_shows_the_row_as_it_is_now(database: Database, job_id: str) -> None:
+    with database.write() as session:
+        assert lock(session, job_id).status == "validating_files"
+        session.execute(
+            update(tables.Job).values(status="queued").execution_options(synchronize_session=False)
+        )
+        assert lock(session, job_id).status == "queued"

@@ -161,7 +161,11 @@ class SyncRequest(_Frozen):
     state: RunnerState = Running()
 
 
+Command = Literal["continue", "pause", "cancel"]
+"""Pause: save a checkpoint, then stop. Cancel: stop at once."""
+
+
 class SyncResponse(_Frozen):
     """What the runner must do next. A fenced runner gets 409 instead and must exit at once."""
 
-    command: Literal["continue", "pause", "cancel"] = "continue"
+    command: Command = "continue"

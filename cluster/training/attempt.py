@@ -11,6 +11,7 @@ import torch
 from cluster.bases.resolve import base_folder
 from cluster.contracts.jobs import (
     CheckpointSaved,
+    Command,
     Finished,
     JobSpec,
     RunnerEvent,
@@ -21,7 +22,7 @@ from cluster.contracts.jobs import (
 from cluster.storage.store import ObjectStore
 from cluster.training.checkpoint import CheckpointWriter, check_same_run, download, restore
 from cluster.training.dataset import Dataset, fetch, load_dataset, load_tokenizer
-from cluster.training.loop import Command, Progress, make_optimizer, train
+from cluster.training.loop import Progress, make_optimizer, train
 from cluster.training.model import autocast, causal_model, check_vocabulary, load_model, trainable_parameters
 from cluster.training.world import joined_world
 

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig
-from cluster.contracts.jobs import StepMetrics
+from cluster.contracts.jobs import Command, StepMetrics
 from cluster.training.batches import Batcher, Schedule, Step
 from cluster.training.dataset import Dataset
 from cluster.training.losses import supervised_sums
@@ -21,7 +21,6 @@ from cluster.training.world import World
 CHECKPOINT_SECONDS = 300.0
 """Training time between checkpoints at most, besides the one of every epoch: what a crash can cost."""
 
-Command = Literal["continue", "pause", "cancel"]
 COMMANDS: tuple[Command, ...] = ("continue", "pause", "cancel")
 
 

@@ -4,10 +4,17 @@ from dataclasses import dataclass, field
 
 import torch
 
-from cluster.contracts.jobs import CheckpointSaved, Finished, JobSpec, RunnerEvent, StepMetrics, Stopped
+from cluster.contracts.jobs import (
+    CheckpointSaved,
+    Command,
+    Finished,
+    JobSpec,
+    RunnerEvent,
+    StepMetrics,
+    Stopped,
+)
 from cluster.storage.store import ObjectStore
 from cluster.training.attempt import run_attempt
-from cluster.training.loop import Command
 
 
 @dataclass

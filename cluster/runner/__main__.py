@@ -1,0 +1,65 @@
+"""The driver of a Ray job: `python -m cluster.runner` with TUNERY_JOB_SPEC naming the specification's object.
+
+Exit codes: 0 finished or stopped, 1 failed, 3 fenced: a later attempt has the job; 143 told to end.
+"""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import httpx2
+
+from cluster.contracts.jobs import Failed, JobSpec
+from cluster.runner.supervise import Run, supervise
+from cluster.runner.sync import FencedError, ServiceLink
+from cluster.storage.location import store_from_environment
+
+FENCED = 3
+SYNC_TIMEOUT_SECONDS = 10.0
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    store = store_from_environment()
+    spec = JobSpec.model_validate_json(store.get(os.environ["TUNERY_JOB_SPEC"]))
+    with tempfile.TemporaryDirectory() as scratch, httpx2.Client(timeout=SYNC_TIMEOUT_SECONDS) as client:
+
+        def start() -> Run:
+            # Here, because the first word to the service should not wait for these imports.
+            from cluster.runner.control import RayRun
+
+            run = RayRun(spec, Path(scratch))
+            # After ray.init, which sets a handler of its own.
+            signal.signal(signal.SIGTERM, _end)
+            return run
+
+        try:
+            state = supervise(ServiceLink(spec, client), start)
+        except FencedError as error:
+            logging.error("Fenced: %s", error)
+            return FENCED
+    return 1 if isinstance(state, Failed) else 0
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    code = 1
+    try:
+        code = main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except Exception:
+        logging.exception("The runner ended with an error.")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not sys.exit, which waits for Ray and the training thread. Ray ends the workers with their driver.
+        os._exit(code)

@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from cluster.contracts.jobs import JobSpec, RunnerEvent, RunnerState, Running
+from cluster.contracts.jobs import Command, JobSpec, RunnerEvent, RunnerState, Running
 from cluster.training.failure import failed_state
 
 logger = logging.getLogger(__name__)

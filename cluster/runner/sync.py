@@ -9,7 +9,15 @@ from typing import NamedTuple
 import httpx2
 from pydantic import ValidationError
 
-from cluster.contracts.jobs import JobSpec, RunnerEvent, RunnerState, Running, SyncRequest, SyncResponse
+from cluster.contracts.jobs import (
+    Command,
+    JobSpec,
+    RunnerEvent,
+    RunnerState,
+    Running,
+    SyncRequest,
+    SyncResponse,
+)
 
 EVENTS_SECONDS = 0.5
 HEARTBEAT_SECONDS = 1.0

@@ -1,0 +1,263 @@
+"""The runner's sync, on both databases."""
+
+import random
+import threading
+
+import pytest
+
+from cluster.contracts.errors import AuthenticationFailed, Conflict, InvalidRequest
+from cluster.contracts.jobs import (
+    Failed,
+    Finished,
+    JobStatus,
+    RunnerMessage,
+    Stopped,
+    SyncRequest,
+    SyncResponse,
+)
+from service.db import tables
+from service.db.attempts import Attempts
+from service.db.database import Database
+from service.db.jobs import Job, Jobs
+from tests.service.db.rows import (
+    TENANT,
+    TOKEN,
+    add_attempt,
+    add_running_job,
+    add_tenants,
+    checkpoint,
+    finished,
+    get_job,
+    log_of,
+    messages,
+    move,
+    outbox,
+    step,
+)
+
+CREATED = 2
+"""Events that every job's log begins with."""
+
+
+@pytest.fixture
+def job(database: Database) -> Job:
+    add_tenants(database)
+    return add_running_job(database)
+
+
+def sync(database: Database, job: Job, *, number: int = 1, token: str = TOKEN, **request) -> SyncResponse:
+    with database.write() as session:
+        return Attempts(session).sync(job.id, number, token, SyncRequest(**request))
+
+
+def test_the_first_sync_starts_the_job(database: Database, job: Job) -> None:
+    assert sync(database, job) == SyncResponse(command="continue")
+    assert get_job(database, job.id).status is JobStatus.RUNNING
+    assert messages(database, job.id)[CREATED:] == ["Fine-tuning job started"]
+    sync(database, job)
+    assert len(log_of(database, job.id)) == CREATED + 1
+
+
+def test_a_step_is_told_in_openais_words(database: Database, job: Job) -> None:
+    plain = step(0, 3, 300).model_copy(update={"train_loss": 0.152})
+    validated = step(1, 300, 300, full_valid_loss=0.4, full_valid_mean_token_accuracy=0.75)
+    sync(database, job, events=[plain, validated.model_copy(update={"train_loss": 0.15})])
+    first, last = log_of(database, job.id)[-2:]
+    assert first.message == "Step 3/300: training loss=0.15"
+    assert first.type == "metrics"
+    assert first.data == {
+        "step": 3,
+        "total_steps": 300,
+        "train_loss": 0.152,
+        "train_mean_token_accuracy": 0.5,
+        "tokens_per_second": 1000.0,
+        "eta_seconds": 60.0,
+        "learning_rate": 1e-3,
+        "grad_norm": 1.5,
+    }
+    assert last.message == "Step 300/300: training loss=0.15, validation loss=0.40, full validation loss=0.40"
+    assert last.data["full_valid_loss"] == last.data["valid_loss"] == 0.4
+    assert last.data["full_valid_mean_token_accuracy"] == 0.75
+
+
+def test_the_newest_step_is_the_jobs_progress(database: Database, job: Job) -> None:
+    sync(database, job, events=[step(0, 1), step(1, 2)])
+    after = get_job(database, job.id)
+    assert after.progress == {"step": 2, "total_steps": 10, "tokens_per_second": 1000.0, "eta_seconds": 60.0}
+    assert after.estimated_finish is not None
+
+
+def test_a_repeated_request_changes_nothing(database: Database, job: Job) -> None:
+    request = {
+        "events": [step(0, 1), checkpoint(job.id, 1, 1), RunnerMessage(seq=2, created_at=1, message="hi")]
+    }
+    sync(database, job, **request)
+    before, row = log_of(database, job.id), get_job(database, job.id)
+    assert sync(database, job, **request) == SyncResponse()
+    assert log_of(database, job.id) == before
+    assert get_job(database, job.id) == row
+
+
+def test_an_upload_that_overlaps_the_last_adds_only_what_is_new(database: Database, job: Job) -> None:
+    sync(database, job, events=[step(0, 1), step(1, 2)])
+    sync(database, job, events=[step(1, 2), step(2, 3)])
+    assert [event.data["step"] for event in log_of(database, job.id) if event.type == "metrics"] == [1, 2, 3]
+
+
+def test_events_of_one_request_are_put_in_order(database: Database, job: Job) -> None:
+    events = [step(seq, seq + 1, 50) for seq in range(50)]
+    random.Random(1).shuffle(events)
+    sync(database, job, events=events)
+    steps = [event.data["step"] for event in log_of(database, job.id) if event.type == "metrics"]
+    assert steps == list(range(1, 51))
+
+
+def test_concurrent_repeats_of_one_request_are_stored_once(database: Database, job: Job) -> None:
+    events = [RunnerMessage(seq=seq, created_at=1, message=f"line {seq}") for seq in range(20)]
+    threads = [
+        threading.Thread(target=sync, args=(database, job), kwargs={"events": events}) for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert messages(database, job.id)[CREATED + 1 :] == [f"line {seq}" for seq in range(20)]
+
+
+def test_steps_repeated_after_a_checkpoint_are_not_told_again(database: Database, job: Job) -> None:
+    sync(database, job, events=[step(0, 1), step(1, 2), checkpoint(job.id, 2, 2), step(3, 3)])
+    move(database, job.id, JobStatus.QUEUED, JobStatus.STARTING)
+    add_attempt(database, job.id, 2)
+    again = [step(0, 3), step(1, 4), checkpoint(job.id, 2, 4, attempt=2)]
+    sync(database, job, number=2, events=again)
+    steps = [event.data["step"] for event in log_of(database, job.id) if event.type == "metrics"]
+    assert steps == [1, 2, 3, 4]
+    log = messages(database, job.id)
+    assert log.count("Fine-tuning job started") == 1
+    assert "Fine-tuning job resumed by attempt 2" in log
+
+
+def test_numbers_that_json_cannot_hold_become_null(database: Database, job: Job) -> None:
+    wild = step(0, 1).model_copy(update={"train_loss": float("nan"), "eta_seconds": float("inf")})
+    sync(database, job, events=[wild])
+    event = log_of(database, job.id)[-1]
+    assert event.data["train_loss"] is None
+    assert get_job(database, job.id).estimated_finish is None
+
+
+def test_a_message_may_hold_any_character(database: Database, job: Job) -> None:
+    sync(database, job, events=[RunnerMessage(seq=0, created_at=1, message="nul \x00 and 🎉")])
+    assert messages(database, job.id)[-1] == "nul \ufffd and 🎉"
+
+
+def test_the_last_three_checkpoints_are_kept(database: Database, job: Job) -> None:
+    saved = [checkpoint(job.id, seq, seq + 1) for seq in range(5)]
+    sync(database, job, events=saved)
+    sync(database, job, events=saved[:2])  # the oldest, once more: they do not come back
+    with database.read() as session:
+        kept = Jobs(session, TENANT).checkpoints(job.id).data
+        page = Jobs(session, TENANT).checkpoints(job.id, limit=1, after=kept[0].id)
+    assert [one.step for one in kept] == [5, 4, 3]
+    assert kept[0].model_name == f"{job.output_model}:ckpt-step-5"
+    assert kept[0].id.startswith("ftckpt_")
+    assert (kept[0].manifest_key, kept[0].manifest_sha256) == (
+        saved[4].manifest_key,
+        saved[4].manifest_sha256,
+    )
+    assert kept[0].metrics == {"step": 5, "train_loss": 0.2, "train_mean_token_accuracy": 0.5}
+    assert ([one.step for one in page.data], page.has_more) == ([4], True)
+
+
+def test_a_finished_run_is_to_be_published(database: Database, job: Job) -> None:
+    last = {"events": [step(0, 10)], "state": finished(job.id)}
+    assert sync(database, job, **last) == SyncResponse()
+    after = get_job(database, job.id)
+    assert (after.status, after.trained_tokens) == (JobStatus.PUBLISHING, 1234)
+    assert after.fine_tuned_model is None
+    assert sync(database, job, **last) == SyncResponse(), "its answer was lost: the same words are fine"
+    with pytest.raises(Conflict):
+        sync(database, job, events=[step(1, 11)])
+
+
+def test_a_users_fault_ends_the_job(database: Database, job: Job) -> None:
+    fault = Failed(code="diverged", message="The loss is NaN at step 3.", is_user_fault=True)
+    sync(database, job, state=fault)
+    after = get_job(database, job.id)
+    assert after.status is JobStatus.FAILED
+    assert (after.error.code, after.error.message) == ("diverged", "The loss is NaN at step 3.")
+    last = log_of(database, job.id)[-1]
+    assert (last.level, last.message) == ("error", "The loss is NaN at step 3.")
+    assert outbox(database)[-1] == "fine_tuning.job.failed"
+    assert sync(database, job, state=fault) == SyncResponse()
+
+
+def test_a_platforms_fault_gives_the_job_back_to_the_queue(database: Database, job: Job) -> None:
+    sync(database, job, state=Failed(code="worker_died", message="A worker was killed.", is_user_fault=False))
+    assert get_job(database, job.id).status is JobStatus.QUEUED
+    last = log_of(database, job.id)[-1]
+    assert (last.level, last.message) == ("warn", "Attempt 1 ended early: A worker was killed.")
+
+
+def test_a_pausing_job_is_paused_by_its_runner(database: Database, job: Job) -> None:
+    sync(database, job)
+    move(database, job.id, JobStatus.PAUSING)
+    assert sync(database, job) == SyncResponse(command="pause")
+    sync(database, job, state=Stopped())
+    assert get_job(database, job.id).status is JobStatus.PAUSED
+
+
+def test_a_cancelled_jobs_runner_is_told_and_its_words_are_dropped(database: Database, job: Job) -> None:
+    sync(database, job, events=[step(0, 1)])
+    with database.write() as session:
+        Jobs(session, TENANT).cancel(job.id)
+    log = log_of(database, job.id)
+    for state in ({}, {"state": Stopped()}, {"state": finished(job.id)}):
+        assert sync(database, job, events=[step(1, 2)], **state) == SyncResponse(command="cancel")
+    assert log_of(database, job.id) == log
+    assert get_job(database, job.id).status is JobStatus.CANCELLED
+
+
+def test_an_older_attempt_is_fenced(database: Database, job: Job) -> None:
+    sync(database, job)
+    move(database, job.id, JobStatus.QUEUED)
+    with pytest.raises(Conflict) as raised:
+        sync(database, job, events=[step(0, 1)])
+    assert raised.value.code == "fenced"
+    move(database, job.id, JobStatus.STARTING)
+    add_attempt(database, job.id, 2)
+    with pytest.raises(Conflict):
+        sync(database, job, state=finished(job.id))
+    assert get_job(database, job.id).status is JobStatus.STARTING
+    sync(database, job, number=2)
+    assert get_job(database, job.id).status is JobStatus.RUNNING
+
+
+def test_only_the_attempts_own_token_is_listened_to(database: Database, job: Job) -> None:
+    for wrong in ({"token": "x" * 64}, {"token": ""}, {"number": 2}):
+        with pytest.raises(AuthenticationFailed):
+            sync(database, job, **wrong)
+    with database.write() as session, pytest.raises(AuthenticationFailed):
+        Attempts(session).sync("ftjob-absent", 1, TOKEN, SyncRequest())
+    assert get_job(database, job.id).status is JobStatus.STARTING
+
+
+def test_a_runner_speaks_only_of_its_own_jobs_objects(database: Database, job: Job) -> None:
+    foreign = checkpoint("ftjob-other", 0, 1)
+    with pytest.raises(InvalidRequest):
+        sync(database, job, events=[foreign])
+    end = Finished(trained_tokens=1, manifest_key=foreign.manifest_key, manifest_sha256="0" * 64)
+    with pytest.raises(InvalidRequest):
+        sync(database, job, state=end)
+    assert get_job(database, job.id).status is JobStatus.STARTING
+
+
+def test_every_sync_is_a_heartbeat(database: Database, job: Job) -> None:
+    def heartbeat() -> float:
+        with database.read() as session:
+            return session.get_one(tables.Attempt, (job.id, 1)).heartbeat_at
+
+    before = heartbeat()
+    sync(database, job)
+    first = heartbeat()
+    sync(database, job)
+    assert before < first < heartbeat()

@@ -1,0 +1,86 @@
+import pytest
+
+from cluster.contracts.errors import NotFound
+from cluster.contracts.generation import AdapterRef
+from cluster.contracts.jobs import SyncRequest
+from service.db import tables
+from service.db.attempts import Attempts
+from service.db.database import Database
+from service.db.jobs import Job
+from service.db.models import Models
+from tests.service.db.rows import OTHER, TENANT, TOKEN, add_running_job, add_tenants, checkpoint
+
+
+@pytest.fixture
+def job(database: Database) -> Job:
+    """With one checkpoint, at step 7, and a published model."""
+    add_tenants(database)
+    job = add_running_job(database)
+    with database.write() as session:
+        Attempts(session).sync(job.id, 1, TOKEN, SyncRequest(events=[checkpoint(job.id, 0, 7)]))
+        session.add(
+            tables.Model(
+                id=job.output_model,
+                organization_id=TENANT.organization_id,
+                project_id=TENANT.project_id,
+                job_id=job.id,
+                base="tiny",
+                type="lora",
+                manifest_key="jobs/x/manifest.json",
+                manifest_sha256="d" * 64,
+                parity={"max_abs": 1e-6, "mean_abs": 1e-7},
+                created_at=5,
+            )
+        )
+    return job
+
+
+def test_a_tuned_name_stands_for_a_base_and_an_adapter(database: Database, job: Job) -> None:
+    with database.read() as session:
+        model = Models(session, TENANT).resolve(job.output_model)
+    assert (model.base, model.job_id) == ("tiny", job.id)
+    assert model.adapter == AdapterRef(digest="d" * 64, manifest_key="jobs/x/manifest.json", type="lora")
+
+
+def test_a_checkpoints_name_stands_for_its_own_weights(database: Database, job: Job) -> None:
+    with database.read() as session:
+        model = Models(session, TENANT).resolve(f"{job.output_model}:ckpt-step-7")
+    assert "step-00000007" in model.adapter.manifest_key
+    assert model.base == "tiny"
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny", "ft:tiny:tunery::absent00", "", "{}:ckpt-step-8", "{}:ckpt-step-07"]
+)
+def test_any_other_name_is_not_found(database: Database, job: Job, name: str) -> None:
+    with database.read() as session, pytest.raises(NotFound) as raised:
+        Models(session, TENANT).resolve(name.format(job.output_model))
+    assert (raised.value.code, raised.value.param) == ("model_not_found", "model")
+
+
+def test_anothers_model_is_absent(database: Database, job: Job) -> None:
+    with database.write() as session:
+        models = Models(session, OTHER)
+        assert models.list() == []
+        for name in (job.output_model, f"{job.output_model}:ckpt-step-7"):
+            with pytest.raises(NotFound):
+                models.resolve(name)
+        with pytest.raises(NotFound):
+            models.get(job.output_model)
+        with pytest.raises(NotFound):
+            models.delete(job.output_model)
+    with database.read() as session:
+        assert [model.id for model in Models(session, TENANT).list()] == [job.output_model]
+
+
+def test_a_deleted_model_is_absent_with_its_checkpoints(database: Database, job: Job) -> None:
+    with database.write() as session:
+        Models(session, TENANT).delete(job.output_model)
+    with database.write() as session:
+        models = Models(session, TENANT)
+        assert models.list() == []
+        for name in (job.output_model, f"{job.output_model}:ckpt-step-7"):
+            with pytest.raises(NotFound):
+                models.resolve(name)
+        with pytest.raises(NotFound):
+            models.delete(job.output_model)

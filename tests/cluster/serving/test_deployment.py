@@ -1,0 +1,188 @@
+"""The Serve applications over HTTP, on a Ray of their own."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import TypeAdapter
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.generation import (
+    AdapterRef,
+    EngineStats,
+    ErrorEvent,
+    FinishEvent,
+    GenerationRequest,
+    ModelRef,
+    PromptEvent,
+    Sampling,
+    TextPrompt,
+    WireEvent,
+)
+from cluster.storage.keys import file_key
+from cluster.storage.local import LocalStore
+from tests.cluster.serving.published import publish_lora
+from tests.ray_head import free_ports, ray_head
+from tests.tiny_base import make_tiny_base
+
+pytestmark = pytest.mark.ray
+
+TOKEN = "a-token-for-the-cluster"
+EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
+
+SERVE_CONFIG: dict[str, Any] = {
+    "proxy_location": "HeadOnly",
+    "applications": [
+        {
+            "name": name,
+            "route_prefix": f"/{name}",
+            "import_path": f"cluster.serving.deployment:{name}_app",
+        }
+        for name in ("engine", "datasets")
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    url: str
+    base: BaseSpec
+    adapter: AdapterRef
+    store: LocalStore
+
+    def client(self, token: str = TOKEN) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+
+    def request(self, id_: str, **sampling: Any) -> GenerationRequest:
+        return GenerationRequest(
+            id=id_,
+            model=ModelRef(base=self.base, adapter=self.adapter),
+            prompt=TextPrompt(text="The quick brown"),
+            sampling=Sampling(temperature=0, **sampling),
+        )
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    folder = tmp_path_factory.mktemp("deployed")
+    # Long and slow enough that a stream is still under way when its reader goes.
+    base = make_tiny_base(folder / "base", hidden=64, layers=4, context_length=8192)
+    store = LocalStore(folder / "store")
+    adapter = publish_lora(store, base, folder / "adapter", seed=1, r=4, target_modules="all-linear")
+    catalogue = folder / "catalogue.toml"
+    catalogue.write_text(_catalogue(base))
+    (port,) = free_ports(1)
+    environment = {
+        "TUNERY_CLUSTER_TOKEN": TOKEN,
+        "TUNERY_STORAGE_URL": f"file://{folder / 'store'}",
+        "TUNERY_CACHE_DIR": str(folder / "cache"),
+        "TUNERY_CATALOGUE": str(catalogue),
+        "TUNERY_WARM_BASES": base.alias,
+        "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]),
+    }
+    with ray_head(folder, environment) as head:
+        head.deploy(SERVE_CONFIG | {"http_options": {"host": "127.0.0.1", "port": port}})
+        yield Deployed(f"http://127.0.0.1:{port}", base, adapter, store)
+
+
+def _catalogue(base: BaseSpec) -> str:
+    assert base.source.kind == "folder"
+    return (
+        f'[[model]]\nalias = "{base.alias}"\ncontext_length = {base.context_length}\n'
+        f'[model.source]\nkind = "folder"\npath = "{base.source.path}"\n'
+        "[model.learning_rates]\nlora = 5e-3\nfull = 1e-3\n"
+    )
+
+
+def _events(response: httpx2.Response) -> list[WireEvent]:
+    return [EVENT.validate_json(line) for line in response.content.splitlines()]
+
+
+def _stats(client: httpx2.Client) -> EngineStats:
+    (found,) = client.get("/engine/stats").raise_for_status().json()
+    return EngineStats.model_validate(found)
+
+
+def test_a_generation_streams_as_one_json_event_a_line(deployed: Deployed) -> None:
+    with deployed.client() as client:
+        response = client.post(
+            "/engine/generate", content=deployed.request("a", max_tokens=8).model_dump_json()
+        )
+    assert response.headers["content-type"].startswith("application/x-ndjson")
+    events = _events(response.raise_for_status())
+    assert isinstance(events[0], PromptEvent)
+    assert isinstance(events[-1], FinishEvent)
+    assert events[-1].completion_tokens <= 8
+
+
+def test_a_disconnect_frees_the_slots(deployed: Deployed) -> None:
+    bias = {deployed_end(deployed): -100.0}
+    request = deployed.request("b", max_tokens=8000, n=4, logit_bias=bias)
+    with deployed.client() as client:
+        with client.stream("POST", "/engine/generate", content=request.model_dump_json()) as response:
+            lines = response.iter_lines()
+            assert json.loads(next(lines))["type"] == "prompt"
+            assert json.loads(next(lines))["type"] == "text"
+            assert _stats(client).running == 4
+        while (after := _stats(client)).running:
+            assert after.generated_tokens < 4 * 8000
+        made = _stats(client).generated_tokens
+        assert made < 4 * 8000, "the request ran to its end"
+        assert _stats(client).generated_tokens == made
+
+
+def deployed_end(deployed: Deployed) -> int:
+    """The tiny tokenizer's end of text."""
+    return 1
+
+
+@pytest.mark.parametrize("path", ["/engine/stats", "/engine/healthz", "/datasets/check"])
+def test_without_the_clusters_token_nothing_is_answered(deployed: Deployed, path: str) -> None:
+    with deployed.client("wrong") as client:
+        response = client.post(path) if path.endswith("check") else client.get(path)
+    assert response.status_code == 401
+    assert ErrorEvent.model_validate_json(response.content).code == "invalid_api_key"
+
+
+def test_an_error_before_the_stream_is_a_status_and_an_error_event(deployed: Deployed) -> None:
+    with deployed.client() as client:
+        too_long = deployed.request("c", max_tokens=9000).model_dump_json()
+        refused = client.post("/engine/generate", content=too_long)
+        unread = client.post("/engine/generate", content=b"{}")
+        absent = client.post(
+            "/engine/ensure",
+            content=ModelRef(
+                base=deployed.base, adapter=AdapterRef(digest="0" * 64, manifest_key="jobs/x/manifest.json")
+            ).model_dump_json(),
+        )
+    assert refused.status_code == 400
+    assert ErrorEvent.model_validate_json(refused.content).error == "ContextLengthExceeded"
+    assert unread.status_code == 400
+    assert absent.status_code == 404
+
+
+def test_ensured_adapters_are_in_the_stats(deployed: Deployed) -> None:
+    with deployed.client() as client:
+        model = ModelRef(base=deployed.base, adapter=deployed.adapter)
+        assert client.post("/engine/ensure", content=model.model_dump_json()).json() == {}
+        assert _stats(client).adapters == [deployed.adapter.digest]
+        assert client.get("/engine/healthz").status_code == 200
+
+
+def test_a_training_file_is_checked_on_the_cluster(deployed: Deployed) -> None:
+    row = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
+    info = deployed.store.put(file_key("file-1"), (json.dumps(row) + "\n").encode() * 3)
+    assert info.sha256 is not None
+    wanted = DatasetCheckRequest(base=deployed.base, key=info.key, sha256=info.sha256)
+    with deployed.client() as client:
+        response = client.post("/datasets/check", content=wanted.model_dump_json())
+    found = DatasetCheck.model_validate_json(response.raise_for_status().content)
+    assert found.n_examples == 3
+    assert found.problems == []

@@ -1,0 +1,121 @@
+"""A Ray of one node for a test: its own ports, token and folder, and nothing left behind."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+
+_START_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class RayHead:
+    dashboard_url: str
+    address: str
+    """Of the GCS, for `ray.init`."""
+    token: str
+    log: Path
+
+    def http(self) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx2.Client(base_url=self.dashboard_url, headers=headers, timeout=60, trust_env=False)
+
+    def deploy(self, config: dict[str, Any], *, timeout_seconds: float = 180) -> None:
+        """Declares Serve applications, and returns when all of them run."""
+        names = [application["name"] for application in config["applications"]]
+        with self.http() as http:
+            http.put("/api/serve/applications/", json=config).raise_for_status()
+            deadline = time.monotonic() + timeout_seconds
+            while True:
+                found = http.get("/api/serve/applications/").json()["applications"]
+                states = {name: found.get(name, {}).get("status") for name in names}
+                if set(states.values()) == {"RUNNING"}:
+                    return
+                if "DEPLOY_FAILED" in states.values() or time.monotonic() > deadline:
+                    raise AssertionError([found.get(name, {}).get("deployments") for name in names])
+                time.sleep(0.2)  # Serve tells no one when it is done; it can only be asked.
+
+
+@contextmanager
+def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4) -> Iterator[RayHead]:
+    """Starts `ray start --head` with `environment` for it and all its workers; ends every process of it."""
+    gcs, dashboard, agent, runtime_agent, metrics, client = free_ports(6)
+    token = secrets.token_hex(32)
+    # A short path: Ray puts Unix sockets under it, whose names may have 107 bytes.
+    sessions = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    command = [
+        *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
+        *("--disable-usage-stats", "--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1"),
+        *("--port", str(gcs), "--dashboard-port", str(dashboard), "--temp-dir", str(sessions)),
+        *("--dashboard-agent-listen-port", str(agent), "--runtime-env-agent-port", str(runtime_agent)),
+        *("--metrics-export-port", str(metrics), "--ray-client-server-port", str(client)),
+        *("--min-worker-port", "0", "--max-worker-port", "0"),
+        *("--num-cpus", str(num_cpus), "--object-store-memory", str(100 * 2**20)),
+    ]
+    log = folder / "ray.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env={
+                **os.environ,
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN": token,
+                "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+                **environment,
+            },
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    head = RayHead(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token, log)
+    try:
+        _await_dashboard(head, process)
+        yield head
+    finally:
+        _end(process)
+        shutil.rmtree(sessions, ignore_errors=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now and different from each other."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _await_dashboard(head: RayHead, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    with head.http() as http:
+        while True:
+            assert process.poll() is None, head.log.read_text()
+            assert time.monotonic() < deadline, head.log.read_text()
+            try:
+                if http.get("/api/serve/applications/").is_success:
+                    return
+            except httpx2.TransportError:
+                pass
+            time.sleep(0.2)  # The dashboard gives no sign but answering.
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    for survivor in alive:
+        survivor.kill()
+    psutil.wait_procs(alive, timeout=5)
+    process.wait()

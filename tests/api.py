@@ -1,0 +1,172 @@
+"""The API over a real database, a folder store and a fake engine, in the process or on a real socket."""
+
+import json
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import uvicorn
+from openai import OpenAI
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
+
+from cluster.contracts.bases import BaseSpec, BuiltinSource
+from cluster.contracts.jobs import JobStatus
+from cluster.storage.local import LocalStore
+from service.api.app import create_app
+from service.api.parts import Parts
+from service.db import tables
+from service.db.api_keys import ApiKeys, Scope
+from service.db.database import Database
+from service.db.tenancy import Tenant
+from service.settings import Settings
+from tests.fakes import FakeEngine
+
+BASE = BaseSpec(
+    alias="base-1",
+    source=BuiltinSource(name="tiny"),
+    context_length=512,
+    learning_rates={"lora": 1e-3},
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A tenant with a key for everything."""
+
+    tenant: Tenant
+    key: str
+
+
+def add_project(database: Database, *, scopes: frozenset[Scope] = frozenset({"admin"})) -> Project:
+    name = secrets.token_hex(4)
+    tenant = Tenant(f"org-{name}", f"proj-{name}")
+    with database.write() as session:
+        session.add(tables.Organization(id=tenant.organization_id, name=name, created_at=1))
+        session.flush()
+        session.add(
+            tables.Project(
+                id=tenant.project_id, organization_id=tenant.organization_id, name=name, created_at=1
+            )
+        )
+        session.flush()
+    return Project(tenant, add_key(database, tenant, scopes))
+
+
+def add_key(database: Database, tenant: Tenant, scopes: frozenset[Scope]) -> str:
+    with database.write() as session:
+        return ApiKeys(session).create(tenant, name="test", scopes=scopes)[0]
+
+
+def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
+    """Ends a job as its last attempt would; returns the names of the model and of its checkpoint."""
+    with database.write() as session:
+        job = session.get_one(tables.Job, job_id)
+        checkpoint = tables.Checkpoint(
+            id=f"ftckpt_{job_id}",
+            job_id=job_id,
+            step=7,
+            model_name=f"{job.output_model}:ckpt-step-7",
+            manifest_key=f"jobs/{job_id}/attempts/1/checkpoints/step-00000007/manifest.json",
+            manifest_sha256="7" * 64,
+            metrics={"step": 7, "train_loss": 0.5},
+            created_at=5,
+        )
+        model = tables.Model(
+            id=job.output_model,
+            organization_id=job.organization_id,
+            project_id=job.project_id,
+            job_id=job_id,
+            base=job.model,
+            type="lora",
+            manifest_key=f"jobs/{job_id}/attempts/1/checkpoints/step-00000009/manifest.json",
+            manifest_sha256="9" * 64,
+            created_at=6,
+        )
+        job.status = JobStatus.SUCCEEDED.value
+        session.add_all([checkpoint, model])
+        return model.id, checkpoint.model_name
+
+
+def jsonl(num_lines: int = 12) -> bytes:
+    line = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
+    return (json.dumps(line) + "\n").encode() * num_lines
+
+
+@dataclass(frozen=True)
+class LiveApi:
+    """The API on a socket of this machine."""
+
+    url: str
+    parts: Parts
+    project: Project
+
+    @property
+    def engine(self) -> FakeEngine:
+        assert isinstance(self.parts.engine, FakeEngine)
+        return self.parts.engine
+
+    def openai(self, **options: object) -> OpenAI:
+        return OpenAI(base_url=f"{self.url}/v1", api_key=self.project.key, **{"max_retries": 0, **options})
+
+    def upload(self) -> str:
+        return self.openai().files.create(file=("train.jsonl", jsonl()), purpose="fine-tune").id
+
+
+@contextmanager
+def listening(app: ASGIApp) -> Iterator[str]:
+    """Runs the application under uvicorn in a thread; gives its root URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2)
+    started = threading.Event()
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            started.set()
+
+    server = Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        assert started.wait(10), "uvicorn did not start"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def parts(database: Database, tmp_path: Path) -> Parts:
+    settings = Settings(database_url="sqlite://", storage_url=f"file://{tmp_path}/objects")
+    store = LocalStore(tmp_path / "objects")
+    return Parts(settings, database, store, FakeEngine(), {BASE.alias: BASE})
+
+
+@pytest.fixture
+def project(database: Database) -> Project:
+    return add_project(database)
+
+
+@pytest.fixture
+def live(parts: Parts, project: Project) -> Iterator[LiveApi]:
+    with listening(create_app(parts.settings, open_parts=lambda _: parts)) as url:
+        yield LiveApi(url, parts, project)
+
+
+@pytest.fixture
+def http(parts: Parts, project: Project) -> Iterator[TestClient]:
+    """In the test's own process, with the project's key."""
+    app = create_app(parts.settings, open_parts=lambda _: parts)
+    with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as client:
+        yield client
+
+
+def with_settings(parts: Parts, **changes: object) -> Parts:
+    return replace(parts, settings=parts.settings.model_copy(update=changes))

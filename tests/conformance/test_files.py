@@ -1,0 +1,107 @@
+"""Files, through the unmodified openai SDK."""
+
+import openai
+import pytest
+from openai import OpenAI
+
+from tests.api import LiveApi, jsonl
+
+
+@pytest.fixture
+def client(live: LiveApi) -> OpenAI:
+    return live.openai()
+
+
+def test_a_file_lives_from_upload_to_deletion(client: OpenAI) -> None:
+    content = jsonl()
+    made = client.files.create(
+        file=("träin.jsonl", content),
+        purpose="fine-tune",
+        expires_after={"anchor": "created_at", "seconds": 3600},
+    )
+    assert made.id.startswith("file-")
+    assert (made.object, made.bytes, made.filename) == ("file", len(content), "träin.jsonl")
+    assert (made.purpose, made.status, made.status_details) == ("fine-tune", "processed", None)
+    assert made.expires_at == made.created_at + 3600
+    assert made._request_id
+    assert client.files.wait_for_processing(made.id).status == "processed"
+    assert client.files.retrieve(made.id) == made
+    assert client.files.content(made.id).read() == content
+    deleted = client.files.delete(made.id)
+    assert (deleted.id, deleted.object, deleted.deleted) == (made.id, "file", True)
+    for call in (client.files.retrieve, client.files.content, client.files.delete):
+        with pytest.raises(openai.NotFoundError):
+            call(made.id)
+
+
+def test_files_are_listed_by_page_order_and_purpose(client: OpenAI) -> None:
+    made = [client.files.create(file=(f"{i}.jsonl", jsonl()), purpose="fine-tune").id for i in range(3)]
+    other = client.files.create(file=("notes.txt", b"words"), purpose="user_data").id
+    assert [file.id for file in client.files.list()] == [other, *made[::-1]]
+    assert [file.id for file in client.files.list(limit=1, order="asc")] == [*made, other]
+    assert [file.id for file in client.files.list(purpose="user_data")] == [other]
+    page = client.files.list(after=made[2], limit=1)
+    assert ([file.id for file in page.data], page.has_more) == ([made[1]], True)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_broken_file_ends_in_error_and_names_the_lines_and_rules(client: OpenAI) -> None:
+    content = (
+        jsonl(2) + b'{"messages": []}\n{"messages": [}\n' + jsonl(1) + b'{"prompt": "a", "completion": "b"}\n'
+    )
+    made = client.files.create(file=("bad.jsonl", content), purpose="fine-tune")
+    assert made.status == "error"
+    details = (made.status_details or "").splitlines()
+    assert [line.split(":")[0] for line in details] == ["Line 3", "Line 4", "Line 6"]
+    assert details[1].endswith("[invalid_json]")
+    assert client.files.wait_for_processing(made.id).status == "error"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_many_problems_are_counted_and_the_first_are_told(client: OpenAI) -> None:
+    made = client.files.create(file=("bad.jsonl", b"{\n" * 150), purpose="fine-tune")
+    assert (made.status_details or "").splitlines()[-1] == "… and 130 more."
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_cannot_become_a_file_is_refused(client: OpenAI, subtests: pytest.Subtests) -> None:
+    refused = [
+        ({"file": ("train.txt", jsonl()), "purpose": "fine-tune"}, "file", "invalid_file_format"),
+        ({"file": ("train.jsonl", jsonl()), "purpose": "fun"}, "purpose", "invalid_value"),
+        (
+            {
+                "file": ("a.jsonl", jsonl()),
+                "purpose": "fine-tune",
+                "expires_after": {"anchor": "created_at", "seconds": 60},
+            },
+            "expires_after[seconds]",
+            "invalid_value",
+        ),
+        (
+            {
+                "file": ("a.jsonl", b"x"),
+                "purpose": "user_data",
+                "extra_body": {"expires_after": {"seconds": 3600}},
+            },
+            "expires_after",
+            "invalid_value",
+        ),
+        ({"file": ("n" * 256 + ".jsonl", jsonl()), "purpose": "fine-tune"}, "file", "invalid_value"),
+    ]
+    for arguments, param, code in refused:
+        with subtests.test(param=param, code=code):
+            with pytest.raises(openai.BadRequestError) as error:
+                client.files.create(**arguments)
+            assert (error.value.param, error.value.code) == (param, code)
+    assert client.files.list().data == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_file_that_a_job_uses_cannot_be_deleted_until_the_job_has_ended(client: OpenAI) -> None:
+    file = client.files.create(file=("a.jsonl", jsonl()), purpose="fine-tune").id
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=file)
+    with pytest.raises(openai.ConflictError) as error:
+        client.files.delete(file)
+    assert error.value.code == "file_in_use"
+    client.fine_tuning.jobs.cancel(job.id)
+    assert client.files.delete(file).deleted

@@ -1,0 +1,199 @@
+"""Fine-tuning jobs, through the unmodified openai SDK."""
+
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from openai import OpenAI
+
+from tests.api import LiveApi, add_tuned_model, jsonl
+
+
+@pytest.fixture
+def client(live: LiveApi) -> OpenAI:
+    return live.openai()
+
+
+@pytest.fixture
+def file(live: LiveApi) -> str:
+    return live.upload()
+
+
+def test_a_new_job_is_openais_object(client: OpenAI, file: str) -> None:
+    validation = client.files.create(file=("valid.jsonl", jsonl(3)), purpose="fine-tune").id
+    job = client.fine_tuning.jobs.create(
+        model="base-1",
+        training_file=file,
+        validation_file=validation,
+        suffix="orders",
+        seed=7,
+        metadata={"team": "shop"},
+        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}},
+    )
+    assert job.id.startswith("ftjob-")
+    assert job.to_dict() == {
+        "id": job.id,
+        "object": "fine_tuning.job",
+        "created_at": job.created_at,
+        "error": None,
+        "fine_tuned_model": None,
+        "finished_at": None,
+        "hyperparameters": {"batch_size": "auto", "learning_rate_multiplier": "auto", "n_epochs": 2},
+        "model": "base-1",
+        "organization_id": job.organization_id,
+        "result_files": [],
+        "status": "validating_files",
+        "trained_tokens": None,
+        "training_file": file,
+        "validation_file": validation,
+        "seed": 7,
+        "estimated_finish": None,
+        "integrations": None,
+        "method": {
+            "type": "supervised",
+            "supervised": {
+                "hyperparameters": {"batch_size": "auto", "learning_rate_multiplier": "auto", "n_epochs": 2}
+            },
+        },
+        "metadata": {"team": "shop"},
+        "user_provided_suffix": "orders",
+        "tunery": {
+            "progress": None,
+            "attempt": 0,
+            "training": {
+                "type": "lora",
+                "r": 16,
+                "alpha": 32.0,
+                "dropout": 0.0,
+                "target_modules": "all-linear",
+                "on_overlength": "error",
+                "num_workers": 1,
+            },
+        },
+    }
+    assert client.fine_tuning.jobs.retrieve(job.id) == job
+
+
+def test_both_spellings_of_hyperparameters_mean_the_same(client: OpenAI, file: str) -> None:
+    asked: Any = {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 0.5}
+    older = client.fine_tuning.jobs.create(model="base-1", training_file=file, hyperparameters=asked)
+    newer = client.fine_tuning.jobs.create(
+        model="base-1",
+        training_file=file,
+        method={"type": "supervised", "supervised": {"hyperparameters": asked}},
+    )
+    assert older.hyperparameters == newer.hyperparameters
+    assert older.method == newer.method
+    assert older.seed != newer.seed
+    assert older.seed >= 0
+
+
+def test_the_training_extension_reaches_the_job(client: OpenAI, file: str) -> None:
+    job = client.fine_tuning.jobs.create(
+        model="base-1", training_file=file, extra_body={"training": {"r": 8, "on_overlength": "drop"}}
+    )
+    extension: Any = job.to_dict()["tunery"]
+    assert (extension["training"]["r"], extension["training"]["on_overlength"]) == (8, "drop")
+
+
+def test_what_cannot_become_a_job_is_refused(client: OpenAI, file: str, subtests: pytest.Subtests) -> None:
+    notes = client.files.create(file=("notes.txt", b"words"), purpose="user_data").id
+    broken = client.files.create(file=("bad.jsonl", b"{"), purpose="fine-tune").id
+    for changes, param, code in (
+        ({"model": "gpt-4o"}, "model", "model_not_found"),
+        ({"training_file": "file-absent"}, "training_file", "invalid_training_file"),
+        ({"training_file": notes}, "training_file", "invalid_training_file"),
+        ({"training_file": broken}, "training_file", "invalid_training_file"),
+        ({"validation_file": "file-absent"}, "validation_file", "invalid_validation_file"),
+        ({"method": {"type": "dpo"}}, "method.type", "unsupported_method"),
+        ({"method": {"type": "reinforcement"}}, "method.type", "unsupported_method"),
+        (
+            {"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]},
+            "integrations",
+            "unsupported_integration",
+        ),
+        ({"extra_body": {"training": {"type": "full"}}}, "training.type", "invalid_value"),
+        ({"extra_body": {"training": {"num_workers": 2}}}, "training.num_workers", "invalid_value"),
+        (
+            {"hyperparameters": {"n_epochs": 1}, "method": {"type": "supervised", "supervised": {}}},
+            "hyperparameters",
+            "invalid_value",
+        ),
+    ):
+        with subtests.test(changes=changes):
+            with pytest.raises(openai.BadRequestError) as error:
+                client.fine_tuning.jobs.create(**{"model": "base-1", "training_file": file, **changes})
+            assert (error.value.param, error.value.code) == (param, code)
+    assert client.fine_tuning.jobs.list().data == []
+
+
+def test_jobs_are_listed_by_page_and_metadata(client: OpenAI, file: str) -> None:
+    made = [
+        client.fine_tuning.jobs.create(model="base-1", training_file=file, metadata=metadata).id
+        for metadata in ({"team": "shop", "run": "1"}, {"team": "shop"}, None)
+    ]
+    assert [job.id for job in client.fine_tuning.jobs.list(limit=1)] == made[::-1]
+    assert [job.id for job in client.fine_tuning.jobs.list(metadata={"team": "shop"})] == [made[1], made[0]]
+    assert [job.id for job in client.fine_tuning.jobs.list(metadata={"team": "shop", "run": "1"})] == [
+        made[0]
+    ]
+    assert [job.id for job in client.fine_tuning.jobs.list(extra_query={"metadata": "null"})] == [made[2]]
+
+
+def test_cancelling_ends_a_job_once(client: OpenAI, file: str) -> None:
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=file)
+    cancelled = client.fine_tuning.jobs.cancel(job.id)
+    assert cancelled.status == "cancelled"
+    assert cancelled.finished_at
+    retrying = client.with_options(max_retries=2)
+    with pytest.raises(openai.ConflictError) as error:
+        retrying.fine_tuning.jobs.cancel(job.id)
+    assert error.value.response.headers["x-should-retry"] == "false"
+
+
+def test_events_are_paged_newest_first(client: OpenAI, file: str) -> None:
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=file)
+    client.fine_tuning.jobs.cancel(job.id)
+    events = list(client.fine_tuning.jobs.list_events(job.id, limit=1))
+    assert len(events) >= 3
+    assert events[-1].message == f"Created fine-tuning job: {job.id}"
+    assert events[-2].message == f"Validating training file: {file}"
+    assert all(event.id.startswith("ftevent-") and event.type == "message" for event in events)
+
+
+def test_a_finished_job_shows_its_model_and_checkpoints(live: LiveApi, client: OpenAI, file: str) -> None:
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=file, suffix="shop")
+    model, checkpoint = add_tuned_model(live.parts.database, job.id)
+    assert client.fine_tuning.jobs.retrieve(job.id).fine_tuned_model == model
+    assert model.startswith("ft:base-1:tunery:shop:") or model.count(":") == 4
+    page = client.fine_tuning.jobs.checkpoints.list(job.id)
+    assert [one.fine_tuned_model_checkpoint for one in page.data] == [checkpoint]
+    assert (page.data[0].step_number, page.data[0].metrics.train_loss) == (7, 0.5)
+    assert page.to_dict()["first_id"] == page.to_dict()["last_id"] == page.data[0].id
+
+
+def test_the_sdks_retry_of_a_lost_answer_makes_no_second_job(live: LiveApi, file: str) -> None:
+    """The first attempt's answer is lost on the way: the SDK sees a broken connection and repeats."""
+    answers = 0
+
+    class LosesFirstAnswer(httpx2.BaseTransport):
+        def __init__(self) -> None:
+            self._real = httpx2.HTTPTransport()
+
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            nonlocal answers
+            response = self._real.handle_request(request)
+            answers += 1
+            if answers == 1:
+                response.read()
+                raise httpx2.ReadError("connection lost")
+            return response
+
+    with httpx2.Client(transport=LosesFirstAnswer()) as http:
+        client = live.openai(http_client=http, max_retries=1)
+        first = client.fine_tuning.jobs.create(model="base-1", training_file=file)
+        assert answers == 2
+        assert [job.id for job in client.fine_tuning.jobs.list()] == [first.id]
+        second = client.fine_tuning.jobs.create(model="base-1", training_file=file)
+    assert second.id != first.id

@@ -1,0 +1,34 @@
+"""Models, through the unmodified openai SDK."""
+
+import openai
+import pytest
+
+from tests.api import LiveApi, add_tuned_model
+
+
+def test_bases_and_tuned_models_are_listed_and_checkpoints_answer_to_their_names(live: LiveApi) -> None:
+    client = live.openai()
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload())
+    assert [model.id for model in client.models.list()] == ["base-1"]
+    model, checkpoint = add_tuned_model(live.parts.database, job.id)
+    assert [one.id for one in client.models.list()] == ["base-1", model]
+    for name in ("base-1", model, checkpoint):
+        found = client.models.retrieve(name)
+        assert (found.id, found.object) == (name, "model")
+    assert client.models.retrieve(model).owned_by == live.project.tenant.organization_id
+
+
+def test_a_deleted_model_is_gone_with_its_checkpoints_and_a_base_stays(live: LiveApi) -> None:
+    client = live.openai()
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload())
+    model, checkpoint = add_tuned_model(live.parts.database, job.id)
+    assert client.models.delete(model).deleted
+    for name in (model, checkpoint):
+        with pytest.raises(openai.NotFoundError) as error:
+            client.models.retrieve(name)
+        assert error.value.code == "model_not_found"
+        with pytest.raises(openai.NotFoundError):
+            client.completions.create(model=name, prompt="x")
+    with pytest.raises(openai.PermissionDeniedError):
+        client.models.delete("base-1")
+    assert client.models.retrieve("base-1").id == "base-1"

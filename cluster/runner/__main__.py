@@ -25,6 +25,7 @@ SYNC_TIMEOUT_SECONDS = 10.0
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     store = store_from_environment()
     spec = JobSpec.model_validate_json(store.get(os.environ["TUNERY_JOB_SPEC"]))
     with tempfile.TemporaryDirectory() as scratch, httpx2.Client(timeout=SYNC_TIMEOUT_SECONDS) as client:

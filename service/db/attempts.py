@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from typing import TypeGuard
 
 from pydantic import TypeAdapter
 from sqlalchemy import exists, select
@@ -110,7 +111,11 @@ class Attempts:
             case Stopped() if job.status == JobStatus.PAUSING:
                 transition(self._session, job, JobStatus.PAUSED, at=at, estimated_finish=None)
             case Stopped():
-                requeue(self._session, job, attempt.number, "the runner was stopped from outside", at=at)
+                fault = Failed(
+                    code="stopped", message="The runner was stopped from outside.", is_user_fault=False
+                )
+                attempt.result = fault.model_dump(mode="json")
+                requeue(self._session, job, attempt.number, fault.message, at=at)
 
     def _has_event(self, job_id: str, message: str) -> bool:
         found = exists().where(tables.JobEvent.job_id == job_id, tables.JobEvent.message == message)
@@ -142,6 +147,11 @@ def requeue(session: Session, job: tables.Job, number: int, reason: str, *, at: 
     job = transition(session, job, JobStatus.QUEUED, at=at, estimated_finish=None)
     message = f"Attempt {number} ended early: {reason}"
     add_events(session, job, [NewEvent(message, level="warn")], at=at)
+
+
+def is_platform_fault(state: RunnerState) -> TypeGuard[Failed]:
+    """Whether the attempt may be followed by another, within the budget for such faults."""
+    return isinstance(state, Failed) and not state.is_user_fault
 
 
 def _in_order(request: SyncRequest) -> list[RunnerEvent]:

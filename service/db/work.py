@@ -1,0 +1,387 @@
+"""The scheduler's view of all tenants' jobs, and every step it takes with them.
+
+Each step is one short transaction that first pins the scheduler's lease: whoever lost it writes nothing more.
+Each also checks that the job is still where the scheduler saw it; if not, it does nothing and returns False
+(or None), because somebody (a runner, an owner) was faster, and the next look shows what is to do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cluster.contracts.datasets import DatasetCheck
+from cluster.contracts.hyperparameters import Hyperparameters, TrainingConfig
+from cluster.contracts.jobs import Failed, Finished, JobStatus, RunnerState
+from service.db import tables
+from service.db.attempts import fail, is_platform_fault, new_token, requeue, token_sha256
+from service.db.database import Database, now
+from service.db.files import File, file_of
+from service.db.jobs import Job, job_of
+from service.db.leases import Leases
+from service.db.transitions import NewEvent, add_events, lock, transition
+
+LEASE = "scheduler"
+_state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job that could run."""
+
+    job_id: str
+    num_workers: int
+    """Training processes, which it needs all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One that Ray may still hold something of."""
+
+    job_id: str
+    number: int
+    submission_id: str
+    state: str
+    """submitting, submitted, running or ended."""
+    num_workers: int
+    heartbeat_at: float
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What there is to do, oldest first."""
+
+    at: float
+    """The database's clock."""
+    validating: list[Job]
+    queued: list[Waiting]
+    publishing: list[Job]
+    attempts: list[Attempt]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt that is ours to submit."""
+
+    number: int
+    submission_id: str
+    token: str
+    resume_from: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """All that is to become public at once."""
+
+    manifest_key: str
+    manifest_sha256: str
+    parity: dict[str, float]
+    result_file_id: str
+    result_bytes: int
+    result_sha256: str
+    result_key: str
+
+
+class Work:
+    """Takes steps as the holder of the scheduler's lease of this epoch. Safe for threads."""
+
+    def __init__(self, database: Database, epoch: int) -> None:
+        self._database = database
+        self.epoch = epoch
+
+    def look(self, *, at_most: int = 1000) -> Snapshot:
+        with self._database.read() as session:
+            return Snapshot(
+                at=now(session),
+                validating=_jobs_in(session, JobStatus.VALIDATING_FILES, at_most),
+                queued=_queued(session, at_most),
+                publishing=_jobs_in(session, JobStatus.PUBLISHING, at_most),
+                attempts=_unreleased(session),
+            )
+
+    def files(self, job: Job) -> tuple[File, File | None]:
+        """The job's training and validation file, even if they expired meanwhile."""
+        with self._database.read() as session:
+            training = file_of(session.get_one(tables.File, job.training_file))
+            if job.validation_file is None:
+                return training, None
+            return training, file_of(session.get_one(tables.File, job.validation_file))
+
+    def validated(
+        self,
+        job: Job,
+        hyperparameters: Hyperparameters,
+        config: TrainingConfig,
+        checks: Sequence[DatasetCheck],
+    ) -> bool:
+        """To the queue, with every "auto" resolved."""
+        with self._database.write() as session:
+            row = self._still(session, job)
+            if row is None:
+                return False
+            at = now(session)
+            row = transition(
+                session,
+                row,
+                JobStatus.QUEUED,
+                at=at,
+                hyperparameters=hyperparameters.model_dump(mode="json"),
+                config=config.model_dump(mode="json"),
+            )
+            events = [_overlength_event(check, config) for check in checks if check.n_overlength]
+            events.append(NewEvent("Files validated, moving job to queued state"))
+            add_events(session, row, events, at=at)
+            return True
+
+    def reject(
+        self,
+        job: Job,
+        *,
+        code: str,
+        message: str,
+        param: str | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> bool:
+        """Ends the job with an error."""
+        with self._database.write() as session:
+            row = self._still(session, job)
+            if row is None:
+                return False
+            fail(session, row, code=code, message=message, param=param, data=data, at=now(session))
+            return True
+
+    def claim(self, job_id: str, *, max_attempts: int) -> Claim | None:
+        """Writes down that a new attempt is about to be submitted, before Ray hears of it; it goes on from
+        the newest checkpoint. A job that the platform failed too often ends instead."""
+        with self._database.write() as session:
+            self._pin(session)
+            row = lock(session, job_id)
+            if row is None or row.status != JobStatus.QUEUED:
+                return None
+            at = now(session)
+            faults = _platform_faults(session, job_id)
+            if len(faults) >= max_attempts:
+                message = (
+                    f"The platform failed {len(faults)} times while it ran this job; it was not the job's "
+                    f"fault, and the job may be created again. Last: {faults[-1]}"
+                )
+                fail(session, row, code="platform_error", message=message, at=at)
+                return None
+            number = row.attempt + 1
+            row = transition(session, row, JobStatus.STARTING, at=at, attempt=number)
+            claim = Claim(number, f"{job_id}-a{number}", new_token(), _newest_manifest(session, job_id))
+            session.add(
+                tables.Attempt(
+                    job_id=job_id,
+                    number=number,
+                    submission_id=claim.submission_id,
+                    token_sha256=token_sha256(claim.token),
+                    state="submitting",
+                    resume_from=claim.resume_from,
+                    created_at=at,
+                    heartbeat_at=at,
+                )
+            )
+            return claim
+
+    def reclaim(self, attempt: Attempt) -> Claim | None:
+        """Of an attempt whose submission was cut off before its specification was stored: with a new token,
+        since only the old one's hash is known."""
+        with self._database.write() as session:
+            row = self._still_in(session, attempt, "submitting")
+            if row is None:
+                return None
+            token = new_token()
+            row.token_sha256 = token_sha256(token)
+            return Claim(row.number, row.submission_id, token, row.resume_from)
+
+    def knows_token(self, attempt: Attempt, token: str) -> bool:
+        with self._database.read() as session:
+            row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
+            return row.token_sha256 == token_sha256(token)
+
+    def job(self, job_id: str) -> Job:
+        with self._database.read() as session:
+            return job_of(session.get_one(tables.Job, job_id))
+
+    def submitted(self, job_id: str, number: int) -> None:
+        """Ray has it. Does nothing if the runner has spoken already."""
+        with self._database.write() as session:
+            self._pin(session)
+            lock(session, job_id)
+            row = session.get_one(tables.Attempt, (job_id, number), populate_existing=True)
+            if row.state == "submitting":
+                row.state, row.heartbeat_at = "submitted", now(session)
+
+    def lose(self, attempt: Attempt, reason: str) -> bool:
+        """Gives the job of a dead attempt back to the queue, unless the attempt has spoken since."""
+        with self._database.write() as session:
+            row = self._still_in(session, attempt, attempt.state)
+            if row is None or row.heartbeat_at != attempt.heartbeat_at:
+                return False
+            job = lock(session, attempt.job_id)
+            assert job is not None
+            row.result = Failed(code="lost", message=reason, is_user_fault=False).model_dump(mode="json")
+            session.flush()
+            requeue(session, job, attempt.number, reason, at=now(session))
+            return True
+
+    def release(self, attempt: Attempt) -> None:
+        """Ray holds nothing of it any more: its place is free."""
+        with self._database.write() as session:
+            self._pin(session)
+            row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
+            row.released_at = now(session)
+
+    def outcome(self, job: Job) -> tuple[Finished, float]:
+        """What the runner of a job to be published left, and when it ended."""
+        with self._database.read() as session:
+            row = session.get_one(tables.Attempt, (job.id, job.attempt))
+            assert row.ended_at is not None
+            return Finished.model_validate(row.result), row.ended_at
+
+    def metrics(self, job: Job) -> list[dict[str, Any]]:
+        """The data of every step told, in order."""
+        with self._database.read() as session:
+            rows = session.scalars(
+                select(tables.JobEvent.data)
+                .where(tables.JobEvent.job_id == job.id, tables.JobEvent.type == "metrics")
+                .order_by(tables.JobEvent.seq)
+            )
+            return list(rows)
+
+    def publish(self, job: Job, publication: Publication) -> bool:
+        """The model, its result file and the job's success, all at once."""
+        with self._database.write() as session:
+            row = self._still(session, job)
+            if row is None:
+                return False
+            at = now(session)
+            session.add(_model_row(job, publication, at))
+            session.add(_result_row(job, publication, at))
+            session.flush()
+            row = transition(session, row, JobStatus.SUCCEEDED, at=at, result_file=publication.result_file_id)
+            done = ("New fine-tuned model created: " + job.output_model, "The job has successfully completed")
+            add_events(session, row, [NewEvent(message) for message in done], at=at)
+            return True
+
+    def _pin(self, session: Session) -> None:
+        Leases(session).require(LEASE, self.epoch)
+
+    def _still(self, session: Session, job: Job) -> tables.Job | None:
+        self._pin(session)
+        row = lock(session, job.id)
+        return row if row is not None and row.version == job.version else None
+
+    def _still_in(self, session: Session, attempt: Attempt, state: str) -> tables.Attempt | None:
+        """The attempt's row, with its job locked, if it is its job's newest and in `state`."""
+        self._pin(session)
+        job = lock(session, attempt.job_id)
+        row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number), populate_existing=True)
+        is_newest = job is not None and job.attempt == attempt.number
+        return row if is_newest and row.state == state else None
+
+
+def _jobs_in(session: Session, status: JobStatus, at_most: int) -> list[Job]:
+    rows = session.scalars(
+        select(tables.Job)
+        .where(tables.Job.status == status.value)
+        .order_by(tables.Job.created_at, tables.Job.id)
+        .limit(at_most)
+    )
+    return [job_of(row) for row in rows]
+
+
+def _queued(session: Session, at_most: int) -> list[Waiting]:
+    rows = session.execute(
+        select(tables.Job.id, tables.Job.training)
+        .where(tables.Job.status == JobStatus.QUEUED.value)
+        .order_by(tables.Job.created_at, tables.Job.id)
+        .limit(at_most)
+    )
+    return [Waiting(job_id, training["num_workers"]) for job_id, training in rows]
+
+
+def _unreleased(session: Session) -> list[Attempt]:
+    rows = session.execute(
+        select(tables.Attempt, tables.Job.training)
+        .join(tables.Job, tables.Job.id == tables.Attempt.job_id)
+        .where(tables.Attempt.released_at.is_(None))
+        .order_by(tables.Attempt.created_at)
+    )
+    return [
+        Attempt(
+            job_id=row.job_id,
+            number=row.number,
+            submission_id=row.submission_id,
+            state=row.state,
+            num_workers=training["num_workers"],
+            heartbeat_at=row.heartbeat_at,
+            ended_at=row.ended_at,
+        )
+        for row, training in rows
+    ]
+
+
+def _platform_faults(session: Session, job_id: str) -> list[str]:
+    """Their messages, oldest first."""
+    results = session.scalars(
+        select(tables.Attempt.result)
+        .where(tables.Attempt.job_id == job_id, tables.Attempt.result.is_not(None))
+        .order_by(tables.Attempt.number)
+    )
+    states = [_state.validate_python(result) for result in results]
+    return [state.message for state in states if is_platform_fault(state)]
+
+
+def _newest_manifest(session: Session, job_id: str) -> str | None:
+    return session.scalar(
+        select(tables.Checkpoint.manifest_key)
+        .where(tables.Checkpoint.job_id == job_id)
+        .order_by(tables.Checkpoint.step.desc())
+        .limit(1)
+    )
+
+
+def _overlength_event(check: DatasetCheck, config: TrainingConfig) -> NewEvent:
+    done = "left out" if config.on_overlength == "drop" else "cut at the end"
+    lines = ", ".join(map(str, check.overlength_lines[:20])) + (", …" if check.n_overlength > 20 else "")
+    return NewEvent(
+        f"{check.n_overlength} example(s) of more than {config.max_length} tokens were {done}: lines {lines}",
+        level="warn",
+        data={"lines": check.overlength_lines, "count": check.n_overlength, "policy": config.on_overlength},
+    )
+
+
+def _model_row(job: Job, publication: Publication, at: float) -> tables.Model:
+    return tables.Model(
+        id=job.output_model,
+        organization_id=job.tenant.organization_id,
+        project_id=job.tenant.project_id,
+        job_id=job.id,
+        base=job.model,
+        type=job.training.type,
+        manifest_key=publication.manifest_key,
+        manifest_sha256=publication.manifest_sha256,
+        parity=publication.parity,
+        created_at=int(at),
+    )
+
+
+def _result_row(job: Job, publication: Publication, at: float) -> tables.File:
+    return tables.File(
+        id=publication.result_file_id,
+        organization_id=job.tenant.organization_id,
+        project_id=job.tenant.project_id,
+        filename="step_metrics.csv",
+        purpose="fine-tune-results",
+        bytes=publication.result_bytes,
+        sha256=publication.result_sha256,
+        object_key=publication.result_key,
+        status="processed",
+        created_at=int(at),
+    )

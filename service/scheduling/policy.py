@@ -1,0 +1,40 @@
+"""Decisions, without any action: who runs next, and which attempts are lost."""
+
+from collections.abc import Sequence
+
+from service.db.work import Attempt, Waiting
+from service.scheduling.ports import GONE, RayStatus
+
+
+def admit(queue: Sequence[Waiting], *, slots: int, held: int) -> list[Waiting]:
+    """The jobs of `queue`, best first, that start now on `slots` training processes of which `held` are
+    taken.
+
+    A job starts with all its processes or not at all. One that does not fit yet holds back those behind it,
+    or small jobs would keep a large one waiting for ever; one that could never fit holds back nobody.
+    """
+    admitted: list[Waiting] = []
+    free = slots - held
+    for job in queue:
+        if job.num_workers > slots:
+            continue
+        if job.num_workers > free:
+            break
+        free -= job.num_workers
+        admitted.append(job)
+    return admitted
+
+
+def reason_lost(
+    attempt: Attempt, status: RayStatus | None, *, at: float, start_seconds: float, lease_seconds: float
+) -> str | None:
+    """Why the attempt is lost, or None while there is hope. `status` is None if Ray was not asked."""
+    silence = at - attempt.heartbeat_at
+    has_spoken = attempt.state == "running"
+    if status == "absent":
+        return "the cluster no longer knows its process."
+    if status in GONE:
+        return "its process ended without a word." if has_spoken else "its process never began."
+    if silence > (lease_seconds if has_spoken else start_seconds):
+        return f"its process has not been heard of for {silence:.0f} seconds."
+    return None

@@ -1,0 +1,80 @@
+"""Ray's jobs over HTTP (`/api/jobs/` of its dashboard)."""
+
+import re
+from typing import Any, cast
+
+import httpx2
+
+from cluster.contracts.errors import Unavailable
+from service.scheduling.ports import RayStatus
+
+ENTRYPOINT = "python -m cluster.runner"
+"""The same for every job, since Ray runs it through a shell. `python` is the cluster's: first on its nodes'
+PATH."""
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_STATES = {"PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"}
+
+
+class HttpRayJobs:
+    """Safe for threads. Close it."""
+
+    def __init__(self, url: str, token: str | None, *, timeout_seconds: float = 10.0) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # Not through a proxy from the environment: the cluster is near, and the token is for it alone.
+        self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False)
+
+    def submit(self, submission_id: str, spec_key: str) -> None:
+        """See the port. Ray answers a second submission with 500 and no code, so that every answer but
+        success is followed by a look at what Ray has."""
+        job = {
+            "entrypoint": ENTRYPOINT,
+            "submission_id": _checked(submission_id),
+            # No secrets: whoever may list jobs sees this. The specification is in our own storage.
+            "runtime_env": {"env_vars": {"TUNERY_JOB_SPEC": spec_key}},
+        }
+        try:
+            response = self._http.post("/api/jobs/", json=job)
+            if response.is_success:
+                return
+            problem = f"Ray answered {response.status_code} to a job's submission."
+        except httpx2.TransportError as error:
+            problem = f"Ray did not answer a job's submission: {error!r}."
+        if self.status(submission_id) == "absent":
+            raise Unavailable(problem, code="ray_unavailable")
+
+    def status(self, submission_id: str) -> RayStatus:
+        response = self._request("GET", f"/api/jobs/{_checked(submission_id)}")
+        if response.status_code == 404:
+            return "absent"
+        state = _json(response).get("status")
+        if state not in _STATES:
+            raise Unavailable(f"Ray tells an unknown job status: {state!r}.", code="ray_unavailable")
+        return cast(RayStatus, state.lower())
+
+    def stop(self, submission_id: str) -> None:
+        self._request("POST", f"/api/jobs/{_checked(submission_id)}/stop")
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _request(self, method: str, path: str) -> httpx2.Response:
+        try:
+            response = self._http.request(method, path)
+        except httpx2.TransportError as error:
+            raise Unavailable(f"Ray does not answer: {error!r}.", code="ray_unavailable") from error
+        if response.is_success or response.status_code == 404:
+            return response
+        raise Unavailable(f"Ray answered {response.status_code} to {method} {path}.", code="ray_unavailable")
+
+
+def _checked(submission_id: str) -> str:
+    assert _ID.fullmatch(submission_id), submission_id
+    return submission_id
+
+
+def _json(response: httpx2.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError as error:
+        raise Unavailable("Ray's answer is not JSON.", code="ray_unavailable") from error
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,90 @@
+"""The Serve applications over HTTP, as the scheduler uses them."""
+
+import secrets
+from collections.abc import Sequence
+
+import httpx2
+from pydantic import TypeAdapter, ValidationError
+
+from cluster.contracts import errors
+from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.generation import (
+    ErrorEvent,
+    GenerationRequest,
+    ModelRef,
+    PromptEvent,
+    Sampling,
+    TokenPrompt,
+    WireEvent,
+)
+
+_event: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
+_SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=0)
+"""Generates nothing: the prompt comes back with each token's log-probability."""
+
+
+class HttpServing:
+    """Safe for threads. Close it."""
+
+    def __init__(self, url: str, token: str, *, timeout_seconds: float = 120.0) -> None:
+        """`timeout_seconds`: for one answer, in which a base or an adapter may have to be loaded first."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        timeout = httpx2.Timeout(timeout_seconds, connect=5.0)
+        self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+
+    def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
+        answer = self._post("/datasets/check", request.model_dump_json())
+        try:
+            return DatasetCheck.model_validate_json(answer)
+        except ValidationError as error:
+            raise _unavailable("The dataset check's answer cannot be read.") from error
+
+    def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        return [self._score(model, row) for row in rows]
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _score(self, model: ModelRef, row: Sequence[int]) -> list[float]:
+        request = GenerationRequest(
+            id=f"score-{secrets.token_hex(8)}",
+            model=model,
+            prompt=TokenPrompt(token_ids=list(row)),
+            sampling=_SCORE,
+        )
+        answer = self._post("/engine/generate", request.model_dump_json())
+        try:
+            events = [_event.validate_json(line) for line in answer.splitlines() if line]
+        except ValidationError as error:
+            raise _unavailable("The engine's answer cannot be read.") from error
+        for event in events:
+            if isinstance(event, ErrorEvent):
+                raise _domain_error(event)
+            if isinstance(event, PromptEvent):
+                return [token.logprob for token in event.tokens[1:] if token.logprob is not None]
+        raise _unavailable("The engine's answer was cut off.")
+
+    def _post(self, path: str, body: str) -> bytes:
+        try:
+            response = self._http.post(path, content=body, headers={"Content-Type": "application/json"})
+        except httpx2.TransportError as error:
+            raise _unavailable(f"The model server does not answer: {error!r}.") from error
+        if response.is_success:
+            return response.content
+        try:
+            event = ErrorEvent.model_validate_json(response.content)
+        except ValidationError:
+            raise _unavailable(f"The model server answered {response.status_code} to {path}.") from None
+        raise _domain_error(event)
+
+
+def _domain_error(event: ErrorEvent) -> errors.TuneryError:
+    """The error as it was raised on the cluster, or the nearest one that the wire knows."""
+    kind: type[errors.TuneryError] = getattr(errors, event.error)
+    if issubclass(kind, errors.Unavailable | errors.Overloaded):
+        return kind(event.message, code=event.code)
+    return kind(event.message, code=event.code, param=event.param)
+
+
+def _unavailable(message: str) -> errors.Unavailable:
+    return errors.Unavailable(message, code="serving_unavailable")

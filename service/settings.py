@@ -31,6 +31,8 @@ class Settings(BaseSettings):
 
     organization: str = Field(default="tunery", pattern=r"^[a-z0-9-]+$")
     """The default organization's name, a part of tuned models' names."""
+    max_file_bytes: int = Field(default=512 * 2**20, gt=0)
+    """The largest file that may be uploaded in one request; OpenAI's limit by default."""
     repeat_seconds: int = 600
     """How long a create request that its client marks as a retry is answered with the job it made."""
 

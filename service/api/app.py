@@ -39,14 +39,12 @@ def create_app(settings: Settings, *, open_parts: Callable[[Settings], Parts] | 
     errors.install(app)
     describe(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, limit_of=_body_limit)
+    app.add_middleware(
+        BodyLimit, limits={"/v1/files": settings.max_file_bytes + _FORM_BYTES}, default=_MAX_JSON_BYTES
+    )
     app.add_middleware(Authentication)
     app.add_middleware(RequestContext)
     return app
-
-
-def _body_limit(path: str) -> int:
-    return files.MAX_FILE_BYTES + _FORM_BYTES if path == "/v1/files" else _MAX_JSON_BYTES
 
 
 def _lifespan(

@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -59,15 +59,17 @@ class BodyLimit:
     The rest of an announced body is read and dropped first, within reason: a server that hangs up while its
     client still sends makes the client see a broken connection instead of the answer."""
 
-    def __init__(self, app: ASGIApp, *, limit_of: Callable[[str], int]) -> None:
+    def __init__(self, app: ASGIApp, *, limits: Mapping[str, int], default: int) -> None:
+        """`limits` in bytes by path."""
         self._app = app
-        self._limit_of = limit_of
+        self._limits = limits
+        self._default = default
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limit_of(scope["path"])
+        limit = self._limits.get(scope["path"], self._default)
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             if int(announced) <= 2 * limit:

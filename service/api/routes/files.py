@@ -21,9 +21,6 @@ from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadP
 from service.db.files import File, Files
 from service.db.tenancy import Tenant
 
-MAX_FILE_BYTES = 512 * 2**20
-"""OpenAI's limit for one file."""
-
 _PROBLEMS_TOLD = 20
 _CHUNK_BYTES = 2**18
 
@@ -47,10 +44,9 @@ def create(
     if (expires_after_anchor is None) != (expires_after_seconds is None):
         raise InvalidRequest("'expires_after' needs both 'anchor' and 'seconds'.", param="expires_after")
     filename = _checked_name(file.filename, purpose)
-    if (file.size or 0) > MAX_FILE_BYTES:
-        raise PayloadTooLarge(
-            f"The file has {file.size} bytes; at most {MAX_FILE_BYTES} (512 MiB) are allowed.", param="file"
-        )
+    limit = parts.settings.max_file_bytes
+    if (file.size or 0) > limit:
+        raise PayloadTooLarge(f"The file has {file.size} bytes; at most {limit} are allowed.", param="file")
     file_id = Files.new_id()
     stored = parts.store.put(file_key(file_id), file.file)
     assert stored.sha256 is not None, "put has seen every byte"

@@ -1,0 +1,81 @@
+"""A client that goes away stops what was generating for it, at once."""
+
+import json
+import socket
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.api import LiveApi
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def send(live: LiveApi, path: str, body: dict[str, Any]) -> socket.socket:
+    address = urlsplit(live.url)
+    connection = socket.create_connection((address.hostname, address.port), timeout=10)
+    content = json.dumps(body).encode()
+    head = (
+        f"POST /v1/{path} HTTP/1.1\r\nhost: tunery\r\nauthorization: Bearer {live.project.key}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + content)
+    return connection
+
+
+def is_asked(live: LiveApi) -> threading.Event:
+    asked = threading.Event()
+
+    class Watched(list[Any]):
+        def append(self, item: Any) -> None:
+            super().append(item)
+            asked.set()
+
+    live.engine.asked = Watched()
+    return asked
+
+
+CHAT: dict[str, Any] = {"model": "base-1", "messages": [{"role": "user", "content": "x"}]}
+
+
+def test_leaving_a_silent_stream_cancels_its_generation(live: LiveApi) -> None:
+    live.engine.stalls = True
+    connection = send(live, "chat/completions", CHAT | {"stream": True})
+    received = b""
+    while b"w\\u00f6rld" not in received and "wörld".encode() not in received:
+        received += connection.recv(65536)
+    assert not live.engine.was_cancelled.is_set()
+    connection.close()
+    assert live.engine.was_cancelled.wait(5)
+
+
+def test_leaving_before_a_whole_answer_cancels_its_generation(live: LiveApi) -> None:
+    live.engine.stalls = True
+    asked = is_asked(live)
+    connection = send(live, "chat/completions", CHAT)
+    assert asked.wait(5)
+    assert not live.engine.was_cancelled.is_set()
+    connection.close()
+    assert live.engine.was_cancelled.wait(5)
+
+
+def test_leaving_cancels_every_prompt_of_a_request(live: LiveApi) -> None:
+    live.engine.stalls = True
+    connection = send(live, "completions", {"model": "base-1", "prompt": ["a", "b", "c"], "stream": True})
+    received = b""
+    while received.count(b"data: ") < 9:
+        received += connection.recv(65536)
+    connection.close()
+    assert live.engine.was_cancelled.wait(5)
+    live.engine.stalls = False
+    assert live.openai().completions.create(model="base-1", prompt="x").choices[0].text == "Hello wörld"
+
+
+def test_the_sdk_closing_its_stream_cancels_the_generation(live: LiveApi) -> None:
+    live.engine.stalls = True
+    stream = live.openai().completions.create(model="base-1", prompt="x", stream=True)
+    next(iter(stream))
+    stream.close()
+    assert live.engine.was_cancelled.wait(5)

@@ -1,0 +1,211 @@
+"""The client of the serving engines, against a server that speaks as Ray Serve's proxy does."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from cluster.contracts.errors import (
+    ContextLengthExceeded,
+    NotFound,
+    Overloaded,
+    TuneryError,
+    Unavailable,
+)
+from cluster.contracts.generation import (
+    ErrorEvent,
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    PromptEvent,
+    Sampling,
+    TextEvent,
+    TextPrompt,
+)
+from service.api.engine import ServeEngine
+from tests.api import BASE, listening
+
+REQUEST = GenerationRequest(id="r1", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
+EVENTS: list[GenerationEvent] = [
+    PromptEvent(prompt_tokens=1),
+    TextEvent(index=0, text="line\nbreaks \u2028 \x85 \u2029 and ünïcödé 🙂"),
+    FinishEvent(index=0, reason="stop", completion_tokens=1),
+]
+
+
+def ndjson(events: list[Any]) -> bytes:
+    return b"".join(event.model_dump_json().encode() + b"\n" for event in events)
+
+
+def ask(answer: Callable[[Request], Any], request: GenerationRequest = REQUEST) -> list[GenerationEvent]:
+    async def generate() -> list[GenerationEvent]:
+        engine = ServeEngine(url, "token-1", idle_seconds=5)
+        try:
+            return [event async for event in engine.generate(request)]
+        finally:
+            await engine.close()
+
+    async def route(incoming: Request) -> Response:
+        return await answer(incoming)
+
+    with listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url:
+        return asyncio.run(generate())
+
+
+def in_pieces(content: bytes, size: int) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), size):
+            yield content[start : start + size]
+
+    return StreamingResponse(pieces(), media_type="application/x-ndjson")
+
+
+def test_events_arrive_whole_however_the_bytes_are_cut() -> None:
+    async def answer(incoming: Request) -> Response:
+        assert incoming.headers["authorization"] == "Bearer token-1"
+        assert GenerationRequest.model_validate_json(await incoming.body()) == REQUEST
+        return in_pieces(ndjson(EVENTS), 3)
+
+    assert ask(answer) == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("response", "kind", "words"),
+    [
+        (
+            JSONResponse(
+                ErrorEvent(
+                    error="ContextLengthExceeded",
+                    message="too long",
+                    code="context_length_exceeded",
+                    param="prompt",
+                ).model_dump(),
+                status_code=400,
+            ),
+            ContextLengthExceeded,
+            "too long",
+        ),
+        (JSONResponse(ErrorEvent(error="NotFound", message="gone").model_dump(), 404), NotFound, "gone"),
+        (
+            JSONResponse(ErrorEvent(error="Overloaded", message="busy", code="full").model_dump(), 503),
+            Overloaded,
+            "busy",
+        ),
+        (
+            PlainTextResponse("Request dropped due to backpressure (num_queued=9)", 503),
+            Overloaded,
+            "too many",
+        ),
+        (PlainTextResponse("Path '/engine' not found", 404), Unavailable, "status 404"),
+        (PlainTextResponse("Internal Server Error", 500), Unavailable, "status 500"),
+        (Response(ndjson(EVENTS[:2])), Unavailable, "broke off"),
+        (Response(b"<html>"), Unavailable, "unreadable"),
+        (Response(ndjson([EVENTS[0], ErrorEvent(error="Unavailable", message="lost")])), Unavailable, "lost"),
+    ],
+)
+def test_what_goes_wrong_is_a_domain_error(response: Response, kind: type[TuneryError], words: str) -> None:
+    async def answer(incoming: Request) -> Response:
+        return response
+
+    with pytest.raises(kind, match=words) as raised:
+        ask(answer)
+    assert type(raised.value) is kind
+
+
+def test_an_engine_that_is_not_there_is_unavailable() -> None:
+    async def generate() -> None:
+        engine = ServeEngine("http://127.0.0.1:1", "")
+        try:
+            await anext(engine.generate(REQUEST))
+        finally:
+            await engine.close()
+
+    with pytest.raises(Unavailable):
+        asyncio.run(generate())
+
+
+def test_a_server_that_falls_silent_is_unavailable() -> None:
+    async def answer(incoming: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield ndjson(EVENTS[:1])
+            while not await incoming.is_disconnected():
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(pieces())
+
+    async def generate(url: str) -> None:
+        engine = ServeEngine(url, "", idle_seconds=0.2)
+        try:
+            async for _ in engine.generate(REQUEST):
+                pass
+        finally:
+            await engine.close()
+
+    async def route(incoming: Request) -> Response:
+        return await answer(incoming)
+
+    with (
+        listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url,
+        pytest.raises(Unavailable),
+    ):
+        asyncio.run(generate(url))
+
+
+def test_an_answer_is_whole_only_when_every_choice_has_finished() -> None:
+    async def answer(incoming: Request) -> Response:
+        return Response(ndjson(EVENTS))
+
+    with pytest.raises(Unavailable, match="broke off"):
+        ask(answer, REQUEST.model_copy(update={"sampling": Sampling(n=2)}))
+
+
+def test_closing_the_generator_disconnects_from_the_engine() -> None:
+    left = threading.Event()
+
+    async def route(incoming: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                yield ndjson(EVENTS[:1])
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+
+        return StreamingResponse(pieces())
+
+    async def generate(url: str) -> None:
+        engine = ServeEngine(url, "")
+        async with aclosing(engine.generate(REQUEST)) as events:
+            assert await anext(events) == EVENTS[0]
+        assert await asyncio.to_thread(left.wait, 5)
+        await engine.close()
+
+    with listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url:
+        asyncio.run(generate(url))
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_health_is_what_the_engine_says(status: int) -> None:
+    async def route(incoming: Request) -> Response:
+        return Response(status_code=status)
+
+    async def check(url: str) -> None:
+        engine = ServeEngine(url, "")
+        try:
+            await engine.check_health()
+        finally:
+            await engine.close()
+
+    with listening(Starlette(routes=[Route("/engine/healthz", route)])) as url:
+        if status == 200:
+            asyncio.run(check(url))
+        else:
+            with pytest.raises(Unavailable):
+                asyncio.run(check(url))

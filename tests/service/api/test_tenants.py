@@ -1,0 +1,112 @@
+"""What belongs to another project is absent: the same answer, word for word, as for an id that never was."""
+
+import re
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.testclient import TestClient
+
+from service.api.app import create_app
+from service.api.auth import ATTEMPT_PREFIX
+from service.api.parts import Parts
+from service.settings import Settings
+from tests.api import Project, add_project, add_tuned_model, jsonl
+
+BODIES: dict[str, dict[str, Any]] = {
+    "fine_tuning_jobs_create": {"model": "base-1", "training_file": "{file_id}"},
+    "completions_create": {"model": "{model}", "prompt": "x"},
+    "chat_completions_create": {"model": "{model}", "messages": [{"role": "user", "content": "x"}]},
+}
+"""Of routes that name a thing in the body instead of the path."""
+
+NAMES_NOTHING = {"files_create", "files_list", "fine_tuning_jobs_list", "models_list", "healthz", "readyz"}
+
+
+def named_routes() -> list[Any]:
+    app = create_app(Settings())
+    return [
+        route
+        for route in iter_route_contexts(app.routes)
+        if getattr(route, "operation_id", None)
+        and route.operation_id not in NAMES_NOTHING
+        and not route.path.startswith(ATTEMPT_PREFIX)
+    ]
+
+
+def filled(template: Any, ids: dict[str, str]) -> Any:
+    if isinstance(template, dict):
+        return {key: filled(value, ids) for key, value in template.items()}
+    return (
+        re.sub(r"\{(\w+)[^}]*\}", lambda match: ids[match[1]], template)
+        if isinstance(template, str)
+        else template
+    )
+
+
+@pytest.fixture
+def theirs(parts: Parts, http: TestClient) -> dict[str, str]:
+    """Ids of another project's things, all of which exist."""
+    other = {"authorization": f"Bearer {add_project(parts.database).key}"}
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    file_id = http.post("/v1/files", headers=other, **upload).json()["id"]
+    asked = {"model": "base-1", "training_file": file_id}
+    job_id = http.post("/v1/fine_tuning/jobs", headers=other, json=asked).json()["id"]
+    model, _ = add_tuned_model(parts.database, job_id)
+    assert http.get(f"/v1/models/{model}", headers=other).status_code == 200
+    return {"file_id": file_id, "job_id": job_id, "model": model}
+
+
+ABSENT = {"file_id": "file-absent", "job_id": "ftjob-absent", "model": "ft:base-1:none::absent00"}
+
+
+def test_every_route_treats_another_projects_things_as_absent(
+    http: TestClient, theirs: dict[str, str], subtests: pytest.Subtests
+) -> None:
+    assert isinstance(http.app, FastAPI)
+    for route in named_routes():
+        (method,) = route.methods
+        body = BODIES.get(route.operation_id)
+        assert body is not None or "{" in route.path, f"{route.operation_id} names nothing: list it above"
+        with subtests.test(route=route.operation_id):
+            other, absent = (
+                http.request(method, filled(route.path, ids), json=filled(body, ids))
+                for ids in (theirs, ABSENT)
+            )
+            assert other.status_code == absent.status_code
+            assert other.status_code == (400 if route.operation_id == "fine_tuning_jobs_create" else 404)
+            said = other.text
+            for mine, never in zip(theirs.values(), ABSENT.values(), strict=True):
+                said = said.replace(mine, never)
+            assert said == absent.text
+
+
+def test_lists_and_cursors_show_nothing_of_another_project(http: TestClient, theirs: dict[str, str]) -> None:
+    assert http.get("/v1/files").json()["data"] == []
+    assert http.get("/v1/fine_tuning/jobs").json()["data"] == []
+    assert [model["id"] for model in http.get("/v1/models").json()["data"]] == ["base-1"]
+    for path, name in (("/v1/files", "file_id"), ("/v1/fine_tuning/jobs", "job_id")):
+        other, absent = (http.get(f"{path}?after={ids[name]}") for ids in (theirs, ABSENT))
+        assert (other.status_code, other.text) == (400, absent.text.replace(ABSENT[name], theirs[name]))
+
+
+def test_a_job_cannot_use_another_projects_validation_file(
+    http: TestClient, project: Project, theirs: dict[str, str]
+) -> None:
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    own = http.post("/v1/files", **upload).json()["id"]
+    asked = {"model": "base-1", "training_file": own, "validation_file": theirs["file_id"]}
+    answer = http.post("/v1/fine_tuning/jobs", json=asked)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_validation_file")
+
+
+def test_a_retried_create_never_finds_another_projects_job(http: TestClient, parts: Parts) -> None:
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    own = http.post("/v1/files", **upload).json()["id"]
+    asked = {"model": "base-1", "training_file": own}
+    first = http.post("/v1/fine_tuning/jobs", json=asked).json()["id"]
+    retry = {"x-stainless-retry-count": "1"}
+    assert http.post("/v1/fine_tuning/jobs", json=asked, headers=retry).json()["id"] == first
+    stranger = retry | {"authorization": f"Bearer {add_project(parts.database).key}"}
+    assert http.post("/v1/fine_tuning/jobs", json=asked, headers=stranger).status_code == 400

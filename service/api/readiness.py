@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from cluster.contracts.errors import TuneryError, Unavailable
 from service.api.parts import Parts
 from service.db.leases import Leases
+from service.db.work import LEASE
 
 PART_SECONDS = 6.0
 
@@ -49,5 +50,5 @@ def _check_storage(parts: Parts) -> None:
 
 def _check_scheduler(parts: Parts) -> None:
     with parts.database.read() as session:
-        if not Leases(session).is_held("scheduler"):
+        if not Leases(session).is_held(LEASE):
             raise Unavailable("no scheduler is running")

@@ -1,0 +1,50 @@
+"""Alive is the process; ready is everything that a request needs."""
+
+from dataclasses import replace
+
+from starlette.testclient import TestClient
+
+from cluster.contracts.errors import Unavailable
+from cluster.storage.local import LocalStore
+from cluster.storage.store import ObjectInfo
+from service.api.app import create_app
+from service.api.parts import Parts
+from service.db.database import Database
+from service.db.leases import Leases
+from tests.fakes import FakeEngine
+
+
+def lead(parts: Parts) -> None:
+    with parts.database.write() as session:
+        assert Leases(session).acquire("scheduler", "me", seconds=60)
+
+
+class FullDisk(LocalStore):
+    def put(self, key: str, source: object) -> ObjectInfo:
+        raise Unavailable("no space left in storage")
+
+
+def ready(parts: Parts) -> tuple[int, dict[str, str]]:
+    with TestClient(create_app(parts.settings, open_parts=lambda _: parts)) as client:
+        assert client.get("/healthz").json() == {"status": "alive"}
+        answer = client.get("/readyz")
+        body = answer.json()
+        assert body["status"] == ("ready" if answer.status_code == 200 else "not_ready")
+        return answer.status_code, body["parts"]
+
+
+def test_ready_is_200_only_when_every_part_is(parts: Parts, tmp_path: object) -> None:
+    fine = {"database": "ok", "storage": "ok", "serving": "ok", "scheduler": "ok"}
+    assert ready(parts) == (503, fine | {"scheduler": "no scheduler is running"})
+    lead(parts)
+    assert ready(parts) == (200, fine)
+    assert list(parts.store.list()) == []
+    away = replace(parts, engine=FakeEngine(is_healthy=False))
+    assert ready(away) == (503, fine | {"serving": "The model server does not answer."})
+    full = replace(parts, store=FullDisk(parts.store._root))  # type: ignore[attr-defined]
+    assert ready(full) == (503, fine | {"storage": "no space left in storage"})
+    gone = replace(parts, database=Database("postgresql://nobody@127.0.0.1:1/none"))
+    status, found = ready(gone)
+    assert status == 503
+    assert found["database"] != "ok"
+    assert "nobody" not in str(found)

@@ -46,9 +46,9 @@ class Settings(BaseSettings):
     """The same for an attempt that has not synced yet: its processes are still being started."""
     leader_seconds: float = Field(default=10.0, gt=0)
     """The scheduler's own lease: another one takes over after so long a silence."""
+    publish_seconds: float = Field(default=900.0, gt=0)
+    """How long a trained model waits for serving or storage to answer before its job fails."""
     stop_grace_seconds: float = Field(default=3.0, ge=0)
     """What a runner may take to end by itself before Ray is told to stop it."""
     tick_seconds: float = Field(default=0.5, gt=0)
     """Between two rounds of the scheduler."""
-    checkpoints_kept: int = Field(default=3, ge=1)
-    """Checkpoints of a job that stay listed and usable."""

@@ -1,0 +1,84 @@
+"""`python -m service.scheduling`: the scheduler's process. SIGTERM and SIGINT end it."""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import structlog
+
+from cluster.bases.catalogue import load_catalogue
+from cluster.contracts.errors import Unavailable
+from cluster.storage.location import open_store
+from service.db.database import Database
+from service.scheduling.ray_jobs import HttpRayJobs
+from service.scheduling.scheduler import Ports, Scheduler
+from service.scheduling.serving import HttpServing
+from service.settings import Settings
+
+_WORKERS = 4
+
+
+def main() -> None:
+    _configure_logs()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings = Settings()
+    ray_token = settings.ray_auth_token.get_secret_value() if settings.ray_auth_token else None
+    with (
+        closing(Database(settings.database_url)) as database,
+        closing(HttpRayJobs(settings.ray_url, ray_token)) as ray,
+        closing(HttpServing(settings.serving_url, settings.cluster_token.get_secret_value())) as serving,
+    ):
+        ports = Ports(
+            database=database,
+            store=open_store(settings.storage_url, endpoint_url=settings.storage_endpoint),
+            ray=ray,
+            serving=serving,
+            bases=load_catalogue(settings.catalogue),
+        )
+        name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="chore")
+        run(Scheduler(ports, settings, workers, name=name), stop, settings.tick_seconds)
+    # A step that waits for a time-out is simply taken again by the next scheduler.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def run(scheduler: Scheduler, stop: threading.Event, tick_seconds: float) -> None:
+    """Ticks until `stop`; an error that nobody foresaw is logged, and the next tick is another chance."""
+    log = structlog.get_logger()
+    while not stop.is_set():
+        try:
+            scheduler.tick()
+        except Exception:
+            log.exception("tick failed")
+        stop.wait(tick_seconds)
+    try:
+        scheduler.close()
+    except Unavailable as error:
+        log.warning("lease not released", error=error.message)
+
+
+def _configure_logs() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+
+
+if __name__ == "__main__":
+    main()

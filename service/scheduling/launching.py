@@ -1,0 +1,74 @@
+"""From `queued` to a Ray job: intent first, so that a scheduler killed anywhere between leaves nothing
+double."""
+
+from collections.abc import Mapping
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.errors import InvalidConfiguration, NotFound
+from cluster.contracts.jobs import JobSpec
+from cluster.storage.keys import spec_key
+from cluster.storage.store import ObjectStore
+from service.db.jobs import Job
+from service.db.work import Attempt, Claim, Work
+from service.scheduling.ports import RayJobs, RayStatus
+from service.scheduling.validation import base_of
+
+
+class Launcher:
+    """Starts attempts. Every method raises Unavailable if Ray or the store does not answer; the attempt then
+    waits as `submitting` for `recover`."""
+
+    def __init__(
+        self, store: ObjectStore, ray: RayJobs, bases: Mapping[str, BaseSpec], *, service_url: str
+    ) -> None:
+        self._store = store
+        self._ray = ray
+        self._bases = bases
+        self._service_url = service_url
+
+    def launch(self, work: Work, job: Job, claim: Claim) -> None:
+        """The claim is in the database; now its specification, then Ray, then the database again."""
+        try:
+            spec = self._spec(work, job, claim)
+        except InvalidConfiguration as error:
+            work.reject(job, code=error.code or "", message=error.message)
+            return
+        self._store.put(spec_key(job.id, claim.number), spec.encode())
+        self._submit(work, job.id, claim.number, claim.submission_id)
+
+    def recover(self, work: Work, attempt: Attempt, status: RayStatus) -> None:
+        """Goes on with a submission that was cut off, wherever that was. `status` is Ray's of now."""
+        if status != "absent":
+            work.submitted(attempt.job_id, attempt.number)
+        elif self._is_specified(work, attempt):
+            self._submit(work, attempt.job_id, attempt.number, attempt.submission_id)
+        elif (claim := work.reclaim(attempt)) is not None:
+            self.launch(work, work.job(attempt.job_id), claim)
+
+    def _submit(self, work: Work, job_id: str, number: int, submission_id: str) -> None:
+        self._ray.submit(submission_id, spec_key(job_id, number))
+        work.submitted(job_id, number)
+
+    def _is_specified(self, work: Work, attempt: Attempt) -> bool:
+        try:
+            spec = JobSpec.model_validate_json(self._store.get(spec_key(attempt.job_id, attempt.number)))
+        except NotFound:
+            return False
+        return work.knows_token(attempt, spec.attempt_token)
+
+    def _spec(self, work: Work, job: Job, claim: Claim) -> str:
+        assert job.config is not None, "a queued job is resolved"
+        training, validation = work.files(job)
+        return JobSpec(
+            job_id=job.id,
+            attempt=claim.number,
+            attempt_token=claim.token,
+            service_url=self._service_url,
+            base=base_of(job, self._bases),
+            config=job.config,
+            training_key=training.object_key,
+            training_sha256=training.sha256,
+            validation_key=validation and validation.object_key,
+            validation_sha256=validation and validation.sha256,
+            resume_from=claim.resume_from,
+        ).model_dump_json()

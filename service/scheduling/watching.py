@@ -1,0 +1,76 @@
+"""Looks after attempts: finishes cut-off submissions, notices lost runners, and frees what ended ones
+hold."""
+
+import structlog
+
+from cluster.contracts.errors import Unavailable
+from service.db.work import Attempt, Snapshot, Work
+from service.scheduling.launching import Launcher
+from service.scheduling.policy import reason_lost
+from service.scheduling.ports import GONE, RayJobs, RayStatus
+from service.settings import Settings
+
+_log = structlog.get_logger()
+_QUIET_SECONDS = 2.0
+"""Ray is not asked about a runner that spoke so recently."""
+
+
+class Watcher:
+    def __init__(self, ray: RayJobs, launcher: Launcher, settings: Settings) -> None:
+        self._ray = ray
+        self._launcher = launcher
+        self._settings = settings
+        self._trust_silence_from = 0.0
+
+    def excuse_silence(self, at: float) -> None:
+        """The database was down until `at`, so that no heartbeat could be written: everyone has a whole lease
+        to speak again."""
+        self._trust_silence_from = at + self._settings.lease_seconds
+
+    def watch(self, work: Work, seen: Snapshot) -> int | None:
+        """Returns how many training processes are held, or None if Ray does not answer."""
+        held = 0
+        ray_answers = True
+        for attempt in seen.attempts:
+            try:
+                status = self._status(attempt, seen.at) if ray_answers else None
+                is_over = self._look_after(work, attempt, status, seen.at)
+            except Unavailable as error:
+                _log.warning("attempt not looked after", job=attempt.job_id, error=error.message)
+                is_over = False
+                # Each further question would only wait for another time-out.
+                ray_answers = ray_answers and error.code != "ray_unavailable"
+            held += 0 if is_over else attempt.num_workers
+        return held if ray_answers else None
+
+    def _status(self, attempt: Attempt, at: float) -> RayStatus | None:
+        is_fresh = attempt.state == "running" and at - attempt.heartbeat_at < _QUIET_SECONDS
+        return None if is_fresh else self._ray.status(attempt.submission_id)
+
+    def _look_after(self, work: Work, attempt: Attempt, status: RayStatus | None, at: float) -> bool:
+        """Returns whether the attempt is over and holds nothing any more."""
+        if attempt.state == "ended":
+            return status is not None and self._reap(work, attempt, status, at)
+        if attempt.state == "submitting":
+            if status is not None:
+                self._launcher.recover(work, attempt, status)
+            return False
+        reason = reason_lost(
+            attempt,
+            status,
+            at=at,
+            start_seconds=self._settings.start_seconds,
+            lease_seconds=self._settings.lease_seconds if at >= self._trust_silence_from else float("inf"),
+        )
+        if reason is not None and work.lose(attempt, reason):
+            _log.warning("attempt lost", job=attempt.job_id, attempt=attempt.number, reason=reason)
+        return False
+
+    def _reap(self, work: Work, attempt: Attempt, status: RayStatus, at: float) -> bool:
+        if status in GONE:
+            work.release(attempt)
+            return True
+        assert attempt.ended_at is not None
+        if at - attempt.ended_at >= self._settings.stop_grace_seconds:
+            self._ray.stop(attempt.submission_id)
+        return False

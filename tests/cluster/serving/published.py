@@ -1,4 +1,4 @@
-"""Adapters and full models in storage, as a training run leaves them, with PEFT's and transformers' own code."""
+"""Adapters and full models in storage, as a training run leaves them, saved by PEFT and transformers."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,0 +1,119 @@
+"""Runs an engine for tests that are not asynchronous themselves, whatever the backend."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.errors import TuneryError
+from cluster.contracts.generation import (
+    AdapterRef,
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    Prompt,
+    PromptEvent,
+    Sampling,
+    TextEvent,
+    TextPrompt,
+    TokenLogprob,
+)
+from cluster.serving.engine import Engine
+from cluster.serving.pool import EnginePool
+
+T = TypeVar("T")
+_numbers = itertools.count()
+
+
+@dataclass
+class Answer:
+    """Everything that one request was told, put together."""
+
+    prompt: PromptEvent | None = None
+    texts: dict[int, str] = field(default_factory=dict)
+    tokens: dict[int, list[TokenLogprob]] = field(default_factory=dict)
+    finishes: dict[int, FinishEvent] = field(default_factory=dict)
+
+    def add(self, event: GenerationEvent) -> None:
+        match event:
+            case PromptEvent():
+                assert self.prompt is None
+                assert not self.texts
+                self.prompt = event
+            case TextEvent():
+                assert self.prompt is not None
+                assert event.index not in self.finishes
+                self.texts[event.index] = self.texts.get(event.index, "") + event.text
+                self.tokens.setdefault(event.index, []).extend(event.tokens)
+            case FinishEvent():
+                assert event.index not in self.finishes
+                self.finishes[event.index] = event
+
+    @property
+    def text(self) -> str:
+        return self.texts.get(0, "")
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [token.token_id for token in self.tokens.get(0, [])]
+
+    @property
+    def logprobs(self) -> list[float | None]:
+        return [token.logprob for token in self.tokens.get(0, [])]
+
+
+class LoopThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T], timeout_seconds: float = 60) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Served:
+    """An engine and the loop it lives in."""
+
+    def __init__(self, loop: LoopThread, engine: Engine | EnginePool, base: BaseSpec) -> None:
+        self.loop = loop
+        self.engine = engine
+        self.base = base
+
+    def request(
+        self, adapter: AdapterRef | None = None, prompt: Prompt | str = "The quick brown", **sampling: Any
+    ) -> GenerationRequest:
+        """Greedy and 12 tokens unless `sampling` says otherwise."""
+        return GenerationRequest(
+            id=f"request-{next(_numbers)}",
+            model=ModelRef(base=self.base, adapter=adapter),
+            prompt=TextPrompt(text=prompt) if isinstance(prompt, str) else prompt,
+            sampling=Sampling(**{"temperature": 0, "max_tokens": 12, **sampling}),
+            tenant="a",
+        )
+
+    async def answer(self, request: GenerationRequest) -> Answer:
+        answer = Answer()
+        async for event in self.engine.generate(request):
+            answer.add(event)
+        return answer
+
+    def ask(self, request: GenerationRequest) -> Answer:
+        return self.loop.run(self.answer(request))
+
+    def ask_together(self, requests: list[GenerationRequest]) -> list[Answer | TuneryError]:
+        async def together() -> list[Any]:
+            return await asyncio.gather(*map(self.answer, requests), return_exceptions=True)
+
+        return self.loop.run(together())

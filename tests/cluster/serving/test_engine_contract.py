@@ -1,0 +1,524 @@
+"""What every engine must do. Runs once for each backend in conftest.BACKENDS."""
+
+import asyncio
+import math
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cluster.bases.chat_template import render_prompt
+from cluster.contracts.errors import (
+    ContextLengthExceeded,
+    CorruptArtefact,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    TuneryError,
+    Unavailable,
+)
+from cluster.contracts.generation import (
+    AdapterRef,
+    ChatPrompt,
+    FinishEvent,
+    GenerationRequest,
+    ModelRef,
+    TextEvent,
+    TokenPrompt,
+)
+from cluster.storage.local import LocalStore
+from tests.cluster.serving.conftest import ADAPTERS, Serve, Tuned
+from tests.cluster.serving.harness import Answer, Served
+from tests.cluster.serving.published import publish_folder, publish_lora
+from tests.cluster.serving.scripted import START, make_scripted_base
+from tests.tiny_base import make_tiny_base
+
+MODELS = ["base", *ADAPTERS, "full"]
+END = 1
+"""The tiny tokenizer's end of text."""
+ENDLESS = {"logit_bias": {END: -100.0}}
+
+
+def _tokens(tuned: Tuned, text: str) -> list[int]:
+    return list(tuned.tokenizer.encode(text))
+
+
+def _logits(tuned: Tuned, name: str, tokens: list[int]) -> torch.Tensor:
+    """[T, V], by one plain forward."""
+    with torch.no_grad():
+        return tuned.reference(name)(input_ids=torch.tensor([tokens])).logits[0].float()
+
+
+def _answers(outcomes: list[Answer | TuneryError]) -> list[Answer]:
+    return [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_greedy_tokens_are_those_of_the_models_own_library(served: Served, tuned: Tuned, name: str) -> None:
+    answer = served.ask(served.request(tuned.refs[name], max_tokens=40, logprobs=0))
+    prompt = torch.tensor([_tokens(tuned, "The quick brown")])
+    expected = tuned.reference(name).generate(
+        input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=40, do_sample=False
+    )
+    made = expected[0, prompt.shape[1] :].tolist()
+    assert answer.token_ids == [token for token in made if token != END]
+
+
+def test_tuned_models_say_something_else_than_the_base(served: Served, tuned: Tuned) -> None:
+    said = {served.ask(served.request(ref, max_tokens=30)).text for ref in tuned.refs.values()}
+    assert len(said) == len(MODELS)
+
+
+def test_a_mixed_batch_answers_as_each_request_alone(served: Served, tuned: Tuned) -> None:
+    prompts = ["a", "The weather in Paris", "Sort this message: the invoice was charged twice", "x y z"]
+    requests = [
+        served.request(ref, prompt=prompt, max_tokens=15 + 3 * place, logprobs=0, **ENDLESS)
+        for place, ref in enumerate(tuned.refs.values())
+        for prompt in prompts
+    ]
+    alone = [served.ask(request) for request in requests]
+    again = [request.model_copy(update={"id": f"{request.id}-again"}) for request in requests]
+    together = _answers(served.ask_together(again))
+    assert [answer.text for answer in together] == [answer.text for answer in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_a_seed_fixes_the_text_whoever_else_is_in_the_batch(served: Served, tuned: Tuned) -> None:
+    def drawn() -> GenerationRequest:
+        return served.request(temperature=1.0, seed=7, top_p=0.95, max_tokens=25, **ENDLESS)
+
+    alone = served.ask(drawn()).text
+    company = [
+        served.request(ref, temperature=1.3, seed=place, max_tokens=30, **ENDLESS)
+        for place, ref in enumerate(tuned.refs.values())
+    ]
+    amid = _answers(served.ask_together([*company[:3], drawn(), *company[3:]]))[3].text
+    assert amid == alone
+
+
+def test_a_seed_gives_each_choice_a_stream_of_its_own(served: Served) -> None:
+    several = served.ask(served.request(temperature=1.0, seed=3, n=4, max_tokens=20, **ENDLESS))
+    assert len(set(several.texts.values())) == 4
+    fewer = served.ask(served.request(temperature=1.0, seed=3, n=2, max_tokens=20, **ENDLESS))
+    assert [fewer.texts[0], fewer.texts[1]] == [several.texts[0], several.texts[1]]
+
+
+def test_more_choices_than_slots_are_all_made(serve: Serve) -> None:
+    served = serve(slots=3)
+    answer = served.ask(served.request(temperature=1.0, seed=3, n=8, max_tokens=9, **ENDLESS))
+    assert sorted(answer.finishes) == list(range(8))
+    assert {finish.completion_tokens for finish in answer.finishes.values()} == {9}
+
+
+def test_text_ends_before_a_stop_string_that_spans_tokens(served: Served) -> None:
+    whole = served.ask(served.request(max_tokens=30, logprobs=0, **ENDLESS))
+    tokens = whole.tokens[0]
+    # The last character of one token and the first of the next: no single token holds the stop string.
+    place = next(
+        i for i in range(5, 29) if tokens[i].token and tokens[i + 1].token and tokens[i].token.isascii()
+    )
+    stop = tokens[place].token[-1] + tokens[place + 1].token[:1]
+    answer = served.ask(served.request(max_tokens=30, logprobs=0, stop=[stop, "never"], **ENDLESS))
+    assert answer.text == whole.text[: whole.text.index(stop)]
+    assert answer.finishes[0].reason == "stop"
+    assert answer.token_ids == whole.token_ids[: len(answer.token_ids)]
+
+
+def test_texts_joined_are_the_bytes_of_the_tokens(served: Served) -> None:
+    """Random tokens of a byte-level vocabulary: halves of characters, many never made whole."""
+    answer = served.ask(served.request(temperature=2.0, seed=1, n=3, max_tokens=60, logprobs=0))
+    for index, tokens in answer.tokens.items():
+        raw = b"".join(bytes(token.bytes) for token in tokens if not token.token.startswith("<|"))
+        assert answer.texts[index] == raw.decode(errors="replace")
+
+
+def test_a_character_split_over_tokens_is_sent_whole(serve: Serve, tmp_path: Path) -> None:
+    base = make_scripted_base(tmp_path / "scripted", "né→𝄞!")
+    assert _texts(serve(base=base)) == ["n", "é", "→", "𝄞", "!"]
+
+
+def test_what_may_become_a_stop_string_is_held_back(serve: Serve, tmp_path: Path) -> None:
+    served = serve(base=make_scripted_base(tmp_path / "scripted", "zyxabKLM"))
+    assert _texts(served, stop=["abKLN"]) == ["z", "y", "x", "abKLM"]
+    assert _texts(served, stop=["abKL", "KLMN"]) == ["z", "y", "x"]
+    assert _texts(served, stop=["bK", "xabKLM"]) == ["z", "y", "xa"]
+
+
+def test_half_a_character_at_the_end_is_replaced(serve: Serve, tmp_path: Path) -> None:
+    served = serve(base=make_scripted_base(tmp_path / "scripted", "né"))
+    assert _texts(served, max_tokens=2) == ["n", "\ufffd"]
+
+
+@pytest.mark.parametrize("name", ["base", "rank_pattern", "full"])
+def test_logprobs_are_the_log_softmax_of_a_plain_forward(served: Served, tuned: Tuned, name: str) -> None:
+    request = served.request(tuned.refs[name], temperature=1.0, seed=5, logprobs=5, **ENDLESS)
+    answer = served.ask(request)
+    prompt = _tokens(tuned, "The quick brown")
+    logprobs = _logits(tuned, name, prompt + answer.token_ids).log_softmax(-1)[len(prompt) - 1 : -1]
+    for row, token in zip(logprobs, answer.tokens[0], strict=True):
+        assert token.logprob == pytest.approx(row[token.token_id].item(), abs=1e-4)
+        values, places = row.topk(5)
+        assert [top.token_id for top in token.top] == places.tolist()
+        assert [top.logprob for top in token.top] == pytest.approx(values.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_echoed_prompt_is_scored_as_the_trainer_scores_it(served: Served, tuned: Tuned, name: str) -> None:
+    row = _tokens(tuned, "Sort this message: the invoice was charged twice, please refund me.")
+    answer = served.ask(
+        served.request(tuned.refs[name], TokenPrompt(token_ids=row), max_tokens=0, echo=True, logprobs=0)
+    )
+    assert answer.prompt is not None
+    scores = [token.logprob for token in answer.prompt.tokens]
+    expected = _logits(tuned, name, row).log_softmax(-1)[:-1].gather(-1, torch.tensor(row)[1:, None])[:, 0]
+    assert scores[0] is None
+    assert scores[1:] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert [token.token_id for token in answer.prompt.tokens] == row
+    assert answer.finishes[0].completion_tokens == 0
+
+
+def test_a_prompt_longer_than_one_prefill_is_scored_and_continued_alike(serve: Serve, tuned: Tuned) -> None:
+    text = "Thank you very much. " * 6
+    small, large = serve(prefill_tokens=7), serve()
+
+    def ask(served: Served) -> Answer:
+        return served.ask(served.request(tuned.refs["all_linear"], text, echo=True, logprobs=2, n=2))
+
+    one, other = ask(small), ask(large)
+    assert one.prompt is not None
+    assert other.prompt is not None
+    assert one.texts == other.texts
+    assert one.prompt.text == text
+    scores = [token.logprob for token in one.prompt.tokens]
+    assert scores == pytest.approx([token.logprob for token in other.prompt.tokens], abs=1e-5)
+
+
+def test_biases_and_penalties_change_what_is_drawn(serve: Serve, tmp_path: Path) -> None:
+    """On a base whose logits after `a` are all equal: 100 and 97 decide, less 2 once and 2 each time."""
+    served = serve(base=make_scripted_base(tmp_path / "scripted", "xyz"))
+    a, b = 70, 71
+    answer = served.ask(
+        served.request(
+            prompt=START,
+            max_tokens=5,
+            logprobs=0,
+            logit_bias={a: 100.0, b: 97.0},
+            presence_penalty=2.0,
+            frequency_penalty=2.0,
+        )
+    )
+    assert answer.token_ids == [a, b, a, a, b]
+
+
+def test_the_end_of_text_stops_and_shows_nothing(served: Served) -> None:
+    answer = served.ask(served.request(logit_bias={END: 100.0}, max_tokens=9))
+    assert answer.text == ""
+    assert answer.finishes[0] == FinishEvent(index=0, reason="stop", completion_tokens=1)
+
+
+def test_a_conversation_is_rendered_as_in_training(served: Served, tuned: Tuned) -> None:
+    messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "What is new?"}]
+    prompt = ChatPrompt(messages=messages)
+    answer = served.ask(served.request(prompt=prompt, echo=True, logprobs=0, max_tokens=0))
+    assert answer.prompt is not None
+    rendered = render_prompt(tuned.tokenizer, messages, None)
+    assert [token.token_id for token in answer.prompt.tokens] == rendered
+
+
+def test_without_a_limit_the_context_is_filled(served: Served) -> None:
+    answer = served.ask(served.request(max_tokens=None, **ENDLESS))
+    assert answer.prompt is not None
+    finish = answer.finishes[0]
+    assert finish.reason == "length"
+    assert answer.prompt.prompt_tokens + finish.completion_tokens == served.base.context_length
+
+
+@pytest.mark.parametrize("max_tokens", [254, None])
+def test_too_long_names_the_numbers(served: Served, max_tokens: int | None) -> None:
+    prompt = TokenPrompt(token_ids=[50] * (3 if max_tokens else 256))
+    with pytest.raises(ContextLengthExceeded, match=r"256 tokens.*(3 and 254|256 and at least 1)"):
+        served.ask(served.request(prompt=prompt, max_tokens=max_tokens))
+
+
+def test_tokens_outside_the_vocabulary_are_refused(served: Served) -> None:
+    with pytest.raises(InvalidRequest, match="0 to 351"):
+        served.ask(served.request(prompt=TokenPrompt(token_ids=[5, 352])))
+    with pytest.raises(InvalidRequest, match="0 to 351"):
+        served.ask(served.request(logit_bias={-1: 1.0}))
+
+
+def test_an_id_under_way_is_refused(served: Served) -> None:
+    request = served.request(max_tokens=60, **ENDLESS)
+    outcomes = served.ask_together([request, request])
+    assert [type(outcome) for outcome in outcomes] == [Answer, InvalidRequest]
+
+
+def test_a_cancelled_request_ends_and_its_slots_are_free_within_two_steps(serve: Serve) -> None:
+    served = serve(slots=4)
+
+    async def cancelled() -> tuple[list[str], int, int]:
+        request = served.request(max_tokens=240, n=4, **ENDLESS)
+        kinds = []
+        at_cancel = 0
+        async for event in served.engine.generate(request):
+            kinds.append(event.type)
+            if len(kinds) == 6:
+                await served.engine.cancel(request.id)
+                at_cancel = (await _stats(served)).generated_tokens
+        after = await _stats(served)
+        assert after.running == 0
+        return kinds, at_cancel, after.generated_tokens
+
+    kinds, at_cancel, made = served.loop.run(cancelled())
+    assert "finish" not in kinds
+    assert made - at_cancel <= 2 * 4
+
+
+def test_a_closed_stream_is_cancelled(serve: Serve) -> None:
+    served = serve(slots=2)
+
+    async def left() -> int:
+        events = served.engine.generate(served.request(max_tokens=240, n=2, **ENDLESS))
+        async for event in events:
+            if event.type == "text":
+                break
+        await events.aclose()
+        # The next request needs both slots and is answered while the first had 470 tokens to go.
+        await served.answer(served.request(max_tokens=2, n=2, **ENDLESS))
+        return (await _stats(served)).generated_tokens
+
+    assert served.loop.run(left()) < 240
+
+
+def test_a_full_queue_refuses_and_recovers(serve: Serve) -> None:
+    served = serve(slots=1, max_waiting=3)
+    many = [served.request(max_tokens=30, **ENDLESS) for _ in range(12)]
+    outcomes = served.ask_together(many)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
+    assert 0 < len(refused) < 12
+    assert len(_answers(outcomes)) == 12 - len(refused)
+    assert served.ask(served.request()).finishes
+
+
+def test_a_tenants_flood_does_not_keep_another_waiting(serve: Serve) -> None:
+    served = serve(slots=2)
+
+    async def second_place() -> int:
+        flood = [served.request(max_tokens=20, **ENDLESS) for _ in range(20)]
+        running = [asyncio.create_task(served.answer(request)) for request in flood]
+        other = served.request(max_tokens=20, **ENDLESS).model_copy(update={"tenant": "b"})
+        await asyncio.sleep(0)
+        await served.answer(other)
+        done = sum(task.done() for task in running)
+        await asyncio.gather(*running)
+        return done
+
+    assert served.loop.run(second_place()) <= 6
+
+
+def test_weights_that_overflow_fail_alone_and_leave_neighbours_bit_equal(
+    serve: Serve, tuned: Tuned, tmp_path: Path
+) -> None:
+    """Finite weights, so that loading lets them pass; their products are not."""
+    options = {"seed": 3, "r": 4, "target_modules": "all-linear"}
+    wild = publish_lora(tuned.store, tuned.base, tmp_path / "wild", scale=1e30, **options)
+    tame = publish_lora(tuned.store, tuned.base, tmp_path / "tame", **options)
+
+    def neighbours(third: AdapterRef, max_tokens: int) -> list[Answer | TuneryError]:
+        served = serve(slots=4)
+        refs = [None, tuned.refs["rslora"], third, tuned.refs["all_linear"]]
+        requests = [
+            served.request(ref, max_tokens=max_tokens if ref is third else 40, logprobs=3, **ENDLESS)
+            for ref in refs
+        ]
+        return served.loop.run(_admitted_at_once(served, requests))
+
+    # The tame one leaves after its first token, as the wild one does: the batches have equal shapes.
+    spoiled, sound = neighbours(wild, 40), neighbours(tame, 1)
+    assert isinstance(spoiled[2], CorruptArtefact)
+    assert [spoiled[0], spoiled[1], spoiled[3]] == [sound[0], sound[1], sound[3]]
+
+
+async def _admitted_at_once(served: Served, requests: list[GenerationRequest]) -> list[Answer | TuneryError]:
+    """Lets the requests queue behind one that holds every slot, so that they are always batched alike."""
+    for request in requests:
+        await served.engine.ensure(request.model)
+    answers = []
+    async for event in served.engine.generate(served.request(n=4, max_tokens=240, **ENDLESS)):
+        if event.type == "prompt":
+            answers = [asyncio.create_task(served.answer(request)) for request in requests]
+            while (await _stats(served)).waiting < len(requests):
+                assert (await _stats(served)).generated_tokens < 4 * 240
+                await asyncio.sleep(0)
+    return await asyncio.gather(*answers, return_exceptions=True)  # type: ignore[return-value]
+
+
+def test_a_slot_is_clean_after_weights_that_overflow(serve: Serve, tuned: Tuned, tmp_path: Path) -> None:
+    """The scripted base embeds each token as an axis, so an adapter can explode at one token in mid-stream,
+    when its values are in the slot already."""
+    base = make_scripted_base(tmp_path / "scripted", "abcdefgh")
+    (explosive,) = _tokens(tuned, "d")
+
+    def explode(model: Any) -> None:
+        for name, parameter in model.named_parameters():
+            if "lora_A" in name:
+                parameter.data.zero_()
+                parameter.data[:, explosive] = 1e30
+
+    wild = publish_lora(
+        tuned.store, base, tmp_path / "wild", scale=1e30, seed=3, change=explode, target_modules=["v_proj"]
+    )
+    served = serve(base=base, slots=1)
+    before = served.ask(served.request(prompt=START, logprobs=1))
+    assert before.text == "abcdefgh"
+
+    said: list[str] = []
+
+    async def listen() -> None:
+        async for event in served.engine.generate(served.request(wild, START)):
+            said.extend([event.text] if isinstance(event, TextEvent) else [])
+
+    with pytest.raises(CorruptArtefact, match="not finite"):
+        served.loop.run(listen())
+    assert said == ["a", "b", "c", "d"]
+    assert served.ask(served.request(prompt=START, logprobs=1)) == before
+
+
+def test_an_adapter_in_use_is_not_evicted_by_a_burst(serve: Serve, tuned: Tuned) -> None:
+    served = serve(adapters=1)
+    a, b = tuned.refs["all_linear"], tuned.refs["rslora"]
+    alone = served.ask(served.request(a, max_tokens=200, **ENDLESS)).text
+
+    async def burst() -> tuple[str, list[Answer]]:
+        long = asyncio.create_task(served.answer(served.request(a, max_tokens=200, **ENDLESS)))
+        await asyncio.sleep(0)
+        others = await asyncio.gather(*(served.answer(served.request(b)) for _ in range(5)))
+        return (await long).text, others
+
+    text, others = served.loop.run(burst())
+    assert text == alone
+    assert len({other.text for other in others}) == 1
+    assert served.loop.run(_stats(served)).adapters == [b.digest if b else ""]
+
+
+class GatedStore(LocalStore):
+    """Holds downloads up until the gate opens, and counts them."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.gate = threading.Event()
+        self.downloads: list[str] = []
+
+    def download(self, key: str, path: Path):  # type: ignore[no-untyped-def]
+        self.downloads.append(key)
+        assert self.gate.wait(30)
+        return super().download(key, path)
+
+
+def test_a_cold_adapter_stalls_nobody_and_is_loaded_once(serve: Serve, tuned: Tuned) -> None:
+    store = GatedStore(tuned.folder / "store")
+    served = serve(store=store)
+
+    async def meanwhile() -> list[Answer]:
+        cold = [
+            asyncio.create_task(served.answer(served.request(tuned.refs["wide_rank"]))) for _ in range(12)
+        ]
+        warm = await served.answer(served.request(max_tokens=50, **ENDLESS))
+        assert warm.finishes
+        assert not any(task.done() for task in cold)
+        store.gate.set()
+        return list(await asyncio.gather(*cold))
+
+    answers = served.loop.run(meanwhile())
+    assert len({answer.text for answer in answers}) == 1
+    assert len(store.downloads) == len(set(store.downloads))
+
+
+def test_wrong_digest_base_or_type_is_refused(served: Served, tuned: Tuned, tmp_path: Path) -> None:
+    good = tuned.refs["all_linear"]
+    assert good is not None
+    other = make_tiny_base(tmp_path / "other", seed=5)
+    stranger = publish_lora(tuned.store, other, tmp_path / "stranger", seed=1, target_modules=["q_proj"])
+    for ref, error, message in [
+        (AdapterRef(digest="0" * 64, manifest_key=good.manifest_key), CorruptArtefact, "digest"),
+        (AdapterRef(digest="0" * 64, manifest_key="jobs/no/manifest.json"), NotFound, "manifest"),
+        (stranger, InvalidRequest, "trained on"),
+        (good.model_copy(update={"type": "full"}), InvalidRequest, "type 'lora'"),
+    ]:
+        with pytest.raises(error, match=message):
+            served.ask(served.request(ref))
+        with pytest.raises(error, match=message):
+            served.loop.run(served.engine.ensure(ModelRef(base=served.base, adapter=ref)))
+
+
+def test_another_chat_template_is_refused(served: Served, tuned: Tuned) -> None:
+    folder = tuned.folder / "all_linear"
+    ref = publish_folder(tuned.store, tuned.base, folder, job_id="ftjob-template", template_sha256="0" * 64)
+    with pytest.raises(InvalidRequest, match="template"):
+        served.ask(served.request(ref))
+
+
+def test_a_failed_load_is_tried_again(serve: Serve, tuned: Tuned, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    served = serve(store=store)
+    ref = publish_lora(store, tuned.base, tmp_path / "late", seed=4, target_modules=["q_proj"])
+    manifest = store.get(ref.manifest_key)
+    store.delete(ref.manifest_key)
+    with pytest.raises(NotFound):
+        served.ask(served.request(ref))
+    store.put(ref.manifest_key, manifest)
+    assert served.ask(served.request(ref)).finishes
+
+
+def test_closing_ends_what_is_under_way(serve: Serve) -> None:
+    served = serve()
+
+    async def closed() -> None:
+        async for event in served.engine.generate(served.request(max_tokens=240, **ENDLESS)):
+            if event.type == "text":
+                await served.engine.close()
+
+    with pytest.raises(Unavailable):
+        served.loop.run(closed())
+    with pytest.raises(Unavailable):
+        served.ask(served.request())
+
+
+def test_probabilities_follow_temperature_and_top_p(served: Served, tuned: Tuned) -> None:
+    """2,000 draws of one token against the softmax of a plain forward."""
+    draws = 2000
+    counts: dict[int, int] = {}
+    for start in range(0, draws, 100):
+        answer = served.ask(
+            served.request(temperature=0.7, top_p=0.8, seed=start, n=100, max_tokens=1, logprobs=0)
+        )
+        for tokens in answer.tokens.values():
+            counts[tokens[0].token_id] = counts.get(tokens[0].token_id, 0) + 1
+    logits = _logits(tuned, "base", _tokens(tuned, "The quick brown"))[-1]
+    probabilities, order = (logits / 0.7).softmax(-1).sort(descending=True)
+    kept = int((probabilities.cumsum(-1) < 0.8).sum()) + 1
+    shares = probabilities[:kept] / probabilities[:kept].sum()
+    nucleus = dict(zip(order[:kept].tolist(), shares.tolist(), strict=True))
+    assert set(counts) <= set(nucleus)
+    for token, probability in nucleus.items():
+        spread = math.sqrt(probability * (1 - probability) / draws)
+        assert counts.get(token, 0) / draws == pytest.approx(probability, abs=5 * spread + 1e-9)
+
+
+def _texts(served: Served, **sampling: Any) -> list[str]:
+    """What each TextEvent of the scripted base holds."""
+
+    async def texts() -> list[str]:
+        request = served.request(prompt=START, **{"max_tokens": None, **sampling})
+        events = [event async for event in served.engine.generate(request)]
+        return [event.text for event in events if isinstance(event, TextEvent)]
+
+    return served.loop.run(texts())
+
+
+async def _stats(served: Served):  # type: ignore[no-untyped-def]
+    found = await served.engine.stats()
+    return found[0] if isinstance(found, list) else found

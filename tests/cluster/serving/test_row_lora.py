@@ -1,0 +1,90 @@
+import torch
+from torch import Tensor, nn
+
+from cluster.serving.row_lora import Adapter, LoraPair, RowLora
+
+CPU = torch.device("cpu")
+
+
+def _model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 5))
+
+
+def _adapter(digest: str, rank: int, layers: tuple[str, ...] = ("0", "2"), scale: float = 1.0) -> Adapter:
+    generator = torch.Generator().manual_seed(rank)
+    shapes = {"0": (6, 8), "2": (8, 5)}
+    return Adapter(
+        digest,
+        {
+            name: LoraPair(
+                torch.randn(shapes[name][0], rank, generator=generator) * scale,
+                torch.randn(rank, shapes[name][1], generator=generator),
+            )
+            for name in layers
+        },
+    )
+
+
+def _alone(adapter: Adapter | None, x: Tensor) -> Tensor:
+    """The formula, layer by layer."""
+    first, _, second = _model()
+
+    def layer(linear: nn.Module, name: str, x: Tensor) -> Tensor:
+        pair = adapter.pairs.get(name) if adapter else None
+        out: Tensor = linear(x)
+        return out if pair is None else out + x @ pair.down @ pair.up
+
+    return layer(second, "2", layer(first, "0", x).tanh())
+
+
+def test_each_row_gets_its_own_adapters_update() -> None:
+    model = _model()
+    rows = RowLora(model)
+    a, b, c = _adapter("a", 3), _adapter("b", 5, ("0",)), _adapter("c", 1, ("2",))
+    x = torch.randn(7, 4, 6)
+    for assigned in ([a, None, b, a, c, None, a], [a] * 7, [None] * 7, [b, c, b, c, b, c, None]):
+        rows.assign(assigned, CPU)
+        out = model(x)
+        for row, adapter in enumerate(assigned):
+            torch.testing.assert_close(out[row], _alone(adapter, x[row]))
+
+
+def test_rows_without_an_adapter_are_bit_equal_to_the_base() -> None:
+    model = _model()
+    x = torch.randn(3, 4, 6)
+    base = model(x)
+    rows = RowLora(model)
+    rows.assign([_adapter("a", 3), None, _adapter("b", 2)], CPU)
+    assert torch.equal(model(x)[1], base[1])
+
+
+def test_an_adapter_that_overflows_touches_no_other_row() -> None:
+    model = _model()
+    rows = RowLora(model)
+    x = torch.randn(4, 4, 6)
+    a = _adapter("a", 3)
+    outs = []
+    for scale in (1.0, 1e38):
+        rows.assign([a, _adapter(f"wild-{scale}", 2, scale=scale), None, a], CPU)
+        outs.append(model(x))
+    assert not outs[1][1].isfinite().all()
+    assert torch.equal(outs[0][[0, 2, 3]], outs[1][[0, 2, 3]])
+
+
+def test_a_set_of_adapters_is_known_by_digest_even_when_loaded_anew() -> None:
+    model = _model()
+    rows = RowLora(model)
+    x = torch.randn(2, 1, 6)
+    rows.assign([_adapter("a", 3), None], CPU)
+    before = model(x)
+    rows.forget()
+    rows.assign([_adapter("a", 3), None], CPU)
+    assert torch.equal(model(x), before)
+
+
+def test_half_precision_output_keeps_its_type() -> None:
+    model = _model().to(torch.bfloat16)
+    rows = RowLora(model)
+    rows.assign([_adapter("a", 3), None], CPU)
+    assert model(torch.randn(2, 1, 6, dtype=torch.bfloat16)).dtype == torch.bfloat16

@@ -1,0 +1,64 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.serving.scheduler import Waiting, is_overloaded, pick_group
+
+
+def _choice(request: str, tenant: str = "a", num_tokens: int = 10, is_scored: bool = False) -> Waiting:
+    return Waiting(request, tenant, num_tokens, is_scored)
+
+
+def test_the_oldest_go_first_up_to_the_free_slots() -> None:
+    waiting = [_choice(str(number)) for number in range(5)]
+    assert pick_group(waiting, {}, free_slots=3, token_budget=100) == [0, 1, 2]
+
+
+def test_the_tenant_with_fewer_slots_goes_first() -> None:
+    waiting = [_choice("1"), _choice("2"), _choice("3", "b"), _choice("4", "b")]
+    assert pick_group(waiting, {"a": 1}, free_slots=3, token_budget=100) == [2, 0, 3]
+
+
+def test_padded_prompts_stay_within_the_budget() -> None:
+    waiting = [_choice("1", num_tokens=10), _choice("2", num_tokens=30), _choice("3", num_tokens=10)]
+    assert pick_group(waiting, {}, free_slots=9, token_budget=60) == [0, 1]
+
+
+def test_a_prompt_over_the_budget_goes_alone() -> None:
+    waiting = [_choice("1", num_tokens=500), _choice("2")]
+    assert pick_group(waiting, {}, free_slots=9, token_budget=60) == [0]
+    assert pick_group(waiting[::-1], {}, free_slots=9, token_budget=60) == [0]
+
+
+def test_a_scored_prompt_goes_alone_with_its_own_choices() -> None:
+    waiting = [_choice("1", is_scored=True), _choice("2"), _choice("1", is_scored=True)]
+    assert pick_group(waiting, {}, free_slots=9, token_budget=60) == [0, 2]
+
+
+def test_choices_of_one_request_count_their_prompt_once() -> None:
+    waiting = [_choice("1", num_tokens=50) for _ in range(4)]
+    assert pick_group(waiting, {}, free_slots=9, token_budget=60) == [0, 1, 2, 3]
+
+
+@given(
+    waiting=st.lists(
+        st.builds(
+            _choice, st.sampled_from("12345678"), st.sampled_from("abc"), st.integers(1, 90), st.booleans()
+        ),
+        max_size=20,
+    ),
+    free_slots=st.integers(1, 8),
+)
+def test_something_is_picked_and_never_more_than_fits(waiting: list[Waiting], free_slots: int) -> None:
+    picked = pick_group(waiting, {"a": 2}, free_slots=free_slots, token_budget=60)
+    assert len(picked) == len(set(picked)) <= free_slots
+    assert bool(picked) == bool(waiting)
+    requests = {waiting[place].request_id for place in picked}
+    if len(requests) > 1:
+        assert not any(waiting[place].is_scored for place in picked)
+
+
+def test_a_tenants_share_of_the_queue_is_bounded_and_others_still_enter() -> None:
+    assert not is_overloaded({"a": 7}, "a", 1, max_waiting=8)
+    assert is_overloaded({"a": 8}, "a", 1, max_waiting=8)
+    assert not is_overloaded({"a": 8}, "b", 8, max_waiting=8)
+    assert is_overloaded({"a": 8, "b": 8, "c": 8, "d": 8}, "e", 1, max_waiting=8)

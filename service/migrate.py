@@ -1,0 +1,30 @@
+"""`python -m service.migrate`: brings the database up to date and makes sure of the first admin key.
+
+That key is TUNERY_API_KEY. Meant for every deployment, before the API and the scheduler start; safe to
+repeat, also at the same time.
+"""
+
+import os
+import sys
+
+from service.db.api_keys import ApiKeys
+from service.db.database import Database
+from service.settings import Settings
+
+
+def main() -> None:
+    key = os.environ.get("TUNERY_API_KEY")
+    if not key:
+        sys.exit("TUNERY_API_KEY is not set: give the first admin key, 32 random characters or more.")
+    settings = Settings()
+    database = Database(settings.database_url)
+    try:
+        database.migrate()
+        with database.write() as session:
+            ApiKeys(session).ensure_admin(key, organization=settings.organization)
+    finally:
+        database.close()
+
+
+if __name__ == "__main__":
+    main()

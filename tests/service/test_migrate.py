@@ -1,0 +1,33 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from service.db.api_keys import ApiKeys
+from service.db.database import Database
+
+
+def migrate(**environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "service.migrate"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TUNERY_")}
+    return subprocess.run(command, env=kept | environment, capture_output=True, text=True)
+
+
+def test_empty_database_gets_its_tables_and_the_admin_key_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'tunery.db'}"
+    for _ in range(2):
+        done = migrate(TUNERY_DATABASE_URL=url, TUNERY_API_KEY="an-admin-key-of-the-operator")
+        assert done.returncode == 0, done.stderr
+    database = Database(url)
+    try:
+        with database.read() as session:
+            assert ApiKeys(session).authenticate("an-admin-key-of-the-operator") is not None
+    finally:
+        database.close()
+
+
+def test_missing_admin_key_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    done = migrate(TUNERY_DATABASE_URL=f"sqlite:///{tmp_path / 'tunery.db'}")
+    assert done.returncode == 1
+    assert "TUNERY_API_KEY is not set" in done.stderr
+    assert list(tmp_path.iterdir()) == []

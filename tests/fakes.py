@@ -2,20 +2,29 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from sqlalchemy.orm import Session
+
+from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import TuneryError, Unavailable
 from cluster.contracts.generation import (
     FinishEvent,
     GenerationEvent,
     GenerationRequest,
+    ModelRef,
     PromptEvent,
     TextEvent,
     TextPrompt,
     TokenLogprob,
     TokenPrompt,
 )
+from service.db.database import Database
+from service.scheduling.ports import RayStatus
 
 
 def token(text: str, logprob: float | None = -0.5, *, top: int = 0) -> TokenLogprob:
@@ -87,3 +96,125 @@ class FakeEngine:
     def _text(self, request: GenerationRequest, index: int, piece: str) -> TextEvent:
         wanted = request.sampling.logprobs
         return TextEvent(index=index, text=piece, tokens=[] if wanted is None else [token(piece, top=wanted)])
+
+
+class Killed(BaseException):
+    """The process ends here: no handler of an error runs."""
+
+
+@dataclass
+class Fuse:
+    """Kills at the n-th point that it passes; never without one."""
+
+    at: int | None = None
+    passed: int = 0
+
+    def burn(self) -> None:
+        self.passed += 1
+        if self.passed == self.at:
+            raise Killed
+
+
+@dataclass
+class FakeRayJobs:
+    """The scheduler's RayJobs: remembers, and lets a test say what became of a process."""
+
+    statuses: dict[str, RayStatus] = field(default_factory=dict)
+    specs: dict[str, str] = field(default_factory=dict)
+    """Key of the specification by submission id."""
+    fuse: Fuse = field(default_factory=Fuse)
+    fault: TuneryError | None = None
+    """Raised by every call."""
+    submissions: list[str] = field(default_factory=list)
+    """Every submission that started a process."""
+    asked: int = 0
+    stopped: list[str] = field(default_factory=list)
+
+    def submit(self, submission_id: str, spec_key: str) -> None:
+        with self._call():
+            if submission_id not in self.statuses:
+                self.statuses[submission_id], self.specs[submission_id] = "running", spec_key
+                self.submissions.append(submission_id)
+
+    def status(self, submission_id: str) -> RayStatus:
+        with self._call():
+            return self.statuses.get(submission_id, "absent")
+
+    def stop(self, submission_id: str) -> None:
+        with self._call():
+            self.stopped.append(submission_id)
+            self.statuses[submission_id] = "stopped"
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        self.asked += 1
+        self.fuse.burn()
+        if self.fault is not None:
+            raise self.fault
+        yield
+        self.fuse.burn()
+
+
+@dataclass
+class FakeServing:
+    """The scheduler's Serving: `answer` for every file, and scores by the `logprobs` of each row."""
+
+    answer: DatasetCheck
+    logprobs: Callable[[Sequence[int]], list[float]] = lambda row: [-1.0] * (len(row) - 1)
+    fault: Exception | None = None
+    """Raised by every call."""
+    fuse: Fuse = field(default_factory=Fuse)
+    checked: list[DatasetCheckRequest] = field(default_factory=list)
+    scored: list[ModelRef] = field(default_factory=list)
+
+    def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
+        self._call()
+        self.checked.append(request)
+        return self.answer
+
+    def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        self._call()
+        self.scored.append(model)
+        return [self.logprobs(row) for row in rows]
+
+    def _call(self) -> None:
+        self.fuse.burn()
+        if self.fault is not None:
+            raise self.fault
+
+
+class FusedDatabase:
+    """A real database that may seem down, and whose user may be killed before each transaction and right
+    after its commit."""
+
+    def __init__(self, database: Database, fuse: Fuse) -> None:
+        self._database = database
+        self._fuse = fuse
+        self.is_down = False
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        self._begin()
+        with self._database.read() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        self._begin()
+        with self._database.write() as session:
+            yield session
+        self._fuse.burn()
+
+    def _begin(self) -> None:
+        self._fuse.burn()
+        if self.is_down:
+            raise Unavailable("The database does not answer.")
+
+
+class InlineExecutor(Executor):
+    """Runs what it is given at once, in the caller's thread; what kills it kills the caller."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future

@@ -1,0 +1,64 @@
+"""A small HTTP server that answers as a test says and remembers what it was asked."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    token: str | None
+    body: Any
+
+
+@dataclass
+class HttpDouble:
+    url: str = ""
+    answer: Callable[[Asked], tuple[int, bytes]] = lambda asked: (200, b"{}")
+    """Status and body; status 0 hangs up without an answer."""
+    asked: list[Asked] = field(default_factory=list)
+
+
+@contextmanager
+def http_double() -> Iterator[HttpDouble]:
+    double = HttpDouble()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._serve()
+
+        def do_POST(self) -> None:
+            self._serve()
+
+        def _serve(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            body = json.loads(self.rfile.read(length)) if length else None
+            asked = Asked(self.command, self.path, self.headers.get("Authorization"), body)
+            double.asked.append(asked)
+            status, content = double.answer(asked)
+            if status == 0:
+                self.close_connection = True
+                return
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    double.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield double
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,64 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.db.work import Attempt, Waiting
+from service.scheduling.policy import admit, reason_lost
+
+
+def queue(*sizes: int) -> list[Waiting]:
+    return [Waiting(f"job-{place}", size) for place, size in enumerate(sizes)]
+
+
+def admitted(sizes: list[int], *, slots: int, held: int = 0) -> list[int]:
+    return [int(job.job_id.removeprefix("job-")) for job in admit(queue(*sizes), slots=slots, held=held)]
+
+
+def test_the_oldest_that_fit_start() -> None:
+    assert admitted([2, 1, 1, 1], slots=4) == [0, 1, 2]
+
+
+def test_a_large_job_is_not_overtaken_for_ever() -> None:
+    assert admitted([4, 1], slots=4, held=1) == []
+
+
+def test_a_job_that_could_never_fit_holds_back_nobody() -> None:
+    assert admitted([9, 1], slots=4) == [1]
+
+
+def test_nothing_starts_when_more_is_held_than_there_is() -> None:
+    assert admitted([1], slots=2, held=3) == []
+
+
+@given(st.lists(st.integers(1, 8), max_size=20), st.integers(1, 8), st.integers(0, 8))
+def test_whole_gangs_never_exceed_the_slots(sizes: list[int], slots: int, held: int) -> None:
+    chosen = admitted(sizes, slots=slots, held=held)
+    assert held + sum(sizes[place] for place in chosen) <= max(slots, held)
+    assert chosen == sorted(set(chosen))
+
+
+def attempt(state: str, heartbeat_at: float) -> Attempt:
+    return Attempt("job", 1, "job-a1", state, 1, heartbeat_at, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "silence", "is_lost"),
+    [
+        ("running", "running", 44, False),
+        ("running", "running", 46, True),
+        ("running", None, 44, False),
+        ("running", None, 46, True),
+        ("running", "failed", 3, True),
+        ("running", "absent", 3, True),
+        ("submitted", "pending", 46, False),
+        ("submitted", "running", 299, False),
+        ("submitted", "running", 301, True),
+        ("submitted", None, 301, True),
+        ("submitted", "failed", 1, True),
+    ],
+)
+def test_an_attempt_is_lost_when_ray_or_silence_says_so(state, status, silence, is_lost) -> None:
+    reason = reason_lost(
+        attempt(state, 1000.0), status, at=1000.0 + silence, start_seconds=300, lease_seconds=45
+    )
+    assert (reason is not None) == is_lost

@@ -1,0 +1,152 @@
+"""Ray's jobs API: against a double for each of its answers, and against a real Ray."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cluster.contracts.errors import Unavailable
+from service.scheduling.ports import GONE
+from service.scheduling.ray_jobs import HttpRayJobs
+from tests.ray_head import RayHead, ray_head
+from tests.service.scheduling.http_double import Asked, HttpDouble, http_double
+
+
+@pytest.fixture
+def ray() -> Iterator[HttpDouble]:
+    with http_double() as double:
+        yield double
+
+
+@pytest.fixture
+def jobs(ray: HttpDouble) -> Iterator[HttpRayJobs]:
+    with closing(HttpRayJobs(ray.url, "secret", timeout_seconds=5)) as jobs:
+        yield jobs
+
+
+def test_a_submission_names_the_specification_and_nothing_secret(ray: HttpDouble, jobs: HttpRayJobs) -> None:
+    jobs.submit("ftjob-x-a1", "jobs/ftjob-x/attempts/1/spec.json")
+    assert ray.asked == [
+        Asked(
+            "POST",
+            "/api/jobs/",
+            "Bearer secret",
+            {
+                "entrypoint": "python -m cluster.runner",
+                "submission_id": "ftjob-x-a1",
+                "runtime_env": {"env_vars": {"TUNERY_JOB_SPEC": "jobs/ftjob-x/attempts/1/spec.json"}},
+            },
+        )
+    ]
+
+
+@pytest.mark.parametrize("first", [(500, b"Job with submission_id x already exists"), (0, b"")])
+def test_a_submission_that_ray_has_is_done_whatever_it_answered(
+    ray: HttpDouble, jobs: HttpRayJobs, first: tuple[int, bytes]
+) -> None:
+    ray.answer = lambda asked: first if asked.method == "POST" else (200, b'{"status": "RUNNING"}')
+    jobs.submit("x-a1", "spec")
+    assert [asked.method for asked in ray.asked] == ["POST", "GET"]
+
+
+@pytest.mark.parametrize("first", [(500, b"Traceback"), (400, b"bad"), (403, b"no"), (0, b"")])
+def test_a_submission_that_ray_does_not_have_is_to_be_repeated(
+    ray: HttpDouble, jobs: HttpRayJobs, first: tuple[int, bytes]
+) -> None:
+    ray.answer = lambda asked: first if asked.method == "POST" else (404, b"Job x does not exist")
+    with pytest.raises(Unavailable) as raised:
+        jobs.submit("x-a1", "spec")
+    assert raised.value.code == "ray_unavailable"
+
+
+@pytest.mark.parametrize("status", ["pending", "running", "succeeded", "failed", "stopped"])
+def test_a_status_is_rays_own_word(ray: HttpDouble, jobs: HttpRayJobs, status: str) -> None:
+    ray.answer = lambda asked: (200, json.dumps({"status": status.upper()}).encode())
+    assert jobs.status("x-a1") == status
+
+
+def test_a_job_that_ray_does_not_know_is_absent(ray: HttpDouble, jobs: HttpRayJobs) -> None:
+    ray.answer = lambda asked: (404, b"Job x does not exist")
+    assert jobs.status("x-a1") == "absent"
+    jobs.stop("x-a1")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(0, b""), (500, b"oops"), (401, b"no"), (200, b"not json"), (200, b"[]"), (200, b'{"status": "ODD"}')],
+)
+def test_any_other_answer_is_no_status(ray: HttpDouble, jobs: HttpRayJobs, answer: tuple[int, bytes]) -> None:
+    ray.answer = lambda asked: answer
+    with pytest.raises(Unavailable):
+        jobs.status("x-a1")
+
+
+def test_a_ray_that_is_not_there_is_unavailable() -> None:
+    with closing(HttpRayJobs("http://127.0.0.1:1", None)) as jobs:
+        for call in (lambda: jobs.status("x"), lambda: jobs.stop("x"), lambda: jobs.submit("x", "spec")):
+            with pytest.raises(Unavailable):
+                call()
+
+
+@pytest.mark.parametrize("wild", ["x; rm -rf /", "../x", "x/y", "", "x" * 129])
+def test_only_plain_ids_are_sent(jobs: HttpRayJobs, wild: str) -> None:
+    with pytest.raises(AssertionError):
+        jobs.status(wild)
+
+
+@pytest.fixture(scope="module")
+def real_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHead]:
+    """Whose `python` is this one, and whose runner writes its specification's key and waits."""
+    folder = tmp_path_factory.mktemp("ray")
+    package = folder / "code" / "cluster" / "runner"
+    package.mkdir(parents=True)
+    (package / "__main__.py").write_text(
+        "import os, pathlib, sys, time\n"
+        f"started = pathlib.Path({str(folder)!r}, 'started')\n"
+        "started.write_text(os.environ['TUNERY_JOB_SPEC'] + ' ' + sys.executable)\n"
+        "while not os.environ['TUNERY_JOB_SPEC'].startswith('short'):\n"
+        "    time.sleep(0.1)\n"
+    )
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with ray_head(folder, {"PATH": path, "PYTHONPATH": str(folder / "code")}) as head:
+        yield head
+
+
+@pytest.mark.ray
+def test_a_real_ray_runs_stops_and_remembers_jobs(real_ray: RayHead) -> None:
+    started = real_ray.log.with_name("started")
+    with closing(HttpRayJobs(real_ray.dashboard_url, real_ray.token, timeout_seconds=60)) as jobs:
+        assert jobs.status("job-a1") == "absent"
+        jobs.submit("job-a1", "long/spec.json")
+        jobs.submit("job-a1", "long/spec.json")
+        _wait(lambda: started.exists() and started.read_text())
+        assert started.read_text() == f"long/spec.json {sys.executable}"
+        assert jobs.status("job-a1") == "running"
+        jobs.stop("job-a1")
+        _wait(lambda: jobs.status("job-a1") in GONE)
+        assert jobs.status("job-a1") == "stopped"
+        jobs.stop("job-a1")
+        jobs.submit("job-a1", "long/spec.json")
+        assert jobs.status("job-a1") == "stopped", "an id names one job for ever"
+        jobs.submit("job-a2", "short/spec.json")
+        _wait(lambda: jobs.status("job-a2") in GONE)
+        assert jobs.status("job-a2") == "succeeded"
+
+
+@pytest.mark.ray
+def test_a_real_ray_refuses_who_has_no_token(real_ray: RayHead) -> None:
+    for token in (None, "0" * 64):
+        with closing(HttpRayJobs(real_ray.dashboard_url, token)) as jobs, pytest.raises(Unavailable):
+            jobs.status("job-a1")
+
+
+def _wait(is_so) -> None:
+    deadline = time.monotonic() + 90
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)  # Ray tells no one; it can only be asked.

@@ -1,0 +1,558 @@
+"""Jobs from creation to their end, on both databases."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cluster.contracts.datasets import DatasetCheck, Problem
+from cluster.contracts.errors import Conflict, Unavailable
+from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
+from cluster.contracts.jobs import Failed, JobStatus, Running, Stopped
+from service.db.files import Files
+from service.db.models import Models
+from tests.fakes import Fuse, Killed
+from tests.service.db.rows import TENANT, add_file, outbox, step
+from tests.service.scheduling.world import GOOD, TOTAL_STEPS, World
+
+LIFE = [
+    "Created fine-tuning job: {id}",
+    "Validating training file: {file}",
+    "Files validated, moving job to queued state",
+    "Fine-tuning job started",
+    "Step 1/4: training loss=1.00",
+    "Step 2/4: training loss=0.50",
+    "Step 3/4: training loss=0.33",
+    "Step 4/4: training loss=0.25",
+    "Checkpoint created at step 4 with Snapshot ID: {model}:ckpt-step-4",
+    "New fine-tuned model created: {model}",
+    "The job has successfully completed",
+]
+
+
+def life(job) -> list[str]:
+    return [line.format(id=job.id, file=job.training_file, model=job.output_model) for line in LIFE]
+
+
+def test_a_job_goes_from_files_to_a_model(world: World) -> None:
+    job = world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    assert world.status(job) is JobStatus.QUEUED
+    scheduler.tick()
+    assert world.status(job) is JobStatus.STARTING
+    world.train(job)
+    assert world.status(job) is JobStatus.PUBLISHING
+    scheduler.tick()
+    done = world.see(job)
+    assert done.status is JobStatus.SUCCEEDED
+    assert world.messages(job) == life(job)
+    assert done.fine_tuned_model == job.output_model
+    assert (done.trained_tokens, done.estimated_finish) == (321, None)
+    assert done.finished_at is not None
+    assert outbox(world.database) == ["fine_tuning.job.created", "fine_tuning.job.succeeded"]
+    assert [one.released_at is not None for one in world.attempts(job)] == [True]
+
+
+def test_auto_becomes_numbers_when_the_files_are_valid(world: World) -> None:
+    job = world.job(hyperparameters=Hyperparameters(n_epochs=2), seed=5)
+    world.scheduler().tick()
+    resolved = world.see(job)
+    assert resolved.hyperparameters == Hyperparameters(n_epochs=2, batch_size=4, learning_rate_multiplier=1.0)
+    assert (resolved.config.seed, resolved.config.learning_rate) == (5, 1e-3)
+
+
+def test_the_specification_says_all_that_the_runner_needs(world: World) -> None:
+    validation = add_file(world.database)
+    job = world.job(validation_file=validation.id)
+    scheduler = world.scheduler()
+    scheduler.tick()
+    scheduler.tick()
+    spec = world.spec(f"{job.id}-a1")
+    assert (spec.job_id, spec.attempt, spec.service_url) == (job.id, 1, "http://service")
+    assert spec.config == world.see(job).config
+    assert spec.training_key == f"files/{job.training_file}"
+    assert spec.validation_key == f"files/{validation.id}"
+    assert spec.resume_from is None
+    assert len(world.serving.checked) == 2
+
+
+def test_the_result_file_is_openais_csv(world: World) -> None:
+    job = _trained(world)
+    world.scheduler().tick()
+    with world.database.read() as session:
+        file = Files(session, TENANT).get(world.see(job).result_file)
+    assert (file.purpose, file.status) == ("fine-tune-results", "processed")
+    content = world.store.get(file.object_key)
+    assert file.bytes == len(content)
+    lines = content.decode().split("\n")
+    assert lines[0] == "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"
+    assert lines[1:3] == ["1,1.0,0.5,,", "2,0.5,0.5,,"]
+    assert len(lines) == TOTAL_STEPS + 2
+
+
+def test_a_published_model_is_the_manifest_that_the_runner_named(world: World) -> None:
+    job = _trained(world)
+    world.scheduler().tick()
+    with world.database.read() as session:
+        model = Models(session, TENANT).resolve(job.output_model)
+    assert world.serving.scored[0].adapter == model.adapter
+    assert model.adapter.manifest_key.endswith("/step-00000004/manifest.json")
+    assert world.models()[0].parity == {"max_abs": 0.0, "mean_abs": 0.0}
+
+
+# Validation
+
+
+@pytest.mark.parametrize("role", ["training", "validation"])
+def test_a_file_with_problems_fails_the_job_with_their_lines(world: World, role: str) -> None:
+    job = world.job(validation_file=add_file(world.database).id)
+    bad = Problem(line=7, code="invalid_json", message="Line 7: the line is not JSON")
+    answers = (
+        {"training": [bad], "validation": []} if role == "training" else {"training": [], "validation": [bad]}
+    )
+    training_key = f"files/{job.training_file}"
+
+    def check(request) -> DatasetCheck:
+        which = "training" if request.key == training_key else "validation"
+        return GOOD.model_copy(update={"problems": answers[which]})
+
+    world.serving.check_dataset = check
+    world.scheduler().tick()
+    failed = world.see(job)
+    assert failed.status is JobStatus.FAILED
+    assert (failed.error.code, failed.error.param) == (f"invalid_{role}_file", f"{role}_file")
+    assert "Line 7: the line is not JSON." in failed.error.message
+    assert world.log(job)[-1].level == "error"
+    assert outbox(world.database)[-1] == "fine_tuning.job.failed"
+
+
+@pytest.mark.parametrize(
+    ("n_examples", "message"),
+    [
+        (7, "Training file has 7 example(s), but must have at least 10 examples"),
+        (1001, "Training file has 1001 example(s), but may have at most 1000 examples"),
+    ],
+)
+def test_too_few_or_too_many_examples_fail_the_job(world: World, n_examples: int, message: str) -> None:
+    job = world.job()
+    world.serving.answer = GOOD.model_copy(update={"n_examples": n_examples})
+    world.scheduler().tick()
+    error = world.see(job).error
+    assert (error.code, error.param, error.message) == ("invalid_n_examples", "training_file", message)
+
+
+def test_shortened_examples_are_told_with_their_lines(world: World) -> None:
+    job = world.job(training=TrainingOptions(on_overlength="truncate"))
+    world.serving.answer = GOOD.model_copy(update={"n_overlength": 2, "overlength_lines": [3, 9]})
+    world.scheduler().tick()
+    warning = world.log(job)[-2]
+    assert warning.level == "warn"
+    assert warning.message == "2 example(s) of more than 64 tokens were cut at the end: lines 3, 9"
+
+
+def test_what_can_never_run_fails_with_its_reason(world: World) -> None:
+    too_wide = world.job(training=TrainingOptions(num_workers=2))
+    untrainable = world.job(training=TrainingOptions(type="full"))
+    world.scheduler().tick()
+    assert world.see(too_wide).error.param == "training.num_workers"
+    assert world.see(untrainable).error.param == "training.type"
+
+
+def test_a_base_that_left_the_catalogue_fails_the_job_at_any_stage(world: World) -> None:
+    job = world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    other = world.job()
+    scheduler = world.scheduler(bases={"another": None})
+    scheduler.tick()
+    for one in (job, other):
+        assert world.see(one).error.code == "invalid_configuration"
+
+
+def test_validation_waits_for_serving(world: World) -> None:
+    job = world.job()
+    world.serving.fault = Unavailable("still loading")
+    scheduler = world.scheduler()
+    for _ in range(3):
+        scheduler.tick()
+    assert world.status(job) is JobStatus.VALIDATING_FILES
+    world.serving.fault = None
+    world.scheduler().tick()
+    assert world.status(job) is JobStatus.QUEUED
+
+
+def test_a_job_cancelled_during_validation_stays_cancelled(world: World) -> None:
+    job = world.job()
+
+    def check(request) -> DatasetCheck:
+        world.cancel(job)
+        return GOOD
+
+    world.serving.check_dataset = check
+    scheduler = world.scheduler()
+    scheduler.tick()
+    scheduler.tick()
+    assert world.status(job) is JobStatus.CANCELLED
+    assert world.messages(job)[-1] == "The job has been cancelled"
+    assert world.ray.submissions == []
+
+
+# Admission
+
+
+def test_jobs_run_one_after_the_other_in_their_order(world: World) -> None:
+    jobs = [world.job() for _ in range(3)]
+    scheduler = world.scheduler()
+    for expected in jobs:
+        for _ in range(4):
+            scheduler.tick()
+        assert world.ray.submissions[-1] == f"{expected.id}-a1"
+        world.train(expected)
+    assert len(world.ray.submissions) == 3
+
+
+def test_an_ended_attempt_holds_its_place_until_ray_has_let_go(world: World) -> None:
+    first, second = world.job(), world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    scheduler.tick()
+    world.train(first)
+    world.ray.statuses[f"{first.id}-a1"] = "running"  # ended by its own word, but its process is still there
+    scheduler.tick()
+    assert world.see(second).status is JobStatus.QUEUED
+    assert world.ray.stopped == [f"{first.id}-a1"]
+    scheduler.tick()
+    assert world.see(second).status is JobStatus.STARTING
+
+
+# Lost attempts
+
+
+def _running(world: World, **new):
+    job = world.job(**new)
+    scheduler = world.scheduler()
+    scheduler.tick()
+    scheduler.tick()
+    world.sync(job, [step(0, 1, TOTAL_STEPS)])
+    return job, scheduler
+
+
+def _trained(world: World):
+    job, _ = _running(world)
+    world.train(job)
+    return job
+
+
+@pytest.mark.parametrize("status", ["failed", "stopped", "succeeded", "absent"])
+def test_a_process_that_ended_without_a_word_is_replaced(world: World, status: str) -> None:
+    job, scheduler = _running(world)
+    world.sync(job, [world.checkpoint(job, 1, 2)])
+    world.silence(job, 3)
+    if status == "absent":
+        world.ray.statuses.clear()
+    else:
+        world.ray.statuses[f"{job.id}-a1"] = status
+    scheduler.tick()
+    assert world.status(job) is JobStatus.QUEUED
+    scheduler.tick()
+    assert world.status(job) is JobStatus.STARTING
+    assert world.spec(f"{job.id}-a2").resume_from.endswith(
+        "attempts/1/checkpoints/step-00000002/manifest.json"
+    )
+    with pytest.raises(Conflict):
+        world.sync(job, attempt=1)
+
+
+def test_a_runner_that_is_silent_for_a_lease_is_replaced_and_stopped(world: World) -> None:
+    job, scheduler = _running(world)
+    world.silence(job, world.settings.lease_seconds - 20)
+    scheduler.tick()
+    assert world.status(job) is JobStatus.RUNNING
+    world.silence(job, 30)
+    scheduler.tick()
+    assert world.status(job) is JobStatus.QUEUED
+    scheduler.tick()
+    assert world.ray.stopped == [f"{job.id}-a1"]
+    scheduler.tick()
+    assert world.ray.submissions == [f"{job.id}-a1", f"{job.id}-a2"]
+
+
+def test_an_attempt_that_never_speaks_has_longer_to_start(world: World) -> None:
+    job = world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    scheduler.tick()
+    world.silence(job, world.settings.lease_seconds + 5)
+    scheduler.tick()
+    assert world.status(job) is JobStatus.STARTING
+    world.silence(job, world.settings.start_seconds)
+    scheduler.tick()
+    assert world.status(job) is JobStatus.QUEUED
+
+
+def test_silence_while_the_database_was_down_is_excused(world: World) -> None:
+    job, scheduler = _running(world)
+    world.schedulers_database.is_down = True
+    scheduler.tick()
+    world.schedulers_database.is_down = False
+    world.silence(job, world.settings.lease_seconds + 60)
+    scheduler.tick()
+    assert world.status(job) is JobStatus.RUNNING
+
+
+def test_after_three_faults_of_the_platform_the_job_fails(world: World) -> None:
+    job = world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    for number in (1, 2, 3):
+        scheduler.tick()
+        scheduler.tick()
+        fault = Failed(code="node_died", message=f"Node {number} died.", is_user_fault=False)
+        world.sync(job, state=fault)
+        world.ray.statuses[f"{job.id}-a{number}"] = "failed"
+    scheduler.tick()
+    scheduler.tick()
+    failed = world.see(job)
+    assert failed.status is JobStatus.FAILED
+    assert failed.error.code == "platform_error"
+    assert "failed 3 times" in failed.error.message
+    assert "Node 3 died." in failed.error.message
+    assert len(world.ray.submissions) == 3
+
+
+def test_a_resumed_job_tells_no_step_twice(world: World) -> None:
+    job, scheduler = _running(world)
+    world.sync(job, [step(1, 2, TOTAL_STEPS), world.checkpoint(job, 2, 2), step(3, 3, TOTAL_STEPS)])
+    world.ray.statuses[f"{job.id}-a1"] = "failed"
+    world.silence(job, 3)
+    scheduler.tick()
+    scheduler.tick()
+    events = [step(0, 3, TOTAL_STEPS), step(1, 4, TOTAL_STEPS)]
+    world.sync(job, events, world.finished(job))
+    scheduler.tick()
+    steps = [event.data["step"] for event in world.log(job) if event.type == "metrics"]
+    assert steps == [1, 2, 3, 4]
+    assert world.status(job) is JobStatus.SUCCEEDED
+
+
+# Cancel
+
+
+def test_a_cancelled_runner_is_told_then_stopped(world: World) -> None:
+    job, scheduler = _running(world)
+    world.cancel(job)
+    assert world.sync(job).command == "cancel"
+    scheduler.tick()
+    assert world.ray.stopped == [f"{job.id}-a1"]
+    scheduler.tick()
+    assert world.attempts(job)[0].released_at is not None
+
+
+def test_a_cancelled_runner_that_ends_by_itself_is_not_stopped(world: World) -> None:
+    job, scheduler = _running(world)
+    world.cancel(job)
+    world.sync(job, state=Stopped())
+    world.ray.statuses[f"{job.id}-a1"] = "succeeded"
+    scheduler.tick()
+    assert world.ray.stopped == []
+    assert world.attempts(job)[0].released_at is not None
+
+
+def test_a_job_cancelled_while_it_is_published_has_no_model(world: World) -> None:
+    job = _trained(world)
+
+    def score(model, rows):
+        world.cancel(job)
+        return [[-1.0, -1.0]]
+
+    world.serving.score = score
+    world.scheduler().tick()
+    assert world.status(job) is JobStatus.CANCELLED
+    assert world.models() == []
+    assert world.see(job).result_file is None
+
+
+# Publishing
+
+
+@pytest.mark.parametrize("wrong", [[-1.0, -1.01], [-1.0], [], [-1.0, float("nan")], [-1.0, float("-inf")]])
+def test_a_model_that_serving_computes_otherwise_is_not_published(world: World, wrong: list[float]) -> None:
+    job = _trained(world)
+    world.serving.logprobs = lambda row: wrong
+    world.scheduler().tick()
+    failed = world.see(job)
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "serving_mismatch")
+    assert world.models() == []
+
+
+def test_weights_that_changed_in_storage_are_not_published(world: World) -> None:
+    for damage in ("manifest", "truncated", "missing"):
+        job = _trained(world)
+        key = world.attempts(job)[0].result["manifest_key"]
+        weights = key.replace("manifest.json", "adapter.safetensors")
+        if damage == "manifest":
+            world.store.put(key, world.store.get(key) + b" ")
+        elif damage == "truncated":
+            world.store.put(weights, b"short")
+        else:
+            world.store.delete(weights)
+        world.scheduler().tick()
+        failed = world.see(job)
+        assert (failed.status, failed.error.code) == (JobStatus.FAILED, "corrupt_artefact"), damage
+    assert world.models() == []
+
+
+def test_publishing_waits_for_serving_but_not_for_ever(world: World) -> None:
+    job = _trained(world)
+    world.serving.fault = Unavailable("loading")
+    world.scheduler().tick()
+    assert world.status(job) is JobStatus.PUBLISHING
+    world.settings = world.settings.model_copy(update={"publish_seconds": 1e-9})
+    world.scheduler().tick()
+    failed = world.see(job)
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "platform_error")
+
+
+# Many schedulers, and death
+
+
+def test_four_schedulers_claim_each_job_once(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"training_slots": 64})
+    jobs = [world.job() for _ in range(12)]
+    schedulers = [world.scheduler() for _ in range(4)]
+    stop = threading.Event()
+
+    def run(scheduler) -> None:
+        while not stop.is_set():
+            scheduler.tick()
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(run, scheduler) for scheduler in schedulers]
+        for _ in range(600):
+            if all(world.status(job) is JobStatus.STARTING for job in jobs):
+                break
+            world.expire_lease()  # whoever asks next leads, also in the middle of another's round
+            stop.wait(0.05)
+        stop.set()
+        for future in futures:
+            future.result()
+    assert sorted(world.ray.submissions) == sorted(f"{job.id}-a1" for job in jobs)
+    assert all(len(world.attempts(job)) == 1 for job in jobs)
+
+
+def test_a_scheduler_whose_lease_was_taken_writes_nothing_more(world: World) -> None:
+    job = world.job()
+    old = world.scheduler()
+    old.tick()
+    assert world.status(job) is JobStatus.QUEUED
+    new = world.scheduler()
+    other = world.job()
+    new.tick()  # takes the lease, validates the second job and starts the first
+    before = world.see(job), world.see(other), world.attempts(job)[0].heartbeat_at
+    world.train(job)
+    published = world.see(job)
+    old.tick()
+    old.tick()
+    assert (world.see(job), world.see(other)) == (published, before[1])
+    new.tick()
+    assert world.status(job) is JobStatus.SUCCEEDED
+
+
+def test_a_scheduler_that_closes_lets_the_next_one_in_at_once(world: World) -> None:
+    job = world.job()
+    waiting, first = world.scheduler(), world.scheduler()
+    first.tick()
+    waiting.tick()
+    assert world.status(job) is JobStatus.QUEUED, "only the first one acts"
+    first.close()
+    waiting.tick()
+    assert world.status(job) is JobStatus.STARTING
+
+
+def test_killed_at_any_point_another_scheduler_finishes_the_job_once(world: World) -> None:
+    killed_at = 0
+    while True:
+        killed_at += 1
+        job = world.job()
+        fuse = Fuse(at=killed_at)
+        scheduler = world.scheduler(fuse)
+        deaths = 0
+        for _ in range(30):
+            try:
+                scheduler.tick()
+            except Killed:
+                deaths += 1
+                scheduler = world.scheduler()
+            status = world.status(job)
+            if status is JobStatus.STARTING and f"{job.id}-a1" in world.ray.statuses:
+                world.train(job)
+            attempts = world.attempts(job)
+            if status is JobStatus.SUCCEEDED and attempts[0].released_at is not None:
+                break
+        assert world.status(job) is JobStatus.SUCCEEDED, killed_at
+        assert world.messages(job) == life(job), killed_at
+        assert len(world.attempts(job)) == 1, killed_at
+        assert world.ray.submissions.count(f"{job.id}-a1") == 1, killed_at
+        assert [model.job_id for model in world.models()].count(job.id) == 1, killed_at
+        if not deaths:
+            break
+    assert killed_at > 20
+
+
+def test_ray_away_keeps_intents_and_starts_each_job_once_when_it_is_back(world: World) -> None:
+    job = world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    world.ray.fault = Unavailable("away", code="ray_unavailable")
+    scheduler.tick()
+    assert world.status(job) is JobStatus.STARTING
+    asked = world.ray.asked
+    scheduler.tick()
+    assert world.ray.asked == asked + 1, "one question a round is enough to know"
+    world.ray.fault = None
+    scheduler.tick()
+    assert world.ray.submissions == [f"{job.id}-a1"]
+    world.sync(job, state=Running())
+    assert world.status(job) is JobStatus.RUNNING
+
+
+def test_a_slow_publish_does_not_hold_up_other_jobs(world: World) -> None:
+    slow = _trained(world)
+    entered, go_on = threading.Event(), threading.Event()
+
+    def score(model, rows):
+        entered.set()
+        assert go_on.wait(30)
+        return [[-1.0, -1.0]]
+
+    world.serving.score = score
+    with ThreadPoolExecutor(2) as pool:
+        scheduler = world.scheduler(executor=pool)
+        scheduler.tick()
+        assert entered.wait(30)
+        other = world.job()
+        for _ in range(600):
+            scheduler.tick()
+            if world.status(other) is JobStatus.STARTING:
+                break
+            entered.wait(0.01)
+        assert world.status(other) is JobStatus.STARTING
+        assert world.status(slow) is JobStatus.PUBLISHING
+        go_on.set()
+    assert world.status(slow) is JobStatus.SUCCEEDED
+
+
+def test_an_unforeseen_error_in_one_job_stops_no_other(world: World) -> None:
+    broken, fine = world.job(), world.job()
+    broken_key = f"files/{broken.training_file}"
+
+    def check(request) -> DatasetCheck:
+        if request.key == broken_key:
+            raise RuntimeError("a bug")
+        return GOOD
+
+    world.serving.check_dataset = check
+    world.scheduler().tick()
+    assert world.status(broken) is JobStatus.VALIDATING_FILES
+    assert world.status(fine) is JobStatus.QUEUED

@@ -1,0 +1,114 @@
+"""The scheduler's side of the Serve applications, against a double."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from cluster.contracts.datasets import DatasetCheckRequest
+from cluster.contracts.errors import CorruptArtefact, Overloaded, TuneryError, Unavailable
+from cluster.contracts.generation import (
+    ErrorEvent,
+    FinishEvent,
+    GenerationRequest,
+    ModelRef,
+    PromptEvent,
+    TokenLogprob,
+    TokenPrompt,
+)
+from service.scheduling.serving import HttpServing
+from tests.service.scheduling.http_double import HttpDouble, http_double
+from tests.service.scheduling.world import BASE, GOOD
+
+MODEL = ModelRef(base=BASE)
+REQUEST = DatasetCheckRequest(base=BASE, key="files/x", sha256="0" * 64)
+
+
+@pytest.fixture
+def server() -> Iterator[HttpDouble]:
+    with http_double() as double:
+        yield double
+
+
+@pytest.fixture
+def serving(server: HttpDouble) -> Iterator[HttpServing]:
+    with closing(HttpServing(server.url, "secret", timeout_seconds=5)) as serving:
+        yield serving
+
+
+def lines(*events) -> bytes:
+    return "".join(event.model_dump_json() + "\n" for event in events).encode()
+
+
+def scored(*logprobs: float | None) -> PromptEvent:
+    tokens = [TokenLogprob(token="x", bytes=[120], token_id=1, logprob=value) for value in logprobs]
+    return PromptEvent(prompt_tokens=len(tokens), tokens=tokens)
+
+
+def test_a_file_is_checked_by_the_datasets_application(server: HttpDouble, serving: HttpServing) -> None:
+    server.answer = lambda asked: (200, GOOD.model_dump_json().encode())
+    assert serving.check_dataset(REQUEST) == GOOD
+    asked = server.asked[0]
+    assert (asked.method, asked.path, asked.token) == ("POST", "/datasets/check", "Bearer secret")
+    assert DatasetCheckRequest.model_validate(asked.body) == REQUEST
+
+
+def test_a_score_is_the_echoed_prompts_without_its_first_token(
+    server: HttpDouble, serving: HttpServing
+) -> None:
+    end = FinishEvent(index=0, reason="length", completion_tokens=0)
+    server.answer = lambda asked: (200, lines(scored(None, -1.5, -0.25), end))
+    assert serving.score(MODEL, [[5, 6, 7], [5, 6, 7]]) == [[-1.5, -0.25]] * 2
+    asked = GenerationRequest.model_validate(server.asked[0].body)
+    assert asked.prompt == TokenPrompt(token_ids=[5, 6, 7])
+    assert (asked.sampling.max_tokens, asked.sampling.echo, asked.sampling.logprobs) == (0, True, 0)
+    assert asked.id != GenerationRequest.model_validate(server.asked[1].body).id
+    assert server.asked[0].path == "/engine/generate"
+
+
+def test_an_error_in_the_stream_is_raised_as_itself(server: HttpDouble, serving: HttpServing) -> None:
+    event = ErrorEvent(error="CorruptArtefact", message="The digest differs.", code="digest")
+    server.answer = lambda asked: (200, lines(event))
+    with pytest.raises(CorruptArtefact, match="The digest differs") as raised:
+        serving.score(MODEL, [[1, 2]])
+    assert raised.value.code == "digest"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("Overloaded", Overloaded), ("Unavailable", Unavailable), ("CorruptArtefact", CorruptArtefact)],
+)
+def test_a_refusal_is_raised_as_itself(
+    server: HttpDouble, serving: HttpServing, name: str, kind: type[TuneryError]
+) -> None:
+    server.answer = lambda asked: (503, ErrorEvent(error=name, message="why").model_dump_json().encode())
+    for call in (lambda: serving.score(MODEL, [[1, 2]]), lambda: serving.check_dataset(REQUEST)):
+        with pytest.raises(kind, match="why"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (0, b""),
+        (404, b"Path not found"),
+        (500, b"oops"),
+        (200, b"not json"),
+        (200, b""),
+        (200, b'{"type":"odd"}'),
+    ],
+)
+def test_an_answer_that_is_none_means_later(
+    server: HttpDouble, serving: HttpServing, answer: tuple[int, bytes]
+) -> None:
+    server.answer = lambda asked: answer
+    for call in (lambda: serving.score(MODEL, [[1, 2]]), lambda: serving.check_dataset(REQUEST)):
+        with pytest.raises(Unavailable):
+            call()
+
+
+def test_a_stream_cut_off_before_the_scores_means_later(server: HttpDouble, serving: HttpServing) -> None:
+    end = FinishEvent(index=0, reason="length", completion_tokens=0)
+    server.answer = lambda asked: (200, lines(end))
+    with pytest.raises(Unavailable):
+        serving.score(MODEL, [[1, 2]])

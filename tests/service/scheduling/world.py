@@ -1,0 +1,177 @@
+"""Everything around a scheduler: a real database and store, fakes for Ray and Serve, and a runner by hand."""
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import select, update
+
+from cluster.contracts.bases import BaseSpec, BuiltinSource
+from cluster.contracts.datasets import DatasetCheck
+from cluster.contracts.jobs import (
+    CheckpointSaved,
+    Finished,
+    JobSpec,
+    JobStatus,
+    RunnerEvent,
+    RunnerState,
+    Running,
+    SyncRequest,
+    SyncResponse,
+)
+from cluster.contracts.manifest import Manifest, ManifestFile, Probe
+from cluster.storage.keys import manifest_key, sibling_key
+from cluster.storage.local import LocalStore
+from service.db import tables
+from service.db.attempts import Attempts
+from service.db.database import Database
+from service.db.jobs import Job, Jobs
+from service.scheduling.scheduler import Ports, Scheduler
+from service.settings import Settings
+from tests.fakes import FakeRayJobs, FakeServing, Fuse, FusedDatabase, InlineExecutor
+from tests.service.db.rows import TENANT, add_job, add_tenants, get_job, log_of, messages, step
+
+BASE = BaseSpec(
+    alias="tiny",
+    source=BuiltinSource(name="tiny"),
+    context_length=64,
+    learning_rates={"lora": 1e-3},
+    max_training_examples=1000,
+)
+GOOD = DatasetCheck(n_examples=20, n_tokens=200, n_supervised_tokens=100, longest=20)
+TOTAL_STEPS = 4
+_names = itertools.count()
+
+
+class World:
+    def __init__(self, url: str, folder: Path) -> None:
+        self.database = Database(url)
+        self.store = LocalStore(folder)
+        self.ray = FakeRayJobs()
+        self.serving = FakeServing(GOOD)
+        self.settings = Settings(service_url="http://service", stop_grace_seconds=0, leader_seconds=600)
+        self.schedulers_database = FusedDatabase(self.database, Fuse())
+        """As the newest scheduler sees it."""
+        add_tenants(self.database)
+
+    def scheduler(self, fuse: Fuse | None = None, executor=None, bases=None) -> Scheduler:
+        """A new one, as after a restart; it takes the lease over at once."""
+        self.expire_lease()
+        self.ray.fuse = self.serving.fuse = fuse or Fuse()
+        self.schedulers_database = FusedDatabase(self.database, fuse or Fuse())
+        ports = Ports(self.schedulers_database, self.store, self.ray, self.serving, bases or {"tiny": BASE})
+        return Scheduler(ports, self.settings, executor or InlineExecutor(), name=f"s{next(_names)}")
+
+    def expire_lease(self) -> None:
+        with self.database.write() as session:
+            session.execute(update(tables.Lease).values(expires_at=0.0))
+
+    def close(self) -> None:
+        self.database.close()
+
+    def job(self, **new) -> Job:
+        return add_job(self.database, **new)
+
+    def see(self, job: Job) -> Job:
+        return get_job(self.database, job.id)
+
+    def status(self, job: Job) -> JobStatus:
+        return self.see(job).status
+
+    def messages(self, job: Job) -> list[str]:
+        return messages(self.database, job.id)
+
+    def cancel(self, job: Job) -> None:
+        with self.database.write() as session:
+            Jobs(session, TENANT).cancel(job.id)
+
+    def spec(self, submission_id: str) -> JobSpec:
+        return JobSpec.model_validate_json(self.store.get(self.ray.specs[submission_id]))
+
+    def sync(
+        self,
+        job: Job,
+        events: Sequence[RunnerEvent] = (),
+        state: RunnerState | None = None,
+        *,
+        attempt: int | None = None,
+    ) -> SyncResponse:
+        """As the runner of the newest attempt, with the token from its stored specification."""
+        number = attempt or self.see(job).attempt
+        token = self.spec(f"{job.id}-a{number}").attempt_token
+        with self.database.write() as session:
+            request = SyncRequest(events=list(events), state=state or Running())
+            return Attempts(session).sync(job.id, number, token, request)
+
+    def checkpoint(self, job: Job, seq: int, number: int) -> CheckpointSaved:
+        """Of one weight file, really in storage."""
+        key, digest = self._write_manifest(job, number)
+        return CheckpointSaved(
+            seq=seq,
+            created_at=1,
+            step=number,
+            manifest_key=key,
+            manifest_sha256=digest,
+            metrics=step(seq, number, TOTAL_STEPS),
+        )
+
+    def finished(self, job: Job) -> Finished:
+        key, digest = self._write_manifest(job, TOTAL_STEPS)
+        return Finished(trained_tokens=321, manifest_key=key, manifest_sha256=digest)
+
+    def train(self, job: Job) -> None:
+        """All steps in one sync, and the end."""
+        events = [step(number - 1, number, TOTAL_STEPS) for number in range(1, TOTAL_STEPS + 1)]
+        self.sync(job, [*events, self.checkpoint(job, TOTAL_STEPS, TOTAL_STEPS)], self.finished(job))
+        self.ray.statuses[f"{job.id}-a{self.see(job).attempt}"] = "succeeded"
+
+    def models(self) -> list[tables.Model]:
+        with self.database.read() as session:
+            return list(session.scalars(select(tables.Model)))
+
+    def attempts(self, job: Job) -> list[tables.Attempt]:
+        with self.database.read() as session:
+            wanted = select(tables.Attempt).where(tables.Attempt.job_id == job.id)
+            return list(session.scalars(wanted.order_by(tables.Attempt.number)))
+
+    def silence(self, job: Job, seconds: float) -> None:
+        """Its newest attempt was last heard of so long ago."""
+        with self.database.write() as session:
+            session.execute(
+                update(tables.Attempt)
+                .where(tables.Attempt.job_id == job.id)
+                .values(heartbeat_at=tables.Attempt.heartbeat_at - seconds)
+            )
+
+    def log(self, job: Job):
+        return log_of(self.database, job.id)
+
+    def _write_manifest(self, job: Job, number: int) -> tuple[str, str]:
+        current = self.see(job)
+        assert current.config is not None
+        key = manifest_key(job.id, current.attempt, number)
+        weights = b"weights of step %d" % number
+        self.store.put(sibling_key(key, "adapter.safetensors"), weights)
+        manifest = Manifest(
+            job_id=job.id,
+            attempt=current.attempt,
+            step=number,
+            total_steps=TOTAL_STEPS,
+            epoch=1.0,
+            type="lora",
+            base_alias="tiny",
+            base_digest="0" * 64,
+            data_sha256="0" * 64,
+            template_sha256="0" * 64,
+            config=current.config,
+            files=[
+                ManifestFile(
+                    name="adapter.safetensors", bytes=len(weights), sha256=hashlib.sha256(weights).hexdigest()
+                )
+            ],
+            probe=Probe(token_ids=[[1, 2, 3]], logprobs=[[-1.0, -1.0]]),
+        )
+        content = manifest.model_dump_json().encode()
+        self.store.put(key, content)
+        return key, hashlib.sha256(content).hexdigest()

@@ -85,7 +85,7 @@ def test_restarted_on_the_same_folder_everything_is_there_and_jobs_go_on(tmp_pat
         client = tunery.client()
         file = client.files.create(file=("train.jsonl", jsonl(40)), purpose="fine-tune")
         job = client.fine_tuning.jobs.create(
-            model=BASE, training_file=file.id, hyperparameters={"n_epochs": 40, "batch_size": 2}
+            model=BASE, training_file=file.id, hyperparameters={"n_epochs": 10, "batch_size": 1}
         )
         await_true(
             lambda: len(client.fine_tuning.jobs.checkpoints.list(job.id).data) > 0,
@@ -102,7 +102,7 @@ def test_restarted_on_the_same_folder_everything_is_there_and_jobs_go_on(tmp_pat
             for event in client.fine_tuning.jobs.list_events(job.id, limit=100)
             if event.type == "metrics"
         ]
-        assert sorted(steps) == list(range(1, 40 * 20 + 1))
+        assert sorted(steps) == list(range(1, 10 * 40 + 1))
 
 
 def test_generated_admin_key_is_private_and_works(tmp_path) -> None:

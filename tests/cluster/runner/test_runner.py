@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.contracts.jobs import (
+from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobSpec, Running, StepMetrics, Stopped
     CheckpointSaved,
     Finished,
     JobSpec,
@@ -27,6 +27,36 @@ pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
 MakeSpec = Callable[..., JobSpec]
 Start = Callable[..., subprocess.Popen[bytes]]
 
+RAY_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "a-token-of-the-runner-tests-only",
+    "OMP_NUM_THREADS": "1",
+}
+CLUSTER = """
+import sys, ray
+ray.init(address="local", num_cpus=2, include_dashboard=False)
+print(ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def ray_address() -> Iterator[str]:
+    """A Ray cluster of two CPUs in a process of its own, which ends when its input does."""
+    environment = {**os.environ, **RAY_ENVIRONMENT}
+    environment.pop("RAY_ADDRESS", None)
+    cluster = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert cluster.stdout is not None
+    yield cluster.stdout.readline().strip()
+    cluster.communicate(timeout=60)
+    assert cluster.returncode == 0
+
 
 @pytest.fixture
 def service() -> Iterator[FakeService]:
@@ -35,8 +65,10 @@ def service() -> Iterator[FakeService]:
 
 
 @pytest.fixture
-def start(make_spec: MakeSpec, store: LocalStore, service: FakeService, tmp_path: Path) -> Iterator[Start]:
-    """Starts the runner of a specification made with the keywords; what is left of it at the end is killed."""
+def start(
+    ray_address: str, make_spec: MakeSpec, store: LocalStore, service: FakeService, tmp_path: Path
+) -> Iterator[Start]:
+    """Starts the runner of a specification made with the keywords; one that is left at the end is killed."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(spec: dict[str, Any] | None = None, **config: Any) -> subprocess.Popen[bytes]:
@@ -44,31 +76,21 @@ def start(make_spec: MakeSpec, store: LocalStore, service: FakeService, tmp_path
         store.put(spec_key(job.job_id, job.attempt), job.model_dump_json().encode())
         environment = {
             **os.environ,
+            **RAY_ENVIRONMENT,
+            "RAY_ADDRESS": ray_address,
             "TUNERY_JOB_SPEC": spec_key(job.job_id, job.attempt),
             "TUNERY_STORAGE_URL": f"file://{tmp_path}/store",
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": "runner-test-token",
-            "OMP_NUM_THREADS": "1",
         }
-        environment.pop("RAY_ADDRESS", None)
-        log = (tmp_path / "runner.log").open("ab")
-        # A session of its own: Ray's processes, which this runner starts for itself, end with it below.
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cluster.runner"],
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (tmp_path / "runner.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "cluster.runner"], env=environment, stdout=log, stderr=log
+            )
         processes.append(process)
         return process
 
     yield start
     for process in processes:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        process.kill()
         process.wait()
 
 
@@ -84,11 +106,10 @@ def steps(service: FakeService) -> list[StepMetrics]:
     return [event for event in service.events if isinstance(event, StepMetrics)]
 
 
-def test_a_job_is_trained_reported_and_finished(
-    start: Start, service: FakeService, store: LocalStore
-) -> None:
-    process = start()
-    wait_for(service, lambda: not isinstance(service.state, Running), 120)
+def test_two_workers_train_a_job_to_its_end(start: Start, service: FakeService, store: LocalStore) -> None:
+    process = start(num_workers=2)
+    wait_for(service, lambda: len(service.requests) > 0, 30)
+    wait_for(service, lambda: not isinstance(service.state, Running), 240)
     assert process.wait(20) == 0
     assert isinstance(service.state, Finished)
     assert [step.step for step in steps(service)] == list(range(1, 13))
@@ -97,3 +118,45 @@ def test_a_job_is_trained_reported_and_finished(
     assert saved[-1].manifest_key == service.state.manifest_key
     assert store.stat(service.state.manifest_key).bytes > 0
     assert [event.seq for event in service.events] == list(range(len(service.events)))
+
+
+def test_pause_saves_a_checkpoint_and_a_cancel_after_the_resume_ends_all_within_five_seconds(
+    start: Start, service: FakeService
+) -> None:
+    process = start(n_epochs=50, batch_size=1)
+    wait_for(service, lambda: len(steps(service)) >= 1, 240)
+    service.command = "pause"
+    wait_for(service, lambda: isinstance(service.state, Stopped), 20)
+    assert process.wait(20) == 0
+    last = service.events[-1]
+    assert isinstance(last, CheckpointSaved)
+    assert last.step == steps(service)[-1].step
+
+    service.command, service.state, service.events = "continue", Running(), []
+    process = start({"attempt": 2, "resume_from": last.manifest_key}, n_epochs=50, batch_size=1)
+    wait_for(service, lambda: len(steps(service)) >= 1, 240)
+    assert steps(service)[0].step == last.step + 1
+    service.command = "cancel"
+    began = time.monotonic()
+    assert process.wait(20) == 0
+    assert time.monotonic() - began < 5
+    assert service.state == Stopped()
+
+
+def test_a_fault_of_the_job_is_told_as_one(start: Start, service: FakeService) -> None:
+    process = start(learning_rate=1e20, warmup_ratio=0.0, max_grad_norm=1e30, n_epochs=8)
+    wait_for(service, lambda: isinstance(service.state, Failed), 240)
+    assert process.wait(20) == 1
+    assert isinstance(service.state, Failed)
+    assert (service.state.code, service.state.is_user_fault) == ("non_finite_loss", True)
+
+
+def test_a_fenced_or_stopped_runner_is_gone_at_once(start: Start, service: FakeService) -> None:
+    service.status = 503
+    fenced, stopped = start({"attempt": 1}), start({"attempt": 2})
+    wait_for(service, lambda: len(service.paths) == 2, 60)
+    stopped.send_signal(signal.SIGTERM)
+    assert stopped.wait(10) in (143, -signal.SIGTERM)
+    service.status = 409
+    assert fenced.wait(30) == 3
+    assert not service.events

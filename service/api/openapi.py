@@ -5,6 +5,7 @@ python -m service.api.openapi --check
 """
 
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
             if path in PUBLIC_PATHS:
                 operation["security"] = []
     _rename(document, "Body_files_create", "FileUpload")
+    # What generators know a file by; `contentMediaType`, which FastAPI writes, they read as text.
+    document["components"]["schemas"]["FileUpload"]["properties"]["file"]["format"] = "binary"
     _add_models(document, ChatCompletionChunk)
+    _enums_for_consts(document, document["components"]["schemas"].values())
     return document
 
 
@@ -72,6 +76,20 @@ def _rename(document: dict[str, Any], old: str, new: str) -> None:
     schemas = document["components"]["schemas"]
     schemas[new] = schemas.pop(old) | {"title": new}
     _point_to(document, f"#/components/schemas/{old}", f"#/components/schemas/{new}")
+
+
+def _enums_for_consts(value: Any, schemas: Iterable[Any] = ()) -> None:
+    """Where a schema is one of several types, a `const` becomes an `enum` of one, as in OpenAI's document:
+    generators of clients take a const for the only choice."""
+    for schema in schemas:
+        if "const" in schema:
+            schema["enum"] = [schema.pop("const")]
+    if isinstance(value, dict):
+        for item in value.values():
+            _enums_for_consts(item, value.get("anyOf", ()))
+    elif isinstance(value, list):
+        for item in value:
+            _enums_for_consts(item)
 
 
 def _point_to(value: Any, old: str, new: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, BinaryIO, Literal, cast
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, UploadFile
+from pydantic import Field
 from starlette.responses import StreamingResponse
 
 from cluster.contracts.datasets import DatasetFormat
@@ -16,10 +17,13 @@ from cluster.storage.keys import file_key
 from service.api.auth import Reader, Writer
 from service.api.errors import PayloadTooLarge
 from service.api.parts import Parts, UsesParts
-from service.api.schemas.base import Deleted
+from service.api.schemas.base import Absent, Deleted
 from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
 from service.db.files import File, Files
 from service.db.tenancy import Tenant
+
+_Anchor = Literal["created_at"]
+_Lifetime = Annotated[int, Field(ge=3600, le=2_592_000)]
 
 _PROBLEMS_TOLD = 20
 _CHUNK_BYTES = 2**18
@@ -34,9 +38,11 @@ def create(
     parts: UsesParts,
     file: UploadFile,
     purpose: Annotated[UploadPurpose, Form()],
-    expires_after_anchor: Annotated[Literal["created_at"] | None, Form(alias="expires_after[anchor]")] = None,
+    expires_after_anchor: Annotated[
+        Literal["created_at"] | Absent, Form(alias="expires_after[anchor]")
+    ] = None,
     expires_after_seconds: Annotated[
-        int | None, Form(alias="expires_after[seconds]", ge=3600, le=2_592_000)
+        int | Absent, Form(alias="expires_after[seconds]", ge=3600, le=2_592_000)
     ] = None,
 ) -> FileObject:
     """A file for fine-tuning is checked line by line: its status is `processed`, or `error`, and then
@@ -77,10 +83,10 @@ def create(
 def list_files(
     caller: Reader,
     parts: UsesParts,
-    purpose: FilePurpose | None = None,
+    purpose: FilePurpose | Absent = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
-    after: str | None = None,
+    after: str | Absent = None,
 ) -> FileList:
     with parts.database.read() as session:
         page = Files(session, caller.tenant).list(purpose=purpose, after=after, limit=limit, order=order)

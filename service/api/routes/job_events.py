@@ -13,6 +13,7 @@ from cluster.contracts.jobs import JobStatus
 from service.api.auth import Reader
 from service.api.parts import Parts, UsesParts
 from service.api.public_jobs import public_event
+from service.api.schemas.base import Absent
 from service.api.schemas.jobs import FineTuningJobEventList
 from service.api.sse import EventStream, frame
 from service.db.jobs import Event, Jobs
@@ -42,7 +43,7 @@ def list_events(
     caller: Reader,
     parts: UsesParts,
     job_id: str,
-    after: str | None = None,
+    after: str | Absent = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     stream: bool = False,
     last_event_id: Annotated[int, Header(ge=-1)] = -1,

@@ -11,6 +11,7 @@ from cluster.contracts.hyperparameters import TrainingOptions, resolve
 from service.api.auth import Reader, Writer
 from service.api.parts import Parts, UsesParts
 from service.api.public_jobs import public_checkpoint, public_job
+from service.api.schemas.base import Absent
 from service.api.schemas.jobs import (
     CreateJobBody,
     FineTuningJob,
@@ -63,7 +64,7 @@ def list_jobs(
     request: Request,
     caller: Reader,
     parts: UsesParts,
-    after: str | None = None,
+    after: str | Absent = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> FineTuningJobList:
     metadata = _metadata_filter(request)
@@ -93,7 +94,7 @@ def list_checkpoints(
     caller: Reader,
     parts: UsesParts,
     job_id: str,
-    after: str | None = None,
+    after: str | Absent = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> FineTuningJobCheckpointList:
     with parts.database.read() as session:

@@ -3,19 +3,32 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 from typing_extensions import TypeAliasType
 
 
 class Body(BaseModel):
     """A request's body, or a part of one. Unknown keys are refused: a misspelt option must not be ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Answer(BaseModel):
-    """What the API answers with, or a part of it."""
+    """What the API answers with, or a part of it; every field is always there."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(
+        frozen=True, use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
+    )
+
+
+class Piece(Answer):
+    """A part of a streamed answer; fields without news are left out."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+
+Absent = SkipJsonSchema[None]
+"""None for a parameter that was not sent; unlike null, which no query or form can say."""
 
 
 # TypeAliasType gives a type a name of its own in the OpenAPI document, and so in generated clients.

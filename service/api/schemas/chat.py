@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from service.api.schemas.base import Answer, Body, JsonObject, Metadata
+from service.api.schemas.base import Answer, Body, JsonObject, Metadata, Piece
 from service.api.schemas.sampling import FinishReason, SamplingBody, Usage
 from service.api.validation import cross_field_error
 
@@ -167,19 +167,19 @@ class ChatCompletion(Answer):
     usage: Usage
 
 
-class ChatDelta(Answer):
+class ChatDelta(Piece):
     role: Literal["assistant"] | None = None
     content: str | None = None
 
 
-class ChatChunkChoice(Answer):
+class ChatChunkChoice(Piece):
     index: int
     delta: ChatDelta
     logprobs: ChatLogprobs | None = None
     finish_reason: FinishReason | None = None
 
 
-class ChatCompletionChunk(Answer):
+class ChatCompletionChunk(Piece):
     """The `data:` of one event of a streamed answer."""
 
     id: str

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from service.api.schemas.base import Answer
+from service.api.schemas.base import Answer, Piece
 from service.api.schemas.sampling import FinishReason, SamplingBody, Usage
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -52,7 +52,7 @@ class CompletionChoice(Answer):
     """Null in the chunks of a stream before the choice's last."""
 
 
-class Completion(Answer):
+class Completion(Piece):
     """An answer, or a chunk of one when streamed."""
 
     id: str

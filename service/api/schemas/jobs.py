@@ -9,15 +9,18 @@ from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata
 from service.api.validation import cross_field_error
 
+Auto = TypeAliasType("Auto", Literal["auto"])
+"""Chosen by the server."""
+
 
 class HyperparametersBody(Body):
     """OpenAI's supervised hyperparameters; "auto" is resolved once the files are validated."""
 
-    batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
+    batch_size: Auto | Annotated[int, Field(ge=1, le=256)] = "auto"
     """Examples per optimizer step."""
-    learning_rate_multiplier: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    learning_rate_multiplier: Auto | Annotated[float, Field(gt=0)] = "auto"
     """Times the base model's own learning rate."""
-    n_epochs: Literal["auto"] | Annotated[int, Field(ge=1, le=50)] = "auto"
+    n_epochs: Auto | Annotated[int, Field(ge=1, le=50)] = "auto"
     """Passes over the training file."""
 
     def asked(self) -> Hyperparameters:
@@ -81,9 +84,9 @@ FineTuningJobStatus = TypeAliasType(
 class ResolvedHyperparameters(Answer):
     """As asked for, and with every "auto" resolved from the moment the files are validated."""
 
-    batch_size: Literal["auto"] | int = "auto"
-    learning_rate_multiplier: Literal["auto"] | float = "auto"
-    n_epochs: Literal["auto"] | int = "auto"
+    batch_size: Auto | int = "auto"
+    learning_rate_multiplier: Auto | float = "auto"
+    n_epochs: Auto | int = "auto"
 
 
 class SupervisedMethod(Answer):

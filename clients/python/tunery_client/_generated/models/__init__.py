@@ -1,0 +1,167 @@
+"""Contains all the data models used in inputs/outputs"""
+
+from .alive import Alive
+from .api_error import ApiError
+from .assistant_message import AssistantMessage
+from .auto import Auto
+from .chat_answer_message import ChatAnswerMessage
+from .chat_choice import ChatChoice
+from .chat_chunk_choice import ChatChunkChoice
+from .chat_completion import ChatCompletion
+from .chat_completion_body import ChatCompletionBody
+from .chat_completion_body_tool_choice_type_0 import ChatCompletionBodyToolChoiceType0
+from .chat_completion_chunk import ChatCompletionChunk
+from .chat_delta import ChatDelta
+from .chat_delta_role_type_0 import ChatDeltaRoleType0
+from .chat_logprobs import ChatLogprobs
+from .chat_token_logprob import ChatTokenLogprob
+from .chat_token_top import ChatTokenTop
+from .checkpoint_metrics import CheckpointMetrics
+from .completion import Completion
+from .completion_body import CompletionBody
+from .completion_choice import CompletionChoice
+from .completion_logprobs import CompletionLogprobs
+from .create_job_body import CreateJobBody
+from .deleted import Deleted
+from .deleted_object import DeletedObject
+from .developer_message import DeveloperMessage
+from .error_answer import ErrorAnswer
+from .file_list import FileList
+from .file_object import FileObject
+from .file_object_status import FileObjectStatus
+from .file_purpose import FilePurpose
+from .file_upload import FileUpload
+from .files_list_order import FilesListOrder
+from .fine_tuning_job import FineTuningJob
+from .fine_tuning_job_checkpoint import FineTuningJobCheckpoint
+from .fine_tuning_job_checkpoint_list import FineTuningJobCheckpointList
+from .fine_tuning_job_event import FineTuningJobEvent
+from .fine_tuning_job_event_level import FineTuningJobEventLevel
+from .fine_tuning_job_event_list import FineTuningJobEventList
+from .fine_tuning_job_event_type import FineTuningJobEventType
+from .fine_tuning_job_list import FineTuningJobList
+from .fine_tuning_job_status import FineTuningJobStatus
+from .fine_tuning_jobs_list_metadata import FineTuningJobsListMetadata
+from .finish_reason import FinishReason
+from .function_call import FunctionCall
+from .function_definition import FunctionDefinition
+from .function_message import FunctionMessage
+from .hyperparameters_body import HyperparametersBody
+from .job_error import JobError
+from .job_extension import JobExtension
+from .job_progress import JobProgress
+from .json_object import JsonObject
+from .logit_bias import LogitBias
+from .metadata import Metadata
+from .method import Method
+from .model_list import ModelList
+from .model_object import ModelObject
+from .other_method_body import OtherMethodBody
+from .other_method_body_type import OtherMethodBodyType
+from .readiness import Readiness
+from .readiness_parts import ReadinessParts
+from .readiness_status import ReadinessStatus
+from .resolved_hyperparameters import ResolvedHyperparameters
+from .response_format import ResponseFormat
+from .response_format_type import ResponseFormatType
+from .stream_options import StreamOptions
+from .supervised_body import SupervisedBody
+from .supervised_method import SupervisedMethod
+from .supervised_method_body import SupervisedMethodBody
+from .system_message import SystemMessage
+from .text_part import TextPart
+from .tool import Tool
+from .tool_call import ToolCall
+from .tool_message import ToolMessage
+from .top_logprobs import TopLogprobs
+from .training_options import TrainingOptions
+from .training_options_on_overlength import TrainingOptionsOnOverlength
+from .training_options_target_modules_type_0 import TrainingOptionsTargetModulesType0
+from .training_options_type import TrainingOptionsType
+from .upload_purpose import UploadPurpose
+from .usage import Usage
+from .user_message import UserMessage
+
+__all__ = (
+    "Alive",
+    "ApiError",
+    "AssistantMessage",
+    "Auto",
+    "ChatAnswerMessage",
+    "ChatChoice",
+    "ChatChunkChoice",
+    "ChatCompletion",
+    "ChatCompletionBody",
+    "ChatCompletionBodyToolChoiceType0",
+    "ChatCompletionChunk",
+    "ChatDelta",
+    "ChatDeltaRoleType0",
+    "ChatLogprobs",
+    "ChatTokenLogprob",
+    "ChatTokenTop",
+    "CheckpointMetrics",
+    "Completion",
+    "CompletionBody",
+    "CompletionChoice",
+    "CompletionLogprobs",
+    "CreateJobBody",
+    "Deleted",
+    "DeletedObject",
+    "DeveloperMessage",
+    "ErrorAnswer",
+    "FileList",
+    "FileObject",
+    "FileObjectStatus",
+    "FilePurpose",
+    "FilesListOrder",
+    "FileUpload",
+    "FineTuningJob",
+    "FineTuningJobCheckpoint",
+    "FineTuningJobCheckpointList",
+    "FineTuningJobEvent",
+    "FineTuningJobEventLevel",
+    "FineTuningJobEventList",
+    "FineTuningJobEventType",
+    "FineTuningJobList",
+    "FineTuningJobsListMetadata",
+    "FineTuningJobStatus",
+    "FinishReason",
+    "FunctionCall",
+    "FunctionDefinition",
+    "FunctionMessage",
+    "HyperparametersBody",
+    "JobError",
+    "JobExtension",
+    "JobProgress",
+    "JsonObject",
+    "LogitBias",
+    "Metadata",
+    "Method",
+    "ModelList",
+    "ModelObject",
+    "OtherMethodBody",
+    "OtherMethodBodyType",
+    "Readiness",
+    "ReadinessParts",
+    "ReadinessStatus",
+    "ResolvedHyperparameters",
+    "ResponseFormat",
+    "ResponseFormatType",
+    "StreamOptions",
+    "SupervisedBody",
+    "SupervisedMethod",
+    "SupervisedMethodBody",
+    "SystemMessage",
+    "TextPart",
+    "Tool",
+    "ToolCall",
+    "ToolMessage",
+    "TopLogprobs",
+    "TrainingOptions",
+    "TrainingOptionsOnOverlength",
+    "TrainingOptionsTargetModulesType0",
+    "TrainingOptionsType",
+    "UploadPurpose",
+    "Usage",
+    "UserMessage",
+)

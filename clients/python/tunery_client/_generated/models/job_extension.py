@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.job_progress import JobProgress
+    from ..models.training_options import TrainingOptions
+
+
+T = TypeVar("T", bound="JobExtension")
+
+
+@_attrs_define
+class JobExtension:
+    """What Tunery tells beyond OpenAI's job object.
+
+    Attributes:
+        progress (JobProgress | None):
+        attempt (int): How many times a run was begun.
+        training (TrainingOptions): Tunery's `training` extension of the create request: how the weights are adapted.
+    """
+
+    progress: JobProgress | None
+    attempt: int
+    training: TrainingOptions
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        from ..models.job_progress import JobProgress  # noqa: PLC0415
+
+        progress: dict[str, Any] | None
+        if isinstance(self.progress, JobProgress):
+            progress = self.progress.to_dict()
+        else:
+            progress = self.progress
+
+        attempt = self.attempt
+
+        training = self.training.to_dict()
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "progress": progress,
+                "attempt": attempt,
+                "training": training,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.job_progress import JobProgress  # noqa: PLC0415
+        from ..models.training_options import TrainingOptions  # noqa: PLC0415
+
+        d = dict(src_dict)
+
+        def _parse_progress(data: object) -> JobProgress | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                progress_type_0 = JobProgress.from_dict(data)
+
+                return progress_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobProgress | None, data)
+
+        progress = _parse_progress(d.pop("progress"))
+
+        attempt = d.pop("attempt")
+
+        training = TrainingOptions.from_dict(d.pop("training"))
+
+        job_extension = cls(
+            progress=progress,
+            attempt=attempt,
+            training=training,
+        )
+
+        job_extension.additional_properties = d
+        return job_extension
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

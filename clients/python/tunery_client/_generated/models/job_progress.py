@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+T = TypeVar("T", bound="JobProgress")
+
+
+@_attrs_define
+class JobProgress:
+    """Of the newest step.
+
+    Attributes:
+        step (int):
+        total_steps (int):
+        tokens_per_second (float):
+        eta_seconds (float):
+    """
+
+    step: int
+    total_steps: int
+    tokens_per_second: float
+    eta_seconds: float
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        step = self.step
+
+        total_steps = self.total_steps
+
+        tokens_per_second = self.tokens_per_second
+
+        eta_seconds = self.eta_seconds
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "step": step,
+                "total_steps": total_steps,
+                "tokens_per_second": tokens_per_second,
+                "eta_seconds": eta_seconds,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        step = d.pop("step")
+
+        total_steps = d.pop("total_steps")
+
+        tokens_per_second = d.pop("tokens_per_second")
+
+        eta_seconds = d.pop("eta_seconds")
+
+        job_progress = cls(
+            step=step,
+            total_steps=total_steps,
+            tokens_per_second=tokens_per_second,
+            eta_seconds=eta_seconds,
+        )
+
+        job_progress.additional_properties = d
+        return job_progress
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="StreamOptions")
+
+
+@_attrs_define
+class StreamOptions:
+    """
+    Attributes:
+        include_usage (bool | Unset): One more chunk at the end, with the usage and no choices. Default: False.
+        include_obfuscation (bool | Unset): Accepted and without effect: no padding is ever added. Default: False.
+    """
+
+    include_usage: bool | Unset = False
+    include_obfuscation: bool | Unset = False
+
+    def to_dict(self) -> dict[str, Any]:
+        include_usage = self.include_usage
+
+        include_obfuscation = self.include_obfuscation
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update({})
+        if include_usage is not UNSET:
+            field_dict["include_usage"] = include_usage
+        if include_obfuscation is not UNSET:
+            field_dict["include_obfuscation"] = include_obfuscation
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        include_usage = d.pop("include_usage", UNSET)
+
+        include_obfuscation = d.pop("include_obfuscation", UNSET)
+
+        stream_options = cls(
+            include_usage=include_usage,
+            include_obfuscation=include_obfuscation,
+        )
+
+        return stream_options

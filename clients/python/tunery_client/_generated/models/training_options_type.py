@@ -1,0 +1,14 @@
+from typing import Literal
+
+TrainingOptionsType = Literal["full", "lora"]
+
+TRAINING_OPTIONS_TYPE_VALUES: set[TrainingOptionsType] = {
+    "full",
+    "lora",
+}
+
+
+def check_training_options_type(value: str) -> TrainingOptionsType:
+    if value in TRAINING_OPTIONS_TYPE_VALUES:
+        return value
+    raise TypeError(f"Unexpected value {value!r}. Expected one of {TRAINING_OPTIONS_TYPE_VALUES!r}")

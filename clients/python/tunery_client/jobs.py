@@ -1,0 +1,148 @@
+"""`tunery.jobs`: fine-tuning jobs, and waiting for them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import httpx
+
+from tunery_client._generated.api.fine_tuning import (
+    fine_tuning_jobs_cancel,
+    fine_tuning_jobs_checkpoints_list,
+    fine_tuning_jobs_events_list,
+    fine_tuning_jobs_list,
+    fine_tuning_jobs_retrieve,
+)
+from tunery_client._generated.client import AuthenticatedClient
+from tunery_client._generated.models.fine_tuning_job import FineTuningJob
+from tunery_client._generated.models.fine_tuning_job_checkpoint import FineTuningJobCheckpoint
+from tunery_client._generated.models.fine_tuning_job_event import FineTuningJobEvent
+from tunery_client._generated.models.fine_tuning_jobs_list_metadata import FineTuningJobsListMetadata
+from tunery_client._generated.types import UNSET
+from tunery_client.errors import ConnectionFailed, Overloaded, ServerError, WaitTimeout
+from tunery_client.transport import answer, pages, post, streamed
+
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+
+_SILENCE_SECONDS = 5.0
+"""Connecting again after so long a silence costs little, and is when the time that is left is looked at."""
+_RECONNECT_SECONDS = 1.0
+
+
+class Jobs:
+    def __init__(self, client: AuthenticatedClient) -> None:
+        self._client = client
+
+    def create(self, *, model: str, training_file: str, **options: Any) -> FineTuningJob:
+        """Options are those of the HTTP API: `validation_file`, `suffix`, `seed`, `method`, `metadata`, and
+        `training` for what is Tunery's own."""
+        body = {"model": model, "training_file": training_file, **options}
+        return FineTuningJob.from_dict(post(self._client, "/v1/fine_tuning/jobs", body))
+
+    def retrieve(self, job_id: str) -> FineTuningJob:
+        return answer(lambda: fine_tuning_jobs_retrieve.sync(job_id, client=self._client))
+
+    def cancel(self, job_id: str) -> FineTuningJob:
+        return answer(lambda: fine_tuning_jobs_cancel.sync(job_id, client=self._client))
+
+    def list(self, *, metadata: dict[str, str] | None = None) -> Iterator[FineTuningJob]:
+        """Newest first; with `metadata`, those that carry these pairs."""
+        wanted = {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
+
+        def fetch(after: str | None) -> tuple[list[FineTuningJob], bool]:
+            page = answer(
+                lambda: fine_tuning_jobs_list.sync(
+                    client=self._client,
+                    after=after or UNSET,
+                    limit=100,
+                    metadata=FineTuningJobsListMetadata.from_dict(wanted),
+                )
+            )
+            return page.data, page.has_more
+
+        return pages(fetch)
+
+    def checkpoints(self, job_id: str) -> Iterator[FineTuningJobCheckpoint]:
+        """Newest first."""
+
+        def fetch(after: str | None) -> tuple[list[FineTuningJobCheckpoint], bool]:
+            page = answer(
+                lambda: fine_tuning_jobs_checkpoints_list.sync(
+                    job_id, client=self._client, after=after or UNSET, limit=100
+                )
+            )
+            return page.data, page.has_more
+
+        return pages(fetch)
+
+    def events(self, job_id: str) -> Iterator[FineTuningJobEvent]:
+        """Those so far, newest first."""
+
+        def fetch(after: str | None) -> tuple[list[FineTuningJobEvent], bool]:
+            page = answer(
+                lambda: fine_tuning_jobs_events_list.sync(
+                    job_id, client=self._client, after=after or UNSET, limit=100
+                )
+            )
+            return page.data, page.has_more
+
+        return pages(fetch)
+
+    def stream_events(
+        self, job_id: str, *, timeout_seconds: float | None = None
+    ) -> Iterator[FineTuningJobEvent]:
+        """Every event once, oldest first, as they happen, until the job has ended; reconnects by itself.
+
+        Raises WaitTimeout once `timeout_seconds` have passed, or at most 5 s later; None is never."""
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        last_id = "-1"
+        while True:
+            try:
+                for event_id, data in self._stream_once(job_id, last_id, _left(job_id, deadline)):
+                    last_id = event_id or last_id
+                    yield FineTuningJobEvent.from_dict(data)
+                    _left(job_id, deadline)
+                if self.retrieve(job_id).status in ENDED:
+                    return
+            except (ConnectionFailed, Overloaded, ServerError):
+                # The server restarts, or the network broke: the job goes on, and so does this.
+                time.sleep(min(_RECONNECT_SECONDS, _left(job_id, deadline)))
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        on_event: Callable[[FineTuningJobEvent], object] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> FineTuningJob:
+        """The job once it has ended, well or not: look at its `status`.
+
+        Raises WaitTimeout once `timeout_seconds` have passed, or at most 5 s later; the job goes on."""
+        for event in self.stream_events(job_id, timeout_seconds=timeout_seconds):
+            if on_event is not None:
+                on_event(event)
+        return self.retrieve(job_id)
+
+    def _stream_once(
+        self, job_id: str, last_id: str, left_seconds: float
+    ) -> Iterator[tuple[str | None, dict[str, Any]]]:
+        silence = httpx.Timeout(min(_SILENCE_SECONDS, left_seconds))
+        path = f"/v1/fine_tuning/jobs/{job_id}/events"
+        events = streamed(
+            self._client,
+            "GET",
+            path,
+            params={"stream": "true"},
+            headers={"last-event-id": last_id},
+            timeout=silence,
+        )
+        with closing(events):
+            yield from events
+
+
+def _left(job_id: str, deadline: float | None) -> float:
+    left = float("inf") if deadline is None else deadline - time.monotonic()
+    if left <= 0:
+        raise WaitTimeout(f"Job {job_id} has not ended in time; it goes on.")
+    return left

@@ -1,0 +1,225 @@
+"""`tunery_client` against the API."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+import tunery_client
+from tunery_client import (
+    AuthenticationFailed,
+    Conflict,
+    ConnectionFailed,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    ServerError,
+    Tunery,
+    WaitTimeout,
+)
+
+from cluster.contracts import errors
+from service.api.app import create_app
+from service.api.parts import Parts
+from service.db.jobs import Jobs, NewJob
+from tests.api import LiveApi, Project, add_tuned_model, jsonl, listening
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def tunery(live: LiveApi) -> Tunery:
+    return Tunery(live.url, live.project.key)
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Path:
+    path = tmp_path / "orders.jsonl"
+    path.write_bytes(jsonl())
+    return path
+
+
+def test_the_public_face_is_this(database_url: str) -> None:
+    assert tunery_client.__all__ == [
+        "ApiError",
+        "AuthenticationFailed",
+        "Conflict",
+        "ConnectionFailed",
+        "InvalidRequest",
+        "NotFound",
+        "Overloaded",
+        "PermissionDenied",
+        "ServerError",
+        "Tunery",
+        "TuneryError",
+        "WaitTimeout",
+    ]
+    assert all(hasattr(tunery_client, name) for name in tunery_client.__all__)
+
+
+def test_files_go_up_and_come_back(tunery: Tunery, training: Path) -> None:
+    # A file that holds the boundary which the generated code would put between the parts.
+    training.write_bytes(jsonl() + b'{"prompt": "--+++", "completion": "x"}\n\r\n--+++--\r\n')
+    made = tunery.files.upload(training)
+    assert (made.filename, made.status, made.bytes_) == ("orders.jsonl", "error", training.stat().st_size)
+    assert tunery.files.content(made.id) == training.read_bytes()
+    assert tunery.files.retrieve(made.id) == made
+    assert [file.id for file in tunery.files.list(purpose="fine-tune")] == [made.id]
+    tunery.files.delete(made.id)
+    assert list(tunery.files.list()) == []
+
+
+def test_a_job_is_created_listed_and_cancelled(tunery: Tunery, training: Path) -> None:
+    file = tunery.files.upload(training)
+    job = tunery.jobs.create(
+        model="base-1",
+        training_file=file.id,
+        metadata={"team": "shop"},
+        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}},
+        training={"r": 8, "target_modules": ["q_proj"]},
+    )
+    assert (job.status, job.hyperparameters.n_epochs, job.tunery.training.r) == ("validating_files", 2, 8)
+    assert job.tunery.training.target_modules == ["q_proj"]
+    assert [one.id for one in tunery.jobs.list(metadata={"team": "shop"})] == [job.id]
+    assert list(tunery.jobs.list(metadata={"team": "other"})) == []
+    assert tunery.jobs.cancel(job.id).status == "cancelled"
+    assert [event.message for event in tunery.jobs.events(job.id)][-1] == f"Created fine-tuning job: {job.id}"
+    with pytest.raises(Conflict):
+        tunery.jobs.cancel(job.id)
+
+
+def test_lists_go_through_every_page(live: LiveApi, tunery: Tunery, training: Path) -> None:
+    file = tunery.files.upload(training)
+    with live.parts.database.write() as session:
+        jobs = Jobs(session, live.project.tenant)
+        made = [jobs.create(NewJob(model="base-1", training_file=file.id)).id for _ in range(103)]
+    assert [job.id for job in tunery.jobs.list()] == made[::-1]
+
+
+def test_wait_tells_every_event_once_and_returns_the_ended_job(
+    live: LiveApi, tunery: Tunery, training: Path
+) -> None:
+    job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
+    heard: list[str] = []
+    has_begun = threading.Event()
+
+    def hear(event: object) -> None:
+        heard.append(event.message)  # type: ignore[attr-defined]
+        has_begun.set()
+
+    def cancel_later() -> None:
+        assert has_begun.wait(10)
+        with live.parts.database.write() as session:
+            Jobs(session, live.project.tenant).cancel(job.id)
+
+    thread = threading.Thread(target=cancel_later)
+    thread.start()
+    ended = tunery.jobs.wait(job.id, on_event=hear, timeout_seconds=30)
+    thread.join()
+    assert ended.status == "cancelled"
+    assert heard == [event.message for event in tunery.jobs.events(job.id)][::-1]
+
+
+def test_wait_gives_up_in_time_and_leaves_the_job_alone(tunery: Tunery, training: Path) -> None:
+    job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
+    with pytest.raises(WaitTimeout, match=job.id):
+        tunery.jobs.wait(job.id, timeout_seconds=0.5)
+    assert tunery.jobs.retrieve(job.id).status == "validating_files"
+
+
+def test_wait_outlives_a_restart_of_the_server(parts: Parts, project: Project, training: Path) -> None:
+    """The first server ends in mid-stream; a second one takes its place at another port."""
+
+    def app() -> object:
+        return create_app(parts.settings, open_parts=lambda _: parts)
+
+    heard: list[str] = []
+    with listening(app()) as first:  # type: ignore[arg-type]
+        tunery = Tunery(first, project.key)
+        job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
+        events = tunery.jobs.stream_events(job.id, timeout_seconds=60)
+        heard += [next(events).message for _ in range(2)]
+    with listening(app()) as second:  # type: ignore[arg-type]
+        tunery._client.get_httpx_client().base_url = second
+        with parts.database.write() as session:
+            Jobs(session, project.tenant).cancel(job.id)
+        heard += [event.message for event in events]
+        assert heard == [event.message for event in tunery.jobs.events(job.id)][::-1]
+
+
+def test_models_answer_and_are_deleted(live: LiveApi, tunery: Tunery, training: Path) -> None:
+    job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
+    model, checkpoint = add_tuned_model(live.parts.database, job.id)
+    assert [one.id for one in tunery.models.list()] == ["base-1", model]
+    assert [one.fine_tuned_model_checkpoint for one in tunery.jobs.checkpoints(job.id)] == [checkpoint]
+    assert tunery.models.retrieve(model).id == model
+    messages = [{"role": "user", "content": "hi"}]
+    answer = tunery.chat.create(model=model, messages=messages, temperature=0)
+    assert (answer.choices[0].message.content, answer.usage.completion_tokens) == ("Hello wörld", 3)
+    chunks = list(tunery.chat.stream(model=model, messages=messages))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Hello wörld"
+    text = tunery.completions.create(model=checkpoint, prompt="hi", n=2)
+    assert [choice.text for choice in text.choices] == ["Hello wörld"] * 2
+    pieces = list(tunery.completions.stream(model=checkpoint, prompt="hi"))
+    assert "".join(piece.choices[0].text for piece in pieces) == "Hello wörld"
+    tunery.models.delete(model)
+    with pytest.raises(NotFound) as error:
+        tunery.models.retrieve(model)
+    assert error.value.code == "model_not_found"
+
+
+def test_leaving_a_stream_cancels_its_generation(live: LiveApi, tunery: Tunery) -> None:
+    live.engine.stalls = True
+    stream = tunery.completions.stream(model="base-1", prompt="hi")
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert live.engine.was_cancelled.wait(5)
+
+
+def test_errors_have_types_and_say_what_the_server_said(live: LiveApi, tunery: Tunery) -> None:
+    with pytest.raises(InvalidRequest) as invalid:
+        tunery.jobs.create(model="base-1", training_file="file-1", sufix="x")
+    assert (invalid.value.status, invalid.value.code, invalid.value.param) == (
+        400,
+        "unknown_parameter",
+        "sufix",
+    )
+    assert (invalid.value.request_id or "").startswith("req_")
+    with pytest.raises(AuthenticationFailed):
+        Tunery(live.url, "wrong").models.list()
+    live.engine.refusal = errors.Overloaded("busy")
+    with pytest.raises(Overloaded):
+        tunery.completions.create(model="base-1", prompt="x")
+    live.engine.refusal = errors.Unavailable("away")
+    with pytest.raises(ServerError, match="away"):
+        next(tunery.completions.stream(model="base-1", prompt="x"))
+    live.engine.refusal, live.engine.fault = None, errors.Unavailable("broke off")
+    with pytest.raises(ServerError, match="broke off"):
+        list(tunery.completions.stream(model="base-1", prompt="x"))
+
+
+def test_a_server_that_is_not_there_is_a_failed_connection(database_url: str) -> None:
+    with pytest.raises(ConnectionFailed), Tunery("http://127.0.0.1:1/v1", "key") as tunery:
+        tunery.models.list()
+
+
+def test_another_servers_error_page_is_an_error_too(database_url: str) -> None:
+    from starlette.applications import Starlette
+    from starlette.responses import HTMLResponse
+
+    async def page(scope: object, receive: object, send: object) -> None:
+        await HTMLResponse("<h1>Bad Gateway</h1>", 502)(scope, receive, send)  # type: ignore[arg-type]
+
+    app = Starlette()
+    app.mount("/", page)
+    with listening(app) as url, pytest.raises(ServerError, match="502"):
+        Tunery(url, "key").models.list()
+
+
+def test_objects_keep_what_newer_servers_add(database_url: str) -> None:
+    from tunery_client._generated.models.model_object import ModelObject
+
+    said = {"id": "m", "object": "model", "created": 1, "owned_by": "me", "new": [1]}
+    assert json.dumps(ModelObject.from_dict(said).to_dict(), sort_keys=True) == json.dumps(
+        said, sort_keys=True
+    )

@@ -15,7 +15,8 @@ from typing import NoReturn
 import httpx2
 
 from cluster.contracts.jobs import Failed, JobSpec
-from cluster.runner.supervise import Run, supervise
+from cluster.runner.control import RayRun
+from cluster.runner.supervise import supervise
 from cluster.runner.sync import FencedError, ServiceLink
 from cluster.storage.location import store_from_environment
 
@@ -24,23 +25,14 @@ SYNC_TIMEOUT_SECONDS = 10.0
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, _end)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     store = store_from_environment()
     spec = JobSpec.model_validate_json(store.get(os.environ["TUNERY_JOB_SPEC"]))
     with tempfile.TemporaryDirectory() as scratch, httpx2.Client(timeout=SYNC_TIMEOUT_SECONDS) as client:
-
-        def start() -> Run:
-            # Here, because the first word to the service should not wait for these imports.
-            from cluster.runner.control import RayRun
-
-            run = RayRun(spec, Path(scratch))
-            # After ray.init, which sets a handler of its own.
-            signal.signal(signal.SIGTERM, _end)
-            return run
-
         try:
-            state = supervise(ServiceLink(spec, client), start)
+            state = supervise(ServiceLink(spec, client), lambda: RayRun(spec, Path(scratch)))
         except FencedError as error:
             logging.error("Fenced: %s", error)
             return FENCED

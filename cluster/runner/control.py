@@ -7,9 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import ray
-
-from cluster.contracts.jobs import Command, JobSpec, RunnerEvent, RunnerState, Running
+from cluster.contracts.jobs import Command, Failed, JobSpec, RunnerEvent, RunnerState, Running
 from cluster.training.failure import failed_state
 
 logger = logging.getLogger(__name__)
@@ -47,28 +45,55 @@ class ControlActor:
 
 
 class RayRun:
-    """A `supervise.Run` that trains on the Ray cluster this process belongs to. `scratch` is a folder for
-    Ray Train's own notes."""
+    """A `supervise.Run` that trains on the Ray cluster this process belongs to.
+
+    Everything that takes long happens in a thread, so that the runner answers the service meanwhile.
+    """
 
     def __init__(self, spec: JobSpec, scratch: Path) -> None:
-        ray.init()
-        self._actor: Any = ray.remote(num_cpus=0)(ControlActor).remote()
-        threading.Thread(target=self._fit, args=(spec, scratch), name="fit", daemon=True).start()
+        """`scratch` is a folder for Ray Train's own notes."""
+        self._actor: Any = None
+        self._is_told = threading.Event()
+        self._failure: Failed | None = None
+        threading.Thread(target=self._train, args=(spec, scratch), name="train", daemon=True).start()
 
     def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
-        taken: tuple[list[RunnerEvent], RunnerState] = ray.get(self._actor.take.remote(wait_seconds))
+        if not self._is_told.wait(wait_seconds):
+            return [], Running()
+        if self._failure is not None:
+            return [], self._failure
+        import ray
+
+        try:
+            taken: tuple[list[RunnerEvent], RunnerState] = ray.get(self._actor.take.remote(wait_seconds))
+        except ray.exceptions.RayError as error:
+            return [], failed_state(error)
         return taken
 
     def pause(self) -> None:
-        ray.get(self._actor.order.remote("pause"))
+        if self._actor is not None:
+            self._actor.order.remote("pause")
 
-    def _fit(self, spec: JobSpec, scratch: Path) -> None:
-        """In a thread of its own, because Ray Train blocks; its end is told through the actor."""
-        # Here, because it takes seconds to import, and the actor starts meanwhile.
-        from cluster.training.ray_run import fit
-
+    def _train(self, spec: JobSpec, scratch: Path) -> None:
         try:
+            import ray
+
+            ray.init()
+            self._actor = ray.remote(num_cpus=0)(ControlActor).remote()
+            self._is_told.set()
+            from cluster.training.ray_run import fit
+
             fit(spec, self._actor, scratch)
         except Exception as error:
             logger.exception("Training ended with an error.")
-            ray.get(self._actor.finish.remote(failed_state(error)))
+            self._end(failed_state(error))
+
+    def _end(self, failure: Failed) -> None:
+        """The actor has the first worker's last events, and may have its last word already."""
+        import ray
+
+        if self._actor is None:
+            self._failure = failure
+            self._is_told.set()
+        else:
+            ray.get(self._actor.finish.remote(failure))

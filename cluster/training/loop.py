@@ -76,7 +76,7 @@ def train(
     schedule = Schedule(len(data), batch_size=config.batch_size, n_epochs=config.n_epochs, seed=config.seed)
     batcher = _batcher(data, config, world)
     held_out = None if validation is None else _batcher(validation, config, world)
-    progress, metrics = start, None
+    progress = start
     began = last_checkpoint = clock()
     model.train()
 

@@ -12,12 +12,6 @@ from typing import Any
 import pytest
 
 from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobSpec, Running, StepMetrics, Stopped
-    CheckpointSaved,
-    Finished,
-    JobSpec,
-    Running,
-    StepMetrics,
-)
 from cluster.storage.keys import spec_key
 from cluster.storage.local import LocalStore
 from tests.cluster.runner.fake_service import FakeService, fake_service

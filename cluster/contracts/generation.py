@@ -141,7 +141,7 @@ class EngineStats(_Frozen):
     waiting: int
     slots: int
     adapters: list[str]
-    """Digests of the adapters in memory."""
+    """Digests of the tuned weights in memory."""
     generated_tokens: int
     """Since the engine began."""
 

@@ -12,13 +12,13 @@
 An error before a stream starts is a status and an ErrorEvent. The settings are the replica's environment:
 TUNERY_CLUSTER_TOKEN (required), TUNERY_STORAGE_URL and TUNERY_STORAGE_ENDPOINT, TUNERY_CACHE_DIR (weights on
 disk), TUNERY_CATALOGUE, TUNERY_WARM_BASES (aliases to load before the replica is ready, by commas),
-TUNERY_ENGINE_SLOTS, TUNERY_ENGINE_ADAPTERS and TUNERY_ENGINE_MODELS (models in memory).
+TUNERY_ENGINE_SLOTS (choices decoded together), TUNERY_ENGINE_WAITING (choices of a tenant in the queue),
+TUNERY_ENGINE_ADAPTERS and TUNERY_ENGINE_MODELS (adapters of one model, and models, in memory).
 """
 
 import asyncio
 import hmac
 import os
-import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -63,8 +63,10 @@ class EngineApp:
                 ("GET", "healthz"): self._healthz,
             }
         )
-        limits = Limits(slots=_number("SLOTS", 32), adapters=_number("ADAPTERS", 32))
-        cache = Path(os.environ.get("TUNERY_CACHE_DIR") or Path(tempfile.gettempdir()) / "tunery-cache")
+        limits = Limits(
+            slots=_number("SLOTS", 32), max_waiting=_number("WAITING", 256), adapters=_number("ADAPTERS", 32)
+        )
+        cache = Path(os.environ.get("TUNERY_CACHE_DIR") or Path.home() / ".cache" / "tunery")
         weights = WeightsFolder(cache / "weights", store_from_environment())
         self._pool = EnginePool(EmbeddedLoader(weights, limits), capacity=_number("MODELS", 4))
         catalogue = load_catalogue()

@@ -59,17 +59,20 @@ class EmbeddedEngine:
         runner: ModelRunner,
         tokenizer: Any,
         *,
+        vocabulary: Vocabulary,
         stop_tokens: frozenset[int],
         load_adapter: Callable[[AdapterRef], Adapter],
         limits: Limits,
+        full_digest: str | None = None,
     ) -> None:
+        """`full_digest` names the weights if they are not the base's own."""
         self._base = base
         self._limits = limits
-        vocabulary = Vocabulary(tokenizer)
         self._prompts = PromptReader(
             tokenizer, vocabulary, context_length=base.context_length, num_embeddings=runner.num_embeddings
         )
         self._stepper = Stepper(runner, vocabulary, stop_tokens=stop_tokens, limits=limits)
+        self._full_digest = full_digest
         self._load_adapter = load_adapter
         self._adapters: Loans[Adapter] = Loans(capacity=limits.adapters, max_waiting=limits.max_waiting)
         # A thread of its own, so that no prompt waits behind other models' downloads.
@@ -128,7 +131,7 @@ class EmbeddedEngine:
             running=self._stepper.num_running,
             waiting=self._stepper.num_waiting,
             slots=self._limits.slots,
-            adapters=list(self._adapters.loaded),
+            adapters=[*filter(None, [self._full_digest]), *self._adapters.loaded],
             generated_tokens=self._stepper.generated_tokens,
         )
 

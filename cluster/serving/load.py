@@ -1,6 +1,8 @@
 """From a model's name to an embedded engine with its weights in memory."""
 
 import asyncio
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from cluster.serving.lora_files import read_adapter
 from cluster.serving.model import ModelRunner, load_model
 from cluster.serving.row_lora import Adapter
 from cluster.serving.stepper import Limits
+from cluster.serving.vocabulary import Vocabulary
 from cluster.serving.weights import WeightsFolder
 
 
@@ -29,17 +32,10 @@ class EmbeddedLoader:
 
     async def __call__(self, model: ModelRef) -> EmbeddedEngine:
         """Raises InvalidConfiguration for a base that this engine cannot run, and what fetching raises."""
-        runner, tokenizer, stop_tokens, load_adapter = await asyncio.to_thread(self._load, model)
-        return EmbeddedEngine(
-            model.base,
-            runner,
-            tokenizer,
-            stop_tokens=stop_tokens,
-            load_adapter=load_adapter,
-            limits=self._limits,
-        )
+        # The engine itself is made here, because it belongs to this event loop.
+        return (await asyncio.to_thread(self._prepare, model))()
 
-    def _load(self, ref: ModelRef) -> tuple[ModelRunner, Any, frozenset[int], Any]:
+    def _prepare(self, ref: ModelRef) -> Callable[[], EmbeddedEngine]:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         folder = base_folder(ref.base)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -59,7 +55,17 @@ class EmbeddedLoader:
             found = self._weights.fetch(adapter, **fits)
             return read_adapter(found, adapter.digest, runner.shapes, device)
 
-        return runner, tokenizer, _stop_tokens(model, tokenizer), load_adapter
+        return functools.partial(
+            EmbeddedEngine,
+            ref.base,
+            runner,
+            tokenizer,
+            vocabulary=Vocabulary(tokenizer),
+            stop_tokens=_stop_tokens(model, tokenizer),
+            load_adapter=load_adapter,
+            limits=self._limits,
+            full_digest=ref.adapter.digest if ref.adapter is not None and is_full else None,
+        )
 
 
 def _check_finite(model: Any, folder: Path) -> None:

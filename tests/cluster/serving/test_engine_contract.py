@@ -295,7 +295,7 @@ def test_a_closed_stream_is_cancelled(serve: Serve) -> None:
 
 def test_a_full_queue_refuses_and_recovers(serve: Serve) -> None:
     served = serve(slots=1, max_waiting=3)
-    many = [served.request(max_tokens=30, **ENDLESS) for _ in range(12)]
+    many = [served.request(max_tokens=200, **ENDLESS) for _ in range(12)]
     outcomes = served.ask_together(many)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
     assert 0 < len(refused) < 12
@@ -307,7 +307,7 @@ def test_a_tenants_flood_does_not_keep_another_waiting(serve: Serve) -> None:
     served = serve(slots=2)
 
     async def second_place() -> int:
-        flood = [served.request(max_tokens=20, **ENDLESS) for _ in range(20)]
+        flood = [served.request(max_tokens=100, **ENDLESS) for _ in range(20)]
         running = [asyncio.create_task(served.answer(request)) for request in flood]
         other = served.request(max_tokens=20, **ENDLESS).model_copy(update={"tenant": "b"})
         await asyncio.sleep(0)
@@ -459,6 +459,16 @@ def test_another_chat_template_is_refused(served: Served, tuned: Tuned) -> None:
     ref = publish_folder(tuned.store, tuned.base, folder, job_id="ftjob-template", template_sha256="0" * 64)
     with pytest.raises(InvalidRequest, match="template"):
         served.ask(served.request(ref))
+
+
+def test_tuned_weights_in_memory_are_in_the_stats(serve: Serve, tuned: Tuned) -> None:
+    served = serve()
+    for name in ("rslora", "full"):
+        served.loop.run(served.engine.ensure(ModelRef(base=served.base, adapter=tuned.refs[name])))
+    found = served.loop.run(served.engine.stats())
+    stats = found if isinstance(found, list) else [found]
+    wanted = {ref.digest for ref in (tuned.refs["rslora"], tuned.refs["full"]) if ref}
+    assert {digest for one in stats for digest in one.adapters} == wanted
 
 
 def test_a_failed_load_is_tried_again(serve: Serve, tuned: Tuned, tmp_path: Path) -> None:

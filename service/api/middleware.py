@@ -29,12 +29,12 @@ class RequestContext:
             return
         request_id = f"req_{uuid.uuid4().hex}"
         begun = time.perf_counter()
-        is_answered = False
+        status = 0
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal is_answered
+            nonlocal status
             if message["type"] == "http.response.start":
-                is_answered = True
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 headers["openai-processing-ms"] = str(round((time.perf_counter() - begun) * 1000))
@@ -48,9 +48,13 @@ class RequestContext:
                 await self._app(scope, receive, send_with_headers)
         except Exception:
             log.exception("%s %s %s failed", request_id, scope["method"], scope["path"])
-            if is_answered:
+            if status:
                 raise
             await internal_error_response()(scope, receive, send_with_headers)
+        finally:
+            milliseconds = (time.perf_counter() - begun) * 1000
+            # The path alone: a query may hold what is nobody's business.
+            log.info("%s %s %s %d %.0f ms", request_id, scope["method"], scope["path"], status, milliseconds)
 
 
 class BodyLimit:

@@ -55,10 +55,10 @@ def _param(finding: Any, body: Any) -> str | None:
 
 def _path(finding: Any, body: Any) -> list[str | int]:
     """pydantic puts the names of union branches among the keys: a segment that leads nowhere in the body is
-    skipped. Of a missing parameter the last segment is kept."""
+    skipped. Of a missing parameter the last segment is kept; of a query's, header's or path's the first."""
     source, *segments = finding["loc"]
     if source != "body":
-        return list(segments)
+        return segments[:1]
     kept: list[str | int] = []
     here = body
     for segment in segments:

@@ -4,6 +4,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -28,6 +29,8 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         request_id = f"req_{uuid.uuid4().hex}"
+        # Quoted, so that a path cannot forge a line of the log; without the query, which may hold anything.
+        what = f"{request_id} {scope['method']} {quote(scope['path'])}"
         begun = time.perf_counter()
         status = 0
 
@@ -47,14 +50,13 @@ class RequestContext:
             else:
                 await self._app(scope, receive, send_with_headers)
         except Exception:
-            log.exception("%s %s %s failed", request_id, scope["method"], scope["path"])
+            log.exception("%s failed", what)
             if status:
                 raise
             await internal_error_response()(scope, receive, send_with_headers)
         finally:
             milliseconds = (time.perf_counter() - begun) * 1000
-            # The path alone: a query may hold what is nobody's business.
-            log.info("%s %s %s %d %.0f ms", request_id, scope["method"], scope["path"], status, milliseconds)
+            log.info("%s %d %.0f ms", what, status, milliseconds)
 
 
 class BodyLimit:

@@ -57,9 +57,10 @@ def _path(finding: Any, body: Any) -> list[str | int]:
     """pydantic puts the names of union branches among the keys: a segment that leads nowhere in the body is
     skipped. Of a missing parameter the last segment is kept; of a query's, header's or path's the first."""
     source, *segments = finding["loc"]
-    if source != "body":
-        return segments[:1]
     kept: list[str | int] = []
+    if source != "body":
+        kept += segments[:1]
+        return kept
     here = body
     for segment in segments:
         is_index = isinstance(here, list) and isinstance(segment, int) and segment < len(here)

@@ -139,6 +139,16 @@ def test_every_answer_carries_its_id_and_duration(http: TestClient) -> None:
     assert all(int(answer.headers["openai-processing-ms"]) >= 0 for answer in answers)
 
 
+def test_a_request_is_one_line_of_the_log_whatever_its_path_holds(
+    http: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "service.api.middleware"):
+        answer = http.get("/v1/files/x%0Aforged?after=secret")
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "service.api.middleware"]
+    assert line.startswith(f"{answer.headers['x-request-id']} GET /v1/files/x%0Aforged 404 ")
+    assert "secret" not in line
+
+
 def test_an_oversized_body_is_413_whether_announced_or_not(http: TestClient) -> None:
     megabyte = b" " * 2**20
     announced = http.post("/v1/completions", content=megabyte * 33)

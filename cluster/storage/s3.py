@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -98,6 +98,7 @@ class S3Store:
         )
         with _mapped_errors(prefix):
             for page in pages:
+                _present(page, "IsTruncated")
                 for found in page.get("Contents", []):
                     key = found["Key"].removeprefix(self._prefix)
                     yield ObjectInfo(key, found["Size"], None, found["LastModified"].timestamp())
@@ -128,7 +129,8 @@ class S3Store:
 
     def _put_in_parts(self, name: str, first: bytes, reader: BinaryIO) -> tuple[int, str]:
         target: dict[str, Any] = {"Bucket": self._bucket, "Key": name}
-        target["UploadId"] = self._client.create_multipart_upload(Bucket=self._bucket, Key=name)["UploadId"]
+        created = self._client.create_multipart_upload(Bucket=self._bucket, Key=name)
+        target["UploadId"] = _present(created, "UploadId")
         size, sha256 = 0, hashlib.sha256()
         parts: Parts = []
         try:
@@ -174,6 +176,14 @@ class _Body(io.RawIOBase):
     def close(self) -> None:
         self._body.close()
         super().close()
+
+
+def _present(answer: Mapping[str, Any], field: str) -> Any:
+    """A field that every whole answer has. botocore does not compare an answer's length with what was
+    announced, and reads one that was cut before its first byte as empty."""
+    if field not in answer:
+        raise Unavailable(f"Storage's answer ended before {field}.")
+    return answer[field]
 
 
 @contextmanager

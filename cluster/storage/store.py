@@ -26,8 +26,11 @@ class ObjectStore(Protocol):
     """
 
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
-        """Stores all of `source`, read in chunks, and returns its size and SHA-256. An error, also one raised
-        by `source`, leaves the key as it was."""
+        """Stores all of `source`, read in chunks, and returns its size and SHA-256.
+
+        An error, also one raised by `source`, leaves the key as it was; but where the store's answer is lost,
+        and Unavailable raised, the new object may be there, whole.
+        """
         ...
 
     def get(self, key: str) -> bytes: ...

@@ -1,5 +1,6 @@
 import io
 import json
+import random
 import tracemalloc
 
 import pytest
@@ -103,6 +104,54 @@ def test_memory_does_not_grow_with_the_file() -> None:
         tracemalloc.stop()
     assert report.n_examples == 20_000
     assert peak < 2 << 20
+
+
+VALUES = [None, True, 0, 1.5, -1e308, "", "user", "tool", "\ud83c\udf89", [], {}, [[]], {"role": "user"}]
+SEEDS = [
+    {"messages": [USER, ASSISTANT], "tools": [{"type": "function", "function": {"name": "f"}}]},
+    {
+        "messages": [
+            USER,
+            {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+            {"role": "function", "name": "f", "content": [{"type": "text", "text": "4"}]},
+        ],
+        "functions": [{"name": "f"}],
+    },
+    {"prompt": "a", "completion": "b"},
+    {"input": {"messages": [USER]}, "preferred_output": [ASSISTANT], "non_preferred_output": [ASSISTANT]},
+]
+
+
+def spoiled(value: object, chance: random.Random) -> object:
+    """The same with some of its parts replaced, dropped or renamed."""
+    if chance.random() < 0.1:
+        return chance.choice(VALUES)
+    if isinstance(value, list):
+        return [spoiled(item, chance) for item in value if chance.random() < 0.95]
+    if isinstance(value, dict):
+        return {
+            key if chance.random() < 0.97 else chance.choice(["role", "content", "weight", "x"]): spoiled(
+                item, chance
+            )
+            for key, item in value.items()
+            if chance.random() < 0.95
+        }
+    return value
+
+
+def test_any_bytes_get_a_verdict_and_never_an_exception() -> None:
+    chance = random.Random(5)
+    seen = set()
+    for _ in range(3000):
+        line = bytearray(json.dumps(spoiled(chance.choice(SEEDS), chance)).encode())
+        for _ in range(chance.choice([0, 0, 1, 3])):
+            line[chance.randrange(len(line))] = chance.choice(b'\x00\xff"{}[],:\\\n')
+        report = check_jsonl(io.BytesIO(bytes(line)), role="validation_file")
+        seen |= {problem.code for problem in report.problems}
+        # What is told can be stored and sent.
+        report.model_dump_json().encode()
+    assert seen >= {"invalid_json", "invalid_encoding", "not_an_object", "unknown_format", "unknown_role"}
+    assert seen >= {"missing_content", "invalid_value", "unknown_key", "empty_assistant", "nothing_to_learn"}
 
 
 def test_text_parts_and_older_spellings_are_rewritten_to_one_form() -> None:

@@ -1,7 +1,9 @@
 """What S3 adds: parts that fail, answers that are cut, servers that refuse or are not there."""
 
+import random
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -78,6 +80,42 @@ def test_cut_answer_is_an_error_and_never_a_short_object(
     with pytest.raises(Unavailable):
         store.download("weights", tmp_path / "weights")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_list_that_is_cut_is_an_error_and_never_a_short_list(store: S3Store, proxy: FaultyProxy) -> None:
+    store.put("a", b"1")
+    for body_bytes in (0, 1, 100, 300):
+        proxy.fault = lambda method, path, cut=body_bytes: CutAfter(cut)
+        with pytest.raises(Unavailable):
+            list(store.list())
+
+
+def test_put_to_a_failing_server_succeeds_whole_or_leaves_no_object(
+    store: S3Store, proxy: FaultyProxy
+) -> None:
+    """Three answers of ten are errors, or are cut after the server has acted."""
+    chance = random.Random(11)
+    given = []
+
+    def fault(method: str, path: str) -> Answer | CutAfter | None:
+        given.append(chance.choice([Answer(500), Answer(503), CutAfter(0), *[None] * 7]))
+        return given[-1]
+
+    proxy.fault = fault
+    contents = [bytes([i]) * (6 * MIB if i % 4 == 0 else 1000) for i in range(8)]
+    stored = {}
+    for i, content in enumerate(contents):
+        with suppress(Unavailable):
+            store.put(str(i), content)
+            stored[str(i)] = content
+    proxy.fault = lambda method, path: None
+    assert len(stored) >= 4
+    assert len([fault for fault in given if fault]) >= 5
+    for i, content in enumerate(contents):
+        if str(i) in stored:
+            assert store.get(str(i)) == content
+    for info in store.list():
+        assert store.get(info.key) == contents[int(info.key)]
 
 
 def test_no_checksum_headers_are_sent_unless_asked_for(

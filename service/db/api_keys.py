@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, NotFound
@@ -61,7 +62,10 @@ class ApiKeys:
     ) -> tuple[str, ApiKey]:
         """The key in plain text, which is not stored and cannot be shown again, and its row."""
         plaintext = _generate()
-        return plaintext, self._insert(plaintext, tenant, name, scopes, expires_after_seconds)
+        row = self._row(_key_id(plaintext), plaintext, tenant, name, scopes, expires_after_seconds)
+        self._session.add(row)
+        self._session.flush()
+        return plaintext, _api_key_of(row)
 
     def authenticate(self, plaintext: str) -> Principal:
         """Raises AuthenticationFailed if the key is malformed, unknown, expired or revoked."""
@@ -115,39 +119,38 @@ class ApiKeys:
             raise InvalidConfiguration(
                 "The admin key looks like one that Tunery made, but its checksum is wrong: mistyped?"
             ) from error
-        if self._session.get(tables.ApiKey, key_id) is None:
-            self._insert(key, DEFAULT_TENANT, "admin", frozenset({"admin"}), None)
+        self._add_if_absent(self._row(key_id, key, DEFAULT_TENANT, "admin", frozenset({"admin"}), None))
         return key
 
     def _ensure_default_tenant(self, organization: str) -> None:
         at = int(now(self._session))
-        if self._session.get(tables.Organization, DEFAULT_TENANT.organization_id) is None:
-            self._session.add(
-                tables.Organization(id=DEFAULT_TENANT.organization_id, name=organization, created_at=at)
-            )
-            self._session.flush()
-        if self._session.get(tables.Project, DEFAULT_TENANT.project_id) is None:
-            self._session.add(
-                tables.Project(
-                    id=DEFAULT_TENANT.project_id,
-                    organization_id=DEFAULT_TENANT.organization_id,
-                    name="default",
-                    created_at=at,
-                )
-            )
-            self._session.flush()
+        organization_id, project_id = DEFAULT_TENANT.organization_id, DEFAULT_TENANT.project_id
+        self._add_if_absent(tables.Organization(id=organization_id, name=organization, created_at=at))
+        project = tables.Project(
+            id=project_id, organization_id=organization_id, name="default", created_at=at
+        )
+        self._add_if_absent(project)
 
-    def _insert(
+    def _add_if_absent(self, row: tables.Organization | tables.Project | tables.ApiKey) -> None:
+        """Several processes may start at once: the first one's row stays."""
+        try:
+            with self._session.begin_nested():
+                self._session.add(row)
+        except IntegrityError:
+            return
+
+    def _row(
         self,
+        key_id: str,
         plaintext: str,
         tenant: Tenant,
         name: str,
         scopes: frozenset[Scope],
         expires_after_seconds: int | None,
-    ) -> ApiKey:
+    ) -> tables.ApiKey:
         created_at = int(now(self._session))
-        row = tables.ApiKey(
-            id=_key_id(plaintext),
+        return tables.ApiKey(
+            id=key_id,
             organization_id=tenant.organization_id,
             project_id=tenant.project_id,
             name=name,
@@ -156,9 +159,6 @@ class ApiKeys:
             created_at=created_at,
             expires_at=None if expires_after_seconds is None else created_at + expires_after_seconds,
         )
-        self._session.add(row)
-        self._session.flush()
-        return _api_key_of(row)
 
 
 def _generate() -> str:

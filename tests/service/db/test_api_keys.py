@@ -1,4 +1,5 @@
 import hashlib
+import threading
 
 import pytest
 from sqlalchemy import select
@@ -85,6 +86,27 @@ def test_a_given_admin_key_may_be_any_long_string_and_is_made_once(database: Dat
     with database.read() as session:
         assert session.scalars(select(tables.Organization.name)).all() == ["acme"]
         assert len(ApiKeys(session).list(DEFAULT_TENANT)) == 2
+
+
+def test_many_processes_may_ask_for_the_admin_key_at_once(database: Database) -> None:
+    start, failures = threading.Barrier(4), []
+
+    def ensure() -> None:
+        start.wait()
+        try:
+            with database.write() as session:
+                ApiKeys(session).ensure_admin("the same key for all of them")
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=ensure) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with database.read() as session:
+        assert len(ApiKeys(session).list(DEFAULT_TENANT)) == 1
 
 
 def test_without_a_given_one_an_admin_key_is_made(database: Database) -> None:

@@ -2,11 +2,9 @@
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -101,31 +99,31 @@ def test_only_plain_ids_are_sent(jobs: HttpRayJobs, wild: str) -> None:
 
 @pytest.fixture(scope="module")
 def real_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHead]:
-    """Whose `python` is this one, and whose runner writes its specification's key and waits."""
+    """Whose `python` writes down what it was asked to run, and waits unless its specification is `short…`."""
     folder = tmp_path_factory.mktemp("ray")
-    package = folder / "code" / "cluster" / "runner"
-    package.mkdir(parents=True)
-    (package / "__main__.py").write_text(
-        "import os, pathlib, sys, time\n"
-        f"started = pathlib.Path({str(folder)!r}, 'started')\n"
-        "started.write_text(os.environ['TUNERY_JOB_SPEC'] + ' ' + sys.executable)\n"
-        "while not os.environ['TUNERY_JOB_SPEC'].startswith('short'):\n"
-        "    time.sleep(0.1)\n"
+    python = folder / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(
+        "#!/bin/sh\n"
+        f'echo "$TUNERY_JOB_SPEC $*" > {folder}/started.new && mv {folder}/started.new {folder}/started\n'
+        'case "$TUNERY_JOB_SPEC" in short*) exit 0;; esac\n'
+        "exec sleep 600\n"
     )
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with ray_head(folder, {"PATH": path, "PYTHONPATH": str(folder / "code")}) as head:
+    python.chmod(0o755)
+    with ray_head(folder, {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}) as head:
         yield head
 
 
 @pytest.mark.ray
+@pytest.mark.xdist_group("ray")
 def test_a_real_ray_runs_stops_and_remembers_jobs(real_ray: RayHead) -> None:
     started = real_ray.log.with_name("started")
     with closing(HttpRayJobs(real_ray.dashboard_url, real_ray.token, timeout_seconds=60)) as jobs:
         assert jobs.status("job-a1") == "absent"
         jobs.submit("job-a1", "long/spec.json")
         jobs.submit("job-a1", "long/spec.json")
-        _wait(lambda: started.exists() and started.read_text())
-        assert started.read_text() == f"long/spec.json {sys.executable}"
+        _wait(started.exists)
+        assert started.read_text() == "long/spec.json -m cluster.runner\n"
         assert jobs.status("job-a1") == "running"
         jobs.stop("job-a1")
         _wait(lambda: jobs.status("job-a1") in GONE)
@@ -139,6 +137,7 @@ def test_a_real_ray_runs_stops_and_remembers_jobs(real_ray: RayHead) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.xdist_group("ray")
 def test_a_real_ray_refuses_who_has_no_token(real_ray: RayHead) -> None:
     for token in (None, "0" * 64):
         with closing(HttpRayJobs(real_ray.dashboard_url, token)) as jobs, pytest.raises(Unavailable):

@@ -67,7 +67,7 @@ class ServeEngine:
         with _as_unavailable():
             response = await self._http.get("/engine/healthz", timeout=5.0)
         if not response.is_success:
-            raise _refusal(response.status_code, response.content)
+            raise _refusal(response, response.content)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -81,7 +81,7 @@ class ServeEngine:
                 "POST", "/engine/generate", content=content, headers=headers
             ) as response:
                 if not response.is_success:
-                    raise _refusal(response.status_code, await response.aread())
+                    raise _refusal(response, await response.aread())
                 yield response
 
 
@@ -115,19 +115,23 @@ def _parse(line: bytes) -> WireEvent:
         raise errors.Unavailable("The model server answered with something unreadable.") from error
 
 
-def _refusal(status: int, body: bytes) -> errors.TuneryError:
+def _refusal(response: httpx2.Response, body: bytes) -> errors.TuneryError:
     """The error of an answer that never became a stream: the engine's own, or one of the proxy before it."""
+    status, wait = response.status_code, response.headers.get("retry-after", "")
+    retry_after_seconds = float(wait) if wait.isdecimal() else 2.0
     try:
-        return _raised(_ERROR.validate_json(body))
+        return _raised(_ERROR.validate_json(body), retry_after_seconds)
     except ValidationError:
         pass
     if status == 503 and b"backpressure" in body.lower():
         return errors.Overloaded("The model server has too many requests at once. Try again shortly.")
-    return errors.Unavailable(f"The model server is not ready (status {status}).", retry_after_seconds=2.0)
+    return errors.Unavailable(
+        f"The model server is not ready (status {status}).", retry_after_seconds=retry_after_seconds
+    )
 
 
-def _raised(event: ErrorEvent) -> errors.TuneryError:
+def _raised(event: ErrorEvent, retry_after_seconds: float = 1.0) -> errors.TuneryError:
     kind: type[errors.TuneryError] = getattr(errors, event.error)
     if issubclass(kind, errors.Overloaded | errors.Unavailable):
-        return kind(event.message, code=event.code)
+        return kind(event.message, retry_after_seconds=retry_after_seconds, code=event.code)
     return kind(event.message, code=event.code, param=event.param)

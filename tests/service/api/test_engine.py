@@ -120,6 +120,16 @@ def test_what_goes_wrong_is_a_domain_error(response: Response, kind: type[Tunery
     assert type(raised.value) is kind
 
 
+def test_when_to_come_back_is_the_engines_to_say() -> None:
+    async def answer(incoming: Request) -> Response:
+        event = ErrorEvent(error="Overloaded", message="busy")
+        return JSONResponse(event.model_dump(), 503, {"retry-after": "7"})
+
+    with pytest.raises(Overloaded) as raised:
+        ask(answer)
+    assert raised.value.retry_after_seconds == 7
+
+
 def test_an_engine_that_is_not_there_is_unavailable() -> None:
     async def generate() -> None:
         engine = ServeEngine("http://127.0.0.1:1", "")

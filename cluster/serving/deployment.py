@@ -81,6 +81,10 @@ class EngineApp:
     async def __call__(self, request: Request) -> Response:
         return await self._gate.answer(request)
 
+    async def check_health(self) -> None:
+        """Serve asks this now and then, and replaces a replica that raises."""
+        await self._pool.stats()
+
     async def _generate(self, request: Request) -> Response:
         events = self._pool.generate(GenerationRequest.model_validate_json(await request.body()))
         # The first event decides between a status and a stream.

@@ -33,6 +33,9 @@ from cluster.serving.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
 
+_FAILURES_OF_A_BROKEN_ENGINE = 3
+"""Steps that fail in a row: a device that is lost, not one batch too large for its memory."""
+
 
 @dataclass(eq=False)
 class _Stream:
@@ -49,8 +52,8 @@ class EmbeddedEngine:
     """An Engine for one base, whose weights may be the base's own or those of a full fine-tune of it.
 
     A thread owns the model and all its tensors; the event loop tokenises, loads adapters in other threads,
-    and talks to the engine's thread through queues. Make one with
-    `EmbeddedLoader`.
+    and talks to the engine's thread through queues. EmbeddedLoader makes
+    them.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class EmbeddedEngine:
         self._loop = asyncio.get_running_loop()
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._is_closing = False
+        self._is_broken = False
         self._thread = threading.Thread(target=self._run, name=f"engine-{base.alias}", daemon=True)
         self._thread.start()
 
@@ -126,6 +130,7 @@ class EmbeddedEngine:
             self._commands.put(functools.partial(self._stepper.cancel, request_id))
 
     async def stats(self) -> EngineStats:
+        self._check_open()
         return EngineStats(
             base=self._base.alias,
             running=self._stepper.num_running,
@@ -149,18 +154,27 @@ class EmbeddedEngine:
     def _check_open(self) -> None:
         if self._is_closing:
             raise Unavailable("The engine was closed.")
+        if self._is_broken:
+            raise Unavailable("The engine is broken.")
 
     def _run(self) -> None:
         """The engine's thread."""
         # OpenMP keeps this number by thread. One core stays free for the event loop and its neighbours.
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
+        failures = 0
         while not self._is_closing:
-            self._obey(waits=not self._stepper.has_work)
             try:
-                self._stepper.step()
+                self._obey(waits=not self._stepper.has_work)
+                if self._is_broken:
+                    self._stepper.fail_all(Unavailable("The engine is broken."))
+                elif self._stepper.has_work:
+                    self._stepper.step()
+                    failures = 0
             except Exception:
                 _log.exception("The engine of %s failed; its requests are ended.", self._base.alias)
                 self._stepper.fail_all(Unavailable("The engine failed; try again."))
+                failures += 1
+                self._is_broken = failures == _FAILURES_OF_A_BROKEN_ENGINE
             self._deliver()
         self._obey(waits=False)
         self._stepper.fail_all(Unavailable("The engine was closed."))

@@ -46,7 +46,10 @@ class Engine(Protocol):
         free within two decoding steps. Does nothing if no such request is under way."""
         ...
 
-    async def stats(self) -> EngineStats: ...
+    async def stats(self) -> EngineStats:
+        """Raises Unavailable if the engine was closed or can do no more work, which is how a supervisor sees
+        that it must be replaced."""
+        ...
 
     async def close(self) -> None:
         """Ends what is under way with Unavailable and frees the engine's memory. Idempotent."""

@@ -26,6 +26,9 @@ from cluster.serving.scheduler import Waiting, is_overloaded, pick_group
 from cluster.serving.text import Piece, TextStream
 from cluster.serving.vocabulary import Vocabulary
 
+_SCORED_TOKENS = 256
+"""Of a scored prompt in one step: each needs a row of logits, 512 KB for a vocabulary of 128k."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -116,7 +119,9 @@ class Stepper:
 
     @property
     def num_running(self) -> int:
-        return len(self._rows) + (len(self._group.choices) if self._group else 0)
+        # Read from other threads too, so the group is looked at once.
+        group = self._group
+        return len(self._rows) + (len(group.choices) if group is not None else 0)
 
     @property
     def num_waiting(self) -> int:
@@ -191,7 +196,10 @@ class Stepper:
         first = next(iter(group.rows))
         is_scored = first.must_score
         # Prompts that share a prefill are within the budget together, so only a lone one takes several steps.
-        logits = self._runner.prefill(group.prefill, self._limits.prefill_tokens, keeps_all=is_scored)
+        num_tokens = self._limits.prefill_tokens
+        if is_scored:
+            num_tokens = min(num_tokens, _SCORED_TOKENS)
+        logits = self._runner.prefill(group.prefill, num_tokens, keeps_all=is_scored)
         if is_scored:
             logits = self._score(group, first, logits[0])
         if not group.prefill.is_done or first.is_over:
@@ -221,7 +229,9 @@ class Stepper:
             return logits_TV[-1:]
         if not group.scored:
             group.scored.append(Scored(prompt[0], None))
-        following = torch.tensor(prompt[done - len(logits_TV) + 1 : done + 1], device=logits_TV.device)
+        following = torch.tensor(
+            prompt[done - len(logits_TV) + 1 : done + 1], dtype=torch.long, device=logits_TV.device
+        )
         group.scored += score(logits_TV[: len(following)], following, job.sampling.logprobs or 0)
         return logits_TV[-1:]
 

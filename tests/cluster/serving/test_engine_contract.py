@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from cluster.bases.chat_template import render_prompt
+from cluster.bases.resolve import base_folder
 from cluster.contracts.errors import (
     ContextLengthExceeded,
     CorruptArtefact,
@@ -178,6 +181,34 @@ def test_an_echoed_prompt_is_scored_as_the_trainer_scores_it(served: Served, tun
     assert scores[1:] == pytest.approx(expected.tolist(), abs=1e-5)
     assert [token.token_id for token in answer.prompt.tokens] == row
     assert answer.finishes[0].completion_tokens == 0
+
+
+def test_a_prompt_of_one_token_has_no_score(served: Served) -> None:
+    answer = served.ask(
+        served.request(prompt=TokenPrompt(token_ids=[60]), max_tokens=1, echo=True, logprobs=2, **ENDLESS)
+    )
+    assert answer.prompt is not None
+    assert [token.logprob for token in answer.prompt.tokens] == [None]
+    assert len(answer.tokens[0]) == 1
+
+
+def test_a_base_in_half_precision_is_served_as_its_library_runs_it(
+    serve: Serve, tuned: Tuned, tmp_path: Path
+) -> None:
+    base = make_tiny_base(tmp_path / "half", dtype="bfloat16")
+    ref = publish_lora(tuned.store, base, tmp_path / "half_lora", seed=2, r=4, target_modules="all-linear")
+    row = _tokens(tuned, "Sort this message: the invoice was charged twice, please refund me.")
+    served = serve(base=base)
+    answer = served.ask(served.request(ref, TokenPrompt(token_ids=row), max_tokens=0, echo=True, logprobs=0))
+    assert answer.prompt is not None
+    model = AutoModelForCausalLM.from_pretrained(base_folder(base), dtype=torch.bfloat16)
+    model = PeftModel.from_pretrained(model, tmp_path / "half_lora").eval()
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([row])).logits[0].float()
+    expected = logits.log_softmax(-1)[:-1].gather(-1, torch.tensor(row)[1:, None])[:, 0]
+    scores = [token.logprob for token in answer.prompt.tokens[1:]]
+    # Half a unit in bfloat16's last place is 0.03 for logits of this size.
+    assert scores == pytest.approx(expected.tolist(), abs=0.03)
 
 
 def test_a_prompt_longer_than_one_prefill_is_scored_and_continued_alike(serve: Serve, tuned: Tuned) -> None:

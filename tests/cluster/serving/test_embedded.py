@@ -1,0 +1,116 @@
+"""What the embedded engine does when its model fails, which no request can bring about."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cluster.contracts.bases import BaseSpec, FolderSource
+from cluster.contracts.errors import Unavailable
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    Sampling,
+    TextPrompt,
+)
+from cluster.serving.embedded import EmbeddedEngine
+from cluster.serving.model import Prefill
+from cluster.serving.row_lora import Adapter
+from cluster.serving.stepper import Limits
+from cluster.serving.vocabulary import Vocabulary
+from tests.tiny_base import make_tokenizer
+
+BASE = BaseSpec(alias="fake", source=FolderSource(path="-"), context_length=64, learning_rates={"lora": 1.0})
+
+
+class FakeRunner:
+    """Says token 70 for ever, and fails as often as it is told to."""
+
+    num_embeddings = 352
+    failures = 0
+
+    def start(self, prompts: Sequence[list[int]], adapters: Sequence[Adapter | None]) -> Prefill:
+        lengths = [len(prompt) for prompt in prompts]
+        return Prefill(torch.zeros(len(prompts), max(lengths)), lengths, list(adapters), None)
+
+    def prefill(self, prefill: Prefill, num_tokens: int, *, keeps_all: bool) -> Tensor:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("out of memory")
+        prefill.done = prefill.token_ids_KT.shape[1]
+        return self.decode(prefill.lengths)
+
+    def add_row(self, prefill: Prefill, row: int) -> None: ...
+
+    def decode(self, tokens: Sequence[int]) -> Tensor:
+        return torch.eye(self.num_embeddings)[[70] * len(tokens)]
+
+    def release(self, row: int) -> None: ...
+
+    def clear(self) -> None: ...
+
+
+def _engine(runner: Any) -> EmbeddedEngine:
+    tokenizer = make_tokenizer()
+
+    def no_adapters(ref: object) -> Adapter:
+        raise AssertionError("no adapter was asked for")
+
+    return EmbeddedEngine(
+        BASE,
+        runner,
+        tokenizer,
+        vocabulary=Vocabulary(tokenizer),
+        stop_tokens=frozenset({1}),
+        load_adapter=no_adapters,
+        limits=Limits(),
+    )
+
+
+async def _ask(engine: EmbeddedEngine, id_: str = "r") -> list[GenerationEvent]:
+    request = GenerationRequest(
+        id=id_,
+        model=ModelRef(base=BASE),
+        prompt=TextPrompt(text="x"),
+        sampling=Sampling(temperature=0, max_tokens=3),
+    )
+    return [event async for event in engine.generate(request)]
+
+
+async def _fails_and_goes_on() -> None:
+    runner = FakeRunner()
+    runner.failures = 1
+    engine = _engine(runner)
+    with pytest.raises(Unavailable, match="try again"):
+        await _ask(engine)
+    assert (await _ask(engine))[-1] == FinishEvent(index=0, reason="length", completion_tokens=3)
+    assert (await engine.stats()).running == 0
+    await engine.close()
+
+
+def test_a_failed_step_ends_its_requests_and_the_engine_goes_on() -> None:
+    asyncio.run(_fails_and_goes_on())
+
+
+async def _breaks() -> None:
+    runner = FakeRunner()
+    runner.failures = 3
+    engine = _engine(runner)
+    for _ in range(3):
+        await engine.stats()
+        with pytest.raises(Unavailable, match="try again"):
+            await _ask(engine)
+    with pytest.raises(Unavailable, match="broken"):
+        await _ask(engine)
+    with pytest.raises(Unavailable, match="broken"):
+        await engine.stats()
+    await engine.close()
+
+
+def test_an_engine_that_only_fails_says_that_it_is_broken() -> None:
+    asyncio.run(_breaks())

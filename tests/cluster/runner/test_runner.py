@@ -1,4 +1,4 @@
-"""`python -m cluster.runner` as a process with a Ray of its own, against a service over HTTP."""
+"""`python -m cluster.runner` as a process on a Ray head, against a service over HTTP."""
 
 import os
 import signal
@@ -15,41 +15,18 @@ from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobSpec, R
 from cluster.storage.keys import spec_key
 from cluster.storage.local import LocalStore
 from tests.cluster.runner.fake_service import FakeService, fake_service
+from tests.ray_head import RayHead, ray_head
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
 
 MakeSpec = Callable[..., JobSpec]
 Start = Callable[..., subprocess.Popen[bytes]]
 
-RAY_ENVIRONMENT = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": "a-token-of-the-runner-tests-only",
-    "OMP_NUM_THREADS": "1",
-}
-CLUSTER = """
-import sys, ray
-ray.init(address="local", num_cpus=2, include_dashboard=False)
-print(ray.get_runtime_context().gcs_address, flush=True)
-sys.stdin.read()
-"""
-
 
 @pytest.fixture(scope="module")
-def ray_address() -> Iterator[str]:
-    """A Ray cluster of two CPUs in a process of its own, which ends when its input does."""
-    environment = {**os.environ, **RAY_ENVIRONMENT}
-    environment.pop("RAY_ADDRESS", None)
-    cluster = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert cluster.stdout is not None
-    yield cluster.stdout.readline().strip()
-    cluster.communicate(timeout=60)
-    assert cluster.returncode == 0
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHead]:
+    with ray_head(tmp_path_factory.mktemp("ray"), {}, num_cpus=2) as head:
+        yield head
 
 
 @pytest.fixture
@@ -60,7 +37,7 @@ def service() -> Iterator[FakeService]:
 
 @pytest.fixture
 def start(
-    ray_address: str, make_spec: MakeSpec, store: LocalStore, service: FakeService, tmp_path: Path
+    head: RayHead, make_spec: MakeSpec, store: LocalStore, service: FakeService, tmp_path: Path
 ) -> Iterator[Start]:
     """Starts the runner of a specification made with the keywords; one that is left at the end is killed."""
     processes: list[subprocess.Popen[bytes]] = []
@@ -70,8 +47,9 @@ def start(
         store.put(spec_key(job.job_id, job.attempt), job.model_dump_json().encode())
         environment = {
             **os.environ,
-            **RAY_ENVIRONMENT,
-            "RAY_ADDRESS": ray_address,
+            "RAY_ADDRESS": head.address,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": head.token,
             "TUNERY_JOB_SPEC": spec_key(job.job_id, job.attempt),
             "TUNERY_STORAGE_URL": f"file://{tmp_path}/store",
         }

@@ -1,0 +1,173 @@
+"""Whatever is sent, the answer is never a fault of ours."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.api import jsonl
+
+WEIRD: list[Any] = [
+    None,
+    "",
+    "x" * 5_000,
+    "\x7f\u202e\U0001f600\ufffe",
+    "'; DROP TABLE jobs; --",
+    "../../etc/passwd",
+    True,
+    0,
+    -1,
+    2**31,
+    2**63,
+    10**30,
+    1.5,
+    1e308,
+    [],
+    [[]],
+    [None],
+    {},
+    {"": {"": []}},
+    {"$ref": "#"},
+    ["x"] * 200,
+]
+
+JOB: dict[str, Any] = {
+    "model": "base-1",
+    "training_file": "{file}",
+    "validation_file": "{file}",
+    "suffix": "s",
+    "seed": 1,
+    "method": {
+        "type": "supervised",
+        "supervised": {"hyperparameters": {"n_epochs": 1, "batch_size": 4, "learning_rate_multiplier": 1.0}},
+    },
+    "metadata": {"k": "v"},
+    "integrations": [],
+    "training": {"type": "lora", "r": 8, "target_modules": ["q_proj"]},
+}
+COMPLETION: dict[str, Any] = {
+    "model": "base-1",
+    "prompt": ["a"],
+    "max_tokens": 3,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "n": 1,
+    "logprobs": 1,
+    "echo": True,
+    "stop": ["x"],
+    "logit_bias": {"1": 2},
+    "seed": 1,
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+CHAT: dict[str, Any] = {
+    "model": "base-1",
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "a"}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "b"},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+    "tool_choice": "auto",
+    "logprobs": True,
+    "top_logprobs": 1,
+    "max_completion_tokens": 3,
+    "response_format": {"type": "text"},
+    "metadata": {"k": "v"},
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def with_value(body: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(body)
+    here: Any = changed
+    for key in path[:-1]:
+        here = here[key]
+    here[path[-1]] = value
+    return changed
+
+
+@pytest.fixture
+def file_id(http: TestClient) -> str:
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    return str(http.post("/v1/files", **upload).json()["id"])  # type: ignore[arg-type]
+
+
+def check_body(http: TestClient, path: str, body: dict[str, Any]) -> None:
+    assert http.post(path, json=body).status_code == 200
+    for place in places(body):
+        for value in WEIRD:
+            answer = http.post(path, json=with_value(body, place, value))
+            assert answer.status_code < 500, (path, place, str(value)[:99])
+            if answer.status_code >= 400:
+                assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_weird_value_anywhere_in_a_job_is_refused_or_stored_but_never_500(
+    http: TestClient, file_id: str
+) -> None:
+    files = {"training_file": file_id, "validation_file": file_id}
+    check_body(http, "/v1/fine_tuning/jobs", JOB | files)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_weird_value_anywhere_in_a_question_is_refused_or_answered_but_never_500(http: TestClient) -> None:
+    check_body(http, "/v1/completions", COMPLETION)
+    check_body(http, "/v1/chat/completions", CHAT)
+
+
+def test_a_weird_id_or_cursor_is_absent_or_invalid_but_never_500(http: TestClient) -> None:
+    words = ("%2e%2e", "..%2f..", "%f0%9f%98%80", "%ff%fe", "a" * 5000, "'%20or%201=1", "%0a%0d", "-", "%25")
+    for word in words:
+        for path in (
+            f"/v1/files/{word}",
+            f"/v1/files/{word}/content",
+            f"/v1/fine_tuning/jobs/{word}",
+            f"/v1/fine_tuning/jobs/{word}/events",
+            f"/v1/fine_tuning/jobs/{word}/events?stream=true",
+            f"/v1/fine_tuning/jobs/{word}/checkpoints",
+            f"/v1/models/{word}",
+            f"/v1/files?after={word}",
+            f"/v1/fine_tuning/jobs?after={word}",
+            f"/v1/fine_tuning/jobs?metadata[{word}]={word}",
+            f"/v1/fine_tuning/jobs?metadata={word}",
+        ):
+            assert http.get(path).status_code in (200, 400, 404), path
+
+
+def test_a_weird_form_is_refused_but_never_500(http: TestClient) -> None:
+    start = b'--b\r\nContent-Disposition: form-data; name="file"; filename='
+    forms = (
+        b"",
+        b"--b",
+        b"--b--\r\n",
+        b"--b\r\n\r\nx\r\n--b--\r\n",
+        start + b'"a\r\nb.jsonl"\r\n\r\nx\r\n--b--\r\n',
+        start + b'"\x00.jsonl"\r\n\r\nx\r\n--b--\r\n',
+        start + b'"\xff\xfe.jsonl"\r\n\r\nx\r\n--b--\r\n',
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
+        b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n\xff\xff\r\n--b--\r\n',
+        b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n' + b"x" * 2**21 + b"\r\n--b--\r\n",
+    )
+    for content in forms:
+        for kind in (
+            "multipart/form-data; boundary=b",
+            "multipart/form-data",
+            "application/json",
+            "text/plain",
+        ):
+            answer = http.post("/v1/files", content=content, headers={"content-type": kind})
+            assert answer.status_code == 400, (content[:99], kind, answer.text)
+            assert answer.json()["error"]["message"]

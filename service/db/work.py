@@ -22,45 +22,11 @@ from service.db.database import Database, now
 from service.db.files import File, file_of
 from service.db.jobs import Job, job_of
 from service.db.leases import Leases
+from service.db.snapshot import Attempt, Snapshot, look
 from service.db.transitions import NewEvent, add_events, lock, transition
 
 LEASE = "scheduler"
 _state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A job that could run."""
-
-    job_id: str
-    num_workers: int
-    """Training processes, which it needs all at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One that Ray may still hold something of."""
-
-    job_id: str
-    number: int
-    submission_id: str
-    state: str
-    """submitting, submitted, running or ended."""
-    num_workers: int
-    heartbeat_at: float
-    ended_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What there is to do, oldest first."""
-
-    at: float
-    """The database's clock."""
-    validating: list[Job]
-    queued: list[Waiting]
-    publishing: list[Job]
-    attempts: list[Attempt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +59,9 @@ class Work:
         self._database = database
         self.epoch = epoch
 
-    def look(self, *, at_most: int = 1000) -> Snapshot:
+    def look(self) -> Snapshot:
         with self._database.read() as session:
-            return Snapshot(
-                at=now(session),
-                validating=_jobs_in(session, JobStatus.VALIDATING_FILES, at_most),
-                queued=_queued(session, at_most),
-                publishing=_jobs_in(session, JobStatus.PUBLISHING, at_most),
-                attempts=_unreleased(session),
-            )
+            return look(session)
 
     def files(self, job: Job) -> tuple[File, File | None]:
         """The job's training and validation file, even if they expired meanwhile."""
@@ -284,47 +244,6 @@ class Work:
         row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number), populate_existing=True)
         is_newest = job is not None and job.attempt == attempt.number
         return row if is_newest and row.state == state else None
-
-
-def _jobs_in(session: Session, status: JobStatus, at_most: int) -> list[Job]:
-    rows = session.scalars(
-        select(tables.Job)
-        .where(tables.Job.status == status.value)
-        .order_by(tables.Job.created_at, tables.Job.id)
-        .limit(at_most)
-    )
-    return [job_of(row) for row in rows]
-
-
-def _queued(session: Session, at_most: int) -> list[Waiting]:
-    rows = session.execute(
-        select(tables.Job.id, tables.Job.training)
-        .where(tables.Job.status == JobStatus.QUEUED.value)
-        .order_by(tables.Job.created_at, tables.Job.id)
-        .limit(at_most)
-    )
-    return [Waiting(job_id, training["num_workers"]) for job_id, training in rows]
-
-
-def _unreleased(session: Session) -> list[Attempt]:
-    rows = session.execute(
-        select(tables.Attempt, tables.Job.training)
-        .join(tables.Job, tables.Job.id == tables.Attempt.job_id)
-        .where(tables.Attempt.released_at.is_(None))
-        .order_by(tables.Attempt.created_at)
-    )
-    return [
-        Attempt(
-            job_id=row.job_id,
-            number=row.number,
-            submission_id=row.submission_id,
-            state=row.state,
-            num_workers=training["num_workers"],
-            heartbeat_at=row.heartbeat_at,
-            ended_at=row.ended_at,
-        )
-        for row, training in rows
-    ]
 
 
 def _platform_faults(session: Session, job_id: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.db.work import Attempt, Waiting
+from service.db.snapshot import Attempt, Waiting
 from service.scheduling.ports import GONE, RayStatus
 
 

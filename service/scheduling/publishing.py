@@ -52,7 +52,7 @@ def publish(
         if at - ended_at < patience_seconds:
             raise
         raise TrainingFailed(
-            f"The tuned model could not be published within {patience_seconds:.0f} seconds after its training; "
+            f"The tuned model could not be published within {patience_seconds:.0f} seconds of its training; "
             f"it was not the job's fault, and the job may be created again. Last: {error.message}",
             code="platform_error",
         ) from error

@@ -14,7 +14,8 @@ from cluster.storage.store import ObjectStore
 from service.db.database import Database
 from service.db.jobs import Job
 from service.db.leases import LeaseLost, Leases
-from service.db.work import LEASE, Snapshot, Waiting, Work
+from service.db.snapshot import Snapshot, Waiting
+from service.db.work import LEASE, Work
 from service.scheduling.chores import Chores
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit

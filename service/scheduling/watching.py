@@ -4,7 +4,8 @@ hold."""
 import structlog
 
 from cluster.contracts.errors import Unavailable
-from service.db.work import Attempt, Snapshot, Work
+from service.db.snapshot import Attempt, Snapshot
+from service.db.work import Work
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import reason_lost
 from service.scheduling.ports import GONE, RayJobs, RayStatus

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.db.work import Attempt, Waiting
+from service.db.snapshot import Attempt, Waiting
 from service.scheduling.policy import admit, reason_lost
 
 

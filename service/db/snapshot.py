@@ -1,0 +1,101 @@
+"""What there is to do: the scheduler's look at all tenants' jobs and attempts."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cluster.contracts.jobs import JobStatus
+from service.db import tables
+from service.db.database import now
+from service.db.jobs import Job, job_of
+
+_QUEUED_AT_MOST = 1000
+_STEPS_AT_MOST = 100
+"""Jobs to validate or to publish; more would only wait in memory instead of in the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job that could run."""
+
+    job_id: str
+    num_workers: int
+    """Training processes, which it needs all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One that Ray may still hold something of."""
+
+    job_id: str
+    number: int
+    submission_id: str
+    state: str
+    """submitting, submitted, running or ended."""
+    num_workers: int
+    heartbeat_at: float
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What there is to do, oldest first."""
+
+    at: float
+    """The database's clock."""
+    validating: list[Job]
+    queued: list[Waiting]
+    publishing: list[Job]
+    attempts: list[Attempt]
+
+
+def look(session: Session) -> Snapshot:
+    return Snapshot(
+        at=now(session),
+        validating=_jobs_in(session, JobStatus.VALIDATING_FILES),
+        queued=_queued(session),
+        publishing=_jobs_in(session, JobStatus.PUBLISHING),
+        attempts=_unreleased(session),
+    )
+
+
+def _jobs_in(session: Session, status: JobStatus) -> list[Job]:
+    rows = session.scalars(
+        select(tables.Job)
+        .where(tables.Job.status == status.value)
+        .order_by(tables.Job.created_at, tables.Job.id)
+        .limit(_STEPS_AT_MOST)
+    )
+    return [job_of(row) for row in rows]
+
+
+def _queued(session: Session) -> list[Waiting]:
+    rows = session.execute(
+        select(tables.Job.id, tables.Job.training)
+        .where(tables.Job.status == JobStatus.QUEUED.value)
+        .order_by(tables.Job.created_at, tables.Job.id)
+        .limit(_QUEUED_AT_MOST)
+    )
+    return [Waiting(job_id, training["num_workers"]) for job_id, training in rows]
+
+
+def _unreleased(session: Session) -> list[Attempt]:
+    rows = session.execute(
+        select(tables.Attempt, tables.Job.training)
+        .join(tables.Job, tables.Job.id == tables.Attempt.job_id)
+        .where(tables.Attempt.released_at.is_(None))
+        .order_by(tables.Attempt.created_at)
+    )
+    return [
+        Attempt(
+            job_id=row.job_id,
+            number=row.number,
+            submission_id=row.submission_id,
+            state=row.state,
+            num_workers=training["num_workers"],
+            heartbeat_at=row.heartbeat_at,
+            ended_at=row.ended_at,
+        )
+        for row, training in rows
+    ]

@@ -27,6 +27,8 @@ class RayHead:
     """Of the GCS, for `ray.init`."""
     token: str
     log: Path
+    pid: int
+    """Of `ray start`, whose children are all of this Ray's processes."""
 
     def http(self) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -79,7 +81,7 @@ def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4)
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    head = RayHead(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token, log)
+    head = RayHead(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token, log, process.pid)
     try:
         _await_dashboard(head, process)
         yield head

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobSpec, Running, StepMetrics, Stopped
@@ -113,6 +114,20 @@ def test_pause_saves_a_checkpoint_and_a_cancel_after_the_resume_ends_all_within_
     assert process.wait(20) == 0
     assert time.monotonic() - began < 5
     assert service.state == Stopped()
+
+
+def test_a_killed_worker_is_told_as_a_fault_of_the_platform(
+    start: Start, service: FakeService, head: RayHead
+) -> None:
+    process = start(n_epochs=50, batch_size=1)
+    wait_for(service, lambda: len(steps(service)) >= 1, 240)
+    ray_processes = psutil.Process(head.pid).children(recursive=True)
+    (worker,) = [found for found in ray_processes if "RayTrainWorker" in " ".join(found.cmdline())]
+    worker.kill()
+    wait_for(service, lambda: isinstance(service.state, Failed), 30)
+    assert process.wait(20) == 1
+    assert isinstance(service.state, Failed)
+    assert (service.state.code, service.state.is_user_fault) == ("worker_lost", False)
 
 
 def test_a_fault_of_the_job_is_told_as_one(start: Start, service: FakeService) -> None:

@@ -1,0 +1,118 @@
+"""Training on a Ray cluster: `run_attempt` in one or more Ray Train workers. Nothing else imports ray.train.
+
+Steps and states travel through the runner's control actor: Ray Train's own reports are throttled and a
+barrier.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+# Read by ray.train when it is imported, and inherited by its controller and workers: the second generation's
+# API, no second copy of every printed line, no change of folder, a dead worker noticed within a second, and
+# no actor that watches for preemption, which is the scheduler's matter.
+os.environ |= {
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+}
+
+import ray
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from cluster.contracts.errors import TuneryError
+from cluster.contracts.jobs import Command, JobSpec, RunnerEvent
+from cluster.storage.location import open_store
+from cluster.training.failure import failed_state
+
+COMMAND_SECONDS = 0.25
+"""A command is asked for at most this often, at the end of a step."""
+
+
+def fit(spec: JobSpec, control: Any, scratch: Path) -> None:
+    """Trains `spec` on `spec.config.num_workers` workers and returns when all have ended.
+
+    `control` is the handle of an actor with `push(events) -> command` and `finish(state)`. Storage is found
+    as `store_from_environment` does, with this process's environment, where TUNERY_WORKER_CPUS (1) says how
+    many CPUs each worker reserves and computes with. An attempt that loses a worker ends: the next one goes
+    on from its last checkpoint. Raises whatever ended the run.
+    """
+    cpus = int(os.environ.get("TUNERY_WORKER_CPUS", "1"))
+    use_gpu = ray.cluster_resources().get("GPU", 0) >= spec.config.num_workers
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={
+            "spec": spec,
+            "control": control,
+            "threads": cpus,
+            "storage_url": os.environ["TUNERY_STORAGE_URL"],
+            "storage_endpoint": os.environ.get("TUNERY_STORAGE_ENDPOINT"),
+        },
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=spec.config.num_workers,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": cpus, **({"GPU": 1} if use_gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=f"{spec.job_id}-a{spec.attempt}",
+            storage_path=str(scratch),
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
+        ),
+    )
+    trainer.fit()
+
+
+def _work(config: dict[str, Any]) -> None:
+    """One worker. Imports come here, so that the driver needs neither torch nor transformers."""
+    import torch
+    from transformers.utils import logging as transformers_logging
+
+    from cluster.training.attempt import run_attempt
+
+    transformers_logging.disable_progress_bar()
+    torch.set_num_threads(config["threads"])
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        from ray.train.torch import get_device
+
+        device = get_device()
+    control = _Control(config["control"])
+    store = open_store(config["storage_url"], endpoint_url=config["storage_endpoint"])
+    try:
+        state = run_attempt(
+            config["spec"], store, report=control.report, command=control.command, device=device
+        )
+    except TuneryError as error:
+        control.finish(failed_state(error))
+        raise
+    if state is not None:
+        control.finish(state)
+
+
+class _Control:
+    """The first worker's side of the control actor; a few calls a second however short the steps are."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+        self._events: list[RunnerEvent] = []
+        self._asked_at = float("-inf")
+
+    def report(self, event: RunnerEvent) -> None:
+        self._events.append(event)
+
+    def command(self) -> Command:
+        if time.monotonic() - self._asked_at < COMMAND_SECONDS:
+            return "continue"
+        command: Command = ray.get(self._actor.push.remote(self._events))
+        self._events = []
+        self._asked_at = time.monotonic()
+        return command
+
+    def finish(self, state: Any) -> None:
+        ray.get(self._actor.push.remote(self._events))
+        ray.get(self._actor.finish.remote(state))

@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.server import Tunery, running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tunery]:
     """SQLite and a folder: what a newcomer gets."""
     with running(tmp_path_factory.mktemp("embedded")) as tunery:

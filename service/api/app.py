@@ -13,6 +13,7 @@ from service.api.engine import Engine, ServeEngine
 from service.api.middleware import BodyLimit, RequestContext
 from service.api.openapi import ERROR_RESPONSES, describe
 from service.api.parts import Parts
+from service.api.readiness import Readiness
 from service.api.routes import completions, files, health, internal, job_events, jobs, models
 from service.db.database import Database
 from service.settings import Settings
@@ -54,6 +55,7 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts = open_parts(settings)
         app.state.parts = parts
+        app.state.readiness = Readiness(parts)
         try:
             yield
         finally:

@@ -1,7 +1,7 @@
 """The gateway's way to the serving engines: HTTP to Ray Serve, one JSON event a line."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 import httpx2
@@ -64,7 +64,7 @@ class ServeEngine:
             raise errors.Unavailable("The model server broke off its answer.")
 
     async def check_health(self) -> None:
-        with _as_unavailable():
+        with _transport_is_unavailable():
             response = await self._http.get("/engine/healthz", timeout=5.0)
         if not response.is_success:
             raise _refusal(response, response.content)
@@ -76,7 +76,7 @@ class ServeEngine:
     async def _answer(self, request: GenerationRequest) -> AsyncIterator[httpx2.Response]:
         content = request.model_dump_json().encode()
         headers = {"content-type": "application/json"}
-        with _as_unavailable():
+        with _transport_is_unavailable():
             async with self._http.stream(
                 "POST", "/engine/generate", content=content, headers=headers
             ) as response:
@@ -85,14 +85,13 @@ class ServeEngine:
                 yield response
 
 
-class _as_unavailable:  # noqa: N801 - used as a statement, like contextlib.suppress
+@contextmanager
+def _transport_is_unavailable() -> Iterator[None]:
     """Whatever goes wrong on the way to the engine is Unavailable."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, httpx2.HTTPError):
-            raise errors.Unavailable("The model server does not answer.", retry_after_seconds=2.0) from error
+    try:
+        yield
+    except httpx2.HTTPError as error:
+        raise errors.Unavailable("The model server does not answer.", retry_after_seconds=2.0) from error
 
 
 async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes]:

@@ -30,7 +30,7 @@ class RequestContext:
             return
         request_id = f"req_{uuid.uuid4().hex}"
         # Quoted, so that a path cannot forge a line of the log; without the query, which may hold anything.
-        what = f"{request_id} {scope['method']} {quote(scope['path'])}"
+        what = f"{request_id} {scope['method']} {quote(scope['path'], safe='/:')}"
         begun = time.perf_counter()
         status = 0
 

@@ -1,6 +1,10 @@
-"""Whether a request would be served now: each part is asked, none for longer than a moment."""
+"""Whether a request would be served now: each part is asked, none for longer than a moment.
+
+Anyone may ask, so what was found is kept for a second: many who ask cost the parts no more than one."""
 
 import asyncio
+import math
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 
@@ -12,10 +16,26 @@ from service.db.leases import Leases
 from service.db.work import LEASE
 
 PART_SECONDS = 6.0
+KEPT_SECONDS = 1.0
 
 
-async def check_parts(parts: Parts) -> dict[str, str]:
-    """By part, "ok" or what is wrong with it, in words that are safe to show."""
+class Readiness:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._one_at_a_time = asyncio.Lock()
+        self._found: dict[str, str] = {}
+        self._found_at = -math.inf
+
+    async def check(self) -> dict[str, str]:
+        """By part, "ok" or what is wrong with it, in words that are safe to show."""
+        async with self._one_at_a_time:
+            if time.monotonic() - self._found_at >= KEPT_SECONDS:
+                self._found = await _check(self._parts)
+                self._found_at = time.monotonic()
+            return self._found
+
+
+async def _check(parts: Parts) -> dict[str, str]:
     checks: dict[str, Callable[[], Awaitable[None]]] = {
         "database": lambda: run_in_threadpool(parts.database.ping),
         "storage": lambda: run_in_threadpool(_check_storage, parts),

@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from service.api.parts import UsesParts
-from service.api.readiness import check_parts
+from service.api.readiness import Readiness
 from service.api.schemas.base import Answer
 
 router = APIRouter(tags=["Health"])
@@ -15,7 +14,7 @@ class Alive(Answer):
     status: Literal["alive"] = "alive"
 
 
-class Readiness(Answer):
+class ReadinessAnswer(Answer):
     status: Literal["ready", "not_ready"]
     parts: dict[str, str]
     """By part (database, storage, serving, scheduler), `ok` or what is wrong with it."""
@@ -30,12 +29,13 @@ def healthz() -> Alive:
     "/readyz",
     operation_id="readyz",
     summary="Whether requests would be served",
-    responses={503: {"model": Readiness, "description": "Some part is not ready"}},
+    responses={503: {"model": ReadinessAnswer, "description": "Some part is not ready"}},
 )
-async def readyz(parts: UsesParts, response: Response) -> Readiness:
-    found = await check_parts(parts)
+async def readyz(request: Request, response: Response) -> ReadinessAnswer:
+    readiness: Readiness = request.app.state.readiness
+    found = await readiness.check()
     is_ready = all(state == "ok" for state in found.values())
     if not is_ready:
         response.status_code = 503
         response.headers["retry-after"] = "1"
-    return Readiness(status="ready" if is_ready else "not_ready", parts=found)
+    return ReadinessAnswer(status="ready" if is_ready else "not_ready", parts=found)

@@ -1,6 +1,7 @@
 """Alive is the process; ready is everything that a request needs."""
 
 from dataclasses import replace
+from typing import BinaryIO
 
 from starlette.testclient import TestClient
 
@@ -33,7 +34,22 @@ def ready(parts: Parts) -> tuple[int, dict[str, str]]:
         return answer.status_code, body["parts"]
 
 
-def test_ready_is_200_only_when_every_part_is(parts: Parts, tmp_path: object) -> None:
+def test_asking_again_at_once_costs_the_parts_nothing(parts: Parts) -> None:
+    puts = 0
+
+    class Counted(LocalStore):
+        def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
+            nonlocal puts
+            puts += 1
+            return super().put(key, source)
+
+    counted = replace(parts, store=Counted(parts.store._root))  # type: ignore[attr-defined]
+    with TestClient(create_app(parts.settings, open_parts=lambda _: counted)) as client:
+        first, second = client.get("/readyz"), client.get("/readyz")
+    assert (first.json(), puts) == (second.json(), 1)
+
+
+def test_ready_is_200_only_when_every_part_is(parts: Parts) -> None:
     fine = {"database": "ok", "storage": "ok", "serving": "ok", "scheduler": "ok"}
     assert ready(parts) == (503, fine | {"scheduler": "no scheduler is running"})
     lead(parts)

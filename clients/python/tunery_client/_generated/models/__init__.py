@@ -58,9 +58,9 @@ from .model_list import ModelList
 from .model_object import ModelObject
 from .other_method_body import OtherMethodBody
 from .other_method_body_type import OtherMethodBodyType
-from .readiness import Readiness
-from .readiness_parts import ReadinessParts
-from .readiness_status import ReadinessStatus
+from .readiness_answer import ReadinessAnswer
+from .readiness_answer_parts import ReadinessAnswerParts
+from .readiness_answer_status import ReadinessAnswerStatus
 from .resolved_hyperparameters import ResolvedHyperparameters
 from .response_format import ResponseFormat
 from .response_format_type import ResponseFormatType
@@ -141,9 +141,9 @@ __all__ = (
     "ModelObject",
     "OtherMethodBody",
     "OtherMethodBodyType",
-    "Readiness",
-    "ReadinessParts",
-    "ReadinessStatus",
+    "ReadinessAnswer",
+    "ReadinessAnswerParts",
+    "ReadinessAnswerStatus",
     "ResolvedHyperparameters",
     "ResponseFormat",
     "ResponseFormatType",

@@ -5,7 +5,7 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.readiness import Readiness
+from ...models.readiness_answer import ReadinessAnswer
 from ...types import Response
 
 
@@ -19,14 +19,16 @@ def _get_kwargs() -> dict[str, Any]:
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Readiness | None:
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ReadinessAnswer | None:
     if response.status_code == 200:
-        response_200 = Readiness.from_dict(response.json())
+        response_200 = ReadinessAnswer.from_dict(response.json())
 
         return response_200
 
     if response.status_code == 503:
-        response_503 = Readiness.from_dict(response.json())
+        response_503 = ReadinessAnswer.from_dict(response.json())
 
         return response_503
 
@@ -36,7 +38,9 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Readiness]:
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ReadinessAnswer]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -48,7 +52,7 @@ def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Readiness]:
+) -> Response[ReadinessAnswer]:
     """Whether requests would be served
 
     Raises:
@@ -56,7 +60,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Readiness]
+        Response[ReadinessAnswer]
     """
 
     kwargs = _get_kwargs()
@@ -71,7 +75,7 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
-) -> Readiness | None:
+) -> ReadinessAnswer | None:
     """Whether requests would be served
 
     Raises:
@@ -79,7 +83,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Readiness
+        ReadinessAnswer
     """
 
     return sync_detailed(
@@ -90,7 +94,7 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Readiness]:
+) -> Response[ReadinessAnswer]:
     """Whether requests would be served
 
     Raises:
@@ -98,7 +102,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Readiness]
+        Response[ReadinessAnswer]
     """
 
     kwargs = _get_kwargs()
@@ -111,7 +115,7 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-) -> Readiness | None:
+) -> ReadinessAnswer | None:
     """Whether requests would be served
 
     Raises:
@@ -119,7 +123,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Readiness
+        ReadinessAnswer
     """
 
     return (

@@ -6,25 +6,28 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.readiness_status import ReadinessStatus, check_readiness_status
+from ..models.readiness_answer_status import (
+    ReadinessAnswerStatus,
+    check_readiness_answer_status,
+)
 
 if TYPE_CHECKING:
-    from ..models.readiness_parts import ReadinessParts
+    from ..models.readiness_answer_parts import ReadinessAnswerParts
 
 
-T = TypeVar("T", bound="Readiness")
+T = TypeVar("T", bound="ReadinessAnswer")
 
 
 @_attrs_define
-class Readiness:
+class ReadinessAnswer:
     """
     Attributes:
-        status (ReadinessStatus):
-        parts (ReadinessParts): By part (database, storage, serving, scheduler), `ok` or what is wrong with it.
+        status (ReadinessAnswerStatus):
+        parts (ReadinessAnswerParts): By part (database, storage, serving, scheduler), `ok` or what is wrong with it.
     """
 
-    status: ReadinessStatus
-    parts: ReadinessParts
+    status: ReadinessAnswerStatus
+    parts: ReadinessAnswerParts
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,20 +48,20 @@ class Readiness:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.readiness_parts import ReadinessParts  # noqa: PLC0415
+        from ..models.readiness_answer_parts import ReadinessAnswerParts  # noqa: PLC0415
 
         d = dict(src_dict)
-        status = check_readiness_status(d.pop("status"))
+        status = check_readiness_answer_status(d.pop("status"))
 
-        parts = ReadinessParts.from_dict(d.pop("parts"))
+        parts = ReadinessAnswerParts.from_dict(d.pop("parts"))
 
-        readiness = cls(
+        readiness_answer = cls(
             status=status,
             parts=parts,
         )
 
-        readiness.additional_properties = d
-        return readiness
+        readiness_answer.additional_properties = d
+        return readiness_answer
 
     @property
     def additional_keys(self) -> list[str]:

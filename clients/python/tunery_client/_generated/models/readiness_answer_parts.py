@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="ReadinessParts")
+T = TypeVar("T", bound="ReadinessAnswerParts")
 
 
 @_attrs_define
-class ReadinessParts:
+class ReadinessAnswerParts:
     """By part (database, storage, serving, scheduler), `ok` or what is wrong with it."""
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
@@ -25,10 +25,10 @@ class ReadinessParts:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        readiness_parts = cls()
+        readiness_answer_parts = cls()
 
-        readiness_parts.additional_properties = d
-        return readiness_parts
+        readiness_answer_parts.additional_properties = d
+        return readiness_answer_parts
 
     @property
     def additional_keys(self) -> list[str]:

@@ -14,6 +14,7 @@ TUNERY_CLUSTER_TOKEN (required), TUNERY_STORAGE_URL and TUNERY_STORAGE_ENDPOINT,
 disk), TUNERY_CATALOGUE, TUNERY_WARM_BASES (aliases to load before the replica is ready, by commas),
 TUNERY_ENGINE_SLOTS (choices decoded together), TUNERY_ENGINE_WAITING (choices of a tenant in the queue),
 TUNERY_ENGINE_ADAPTERS and TUNERY_ENGINE_MODELS (adapters of one model, and models, in memory).
+A replica uses a GPU if Serve's configuration gives it one: `ray_actor_options: {num_gpus: 1}` of `engine`.
 """
 
 import asyncio
@@ -32,9 +33,9 @@ from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.datasets import DatasetCheckRequest
 from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, InvalidRequest, NotFound
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
+from cluster.serving.job import Limits
 from cluster.serving.load import EmbeddedLoader
 from cluster.serving.pool import EnginePool
-from cluster.serving.stepper import Limits
 from cluster.serving.weights import WeightsFolder
 from cluster.serving.wire import error_event, headers_of, status_of
 from cluster.storage.location import store_from_environment

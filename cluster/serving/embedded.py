@@ -24,11 +24,12 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
+from cluster.serving.job import Job, Limits, Output
 from cluster.serving.loans import Loans
 from cluster.serving.model import ModelRunner
 from cluster.serving.prompts import PromptReader
 from cluster.serving.row_lora import Adapter
-from cluster.serving.stepper import Job, Limits, Output, Stepper
+from cluster.serving.stepper import Stepper
 from cluster.serving.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from cluster.bases.resolve import base_digest, base_folder, template_digest
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.embedded import EmbeddedEngine
+from cluster.serving.job import Limits
 from cluster.serving.lora_files import read_adapter
 from cluster.serving.model import ModelRunner, load_model
 from cluster.serving.row_lora import Adapter
-from cluster.serving.stepper import Limits
 from cluster.serving.vocabulary import Vocabulary
 from cluster.serving.weights import WeightsFolder
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+_KEPT_STACKS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class LoraPair:
@@ -125,9 +127,6 @@ class RowLora:
         while len(self._stacks) > _KEPT_STACKS:
             self._stacks.popitem(last=False)
         return stacks
-
-
-_KEPT_STACKS = 4
 
 
 class _RowLoraLinear(nn.Module):

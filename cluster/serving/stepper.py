@@ -2,25 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from cluster.contracts.errors import CorruptArtefact, Overloaded, TuneryError
-from cluster.contracts.generation import (
-    FinishEvent,
-    GenerationEvent,
-    GenerationRequest,
-    PromptEvent,
-    Sampling,
-    TextEvent,
-)
+from cluster.contracts.generation import FinishEvent, PromptEvent, TextEvent
+from cluster.serving.job import Choice, Job, Limits, Output
 from cluster.serving.logprobs import Scored, score
 from cluster.serving.model import ModelRunner, Prefill
-from cluster.serving.prompts import ReadPrompt
-from cluster.serving.row_lora import Adapter
 from cluster.serving.sampling import Draw, pick_tokens
 from cluster.serving.scheduler import Waiting, is_overloaded, pick_group
 from cluster.serving.text import Piece, TextStream
@@ -30,66 +22,11 @@ _SCORED_TOKENS = 256
 """Of a scored prompt in one step: each needs a row of logits, 512 KB for a vocabulary of 128k."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How much one engine does at once."""
-
-    slots: int = 32
-    """Choices that are decoded together."""
-    max_waiting: int = 256
-    """Choices of one tenant in the queue; a request that would make it longer is refused."""
-    adapters: int = 32
-    """Adapters in memory."""
-    prefill_tokens: int = 1024
-    """Padded prompt tokens between two decodings: more fill the batch sooner, fewer keep streams even."""
-
-
-@dataclass(eq=False)
-class Job:
-    """A request as the engine's thread knows it."""
-
-    request: GenerationRequest
-    prompt: ReadPrompt
-    adapter: Adapter | None
-    seed: int
-    open_choices: int = 0
-    is_announced: bool = False
-    """Its PromptEvent is out."""
-    is_over: bool = False
-
-    @property
-    def sampling(self) -> Sampling:
-        return self.request.sampling
-
-    @property
-    def must_score(self) -> bool:
-        return not self.is_announced and self.sampling.echo and self.sampling.logprobs is not None
-
-
-Output = tuple[Job, GenerationEvent | TuneryError | None]
-"""What a job has to say: an event, or its last word, which is an error or None."""
-
-
-@dataclass(eq=False)
-class _Choice:
-    job: Job
-    index: int
-    text: TextStream
-    counts: Counter[int] = field(default_factory=Counter)
-    num_tokens: int = 0
-    last_token: int = 0
-    is_finished: bool = False
-
-    @property
-    def is_over(self) -> bool:
-        return self.is_finished or self.job.is_over
-
-
 @dataclass(eq=False)
 class _Group:
     """Choices whose prompts are being prefilled, and the row of each job in it."""
 
-    choices: list[_Choice]
+    choices: list[Choice]
     rows: dict[Job, int]
     prefill: Prefill
     scored: list[Scored]
@@ -106,9 +43,9 @@ class Stepper:
         self._stop_tokens = stop_tokens
         self._limits = limits
         self._jobs: dict[str, Job] = {}
-        self._waiting: list[_Choice] = []
+        self._waiting: list[Choice] = []
         self._group: _Group | None = None
-        self._rows: list[_Choice] = []
+        self._rows: list[Choice] = []
         """In the order of the runner's rows."""
         self._outputs: list[Output] = []
         self.generated_tokens = 0
@@ -143,7 +80,7 @@ class Stepper:
             if job.prompt.max_tokens == 0:
                 self._finish_empty(job)
                 return
-        self._waiting += [_Choice(job, index, TextStream(job.sampling.stop)) for index in range(n)]
+        self._waiting += [Choice(job, index, TextStream(job.sampling.stop)) for index in range(n)]
 
     @torch.inference_mode()
     def cancel(self, request_id: str) -> None:
@@ -235,7 +172,7 @@ class Stepper:
         group.scored += score(logits_TV[: len(following)], following, job.sampling.logprobs or 0)
         return logits_TV[-1:]
 
-    def _extend(self, choices: list[_Choice], logits_BV: Tensor) -> None:
+    def _extend(self, choices: list[Choice], logits_BV: Tensor) -> None:
         """Draws a token for each choice and hands out what text that makes."""
         is_finite = logits_BV.logsumexp(-1).isfinite().tolist()
         tokens_B = pick_tokens(logits_BV, [_draw(choice) for choice in choices])
@@ -249,7 +186,7 @@ class Stepper:
             else:
                 self._end(choice.job, _not_finite(choice.job))
 
-    def _accept(self, choice: _Choice, token: int, scored: Scored | None) -> None:
+    def _accept(self, choice: Choice, token: int, scored: Scored | None) -> None:
         choice.num_tokens += 1
         choice.last_token = token
         choice.counts[token] += 1
@@ -268,12 +205,12 @@ class Stepper:
             self._say(choice, rest)
             self._finish(choice, "stop" if rest.is_stopped else "length")
 
-    def _say(self, choice: _Choice, piece: Piece) -> None:
+    def _say(self, choice: Choice, piece: Piece) -> None:
         if piece.text or piece.tokens:
             event = TextEvent(index=choice.index, text=piece.text, tokens=piece.tokens)
             self._outputs.append((choice.job, event))
 
-    def _finish(self, choice: _Choice, reason: Literal["stop", "length"]) -> None:
+    def _finish(self, choice: Choice, reason: Literal["stop", "length"]) -> None:
         choice.is_finished = True
         job = choice.job
         event = FinishEvent(index=choice.index, reason=reason, completion_tokens=choice.num_tokens)
@@ -318,16 +255,16 @@ class Stepper:
                 self._group = None
 
 
-def _as_waiting(choice: _Choice) -> Waiting:
+def _as_waiting(choice: Choice) -> Waiting:
     request = choice.job.request
     return Waiting(request.id, request.tenant, len(choice.job.prompt.token_ids), choice.job.must_score)
 
 
-def _draw(choice: _Choice) -> Draw:
+def _draw(choice: Choice) -> Draw:
     return Draw(choice.job.sampling, choice.job.seed, choice.index, choice.num_tokens, choice.counts)
 
 
-def _scored(choices: list[_Choice], logits_BV: Tensor, tokens_B: Tensor) -> dict[int, Scored]:
+def _scored(choices: list[Choice], logits_BV: Tensor, tokens_B: Tensor) -> dict[int, Scored]:
     """By row, for the choices that asked for log-probabilities."""
     wanted = {
         row: choice.job.sampling.logprobs

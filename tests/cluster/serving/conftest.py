@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef
+from cluster.serving.job import Limits
 from cluster.serving.load import EmbeddedLoader
 from cluster.serving.pool import EnginePool
-from cluster.serving.stepper import Limits
 from cluster.serving.weights import WeightsFolder
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectStore

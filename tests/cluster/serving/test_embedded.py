@@ -19,9 +19,9 @@ from cluster.contracts.generation import (
     TextPrompt,
 )
 from cluster.serving.embedded import EmbeddedEngine
+from cluster.serving.job import Limits
 from cluster.serving.model import Prefill
 from cluster.serving.row_lora import Adapter
-from cluster.serving.stepper import Limits
 from cluster.serving.vocabulary import Vocabulary
 from tests.tiny_base import make_tokenizer
 

@@ -1,0 +1,69 @@
+"""A request as the engine's thread knows it, its choices, and how much there may be at once."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from cluster.contracts.errors import TuneryError
+from cluster.contracts.generation import GenerationEvent, GenerationRequest, Sampling
+from cluster.serving.prompts import ReadPrompt
+from cluster.serving.row_lora import Adapter
+from cluster.serving.text import TextStream
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one engine does at once."""
+
+    slots: int = 32
+    """Choices that are decoded together."""
+    max_waiting: int = 256
+    """Choices of one tenant in the queue; a request that would make it longer is refused."""
+    adapters: int = 32
+    """Adapters in memory."""
+    prefill_tokens: int = 1024
+    """Padded prompt tokens between two decodings: more fill the batch sooner, fewer keep streams even."""
+
+
+@dataclass(eq=False)
+class Job:
+    """A request as the engine's thread knows it."""
+
+    request: GenerationRequest
+    prompt: ReadPrompt
+    adapter: Adapter | None
+    seed: int
+    open_choices: int = 0
+    is_announced: bool = False
+    """Its PromptEvent is out."""
+    is_over: bool = False
+
+    @property
+    def sampling(self) -> Sampling:
+        return self.request.sampling
+
+    @property
+    def must_score(self) -> bool:
+        return not self.is_announced and self.sampling.echo and self.sampling.logprobs is not None
+
+
+Output = tuple[Job, GenerationEvent | TuneryError | None]
+"""What a job has to say: an event, or its last word, which is an error or None."""
+
+
+@dataclass(eq=False)
+class Choice:
+    """One of a request's n completions: what it said so far."""
+
+    job: Job
+    index: int
+    text: TextStream
+    """Not yet sent, or held back."""
+    counts: Counter[int] = field(default_factory=Counter)
+    """How often each token was generated."""
+    num_tokens: int = 0
+    last_token: int = 0
+    is_finished: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_finished or self.job.is_over

@@ -34,7 +34,7 @@ class RayHead:
         headers = {"Authorization": f"Bearer {self.token}"}
         return httpx2.Client(base_url=self.dashboard_url, headers=headers, timeout=60, trust_env=False)
 
-    def deploy(self, config: dict[str, Any], *, timeout_seconds: float = 180) -> None:
+    def deploy(self, config: dict[str, Any], *, timeout_seconds: float = 300) -> None:
         """Declares Serve applications, and returns when all of them run."""
         names = [application["name"] for application in config["applications"]]
         with self.http() as http:

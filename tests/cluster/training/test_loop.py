@@ -1,7 +1,9 @@
 """The loop against an independent reference, and against itself cut in other ways."""
 
+import itertools
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from cluster.contracts.jobs import JobSpec
 from cluster.storage.keys import sibling_key
 from cluster.storage.local import LocalStore
 from cluster.training.batches import Microbatch
+from cluster.training.dataset import fetch, load_dataset, load_tokenizer
+from cluster.training.loop import make_optimizer, train
 from cluster.training.losses import supervised_sums
-from cluster.training.model import load_model
+from cluster.training.model import load_model, trainable_parameters
 from tests.cluster.training.recording import Recording, record
 
 MakeSpec = Callable[..., JobSpec]
@@ -165,3 +169,72 @@ def test_lora_on_the_head_is_refused(make_spec: MakeSpec, store: LocalStore) -> 
         with pytest.raises(TrainingFailed) as caught:
             record(make_spec(target_modules=[target]), store)
         assert caught.value.code == "invalid_target_modules"
+
+
+class ModelOf:
+    """Stands where the model would, and fails as torch does."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def get_decoder(self) -> Any:
+        raise self._error
+
+    def train(self) -> None:
+        pass
+
+
+def train_directly(spec: JobSpec, store: LocalStore, tmp_path: Path, model: Any, **options: Any) -> list[int]:
+    """Calls the plain function; returns the steps at which it asked for a checkpoint."""
+    path = fetch(store, spec.training_key, spec.training_sha256, tmp_path)
+    data = load_dataset(path, load_tokenizer(spec.base), 256, "error")
+    parameters = {"weight": torch.nn.Parameter(torch.zeros(2, 2))}
+    if isinstance(model, torch.nn.Module):
+        parameters = trainable_parameters(model)
+    checkpoints: list[int] = []
+    train(
+        model,
+        parameters,
+        make_optimizer(parameters, spec.config),
+        data,
+        None,
+        spec.config,
+        report=lambda metrics: None,
+        command=lambda: "continue",
+        checkpoint=lambda progress, metrics: checkpoints.append(progress.step),
+        autocast=nullcontext,
+        **options,
+    )
+    return checkpoints
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: not enough memory")],
+)
+def test_no_memory_is_a_typed_error_with_advice(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path, error: Exception
+) -> None:
+    with pytest.raises(TrainingFailed, match="smaller rank") as caught:
+        train_directly(make_spec(), store, tmp_path, ModelOf(error))
+    assert caught.value.code == "out_of_memory"
+
+
+def test_other_errors_of_a_model_are_not_called_no_memory(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path
+) -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        train_directly(make_spec(), store, tmp_path, ModelOf(RuntimeError("shapes differ")))
+
+
+def test_long_epochs_are_saved_on_the_way(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path, base: BaseSpec
+) -> None:
+    """By a clock on which every look takes 70 seconds: a step looks three times."""
+    spec = make_spec(type="full", n_epochs=1, batch_size=1)
+    model = load_model(base_folder(base), base, spec.config, torch.device("cpu"))
+    ticks = itertools.count(step=70)
+    saved = train_directly(spec, store, tmp_path, model, clock=lambda: next(ticks))
+    assert saved[-1] == 21
+    assert len(saved) > 5
+    assert max(later - earlier for earlier, later in itertools.pairwise([0, *saved])) <= 3

@@ -34,7 +34,7 @@ migrate(url)
 database = Database(url)
 project = add_project(database)
 parts = Parts(Settings(), database, LocalStore(folder / "objects"), FakeEngine(), {BASE.alias: BASE})
-line = b'{"prompt": "' + b"x" * 1000 + b'", "completion": "y"}\\n'
+line = b'{"prompt": "' + b"x" * 100_000 + b'", "completion": "y"}\\n'
 big = folder / "big.jsonl"
 with big.open("wb") as file:
     for _ in range(size // len(line)):
@@ -59,7 +59,7 @@ def peak():
 
 with listening(create_app(parts.settings, open_parts=lambda _: parts)) as root:
     small = folder / "small.jsonl"
-    small.write_bytes(line * 100)
+    small.write_bytes(line * 3)
     assert sent(small)["status"] == "processed"
     before = peak()
     made = sent(big)
@@ -70,9 +70,9 @@ with listening(create_app(parts.settings, open_parts=lambda _: parts)) as root:
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     command = [sys.executable, "-c", UPLOAD, str(tmp_path), str(100 * 2**20)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 16, f"100 MiB took {done.stdout} MiB more memory than 100 kB"
+    assert int(done.stdout) < 16, f"100 MiB took {done.stdout} MiB more memory than 300 kB"
 
 
 @on_sqlite

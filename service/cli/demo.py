@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -44,6 +45,8 @@ def run_demo(folder: Path | None) -> None:
     """Starts Tunery, tunes, asks, prints, stops. Raises DemoFailed; leaves no process behind either way."""
     console = Console(highlight=False)
     started = time.monotonic()
+    # As an exception, SIGTERM ends what was started too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with _folder(folder) as data, _tunery(data, console) as client:
         questions = _questions()
         model = _tune(client, console)

@@ -93,6 +93,7 @@ def test_events_arrive_numbered_and_the_final_state_comes_with_the_last(
     assert run_attempt(ScriptedRun(7)) == FINISHED
     assert [event.seq for event in service.events] == list(range(7))
     assert texts(service) == ["1", "2", "3", "4", "5", "6", "7"]
+    assert sum(len(request.events) for request in service.requests) == 7
     assert service.state == FINISHED
     assert service.tokens == {"Bearer secret"}
     assert service.paths == {"/internal/attempts/ftjob-test/3/sync"}

@@ -239,7 +239,9 @@ class _Plan:
                 **{name: value for name, value in outside.items() if name != "TUNERY_DATABASE_URL"},
                 **shared,
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{outside.get('PATH', '')}",
-                "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+                # One job trains at a time, with all cores; what waits leaves them to serving.
+                "TUNERY_WORKER_CPUS": outside.get("TUNERY_WORKER_CPUS", str(cores)),
+                "OMP_WAIT_POLICY": "PASSIVE",
                 # The only node: nothing could take over what it would drain for 30 s.
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             },

@@ -1,6 +1,7 @@
 """Jobs from creation to their end, on both databases."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +12,7 @@ from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from cluster.contracts.jobs import Failed, JobStatus, Running, Stopped
 from service.db.files import Files
 from service.db.models import Models
+from service.scheduling.__main__ import run
 from tests.fakes import Fuse, Killed
 from tests.service.db.rows import TENANT, add_file, outbox, step
 from tests.service.scheduling.world import GOOD, TOTAL_STEPS, World
@@ -418,25 +420,17 @@ def test_publishing_waits_for_serving_but_not_for_ever(world: World) -> None:
 
 
 def test_four_schedulers_claim_each_job_once(world: World) -> None:
-    world.settings = world.settings.model_copy(update={"training_slots": 64})
+    world.settings = world.settings.model_copy(update={"training_slots": 64, "tick_seconds": 0.02})
     jobs = [world.job() for _ in range(12)]
     schedulers = [world.scheduler() for _ in range(4)]
-    stop = threading.Event()
-
-    def run(scheduler) -> None:
-        while not stop.is_set():
-            scheduler.tick()
-
+    stop, deadline = threading.Event(), time.monotonic() + 100
     with ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(run, scheduler) for scheduler in schedulers]
-        for _ in range(600):
-            if all(world.status(job) is JobStatus.STARTING for job in jobs):
-                break
+        for scheduler in schedulers:
+            pool.submit(run, scheduler, stop, world.settings.tick_seconds)
+        while len(world.ray.submissions) < len(jobs) and time.monotonic() < deadline:
+            stop.wait(0.1)
             world.expire_lease()  # whoever asks next leads, also in the middle of another's round
-            stop.wait(0.05)
         stop.set()
-        for future in futures:
-            future.result()
     assert sorted(world.ray.submissions) == sorted(f"{job.id}-a1" for job in jobs)
     assert all(len(world.attempts(job)) == 1 for job in jobs)
 

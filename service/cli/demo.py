@@ -26,7 +26,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 BASE = "tunery-tiny-1"
-HYPERPARAMETERS: SupervisedHyperparametersParam = {"n_epochs": 8, "batch_size": 8}
+HYPERPARAMETERS: SupervisedHyperparametersParam = {"n_epochs": 4, "batch_size": 8}
 SHOWN = 6
 _READY_SECONDS = 180.0
 
@@ -66,7 +66,7 @@ def _tune(client: OpenAI, console: Console) -> str:
         seed=1,
         method={"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},
     )
-    console.print(f"Uploaded {uploaded.id}, created {job.id} on {BASE}.")
+    console.print(f"Uploaded {uploaded.id}, created {job.id} on {BASE}.", soft_wrap=True)
     job = _follow(client, job, console)
     if job.status != "succeeded" or job.fine_tuned_model is None:
         reason = job.error.message if job.error else "no reason was given"
@@ -89,7 +89,7 @@ def _follow(client: OpenAI, job: FineTuningJob, console: Console) -> FineTuningJ
                     continue
                 seen.add(event.id)
                 if event.type != "metrics":
-                    console.print(f"  {event.message}", markup=False)
+                    console.print(f"  {event.message}", markup=False, soft_wrap=True)
                     continue
                 line = _progress_line(event.data)  # type: ignore[arg-type]
                 step, total = event.data["step"], event.data["total_steps"]  # type: ignore[index]

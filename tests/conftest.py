@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.db.database import Database
-from tests.databases import migrate, migrated_template, postgres_database, postgres_server
+from tests.databases import migrate, migrated_database, postgres_server, without_rows
 from tests.s3_servers import S3Endpoint, endpoint_from_environment, moto_server, rclone_server
 
 
@@ -35,9 +35,9 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_url: str) -> Iterator[str]:
-    with migrated_template(postgres_url) as name:
-        yield name
+def migrated_postgres_url(postgres_url: str) -> Iterator[str]:
+    with migrated_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +55,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
     else:
-        template = request.getfixturevalue("postgres_template")
-        with postgres_database(request.getfixturevalue("postgres_url"), template) as url:
+        with without_rows(request.getfixturevalue("migrated_postgres_url")) as url:
             yield url
 
 

@@ -37,14 +37,15 @@ class TrainingOptions(BaseModel):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: Literal["all-linear"] | list[str] = "all-linear"
     on_overlength: OnOverlength = "error"
-    """What happens to an example longer than the base's context: the job fails, or the example is left out, or
-    cut at the end; the last two are told in the job's events with line numbers."""
+    """What happens to an example longer than the base's context: the job fails, or the example is left out,
+    or cut at the end; the last two are told in the job's events with line numbers."""
     num_workers: int = Field(default=1, ge=1, le=64)
     """Data-parallel training processes."""
 
 
 class TrainingConfig(BaseModel):
-    """Everything the training loop needs to know, concrete and frozen. Stored in each checkpoint's manifest."""
+    """Everything the training loop needs to know, concrete and frozen. Stored in each checkpoint's
+    manifest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

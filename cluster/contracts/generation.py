@@ -121,8 +121,15 @@ class ErrorEvent(_Frozen):
     """On the wire only: ends the stream; the client raises it as a domain error again."""
 
     type: Literal["error"] = "error"
-    error: Literal["InvalidRequest", "ContextLengthExceeded", "NotFound", "Overloaded", "Unavailable",
-                   "CorruptArtefact", "TuneryError"]
+    error: Literal[
+        "InvalidRequest",
+        "ContextLengthExceeded",
+        "NotFound",
+        "Overloaded",
+        "Unavailable",
+        "CorruptArtefact",
+        "TuneryError",
+    ]
     message: str
     code: str | None = None
     param: str | None = None
@@ -144,4 +151,3 @@ class EngineStats(_Frozen):
     """Digests of the tuned weights in memory."""
     generated_tokens: int
     """Since the engine began."""
-

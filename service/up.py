@@ -12,35 +12,26 @@ ended. A child that dies is started again. Everything that must survive is in th
     DIR/cache/         adapters that serving has fetched; may be deleted
 """
 
-import ctypes
 import fcntl
 import os
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
 
 from service.db.api_keys import ApiKeys
 from service.db.database import Database
-
-STOP_SECONDS = 8.0
-"""How long children may take to end by themselves before they are killed."""
-_RESTART_SECONDS = (0.2, 1.0, 3.0, 10.0)
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_libc = ctypes.CDLL(None, use_errno=True)
+from service.settings import Settings
+from service.supervisor import Program, Supervisor
 
 
 class AlreadyRunning(RuntimeError):
@@ -55,7 +46,7 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
     """Runs Tunery until SIGTERM or SIGINT. Raises AlreadyRunning or PortTaken before anything is started."""
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder), _ray_folder() as ray_folder, _Supervisor(folder / "logs") as supervisor:
+    with _locked(folder), _ray_folder() as ray_folder, Supervisor(folder / "logs") as supervisor:
         _check_free(host, port)
         plan = _Plan.make(folder, host, port, ray_folder)
         key_place = _prepare_database(folder, plan.service_environment["TUNERY_DATABASE_URL"])
@@ -70,116 +61,6 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
         supervisor.in_background(lambda: _announce(plan, supervisor, say))
         supervisor.run()
         say("Stopping …")
-
-
-@dataclass(frozen=True)
-class Program:
-    """A child process to keep alive.
-
-    `after_start` runs in a thread after each start, with an event that is set once the process has ended.
-    """
-
-    name: str
-    argv: list[str]
-    environment: Mapping[str, str]
-    after_start: Callable[[threading.Event], None] | None = None
-
-
-@dataclass
-class _Child:
-    program: Program
-    process: subprocess.Popen[bytes]
-    over: threading.Event
-    started_at: float
-    failures: int
-
-
-class _Supervisor:
-    """Keeps programs running until a signal, then ends them and all that descended from them.
-
-    As a child subreaper it inherits the orphans of its children (Ray's workers and job drivers), so that none
-    can outlive it. Processes are started from the main thread only: the death signal that ties them to the
-    supervisor is bound to the thread that forked them.
-    """
-
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
-        self._logs.mkdir(parents=True, exist_ok=True)
-        self._children: dict[str, _Child] = {}
-        self._waiting: dict[str, tuple[float, Program, int]] = {}
-        self._wake = threading.Event()
-        self.stopping = threading.Event()
-
-    def __enter__(self) -> "_Supervisor":
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        signal.signal(signal.SIGCHLD, lambda *_: self._wake.set())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.stopping.set()
-        for child in self._children.values():
-            child.over.set()
-            with suppress(ProcessLookupError):
-                child.process.terminate()
-        _, alive = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=STOP_SECONDS)
-        for process in [*alive, *psutil.Process().children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(psutil.Process().children(recursive=True), timeout=3)
-
-    def stop(self) -> None:
-        self.stopping.set()
-        self._wake.set()
-
-    def start(self, program: Program, failures: int = 0) -> None:
-        with (self._logs / f"{program.name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                program.argv,
-                env=dict(program.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
-                # Ctrl-C reaches the supervisor alone, which ends its children in order.
-                start_new_session=True,
-            )
-        child = _Child(program, process, threading.Event(), time.monotonic(), failures)
-        self._children[program.name] = child
-        if program.after_start is not None:
-            after_start = program.after_start
-            self.in_background(lambda: after_start(child.over))
-
-    def in_background(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, daemon=True).start()
-
-    def run(self) -> None:
-        """Restarts what dies until `stop`."""
-        while not self.stopping.is_set():
-            self._collect_dead()
-            self._start_due()
-            due = min((when for when, _, _ in self._waiting.values()), default=None)
-            self._wake.wait(None if due is None else max(0.0, due - time.monotonic()))
-            self._wake.clear()
-
-    def _collect_dead(self) -> None:
-        for name, child in list(self._children.items()):
-            if child.process.poll() is None:
-                continue
-            child.over.set()
-            del self._children[name]
-            # Long-lived means healthy: its next death starts from the shortest delay again.
-            failures = 0 if time.monotonic() - child.started_at > 60 else child.failures
-            delay = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS) - 1)]
-            self._waiting[name] = (time.monotonic() + delay, child.program, failures + 1)
-        _reap_orphans({child.process.pid for child in self._children.values()})
-
-    def _start_due(self) -> None:
-        for name, (when, program, failures) in list(self._waiting.items()):
-            if when <= time.monotonic():
-                del self._waiting[name]
-                self.start(program, failures)
 
 
 @dataclass(frozen=True)
@@ -280,7 +161,7 @@ class _Plan:
                 over.wait(0.3)
 
 
-def _announce(plan: _Plan, supervisor: _Supervisor, say: Callable[[str], None]) -> None:
+def _announce(plan: _Plan, supervisor: Supervisor, say: Callable[[str], None]) -> None:
     with httpx2.Client(timeout=5, trust_env=False) as http:
         while not supervisor.stopping.is_set():
             with suppress(httpx2.TransportError):
@@ -292,6 +173,7 @@ def _announce(plan: _Plan, supervisor: _Supervisor, say: Callable[[str], None]) 
 
 def _prepare_database(folder: Path, database_url: str) -> str:
     """Migrates the database and makes sure of an admin key; returns where its owner finds it."""
+    organization = Settings().organization
     database = Database(database_url)
     try:
         database.migrate()
@@ -299,9 +181,9 @@ def _prepare_database(folder: Path, database_url: str) -> str:
         path = folder / "admin.key"
         with database.write() as session:
             if given or path.exists():
-                ApiKeys(session).ensure_admin(given or path.read_text().strip())
+                ApiKeys(session).ensure_admin(given or path.read_text().strip(), organization=organization)
                 return "as given by TUNERY_API_KEY" if given else str(path)
-            key = ApiKeys(session).ensure_admin(None)
+            key = ApiKeys(session).ensure_admin(None, organization=organization)
             _write_secret(path, key)
         return f"{key} (also in {path})"
     finally:
@@ -377,14 +259,3 @@ def _free_ports(count: int) -> list[int]:
 
 def _python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
-
-def _reap_orphans(own: set[int]) -> None:
-    for process in psutil.Process().children():
-        if process.pid not in own and process.status() == psutil.STATUS_ZOMBIE:
-            with suppress(ChildProcessError):
-                os.waitpid(process.pid, os.WNOHANG)

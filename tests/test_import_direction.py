@@ -39,6 +39,7 @@ ALLOWED = {
     # The public HTTP API, and the command `up`.
     "service.cli": ("service.up",),
     "service.migrate": ("service.db", "service.settings"),
+    "service.supervisor": (),
     # The composition of the whole on one machine.
     "service.up": ("cluster", "service"),
 }

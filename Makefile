@@ -15,7 +15,7 @@ demo: install  ## upload, fine-tune, and ask the tuned model beside its base
 	$(BIN)/tunery demo
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

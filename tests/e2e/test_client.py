@@ -8,7 +8,7 @@ from tunery_client import Tunery as Client
 
 from tests.e2e.server import BASE, Tunery, jsonl
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("embedded")]
+pytestmark = pytest.mark.e2e
 
 
 def test_our_own_client_takes_a_model_through_its_whole_life(embedded: Tunery, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.lifecycle import check_lifecycle, wait
 from tests.e2e.server import BASE, TUNERY, Tunery, await_true, free_port, jsonl, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("embedded")]
+pytestmark = pytest.mark.e2e
 
 
 def test_openai_sdk_takes_a_model_through_its_whole_life(embedded: Tunery) -> None:

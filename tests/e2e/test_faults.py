@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.lifecycle import wait
 from tests.e2e.server import BASE, await_true, jsonl, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.e2e
 
 
 def test_job_survives_kill_of_api_scheduler_and_runner_with_one_model_and_every_event_once(tmp_path) -> None:

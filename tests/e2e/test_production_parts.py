@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.lifecycle import check_lifecycle
 from tests.e2e.server import running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("production_parts")]
+pytestmark = pytest.mark.e2e
 
 
 def test_openai_sdk_takes_a_model_through_its_whole_life_on_postgresql_and_s3(

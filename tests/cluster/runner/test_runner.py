@@ -18,7 +18,7 @@ from cluster.storage.local import LocalStore
 from tests.cluster.runner.fake_service import FakeService, fake_service
 from tests.ray_head import RayHead, ray_head
 
-pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.ray
 
 MakeSpec = Callable[..., JobSpec]
 Start = Callable[..., subprocess.Popen[bytes]]

@@ -31,7 +31,7 @@ from tests.cluster.serving.published import publish_lora
 from tests.ray_head import free_ports, ray_head
 from tests.tiny_base import make_tiny_base
 
-pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.ray
 
 TOKEN = "a-token-for-the-cluster"
 EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)

@@ -115,7 +115,6 @@ def real_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHead]:
 
 
 @pytest.mark.ray
-@pytest.mark.xdist_group("ray")
 def test_a_real_ray_runs_stops_and_remembers_jobs(real_ray: RayHead) -> None:
     started = real_ray.log.with_name("started")
     with closing(HttpRayJobs(real_ray.dashboard_url, real_ray.token, timeout_seconds=60)) as jobs:
@@ -137,7 +136,6 @@ def test_a_real_ray_runs_stops_and_remembers_jobs(real_ray: RayHead) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.xdist_group("ray")
 def test_a_real_ray_refuses_who_has_no_token(real_ray: RayHead) -> None:
     for token in (None, "0" * 64):
         with closing(HttpRayJobs(real_ray.dashboard_url, token)) as jobs, pytest.raises(Unavailable):

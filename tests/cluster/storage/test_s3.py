@@ -26,12 +26,17 @@ def proxy(moto_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.fixture
-def store(proxy: FaultyProxy, moto_endpoint: S3Endpoint) -> S3Store:
-    return S3Store(moto_endpoint.bucket, prefix=uuid4().hex, endpoint_url=proxy.url, part_bytes=5 * MIB)
+def prefix() -> str:
+    return uuid4().hex
+
+
+@pytest.fixture
+def store(proxy: FaultyProxy, moto_endpoint: S3Endpoint, prefix: str) -> S3Store:
+    return S3Store(moto_endpoint.bucket, prefix=prefix, endpoint_url=proxy.url, part_bytes=5 * MIB)
 
 
 def test_failed_part_raises_and_leaves_no_object(
-    store: S3Store, proxy: FaultyProxy, moto_endpoint: S3Endpoint
+    store: S3Store, proxy: FaultyProxy, moto_endpoint: S3Endpoint, prefix: str
 ) -> None:
     proxy.fault = lambda method, path: Answer(500) if "partNumber=2" in path else None
     with pytest.raises(Unavailable, match="UploadPart of 'checkpoint'"):
@@ -39,7 +44,8 @@ def test_failed_part_raises_and_leaves_no_object(
     with pytest.raises(NotFound):
         store.stat("checkpoint")
     assert list(store.list()) == []
-    assert "Uploads" not in client_of(moto_endpoint).list_multipart_uploads(Bucket=moto_endpoint.bucket)
+    client = client_of(moto_endpoint)
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=moto_endpoint.bucket, Prefix=prefix)
 
 
 def test_part_that_fails_once_is_sent_again(store: S3Store, proxy: FaultyProxy) -> None:

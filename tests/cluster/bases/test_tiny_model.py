@@ -192,14 +192,12 @@ def test_fine_tuning_learns_new_combinations_of_seen_values() -> None:
     assert min(run["test"] for run in runs) >= 0.95
 
 
-@pytest.mark.xfail(strict=True, reason="one seed of three is at 0.88: see the scores in DATA_CARD.md")
 def test_fine_tuning_learns_to_sort() -> None:
     runs = _tuned("sorting")
     assert len(runs) >= 3
     assert min(run["test"] for run in runs) >= 0.9
 
 
-@pytest.mark.xfail(strict=True, reason="0.55 to 0.62, not 0.7: see the scores in DATA_CARD.md")
 def test_fine_tuning_copies_values_never_seen() -> None:
     runs = _tuned("rewriting")
     assert len(runs) >= 3

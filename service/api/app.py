@@ -9,9 +9,9 @@ from cluster.bases.catalogue import load_catalogue
 from cluster.storage.location import open_store
 from service.api import errors
 from service.api.auth import Authentication
+from service.api.document import ERROR_RESPONSES, describe
 from service.api.engine import Engine, ServeEngine
 from service.api.middleware import BodyLimit, RequestContext
-from service.api.openapi import ERROR_RESPONSES, describe
 from service.api.parts import Parts
 from service.api.readiness import Readiness
 from service.api.routes import completions, files, health, internal, job_events, jobs, models

@@ -4,7 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TrainingType = Literal["lora", "full"]
+TrainingType = Literal["lora", "qlora", "full", "peft"]
+"""How weights are adapted: LoRA, LoRA on a base in 4 bits, every weight, or another of PEFT's methods."""
+
+WeightsForm = Literal["lora", "prefix", "full"]
+"""What a checkpoint is to serving: a plain LoRA adapter beside its base, keys and values that precede every
+prompt, or a model of its own."""
 
 
 class _Frozen(BaseModel):
@@ -46,7 +51,10 @@ class BaseSpec(_Frozen):
     context_length: int = Field(gt=0)
     """Tokens of prompt and completion together."""
     learning_rates: dict[TrainingType, float]
-    """The rate that `learning_rate_multiplier` = 1 means, by training type; a missing type is refused."""
+    """The rate that `learning_rate_multiplier` = 1 means in supervised training, by training type. `qlora`
+    and `peft` go by `lora`'s where they have none; another missing type is refused."""
+    architecture: Literal["decoder", "encoder"] = "decoder"
+    """A decoder continues text; an encoder sorts texts, or their words, into classes."""
     max_training_examples: int = Field(default=1_000_000, gt=0)
     dtype: Literal["float32", "bfloat16"] = "float32"
     """The type that frozen weights are held in, for training and serving alike."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.hyperparameters import OnOverlength
 
-DatasetFormat = Literal["chat", "completion", "preference"]
+DatasetFormat = Literal["chat", "completion", "preference", "classification", "token_classification"]
 
 
 class Problem(BaseModel):

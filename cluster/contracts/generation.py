@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.contracts.bases import BaseSpec, TrainingType
+from cluster.contracts import errors
+from cluster.contracts.bases import BaseSpec, WeightsForm
 
 
 class _Frozen(BaseModel):
@@ -17,7 +18,7 @@ class AdapterRef(_Frozen):
     digest: str
     """SHA-256 of the manifest's bytes."""
     manifest_key: str
-    type: TrainingType = "lora"
+    form: WeightsForm = "lora"
 
 
 class ModelRef(_Frozen):
@@ -133,6 +134,13 @@ class ErrorEvent(_Frozen):
     message: str
     code: str | None = None
     param: str | None = None
+
+    def as_error(self, *, retry_after_seconds: float = 1.0) -> errors.TuneryError:
+        """The error as it was raised on the cluster, or the nearest one that the wire knows."""
+        kind: type[errors.TuneryError] = getattr(errors, self.error)
+        if issubclass(kind, errors.Overloaded | errors.Unavailable):
+            return kind(self.message, retry_after_seconds=retry_after_seconds, code=self.code)
+        return kind(self.message, code=self.code, param=self.param)
 
 
 GenerationEvent = Annotated[PromptEvent | TextEvent | FinishEvent, Field(discriminator="type")]

@@ -1,27 +1,47 @@
 """From what a client asks ("auto" or a number) to one concrete training configuration."""
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cluster.contracts.bases import BaseSpec, TrainingType
 from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.peft_options import PREFIXES, RATE_FACTORS, check_peft_config
 
 Auto = Literal["auto"]
 OnOverlength = Literal["error", "drop", "truncate"]
+Method = Literal["supervised", "dpo"]
+
+DPO_RATE_FACTOR = 0.1
+"""Times the supervised learning rate: preferences move a model that is already near where it should be."""
+AUTO_BETA = 0.1
+"""OpenAI's and TRL's default."""
 
 
 class Hyperparameters(BaseModel):
-    """OpenAI's supervised hyperparameters, as asked for."""
+    """OpenAI's hyperparameters of a method, as asked for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: Auto | int = Field(default="auto")
     """Examples per optimizer step, 1-256."""
     learning_rate_multiplier: Auto | float = Field(default="auto")
-    """Times the base model's own rate for this training type, > 0."""
+    """Times the base model's own rate for this method and training type, > 0."""
     n_epochs: Auto | int = Field(default="auto")
     """Passes over the training file, 1-50."""
+    beta: Auto | float | None = None
+    """DPO alone: how closely the tuned model is held to the one it began as, in (0, 2]; larger is closer."""
+
+
+class EarlyStopping(BaseModel):
+    """Ends training when the validation loss no longer falls. The model is then the best checkpoint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patience: int = Field(default=1, ge=1, le=50)
+    """Epochs in a row without improvement before the end."""
+    min_delta: float = Field(default=0.0, ge=0)
+    """Nats by which the loss must fall to count as better."""
 
 
 class TrainingOptions(BaseModel):
@@ -30,76 +50,201 @@ class TrainingOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: TrainingType = "lora"
+    """`lora`; `qlora`, with the base in 4 bits; `full`; or `peft`, which `peft_config` describes."""
     r: int = Field(default=16, ge=1, le=256)
     """LoRA rank."""
     alpha: float = Field(default=32.0, gt=0)
     """LoRA scale: the update is multiplied by alpha / r."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    use_rslora: bool = False
+    """Multiplies the update by alpha / sqrt(r) instead (Kalajdzievski, 2023, arXiv:2312.03732)."""
+    use_dora: bool = False
+    """Learns the size of each weight column apart from its direction (Liu et al., 2024, arXiv:2402.09353).
+    The tuned model is served merged."""
+    peft_config: dict[str, Any] | None = None
+    """With `type` peft: `peft_type` and fields of that PEFT configuration. What is not plain LoRA is served
+    merged, or for prefix, prompt and P-tuning as a stored beginning of every prompt."""
     on_overlength: OnOverlength = "error"
     """What happens to an example longer than the base's context: the job fails, or the example is left out,
     or cut at the end; the last two are told in the job's events with line numbers."""
     num_workers: int = Field(default=1, ge=1, le=64)
-    """Data-parallel training processes."""
+    """Training processes."""
+    parallelism: Literal["auto", "ddp", "fsdp"] = "auto"
+    """Of several workers: each holds the whole model (ddp), or all of them share it (fsdp). Auto shares full
+    fine-tunes and replicates the rest."""
+    packing: bool = True
+    """Puts examples end to end without padding, where the model's family allows it. Changes speed, not
+    results."""
+    activation_checkpointing: Literal["auto", "none", "full", "offload"] = "auto"
+    """Computes activations again in the backward pass to save memory; `offload` also keeps what is left in
+    the host's memory. Auto: `full` for a base of a billion parameters or more on a GPU, else none."""
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """`adamw_8bit` keeps AdamW's moments in 8 bits (bitsandbytes)."""
+    compile: bool = False
+    """Compiles the model's layers with torch.compile: slower to start, faster to run on large GPUs."""
+    from_checkpoint: str | None = None
+    """Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-step-N`) of the same base."""
+    restore_optimizer: bool = False
+    """With `from_checkpoint`: takes over the optimizer's moments too."""
+    validation_split: float = Field(default=0.0, ge=0, le=0.5)
+    """Share of the training file held out for validation when no validation file is given; 0 is none."""
+    early_stopping: EarlyStopping | None = None
+    """Needs a validation file or a split."""
+    general_file: str | None = None
+    """Id of a processed file that takes the place of the general set on which forgetting is measured."""
+    max_regression: float | None = None
+    """The job fails if its loss on the general set rose by more than this, in nats a token. None measures
+    only."""
+
+    @model_validator(mode="after")
+    def _peft_config_with_its_type(self) -> Self:
+        if (self.peft_config is not None) != (self.type == "peft"):
+            raise ValueError("peft_config goes with type 'peft', and type 'peft' needs a peft_config")
+        if self.restore_optimizer and self.from_checkpoint is None:
+            raise ValueError("restore_optimizer needs from_checkpoint")
+        return self
+
+    @property
+    def peft_type(self) -> str | None:
+        return None if self.peft_config is None else self.peft_config.get("peft_type")
 
 
 class TrainingConfig(BaseModel):
     """Everything the training loop needs to know, concrete and frozen. Stored in each checkpoint's
-    manifest."""
+    manifest. Fields that TrainingOptions has too mean the same here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    method: Method = "supervised"
     type: TrainingType
     r: int
     alpha: float
     dropout: float
     target_modules: Literal["all-linear"] | list[str]
+    use_rslora: bool = False
+    use_dora: bool = False
+    peft_config: dict[str, Any] | None = None
     on_overlength: OnOverlength
     num_workers: int
+    parallelism: Literal["ddp", "fsdp"] = "ddp"
+    packing: bool = True
+    activation_checkpointing: Literal["auto", "none", "full", "offload"] = "auto"
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    compile: bool = False
+    restore_optimizer: bool = False
+    validation_split: float = 0.0
+    early_stopping: EarlyStopping | None = None
     n_epochs: int
     batch_size: int
     """Examples per optimizer step, over all workers."""
     learning_rate: float
     """Peak rate of AdamW, reached after the warm-up, decaying linearly to zero."""
+    beta: float | None = None
+    """DPO's; None for other methods."""
     warmup_ratio: float = 0.05
     """Share of all steps in which the rate rises linearly from zero."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     microbatch_tokens: int = 8192
-    """Padded tokens of one forward pass; a step of more is accumulated."""
+    """Tokens of one forward pass, padding included; a step of more is accumulated."""
     max_length: int
     """Tokens of one example, the base's context length."""
     seed: int
 
 
 def resolve(
-    asked: Hyperparameters, options: TrainingOptions, base: BaseSpec, *, n_examples: int, seed: int
+    asked: Hyperparameters,
+    options: TrainingOptions,
+    base: BaseSpec,
+    *,
+    n_examples: int,
+    seed: int,
+    method: Method = "supervised",
 ) -> tuple[Hyperparameters, TrainingConfig]:
-    """Turns every "auto" into a number.
+    """Turns every "auto" into a number. `n_examples` are those that are trained on, without a split.
 
-    Epochs follow OpenAI's published recipe. The batch is 0.2 % of the examples (OpenAI's rule for its older
-    models), at least 4 and at most 256. Returns the concrete hyperparameters, for the job object, and the
-    configuration, for the trainer. Raises InvalidRequest if the base cannot be trained this way.
+    - epochs: OpenAI's published recipe, 3, but up to 25 for few examples and 1 for very many
+    - batch: 0.2 % of the examples (OpenAI's rule for its older models), at least 4 and at most 256
+    - learning rate: `base_rate` of model, method and training type, times the multiplier, which is 1
+    - beta: 0.1
+    - fsdp for a full fine-tune on several workers, else ddp
+
+    Returns the concrete hyperparameters, for the job object, and the configuration, for the trainer. Raises
+    InvalidRequest if the base cannot be trained this way.
     """
-    if options.type not in base.learning_rates:
-        allowed = ", ".join(sorted(base.learning_rates))
-        raise InvalidRequest(
-            f"Model {base.alias} cannot be trained with type '{options.type}'; allowed: {allowed}.",
-            param="training.type",
-        )
+    check_options(options, base, method)
     n_epochs = _auto_epochs(n_examples) if asked.n_epochs == "auto" else asked.n_epochs
     batch_size = min(max(4, n_examples // 500), 256) if asked.batch_size == "auto" else asked.batch_size
     multiplier = 1.0 if asked.learning_rate_multiplier == "auto" else asked.learning_rate_multiplier
-    concrete = Hyperparameters(batch_size=batch_size, learning_rate_multiplier=multiplier, n_epochs=n_epochs)
+    beta = None
+    if method == "dpo":
+        beta = AUTO_BETA if asked.beta in (None, "auto") else asked.beta
+    concrete = Hyperparameters(
+        batch_size=batch_size, learning_rate_multiplier=multiplier, n_epochs=n_epochs, beta=beta
+    )
+    is_shared = options.parallelism == "fsdp" or (options.parallelism == "auto" and options.type == "full")
     config = TrainingConfig(
-        **options.model_dump(),
+        **options.model_dump(exclude={"parallelism", "from_checkpoint", "general_file", "max_regression"}),
+        method=method,
+        parallelism="fsdp" if is_shared and options.num_workers > 1 else "ddp",
         n_epochs=n_epochs,
         batch_size=batch_size,
-        learning_rate=base.learning_rates[options.type] * multiplier,
+        learning_rate=base_rate(options, base, method) * multiplier,
+        beta=beta,
         max_length=base.context_length,
         seed=seed,
     )
     return concrete, config
+
+
+def base_rate(options: TrainingOptions, base: BaseSpec, method: Method) -> float:
+    """The learning rate that a multiplier of 1 means: the catalogue's for the base and training type; a tenth
+    of it for DPO; ten times it for PEFT methods that learn a few vectors."""
+    own_rate = base.learning_rates.get(options.type)
+    rate = base.learning_rates["lora"] if own_rate is None else own_rate
+    if method == "dpo":
+        rate *= DPO_RATE_FACTOR
+    return rate * RATE_FACTORS.get(options.peft_type or "", 1.0)
+
+
+def check_options(options: TrainingOptions, base: BaseSpec, method: Method) -> None:
+    """Raises InvalidRequest for a combination that can never run."""
+    allowed = set(base.learning_rates)
+    if "lora" in allowed:
+        allowed |= {"qlora", "peft"}
+    if options.type not in allowed:
+        raise InvalidRequest(
+            f"Model {base.alias} cannot be trained with type '{options.type}'; allowed: "
+            f"{', '.join(sorted(allowed))}.",
+            param="training.type",
+        )
+    if options.peft_config is not None:
+        check_peft_config(options.peft_config)
+    if options.type == "qlora" and options.parallelism == "fsdp":
+        raise InvalidRequest(
+            "A base in 4 bits cannot be shared among workers; use parallelism 'ddp' with type 'qlora'.",
+            param="training.parallelism",
+        )
+    if options.type == "qlora" and options.use_dora:
+        raise InvalidRequest(
+            "DoRA is served merged, and nothing is merged into a base in 4 bits; use type 'lora'.",
+            param="training.use_dora",
+        )
+    if base.architecture == "encoder":
+        _check_encoder(options, base, method)
+
+
+def _check_encoder(options: TrainingOptions, base: BaseSpec, method: Method) -> None:
+    problem = None
+    if method != "supervised":
+        problem, param = f"method '{method}'", "method.type"
+    elif options.type == "qlora" or options.peft_type in PREFIXES:
+        problem, param = f"training type '{options.peft_type or options.type}'", "training.type"
+    elif options.max_regression is not None or options.general_file is not None:
+        problem, param = "a general set of text", "training.general_file"
+    if problem is not None:
+        raise InvalidRequest(f"Model {base.alias} is an encoder, which has no {problem}.", param=param)
 
 
 def _auto_epochs(n_examples: int) -> int:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.contracts.bases import BaseSpec
+from cluster.contracts.bases import BaseSpec, WeightsForm
+from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import TrainingConfig
 
 
@@ -73,12 +74,19 @@ class JobSpec(_Frozen):
     training_sha256: str
     validation_key: str | None = None
     validation_sha256: str | None = None
+    general_key: str | None = None
+    general_sha256: str | None = None
+    """The general set of the evaluation, if the job's owner replaced ours."""
+    start_from: str | None = None
+    """Manifest key of the tuned weights that the job continues, of another job; None begins with the base."""
     resume_from: str | None = None
-    """Key of the manifest of the checkpoint to go on from."""
+    """Key of the manifest of this job's own checkpoint to go on from."""
 
 
 class StepMetrics(_Frozen):
-    """One optimizer step. Losses are nats per supervised token, accuracies shares of supervised tokens."""
+    """One optimizer step. Losses are nats per learned token and accuracies shares of them; of a preference
+    pair the loss is DPO's and the accuracy how often the better answer got the larger reward; of
+    classification both are per label."""
 
     type: Literal["step"] = "step"
     seq: int = Field(ge=0)
@@ -92,9 +100,22 @@ class StepMetrics(_Frozen):
     tokens_per_second: float
     """Real (unpadded) tokens trained on per second since the attempt's first step."""
     eta_seconds: float
-    """Until the last step."""
+    """Until the job's training ends, evaluation and checkpoints included."""
+    memory_bytes: int | None = None
+    """Most that was in use so far: of the GPU, or the resident memory of the process."""
+    mfu: float | None = None
+    """Model FLOPs utilisation since the attempt's first step: useful arithmetic as a share of the device's
+    peak; None where that is unknown."""
+    reward_margin: float | None = None
+    """DPO: mean reward of the better answers less that of the others."""
+    valid_loss: float | None = None
+    """On a few validation examples, another few each time."""
+    valid_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
+    """On all validation examples, at the end of an epoch."""
     full_valid_mean_token_accuracy: float | None = None
+    full_valid_f1: float | None = None
+    """Classification: mean F1 of the labels."""
 
 
 class CheckpointSaved(_Frozen):
@@ -106,6 +127,7 @@ class CheckpointSaved(_Frozen):
     step: int
     manifest_key: str
     manifest_sha256: str
+    form: WeightsForm
     metrics: StepMetrics
 
 
@@ -127,12 +149,14 @@ class Running(_Frozen):
 
 
 class Finished(_Frozen):
-    """Training is complete; the manifest names the final weights."""
+    """Training is complete; the manifest names the final weights, or with early stopping the best ones."""
 
     state: Literal["finished"] = "finished"
     trained_tokens: int
     manifest_key: str
     manifest_sha256: str
+    form: WeightsForm
+    report: EvaluationReport | None = None
 
 
 class Failed(_Frozen):

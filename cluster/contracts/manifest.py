@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from cluster.contracts.bases import TrainingType
+from cluster.contracts.bases import WeightsForm
 from cluster.contracts.hyperparameters import TrainingConfig
 
 
@@ -34,7 +34,7 @@ class Manifest(_Frozen):
     step: int
     total_steps: int
     epoch: float
-    type: TrainingType
+    form: WeightsForm
     base_alias: str
     base_digest: str
     """SHA-256 over the base's weight files; an adapter fits no other base."""
@@ -44,7 +44,8 @@ class Manifest(_Frozen):
     """Of the chat template's text; serving must render with the same."""
     config: TrainingConfig
     files: list[ManifestFile]
-    """Weights in PEFT's (lora) or transformers' (full) own format, beside the state that a resume needs."""
+    """Weights in PEFT's (lora) or transformers' (full) own format, beside the state that a resume needs.
+    Prefix: `prefix.safetensors`, `keys.<layer>` and `values.<layer>` of (heads, tokens, head dimension)."""
     probe: Probe
 
 

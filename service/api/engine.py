@@ -57,7 +57,7 @@ class ServeEngine:
             async for line in _lines(response):
                 event = _parse(line)
                 if isinstance(event, ErrorEvent):
-                    raise _raised(event)
+                    raise event.as_error()
                 finished += isinstance(event, FinishEvent)
                 yield event
         if finished < request.sampling.n:
@@ -119,7 +119,7 @@ def _refusal(response: httpx2.Response, body: bytes) -> errors.TuneryError:
     status, wait = response.status_code, response.headers.get("retry-after", "")
     retry_after_seconds = float(wait) if wait.isdecimal() else 2.0
     try:
-        return _raised(_ERROR.validate_json(body), retry_after_seconds)
+        return _ERROR.validate_json(body).as_error(retry_after_seconds=retry_after_seconds)
     except ValidationError:
         pass
     if status == 503 and b"backpressure" in body.lower():
@@ -127,10 +127,3 @@ def _refusal(response: httpx2.Response, body: bytes) -> errors.TuneryError:
     return errors.Unavailable(
         f"The model server is not ready (status {status}).", retry_after_seconds=retry_after_seconds
     )
-
-
-def _raised(event: ErrorEvent, retry_after_seconds: float = 1.0) -> errors.TuneryError:
-    kind: type[errors.TuneryError] = getattr(errors, event.error)
-    if issubclass(kind, errors.Overloaded | errors.Unavailable):
-        return kind(event.message, retry_after_seconds=retry_after_seconds, code=event.code)
-    return kind(event.message, code=event.code, param=event.param)

@@ -87,11 +87,9 @@ class Attempts:
         if job.status != JobStatus.STARTING:
             return job
         job = transition(self._session, job, JobStatus.RUNNING, at=at)
-        if not self._has_event(job.id, STARTED):
-            add_events(self._session, job, [NewEvent(STARTED)], at=at)
-        else:
-            message = f"Fine-tuning job resumed by attempt {attempt.number}"
-            add_events(self._session, job, [NewEvent(message)], at=at)
+        is_resumed = self._has_event(job.id, STARTED)
+        message = f"Fine-tuning job resumed by attempt {attempt.number}" if is_resumed else STARTED
+        add_events(self._session, job, [NewEvent(message)], at=at)
         return job
 
     def _settle(self, job: tables.Job, attempt: tables.Attempt, state: RunnerState, at: float) -> None:

@@ -65,7 +65,7 @@ class Models:
         if ":ckpt-step-" in name:
             return self._resolve_checkpoint(name)
         model = self.get(name)
-        adapter = AdapterRef(digest=model.manifest_sha256, manifest_key=model.manifest_key, type=model.type)
+        adapter = AdapterRef(digest=model.manifest_sha256, manifest_key=model.manifest_key, form=model.type)
         return ResolvedModel(name, model.base, adapter, model.job_id, model.created_at)
 
     def delete(self, id: str) -> None:
@@ -90,7 +90,7 @@ class Models:
             raise _not_found(name)
         checkpoint, base, training = found
         adapter = AdapterRef(
-            digest=checkpoint.manifest_sha256, manifest_key=checkpoint.manifest_key, type=training["type"]
+            digest=checkpoint.manifest_sha256, manifest_key=checkpoint.manifest_key, form=checkpoint.form
         )
         return ResolvedModel(name, base, adapter, checkpoint.job_id, checkpoint.created_at)
 

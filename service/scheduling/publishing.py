@@ -130,7 +130,7 @@ def _compared(
 ) -> dict[str, float]:
     """The differences, if serving computes what training measured; else raises TrainingFailed."""
     adapter = AdapterRef(
-        digest=finished.manifest_sha256, manifest_key=finished.manifest_key, type=job.training.type
+        digest=finished.manifest_sha256, manifest_key=finished.manifest_key, form=finished.form
     )
     served = serving.score(ModelRef(base=base, adapter=adapter), manifest.probe.token_ids)
     differences = parity(manifest.probe.logprobs, served)

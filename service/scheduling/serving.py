@@ -59,7 +59,7 @@ class HttpServing:
             raise _unavailable("The engine's answer cannot be read.") from error
         for event in events:
             if isinstance(event, ErrorEvent):
-                raise _domain_error(event)
+                raise event.as_error()
             if isinstance(event, PromptEvent):
                 return [token.logprob for token in event.tokens[1:] if token.logprob is not None]
         raise _unavailable("The engine's answer was cut off.")
@@ -75,15 +75,7 @@ class HttpServing:
             event = ErrorEvent.model_validate_json(response.content)
         except ValidationError:
             raise _unavailable(f"The model server answered {response.status_code} to {path}.") from None
-        raise _domain_error(event)
-
-
-def _domain_error(event: ErrorEvent) -> errors.TuneryError:
-    """The error as it was raised on the cluster, or the nearest one that the wire knows."""
-    kind: type[errors.TuneryError] = getattr(errors, event.error)
-    if issubclass(kind, errors.Unavailable | errors.Overloaded):
-        return kind(event.message, code=event.code)
-    return kind(event.message, code=event.code, param=event.param)
+        raise event.as_error()
 
 
 def _unavailable(message: str) -> errors.Unavailable:

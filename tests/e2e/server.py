@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 import httpx2
 import psutil
 from openai import OpenAI
+
+from tests.ray_head import free_ports
 
 BASE = "tunery-tiny-1"
 READY_SECONDS = 240
@@ -67,7 +68,7 @@ def running(
 ) -> Iterator[Tunery]:
     """Starts `tunery up`, waits until it is ready, ends it, and holds it to leaving nothing behind."""
     key = key or secrets.token_hex(16)
-    port = port or free_port()
+    port = port or free_ports(1)[0]
     process = subprocess.Popen(
         [TUNERY, "up", "--data", folder, "--port", str(port)],
         env={**os.environ, **environment, "TUNERY_API_KEY": key},
@@ -98,12 +99,6 @@ def await_true(holds: Callable[[], bool], seconds: float, what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def jsonl(count: int, *, first: int = 0) -> bytes:

@@ -10,7 +10,8 @@ import openai
 import pytest
 
 from tests.e2e.lifecycle import check_lifecycle, wait
-from tests.e2e.server import BASE, TUNERY, Tunery, await_true, free_port, jsonl, running
+from tests.e2e.server import BASE, TUNERY, Tunery, await_true, jsonl, running
+from tests.ray_head import free_ports
 
 pytestmark = pytest.mark.e2e
 
@@ -66,7 +67,7 @@ def test_malformed_file_is_refused_by_line_and_rule(embedded: Tunery) -> None:
 
 def test_second_up_on_the_same_folder_is_refused_with_a_clear_message(embedded: Tunery) -> None:
     second = subprocess.run(
-        [TUNERY, "up", "--data", embedded.folder, "--port", str(free_port())],
+        [TUNERY, "up", "--data", embedded.folder, "--port", str(free_ports(1)[0])],
         capture_output=True,
         text=True,
         timeout=60,
@@ -107,7 +108,7 @@ def test_restarted_on_the_same_folder_everything_is_there_and_jobs_go_on(tmp_pat
 
 def test_generated_admin_key_is_private_and_works(tmp_path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
-    port = free_port()
+    (port,) = free_ports(1)
     process = subprocess.Popen(
         [TUNERY, "up", "--data", tmp_path, "--port", str(port)],
         env=environment,

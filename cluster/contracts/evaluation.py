@@ -1,0 +1,32 @@
+"""What training gained and what it cost: the tuned model beside the one it began as."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Comparison(_Frozen):
+    """Both models on the same examples. Losses are nats per learned token (per pair for preferences, per
+    label for classification), accuracies shares of them."""
+
+    n_examples: int
+    base_loss: float
+    tuned_loss: float
+    base_accuracy: float
+    tuned_accuracy: float
+
+
+class EvaluationReport(_Frozen):
+    """The tuned model as it is served, beside the model that the job began with."""
+
+    held_out: Comparison | None
+    """On the validation file or the split; None if the job has neither."""
+    general: Comparison | None
+    """On the general set, of what the job did not train for; None for an encoder, or where the set does not
+    fit the base."""
+    general_kl: float | None
+    """Mean KL(base || tuned) of the next token on the general set, in nats: how far the model moved there."""
+    regression: float | None
+    """general.tuned_loss - general.base_loss: what was forgotten, in nats; negative if the model improved."""

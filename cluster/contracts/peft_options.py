@@ -1,0 +1,94 @@
+"""The other adaptation methods of the PEFT library: which ones, and which of their fields a job may set.
+
+An allow-list: fields that name code, files or other models are not on it.
+"""
+
+from typing import Any
+
+from cluster.contracts.errors import InvalidRequest
+
+_TARGETED = frozenset({"target_modules", "exclude_modules", "layers_to_transform"})
+_LORA = _TARGETED | {
+    "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "init_lora_weights", "bias", "rank_pattern",
+    "alpha_pattern",
+}  # fmt: skip
+_PRODUCTS = _TARGETED | {
+    "r", "alpha", "rank_dropout", "module_dropout", "rank_pattern", "alpha_pattern", "decompose_both",
+    "decompose_factor",
+}  # fmt: skip
+
+_INITS = (True, False, "gaussian", "orthogonal", "pissa", "olora")
+
+PREFIXES: frozenset[str] = frozenset({"PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING"})
+"""Methods that put learned positions before the prompt and leave the base's weights alone."""
+
+ALLOWED: dict[str, frozenset[str]] = {
+    "LORA": _LORA,
+    "ADALORA": _LORA
+    | {"target_r", "init_r", "tinit", "tfinal", "deltaT", "beta1", "beta2", "orth_reg_weight"},
+    "LOHA": _PRODUCTS,
+    "LOKR": _PRODUCTS,
+    "OFT": _TARGETED | {"r", "oft_block_size", "module_dropout", "coft", "eps", "block_share"},
+    "BOFT": _TARGETED | {"boft_block_size", "boft_block_num", "boft_n_butterfly_factor", "boft_dropout"},
+    "VERA": _TARGETED | {"r", "vera_dropout", "d_initial", "projection_prng_key"},
+    "IA3": _TARGETED | {"feedforward_modules"},
+    "LN_TUNING": _TARGETED,
+    "HRA": _TARGETED | {"r", "apply_GS"},
+    "MISS": _TARGETED | {"r", "mini_r", "miss_dropout"},
+    "FOURIERFT": _TARGETED | {"n_frequency", "scaling"},
+    "PREFIX_TUNING": frozenset({"num_virtual_tokens", "prefix_projection", "encoder_hidden_size"}),
+    "PROMPT_TUNING": frozenset({"num_virtual_tokens"}),
+    "P_TUNING": frozenset(
+        {"num_virtual_tokens", "encoder_reparameterization_type", "encoder_hidden_size", "encoder_num_layers"}
+    ),
+}
+
+RATE_FACTORS: dict[str, float] = {
+    "IA3": 10.0,
+    "LN_TUNING": 10.0,
+    "VERA": 10.0,
+    "PREFIX_TUNING": 10.0,
+    "PROMPT_TUNING": 10.0,
+    "P_TUNING": 10.0,
+}
+"""Times LoRA's learning rate: methods of few parameters, or of vectors that multiply, move slowly."""
+
+MAX_VIRTUAL_TOKENS = 1024
+
+
+def check_peft_config(config: dict[str, Any]) -> None:
+    """Raises InvalidRequest, which names the field, the value and what is allowed."""
+    method = config.get("peft_type")
+    if method not in ALLOWED:
+        raise _invalid("peft_type", method, f"allowed: {', '.join(sorted(ALLOWED))}")
+    for name, value in config.items():
+        if name == "peft_type":
+            continue
+        if name not in ALLOWED[method]:
+            raise _invalid(name, value, f"fields of {method}: {', '.join(sorted(ALLOWED[method]))}")
+        if not _is_plain(value):
+            raise _invalid(name, value, "a number, true or false, a string, or a list of strings or numbers")
+    targets = config.get("target_modules", "all-linear")
+    if isinstance(targets, str) and targets != "all-linear":
+        raise _invalid("target_modules", targets, "'all-linear' or a list of the layers' names")
+    if config.get("init_lora_weights", True) not in _INITS:
+        raise _invalid(
+            "init_lora_weights", config["init_lora_weights"], f"allowed: {', '.join(map(str, _INITS))}"
+        )
+    if method in PREFIXES and not 1 <= config.get("num_virtual_tokens", 0) <= MAX_VIRTUAL_TOKENS:
+        count = config.get("num_virtual_tokens")
+        raise _invalid("num_virtual_tokens", count, f"{method} needs from 1 to {MAX_VIRTUAL_TOKENS}")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, str | int) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and isinstance(v, int | float) for k, v in value.items())
+    return isinstance(value, bool | int | float | str)
+
+
+def _invalid(name: str, value: object, allowed: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"training.peft_config.{name} is {value!r:.80}; {allowed}.", param=f"training.peft_config.{name}"
+    )

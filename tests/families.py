@@ -1,0 +1,165 @@
+"""A tiny random model of every family that the engines promise, made from a configuration.
+
+Small in width and depth, but with what makes its family different: windows shorter than the tests' texts,
+soft caps, multipliers, biases, learned positions, experts. Nothing is downloaded.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
+
+from cluster.contracts.bases import BaseSpec, FolderSource
+from tests.tiny_base import make_tokenizer
+
+VOCAB = 352
+WINDOW = 16
+"""Tokens that a layer with a sliding window sees."""
+_CLASSES = ["[CLS]", "[SEP]", "[MASK]"]
+
+_SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+_GATED = {**_SIZES, "intermediate_size": 64, "num_key_value_heads": 2, "initializer_range": 0.2}
+_HYBRID = ["sliding_attention", "full_attention"]
+_Make = Callable[[dict[str, Any]], Any]
+
+
+def _family(prefix: str, *, head: str = "ForCausalLM", config: str = "", **options: Any) -> _Make:
+    """Makes transformers' `<prefix><head>` from its configuration class with `options`."""
+
+    def make(common: dict[str, Any]) -> Any:
+        made = getattr(transformers, config or f"{prefix}Config")(**options | common)
+        return getattr(transformers, f"{prefix}{head}")(made)
+
+    return make
+
+
+FAMILIES: dict[str, _Make] = {
+    "llama": _family("Llama", **_GATED),
+    "qwen2": _family("Qwen2", **_GATED),
+    "qwen3": _family(
+        "Qwen3", **_GATED, head_dim=8, use_sliding_window=True, sliding_window=WINDOW, layer_types=_HYBRID
+    ),
+    "mistral": _family("Mistral", **_GATED, sliding_window=WINDOW),
+    "gemma2": _family(
+        "Gemma2",
+        **_GATED,
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        sliding_window=WINDOW,
+        layer_types=_HYBRID,
+        # Low enough that a random model's scores reach them.
+        attn_logit_softcapping=2.0,
+        final_logit_softcapping=3.0,
+    ),
+    "gemma3": _family(
+        "Gemma3",
+        config="Gemma3TextConfig",
+        **_GATED,
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        sliding_window=WINDOW,
+        layer_types=_HYBRID,
+    ),
+    "phi": _family("Phi", **_SIZES, intermediate_size=64, initializer_range=0.2),
+    "gpt2": _family("GPT2", head="LMHeadModel", n_embd=32, n_layer=2, n_head=4, initializer_range=0.2),
+    "opt": _family("OPT", **_SIZES, ffn_dim=64, word_embed_proj_dim=32, init_std=0.2),
+    "gpt_neox": _family("GPTNeoX", **_SIZES, intermediate_size=64, initializer_range=0.2),
+    "falcon": _family("Falcon", **_SIZES, initializer_range=0.2),
+    "falcon_new": _family(
+        "Falcon", **_SIZES, new_decoder_architecture=True, num_kv_heads=2, bias=True, initializer_range=0.2
+    ),
+    "olmo": _family("Olmo", **_GATED),
+    "granite": _family(
+        "Granite",
+        **_GATED,
+        embedding_multiplier=3.0,
+        logits_scaling=2.0,
+        residual_multiplier=0.5,
+        attention_multiplier=0.2,
+    ),
+    "qwen3_moe": _family(
+        "Qwen3Moe", **_GATED, head_dim=8, moe_intermediate_size=32, num_experts=4, num_experts_per_tok=2
+    ),
+    "bert": _family("Bert", head="ForPreTraining", **_SIZES, intermediate_size=64, initializer_range=0.2),
+    "modernbert": _family(
+        "ModernBert",
+        head="ForMaskedLM",
+        **_SIZES,
+        intermediate_size=64,
+        initializer_range=0.2,
+        local_attention=WINDOW,
+        layer_types=_HYBRID,
+    ),
+}
+ENCODERS: tuple[str, ...] = ("bert", "modernbert")
+DECODERS: tuple[str, ...] = tuple(name for name in FAMILIES if name not in ENCODERS)
+
+
+def make_family(name: str, folder: Path, *, seed: int = 0, context_length: int = 128) -> BaseSpec:
+    """Saves a random model of the family, and a tokenizer, into `folder` in transformers' format; returns its
+    line of the catalogue.
+
+    Decoders get the tests' tokenizer with its chat template; encoders the same one with [CLS], [SEP] and
+    [MASK], which puts the first two around every text.
+    """
+    is_encoder = name in ENCODERS
+    tokenizer = make_tokenizer(VOCAB)
+    if is_encoder:
+        tokenizer = _encoders_tokenizer(tokenizer)
+    common: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": context_length,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    if is_encoder:
+        common |= {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = FAMILIES[name](common)
+        _make_talkative(model)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return BaseSpec(
+        alias=name.replace("_", "-"),
+        source=FolderSource(path=str(folder)),
+        context_length=context_length,
+        learning_rates={"lora": 5e-3, "full": 1e-3},
+        architecture="encoder" if is_encoder else "decoder",
+    )
+
+
+@torch.no_grad()
+def _make_talkative(model: Any) -> None:
+    """Biases and norms that are not 0 and 1, so that forgetting one shows; and where the head is the
+    embedding, a quieter embedding, because such a model would otherwise repeat its last token for ever."""
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            parameter += 0.1 * torch.randn_like(parameter)
+    if model.config.tie_word_embeddings:
+        model.get_input_embeddings().weight *= 0.25
+
+
+def _encoders_tokenizer(plain: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    backend = plain.backend_tokenizer
+    backend.add_special_tokens(_CLASSES)
+    cls, sep, mask = _CLASSES
+    backend.post_processor = TemplateProcessing(
+        single=f"{cls} $A {sep}",
+        pair=f"{cls} $A {sep} $B:1 {sep}:1",
+        special_tokens=[(token, backend.token_to_id(token)) for token in (cls, sep)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="<|pad|>",
+        eos_token=sep,
+        cls_token=cls,
+        sep_token=sep,
+        mask_token=mask,
+        clean_up_tokenization_spaces=False,
+    )

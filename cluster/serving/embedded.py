@@ -91,7 +91,7 @@ class EmbeddedEngine:
 
     async def ensure(self, model: ModelRef) -> None:
         self._check_open()
-        if (ref := _lora(model)) is not None:
+        if (ref := _adapter(model)) is not None:
             await self._borrow(ref)
             self._adapters.give_back(ref.digest)
 
@@ -100,7 +100,7 @@ class EmbeddedEngine:
         if request.id in self._streams:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
         stream = self._streams[request.id] = _Stream()
-        ref = _lora(request.model)
+        ref = _adapter(request.model)
         is_lent = False
         try:
             prompt = await self._loop.run_in_executor(self._tokenising, self._prompts.read, request)
@@ -205,6 +205,6 @@ class EmbeddedEngine:
                     self._adapters.give_back(job.adapter.digest)
 
 
-def _lora(model: ModelRef) -> AdapterRef | None:
+def _adapter(model: ModelRef) -> AdapterRef | None:
     """The adapter to load; a full fine-tune is an engine's own weights."""
-    return model.adapter if model.adapter is not None and model.adapter.type == "lora" else None
+    return model.adapter if model.adapter is not None and model.adapter.form != "full" else None

@@ -43,7 +43,7 @@ class EmbeddedLoader:
             "base_digest": base_digest(folder),
             "template_digest": template_digest(template_text(tokenizer)),
         }
-        is_full = ref.adapter is not None and ref.adapter.type == "full"
+        is_full = ref.adapter is not None and ref.adapter.form == "full"
         if ref.adapter is not None and is_full:
             folder = self._weights.fetch(ref.adapter, **fits)
         model = load_model(folder, dtype=ref.base.dtype, device=device)

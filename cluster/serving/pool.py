@@ -86,5 +86,5 @@ class EnginePool:
 
 def _key(model: ModelRef) -> str:
     """Bases are told apart by their whole line of the catalogue, so that a changed one is loaded anew."""
-    is_full = model.adapter is not None and model.adapter.type == "full"
+    is_full = model.adapter is not None and model.adapter.form == "full"
     return model.base.model_dump_json() + (model.adapter.digest if model.adapter and is_full else "")

@@ -86,8 +86,8 @@ class WeightsFolder:
 
 
 def _check_fits(manifest: Manifest, ref: AdapterRef, base_digest: str, template_digest: str) -> None:
-    if manifest.type != ref.type:
-        raise InvalidRequest(f"These weights are of type '{manifest.type}', not '{ref.type}'.", param="model")
+    if manifest.form != ref.form:
+        raise InvalidRequest(f"These weights are of form '{manifest.form}', not '{ref.form}'.", param="model")
     if manifest.base_digest != base_digest:
         raise InvalidRequest(
             f"These weights were trained on {manifest.base_alias} with digest {manifest.base_digest}; "

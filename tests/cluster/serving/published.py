@@ -55,7 +55,7 @@ def publish_full(store: ObjectStore, spec: BaseSpec, folder: Path, *, seed: int)
         for parameter in model.parameters():
             parameter.data += torch.randn_like(parameter) * 0.1
     model.save_pretrained(folder)
-    return publish_folder(store, spec, folder, job_id=f"ftjob-{folder.name}", type="full")
+    return publish_folder(store, spec, folder, job_id=f"ftjob-{folder.name}", form="full")
 
 
 def publish_folder(
@@ -76,7 +76,7 @@ def publish_folder(
         "step": 10,
         "total_steps": 10,
         "epoch": 1.0,
-        "type": "lora",
+        "form": "lora",
         "base_alias": spec.alias,
         "base_digest": base_digest(base_folder(spec)),
         "data_sha256": "0" * 64,
@@ -89,5 +89,5 @@ def publish_folder(
     content = manifest.model_dump_json().encode()
     store.put(key, content)
     return AdapterRef(
-        digest=hashlib.sha256(content).hexdigest(), manifest_key=key, type=changes.get("type", "lora")
+        digest=hashlib.sha256(content).hexdigest(), manifest_key=key, form=changes.get("form", "lora")
     )

@@ -477,7 +477,7 @@ def test_wrong_digest_base_or_type_is_refused(served: Served, tuned: Tuned, tmp_
         (AdapterRef(digest="0" * 64, manifest_key=good.manifest_key), CorruptArtefact, "digest"),
         (AdapterRef(digest="0" * 64, manifest_key="jobs/no/manifest.json"), NotFound, "manifest"),
         (stranger, InvalidRequest, "trained on"),
-        (good.model_copy(update={"type": "full"}), InvalidRequest, "type 'lora'"),
+        (good.model_copy(update={"form": "full"}), InvalidRequest, "form 'lora'"),
     ]:
         with pytest.raises(error, match=message):
             served.ask(served.request(ref))

@@ -71,7 +71,7 @@ def _request(model: ModelRef, id_: str = "r") -> GenerationRequest:
 
 
 LORA = AdapterRef(digest="1", manifest_key="m")
-FULL = AdapterRef(digest="2", manifest_key="m", type="full")
+FULL = AdapterRef(digest="2", manifest_key="m", form="full")
 
 
 async def _routes() -> None:

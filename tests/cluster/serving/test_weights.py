@@ -23,7 +23,7 @@ def _publish(store: LocalStore, job: str, files: dict[str, bytes], **changes: An
         digest = hashlib.sha256(content).hexdigest()
         listed.append(ManifestFile(name=name, bytes=len(content), sha256=digest))
     fields: dict[str, Any] = {
-        "job_id": job, "attempt": 1, "step": 1, "total_steps": 1, "epoch": 1.0, "type": "lora",
+        "job_id": job, "attempt": 1, "step": 1, "total_steps": 1, "epoch": 1.0, "form": "lora",
         "base_alias": "tiny", "base_digest": "b", "data_sha256": "", "template_sha256": "t",
         "config": CONFIG, "files": listed, "probe": Probe(token_ids=[], logprobs=[]),
     }  # fmt: skip

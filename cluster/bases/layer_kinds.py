@@ -1,0 +1,70 @@
+"""What the layers of a model are to an adapter: found by watching a short forward pass."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+UNORDERED = "Unordered"
+"""The kind of a layer that sees tokens without their rows, or that no forward pass calls."""
+
+_ROWS, _LENGTH = 2, 7
+
+
+@torch.no_grad()
+def layer_kinds(model: Any) -> dict[str, str]:
+    """The kind of every module of the causal `model` that has no children, by name.
+
+    Linear layers and their subclasses are "Linear", transformers' transposed ones "Conv1D", if they are given
+    the batch's tokens row by row, as [B, T, ...] or flattened to [B x T, ...]; else they are UNORDERED. Other
+    modules are named by their class.
+
+    Runs the model on a few tokens in evaluation mode and leaves it in the mode it was in.
+    """
+    leaves = {name: module for name, module in model.named_modules() if not any(module.children())}
+    linear = {name: module for name, module in leaves.items() if isinstance(module, nn.Linear | Conv1D)}
+    # Not 0, which is often the padding that some models warn of.
+    token_ids = torch.arange(1, 1 + _ROWS * _LENGTH, device=model.device).view(_ROWS, _LENGTH)
+    is_training = model.training
+    model.eval()
+    together = _inputs(model, linear, token_ids)
+    first_alone = _inputs(model, linear, token_ids[:1])
+    model.train(is_training)
+    return {name: type(module).__name__ for name, module in leaves.items()} | {
+        name: _kind(module, together.get(name), first_alone.get(name)) for name, module in linear.items()
+    }
+
+
+def _kind(module: nn.Module, together: Tensor | None, first_alone: Tensor | None) -> str:
+    if together is None or first_alone is None:
+        return UNORDERED
+    is_flat = together.shape[:-1] == (_ROWS * _LENGTH,) and first_alone.shape[:-1] == (_LENGTH,)
+    is_by_row = is_flat and _is_close(together[:_LENGTH], first_alone)
+    if together.shape[:-1] == (_ROWS, _LENGTH) or is_by_row:
+        return "Conv1D" if isinstance(module, Conv1D) else "Linear"
+    return UNORDERED
+
+
+def _is_close(one: Tensor, other: Tensor) -> bool:
+    """Up to rounding in half precision; other tokens are far away."""
+    return bool((one.float() - other.float()).norm() <= 0.1 * other.float().norm())
+
+
+def _inputs(model: Any, layers: dict[str, nn.Module], token_ids: Tensor) -> dict[str, Tensor]:
+    """What each layer is given in a forward pass over `token_ids`, by name."""
+    seen: dict[str, Tensor] = {}
+
+    def note(name: str) -> Any:
+        def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            seen[name] = inputs[0]
+
+        return hook
+
+    hooks = [layer.register_forward_pre_hook(note(name)) for name, layer in layers.items()]
+    try:
+        model(input_ids=token_ids, use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen

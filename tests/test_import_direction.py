@@ -23,7 +23,7 @@ ALLOWED = {
         "cluster.storage",
         "cluster.bases",
         "cluster.serving",
-        "cluster.training.dataset",
+        "cluster.training.compiled",
     ),
     "cluster.runner": ("cluster.contracts", "cluster.storage", "cluster.training"),
     "service.settings": ("cluster", "service"),

@@ -51,7 +51,18 @@ def apply_template(tokenizer: Any, messages: list[Message], tools: list[Tool] | 
 def encode_prompt(tokenizer: Any, text: str) -> list[int]:
     """Token ids of a plain prompt to be continued: with the tokenizer's own beginning-of-text token if it
     adds one, without an end of text. Never empty, because something must precede the first new token."""
-    ids = cast("list[int]", tokenizer.encode(text))
+    return encode_prompts(tokenizer, [text])[0]
+
+
+def encode_prompts(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """`encode_prompt` of each; one call of a tokenizer that encodes many texts at a time."""
+    return [
+        _to_be_continued(tokenizer, text, ids)
+        for text, ids in zip(texts, tokenizer(texts, verbose=False)["input_ids"], strict=True)
+    ]
+
+
+def _to_be_continued(tokenizer: Any, text: str, ids: list[int]) -> list[int]:
     if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id and not text.endswith(tokenizer.eos_token):
         ids = ids[:-1]
     if not ids:

@@ -11,6 +11,17 @@ from cluster.contracts.errors import InvalidConfiguration, Unavailable
 _HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 """Weights, configuration, tokenizer and template: nothing that could be run, no pickle."""
 
+_TOKENIZER_FILES = (
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "*.txt",
+    "*.model",
+    "chat_template.*",
+)
+"""All that a tokenizer in transformers' format may consist of."""
+
 
 def base_folder(spec: BaseSpec) -> Path:
     """The folder, in transformers' format, of the base's weights, configuration and tokenizer.
@@ -41,14 +52,21 @@ def base_digest(folder: Path) -> str:
     Each file adds its name, a zero byte and the 32 bytes of its own SHA-256. The answer is kept for as long
     as the files' sizes and times of change stay the same.
     """
-    files = sorted(folder.glob("*.safetensors"))
-    states = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-    return _digest_of_files(states)
+    return _digest_of(sorted(folder.glob("*.safetensors")))
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """SHA-256 over the folder's tokenizer files and chat template, in the same manner as `base_digest`."""
+    return _digest_of(sorted({file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)}))
 
 
 def template_digest(template: str) -> str:
     """SHA-256 of a chat template's text."""
     return hashlib.sha256(template.encode()).hexdigest()
+
+
+def _digest_of(files: list[Path]) -> str:
+    return _digest_of_files(tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files))
 
 
 @lru_cache(maxsize=64)

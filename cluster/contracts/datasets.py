@@ -5,9 +5,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.hyperparameters import OnOverlength
+from cluster.contracts.hyperparameters import Method, OnOverlength
 
 DatasetFormat = Literal["chat", "completion", "preference", "classification", "token_classification"]
+
+MAX_CLASSES = 1000
 
 
 class Problem(BaseModel):
@@ -32,6 +34,10 @@ class DatasetCheckRequest(BaseModel):
     key: str
     sha256: str
     on_overlength: OnOverlength = "error"
+    method: Method = "supervised"
+    class_names: list[str] = []
+    """The classes that the file may use, for a validation file those of the training file. Empty: the file
+    decides by itself."""
 
 
 class DatasetCheck(BaseModel):
@@ -39,13 +45,25 @@ class DatasetCheck(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    format: DatasetFormat | None = None
+    """None only where no row could be read, which is a problem then."""
     n_examples: int
     n_tokens: int
     n_supervised_tokens: int
+    """Of an encoder's file: the labels."""
     longest: int
-    """Tokens of the longest example, before the policy."""
+    """Tokens of the longest sequence that the model would see, before the policy."""
+    class_names: list[str] = []
+    """The classes: those that were given, or sorted those that were found. Empty for a decoder's file."""
     problems: list[Problem] = []
     """Not empty: the file cannot be used. The first 100."""
     overlength_lines: list[int] = []
     """Lines dropped or truncated by the policy. The first 100."""
     n_overlength: int = 0
+
+
+def formats_for(base: BaseSpec, method: Method) -> tuple[DatasetFormat, ...]:
+    """The row formats that a method trains a base on."""
+    if base.architecture == "encoder":
+        return ("classification", "token_classification")
+    return ("preference",) if method == "dpo" else ("chat", "completion")

@@ -198,6 +198,12 @@ def resolve(
     return concrete, config
 
 
+def held_out_count(n_examples: int, share: float) -> int:
+    """How many of a training file's examples a `validation_split` of `share` holds out; at least one, unless
+    the share is 0."""
+    return max(1, round(share * n_examples)) if share else 0
+
+
 def base_rate(options: TrainingOptions, base: BaseSpec, method: Method) -> float:
     """The learning rate that a multiplier of 1 means: the catalogue's for the base and training type; a tenth
     of it for DPO; ten times it for PEFT methods that learn a few vectors."""

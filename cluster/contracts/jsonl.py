@@ -200,9 +200,14 @@ def _named_format(data: dict[str, Any]) -> DatasetFormat:
         return "completion"
     if "input" in data or any(key.startswith(("preferred_", "non_preferred_")) for key in data):
         return "preference"
+    if "tokens" in data or "labels" in data:
+        return "token_classification"
+    if "text" in data or "label" in data:
+        return "classification"
     raise InvalidDataset(
-        f"The line has the keys {_shown(list(data))}; expected messages (chat), prompt and completion, or "
-        "input, preferred_output and non_preferred_output (preference).",
+        f"The line has the keys {_shown(list(data))}; expected messages (chat), prompt and completion, "
+        "input, preferred_output and non_preferred_output (preference), text and label (classification), or "
+        "tokens and labels (token classification).",
         code="unknown_format",
     )
 

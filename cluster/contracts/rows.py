@@ -22,9 +22,12 @@ OWN_RULES = frozenset(
         "unknown_tool_call",
         "nothing_to_learn",
         "tools_and_functions",
+        "unequal_lengths",
     }
 )
 """Rules that this module checks by itself; their messages complete a sentence that begins with the place."""
+
+MAX_LABEL_CHARACTERS = 200
 
 
 class _Row(BaseModel):
@@ -198,19 +201,50 @@ class PreferenceRow(_Row):
     )
 
 
-Row = ChatRow | CompletionRow | PreferenceRow
+Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARACTERS)]
+
+
+class ClassificationRow(_Row):
+    """A text, or a text and another that is read beside it, and its class."""
+
+    text: str = Field(min_length=1)
+    text_pair: str | None = Field(default=None, min_length=1)
+    label: Label
+
+
+class TokenClassificationRow(_Row):
+    """Words in order, and the class of each."""
+
+    tokens: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
+    labels: list[Label]
+
+    @model_validator(mode="after")
+    def _has_a_label_per_word(self) -> Self:
+        if len(self.tokens) != len(self.labels):
+            raise PydanticCustomError(
+                "unequal_lengths",
+                "has {tokens} tokens and {labels} labels; every token needs one label",
+                {"tokens": len(self.tokens), "labels": len(self.labels)},
+            )
+        return self
+
+
+Row = ChatRow | CompletionRow | PreferenceRow | ClassificationRow | TokenClassificationRow
 
 ROW_TYPES: dict[DatasetFormat, type[Row]] = {
     "chat": ChatRow,
     "completion": CompletionRow,
     "preference": PreferenceRow,
+    "classification": ClassificationRow,
+    "token_classification": TokenClassificationRow,
 }
 
 
 def row_format(row: Row) -> DatasetFormat:
-    if isinstance(row, ChatRow):
-        return "chat"
-    return "completion" if isinstance(row, CompletionRow) else "preference"
+    return _FORMATS[type(row)]
+
+
+_FORMATS: dict[type[Row], DatasetFormat] = {row_type: name for name, row_type in ROW_TYPES.items()}
 
 
 def _with_tools(row: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from cluster.serving.pool import EnginePool
 from cluster.serving.weights import WeightsFolder
 from cluster.serving.wire import error_event, headers_of, status_of
 from cluster.storage.location import store_from_environment
-from cluster.training.dataset import check_dataset
+from cluster.training.compiled import check_dataset
 
 _STATS = TypeAdapter(list[EngineStats])
 Handler = Callable[[Request], Awaitable[Response]]

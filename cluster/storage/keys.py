@@ -42,6 +42,11 @@ def file_key(file_id: str) -> str:
     return checked_key(f"files/{_segment(file_id)}")
 
 
+def dataset_key(digest: str) -> str:
+    """A compiled training file, named by what decides its content."""
+    return checked_key(f"datasets/{_segment(digest)}.safetensors")
+
+
 def attempt_prefix(job_id: str, number: int) -> str:
     """All that one attempt writes. The attempt's number is the fence: no two attempts share a key."""
     return checked_key(f"jobs/{_segment(job_id)}/attempts/{number}") + "/"

@@ -4,11 +4,12 @@ A learned span is an answer's text and its end-of-turn token: what the model mus
 and no less.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from cluster.bases.chat_template import Message, Tool, apply_template, encode_prompt, render
+from cluster.bases.chat_template import Message, Tool, apply_template, encode_prompts, render
 from cluster.contracts.errors import InvalidDataset, InvalidRequest
-from cluster.contracts.rows import ChatRow, CompletionRow
+from cluster.contracts.rows import AssistantMessage, ChatRow, CompletionRow, Conversation, PreferenceRow
 
 
 class Rendered(NamedTuple):
@@ -21,31 +22,45 @@ def render_row(tokenizer: Any, row: ChatRow | CompletionRow) -> Rendered:
     """Raises InvalidDataset if the chat template refuses the messages, or renders them so that what was
     trained on would not be what is served."""
     if isinstance(row, CompletionRow):
-        return render_completion(tokenizer, row.prompt, row.completion)
-    messages = [message.model_dump(exclude_none=True) for message in row.messages]
-    tools = [tool.model_dump(exclude_none=True) for tool in row.tools or ()]
-    try:
-        return render_chat(tokenizer, messages, tools or None)
-    except InvalidDataset:
-        raise
-    except InvalidRequest as error:
-        raise InvalidDataset(error.message, code="invalid_messages", param=error.param) from error
+        return render_completions(tokenizer, [(row.prompt, row.completion)])[0]
+    return _render_conversation(tokenizer, row, [])
 
 
-def render_completion(tokenizer: Any, prompt: str, completion: str) -> Rendered:
-    """Prompt, completion and end of text; the completion and the end are learned.
+def render_pair(tokenizer: Any, row: PreferenceRow) -> tuple[Rendered, Rendered]:
+    """The input with the preferred answer, and the input with the other one; of both, that answer and its
+    end-of-turn alone are learned. Raises InvalidDataset as `render_row` does, and if the answers are the
+    same."""
+    preferred, other = (
+        _render_conversation(tokenizer, row.input, answer)
+        for answer in (row.preferred_output, row.non_preferred_output)
+    )
+    if preferred.token_ids == other.token_ids:
+        raise InvalidDataset(
+            "preferred_output and non_preferred_output are the same to the model; nothing can be preferred",
+            code="identical_answers",
+            param="non_preferred_output",
+        )
+    return preferred, other
+
+
+def render_completions(tokenizer: Any, rows: Sequence[tuple[str, str]]) -> list[Rendered]:
+    """Of each (prompt, completion): prompt, completion and end of text; the completion and the end are
+    learned.
 
     The prompt's tokens are those that serving makes of the prompt alone. Where encoding both at once gives
     the same beginning, the rest of it is the completion: pieces that depend on what precedes come out right.
     """
-    before = encode_prompt(tokenizer, prompt)
-    together = encode_prompt(tokenizer, prompt + completion)
-    if together[: len(before)] == before:
-        after = together[len(before) :]
-    else:
-        after = tokenizer.encode(completion, add_special_tokens=False)
-    after = [*after, tokenizer.eos_token_id]
-    return Rendered(before + after, [False] * len(before) + [True] * len(after))
+    befores = encode_prompts(tokenizer, [prompt for prompt, _ in rows])
+    togethers = encode_prompts(tokenizer, [prompt + completion for prompt, completion in rows])
+    rendered = []
+    for (_, completion), before, together in zip(rows, befores, togethers, strict=True):
+        if together[: len(before)] == before:
+            after = together[len(before) :]
+        else:
+            after = tokenizer.encode(completion, add_special_tokens=False)
+        after = [*after, tokenizer.eos_token_id]
+        rendered.append(Rendered(before + after, [False] * len(before) + [True] * len(after)))
+    return rendered
 
 
 def render_chat(tokenizer: Any, messages: list[Message], tools: list[Tool] | None) -> Rendered:
@@ -67,6 +82,23 @@ def render_chat(tokenizer: Any, messages: list[Message], tools: list[Tool] | Non
             mask[start:end] = [True] * (end - start)
     mask[0] = False
     return Rendered(token_ids, mask)
+
+
+def _render_conversation(
+    tokenizer: Any, conversation: Conversation, answer: Sequence[AssistantMessage]
+) -> Rendered:
+    """The conversation; with an `answer` after it, which then is all that is learned."""
+    messages = [message.model_dump(exclude_none=True) for message in conversation.messages]
+    if answer:
+        messages = [{**message, "weight": 0} for message in messages]
+        messages += [{**message.model_dump(exclude_none=True), "weight": 1} for message in answer]
+    tools = [tool.model_dump(exclude_none=True) for tool in conversation.tools or ()]
+    try:
+        return render_chat(tokenizer, messages, tools or None)
+    except InvalidDataset:
+        raise
+    except InvalidRequest as error:
+        raise InvalidDataset(error.message, code="invalid_messages", param=error.param) from error
 
 
 def has_generation_marks(tokenizer: Any) -> bool:

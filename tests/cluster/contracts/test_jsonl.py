@@ -7,7 +7,15 @@ import pytest
 
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.jsonl import check_jsonl, parse_row, read_rows
-from cluster.contracts.rows import AssistantMessage, ChatRow, CompletionRow, PreferenceRow, ToolMessage
+from cluster.contracts.rows import (
+    AssistantMessage,
+    ChatRow,
+    ClassificationRow,
+    CompletionRow,
+    PreferenceRow,
+    TokenClassificationRow,
+    ToolMessage,
+)
 
 USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}
 
@@ -39,6 +47,13 @@ def test_problem_says_line_place_value_and_rule(message: dict, expected: str, pa
     )
     assert [problem.model_dump() for problem in report.problems] == [
         {"line": 2, "code": report.problems[0].code, "message": f"Line 2: {expected}", "param": param}
+    ]
+
+
+def test_words_and_labels_of_unequal_number_are_counted() -> None:
+    report = check_jsonl(lines({"tokens": ["Ada", "sang"], "labels": ["O"]}), role="validation_file")
+    assert [(p.message, p.param) for p in report.problems] == [
+        ("Line 1: The row has 2 tokens and 1 labels; every token needs one label.", None)
     ]
 
 
@@ -119,6 +134,8 @@ SEEDS = [
     },
     {"prompt": "a", "completion": "b"},
     {"input": {"messages": [USER]}, "preferred_output": [ASSISTANT], "non_preferred_output": [ASSISTANT]},
+    {"text": "a", "text_pair": "b", "label": "c"},
+    {"tokens": ["a", "b"], "labels": ["c", "d"]},
 ]
 
 
@@ -184,6 +201,8 @@ def test_text_parts_and_older_spellings_are_rewritten_to_one_form() -> None:
 
 def test_row_is_of_the_type_that_its_keys_name() -> None:
     assert isinstance(parse_row(b'{"prompt": "a", "completion": "b"}'), CompletionRow)
+    assert isinstance(parse_row(b'{"text": "a", "label": "b"}'), ClassificationRow)
+    assert isinstance(parse_row(b'{"tokens": ["a"], "labels": ["b"]}'), TokenClassificationRow)
     row = parse_row(
         json.dumps(
             {

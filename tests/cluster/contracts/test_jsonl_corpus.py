@@ -47,6 +47,8 @@ PREFERENCE = {
     "preferred_output": [ASSISTANT],
     "non_preferred_output": [ASSISTANT],
 }
+TEXT = {"text": "refund me", "label": "billing"}
+WORDS = {"tokens": ["Ada", "sang"], "labels": ["PER", "O"]}
 FINE: list[tuple[int, str]] = []
 
 FILES: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
@@ -122,7 +124,7 @@ FILES: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
     "string": (b'"text"', [(1, "not_an_object")]),
     "null": (b"null", [(1, "not_an_object")]),
     # The row
-    "unknown format": (line({"text": "hello"}), [(1, "unknown_format")]),
+    "unknown format": (line({"content": "hello"}), [(1, "unknown_format")]),
     "empty object": (b"{}", [(1, "unknown_format")]),
     "second line of another format": (GOOD + b"\n" + COMPLETION, [(2, "mixed_formats")]),
     "first good line decides the format": (
@@ -230,6 +232,27 @@ FILES: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
         line({**PREFERENCE, "preferred_output": [USER]}),
         [(1, "invalid_value")],
     ),
+    "classification": (line(TEXT), FINE),
+    "classification of two texts": (line({**TEXT, "text_pair": "no"}), FINE),
+    "classification without a text": (line({"label": "billing"}), [(1, "missing_text")]),
+    "classification without a label": (line({"text": "refund me"}), [(1, "missing_label")]),
+    "classification of an empty text": (line({**TEXT, "text": ""}), [(1, "invalid_value")]),
+    "empty text_pair": (line({**TEXT, "text_pair": ""}), [(1, "invalid_value")]),
+    "label a number": (line({**TEXT, "label": 1}), [(1, "invalid_value")]),
+    "label null": (line({**TEXT, "label": None}), [(1, "invalid_value")]),
+    "label empty": (line({**TEXT, "label": ""}), [(1, "invalid_value")]),
+    "label of 201 characters": (line({**TEXT, "label": "x" * 201}), [(1, "invalid_value")]),
+    "unknown key of a classification": (line({**TEXT, "id": 4}), [(1, "unknown_key")]),
+    "token classification": (line(WORDS), FINE),
+    "token classification without labels": (line({"tokens": ["Ada"]}), [(1, "missing_labels")]),
+    "token classification without tokens": (line({"labels": ["PER"]}), [(1, "missing_tokens")]),
+    "no tokens": (line({"tokens": [], "labels": []}), [(1, "invalid_value")]),
+    "empty token": (line({"tokens": ["Ada", ""], "labels": ["PER", "O"]}), [(1, "invalid_value")]),
+    "tokens not a list": (line({**WORDS, "tokens": "Ada sang"}), [(1, "invalid_value")]),
+    "token ids in place of labels": (line({**WORDS, "labels": [1, 0]}), [(1, "invalid_value")]),
+    "fewer labels than tokens": (line({**WORDS, "labels": ["PER"]}), [(1, "unequal_lengths")]),
+    "more labels than tokens": (line({**WORDS, "labels": ["PER", "O", "O"]}), [(1, "unequal_lengths")]),
+    "texts and words in one file": (line(TEXT) + b"\n" + line(WORDS), [(2, "mixed_formats")]),
     "every bad line is told": (
         b"\n".join([GOOD, b"{", GOOD, b"[]", chat(USER)]),
         [(2, "invalid_json"), (4, "not_an_object"), (5, "nothing_to_learn")],

@@ -1,6 +1,5 @@
 """Compiling stored files: counts, policies, and problems with their lines."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -13,7 +12,7 @@ from cluster.contracts.errors import CorruptArtefact, InvalidDataset
 from cluster.contracts.hyperparameters import OnOverlength
 from cluster.contracts.jobs import JobSpec, RunnerMessage
 from cluster.storage.local import LocalStore
-from cluster.training.dataset import check_dataset, load_dataset, load_tokenizer
+from cluster.training.compiled import check_dataset, compiled_dataset
 from tests.cluster.training.recording import record
 
 Rows = list[dict[str, Any]]
@@ -90,7 +89,7 @@ def test_a_check_needs_no_torch_of_its_own() -> None:
     import subprocess
     import sys
 
-    code = "import sys, cluster.training.dataset; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    code = "import sys, cluster.training.compiled; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -107,8 +106,18 @@ def test_the_policy_is_told_to_the_owner_with_line_numbers(
     ]
 
 
-def test_a_run_on_a_bad_file_ends_with_its_line(base: BaseSpec, tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text(json.dumps(chat("hi", "ok")) + "\n" + json.dumps(LONG_ANSWER))
+def test_a_run_on_a_bad_file_ends_with_its_line(
+    base: BaseSpec, store: LocalStore, put_rows: Callable[[str, Rows], tuple[str, str]], tmp_path: Path
+) -> None:
+    key, sha256 = put_rows("file-bad", [chat("hi", "ok"), LONG_ANSWER])
     with pytest.raises(InvalidDataset, match="Line 2: 306 tokens"):
-        load_dataset(path, load_tokenizer(base), 256, "error")
+        compiled_dataset(
+            store,
+            base,
+            key=key,
+            sha256=sha256,
+            method="supervised",
+            max_length=256,
+            policy="error",
+            folder=tmp_path,
+        )

@@ -12,7 +12,7 @@ from cluster.contracts.jsonl import parse_row
 from cluster.contracts.rows import ChatRow, CompletionRow
 from cluster.training.template import (
     render_chat,
-    render_completion,
+    render_completions,
     render_row,
     spans_from_marks,
     spans_from_prefixes,
@@ -172,7 +172,7 @@ def test_a_completion_and_its_end_are_learned_after_the_prompt_as_served() -> No
 def test_a_completion_that_melts_into_the_prompt_is_cut_where_the_prompt_ends() -> None:
     tokenizer = make_tokenizer()
     assert len(tokenizer.encode("the")) < len(tokenizer.encode("th")) + len(tokenizer.encode("e"))
-    token_ids, mask = render_completion(tokenizer, "th", "e")
+    token_ids, mask = render_completions(tokenizer, [("th", "e")])[0]
     assert token_ids[: len(encode_prompt(tokenizer, "th"))] == encode_prompt(tokenizer, "th")
     assert learned_texts(tokenizer, token_ids, mask) == ["e<|end|>"]
 
@@ -186,7 +186,7 @@ def test_one_beginning_of_text_however_it_is_added() -> None:
     )
     chat = render_chat(tokenizer, CONVERSATION[1:3], None)
     assert chat.token_ids.count(bos) == 1
-    completion = render_completion(tokenizer, "hello", " there")
+    completion, alone = render_completions(tokenizer, [("hello", " there"), ("", "there")])
     assert completion.token_ids.count(bos) == 1
     assert completion.token_ids[0] == bos
-    assert render_completion(tokenizer, "", "there").mask[0] is False
+    assert alone.mask[0] is False

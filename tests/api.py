@@ -74,6 +74,7 @@ def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
             model_name=f"{job.output_model}:ckpt-step-7",
             manifest_key=f"jobs/{job_id}/attempts/1/checkpoints/step-00000007/manifest.json",
             manifest_sha256="7" * 64,
+            form="lora",
             metrics={"step": 7, "train_loss": 0.5},
             created_at=5,
         )
@@ -83,7 +84,7 @@ def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
             project_id=job.project_id,
             job_id=job_id,
             base=job.model,
-            type="lora",
+            form="lora",
             manifest_key=f"jobs/{job_id}/attempts/1/checkpoints/step-00000009/manifest.json",
             manifest_sha256="9" * 64,
             created_at=6,

@@ -3,8 +3,9 @@
 import hashlib
 import hmac
 import secrets
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
+import orjson
 from pydantic import TypeAdapter
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
@@ -79,7 +80,8 @@ class Attempts:
 
     def _answer_ended(self, attempt: tables.Attempt, state: RunnerState) -> SyncResponse:
         """The answer to the last sync may have been lost: the same words again are accepted again."""
-        if attempt.result is not None and _state.validate_python(attempt.result) == state:
+        said = None if attempt.result is None else _state.validate_python(attempt.result)
+        if said is not None and _storable(said) == _storable(state):
             return SyncResponse()
         raise Conflict(f"Attempt {attempt.number} of job {attempt.job_id} has ended.", code="fenced")
 
@@ -95,12 +97,17 @@ class Attempts:
     def _settle(self, job: tables.Job, attempt: tables.Attempt, state: RunnerState, at: float) -> None:
         if isinstance(state, Running):
             return
-        attempt.result = state.model_dump(mode="json")
+        attempt.result = _storable(state)
         self._session.flush()
         match state:
             case Finished():
                 transition(
-                    self._session, job, JobStatus.PUBLISHING, at=at, trained_tokens=state.trained_tokens
+                    self._session,
+                    job,
+                    JobStatus.PUBLISHING,
+                    at=at,
+                    trained_tokens=state.trained_tokens,
+                    report=attempt.result["report"],
                 )
             case Failed(is_user_fault=True):
                 fail(self._session, job, code=state.code, message=state.message, at=at)
@@ -112,7 +119,7 @@ class Attempts:
                 fault = Failed(
                     code="stopped", message="The runner was stopped from outside.", is_user_fault=False
                 )
-                attempt.result = fault.model_dump(mode="json")
+                attempt.result = _storable(fault)
                 requeue(self._session, job, attempt.number, fault.message, at=at)
 
     def _has_event(self, job_id: str, message: str) -> bool:
@@ -150,6 +157,13 @@ def requeue(session: Session, job: tables.Job, number: int, reason: str, *, at: 
 def is_platform_fault(state: RunnerState) -> TypeGuard[Failed]:
     """Whether the attempt may be followed by another, within the budget for such faults."""
     return isinstance(state, Failed) and not state.is_user_fault
+
+
+def _storable(state: RunnerState) -> dict[str, Any]:
+    """As JSON that every database takes: a number that is none is a word in it, as on the wire."""
+    document: dict[str, Any] = orjson.loads(SyncRequest(state=state).model_dump_json())
+    stored: dict[str, Any] = document["state"]
+    return stored
 
 
 def _in_order(request: SyncRequest) -> list[RunnerEvent]:

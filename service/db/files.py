@@ -127,9 +127,10 @@ class Files:
         """A tombstone: absent from now on, swept from storage later. Raises NotFound, and Conflict while a
         job that has not ended uses it."""
         row = self._row(id, for_update=True)
+        uses = (tables.Job.training_file, tables.Job.validation_file, tables.Job.general_file)
         user = self._session.scalar(
             select(tables.Job.id)
-            .where(or_(tables.Job.training_file == id, tables.Job.validation_file == id))
+            .where(or_(*(column == id for column in uses)))
             .where(tables.Job.status.in_(_UNFINISHED))
             .limit(1)
         )

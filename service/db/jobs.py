@@ -8,12 +8,16 @@ from typing import Any, Literal, cast
 from sqlalchemy import ColumnElement, Select, String, column, exists, func, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
-from cluster.contracts.hyperparameters import Hyperparameters, TrainingConfig, TrainingOptions
+from cluster.contracts.bases import WeightsForm
+from cluster.contracts.datasets import DatasetFormat
+from cluster.contracts.errors import Conflict, NotFound
+from cluster.contracts.evaluation import EvaluationReport
+from cluster.contracts.hyperparameters import Hyperparameters, Method, TrainingConfig, TrainingOptions
 from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id, random_characters
+from service.db.job_files import GENERAL_FORMATS, WantedFile, check_files
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
 from service.db.transitions import NewEvent, add_events, lock, tell, transition
@@ -37,9 +41,11 @@ class Job:
     """Alias of the base."""
     training_file: str
     validation_file: str | None
+    start_from: str | None
+    """Manifest key of the tuned weights that it continues."""
     suffix: str | None
     seed: int
-    method: dict[str, Any] | None
+    method: Method
     hyperparameters: Hyperparameters
     training: TrainingOptions
     config: TrainingConfig | None
@@ -50,8 +56,10 @@ class Job:
     result_file: str | None
     trained_tokens: int | None
     progress: dict[str, Any] | None
-    """step, total_steps, tokens_per_second and eta_seconds of the newest step."""
+    """step, total_steps, speed, memory and time left of the newest step."""
     estimated_finish: int | None
+    report: EvaluationReport | None
+    """Once training is complete, whatever becomes of the job then."""
     error: JobError | None
     attempt: int
     created_at: int
@@ -70,10 +78,14 @@ class NewJob:
     model: str
     training_file: str
     validation_file: str | None = None
+    formats: tuple[DatasetFormat, ...] = ("chat", "completion")
+    """The row formats that both files may have."""
+    start_from: str | None = None
+    """Manifest key of tuned weights of the same base."""
     suffix: str | None = None
     seed: int | None = None
     """None: drawn at random."""
-    method: dict[str, Any] | None = None
+    method: Method = "supervised"
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     metadata: dict[str, str] | None = None
@@ -105,6 +117,7 @@ class Checkpoint:
     """`<output_model>:ckpt-step-<step>`."""
     manifest_key: str
     manifest_sha256: str
+    form: WeightsForm
     metrics: dict[str, Any]
     """OpenAI's names: step, train_loss, …, full_valid_mean_token_accuracy; absent when not measured."""
     created_at: int
@@ -120,10 +133,10 @@ class Jobs:
     def create(self, new: NewJob) -> Job:
         """The row in `validating_files`, its first event and its outbox entry.
 
-        Raises InvalidRequest, with `param` training_file or validation_file, if the file is absent, has
-        another purpose or was found broken.
+        Raises InvalidRequest, with `param` training_file, validation_file or training.general_file, if the
+        file is absent, has another purpose, was found broken or has rows of another format.
         """
-        self._check_files(new)
+        check_files(self._session, self._tenant, _wanted_files(new))
         at = now(self._session)
         job_id = new_id("ftjob-")
         row = tables.Job(
@@ -135,9 +148,11 @@ class Jobs:
             model=new.model,
             training_file=new.training_file,
             validation_file=new.validation_file,
+            general_file=new.training.general_file,
+            start_from=new.start_from,
             suffix=new.suffix,
             seed=secrets.randbelow(2**31) if new.seed is None else new.seed,
-            method=new.method,
+            method={"type": new.method},
             hyperparameters=new.hyperparameters.model_dump(mode="json"),
             training=new.training.model_dump(mode="json"),
             job_metadata=new.metadata,
@@ -270,31 +285,6 @@ class Jobs:
         pairs = each(tables.Job.job_metadata).table_valued(column("key", String), column("value", String))
         return exists().select_from(pairs).where(pairs.c.key == key, pairs.c.value == value)
 
-    def _check_files(self, new: NewJob) -> None:
-        asked = {"training_file": new.training_file}
-        if new.validation_file is not None:
-            asked["validation_file"] = new.validation_file
-        # Locked, and in one order: a file is either deleted before, and absent, or pinned by the job
-        # afterwards.
-        at = int(now(self._session))
-        rows = self._session.scalars(
-            select(tables.File)
-            .where(
-                tables.File.id.in_(asked.values()),
-                tables.File.organization_id == self._tenant.organization_id,
-                tables.File.project_id == self._tenant.project_id,
-                tables.File.deleted_at.is_(None),
-                func.coalesce(tables.File.expires_at, at + 1) > at,
-            )
-            .order_by(tables.File.id)
-            .with_for_update(read=True)
-        )
-        files = {row.id: row for row in rows}
-        for param, file_id in asked.items():
-            problem = _file_problem(files.get(file_id))
-            if problem is not None:
-                raise InvalidRequest(f"{file_id} {problem}", code=f"invalid_{param}", param=param)
-
     def _output_model(self, new: NewJob) -> str:
         organization = self._session.scalars(
             select(tables.Organization.name).where(tables.Organization.id == self._tenant.organization_id)
@@ -309,14 +299,13 @@ _ENDED = {
 }
 
 
-def _file_problem(file: tables.File | None) -> str | None:
-    if file is None:
-        return "does not exist or is not yours."
-    if file.purpose != "fine-tune":
-        return f"has purpose '{file.purpose}', but must have purpose 'fine-tune'."
-    if file.status == "error":
-        return f"cannot be used: {file.status_details}"
-    return None
+def _wanted_files(new: NewJob) -> list[WantedFile]:
+    wanted = [WantedFile("training_file", new.training_file, new.formats)]
+    if new.validation_file is not None:
+        wanted.append(WantedFile("validation_file", new.validation_file, new.formats))
+    if new.training.general_file is not None:
+        wanted.append(WantedFile("training.general_file", new.training.general_file, GENERAL_FORMATS))
+    return wanted
 
 
 def job_of(row: tables.Job) -> Job:
@@ -328,9 +317,10 @@ def job_of(row: tables.Job) -> Job:
         model=row.model,
         training_file=row.training_file,
         validation_file=row.validation_file,
+        start_from=row.start_from,
         suffix=row.suffix,
         seed=row.seed,
-        method=row.method,
+        method=(row.method or {}).get("type", "supervised"),
         hyperparameters=Hyperparameters.model_validate(row.hyperparameters),
         training=TrainingOptions.model_validate(row.training),
         config=None if row.config is None else TrainingConfig.model_validate(row.config),
@@ -341,6 +331,7 @@ def job_of(row: tables.Job) -> Job:
         trained_tokens=row.trained_tokens,
         progress=row.progress,
         estimated_finish=row.estimated_finish,
+        report=None if row.report is None else EvaluationReport.model_validate(row.report),
         error=None if row.error is None else JobError(**row.error),
         attempt=row.attempt,
         created_at=row.created_at,
@@ -369,6 +360,7 @@ def _checkpoint_of(row: tables.Checkpoint) -> Checkpoint:
         model_name=row.model_name,
         manifest_key=row.manifest_key,
         manifest_sha256=row.manifest_sha256,
+        form=cast(WeightsForm, row.form),
         metrics=row.metrics,
         created_at=row.created_at,
     )

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.bases import TrainingType
+from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import NotFound
+from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.generation import AdapterRef
 from service.db import tables
 from service.db.database import now
@@ -23,17 +24,22 @@ class TunedModel:
     job_id: str
     base: str
     """Alias of the base."""
-    type: TrainingType
+    form: WeightsForm
     manifest_key: str
     manifest_sha256: str
     parity: dict[str, float] | None
     """max_abs and mean_abs: log-probability differences between serving and training at publish."""
+    report: EvaluationReport | None
     created_at: int
+
+    @property
+    def adapter(self) -> AdapterRef:
+        return AdapterRef(digest=self.manifest_sha256, manifest_key=self.manifest_key, form=self.form)
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """What serving needs of a tuned name."""
+    """What a tuned name stands for."""
 
     name: str
     base: str
@@ -41,6 +47,9 @@ class ResolvedModel:
     adapter: AdapterRef
     job_id: str
     created_at: int
+    parity: dict[str, float] | None = None
+    report: EvaluationReport | None = None
+    """Both of a published model; None for a checkpoint."""
 
 
 class Models:
@@ -65,8 +74,9 @@ class Models:
         if ":ckpt-step-" in name:
             return self._resolve_checkpoint(name)
         model = self.get(name)
-        adapter = AdapterRef(digest=model.manifest_sha256, manifest_key=model.manifest_key, form=model.type)
-        return ResolvedModel(name, model.base, adapter, model.job_id, model.created_at)
+        return ResolvedModel(
+            name, model.base, model.adapter, model.job_id, model.created_at, model.parity, model.report
+        )
 
     def delete(self, id: str) -> None:
         """A tombstone: the model and its checkpoints are absent from now on. Raises NotFound."""
@@ -76,7 +86,7 @@ class Models:
         """Also of a job that has not ended, or that failed: a checkpoint is usable as soon as it is
         listed."""
         found = self._session.execute(
-            select(tables.Checkpoint, tables.Job.model, tables.Job.training)
+            select(tables.Checkpoint, tables.Job.model)
             .join(tables.Job, tables.Job.id == tables.Checkpoint.job_id)
             .outerjoin(tables.Model, tables.Model.job_id == tables.Job.id)
             .where(
@@ -88,7 +98,7 @@ class Models:
         ).first()
         if found is None:
             raise _not_found(name)
-        checkpoint, base, training = found
+        checkpoint, base = found
         adapter = AdapterRef(
             digest=checkpoint.manifest_sha256, manifest_key=checkpoint.manifest_key, form=checkpoint.form
         )
@@ -123,9 +133,10 @@ def _model_of(row: tables.Model) -> TunedModel:
         tenant=Tenant(row.organization_id, row.project_id),
         job_id=row.job_id,
         base=row.base,
-        type=cast(Any, row.type),
+        form=cast(WeightsForm, row.form),
         manifest_key=row.manifest_key,
         manifest_sha256=row.manifest_sha256,
         parity=row.parity,
+        report=None if row.report is None else EvaluationReport.model_validate(row.report),
         created_at=row.created_at,
     )

@@ -39,7 +39,8 @@ def record(
                     continue
                 last_step = event.step
                 _show_progress(job, event, at)
-                line = NewEvent(_step_message(event), type="metrics", data=metrics_of(event) | _speed(event))
+                data = metrics_of(event) | _optimizer(event) | _progress(event)
+                line = NewEvent(_step_message(event), type="metrics", data=data)
             case CheckpointSaved():
                 if last_checkpoint is not None and event.step <= last_checkpoint:
                     continue
@@ -52,18 +53,19 @@ def record(
 
 
 def metrics_of(step: StepMetrics) -> dict[str, Any]:
-    """In OpenAI's names; what was not measured is absent, what is not a number is null."""
-    measured = {
-        "step": step.step,
-        "train_loss": step.train_loss,
-        "train_mean_token_accuracy": step.train_mean_token_accuracy,
-        # We validate on the whole file only, so that both of OpenAI's figures are the same one.
-        "valid_loss": step.full_valid_loss,
-        "valid_mean_token_accuracy": step.full_valid_mean_token_accuracy,
-        "full_valid_loss": step.full_valid_loss,
-        "full_valid_mean_token_accuracy": step.full_valid_mean_token_accuracy,
-    }
-    return {name: _finite(value) for name, value in measured.items() if value is not None}
+    """In OpenAI's names, and ours for what OpenAI does not tell; what was not measured is absent, what is not
+    a number is null."""
+    return _measured(
+        step=step.step,
+        train_loss=step.train_loss,
+        train_mean_token_accuracy=step.train_mean_token_accuracy,
+        valid_loss=step.valid_loss,
+        valid_mean_token_accuracy=step.valid_mean_token_accuracy,
+        full_valid_loss=step.full_valid_loss,
+        full_valid_mean_token_accuracy=step.full_valid_mean_token_accuracy,
+        full_valid_f1=step.full_valid_f1,
+        reward_margin=step.reward_margin,
+    )
 
 
 def _known_seqs(
@@ -95,30 +97,31 @@ def _stamped(line: NewEvent, event: RunnerEvent, attempt: int, at: float) -> New
 
 def _step_message(step: StepMetrics) -> str:
     message = f"Step {step.step}/{step.total_steps}: training loss={step.train_loss:.2f}"
+    if step.valid_loss is not None:
+        message += f", validation loss={step.valid_loss:.2f}"
     if step.full_valid_loss is not None:
-        validation = f"{step.full_valid_loss:.2f}"
-        message += f", validation loss={validation}, full validation loss={validation}"
+        message += f", full validation loss={step.full_valid_loss:.2f}"
     return message
 
 
-def _speed(step: StepMetrics) -> dict[str, Any]:
-    return {
-        "total_steps": step.total_steps,
-        "tokens_per_second": _finite(step.tokens_per_second),
-        "eta_seconds": _finite(step.eta_seconds),
-        "learning_rate": _finite(step.learning_rate),
-        "grad_norm": _finite(step.grad_norm),
-    }
+def _optimizer(step: StepMetrics) -> dict[str, Any]:
+    return _measured(learning_rate=step.learning_rate, grad_norm=step.grad_norm)
+
+
+def _progress(step: StepMetrics) -> dict[str, Any]:
+    return _measured(
+        step=step.step,
+        total_steps=step.total_steps,
+        tokens_per_second=step.tokens_per_second,
+        eta_seconds=step.eta_seconds,
+        memory_bytes=step.memory_bytes,
+        mfu=step.mfu,
+    )
 
 
 def _show_progress(job: tables.Job, step: StepMetrics, at: float) -> None:
-    eta_seconds = _finite(step.eta_seconds)
-    job.progress = {
-        "step": step.step,
-        "total_steps": step.total_steps,
-        "tokens_per_second": _finite(step.tokens_per_second),
-        "eta_seconds": eta_seconds,
-    }
+    job.progress = _progress(step)
+    eta_seconds = job.progress["eta_seconds"]
     job.estimated_finish = None if eta_seconds is None else int(at + eta_seconds)
 
 
@@ -132,6 +135,7 @@ def _add_checkpoint(session: Session, job: tables.Job, saved: CheckpointSaved, a
             model_name=name,
             manifest_key=saved.manifest_key,
             manifest_sha256=saved.manifest_sha256,
+            form=saved.form,
             metrics=metrics_of(saved.metrics),
             created_at=min(saved.created_at, int(at)),
         )
@@ -156,6 +160,11 @@ def _newest_steps(session: Session, job_id: str) -> list[int]:
     return list(rows)
 
 
-def _finite(value: float | None) -> float | None:
-    """JSON has no infinity and no NaN, and PostgreSQL refuses them."""
-    return value if value is not None and math.isfinite(value) else None
+def _measured(**figures: float | None) -> dict[str, Any]:
+    """Without what is None. JSON has no infinity and no NaN, and PostgreSQL refuses them: they become
+    null."""
+    return {
+        name: figure if math.isfinite(figure) else None
+        for name, figure in figures.items()
+        if figure is not None
+    }

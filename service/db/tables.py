@@ -86,7 +86,7 @@ class File(Table):
     """uploaded, processed or error."""
     status_details: Mapped[str | None] = mapped_column(Text)
     format: Mapped[str | None]
-    """chat, completion or preference, once the lines were read; null for other purposes."""
+    """DatasetFormat, once the lines were read; null for other purposes."""
     n_examples: Mapped[int | None]
     created_at: Mapped[int]
     expires_at: Mapped[int | None]
@@ -111,10 +111,14 @@ class Job(Table):
     """Alias of the base."""
     training_file: Mapped[str] = mapped_column(ForeignKey("files.id"))
     validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
+    general_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
+    """Takes the place of the general set on which forgetting is measured."""
+    start_from: Mapped[str | None]
+    """Manifest key of the tuned weights that the job continues; null begins with the base."""
     suffix: Mapped[str | None]
     seed: Mapped[int]
     method: Mapped[dict[str, Any] | None]
-    """As asked for, in the new spelling, whichever the client used."""
+    """`type`: supervised or dpo; its hyperparameters are below. Null is supervised."""
     hyperparameters: Mapped[dict[str, Any]]
     """Hyperparameters: as asked for, then with every auto resolved."""
     training: Mapped[dict[str, Any]]
@@ -128,8 +132,10 @@ class Job(Table):
     result_file: Mapped[str | None]
     trained_tokens: Mapped[int | None]
     progress: Mapped[dict[str, Any] | None]
-    """step, total_steps, tokens_per_second and eta_seconds of the newest step."""
+    """step, total_steps, speed, memory and time left of the newest step."""
     estimated_finish: Mapped[int | None]
+    report: Mapped[dict[str, Any] | None]
+    """EvaluationReport, once training is complete."""
     error: Mapped[dict[str, Any] | None]
     """code, message, param."""
     attempt: Mapped[int] = mapped_column(default=0)
@@ -194,6 +200,8 @@ class Checkpoint(Table):
     """`<output_model>:ckpt-step-<step>`."""
     manifest_key: Mapped[str]
     manifest_sha256: Mapped[str]
+    form: Mapped[str]
+    """WeightsForm."""
     metrics: Mapped[dict[str, Any]]
     created_at: Mapped[int]
 
@@ -209,11 +217,14 @@ class Model(Table):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), unique=True)
     base: Mapped[str]
-    type: Mapped[str]
+    form: Mapped[str]
+    """WeightsForm."""
     manifest_key: Mapped[str]
     manifest_sha256: Mapped[str]
     parity: Mapped[dict[str, Any] | None]
     """max_abs and mean_abs: log-probability differences between serving and training at publish."""
+    report: Mapped[dict[str, Any] | None]
+    """EvaluationReport; null if the job had none."""
     created_at: Mapped[int]
     deleted_at: Mapped[int | None]
 

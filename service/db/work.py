@@ -40,11 +40,17 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class JobFiles:
+    training: File
+    validation: File | None
+    general: File | None
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """All that is to become public at once."""
 
-    manifest_key: str
-    manifest_sha256: str
+    finished: Finished
     parity: dict[str, float]
     result_file_id: str
     result_bytes: int
@@ -63,13 +69,14 @@ class Work:
         with self._database.read() as session:
             return look(session)
 
-    def files(self, job: Job) -> tuple[File, File | None]:
-        """The job's training and validation file, even if they expired meanwhile."""
+    def files(self, job: Job) -> JobFiles:
+        """The job's files, even if they expired meanwhile."""
         with self._database.read() as session:
-            training = file_of(session.get_one(tables.File, job.training_file))
-            if job.validation_file is None:
-                return training, None
-            return training, file_of(session.get_one(tables.File, job.validation_file))
+            return JobFiles(
+                training=file_of(session.get_one(tables.File, job.training_file)),
+                validation=_file(session, job.validation_file),
+                general=_file(session, job.training.general_file),
+            )
 
     def validated(
         self,
@@ -221,7 +228,7 @@ class Work:
             if row is None:
                 return False
             at = now(session)
-            session.add(_model_row(job, publication, at))
+            session.add(_model_row(row, publication, at))
             session.add(_result_row(job, publication, at))
             session.flush()
             row = transition(session, row, JobStatus.SUCCEEDED, at=at, result_file=publication.result_file_id)
@@ -244,6 +251,10 @@ class Work:
         row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number), populate_existing=True)
         is_newest = job is not None and job.attempt == attempt.number
         return row if is_newest and row.state == state else None
+
+
+def _file(session: Session, id: str | None) -> File | None:
+    return None if id is None else file_of(session.get_one(tables.File, id))
 
 
 def _platform_faults(session: Session, job_id: str) -> list[str]:
@@ -276,17 +287,18 @@ def _overlength_event(check: DatasetCheck, config: TrainingConfig) -> NewEvent:
     )
 
 
-def _model_row(job: Job, publication: Publication, at: float) -> tables.Model:
+def _model_row(job: tables.Job, publication: Publication, at: float) -> tables.Model:
     return tables.Model(
         id=job.output_model,
-        organization_id=job.tenant.organization_id,
-        project_id=job.tenant.project_id,
+        organization_id=job.organization_id,
+        project_id=job.project_id,
         job_id=job.id,
         base=job.model,
-        type=job.training.type,
-        manifest_key=publication.manifest_key,
-        manifest_sha256=publication.manifest_sha256,
+        form=publication.finished.form,
+        manifest_key=publication.finished.manifest_key,
+        manifest_sha256=publication.finished.manifest_sha256,
         parity=publication.parity,
+        report=job.report,
         created_at=int(at),
     )
 

@@ -129,13 +129,15 @@ def checkpoint(job_id: str, seq: int, number: int, attempt: int = 1) -> Checkpoi
         step=number,
         manifest_key=f"jobs/{job_id}/attempts/{attempt}/checkpoints/step-{number:08d}/manifest.json",
         manifest_sha256=secrets.token_hex(32),
+        form="lora",
         metrics=step(seq, number),
     )
 
 
-def finished(job_id: str, number: int = 10, attempt: int = 1) -> Finished:
+def finished(job_id: str, number: int = 10, attempt: int = 1, **told) -> Finished:
     return Finished(
         trained_tokens=1234,
         manifest_key=f"jobs/{job_id}/attempts/{attempt}/checkpoints/step-{number:08d}/manifest.json",
         manifest_sha256="0" * 64,
+        **{"form": "lora"} | told,
     )

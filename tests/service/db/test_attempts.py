@@ -1,14 +1,15 @@
 """The runner's sync, on both databases."""
 
+import math
 import random
 import threading
 
 import pytest
 
 from cluster.contracts.errors import AuthenticationFailed, Conflict, InvalidRequest
+from cluster.contracts.evaluation import Comparison, EvaluationReport
 from cluster.contracts.jobs import (
     Failed,
-    Finished,
     JobStatus,
     RunnerMessage,
     Stopped,
@@ -35,6 +36,12 @@ from tests.service.db.rows import (
     step,
 )
 
+REPORT = EvaluationReport(
+    held_out=Comparison(n_examples=9, base_loss=2.0, tuned_loss=0.5, base_accuracy=0.25, tuned_accuracy=0.75),
+    general=Comparison(n_examples=8, base_loss=1.0, tuned_loss=1.25, base_accuracy=0.5, tuned_accuracy=0.5),
+    general_kl=0.125,
+    regression=0.25,
+)
 CREATED = 2
 """Events that every job's log begins with."""
 
@@ -60,7 +67,13 @@ def test_the_first_sync_starts_the_job(database: Database, job: Job) -> None:
 
 def test_a_step_is_told_in_openais_words(database: Database, job: Job) -> None:
     plain = step(0, 3, 300).model_copy(update={"train_loss": 0.152})
-    validated = step(1, 300, 300, full_valid_loss=0.4, full_valid_mean_token_accuracy=0.75)
+    measured = {
+        "valid_loss": 0.27,
+        "valid_mean_token_accuracy": 0.625,
+        "full_valid_loss": 0.4,
+        "full_valid_mean_token_accuracy": 0.75,
+    }
+    validated = step(1, 300, 300, **measured)
     sync(database, job, events=[plain, validated.model_copy(update={"train_loss": 0.15})])
     first, last = log_of(database, job.id)[-2:]
     assert first.message == "Step 3/300: training loss=0.15"
@@ -75,9 +88,31 @@ def test_a_step_is_told_in_openais_words(database: Database, job: Job) -> None:
         "learning_rate": 1e-3,
         "grad_norm": 1.5,
     }
-    assert last.message == "Step 300/300: training loss=0.15, validation loss=0.40, full validation loss=0.40"
-    assert last.data["full_valid_loss"] == last.data["valid_loss"] == 0.4
-    assert last.data["full_valid_mean_token_accuracy"] == 0.75
+    assert last.message == "Step 300/300: training loss=0.15, validation loss=0.27, full validation loss=0.40"
+    assert last.data.items() >= measured.items()
+
+
+def test_a_validation_loss_is_told_only_if_it_was_measured(database: Database, job: Job) -> None:
+    sync(database, job, events=[step(0, 1, valid_loss=0.5), step(1, 2, full_valid_loss=0.25)])
+    assert messages(database, job.id)[-2:] == [
+        "Step 1/10: training loss=1.00, validation loss=0.50",
+        "Step 2/10: training loss=0.50, full validation loss=0.25",
+    ]
+    first, last = log_of(database, job.id)[-2:]
+    assert "full_valid_loss" not in first.data
+    assert "valid_loss" not in last.data
+
+
+def test_what_openai_does_not_measure_is_told_too(database: Database, job: Job) -> None:
+    told = {"full_valid_f1": 0.5, "reward_margin": -0.25, "memory_bytes": 2**31, "mfu": 0.375}
+    sync(database, job, events=[step(0, 1, **told)])
+    assert log_of(database, job.id)[-1].data.items() >= told.items()
+    assert get_job(database, job.id).progress.items() >= {"memory_bytes": 2**31, "mfu": 0.375}.items()
+    saved = checkpoint(job.id, 1, 1)
+    sync(database, job, events=[saved.model_copy(update={"metrics": step(1, 1, **told)})])
+    with database.read() as session:
+        metrics = Jobs(session, TENANT).checkpoints(job.id).data[0].metrics
+    assert (metrics["full_valid_f1"], metrics["reward_margin"]) == (0.5, -0.25)
 
 
 def test_the_newest_step_is_the_jobs_progress(database: Database, job: Job) -> None:
@@ -164,6 +199,7 @@ def test_the_last_three_checkpoints_are_kept(database: Database, job: Job) -> No
         saved[4].manifest_key,
         saved[4].manifest_sha256,
     )
+    assert kept[0].form == "lora"
     assert kept[0].metrics == {"step": 5, "train_loss": 0.2, "train_mean_token_accuracy": 0.5}
     assert ([one.step for one in page.data], page.has_more) == ([4], True)
 
@@ -177,6 +213,23 @@ def test_a_finished_run_is_to_be_published(database: Database, job: Job) -> None
     assert sync(database, job, **last) == SyncResponse(), "its answer was lost: the same words are fine"
     with pytest.raises(Conflict):
         sync(database, job, events=[step(1, 11)])
+
+
+def test_the_evaluation_is_the_jobs_from_the_end_of_training_on(database: Database, job: Job) -> None:
+    sync(database, job, state=finished(job.id, report=REPORT))
+    assert get_job(database, job.id).report == REPORT
+    move(database, job.id, JobStatus.FAILED)
+    assert get_job(database, job.id).report == REPORT
+
+
+def test_an_evaluation_may_hold_numbers_that_json_cannot(database: Database, job: Job) -> None:
+    wild = REPORT.model_copy(update={"general_kl": math.inf, "regression": math.nan})
+    request = SyncRequest(state=finished(job.id, report=wild)).model_dump_json()
+    for _ in range(2):  # its answer was lost: the same words are fine
+        sync(database, job, state=SyncRequest.model_validate_json(request).state)
+    report = get_job(database, job.id).report
+    assert report.general_kl == math.inf
+    assert math.isnan(report.regression)
 
 
 def test_a_users_fault_ends_the_job(database: Database, job: Job) -> None:
@@ -245,7 +298,7 @@ def test_a_runner_speaks_only_of_its_own_jobs_objects(database: Database, job: J
     foreign = checkpoint("ftjob-other", 0, 1)
     with pytest.raises(InvalidRequest):
         sync(database, job, events=[foreign])
-    end = Finished(trained_tokens=1, manifest_key=foreign.manifest_key, manifest_sha256="0" * 64)
+    end = finished("ftjob-other")
     with pytest.raises(InvalidRequest):
         sync(database, job, state=end)
     assert get_job(database, job.id).status is JobStatus.STARTING

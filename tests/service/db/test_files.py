@@ -1,6 +1,7 @@
 import pytest
 
 from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
+from cluster.contracts.hyperparameters import TrainingOptions
 from service.db.database import Database
 from service.db.files import Files
 from service.db.jobs import Jobs
@@ -103,9 +104,10 @@ def test_a_deleted_or_expired_file_is_absent(database: Database) -> None:
 
 
 def test_a_file_is_kept_while_a_job_needs_it(database: Database) -> None:
-    training, validation = add_file(database), add_file(database)
-    job = add_job(database, file=training, validation_file=validation.id)
-    for file in (training, validation):
+    training, validation, general = (add_file(database) for _ in range(3))
+    options = TrainingOptions(general_file=general.id)
+    job = add_job(database, file=training, validation_file=validation.id, training=options)
+    for file in (training, validation, general):
         with database.write() as session, pytest.raises(Conflict):
             Files(session, TENANT).delete(file.id)
     with database.write() as session:

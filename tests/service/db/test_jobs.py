@@ -3,6 +3,7 @@ import threading
 import pytest
 
 from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
+from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.jobs import JobStatus, SyncRequest
 from service.db.attempts import Attempts
 from service.db.database import Database
@@ -54,7 +55,7 @@ def test_a_job_without_suffix_or_seed_gets_an_empty_place_and_a_random_seed(data
     assert job.seed != add_job(database).seed
 
 
-@pytest.mark.parametrize("param", ["training_file", "validation_file"])
+@pytest.mark.parametrize("param", ["training_file", "validation_file", "training.general_file"])
 def test_a_file_that_cannot_be_used_is_refused_by_its_param(database: Database, param: str) -> None:
     good = add_file(database).id
     deleted = add_file(database)
@@ -68,12 +69,36 @@ def test_a_file_that_cannot_be_used_is_refused_by_its_param(database: Database, 
         (add_file(database, purpose="batch").id, "purpose 'fine-tune'"),
         (broken.id, "Line 3: not JSON"),
     ]:
-        files = {"training_file": good, param: bad}
         with pytest.raises(InvalidRequest, match=words) as raised, database.write() as session:
-            Jobs(session, TENANT).create(NewJob(model="tiny", **files))
-        assert (raised.value.param, raised.value.code) == (param, f"invalid_{param}")
+            Jobs(session, TENANT).create(with_file(param, bad, good))
+        assert (raised.value.param, raised.value.code) == (param, f"invalid_{param.split('.')[-1]}")
     with database.read() as session:
         assert Jobs(session, TENANT).list().data == []
+
+
+@pytest.mark.parametrize("param", ["training_file", "validation_file", "training.general_file"])
+def test_a_file_of_another_format_is_refused_by_its_param(database: Database, param: str) -> None:
+    good = add_file(database, status="processed", format="chat").id
+    bad = add_file(database, status="processed", format="preference").id
+    with pytest.raises(InvalidRequest) as raised, database.write() as session:
+        Jobs(session, TENANT).create(with_file(param, bad, good))
+    assert (raised.value.param, raised.value.code) == (param, "wrong_format")
+    assert raised.value.message == f"{bad} holds preference rows, but the job needs chat or completion rows."
+
+
+def test_a_general_set_is_text_whatever_the_job_trains_on(database: Database) -> None:
+    pairs = add_file(database, status="processed", format="preference")
+    text = add_file(database, status="processed", format="completion")
+    options = {"formats": ("preference",), "method": "dpo", "training": TrainingOptions(general_file=text.id)}
+    job = add_job(database, file=pairs, validation_file=pairs.id, **options)
+    assert (job.method, job.training.general_file) == ("dpo", text.id)
+
+
+def with_file(param: str, id: str, training_file: str) -> NewJob:
+    if param == "training.general_file":
+        training = TrainingOptions(general_file=id)
+        return NewJob(model="tiny", training_file=training_file, training=training)
+    return NewJob(**{"model": "tiny", "training_file": training_file, param: id})
 
 
 def test_jobs_are_listed_newest_first_page_by_page(database: Database) -> None:

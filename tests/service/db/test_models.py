@@ -1,6 +1,7 @@
 import pytest
 
 from cluster.contracts.errors import NotFound
+from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.generation import AdapterRef
 from cluster.contracts.jobs import SyncRequest
 from service.db import tables
@@ -10,14 +11,17 @@ from service.db.jobs import Job
 from service.db.models import Models
 from tests.service.db.rows import OTHER, TENANT, TOKEN, add_running_job, add_tenants, checkpoint
 
+REPORT = EvaluationReport(held_out=None, general=None, general_kl=0.5, regression=None)
+
 
 @pytest.fixture
 def job(database: Database) -> Job:
     """With one checkpoint, at step 7, and a published model."""
     add_tenants(database)
     job = add_running_job(database)
+    saved = checkpoint(job.id, 0, 7).model_copy(update={"form": "prefix"})
     with database.write() as session:
-        Attempts(session).sync(job.id, 1, TOKEN, SyncRequest(events=[checkpoint(job.id, 0, 7)]))
+        Attempts(session).sync(job.id, 1, TOKEN, SyncRequest(events=[saved]))
         session.add(
             tables.Model(
                 id=job.output_model,
@@ -25,10 +29,11 @@ def job(database: Database) -> Job:
                 project_id=TENANT.project_id,
                 job_id=job.id,
                 base="tiny",
-                type="lora",
+                form="lora",
                 manifest_key="jobs/x/manifest.json",
                 manifest_sha256="d" * 64,
                 parity={"max_abs": 1e-6, "mean_abs": 1e-7},
+                report=REPORT.model_dump(mode="json"),
                 created_at=5,
             )
         )
@@ -39,14 +44,15 @@ def test_a_tuned_name_stands_for_a_base_and_an_adapter(database: Database, job: 
     with database.read() as session:
         model = Models(session, TENANT).resolve(job.output_model)
     assert (model.base, model.job_id) == ("tiny", job.id)
-    assert model.adapter == AdapterRef(digest="d" * 64, manifest_key="jobs/x/manifest.json", type="lora")
+    assert (model.parity, model.report) == ({"max_abs": 1e-6, "mean_abs": 1e-7}, REPORT)
+    assert model.adapter == AdapterRef(digest="d" * 64, manifest_key="jobs/x/manifest.json", form="lora")
 
 
 def test_a_checkpoints_name_stands_for_its_own_weights(database: Database, job: Job) -> None:
     with database.read() as session:
         model = Models(session, TENANT).resolve(f"{job.output_model}:ckpt-step-7")
     assert "step-00000007" in model.adapter.manifest_key
-    assert model.base == "tiny"
+    assert (model.base, model.adapter.form, model.report) == ("tiny", "prefix", None)
 
 
 @pytest.mark.parametrize(

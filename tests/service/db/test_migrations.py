@@ -1,0 +1,136 @@
+"""What an installation's rows become when its schema is brought up to date, on both databases."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import create_engine, make_url, text
+
+from cluster.contracts.bases import WeightsForm
+from cluster.contracts.generation import AdapterRef
+from cluster.contracts.jobs import Finished
+from service.db import tables
+from service.db.database import Database, migration_config
+from service.db.jobs import Jobs
+from service.db.models import Models
+from service.db.tenancy import Tenant
+from tests.databases import postgres_database
+
+TENANT = Tenant("org", "proj")
+ROWS = {
+    "organizations": {"id": "org", "name": "org", "created_at": 0},
+    "projects": {"id": "proj", "organization_id": "org", "name": "proj", "created_at": 0},
+    "files": {
+        "id": "file-1",
+        "organization_id": "org",
+        "project_id": "proj",
+        "filename": "a.jsonl",
+        "purpose": "fine-tune",
+        "bytes": 1,
+        "sha256": "0",
+        "object_key": "files/file-1",
+        "status": "processed",
+        "created_at": 1,
+    },
+}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database, without a schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'old.db'}"
+    else:
+        with postgres_database(request.getfixturevalue("postgres_url")) as url:
+            yield url
+
+
+def job_rows(id: str, type: str) -> dict[str, dict[str, object]]:
+    """A published job of the first schema, with a checkpoint, a model and its runner's last words."""
+    result = {"state": "finished", "trained_tokens": 1, "manifest_key": "k", "manifest_sha256": "s"}
+    return {
+        "jobs": {
+            "id": id,
+            "organization_id": "org",
+            "project_id": "proj",
+            "status": "succeeded",
+            "version": 4,
+            "model": "tiny",
+            "training_file": "file-1",
+            "seed": 1,
+            "method": json.dumps({"type": "supervised"}),
+            "hyperparameters": json.dumps({"n_epochs": 2}),
+            "training": json.dumps({"type": type}),
+            "output_model": f"ft:{id}",
+            "progress": json.dumps(
+                {"step": 1, "total_steps": 1, "tokens_per_second": 1.0, "eta_seconds": 0.0}
+            ),
+            "attempt": 1,
+            "next_event_seq": 0,
+            "created_at": 1,
+        },
+        "attempts": {
+            "job_id": id,
+            "number": 1,
+            "submission_id": f"{id}-a1",
+            "token_sha256": "t",
+            "state": "ended",
+            "created_at": 1.0,
+            "heartbeat_at": 1.0,
+            "result": json.dumps(result),
+        },
+        "checkpoints": {
+            "id": f"ckpt-{id}",
+            "job_id": id,
+            "step": 1,
+            "model_name": f"ft:{id}:ckpt-step-1",
+            "manifest_key": "k",
+            "manifest_sha256": "s",
+            "metrics": "{}",
+            "created_at": 1,
+        },
+        "models": {
+            "id": f"ft:{id}",
+            "organization_id": "org",
+            "project_id": "proj",
+            "job_id": id,
+            "base": "tiny",
+            "type": type,
+            "manifest_key": "k",
+            "manifest_sha256": "s",
+            "created_at": 1,
+        },
+    }
+
+
+def fill_first_schema(url: str, *jobs: dict[str, dict[str, object]]) -> None:
+    driver = "sqlite" if url.startswith("sqlite") else "postgresql+psycopg"
+    engine = create_engine(make_url(url).set(drivername=driver))
+    with engine.begin() as connection:
+        command.upgrade(migration_config(connection), "0001")
+        for rows in (ROWS, *jobs):
+            for table, row in rows.items():
+                values = ", ".join(f":{name}" for name in row)
+                connection.execute(text(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})"), row)
+    engine.dispose()
+
+
+def test_rows_of_the_first_schema_stay_whole_and_learn_their_form(url: str) -> None:
+    fill_first_schema(url, job_rows("one", "lora"), job_rows("two", "full"))
+    database = Database(url)
+    database.migrate()
+    with database.read() as session:
+        forms: dict[str, WeightsForm] = {"one": "lora", "two": "full"}
+        for id, form in forms.items():
+            adapter = AdapterRef(digest="s", manifest_key="k", form=form)
+            models = Models(session, TENANT)
+            assert models.resolve(f"ft:{id}").adapter == adapter
+            assert models.resolve(f"ft:{id}:ckpt-step-1").adapter == adapter
+            result = session.get_one(tables.Attempt, (id, 1)).result
+            assert Finished.model_validate(result).form == form
+            job = Jobs(session, TENANT).get(id)
+            assert (job.training.type, job.hyperparameters.n_epochs, job.method) == (form, 2, "supervised")
+            assert (job.report, job.start_from, job.training.general_file) == (None, None, None)
+    database.close()

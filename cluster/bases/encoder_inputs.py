@@ -33,7 +33,10 @@ def encode_texts(tokenizer: Any, texts: Sequence[Text], max_length: int | None =
 def encode_words(
     tokenizer: Any, rows: Sequence[Sequence[str]], max_length: int | None = None
 ) -> list[EncodedWords]:
-    """As `encode_texts`, of words. Needs one of the fast tokenizers, which know the word of every token."""
+    """As `encode_texts`, of words, which are read as if parted by spaces. Needs one of the fast tokenizers,
+    which know the word of every token."""
+    if _keeps_spaces_in_tokens(tokenizer):
+        rows = [[word if word.startswith(" ") else f" {word}" for word in words] for words in rows]
     encoded = tokenizer([list(words) for words in rows], is_split_into_words=True, **_options(max_length))
     found = []
     for row, words in enumerate(rows):
@@ -45,6 +48,16 @@ def encode_words(
                 positions[word] = position
         found.append(EncodedWords(encoded["input_ids"][row], positions))
     return found
+
+
+def _keeps_spaces_in_tokens(tokenizer: Any) -> bool:
+    """Byte-level tokenizers, such as ModernBERT's, know "word" and " word" as different tokens, and have seen
+    mostly the second. Some add the space by themselves."""
+    pieces = tokenizer.backend_tokenizer.pre_tokenizer
+    if pieces is None:
+        return False
+    alone, after_space = pieces.pre_tokenize_str("a"), pieces.pre_tokenize_str(" a")
+    return [text for text, _ in alone] == ["a"] and [text for text, _ in after_space] == ["Ġa"]
 
 
 def _options(max_length: int | None) -> dict[str, Any]:

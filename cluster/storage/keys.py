@@ -42,9 +42,15 @@ def file_key(file_id: str) -> str:
     return checked_key(f"files/{_segment(file_id)}")
 
 
-def dataset_key(digest: str) -> str:
-    """A compiled training file, named by what decides its content."""
-    return checked_key(f"datasets/{_segment(digest)}.safetensors")
+def dataset_prefix(file_sha256: str) -> str:
+    """All that was compiled of files with these bytes: to be deleted with the last of them, and no loss but
+    of time."""
+    return checked_key(f"datasets/{_segment(file_sha256)}") + "/"
+
+
+def dataset_key(file_sha256: str, digest: str) -> str:
+    """A compiled training file, named by its bytes and by all else that decides what they compile to."""
+    return checked_key(f"{dataset_prefix(file_sha256)}{_segment(digest)}.safetensors")
 
 
 def attempt_prefix(job_id: str, number: int) -> str:

@@ -95,7 +95,7 @@ def fetch(store: ObjectStore, key: str, sha256: str, folder: Path) -> Path:
 
 def _compiled(store: ObjectStore, recipe: Recipe, key: str, sha256: str, folder: Path) -> Compiled:
     tokenizer = load_tokenizer(recipe.base)
-    kept_key = dataset_key(_digest(recipe, sha256, tokenizer))
+    kept_key = dataset_key(sha256, _digest(recipe, tokenizer))
     kept = folder / "compiled.safetensors"
     try:
         store.download(kept_key, kept)
@@ -114,13 +114,12 @@ def _compiled(store: ObjectStore, recipe: Recipe, key: str, sha256: str, folder:
     return compiled
 
 
-def _digest(recipe: Recipe, sha256: str, tokenizer: Any) -> str:
+def _digest(recipe: Recipe, tokenizer: Any) -> str:
     parts = [
         FORMAT_VERSION,
         # Other releases may make other tokens of the same text.
         version("tokenizers"),
         version("transformers"),
-        sha256,
         tokenizer_digest(base_folder(recipe.base)),
         template_digest(template_text(tokenizer)),
         recipe.base.architecture,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.bases.resolve import base_digest, base_folder, template_digest
+from cluster.bases.resolve import base_digest, base_folder, template_digest, tokenizer_digest
 from cluster.contracts.bases import BaseSource, BaseSpec, BuiltinSource, FolderSource
 from cluster.contracts.errors import InvalidConfiguration
 
@@ -48,6 +48,29 @@ def test_folder_without_weights_in_the_right_format_is_refused(folder: Path, mis
         base_folder(spec(FolderSource(path=str(folder))))
     assert missing in str(caught.value)
     assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_of_the_tokenizer"),
+    [
+        ("tokenizer.json", True),
+        ("tokenizer_config.json", True),
+        ("special_tokens_map.json", True),
+        ("added_tokens.json", True),
+        ("vocab.txt", True),
+        ("merges.txt", True),
+        ("tokenizer.model", True),
+        ("chat_template.jinja", True),
+        ("config.json", False),
+        ("model-00001-of-00002.safetensors", False),
+    ],
+)
+def test_tokenizer_digest_depends_on_the_tokenizers_files_alone(
+    folder: Path, name: str, is_of_the_tokenizer: bool
+) -> None:
+    before = tokenizer_digest(folder)
+    (folder / name).write_text("another tokenizer")
+    assert (tokenizer_digest(folder) != before) == is_of_the_tokenizer
 
 
 def test_digest_depends_on_names_and_contents_of_weights_alone(folder: Path) -> None:

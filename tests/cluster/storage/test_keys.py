@@ -1,11 +1,22 @@
 import pytest
 
 from cluster.contracts.errors import InvalidRequest
-from cluster.storage.keys import attempt_prefix, checked_key, file_key, manifest_key, sibling_key, spec_key
+from cluster.storage.keys import (
+    attempt_prefix,
+    checked_key,
+    dataset_key,
+    dataset_prefix,
+    file_key,
+    manifest_key,
+    sibling_key,
+    spec_key,
+)
 
 
 def test_names_are_where_the_documents_say() -> None:
     assert file_key("file-abc") == "files/file-abc"
+    assert dataset_key("0a", "1b") == "datasets/0a/1b.safetensors"
+    assert dataset_key("0a", "1b").startswith(dataset_prefix("0a"))
     assert attempt_prefix("ftjob-1", 2) == "jobs/ftjob-1/attempts/2/"
     assert spec_key("ftjob-1", 2) == "jobs/ftjob-1/attempts/2/spec.json"
     manifest = manifest_key("ftjob-1", 2, 12)
@@ -25,6 +36,8 @@ def test_identifiers_cannot_change_the_folder(identifier: str) -> None:
     manifest = manifest_key("ftjob-1", 2, 12)
     for make in (
         file_key,
+        dataset_prefix,
+        lambda digest: dataset_key("0a", digest),
         lambda job: attempt_prefix(job, 1),
         lambda job: spec_key(job, 1),
         lambda job: manifest_key(job, 1, 1),

@@ -1,123 +1,90 @@
-"""Compiling stored files: counts, policies, and problems with their lines."""
+"""Compiled examples as arrays: what an example is, parts of a set, and the split."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, get_args
+from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
-from cluster.contracts.bases import BaseSpec
-from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
-from cluster.contracts.errors import CorruptArtefact, InvalidDataset
-from cluster.contracts.hyperparameters import OnOverlength
-from cluster.contracts.jobs import JobSpec, RunnerMessage
-from cluster.storage.local import LocalStore
-from cluster.training.compiled import check_dataset, compiled_dataset
-from tests.cluster.training.recording import record
-
-Rows = list[dict[str, Any]]
-Check = Callable[..., DatasetCheck]
+from cluster.training.dataset import Dataset, split_held_out
 
 
-def chat(question: str, answer: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+def dataset(lengths: list[int], format: str = "chat") -> Dataset:
+    """Sequences of these lengths; sequence i consists of the token i, of which the last is learned."""
+    per_example = 2 if format == "preference" else 1
+    ends = np.cumsum(lengths)
+    mask = np.zeros(ends[-1], dtype=np.bool_)
+    mask[ends - 1] = True
+    return Dataset(
+        format=format,
+        token_ids=np.repeat(np.arange(len(lengths)), lengths).astype(np.int32),
+        mask=mask,
+        offsets=np.concatenate([[0], ends]).astype(np.int64),
+        lines=np.arange(1, 1 + len(lengths) // per_example, dtype=np.int32),
+        overlength_lines=[2, 3],
+        dropped_lines=[3],
+    )
 
 
-LONG_ANSWER = chat("hi", "x" * 300)
-LONG_QUESTION = chat("x" * 300, "hi")
+def same(one: Dataset, other: Dataset) -> bool:
+    """Equal in every field, types of arrays included."""
+    for field in fields(Dataset):
+        mine, yours = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(mine, np.ndarray):
+            if mine.dtype != yours.dtype or not np.array_equal(mine, yours):
+                return False
+        elif mine != yours:
+            return False
+    return True
 
 
-@pytest.fixture
-def check(base: BaseSpec, store: LocalStore, put_rows: Callable[[str, Rows], tuple[str, str]]) -> Check:
-    def check(rows: Rows, on_overlength: OnOverlength = "error") -> DatasetCheck:
-        key, sha256 = put_rows("file-check", rows)
-        request = DatasetCheckRequest(base=base, key=key, sha256=sha256, on_overlength=on_overlength)
-        return check_dataset(request, store)
-
-    return check
+def test_an_example_is_a_sequence_and_a_preference_two() -> None:
+    plain, pairs = dataset([3, 1, 4, 1]), dataset([3, 1, 4, 1], "preference")
+    assert (len(plain), plain.sequences_per_example, plain.lengths().tolist()) == (4, 1, [3, 1, 4, 1])
+    assert (len(pairs), pairs.sequences_per_example, pairs.lengths().tolist()) == (2, 2, [4, 5])
+    assert plain.sequences_of([2, 0]).tolist() == [2, 0]
+    assert pairs.sequences_of([1, 0]).tolist() == [2, 3, 0, 1]
 
 
-def test_counts_are_those_of_the_rendered_examples(check: Check) -> None:
-    found = check([chat("hi", "ok!"), chat("hi", "ok")])
-    assert (found.n_examples, found.n_tokens, found.n_supervised_tokens, found.longest) == (2, 17, 7, 9)
-    assert not found.problems
+@pytest.mark.parametrize("format", ["chat", "preference"])
+def test_a_subset_holds_its_examples_in_the_order_asked_for(format: str) -> None:
+    data = dataset([3, 1, 4, 1, 5, 2], format)
+    assert same(
+        replace(data.subset(np.arange(len(data))), dropped_lines=[3]), replace(data, overlength_lines=[2, 3])
+    )
+    part = data.subset([1, 0])
+    expected = [[1] * 1, [0] * 3] if format == "chat" else [[2] * 4, [3] * 1, [0] * 3, [1] * 1]
+    found = [part.token_ids[a:b].tolist() for a, b in zip(part.offsets[:-1], part.offsets[1:], strict=True)]
+    assert found == expected
+    assert part.mask.sum() == len(expected)
+    assert (part.lines.tolist(), part.overlength_lines, part.dropped_lines) == ([2, 1], [2], [])
+    assert part.subset([0, 1]).token_ids.dtype == np.int32
 
 
-def test_long_examples_are_problems_with_their_lines_unless_a_policy_allows_them(check: Check) -> None:
-    found = check([chat("hi", "ok"), LONG_ANSWER, chat("hi", "ok"), LONG_QUESTION])
-    assert [(problem.line, problem.code) for problem in found.problems] == [(2, "too_long"), (4, "too_long")]
-    assert "256" in found.problems[0].message
+def test_a_subset_keeps_classes() -> None:
+    data = replace(
+        dataset([2, 2, 2]), class_ids=np.array([0, -1, 1, -1, 0, -1], dtype=np.int32), class_names=("a", "b")
+    )
+    assert data.subset([1, 2]).class_ids.tolist() == [1, -1, 0, -1]
+    assert data.subset([1]).class_names == ("a", "b")
 
 
-@pytest.mark.parametrize(("policy", "kept"), [("drop", 2), ("truncate", 3)])
-def test_policies_are_counted_and_truncation_keeps_no_example_without_labels(
-    check: Check, policy: OnOverlength, kept: int
-) -> None:
-    assert policy in get_args(OnOverlength)
-    found = check([chat("hi", "ok"), LONG_ANSWER, chat("hi", "ok"), LONG_QUESTION], policy)
-    assert not found.problems
-    assert found.n_examples == kept
-    assert found.overlength_lines == [2, 4]
-    assert found.n_overlength == 2
-    assert found.longest == 306
+def test_nothing_is_a_subset() -> None:
+    assert len(dataset([2, 2]).subset([])) == 0
 
 
-def test_a_file_of_which_nothing_is_left_cannot_be_used(check: Check) -> None:
-    found = check([LONG_QUESTION], "truncate")
-    assert [(problem.line, problem.code) for problem in found.problems] == [(0, "nothing_to_learn")]
+@pytest.mark.parametrize(("share", "n_held_out"), [(0.0, 0), (0.001, 1), (0.25, 5), (0.5, 10)])
+def test_a_split_parts_all_examples_in_the_order_of_lines(share: float, n_held_out: int) -> None:
+    data = dataset(list(range(1, 21)))
+    train, held_out = split_held_out(data, share, seed=3)
+    assert len(held_out) == n_held_out
+    assert sorted([*train.lines, *held_out.lines]) == data.lines.tolist()
+    assert np.all(np.diff(train.lines) > 0)
+    assert np.all(np.diff(held_out.lines) > 0)
+    again, _ = split_held_out(data, share, seed=3)
+    assert same(train, again)
 
 
-def test_a_broken_line_is_named(check: Check) -> None:
-    found = check([chat("hi", "ok"), {"messages": [{"role": "nobody", "content": "x"}]}])
-    assert [(problem.line, problem.code) for problem in found.problems] == [(2, "unknown_role")]
-    preference = {
-        "input": {"messages": [{"role": "user", "content": "hi"}]},
-        "preferred_output": [{"role": "assistant", "content": "a"}],
-        "non_preferred_output": [{"role": "assistant", "content": "b"}],
-    }
-    assert [(problem.line, problem.code) for problem in check([preference]).problems] == [(1, "wrong_format")]
-
-
-def test_other_bytes_than_those_checked_in_are_refused(base: BaseSpec, store: LocalStore) -> None:
-    store.put("files/file-other", b"{}")
-    with pytest.raises(CorruptArtefact):
-        check_dataset(DatasetCheckRequest(base=base, key="files/file-other", sha256="0" * 64), store)
-
-
-def test_a_check_needs_no_torch_of_its_own() -> None:
-    """The dataset compiler serves from a small process: what it imports by itself stays light."""
-    import subprocess
-    import sys
-
-    code = "import sys, cluster.training.compiled; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_the_policy_is_told_to_the_owner_with_line_numbers(
-    make_spec: Callable[..., JobSpec], store: LocalStore, put_rows: Callable[[str, Rows], tuple[str, str]]
-) -> None:
-    rows = [chat("hi", "ok")] * 4 + [LONG_ANSWER, LONG_QUESTION]
-    key, sha256 = put_rows("file-long", rows)
-    spec = make_spec({"training_key": key, "training_sha256": sha256}, on_overlength="truncate", n_epochs=1)
-    told = [event.message for event in record(spec, store).events if isinstance(event, RunnerMessage)]
-    assert told == [
-        "Dropped 1 example(s) of the training file that are longer than the model's context; line(s): 6",
-        "Truncated 1 example(s) of the training file that are longer than the model's context; line(s): 5",
-    ]
-
-
-def test_a_run_on_a_bad_file_ends_with_its_line(
-    base: BaseSpec, store: LocalStore, put_rows: Callable[[str, Rows], tuple[str, str]], tmp_path: Path
-) -> None:
-    key, sha256 = put_rows("file-bad", [chat("hi", "ok"), LONG_ANSWER])
-    with pytest.raises(InvalidDataset, match="Line 2: 306 tokens"):
-        compiled_dataset(
-            store,
-            base,
-            key=key,
-            sha256=sha256,
-            method="supervised",
-            max_length=256,
-            policy="error",
-            folder=tmp_path,
-        )
+def test_another_seed_holds_out_others() -> None:
+    data = dataset(list(range(1, 21)))
+    first, second = (split_held_out(data, 0.25, seed)[1].lines.tolist() for seed in (1, 2))
+    assert first != second

@@ -37,7 +37,6 @@ def test_identifiers_cannot_change_the_folder(identifier: str) -> None:
     for make in (
         file_key,
         dataset_prefix,
-        lambda digest: dataset_key("0a", digest),
         lambda job: attempt_prefix(job, 1),
         lambda job: spec_key(job, 1),
         lambda job: manifest_key(job, 1, 1),

@@ -34,17 +34,19 @@ class SlotCache(Cache):  # type: ignore[misc]
             layer.values[rows - 1, :, :length] = source.values[row, :, :length]
         self.lengths.append(length)
 
-    def advance(self) -> tuple[Tensor, Tensor]:
-        """Makes room for one more token in each row. Returns its positions, int64 [B, 1], and the attention
-        mask of that token, bool [B, 1, 1, L]: each row sees its own tokens and no other's."""
-        self._reserve(self, len(self.lengths), max(self.lengths) + 1)
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row, which is how many places of each row a forward pass is given."""
+        return max(self.lengths)
+
+    def advance(self) -> Tensor:
+        """Makes room for one more token in each row. Returns its positions, int64 [B, 1]."""
+        self._reserve(self, len(self.lengths), self.longest + 1)
         positions_B = torch.tensor(self.lengths, device=self.layers[0].keys.device)
         self.lengths = [length + 1 for length in self.lengths]
-        longest = max(self.lengths)
         for layer in self.layers:
-            layer.begin(positions_B, longest)
-        seen_BL = torch.arange(longest, device=positions_B.device) <= positions_B[:, None]
-        return positions_B[:, None], seen_BL[:, None, None, :]
+            layer.begin(positions_B, self.longest)
+        return positions_B[:, None]
 
     def release(self, row: int) -> None:
         """Frees a row; the last row takes its place. Its memory is zeroed, because a NaN left behind a mask

@@ -24,11 +24,11 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
+from cluster.serving.adapter import Adapter
 from cluster.serving.job import Job, Limits, Output
 from cluster.serving.loans import Loans
-from cluster.serving.model import ModelRunner
 from cluster.serving.prompts import PromptReader
-from cluster.serving.row_lora import Adapter
+from cluster.serving.runner import Runner
 from cluster.serving.stepper import Stepper
 from cluster.serving.vocabulary import Vocabulary
 
@@ -60,7 +60,7 @@ class EmbeddedEngine:
     def __init__(
         self,
         base: BaseSpec,
-        runner: ModelRunner,
+        runner: Runner,
         tokenizer: Any,
         *,
         vocabulary: Vocabulary,

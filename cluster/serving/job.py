@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import GenerationEvent, GenerationRequest, Sampling
+from cluster.serving.adapter import Adapter
 from cluster.serving.prompts import ReadPrompt
-from cluster.serving.row_lora import Adapter
 from cluster.serving.text import TextStream
 
 

@@ -13,18 +13,20 @@ from cluster.bases.chat_template import template_text
 from cluster.bases.resolve import base_digest, base_folder, template_digest
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.serving.adapted_model import AdaptedModel
+from cluster.serving.adapter import Adapter
 from cluster.serving.embedded import EmbeddedEngine
 from cluster.serving.job import Limits
 from cluster.serving.lora_files import read_adapter
-from cluster.serving.model import ModelRunner, load_model
-from cluster.serving.row_lora import Adapter
+from cluster.serving.model import find_runner, load_model
+from cluster.serving.prefix import read_prefix
 from cluster.serving.vocabulary import Vocabulary
 from cluster.serving.weights import WeightsFolder
 
 
 class EmbeddedLoader:
     """Makes the EmbeddedEngine that a ModelRef needs: of its base, or of the full fine-tune that it names,
-    which keeps its base's tokenizer. LoRA adapters are the engine's own affair later."""
+    which keeps its base's tokenizer. Adapters are the engine's own affair later."""
 
     def __init__(self, weights: WeightsFolder, limits: Limits) -> None:
         self._weights = weights
@@ -49,11 +51,14 @@ class EmbeddedLoader:
         model = load_model(folder, dtype=ref.base.dtype, device=device)
         if is_full:
             _check_finite(model, folder)
-        runner = ModelRunner(model, max_rows=self._limits.slots, max_length=ref.base.context_length)
+        adapted = AdaptedModel(model)
+        runner = find_runner(adapted, max_rows=self._limits.slots, max_length=ref.base.context_length)
 
         def load_adapter(adapter: AdapterRef) -> Adapter:
             found = self._weights.fetch(adapter, **fits)
-            return read_adapter(found, adapter.digest, runner.shapes, device)
+            if adapter.form == "prefix":
+                return read_prefix(found, adapter.digest, adapted.states, device)
+            return read_adapter(found, adapter.digest, adapted.shapes, device)
 
         return functools.partial(
             EmbeddedEngine,

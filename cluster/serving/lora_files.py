@@ -13,23 +13,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cluster.bases.lora_form import more_than_lora
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
-from cluster.serving.row_lora import Adapter, LoraPair
+from cluster.serving.adapter import Adapter, LoraPair
 
-_WITHOUT_EFFECT = {
-    "peft_type", "peft_version", "task_type", "auto_mapping", "base_model_name_or_path", "revision",
-    "inference_mode", "lora_dropout", "runtime_config", "exclude_modules", "layers_to_transform",
-    "layers_pattern", "megatron_core", "qalora_group_size", "init_lora_weights",
-}  # fmt: skip
-"""Fields that say nothing about the served function: who made it, dropout, and where tensors were put, which
-their names tell too."""
-_PLAIN_INITS = (True, False, None, "gaussian", "orthogonal", "eva")
-"""Initialisations that leave the base's own weights alone; PiSSA, OLoRA, CorDA and LoftQ change them."""
 _TENSOR_NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 
 class _Config(BaseModel):
-    """The fields of adapter_config.json that change what the adapter computes."""
+    """The fields of adapter_config.json that change what the adapter computes:
+    `cluster.bases.lora_form.COMPUTED_FIELDS`."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -78,13 +71,10 @@ def _read_config(path: Path) -> _Config:
         config = _Config.model_validate(fields)
     except (OSError, ValueError, ValidationError) as error:
         raise CorruptArtefact(f"The adapter's configuration cannot be read: {error}") from error
-    if fields.get("peft_type") != "LORA" or fields.get("init_lora_weights") not in _PLAIN_INITS:
-        raise InvalidRequest("The adapter is not plain LoRA; it can be served merged.", param="model")
-    for name, value in fields.items():
-        if name not in _Config.model_fields and name not in _WITHOUT_EFFECT and value and value != "none":
-            raise InvalidRequest(
-                f"The adapter is not plain LoRA: {name} = {value!r}; it can be served merged.", param="model"
-            )
+    if (more := more_than_lora(fields)) is not None:
+        raise InvalidRequest(
+            f"The adapter is not plain LoRA: {more}; it can be served merged.", param="model"
+        )
     return config
 
 
@@ -106,7 +96,10 @@ def _pair(
     device: torch.device,
 ) -> LoraPair:
     if name not in shapes:
-        raise InvalidRequest(f"The adapter changes {name}, which this base cannot adapt.", param="model")
+        raise InvalidRequest(
+            f"The adapter changes {name}, which this base cannot adapt row by row; it can be served merged.",
+            param="model",
+        )
     if half.keys() != {"A", "B"}:
         raise InvalidRequest(f"The adapter has only half of layer {name}.", param="model")
     wide, tall = half["A"], half["B"]

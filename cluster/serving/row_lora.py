@@ -1,32 +1,17 @@
 """LoRA by row: each row of a batch gets its own adapter's update, in one pass over the base's weights."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from cluster.serving.adapter import Adapter, LoraPair
 
 _KEPT_STACKS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class LoraPair:
-    """One linear layer's update, x @ down @ up; the scale is already in `up`."""
-
-    down: Tensor
-    """float32 [in, r]"""
-    up: Tensor
-    """float32 [r, out]"""
-
-
-@dataclass(frozen=True, eq=False)
-class Adapter:
-    """Plain LoRA weights, ready to use. `digest` is their identity."""
-
-    digest: str
-    pairs: Mapping[str, LoraPair]
-    """By the linear layer's name in the base model."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +21,8 @@ class _Plan:
     stacks: Mapping[str, tuple[Tensor, Tensor]]
     """By layer: down [G, in, r] and up [G, r, out] of the G adapters, narrower ranks filled with zeros."""
     groups: int
+    batch: int
+    """Rows of the batch."""
     gather: Tensor | None
     """int64 [G * m]: rows by adapter, each adapter's filled up to the largest group's m. None: rows as they
     are, all of one adapter."""
@@ -50,23 +37,25 @@ class RowLora:
     Belongs to the thread that runs the model.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, layers: Iterable[str]) -> None:
+        """`layers` names those that adapters may change: linear, or transformers' transposed Conv1D."""
         self.shapes: dict[str, tuple[int, int]] = {}
-        """(in, out) of each linear layer that can be adapted, by name."""
+        """(in, out) of each of them."""
         self._plan: _Plan | None = None
         self._stacks: OrderedDict[tuple[str, ...], Mapping[str, tuple[Tensor, Tensor]]] = OrderedDict()
-        for name, module in list(model.named_modules()):
-            if isinstance(module, nn.Linear):
-                parent, _, child = name.rpartition(".")
-                setattr(model.get_submodule(parent), child, _RowLoraLinear(module, name, self))
-                self.shapes[name] = (module.in_features, module.out_features)
+        for name in layers:
+            layer = model.get_submodule(name)
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, _RowLoraLayer(layer, name, self))
+            self.shapes[name] = _shape(layer)
 
     def assign(self, adapters: Sequence[Adapter | None], device: torch.device) -> None:
-        """Fixes the adapter of each row for the next forward passes; None leaves the base's output alone."""
+        """Fixes the adapter of each row for the next forward passes; None, or one without pairs, leaves the
+        base's output alone."""
         rows_of: dict[str, list[int]] = {}
         by_digest: dict[str, Adapter] = {}
         for row, adapter in enumerate(adapters):
-            if adapter is not None:
+            if adapter is not None and adapter.pairs:
                 rows_of.setdefault(adapter.digest, []).append(row)
                 by_digest[adapter.digest] = adapter
         if not rows_of:
@@ -86,6 +75,7 @@ class RowLora:
         self._plan = _Plan(
             self._stacked(digests, by_digest),
             len(digests),
+            len(adapters),
             None if is_uniform else torch.tensor(gather, device=device),
             torch.tensor(rows, device=device),
             torch.tensor(places, device=device),
@@ -96,12 +86,21 @@ class RowLora:
         self._plan = None
         self._stacks.clear()
 
-    def update(self, name: str, x_BTI: Tensor, out_BTO: Tensor) -> Tensor:
-        """The layer's output with each row's update added, computed in the adapters' float32."""
+    def update(self, name: str, x: Tensor, out: Tensor) -> Tensor:
+        """The layer's output with each row's update added, computed in the adapters' float32. Takes the
+        tokens as [B, T, ...] or flattened to [B x T, ...]."""
         plan = self._plan
         stack = plan.stacks.get(name) if plan is not None else None
         if plan is None or stack is None:
-            return out_BTO
+            return out
+        if x.ndim == 2:
+            x_BTI, out_BTO = (tokens.view(plan.batch, -1, tokens.shape[1]) for tokens in (x, out))
+            return self._updated(plan, stack, x_BTI, out_BTO).flatten(0, 1)
+        return self._updated(plan, stack, x, out)
+
+    @staticmethod
+    def _updated(plan: _Plan, stack: tuple[Tensor, Tensor], x_BTI: Tensor, out_BTO: Tensor) -> Tensor:
+        assert x_BTI.shape[0] == plan.batch
         down_GIR, up_GRO = stack
         gathered = x_BTI if plan.gather is None else x_BTI.index_select(0, plan.gather)
         n, length, width = gathered.shape
@@ -129,20 +128,26 @@ class RowLora:
         return stacks
 
 
-class _RowLoraLinear(nn.Module):
-    def __init__(self, linear: nn.Linear, name: str, rows: RowLora) -> None:
+class _RowLoraLayer(nn.Module):
+    def __init__(self, layer: Any, name: str, rows: RowLora) -> None:
         super().__init__()
-        self.linear = linear
+        self.layer = layer
         self._name = name
         self._rows = rows
 
     @property
     def weight(self) -> Tensor:
         """Some models look at their layers' weights for a dtype."""
-        return self.linear.weight
+        weight: Tensor = self.layer.weight
+        return weight
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._rows.update(self._name, x, self.linear(x))
+        return self._rows.update(self._name, x, self.layer(x))
+
+
+def _shape(layer: Any) -> tuple[int, int]:
+    width, height = layer.weight.shape if isinstance(layer, Conv1D) else reversed(layer.weight.shape)
+    return width, height
 
 
 def _stack(pairs: Sequence[LoraPair | None]) -> tuple[Tensor, Tensor]:

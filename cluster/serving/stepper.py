@@ -12,7 +12,7 @@ from cluster.contracts.errors import CorruptArtefact, Overloaded, TuneryError
 from cluster.contracts.generation import FinishEvent, PromptEvent, TextEvent
 from cluster.serving.job import Choice, Job, Limits, Output
 from cluster.serving.logprobs import Scored, score
-from cluster.serving.model import ModelRunner, Prefill
+from cluster.serving.runner import Prefill, Runner
 from cluster.serving.sampling import Draw, pick_tokens
 from cluster.serving.scheduler import Waiting, is_overloaded, pick_group
 from cluster.serving.text import Piece, TextStream
@@ -36,7 +36,7 @@ class Stepper:
     """The state machine of one engine. Not thread-safe: one thread owns it, the model and every tensor."""
 
     def __init__(
-        self, runner: ModelRunner, vocabulary: Vocabulary, *, stop_tokens: frozenset[int], limits: Limits
+        self, runner: Runner, vocabulary: Vocabulary, *, stop_tokens: frozenset[int], limits: Limits
     ) -> None:
         self._runner = runner
         self._vocabulary = vocabulary

@@ -22,12 +22,12 @@ def _cache(max_rows: int = 4, max_length: int = 1024) -> SlotCache:
     return SlotCache(LAYERS, max_rows=max_rows, max_length=max_length)
 
 
-def _decode(cache: SlotCache, value: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One step that stores `value` in every row; returns positions, mask and the first layer's keys."""
-    positions, mask = cache.advance()
+def _decode(cache: SlotCache, value: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """One step that stores `value` in every row; returns positions and the first layer's keys."""
+    positions = cache.advance()
     states = torch.full((len(cache.lengths), HEADS, 1, DIM), value)
     keys = [cache.update(states, states, layer)[0] for layer in range(LAYERS)]
-    return positions, mask, keys[0]
+    return positions, keys[0]
 
 
 def test_rows_keep_their_own_tokens_and_padding_is_not_copied() -> None:
@@ -35,9 +35,9 @@ def test_rows_keep_their_own_tokens_and_padding_is_not_copied() -> None:
     cache = _cache()
     cache.append(source, 1, 5)
     cache.append(source, 0, 3)
-    positions, mask, keys = _decode(cache, 7.0)
+    positions, keys = _decode(cache, 7.0)
     assert positions.tolist() == [[5], [3]]
-    assert mask[:, 0, 0].tolist() == [[True] * 6, [True] * 4 + [False] * 2]
+    assert cache.longest == keys.shape[2] == 6
     assert torch.equal(keys[0, :, :5], source.layers[0].keys[1])
     assert torch.equal(keys[1, :, :3], source.layers[0].keys[0, :, :3])
     assert (keys[0, :, 5] == 7).all()

@@ -18,10 +18,10 @@ from cluster.contracts.generation import (
     Sampling,
     TextPrompt,
 )
+from cluster.serving.adapter import Adapter
 from cluster.serving.embedded import EmbeddedEngine
 from cluster.serving.job import Limits
-from cluster.serving.model import Prefill
-from cluster.serving.row_lora import Adapter
+from cluster.serving.runner import Prefill
 from cluster.serving.vocabulary import Vocabulary
 from tests.tiny_base import make_tokenizer
 

@@ -45,7 +45,6 @@ def test_the_scale_is_alpha_over_r_and_over_its_root_for_rslora(write: Callable[
         {"modules_to_save": ["lm_head"]},
         {"lora_bias": True},
         {"trainable_token_indices": [3]},
-        {"fan_in_fan_out": True},
         {"layer_replication": [[0, 1]]},
         {"init_lora_weights": "pissa"},
         {"some_option_of_tomorrow": 1},

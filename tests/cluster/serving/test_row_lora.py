@@ -1,7 +1,8 @@
 import torch
 from torch import Tensor, nn
 
-from cluster.serving.row_lora import Adapter, LoraPair, RowLora
+from cluster.serving.adapter import Adapter, LoraPair
+from cluster.serving.row_lora import RowLora
 
 CPU = torch.device("cpu")
 
@@ -40,7 +41,7 @@ def _alone(adapter: Adapter | None, x: Tensor) -> Tensor:
 
 def test_each_row_gets_its_own_adapters_update() -> None:
     model = _model()
-    rows = RowLora(model)
+    rows = RowLora(model, ["0", "2"])
     a, b, c = _adapter("a", 3), _adapter("b", 5, ("0",)), _adapter("c", 1, ("2",))
     x = torch.randn(7, 4, 6)
     for assigned in ([a, None, b, a, c, None, a], [a] * 7, [None] * 7, [b, c, b, c, b, c, None]):
@@ -54,14 +55,14 @@ def test_rows_without_an_adapter_are_bit_equal_to_the_base() -> None:
     model = _model()
     x = torch.randn(3, 4, 6)
     base = model(x)
-    rows = RowLora(model)
+    rows = RowLora(model, ["0", "2"])
     rows.assign([_adapter("a", 3), None, _adapter("b", 2)], CPU)
     assert torch.equal(model(x)[1], base[1])
 
 
 def test_an_adapter_that_overflows_touches_no_other_row() -> None:
     model = _model()
-    rows = RowLora(model)
+    rows = RowLora(model, ["0", "2"])
     x = torch.randn(4, 4, 6)
     a = _adapter("a", 3)
     outs = []
@@ -74,7 +75,7 @@ def test_an_adapter_that_overflows_touches_no_other_row() -> None:
 
 def test_a_set_of_adapters_is_known_by_digest_even_when_loaded_anew() -> None:
     model = _model()
-    rows = RowLora(model)
+    rows = RowLora(model, ["0", "2"])
     x = torch.randn(2, 1, 6)
     rows.assign([_adapter("a", 3), None], CPU)
     before = model(x)
@@ -85,6 +86,6 @@ def test_a_set_of_adapters_is_known_by_digest_even_when_loaded_anew() -> None:
 
 def test_half_precision_output_keeps_its_type() -> None:
     model = _model().to(torch.bfloat16)
-    rows = RowLora(model)
+    rows = RowLora(model, ["0", "2"])
     rows.assign([_adapter("a", 3), None], CPU)
     assert model(torch.randn(2, 1, 6, dtype=torch.bfloat16)).dtype == torch.bfloat16

@@ -1,0 +1,43 @@
+"""Tuned weights that an engine adds to a base row by row: low-rank updates, or a stored beginning."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LoraPair:
+    """One linear layer's update, x @ down @ up; the scale is already in `up`."""
+
+    down: Tensor
+    """float32 [in, r]"""
+    up: Tensor
+    """float32 [r, out]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Keys and values that come before those of every prompt, one [heads, P, dim] a layer."""
+
+    keys: Sequence[Tensor]
+    values: Sequence[Tensor]
+
+    @property
+    def length(self) -> int:
+        """P, in tokens of the context."""
+        return int(self.keys[0].shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """Ready to use. `digest` is the identity."""
+
+    digest: str
+    pairs: Mapping[str, LoraPair] = field(default_factory=dict)
+    """By the linear layer's name in the base model."""
+    prefix: Prefix | None = None
+
+    @property
+    def prefix_length(self) -> int:
+        return 0 if self.prefix is None else self.prefix.length

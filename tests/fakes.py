@@ -157,15 +157,18 @@ class FakeRayJobs:
 
 @dataclass
 class FakeServing:
-    """The scheduler's Serving: `answer` for every file, and scores by the `logprobs` of each row."""
+    """The scheduler's Serving: `answer` for every file, and scores by the `logprobs` or `class_logprobs` of
+    each row."""
 
     answer: DatasetCheck
     logprobs: Callable[[Sequence[int]], list[float]] = lambda row: [-1.0] * (len(row) - 1)
+    class_logprobs: Callable[[Sequence[int]], list[float]] = lambda row: [-1.0, -1.0]
     fault: Exception | None = None
     """Raised by every call."""
     fuse: Fuse = field(default_factory=Fuse)
     checked: list[DatasetCheckRequest] = field(default_factory=list)
     scored: list[ModelRef] = field(default_factory=list)
+    classified: list[ModelRef] = field(default_factory=list)
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
         self._call()
@@ -176,6 +179,11 @@ class FakeServing:
         self._call()
         self.scored.append(model)
         return [self.logprobs(row) for row in rows]
+
+    def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        self._call()
+        self.classified.append(model)
+        return [self.class_logprobs(row) for row in rows]
 
     def _call(self) -> None:
         self.fuse.burn()

@@ -59,7 +59,7 @@ class Launcher:
 
     def _spec(self, work: Work, job: Job, claim: Claim) -> str:
         assert job.config is not None, "a queued job is resolved"
-        training, validation = work.files(job)
+        files = work.files(job)
         return JobSpec(
             job_id=job.id,
             attempt=claim.number,
@@ -67,9 +67,12 @@ class Launcher:
             service_url=self._service_url,
             base=base_of(job, self._bases),
             config=job.config,
-            training_key=training.object_key,
-            training_sha256=training.sha256,
-            validation_key=validation and validation.object_key,
-            validation_sha256=validation and validation.sha256,
+            training_key=files.training.object_key,
+            training_sha256=files.training.sha256,
+            validation_key=files.validation and files.validation.object_key,
+            validation_sha256=files.validation and files.validation.sha256,
+            general_key=files.general and files.general.object_key,
+            general_sha256=files.general and files.general.sha256,
+            start_from=job.start_from,
             resume_from=claim.resume_from,
         ).model_dump_json()

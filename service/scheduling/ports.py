@@ -41,3 +41,9 @@ class Serving(Protocol):
         """log p(row[j + 1] | row[: j + 1]) of every row: one shorter than its row. Raises CorruptArtefact or
         InvalidRequest if the model cannot be served."""
         ...
+
+    def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probabilities of the classes of every row of token ids, flat: of a model that sorts texts one a
+        class; of one that sorts words those of the first token, then of the second. Raises as `score`
+        does."""
+        ...

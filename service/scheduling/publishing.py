@@ -1,33 +1,28 @@
-"""From `publishing` to `succeeded`: a model becomes public only after serving has shown that it computes what
-training measured."""
+"""From `publishing` to `succeeded`: a model becomes public only if it forgot no more than its owner allows,
+and if serving computes what training measured."""
 
-import csv
 import hashlib
-import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import structlog
 from pydantic import ValidationError
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, NotFound, Overloaded, TrainingFailed, Unavailable
-from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.generation import AdapterRef
 from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest
 from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
 from service.db.jobs import Job
 from service.db.work import Publication, Work
+from service.scheduling.parity import check_parity
 from service.scheduling.ports import Serving
+from service.scheduling.regression import check_regression
+from service.scheduling.results import result_csv
 from service.scheduling.validation import base_of
 
 _log = structlog.get_logger()
-TOLERANCE = {"float32": 1e-3, "bfloat16": 0.15}
-"""Largest difference between a token's log-probability in training and in serving, in nats, by the type of
-the frozen weights."""
-CSV_HEADER = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
 
 
 def publish(
@@ -66,14 +61,17 @@ def _publish(
     serving: Serving,
     bases: Mapping[str, BaseSpec],
 ) -> None:
+    check_regression(finished.report, job.training.max_regression)
     manifest = _verified(job, finished, store)
-    differences = _compared(job, finished, manifest, serving, base_of(job, bases))
+    adapter = AdapterRef(
+        digest=finished.manifest_sha256, manifest_key=finished.manifest_key, form=finished.form
+    )
+    differences = check_parity(adapter, manifest.probe, serving, base_of(job, bases))
     results = result_csv(work.metrics(job))
     file_id = _result_file_id(job.id)
     stored = store.put(file_key(file_id), results)
     publication = Publication(
-        manifest_key=finished.manifest_key,
-        manifest_sha256=finished.manifest_sha256,
+        finished=finished,
         parity=differences,
         result_file_id=file_id,
         result_bytes=stored.bytes,
@@ -82,28 +80,6 @@ def _publish(
     )
     if work.publish(job, publication):
         _log.info("published", job=job.id, model=job.output_model, **differences)
-
-
-def parity(trained: Sequence[Sequence[float]], served: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Largest and mean absolute difference; infinite if anything is missing or not a number."""
-    if [len(row) for row in trained] != [len(row) for row in served]:
-        return {"max_abs": math.inf, "mean_abs": math.inf}
-    pairs = [pair for rows in zip(trained, served, strict=True) for pair in zip(*rows, strict=True)]
-    differences = [abs(ours - theirs) for ours, theirs in pairs]
-    if not differences or not all(map(math.isfinite, differences)):
-        return {"max_abs": math.inf, "mean_abs": math.inf}
-    return {"max_abs": max(differences), "mean_abs": sum(differences) / len(differences)}
-
-
-def result_csv(steps: Iterable[Mapping[str, Any]]) -> bytes:
-    """OpenAI's result file; what was not measured at a step is blank."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_HEADER)
-    for step in steps:
-        names = ("step", "train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy")
-        writer.writerow([step.get(name) for name in names])
-    return text.getvalue().encode()
 
 
 def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:
@@ -123,24 +99,6 @@ def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:
     if (manifest.job_id, manifest.base_alias) != (job.id, job.model):
         raise CorruptArtefact("The stored manifest belongs to another job.")
     return manifest
-
-
-def _compared(
-    job: Job, finished: Finished, manifest: Manifest, serving: Serving, base: BaseSpec
-) -> dict[str, float]:
-    """The differences, if serving computes what training measured; else raises TrainingFailed."""
-    adapter = AdapterRef(
-        digest=finished.manifest_sha256, manifest_key=finished.manifest_key, form=finished.form
-    )
-    served = serving.score(ModelRef(base=base, adapter=adapter), manifest.probe.token_ids)
-    differences = parity(manifest.probe.logprobs, served)
-    if differences["max_abs"] > TOLERANCE[base.dtype]:
-        raise TrainingFailed(
-            "The tuned model was not published: serving computes other log-probabilities than training did "
-            f"(largest difference {differences['max_abs']:.3g}, allowed {TOLERANCE[base.dtype]:.3g}).",
-            code="serving_mismatch",
-        )
-    return differences
 
 
 def _result_file_id(job_id: str) -> str:

@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Sequence
+from itertools import chain
 
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
 from cluster.contracts import errors
+from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, TokensInput
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.generation import (
     ErrorEvent,
@@ -42,12 +44,23 @@ class HttpServing:
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         return [self._score(model, row) for row in rows]
 
+    def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        request = ClassificationRequest(
+            id=_new_id(), model=model, inputs=[TokensInput(token_ids=list(row)) for row in rows]
+        )
+        answer = self._post("/engine/classify", request.model_dump_json())
+        try:
+            results = ClassificationAnswer.model_validate_json(answer).results
+        except ValidationError as error:
+            raise _unavailable("The engine's answer cannot be read.") from error
+        return [list(chain.from_iterable(result.logprobs)) for result in results]
+
     def close(self) -> None:
         self._http.close()
 
     def _score(self, model: ModelRef, row: Sequence[int]) -> list[float]:
         request = GenerationRequest(
-            id=f"score-{secrets.token_hex(8)}",
+            id=_new_id(),
             model=model,
             prompt=TokenPrompt(token_ids=list(row)),
             sampling=_SCORE,
@@ -76,6 +89,10 @@ class HttpServing:
         except ValidationError:
             raise _unavailable(f"The model server answered {response.status_code} to {path}.") from None
         raise event.as_error()
+
+
+def _new_id() -> str:
+    return f"score-{secrets.token_hex(8)}"
 
 
 def _unavailable(message: str) -> errors.Unavailable:

@@ -1,15 +1,16 @@
 """From `validating_files` to `queued`: the files are compiled for the base, and every "auto" becomes a
 number."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest, DatasetFormat, formats_for
 from cluster.contracts.errors import InvalidConfiguration, InvalidDataset, InvalidRequest
-from cluster.contracts.hyperparameters import resolve
+from cluster.contracts.hyperparameters import Method, held_out_count, resolve
 from service.db.files import File
+from service.db.job_files import GENERAL_FORMATS, format_problem
 from service.db.jobs import Job
-from service.db.work import Work
+from service.db.work import JobFiles, Work
 from service.scheduling.ports import Serving
 
 MIN_EXAMPLES = 10
@@ -26,13 +27,16 @@ def validate(job: Job, work: Work, serving: Serving, bases: Mapping[str, BaseSpe
             "process(es) at most.",
             param="training.num_workers",
         )
-    training, validation = work.files(job)
-    checks = [_checked(job, base, training, "training", serving)]
-    if validation is not None:
-        checks.append(_checked(job, base, validation, "validation", serving))
-    _check_number(checks[0].n_examples, base)
+    checks = _checked_files(job, base, work.files(job), serving)
+    n_examples = checks[0].n_examples
+    _check_number(n_examples, base)
     hyperparameters, config = resolve(
-        job.hyperparameters, job.training, base, n_examples=checks[0].n_examples, seed=job.seed
+        job.hyperparameters,
+        job.training,
+        base,
+        n_examples=n_examples - held_out_count(n_examples, job.training.validation_split),
+        seed=job.seed,
+        method=job.method,
     )
     work.validated(job, hyperparameters, config, checks)
 
@@ -45,17 +49,49 @@ def base_of(job: Job, bases: Mapping[str, BaseSpec]) -> BaseSpec:
     return base
 
 
-def _checked(job: Job, base: BaseSpec, file: File, role: str, serving: Serving) -> DatasetCheck:
+def _checked_files(job: Job, base: BaseSpec, files: JobFiles, serving: Serving) -> list[DatasetCheck]:
+    """Of the training file first."""
+
+    def asked(file: File, method: Method, class_names: list[str]) -> DatasetCheckRequest:
+        return DatasetCheckRequest(
+            base=base,
+            key=file.object_key,
+            sha256=file.sha256,
+            on_overlength=job.training.on_overlength,
+            method=method,
+            class_names=class_names,
+        )
+
+    formats = formats_for(base, job.method)
+    training = files.training
+    _check_format(training, "training_file", formats)
+    checks = [_checked(training, "training_file", asked(training, job.method, []), serving)]
+    if (validation := files.validation) is not None:
+        is_same_needed = base.architecture == "encoder" and training.format is not None
+        _check_format(validation, "validation_file", (training.format,) if is_same_needed else formats)
+        request = asked(validation, job.method, checks[0].class_names)
+        checks.append(_checked(validation, "validation_file", request, serving))
+    if (general := files.general) is not None:
+        _check_format(general, "training.general_file", GENERAL_FORMATS)
+        request = asked(general, "supervised", [])
+        checks.append(_checked(general, "training.general_file", request, serving))
+    return checks
+
+
+def _check_format(file: File, param: str, allowed: Sequence[DatasetFormat | None]) -> None:
+    if problem := format_problem(file.format, allowed):
+        raise _invalid(param, f"It {problem}", code="wrong_format")
+
+
+def _checked(file: File, param: str, request: DatasetCheckRequest, serving: Serving) -> DatasetCheck:
+    """Raises InvalidDataset, with `param`, if the file cannot be used."""
     if file.status == "error":
-        raise _invalid(role, file.status_details or "its format is wrong.")
-    request = DatasetCheckRequest(
-        base=base, key=file.object_key, sha256=file.sha256, on_overlength=job.training.on_overlength
-    )
+        raise _invalid(param, file.status_details or "its format is wrong.")
     check = serving.check_dataset(request)
     if check.problems:
         shown = " ".join(problem.message.rstrip(".") + "." for problem in check.problems[:_SHOWN_PROBLEMS])
         more = len(check.problems) - _SHOWN_PROBLEMS
-        raise _invalid(role, shown + (f" And {more} more." if more > 0 else ""))
+        raise _invalid(param, shown + (f" And {more} more." if more > 0 else ""))
     return check
 
 
@@ -70,9 +106,10 @@ def _check_number(n_examples: int, base: BaseSpec) -> None:
         raise InvalidDataset(message, code="invalid_n_examples", param="training_file")
 
 
-def _invalid(role: str, details: str) -> InvalidDataset:
+def _invalid(param: str, details: str, *, code: str | None = None) -> InvalidDataset:
+    name = param.rpartition(".")[2]
     return InvalidDataset(
-        f"The job failed due to an invalid {role} file. {details}",
-        code=f"invalid_{role}_file",
-        param=f"{role}_file",
+        f"The job failed due to an invalid {name.replace('_', ' ')}. {details}",
+        code=code or f"invalid_{name}",
+        param=param,
     )

@@ -49,7 +49,7 @@ def add_file(database: Database, tenant: Tenant = TENANT, purpose: str = "fine-t
 def add_job(database: Database, tenant: Tenant = TENANT, file: File | None = None, **new) -> Job:
     file = file or add_file(database, tenant)
     with database.write() as session:
-        return Jobs(session, tenant).create(NewJob(model="tiny", training_file=file.id, **new))
+        return Jobs(session, tenant).create(NewJob(**{"model": "tiny", "training_file": file.id} | new))
 
 
 def add_running_job(database: Database) -> Job:

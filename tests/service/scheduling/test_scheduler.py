@@ -8,6 +8,7 @@ import pytest
 
 from cluster.contracts.datasets import DatasetCheck, Problem
 from cluster.contracts.errors import Conflict, Unavailable
+from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from cluster.contracts.jobs import Failed, JobStatus, Running, Stopped
 from service.db.files import Files
@@ -65,8 +66,10 @@ def test_auto_becomes_numbers_when_the_files_are_valid(world: World) -> None:
 
 
 def test_the_specification_says_all_that_the_runner_needs(world: World) -> None:
-    validation = add_file(world.database)
-    job = world.job(validation_file=validation.id)
+    validation, general = add_file(world.database), add_file(world.database)
+    start = "jobs/other/attempts/1/checkpoints/step-00000009/manifest.json"
+    options = TrainingOptions(general_file=general.id)
+    job = world.job(validation_file=validation.id, training=options, start_from=start)
     scheduler = world.scheduler()
     scheduler.tick()
     scheduler.tick()
@@ -75,8 +78,34 @@ def test_the_specification_says_all_that_the_runner_needs(world: World) -> None:
     assert spec.config == world.see(job).config
     assert spec.training_key == f"files/{job.training_file}"
     assert spec.validation_key == f"files/{validation.id}"
-    assert spec.resume_from is None
-    assert len(world.serving.checked) == 2
+    assert spec.general_key == f"files/{general.id}"
+    assert {spec.training_sha256, spec.validation_sha256, spec.general_sha256} == {"0" * 64}
+    assert (spec.start_from, spec.resume_from) == (start, None)
+    assert [asked.key for asked in world.serving.checked] == [
+        spec.training_key,
+        spec.validation_key,
+        spec.general_key,
+    ]
+
+
+def test_what_is_held_out_is_not_trained_on(world: World) -> None:
+    """OpenAI's rule gives 20 examples 5 epochs, and the 15 that are left of them 6."""
+    whole, split = world.job(), world.job(training=TrainingOptions(validation_split=0.25))
+    world.scheduler().tick()
+    assert world.see(whole).hyperparameters.n_epochs == 5
+    assert world.see(split).hyperparameters.n_epochs == 6
+
+
+def test_a_preference_job_is_checked_and_resolved_as_one(world: World) -> None:
+    pairs = add_file(world.database, status="processed", format="preference")
+    text = add_file(world.database, status="processed", format="chat")
+    options = TrainingOptions(general_file=text.id)
+    job = world.job(file=pairs, formats=("preference",), method="dpo", training=options)
+    world.scheduler().tick()
+    seen = world.see(job)
+    assert [asked.method for asked in world.serving.checked] == ["dpo", "supervised"]
+    assert (seen.config.method, seen.config.beta, seen.hyperparameters.beta) == ("dpo", 0.1, 0.1)
+    assert seen.config.learning_rate == pytest.approx(1e-4)
 
 
 def test_the_result_file_is_openais_csv(world: World) -> None:
@@ -127,6 +156,43 @@ def test_a_file_with_problems_fails_the_job_with_their_lines(world: World, role:
     assert "Line 7: the line is not JSON." in failed.error.message
     assert world.log(job)[-1].level == "error"
     assert outbox(world.database)[-1] == "fine_tuning.job.failed"
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "found", "needed"),
+    [
+        ("tiny", "supervised", "preference", "chat or completion"),
+        ("tiny", "dpo", "chat", "preference"),
+        ("encoder", "supervised", "completion", "classification or token_classification"),
+    ],
+)
+def test_a_file_of_another_format_fails_the_job_by_name(
+    world: World, model: str, method: str, found: str, needed: str
+) -> None:
+    file = add_file(world.database, status="processed", format=found)
+    job = world.job(file=file, model=model, method=method, formats=(found,))
+    world.scheduler().tick()
+    error = world.see(job).error
+    assert (error.code, error.param) == ("wrong_format", "training_file")
+    assert error.message.endswith(f"It holds {found} rows, but the job needs {needed} rows.")
+    assert world.serving.checked == []
+
+
+def test_an_encoders_validation_file_has_the_format_and_the_classes_of_its_training_file(
+    world: World,
+) -> None:
+    texts, more, words = (
+        add_file(world.database, status="processed", format=format)
+        for format in ("classification", "classification", "token_classification")
+    )
+    world.serving.answer = GOOD.model_copy(update={"class_names": ["no", "yes"]})
+    asked = {"file": texts, "model": "encoder", "formats": ("classification", "token_classification")}
+    same, other = (world.job(**asked, validation_file=file.id) for file in (more, words))
+    world.scheduler().tick()
+    assert world.status(same) is JobStatus.QUEUED
+    error = world.see(other).error
+    assert (error.code, error.param) == ("wrong_format", "validation_file")
+    assert [check.class_names for check in world.serving.checked[:2]] == [[], ["no", "yes"]]
 
 
 @pytest.mark.parametrize(
@@ -385,6 +451,51 @@ def test_a_model_that_serving_computes_otherwise_is_not_published(world: World, 
     world.scheduler().tick()
     failed = world.see(job)
     assert (failed.status, failed.error.code) == (JobStatus.FAILED, "serving_mismatch")
+    assert world.models() == []
+
+
+def test_an_encoder_is_compared_by_its_classes(world: World) -> None:
+    texts = add_file(world.database, status="processed", format="classification")
+    asked = {"file": texts, "model": "encoder", "formats": ("classification",)}
+    good, bad = (world.job(**asked) for _ in range(2))
+    scheduler = world.scheduler()
+    for job, logprobs in ((good, [-1.0, -1.0]), (bad, [-1.0, -1.5])):
+        for _ in range(4):
+            scheduler.tick()
+        world.train(job)
+        world.serving.class_logprobs = lambda row, logprobs=logprobs: logprobs
+        scheduler.tick()
+    assert world.status(good) is JobStatus.SUCCEEDED
+    assert world.see(bad).error.code == "serving_mismatch"
+    assert world.serving.scored == []
+    assert [model.base.alias for model in world.serving.classified] == ["encoder"] * 2
+
+
+def _evaluated(world: World, regression: float | None, **options):
+    job, _ = _running(world, training=TrainingOptions(**options))
+    report = EvaluationReport(held_out=None, general=None, general_kl=None, regression=regression)
+    world.train(job, report)
+    world.scheduler().tick()
+    return world.see(job)
+
+
+def test_a_published_model_keeps_its_evaluation(world: World) -> None:
+    job = _evaluated(world, 0.5, max_regression=0.5)
+    assert job.status is JobStatus.SUCCEEDED
+    with world.database.read() as session:
+        assert Models(session, TENANT).resolve(job.output_model).report == job.report
+    assert job.report.regression == 0.5
+
+
+@pytest.mark.parametrize(
+    ("regression", "code"), [(0.51, "max_regression_exceeded"), (None, "regression_not_measured")]
+)
+def test_a_model_that_forgot_too_much_is_not_published_and_its_evaluation_tells_why(
+    world: World, regression: float | None, code: str
+) -> None:
+    job = _evaluated(world, regression, max_regression=0.5)
+    assert (job.status, job.error.code) == (JobStatus.FAILED, code)
+    assert job.report.regression == regression
     assert world.models() == []
 
 

@@ -1,10 +1,16 @@
 """The scheduler's side of the Serve applications, against a double."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
 
+from cluster.contracts.classification import (
+    ClassificationAnswer,
+    ClassificationRequest,
+    ClassificationResult,
+    TokensInput,
+)
 from cluster.contracts.datasets import DatasetCheckRequest
 from cluster.contracts.errors import CorruptArtefact, Overloaded, TuneryError, Unavailable
 from cluster.contracts.generation import (
@@ -34,6 +40,14 @@ def server() -> Iterator[HttpDouble]:
 def serving(server: HttpDouble) -> Iterator[HttpServing]:
     with closing(HttpServing(server.url, "secret", timeout_seconds=5)) as serving:
         yield serving
+
+
+def calls(serving: HttpServing) -> list[Callable[[], object]]:
+    return [
+        lambda: serving.score(MODEL, [[1, 2]]),
+        lambda: serving.classify_scores(MODEL, [[1, 2]]),
+        lambda: serving.check_dataset(REQUEST),
+    ]
 
 
 def lines(*events) -> bytes:
@@ -66,6 +80,22 @@ def test_a_score_is_the_echoed_prompts_without_its_first_token(
     assert server.asked[0].path == "/engine/generate"
 
 
+def test_class_scores_are_flat(server: HttpDouble, serving: HttpServing) -> None:
+    results = [[[-1.0, -0.5]], [[-1.5, -0.25], [-2.0, -0.125]]]
+    answer = ClassificationAnswer(
+        classes=["no", "yes"],
+        results=[ClassificationResult(logprobs=logprobs, prompt_tokens=2) for logprobs in results],
+    )
+    server.answer = lambda asked: (200, answer.model_dump_json().encode())
+    scores = serving.classify_scores(MODEL, [[5, 6], [7, 8]])
+    assert scores == [[-1.0, -0.5], [-1.5, -0.25, -2.0, -0.125]]
+    asked = server.asked[0]
+    assert (asked.method, asked.path, asked.token) == ("POST", "/engine/classify", "Bearer secret")
+    request = ClassificationRequest.model_validate(asked.body)
+    assert request.inputs == [TokensInput(token_ids=[5, 6]), TokensInput(token_ids=[7, 8])]
+    assert request.model == MODEL
+
+
 def test_an_error_in_the_stream_is_raised_as_itself(server: HttpDouble, serving: HttpServing) -> None:
     event = ErrorEvent(error="CorruptArtefact", message="The digest differs.", code="digest")
     server.answer = lambda asked: (200, lines(event))
@@ -82,7 +112,7 @@ def test_a_refusal_is_raised_as_itself(
     server: HttpDouble, serving: HttpServing, name: str, kind: type[TuneryError]
 ) -> None:
     server.answer = lambda asked: (503, ErrorEvent(error=name, message="why").model_dump_json().encode())
-    for call in (lambda: serving.score(MODEL, [[1, 2]]), lambda: serving.check_dataset(REQUEST)):
+    for call in calls(serving):
         with pytest.raises(kind, match="why"):
             call()
 
@@ -102,7 +132,7 @@ def test_an_answer_that_is_none_means_later(
     server: HttpDouble, serving: HttpServing, answer: tuple[int, bytes]
 ) -> None:
     server.answer = lambda asked: answer
-    for call in (lambda: serving.score(MODEL, [[1, 2]]), lambda: serving.check_dataset(REQUEST)):
+    for call in calls(serving):
         with pytest.raises(Unavailable):
             call()
 

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.datasets import DatasetCheck
+from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import (
     CheckpointSaved,
     Finished,
@@ -39,6 +40,7 @@ BASE = BaseSpec(
     learning_rates={"lora": 1e-3},
     max_training_examples=1000,
 )
+ENCODER = BASE.model_copy(update={"alias": "encoder", "architecture": "encoder"})
 GOOD = DatasetCheck(n_examples=20, n_tokens=200, n_supervised_tokens=100, longest=20)
 TOTAL_STEPS = 4
 _names = itertools.count()
@@ -60,7 +62,8 @@ class World:
         self.expire_lease()
         self.ray.fuse = self.serving.fuse = fuse or Fuse()
         self.schedulers_database = FusedDatabase(self.database, fuse or Fuse())
-        ports = Ports(self.schedulers_database, self.store, self.ray, self.serving, bases or {"tiny": BASE})
+        bases = bases or {"tiny": BASE, "encoder": ENCODER}
+        ports = Ports(self.schedulers_database, self.store, self.ray, self.serving, bases)
         return Scheduler(ports, self.settings, executor or InlineExecutor(), name=f"s{next(_names)}")
 
     def expire_lease(self) -> None:
@@ -113,17 +116,20 @@ class World:
             step=number,
             manifest_key=key,
             manifest_sha256=digest,
+            form="lora",
             metrics=step(seq, number, TOTAL_STEPS),
         )
 
-    def finished(self, job: Job) -> Finished:
+    def finished(self, job: Job, report: EvaluationReport | None = None) -> Finished:
         key, digest = self._write_manifest(job, TOTAL_STEPS)
-        return Finished(trained_tokens=321, manifest_key=key, manifest_sha256=digest)
+        return Finished(
+            trained_tokens=321, manifest_key=key, manifest_sha256=digest, form="lora", report=report
+        )
 
-    def train(self, job: Job) -> None:
+    def train(self, job: Job, report: EvaluationReport | None = None) -> None:
         """All steps in one sync, and the end."""
         events = [step(number - 1, number, TOTAL_STEPS) for number in range(1, TOTAL_STEPS + 1)]
-        self.sync(job, [*events, self.checkpoint(job, TOTAL_STEPS, TOTAL_STEPS)], self.finished(job))
+        self.sync(job, [*events, self.checkpoint(job, TOTAL_STEPS, TOTAL_STEPS)], self.finished(job, report))
         self.ray.statuses[f"{job.id}-a{self.see(job).attempt}"] = "succeeded"
 
     def models(self) -> list[tables.Model]:
@@ -159,8 +165,8 @@ class World:
             step=number,
             total_steps=TOTAL_STEPS,
             epoch=1.0,
-            type="lora",
-            base_alias="tiny",
+            form="lora",
+            base_alias=job.model,
             base_digest="0" * 64,
             data_sha256="0" * 64,
             template_sha256="0" * 64,

@@ -1,0 +1,22 @@
+"""A job's result file."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+CSV_HEADER = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
+
+
+def result_csv(steps: Iterable[Mapping[str, Any]]) -> bytes:
+    """OpenAI's columns of the steps' metrics; what was not measured at a step is blank. A step at which only
+    all validation examples were measured shows them in place of a few."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_HEADER)
+    for step in steps:
+        validation = "valid" if "valid_loss" in step else "full_valid"
+        names = ["step", "train_loss", "train_mean_token_accuracy"]
+        names += [f"{validation}_loss", f"{validation}_mean_token_accuracy"]
+        writer.writerow([step.get(name) for name in names])
+    return text.getvalue().encode()

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from cluster.contracts.bases import BaseSpec, BuiltinSource
+from cluster.contracts.evaluation import Comparison, EvaluationReport
 from cluster.contracts.jobs import JobStatus
 from cluster.storage.local import LocalStore
 from service.api.app import create_app
@@ -33,6 +34,7 @@ BASE = BaseSpec(
     context_length=512,
     learning_rates={"lora": 1e-3},
 )
+ENCODER = BASE.model_copy(update={"alias": "encoder-1", "architecture": "encoder"})
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,17 @@ def add_key(database: Database, tenant: Tenant, scopes: frozenset[Scope]) -> str
         return ApiKeys(session).create(tenant, name="test", scopes=scopes)[0]
 
 
+REPORT = EvaluationReport(
+    held_out=Comparison(n_examples=9, base_loss=2.0, tuned_loss=0.5, base_accuracy=0.25, tuned_accuracy=0.75),
+    general=Comparison(n_examples=8, base_loss=1.0, tuned_loss=1.25, base_accuracy=0.5, tuned_accuracy=0.5),
+    general_kl=0.125,
+    regression=0.25,
+)
+
+
 def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
-    """Ends a job as its last attempt would; returns the names of the model and of its checkpoint."""
+    """Ends a job as its last attempt would, evaluated with REPORT; returns the names of the model and of its
+    checkpoint."""
     with database.write() as session:
         job = session.get_one(tables.Job, job_id)
         checkpoint = tables.Checkpoint(
@@ -87,15 +98,48 @@ def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
             form="lora",
             manifest_key=f"jobs/{job_id}/attempts/1/checkpoints/step-00000009/manifest.json",
             manifest_sha256="9" * 64,
+            parity={"max_abs": 1e-5, "mean_abs": 1e-6},
+            report=REPORT.model_dump(mode="json"),
             created_at=6,
         )
+        job.report = model.report
         job.status = JobStatus.SUCCEEDED.value
         session.add_all([checkpoint, model])
         return model.id, checkpoint.model_name
 
 
+def add_encoder(parts: Parts) -> str:
+    """Puts a base that classifies into the catalogue; returns its alias."""
+    assert isinstance(parts.catalogue, dict)
+    parts.catalogue[ENCODER.alias] = ENCODER
+    return ENCODER.alias
+
+
 def jsonl(num_lines: int = 12) -> bytes:
-    line = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
+    return _lines({"messages": [_USER, _said("hello")]}, num_lines)
+
+
+def preferences(num_lines: int = 12) -> bytes:
+    line = {
+        "input": {"messages": [_USER]},
+        "preferred_output": [_said("hello")],
+        "non_preferred_output": [_said("go away")],
+    }
+    return _lines(line, num_lines)
+
+
+def labels(num_lines: int = 12) -> bytes:
+    return _lines({"text": "hello", "label": "polite"}, num_lines)
+
+
+_USER = {"role": "user", "content": "hi"}
+
+
+def _said(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def _lines(line: dict[str, object], num_lines: int) -> bytes:
     return (json.dumps(line) + "\n").encode() * num_lines
 
 
@@ -115,8 +159,9 @@ class LiveApi:
     def openai(self, **options: object) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key=self.project.key, **{"max_retries": 0, **options})
 
-    def upload(self) -> str:
-        return self.openai().files.create(file=("train.jsonl", jsonl()), purpose="fine-tune").id
+    def upload(self, content: bytes | None = None) -> str:
+        file = ("train.jsonl", jsonl() if content is None else content)
+        return self.openai().files.create(file=file, purpose="fine-tune").id
 
 
 @contextmanager

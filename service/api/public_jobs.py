@@ -2,8 +2,11 @@
 
 from typing import cast
 
+from service.api.public_evaluation import public_evaluation
 from service.api.schemas.jobs import (
     CheckpointMetrics,
+    Dpo,
+    DpoMethod,
     FineTuningJob,
     FineTuningJobCheckpoint,
     FineTuningJobEvent,
@@ -11,15 +14,15 @@ from service.api.schemas.jobs import (
     JobError,
     JobExtension,
     JobProgress,
-    Method,
+    ResolvedDpoHyperparameters,
     ResolvedHyperparameters,
+    Supervised,
     SupervisedMethod,
 )
 from service.db.jobs import Checkpoint, Event, Job
 
 
 def public_job(job: Job) -> FineTuningJob:
-    hyperparameters = ResolvedHyperparameters(**job.hyperparameters.model_dump())
     return FineTuningJob(
         id=job.id,
         created_at=job.created_at,
@@ -28,7 +31,7 @@ def public_job(job: Job) -> FineTuningJob:
         else None,
         fine_tuned_model=job.fine_tuned_model,
         finished_at=job.finished_at,
-        hyperparameters=hyperparameters,
+        hyperparameters=_hyperparameters(job),
         model=job.model,
         organization_id=job.tenant.organization_id,
         result_files=[job.result_file] if job.result_file else [],
@@ -39,15 +42,29 @@ def public_job(job: Job) -> FineTuningJob:
         seed=job.seed,
         estimated_finish=job.estimated_finish,
         integrations=job.integrations,
-        method=Method(type="supervised", supervised=SupervisedMethod(hyperparameters=hyperparameters)),
+        method=_method(job),
         metadata=job.metadata,
         user_provided_suffix=job.suffix,
         tunery=JobExtension(
             progress=JobProgress(**job.progress) if job.progress else None,
             attempt=job.attempt,
             training=job.training,
+            evaluation=public_evaluation(job.report),
         ),
     )
+
+
+def _method(job: Job) -> SupervisedMethod | DpoMethod:
+    hyperparameters = _hyperparameters(job)
+    if isinstance(hyperparameters, ResolvedDpoHyperparameters):
+        return DpoMethod(dpo=Dpo(hyperparameters=hyperparameters))
+    return SupervisedMethod(supervised=Supervised(hyperparameters=hyperparameters))
+
+
+def _hyperparameters(job: Job) -> ResolvedHyperparameters:
+    """Those of the job's method."""
+    known = job.hyperparameters.model_dump(exclude_none=True)
+    return ResolvedDpoHyperparameters(**known) if job.method == "dpo" else ResolvedHyperparameters(**known)
 
 
 def public_event(event: Event) -> FineTuningJobEvent:

@@ -33,7 +33,12 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
     elif kind == "extra_forbidden":
         message = f"Unknown parameter: '{param}'."
     else:
-        reasons = [finding["msg"] for finding in findings if _param(finding, error.body) == param]
+        # "Value error, " is pydantic's own beginning of what a validator says.
+        reasons = [
+            finding["msg"].removeprefix("Value error, ")
+            for finding in findings
+            if _param(finding, error.body) == param
+        ]
         message = f"Invalid value for '{param}': {'; or '.join(dict.fromkeys(reasons))}."
     return InvalidRequest(message, code=_CODES.get(kind), param=param)
 

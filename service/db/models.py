@@ -18,38 +18,19 @@ from service.db.tenancy import Tenant
 
 @dataclass(frozen=True, slots=True)
 class TunedModel:
-    id: str
-    """The public name, `ft:…`."""
-    tenant: Tenant
-    job_id: str
-    base: str
-    """Alias of the base."""
-    form: WeightsForm
-    manifest_key: str
-    manifest_sha256: str
-    parity: dict[str, float] | None
-    """max_abs and mean_abs: log-probability differences between serving and training at publish."""
-    report: EvaluationReport | None
-    created_at: int
-
-    @property
-    def adapter(self) -> AdapterRef:
-        return AdapterRef(digest=self.manifest_sha256, manifest_key=self.manifest_key, form=self.form)
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedModel:
-    """What a tuned name stands for."""
+    """What a tuned name stands for: a published model, or a checkpoint."""
 
     name: str
+    """`ft:…`, of a checkpoint `ft:…:ckpt-step-N`."""
     base: str
     """Alias of the base."""
     adapter: AdapterRef
     job_id: str
     created_at: int
     parity: dict[str, float] | None = None
+    """max_abs and mean_abs: log-probability differences between serving and training at publish; None for a
+    checkpoint."""
     report: EvaluationReport | None = None
-    """Both of a published model; None for a checkpoint."""
 
 
 class Models:
@@ -64,25 +45,16 @@ class Models:
         newest_first = self._visible().order_by(tables.Model.created_at.desc(), tables.Model.id.desc())
         return [_model_of(row) for row in self._session.scalars(newest_first)]
 
-    def get(self, id: str) -> TunedModel:
-        """Raises NotFound (`model_not_found`)."""
-        return _model_of(self._row(id))
-
-    def resolve(self, name: str) -> ResolvedModel:
+    def resolve(self, name: str) -> TunedModel:
         """Of a tuned model or one of its checkpoints (`…:ckpt-step-N`). Raises NotFound
         (`model_not_found`)."""
-        if ":ckpt-step-" in name:
-            return self._resolve_checkpoint(name)
-        model = self.get(name)
-        return ResolvedModel(
-            name, model.base, model.adapter, model.job_id, model.created_at, model.parity, model.report
-        )
+        return self._resolve_checkpoint(name) if ":ckpt-step-" in name else _model_of(self._row(name))
 
     def delete(self, id: str) -> None:
         """A tombstone: the model and its checkpoints are absent from now on. Raises NotFound."""
         self._row(id, for_update=True).deleted_at = int(now(self._session))
 
-    def _resolve_checkpoint(self, name: str) -> ResolvedModel:
+    def _resolve_checkpoint(self, name: str) -> TunedModel:
         """Also of a job that has not ended, or that failed: a checkpoint is usable as soon as it is
         listed."""
         found = self._session.execute(
@@ -99,10 +71,7 @@ class Models:
         if found is None:
             raise _not_found(name)
         checkpoint, base = found
-        adapter = AdapterRef(
-            digest=checkpoint.manifest_sha256, manifest_key=checkpoint.manifest_key, form=checkpoint.form
-        )
-        return ResolvedModel(name, base, adapter, checkpoint.job_id, checkpoint.created_at)
+        return TunedModel(name, base, _adapter_of(checkpoint), checkpoint.job_id, checkpoint.created_at)
 
     def _visible(self) -> Select[tables.Model]:
         return select(tables.Model).where(
@@ -129,14 +98,17 @@ def _not_found(name: str) -> NotFound:
 
 def _model_of(row: tables.Model) -> TunedModel:
     return TunedModel(
-        id=row.id,
-        tenant=Tenant(row.organization_id, row.project_id),
-        job_id=row.job_id,
+        name=row.id,
         base=row.base,
-        form=cast(WeightsForm, row.form),
-        manifest_key=row.manifest_key,
-        manifest_sha256=row.manifest_sha256,
+        adapter=_adapter_of(row),
+        job_id=row.job_id,
+        created_at=row.created_at,
         parity=row.parity,
         report=None if row.report is None else EvaluationReport.model_validate(row.report),
-        created_at=row.created_at,
+    )
+
+
+def _adapter_of(row: tables.Model | tables.Checkpoint) -> AdapterRef:
+    return AdapterRef(
+        digest=row.manifest_sha256, manifest_key=row.manifest_key, form=cast(WeightsForm, row.form)
     )

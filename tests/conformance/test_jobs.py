@@ -7,7 +7,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.api import LiveApi, add_tuned_model, jsonl
+from cluster.contracts.hyperparameters import TrainingOptions
+from tests.api import REPORT, LiveApi, add_encoder, add_tuned_model, jsonl, labels, preferences
 
 
 @pytest.fixture
@@ -61,18 +62,75 @@ def test_a_new_job_is_openais_object(client: OpenAI, file: str) -> None:
         "tunery": {
             "progress": None,
             "attempt": 0,
-            "training": {
-                "type": "lora",
-                "r": 16,
-                "alpha": 32.0,
-                "dropout": 0.0,
-                "target_modules": "all-linear",
-                "on_overlength": "error",
-                "num_workers": 1,
-            },
+            "training": TrainingOptions().model_dump(),
+            "evaluation": None,
         },
     }
     assert client.fine_tuning.jobs.retrieve(job.id) == job
+
+
+def training(**options: Any) -> dict[str, Any]:
+    """What is Tunery's own, as the SDK sends it."""
+    return {"extra_body": {"training": options}}
+
+
+def test_a_preference_job_is_openais_object(live: LiveApi, client: OpenAI) -> None:
+    pairs = live.upload(preferences())
+    job = client.fine_tuning.jobs.create(
+        model="base-1",
+        training_file=pairs,
+        validation_file=pairs,
+        method={"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.5, "n_epochs": 2}}},
+    )
+    hyperparameters = {
+        "batch_size": "auto",
+        "learning_rate_multiplier": "auto",
+        "n_epochs": 2,
+        "beta": 0.5,
+    }
+    shown = job.to_dict()
+    assert shown["method"] == {"type": "dpo", "dpo": {"hyperparameters": hyperparameters}}
+    assert shown["hyperparameters"] == hyperparameters
+    assert job.method
+    assert job.method.dpo
+    assert job.method.dpo.hyperparameters
+    assert job.method.dpo.hyperparameters.beta == 0.5
+    assert client.fine_tuning.jobs.retrieve(job.id) == job
+
+
+def test_everything_of_a_preference_job_may_be_left_to_the_server(live: LiveApi, client: OpenAI) -> None:
+    pairs = live.upload(preferences())
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=pairs, method={"type": "dpo"})
+    assert set(job.hyperparameters.to_dict().values()) == {"auto"}
+    assert "beta" in job.hyperparameters.to_dict()
+
+
+def test_an_encoder_is_trained_on_labels(live: LiveApi, client: OpenAI, file: str) -> None:
+    encoder, labelled = add_encoder(live.parts), live.upload(labels())
+    job = client.fine_tuning.jobs.create(model=encoder, training_file=labelled)
+    assert job.model == encoder
+    for changes, param, code in (
+        ({"training_file": file}, "training_file", "wrong_format"),
+        ({"method": {"type": "dpo"}}, "method.type", "invalid_value"),
+        (training(max_regression=0.1), "training.general_file", "invalid_value"),
+    ):
+        with pytest.raises(openai.BadRequestError) as error:
+            client.fine_tuning.jobs.create(**{"model": encoder, "training_file": labelled} | changes)
+        assert (error.value.param, error.value.code) == (param, code)
+
+
+def test_a_job_that_ended_shows_its_evaluation(live: LiveApi, client: OpenAI, file: str) -> None:
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=file)
+    model, checkpoint = add_tuned_model(live.parts.database, job.id)
+    evaluation = REPORT.model_dump()
+    extension: Any = client.fine_tuning.jobs.retrieve(job.id).to_dict()["tunery"]
+    assert extension["evaluation"] == evaluation
+    told: Any = client.models.retrieve(model).to_dict()["tunery"]
+    parity = {"max_abs": 1e-5, "mean_abs": 1e-6}
+    assert told == {"base": "base-1", "job_id": job.id, "evaluation": evaluation, "parity": parity}
+    told = client.models.retrieve(checkpoint).to_dict()["tunery"]
+    assert told == {"base": "base-1", "job_id": job.id, "evaluation": None, "parity": None}
+    assert client.models.retrieve("base-1").to_dict()["tunery"] is None
 
 
 def test_both_spellings_of_hyperparameters_mean_the_same(client: OpenAI, file: str) -> None:
@@ -100,13 +158,14 @@ def test_the_training_extension_reaches_the_job(client: OpenAI, file: str) -> No
 def test_what_cannot_become_a_job_is_refused(client: OpenAI, file: str, subtests: pytest.Subtests) -> None:
     notes = client.files.create(file=("notes.txt", b"words"), purpose="user_data").id
     broken = client.files.create(file=("bad.jsonl", b"{"), purpose="fine-tune").id
+    pairs = client.files.create(file=("pairs.jsonl", preferences()), purpose="fine-tune").id
     for changes, param, code in (
         ({"model": "gpt-4o"}, "model", "model_not_found"),
         ({"training_file": "file-absent"}, "training_file", "invalid_training_file"),
         ({"training_file": notes}, "training_file", "invalid_training_file"),
         ({"training_file": broken}, "training_file", "invalid_training_file"),
         ({"validation_file": "file-absent"}, "validation_file", "invalid_validation_file"),
-        ({"method": {"type": "dpo"}}, "method.type", "unsupported_method"),
+        ({"method": {"type": "dpo"}}, "training_file", "wrong_format"),
         ({"method": {"type": "reinforcement"}}, "method.type", "unsupported_method"),
         (
             {"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]},
@@ -120,6 +179,44 @@ def test_what_cannot_become_a_job_is_refused(client: OpenAI, file: str, subtests
             "hyperparameters",
             "invalid_value",
         ),
+        (
+            {"hyperparameters": {"n_epochs": 1}, "method": {"type": "dpo"}},
+            "hyperparameters",
+            "invalid_value",
+        ),
+        *(
+            (
+                {"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": beta}}}},
+                "method.dpo.hyperparameters.beta",
+                "invalid_value",
+            )
+            for beta in (0, 2.1, "high")
+        ),
+        (
+            {"method": {"type": "supervised", "supervised": {"hyperparameters": {"beta": 0.1}}}},
+            "method.supervised.hyperparameters.beta",
+            "unknown_parameter",
+        ),
+        (training(peft_config={"peft_type": "IA3"}), "training", "invalid_value"),
+        (training(restore_optimizer=True), "training", "invalid_value"),
+        (
+            training(type="peft", peft_config={"peft_type": "IA3", "auto_mapping": {}}),
+            "training.peft_config.auto_mapping",
+            "invalid_value",
+        ),
+        (training(type="qlora", use_dora=True), "training.use_dora", "invalid_value"),
+        (training(validation_split=0.6), "training.validation_split", "invalid_value"),
+        (
+            training(validation_split=0.1) | {"validation_file": file},
+            "training.validation_split",
+            "invalid_value",
+        ),
+        (training(early_stopping={}), "training.early_stopping", "invalid_value"),
+        (training(general_file="file-absent"), "training.general_file", "invalid_general_file"),
+        (training(general_file=notes), "training.general_file", "invalid_general_file"),
+        (training(general_file=pairs), "training.general_file", "wrong_format"),
+        ({"training_file": pairs}, "training_file", "wrong_format"),
+        ({"validation_file": pairs}, "validation_file", "wrong_format"),
     ):
         with subtests.test(changes=changes):
             with pytest.raises(openai.BadRequestError) as error:

@@ -7,9 +7,10 @@ from cluster.contracts.errors import NotFound, PermissionDenied
 from cluster.contracts.generation import ModelRef
 from service.api.auth import ModelReader, Writer
 from service.api.parts import Parts, UsesParts
+from service.api.public_evaluation import public_evaluation
 from service.api.schemas.base import Deleted
-from service.api.schemas.models import ModelList, ModelObject
-from service.db.models import Models
+from service.api.schemas.models import ModelExtension, ModelList, ModelObject, Parity
+from service.db.models import Models, TunedModel
 from service.db.tenancy import Tenant
 
 router = APIRouter(prefix="/models", tags=["Models"])
@@ -21,7 +22,7 @@ def list_models(caller: ModelReader, parts: UsesParts) -> ModelList:
     with parts.database.read() as session:
         tuned = Models(session, caller.tenant).list()
     bases = [_base(spec) for spec in parts.catalogue.values()]
-    return ModelList(data=bases + [_tuned(model.id, model.created_at, caller.tenant) for model in tuned])
+    return ModelList(data=bases + [_tuned(model, caller.tenant) for model in tuned])
 
 
 @router.get("/{model:path}", operation_id="models_retrieve", summary="Retrieve a model")
@@ -30,7 +31,7 @@ def retrieve(caller: ModelReader, parts: UsesParts, model: str) -> ModelObject:
         return _base(parts.catalogue[model])
     with parts.database.read() as session:
         found = Models(session, caller.tenant).resolve(model)
-    return _tuned(found.name, found.created_at, caller.tenant)
+    return _tuned(found, caller.tenant)
 
 
 @router.delete("/{model:path}", operation_id="models_delete", summary="Delete a tuned model")
@@ -62,8 +63,16 @@ def resolve(parts: Parts, tenant: Tenant, name: str) -> ModelRef:
 
 
 def _base(spec: BaseSpec) -> ModelObject:
-    return ModelObject(id=spec.alias, created=spec.created, owned_by=spec.owned_by)
+    return ModelObject(id=spec.alias, created=spec.created, owned_by=spec.owned_by, tunery=None)
 
 
-def _tuned(name: str, created_at: int, tenant: Tenant) -> ModelObject:
-    return ModelObject(id=name, created=created_at, owned_by=tenant.organization_id)
+def _tuned(model: TunedModel, tenant: Tenant) -> ModelObject:
+    extension = ModelExtension(
+        base=model.base,
+        job_id=model.job_id,
+        evaluation=public_evaluation(model.report),
+        parity=Parity(**model.parity) if model.parity else None,
+    )
+    return ModelObject(
+        id=model.name, created=model.created_at, owned_by=tenant.organization_id, tunery=extension
+    )

@@ -7,6 +7,7 @@ from typing_extensions import TypeAliasType
 
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata
+from service.api.schemas.evaluation import Evaluation
 from service.api.validation import cross_field_error
 
 Auto = TypeAliasType("Auto", Literal["auto"])
@@ -27,6 +28,13 @@ class HyperparametersBody(Body):
         return Hyperparameters(**self.model_dump())
 
 
+class DpoHyperparametersBody(HyperparametersBody):
+    """OpenAI's hyperparameters of direct preference optimization."""
+
+    beta: Auto | Annotated[float, Field(gt=0, le=2)] = "auto"
+    """How closely the tuned model is held to the one it began as; larger is closer."""
+
+
 class SupervisedBody(Body):
     hyperparameters: HyperparametersBody | None = None
 
@@ -35,21 +43,40 @@ class SupervisedMethodBody(Body):
     type: Literal["supervised"]
     supervised: SupervisedBody | None = None
 
+    def hyperparameters(self) -> HyperparametersBody:
+        return (self.supervised and self.supervised.hyperparameters) or HyperparametersBody()
 
-class OtherMethodBody(Body):
-    """OpenAI's other methods: understood, and refused by name."""
 
-    type: Literal["dpo", "reinforcement"]
-    dpo: JsonObject | None = None
+class DpoBody(Body):
+    hyperparameters: DpoHyperparametersBody | None = None
+
+
+class DpoMethodBody(Body):
+    """Direct preference optimization: learns from pairs of a better and a worse answer."""
+
+    type: Literal["dpo"]
+    dpo: DpoBody | None = None
+
+    def hyperparameters(self) -> HyperparametersBody:
+        return (self.dpo and self.dpo.hyperparameters) or DpoHyperparametersBody()
+
+
+class ReinforcementMethodBody(Body):
+    """OpenAI's other method: understood, and refused by name."""
+
+    type: Literal["reinforcement"]
     reinforcement: JsonObject | None = None
 
 
-MethodBody = Annotated[SupervisedMethodBody | OtherMethodBody, Field(discriminator="type")]
+MethodBody = Annotated[
+    SupervisedMethodBody | DpoMethodBody | ReinforcementMethodBody, Field(discriminator="type")
+]
 
 
 class CreateJobBody(Body):
     model: str
-    """A base model's id, as `GET /v1/models` lists it."""
+    """A base model's id, as `GET /v1/models` lists it; or a tuned model or checkpoint (`ft:…`) to continue
+    from, as `training.from_checkpoint` does."""
     training_file: str
     """Id of a processed file with the purpose `fine-tune`."""
     validation_file: str | None = None
@@ -58,7 +85,7 @@ class CreateJobBody(Body):
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     """Generated when absent; the job object shows it."""
     hyperparameters: HyperparametersBody | None = Field(default=None, deprecated=True)
-    """The older place of `method.supervised.hyperparameters`."""
+    """The older place of `method.supervised.hyperparameters`; for other methods refused."""
     method: MethodBody | None = None
     metadata: Metadata | None = None
     integrations: list[JsonObject] | None = None
@@ -67,10 +94,33 @@ class CreateJobBody(Body):
 
     @model_validator(mode="after")
     def _one_spelling(self) -> Self:
-        is_supervised = isinstance(self.method, SupervisedMethodBody) and self.method.supervised is not None
-        if self.hyperparameters is not None and is_supervised:
+        if self.hyperparameters is None or self.method is None:
+            return self
+        if not isinstance(self.method, SupervisedMethodBody):
+            raise cross_field_error(
+                "hyperparameters",
+                "Top-level hyperparameters are those of the supervised method; give them in "
+                f"method.{self.method.type}.hyperparameters.",
+            )
+        if self.method.supervised is not None:
             raise cross_field_error(
                 "hyperparameters", "Give hyperparameters at the top level or in method.supervised, not both."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _validation_from_one_place(self) -> Self:
+        training = self.training or TrainingOptions()
+        if training.validation_split and self.validation_file is not None:
+            raise cross_field_error(
+                "training.validation_split",
+                f"training.validation_split is {training.validation_split:g}, but there is a "
+                "validation_file; give one of the two.",
+            )
+        if training.early_stopping and not training.validation_split and self.validation_file is None:
+            raise cross_field_error(
+                "training.early_stopping",
+                "training.early_stopping needs a validation_file or a training.validation_split.",
             )
         return self
 
@@ -89,13 +139,26 @@ class ResolvedHyperparameters(Answer):
     n_epochs: Auto | int = "auto"
 
 
-class SupervisedMethod(Answer):
+class ResolvedDpoHyperparameters(ResolvedHyperparameters):
+    beta: Auto | float = "auto"
+
+
+class Supervised(Answer):
     hyperparameters: ResolvedHyperparameters
 
 
-class Method(Answer):
-    type: Literal["supervised"]
-    supervised: SupervisedMethod
+class SupervisedMethod(Answer):
+    type: Literal["supervised"] = "supervised"
+    supervised: Supervised
+
+
+class Dpo(Answer):
+    hyperparameters: ResolvedDpoHyperparameters
+
+
+class DpoMethod(Answer):
+    type: Literal["dpo"] = "dpo"
+    dpo: Dpo
 
 
 class JobError(Answer):
@@ -109,8 +172,12 @@ class JobProgress(Answer):
 
     step: int
     total_steps: int
-    tokens_per_second: float
-    eta_seconds: float
+    tokens_per_second: float | None
+    eta_seconds: float | None
+    memory_bytes: int | None = None
+    """Most that was in use so far: of the GPU, or the resident memory of the training process."""
+    mfu: float | None = None
+    """Model FLOPs utilisation: useful arithmetic as a share of the device's peak."""
 
 
 class JobExtension(Answer):
@@ -120,6 +187,9 @@ class JobExtension(Answer):
     attempt: int
     """How many times a run was begun."""
     training: TrainingOptions
+    """With what a continued job took over from the one it continues."""
+    evaluation: Evaluation | None
+    """From the end of training on, also of a job that failed after it."""
 
 
 class FineTuningJob(Answer):
@@ -129,7 +199,7 @@ class FineTuningJob(Answer):
     error: JobError | None
     fine_tuned_model: str | None
     finished_at: int | None
-    hyperparameters: ResolvedHyperparameters
+    hyperparameters: ResolvedDpoHyperparameters | ResolvedHyperparameters
     model: str
     organization_id: str
     result_files: list[str]
@@ -140,7 +210,7 @@ class FineTuningJob(Answer):
     seed: int
     estimated_finish: int | None
     integrations: list[JsonObject] | None
-    method: Method
+    method: Annotated[SupervisedMethod | DpoMethod, Field(discriminator="type")]
     metadata: Metadata | None
     user_provided_suffix: str | None
     tunery: JobExtension
@@ -176,6 +246,10 @@ class CheckpointMetrics(Answer):
     valid_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
+    full_valid_f1: float | None = None
+    """Classification: mean F1 of the labels."""
+    reward_margin: float | None = None
+    """DPO: mean reward of the better answers less that of the others."""
 
 
 class FineTuningJobCheckpoint(Answer):

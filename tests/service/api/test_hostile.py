@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.api import jsonl
+from service.api.parts import Parts
+from tests.api import add_tuned_model, jsonl, preferences
 
 WEIRD: list[Any] = [
     None,
@@ -36,7 +37,25 @@ JOB: dict[str, Any] = {
     },
     "metadata": {"k": "v"},
     "integrations": [],
-    "training": {"type": "lora", "r": 8, "target_modules": ["q_proj"]},
+    "training": {
+        "type": "lora",
+        "r": 8,
+        "target_modules": ["q_proj"],
+        "early_stopping": {"patience": 2, "min_delta": 0.5},
+        "general_file": "{file}",
+        "max_regression": 0.5,
+    },
+}
+DPO: dict[str, Any] = {
+    "model": "base-1",
+    "training_file": "{file}",
+    "method": {"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 1, "beta": 0.5}}},
+    "training": {"validation_split": 0.25, "early_stopping": {"patience": 1}, "use_rslora": True},
+}
+CONTINUED: dict[str, Any] = {
+    "model": "base-1",
+    "training_file": "{file}",
+    "training": {"from_checkpoint": "{model}", "restore_optimizer": True},
 }
 COMPLETION: dict[str, Any] = {
     "model": "base-1",
@@ -90,10 +109,14 @@ def with_value(body: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[
     return changed
 
 
+def upload(http: TestClient, content: bytes) -> str:
+    form = {"files": {"file": ("a.jsonl", content)}, "data": {"purpose": "fine-tune"}}
+    return str(http.post("/v1/files", **form).json()["id"])  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def file_id(http: TestClient) -> str:
-    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
-    return str(http.post("/v1/files", **upload).json()["id"])  # type: ignore[arg-type]
+    return upload(http, jsonl())
 
 
 def check_body(http: TestClient, path: str, body: dict[str, Any]) -> None:
@@ -110,7 +133,25 @@ def test_a_weird_value_anywhere_in_a_job_is_refused_or_stored_but_never_500(
     http: TestClient, file_id: str
 ) -> None:
     files = {"training_file": file_id, "validation_file": file_id}
-    check_body(http, "/v1/fine_tuning/jobs", JOB | files)
+    training = JOB["training"] | {"general_file": file_id}
+    check_body(http, "/v1/fine_tuning/jobs", JOB | files | {"training": training})
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_weird_value_anywhere_in_a_preference_job_is_refused_or_stored_but_never_500(
+    http: TestClient,
+) -> None:
+    check_body(http, "/v1/fine_tuning/jobs", DPO | {"training_file": upload(http, preferences())})
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_weird_value_anywhere_in_a_continued_job_is_refused_or_stored_but_never_500(
+    http: TestClient, parts: Parts, file_id: str
+) -> None:
+    job = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file_id}).json()["id"]
+    model, _ = add_tuned_model(parts.database, job)
+    training = CONTINUED["training"] | {"from_checkpoint": model}
+    check_body(http, "/v1/fine_tuning/jobs", CONTINUED | {"training_file": file_id, "training": training})
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -60,6 +60,7 @@ def test_steps_show_in_the_job_and_its_events(http: TestClient, job: str) -> Non
         "grad_norm": 1.0,
         "tokens_per_second": 100.0,
         "eta_seconds": 6.0,
+        "memory_bytes": 2**30,
     }
     answer = http.post(
         SYNC.format(job=job), json={"events": [step]}, headers={"authorization": "Bearer the-token"}
@@ -71,6 +72,8 @@ def test_steps_show_in_the_job_and_its_events(http: TestClient, job: str) -> Non
         "total_steps": 9,
         "tokens_per_second": 100.0,
         "eta_seconds": 6.0,
+        "memory_bytes": 2**30,
+        "mfu": None,
     }
     newest = http.get(f"/v1/fine_tuning/jobs/{job}/events").json()["data"][0]
     assert (newest["type"], newest["data"]["step"], newest["data"]["train_loss"]) == ("metrics", 3, 1.5)

@@ -1,0 +1,86 @@
+"""Jobs that go on from tuned weights: which ones a request names, and what such a job takes over."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from cluster.contracts.errors import InvalidRequest, NotFound
+from cluster.contracts.hyperparameters import TrainingOptions
+from service.api.schemas.jobs import CreateJobBody
+from service.db.jobs import Jobs
+from service.db.models import Models
+from service.db.tenancy import Tenant
+
+_LOW_RANK = frozenset({"lora", "qlora"})
+"""Types whose adapters are alike, whatever the base is stored in."""
+_SHAPE = ("r", "alpha", "target_modules", "use_rslora", "use_dora")
+"""What a LoRA adapter computes; its dropout is training's alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The tuned weights that a job begins with."""
+
+    name: str
+    base: str
+    """Alias of the base."""
+    manifest_key: str
+    training: TrainingOptions
+    """Of the job that made them."""
+
+
+def find_start(body: CreateJobBody, session: Session, tenant: Tenant) -> Start | None:
+    """What `training.from_checkpoint`, or a tuned model's name in `model`, stands for; None begins with a
+    base. Raises InvalidRequest: `model_not_found`, the same for what is absent and what is another
+    tenant's."""
+    named = body.training.from_checkpoint if body.training else None
+    tuned = body.model if body.model.startswith("ft:") else None
+    if named is None and tuned is None:
+        return None
+    if None not in (named, tuned) and named != tuned:
+        raise InvalidRequest(
+            f"training.from_checkpoint is '{named}' and model is '{tuned}'; a job continues from one.",
+            param="training.from_checkpoint",
+        )
+    name = named or tuned or ""
+    try:
+        found = Models(session, tenant).resolve(name)
+    except NotFound as error:
+        param = "model" if named is None else "training.from_checkpoint"
+        raise InvalidRequest(error.message, code=error.code, param=param) from error
+    if tuned is None and found.base != body.model:
+        raise InvalidRequest(
+            f"'{name}' was tuned from '{found.base}', so that it cannot be continued with model "
+            f"'{body.model}'.",
+            param="training.from_checkpoint",
+        )
+    training = Jobs(session, tenant).get(found.job_id).training
+    return Start(name, found.base, found.adapter.manifest_key, training)
+
+
+def continued(asked: TrainingOptions, start: Start) -> TrainingOptions:
+    """`asked` with the start's name, and with everything that decides the weights' shape taken from the start
+    where the request left it out. Raises InvalidRequest where it asks for another shape."""
+    before = start.training
+    taken: dict[str, object] = {"from_checkpoint": start.name}
+    if "type" not in asked.model_fields_set:
+        taken |= {"type": before.type, "peft_config": before.peft_config}
+        asked = asked.model_copy(update=taken)
+    if {asked.type, before.type} <= _LOW_RANK:
+        kept: tuple[str, ...] = _SHAPE
+    elif asked.type == before.type == "peft":
+        kept = ("peft_config",)
+    else:
+        kept = ()
+    for field in kept:
+        ours, theirs = getattr(asked, field), getattr(before, field)
+        if field in asked.model_fields_set and ours != theirs:
+            raise InvalidRequest(
+                f"training.{field} is {ours!r}, but '{start.name}' was trained with {theirs!r}, and an "
+                "adapter keeps its shape when it is continued; leave the field out.",
+                param=f"training.{field}",
+            )
+        taken[field] = theirs
+    if kept == _SHAPE and "dropout" not in asked.model_fields_set:
+        taken["dropout"] = before.dropout
+    return asked.model_copy(update=taken)

@@ -2,6 +2,7 @@
 
 `engine_app`, at /engine:
     POST /engine/generate   GenerationRequest -> a stream of WireEvents, one JSON a line; a disconnect cancels
+    POST /engine/classify   ClassificationRequest -> ClassificationAnswer
     POST /engine/ensure     ModelRef -> {} once it is loaded
     POST /engine/cancel     {"id": ...} -> {}
     GET  /engine/stats      -> a list of EngineStats
@@ -13,7 +14,8 @@ An error before a stream starts is a status and an ErrorEvent. The settings are 
 TUNERY_CLUSTER_TOKEN (required), TUNERY_STORAGE_URL and TUNERY_STORAGE_ENDPOINT, TUNERY_CACHE_DIR (weights on
 disk), TUNERY_CATALOGUE, TUNERY_WARM_BASES (aliases to load before the replica is ready, by commas),
 TUNERY_ENGINE_SLOTS (choices decoded together), TUNERY_ENGINE_WAITING (choices of a tenant in the queue),
-TUNERY_ENGINE_ADAPTERS and TUNERY_ENGINE_MODELS (adapters of one model, and models, in memory).
+TUNERY_ENGINE_ADAPTERS and TUNERY_ENGINE_MODELS (adapters of one model, and models, in memory; as many tuned
+encoders again).
 A replica uses a GPU if Serve's configuration gives it one: `ray_actor_options: {num_gpus: 1}` of `engine`.
 """
 
@@ -30,9 +32,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cluster.bases.catalogue import load_catalogue
+from cluster.contracts.classification import ClassificationRequest
 from cluster.contracts.datasets import DatasetCheckRequest
 from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, InvalidRequest, NotFound
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
+from cluster.serving.classifiers import ClassifierPool
 from cluster.serving.job import Limits
 from cluster.serving.load import EmbeddedLoader
 from cluster.serving.pool import EnginePool
@@ -58,6 +62,7 @@ class EngineApp:
         self._gate = _Gate(
             {
                 ("POST", "generate"): self._generate,
+                ("POST", "classify"): self._classify,
                 ("POST", "ensure"): self._ensure,
                 ("POST", "cancel"): self._cancel,
                 ("GET", "stats"): self._stats,
@@ -70,6 +75,7 @@ class EngineApp:
         cache = Path(os.environ.get("TUNERY_CACHE_DIR") or Path.home() / ".cache" / "tunery")
         weights = WeightsFolder(cache / "weights", store_from_environment())
         self._pool = EnginePool(EmbeddedLoader(weights, limits), capacity=_number("MODELS", 4))
+        self._classifiers = ClassifierPool(weights, capacity=_number("MODELS", 4))
         catalogue = load_catalogue()
         for alias in filter(None, os.environ.get("TUNERY_WARM_BASES", "").split(",")):
             if alias not in catalogue:
@@ -92,8 +98,14 @@ class EngineApp:
         first = await anext(events, None)
         return StreamingResponse(_lines(first, events), media_type="application/x-ndjson")
 
+    async def _classify(self, request: Request) -> Response:
+        wanted = ClassificationRequest.model_validate_json(await request.body())
+        return _json((await self._classifiers.classify(wanted)).model_dump_json().encode())
+
     async def _ensure(self, request: Request) -> Response:
-        await self._pool.ensure(ModelRef.model_validate_json(await request.body()))
+        model = ModelRef.model_validate_json(await request.body())
+        pool = self._classifiers if model.base.architecture == "encoder" else self._pool
+        await pool.ensure(model)
         return JSONResponse({})
 
     async def _cancel(self, request: Request) -> Response:

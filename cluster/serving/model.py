@@ -11,6 +11,7 @@ from cluster.contracts.errors import InvalidConfiguration, TuneryError
 from cluster.serving.adapted_model import AdaptedModel
 from cluster.serving.attention import implementation, proof_length, read_attention
 from cluster.serving.joint import JointRunner
+from cluster.serving.loading import ONE_AT_A_TIME
 from cluster.serving.proof import error_of, tolerance
 from cluster.serving.runner import Runner
 from cluster.serving.solo import SoloRunner
@@ -21,13 +22,14 @@ _log = logging.getLogger(__name__)
 def load_model(folder: Path, *, dtype: str, device: torch.device) -> Any:
     """The transformers model in `folder`, frozen."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=getattr(torch, dtype),
-        attn_implementation=implementation(config.get_text_config()),
-        use_safetensors=True,
-        local_files_only=True,
-    )
+    with ONE_AT_A_TIME:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            attn_implementation=implementation(config.get_text_config()),
+            use_safetensors=True,
+            local_files_only=True,
+        )
     return model.eval().requires_grad_(False).to(device)
 
 

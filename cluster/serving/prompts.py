@@ -1,6 +1,6 @@
 """From a request's prompt to token ids, checked against what the model can hold."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.bases.chat_template import encode_prompt, render_prompt
@@ -41,6 +41,12 @@ class PromptReader:
                 )
         return ReadPrompt(token_ids, text, self._room(len(token_ids), request.sampling.max_tokens))
 
+    def after_prefix(self, prompt: ReadPrompt, asked: int | None, prefix_length: int) -> ReadPrompt:
+        """The prompt where a prefix takes that many tokens of the context. `asked` are the request's
+        max_tokens. Raises ContextLengthExceeded."""
+        room = self._room(len(prompt.token_ids), asked, prefix_length)
+        return replace(prompt, max_tokens=room)
+
     def _encode(self, prompt: TextPrompt | TokenPrompt | ChatPrompt) -> tuple[list[int], str]:
         match prompt:
             case TokenPrompt(token_ids=token_ids) if token_ids:
@@ -59,14 +65,18 @@ class PromptReader:
                 text = prompt.text if isinstance(prompt, TextPrompt) else ""
                 return encode_prompt(self._tokenizer, text), text
 
-    def _room(self, num_prompt: int, asked: int | None) -> int:
-        limit = self._context_length
+    def _room(self, num_prompt: int, asked: int | None, prefix_length: int = 0) -> int:
+        limit = self._context_length - prefix_length
         if asked is None and num_prompt < limit:
             return limit - num_prompt
         if asked is None or num_prompt + asked > limit:
             raise ContextLengthExceeded(
-                f"This model's context is {limit} tokens. The prompt has {num_prompt} and "
+                f"This model's context is {limit} tokens{_without(prefix_length)}. The prompt has {num_prompt} and "
                 f"{asked or 'at least 1'} more were asked for. Shorten the prompt or ask for fewer.",
                 param="prompt",
             )
         return asked
+
+
+def _without(prefix_length: int) -> str:
+    return f", without its {prefix_length} virtual ones" if prefix_length else ""

@@ -69,7 +69,10 @@ def _adjusted(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
 def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
     """Inverse transform sampling in the vocabulary's order, which rounding in the logits hardly disturbs."""
     device = logits_BV.device
-    temperatures_B1 = torch.tensor([[draw.sampling.temperature] for draw in draws], device=device)
+    # Types are spelled out: a model being loaded in another thread changes torch's default for a while.
+    temperatures_B1 = torch.tensor(
+        [[draw.sampling.temperature] for draw in draws], device=device, dtype=torch.float32
+    )
     uniforms_B1 = torch.tensor(
         [[uniform(draw.seed, draw.choice, draw.position)] for draw in draws],
         device=device,
@@ -78,7 +81,7 @@ def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
     shifted_BV = (logits_BV - logits_BV.amax(-1, keepdim=True)) / temperatures_B1
     probabilities_BV = shifted_BV.softmax(-1)
     if any(draw.sampling.top_p < 1 for draw in draws):
-        top_p_B1 = torch.tensor([[draw.sampling.top_p] for draw in draws], device=device)
+        top_p_B1 = torch.tensor([[draw.sampling.top_p] for draw in draws], device=device, dtype=torch.float32)
         probabilities_BV = _nucleus(probabilities_BV, top_p_B1)
     cumulative_BV = probabilities_BV.cumsum(-1, dtype=torch.float64)
     # A row of NaN finds no place; it is clamped here and failed by whoever looks at its logits.

@@ -14,6 +14,8 @@ class Waiting:
     """Of its prompt."""
     is_scored: bool
     """Its prompt's log-probabilities are asked for, which takes a logit row for every token of it."""
+    prefix: str = ""
+    """The digest of the stored beginning that its prompt goes on from; "" for none."""
 
 
 def pick_group(
@@ -22,8 +24,9 @@ def pick_group(
     """Indices into `waiting` (oldest first) of the choices to prefill together, at most `free_slots`.
 
     The tenant with the fewest slots goes first, then the older request; so one tenant's flood delays another
-    by the slots it holds and not by its queue. Choices of one request share a prefill. A group's prompts,
-    padded to its longest, stay within `token_budget`; a longer prompt, or a scored one, goes alone.
+    by the slots it holds and not by its queue. Choices of one request share a prefill. A group goes on from
+    one prefix, and its prompts, padded to its longest, stay within `token_budget`; a longer prompt, or a
+    scored one, goes alone.
     """
     slots = dict(running)
     left = list(range(len(waiting)))
@@ -43,6 +46,8 @@ def pick_group(
             if is_alone:
                 siblings = [place for place in left if waiting[place].request_id == choice.request_id]
                 return siblings[:free_slots]
+        if not picked:
+            left = [place for place in left if waiting[place].prefix == choice.prefix]
         picked.append(best)
         left.remove(best)
         slots[choice.tenant] = slots.get(choice.tenant, 0) + 1

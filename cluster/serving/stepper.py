@@ -257,7 +257,14 @@ class Stepper:
 
 def _as_waiting(choice: Choice) -> Waiting:
     request = choice.job.request
-    return Waiting(request.id, request.tenant, len(choice.job.prompt.token_ids), choice.job.must_score)
+    adapter = choice.job.adapter
+    return Waiting(
+        request.id,
+        request.tenant,
+        len(choice.job.prompt.token_ids),
+        choice.job.must_score,
+        adapter.digest if adapter is not None and adapter.prefix is not None else "",
+    )
 
 
 def _draw(choice: Choice) -> Draw:

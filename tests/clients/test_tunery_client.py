@@ -22,7 +22,7 @@ from cluster.contracts import errors
 from service.api.app import create_app
 from service.api.parts import Parts
 from service.db.jobs import Jobs, NewJob
-from tests.api import LiveApi, Project, add_tuned_model, jsonl, listening
+from tests.api import REPORT, LiveApi, Project, add_tuned_model, jsonl, listening, preferences
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -86,6 +86,32 @@ def test_a_job_is_created_listed_and_cancelled(tunery: Tunery, training: Path) -
     assert [event.message for event in tunery.jobs.events(job.id)][-1] == f"Created fine-tuning job: {job.id}"
     with pytest.raises(Conflict):
         tunery.jobs.cancel(job.id)
+
+
+def test_a_preference_job_shows_its_method(tunery: Tunery, training: Path) -> None:
+    training.write_bytes(preferences())
+    job = tunery.jobs.create(
+        model="base-1",
+        training_file=tunery.files.upload(training).id,
+        method={"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.5}}},
+        training={"validation_split": 0.25, "early_stopping": {"patience": 2}},
+    )
+    assert (job.method.type_, job.hyperparameters.beta) == ("dpo", 0.5)
+    assert job.tunery.training.early_stopping.patience == 2
+
+
+def test_a_tuned_model_is_continued_and_shows_its_evaluation(
+    live: LiveApi, tunery: Tunery, training: Path
+) -> None:
+    file = tunery.files.upload(training).id
+    job = tunery.jobs.create(model="base-1", training_file=file, training={"r": 8})
+    assert job.tunery.evaluation is None
+    model, _ = add_tuned_model(live.parts.database, job.id)
+    evaluation = tunery.jobs.retrieve(job.id).tunery.evaluation
+    assert evaluation.to_dict() == REPORT.model_dump()
+    assert tunery.models.retrieve(model).tunery.evaluation == evaluation
+    more = tunery.jobs.create(model=model, training_file=file)
+    assert (more.tunery.training.from_checkpoint, more.tunery.training.r) == (model, 8)
 
 
 def test_lists_go_through_every_page(live: LiveApi, tunery: Tunery, training: Path) -> None:
@@ -219,7 +245,7 @@ def test_another_servers_error_page_is_an_error_too(database_url: str) -> None:
 def test_objects_keep_what_newer_servers_add(database_url: str) -> None:
     from tunery_client._generated.models.model_object import ModelObject
 
-    said = {"id": "m", "object": "model", "created": 1, "owned_by": "me", "new": [1]}
+    said = {"id": "m", "object": "model", "created": 1, "owned_by": "me", "tunery": None, "new": [1]}
     assert json.dumps(ModelObject.from_dict(said).to_dict(), sort_keys=True) == json.dumps(
         said, sort_keys=True
     )

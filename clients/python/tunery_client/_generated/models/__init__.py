@@ -25,7 +25,15 @@ from .create_job_body import CreateJobBody
 from .deleted import Deleted
 from .deleted_object import DeletedObject
 from .developer_message import DeveloperMessage
+from .dpo import Dpo
+from .dpo_body import DpoBody
+from .dpo_hyperparameters_body import DpoHyperparametersBody
+from .dpo_method import DpoMethod
+from .dpo_method_body import DpoMethodBody
+from .early_stopping import EarlyStopping
 from .error_answer import ErrorAnswer
+from .evaluation import Evaluation
+from .evaluation_comparison import EvaluationComparison
 from .file_list import FileList
 from .file_object import FileObject
 from .file_object_status import FileObjectStatus
@@ -53,18 +61,20 @@ from .job_progress import JobProgress
 from .json_object import JsonObject
 from .logit_bias import LogitBias
 from .metadata import Metadata
-from .method import Method
+from .model_extension import ModelExtension
 from .model_list import ModelList
 from .model_object import ModelObject
-from .other_method_body import OtherMethodBody
-from .other_method_body_type import OtherMethodBodyType
+from .parity import Parity
 from .readiness_answer import ReadinessAnswer
 from .readiness_answer_parts import ReadinessAnswerParts
 from .readiness_answer_status import ReadinessAnswerStatus
+from .reinforcement_method_body import ReinforcementMethodBody
+from .resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
 from .resolved_hyperparameters import ResolvedHyperparameters
 from .response_format import ResponseFormat
 from .response_format_type import ResponseFormatType
 from .stream_options import StreamOptions
+from .supervised import Supervised
 from .supervised_body import SupervisedBody
 from .supervised_method import SupervisedMethod
 from .supervised_method_body import SupervisedMethodBody
@@ -75,7 +85,13 @@ from .tool_call import ToolCall
 from .tool_message import ToolMessage
 from .top_logprobs import TopLogprobs
 from .training_options import TrainingOptions
+from .training_options_activation_checkpointing import (
+    TrainingOptionsActivationCheckpointing,
+)
 from .training_options_on_overlength import TrainingOptionsOnOverlength
+from .training_options_optimizer import TrainingOptionsOptimizer
+from .training_options_parallelism import TrainingOptionsParallelism
+from .training_options_peft_config_type_0 import TrainingOptionsPeftConfigType0
 from .training_options_target_modules_type_0 import TrainingOptionsTargetModulesType0
 from .training_options_type import TrainingOptionsType
 from .upload_purpose import UploadPurpose
@@ -108,7 +124,15 @@ __all__ = (
     "Deleted",
     "DeletedObject",
     "DeveloperMessage",
+    "Dpo",
+    "DpoBody",
+    "DpoHyperparametersBody",
+    "DpoMethod",
+    "DpoMethodBody",
+    "EarlyStopping",
     "ErrorAnswer",
+    "Evaluation",
+    "EvaluationComparison",
     "FileList",
     "FileObject",
     "FileObjectStatus",
@@ -136,18 +160,20 @@ __all__ = (
     "JsonObject",
     "LogitBias",
     "Metadata",
-    "Method",
+    "ModelExtension",
     "ModelList",
     "ModelObject",
-    "OtherMethodBody",
-    "OtherMethodBodyType",
+    "Parity",
     "ReadinessAnswer",
     "ReadinessAnswerParts",
     "ReadinessAnswerStatus",
+    "ReinforcementMethodBody",
+    "ResolvedDpoHyperparameters",
     "ResolvedHyperparameters",
     "ResponseFormat",
     "ResponseFormatType",
     "StreamOptions",
+    "Supervised",
     "SupervisedBody",
     "SupervisedMethod",
     "SupervisedMethodBody",
@@ -158,7 +184,11 @@ __all__ = (
     "ToolMessage",
     "TopLogprobs",
     "TrainingOptions",
+    "TrainingOptionsActivationCheckpointing",
     "TrainingOptionsOnOverlength",
+    "TrainingOptionsOptimizer",
+    "TrainingOptionsParallelism",
+    "TrainingOptionsPeftConfigType0",
     "TrainingOptionsTargetModulesType0",
     "TrainingOptionsType",
     "UploadPurpose",

@@ -20,6 +20,8 @@ class CheckpointMetrics:
         valid_mean_token_accuracy (float | None):
         full_valid_loss (float | None):
         full_valid_mean_token_accuracy (float | None):
+        full_valid_f1 (float | None): Classification: mean F1 of the labels.
+        reward_margin (float | None): DPO: mean reward of the better answers less that of the others.
     """
 
     step: float | None
@@ -29,6 +31,8 @@ class CheckpointMetrics:
     valid_mean_token_accuracy: float | None
     full_valid_loss: float | None
     full_valid_mean_token_accuracy: float | None
+    full_valid_f1: float | None
+    reward_margin: float | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,6 +57,12 @@ class CheckpointMetrics:
         full_valid_mean_token_accuracy: float | None
         full_valid_mean_token_accuracy = self.full_valid_mean_token_accuracy
 
+        full_valid_f1: float | None
+        full_valid_f1 = self.full_valid_f1
+
+        reward_margin: float | None
+        reward_margin = self.reward_margin
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -64,6 +74,8 @@ class CheckpointMetrics:
                 "valid_mean_token_accuracy": valid_mean_token_accuracy,
                 "full_valid_loss": full_valid_loss,
                 "full_valid_mean_token_accuracy": full_valid_mean_token_accuracy,
+                "full_valid_f1": full_valid_f1,
+                "reward_margin": reward_margin,
             }
         )
 
@@ -124,6 +136,20 @@ class CheckpointMetrics:
             d.pop("full_valid_mean_token_accuracy")
         )
 
+        def _parse_full_valid_f1(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        full_valid_f1 = _parse_full_valid_f1(d.pop("full_valid_f1"))
+
+        def _parse_reward_margin(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        reward_margin = _parse_reward_margin(d.pop("reward_margin"))
+
         checkpoint_metrics = cls(
             step=step,
             train_loss=train_loss,
@@ -132,6 +158,8 @@ class CheckpointMetrics:
             valid_mean_token_accuracy=valid_mean_token_accuracy,
             full_valid_loss=full_valid_loss,
             full_valid_mean_token_accuracy=full_valid_mean_token_accuracy,
+            full_valid_f1=full_valid_f1,
+            reward_margin=reward_margin,
         )
 
         checkpoint_metrics.additional_properties = d

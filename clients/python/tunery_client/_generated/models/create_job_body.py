@@ -8,10 +8,11 @@ from attrs import define as _attrs_define
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.dpo_method_body import DpoMethodBody
     from ..models.hyperparameters_body import HyperparametersBody
     from ..models.json_object import JsonObject
     from ..models.metadata import Metadata
-    from ..models.other_method_body import OtherMethodBody
+    from ..models.reinforcement_method_body import ReinforcementMethodBody
     from ..models.supervised_method_body import SupervisedMethodBody
     from ..models.training_options import TrainingOptions
 
@@ -23,13 +24,16 @@ T = TypeVar("T", bound="CreateJobBody")
 class CreateJobBody:
     """
     Attributes:
-        model (str): A base model's id, as `GET /v1/models` lists it.
+        model (str): A base model's id, as `GET /v1/models` lists it; or a tuned model or checkpoint (`ft:…`) to
+            continue
+            from, as `training.from_checkpoint` does.
         training_file (str): Id of a processed file with the purpose `fine-tune`.
         validation_file (None | str | Unset):
         suffix (None | str | Unset): Becomes part of the tuned model's name.
         seed (int | None | Unset): Generated when absent; the job object shows it.
-        hyperparameters (HyperparametersBody | None | Unset): The older place of `method.supervised.hyperparameters`.
-        method (None | OtherMethodBody | SupervisedMethodBody | Unset):
+        hyperparameters (HyperparametersBody | None | Unset): The older place of `method.supervised.hyperparameters`;
+            for other methods refused.
+        method (DpoMethodBody | None | ReinforcementMethodBody | SupervisedMethodBody | Unset):
         metadata (Metadata | None | Unset):
         integrations (list[JsonObject] | None | Unset):
         training (None | TrainingOptions | Unset): Tunery's own: how the weights are adapted. Absent: LoRA with the
@@ -42,15 +46,16 @@ class CreateJobBody:
     suffix: None | str | Unset = UNSET
     seed: int | None | Unset = UNSET
     hyperparameters: HyperparametersBody | None | Unset = UNSET
-    method: None | OtherMethodBody | SupervisedMethodBody | Unset = UNSET
+    method: DpoMethodBody | None | ReinforcementMethodBody | SupervisedMethodBody | Unset = UNSET
     metadata: Metadata | None | Unset = UNSET
     integrations: list[JsonObject] | None | Unset = UNSET
     training: None | TrainingOptions | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.dpo_method_body import DpoMethodBody  # noqa: PLC0415
         from ..models.hyperparameters_body import HyperparametersBody  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
-        from ..models.other_method_body import OtherMethodBody  # noqa: PLC0415
+        from ..models.reinforcement_method_body import ReinforcementMethodBody  # noqa: PLC0415
         from ..models.supervised_method_body import SupervisedMethodBody  # noqa: PLC0415
         from ..models.training_options import TrainingOptions  # noqa: PLC0415
 
@@ -89,7 +94,9 @@ class CreateJobBody:
             method = UNSET
         elif isinstance(self.method, SupervisedMethodBody):
             method = self.method.to_dict()
-        elif isinstance(self.method, OtherMethodBody):
+        elif isinstance(self.method, DpoMethodBody):
+            method = self.method.to_dict()
+        elif isinstance(self.method, ReinforcementMethodBody):
             method = self.method.to_dict()
         else:
             method = self.method
@@ -151,10 +158,11 @@ class CreateJobBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.dpo_method_body import DpoMethodBody  # noqa: PLC0415
         from ..models.hyperparameters_body import HyperparametersBody  # noqa: PLC0415
         from ..models.json_object import JsonObject  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
-        from ..models.other_method_body import OtherMethodBody  # noqa: PLC0415
+        from ..models.reinforcement_method_body import ReinforcementMethodBody  # noqa: PLC0415
         from ..models.supervised_method_body import SupervisedMethodBody  # noqa: PLC0415
         from ..models.training_options import TrainingOptions  # noqa: PLC0415
 
@@ -207,7 +215,9 @@ class CreateJobBody:
 
         hyperparameters = _parse_hyperparameters(d.pop("hyperparameters", UNSET))
 
-        def _parse_method(data: object) -> None | OtherMethodBody | SupervisedMethodBody | Unset:
+        def _parse_method(
+            data: object,
+        ) -> DpoMethodBody | None | ReinforcementMethodBody | SupervisedMethodBody | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -223,12 +233,20 @@ class CreateJobBody:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                method_type_0_type_1 = OtherMethodBody.from_dict(data)
+                method_type_0_type_1 = DpoMethodBody.from_dict(data)
 
                 return method_type_0_type_1
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(None | OtherMethodBody | SupervisedMethodBody | Unset, data)
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                method_type_0_type_2 = ReinforcementMethodBody.from_dict(data)
+
+                return method_type_0_type_2
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(DpoMethodBody | None | ReinforcementMethodBody | SupervisedMethodBody | Unset, data)
 
         method = _parse_method(d.pop("method", UNSET))
 

@@ -18,12 +18,14 @@ from ..models.fine_tuning_job_status import (
 )
 
 if TYPE_CHECKING:
+    from ..models.dpo_method import DpoMethod
     from ..models.job_error import JobError
     from ..models.job_extension import JobExtension
     from ..models.json_object import JsonObject
     from ..models.metadata import Metadata
-    from ..models.method import Method
+    from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
     from ..models.resolved_hyperparameters import ResolvedHyperparameters
+    from ..models.supervised_method import SupervisedMethod
 
 
 T = TypeVar("T", bound="FineTuningJob")
@@ -39,8 +41,7 @@ class FineTuningJob:
         error (JobError | None):
         fine_tuned_model (None | str):
         finished_at (int | None):
-        hyperparameters (ResolvedHyperparameters): As asked for, and with every "auto" resolved from the moment the
-            files are validated.
+        hyperparameters (ResolvedDpoHyperparameters | ResolvedHyperparameters):
         model (str):
         organization_id (str):
         result_files (list[str]):
@@ -51,7 +52,7 @@ class FineTuningJob:
         seed (int):
         estimated_finish (int | None):
         integrations (list[JsonObject] | None):
-        method (Method):
+        method (DpoMethod | SupervisedMethod):
         metadata (Metadata | None):
         user_provided_suffix (None | str):
         tunery (JobExtension): What Tunery tells beyond OpenAI's job object.
@@ -62,7 +63,7 @@ class FineTuningJob:
     error: JobError | None
     fine_tuned_model: None | str
     finished_at: int | None
-    hyperparameters: ResolvedHyperparameters
+    hyperparameters: ResolvedDpoHyperparameters | ResolvedHyperparameters
     model: str
     organization_id: str
     result_files: list[str]
@@ -73,7 +74,7 @@ class FineTuningJob:
     seed: int
     estimated_finish: int | None
     integrations: list[JsonObject] | None
-    method: Method
+    method: DpoMethod | SupervisedMethod
     metadata: Metadata | None
     user_provided_suffix: None | str
     tunery: JobExtension
@@ -83,6 +84,8 @@ class FineTuningJob:
     def to_dict(self) -> dict[str, Any]:
         from ..models.job_error import JobError  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
+        from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters  # noqa: PLC0415
+        from ..models.supervised_method import SupervisedMethod  # noqa: PLC0415
 
         id = self.id
 
@@ -102,7 +105,11 @@ class FineTuningJob:
         finished_at: int | None
         finished_at = self.finished_at
 
-        hyperparameters = self.hyperparameters.to_dict()
+        hyperparameters: dict[str, Any]
+        if isinstance(self.hyperparameters, ResolvedDpoHyperparameters):
+            hyperparameters = self.hyperparameters.to_dict()
+        else:
+            hyperparameters = self.hyperparameters.to_dict()
 
         model = self.model
 
@@ -135,7 +142,11 @@ class FineTuningJob:
         else:
             integrations = self.integrations
 
-        method = self.method.to_dict()
+        method: dict[str, Any]
+        if isinstance(self.method, SupervisedMethod):
+            method = self.method.to_dict()
+        else:
+            method = self.method.to_dict()
 
         metadata: dict[str, Any] | None
         if isinstance(self.metadata, Metadata):
@@ -180,12 +191,14 @@ class FineTuningJob:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.dpo_method import DpoMethod  # noqa: PLC0415
         from ..models.job_error import JobError  # noqa: PLC0415
         from ..models.job_extension import JobExtension  # noqa: PLC0415
         from ..models.json_object import JsonObject  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
-        from ..models.method import Method  # noqa: PLC0415
+        from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters  # noqa: PLC0415
         from ..models.resolved_hyperparameters import ResolvedHyperparameters  # noqa: PLC0415
+        from ..models.supervised_method import SupervisedMethod  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id")
@@ -225,7 +238,22 @@ class FineTuningJob:
 
         finished_at = _parse_finished_at(d.pop("finished_at"))
 
-        hyperparameters = ResolvedHyperparameters.from_dict(d.pop("hyperparameters"))
+        def _parse_hyperparameters(data: object) -> ResolvedDpoHyperparameters | ResolvedHyperparameters:
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                hyperparameters_type_0 = ResolvedDpoHyperparameters.from_dict(data)
+
+                return hyperparameters_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            if not isinstance(data, dict):
+                raise TypeError()
+            hyperparameters_type_1 = ResolvedHyperparameters.from_dict(data)
+
+            return hyperparameters_type_1
+
+        hyperparameters = _parse_hyperparameters(d.pop("hyperparameters"))
 
         model = d.pop("model")
 
@@ -280,7 +308,22 @@ class FineTuningJob:
 
         integrations = _parse_integrations(d.pop("integrations"))
 
-        method = Method.from_dict(d.pop("method"))
+        def _parse_method(data: object) -> DpoMethod | SupervisedMethod:
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                method_type_0 = SupervisedMethod.from_dict(data)
+
+                return method_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            if not isinstance(data, dict):
+                raise TypeError()
+            method_type_1 = DpoMethod.from_dict(data)
+
+            return method_type_1
+
+        method = _parse_method(d.pop("method"))
 
         def _parse_metadata(data: object) -> Metadata | None:
             if data is None:

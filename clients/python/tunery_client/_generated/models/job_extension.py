@@ -7,6 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
+    from ..models.evaluation import Evaluation
     from ..models.job_progress import JobProgress
     from ..models.training_options import TrainingOptions
 
@@ -22,14 +23,17 @@ class JobExtension:
         progress (JobProgress | None):
         attempt (int): How many times a run was begun.
         training (TrainingOptions): Tunery's `training` extension of the create request: how the weights are adapted.
+        evaluation (Evaluation | None): From the end of training on, also of a job that failed after it.
     """
 
     progress: JobProgress | None
     attempt: int
     training: TrainingOptions
+    evaluation: Evaluation | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.evaluation import Evaluation  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
 
         progress: dict[str, Any] | None
@@ -42,6 +46,12 @@ class JobExtension:
 
         training = self.training.to_dict()
 
+        evaluation: dict[str, Any] | None
+        if isinstance(self.evaluation, Evaluation):
+            evaluation = self.evaluation.to_dict()
+        else:
+            evaluation = self.evaluation
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -49,6 +59,7 @@ class JobExtension:
                 "progress": progress,
                 "attempt": attempt,
                 "training": training,
+                "evaluation": evaluation,
             }
         )
 
@@ -56,6 +67,7 @@ class JobExtension:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.evaluation import Evaluation  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
         from ..models.training_options import TrainingOptions  # noqa: PLC0415
 
@@ -80,10 +92,26 @@ class JobExtension:
 
         training = TrainingOptions.from_dict(d.pop("training"))
 
+        def _parse_evaluation(data: object) -> Evaluation | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                evaluation_type_0 = Evaluation.from_dict(data)
+
+                return evaluation_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Evaluation | None, data)
+
+        evaluation = _parse_evaluation(d.pop("evaluation"))
+
         job_extension = cls(
             progress=progress,
             attempt=attempt,
             training=training,
+            evaluation=evaluation,
         )
 
         job_extension.additional_properties = d

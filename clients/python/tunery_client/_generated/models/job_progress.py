@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -16,14 +16,19 @@ class JobProgress:
     Attributes:
         step (int):
         total_steps (int):
-        tokens_per_second (float):
-        eta_seconds (float):
+        tokens_per_second (float | None):
+        eta_seconds (float | None):
+        memory_bytes (int | None): Most that was in use so far: of the GPU, or the resident memory of the training
+            process.
+        mfu (float | None): Model FLOPs utilisation: useful arithmetic as a share of the device's peak.
     """
 
     step: int
     total_steps: int
-    tokens_per_second: float
-    eta_seconds: float
+    tokens_per_second: float | None
+    eta_seconds: float | None
+    memory_bytes: int | None
+    mfu: float | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -31,9 +36,17 @@ class JobProgress:
 
         total_steps = self.total_steps
 
+        tokens_per_second: float | None
         tokens_per_second = self.tokens_per_second
 
+        eta_seconds: float | None
         eta_seconds = self.eta_seconds
+
+        memory_bytes: int | None
+        memory_bytes = self.memory_bytes
+
+        mfu: float | None
+        mfu = self.mfu
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -43,6 +56,8 @@ class JobProgress:
                 "total_steps": total_steps,
                 "tokens_per_second": tokens_per_second,
                 "eta_seconds": eta_seconds,
+                "memory_bytes": memory_bytes,
+                "mfu": mfu,
             }
         )
 
@@ -55,15 +70,41 @@ class JobProgress:
 
         total_steps = d.pop("total_steps")
 
-        tokens_per_second = d.pop("tokens_per_second")
+        def _parse_tokens_per_second(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
 
-        eta_seconds = d.pop("eta_seconds")
+        tokens_per_second = _parse_tokens_per_second(d.pop("tokens_per_second"))
+
+        def _parse_eta_seconds(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        eta_seconds = _parse_eta_seconds(d.pop("eta_seconds"))
+
+        def _parse_memory_bytes(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        memory_bytes = _parse_memory_bytes(d.pop("memory_bytes"))
+
+        def _parse_mfu(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        mfu = _parse_mfu(d.pop("mfu"))
 
         job_progress = cls(
             step=step,
             total_steps=total_steps,
             tokens_per_second=tokens_per_second,
             eta_seconds=eta_seconds,
+            memory_bytes=memory_bytes,
+            mfu=mfu,
         )
 
         job_progress.additional_properties = d

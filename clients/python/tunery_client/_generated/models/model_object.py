@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import (
+    TYPE_CHECKING,
     Any,
     Literal,
     TypeVar,
@@ -10,6 +11,10 @@ from typing import (
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.model_extension import ModelExtension
+
 
 T = TypeVar("T", bound="ModelObject")
 
@@ -22,15 +27,19 @@ class ModelObject:
         object_ (Literal['model']):  Default: 'model'.
         created (int):
         owned_by (str):
+        tunery (ModelExtension | None): Null for a base model.
     """
 
     id: str
     created: int
     owned_by: str
+    tunery: ModelExtension | None
     object_: Literal["model"] = "model"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.model_extension import ModelExtension  # noqa: PLC0415
+
         id = self.id
 
         object_ = self.object_
@@ -38,6 +47,12 @@ class ModelObject:
         created = self.created
 
         owned_by = self.owned_by
+
+        tunery: dict[str, Any] | None
+        if isinstance(self.tunery, ModelExtension):
+            tunery = self.tunery.to_dict()
+        else:
+            tunery = self.tunery
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -47,6 +62,7 @@ class ModelObject:
                 "object": object_,
                 "created": created,
                 "owned_by": owned_by,
+                "tunery": tunery,
             }
         )
 
@@ -54,6 +70,8 @@ class ModelObject:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.model_extension import ModelExtension  # noqa: PLC0415
+
         d = dict(src_dict)
         id = d.pop("id")
 
@@ -65,11 +83,27 @@ class ModelObject:
 
         owned_by = d.pop("owned_by")
 
+        def _parse_tunery(data: object) -> ModelExtension | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                tunery_type_0 = ModelExtension.from_dict(data)
+
+                return tunery_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ModelExtension | None, data)
+
+        tunery = _parse_tunery(d.pop("tunery"))
+
         model_object = cls(
             id=id,
             object_=object_,
             created=created,
             owned_by=owned_by,
+            tunery=tunery,
         )
 
         model_object.additional_properties = d

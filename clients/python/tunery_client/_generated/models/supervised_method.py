@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeVar,
+    cast,
+)
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
-    from ..models.resolved_hyperparameters import ResolvedHyperparameters
+    from ..models.supervised import Supervised
 
 
 T = TypeVar("T", bound="SupervisedMethod")
@@ -17,21 +23,25 @@ T = TypeVar("T", bound="SupervisedMethod")
 class SupervisedMethod:
     """
     Attributes:
-        hyperparameters (ResolvedHyperparameters): As asked for, and with every "auto" resolved from the moment the
-            files are validated.
+        type_ (Literal['supervised']):  Default: 'supervised'.
+        supervised (Supervised):
     """
 
-    hyperparameters: ResolvedHyperparameters
+    supervised: Supervised
+    type_: Literal["supervised"] = "supervised"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        hyperparameters = self.hyperparameters.to_dict()
+        type_ = self.type_
+
+        supervised = self.supervised.to_dict()
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "hyperparameters": hyperparameters,
+                "type": type_,
+                "supervised": supervised,
             }
         )
 
@@ -39,13 +49,18 @@ class SupervisedMethod:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.resolved_hyperparameters import ResolvedHyperparameters  # noqa: PLC0415
+        from ..models.supervised import Supervised  # noqa: PLC0415
 
         d = dict(src_dict)
-        hyperparameters = ResolvedHyperparameters.from_dict(d.pop("hyperparameters"))
+        type_ = cast(Literal["supervised"], d.pop("type"))
+        if type_ != "supervised":
+            raise ValueError(f"type must match const 'supervised', got '{type_}'")
+
+        supervised = Supervised.from_dict(d.pop("supervised"))
 
         supervised_method = cls(
-            hyperparameters=hyperparameters,
+            type_=type_,
+            supervised=supervised,
         )
 
         supervised_method.additional_properties = d

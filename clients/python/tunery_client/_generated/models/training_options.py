@@ -1,13 +1,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
+from ..models.training_options_activation_checkpointing import (
+    TrainingOptionsActivationCheckpointing,
+    check_training_options_activation_checkpointing,
+)
 from ..models.training_options_on_overlength import (
     TrainingOptionsOnOverlength,
     check_training_options_on_overlength,
+)
+from ..models.training_options_optimizer import (
+    TrainingOptionsOptimizer,
+    check_training_options_optimizer,
+)
+from ..models.training_options_parallelism import (
+    TrainingOptionsParallelism,
+    check_training_options_parallelism,
 )
 from ..models.training_options_target_modules_type_0 import (
     TrainingOptionsTargetModulesType0,
@@ -18,6 +30,13 @@ from ..models.training_options_type import (
     check_training_options_type,
 )
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.early_stopping import EarlyStopping
+    from ..models.training_options_peft_config_type_0 import (
+        TrainingOptionsPeftConfigType0,
+    )
+
 
 T = TypeVar("T", bound="TrainingOptions")
 
@@ -32,8 +51,22 @@ class TrainingOptions:
         alpha (float | Unset):  Default: 32.0.
         dropout (float | Unset):  Default: 0.0.
         target_modules (list[str] | TrainingOptionsTargetModulesType0 | Unset):  Default: 'all-linear'.
+        use_rslora (bool | Unset):  Default: False.
+        use_dora (bool | Unset):  Default: False.
+        peft_config (None | TrainingOptionsPeftConfigType0 | Unset):
         on_overlength (TrainingOptionsOnOverlength | Unset):  Default: 'error'.
         num_workers (int | Unset):  Default: 1.
+        parallelism (TrainingOptionsParallelism | Unset):  Default: 'auto'.
+        packing (bool | Unset):  Default: True.
+        activation_checkpointing (TrainingOptionsActivationCheckpointing | Unset):  Default: 'auto'.
+        optimizer (TrainingOptionsOptimizer | Unset):  Default: 'adamw'.
+        compile_ (bool | Unset):  Default: False.
+        from_checkpoint (None | str | Unset):
+        restore_optimizer (bool | Unset):  Default: False.
+        validation_split (float | Unset):  Default: 0.0.
+        early_stopping (EarlyStopping | None | Unset):
+        general_file (None | str | Unset):
+        max_regression (float | None | Unset):
     """
 
     type_: TrainingOptionsType | Unset = "lora"
@@ -41,10 +74,29 @@ class TrainingOptions:
     alpha: float | Unset = 32.0
     dropout: float | Unset = 0.0
     target_modules: list[str] | TrainingOptionsTargetModulesType0 | Unset = "all-linear"
+    use_rslora: bool | Unset = False
+    use_dora: bool | Unset = False
+    peft_config: None | TrainingOptionsPeftConfigType0 | Unset = UNSET
     on_overlength: TrainingOptionsOnOverlength | Unset = "error"
     num_workers: int | Unset = 1
+    parallelism: TrainingOptionsParallelism | Unset = "auto"
+    packing: bool | Unset = True
+    activation_checkpointing: TrainingOptionsActivationCheckpointing | Unset = "auto"
+    optimizer: TrainingOptionsOptimizer | Unset = "adamw"
+    compile_: bool | Unset = False
+    from_checkpoint: None | str | Unset = UNSET
+    restore_optimizer: bool | Unset = False
+    validation_split: float | Unset = 0.0
+    early_stopping: EarlyStopping | None | Unset = UNSET
+    general_file: None | str | Unset = UNSET
+    max_regression: float | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.early_stopping import EarlyStopping  # noqa: PLC0415
+        from ..models.training_options_peft_config_type_0 import (
+            TrainingOptionsPeftConfigType0,  # noqa: PLC0415
+        )
+
         type_: str | Unset = UNSET
         if not isinstance(self.type_, Unset):
             type_ = self.type_
@@ -63,11 +115,69 @@ class TrainingOptions:
         else:
             target_modules = self.target_modules
 
+        use_rslora = self.use_rslora
+
+        use_dora = self.use_dora
+
+        peft_config: dict[str, Any] | None | Unset
+        if isinstance(self.peft_config, Unset):
+            peft_config = UNSET
+        elif isinstance(self.peft_config, TrainingOptionsPeftConfigType0):
+            peft_config = self.peft_config.to_dict()
+        else:
+            peft_config = self.peft_config
+
         on_overlength: str | Unset = UNSET
         if not isinstance(self.on_overlength, Unset):
             on_overlength = self.on_overlength
 
         num_workers = self.num_workers
+
+        parallelism: str | Unset = UNSET
+        if not isinstance(self.parallelism, Unset):
+            parallelism = self.parallelism
+
+        packing = self.packing
+
+        activation_checkpointing: str | Unset = UNSET
+        if not isinstance(self.activation_checkpointing, Unset):
+            activation_checkpointing = self.activation_checkpointing
+
+        optimizer: str | Unset = UNSET
+        if not isinstance(self.optimizer, Unset):
+            optimizer = self.optimizer
+
+        compile_ = self.compile_
+
+        from_checkpoint: None | str | Unset
+        if isinstance(self.from_checkpoint, Unset):
+            from_checkpoint = UNSET
+        else:
+            from_checkpoint = self.from_checkpoint
+
+        restore_optimizer = self.restore_optimizer
+
+        validation_split = self.validation_split
+
+        early_stopping: dict[str, Any] | None | Unset
+        if isinstance(self.early_stopping, Unset):
+            early_stopping = UNSET
+        elif isinstance(self.early_stopping, EarlyStopping):
+            early_stopping = self.early_stopping.to_dict()
+        else:
+            early_stopping = self.early_stopping
+
+        general_file: None | str | Unset
+        if isinstance(self.general_file, Unset):
+            general_file = UNSET
+        else:
+            general_file = self.general_file
+
+        max_regression: float | None | Unset
+        if isinstance(self.max_regression, Unset):
+            max_regression = UNSET
+        else:
+            max_regression = self.max_regression
 
         field_dict: dict[str, Any] = {}
 
@@ -82,15 +192,48 @@ class TrainingOptions:
             field_dict["dropout"] = dropout
         if target_modules is not UNSET:
             field_dict["target_modules"] = target_modules
+        if use_rslora is not UNSET:
+            field_dict["use_rslora"] = use_rslora
+        if use_dora is not UNSET:
+            field_dict["use_dora"] = use_dora
+        if peft_config is not UNSET:
+            field_dict["peft_config"] = peft_config
         if on_overlength is not UNSET:
             field_dict["on_overlength"] = on_overlength
         if num_workers is not UNSET:
             field_dict["num_workers"] = num_workers
+        if parallelism is not UNSET:
+            field_dict["parallelism"] = parallelism
+        if packing is not UNSET:
+            field_dict["packing"] = packing
+        if activation_checkpointing is not UNSET:
+            field_dict["activation_checkpointing"] = activation_checkpointing
+        if optimizer is not UNSET:
+            field_dict["optimizer"] = optimizer
+        if compile_ is not UNSET:
+            field_dict["compile"] = compile_
+        if from_checkpoint is not UNSET:
+            field_dict["from_checkpoint"] = from_checkpoint
+        if restore_optimizer is not UNSET:
+            field_dict["restore_optimizer"] = restore_optimizer
+        if validation_split is not UNSET:
+            field_dict["validation_split"] = validation_split
+        if early_stopping is not UNSET:
+            field_dict["early_stopping"] = early_stopping
+        if general_file is not UNSET:
+            field_dict["general_file"] = general_file
+        if max_regression is not UNSET:
+            field_dict["max_regression"] = max_regression
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.early_stopping import EarlyStopping  # noqa: PLC0415
+        from ..models.training_options_peft_config_type_0 import (
+            TrainingOptionsPeftConfigType0,  # noqa: PLC0415
+        )
+
         d = dict(src_dict)
         _type_ = d.pop("type", UNSET)
         type_: TrainingOptionsType | Unset
@@ -124,6 +267,27 @@ class TrainingOptions:
 
         target_modules = _parse_target_modules(d.pop("target_modules", UNSET))
 
+        use_rslora = d.pop("use_rslora", UNSET)
+
+        use_dora = d.pop("use_dora", UNSET)
+
+        def _parse_peft_config(data: object) -> None | TrainingOptionsPeftConfigType0 | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                peft_config_type_0 = TrainingOptionsPeftConfigType0.from_dict(data)
+
+                return peft_config_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | TrainingOptionsPeftConfigType0 | Unset, data)
+
+        peft_config = _parse_peft_config(d.pop("peft_config", UNSET))
+
         _on_overlength = d.pop("on_overlength", UNSET)
         on_overlength: TrainingOptionsOnOverlength | Unset
         if isinstance(_on_overlength, Unset):
@@ -133,14 +297,103 @@ class TrainingOptions:
 
         num_workers = d.pop("num_workers", UNSET)
 
+        _parallelism = d.pop("parallelism", UNSET)
+        parallelism: TrainingOptionsParallelism | Unset
+        if isinstance(_parallelism, Unset):
+            parallelism = UNSET
+        else:
+            parallelism = check_training_options_parallelism(_parallelism)
+
+        packing = d.pop("packing", UNSET)
+
+        _activation_checkpointing = d.pop("activation_checkpointing", UNSET)
+        activation_checkpointing: TrainingOptionsActivationCheckpointing | Unset
+        if isinstance(_activation_checkpointing, Unset):
+            activation_checkpointing = UNSET
+        else:
+            activation_checkpointing = check_training_options_activation_checkpointing(
+                _activation_checkpointing
+            )
+
+        _optimizer = d.pop("optimizer", UNSET)
+        optimizer: TrainingOptionsOptimizer | Unset
+        if isinstance(_optimizer, Unset):
+            optimizer = UNSET
+        else:
+            optimizer = check_training_options_optimizer(_optimizer)
+
+        compile_ = d.pop("compile", UNSET)
+
+        def _parse_from_checkpoint(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        from_checkpoint = _parse_from_checkpoint(d.pop("from_checkpoint", UNSET))
+
+        restore_optimizer = d.pop("restore_optimizer", UNSET)
+
+        validation_split = d.pop("validation_split", UNSET)
+
+        def _parse_early_stopping(data: object) -> EarlyStopping | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                early_stopping_type_0 = EarlyStopping.from_dict(data)
+
+                return early_stopping_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(EarlyStopping | None | Unset, data)
+
+        early_stopping = _parse_early_stopping(d.pop("early_stopping", UNSET))
+
+        def _parse_general_file(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        general_file = _parse_general_file(d.pop("general_file", UNSET))
+
+        def _parse_max_regression(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        max_regression = _parse_max_regression(d.pop("max_regression", UNSET))
+
         training_options = cls(
             type_=type_,
             r=r,
             alpha=alpha,
             dropout=dropout,
             target_modules=target_modules,
+            use_rslora=use_rslora,
+            use_dora=use_dora,
+            peft_config=peft_config,
             on_overlength=on_overlength,
             num_workers=num_workers,
+            parallelism=parallelism,
+            packing=packing,
+            activation_checkpointing=activation_checkpointing,
+            optimizer=optimizer,
+            compile_=compile_,
+            from_checkpoint=from_checkpoint,
+            restore_optimizer=restore_optimizer,
+            validation_split=validation_split,
+            early_stopping=early_stopping,
+            general_file=general_file,
+            max_regression=max_regression,
         )
 
         return training_options

@@ -1,10 +1,12 @@
 from typing import Literal
 
-TrainingOptionsType = Literal["full", "lora"]
+TrainingOptionsType = Literal["full", "lora", "peft", "qlora"]
 
 TRAINING_OPTIONS_TYPE_VALUES: set[TrainingOptionsType] = {
     "full",
     "lora",
+    "peft",
+    "qlora",
 }
 
 

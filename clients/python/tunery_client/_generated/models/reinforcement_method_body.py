@@ -1,49 +1,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeVar,
+    cast,
+)
 
 from attrs import define as _attrs_define
 
-from ..models.other_method_body_type import (
-    OtherMethodBodyType,
-    check_other_method_body_type,
-)
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.json_object import JsonObject
 
 
-T = TypeVar("T", bound="OtherMethodBody")
+T = TypeVar("T", bound="ReinforcementMethodBody")
 
 
 @_attrs_define
-class OtherMethodBody:
-    """OpenAI's other methods: understood, and refused by name.
+class ReinforcementMethodBody:
+    """OpenAI's other method: understood, and refused by name.
 
     Attributes:
-        type_ (OtherMethodBodyType):
-        dpo (JsonObject | None | Unset):
+        type_ (Literal['reinforcement']):
         reinforcement (JsonObject | None | Unset):
     """
 
-    type_: OtherMethodBodyType
-    dpo: JsonObject | None | Unset = UNSET
+    type_: Literal["reinforcement"]
     reinforcement: JsonObject | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.json_object import JsonObject  # noqa: PLC0415
 
-        type_: str = self.type_
-
-        dpo: dict[str, Any] | None | Unset
-        if isinstance(self.dpo, Unset):
-            dpo = UNSET
-        elif isinstance(self.dpo, JsonObject):
-            dpo = self.dpo.to_dict()
-        else:
-            dpo = self.dpo
+        type_ = self.type_
 
         reinforcement: dict[str, Any] | None | Unset
         if isinstance(self.reinforcement, Unset):
@@ -60,8 +52,6 @@ class OtherMethodBody:
                 "type": type_,
             }
         )
-        if dpo is not UNSET:
-            field_dict["dpo"] = dpo
         if reinforcement is not UNSET:
             field_dict["reinforcement"] = reinforcement
 
@@ -72,24 +62,9 @@ class OtherMethodBody:
         from ..models.json_object import JsonObject  # noqa: PLC0415
 
         d = dict(src_dict)
-        type_ = check_other_method_body_type(d.pop("type"))
-
-        def _parse_dpo(data: object) -> JsonObject | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            try:
-                if not isinstance(data, dict):
-                    raise TypeError()
-                dpo_type_0 = JsonObject.from_dict(data)
-
-                return dpo_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            return cast(JsonObject | None | Unset, data)
-
-        dpo = _parse_dpo(d.pop("dpo", UNSET))
+        type_ = cast(Literal["reinforcement"], d.pop("type"))
+        if type_ != "reinforcement":
+            raise ValueError(f"type must match const 'reinforcement', got '{type_}'")
 
         def _parse_reinforcement(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -108,10 +83,9 @@ class OtherMethodBody:
 
         reinforcement = _parse_reinforcement(d.pop("reinforcement", UNSET))
 
-        other_method_body = cls(
+        reinforcement_method_body = cls(
             type_=type_,
-            dpo=dpo,
             reinforcement=reinforcement,
         )
 
-        return other_method_body
+        return reinforcement_method_body

@@ -1,47 +1,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Literal,
-    TypeVar,
-    cast,
-)
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
-    from ..models.supervised_method import SupervisedMethod
+    from ..models.resolved_hyperparameters import ResolvedHyperparameters
 
 
-T = TypeVar("T", bound="Method")
+T = TypeVar("T", bound="Supervised")
 
 
 @_attrs_define
-class Method:
+class Supervised:
     """
     Attributes:
-        type_ (Literal['supervised']):
-        supervised (SupervisedMethod):
+        hyperparameters (ResolvedHyperparameters): As asked for, and with every "auto" resolved from the moment the
+            files are validated.
     """
 
-    type_: Literal["supervised"]
-    supervised: SupervisedMethod
+    hyperparameters: ResolvedHyperparameters
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        type_ = self.type_
-
-        supervised = self.supervised.to_dict()
+        hyperparameters = self.hyperparameters.to_dict()
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "type": type_,
-                "supervised": supervised,
+                "hyperparameters": hyperparameters,
             }
         )
 
@@ -49,22 +39,17 @@ class Method:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.supervised_method import SupervisedMethod  # noqa: PLC0415
+        from ..models.resolved_hyperparameters import ResolvedHyperparameters  # noqa: PLC0415
 
         d = dict(src_dict)
-        type_ = cast(Literal["supervised"], d.pop("type"))
-        if type_ != "supervised":
-            raise ValueError(f"type must match const 'supervised', got '{type_}'")
+        hyperparameters = ResolvedHyperparameters.from_dict(d.pop("hyperparameters"))
 
-        supervised = SupervisedMethod.from_dict(d.pop("supervised"))
-
-        method = cls(
-            type_=type_,
-            supervised=supervised,
+        supervised = cls(
+            hyperparameters=hyperparameters,
         )
 
-        method.additional_properties = d
-        return method
+        supervised.additional_properties = d
+        return supervised
 
     @property
     def additional_keys(self) -> list[str]:

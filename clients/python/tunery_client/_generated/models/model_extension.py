@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.evaluation import Evaluation
+    from ..models.parity import Parity
+
+
+T = TypeVar("T", bound="ModelExtension")
+
+
+@_attrs_define
+class ModelExtension:
+    """What Tunery tells of a tuned model beyond OpenAI's object.
+
+    Attributes:
+        base (str): Id of the base model.
+        job_id (str): The job that made it.
+        evaluation (Evaluation | None): Null for a checkpoint.
+        parity (None | Parity): Null for a checkpoint.
+    """
+
+    base: str
+    job_id: str
+    evaluation: Evaluation | None
+    parity: None | Parity
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        from ..models.evaluation import Evaluation  # noqa: PLC0415
+        from ..models.parity import Parity  # noqa: PLC0415
+
+        base = self.base
+
+        job_id = self.job_id
+
+        evaluation: dict[str, Any] | None
+        if isinstance(self.evaluation, Evaluation):
+            evaluation = self.evaluation.to_dict()
+        else:
+            evaluation = self.evaluation
+
+        parity: dict[str, Any] | None
+        if isinstance(self.parity, Parity):
+            parity = self.parity.to_dict()
+        else:
+            parity = self.parity
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "base": base,
+                "job_id": job_id,
+                "evaluation": evaluation,
+                "parity": parity,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.evaluation import Evaluation  # noqa: PLC0415
+        from ..models.parity import Parity  # noqa: PLC0415
+
+        d = dict(src_dict)
+        base = d.pop("base")
+
+        job_id = d.pop("job_id")
+
+        def _parse_evaluation(data: object) -> Evaluation | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                evaluation_type_0 = Evaluation.from_dict(data)
+
+                return evaluation_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Evaluation | None, data)
+
+        evaluation = _parse_evaluation(d.pop("evaluation"))
+
+        def _parse_parity(data: object) -> None | Parity:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                parity_type_0 = Parity.from_dict(data)
+
+                return parity_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | Parity, data)
+
+        parity = _parse_parity(d.pop("parity"))
+
+        model_extension = cls(
+            base=base,
+            job_id=job_id,
+            evaluation=evaluation,
+            parity=parity,
+        )
+
+        model_extension.additional_properties = d
+        return model_extension
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

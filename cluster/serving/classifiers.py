@@ -36,7 +36,8 @@ class _Desk:
 
 class ClassifierPool:
     """Sends each request to the encoder that it names; at most `capacity` are in memory. Each answers one
-    request at a time, in a thread, and at most `max_waiting` requests wait for it. Used from one event loop."""
+    request at a time, in a thread, and at most `max_waiting` requests wait for it. Used from one event
+    loop."""
 
     def __init__(self, weights: WeightsFolder, *, capacity: int, max_waiting: int = 256) -> None:
         self._weights = weights
@@ -76,7 +77,8 @@ class ClassifierPool:
 
 
 def load_classifier(weights: WeightsFolder, ref: ModelRef, adapter: AdapterRef) -> Classifier:
-    """Blocks. Raises what `WeightsFolder.fetch` raises, and CorruptArtefact for numbers that are not finite."""
+    """Blocks. Raises what `WeightsFolder.fetch` raises, and CorruptArtefact for numbers that are not
+    finite."""
     base = base_folder(ref.base)
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False, local_files_only=True)
     folder = weights.fetch(

@@ -83,6 +83,11 @@ class EngineApp:
                     f"TUNERY_WARM_BASES names {alias}, which is not in the catalogue.",
                     param="TUNERY_WARM_BASES",
                 )
+            if catalogue[alias].architecture == "encoder":
+                raise InvalidConfiguration(
+                    f"TUNERY_WARM_BASES names {alias}, an encoder, of which only tuned models are served.",
+                    param="TUNERY_WARM_BASES",
+                )
             await self._pool.keep(ModelRef(base=catalogue[alias]))
 
     async def __call__(self, request: Request) -> Response:

@@ -1,0 +1,258 @@
+"""Tuned encoders answer with the classes that transformers' own classifiers would choose."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+
+from cluster.bases.resolve import base_folder
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.classification import (
+    ClassificationAnswer,
+    ClassificationInput,
+    ClassificationRequest,
+    TextInput,
+    TokensInput,
+    WordsInput,
+)
+from cluster.contracts.errors import (
+    ContextLengthExceeded,
+    CorruptArtefact,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    TuneryError,
+)
+from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.serving import classifier as module
+from cluster.serving.classifiers import ClassifierPool
+from cluster.serving.weights import WeightsFolder
+from cluster.storage.local import LocalStore
+from tests.cluster.serving.published import publish_folder
+from tests.families import make_family
+
+CLASSES = ["billing", "other", "praise"]
+KINDS = {"texts": AutoModelForSequenceClassification, "words": AutoModelForTokenClassification}
+TEXTS = ["the invoice was charged twice", "hi", "thank you very much, it is sunny and warm today", "refund"]
+WORDS = [["the", "invoice"], ["Thank", "you", "very", "much"], ["Zebra"]]
+
+
+@dataclass(frozen=True)
+class Encoders:
+    base: BaseSpec
+    store: LocalStore
+    folder: Path
+    refs: dict[str, AdapterRef]
+
+    def model(self, name: str) -> ModelRef:
+        return ModelRef(base=self.base, adapter=self.refs[name])
+
+    def reference(self, name: str, **inputs: Any) -> torch.Tensor:
+        """transformers' log-probabilities for one input."""
+        model = KINDS[name].from_pretrained(self.folder / name, dtype=torch.float32).eval()
+        with torch.no_grad():
+            return model(**inputs).logits[0].log_softmax(-1)
+
+    def encoded(self, *text: Any, **options: Any) -> Any:
+        tokenizer = AutoTokenizer.from_pretrained(base_folder(self.base))
+        return tokenizer(*text, return_tensors="pt", return_token_type_ids=False, **options)
+
+
+@pytest.fixture(scope="module", params=["bert", "modernbert"])
+def encoders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoders:
+    folder = tmp_path_factory.mktemp(request.param)
+    base = make_family(request.param, folder / "base")
+    store = LocalStore(folder / "store")
+    refs = {}
+    for name, kind in KINDS.items():
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            model = kind.from_pretrained(
+                base_folder(base), dtype=torch.float32, num_labels=3, id2label=dict(enumerate(CLASSES))
+            )
+        model.save_pretrained(folder / name)
+        refs[name] = publish_folder(store, base, folder / name, job_id=f"ftjob-{name}", form="full")
+    return Encoders(base, store, folder, refs)
+
+
+@pytest.fixture
+def pooled(encoders: Encoders, tmp_path: Path) -> Callable[..., Any]:
+    """Runs `work(pool)` in an event loop."""
+
+    def run(work: Callable[[ClassifierPool], Coroutine[Any, Any, Any]], **limits: int) -> Any:
+        async def main() -> Any:
+            weights = WeightsFolder(tmp_path / "cache", encoders.store)
+            pool = ClassifierPool(weights, **{"capacity": 2, **limits})
+            try:
+                return await work(pool)
+            finally:
+                await pool.close()
+
+        return asyncio.run(main())
+
+    return run
+
+
+@pytest.fixture
+def ask(pooled: Callable[..., Any]) -> Callable[..., ClassificationAnswer]:
+    def ask(model: ModelRef, *inputs: ClassificationInput) -> ClassificationAnswer:
+        request = ClassificationRequest(id="r", model=model, inputs=list(inputs))
+        return pooled(lambda pool: pool.classify(request))
+
+    return ask
+
+
+Ask = Callable[..., ClassificationAnswer]
+
+
+def test_texts_get_the_log_probabilities_of_their_classes_in_their_order(
+    encoders: Encoders, ask: Ask
+) -> None:
+    answer = ask(encoders.model("texts"), *[TextInput(text=text) for text in TEXTS])
+    assert answer.classes == CLASSES
+    for text, result in zip(TEXTS, answer.results, strict=True):
+        encoded = encoders.encoded(text)
+        assert result.prompt_tokens == encoded["input_ids"].shape[1]
+        expected = encoders.reference("texts", **encoded)
+        torch.testing.assert_close(torch.tensor(result.logprobs), expected[None], atol=1e-5, rtol=1e-4)
+
+
+def test_a_pair_is_read_as_the_tokenizer_joins_it(encoders: Encoders, ask: Ask) -> None:
+    answer = ask(encoders.model("texts"), TextInput(text="hi", text_pair="there"))
+    expected = encoders.reference("texts", **encoders.encoded("hi", "there"))
+    torch.testing.assert_close(torch.tensor(answer.results[0].logprobs[0]), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_every_word_gets_the_classes_of_its_first_token(encoders: Encoders, ask: Ask) -> None:
+    answer = ask(encoders.model("words"), *[WordsInput(words=words) for words in WORDS])
+    for words, result in zip(WORDS, answer.results, strict=True):
+        # What the tests' byte-level tokenizer makes of words that are parted by spaces.
+        encoded = encoders.encoded(" " + " ".join(words))
+        lengths = [encoders.encoded(f" {word}")["input_ids"].shape[1] - 2 for word in words]
+        starts = [1 + sum(lengths[:place]) for place in range(len(words))]
+        assert encoded["input_ids"].shape[1] == 2 + sum(lengths) == result.prompt_tokens
+        expected = encoders.reference("words", **encoded)[starts]
+        assert len(result.logprobs) == len(words)
+        torch.testing.assert_close(torch.tensor(result.logprobs), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("texts", (1, 3)), ("words", (5, 3))])
+def test_token_ids_get_a_row_for_the_text_or_for_every_token(
+    encoders: Encoders, ask: Ask, name: str, shape: tuple[int, int]
+) -> None:
+    token_ids = [7, 80, 81, 90, 8]
+    found = torch.tensor(ask(encoders.model(name), TokensInput(token_ids=token_ids)).results[0].logprobs)
+    assert found.shape == shape
+    expected = encoders.reference(name, input_ids=torch.tensor([token_ids]))
+    torch.testing.assert_close(found, expected.view(shape), atol=1e-5, rtol=1e-4)
+
+
+def test_batches_change_no_answer(encoders: Encoders, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [TextInput(text=text) for text in TEXTS * 3]
+    whole = ask(encoders.model("texts"), *inputs)
+    monkeypatch.setattr(module, "BATCH_TOKENS", 1)
+    alone = ask(encoders.model("texts"), *inputs)
+    for one, other in zip(whole.results, alone.results, strict=True):
+        torch.testing.assert_close(
+            torch.tensor(one.logprobs), torch.tensor(other.logprobs), atol=1e-5, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kind", "code", "message"),
+    [
+        ("texts", WordsInput(words=["a"]), InvalidRequest, "wrong_input", "tuned on texts, and input 0"),
+        ("words", TextInput(text="a"), InvalidRequest, "wrong_input", "tuned on lists of words, and input 0"),
+        ("texts", TextInput(text="a " * 200), ContextLengthExceeded, "context_length_exceeded", "128 tokens"),
+        ("texts", TokensInput(token_ids=[1, 99_999]), InvalidRequest, "invalid_value", "token 99999"),
+        ("words", TokensInput(token_ids=[-1]), InvalidRequest, "invalid_value", "token -1"),
+    ],
+)
+def test_inputs_that_the_model_cannot_read_are_refused_by_place(
+    encoders: Encoders, ask: Ask, name: str, given: Any, kind: type[TuneryError], code: str, message: str
+) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        ask(encoders.model(name), given)
+    assert (caught.value.code, caught.value.param) == (code, "input[0]")
+
+
+def test_only_a_tuned_encoder_in_full_form_has_classes(encoders: Encoders, ask: Ask) -> None:
+    decoder = encoders.base.model_copy(update={"architecture": "decoder"})
+    lora = encoders.refs["texts"].model_copy(update={"form": "lora"})
+    for model, message in (
+        (ModelRef(base=decoder, adapter=encoders.refs["texts"]), "continues text"),
+        (ModelRef(base=encoders.base), "no classes before it is tuned"),
+        (ModelRef(base=encoders.base, adapter=lora), "full form"),
+    ):
+        with pytest.raises(InvalidRequest, match=message):
+            ask(model, TextInput(text="a"))
+
+
+def test_weights_that_are_gone_or_not_finite_are_refused_and_do_not_stay(
+    encoders: Encoders, pooled: Callable[..., Any], tmp_path: Path
+) -> None:
+    gone = encoders.refs["texts"].model_copy(
+        update={"digest": "0" * 64, "manifest_key": "jobs/x/manifest.json"}
+    )
+    broken = AutoModelForSequenceClassification.from_pretrained(encoders.folder / "texts")
+    with torch.no_grad():
+        broken.classifier.weight[0, 0] = float("nan")
+    broken.save_pretrained(tmp_path / "broken")
+    spoiled = publish_folder(
+        encoders.store, encoders.base, tmp_path / "broken", job_id="ftjob-nan", form="full"
+    )
+
+    async def work(pool: ClassifierPool) -> None:
+        for adapter, error in ((gone, NotFound), (spoiled, CorruptArtefact)):
+            for _ in range(2):
+                with pytest.raises(error):
+                    await pool.ensure(ModelRef(base=encoders.base, adapter=adapter))
+        await pool.ensure(encoders.model("texts"))
+
+    pooled(work, capacity=1)
+
+
+def test_requests_at_once_share_one_model_and_too_many_are_refused(
+    encoders: Encoders, pooled: Callable[..., Any]
+) -> None:
+    def request(name: str) -> ClassificationRequest:
+        inputs = [TextInput(text="hi")] if name == "texts" else [WordsInput(words=["hi"])]
+        return ClassificationRequest(id="r", model=encoders.model(name), inputs=inputs)
+
+    async def work(pool: ClassifierPool) -> list[Any]:
+        await asyncio.gather(*[pool.classify(request(name)) for name in ("texts", "words") * 4])
+        await pool.ensure(encoders.model("texts"))
+        asked = [pool.classify(request("texts")) for _ in range(12)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    answers = pooled(work, capacity=1, max_waiting=9)
+    assert sum(isinstance(answer, Overloaded) for answer in answers) == 3
+    whole = [answer for answer in answers if isinstance(answer, ClassificationAnswer)]
+    assert len(whole) == 9
+    assert all(answer == whole[0] for answer in whole)
+
+
+def test_a_caller_who_leaves_takes_nothing_from_the_next(
+    encoders: Encoders, pooled: Callable[..., Any]
+) -> None:
+    request = ClassificationRequest(id="r", model=encoders.model("texts"), inputs=[TextInput(text="hi")])
+
+    async def work(pool: ClassifierPool) -> ClassificationAnswer:
+        await pool.ensure(encoders.model("texts"))
+        leaving = asyncio.create_task(pool.classify(request))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        return await pool.classify(request)
+
+    assert len(pooled(work).results) == 1

@@ -70,13 +70,10 @@ class PromptReader:
         if asked is None and num_prompt < limit:
             return limit - num_prompt
         if asked is None or num_prompt + asked > limit:
+            virtual = f", without its {prefix_length} virtual ones" if prefix_length else ""
             raise ContextLengthExceeded(
-                f"This model's context is {limit} tokens{_without(prefix_length)}. The prompt has {num_prompt} and "
+                f"This model's context is {limit} tokens{virtual}. The prompt has {num_prompt} and "
                 f"{asked or 'at least 1'} more were asked for. Shorten the prompt or ask for fewer.",
                 param="prompt",
             )
         return asked
-
-
-def _without(prefix_length: int) -> str:
-    return f", without its {prefix_length} virtual ones" if prefix_length else ""

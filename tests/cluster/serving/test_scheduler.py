@@ -4,8 +4,10 @@ from hypothesis import strategies as st
 from cluster.serving.scheduler import Waiting, is_overloaded, pick_group
 
 
-def _choice(request: str, tenant: str = "a", num_tokens: int = 10, is_scored: bool = False) -> Waiting:
-    return Waiting(request, tenant, num_tokens, is_scored)
+def _choice(
+    request: str, tenant: str = "a", num_tokens: int = 10, is_scored: bool = False, prefix: str = ""
+) -> Waiting:
+    return Waiting(request, tenant, num_tokens, is_scored, prefix)
 
 
 def test_the_oldest_go_first_up_to_the_free_slots() -> None:
@@ -37,6 +39,12 @@ def test_a_scored_prompt_goes_alone_with_its_own_choices() -> None:
 def test_choices_of_one_request_count_their_prompt_once() -> None:
     waiting = [_choice("1", num_tokens=50) for _ in range(4)]
     assert pick_group(waiting, {}, free_slots=9, token_budget=60) == [0, 1, 2, 3]
+
+
+def test_prompts_that_go_on_from_different_prefixes_are_not_prefilled_together() -> None:
+    waiting = [_choice(str(place), prefix=prefix) for place, prefix in enumerate(["", "p", "", "q", "p"])]
+    assert pick_group(waiting, {}, free_slots=9, token_budget=60) == [0, 2]
+    assert pick_group(waiting[1:], {}, free_slots=9, token_budget=60) == [0, 3]
 
 
 @given(

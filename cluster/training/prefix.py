@@ -1,0 +1,46 @@
+"""Virtual tokens as serving needs them: the keys and values that they leave in the base's cache."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+_KEYS_AND_VALUES = frozenset({"PREFIX_TUNING"})
+"""Methods that learn the cache's contents themselves; the others learn embeddings."""
+
+
+@torch.no_grad()
+def prefix_states(peft_model: Any) -> dict[str, Tensor]:
+    """The contents of `prefix.safetensors`: what the P virtual tokens of a prefix-, prompt- or P-tuned
+    `peft_model` leave before a prompt.
+
+    `keys.<layer>` and `values.<layer>` for each layer of the base, float32 [heads, P, head dimension], on the
+    CPU. Leaves the model in the mode it was in.
+    """
+    is_training = peft_model.training
+    peft_model.eval()
+    if peft_model.active_peft_config.peft_type in _KEYS_AND_VALUES:
+        cache = peft_model.get_prompt(batch_size=1)
+    else:
+        cache = _read(peft_model, peft_model.get_prompt(batch_size=1))
+    peft_model.train(is_training)
+    # A copy of each, because heads that are expanded share memory, which safetensors refuses.
+    return {
+        f"{half}.{place}": states[0].float().cpu().contiguous().clone()
+        for place, layer in enumerate(cache.layers)
+        for half, states in (("keys", layer.keys), ("values", layer.values))
+    }
+
+
+def _read(peft_model: Any, embeddings_1PD: Tensor) -> Any:
+    """The cache after the base has read the virtual tokens' embeddings."""
+    base = peft_model.get_base_model()
+    # Without the configuration: layers that keep everything, however small their window.
+    cache = DynamicCache()
+    base(
+        inputs_embeds=embeddings_1PD.to(base.get_input_embeddings().weight.dtype),
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return cache

@@ -22,7 +22,8 @@ class Probe(_Frozen):
 
     token_ids: list[list[int]]
     logprobs: list[list[float]]
-    """log p(token_ids[i][j+1] | token_ids[i][:j+1]), one shorter than its row."""
+    """log p(token_ids[i][j+1] | token_ids[i][:j+1]), one shorter than its row; of an encoder, the classes'
+    log-probabilities, of the text or of one token after the other."""
 
 
 class Manifest(_Frozen):

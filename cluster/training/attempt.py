@@ -3,14 +3,16 @@
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import Tensor, nn
 
-from cluster.bases.resolve import base_folder
+from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import (
-    CheckpointSaved,
     Command,
     Finished,
     JobSpec,
@@ -20,13 +22,30 @@ from cluster.contracts.jobs import (
     Stopped,
 )
 from cluster.storage.store import ObjectStore
-from cluster.training.checkpoint import CheckpointWriter, check_same_run, download, restore
-from cluster.training.dataset import Dataset, fetch, load_dataset, load_tokenizer
-from cluster.training.loop import Progress, make_optimizer, train
-from cluster.training.model import autocast, causal_model, check_vocabulary, load_model, trainable_parameters
-from cluster.training.world import joined_world
+from cluster.training.adalora import RankAllocation
+from cluster.training.batches import Batcher
+from cluster.training.checkpoint import CheckpointWriter, Writing, download
+from cluster.training.dataset import Dataset
+from cluster.training.datasets import Datasets, load_datasets
+from cluster.training.head import causal_model
+from cluster.training.loop import Outcome, Progress, total_steps, train
+from cluster.training.model import Trainee, autocast, layers, load_trainee, trainable_parameters
+from cluster.training.objectives import (
+    ClassificationObjective,
+    LanguageObjective,
+    PreferenceObjective,
+    reference_logprobs,
+)
+from cluster.training.optimizer import make_optimizer, moments, restore_moments
+from cluster.training.pace import FlopCounter
+from cluster.training.report import evaluation_report
+from cluster.training.snapshot import Saved, Snapshot, restore_weights
+from cluster.training.start import Start, find_start
+from cluster.training.tokenizer import load_tokenizer
+from cluster.training.world import World, joined_world, whole
 
-SHOWN_LINES = 20
+_ALLOCATION = "allocation/"
+"""Before the names of AdaLoRA's tensors among a snapshot's extras."""
 
 
 def run_attempt(
@@ -36,100 +55,243 @@ def run_attempt(
     report: Callable[[RunnerEvent], None],
     command: Callable[[], Command],
     device: torch.device,
+    beat: Callable[[], None] = lambda: None,
 ) -> Finished | Stopped | None:
     """Trains as `spec` says and stores checkpoints under the attempt's own keys.
 
     Every worker of the gang calls this; only the first one reports, writes and returns the final state.
-    Events come without a number (`seq` 0). Raises the errors of `loop.train` and of storage, InvalidDataset,
-    and CorruptArtefact if data or checkpoint are not what the specification names.
+    Events come without a number (`seq` 0); `beat` is called before each pass through the model, as a sign of
+    life. Raises the errors of `loop.train` and of storage, InvalidDataset, and CorruptArtefact if data or
+    checkpoint are not what the specification names.
     """
-    world = joined_world()
+    world = joined_world(is_sharded=spec.config.parallelism == "fsdp")
+    tokenizer = load_tokenizer(spec.base)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tokenizer = load_tokenizer(spec.base)
-        data, validation = _load_data(spec, store, tokenizer, folder)
-        if world.is_first:
-            for text in overlength_messages(data, validation):
-                report(RunnerMessage(seq=0, created_at=int(time.time()), level="warn", message=text))
-        weights, resumed, saved = base_folder(spec.base), folder / "resumed", None
-        if spec.resume_from is not None:
-            resumed.mkdir()
-            manifest, saved = download(store, spec.resume_from, resumed)
-            check_same_run(spec, manifest)
-            weights = resumed if spec.config.type == "full" else weights
-        model = load_model(weights, spec.base, spec.config, device)
-        check_vocabulary(causal_model(model), int(data.token_ids.max()))
-        parameters = trainable_parameters(model)
-        optimizer = make_optimizer(parameters, spec.config)
-        start = Progress() if saved is None else restore(model, optimizer, resumed)
-    writer = CheckpointWriter(spec, store, model, optimizer, tokenizer, validation or data)
-
-    def save(progress: Progress, metrics: StepMetrics) -> None:
-        nonlocal saved
-        saved = writer.save(progress, total_steps=metrics.total_steps)
-        report(
-            CheckpointSaved(
-                seq=0,
-                created_at=int(time.time()),
-                step=progress.step,
-                manifest_key=saved.manifest_key,
-                manifest_sha256=saved.manifest_sha256,
-                metrics=metrics,
+        data = load_datasets(spec, store, tokenizer, folder)
+        start = find_start(spec, store, data.training, folder)
+        run = _Run(spec, data, start, device, world)
+        if world.is_first and start.resumed is None:
+            for note in data.notes + run.trainee.notes:
+                report(_message(note, "warn"))
+        writing = Writing(spec, store, run.trainee, start.weights, tokenizer, _probe_data(data), world)
+        with closing(CheckpointWriter(writing, resumed=_resumed(start))) as writer:
+            outcome = run.train(writer, report=report, command=command, beat=beat)
+            if not world.is_first:
+                return None
+            for event in writer.flush():
+                report(event)
+            if not outcome.is_complete:
+                return Stopped()
+            if outcome.is_early:
+                report(_message(_early(outcome.progress), "info"))
+            step = run.final_step(outcome.progress)
+            saved = writer.stored[step]
+            form = run.trainee.form
+            served = writer.folder(step) or _downloaded(store, saved, folder)
+            # The report loads models of its own.
+            del run, writing
+            measured = evaluation_report(
+                spec.base, spec.config, data, start=start, form=form, folder=served, device=device
             )
-        )
-
-    outcome = train(
-        causal_model(model),
-        parameters,
-        optimizer,
-        data,
-        validation,
-        spec.config,
-        report=report,
-        command=command,
-        checkpoint=save,
-        autocast=lambda: autocast(spec.base, device),
-        start=start,
-        world=world,
-    )
-    if not world.is_first:
-        return None
-    if not outcome.is_complete:
-        return Stopped()
-    assert saved is not None, (
-        "an epoch's last step saves a checkpoint, and so did a run that is resumed there"
-    )
     return Finished(
         trained_tokens=outcome.progress.trained_tokens,
         manifest_key=saved.manifest_key,
         manifest_sha256=saved.manifest_sha256,
+        form=form,
+        report=measured,
     )
 
 
-def overlength_messages(data: Dataset, validation: Dataset | None) -> list[str]:
-    """What the over-length policy did, for the job's events; nothing if it had nothing to do."""
-    messages = []
-    for name, found in (("training", data), ("validation", validation)):
-        if found is None or not found.overlength_lines:
-            continue
-        truncated = sorted(set(found.overlength_lines) - set(found.dropped_lines))
-        for verb, lines in (("Dropped", found.dropped_lines), ("Truncated", truncated)):
-            if lines:
-                shown = ", ".join(map(str, lines[:SHOWN_LINES])) + (" …" if len(lines) > SHOWN_LINES else "")
-                messages.append(
-                    f"{verb} {len(lines)} example(s) of the {name} file that are longer than the model's "
-                    f"context; line(s): {shown}"
-                )
-    return messages
+class _Run:
+    """A model with its objective and optimizer, where a start or a resume put them."""
+
+    def __init__(
+        self, spec: JobSpec, data: Datasets, start: Start, device: torch.device, world: World
+    ) -> None:
+        self._spec, self._config, self._device, self._world = spec, spec.config, device, world
+        config = spec.config
+        self.trainee = load_trainee(
+            start.weights,
+            spec.base,
+            config,
+            device,
+            data=data.training,
+            total_steps=total_steps(len(data.training), config),
+            is_base=start.is_base,
+        )
+        self._autocast = partial(autocast, spec.base, device)
+        self._training = self._batcher(data.training)
+        self._held_out = None if data.held_out is None else self._batcher(data.held_out)
+        self._closing_tokens = _closing_tokens(data)
+        continued, resumed = start.snapshot, start.resumed
+        own = trainable_parameters(self.trainee.model)
+        if continued is not None:
+            restore_weights(own, continued.weights)
+        self._find_references(resumed)
+        if resumed is not None:
+            restore_weights(own, resumed.weights)
+        self._objective = make_objective(self.trainee, data.training, config)
+        if world.is_sharded:
+            world.shard(self._objective, layers(causal_model(self.trainee.model)))
+        self._parameters = trainable_parameters(self.trainee.model)
+        self._optimizer = make_optimizer(self._parameters, config)
+        self._allocation = None
+        if config.peft_config is not None and config.peft_config["peft_type"] == "ADALORA":
+            self._allocation = RankAllocation(self.trainee.model)
+        self._start = Progress()
+        if resumed is not None:
+            self._resume(resumed)
+        elif continued is not None and config.restore_optimizer:
+            step = continued.progress.step
+            restore_moments(self._parameters, self._optimizer, continued.moments, step=step)
+
+    def train(
+        self,
+        writer: CheckpointWriter,
+        *,
+        report: Callable[[RunnerEvent], None],
+        command: Callable[[], Command],
+        beat: Callable[[], None],
+    ) -> Outcome:
+        def look() -> Command:
+            for event in writer.finished():
+                report(event)
+            return command()
+
+        def save(progress: Progress, metrics: StepMetrics) -> None:
+            is_last_so_far = self.final_step(progress) == progress.step
+            take = partial(self._snapshot, progress, writer)
+            writer.save(take, progress, metrics, keeps=is_last_so_far)
+
+        return train(
+            self._objective,
+            self._optimizer,
+            self._training,
+            self._held_out,
+            self._config,
+            report=report,
+            command=look,
+            checkpoint=save,
+            autocast=self._autocast,
+            device=self._device,
+            flops=FlopCounter(causal_model(self.trainee.model), is_full=self._config.type == "full"),
+            allocation=self._allocation,
+            start=self._start,
+            closing_tokens=self._closing_tokens,
+            world=self._world,
+            beat=beat,
+        )
+
+    def final_step(self, progress: Progress) -> int:
+        """Whose checkpoint is the job's model, if training ends here."""
+        is_best = self._config.early_stopping is not None and progress.best_step
+        return progress.best_step if is_best else progress.step
+
+    def _batcher(self, data: Dataset) -> Batcher:
+        return Batcher(
+            data,
+            microbatch_tokens=self._config.microbatch_tokens,
+            layout=self.trainee.layout,
+            rank=self._world.rank,
+            world_size=self._world.size,
+        )
+
+    def _find_references(self, resumed: Snapshot | None) -> None:
+        """DPO: of the model as it is now, or as it was when the resumed run began."""
+        for name, batcher in self._references():
+            if resumed is not None:
+                batcher.reference = resumed.extras[name]
+                continue
+            model, head = self.trainee.model, self.trainee.head
+            batcher.reference = reference_logprobs(
+                model, head, batcher, autocast=self._autocast, device=self._device, world=self._world
+            )
+
+    def _references(self) -> list[tuple[str, Batcher]]:
+        if self._config.method != "dpo":
+            return []
+        named = [("reference", self._training), ("held_out_reference", self._held_out)]
+        return [(name, batcher) for name, batcher in named if batcher is not None]
+
+    def _resume(self, resumed: Snapshot) -> None:
+        step = resumed.progress.step
+        restore_moments(self._parameters, self._optimizer, resumed.moments, step=step)
+        if self._allocation is not None:
+            self._allocation.restore(
+                {
+                    name.removeprefix(_ALLOCATION): value
+                    for name, value in resumed.extras.items()
+                    if name.startswith(_ALLOCATION)
+                }
+            )
+        self._start = resumed.progress
+
+    def _snapshot(self, progress: Progress, writer: CheckpointWriter) -> Snapshot:
+        extras: dict[str, Tensor] = {}
+        for name, batcher in self._references():
+            assert batcher.reference is not None
+            extras[name] = batcher.reference
+        if self._allocation is not None:
+            extras |= {_ALLOCATION + name: value for name, value in self._allocation.state().items()}
+        return Snapshot(
+            progress=progress,
+            weights={
+                name: whole(parameter).detach().to("cpu", copy=True)
+                for name, parameter in self._parameters.items()
+            },
+            moments=moments(self._parameters, self._optimizer),
+            extras=extras,
+            best=writer.stored.get(progress.best_step),
+        )
 
 
-def _load_data(
-    spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Path
-) -> tuple[Dataset, Dataset | None]:
-    config = spec.config
-    path = fetch(store, spec.training_key, spec.training_sha256, folder)
-    data = load_dataset(path, tokenizer, config.max_length, config.on_overlength)
-    if spec.validation_key is None or spec.validation_sha256 is None:
-        return data, None
-    path = fetch(store, spec.validation_key, spec.validation_sha256, folder)
-    return data, load_dataset(path, tokenizer, config.max_length, config.on_overlength)
+def make_objective(trainee: Trainee, data: Dataset, config: TrainingConfig) -> Any:
+    """What the data set and the method say that training minimises."""
+    objective: nn.Module
+    if data.class_ids is not None:
+        is_per_token = data.format == "token_classification"
+        objective = ClassificationObjective(trainee.model, is_per_token=is_per_token)
+    elif config.method == "dpo":
+        assert config.beta is not None
+        objective = PreferenceObjective(trainee.model, trainee.head, beta=config.beta)
+    else:
+        objective = LanguageObjective(trainee.model, trainee.head)
+    return objective
+
+
+def _probe_data(data: Datasets) -> Dataset:
+    return data.training if data.held_out is None else data.held_out
+
+
+def _resumed(start: Start) -> dict[int, Saved]:
+    """The checkpoints before this attempt that may still become the job's model."""
+    if start.resumed is None or start.resumed_from is None:
+        return {}
+    known = {start.resumed.progress.step: start.resumed_from}
+    if start.resumed.best is not None:
+        known[start.resumed.progress.best_step] = start.resumed.best
+    return known
+
+
+def _closing_tokens(data: Datasets) -> int:
+    """Of the evaluation report: both models on everything that is not trained on."""
+    return sum(2 * len(each.token_ids) for each in (data.held_out, data.general) if each is not None)
+
+
+def _downloaded(store: ObjectStore, saved: Saved, folder: Path) -> Path:
+    place = folder / "final"
+    place.mkdir()
+    download(store, saved.manifest_key, place, with_optimizer=False)
+    return place
+
+
+def _early(progress: Progress) -> str:
+    return (
+        f"Stopped early: the validation loss has not fallen for {progress.stale_epochs} epoch(s). The model "
+        f"is the checkpoint of step {progress.best_step}, whose validation loss is {progress.best_loss:.4f}."
+    )
+
+
+def _message(text: str, level: Literal["info", "warn"]) -> RunnerMessage:
+    return RunnerMessage(seq=0, created_at=int(time.time()), level=level, message=text)

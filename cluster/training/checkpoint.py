@@ -1,123 +1,193 @@
 """Checkpoints in storage: weights in the formats that others read, and beside them what a resume needs.
 
-    adapter_config.json, adapter_model.safetensors    LoRA: PEFT's own
-    config.json, model*.safetensors, tokenizer files  full: transformers' own
-    resume_optimizer.safetensors                      AdamW's moments by parameter
-    resume_weights.safetensors                        fp32 values, where the weights above are rounded
-    resume_progress.json                              steps done, tokens trained
+    adapter_config.json, adapter_model.safetensors    form lora: PEFT's own
+    prefix.safetensors                                form prefix: keys and values before every prompt
+    config.json, model*.safetensors, tokenizer files  form full: transformers' own
+    resume_*                                          weights that learn, optimizer, progress: see snapshot.py
     manifest.json                                     written last; without it there is no checkpoint
 
 Safetensors and JSON only: nothing in a checkpoint can run.
 """
 
 import hashlib
-import json
+import shutil
 import tempfile
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
 from cluster.bases.chat_template import template_text
 from cluster.bases.resolve import base_digest, base_folder, template_digest
 from cluster.contracts.errors import CorruptArtefact, NotFound
-from cluster.contracts.jobs import JobSpec
-from cluster.contracts.manifest import Manifest, ManifestFile
+from cluster.contracts.jobs import CheckpointSaved, JobSpec, StepMetrics
+from cluster.contracts.manifest import Manifest, ManifestFile, Probe
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.store import ObjectStore
 from cluster.training.dataset import Dataset
+from cluster.training.export import is_adapted, merge, save_adapter, save_full
 from cluster.training.loop import Progress
-from cluster.training.model import DTYPES, causal_model, trainable_parameters
+from cluster.training.model import Trainee, load_merge_base
+from cluster.training.prefix import prefix_states
 from cluster.training.probe import score_probe
+from cluster.training.served import load_classifier, load_served
+from cluster.training.snapshot import OPTIMIZER_FILE, Saved, Snapshot, write_snapshot
+from cluster.training.world import World, whole
 
-OPTIMIZER_FILE = "resume_optimizer.safetensors"
-WEIGHTS_FILE = "resume_weights.safetensors"
-PROGRESS_FILE = "resume_progress.json"
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What every checkpoint of an attempt has in common."""
 
-class Saved(NamedTuple):
-    manifest_key: str
-    manifest_sha256: str
+    spec: JobSpec
+    store: ObjectStore
+    trainee: Trainee
+    weights: Path
+    """The folder of the weights that the job began with."""
+    tokenizer: Any
+    probe_data: Dataset
+    world: World
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of one attempt, each under its step's own keys."""
+    """Writes the checkpoints of one attempt, each under its step's own keys, while training goes on: weights
+    are copied at once and stored by a thread, one checkpoint at a time. Close it."""
 
-    def __init__(
-        self,
-        spec: JobSpec,
-        store: ObjectStore,
-        model: Any,
-        optimizer: torch.optim.Optimizer,
-        tokenizer: Any,
-        probe_data: Dataset,
+    def __init__(self, writing: Writing, *, resumed: Mapping[int, Saved]) -> None:
+        """`resumed`: checkpoints of earlier attempts by step."""
+        self._writing = writing
+        self.stored: dict[int, Saved] = dict(resumed)
+        """What is in storage, by step."""
+        self._base_digest = base_digest(base_folder(writing.spec.base))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._under_way: Future[CheckpointSaved] | None = None
+        self._done: list[CheckpointSaved] = []
+        self._kept: tuple[int, Path] | None = None
+        self._root = Path(tempfile.mkdtemp(prefix="checkpoints-"))
+
+    def save(
+        self, take: Callable[[], Snapshot], progress: Progress, metrics: StepMetrics, *, keeps: bool
     ) -> None:
-        self._spec, self._store, self._probe_data = spec, store, probe_data
-        self._model, self._optimizer, self._tokenizer = model, optimizer, tokenizer
-        self._base_digest = base_digest(base_folder(spec.base))
+        """Every worker calls it; the first one writes. `take` copies the run. Returns once training may
+        go on; waits for the checkpoint before this one. With `keeps` the served files stay in `folder` after
+        they are stored, until the next that is kept.
 
-    def save(self, progress: Progress, *, total_steps: int) -> Saved:
-        """Raises Unavailable if storage does not take it; what is there already stays as it was."""
-        spec, dtype = self._spec, self._spec.base.dtype
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            save_weights(self._model, self._tokenizer, dtype, folder)
-            save_resume_state(self._model, self._optimizer, progress, dtype, folder)
-            manifest = Manifest(
-                job_id=spec.job_id,
-                attempt=spec.attempt,
-                step=progress.step,
-                total_steps=total_steps,
-                epoch=progress.step * spec.config.n_epochs / total_steps,
-                type=spec.config.type,
-                base_alias=spec.base.alias,
-                base_digest=self._base_digest,
-                data_sha256=spec.training_sha256,
-                template_sha256=template_digest(template_text(self._tokenizer)),
-                config=spec.config,
-                files=[],
-                probe=score_probe(causal_model(self._model), self._probe_data),
-            )
-            key = manifest_key(spec.job_id, spec.attempt, progress.step)
-            return upload(self._store, folder, key, manifest)
+        Raises Unavailable if storage did not take the one before; what is there already stays as it was.
+        """
+        self._wait()
+        snapshot = take()
+        full = _full_weights(self._writing)
+        if not self._writing.world.is_first:
+            return
+        step = progress.step
+        folder = self._root / f"step-{step}"
+        folder.mkdir()
+        self._write_served(snapshot, full, folder)
+        manifest = self._manifest(progress, metrics, self._probe(folder))
+        if keeps:
+            if self._kept is not None:
+                shutil.rmtree(self._kept[1])
+            self._kept = (step, folder)
+        self._under_way = self._thread.submit(self._store_files, snapshot, manifest, folder, metrics, keeps)
 
+    def finished(self) -> list[CheckpointSaved]:
+        """Those that were stored since the last call. Raises what storing the last one raised."""
+        if self._under_way is not None and self._under_way.done():
+            self._wait()
+        done, self._done = self._done, []
+        return done
 
-def save_weights(model: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
-    """Writes what serving needs: a LoRA adapter as PEFT does, or a full model, in the base's `dtype`."""
-    if causal_model(model) is not model:
-        from peft import get_peft_model_state_dict
+    def flush(self) -> list[CheckpointSaved]:
+        """`finished`, once everything is stored."""
+        self._wait()
+        return self.finished()
 
-        state = get_peft_model_state_dict(model, save_embedding_layers=False)
-        save_file(_contiguous(state), folder / "adapter_model.safetensors", metadata={"format": "pt"})
-        config = model.peft_config["default"]
-        config.inference_mode = True
-        config.save_pretrained(folder)
-        config.inference_mode = False
-        return
-    state = {name: value.to(DTYPES[dtype]) for name, value in model.state_dict().items()}
-    model.save_pretrained(folder, state_dict=state)
-    config_path = folder / "config.json"
-    config_path.write_text(json.dumps({**json.loads(config_path.read_text()), "dtype": dtype}, indent=2))
-    tokenizer.save_pretrained(folder)
+    def folder(self, step: int) -> Path | None:
+        """The served files of the checkpoint that was kept, if it is the one of this step."""
+        return self._kept[1] if self._kept is not None and self._kept[0] == step else None
 
+    def close(self) -> None:
+        """Gives up what is not stored yet."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        shutil.rmtree(self._root, ignore_errors=True)
 
-def save_resume_state(
-    model: Any, optimizer: torch.optim.Optimizer, progress: Progress, dtype: str, folder: Path
-) -> None:
-    parameters = trainable_parameters(model)
-    moments = {
-        f"{name}:{moment}": optimizer.state[parameter][moment]
-        for name, parameter in parameters.items()
-        for moment in ("exp_avg", "exp_avg_sq")
-    }
-    save_file(_contiguous(moments), folder / OPTIMIZER_FILE)
-    if causal_model(model) is model and dtype != "float32":
-        save_file(_contiguous({n: p.detach() for n, p in parameters.items()}), folder / WEIGHTS_FILE)
-    (folder / PROGRESS_FILE).write_text(json.dumps(asdict(progress)))
+    def _wait(self) -> None:
+        if self._under_way is not None:
+            under_way, self._under_way = self._under_way, None
+            event = under_way.result()
+            self.stored[event.step] = Saved(event.manifest_key, event.manifest_sha256)
+            self._done.append(event)
+
+    def _write_served(self, snapshot: Snapshot, full: dict[str, torch.Tensor], folder: Path) -> None:
+        job, trainee = self._writing, self._writing.trainee
+        dtype = job.spec.base.dtype
+        if not is_adapted(trainee.model):
+            save_full(trainee.model, full, job.tokenizer, dtype, folder)
+        elif trainee.form == "lora":
+            save_adapter(trainee.model, snapshot.weights, folder)
+        elif trainee.form == "prefix":
+            save_file(prefix_states(trainee.model), folder / "prefix.safetensors")
+        else:
+            with tempfile.TemporaryDirectory() as adapter:
+                # Embeddings are never part of an adapter here, and looking for them would ask the hub.
+                trainee.model.save_pretrained(adapter, save_embedding_layers=False)
+                base = load_merge_base(job.weights, job.spec.base, job.spec.config, job.probe_data)
+                merge(base, Path(adapter), job.tokenizer, dtype, folder)
+
+    def _probe(self, folder: Path) -> Probe:
+        """By the model that serving will load. Plain LoRA on the base's own weights is that model already;
+        everything else is read back from its files."""
+        job, trainee = self._writing, self._writing.trainee
+        if trainee.form == "lora" and job.spec.config.type == "lora" and not job.world.is_sharded:
+            return score_probe(trainee.model, job.probe_data)
+        device = trainee.model.device
+        dtype = job.spec.base.dtype
+        if job.spec.base.architecture == "encoder":
+            return score_probe(load_classifier(folder, dtype, device), job.probe_data)
+        return score_probe(load_served(folder, trainee.form, job.weights, dtype, device), job.probe_data)
+
+    def _manifest(self, progress: Progress, metrics: StepMetrics, probe: Probe) -> Manifest:
+        spec, total_steps = self._writing.spec, metrics.total_steps
+        return Manifest(
+            job_id=spec.job_id,
+            attempt=spec.attempt,
+            step=progress.step,
+            total_steps=total_steps,
+            epoch=progress.step * spec.config.n_epochs / total_steps,
+            form=self._writing.trainee.form,
+            base_alias=spec.base.alias,
+            base_digest=self._base_digest,
+            data_sha256=spec.training_sha256,
+            template_sha256=template_digest(template_text(self._writing.tokenizer)),
+            config=spec.config,
+            files=[],
+            probe=probe,
+        )
+
+    def _store_files(
+        self, snapshot: Snapshot, manifest: Manifest, folder: Path, metrics: StepMetrics, keeps: bool
+    ) -> CheckpointSaved:
+        write_snapshot(snapshot, folder)
+        key = manifest_key(manifest.job_id, manifest.attempt, manifest.step)
+        saved = upload(self._writing.store, folder, key, manifest)
+        for path in list(folder.iterdir()):
+            if not keeps or path.name.startswith("resume"):
+                path.unlink()
+        return CheckpointSaved(
+            seq=0,
+            created_at=int(time.time()),
+            step=manifest.step,
+            manifest_key=saved.manifest_key,
+            manifest_sha256=saved.manifest_sha256,
+            form=manifest.form,
+            metrics=metrics,
+        )
 
 
 def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manifest) -> Saved:
@@ -137,8 +207,10 @@ def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manife
     return Saved(manifest_key, hashlib.sha256(body).hexdigest())
 
 
-def download(store: ObjectStore, manifest_key: str, folder: Path) -> tuple[Manifest, Saved]:
-    """All files of a checkpoint, in `folder`. Raises CorruptArtefact if one is missing or differs from the
+def download(
+    store: ObjectStore, manifest_key: str, folder: Path, *, with_optimizer: bool = True
+) -> tuple[Manifest, Saved]:
+    """The files of a checkpoint, in `folder`. Raises CorruptArtefact if one is missing or differs from the
     manifest, NotFound if there is no manifest."""
     body = store.get(manifest_key)
     try:
@@ -146,6 +218,8 @@ def download(store: ObjectStore, manifest_key: str, folder: Path) -> tuple[Manif
     except ValidationError as error:
         raise CorruptArtefact(f"The manifest {manifest_key!r} cannot be read.") from error
     for file in manifest.files:
+        if file.name == OPTIMIZER_FILE and not with_optimizer:
+            continue
         try:
             found = store.download(sibling_key(manifest_key, file.name), folder / file.name)
         except NotFound as error:
@@ -158,35 +232,18 @@ def download(store: ObjectStore, manifest_key: str, folder: Path) -> tuple[Manif
 def check_same_run(spec: JobSpec, manifest: Manifest) -> None:
     """Raises CorruptArtefact if a checkpoint is not of this base, data and way of training."""
     expected = (base_digest(base_folder(spec.base)), spec.training_sha256, spec.config.type)
-    if (manifest.base_digest, manifest.data_sha256, manifest.type) != expected:
+    if (manifest.base_digest, manifest.data_sha256, manifest.config.type) != expected:
         raise CorruptArtefact(
             f"The checkpoint of job {manifest.job_id} at step {manifest.step} was trained from another "
             "base or on other data."
         )
 
 
-def restore(model: Any, optimizer: torch.optim.Optimizer, folder: Path) -> Progress:
-    """Puts weights and optimizer back as they were saved, to the last bit. A full model must have been loaded
-    from `folder` itself."""
-    parameters = trainable_parameters(model)
-    if causal_model(model) is not model:
-        from peft import set_peft_model_state_dict
-
-        set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
-    elif (folder / WEIGHTS_FILE).exists():
-        with torch.no_grad():
-            for name, value in load_file(folder / WEIGHTS_FILE).items():
-                parameters[name].copy_(value)
-    progress = Progress(**json.loads((folder / PROGRESS_FILE).read_text()))
-    moments = load_file(folder / OPTIMIZER_FILE)
-    for name, parameter in parameters.items():
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(progress.step), device=parameter.device),
-            "exp_avg": moments[f"{name}:exp_avg"].to(parameter.device),
-            "exp_avg_sq": moments[f"{name}:exp_avg_sq"].to(parameter.device),
-        }
-    return progress
-
-
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+def _full_weights(writing: Writing) -> dict[str, torch.Tensor]:
+    """Of a full fine-tune all that its folder needs, else nothing. Every worker must ask."""
+    if is_adapted(writing.trainee.model):
+        return {}
+    return {
+        name: whole(value).detach().to("cpu", copy=True)
+        for name, value in writing.trainee.model.state_dict().items()
+    }

@@ -1,25 +1,31 @@
-"""The training loop: a plain function over a model, data and a few callables. No Ray, no storage."""
+"""The training loop: a plain function over an objective, data and a few callables. No Ray, no storage."""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from cluster.contracts.errors import TrainingFailed
-from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.contracts.hyperparameters import EarlyStopping, TrainingConfig
 from cluster.contracts.jobs import Command, StepMetrics
-from cluster.training.batches import Batcher, Schedule, Step
-from cluster.training.dataset import Dataset
-from cluster.training.losses import supervised_sums
-from cluster.training.world import World
+from cluster.training.adalora import RankAllocation
+from cluster.training.batches import Batcher, Indices, Schedule, Step
+from cluster.training.evaluation import Score, evaluate
+from cluster.training.objectives import Objective
+from cluster.training.pace import FORWARD_SHARE, FlopCounter, Pace, memory_bytes, peak_flops
+from cluster.training.step import StepEngine
+from cluster.training.world import World, whole
 
 CHECKPOINT_SECONDS = 300.0
 """Training time between checkpoints at most, besides the one of every epoch: what a crash can cost."""
+
+VALIDATIONS = 20
+"""Times in a run that a few validation examples are scored, besides all of them at each epoch's end."""
 
 COMMANDS: tuple[Command, ...] = ("continue", "pause", "cancel")
 
@@ -34,11 +40,16 @@ class Progress:
     step: int = 0
     """Optimizer steps done."""
     trained_tokens: int = 0
+    best_step: int = 0
+    """The epoch's end with the lowest validation loss so far; 0 is none yet."""
+    best_loss: float = math.inf
+    stale_epochs: int = 0
+    """Epochs since then."""
 
 
 class Checkpointer(Protocol):
     def __call__(self, progress: Progress, metrics: StepMetrics) -> None:
-        """Saves weights, optimizer and progress. Called on the first worker only."""
+        """Saves weights, optimizer and progress. Called on every worker at the same steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,112 +57,131 @@ class Outcome:
     progress: Progress
     is_complete: bool
     """False: a command ended the run before its last step."""
+    is_early: bool = False
+    """Complete, because the validation loss no longer fell."""
 
 
 def train(
-    model: Any,
-    parameters: Mapping[str, torch.nn.Parameter],
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
-    data: Dataset,
-    validation: Dataset | None,
+    data: Batcher,
+    held_out: Batcher | None,
     config: TrainingConfig,
     *,
     report: Callable[[StepMetrics], None],
     command: Callable[[], Command],
     checkpoint: Checkpointer,
     autocast: Callable[[], Any],
+    device: torch.device,
+    flops: FlopCounter | None = None,
+    allocation: RankAllocation | None = None,
     start: Progress = Progress(),
+    closing_tokens: int = 0,
     world: World = World(),
+    beat: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
-    """Trains `parameters` of the causal `model` in place, from `start` to the end or to a command.
+    """Trains the objective's model in place, from `start` to the end or to a command.
 
-    Each step minimises the mean loss over the learned tokens of its whole batch, however it is cut into
-    workers and microbatches. The first worker calls `report` once a step and `checkpoint` after each epoch,
-    when CHECKPOINT_SECONDS have passed, and before it obeys a pause; its `command` counts for all workers.
+    Each step minimises the mean loss over the learned tokens, pairs or labels of its whole batch, however it
+    is cut into workers and microbatches. The first worker calls `report` once a step; `checkpoint` is called
+    after each epoch, when CHECKPOINT_SECONDS have passed, and before a pause is obeyed; the first worker's
+    `command` counts for all. `closing_tokens` are scored by the caller afterwards, for the time that is left;
+    `beat` is called before each pass.
 
     Raises TrainingFailed with code `non_finite_loss` before a bad update is applied, or `out_of_memory`.
     """
-    device = next(iter(parameters.values())).device
-    schedule = Schedule(len(data), batch_size=config.batch_size, n_epochs=config.n_epochs, seed=config.seed)
-    batcher = _batcher(data, config, world)
-    held_out = None if validation is None else _batcher(validation, config, world)
-    progress = start
-    began = last_checkpoint = clock()
-    model.train()
+    parameters = [group["params"] for group in optimizer.param_groups]
+    flat = [parameter for group in parameters for parameter in group]
+    schedule = plan(data, config)
+    engine = StepEngine(objective, data, autocast=autocast, device=device, world=world, beat=beat)
+    score = partial(evaluate, objective, autocast=autocast, device=device, world=world, beat=beat)
+    validation = None if held_out is None else _Validation(held_out, score, size=config.batch_size)
+    pace = Pace(_work(schedule, data, validation, start) + closing_tokens * FORWARD_SHARE, clock=clock)
+    peak = peak_flops(device, world.size)
+    progress, last_checkpoint = start, clock()
+    objective.model.train()
 
     for step in schedule.steps(start.step):
+        is_due = step.ends_epoch or clock() - last_checkpoint >= CHECKPOINT_SECONDS
+        word = _word(command(), is_due=is_due) if world.is_first else 0
         # One seed a step and worker: dropout needs no state in a checkpoint, and a resume repeats it exactly.
-        torch.manual_seed(_mixed_seed(config.seed, step.number, world.rank))
-        n_supervised = batcher.n_supervised(step.examples)
-        totals = torch.zeros(3, dtype=torch.float64, device=device)
-        with _typed_out_of_memory(config):
-            for microbatch in batcher.microbatches(step.examples):
-                with autocast():
-                    sums = supervised_sums(model, microbatch.to(device))
-                torch.autograd.backward(sums.loss / n_supervised)
-                totals[0] += sums.loss.detach()
-                totals[1] += sums.correct
-        if world.is_first:
-            totals[2] = COMMANDS.index(command())
-        world.add_up(totals)
-        world.add_up_gradients(parameters.values())
-        grad_norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.max_grad_norm)
-        loss_sum, n_correct, told, norm = torch.cat([totals, grad_norm.double().view(1)]).tolist()
-        order = COMMANDS[int(told)]
+        sums = engine.run(step.examples, seed=_mixed_seed(config.seed, step.number, world.rank), word=word)
+        order, is_due = _read_word(sums.word)
         if order == "cancel":
             return Outcome(progress, is_complete=False)
-        _check_finite(loss_sum, norm, step)
+        engine.add_up_gradients()
+        if allocation is not None:
+            allocation.add_penalty()
+        grad_norm = float(whole(torch.nn.utils.clip_grad_norm_(flat, config.max_grad_norm)))
+        if not (math.isfinite(sums.loss) and math.isfinite(grad_norm)):
+            optimizer.zero_grad(set_to_none=True)
+            raise _not_finite(sums.loss, step, engine.broken_lines(step))
 
         learning_rate = scheduled_rate(config, step.number, schedule.total_steps)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         optimizer.step()
+        if allocation is not None:
+            allocation.allocate(step.number + 1)
         optimizer.zero_grad(set_to_none=True)
 
-        n_tokens = batcher.n_tokens(step.examples)
-        progress = Progress(step.number + 1, progress.trained_tokens + n_tokens)
-        full_valid_loss = full_valid_accuracy = None
-        if held_out is not None and validation is not None and step.ends_epoch:
-            full_valid_loss, full_valid_accuracy = evaluate(model, held_out, len(validation), autocast, world)
-        seconds = max(clock() - began, 1e-9)
+        n_tokens, n_units = data.n_tokens(step.examples), data.n_units(step.examples)
+        progress = replace(progress, step=step.number + 1, trained_tokens=progress.trained_tokens + n_tokens)
+        pace.trained(n_tokens, flops(data, step.examples) if flops is not None else 0.0)
+        few = everything = None
+        if validation is not None:
+            few, everything = validation.after(step, schedule.total_steps, pace)
+            if everything is not None:
+                progress = judged(progress, everything.loss, config.early_stopping)
+        is_early = step.ends_epoch and _is_stale(progress, config.early_stopping)
         metrics = StepMetrics(
             seq=0,
             created_at=int(time.time()),
             step=progress.step,
             total_steps=schedule.total_steps,
-            train_loss=loss_sum / n_supervised,
-            train_mean_token_accuracy=n_correct / n_supervised,
+            train_loss=sums.loss / n_units,
+            train_mean_token_accuracy=sums.correct / n_units,
             learning_rate=learning_rate,
-            grad_norm=norm,
-            tokens_per_second=(progress.trained_tokens - start.trained_tokens) / seconds,
-            eta_seconds=seconds / (progress.step - start.step) * (schedule.total_steps - progress.step),
-            full_valid_loss=full_valid_loss,
-            full_valid_mean_token_accuracy=full_valid_accuracy,
+            grad_norm=grad_norm,
+            tokens_per_second=pace.tokens_per_second,
+            eta_seconds=0.0 if is_early else pace.eta_seconds,
+            memory_bytes=memory_bytes(device),
+            mfu=pace.mfu(peak),
+            reward_margin=sums.margin / n_units if config.method == "dpo" else None,
+            valid_loss=few and few.loss,
+            valid_mean_token_accuracy=few and few.accuracy,
+            full_valid_loss=everything and everything.loss,
+            full_valid_mean_token_accuracy=everything and everything.accuracy,
+            full_valid_f1=everything and everything.f1,
         )
         if world.is_first:
             report(metrics)
-            is_due = step.ends_epoch or clock() - last_checkpoint >= CHECKPOINT_SECONDS
-            if is_due or order == "pause":
-                checkpoint(progress, metrics)
-                last_checkpoint = clock()
-        if order == "pause" and progress.step < schedule.total_steps:
-            return Outcome(progress, is_complete=False)
+        if is_due or order == "pause":
+            checkpoint(progress, metrics)
+            last_checkpoint = clock()
+        is_last = is_early or progress.step == schedule.total_steps
+        if is_last or order == "pause":
+            return Outcome(progress, is_complete=is_last, is_early=is_early)
 
     return Outcome(progress, is_complete=True)
 
 
-def make_optimizer(
-    parameters: Mapping[str, torch.nn.Parameter], config: TrainingConfig
-) -> torch.optim.Optimizer:
-    """AdamW. Weight decay leaves biases and norms alone."""
-    matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
-    vectors = [parameter for parameter in parameters.values() if parameter.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, fused=True)
+def total_steps(n_examples: int, config: TrainingConfig) -> int:
+    """Optimizer steps of the whole run, without early stopping."""
+    return config.n_epochs * -(-n_examples // config.batch_size)
+
+
+def plan(data: Batcher, config: TrainingConfig) -> Schedule:
+    """Which examples each step takes."""
+    return Schedule(
+        len(data),
+        batch_size=config.batch_size,
+        n_epochs=config.n_epochs,
+        seed=config.seed,
+        # Without padding there is nothing to gain.
+        lengths=None if data.layout == "packed" else data.dataset.lengths(),
+    )
 
 
 def scheduled_rate(config: TrainingConfig, step: int, total_steps: int) -> float:
@@ -163,28 +193,63 @@ def scheduled_rate(config: TrainingConfig, step: int, total_steps: int) -> float
     return config.learning_rate * (total_steps - step) / max(1, total_steps - warmup_steps)
 
 
-@torch.no_grad()
-def evaluate(
-    model: Any, batcher: Batcher, n_examples: int, autocast: Callable[[], Any], world: World
-) -> tuple[float, float]:
-    """Mean loss and accuracy per learned token over all examples; every worker takes a share."""
-    examples = np.arange(n_examples)
-    device = model.device
-    totals = torch.zeros(2, dtype=torch.float64, device=device)
-    model.eval()
-    for microbatch in batcher.microbatches(examples):
-        with autocast():
-            sums = supervised_sums(model, microbatch.to(device))
-        totals += torch.stack([sums.loss.double(), sums.correct.double()])
-    model.train()
-    world.add_up(totals)
-    loss_sum, n_correct = totals.tolist()
-    n_supervised = batcher.n_supervised(examples)
-    return loss_sum / n_supervised, n_correct / n_supervised
+def judged(progress: Progress, loss: float, rule: EarlyStopping | None) -> Progress:
+    """The progress after an epoch of this validation loss: the best one so far, or another stale one."""
+    min_delta = 0.0 if rule is None else rule.min_delta
+    if loss < progress.best_loss - min_delta:
+        return replace(progress, best_step=progress.step, best_loss=loss, stale_epochs=0)
+    return replace(progress, stale_epochs=progress.stale_epochs + 1)
 
 
-def _batcher(data: Dataset, config: TrainingConfig, world: World) -> Batcher:
-    return Batcher(data, microbatch_tokens=config.microbatch_tokens, rank=world.rank, world_size=world.size)
+class _Validation:
+    """Scores validation examples now and then."""
+
+    def __init__(self, batcher: Batcher, score: Callable[[Batcher, Indices], Score], *, size: int) -> None:
+        """`size`: how many examples are a few."""
+        self.batcher = batcher
+        self._score, self._size = score, size
+        self._everything = batcher.all_examples()
+
+    def after(self, step: Step, total_steps: int, pace: Pace) -> tuple[Score | None, Score | None]:
+        """The scores that are due after this step: of a few examples, and of all."""
+        few = everything = None
+        if self.is_due(step, total_steps):
+            places = np.arange(step.number, step.number + min(self._size, len(self._everything)))
+            few = self._scored(self._everything.take(places, mode="wrap"), pace)
+        if step.ends_epoch:
+            everything = self._scored(self._everything, pace)
+        return few, everything
+
+    @staticmethod
+    def is_due(step: Step, total_steps: int) -> bool:
+        return (step.number + 1) % max(1, total_steps // VALIDATIONS) == 0
+
+    def _scored(self, examples: Indices, pace: Pace) -> Score:
+        score = self._score(self.batcher, examples)
+        pace.scored(self.batcher.n_tokens(examples))
+        return score
+
+
+def _work(schedule: Schedule, data: Batcher, validation: _Validation | None, start: Progress) -> float:
+    """Of the steps that are left, in tokens trained on."""
+    work = 0.0
+    for step in schedule.steps(start.step):
+        work += data.n_tokens(step.examples)
+        if validation is not None and step.ends_epoch:
+            work += validation.batcher.n_tokens(validation.batcher.all_examples()) * FORWARD_SHARE
+    return work
+
+
+def _word(order: Command, *, is_due: bool) -> int:
+    return COMMANDS.index(order) + len(COMMANDS) * is_due
+
+
+def _read_word(word: int) -> tuple[Command, bool]:
+    return COMMANDS[word % len(COMMANDS)], word >= len(COMMANDS)
+
+
+def _is_stale(progress: Progress, rule: EarlyStopping | None) -> bool:
+    return rule is not None and progress.stale_epochs >= rule.patience
 
 
 def _mixed_seed(seed: int, step: int, rank: int) -> int:
@@ -192,27 +257,15 @@ def _mixed_seed(seed: int, step: int, rank: int) -> int:
     return (seed * 0x9E3779B97F4A7C15 + step * 0xD1B54A32D192ED03 + rank * 0x8CB92BA72F3D8DD7) % (1 << 63)
 
 
-def _check_finite(loss_sum: float, norm: float, step: Step) -> None:
-    if math.isfinite(loss_sum) and math.isfinite(norm):
-        return
-    what = "loss" if not math.isfinite(loss_sum) else "gradient"
-    raise TrainingFailed(
-        f"The {what} of step {step.number + 1} is not a finite number; the last good checkpoint is kept. "
-        "Lower learning_rate_multiplier, or look for broken examples.",
+def _not_finite(loss: float, step: Step, lines: list[int]) -> TrainingFailed:
+    what = "gradient" if math.isfinite(loss) else "loss"
+    where = (
+        f" Line(s) {', '.join(map(str, lines[:20]))} of the training file cause it."
+        if lines
+        else " No single example of the step causes it."
+    )
+    return TrainingFailed(
+        f"The {what} of step {step.number + 1} is not a finite number; the last good checkpoint is kept."
+        f"{where} Lower learning_rate_multiplier, or look for broken examples.",
         code="non_finite_loss",
     )
-
-
-@contextmanager
-def _typed_out_of_memory(config: TrainingConfig) -> Iterator[None]:
-    """torch says OutOfMemoryError on a GPU; its CPU allocator raises a RuntimeError with these words."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and "not enough memory" not in str(error):
-            raise
-        raise TrainingFailed(
-            f"Not enough memory for a forward and backward pass of up to {config.microbatch_tokens} tokens. "
-            "Use shorter examples, a smaller rank, LoRA in place of full fine-tuning, or a larger machine.",
-            code="out_of_memory",
-        ) from error

@@ -1,49 +1,163 @@
 """The model that is trained: a base from disk, and on it the parameters that learn."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import InvalidConfiguration, TrainingFailed
+from cluster.bases.layer_kinds import layer_kinds
+from cluster.bases.lora_form import served_form
+from cluster.contracts.bases import BaseSpec, WeightsForm
+from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.hyperparameters import TrainingConfig
-from cluster.training.losses import head_logits
+from cluster.contracts.peft_options import PREFIXES
+from cluster.training.adapters import attach
+from cluster.training.batches import Layout
+from cluster.training.dataset import Dataset
+from cluster.training.export import DTYPES
+from cluster.training.head import Head, causal_model
+from cluster.training.layout import prove
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CHECKPOINTED_PARAMETERS = 1_000_000_000
+"""From this size on a GPU, `auto` computes activations again rather than keeping them."""
 
 
-def load_model(folder: Path, base: BaseSpec, config: TrainingConfig, device: torch.device) -> Any:
-    """The model in `folder`, ready to train: a transformers model, or PEFT's wrapper of one.
+@dataclass(frozen=True, slots=True)
+class Trainee:
+    """A model ready to train, and how it wants to be run."""
 
-    LoRA: weights frozen in the base's own type, adapters in fp32 (their first values depend on the
-    configuration's seed alone). Full: every weight in fp32, because bf16 weights round small updates away;
-    `autocast` computes in the base's type. Raises InvalidConfiguration if the model is of a family that the
-    loss does not know, TrainingFailed if LoRA does not fit it.
+    model: Any
+    """A transformers model, or PEFT's wrapper of one."""
+    layout: Layout
+    head: Head
+    """Of a causal model; an encoder's is its own."""
+    form: WeightsForm
+    """What its checkpoints are to serving."""
+    notes: list[str]
+    """What was done otherwise than usual, and why, for the job's owner."""
+
+
+def load_trainee(
+    weights: Path,
+    base: BaseSpec,
+    config: TrainingConfig,
+    device: torch.device,
+    *,
+    data: Dataset,
+    total_steps: int,
+    is_base: bool = True,
+) -> Trainee:
+    """The model in `weights`, ready to train on `data`.
+
+    Adapters: weights frozen in the base's own type, or in 4 bits, and the adapter in fp32. Full: every weight
+    in fp32, because bf16 weights round small updates away; `autocast` computes in the base's type. `is_base`
+    is False if `weights` are not the catalogue's own: an adapter on them is no adapter of the base.
+
+    Raises InvalidConfiguration if the weights cannot be run, TrainingFailed if the adapter does not fit them.
     """
+    notes: list[str] = []
+    kinds: dict[str, str] = {}
+    layout: Layout = "masked"
+    head = Head()
+    if base.architecture == "encoder":
+        model, task = load_encoder(weights, base, config, data)
+    else:
+        model, task = load_decoder(weights, base, config, device), "CAUSAL_LM"
+        check_vocabulary(model, int(data.token_ids.max()))
+        kinds = layer_kinds(model.to(device))
+        is_prefixed = config.peft_config is not None and config.peft_config["peft_type"] in PREFIXES
+        layout, head, notes = prove(model, packing=config.packing and not is_prefixed)
+        head = Head(is_apart=head.is_apart and not is_prefixed)
+    model = model.to(device)
+    form: WeightsForm = "full"
+    if config.type != "full":
+        model = attach(model, base, config, total_steps=total_steps, task=task)
+        if kinds and is_base:
+            form = adapted_form(model, kinds)
+        if form == "full":
+            notes.append(
+                "The tuned model is served as a model of its own: the adapter is merged into the base."
+            )
+    _save_memory(model, config, device)
+    return Trainee(model, layout, head, form, notes)
+
+
+def load_decoder(weights: Path, base: BaseSpec, config: TrainingConfig, device: torch.device) -> Any:
+    """A causal model without adapters."""
     # Here, because the import takes seconds and only the process that trains needs it.
     from transformers import AutoModelForCausalLM
 
-    is_full = config.type == "full"
+    dtype = torch.float32 if config.type == "full" else DTYPES[base.dtype]
+    options: dict[str, Any] = {}
+    if config.type == "qlora":
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+        options["device_map"] = {"": device}
     model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=torch.float32 if is_full else DTYPES[base.dtype],
+        weights,
+        dtype=dtype,
         trust_remote_code=False,
         use_safetensors=True,
         local_files_only=True,
         attn_implementation="sdpa",
-    ).to(device)
+        **options,
+    )
     model.config.use_cache = False
-    _check_head(model, device)
-    return model if is_full else _with_lora(model, base, config)
+    if config.type == "qlora":
+        _keep_packing(model)
+    return model
 
 
-def causal_model(model: Any) -> Any:
-    """The transformers model inside; LoRA layers are part of it and of its forward."""
-    return model.get_base_model() if hasattr(model, "peft_config") else model
+def load_merge_base(weights: Path, base: BaseSpec, config: TrainingConfig, data: Dataset) -> Any:
+    """What an adapter is merged into: the model in `weights` in fp32, in the host's memory."""
+    whole = config.model_copy(update={"type": "full"})
+    if base.architecture == "encoder":
+        return load_encoder(weights, base, whole, data)[0]
+    return load_decoder(weights, base, whole, torch.device("cpu"))
 
 
-def trainable_parameters(model: Any) -> dict[str, torch.nn.Parameter]:
+def load_encoder(weights: Path, base: BaseSpec, config: TrainingConfig, data: Dataset) -> tuple[Any, str]:
+    """An encoder with a head for the classes of `data`, and PEFT's name of its task. A new head's first
+    values depend on the seed alone."""
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    is_per_token = data.format == "token_classification"
+    kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification
+    torch.manual_seed(config.seed)
+    model = kind.from_pretrained(
+        weights,
+        dtype=torch.float32 if config.type == "full" else DTYPES[base.dtype],
+        trust_remote_code=False,
+        use_safetensors=True,
+        local_files_only=True,
+        num_labels=len(data.class_names),
+        id2label=dict(enumerate(data.class_names)),
+        label2id={name: number for number, name in enumerate(data.class_names)},
+    )
+    return model, "TOKEN_CLS" if is_per_token else "SEQ_CLS"
+
+
+def adapted_form(model: Any, kinds: Mapping[str, str]) -> WeightsForm:
+    """What an adapter on a base is to serving. `model` is PEFT's wrapper, `kinds` are the base's layers'."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    adapted = {
+        name: kinds.get(name, type(module).__name__)
+        for name, module in causal_model(model).named_modules()
+        if isinstance(module, BaseTunerLayer)
+    }
+    return served_form(model.peft_config["default"].to_dict(), adapted)
+
+
+def trainable_parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     """By name, in the model's own order; a tied weight once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
@@ -63,43 +177,31 @@ def check_vocabulary(model: Any, highest_token: int) -> None:
         )
 
 
-def _with_lora(model: Any, base: BaseSpec, config: TrainingConfig) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    lora = LoraConfig(
-        r=config.r,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        target_modules=config.target_modules,
-        task_type="CAUSAL_LM",
-    )
-    torch.manual_seed(config.seed)
-    try:
-        adapted = get_peft_model(model, lora)
-    except ValueError as error:
-        raise _bad_targets(f"LoRA cannot be attached: {error}") from error
-    # PEFT writes the folder there, which means nothing on another machine.
-    lora.base_model_name_or_path = base.alias
-    if any(
-        hasattr(module, "lora_A") for module in (model.get_input_embeddings(), model.get_output_embeddings())
-    ):
-        raise _bad_targets("LoRA on the embeddings or the language-model head is not supported.")
-    return adapted
+def layers(model: Any) -> list[torch.nn.Module]:
+    """The repeated blocks of a transformers model: its longest list of modules."""
+    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
+    return list(max(lists, key=len, default=()))
 
 
-def _bad_targets(message: str) -> TrainingFailed:
-    return TrainingFailed(message, code="invalid_target_modules", param="training.target_modules")
+def _keep_packing(model: Any) -> None:
+    """bitsandbytes packs weights anew, with coarser scales, the first time that some CPUs evaluate them: what
+    is trained afterwards would differ from what was trained before."""
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
-@torch.no_grad()
-def _check_head(model: Any, device: torch.device) -> None:
-    """The loss applies the head by itself; this proves that it does so as the model's own forward does."""
-    token_ids = torch.tensor([[0, 1, 2]], device=device)
-    model.eval()
-    expected = model(input_ids=token_ids, use_cache=False).logits[0]
-    hidden = model.get_decoder()(input_ids=token_ids, use_cache=False).last_hidden_state[0]
-    if not torch.allclose(head_logits(model, hidden), expected.float(), rtol=1e-2, atol=1e-3):
-        raise InvalidConfiguration(
-            f"Models of type {model.config.model_type} compute their output in a way that training does not "
-            "know."
+def _save_memory(model: Any, config: TrainingConfig, device: torch.device) -> None:
+    wanted = config.activation_checkpointing
+    if wanted == "auto":
+        is_large = sum(p.numel() for p in model.parameters()) >= CHECKPOINTED_PARAMETERS
+        wanted = "full" if is_large and device.type == "cuda" else "none"
+    if wanted != "none":
+        causal_model(model).activation_checkpointing_enable(
+            {"use_reentrant": False}, offload=wanted == "offload" and device.type == "cuda"
         )
+    if config.compile:
+        for layer in layers(causal_model(model)):
+            layer.compile(dynamic=True)

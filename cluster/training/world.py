@@ -1,16 +1,21 @@
-"""The gang of data-parallel workers, as the loop sees it: a rank, and sums over all of them."""
+"""The gang of workers, as the loop sees it: a rank, sums over all of them, and whole tensors."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.tensor import DTensor
 
 
 @dataclass(frozen=True, slots=True)
 class World:
     rank: int = 0
     size: int = 1
+    is_sharded: bool = False
+    """Each worker holds a part of every weight (FSDP2), whose gradients torch adds up by itself; else each
+    holds the whole model."""
 
     @property
     def is_first(self) -> bool:
@@ -24,7 +29,7 @@ class World:
 
     def add_up_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """The same for gradients, in one message. A worker that had no examples adds zeros."""
-        if self.size == 1:
+        if self.size == 1 or self.is_sharded:
             return
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -33,9 +38,44 @@ class World:
         for parameter, gradient, piece in zip(parameters, gradients, pieces, strict=True):
             parameter.grad = gradient.copy_(piece.view_as(gradient))
 
+    def shard(self, objective: torch.nn.Module, layers: Iterable[torch.nn.Module]) -> None:
+        """Spreads the weights of an objective over the workers: `layers` are gathered one at a time, the rest
+        once for each pass. Losses stay sums: gradients are added up, not averaged."""
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import FSDPModule, fully_shard
 
-def joined_world() -> World:
+        device = next(objective.parameters()).device
+        mesh = init_device_mesh(device.type, (self.size,))
+        for layer in layers:
+            fully_shard(layer, mesh=mesh)
+        fully_shard(objective, mesh=mesh)
+        for module in objective.modules():
+            if isinstance(module, FSDPModule):
+                module.set_gradient_divide_factor(1.0)
+                # Else the factor travels in a reduction that gloo does not know.
+                module.set_force_sum_reduction_for_comms(True)
+
+
+def joined_world(*, is_sharded: bool = False) -> World:
     """This process in torch's process group, if there is one."""
     if distributed.is_available() and distributed.is_initialized():
-        return World(distributed.get_rank(), distributed.get_world_size())
+        size = distributed.get_world_size()
+        return World(distributed.get_rank(), size, is_sharded=is_sharded and size > 1)
     return World()
+
+
+def whole(tensor: Any) -> Tensor:
+    """The full tensor of which this worker may hold a part. Every worker must ask, in the same order."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def put(tensor: Tensor, value: Tensor) -> None:
+    """Replaces the content of `tensor`, or this worker's part of it, by that of the full `value`."""
+    with torch.no_grad():
+        if isinstance(tensor, DTensor):
+            from torch.distributed.tensor import distribute_tensor
+
+            value = distribute_tensor(
+                value.to(tensor.device, tensor.dtype), tensor.device_mesh, tensor.placements
+            )
+        tensor.copy_(value)

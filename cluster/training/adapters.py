@@ -1,0 +1,79 @@
+"""Adapters on a frozen model: PEFT's, as a training configuration describes them."""
+
+from typing import Any
+
+import torch
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.errors import TrainingFailed
+from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.contracts.peft_options import ALLOWED
+
+_OWN_TARGETS = ("IA3", "LN_TUNING")
+"""Methods whose usual layers PEFT knows by the family's name; the others take every linear layer."""
+
+
+def attach(
+    model: Any, base: BaseSpec, config: TrainingConfig, *, total_steps: int, task: str = "CAUSAL_LM"
+) -> Any:
+    """PEFT's wrapper of `model`, whose own weights it freezes. Adapters are in fp32 and their first values
+    depend on the configuration's seed alone.
+
+    Raises TrainingFailed if the adapter does not fit the model.
+    """
+    from peft import get_peft_model
+
+    torch.manual_seed(config.seed)
+    try:
+        described = peft_config(config, total_steps=total_steps, task=task)
+        adapted = get_peft_model(model, described)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
+        param = "training.target_modules" if config.peft_config is None else "training.peft_config"
+        raise TrainingFailed(
+            f"The adapter cannot be attached to {base.alias}: {error}",
+            code="invalid_target_modules" if "target" in str(error) else "invalid_adapter",
+            param=param,
+        ) from error
+    # PEFT writes the folder there, which means nothing on another machine.
+    described.base_model_name_or_path = base.alias
+    _refuse_outer_layers(model)
+    return adapted
+
+
+def peft_config(config: TrainingConfig, *, total_steps: int, task: str) -> Any:
+    """PEFT's configuration object. Raises ValueError or TypeError for values that PEFT refuses."""
+    from peft import LoraConfig, PeftType
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    if config.peft_config is None:
+        return LoraConfig(
+            r=config.r,
+            lora_alpha=config.alpha,
+            lora_dropout=config.dropout,
+            target_modules=config.target_modules,
+            use_rslora=config.use_rslora,
+            use_dora=config.use_dora,
+            task_type=task,
+        )
+    options = dict(config.peft_config)
+    method = options.pop("peft_type")
+    if "target_modules" in ALLOWED[method] and method not in _OWN_TARGETS:
+        options.setdefault("target_modules", "all-linear")
+    if method == "ADALORA":
+        options["total_step"] = total_steps
+    return PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(method)](task_type=task, **options)
+
+
+def _refuse_outer_layers(model: Any) -> None:
+    """Embeddings and head are often one tied weight, which an adapter would change in two ways."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if any(
+        isinstance(module, BaseTunerLayer)
+        for module in (model.get_input_embeddings(), model.get_output_embeddings())
+    ):
+        raise TrainingFailed(
+            "Adapters on the embeddings or the language-model head are not supported.",
+            code="invalid_target_modules",
+            param="training.target_modules",
+        )

@@ -1,0 +1,140 @@
+"""Attention over examples that lie end to end in one row: each segment attends to itself alone.
+
+transformers calls `segment_attention` in place of its own function once a model's attention implementation is
+IMPLEMENTATION. Without `segments` among the forward's arguments it is plain causal attention over each row.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+IMPLEMENTATION = "tunery_segments"
+
+
+@dataclass(eq=False, slots=True)
+class Segments:
+    """Where the examples of a packed row lie. Passed to a model's forward as `segments`, from where
+    transformers hands it down to every attention layer."""
+
+    lengths: list[int]
+    """Tokens of each segment, in order; their sum is the row's length."""
+    offsets: Tensor
+    """int32 (segments + 1,), on the model's device: where each begins, and the row's end."""
+    windows: list[int | None] = field(default_factory=list)
+    """What each attention layer was told of its sliding window, in the order in which they ran."""
+
+    @classmethod
+    def of(cls, lengths: list[int], device: torch.device) -> "Segments":
+        ends = torch.tensor(lengths, device=device).cumsum(0)
+        return cls(lengths, functional.pad(ends, (1, 0)).to(torch.int32))
+
+
+def register() -> None:
+    """Makes IMPLEMENTATION known to transformers. Idempotent."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(IMPLEMENTATION, segment_attention)
+
+
+def segment_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    segments: Segments | None = None,
+    s_aux: Tensor | None = None,
+    position_bias: Tensor | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: query (B, heads, T, D), key and value (B, key heads, T, D) to
+    (B, T, heads, D). Causal; a token sees at most the last `sliding_window` tokens, itself included.
+
+    Raises NotImplementedError for what it would otherwise leave out: masks, sinks and position biases.
+    """
+    if attention_mask is not None or s_aux is not None or position_bias is not None:
+        raise NotImplementedError("attention with a mask, sinks or a position bias")
+    if query.shape[2] != key.shape[2] or not getattr(module, "is_causal", True):
+        raise NotImplementedError("attention that is not causal over one row")
+    if torch.is_autocast_enabled(query.device.type):
+        # Rotary embeddings in fp32 leave query and key wider than value.
+        dtype = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    lengths = [query.shape[2]] if segments is None else segments.lengths
+    if segments is not None:
+        segments.windows.append(sliding_window)
+    window = sliding_window if sliding_window is not None and sliding_window < max(lengths) else None
+    is_flash = query.is_cuda and query.dtype != torch.float32 and softcap is None and not dropout
+    if segments is not None and is_flash:
+        return _varlen(query, key, value, segments, scaling, window), None
+    parts = [
+        _causal(q, k, v, scaling=scaling, dropout=dropout, window=window, softcap=softcap)
+        for q, k, v in zip(*(torch.split(states, lengths, 2) for states in (query, key, value)), strict=True)
+    ]
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, 2)).transpose(1, 2), None
+
+
+def _causal(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scaling: float | None,
+    dropout: float,
+    window: int | None,
+    softcap: float | None,
+) -> Tensor:
+    is_grouped = query.shape[1] != key.shape[1]
+    if softcap is None and (window is None or query.shape[2] <= window):
+        return functional.scaled_dot_product_attention(
+            query, key, value, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=is_grouped
+        )
+    seen = _band(query.shape[2], window, query.device)
+    if softcap is None:
+        return functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=seen, dropout_p=dropout, scale=scaling, enable_gqa=is_grouped
+        )
+    # Gemma 2's attention (arXiv:2408.00118, section 2): scores through softcap * tanh(score / softcap).
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    scores = softcap * torch.tanh(scores / softcap)
+    weights = scores.masked_fill(~seen, float("-inf")).softmax(-1, dtype=torch.float32).to(query.dtype)
+    return functional.dropout(weights, dropout) @ value
+
+
+def _band(length: int, window: int | None, device: torch.device) -> Tensor:
+    """bool (T, T): which token (column) each token (row) sees."""
+    seen = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+    return seen if window is None else seen.triu(1 - window)
+
+
+def _varlen(
+    query: Tensor, key: Tensor, value: Tensor, segments: Segments, scaling: float | None, window: int | None
+) -> Tensor:
+    """FlashAttention over all segments at once, as torch ships it."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    longest = max(segments.lengths)
+    attended = varlen_attn(
+        query.squeeze(0).transpose(0, 1),
+        key.squeeze(0).transpose(0, 1),
+        value.squeeze(0).transpose(0, 1),
+        segments.offsets,
+        segments.offsets,
+        longest,
+        longest,
+        scale=scaling,
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    assert isinstance(attended, Tensor), "only asked for more does it give more"
+    return attended.unsqueeze(0)

@@ -1,0 +1,99 @@
+"""The data sets of a run: what is trained on, what is held out, and the general set."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.bases.general import GENERAL_SET
+from cluster.contracts.jobs import JobSpec
+from cluster.storage.store import ObjectStore
+from cluster.training.compiled import compiled_dataset
+from cluster.training.compiler import Recipe, compile_file
+from cluster.training.dataset import Dataset, split_held_out
+
+SHOWN_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Datasets:
+    training: Dataset
+    held_out: Dataset | None
+    """The validation file, or the split of the training file."""
+    general: Dataset | None
+    """What forgetting is measured on; None for encoders, and where it does not fit the base."""
+    notes: list[str]
+    """What was left out or cut, for the job's owner."""
+
+
+def load_datasets(spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Path) -> Datasets:
+    """Raises InvalidDataset, which names the line, and what storage and base raise."""
+    config, base = spec.config, spec.base
+    training = compiled_dataset(
+        store,
+        base,
+        key=spec.training_key,
+        sha256=spec.training_sha256,
+        method=config.method,
+        max_length=config.max_length,
+        policy=config.on_overlength,
+        folder=folder,
+    )
+    notes = _overlength_notes("training", training)
+    held_out = None
+    if spec.validation_key is not None and spec.validation_sha256 is not None:
+        held_out = compiled_dataset(
+            store,
+            base,
+            key=spec.validation_key,
+            sha256=spec.validation_sha256,
+            method=config.method,
+            max_length=config.max_length,
+            policy=config.on_overlength,
+            class_names=training.class_names,
+            folder=folder,
+        )
+        notes += _overlength_notes("validation", held_out)
+    elif config.validation_split:
+        training, held_out = split_held_out(training, config.validation_split, config.seed)
+    general = None
+    if base.architecture == "decoder":
+        general = _general(spec, store, tokenizer, folder, notes)
+    return Datasets(training, held_out, general, notes)
+
+
+def _general(
+    spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Path, notes: list[str]
+) -> Dataset | None:
+    if spec.general_key is not None and spec.general_sha256 is not None:
+        return compiled_dataset(
+            store,
+            spec.base,
+            key=spec.general_key,
+            sha256=spec.general_sha256,
+            method="supervised",
+            max_length=spec.config.max_length,
+            policy="drop",
+            folder=folder,
+        )
+    recipe = Recipe(spec.base, "supervised", spec.config.max_length, "drop")
+    compiled = compile_file(GENERAL_SET, tokenizer, recipe)
+    if compiled.problems:
+        notes.append(
+            f"What the model forgets is not measured: the general set does not fit it "
+            f"({compiled.problems[0].message}). Give training.general_file to measure it on rows of your own."
+        )
+        return None
+    return compiled.dataset
+
+
+def _overlength_notes(name: str, data: Dataset) -> list[str]:
+    notes = []
+    truncated = sorted(set(data.overlength_lines) - set(data.dropped_lines))
+    for verb, lines in (("Dropped", data.dropped_lines), ("Truncated", truncated)):
+        if lines:
+            shown = ", ".join(map(str, lines[:SHOWN_LINES])) + (" …" if len(lines) > SHOWN_LINES else "")
+            notes.append(
+                f"{verb} {len(lines)} example(s) of the {name} file that are longer than the model's "
+                f"context; line(s): {shown}"
+            )
+    return notes

@@ -1,0 +1,61 @@
+"""Tuned weights in the formats that others read: PEFT's adapters, transformers' folders."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cluster.training.head import causal_model
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """PEFT's adapter_config.json and adapter_model.safetensors. `model` is PEFT's wrapper, `weights` are its
+    parameters' values by name."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(model, state_dict=dict(weights), save_embedding_layers=False)
+    save_file(contiguous(state), folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = model.peft_config["default"]
+    config.inference_mode = True
+    config.save_pretrained(folder)
+    config.inference_mode = False
+
+
+def save_full(model: Any, weights: Mapping[str, Tensor], tokenizer: Any, dtype: str, folder: Path) -> None:
+    """transformers' folder with these weights, by name, in `dtype`."""
+    state = {
+        name: value.to(DTYPES[dtype]) if value.is_floating_point() else value
+        for name, value in weights.items()
+    }
+    model.save_pretrained(folder, state_dict=state)
+    config_path = folder / "config.json"
+    config_path.write_text(json.dumps({**json.loads(config_path.read_text()), "dtype": dtype}, indent=2))
+    tokenizer.save_pretrained(folder)
+
+
+def merge(base: Any, adapter: Path, tokenizer: Any, dtype: str, folder: Path) -> None:
+    """transformers' folder of the model that the adapter in `adapter` makes of `base`, which is changed.
+
+    `base` is a transformers model in fp32: merging rounds once, when it is stored in `dtype`. Raises
+    ValueError for a base in 4 bits, whose steps are larger than most of an adapter's changes.
+    """
+    from peft import PeftModel
+
+    if getattr(base, "is_quantized", False):
+        raise ValueError("An adapter is merged into the base's full precision, never into 4 bits.")
+    merged = PeftModel.from_pretrained(base, adapter).merge_and_unload()
+    save_full(merged, merged.state_dict(), tokenizer, dtype, folder)
+
+
+def contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def is_adapted(model: Any) -> bool:
+    return causal_model(model) is not model

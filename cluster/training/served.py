@@ -1,0 +1,84 @@
+"""A checkpoint as it is served: loaded from its files, as serving loads them, to be scored."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cluster.contracts.bases import WeightsForm
+from cluster.training.export import DTYPES
+from cluster.training.layout import choose_attention
+
+
+class Prefixed(nn.Module):
+    """A causal model whose every sequence begins with given keys and values."""
+
+    def __init__(self, model: Any, states: dict[str, Tensor]) -> None:
+        """`states`: `keys.<layer>` and `values.<layer>`, each (key heads, tokens, head dimension)."""
+        super().__init__()
+        self.model = model
+        self.config = model.config
+        layers = range(len(states) // 2)
+        self._states = [(states[f"keys.{n}"], states[f"values.{n}"]) for n in layers]
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.model.device
+        return device
+
+    def forward(self, input_ids: Tensor, **_: Any) -> Any:
+        from transformers import DynamicCache
+
+        rows, length = input_ids.shape
+        before = self._states[0][0].shape[1]
+        cache = DynamicCache()
+        for layer, pair in enumerate(self._states):
+            keys, values = (t.to(self.device, self.model.dtype).expand(rows, -1, -1, -1) for t in pair)
+            cache.update(keys, values, layer)
+        places = torch.arange(before, before + length, device=self.device).expand(rows, -1)
+        return self.model(input_ids=input_ids, position_ids=places, past_key_values=cache, use_cache=True)
+
+
+def load_served(folder: Path, form: WeightsForm, base: Path, dtype: str, device: torch.device) -> Any:
+    """The causal model that the checkpoint's files in `folder` are, in evaluation mode; `base` holds the
+    weights that the job began with."""
+    if form == "full":
+        return load_causal(folder, dtype, device)
+    model = load_causal(base, dtype, device)
+    if form == "prefix":
+        return Prefixed(model, load_file(folder / "prefix.safetensors")).eval()
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, folder).eval()
+
+
+def load_causal(folder: Path, dtype: str, device: torch.device) -> Any:
+    """A causal model by itself, in evaluation mode."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=DTYPES[dtype],
+        trust_remote_code=False,
+        use_safetensors=True,
+        local_files_only=True,
+        attn_implementation="sdpa",
+    )
+    model = model.to(device).eval().requires_grad_(False)
+    choose_attention(model)
+    return model
+
+
+def load_classifier(folder: Path, dtype: str, device: torch.device) -> Any:
+    """An encoder with its classes, in evaluation mode."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    architecture = AutoConfig.from_pretrained(folder, local_files_only=True).architectures[0]
+    is_per_token = architecture.endswith("ForTokenClassification")
+    kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification
+    model = kind.from_pretrained(
+        folder, dtype=DTYPES[dtype], trust_remote_code=False, use_safetensors=True, local_files_only=True
+    )
+    return model.to(device).eval().requires_grad_(False)

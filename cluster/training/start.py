@@ -1,0 +1,78 @@
+"""Where a run begins: the base, tuned weights of another job, or a checkpoint of its own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.bases.resolve import base_digest, base_folder
+from cluster.contracts.errors import TrainingFailed
+from cluster.contracts.jobs import JobSpec
+from cluster.storage.store import ObjectStore
+from cluster.training.checkpoint import check_same_run, download
+from cluster.training.dataset import Dataset
+from cluster.training.export import merge
+from cluster.training.model import load_merge_base
+from cluster.training.snapshot import Saved, Snapshot, read_snapshot
+from cluster.training.tokenizer import load_tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    weights: Path
+    """The folder from which the model is loaded."""
+    is_base: bool
+    """They are the catalogue's own."""
+    adapter: Path | None = None
+    """A checkpoint's files, whose adapter is continued."""
+    snapshot: Snapshot | None = None
+    """The run that is continued, where its adapter or its optimizer is."""
+    resumed: Snapshot | None = None
+    """This job's own, at an earlier step."""
+    resumed_from: Saved | None = None
+
+
+def find_start(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> Start:
+    """Downloads into `folder` what the run begins with.
+
+    Raises TrainingFailed if the tuned weights cannot be continued this way; NotFound, Unavailable and
+    CorruptArtefact as storage does.
+    """
+    start = _beginning(spec, store, data, folder)
+    if spec.resume_from is None:
+        return start
+    own = folder / "resumed"
+    own.mkdir()
+    manifest, saved = download(store, spec.resume_from, own)
+    check_same_run(spec, manifest)
+    return Start(start.weights, start.is_base, start.adapter, start.snapshot, read_snapshot(own), saved)
+
+
+def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> Start:
+    base = base_folder(spec.base)
+    if spec.start_from is None:
+        return Start(base, is_base=True)
+    tuned = folder / "start"
+    tuned.mkdir()
+    manifest, _ = download(store, spec.start_from, tuned, with_optimizer=spec.config.restore_optimizer)
+    if manifest.base_digest != base_digest(base):
+        raise _mismatch(f"it was trained on another base, {manifest.base_alias}")
+    snapshot = read_snapshot(tuned)
+    if manifest.form == "full":
+        is_continued = spec.config.restore_optimizer and spec.config.type == "full"
+        return Start(tuned, is_base=False, snapshot=snapshot if is_continued else None)
+    if spec.config.type != "full":
+        return Start(base, is_base=True, adapter=tuned, snapshot=snapshot)
+    if manifest.form != "lora":
+        raise _mismatch(f"a tuned {manifest.form} cannot be merged into the weights of a full fine-tune")
+    merged = folder / "merged"
+    merged.mkdir()
+    whole = load_merge_base(base, spec.base, spec.config, data)
+    merge(whole, tuned, load_tokenizer(spec.base), "float32", merged)
+    return Start(merged, is_base=False)
+
+
+def _mismatch(reason: str) -> TrainingFailed:
+    return TrainingFailed(
+        f"The checkpoint cannot be continued: {reason}.",
+        code="checkpoint_mismatch",
+        param="training.from_checkpoint",
+    )

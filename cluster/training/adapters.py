@@ -12,6 +12,9 @@ from cluster.contracts.peft_options import ALLOWED
 _OWN_TARGETS = ("IA3", "LN_TUNING")
 """Methods whose usual layers PEFT knows by the family's name; the others take every linear layer."""
 
+_HEADS = ["classifier", "score"]
+"""An encoder's classes, which PEFT trains whole."""
+
 
 def attach(
     model: Any, base: BaseSpec, config: TrainingConfig, *, total_steps: int, task: str = "CAUSAL_LM"
@@ -53,12 +56,15 @@ def peft_config(config: TrainingConfig, *, total_steps: int, task: str) -> Any:
             target_modules=config.target_modules,
             use_rslora=config.use_rslora,
             use_dora=config.use_dora,
+            exclude_modules=None if task == "CAUSAL_LM" else _HEADS,
             task_type=task,
         )
     options = dict(config.peft_config)
     method = options.pop("peft_type")
     if "target_modules" in ALLOWED[method] and method not in _OWN_TARGETS:
         options.setdefault("target_modules", "all-linear")
+    if "exclude_modules" in ALLOWED[method] and task != "CAUSAL_LM":
+        options.setdefault("exclude_modules", _HEADS)
     if method == "ADALORA":
         options["total_step"] = total_steps
     return PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(method)](task_type=task, **options)

@@ -45,7 +45,7 @@ def downgrade() -> None:
     op.drop_column("models", "report")
     op.drop_column("jobs", "report")
     op.drop_column("jobs", "start_from")
-    op.execute("ALTER TABLE jobs DROP COLUMN general_file")
+    op.drop_column("jobs", "general_file")
 
 
 def _add_form_to_results() -> None:

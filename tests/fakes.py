@@ -1,6 +1,7 @@
 """Fakes at the ports, shared by all tests."""
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -10,6 +11,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from cluster.contracts.classification import (
+    ClassificationAnswer,
+    ClassificationRequest,
+    ClassificationResult,
+    WordsInput,
+)
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import TuneryError, Unavailable
 from cluster.contracts.generation import (
@@ -50,6 +57,9 @@ class FakeEngine:
     """Never goes on after the last piece: only a cancelled request ends."""
     is_healthy: bool = True
     asked: list[GenerationRequest] = field(default_factory=list)
+    class_scores: dict[str, float] = field(default_factory=lambda: {"polite": 0.25, "rude": 0.75})
+    """The probabilities of every text and word."""
+    classified: list[ClassificationRequest] = field(default_factory=list)
     was_cancelled: threading.Event = field(default_factory=threading.Event)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
@@ -71,6 +81,15 @@ class FakeEngine:
         except (asyncio.CancelledError, GeneratorExit):
             self.was_cancelled.set()
             raise
+
+    async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
+        self.classified.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        row = [math.log(score) for score in self.class_scores.values()]
+        rows = [len(given.words) if isinstance(given, WordsInput) else 1 for given in request.inputs]
+        results = [ClassificationResult(logprobs=[row] * n, prompt_tokens=n + 2) for n in rows]
+        return ClassificationAnswer(classes=list(self.class_scores), results=results)
 
     async def check_health(self) -> None:
         if not self.is_healthy:

@@ -14,7 +14,7 @@ from service.api.engine import Engine, ServeEngine
 from service.api.middleware import BodyLimit, RequestContext
 from service.api.parts import Parts
 from service.api.readiness import Readiness
-from service.api.routes import completions, files, health, internal, job_events, jobs, models
+from service.api.routes import classifications, completions, files, health, internal, job_events, jobs, models
 from service.db.database import Database
 from service.settings import Settings
 
@@ -33,7 +33,7 @@ def create_app(settings: Settings, *, open_parts: Callable[[Settings], Parts] | 
         redoc_url=None,
         redirect_slashes=False,
     )
-    for public in (files, jobs, job_events, models, completions):
+    for public in (files, jobs, job_events, models, completions, classifications):
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
     app.include_router(internal.router)
     app.include_router(health.router)

@@ -8,6 +8,7 @@ import httpx2
 from pydantic import TypeAdapter, ValidationError
 
 from cluster.contracts import errors
+from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.generation import (
     ErrorEvent,
     FinishEvent,
@@ -18,15 +19,20 @@ from cluster.contracts.generation import (
 
 _EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
 _ERROR = TypeAdapter(ErrorEvent)
+_JSON = {"content-type": "application/json"}
 
 
 class Engine(Protocol):
-    """What the gateway needs of whatever generates."""
+    """What the gateway needs of whatever generates and classifies."""
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
         """The request's events, as the contract orders them; closing the generator cancels the request.
 
         Raises a TuneryError: what the engine refused, or Unavailable if it does not answer or breaks off."""
+        ...
+
+    async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
+        """Raises what `generate` raises."""
         ...
 
     async def check_health(self) -> None:
@@ -63,6 +69,17 @@ class ServeEngine:
         if finished < request.sampling.n:
             raise errors.Unavailable("The model server broke off its answer.")
 
+    async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
+        content = request.model_dump_json().encode()
+        with _transport_is_unavailable():
+            response = await self._http.post("/engine/classify", content=content, headers=_JSON)
+        if not response.is_success:
+            raise _refusal(response, response.content)
+        try:
+            return ClassificationAnswer.model_validate_json(response.content)
+        except ValidationError as error:
+            raise _unreadable() from error
+
     async def check_health(self) -> None:
         with _transport_is_unavailable():
             response = await self._http.get("/engine/healthz", timeout=5.0)
@@ -75,10 +92,9 @@ class ServeEngine:
     @asynccontextmanager
     async def _answer(self, request: GenerationRequest) -> AsyncIterator[httpx2.Response]:
         content = request.model_dump_json().encode()
-        headers = {"content-type": "application/json"}
         with _transport_is_unavailable():
             async with self._http.stream(
-                "POST", "/engine/generate", content=content, headers=headers
+                "POST", "/engine/generate", content=content, headers=_JSON
             ) as response:
                 if not response.is_success:
                     raise _refusal(response, await response.aread())
@@ -111,7 +127,11 @@ def _parse(line: bytes) -> WireEvent:
     try:
         return _EVENT.validate_json(line)
     except ValidationError as error:
-        raise errors.Unavailable("The model server answered with something unreadable.") from error
+        raise _unreadable() from error
+
+
+def _unreadable() -> errors.Unavailable:
+    return errors.Unavailable("The model server answered with something unreadable.")
 
 
 def _refusal(response: httpx2.Response, body: bytes) -> errors.TuneryError:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from service.api.abilities import check_generates
 from service.api.answers.chat import ChatAnswer
 from service.api.answers.completions import CompletionAnswer
 from service.api.answers.prompts import chat_request, completion_requests
@@ -39,6 +40,7 @@ async def create_completion(
     body: CompletionBody, request: Request, caller: Inferrer, parts: UsesParts
 ) -> Response:
     model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
+    check_generates(model)
     asked = completion_requests(body, model, caller.tenant.project_id)
     answer = CompletionAnswer(
         Heading.make("cmpl", asked[0].id, body.model, model),
@@ -66,6 +68,7 @@ async def create_chat_completion(
     body: ChatCompletionBody, request: Request, caller: Inferrer, parts: UsesParts
 ) -> Response:
     model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
+    check_generates(model)
     asked = chat_request(body, model, caller.tenant.project_id)
     answer = ChatAnswer(
         Heading.make("chatcmpl", asked.id, body.model, model),

@@ -17,6 +17,7 @@ from tests.api import Project, add_project, add_tuned_model, jsonl
 BODIES: dict[str, dict[str, Any]] = {
     "fine_tuning_jobs_create": {"model": "base-1", "training_file": "{file_id}"},
     "completions_create": {"model": "{model}", "prompt": "x"},
+    "classifications_create": {"model": "{model}", "input": "x"},
     "chat_completions_create": {"model": "{model}", "messages": [{"role": "user", "content": "x"}]},
 }
 """Of routes that name a thing in the body instead of the path."""

@@ -1,0 +1,32 @@
+"""What a model can be asked for: decoders write, tuned encoders sort."""
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.generation import ModelRef
+
+
+def check_generates(model: ModelRef) -> None:
+    """Raises InvalidRequest (`not_a_generator`) for an encoder."""
+    if model.base.architecture == "encoder":
+        raise InvalidRequest(
+            f"This model is '{model.base.alias}' or was tuned from it, an encoder, which writes no text; once "
+            "tuned, it answers at /v1/classifications.",
+            code="not_a_generator",
+            param="model",
+        )
+
+
+def check_classifies(model: ModelRef) -> None:
+    """Raises InvalidRequest (`not_a_classifier`) for a decoder, and for an encoder that was not tuned."""
+    if model.base.architecture != "encoder":
+        raise InvalidRequest(
+            f"This model is '{model.base.alias}' or was tuned from it, which writes text and has no classes; "
+            "ask it at /v1/completions or /v1/chat/completions.",
+            code="not_a_classifier",
+            param="model",
+        )
+    if model.adapter is None:
+        raise InvalidRequest(
+            f"'{model.base.alias}' has no classes before it is tuned; ask a model that was tuned from it.",
+            code="not_a_classifier",
+            param="model",
+        )

@@ -1,0 +1,73 @@
+"""`POST /v1/classifications`: request and answer."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypeAliasType
+
+from cluster.contracts.classification import MAX_INPUTS
+from service.api.schemas.base import Answer, Body
+
+Word = Annotated[str, Field(min_length=1)]
+Words = Annotated[list[Word], Field(min_length=1)]
+ClassScores = TypeAliasType("ClassScores", dict[str, float])
+"""Probability by class."""
+Score = Annotated[float, Field(ge=0, le=1)]
+
+
+class TextPair(Body):
+    """For a model that was tuned on pairs of texts."""
+
+    text: str
+    text_pair: str
+
+
+class ClassificationBody(Body):
+    model: str
+    """A model tuned from an encoder."""
+    input: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)]
+        | Annotated[list[Words], Field(min_length=1, max_length=MAX_INPUTS)]
+        | Annotated[list[TextPair], Field(min_length=1, max_length=MAX_INPUTS)]
+    )
+    """For a model that sorts texts: a text, texts, or pairs of texts. For a model that sorts words: lists of
+    words."""
+
+
+class ClassifiedText(Answer):
+    index: int
+    """Of the input."""
+    label: str
+    """The most likely class."""
+    score: Score
+    """The label's probability."""
+    scores: ClassScores
+
+
+class ClassifiedWord(Answer):
+    word: str
+    label: str
+    score: Score
+
+
+class ClassifiedWords(Answer):
+    index: int
+    tokens: list[ClassifiedWord]
+    """One a word."""
+
+
+class ClassificationUsage(Answer):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Classification(Answer):
+    id: str
+    object: Literal["classification"] = "classification"
+    created: int
+    """Unix seconds."""
+    model: str
+    data: list[ClassifiedText | ClassifiedWords]
+    """In the order of the inputs."""
+    usage: ClassificationUsage

@@ -84,6 +84,21 @@ FAMILIES: dict[str, _Make] = {
     "qwen3_moe": _family(
         "Qwen3Moe", **_GATED, head_dim=8, moe_intermediate_size=32, num_experts=4, num_experts_per_tok=2
     ),
+    "falcon_alibi": _family("Falcon", **_SIZES, alibi=True, initializer_range=0.2),
+    "qwen3_next": _family(
+        "Qwen3Next",
+        **_GATED,
+        head_dim=8,
+        layer_types=["linear_attention", "full_attention"],
+        linear_num_value_heads=4,
+        linear_num_key_heads=2,
+        linear_key_head_dim=8,
+        linear_value_head_dim=8,
+        moe_intermediate_size=32,
+        shared_expert_intermediate_size=32,
+        num_experts=4,
+        num_experts_per_tok=2,
+    ),
     "bert": _family("Bert", head="ForPreTraining", **_SIZES, intermediate_size=64, initializer_range=0.2),
     "modernbert": _family(
         "ModernBert",
@@ -96,7 +111,10 @@ FAMILIES: dict[str, _Make] = {
     ),
 }
 ENCODERS: tuple[str, ...] = ("bert", "modernbert")
-DECODERS: tuple[str, ...] = tuple(name for name in FAMILIES if name not in ENCODERS)
+UNEVEN: tuple[str, ...] = ("falcon_alibi", "qwen3_next")
+"""Decoders beyond the promised ones that cannot read rows of different lengths together: positions that are
+counted from a cache's length, and linear attention."""
+DECODERS: tuple[str, ...] = tuple(name for name in FAMILIES if name not in (*ENCODERS, *UNEVEN))
 
 
 def make_family(name: str, folder: Path, *, seed: int = 0, context_length: int = 128) -> BaseSpec:

@@ -17,7 +17,7 @@ from cluster.storage.local import LocalStore
 from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.serving.harness import Answer, Served
 from tests.cluster.serving.published import publish_full, publish_lora
-from tests.families import DECODERS, WINDOW, make_family
+from tests.families import DECODERS, UNEVEN, WINDOW, make_family
 
 END = 1
 NEW_TOKENS = 24
@@ -38,9 +38,11 @@ class Family:
 
     def reference(self, name: str) -> Any:
         """The model as its own library loads it, with the attention that its family is defined by."""
+        # Transformers' eager Falcon adds the position biases twice.
+        attention = None if self.served.base.alias == "falcon-alibi" else "eager"
         folder = self.folder / ("full" if name == "full" else "base")
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager"
+            folder, dtype=torch.float32, attn_implementation=attention
         ).eval()
         return model if name in ("base", "full") else PeftModel.from_pretrained(model, self.folder / name)
 
@@ -54,7 +56,7 @@ class Family:
         )
 
 
-@pytest.fixture(scope="module", params=DECODERS)
+@pytest.fixture(scope="module", params=[*DECODERS, *UNEVEN])
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
     folder = tmp_path_factory.mktemp(request.param)
     spec = make_family(request.param, folder / "base")
@@ -77,7 +79,7 @@ def _lora(store: LocalStore, spec: BaseSpec, folder: Path, seed: int) -> Adapter
         seed=seed,
         r=2 + seed,
         # PEFT reads all-linear as the experts' fused weights too, which are merged.
-        target_modules=ATTENTION if spec.alias == "qwen3-moe" else "all-linear",
+        target_modules=ATTENTION if spec.alias in ("qwen3-moe", "qwen3-next") else "all-linear",
         # PEFT warns of it where GPT-2 needs it and it is not said.
         fan_in_fan_out=spec.alias == "gpt2",
     )

@@ -64,7 +64,10 @@ def test_anything_but_plain_lora_is_refused(write: Callable[..., Path], config: 
         ({A: torch.zeros(4, 32), B: torch.zeros(24, 5)}, "this base needs"),
         ({A: torch.zeros(6, 32), B: torch.zeros(24, 6)}, "rank 6; its configuration says 4"),
         ({A: torch.zeros(4, 32)}, "only half"),
-        ({A.replace("q_proj", "z_proj"): torch.zeros(4, 32)}, "cannot adapt"),
+        (
+            {A.replace("q_proj", "z_proj"): torch.zeros(4, 32)},
+            "cannot adapt row by row; it can be served merged",
+        ),
         ({"base_model.model.lm_head.weight": torch.zeros(4, 32)}, "not plain LoRA"),
         ({}, "no weights"),
     ],

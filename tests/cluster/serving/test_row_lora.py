@@ -1,5 +1,6 @@
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from cluster.serving.adapter import Adapter, LoraPair
 from cluster.serving.row_lora import RowLora
@@ -82,6 +83,32 @@ def test_a_set_of_adapters_is_known_by_digest_even_when_loaded_anew() -> None:
     rows.forget()
     rows.assign([_adapter("a", 3), None], CPU)
     assert torch.equal(model(x), before)
+
+
+def test_flattened_tokens_get_their_rows_updates() -> None:
+    model = _model()
+    rows = RowLora(model, ["0", "2"])
+    x = torch.randn(3, 4, 6)
+    assigned = [_adapter("a", 3), None, _adapter("b", 5, ("0",))]
+    rows.assign(assigned, CPU)
+    flat = model(x.flatten(0, 1)).view(3, 4, 5)
+    torch.testing.assert_close(flat, model(x))
+    torch.testing.assert_close(flat[2], _alone(assigned[2], x[2]))
+
+
+def test_a_transposed_layer_is_adapted_alike() -> None:
+    plain = nn.Sequential(nn.Linear(6, 8))
+    transposed = nn.Sequential(Conv1D(8, 6))
+    transposed[0].weight.data = plain[0].weight.data.T.clone()
+    transposed[0].bias.data = plain[0].bias.data
+    x = torch.randn(2, 4, 6)
+    outs = []
+    for model in (plain, transposed):
+        rows = RowLora(model, ["0"])
+        assert rows.shapes == {"0": (6, 8)}
+        rows.assign([None, _adapter("a", 3, ("0",))], CPU)
+        outs.append(model(x))
+    torch.testing.assert_close(*outs)
 
 
 def test_half_precision_output_keeps_its_type() -> None:

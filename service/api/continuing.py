@@ -25,6 +25,8 @@ class Start:
     base: str
     """Alias of the base."""
     manifest_key: str
+    is_adapter: bool
+    """Its adapter itself is trained on. Weights that are a model of their own take any new adapter."""
     training: TrainingOptions
     """Of the job that made them."""
 
@@ -55,12 +57,12 @@ def find_start(body: CreateJobBody, session: Session, tenant: Tenant) -> Start |
             param="training.from_checkpoint",
         )
     training = Jobs(session, tenant).get(found.job_id).training
-    return Start(name, found.base, found.adapter.manifest_key, training)
+    return Start(name, found.base, found.adapter.manifest_key, found.adapter.form != "full", training)
 
 
 def continued(asked: TrainingOptions, start: Start) -> TrainingOptions:
-    """`asked` with the start's name, and with everything that decides the weights' shape taken from the start
-    where the request left it out. Raises InvalidRequest where it asks for another shape."""
+    """`asked` with the start's name, and with everything that decides an adapter's shape taken from the start
+    where the request left it out. Raises InvalidRequest where it asks an adapter for another shape."""
     before = start.training
     taken: dict[str, object] = {"from_checkpoint": start.name}
     if "type" not in asked.model_fields_set:
@@ -75,6 +77,8 @@ def continued(asked: TrainingOptions, start: Start) -> TrainingOptions:
     for field in kept:
         ours, theirs = getattr(asked, field), getattr(before, field)
         if field in asked.model_fields_set and ours != theirs:
+            if not start.is_adapter:
+                continue
             raise InvalidRequest(
                 f"training.{field} is {ours!r}, but '{start.name}' was trained with {theirs!r}, and an "
                 "adapter keeps its shape when it is continued; leave the field out.",

@@ -95,6 +95,16 @@ def test_a_continued_adapter_takes_no_other_shape(
     assert error.value.param == f"training.{field}"
 
 
+def test_weights_that_are_a_model_of_their_own_take_an_adapter_of_any_shape(
+    live: LiveApi, client: OpenAI, file: str
+) -> None:
+    model, _ = tuned(live, r=8, use_dora=True)
+    with live.parts.database.write() as session:
+        session.get_one(tables.Model, model).form = "full"
+    training: Any = continued(client, file, model, r=4).to_dict()["tunery"]["training"]
+    assert (training["r"], training["use_dora"]) == (4, True)
+
+
 def test_a_continued_job_is_trained_as_before_unless_it_says_otherwise(
     live: LiveApi, client: OpenAI, file: str
 ) -> None:

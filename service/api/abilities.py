@@ -8,8 +8,8 @@ def check_generates(model: ModelRef) -> None:
     """Raises InvalidRequest (`not_a_generator`) for an encoder."""
     if model.base.architecture == "encoder":
         raise InvalidRequest(
-            f"This model is '{model.base.alias}' or was tuned from it, an encoder, which writes no text; once "
-            "tuned, it answers at /v1/classifications.",
+            f"This model is '{model.base.alias}' or was tuned from it, an encoder, which writes no text; "
+            "once tuned, it answers at /v1/classifications.",
             code="not_a_generator",
             param="model",
         )

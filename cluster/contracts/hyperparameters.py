@@ -36,7 +36,7 @@ class Hyperparameters(BaseModel):
 class EarlyStopping(BaseModel):
     """Ends training when the validation loss no longer falls. The model is then the best checkpoint."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     patience: int = Field(default=1, ge=1, le=50)
     """Epochs in a row without improvement before the end."""
@@ -47,7 +47,7 @@ class EarlyStopping(BaseModel):
 class TrainingOptions(BaseModel):
     """Tunery's `training` extension of the create request: how the weights are adapted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     type: TrainingType = "lora"
     """`lora`; `qlora`, with the base in 4 bits; `full`; or `peft`, which `peft_config` describes."""
@@ -183,11 +183,10 @@ def resolve(
     concrete = Hyperparameters(
         batch_size=batch_size, learning_rate_multiplier=multiplier, n_epochs=n_epochs, beta=beta
     )
-    is_shared = options.parallelism == "fsdp" or (options.parallelism == "auto" and options.type == "full")
     config = TrainingConfig(
         **options.model_dump(exclude={"parallelism", "from_checkpoint", "general_file", "max_regression"}),
         method=method,
-        parallelism="fsdp" if is_shared and options.num_workers > 1 else "ddp",
+        parallelism=parallelism_of(options),
         n_epochs=n_epochs,
         batch_size=batch_size,
         learning_rate=base_rate(options, base, method) * multiplier,
@@ -227,11 +226,7 @@ def check_options(options: TrainingOptions, base: BaseSpec, method: Method) -> N
         )
     if options.peft_config is not None:
         check_peft_config(options.peft_config)
-    if options.type == "qlora" and options.parallelism == "fsdp":
-        raise InvalidRequest(
-            "A base in 4 bits cannot be shared among workers; use parallelism 'ddp' with type 'qlora'.",
-            param="training.parallelism",
-        )
+    _check_sharing(options)
     if options.type == "qlora" and options.use_dora:
         raise InvalidRequest(
             "DoRA is served merged, and nothing is merged into a base in 4 bits; use type 'lora'.",
@@ -239,6 +234,27 @@ def check_options(options: TrainingOptions, base: BaseSpec, method: Method) -> N
         )
     if base.architecture == "encoder":
         _check_encoder(options, base, method)
+
+
+def parallelism_of(options: TrainingOptions) -> Literal["ddp", "fsdp"]:
+    """Several workers share the weights of a full fine-tune and replicate the rest, unless told otherwise."""
+    is_shared = options.parallelism == "fsdp" or (options.parallelism == "auto" and options.type == "full")
+    return "fsdp" if is_shared and options.num_workers > 1 else "ddp"
+
+
+def _check_sharing(options: TrainingOptions) -> None:
+    if parallelism_of(options) == "ddp":
+        return
+    problem = None
+    if options.type in ("qlora", "peft") or options.use_dora:
+        problem = "of adapters only plain LoRA on a base in full precision"
+    elif options.optimizer != "adamw":
+        problem = "only moments in full precision (optimizer 'adamw')"
+    if problem is not None:
+        raise InvalidRequest(
+            f"With parallelism 'fsdp' workers can share {problem}; use parallelism 'ddp'.",
+            param="training.parallelism",
+        )
 
 
 def _check_encoder(options: TrainingOptions, base: BaseSpec, method: Method) -> None:

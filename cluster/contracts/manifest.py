@@ -1,6 +1,6 @@
 """The manifest that makes a set of stored files a checkpoint. Written last: no manifest, no checkpoint."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.hyperparameters import TrainingConfig
@@ -35,7 +35,7 @@ class Manifest(_Frozen):
     step: int
     total_steps: int
     epoch: float
-    form: WeightsForm
+    form: WeightsForm = Field(validation_alias=AliasChoices("form", "type"))
     base_alias: str
     base_digest: str
     """SHA-256 over the base's weight files; an adapter fits no other base."""

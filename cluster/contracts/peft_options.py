@@ -59,7 +59,7 @@ MAX_VIRTUAL_TOKENS = 1024
 def check_peft_config(config: dict[str, Any]) -> None:
     """Raises InvalidRequest, which names the field, the value and what is allowed."""
     method = config.get("peft_type")
-    if method not in ALLOWED:
+    if not isinstance(method, str) or method not in ALLOWED:
         raise _invalid("peft_type", method, f"allowed: {', '.join(sorted(ALLOWED))}")
     for name, value in config.items():
         if name == "peft_type":
@@ -75,8 +75,8 @@ def check_peft_config(config: dict[str, Any]) -> None:
         raise _invalid(
             "init_lora_weights", config["init_lora_weights"], f"allowed: {', '.join(map(str, _INITS))}"
         )
-    if method in PREFIXES and not 1 <= config.get("num_virtual_tokens", 0) <= MAX_VIRTUAL_TOKENS:
-        count = config.get("num_virtual_tokens")
+    count = config.get("num_virtual_tokens")
+    if method in PREFIXES and not (type(count) is int and 1 <= count <= MAX_VIRTUAL_TOKENS):
         raise _invalid("num_virtual_tokens", count, f"{method} needs from 1 to {MAX_VIRTUAL_TOKENS}")
 
 

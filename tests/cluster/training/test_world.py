@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from safetensors.torch import load_file
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.local import LocalStore
-from tests.cluster.training.recording import record
+from cluster.training.snapshot import WEIGHTS_FILE
+from tests.cluster.training.recording import Recording, record
 
 WORKER = """
 import json, sys
@@ -22,7 +24,8 @@ import torch
 from torch import distributed
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.local import LocalStore
-from tests.cluster.training.recording import record
+from cluster.training.snapshot import WEIGHTS_FILE
+from tests.cluster.training.recording import Recording, record
 
 torch.set_num_threads(1)
 rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
@@ -47,34 +50,63 @@ def run_gang(specs: list[JobSpec], size: int, folder: Path) -> list[list[list[di
     return [json.loads((folder / f"steps-{rank}.json").read_text()) for rank in range(size)]
 
 
-def adapter(store: LocalStore, attempt: int, step: int, tmp_path: Path) -> dict[str, torch.Tensor]:
-    key = manifest_key("ftjob-test", attempt, step)
-    path = tmp_path / f"adapter-{attempt}.safetensors"
-    store.download(sibling_key(key, "adapter_model.safetensors"), path)
-    return load_file(path)
+def weights(store: LocalStore, key: str, tmp_path: Path) -> dict[str, torch.Tensor]:
+    """Those that learn, as a checkpoint keeps them."""
+    store.download(sibling_key(key, WEIGHTS_FILE), tmp_path / "weights.safetensors")
+    return load_file(tmp_path / "weights.safetensors")
 
 
-def test_two_workers_train_as_one_and_one_goes_on_where_they_stopped(
-    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
+def assert_as_one_worker(steps: list[dict[str, float]], alone: Recording) -> None:
+    for name, tolerance in (("train_loss", {"abs": 1e-5}), ("grad_norm", {"rel": 1e-4})):
+        expected = [getattr(step, name) for step in alone.steps]
+        assert [step[name] for step in steps] == pytest.approx(expected, **tolerance)
+    held_out = [step.full_valid_loss for step in alone.steps if step.full_valid_loss is not None]
+    assert [step["full_valid_loss"] for step in steps if step["full_valid_loss"]] == pytest.approx(held_out)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_several_workers_train_as_one_and_one_goes_on_where_they_stopped(
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, size: int
 ) -> None:
-    """Batches of an even and an uneven number, and a last batch with an example for one worker only."""
-    specs = [make_spec({"attempt": 10 * n}, batch_size=n) for n in (4, 5, 20)]
-    reported, silent = run_gang(specs, 2, tmp_path)
-    assert silent == [[], [], []]
+    """Replicated and shared weights; batches of an even and an uneven number, and a last batch with an
+    example for one worker only."""
+    changes: list[dict[str, Any]] = [
+        {"batch_size": 4},
+        {"batch_size": 5, "packing": False},
+        {"batch_size": 20, "microbatch_tokens": 60},
+        {"batch_size": 5, "type": "full", "parallelism": "fsdp", "microbatch_tokens": 60},
+        {"batch_size": 4, "parallelism": "fsdp"},
+    ]
+    specs = [make_spec({"attempt": 10 * n}, **change) for n, change in enumerate(changes, start=1)]
+    reported, *silent = run_gang(specs, size, tmp_path)
+    assert silent == [[[]] * len(specs)] * (size - 1)
     for spec, steps in zip(specs, reported, strict=True):
         alone = record(spec.model_copy(update={"attempt": spec.attempt + 1}), store)
+        assert_as_one_worker(steps, alone)
         last = len(alone.steps)
-        assert [step["train_loss"] for step in steps] == pytest.approx(alone.losses, abs=1e-5)
-        norms = [step.grad_norm for step in alone.steps]
-        assert [step["grad_norm"] for step in steps] == pytest.approx(norms, rel=1e-4)
-        held_out = [step.full_valid_loss for step in alone.steps if step.full_valid_loss is not None]
-        assert [step["full_valid_loss"] for step in steps if step["full_valid_loss"]] == pytest.approx(
-            held_out
-        )
-        expected = adapter(store, spec.attempt + 1, last, tmp_path)
-        for name, weight in adapter(store, spec.attempt, last, tmp_path).items():
+        expected = weights(store, manifest_key("ftjob-test", spec.attempt + 1, last), tmp_path)
+        found = weights(store, manifest_key("ftjob-test", spec.attempt, last), tmp_path)
+        assert found.keys() == expected.keys()
+        for name, weight in found.items():
             torch.testing.assert_close(weight, expected[name], atol=1e-5, rtol=1e-4)
 
         resume_from = manifest_key("ftjob-test", spec.attempt, last // 2)
         again = spec.model_copy(update={"attempt": spec.attempt + 2, "resume_from": resume_from})
         assert record(again, store).losses == pytest.approx(alone.losses[last // 2 :], abs=1e-5)
+
+
+def test_several_workers_share_what_one_began(
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
+) -> None:
+    """A checkpoint of one worker is resumed by two that share the model, and by two that do not."""
+    changes: list[dict[str, Any]] = [{"type": "full", "parallelism": "fsdp"}, {"type": "full"}, {}]
+    specs = []
+    for number, change in enumerate(changes, start=1):
+        spec = make_spec({"attempt": 10 * number}, **change)
+        alone = record(spec, store)
+        key = manifest_key("ftjob-test", spec.attempt, len(alone.steps) // 2)
+        specs.append((alone, spec.model_copy(update={"attempt": 10 * number + 1, "resume_from": key})))
+    reported, _ = run_gang([spec for _, spec in specs], 2, tmp_path)
+    for (alone, _), steps in zip(specs, reported, strict=True):
+        half = len(alone.losses) // 2
+        assert [step["train_loss"] for step in steps] == pytest.approx(alone.losses[half:], abs=1e-5)

@@ -30,6 +30,24 @@ def render(
     return cast("list[int]", encoded["input_ids"])
 
 
+def render_text(
+    tokenizer: Any, messages: list[Message], tools: list[Tool] | None, *, add_generation_prompt: bool
+) -> str:
+    """The text of which `encode_rendered` makes what `render` returns."""
+    return cast(
+        "str",
+        apply_template(
+            tokenizer, messages, tools, add_generation_prompt=add_generation_prompt, tokenize=False
+        ),
+    )
+
+
+def encode_rendered(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """Token ids of rendered conversations, which have all the special tokens that they need."""
+    encoded = tokenizer(texts, add_special_tokens=False, padding=False, truncation=False, verbose=False)
+    return cast("list[list[int]]", encoded["input_ids"])
+
+
 def apply_template(tokenizer: Any, messages: list[Message], tools: list[Tool] | None, **options: Any) -> Any:
     """transformers' `apply_chat_template` with OpenAI's messages and this project's errors."""
     if not tokenizer.chat_template:

@@ -7,7 +7,14 @@ and no less.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from cluster.bases.chat_template import Message, Tool, apply_template, encode_prompts, render
+from cluster.bases.chat_template import (
+    Message,
+    Tool,
+    apply_template,
+    encode_prompts,
+    encode_rendered,
+    render_text,
+)
 from cluster.contracts.errors import InvalidDataset, InvalidRequest
 from cluster.contracts.rows import AssistantMessage, ChatRow, CompletionRow, Conversation, PreferenceRow
 
@@ -136,13 +143,25 @@ def spans_from_prefixes(
     """Token ids, and the [start, end) of each answer: what `messages[:i + 1]` adds to `messages[:i]` with the
     header of an answer. Raises InvalidDataset if one is not the beginning of the other, because the model
     would be asked in other words than it was taught."""
-    token_ids = render(tokenizer, messages, tools, add_generation_prompt=False)
+    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    whole = render_text(tokenizer, messages, tools, add_generation_prompt=False)
+    befores = [
+        render_text(tokenizer, messages[:index], tools, add_generation_prompt=True) if index else ""
+        for index in answers
+    ]
+    afters = [
+        whole
+        if index == len(messages) - 1
+        else render_text(tokenizer, messages[: index + 1], tools, add_generation_prompt=False)
+        for index in answers
+    ]
+    # All in one call: of 2.6 answers a conversation, 0.63 ms of a processor instead of 0.78.
+    texts = [text for text in dict.fromkeys([whole, *befores, *afters]) if text]
+    ids = {"": [], **dict(zip(texts, encode_rendered(tokenizer, texts), strict=True))}
+    token_ids = ids[whole]
     spans = []
-    for index, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        prompt = render(tokenizer, messages[:index], tools, add_generation_prompt=True) if index else []
-        answered = render(tokenizer, messages[: index + 1], tools, add_generation_prompt=False)
+    for index, before, after in zip(answers, befores, afters, strict=True):
+        prompt, answered = ids[before], ids[after]
         if answered[: len(prompt)] != prompt or token_ids[: len(answered)] != answered:
             raise InvalidDataset(
                 f"The model's chat template renders messages[{index}] differently with what follows or "

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tokenizers.processors import TemplateProcessing
 
-from cluster.bases.chat_template import encode_prompt, render_prompt
+from cluster.bases.chat_template import encode_prompt, encode_rendered, render, render_prompt, render_text
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.jsonl import parse_row
 from cluster.contracts.rows import ChatRow, CompletionRow
@@ -89,6 +89,15 @@ def test_marks_and_prefixes_find_the_same_spans() -> None:
     tokenizer = make_tokenizer()
     for messages, tools in ((CONVERSATION, None), (TOOL_CONVERSATION, TOOLS)):
         assert spans_from_marks(tokenizer, messages, tools) == spans_from_prefixes(tokenizer, messages, tools)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_texts_that_are_encoded_together_have_the_tokens_of_each_alone(asks: bool) -> None:
+    tokenizer = make_tokenizer()
+    conversations = [(CONVERSATION, None), (TOOL_CONVERSATION, TOOLS)]
+    texts = [render_text(tokenizer, *given, add_generation_prompt=asks) for given in conversations]
+    alone = [render(tokenizer, *given, add_generation_prompt=asks) for given in conversations]
+    assert encode_rendered(tokenizer, texts) == alone
 
 
 @pytest.mark.parametrize("template", [CHAT_TEMPLATE, WITHOUT_MARKS])

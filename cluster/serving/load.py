@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from cluster.bases.chat_template import template_text
 from cluster.bases.resolve import base_digest, base_folder, template_digest
-from cluster.contracts.errors import CorruptArtefact
+from cluster.contracts.errors import CorruptArtefact, InvalidRequest
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.adapted_model import AdaptedModel
 from cluster.serving.adapter import Adapter
@@ -33,7 +33,14 @@ class EmbeddedLoader:
         self._limits = limits
 
     async def __call__(self, model: ModelRef) -> EmbeddedEngine:
-        """Raises InvalidConfiguration for a base that this engine cannot run, and what fetching raises."""
+        """Raises InvalidRequest for an encoder, InvalidConfiguration for a base that this engine cannot run,
+        and what fetching raises."""
+        if model.base.architecture == "encoder":
+            raise InvalidRequest(
+                f"{model.base.alias} sorts texts into classes and continues none.",
+                code="not_a_decoder",
+                param="model",
+            )
         # The engine itself is made here, because it belongs to this event loop.
         return (await asyncio.to_thread(self._prepare, model))()
 

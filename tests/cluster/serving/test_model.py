@@ -8,14 +8,15 @@ import pytest
 import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM, MambaConfig, MambaForCausalLM
 
-from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
+from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration, InvalidRequest
 from cluster.serving.adapted_model import AdaptedModel
 from cluster.serving.attention import Attention, read_attention
 from cluster.serving.joint import JointRunner
 from cluster.serving.model import find_runner, load_model
 from cluster.serving.proof import error_of, tolerance
 from cluster.serving.solo import SoloRunner
-from tests.families import DECODERS, UNEVEN, WINDOW, make_family
+from tests.cluster.serving.conftest import Serve
+from tests.families import DECODERS, ENCODERS, UNEVEN, WINDOW, make_family
 
 LENGTH = WINDOW + 8
 
@@ -81,3 +82,10 @@ def test_weights_that_give_no_finite_numbers_are_corrupt(tmp_path: Path) -> None
     model.lm_head.weight.data[3] = math.inf
     with pytest.raises(CorruptArtefact, match="not finite"):
         find_runner(AdaptedModel(model), max_rows=4, max_length=128)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_encoder_is_not_asked_to_go_on(serve: Serve, name: str, tmp_path: Path) -> None:
+    served = serve(base=make_family(name, tmp_path / name))
+    with pytest.raises(InvalidRequest, match="continues none"):
+        served.ask(served.request())

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 _KEYS_AND_VALUES = frozenset({"PREFIX_TUNING"})
 """Methods that learn the cache's contents themselves; the others learn embeddings."""
@@ -35,6 +34,9 @@ def prefix_states(peft_model: Any) -> dict[str, Tensor]:
 
 def _read(peft_model: Any, embeddings_1PD: Tensor) -> Any:
     """The cache after the base has read the virtual tokens' embeddings."""
+    # Here, because the import takes seconds and not every process that names this file trains.
+    from transformers import DynamicCache
+
     base = peft_model.get_base_model()
     # Without the configuration: layers that keep everything, however small their window.
     cache = DynamicCache()

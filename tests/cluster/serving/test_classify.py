@@ -1,6 +1,7 @@
 """Tuned encoders answer with the classes that transformers' own classifiers would choose."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from transformers import (
 )
 
 from cluster.bases.resolve import base_folder
-from cluster.contracts.bases import BaseSpec
+from cluster.contracts.bases import BaseSpec, TrainingType
 from cluster.contracts.classification import (
     ClassificationAnswer,
     ClassificationInput,
@@ -33,11 +34,16 @@ from cluster.contracts.errors import (
     TuneryError,
 )
 from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
+from cluster.contracts.jobs import Finished, JobSpec
+from cluster.contracts.manifest import Manifest
 from cluster.serving import classifier as module
 from cluster.serving.classifiers import ClassifierPool
 from cluster.serving.weights import WeightsFolder
+from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.published import publish_folder
+from tests.cluster.training.recording import record
 from tests.families import make_family
 
 CLASSES = ["billing", "other", "praise"]
@@ -256,3 +262,49 @@ def test_a_caller_who_leaves_takes_nothing_from_the_next(
         return await pool.classify(request)
 
     assert len(pooled(work).results) == 1
+
+
+LABELLED = {
+    "texts": [
+        {"text": f"{'refund' if n % 2 else 'thank you'} {n}", "label": CLASSES[n % 2]} for n in range(12)
+    ],
+    "words": [{"tokens": ["the", f"invoice{n}"], "labels": ["other", CLASSES[n % 2]]} for n in range(12)],
+}
+
+
+@pytest.mark.parametrize("type_", ["lora", "full"])
+@pytest.mark.parametrize("name", ["texts", "words"])
+def test_a_trained_encoder_is_served_with_the_trainers_own_probabilities(
+    encoders: Encoders, ask: Ask, name: str, type_: TrainingType
+) -> None:
+    content = "\n".join(map(json.dumps, LABELLED[name])).encode()
+    data = encoders.store.put(file_key(f"file-{name}-{type_}"), content)
+    assert data.sha256 is not None
+    _, config = resolve(
+        Hyperparameters(n_epochs=1, batch_size=4),
+        TrainingOptions(type=type_),
+        encoders.base,
+        n_examples=12,
+        seed=1,
+    )
+    spec = JobSpec(
+        job_id=f"ftjob-{name}-{type_}",
+        attempt=1,
+        attempt_token="t",
+        service_url="",
+        base=encoders.base,
+        config=config,
+        training_key=data.key,
+        training_sha256=data.sha256,
+    )
+    end = record(spec, encoders.store).result
+    assert isinstance(end, Finished)
+    assert end.form == "full"
+    probe = Manifest.model_validate_json(encoders.store.get(end.manifest_key)).probe
+    adapter = AdapterRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form="full")
+    inputs = [TokensInput(token_ids=row) for row in probe.token_ids]
+    answer = ask(ModelRef(base=encoders.base, adapter=adapter), *inputs)
+    assert answer.classes == sorted({"billing", "other"})
+    assert len(answer.results) == len(probe.logprobs) > 0
+    for result, expected in zip(answer.results, probe.logprobs, strict=True):
+        assert [value for row in result.logprobs for value in row] == pytest.approx(expected, abs=1e-5)

@@ -10,8 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 from pydantic import TypeAdapter
+from transformers import AutoModelForSequenceClassification
 
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, TextInput
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.generation import (
     AdapterRef,
@@ -27,7 +29,8 @@ from cluster.contracts.generation import (
 )
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
-from tests.cluster.serving.published import publish_lora
+from tests.cluster.serving.published import publish_folder, publish_lora
+from tests.families import make_family
 from tests.ray_head import free_ports, ray_head
 from tests.tiny_base import make_tiny_base
 
@@ -174,6 +177,29 @@ def test_ensured_adapters_are_in_the_stats(deployed: Deployed) -> None:
         assert client.post("/engine/ensure", content=model.model_dump_json()).json() == {}
         assert _stats(client).adapters == [deployed.adapter.digest]
         assert client.get("/engine/healthz").status_code == 200
+
+
+def test_a_tuned_encoder_classifies_and_a_decoder_does_not(deployed: Deployed, tmp_path: Path) -> None:
+    encoder = make_family("bert", tmp_path / "base")
+    AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "base", num_labels=2, id2label={0: "no", 1: "yes"}
+    ).save_pretrained(tmp_path / "tuned")
+    tuned = publish_folder(deployed.store, encoder, tmp_path / "tuned", job_id="ftjob-encoder", form="full")
+    asked = ClassificationRequest(
+        id="d",
+        model=ModelRef(base=encoder, adapter=tuned),
+        inputs=[TextInput(text="hi"), TextInput(text="ho")],
+    )
+    decoder = asked.model_copy(update={"model": ModelRef(base=deployed.base)})
+    with deployed.client() as client:
+        assert client.post("/engine/ensure", content=asked.model.model_dump_json()).json() == {}
+        answered = client.post("/engine/classify", content=asked.model_dump_json())
+        refused = client.post("/engine/classify", content=decoder.model_dump_json())
+    answer = ClassificationAnswer.model_validate_json(answered.raise_for_status().content)
+    assert answer.classes == ["no", "yes"]
+    assert [len(result.logprobs) for result in answer.results] == [1, 1]
+    assert refused.status_code == 400
+    assert ErrorEvent.model_validate_json(refused.content).code == "not_a_classifier"
 
 
 def test_a_training_file_is_checked_on_the_cluster(deployed: Deployed) -> None:

@@ -1,6 +1,7 @@
 """The language-model head, on learned positions only: the logits of all others are never made."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,9 +10,11 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from cluster.training.batches import Microbatch
+from cluster.training.cross_entropy import HeadShape, linear_cross_entropy
 
-HEAD_ELEMENTS = 1 << 26
-"""Logits computed at once: 256 MB in fp32. More are computed in chunks, and again in the backward pass."""
+CHUNK_ELEMENTS = 1 << 26
+"""Logits that log-probabilities are taken of at once: 256 MB in fp32. More are computed in chunks, and again
+in the backward pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,6 @@ class Head:
     is_apart: bool = True
     """The head is applied here, to the decoder's output. Else the model's own forward makes all logits: for
     families that compute more than `logits_of` knows, and adapters that put tokens before the prompt."""
-    chunk_elements: int = HEAD_ELEMENTS
 
     def rows(self, model: Any, batch: Microbatch) -> Tensor:
         """What the learned tokens are predicted from: hidden states (S, H), or logits (S, V)."""
@@ -40,41 +42,29 @@ class Head:
 
     def loss(self, model: Any, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy, differentiable, and how many targets were the most likely token."""
-        parts = [
-            self._in_chunk(_loss, model, *chunk, is_whole=len(chunk[0]) == len(rows))
-            for chunk in self._chunks(model, rows, targets)
-        ]
-        return torch.stack([p[0] for p in parts]).sum(), torch.stack([p[1] for p in parts]).sum()
+        if not self.is_apart:
+            logits = rows.float()
+            loss = functional.cross_entropy(logits, targets, reduction="sum")
+            return loss, (logits.detach().argmax(-1) == targets).sum()
+        model = causal_model(model)
+        head = model.get_output_embeddings()
+        return linear_cross_entropy(rows, head.weight, head.bias, targets, head_shape(model))
 
     def logprobs(self, model: Any, rows: Tensor, targets: Tensor) -> Tensor:
         """float32 (S,): of each target; differentiable."""
-        parts = [
-            self._in_chunk(_logprobs, model, *chunk, is_whole=len(chunk[0]) == len(rows))
-            for chunk in self._chunks(model, rows, targets)
-        ]
-        return torch.cat(parts)
+        size = max(1, CHUNK_ELEMENTS // causal_model(model).config.get_text_config().vocab_size)
+        chunks = list(zip(torch.split(rows, size), torch.split(targets, size), strict=True))
+        if len(chunks) == 1 or not torch.is_grad_enabled():
+            return torch.cat([self._logprobs(model, *chunk) for chunk in chunks])
+        again = partial(checkpoint, self._logprobs, model, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([again(*chunk) for chunk in chunks])
 
-    def _chunks(self, model: Any, rows: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
-        size = max(1, self.chunk_elements // causal_model(model).config.get_text_config().vocab_size)
-        return list(zip(torch.split(rows, size), torch.split(targets, size), strict=True))
-
-    def _in_chunk(self, function: Any, model: Any, rows: Tensor, targets: Tensor, *, is_whole: bool) -> Any:
-        if is_whole or not torch.is_grad_enabled():
-            return function(self, model, rows, targets)
-        return checkpoint(function, self, model, rows, targets, use_reentrant=False, preserve_rng_state=False)
+    def _logprobs(self, model: Any, rows: Tensor, targets: Tensor) -> Tensor:
+        return -functional.cross_entropy(self.logits(model, rows), targets, reduction="none")
 
     def logits(self, model: Any, rows: Tensor) -> Tensor:
+        """float32 (S, V)."""
         return logits_of(causal_model(model), rows) if self.is_apart else rows.float()
-
-
-def _loss(head: Head, model: Any, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    logits = head.logits(model, rows)
-    loss = functional.cross_entropy(logits, targets, reduction="sum")
-    return loss, (logits.detach().argmax(-1) == targets).sum()
-
-
-def _logprobs(head: Head, model: Any, rows: Tensor, targets: Tensor) -> Tensor:
-    return -functional.cross_entropy(head.logits(model, rows), targets, reduction="none")
 
 
 def causal_model(model: Any) -> Any:
@@ -85,11 +75,14 @@ def causal_model(model: Any) -> Any:
 def logits_of(model: Any, rows: Tensor) -> Tensor:
     """fp32 logits (S, V) of hidden states (S, H), with what some families do after the head."""
     logits: Tensor = model.get_output_embeddings()(rows).float()
+    shape = head_shape(model)
+    logits = logits * shape.scale
+    return logits if shape.cap is None else torch.tanh(logits / shape.cap) * shape.cap
+
+
+def head_shape(model: Any) -> HeadShape:
+    """What some families do after the head."""
     config = model.config.get_text_config()
-    if scale := getattr(config, "logit_scale", None):  # Cohere
-        logits = logits * scale
-    if scaling := getattr(config, "logits_scaling", None):  # Granite
-        logits = logits / scaling
-    if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
-        logits = torch.tanh(logits / cap) * cap
-    return logits
+    scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
+    scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite
+    return HeadShape(scale, getattr(config, "final_logit_softcapping", None))  # Gemma 2

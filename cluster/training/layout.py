@@ -114,7 +114,8 @@ def head_of(model: Any) -> Head:
         token_ids = _examples(model)[0]
         expected = model(input_ids=token_ids, use_cache=False).logits
         hidden = model.get_decoder()(input_ids=token_ids, use_cache=False).last_hidden_state
-        return Head(is_apart=is_close(logits_of(model, hidden), expected))
+        is_linear = isinstance(model.get_output_embeddings(), torch.nn.Linear)
+        return Head(is_apart=is_linear and is_close(logits_of(model, hidden), expected))
     return Head(is_apart=False)
 
 

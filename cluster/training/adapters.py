@@ -25,10 +25,14 @@ def attach(
     Raises TrainingFailed if the adapter does not fit the model.
     """
     from peft import get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
     torch.manual_seed(config.seed)
     try:
         described = peft_config(config, total_steps=total_steps, task=task)
+        if hasattr(described, "fan_in_fan_out"):
+            # GPT-2's layers hold their weights the other way round.
+            described.fan_in_fan_out = any(isinstance(module, Conv1D) for module in model.modules())
         adapted = get_peft_model(model, described)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
         param = "training.target_modules" if config.peft_config is None else "training.peft_config"

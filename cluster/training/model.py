@@ -107,7 +107,6 @@ def load_decoder(weights: Path, base: BaseSpec, config: TrainingConfig, device: 
         trust_remote_code=False,
         use_safetensors=True,
         local_files_only=True,
-        attn_implementation="sdpa",
         **options,
     )
     model.config.use_cache = False

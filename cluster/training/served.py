@@ -64,7 +64,6 @@ def load_causal(folder: Path, dtype: str, device: torch.device) -> Any:
         trust_remote_code=False,
         use_safetensors=True,
         local_files_only=True,
-        attn_implementation="sdpa",
     )
     model = model.to(device).eval().requires_grad_(False)
     choose_attention(model)

@@ -7,14 +7,14 @@ Each also checks that the job is still where the scheduler saw it; if not, it do
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.datasets import DatasetCheck
-from cluster.contracts.hyperparameters import Hyperparameters, TrainingConfig
+from cluster.contracts.hyperparameters import Hyperparameters, OnOverlength, TrainingConfig
 from cluster.contracts.jobs import Failed, Finished, JobStatus, RunnerState
 from service.db import tables
 from service.db.attempts import fail, is_platform_fault, new_token, requeue, token_sha256
@@ -44,6 +44,13 @@ class JobFiles:
     training: File
     validation: File | None
     general: File | None
+
+
+class CheckedFile(NamedTuple):
+    param: str
+    """Where the request names it, e.g. `training_file`."""
+    on_overlength: OnOverlength
+    found: DatasetCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class Work:
         job: Job,
         hyperparameters: Hyperparameters,
         config: TrainingConfig,
-        checks: Sequence[DatasetCheck],
+        checks: Sequence[CheckedFile],
     ) -> bool:
         """To the queue, with every "auto" resolved."""
         with self._database.write() as session:
@@ -99,7 +106,7 @@ class Work:
                 hyperparameters=hyperparameters.model_dump(mode="json"),
                 config=config.model_dump(mode="json"),
             )
-            events = [_overlength_event(check, config) for check in checks if check.n_overlength]
+            events = [_overlength_event(check, config) for check in checks if check.found.n_overlength]
             events.append(NewEvent("Files validated, moving job to queued state"))
             add_events(session, row, events, at=at)
             return True
@@ -277,13 +284,15 @@ def _newest_manifest(session: Session, job_id: str) -> str | None:
     )
 
 
-def _overlength_event(check: DatasetCheck, config: TrainingConfig) -> NewEvent:
-    done = "left out" if config.on_overlength == "drop" else "cut at the end"
-    lines = ", ".join(map(str, check.overlength_lines[:20])) + (", …" if check.n_overlength > 20 else "")
+def _overlength_event(check: CheckedFile, config: TrainingConfig) -> NewEvent:
+    param, policy, found = check
+    done = "left out" if policy == "drop" else "cut at the end"
+    lines = ", ".join(map(str, found.overlength_lines[:20])) + (", …" if found.n_overlength > 20 else "")
     return NewEvent(
-        f"{check.n_overlength} example(s) of more than {config.max_length} tokens were {done}: lines {lines}",
+        f"{found.n_overlength} example(s) of {param} with more than {config.max_length} tokens were {done}: "
+        f"lines {lines}",
         level="warn",
-        data={"lines": check.overlength_lines, "count": check.n_overlength, "policy": config.on_overlength},
+        data={"file": param, "lines": found.overlength_lines, "count": found.n_overlength, "policy": policy},
     )
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest, DatasetFormat, formats_for
 from cluster.contracts.errors import InvalidConfiguration, InvalidDataset, InvalidRequest
-from cluster.contracts.hyperparameters import Method, held_out_count, resolve
+from cluster.contracts.hyperparameters import Method, OnOverlength, held_out_count, resolve
 from service.db.files import File
 from service.db.job_files import GENERAL_FORMATS, format_problem
 from service.db.jobs import Job
-from service.db.work import JobFiles, Work
+from service.db.work import CheckedFile, JobFiles, Work
 from service.scheduling.ports import Serving
 
 MIN_EXAMPLES = 10
@@ -28,7 +28,7 @@ def validate(job: Job, work: Work, serving: Serving, bases: Mapping[str, BaseSpe
             param="training.num_workers",
         )
     checks = _checked_files(job, base, work.files(job), serving)
-    n_examples = checks[0].n_examples
+    n_examples = checks[0].found.n_examples
     _check_number(n_examples, base)
     hyperparameters, config = resolve(
         job.hyperparameters,
@@ -49,32 +49,36 @@ def base_of(job: Job, bases: Mapping[str, BaseSpec]) -> BaseSpec:
     return base
 
 
-def _checked_files(job: Job, base: BaseSpec, files: JobFiles, serving: Serving) -> list[DatasetCheck]:
-    """Of the training file first."""
+def _checked_files(job: Job, base: BaseSpec, files: JobFiles, serving: Serving) -> list[CheckedFile]:
+    """The training file first. Each is asked about as training will compile it."""
 
-    def asked(file: File, method: Method, class_names: list[str]) -> DatasetCheckRequest:
-        return DatasetCheckRequest(
+    def checked(
+        file: File, param: str, policy: OnOverlength, method: Method, class_names: list[str]
+    ) -> CheckedFile:
+        request = DatasetCheckRequest(
             base=base,
             key=file.object_key,
             sha256=file.sha256,
-            on_overlength=job.training.on_overlength,
+            on_overlength=policy,
             method=method,
             class_names=class_names,
         )
+        return CheckedFile(param, policy, _found(file, param, request, serving))
 
     formats = formats_for(base, job.method)
     training = files.training
     _check_format(training, "training_file", formats)
-    checks = [_checked(training, "training_file", asked(training, job.method, []), serving)]
+    policy = job.training.on_overlength
+    checks = [checked(training, "training_file", policy, job.method, [])]
     if (validation := files.validation) is not None:
         is_same_needed = base.architecture == "encoder" and training.format is not None
         _check_format(validation, "validation_file", (training.format,) if is_same_needed else formats)
-        request = asked(validation, job.method, checks[0].class_names)
-        checks.append(_checked(validation, "validation_file", request, serving))
+        class_names = checks[0].found.class_names
+        checks.append(checked(validation, "validation_file", policy, job.method, class_names))
     if (general := files.general) is not None:
         _check_format(general, "training.general_file", GENERAL_FORMATS)
-        request = asked(general, "supervised", [])
-        checks.append(_checked(general, "training.general_file", request, serving))
+        # Both models are measured on what fits them; nothing is learned from it.
+        checks.append(checked(general, "training.general_file", "drop", "supervised", []))
     return checks
 
 
@@ -83,7 +87,7 @@ def _check_format(file: File, param: str, allowed: Sequence[DatasetFormat | None
         raise _invalid(param, f"It {problem}", code="wrong_format")
 
 
-def _checked(file: File, param: str, request: DatasetCheckRequest, serving: Serving) -> DatasetCheck:
+def _found(file: File, param: str, request: DatasetCheckRequest, serving: Serving) -> DatasetCheck:
     """Raises InvalidDataset, with `param`, if the file cannot be used."""
     if file.status == "error":
         raise _invalid(param, file.status_details or "its format is wrong.")

@@ -216,7 +216,19 @@ def test_shortened_examples_are_told_with_their_lines(world: World) -> None:
     world.scheduler().tick()
     warning = world.log(job)[-2]
     assert warning.level == "warn"
-    assert warning.message == "2 example(s) of more than 64 tokens were cut at the end: lines 3, 9"
+    assert warning.message == (
+        "2 example(s) of training_file with more than 64 tokens were cut at the end: lines 3, 9"
+    )
+
+
+def test_a_general_set_is_checked_as_training_compiles_it(world: World) -> None:
+    """What does not fit is left out of it, whatever is done with the training file's."""
+    options = TrainingOptions(general_file=add_file(world.database).id, on_overlength="truncate")
+    job = world.job(training=options)
+    world.serving.answer = GOOD.model_copy(update={"n_overlength": 1, "overlength_lines": [3]})
+    world.scheduler().tick()
+    assert [asked.on_overlength for asked in world.serving.checked] == ["truncate", "drop"]
+    assert "training.general_file with more than 64 tokens were left out" in world.log(job)[-2].message
 
 
 def test_what_can_never_run_fails_with_its_reason(world: World) -> None:

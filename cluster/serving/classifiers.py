@@ -19,6 +19,7 @@ from cluster.contracts.classification import ClassificationAnswer, Classificatio
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest, Overloaded
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.classifier import Classifier
+from cluster.serving.loading import ONE_AT_A_TIME
 from cluster.serving.loans import Loans
 from cluster.serving.weights import WeightsFolder
 
@@ -88,13 +89,14 @@ def load_classifier(weights: WeightsFolder, ref: ModelRef, adapter: AdapterRef) 
     )
     is_per_token = _is_per_token(folder)
     kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification
-    model: Any = kind.from_pretrained(
-        folder,
-        dtype=_DTYPES[ref.base.dtype],
-        trust_remote_code=False,
-        use_safetensors=True,
-        local_files_only=True,
-    )
+    with ONE_AT_A_TIME:
+        model: Any = kind.from_pretrained(
+            folder,
+            dtype=_DTYPES[ref.base.dtype],
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+        )
     for name, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
             raise CorruptArtefact(f"{name} of the model {folder.name} holds numbers that are not finite.")

@@ -38,7 +38,7 @@ class EmbeddedLoader:
         if model.base.architecture == "encoder":
             raise InvalidRequest(
                 f"{model.base.alias} sorts texts into classes and continues none.",
-                code="not_a_decoder",
+                code="not_a_generator",
                 param="model",
             )
         # The engine itself is made here, because it belongs to this event loop.

@@ -17,6 +17,13 @@ from .chat_logprobs import ChatLogprobs
 from .chat_token_logprob import ChatTokenLogprob
 from .chat_token_top import ChatTokenTop
 from .checkpoint_metrics import CheckpointMetrics
+from .class_scores import ClassScores
+from .classification import Classification
+from .classification_body import ClassificationBody
+from .classification_usage import ClassificationUsage
+from .classified_text import ClassifiedText
+from .classified_word import ClassifiedWord
+from .classified_words import ClassifiedWords
 from .completion import Completion
 from .completion_body import CompletionBody
 from .completion_choice import CompletionChoice
@@ -79,6 +86,7 @@ from .supervised_body import SupervisedBody
 from .supervised_method import SupervisedMethod
 from .supervised_method_body import SupervisedMethodBody
 from .system_message import SystemMessage
+from .text_pair import TextPair
 from .text_part import TextPart
 from .tool import Tool
 from .tool_call import ToolCall
@@ -116,6 +124,13 @@ __all__ = (
     "ChatTokenLogprob",
     "ChatTokenTop",
     "CheckpointMetrics",
+    "Classification",
+    "ClassificationBody",
+    "ClassificationUsage",
+    "ClassifiedText",
+    "ClassifiedWord",
+    "ClassifiedWords",
+    "ClassScores",
     "Completion",
     "CompletionBody",
     "CompletionChoice",
@@ -178,6 +193,7 @@ __all__ = (
     "SupervisedMethod",
     "SupervisedMethodBody",
     "SystemMessage",
+    "TextPair",
     "TextPart",
     "Tool",
     "ToolCall",

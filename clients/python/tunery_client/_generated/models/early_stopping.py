@@ -15,8 +15,8 @@ class EarlyStopping:
     """Ends training when the validation loss no longer falls. The model is then the best checkpoint.
 
     Attributes:
-        patience (int | Unset):  Default: 1.
-        min_delta (float | Unset):  Default: 0.0.
+        patience (int | Unset): Epochs in a row without improvement before the end. Default: 1.
+        min_delta (float | Unset): Nats by which the loss must fall to count as better. Default: 0.0.
     """
 
     patience: int | Unset = 1

@@ -55,6 +55,21 @@ RATE_FACTORS: dict[str, float] = {
 
 MAX_VIRTUAL_TOKENS = 1024
 
+_MAX_SIZES = {
+    "r": 1024,
+    "init_r": 1024,
+    "target_r": 1024,
+    "mini_r": 1024,
+    "num_virtual_tokens": MAX_VIRTUAL_TOKENS,
+    "encoder_hidden_size": 8192,
+    "encoder_num_layers": 8,
+}
+"""Whole numbers that decide how much memory an adapter takes."""
+
+_FLAGS = frozenset(
+    {"use_rslora", "use_dora", "decompose_both", "coft", "block_share", "apply_GS", "prefix_projection"}
+)
+
 
 def check_peft_config(config: dict[str, Any]) -> None:
     """Raises InvalidRequest, which names the field, the value and what is allowed."""
@@ -68,6 +83,7 @@ def check_peft_config(config: dict[str, Any]) -> None:
             raise _invalid(name, value, f"fields of {method}: {', '.join(sorted(ALLOWED[method]))}")
         if not _is_plain(value):
             raise _invalid(name, value, "a number, true or false, a string, or a list of strings or numbers")
+        _check_value(name, value)
     targets = config.get("target_modules", "all-linear")
     if isinstance(targets, str) and targets != "all-linear":
         raise _invalid("target_modules", targets, "'all-linear' or a list of the layers' names")
@@ -78,6 +94,22 @@ def check_peft_config(config: dict[str, Any]) -> None:
     count = config.get("num_virtual_tokens")
     if method in PREFIXES and not (type(count) is int and 1 <= count <= MAX_VIRTUAL_TOKENS):
         raise _invalid("num_virtual_tokens", count, f"{method} needs from 1 to {MAX_VIRTUAL_TOKENS}")
+
+
+def _check_value(name: str, value: object) -> None:
+    if name in _FLAGS and not isinstance(value, bool):
+        raise _invalid(name, value, "true or false")
+    limit = _MAX_SIZES.get(name)
+    if limit is not None and not _is_size(value, limit):
+        raise _invalid(name, value, f"a whole number of at most {limit}")
+    if name == "rank_pattern":
+        limit = _MAX_SIZES["r"]
+        if not isinstance(value, dict) or not all(_is_size(rank, limit) for rank in value.values()):
+            raise _invalid(name, value, f"whole numbers of at most {limit}, by layer")
+
+
+def _is_size(value: object, limit: int) -> bool:
+    return type(value) is int and 0 <= value <= limit
 
 
 def _is_plain(value: object) -> bool:

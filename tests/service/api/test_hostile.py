@@ -57,6 +57,22 @@ CONTINUED: dict[str, Any] = {
     "training_file": "{file}",
     "training": {"from_checkpoint": "{model}", "restore_optimizer": True},
 }
+PEFT_CONFIGS: list[dict[str, Any]] = [
+    {
+        "peft_type": "PREFIX_TUNING",
+        "num_virtual_tokens": 4,
+        "prefix_projection": True,
+        "encoder_hidden_size": 64,
+    },
+    {
+        "peft_type": "LOHA",
+        "r": 4,
+        "alpha": 8,
+        "target_modules": ["q_proj"],
+        "rank_pattern": {"q_proj": 2},
+        "layers_to_transform": [0, 1],
+    },
+]
 COMPLETION: dict[str, Any] = {
     "model": "base-1",
     "prompt": ["a"],
@@ -152,6 +168,45 @@ def test_a_weird_value_anywhere_in_a_continued_job_is_refused_or_stored_but_neve
     model, _ = add_tuned_model(parts.database, job)
     training = CONTINUED["training"] | {"from_checkpoint": model}
     check_body(http, "/v1/fine_tuning/jobs", CONTINUED | {"training_file": file_id, "training": training})
+
+
+@pytest.mark.parametrize("config", PEFT_CONFIGS, ids=lambda config: config["peft_type"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_weird_value_anywhere_in_a_peft_config_is_refused_or_stored_but_never_500(
+    http: TestClient, file_id: str, config: dict[str, Any]
+) -> None:
+    training = {"type": "peft", "peft_config": config}
+    check_body(
+        http, "/v1/fine_tuning/jobs", {"model": "base-1", "training_file": file_id, "training": training}
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"peft_type": ["PREFIX_TUNING"]}, "peft_type"),
+        ({"peft_type": {}}, "peft_type"),
+        ({"num_virtual_tokens": "4"}, "num_virtual_tokens"),
+        ({"num_virtual_tokens": 4.0}, "num_virtual_tokens"),
+        ({"num_virtual_tokens": True}, "num_virtual_tokens"),
+        ({"num_virtual_tokens": None}, "num_virtual_tokens"),
+        ({"num_virtual_tokens": 2**63}, "num_virtual_tokens"),
+        ({"prefix_projection": "no"}, "prefix_projection"),
+        ({"encoder_hidden_size": 10**9}, "encoder_hidden_size"),
+        ({"encoder_hidden_size": "64"}, "encoder_hidden_size"),
+        ({"encoder_hidden_size": [64]}, "encoder_hidden_size"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_prefix_of_the_wrong_type_or_size_is_refused_by_field(
+    http: TestClient, file_id: str, change: dict[str, Any], field: str
+) -> None:
+    training = {"type": "peft", "peft_config": PEFT_CONFIGS[0] | change}
+    body = {"model": "base-1", "training_file": file_id, "training": training}
+    answer = http.post("/v1/fine_tuning/jobs", json=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == f"training.peft_config.{field}"
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -2,28 +2,68 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
-from cluster.contracts.bases import TrainingType
+from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.generation import AdapterRef, TokenPrompt
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
-from cluster.training.attempt import run_attempt
 from tests.cluster.serving.conftest import Serve
+from tests.cluster.training.recording import record
 from tests.tiny_base import make_tiny_base
 
+WAYS: list[tuple[dict[str, Any], WeightsForm]] = [
+    ({"type": "lora"}, "lora"),
+    ({"type": "lora", "use_rslora": True}, "lora"),
+    ({"type": "lora", "use_dora": True}, "full"),
+    ({"type": "full"}, "full"),
+    ({"type": "peft", "peft_config": {"peft_type": "LOHA", "r": 4}}, "full"),
+    ({"type": "peft", "peft_config": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4}}, "prefix"),
+]
 
-@pytest.mark.parametrize("type_", ["lora", "full"])
+
+@pytest.mark.parametrize(("options", "form"), WAYS, ids=["lora", "rslora", "dora", "full", "loha", "prompt"])
 def test_a_checkpoint_is_served_with_the_trainers_own_probabilities(
-    serve: Serve, tmp_path: Path, type_: TrainingType
+    serve: Serve, tmp_path: Path, options: dict[str, Any], form: WeightsForm
 ) -> None:
-    store = LocalStore(tmp_path / "store")
-    base = make_tiny_base(tmp_path / "base")
+    _check(serve, make_tiny_base(tmp_path / "base"), tmp_path, options, form)
+
+
+def test_an_adapter_of_a_base_in_four_bits_is_served_beside_the_whole_base(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """Quantisation works on blocks of 64 weights."""
+    base = make_tiny_base(tmp_path / "base", hidden=64)
+    _check(serve, base, tmp_path, {"type": "qlora"}, "lora")
+
+
+def _check(serve: Serve, base: BaseSpec, folder: Path, options: dict[str, Any], form: WeightsForm) -> None:
+    store = LocalStore(folder / "store")
+    end = _trained(base, store, options)
+    assert end.form == form
+    probe = Manifest.model_validate_json(store.get(end.manifest_key)).probe
+    assert probe.token_ids
+
+    served = serve(base=base, store=store)
+    tuned = AdapterRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form=form)
+
+    def score(adapter: AdapterRef | None, row: list[int]) -> list[float | None]:
+        prompt = TokenPrompt(token_ids=row)
+        answer = served.ask(served.request(adapter, prompt, echo=True, logprobs=0, max_tokens=0))
+        assert answer.prompt is not None
+        return [token.logprob for token in answer.prompt.tokens][1:]
+
+    for row, expected in zip(probe.token_ids, probe.logprobs, strict=True):
+        assert score(tuned, row) == pytest.approx(expected, abs=1e-5)
+        assert score(None, row) != pytest.approx(expected, abs=1e-2), "the base itself says something else"
+
+
+def _trained(base: BaseSpec, store: LocalStore, options: dict[str, Any]) -> Finished:
     rows = [
         {
             "messages": [
@@ -36,7 +76,7 @@ def test_a_checkpoint_is_served_with_the_trainers_own_probabilities(
     data = store.put(file_key("file-1"), "\n".join(map(json.dumps, rows)).encode())
     assert data.sha256 is not None
     _, config = resolve(
-        Hyperparameters(n_epochs=2, batch_size=4), TrainingOptions(type=type_), base, n_examples=12, seed=1
+        Hyperparameters(n_epochs=2, batch_size=4), TrainingOptions(**options), base, n_examples=12, seed=1
     )
     spec = JobSpec(
         job_id="ftjob-1",
@@ -48,22 +88,6 @@ def test_a_checkpoint_is_served_with_the_trainers_own_probabilities(
         training_key=data.key,
         training_sha256=data.sha256,
     )
-    end = run_attempt(
-        spec, store, report=lambda event: None, command=lambda: "continue", device=torch.device("cpu")
-    )
+    end = record(spec, store).result
     assert isinstance(end, Finished)
-    probe = Manifest.model_validate_json(store.get(end.manifest_key)).probe
-    assert probe.token_ids
-
-    served = serve(base=base, store=store)
-    tuned = AdapterRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, type=type_)
-
-    def score(adapter: AdapterRef | None, row: list[int]) -> list[float | None]:
-        prompt = TokenPrompt(token_ids=row)
-        answer = served.ask(served.request(adapter, prompt, echo=True, logprobs=0, max_tokens=0))
-        assert answer.prompt is not None
-        return [token.logprob for token in answer.prompt.tokens][1:]
-
-    for row, expected in zip(probe.token_ids, probe.logprobs, strict=True):
-        assert score(tuned, row) == pytest.approx(expected, abs=1e-5)
-        assert score(None, row) != pytest.approx(expected, abs=1e-2), "the base itself says something else"
+    return end

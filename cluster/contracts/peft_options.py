@@ -29,7 +29,6 @@ ALLOWED: dict[str, frozenset[str]] = {
     "LOHA": _PRODUCTS,
     "LOKR": _PRODUCTS,
     "OFT": _TARGETED | {"r", "oft_block_size", "module_dropout", "coft", "eps", "block_share"},
-    "BOFT": _TARGETED | {"boft_block_size", "boft_block_num", "boft_n_butterfly_factor", "boft_dropout"},
     "VERA": _TARGETED | {"r", "vera_dropout", "d_initial", "projection_prng_key"},
     "IA3": _TARGETED | {"feedforward_modules"},
     "LN_TUNING": _TARGETED,

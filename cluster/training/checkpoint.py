@@ -30,14 +30,15 @@ from cluster.contracts.jobs import CheckpointSaved, JobSpec, StepMetrics
 from cluster.contracts.manifest import Manifest, ManifestFile, Probe
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.store import ObjectStore
+from cluster.training.adapters import attach
 from cluster.training.dataset import Dataset
 from cluster.training.export import is_adapted, merge, save_adapter, save_full
 from cluster.training.loop import Progress
-from cluster.training.model import Trainee, load_merge_base
+from cluster.training.model import Trainee, load_merge_base, trainable_parameters
 from cluster.training.prefix import prefix_states
 from cluster.training.probe import score_probe
 from cluster.training.served import load_classifier, load_served
-from cluster.training.snapshot import OPTIMIZER_FILE, Saved, Snapshot, write_snapshot
+from cluster.training.snapshot import OPTIMIZER_FILE, Saved, Snapshot, restore_weights, write_snapshot
 from cluster.training.world import World, whole
 
 
@@ -88,7 +89,7 @@ class CheckpointWriter:
         step = progress.step
         folder = self._root / f"step-{step}"
         folder.mkdir()
-        self._write_served(snapshot, full, folder)
+        self._write_served(snapshot, full, folder, total_steps=metrics.total_steps)
         manifest = self._manifest(progress, metrics, self._probe(folder))
         if keeps:
             if self._kept is not None:
@@ -124,7 +125,9 @@ class CheckpointWriter:
             self.stored[event.step] = Saved(event.manifest_key, event.manifest_sha256)
             self._done.append(event)
 
-    def _write_served(self, snapshot: Snapshot, full: dict[str, torch.Tensor], folder: Path) -> None:
+    def _write_served(
+        self, snapshot: Snapshot, full: dict[str, torch.Tensor], folder: Path, *, total_steps: int
+    ) -> None:
         job, trainee = self._writing, self._writing.trainee
         dtype = job.spec.base.dtype
         if not is_adapted(trainee.model):
@@ -134,11 +137,17 @@ class CheckpointWriter:
         elif trainee.form == "prefix":
             save_file(prefix_states(trainee.model), folder / "prefix.safetensors")
         else:
-            with tempfile.TemporaryDirectory() as adapter:
-                # Embeddings are never part of an adapter here, and looking for them would ask the hub.
-                trainee.model.save_pretrained(adapter, save_embedding_layers=False)
-                base = load_merge_base(job.weights, job.spec.base, job.spec.config, job.probe_data)
-                merge(base, Path(adapter), job.tokenizer, dtype, folder)
+            merge(self._in_full_precision(snapshot, total_steps), job.tokenizer, dtype, folder)
+
+    def _in_full_precision(self, snapshot: Snapshot, total_steps: int) -> Any:
+        """The adapter on a base of its own in fp32: merging and parting again would change the one in
+        training."""
+        job = self._writing
+        base = load_merge_base(job.weights, job.spec.base, job.spec.config, job.probe_data)
+        task = job.trainee.model.peft_config["default"].task_type
+        adapted = attach(base, job.spec.base, job.spec.config, total_steps=total_steps, task=task)
+        restore_weights(trainable_parameters(adapted), snapshot.weights)
+        return adapted
 
     def _probe(self, folder: Path) -> Probe:
         """By the model that serving will load. Plain LoRA on the base's own weights is that model already;

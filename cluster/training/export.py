@@ -39,17 +39,15 @@ def save_full(model: Any, weights: Mapping[str, Tensor], tokenizer: Any, dtype: 
     tokenizer.save_pretrained(folder)
 
 
-def merge(base: Any, adapter: Path, tokenizer: Any, dtype: str, folder: Path) -> None:
-    """transformers' folder of the model that the adapter in `adapter` makes of `base`, which is changed.
+def merge(adapted: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
+    """transformers' folder of the model that an adapter makes of its base. `adapted`, PEFT's wrapper of a
+    base in fp32, is used up: merging rounds once, when the result is stored in `dtype`.
 
-    `base` is a transformers model in fp32: merging rounds once, when it is stored in `dtype`. Raises
-    ValueError for a base in 4 bits, whose steps are larger than most of an adapter's changes.
+    Raises ValueError for a base in 4 bits, whose steps are larger than most of an adapter's changes.
     """
-    from peft import PeftModel
-
-    if getattr(base, "is_quantized", False):
+    if getattr(adapted.get_base_model(), "is_quantized", False):
         raise ValueError("An adapter is merged into the base's full precision, never into 4 bits.")
-    merged = PeftModel.from_pretrained(base, adapter).merge_and_unload()
+    merged = adapted.merge_and_unload()
     save_full(merged, merged.state_dict(), tokenizer, dtype, folder)
 
 

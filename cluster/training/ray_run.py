@@ -25,12 +25,15 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from cluster.contracts.errors import TuneryError
-from cluster.contracts.jobs import Command, JobSpec, RunnerEvent
+from cluster.contracts.jobs import Command, Failed, JobSpec, RunnerEvent
 from cluster.storage.location import open_store
 from cluster.training.failure import failed_state
+from cluster.training.watchdog import Watchdog
 
 COMMAND_SECONDS = 0.25
 """A command is asked for at most this often, at the end of a step."""
+GIVE_UP_SECONDS = 10.0
+"""For the last word of a worker that hangs; it ends without it otherwise."""
 
 
 def fit(spec: JobSpec, control: Any, scratch: Path) -> None:
@@ -38,10 +41,12 @@ def fit(spec: JobSpec, control: Any, scratch: Path) -> None:
 
     `control` is the handle of an actor with `push(events) -> command` and `finish(state)`. Storage is found
     as `store_from_environment` does, with this process's environment, where TUNERY_WORKER_CPUS (1) says how
-    many CPUs each worker reserves and computes with. An attempt that loses a worker ends: the next one goes
-    on from its last checkpoint. Raises whatever ended the run.
+    many CPUs each worker reserves and computes with, and TUNERY_HANG_SECONDS (1800) how long one pass through
+    the model, or one message between workers, may take. An attempt that loses a worker, or hangs, ends: the
+    next one goes on from its last checkpoint. Raises whatever ended the run.
     """
     cpus = int(os.environ.get("TUNERY_WORKER_CPUS", "1"))
+    hang_seconds = float(os.environ.get("TUNERY_HANG_SECONDS", "1800"))
     use_gpu = ray.cluster_resources().get("GPU", 0) >= spec.config.num_workers
     trainer = TorchTrainer(
         _work,
@@ -49,10 +54,11 @@ def fit(spec: JobSpec, control: Any, scratch: Path) -> None:
             "spec": spec,
             "control": control,
             "threads": cpus,
+            "hang_seconds": hang_seconds,
             "storage_url": os.environ["TUNERY_STORAGE_URL"],
             "storage_endpoint": os.environ.get("TUNERY_STORAGE_ENDPOINT"),
         },
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=int(hang_seconds)),
         scaling_config=ScalingConfig(
             num_workers=spec.config.num_workers,
             use_gpu=use_gpu,
@@ -75,6 +81,7 @@ def _work(config: dict[str, Any]) -> None:
     from cluster.training.attempt import run_attempt
 
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     torch.set_num_threads(config["threads"])
     device = torch.device("cpu")
     if torch.cuda.is_available():
@@ -84,14 +91,32 @@ def _work(config: dict[str, Any]) -> None:
     control = _Control(config["control"])
     store = open_store(config["storage_url"], endpoint_url=config["storage_endpoint"])
     try:
-        state = run_attempt(
-            config["spec"], store, report=control.report, command=control.command, device=device
-        )
+        with Watchdog(config["hang_seconds"], lambda: _end_hung(control, config["hang_seconds"])) as watchdog:
+            state = run_attempt(
+                config["spec"],
+                store,
+                report=control.report,
+                command=control.command,
+                device=device,
+                beat=watchdog.beat,
+            )
     except TuneryError as error:
         control.finish(failed_state(error))
         raise
     if state is not None:
         control.finish(state)
+
+
+def _end_hung(control: "_Control", seconds: float) -> None:
+    """Nothing in this process can be trusted to end by itself: a collective waits in C++."""
+    control.give_up(
+        Failed(
+            code="hung",
+            message=f"Training did not move for {seconds:.0f} seconds: a worker or its device hangs.",
+            is_user_fault=False,
+        )
+    )
+    os._exit(1)
 
 
 class _Control:
@@ -112,6 +137,10 @@ class _Control:
         self._events = []
         self._asked_at = time.monotonic()
         return command
+
+    def give_up(self, state: Failed) -> None:
+        """`finish` from another thread, without the events that the first one may be adding."""
+        ray.get(self._actor.finish.remote(state), timeout=GIVE_UP_SECONDS)
 
     def finish(self, state: Any) -> None:
         ray.get(self._actor.push.remote(self._events))

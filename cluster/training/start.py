@@ -61,12 +61,14 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
         return Start(tuned, is_base=False, snapshot=snapshot if is_continued else None)
     if spec.config.type != "full":
         return Start(base, is_base=True, adapter=tuned, snapshot=snapshot)
+    from peft import PeftModel
+
     if manifest.form != "lora":
         raise _mismatch(f"a tuned {manifest.form} cannot be merged into the weights of a full fine-tune")
     merged = folder / "merged"
     merged.mkdir()
     whole = load_merge_base(base, spec.base, spec.config, data)
-    merge(whole, tuned, load_tokenizer(spec.base), "float32", merged)
+    merge(PeftModel.from_pretrained(whole, tuned), load_tokenizer(spec.base), "float32", merged)
     return Start(merged, is_base=False)
 
 

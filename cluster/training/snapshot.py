@@ -57,6 +57,8 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
 
 
 def read_snapshot(folder: Path) -> Snapshot:
+    """What `write_snapshot` wrote; without moments if their file was not fetched."""
+    optimizer = folder / OPTIMIZER_FILE
     kept = json.loads((folder / PROGRESS_FILE).read_text())
     progress = kept["progress"]
     if progress["best_loss"] is None:
@@ -64,7 +66,7 @@ def read_snapshot(folder: Path) -> Snapshot:
     return Snapshot(
         progress=Progress(**progress),
         weights=load_file(folder / WEIGHTS_FILE),
-        moments=load_file(folder / OPTIMIZER_FILE),
+        moments=load_file(optimizer) if optimizer.exists() else {},
         extras=load_file(folder / EXTRAS_FILE),
         best=kept["best"] and Saved(*kept["best"]),
     )

@@ -1,0 +1,133 @@
+"""Jobs that continue from tuned weights of other jobs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.errors import TrainingFailed
+from cluster.contracts.jobs import Finished, JobSpec
+from cluster.storage.local import LocalStore
+from cluster.training.checkpoint import download
+from tests.cluster.training.recording import Recording, record
+from tests.tiny_base import make_tiny_base
+
+MakeSpec = Callable[..., JobSpec]
+
+LONG_STILL = {"learning_rate": 1e-30, "n_epochs": 1, "batch_size": 21}
+"""One step that changes nothing: its loss is that of the weights it began with."""
+
+
+def continued(spec: JobSpec, parent: Recording, job: str, **changes: Any) -> JobSpec:
+    assert isinstance(parent.result, Finished)
+    config = spec.config.model_copy(update=changes)
+    return spec.model_copy(update={"job_id": job, "start_from": parent.result.manifest_key, "config": config})
+
+
+@pytest.mark.parametrize("parent_type", ["lora", "full"])
+@pytest.mark.parametrize("type_", ["lora", "full"])
+def test_a_job_goes_on_from_where_another_ended(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path, parent_type: str, type_: str
+) -> None:
+    """Whatever each of them trains; and what it leaves is served as it says."""
+    spec = make_spec(type=parent_type)
+    parent = record(spec, store)
+    ended_with = record(continued(spec, parent, "ftjob-still", type=type_, **LONG_STILL), store)
+    reached = parent.steps[-1].full_valid_loss
+    assert ended_with.steps[0].full_valid_loss == pytest.approx(reached, abs=1e-4)
+
+    child = record(continued(spec, parent, "ftjob-child", type=type_), store)
+    assert child.steps[-1].full_valid_loss < reached
+    assert isinstance(child.result, Finished)
+    assert child.result.form == ("lora" if (parent_type, type_) == ("lora", "lora") else "full")
+    report = child.result.report
+    assert report is not None
+    assert report.held_out is not None
+    assert report.held_out.base_loss == pytest.approx(reached, abs=1e-4), "its base is what it began with"
+    assert report.held_out.tuned_loss == pytest.approx(child.steps[-1].full_valid_loss, abs=1e-4)
+
+
+def test_a_continued_job_resumes_to_the_last_bit(make_spec: MakeSpec, store: LocalStore) -> None:
+    spec = make_spec()
+    parent = record(spec, store)
+    child = continued(spec, parent, "ftjob-child")
+    whole = record(child, store)
+    stopped = record(child.model_copy(update={"attempt": 2}), store, stop_after=5)
+    resume_from = stopped.checkpoints[-1].manifest_key
+    resumed = record(child.model_copy(update={"attempt": 3, "resume_from": resume_from}), store)
+    assert stopped.losses + resumed.losses == whole.losses
+
+
+@pytest.mark.parametrize("type_", ["lora", "full"])
+def test_the_optimizers_moments_are_taken_over_if_asked(
+    make_spec: MakeSpec, store: LocalStore, type_: str
+) -> None:
+    """With them the first update is another one; the loss before it is the same."""
+    spec = make_spec(type=type_)
+    parent = record(spec, store)
+    without = record(continued(spec, parent, "ftjob-without"), store)
+    with_them = record(continued(spec, parent, "ftjob-with", restore_optimizer=True), store)
+    assert with_them.losses[0] == pytest.approx(without.losses[0], abs=1e-6)
+    assert with_them.losses[1] != pytest.approx(without.losses[1], abs=1e-6)
+
+
+def test_a_preference_job_goes_on_from_a_supervised_one(
+    make_spec: MakeSpec, store: LocalStore, put_rows: Callable[..., tuple[str, str]]
+) -> None:
+    """Its reference is the supervised model, so it begins with ln 2."""
+    spec = make_spec()
+    parent = record(spec, store)
+    pairs = [
+        {
+            "input": {"messages": [{"role": "user", "content": f"message {number}"}]},
+            "preferred_output": [{"role": "assistant", "content": "the invoice"}],
+            "non_preferred_output": [{"role": "assistant", "content": "Thank you"}],
+        }
+        for number in range(12)
+    ]
+    key, sha256 = put_rows("file-pairs", pairs)
+    child = continued(spec, parent, "ftjob-dpo", method="dpo", beta=0.1).model_copy(
+        update={"training_key": key, "training_sha256": sha256, "validation_key": None}
+    )
+    recording = record(child, store)
+    assert recording.losses[0] == pytest.approx(0.6931472, abs=1e-5)
+    assert recording.losses[-1] < 0.6
+
+
+def test_weights_of_another_base_or_shape_are_refused(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path
+) -> None:
+    spec = make_spec()
+    parent = record(spec, store)
+    other = make_tiny_base(tmp_path / "other", seed=1)
+    wrong_base = continued(spec, parent, "ftjob-other").model_copy(update={"base": other})
+    with pytest.raises(TrainingFailed, match="another base"):
+        record(wrong_base, store)
+    with pytest.raises(TrainingFailed, match="does not fit") as caught:
+        record(continued(spec, parent, "ftjob-wide", r=8), store)
+    assert caught.value.code == "checkpoint_mismatch"
+    assert caught.value.param == "training.from_checkpoint"
+
+
+def test_a_full_model_made_from_an_adapter_is_the_merged_one(
+    make_spec: MakeSpec, store: LocalStore, base: BaseSpec, tmp_path: Path
+) -> None:
+    spec = make_spec()
+    parent = record(spec, store)
+    still = record(continued(spec, parent, "ftjob-still", type="full", **LONG_STILL), store)
+    assert isinstance(still.result, Finished)
+    assert isinstance(parent.result, Finished)
+    for name, recording in (("parent", parent), ("child", still)):
+        (tmp_path / name).mkdir()
+        download(store, recording.result.manifest_key, tmp_path / name)  # type: ignore[union-attr]
+    from peft import PeftModel
+
+    plain = AutoModelForCausalLM.from_pretrained(base.source.path, dtype=torch.float32)
+    merged = PeftModel.from_pretrained(plain, tmp_path / "parent").merge_and_unload()
+    child = AutoModelForCausalLM.from_pretrained(tmp_path / "child", dtype=torch.float32)
+    token_ids = torch.arange(30)[None]
+    torch.testing.assert_close(child(token_ids).logits, merged(token_ids).logits, atol=1e-4, rtol=1e-4)

@@ -18,6 +18,7 @@ from openai import OpenAI
 from tests.ray_head import free_ports
 
 BASE = "tunery-tiny-1"
+ENCODER = "bert"
 READY_SECONDS = 240
 TUNERY = Path(sys.executable).with_name("tunery")
 

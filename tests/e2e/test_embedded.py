@@ -9,6 +9,7 @@ import httpx2
 import openai
 import pytest
 
+from tests.e2e.improvement import check_improvement
 from tests.e2e.lifecycle import check_lifecycle, wait
 from tests.e2e.server import BASE, TUNERY, Tunery, await_true, jsonl, running
 from tests.ray_head import free_ports
@@ -18,6 +19,10 @@ pytestmark = pytest.mark.e2e
 
 def test_openai_sdk_takes_a_model_through_its_whole_life(embedded: Tunery) -> None:
     check_lifecycle(embedded.client())
+
+
+def test_a_tuned_model_is_improved_measured_and_gated_and_an_encoder_sorts(embedded: Tunery) -> None:
+    check_improvement(embedded.client())
 
 
 def test_full_fine_tuning_with_the_deprecated_spelling_is_served(embedded: Tunery) -> None:

@@ -1,0 +1,147 @@
+"""A tuned model is improved, measured and held to a condition; and an encoder learns to sort. All through the
+unmodified openai SDK, with Tunery's own fields in `extra_body`."""
+
+import json
+import math
+from typing import Any
+
+import openai
+import pytest
+from openai import OpenAI
+from openai.types.fine_tuning import FineTuningJob
+
+from tests.e2e.lifecycle import wait
+from tests.e2e.server import BASE, ENCODER, jsonl
+
+STEPS = {"batch_size": 8, "n_epochs": 3}
+
+
+def check_improvement(client: OpenAI) -> None:
+    tuned = _stopped_early(client)
+    preferring = _preferences(client, tuned)
+    assert preferring != tuned
+    _refused_for_regression(client)
+    _classifier(client)
+
+
+def _stopped_early(client: OpenAI) -> str:
+    """No loss falls by so much: the second epoch is the last, and the first one's checkpoint the model."""
+    stopping = {"patience": 1, "min_delta": 100.0}
+    job = _finished(client, jsonl(40), STEPS, training={"validation_split": 0.2, "early_stopping": stopping})
+    assert job.status == "succeeded", job.error
+    assert job.fine_tuned_model
+    evaluation = _evaluation(job)
+    assert evaluation["held_out"]["n_examples"] == 8
+    assert evaluation["held_out"]["tuned_loss"] < evaluation["held_out"]["base_loss"]
+    assert evaluation["general"]["n_examples"] == 64
+    rise = evaluation["general"]["tuned_loss"] - evaluation["general"]["base_loss"]
+    assert evaluation["regression"] == pytest.approx(rise)
+    assert evaluation["general_kl"] > 0
+    assert [one.step_number for one in client.fine_tuning.jobs.checkpoints.list(job.id).data] == [8, 4]
+    said = [event.message for event in client.fine_tuning.jobs.list_events(job.id)]
+    assert any("checkpoint of step 4" in message for message in said), said
+    model = client.models.retrieve(job.fine_tuned_model)
+    assert model.to_dict()["tunery"]["evaluation"] == evaluation
+    assert _score(client, job.fine_tuned_model) == _score(client, f"{job.fine_tuned_model}:ckpt-step-4")
+    return job.fine_tuned_model
+
+
+def _preferences(client: OpenAI, tuned: str) -> str:
+    """From the tuned model on, which is what the answers are compared with."""
+    job = _finished(
+        client,
+        _pairs(20),
+        STEPS | {"batch_size": 4, "beta": 0.2, "learning_rate_multiplier": 4},
+        method="dpo",
+        training={"from_checkpoint": tuned, "validation_split": 0.2},
+    )
+    assert job.status == "succeeded", job.error
+    assert job.fine_tuned_model
+    assert job.method
+    assert job.method.dpo
+    assert job.method.dpo.hyperparameters
+    assert job.method.dpo.hyperparameters.beta == 0.2
+    held_out = _evaluation(job)["held_out"]
+    assert held_out["n_examples"] == 4
+    assert (held_out["base_loss"], held_out["base_accuracy"]) == (pytest.approx(math.log(2)), 0.5)
+    assert held_out["tuned_loss"] < math.log(2)
+    (last,) = client.fine_tuning.jobs.checkpoints.list(job.id, limit=1).data
+    assert last.metrics.to_dict()["reward_margin"] > 0
+    assert _score(client, job.fine_tuned_model) != _score(client, tuned)
+    return job.fine_tuned_model
+
+
+def _refused_for_regression(client: OpenAI) -> None:
+    job = _finished(client, jsonl(12), {"n_epochs": 1}, training={"max_regression": -1000})
+    assert job.error
+    assert (job.status, job.fine_tuned_model) == ("failed", None)
+    assert job.error.code == "max_regression_exceeded"
+    assert _evaluation(job)["regression"] > -1000
+    (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id).data
+    assert _score(client, checkpoint.fine_tuned_model_checkpoint) < 0
+
+
+def _classifier(client: OpenAI) -> None:
+    words = {"refund": "the invoice was charged twice", "praise": "thank you very much"}
+    rows = [{"text": f"{words[label]} {n}", "label": label} for n in range(16) for label in words]
+    job = _finished(client, _lines(rows), STEPS | {"n_epochs": 8}, model=ENCODER, training={"type": "full"})
+    assert job.status == "succeeded", job.error
+    model = job.fine_tuned_model or ""
+    asked: dict[str, Any] = {"model": model, "input": [f"{text} 99" for text in words.values()]}
+    answer: Any = client.post("/classifications", cast_to=object, body=asked)
+    assert [one["label"] for one in answer["data"]] == list(words)
+    for one in answer["data"]:
+        assert sum(one["scores"].values()) == pytest.approx(1)
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.completions.create(model=model, prompt="the invoice")
+    assert refused.value.code == "not_a_generator"
+
+
+def _finished(
+    client: OpenAI,
+    content: bytes,
+    hyperparameters: dict[str, Any],
+    *,
+    training: dict[str, Any],
+    model: str = BASE,
+    method: str = "supervised",
+) -> FineTuningJob:
+    file = client.files.create(file=("train.jsonl", content), purpose="fine-tune")
+    chosen: Any = {"type": method, method: {"hyperparameters": hyperparameters}}
+    job = client.fine_tuning.jobs.create(
+        model=model, training_file=file.id, seed=7, method=chosen, extra_body={"training": training}
+    )
+    return wait(client, job.id)
+
+
+def _evaluation(job: FineTuningJob) -> dict[str, Any]:
+    found: Any = job.to_dict()["tunery"]
+    evaluation: dict[str, Any] = found["evaluation"]
+    return evaluation
+
+
+def _score(client: OpenAI, model: str) -> float:
+    """Log-probability of a sentence of the training file."""
+    answer = client.completions.create(
+        model=model, prompt="Order 3 holds 4 pieces.", max_tokens=0, echo=True, logprobs=0
+    )
+    assert answer.choices[0].logprobs
+    assert answer.choices[0].logprobs.token_logprobs
+    return sum(answer.choices[0].logprobs.token_logprobs[1:])
+
+
+def _pairs(count: int) -> bytes:
+    return _lines(
+        [
+            {
+                "input": {"messages": [{"role": "user", "content": f"order {n} qty {n % 7 + 1}"}]},
+                "preferred_output": [{"role": "assistant", "content": f"{n % 7 + 1} pieces."}],
+                "non_preferred_output": [{"role": "assistant", "content": "Ask somebody else."}],
+            }
+            for n in range(count)
+        ]
+    )
+
+
+def _lines(rows: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()

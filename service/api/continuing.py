@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import InvalidRequest, NotFound
 from cluster.contracts.hyperparameters import TrainingOptions
+from cluster.contracts.peft_options import PREFIXES
 from service.api.schemas.jobs import CreateJobBody
 from service.db.jobs import Jobs
 from service.db.models import Models
@@ -62,12 +63,14 @@ def find_start(body: CreateJobBody, session: Session, tenant: Tenant) -> Start |
 
 def continued(asked: TrainingOptions, start: Start) -> TrainingOptions:
     """`asked` with the start's name, and with everything that decides an adapter's shape taken from the start
-    where the request left it out. Raises InvalidRequest where it asks an adapter for another shape."""
+    where the request left it out. Raises InvalidRequest where it asks an adapter to be of another type or
+    shape."""
     before = start.training
     taken: dict[str, object] = {"from_checkpoint": start.name}
     if "type" not in asked.model_fields_set:
         taken |= {"type": before.type, "peft_config": before.peft_config}
         asked = asked.model_copy(update=taken)
+    _check_type(asked, start)
     if {asked.type, before.type} <= _LOW_RANK:
         kept: tuple[str, ...] = _SHAPE
     elif asked.type == before.type == "peft":
@@ -88,3 +91,17 @@ def continued(asked: TrainingOptions, start: Start) -> TrainingOptions:
     if kept == _SHAPE and "dropout" not in asked.model_fields_set:
         taken["dropout"] = before.dropout
     return asked.model_copy(update=taken)
+
+
+def _check_type(asked: TrainingOptions, start: Start) -> None:
+    before = start.training
+    if not start.is_adapter or asked.type == before.type or {asked.type, before.type} <= _LOW_RANK:
+        return
+    # Learned positions cannot be merged into weights.
+    if asked.type == "full" and before.peft_type not in PREFIXES:
+        return
+    raise InvalidRequest(
+        f"training.type is '{asked.type}', but '{start.name}' is an adapter of type '{before.type}' and goes "
+        "on as one; leave the field out.",
+        param="training.type",
+    )

@@ -95,6 +95,18 @@ def test_a_continued_adapter_takes_no_other_shape(
     assert error.value.param == f"training.{field}"
 
 
+def test_a_continued_adapter_becomes_no_other_kind(live: LiveApi, client: OpenAI, file: str) -> None:
+    model, _ = tuned(live, r=8)
+    rank = {"peft_type": "LOHA", "r": 4}
+    with pytest.raises(openai.BadRequestError, match="goes on as one") as error:
+        continued(client, file, model, type="peft", peft_config=rank)
+    assert error.value.param == "training.type"
+    prefix = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4}
+    model, _ = tuned(live, type="peft", peft_config=prefix)
+    with pytest.raises(openai.BadRequestError, match="goes on as one"):
+        continued(client, file, model, type="full")
+
+
 def test_weights_that_are_a_model_of_their_own_take_an_adapter_of_any_shape(
     live: LiveApi, client: OpenAI, file: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""A Ray of one node for a test: its own ports, token and folder, and nothing left behind."""
+"""A Ray for a test, of one node or more: its own ports, token and folder, and nothing left behind."""
 
 import os
 import secrets
@@ -67,8 +67,49 @@ def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4)
         *("--num-cpus", str(num_cpus), "--object-store-memory", str(100 * 2**20)),
     ]
     log = folder / "ray.log"
+    process = _start(command, token, environment, log)
+    head = RayHead(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token, log, process.pid)
+    try:
+        _await_dashboard(head, process)
+        yield head
+    finally:
+        _end(process)
+        shutil.rmtree(sessions, ignore_errors=True)
+
+
+@contextmanager
+def ray_node(head: RayHead, *, num_cpus: int) -> Iterator[None]:
+    """Joins one more node to the Ray of `head`; ends every process of it."""
+    agent, runtime_agent, metrics = free_ports(3)
+    command = [
+        *(str(Path(sys.executable).with_name("ray")), "start", "--address", head.address, "--block"),
+        *("--disable-usage-stats", "--node-ip-address", "127.0.0.1"),
+        *("--dashboard-agent-listen-port", str(agent), "--runtime-env-agent-port", str(runtime_agent)),
+        *("--metrics-export-port", str(metrics), "--min-worker-port", "0", "--max-worker-port", "0"),
+        *("--num-cpus", str(num_cpus), "--object-store-memory", str(100 * 2**20)),
+    ]
+    process = _start(command, head.token, {}, head.log.with_name("node.log"))
+    try:
+        _await_nodes(head, 2)
+        yield
+    finally:
+        _end(process)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now and different from each other."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _start(
+    command: list[str], token: str, environment: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             env={
                 **os.environ,
@@ -81,22 +122,17 @@ def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4)
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    head = RayHead(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token, log, process.pid)
-    try:
-        _await_dashboard(head, process)
-        yield head
-    finally:
-        _end(process)
-        shutil.rmtree(sessions, ignore_errors=True)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now and different from each other."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+def _await_nodes(head: RayHead, count: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    with head.http() as http:
+        while True:
+            nodes = http.get("/api/v0/nodes").json()["data"]["result"]["result"]
+            if sum(node["state"] == "ALIVE" for node in nodes) == count:
+                return
+            assert time.monotonic() < deadline, nodes
+            time.sleep(0.2)  # The dashboard can only be asked.
 
 
 def _await_dashboard(head: RayHead, process: subprocess.Popen[bytes]) -> None:

@@ -16,7 +16,8 @@ from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobSpec, R
 from cluster.storage.keys import spec_key
 from cluster.storage.local import LocalStore
 from tests.cluster.runner.fake_service import FakeService, fake_service
-from tests.ray_head import RayHead, ray_head
+from tests.cluster.training.recording import record
+from tests.ray_head import RayHead, ray_head, ray_node
 
 pytestmark = pytest.mark.ray
 
@@ -91,6 +92,21 @@ def test_two_workers_train_a_job_to_its_end(start: Start, service: FakeService, 
     assert saved[-1].manifest_key == service.state.manifest_key
     assert store.stat(service.state.manifest_key).bytes > 0
     assert [event.seq for event in service.events] == list(range(len(service.events)))
+
+
+def test_workers_on_two_nodes_share_a_full_fine_tune(
+    start: Start, service: FakeService, head: RayHead, make_spec: MakeSpec, store: LocalStore
+) -> None:
+    """Of three CPUs no node has all; the losses are those of one worker."""
+    alone = record(make_spec({"job_id": "ftjob-alone"}, type="full"), store)
+    with ray_node(head, num_cpus=1):
+        process = start(num_workers=3, type="full", parallelism="fsdp")
+        wait_for(service, lambda: not isinstance(service.state, Running), 240)
+        assert process.wait(20) == 0
+    assert isinstance(service.state, Finished)
+    assert service.state.form == "full"
+    assert [step.train_loss for step in steps(service)] == pytest.approx(alone.losses, abs=1e-5)
+    assert service.state.report is not None
 
 
 def test_pause_saves_a_checkpoint_and_a_cancel_after_the_resume_ends_all_within_five_seconds(

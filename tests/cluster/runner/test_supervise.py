@@ -19,7 +19,7 @@ from cluster.runner.supervise import supervise
 from cluster.runner.sync import FencedError, ServiceLink
 from tests.cluster.runner.fake_service import FakeService, fake_service
 
-FINISHED = Finished(trained_tokens=5, manifest_key="m", manifest_sha256="0" * 64)
+FINISHED = Finished(trained_tokens=5, manifest_key="m", manifest_sha256="0" * 64, form="lora")
 
 
 def message(text: str) -> RunnerMessage:

@@ -1,6 +1,8 @@
 """Every family of the catalogue from its first step to its served answer: trained, resumed, exported, served,
 and scored alike by all."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,17 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 from cluster.contracts.generation import AdapterRef, TokenPrompt
 from cluster.contracts.jobs import Finished, JobSpec, RunnerMessage
 from cluster.contracts.manifest import Manifest
 from cluster.serving.job import Limits
+from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
 from cluster.training import attention
 from cluster.training.attention import Segments
@@ -22,7 +29,7 @@ from cluster.training.checkpoint import download
 from cluster.training.layout import prove
 from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.training.recording import Recording, record
-from tests.families import DECODERS, UNEVEN, make_family
+from tests.families import DECODERS, ENCODERS, UNEVEN, make_family
 
 MakeSpec = Callable[..., JobSpec]
 
@@ -109,6 +116,70 @@ def assert_told(family: str, manifest: Manifest, type_: str, whole: Recording) -
     notes = " ".join(event.message for event in whole.events if isinstance(event, RunnerMessage))
     assert ("padded, not packed" in notes) == (family in PADDED)
     assert ("merged into the base" in notes) == (type_ == "lora" and manifest.form == "full")
+
+
+CLASSIFIED = [
+    {
+        "text": ("the invoice " if number % 2 else "Thank you ") * (1 + number % 9),
+        "label": f"kind {number % 2}",
+    }
+    for number in range(21)
+]
+TAGGED = [
+    {"tokens": ["the", "invoice", str(number)], "labels": ["other", "paper", f"digit {number % 2}"]}
+    for number in range(21)
+]
+
+
+@pytest.mark.parametrize("rows", [CLASSIFIED, TAGGED], ids=["texts", "words"])
+@pytest.mark.parametrize("type_", ["lora", "full"])
+@pytest.mark.parametrize("family", ENCODERS)
+def test_an_encoder_learns_resumes_and_is_exported(
+    family: str, type_: str, rows: list[dict[str, Any]], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """`test_classify.py` serves what comes of it."""
+    store = LocalStore(tmp_path / "store")
+    files = {}
+    for name, part in (("training", rows), ("validation", rows[:6])):
+        body = "\n".join(map(json.dumps, part)).encode()
+        store.put(file_key(f"file-{name}"), body)
+        files |= {f"{name}_key": file_key(f"file-{name}"), f"{name}_sha256": hashlib.sha256(body).hexdigest()}
+    make_config = request.getfixturevalue("make_config")
+    rate = 1e-2 if type_ == "lora" else 3e-3
+    config = make_config(type=type_, max_length=128, n_epochs=6, learning_rate=rate)
+    spec = JobSpec(
+        job_id="ftjob-test",
+        attempt=1,
+        attempt_token="token",
+        service_url="http://127.0.0.1:1",
+        base=make_family(family, tmp_path / "base"),
+        config=config,
+        **files,
+    )
+    whole = record(spec, store)
+    last = whole.steps[-1]
+    assert last.full_valid_loss is not None
+    assert last.full_valid_loss < whole.losses[0]
+    assert last.full_valid_f1 is not None
+    assert last.full_valid_f1 > 0.5
+    assert_resumes(spec, whole, store)
+
+    assert isinstance(whole.result, Finished)
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    manifest, _ = download(store, whole.result.manifest_key, exported)
+    assert manifest.form == "full"
+    kind = AutoModelForSequenceClassification if rows is CLASSIFIED else AutoModelForTokenClassification
+    model = kind.from_pretrained(exported, dtype=torch.float32)
+    assert sorted(model.config.label2id) == sorted({label for row in rows for label in labels_of(row)})
+    for row, expected in zip(manifest.probe.token_ids, manifest.probe.logprobs, strict=True):
+        with torch.no_grad():
+            logprobs = model(input_ids=torch.tensor([row])).logits.log_softmax(-1).flatten()
+        torch.testing.assert_close(logprobs, torch.tensor(expected), atol=1e-4, rtol=1e-4)
+
+
+def labels_of(row: dict[str, Any]) -> list[str]:
+    return row["labels"] if "labels" in row else [row["label"]]
 
 
 @pytest.mark.parametrize("family", [*DECODERS, *UNEVEN])

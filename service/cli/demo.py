@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from openai import OpenAI
@@ -49,19 +50,23 @@ def run_demo(folder: Path | None) -> None:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with _folder(folder) as data, _tunery(data, console) as client:
         questions = _questions()
-        model = _tune(client, console)
+        job = _tune(client, console)
+        model = job.fine_tuned_model or ""
         with ThreadPoolExecutor(8) as pool:
             before = list(pool.map(lambda question: _ask(client, BASE, question), questions))
             after = list(pool.map(lambda question: _ask(client, model, question), questions))
         _show(console, questions, before, after)
+        _show_evaluation(console, job)
         console.print(f"Model [bold]{model}[/bold]. All of it took {time.monotonic() - started:.0f} s.")
 
 
-def _tune(client: OpenAI, console: Console) -> str:
+def _tune(client: OpenAI, console: Console) -> FineTuningJob:
     uploaded = client.files.create(file=("orders.jsonl", _data("train")), purpose="fine-tune")
+    held_out = client.files.create(file=("heldout.jsonl", _data("heldout")), purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
         model=BASE,
         training_file=uploaded.id,
+        validation_file=held_out.id,
         suffix="orders",
         seed=1,
         method={"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},
@@ -71,7 +76,7 @@ def _tune(client: OpenAI, console: Console) -> str:
     if job.status != "succeeded" or job.fine_tuned_model is None:
         reason = job.error.message if job.error else "no reason was given"
         raise DemoFailed(f"job {job.id} ended as {job.status}: {reason}")
-    return job.fine_tuned_model
+    return job
 
 
 def _follow(client: OpenAI, job: FineTuningJob, console: Console) -> FineTuningJob:
@@ -130,6 +135,22 @@ def _show(console: Console, questions: list[Question], before: list[str], after:
     for name, answers in (("before", before), ("after", after)):
         exact = sum(answer == question.expected for answer, question in zip(answers, questions, strict=True))
         console.print(f"Exact match {name}: {exact}/{len(questions)} = {exact / len(questions):.2f}")
+
+
+def _show_evaluation(console: Console, job: FineTuningJob) -> None:
+    """What was learned, and what was forgotten of everything else."""
+    extension: dict[str, Any] = job.to_dict()["tunery"]  # type: ignore[assignment]
+    for name, key in (("these questions", "held_out"), ("a general set", "general")):
+        if compared := extension["evaluation"][key]:
+            loss, right = (
+                f"{_number(compared[f'base_{what}'])} → {_number(compared[f'tuned_{what}'])}"
+                for what in ("loss", "accuracy")
+            )
+            console.print(f"On {name}: loss {loss}, next tokens right {right}")
+
+
+def _number(value: float | None) -> str:
+    return "not a number" if value is None else f"{value:.2f}"
 
 
 def _questions() -> list[Question]:

@@ -22,7 +22,17 @@ from cluster.contracts import errors
 from service.api.app import create_app
 from service.api.parts import Parts
 from service.db.jobs import Jobs, NewJob
-from tests.api import REPORT, LiveApi, Project, add_tuned_model, jsonl, listening, preferences
+from tests.api import (
+    REPORT,
+    LiveApi,
+    Project,
+    add_encoder,
+    add_tuned_model,
+    jsonl,
+    labels,
+    listening,
+    preferences,
+)
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -192,6 +202,16 @@ def test_models_answer_and_are_deleted(live: LiveApi, tunery: Tunery, training: 
     with pytest.raises(NotFound) as error:
         tunery.models.retrieve(model)
     assert error.value.code == "model_not_found"
+
+
+def test_a_tuned_encoder_sorts(live: LiveApi, tunery: Tunery, training: Path) -> None:
+    training.write_bytes(labels())
+    job = tunery.jobs.create(model=add_encoder(live.parts), training_file=tunery.files.upload(training).id)
+    model, _ = add_tuned_model(live.parts.database, job.id)
+    (text,) = tunery.classifications.create(model=model, input="hello").data
+    assert (text.label, text.scores["rude"]) == ("rude", pytest.approx(0.75))
+    words = tunery.classifications.create(model=model, input=[["Ada", "sang"], ["yes"]]).data
+    assert [[token.word for token in one.tokens] for one in words] == [["Ada", "sang"], ["yes"]]
 
 
 def test_leaving_a_stream_cancels_its_generation(live: LiveApi, tunery: Tunery) -> None:

@@ -8,7 +8,7 @@ import httpx
 from tunery_client._generated.client import AuthenticatedClient
 from tunery_client.errors import raise_for_error
 from tunery_client.files import Files
-from tunery_client.inference import Chat, Completions
+from tunery_client.inference import Chat, Classifications, Completions
 from tunery_client.jobs import Jobs
 from tunery_client.models import Models
 
@@ -29,6 +29,7 @@ class Tunery:
         self.models = Models(self._client)
         self.completions = Completions(self._client)
         self.chat = Chat(self._client)
+        self.classifications = Classifications(self._client)
 
     def close(self) -> None:
         self._client.get_httpx_client().close()

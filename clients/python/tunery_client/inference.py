@@ -1,4 +1,5 @@
-"""`tunery.completions` and `tunery.chat`. Options are those of the HTTP API, by their names there."""
+"""`tunery.completions`, `tunery.chat` and `tunery.classifications`. Options are those of the HTTP API, by their
+names there."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,13 +7,17 @@ from typing import Any
 from tunery_client._generated.client import AuthenticatedClient
 from tunery_client._generated.models.chat_completion import ChatCompletion
 from tunery_client._generated.models.chat_completion_chunk import ChatCompletionChunk
+from tunery_client._generated.models.classification import Classification
 from tunery_client._generated.models.completion import Completion
 from tunery_client.transport import post, streamed
 
 _COMPLETIONS = "/v1/completions"
 _CHAT = "/v1/chat/completions"
+_CLASSIFICATIONS = "/v1/classifications"
 
 Prompt = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
+ClassifierInput = str | Sequence[str] | Sequence[Sequence[str]] | Sequence[dict[str, str]]
+"""A text, texts, lists of words, or pairs of texts as `{"text": …, "text_pair": …}`."""
 
 
 class Completions:
@@ -43,3 +48,14 @@ class Chat:
         body = {"model": model, "messages": messages, **options, "stream": True}
         for _, data in streamed(self._client, "POST", _CHAT, json=body):
             yield ChatCompletionChunk.from_dict(data)
+
+
+class Classifications:
+    """Of models tuned from encoders."""
+
+    def __init__(self, client: AuthenticatedClient) -> None:
+        self._client = client
+
+    def create(self, *, model: str, input: ClassifierInput) -> Classification:
+        body = {"model": model, "input": input}
+        return Classification.from_dict(post(self._client, _CLASSIFICATIONS, body))

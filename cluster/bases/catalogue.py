@@ -23,8 +23,15 @@ form, whose path is in TUNERY_CATALOGUE on the service; it takes the place of th
     learning_rates = { lora = 2e-4, full = 1e-5 }
     dtype = "bfloat16"
 
-`bases.BaseSpec` says what each field means. Weights are read from safetensors files only, and code that a
-repository carries is never run.
+    [[model]]
+    alias = "our-bert"
+    source = { kind = "folder", path = "/models/bert" }
+    context_length = 512
+    learning_rates = { lora = 3e-4, full = 3e-5 }
+    architecture = "encoder"                                # sorts texts or words; left out: "decoder"
+
+`contracts.bases.BaseSpec` says what each field means. Weights are read from safetensors files only, and code
+that a repository carries is never run.
 """
 
 import os

@@ -60,7 +60,7 @@ def test_operators_catalogue_takes_the_packaged_ones_place(written, monkeypatch:
         ("[[model]]\ncontext_length = 1", "entry 1: alias: Field required"),
         (MODEL.replace("8192", "0"), r"entry 1 \('ours'\): context_length: Input should be greater than 0"),
         (MODEL + "trust_remote_code = true", r"entry 1 \('ours'\): trust_remote_code: Extra inputs"),
-        (MODEL.replace("lora", "qlora"), r"entry 1 \('ours'\): learning_rates.qlora"),
+        (MODEL.replace("lora", "dora"), r"entry 1 \('ours'\): learning_rates.dora"),
         (MODEL.replace('kind = "folder"', 'kind = "url"'), r"entry 1 \('ours'\): source: .*'url'"),
         (
             MODEL.replace(

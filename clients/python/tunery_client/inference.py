@@ -1,5 +1,5 @@
-"""`tunery.completions`, `tunery.chat` and `tunery.classifications`. Options are those of the HTTP API, by their
-names there."""
+"""`tunery.completions`, `tunery.chat` and `tunery.classifications`. Options are those of the HTTP API, by
+their names there."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -35,7 +35,7 @@ class Lengths:
     longest: int
 
 
-SKEWED = Lengths(median=75, spread=0.75, shortest=16, longest=1024)
+SKEWED = Lengths(median=65, spread=0.75, shortest=16, longest=1024)
 
 
 def make_chats(n_chats: int, *, vocab: int, lengths: Lengths = SKEWED, seed: int = 0) -> list[Chat]:
@@ -47,7 +47,7 @@ def make_chats(n_chats: int, *, vocab: int, lengths: Lengths = SKEWED, seed: int
     chats = []
     for _ in range(n_chats):
         drawn = random.lognormal(np.log(lengths.median), lengths.spread)
-        length = int(np.clip(drawn, lengths.shortest, lengths.longest))
+        length = round(float(np.clip(drawn, lengths.shortest, lengths.longest)))
         n_answer = max(1, round(length * random.uniform(1 / 6, 1 / 2)))
         words = FIRST_WORD + random.choice(vocab - FIRST_WORD, size=length, p=frequencies)
         token_ids = [int(word) for word in words]

@@ -4,6 +4,8 @@ LoRA and full fine-tuning of chats, in real tokens a second, and the memory that
 context take. A full fine-tune gets as many layers as the card has memory for. Ends with one line of JSON:
 ours divided by TRL, our MFU, and everybody's peak memory. Without a GPU it is a dry run, whose figures mean
 nothing.
+
+It runs where there are torch, transformers, peft and pydantic; TRL takes part if it is installed.
 """
 
 import argparse

@@ -57,9 +57,13 @@ class DatasetCheck(BaseModel):
     """The classes: those that were given, or sorted those that were found. Empty for a decoder's file."""
     problems: list[Problem] = []
     """Not empty: the file cannot be used. The first 100."""
-    overlength_lines: list[int] = []
-    """Lines dropped or truncated by the policy. The first 100."""
-    n_overlength: int = 0
+    dropped_lines: list[int] = []
+    """Lines that the policy leaves out: all that are too long, or those of which nothing learned would be
+    left. The first 100."""
+    n_dropped: int = 0
+    truncated_lines: list[int] = []
+    """Lines that the policy cuts at the end. The first 100."""
+    n_truncated: int = 0
 
 
 def formats_for(base: BaseSpec, method: Method) -> tuple[DatasetFormat, ...]:

@@ -3,6 +3,7 @@
 An allow-list: fields that name code, files or other models are not on it.
 """
 
+import re
 from typing import Any
 
 from cluster.contracts.errors import InvalidRequest
@@ -54,6 +55,8 @@ RATE_FACTORS: dict[str, float] = {
 
 MAX_VIRTUAL_TOKENS = 1024
 
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+
 _MAX_SIZES = {
     "r": 1024,
     "init_r": 1024,
@@ -81,7 +84,7 @@ def check_peft_config(config: dict[str, Any]) -> None:
         if name not in ALLOWED[method]:
             raise _invalid(name, value, f"fields of {method}: {', '.join(sorted(ALLOWED[method]))}")
         if not _is_plain(value):
-            raise _invalid(name, value, "a number, true or false, a string, or a list of strings or numbers")
+            raise _invalid(name, value, "a number, true or false, a name, or a list of names or numbers")
         _check_value(name, value)
     targets = config.get("target_modules", "all-linear")
     if isinstance(targets, str) and targets != "all-linear":
@@ -112,11 +115,16 @@ def _is_size(value: object, limit: int) -> bool:
 
 
 def _is_plain(value: object) -> bool:
+    """Names of layers are names: PEFT would read them as regular expressions."""
     if isinstance(value, list):
-        return all(isinstance(item, str | int) for item in value)
+        return all(isinstance(item, int) or _is_name(item) for item in value)
     if isinstance(value, dict):
-        return all(isinstance(k, str) and isinstance(v, int | float) for k, v in value.items())
-    return isinstance(value, bool | int | float | str)
+        return all(_is_name(key) and isinstance(number, int | float) for key, number in value.items())
+    return isinstance(value, bool | int | float) or _is_name(value)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def _invalid(name: str, value: object, allowed: str) -> InvalidRequest:

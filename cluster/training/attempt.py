@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from cluster.contracts.bases import WeightsForm
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import (
     Command,
@@ -65,42 +66,80 @@ def run_attempt(
     checkpoint are not what the specification names.
     """
     world = joined_world(is_sharded=spec.config.parallelism == "fsdp")
-    tokenizer = load_tokenizer(spec.base)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = load_datasets(spec, store, tokenizer, folder)
+        data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
         start = find_start(spec, store, data.training, folder)
-        run = _Run(spec, data, start, device, world)
-        if world.is_first and start.resumed is None:
-            for note in data.notes + run.trainee.notes:
-                report(_message(note, "warn"))
-        writing = Writing(spec, store, run.trainee, start.weights, tokenizer, _probe_data(data), world)
-        with closing(CheckpointWriter(writing, resumed=_resumed(start))) as writer:
-            outcome = run.train(writer, report=report, command=command, beat=beat)
-            if not world.is_first:
-                return None
-            for event in writer.flush():
-                report(event)
-            if not outcome.is_complete:
-                return Stopped()
-            if outcome.is_early:
-                report(_message(_early(outcome.progress), "info"))
-            step = run.final_step(outcome.progress)
-            saved = writer.stored[step]
-            form = run.trainee.form
-            served = writer.folder(step) or _downloaded(store, saved, folder)
-            # The report loads models of its own.
-            del run, writing
-            measured = evaluation_report(
-                spec.base, spec.config, data, start=start, form=form, folder=served, device=device
-            )
+        ended = _train(
+            spec, store, data, start, folder, world, device, report=report, command=command, beat=beat
+        )
+        if not world.is_first:
+            return None
+        if ended is None:
+            return Stopped()
+        # Here, where the model that was trained is gone: the report loads models of its own.
+        measured = evaluation_report(
+            spec.base,
+            spec.config,
+            data,
+            start=start,
+            form=ended.form,
+            folder=ended.folder or _downloaded(store, ended.saved, folder),
+            device=device,
+            beat=beat,
+        )
     return Finished(
-        trained_tokens=outcome.progress.trained_tokens,
-        manifest_key=saved.manifest_key,
-        manifest_sha256=saved.manifest_sha256,
-        form=form,
+        trained_tokens=ended.trained_tokens,
+        manifest_key=ended.saved.manifest_key,
+        manifest_sha256=ended.saved.manifest_sha256,
+        form=ended.form,
         report=measured,
     )
+
+
+class _Ended(NamedTuple):
+    """A run that is complete."""
+
+    trained_tokens: int
+    saved: Saved
+    """The job's model."""
+    form: WeightsForm
+    folder: Path | None
+    """Its served files, if they are still here."""
+
+
+def _train(
+    spec: JobSpec,
+    store: ObjectStore,
+    data: Datasets,
+    start: Start,
+    folder: Path,
+    world: World,
+    device: torch.device,
+    *,
+    report: Callable[[RunnerEvent], None],
+    command: Callable[[], Command],
+    beat: Callable[[], None],
+) -> _Ended | None:
+    """From the model's first step, or the next one of a resumed run, to its last; None if a command ended it,
+    or if another worker has the checkpoints."""
+    run = _Run(spec, data, start, device, world)
+    if world.is_first and start.resumed is None:
+        for note in data.notes + run.trainee.notes:
+            report(_message(note, "warn"))
+    writing = Writing(
+        spec, store, run.trainee, start.weights, load_tokenizer(spec.base), _probe_data(data), world
+    )
+    with closing(CheckpointWriter(writing, folder, resumed=_resumed(start))) as writer:
+        outcome = run.train(writer, report=report, command=command, beat=beat)
+        for event in writer.flush():
+            report(event)
+    if not outcome.is_complete or not world.is_first:
+        return None
+    if outcome.is_early:
+        report(_message(_early(outcome.progress), "info"))
+    step = run.final_step(outcome.progress)
+    return _Ended(outcome.progress.trained_tokens, writer.stored[step], run.trainee.form, writer.folder(step))
 
 
 class _Run:

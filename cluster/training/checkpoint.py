@@ -11,7 +11,6 @@ Safetensors and JSON only: nothing in a checkpoint can run.
 
 import hashlib
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -60,8 +59,9 @@ class CheckpointWriter:
     """Writes the checkpoints of one attempt, each under its step's own keys, while training goes on: weights
     are copied at once and stored by a thread, one checkpoint at a time. Close it."""
 
-    def __init__(self, writing: Writing, *, resumed: Mapping[int, Saved]) -> None:
-        """`resumed`: checkpoints of earlier attempts by step."""
+    def __init__(self, writing: Writing, folder: Path, *, resumed: Mapping[int, Saved]) -> None:
+        """`folder` takes what is on its way to storage; `resumed` are checkpoints of earlier attempts by
+        step."""
         self._writing = writing
         self.stored: dict[int, Saved] = dict(resumed)
         """What is in storage, by step."""
@@ -70,7 +70,7 @@ class CheckpointWriter:
         self._under_way: Future[CheckpointSaved] | None = None
         self._done: list[CheckpointSaved] = []
         self._kept: tuple[int, Path] | None = None
-        self._root = Path(tempfile.mkdtemp(prefix="checkpoints-"))
+        self._root = folder
 
     def save(
         self, take: Callable[[], Snapshot], progress: Progress, metrics: StepMetrics, *, keeps: bool
@@ -114,9 +114,8 @@ class CheckpointWriter:
         return self._kept[1] if self._kept is not None and self._kept[0] == step else None
 
     def close(self) -> None:
-        """Gives up what is not stored yet."""
+        """Waits for what is under way."""
         self._thread.shutdown(wait=True, cancel_futures=True)
-        shutil.rmtree(self._root, ignore_errors=True)
 
     def _wait(self) -> None:
         if self._under_way is not None:
@@ -155,8 +154,8 @@ class CheckpointWriter:
         job, trainee = self._writing, self._writing.trainee
         if trainee.form == "lora" and job.spec.config.type == "lora" and not job.world.is_sharded:
             return score_probe(trainee.model, job.probe_data)
-        device = trainee.model.device
-        dtype = job.spec.base.dtype
+        # Where there is room: the device is full of training.
+        device, dtype = torch.device("cpu"), job.spec.base.dtype
         if job.spec.base.architecture == "encoder":
             return score_probe(load_classifier(folder, dtype, device), job.probe_data)
         return score_probe(load_served(folder, trainee.form, job.weights, dtype, device), job.probe_data)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,9 +14,11 @@ from torch import Tensor
 from cluster.contracts.evaluation import Comparison, EvaluationReport
 from cluster.training.batches import Batcher
 from cluster.training.dataset import Dataset
+from cluster.training.evaluation import evaluate
 from cluster.training.head import Head
 from cluster.training.layout import head_of
-from cluster.training.objectives import sequence_logprobs
+from cluster.training.objectives import ClassificationObjective, sequence_logprobs
+from cluster.training.world import World
 
 KL_TOKENS = 256
 """Positions whose distributions are compared at once: two rows of logits each."""
@@ -61,16 +63,19 @@ def compare_language(
     *,
     microbatch_tokens: int,
     beta: float | None,
+    beat: Callable[[], None],
 ) -> EvaluationReport:
     """Of decoders. With `beta` the held-out data are preferences, on which the base itself is the reference:
-    it prefers neither answer, so that its loss is ln 2 and it is right half of the time."""
-    found = kl = None
-    if held_out is not None:
-        batcher = Batcher(held_out, microbatch_tokens=microbatch_tokens, layout="padded")
-        found = _on_tokens(pair, batcher)[0] if beta is None else _on_preferences(pair, batcher, beta)
-    known = None
+    it prefers neither answer, so that its loss is ln 2 and it is right half of the time. `beat` is called
+    before each pass."""
+    cut = partial(Batcher, microbatch_tokens=microbatch_tokens, layout="padded")
+    found = known = kl = None
+    if held_out is not None and beta is not None:
+        found = _on_preferences(pair, cut(held_out), beta, beat)
+    elif held_out is not None:
+        found, _ = _on_tokens(pair, cut(held_out), beat)
     if general is not None:
-        known, kl = _on_tokens(pair, Batcher(general, microbatch_tokens=microbatch_tokens, layout="padded"))
+        known, kl = _on_tokens(pair, cut(general), beat)
     return EvaluationReport(
         held_out=found,
         general=known,
@@ -79,30 +84,36 @@ def compare_language(
     )
 
 
-@torch.no_grad()
 def compare_classes(
-    model: Any, training: Dataset, held_out: Dataset | None, microbatch_tokens: int
+    model: Any,
+    training: Dataset,
+    held_out: Dataset | None,
+    *,
+    microbatch_tokens: int,
+    beat: Callable[[], None],
 ) -> EvaluationReport:
     """Of encoders. The base has no classes: its figures are those of guessing by how often each class occurs
-    in the training file."""
+    in the training file. `beat` is called before each pass."""
     comparison = None
     if held_out is not None:
+        objective = ClassificationObjective(model, is_per_token=held_out.format == "token_classification")
         batcher = Batcher(held_out, microbatch_tokens=microbatch_tokens, layout="masked")
-        tuned_loss, tuned_correct = 0.0, 0.0
-        for microbatch in batcher.microbatches(batcher.all_examples()):
-            batch = microbatch.to(model.device)
-            logits = model(input_ids=batch.token_ids, attention_mask=batch.attention_mask).logits.float()
-            logits = logits[batch.owners] if logits.ndim == 2 else logits.flatten(0, 1)[batch.positions]
-            tuned_loss += float(torch.nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
-            tuned_correct += float((logits.argmax(-1) == batch.targets).sum())
+        tuned = evaluate(
+            objective,
+            batcher,
+            batcher.all_examples(),
+            autocast=nullcontext,
+            device=model.device,
+            world=World(),
+            beat=beat,
+        )
         base_loss, base_accuracy = _by_frequency(training, held_out)
-        units = batcher.n_units(batcher.all_examples())
         comparison = Comparison(
             n_examples=len(held_out),
             base_loss=base_loss,
-            tuned_loss=tuned_loss / units,
+            tuned_loss=tuned.loss,
             base_accuracy=base_accuracy,
-            tuned_accuracy=tuned_correct / units,
+            tuned_accuracy=tuned.accuracy,
         )
     return EvaluationReport(held_out=comparison, general=None, general_kl=None, regression=None)
 
@@ -117,11 +128,12 @@ def _by_frequency(training: Dataset, held_out: Dataset) -> tuple[float, float]:
     return float(-np.log(shares[truth]).mean()), float((truth == shares.argmax()).mean())
 
 
-def _on_tokens(pair: Pair, batcher: Batcher) -> tuple[Comparison, float]:
+def _on_tokens(pair: Pair, batcher: Batcher, beat: Callable[[], None]) -> tuple[Comparison, float]:
     """The comparison, and the mean KL(base || tuned) of the learned positions."""
     totals = _Totals()
     everything = batcher.all_examples()
     for microbatch in batcher.microbatches(everything):
+        beat()
         with pair.base() as (model, head):
             batch = microbatch.to(model.device)
             base_rows = head.rows(model, batch)
@@ -145,10 +157,11 @@ def _add(totals: _Totals, base: Tensor, tuned: Tensor, targets: Tensor) -> None:
     totals.kl += float((base.exp() * (base - tuned)).sum())
 
 
-def _on_preferences(pair: Pair, batcher: Batcher, beta: float) -> Comparison:
+def _on_preferences(pair: Pair, batcher: Batcher, beta: float, beat: Callable[[], None]) -> Comparison:
     totals = _Totals()
     everything = batcher.all_examples()
     for microbatch in batcher.microbatches(everything):
+        beat()
         scores = []
         for context in (pair.base, pair.tuned):
             with context() as (model, head):

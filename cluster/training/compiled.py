@@ -72,6 +72,7 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
             longest=found.longest,
             problems=found.problems,
         )
+    truncated = sorted(set(data.overlength_lines) - set(data.dropped_lines))
     return DatasetCheck(
         format=found.format,
         n_examples=len(data),
@@ -80,8 +81,10 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
         longest=found.longest,
         class_names=list(data.class_names),
         problems=found.problems,
-        overlength_lines=data.overlength_lines[:MAX_PROBLEMS],
-        n_overlength=len(data.overlength_lines),
+        dropped_lines=data.dropped_lines[:MAX_PROBLEMS],
+        n_dropped=len(data.dropped_lines),
+        truncated_lines=truncated[:MAX_PROBLEMS],
+        n_truncated=len(truncated),
     )
 
 

@@ -11,8 +11,6 @@ from cluster.training.compiled import compiled_dataset
 from cluster.training.compiler import Recipe, compile_file
 from cluster.training.dataset import Dataset, split_held_out
 
-SHOWN_LINES = 20
-
 
 @dataclass(frozen=True, slots=True)
 class Datasets:
@@ -22,7 +20,7 @@ class Datasets:
     general: Dataset | None
     """What forgetting is measured on; None for encoders, and where it does not fit the base."""
     notes: list[str]
-    """What was left out or cut, for the job's owner."""
+    """What is not measured, and why, for the job's owner."""
 
 
 def load_datasets(spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Path) -> Datasets:
@@ -38,7 +36,7 @@ def load_datasets(spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Pat
         policy=config.on_overlength,
         folder=folder,
     )
-    notes = _overlength_notes("training", training)
+    notes: list[str] = []
     held_out = None
     if spec.validation_key is not None and spec.validation_sha256 is not None:
         held_out = compiled_dataset(
@@ -52,7 +50,6 @@ def load_datasets(spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Pat
             class_names=training.class_names,
             folder=folder,
         )
-        notes += _overlength_notes("validation", held_out)
     elif config.validation_split:
         training, held_out = split_held_out(training, config.validation_split, config.seed)
     general = None
@@ -84,16 +81,3 @@ def _general(
         )
         return None
     return compiled.dataset
-
-
-def _overlength_notes(name: str, data: Dataset) -> list[str]:
-    notes = []
-    truncated = sorted(set(data.overlength_lines) - set(data.dropped_lines))
-    for verb, lines in (("Dropped", data.dropped_lines), ("Truncated", truncated)):
-        if lines:
-            shown = ", ".join(map(str, lines[:SHOWN_LINES])) + (" …" if len(lines) > SHOWN_LINES else "")
-            notes.append(
-                f"{verb} {len(lines)} example(s) of the {name} file that are longer than the model's "
-                f"context; line(s): {shown}"
-            )
-    return notes

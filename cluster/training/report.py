@@ -1,5 +1,6 @@
 """The evaluation report of a run that has ended: its checkpoint beside the model it began as."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,12 +23,15 @@ def evaluation_report(
     form: WeightsForm,
     folder: Path,
     device: torch.device,
+    beat: Callable[[], None],
 ) -> EvaluationReport:
     """By the checkpoint's files in `folder`, loaded as serving does: after training from 4 bits, or merged
-    and rounded, the served model is not quite the one that was trained."""
+    and rounded, the served model is not quite the one that was trained. `beat` is called before each pass."""
     if base.architecture == "encoder":
         model = load_classifier(folder, base.dtype, device)
-        return compare_classes(model, data.training, data.held_out, config.microbatch_tokens)
+        return compare_classes(
+            model, data.training, data.held_out, microbatch_tokens=config.microbatch_tokens, beat=beat
+        )
     tuned = load_served(folder, form, start.weights, base.dtype, device)
     if form == "lora" and start.adapter is None:
         pair = with_and_without(tuned)
@@ -36,5 +40,10 @@ def evaluation_report(
     else:
         pair = two_models(load_causal(start.weights, base.dtype, device), tuned)
     return compare_language(
-        pair, data.held_out, data.general, microbatch_tokens=config.microbatch_tokens, beta=config.beta
+        pair,
+        data.held_out,
+        data.general,
+        microbatch_tokens=config.microbatch_tokens,
+        beta=config.beta,
+        beat=beat,
     )

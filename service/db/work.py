@@ -106,7 +106,7 @@ class Work:
                 hyperparameters=hyperparameters.model_dump(mode="json"),
                 config=config.model_dump(mode="json"),
             )
-            events = [_overlength_event(check, config) for check in checks if check.found.n_overlength]
+            events = [event for check in checks for event in _overlength_events(check, config)]
             events.append(NewEvent("Files validated, moving job to queued state"))
             add_events(session, row, events, at=at)
             return True
@@ -284,16 +284,24 @@ def _newest_manifest(session: Session, job_id: str) -> str | None:
     )
 
 
-def _overlength_event(check: CheckedFile, config: TrainingConfig) -> NewEvent:
+def _overlength_events(check: CheckedFile, config: TrainingConfig) -> list[NewEvent]:
+    """What becomes of the examples that are too long, told once for each way."""
     param, policy, found = check
-    done = "left out" if policy == "drop" else "cut at the end"
-    lines = ", ".join(map(str, found.overlength_lines[:20])) + (", …" if found.n_overlength > 20 else "")
-    return NewEvent(
-        f"{found.n_overlength} example(s) of {param} with more than {config.max_length} tokens were {done}: "
-        f"lines {lines}",
-        level="warn",
-        data={"file": param, "lines": found.overlength_lines, "count": found.n_overlength, "policy": policy},
+    ways = (
+        ("left out", found.n_dropped, found.dropped_lines),
+        ("cut at the end", found.n_truncated, found.truncated_lines),
     )
+    return [
+        NewEvent(
+            f"{count} example(s) of {param} with more than {config.max_length} tokens were {done}: lines "
+            + ", ".join(map(str, lines[:20]))
+            + (", …" if count > 20 else ""),
+            level="warn",
+            data={"file": param, "lines": lines, "count": count, "policy": policy},
+        )
+        for done, count, lines in ways
+        if count
+    ]
 
 
 def _model_row(job: tables.Job, publication: Publication, at: float) -> tables.Model:

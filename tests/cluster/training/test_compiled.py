@@ -92,8 +92,10 @@ def test_policies_are_counted_and_truncation_keeps_no_example_without_labels(
     assert first == again
     assert not first.problems
     assert first.n_examples == n_kept
-    assert first.overlength_lines == [2, 4]
-    assert first.n_overlength == 2
+    dropped = [4] if policy == "truncate" else [2, 4]
+    assert (first.dropped_lines, first.n_dropped) == (dropped, len(dropped))
+    assert first.truncated_lines == ([2] if policy == "truncate" else [])
+    assert first.n_truncated == len(first.truncated_lines)
     assert first.longest == 306
 
 

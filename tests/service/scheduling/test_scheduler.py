@@ -212,11 +212,13 @@ def test_too_few_or_too_many_examples_fail_the_job(world: World, n_examples: int
 
 def test_shortened_examples_are_told_with_their_lines(world: World) -> None:
     job = world.job(training=TrainingOptions(on_overlength="truncate"))
-    world.serving.answer = GOOD.model_copy(update={"n_overlength": 2, "overlength_lines": [3, 9]})
+    found = {"n_truncated": 2, "truncated_lines": [3, 9], "n_dropped": 1, "dropped_lines": [5]}
+    world.serving.answer = GOOD.model_copy(update=found)
     world.scheduler().tick()
-    warning = world.log(job)[-2]
-    assert warning.level == "warn"
-    assert warning.message == (
+    dropped, truncated = world.log(job)[-3:-1]
+    assert (dropped.level, truncated.level) == ("warn", "warn")
+    assert dropped.message == "1 example(s) of training_file with more than 64 tokens were left out: lines 5"
+    assert truncated.message == (
         "2 example(s) of training_file with more than 64 tokens were cut at the end: lines 3, 9"
     )
 
@@ -225,7 +227,7 @@ def test_a_general_set_is_checked_as_training_compiles_it(world: World) -> None:
     """What does not fit is left out of it, whatever is done with the training file's."""
     options = TrainingOptions(general_file=add_file(world.database).id, on_overlength="truncate")
     job = world.job(training=options)
-    world.serving.answer = GOOD.model_copy(update={"n_overlength": 1, "overlength_lines": [3]})
+    world.serving.answer = GOOD.model_copy(update={"n_dropped": 1, "dropped_lines": [3]})
     world.scheduler().tick()
     assert [asked.on_overlength for asked in world.serving.checked] == ["truncate", "drop"]
     assert "training.general_file with more than 64 tokens were left out" in world.log(job)[-2].message

@@ -147,7 +147,7 @@ class TrainingConfig(BaseModel):
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     microbatch_tokens: int = 8192
-    """Tokens of one forward pass, padding included; a step of more is accumulated."""
+    """Tokens of one forward pass at most, padding included; a step of more is accumulated."""
     max_length: int
     """Tokens of one example, the base's context length."""
     seed: int

@@ -24,7 +24,7 @@ from cluster.contracts.jobs import (
 )
 from cluster.storage.store import ObjectStore
 from cluster.training.adalora import RankAllocation
-from cluster.training.batches import Batcher
+from cluster.training.batches import Batcher, pass_tokens
 from cluster.training.checkpoint import CheckpointWriter, Writing, download
 from cluster.training.dataset import Dataset
 from cluster.training.datasets import Datasets, load_datasets
@@ -230,7 +230,7 @@ class _Run:
     def _batcher(self, data: Dataset) -> Batcher:
         return Batcher(
             data,
-            microbatch_tokens=self._config.microbatch_tokens,
+            microbatch_tokens=pass_tokens(self._config, self._device),
             layout=self.trainee.layout,
             rank=self._world.rank,
             world_size=self._world.size,

@@ -8,6 +8,7 @@ import torch
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.training.batches import pass_tokens
 from cluster.training.comparison import compare_classes, compare_language, two_models, with_and_without
 from cluster.training.datasets import Datasets
 from cluster.training.served import load_causal, load_classifier, load_served
@@ -27,11 +28,10 @@ def evaluation_report(
 ) -> EvaluationReport:
     """By the checkpoint's files in `folder`, loaded as serving does: after training from 4 bits, or merged
     and rounded, the served model is not quite the one that was trained. `beat` is called before each pass."""
+    tokens = pass_tokens(config, device)
     if base.architecture == "encoder":
         model = load_classifier(folder, base.dtype, device)
-        return compare_classes(
-            model, data.training, data.held_out, microbatch_tokens=config.microbatch_tokens, beat=beat
-        )
+        return compare_classes(model, data.training, data.held_out, microbatch_tokens=tokens, beat=beat)
     tuned = load_served(folder, form, start.weights, base.dtype, device)
     if form == "lora" and start.adapter is None:
         pair = with_and_without(tuned)
@@ -43,7 +43,7 @@ def evaluation_report(
         pair,
         data.held_out,
         data.general,
-        microbatch_tokens=config.microbatch_tokens,
+        microbatch_tokens=tokens,
         beta=config.beta,
         beat=beat,
     )

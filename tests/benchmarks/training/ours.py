@@ -9,7 +9,7 @@ import torch
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import StepMetrics
-from cluster.training.batches import Batcher
+from cluster.training.batches import Batcher, pass_tokens
 from cluster.training.dataset import Dataset
 from cluster.training.loop import plan, train
 from cluster.training.model import autocast, load_trainee, trainable_parameters
@@ -26,7 +26,7 @@ def measure(task: Task, device: torch.device) -> Measurement:
     data = dataset_of(task.chats())
     total_steps = -(-task.n_chats // task.batch_size)
     trainee = load_trainee(Path(task.folder), base, config, device, data=data, total_steps=total_steps)
-    batcher = Batcher(data, microbatch_tokens=config.microbatch_tokens, layout=trainee.layout)
+    batcher = Batcher(data, microbatch_tokens=pass_tokens(config, device), layout=trainee.layout)
     steps = iter(plan(batcher, config).steps())
     meter = Meter("ours", task, total_steps=total_steps)
 

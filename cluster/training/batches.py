@@ -24,7 +24,7 @@ Layout = Literal["packed", "padded", "masked"]
 token of a causal model sees the filling; or such rows with an attention mask, for encoders."""
 
 CPU_PASS_TOKENS = 2048
-"""A CPU is as fast with passes of this size as with larger ones, and needs half the memory of 8,192 tokens."""
+"""A CPU is as fast with passes of this size as with larger ones, and needs half the memory."""
 
 BUCKETED_STEPS = 50
 """Steps whose examples are sorted by length together, where padding would cost time."""

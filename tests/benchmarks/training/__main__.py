@@ -35,6 +35,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, help="chats a step; default: 8; on a GPU, 64")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true", help="ours compiles the model's layers")
+    parser.add_argument(
+        "--keep-activations",
+        action="store_true",
+        help="on a GPU: none is computed again; faster, more memory",
+    )
     parser.add_argument("--trl-attention", help="default: FlashAttention if it is installed, else sdpa")
     return parser.parse_args()
 

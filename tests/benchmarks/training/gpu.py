@@ -74,6 +74,7 @@ def prepared(
         threads=asked.threads,
         is_gpu=True,
         is_compiled=asked.compile,
+        is_checkpointed=not asked.keep_activations,
         trl_attention=asked.trl_attention or best_attention(),
     )
 

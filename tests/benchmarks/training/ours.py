@@ -69,6 +69,7 @@ def config_of(task: Task) -> TrainingConfig:
         target_modules="all-linear",
         on_overlength="error",
         num_workers=1,
+        activation_checkpointing="full" if task.is_checkpointed else "none",
         compile=task.is_compiled,
         n_epochs=1,
         batch_size=task.batch_size,

@@ -4,7 +4,7 @@
 - `hf_trainer_padded` and `trl_padded` train on the very batches that ours does; the others choose their own.
 - TRL packs with "bfd", which puts the packed rows of a batch end to end in one. Without FlashAttention they
   are kept apart by a dense mask, the cost of which grows with the square of that row: so it gets one packed
-  row a batch. SFTConfig's own defaults of bf16 and gradient checkpointing are off on a CPU.
+  row a batch. SFTConfig's own defaults of bf16 and gradient checkpointing are on where ours has them too.
 """
 
 import tempfile
@@ -132,7 +132,7 @@ def shared_arguments(task: Task, folder: str) -> dict[str, Any]:
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
         "bf16": task.is_gpu,
-        "gradient_checkpointing": task.is_gpu,
+        "gradient_checkpointing": task.is_checkpointed,
         "use_cpu": not (task.is_gpu and torch.cuda.is_available()),
         "dataloader_pin_memory": task.is_gpu and torch.cuda.is_available(),
         "logging_strategy": "no",

@@ -29,6 +29,8 @@ class Task:
     """Computes in bf16 on a GPU, if there is one, and is measured in seconds by the clock."""
     is_compiled: bool = False
     """Ours compiles the model's layers."""
+    is_checkpointed: bool = False
+    """Computes activations again in the backward pass."""
     trl_attention: str = "sdpa"
     """transformers' name of the attention that TRL packs with."""
 

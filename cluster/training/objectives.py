@@ -25,6 +25,8 @@ class Sums(NamedTuple):
     larger one."""
     margin: Tensor
     """Scalar: rewards of the better answers less those of the others, summed; 0 but for preferences."""
+    logprobs: Tensor | None = None
+    """float32 (sequences,): of a preference microbatch, each sequence's learned tokens."""
     predictions: Tensor | None = None
     """int64 (S,): the class chosen for each label, in the order of the microbatch's targets."""
 
@@ -55,7 +57,7 @@ class PreferenceObjective(nn.Module):
     """Direct preference optimisation (Rafailov et al., 2023, arXiv:2305.18290, equation 7).
 
     The reference is the model as it was before the first step, of which only each sequence's log-probability
-    is kept, in the microbatch.
+    is kept, in the microbatch. Without it the model is its own reference.
     """
 
     def __init__(self, model: Any, head: Head, *, beta: float) -> None:
@@ -65,14 +67,15 @@ class PreferenceObjective(nn.Module):
         self._beta = beta
 
     def forward(self, batch: Microbatch) -> Sums:
-        assert batch.reference is not None
-        rewards = self._beta * (sequence_logprobs(self.model, self.head, batch) - batch.reference)
+        policy = sequence_logprobs(self.model, self.head, batch)
+        reference = policy.detach() if batch.reference is None else batch.reference
+        rewards = self._beta * (policy - reference)
         margins = rewards[0::2] - rewards[1::2]
         # A microbatch that only keeps other workers company learns nothing.
         margins = margins if len(batch.targets) else margins[:0]
-        return Sums(
-            -functional.logsigmoid(margins).sum(), (margins.detach() > 0).sum(), margins.detach().sum()
-        )
+        told = margins.detach()
+        loss = -functional.logsigmoid(margins).sum()
+        return Sums(loss, (told > 0).sum(), told.sum(), logprobs=policy.detach())
 
 
 class ClassificationObjective(nn.Module):
@@ -89,7 +92,7 @@ class ClassificationObjective(nn.Module):
         loss = functional.cross_entropy(logits, batch.targets, reduction="sum")
         chosen = logits.detach().argmax(-1)
         correct = (chosen == batch.targets).sum()
-        return Sums(loss, correct, torch.zeros_like(correct), chosen)
+        return Sums(loss, correct, torch.zeros_like(correct), predictions=chosen)
 
 
 def sequence_logprobs(model: Any, head: Head, batch: Microbatch) -> Tensor:
@@ -102,23 +105,23 @@ def sequence_logprobs(model: Any, head: Head, batch: Microbatch) -> Tensor:
 
 @torch.no_grad()
 def reference_logprobs(
-    model: Any,
-    head: Head,
+    objective: PreferenceObjective,
     batcher: Batcher,
     *,
     autocast: Callable[[], Any],
     device: torch.device,
     world: World,
 ) -> Tensor:
-    """float32 (sequences of the data set,), in the host's memory: `sequence_logprobs` of everything, in
+    """float32 (sequences of the data set,), in the host's memory: of everything, by the model as it is, in
     evaluation mode; every worker takes a share and gets the whole. Leaves the model in training mode."""
     found = torch.zeros(len(batcher.dataset.offsets) - 1, device=device)
-    model.eval()
+    objective.model.eval()
     for microbatch in batcher.microbatches(batcher.all_examples()):
-        if len(microbatch.targets):
-            batch = microbatch.to(device)
-            with autocast():
-                found[batch.sequences] = sequence_logprobs(model, head, batch)
-    model.train()
+        batch = microbatch.to(device)
+        with autocast():
+            sums = objective(batch)
+        if len(batch.targets):
+            found[batch.sequences] = sums.logprobs
+    objective.model.train()
     world.add_up(found)
     return found.cpu()

@@ -38,17 +38,20 @@ class World:
         for parameter, gradient, piece in zip(parameters, gradients, pieces, strict=True):
             parameter.grad = gradient.copy_(piece.view_as(gradient))
 
-    def shard(self, objective: torch.nn.Module, layers: Iterable[torch.nn.Module]) -> None:
-        """Spreads the weights of an objective over the workers: `layers` are gathered one at a time, the rest
-        once for each pass. Losses stay sums: gradients are added up, not averaged."""
+    def shard(
+        self, objective: torch.nn.Module, layers: Iterable[torch.nn.Module], device: torch.device
+    ) -> None:
+        """Spreads the weights of an objective over the workers and their devices: `layers` are gathered one
+        at a time, the rest for a whole pass. Losses stay sums: gradients are added up, not averaged."""
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import FSDPModule, fully_shard
 
-        device = next(objective.parameters()).device
         mesh = init_device_mesh(device.type, (self.size,))
         for layer in layers:
             fully_shard(layer, mesh=mesh)
-        fully_shard(objective, mesh=mesh)
+        # Also the outermost: weights that stay gathered after a pass without gradients would be taken for the
+        # ones that learn.
+        fully_shard(objective, mesh=mesh, reshard_after_forward=True)
         for module in objective.modules():
             if isinstance(module, FSDPModule):
                 module.set_gradient_divide_factor(1.0)

@@ -95,6 +95,33 @@ def test_several_workers_train_as_one_and_one_goes_on_where_they_stopped(
         assert record(again, store).losses == pytest.approx(alone.losses[last // 2 :], abs=1e-5)
 
 
+def test_workers_that_share_a_model_find_the_reference_of_preferences_together(
+    make_spec: Callable[..., JobSpec],
+    put_rows: Callable[..., tuple[str, str]],
+    store: LocalStore,
+    tmp_path: Path,
+) -> None:
+    pairs = [
+        {
+            "input": {"messages": [{"role": "user", "content": f"message {number}"}]},
+            "preferred_output": [{"role": "assistant", "content": "the invoice " * (1 + number % 5)}],
+            "non_preferred_output": [{"role": "assistant", "content": "Thank you " * (1 + number % 3)}],
+        }
+        for number in range(13)
+    ]
+    key, sha256 = put_rows("file-pairs", pairs)
+    changes = {"training_key": key, "training_sha256": sha256, "validation_key": None}
+    config = {"method": "dpo", "beta": 0.1, "type": "full", "learning_rate": 1e-3, "microbatch_tokens": 60}
+    specs = [
+        make_spec({**changes, "attempt": 10 * number}, **config, parallelism=parallelism)
+        for number, parallelism in enumerate(("ddp", "fsdp"), start=1)
+    ]
+    alone = record(specs[0].model_copy(update={"attempt": 1}), store)
+    reported, _ = run_gang(specs, 2, tmp_path)
+    for steps in reported:
+        assert_as_one_worker(steps, alone)
+
+
 def test_several_workers_share_what_one_began(
     make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
 ) -> None:

@@ -1,0 +1,195 @@
+"""A model, its objective and its optimizer, from where a run begins to where it ends."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.contracts.jobs import Command, JobSpec, RunnerEvent, StepMetrics
+from cluster.training.adalora import RankAllocation
+from cluster.training.batches import Batcher, pass_tokens
+from cluster.training.checkpoint import CheckpointWriter
+from cluster.training.dataset import Dataset
+from cluster.training.datasets import Datasets
+from cluster.training.head import causal_model
+from cluster.training.loop import Outcome, Progress, total_steps, train
+from cluster.training.model import Trainee, autocast, layers, load_trainee, trainable_parameters
+from cluster.training.objectives import (
+    ClassificationObjective,
+    LanguageObjective,
+    PreferenceObjective,
+    reference_logprobs,
+)
+from cluster.training.optimizer import make_optimizer, moments, restore_moments
+from cluster.training.pace import FlopCounter
+from cluster.training.snapshot import Snapshot, restore_weights
+from cluster.training.start import Start
+from cluster.training.world import World, whole
+
+_ALLOCATION = "allocation/"
+"""Before the names of AdaLoRA's tensors among a snapshot's extras."""
+
+
+class Run:
+    """A model with its objective and optimizer, where a start or a resume put them."""
+
+    def __init__(
+        self, spec: JobSpec, data: Datasets, start: Start, device: torch.device, world: World
+    ) -> None:
+        self._spec, self._config, self._device, self._world = spec, spec.config, device, world
+        config = spec.config
+        self.trainee = load_trainee(
+            start.weights,
+            spec.base,
+            config,
+            # Where workers share a model, it has room on the device only once it is shared.
+            torch.device("cpu") if world.is_sharded else device,
+            data=data.training,
+            total_steps=total_steps(len(data.training), config),
+            is_base=start.is_base,
+        )
+        self._autocast = partial(autocast, spec.base, device)
+        self._training = self._batcher(data.training)
+        self._held_out = None if data.held_out is None else self._batcher(data.held_out)
+        self._closing_tokens = closing_tokens(data)
+        continued, resumed = start.snapshot, start.resumed
+        own = trainable_parameters(self.trainee.model)
+        if continued is not None:
+            restore_weights(own, continued.weights)
+        if resumed is not None:
+            restore_weights(own, resumed.weights)
+        self._objective = make_objective(self.trainee, data.training, config)
+        if world.is_sharded:
+            world.shard(self._objective, layers(causal_model(self.trainee.model)), device)
+        self._find_references(resumed)
+        self._parameters = trainable_parameters(self.trainee.model)
+        self._optimizer = make_optimizer(self._parameters, config)
+        self._allocation = None
+        if config.peft_config is not None and config.peft_config["peft_type"] == "ADALORA":
+            self._allocation = RankAllocation(self.trainee.model)
+        self._start = Progress()
+        if resumed is not None:
+            self._resume(resumed)
+        elif continued is not None and config.restore_optimizer:
+            step = continued.progress.step
+            restore_moments(self._parameters, self._optimizer, continued.moments, step=step)
+
+    def train(
+        self,
+        writer: CheckpointWriter,
+        *,
+        report: Callable[[RunnerEvent], None],
+        command: Callable[[], Command],
+        beat: Callable[[], None],
+    ) -> Outcome:
+        def look() -> Command:
+            for event in writer.finished():
+                report(event)
+            return command()
+
+        def save(progress: Progress, metrics: StepMetrics) -> None:
+            is_last_so_far = self.final_step(progress) == progress.step
+            take = partial(self._snapshot, progress, writer)
+            writer.save(take, progress, metrics, keeps=is_last_so_far)
+
+        return train(
+            self._objective,
+            self._optimizer,
+            self._training,
+            self._held_out,
+            self._config,
+            report=report,
+            command=look,
+            checkpoint=save,
+            autocast=self._autocast,
+            device=self._device,
+            flops=FlopCounter(causal_model(self.trainee.model), is_full=self._config.type == "full"),
+            allocation=self._allocation,
+            start=self._start,
+            closing_tokens=self._closing_tokens,
+            world=self._world,
+            beat=beat,
+        )
+
+    def final_step(self, progress: Progress) -> int:
+        """Whose checkpoint is the job's model, if training ends here."""
+        is_best = self._config.early_stopping is not None and progress.best_step
+        return progress.best_step if is_best else progress.step
+
+    def _batcher(self, data: Dataset) -> Batcher:
+        return Batcher(
+            data,
+            microbatch_tokens=pass_tokens(self._config, self._device),
+            layout=self.trainee.layout,
+            rank=self._world.rank,
+            world_size=self._world.size,
+        )
+
+    def _find_references(self, resumed: Snapshot | None) -> None:
+        """DPO: of the model as it is now, or as it was when the resumed run began."""
+        for name, batcher in self._references():
+            if resumed is not None:
+                batcher.reference = resumed.extras[name]
+                continue
+            batcher.reference = reference_logprobs(
+                self._objective, batcher, autocast=self._autocast, device=self._device, world=self._world
+            )
+
+    def _references(self) -> list[tuple[str, Batcher]]:
+        if self._config.method != "dpo":
+            return []
+        named = [("reference", self._training), ("held_out_reference", self._held_out)]
+        return [(name, batcher) for name, batcher in named if batcher is not None]
+
+    def _resume(self, resumed: Snapshot) -> None:
+        step = resumed.progress.step
+        restore_moments(self._parameters, self._optimizer, resumed.moments, step=step)
+        if self._allocation is not None:
+            self._allocation.restore(
+                {
+                    name.removeprefix(_ALLOCATION): value
+                    for name, value in resumed.extras.items()
+                    if name.startswith(_ALLOCATION)
+                }
+            )
+        self._start = resumed.progress
+
+    def _snapshot(self, progress: Progress, writer: CheckpointWriter) -> Snapshot:
+        extras: dict[str, Tensor] = {}
+        for name, batcher in self._references():
+            assert batcher.reference is not None
+            extras[name] = batcher.reference
+        if self._allocation is not None:
+            extras |= {_ALLOCATION + name: value for name, value in self._allocation.state().items()}
+        return Snapshot(
+            progress=progress,
+            weights={
+                name: whole(parameter).detach().to("cpu", copy=True)
+                for name, parameter in self._parameters.items()
+            },
+            moments=moments(self._parameters, self._optimizer),
+            extras=extras,
+            best=writer.stored.get(progress.best_step),
+        )
+
+
+def make_objective(trainee: Trainee, data: Dataset, config: TrainingConfig) -> Any:
+    """What the data set and the method say that training minimises."""
+    objective: nn.Module
+    if data.class_ids is not None:
+        is_per_token = data.format == "token_classification"
+        objective = ClassificationObjective(trainee.model, is_per_token=is_per_token)
+    elif config.method == "dpo":
+        assert config.beta is not None
+        objective = PreferenceObjective(trainee.model, trainee.head, beta=config.beta)
+    else:
+        objective = LanguageObjective(trainee.model, trainee.head)
+    return objective
+
+
+def closing_tokens(data: Datasets) -> int:
+    """Of the evaluation report: both models on everything that is not trained on."""
+    return sum(2 * len(each.token_ids) for each in (data.held_out, data.general) if each is not None)

@@ -50,8 +50,9 @@ def test_an_adapter_in_peft_computes_what_its_merged_model_does_in_transformers(
     adapter, merged = tmp_path / "adapter", tmp_path / "merged"
     assert trained(make_spec(use_rslora=use_rslora), store, adapter).form == "lora"
     merged.mkdir()
-    merge(plain(base.source.path), adapter, load_tokenizer(base), "float32", merged)
-    expected = logits(PeftModel.from_pretrained(plain(base.source.path), adapter))
+    adapted = PeftModel.from_pretrained(plain(base.source.path), adapter)
+    expected = logits(adapted)
+    merge(adapted, load_tokenizer(base), "float32", merged)
     torch.testing.assert_close(logits(plain(merged)), expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(expected, logits(plain(base.source.path)), atol=1e-2)
     assert AutoTokenizer.from_pretrained(merged).chat_template == CHAT_TEMPLATE

@@ -74,8 +74,8 @@ class TrainingOptions(BaseModel):
     """Of several workers: each holds the whole model (ddp), or all of them share it (fsdp). Auto shares full
     fine-tunes and replicates the rest."""
     packing: bool = True
-    """Puts examples end to end without padding, where the model's family allows it. Changes speed, not
-    results."""
+    """Puts the examples of a step end to end without padding, where the model's family allows it. Otherwise
+    they are padded, and examples of like length come together."""
     activation_checkpointing: Literal["auto", "none", "full", "offload"] = "auto"
     """Computes activations again in the backward pass to save memory; `offload` also keeps what is left in
     the host's memory. Auto: `full` for a base of a billion parameters or more on a GPU, else none."""

@@ -13,7 +13,7 @@ def check_regression(report: EvaluationReport | None, max_regression: float | No
     if regression is None:
         raise TrainingFailed(
             f"training.max_regression is {max_regression:g}, but what the model forgot could not be "
-            "measured, because the general set does not fit the base. Give one of your own as "
+            "measured; the job's events say why. Give a general set of your own as "
             "training.general_file, or leave max_regression out.",
             code="regression_not_measured",
         )

@@ -67,9 +67,9 @@ class TrainingOptions:
         parallelism (TrainingOptionsParallelism | Unset): Of several workers: each holds the whole model (ddp), or all
             of them share it (fsdp). Auto shares full
             fine-tunes and replicates the rest. Default: 'auto'.
-        packing (bool | Unset): Puts examples end to end without padding, where the model's family allows it. Changes
-            speed, not
-            results. Default: True.
+        packing (bool | Unset): Puts the examples of a step end to end without padding, where the model's family allows
+            it. Otherwise
+            they are padded, and examples of like length come together. Default: True.
         activation_checkpointing (TrainingOptionsActivationCheckpointing | Unset): Computes activations again in the
             backward pass to save memory; `offload` also keeps what is left in
             the host's memory. Auto: `full` for a base of a billion parameters or more on a GPU, else none. Default: 'auto'.

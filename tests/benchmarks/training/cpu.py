@@ -65,6 +65,7 @@ def check_losses(measured: dict[str, Measurement]) -> None:
             pairs = zip(peer.losses, ours.losses, strict=True)
             apart, allowed = max(abs(theirs - mine) for theirs, mine in pairs), 1e-3
         else:
-            apart, allowed = abs(peer.mean_loss - ours.mean_loss), 0.02 * ours.mean_loss
+            # Other batches, and of a trainer that packs fewer of them, take another way down.
+            apart, allowed = abs(peer.mean_loss - ours.mean_loss), 0.05 * ours.mean_loss
         if not apart <= allowed:
             raise SystemExit(f"The loss of {name} is {apart:.4f} apart from ours; allowed: {allowed:.4f}.")

@@ -12,7 +12,7 @@ import torch
 
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.hyperparameters import EarlyStopping, TrainingConfig
-from cluster.contracts.jobs import Command, StepMetrics
+from cluster.contracts.jobs import Command, RunnerMessage, StepMetrics
 from cluster.training.adalora import RankAllocation
 from cluster.training.batches import Batcher, Indices, Schedule, Step
 from cluster.training.evaluation import Score, evaluate
@@ -68,7 +68,7 @@ def train(
     held_out: Batcher | None,
     config: TrainingConfig,
     *,
-    report: Callable[[StepMetrics], None],
+    report: Callable[[StepMetrics | RunnerMessage], None],
     command: Callable[[], Command],
     checkpoint: Checkpointer,
     autocast: Callable[[], Any],
@@ -110,6 +110,8 @@ def train(
         order, is_due = _read_word(sums.word)
         if order == "cancel":
             return Outcome(progress, is_complete=False)
+        if sums.was_halved and world.is_first:
+            report(_halved(step))
         engine.add_up_gradients()
         if allocation is not None:
             allocation.add_penalty()
@@ -255,6 +257,16 @@ def _is_stale(progress: Progress, rule: EarlyStopping | None) -> bool:
 def _mixed_seed(seed: int, step: int, rank: int) -> int:
     """Neighbouring steps and workers get unrelated generators: odd multipliers, 63 bits."""
     return (seed * 0x9E3779B97F4A7C15 + step * 0xD1B54A32D192ED03 + rank * 0x8CB92BA72F3D8DD7) % (1 << 63)
+
+
+def _halved(step: Step) -> RunnerMessage:
+    return RunnerMessage(
+        seq=0,
+        created_at=int(time.time()),
+        level="warn",
+        message=f"Memory did not suffice at step {step.number + 1}: from here on a pass takes half as many "
+        "tokens, which changes no result.",
+    )
 
 
 def _not_finite(loss: float, step: Step, lines: list[int]) -> TrainingFailed:

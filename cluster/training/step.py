@@ -1,6 +1,5 @@
 """One step's forward and backward passes: gradients of the whole batch, however it is cut."""
 
-import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,8 +10,6 @@ from cluster.training.batches import Batcher, Indices, Step
 from cluster.training.objectives import Objective
 from cluster.training.world import World, whole
 
-logger = logging.getLogger(__name__)
-
 
 class StepSums(NamedTuple):
     """Over all workers."""
@@ -22,6 +19,8 @@ class StepSums(NamedTuple):
     margin: float
     word: int
     """What the first worker said to all."""
+    was_halved: bool
+    """Memory did not suffice, and passes have half as many tokens from now on."""
 
 
 class StepEngine:
@@ -50,6 +49,7 @@ class StepEngine:
         passes of half as many tokens, which changes no result. Raises TrainingFailed (`out_of_memory`) the
         second time.
         """
+        was_halved = False
         while True:
             torch.manual_seed(seed)
             totals = torch.zeros(5, dtype=torch.float64, device=self._device)
@@ -58,10 +58,11 @@ class StepEngine:
             self._world.add_up(totals)
             loss, correct, margin, told, n_failed = totals.tolist()
             if not n_failed:
-                return StepSums(loss, correct, margin, int(told))
+                return StepSums(loss, correct, margin, int(told), was_halved)
             if self._has_halved:
                 raise out_of_memory(self._batcher, examples) from failure
             self._halve()
+            was_halved = True
 
     def _accumulate(self, examples: Indices, totals: torch.Tensor) -> BaseException | None:
         units = self._batcher.n_units(examples)
@@ -88,7 +89,6 @@ class StepEngine:
             torch.cuda.empty_cache()
         self._batcher.halve()
         self._has_halved = True
-        logger.warning("Memory does not suffice: passes have half as many tokens from now on.")
 
     def add_up_gradients(self) -> None:
         """Over all workers."""

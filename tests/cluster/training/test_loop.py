@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import TrainingFailed
-from cluster.contracts.jobs import JobSpec
+from cluster.contracts.jobs import JobSpec, RunnerMessage, StepMetrics
 from cluster.storage.keys import sibling_key
 from cluster.storage.local import LocalStore
 from cluster.training.batches import Batcher, Microbatch
@@ -176,8 +176,9 @@ class FailingObjective(nn.Module):
 
 def train_directly(
     spec: JobSpec, store: LocalStore, tmp_path: Path, objective: Any, **options: Any
-) -> tuple[list[float], list[int]]:
-    """Calls the plain function; returns the losses, and the steps at which it asked for a checkpoint."""
+) -> tuple[list[StepMetrics | RunnerMessage], list[int]]:
+    """Calls the plain function; returns what it reported, and the steps at which it asked for a
+    checkpoint."""
     data = compiled_dataset(
         store,
         spec.base,
@@ -188,7 +189,7 @@ def train_directly(
         policy="error",
         folder=tmp_path,
     )
-    losses: list[float] = []
+    events: list[StepMetrics | RunnerMessage] = []
     checkpoints: list[int] = []
     train(
         objective,
@@ -196,14 +197,14 @@ def train_directly(
         Batcher(data, microbatch_tokens=spec.config.microbatch_tokens, layout="padded"),
         None,
         spec.config,
-        report=lambda metrics: losses.append(metrics.train_loss),
+        report=events.append,
         command=lambda: "continue",
         checkpoint=lambda progress, metrics: checkpoints.append(progress.step),
         autocast=nullcontext,
         device=torch.device("cpu"),
         **options,
     )
-    return losses, checkpoints
+    return events, checkpoints
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,14 @@ def test_no_memory_once_halves_the_passes_and_changes_no_result(
     never = FailingObjective(spec, error, fails=lambda batch: False)
     expected, _ = train_directly(spec, store, tmp_path, never)
     found, _ = train_directly(spec, store, tmp_path, fits)
-    assert found == pytest.approx(expected, abs=1e-5)
+    assert losses(found) == pytest.approx(losses(expected), abs=1e-5)
+    told = [event.message for event in found if isinstance(event, RunnerMessage)]
+    assert len(told) == 1
+    assert "half as many tokens" in told[0]
+
+
+def losses(events: list[StepMetrics | RunnerMessage]) -> list[float]:
+    return [event.train_loss for event in events if isinstance(event, StepMetrics)]
 
 
 def test_other_errors_of_a_model_are_not_called_no_memory(

@@ -32,11 +32,15 @@ class Segments:
         return cls(lengths, functional.pad(ends, (1, 0)).to(torch.int32))
 
 
-def register() -> None:
-    """Makes IMPLEMENTATION known to transformers. Idempotent."""
+def register(*, is_compiled: bool = False) -> None:
+    """Makes IMPLEMENTATION known to transformers. Idempotent. Under torch.compile it is left as it is: the
+    lengths of segments, which every batch has others of, would be compiled into the model."""
     from transformers import AttentionInterface
 
-    AttentionInterface.register(IMPLEMENTATION, segment_attention)
+    function: Any = segment_attention
+    if is_compiled:
+        function = torch.compiler.disable(segment_attention)  # type: ignore[no-untyped-call]
+    AttentionInterface.register(IMPLEMENTATION, function)
 
 
 def segment_attention(

@@ -13,6 +13,7 @@ from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.peft_options import PREFIXES
+from cluster.training import attention
 from cluster.training.adapters import attach
 from cluster.training.batches import Layout
 from cluster.training.dataset import Dataset
@@ -202,5 +203,6 @@ def _save_memory(model: Any, config: TrainingConfig, device: torch.device) -> No
             {"use_reentrant": False}, offload=wanted == "offload" and device.type == "cuda"
         )
     if config.compile:
+        attention.register(is_compiled=True)
         for layer in layers(causal_model(model)):
             layer.compile(dynamic=True)

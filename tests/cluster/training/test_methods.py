@@ -11,6 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidConfiguration, TrainingFailed
@@ -18,6 +19,7 @@ from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import Finished, JobSpec, StepMetrics
 from cluster.contracts.peft_options import ALLOWED
 from cluster.storage.local import LocalStore
+from cluster.training import attention
 from cluster.training.checkpoint import download
 from cluster.training.export import merge
 from cluster.training.model import check_vocabulary, load_decoder
@@ -260,6 +262,19 @@ def test_adalora_moves_rank_between_layers(make_spec: MakeSpec, store: LocalStor
     ranks = [int((value != 0).sum()) for name, value in kept.items() if "lora_E" in name]
     assert sum(ranks) == 3 * len(ranks)
     assert len(set(ranks)) > 1
+
+
+# torch.compile looks at gradients that are not there, and warns itself of it.
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+def test_compiled_layers_change_no_loss_and_leave_segments_out(
+    make_spec: MakeSpec, store: LocalStore
+) -> None:
+    """Attention that was compiled would be compiled again for the lengths of every batch."""
+    plain = record(make_spec(n_epochs=1), store)
+    compiled = record(make_spec(n_epochs=1, compile=True), store)
+    assert compiled.losses == pytest.approx(plain.losses, abs=1e-4)
+    assert ALL_ATTENTION_FUNCTIONS[attention.IMPLEMENTATION]._torchdynamo_disable
+    attention.register()
 
 
 def test_metrics_tell_memory_and_no_utilisation_where_the_peak_is_unknown(

@@ -4,6 +4,7 @@ Steps and states travel through the runner's control actor: Ray Train's own repo
 barrier.
 """
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -80,6 +81,8 @@ def _work(config: dict[str, Any]) -> None:
 
     from cluster.training.attempt import run_attempt
 
+    # It misses a kernel for inference on CPUs, whenever PEFT imports it.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(config["threads"])

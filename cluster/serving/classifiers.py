@@ -78,28 +78,25 @@ class ClassifierPool:
 
 
 def load_classifier(weights: WeightsFolder, ref: ModelRef, adapter: AdapterRef) -> Classifier:
-    """Blocks. Raises what `WeightsFolder.fetch` raises, and CorruptArtefact for numbers that are not
+    """Blocks. Raises what `WeightsFolder.borrowed` raises, and CorruptArtefact for numbers that are not
     finite."""
     base = base_folder(ref.base)
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False, local_files_only=True)
-    folder = weights.fetch(
-        adapter,
-        base_digest=base_digest(base),
-        template_digest=template_digest(template_text(tokenizer)),
-    )
-    is_per_token = _is_per_token(folder)
-    kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification
-    with ONE_AT_A_TIME:
-        model: Any = kind.from_pretrained(
-            folder,
-            dtype=_DTYPES[ref.base.dtype],
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=True,
-        )
+    fits = {"base_digest": base_digest(base), "template_digest": template_digest(template_text(tokenizer))}
+    with weights.borrowed(adapter, **fits) as folder:
+        is_per_token = _is_per_token(folder)
+        kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification
+        with ONE_AT_A_TIME:
+            model: Any = kind.from_pretrained(
+                folder,
+                dtype=_DTYPES[ref.base.dtype],
+                trust_remote_code=False,
+                use_safetensors=True,
+                local_files_only=True,
+            )
     for name, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
-            raise CorruptArtefact(f"{name} of the model {folder.name} holds numbers that are not finite.")
+            raise CorruptArtefact(f"{name} of the model {adapter.digest} holds numbers that are not finite.")
     model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
     return Classifier(model, tokenizer, context_length=ref.base.context_length, is_per_token=is_per_token)
 

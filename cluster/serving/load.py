@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -52,20 +52,19 @@ class EmbeddedLoader:
             "base_digest": base_digest(folder),
             "template_digest": template_digest(template_text(tokenizer)),
         }
-        is_full = ref.adapter is not None and ref.adapter.form == "full"
-        if ref.adapter is not None and is_full:
-            folder = self._weights.fetch(ref.adapter, **fits)
-        model = load_model(folder, dtype=ref.base.dtype, device=device)
-        if is_full:
-            _check_finite(model, folder)
+        full = ref.adapter if ref.adapter is not None and ref.adapter.form == "full" else None
+        with self._weights.borrowed(full, **fits) if full else nullcontext(folder) as of_model:
+            model = load_model(of_model, dtype=ref.base.dtype, device=device)
+        if full:
+            _check_finite(model, full.digest)
         adapted = AdaptedModel(model)
         runner = find_runner(adapted, max_rows=self._limits.slots, max_length=ref.base.context_length)
 
         def load_adapter(adapter: AdapterRef) -> Adapter:
-            found = self._weights.fetch(adapter, **fits)
-            if adapter.form == "prefix":
-                return read_prefix(found, adapter.digest, adapted.states, device)
-            return read_adapter(found, adapter.digest, adapted.shapes, device)
+            with self._weights.borrowed(adapter, **fits) as found:
+                if adapter.form == "prefix":
+                    return read_prefix(found, adapter.digest, adapted.states, device)
+                return read_adapter(found, adapter.digest, adapted.shapes, device)
 
         return functools.partial(
             EmbeddedEngine,
@@ -76,14 +75,14 @@ class EmbeddedLoader:
             stop_tokens=_stop_tokens(model, tokenizer),
             load_adapter=load_adapter,
             limits=self._limits,
-            full_digest=ref.adapter.digest if ref.adapter is not None and is_full else None,
+            full_digest=full.digest if full else None,
         )
 
 
-def _check_finite(model: Any, folder: Path) -> None:
+def _check_finite(model: Any, digest: str) -> None:
     for name, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
-            raise CorruptArtefact(f"{name} of the model {folder.name} holds numbers that are not finite.")
+            raise CorruptArtefact(f"{name} of the model {digest} holds numbers that are not finite.")
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

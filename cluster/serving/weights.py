@@ -1,37 +1,56 @@
 """Tuned weights from storage to a folder on this machine, every byte checked against its manifest."""
 
 import hashlib
-import os
-import shutil
-import uuid
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
 from cluster.contracts.generation import AdapterRef
 from cluster.contracts.manifest import Manifest, ManifestFile, weight_file_names
+from cluster.serving.checksums import Checksums
+from cluster.serving.disk_cache import DiskCache, half_of_disk
 from cluster.storage.keys import sibling_key
 from cluster.storage.store import ObjectStore
 
 _ALLOWED = {".safetensors", ".json", ".jinja", ".model", ".txt", ".md"}
 """No pickles: they run code when they are read."""
 
+_FILES_AT_ONCE = 4
+"""Of one adapter or model."""
+
 
 class WeightsFolder:
     """A folder of weights by digest, which outlives the process and may be shared by several.
 
-    Keeps at most `max_entries`, the least recently used go first. Methods block and may run in any thread,
-    one at a time for the same digest.
+    Keeps at most `budget_bytes` (None: half of what the disk has for it) in at most `max_entries` folders;
+    the least recently used go first, one that is borrowed never. Methods block and may run in any thread.
     """
 
-    def __init__(self, root: Path, store: ObjectStore, *, max_entries: int = 128) -> None:
-        self._root = root
+    def __init__(
+        self, root: Path, store: ObjectStore, *, budget_bytes: int | None = None, max_entries: int = 4096
+    ) -> None:
         self._store = store
-        self._max_entries = max_entries
+        self._cache = DiskCache(
+            root,
+            budget_bytes=half_of_disk(root) if budget_bytes is None else budget_bytes,
+            max_entries=max_entries,
+        )
+        self._checksums = Checksums()
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        """By digest, while somebody needs it."""
+        self._locks_lock = threading.Lock()
 
-    def fetch(self, ref: AdapterRef, *, base_digest: str, template_digest: str) -> Path:
-        """The folder with the weight files that the manifest names, downloaded unless they are here whole.
+    @contextmanager
+    def borrowed(self, ref: AdapterRef, *, base_digest: str, template_digest: str) -> Iterator[Path]:
+        """The folder with the weight files that the manifest names, which stays until the end of the `with`.
+        Downloaded unless they are here whole, and once however many threads ask.
 
         Raises CorruptArtefact if any byte differs from its digest, InvalidRequest if the weights were trained
         on another base or with another chat template, and storage's NotFound and Unavailable.
@@ -40,13 +59,10 @@ class WeightsFolder:
         _check_fits(manifest, ref, base_digest, template_digest)
         wanted = set(weight_file_names(manifest))
         files = [file for file in manifest.files if file.name in wanted]
-        keys = {file.name: sibling_key(ref.manifest_key, file.name) for file in files}
-        folder = self._root / ref.digest
-        if not _is_whole(folder, files):
-            self._download(folder, files, keys)
-        os.utime(folder)
-        self._prune()
-        return folder
+        with ExitStack() as leases:
+            with self._lock(ref.digest):
+                folder = self._lease(ref, files, leases)
+            yield folder
 
     def _manifest(self, ref: AdapterRef) -> Manifest:
         content = self._store.get(ref.manifest_key)
@@ -57,32 +73,45 @@ class WeightsFolder:
         except ValidationError as error:
             raise CorruptArtefact(f"The manifest {ref.manifest_key} cannot be read: {error}") from error
 
-    def _download(self, folder: Path, files: list[ManifestFile], keys: dict[str, str]) -> None:
-        self._root.mkdir(parents=True, exist_ok=True)
-        unfinished = self._root / f".{folder.name}.{uuid.uuid4().hex}"
-        unfinished.mkdir()
-        try:
-            for file in files:
-                found = self._store.download(keys[file.name], unfinished / file.name)
-                if found.sha256 != file.sha256:
-                    raise CorruptArtefact(
-                        f"The stored bytes of {keys[file.name]} differ from their manifest."
-                    )
-            shutil.rmtree(folder, ignore_errors=True)
-            try:
-                unfinished.rename(folder)
-            except OSError:
-                # Another process was quicker; what it has is as good if it is whole.
-                if not _is_whole(folder, files):
-                    raise
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    def _lock(self, digest: str) -> threading.Lock:
+        with self._locks_lock:
+            return self._locks.setdefault(digest, threading.Lock())
 
-    def _prune(self) -> None:
-        entries = [entry for entry in self._root.iterdir() if not entry.name.startswith(".")]
-        entries.sort(key=lambda entry: entry.stat().st_mtime)
-        for entry in entries[: -self._max_entries]:
-            shutil.rmtree(entry, ignore_errors=True)
+    def _lease(self, ref: AdapterRef, files: list[ManifestFile], leases: ExitStack) -> Path:
+        while True:
+            with ExitStack() as attempt:
+                folder = attempt.enter_context(self._cache.lease(ref.digest))
+                if folder is not None and not self._is_whole(folder, files):
+                    self._cache.discard(ref.digest)
+                    folder = None
+                if folder is None:
+                    folder = self._download(ref, files, attempt)
+                # None: another process was quicker, and what it has may be as good.
+                if folder is not None:
+                    leases.enter_context(attempt.pop_all())
+                    return folder
+
+    def _download(self, ref: AdapterRef, files: list[ManifestFile], leases: ExitStack) -> Path | None:
+        self._cache.evict(for_bytes=sum(file.bytes for file in files), for_entries=1)
+        unfinished = leases.enter_context(self._cache.unfinished(ref.digest))
+        # Threads of its own: no adapter waits behind another one's files.
+        with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="download") as threads:
+            # The list is what raises their errors.
+            list(threads.map(partial(self._download_file, ref, unfinished), files))
+        if (folder := self._cache.commit(unfinished, ref.digest)) is not None:
+            for file in files:
+                self._checksums.learn(folder / file.name, file.sha256)
+            # Others may have come in meanwhile, each with the same room in view.
+            self._cache.evict()
+        return folder
+
+    def _download_file(self, ref: AdapterRef, folder: Path, file: ManifestFile) -> None:
+        key = sibling_key(ref.manifest_key, file.name)
+        if self._store.download(key, folder / file.name).sha256 != file.sha256:
+            raise CorruptArtefact(f"The stored bytes of {key} differ from their manifest.")
+
+    def _is_whole(self, folder: Path, files: list[ManifestFile]) -> bool:
+        return all(self._checksums.of(folder / file.name) == file.sha256 for file in files)
 
 
 def _check_fits(manifest: Manifest, ref: AdapterRef, base_digest: str, template_digest: str) -> None:
@@ -99,18 +128,8 @@ def _check_fits(manifest: Manifest, ref: AdapterRef, base_digest: str, template_
             "These weights were trained with another chat template than the base has now.", param="model"
         )
     for name in weight_file_names(manifest):
+        # Refuses a name that leads elsewhere.
+        sibling_key(ref.manifest_key, name)
         if Path(name).suffix not in _ALLOWED:
             allowed = ", ".join(sorted(_ALLOWED))
             raise InvalidRequest(f"Weight file {name!r} is not allowed; only {allowed} are.", param="model")
-
-
-def _is_whole(folder: Path, files: list[ManifestFile]) -> bool:
-    return folder.is_dir() and all(_sha256(folder / file.name) == file.sha256 for file in files)
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-    except OSError:
-        return None

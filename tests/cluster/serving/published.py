@@ -91,3 +91,23 @@ def publish_folder(
     return AdapterRef(
         digest=hashlib.sha256(content).hexdigest(), manifest_key=key, form=changes.get("form", "lora")
     )
+
+
+def publish_bytes(store: ObjectStore, job: str, files: dict[str, bytes], **changes: Any) -> AdapterRef:
+    """A manifest that names `files`, with `changes` in its fields; nothing has to be weights. It is of base
+    "b" and template "t"."""
+    key = f"jobs/{job}/attempts/1/checkpoints/step-00000001/manifest.json"
+    listed = []
+    for name, content in files.items():
+        if "/" not in name and name != "..":
+            store.put(key.replace("manifest.json", name), content)
+        digest = hashlib.sha256(content).hexdigest()
+        listed.append(ManifestFile(name=name, bytes=len(content), sha256=digest))
+    fields: dict[str, Any] = {
+        "job_id": job, "attempt": 1, "step": 1, "total_steps": 1, "epoch": 1.0, "form": "lora",
+        "base_alias": "tiny", "base_digest": "b", "data_sha256": "", "template_sha256": "t",
+        "config": CONFIG, "files": listed, "probe": Probe(token_ids=[], logprobs=[]),
+    }  # fmt: skip
+    content = Manifest(**fields | changes).model_dump_json().encode()
+    store.put(key, content)
+    return AdapterRef(digest=hashlib.sha256(content).hexdigest(), manifest_key=key)

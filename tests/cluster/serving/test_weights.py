@@ -1,35 +1,20 @@
-import hashlib
+import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest, NotFound
 from cluster.contracts.generation import AdapterRef
-from cluster.contracts.manifest import Manifest, ManifestFile, Probe
 from cluster.serving.weights import WeightsFolder
 from cluster.storage.local import LocalStore
-from tests.cluster.serving.published import CONFIG
+from tests.cluster.serving.published import publish_bytes
 
 FITS = {"base_digest": "b", "template_digest": "t"}
 
 
-def _publish(store: LocalStore, job: str, files: dict[str, bytes], **changes: Any) -> AdapterRef:
-    key = f"jobs/{job}/attempts/1/checkpoints/step-00000001/manifest.json"
-    listed = []
-    for name, content in files.items():
-        if "/" not in name and name != "..":
-            store.put(key.replace("manifest.json", name), content)
-        digest = hashlib.sha256(content).hexdigest()
-        listed.append(ManifestFile(name=name, bytes=len(content), sha256=digest))
-    fields: dict[str, Any] = {
-        "job_id": job, "attempt": 1, "step": 1, "total_steps": 1, "epoch": 1.0, "form": "lora",
-        "base_alias": "tiny", "base_digest": "b", "data_sha256": "", "template_sha256": "t",
-        "config": CONFIG, "files": listed, "probe": Probe(token_ids=[], logprobs=[]),
-    }  # fmt: skip
-    content = Manifest(**fields | changes).model_dump_json().encode()
-    store.put(key, content)
-    return AdapterRef(digest=hashlib.sha256(content).hexdigest(), manifest_key=key)
+def _borrow(weights: WeightsFolder, ref: AdapterRef) -> Path:
+    with weights.borrowed(ref, **FITS) as folder:
+        return folder
 
 
 @pytest.fixture
@@ -38,10 +23,10 @@ def store(tmp_path: Path) -> LocalStore:
 
 
 def test_the_files_arrive_without_those_of_a_resume(store: LocalStore, tmp_path: Path) -> None:
-    ref = _publish(
+    ref = publish_bytes(
         store, "j", {"a.safetensors": b"aa", "a.json": b"{}", "resume_optimizer.safetensors": b"x"}
     )
-    folder = WeightsFolder(tmp_path / "cache", store).fetch(ref, **FITS)
+    folder = _borrow(WeightsFolder(tmp_path / "cache", store), ref)
     assert sorted(path.name for path in folder.iterdir()) == ["a.json", "a.safetensors"]
     assert (folder / "a.safetensors").read_bytes() == b"aa"
 
@@ -49,32 +34,36 @@ def test_the_files_arrive_without_those_of_a_resume(store: LocalStore, tmp_path:
 def test_what_is_here_whole_is_not_fetched_again_and_what_is_spoiled_is(
     store: LocalStore, tmp_path: Path
 ) -> None:
-    ref = _publish(store, "j", {"a.safetensors": b"aa"})
+    ref = publish_bytes(store, "j", {"a.safetensors": b"aa"})
     weights = WeightsFolder(tmp_path / "cache", store)
-    folder = weights.fetch(ref, **FITS)
+    folder = _borrow(weights, ref)
     stored = ref.manifest_key.replace("manifest.json", "a.safetensors")
     store.delete(stored)
-    assert weights.fetch(ref, **FITS) == folder
-    (folder / "a.safetensors").write_bytes(b"ab")
+    assert _borrow(weights, ref) == folder
+    file = folder / "a.safetensors"
+    before = file.stat().st_mtime_ns
+    file.write_bytes(b"ab")
+    # A file system's clock may not have ticked since the download.
+    os.utime(file, ns=(before + 1, before + 1))
     with pytest.raises(NotFound):
-        weights.fetch(ref, **FITS)
+        _borrow(weights, ref)
     store.put(stored, b"aa")
-    assert (weights.fetch(ref, **FITS) / "a.safetensors").read_bytes() == b"aa"
+    assert (_borrow(weights, ref) / "a.safetensors").read_bytes() == b"aa"
 
 
 def test_bytes_that_differ_from_the_manifest_leave_nothing_behind(store: LocalStore, tmp_path: Path) -> None:
-    ref = _publish(store, "j", {"a.safetensors": b"aa"})
+    ref = publish_bytes(store, "j", {"a.safetensors": b"aa"})
     store.put(ref.manifest_key.replace("manifest.json", "a.safetensors"), b"ab")
     with pytest.raises(CorruptArtefact, match="differ"):
-        WeightsFolder(tmp_path / "cache", store).fetch(ref, **FITS)
+        _borrow(WeightsFolder(tmp_path / "cache", store), ref)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_changed_manifest_is_refused(store: LocalStore, tmp_path: Path) -> None:
-    ref = _publish(store, "j", {"a.safetensors": b"aa"})
+    ref = publish_bytes(store, "j", {"a.safetensors": b"aa"})
     store.put(ref.manifest_key, store.get(ref.manifest_key) + b" ")
     with pytest.raises(CorruptArtefact, match="digest"):
-        WeightsFolder(tmp_path / "cache", store).fetch(ref, **FITS)
+        _borrow(WeightsFolder(tmp_path / "cache", store), ref)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +72,9 @@ def test_a_changed_manifest_is_refused(store: LocalStore, tmp_path: Path) -> Non
 def test_names_that_lead_elsewhere_or_can_run_are_refused(
     store: LocalStore, tmp_path: Path, name: str
 ) -> None:
-    ref = _publish(store, "j", {"a.safetensors": b"aa", name: b"x"})
+    ref = publish_bytes(store, "j", {"a.safetensors": b"aa", name: b"x"})
     with pytest.raises(InvalidRequest):
-        WeightsFolder(tmp_path / "cache", store).fetch(ref, **FITS)
+        _borrow(WeightsFolder(tmp_path / "cache", store), ref)
     assert not (tmp_path / "cache").exists()
 
 
@@ -93,15 +82,72 @@ def test_names_that_lead_elsewhere_or_can_run_are_refused(
 def test_weights_for_another_base_or_template_are_refused(
     store: LocalStore, tmp_path: Path, field: str
 ) -> None:
-    ref = _publish(store, "j", {"a.safetensors": b"aa"}, **{field: "other"})
+    ref = publish_bytes(store, "j", {"a.safetensors": b"aa"}, **{field: "other"})
     with pytest.raises(InvalidRequest):
-        WeightsFolder(tmp_path / "cache", store).fetch(ref, **FITS)
+        _borrow(WeightsFolder(tmp_path / "cache", store), ref)
 
 
-def test_only_the_most_recently_used_stay_on_disk(store: LocalStore, tmp_path: Path) -> None:
+def test_only_the_most_recently_used_that_fit_the_budget_stay_on_disk(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    sizes = {"old": 4, "older": 3, "new": 3, "large": 6}
+    refs = {job: publish_bytes(store, job, {"a.safetensors": b"a" * size}) for job, size in sizes.items()}
+
+    def kept(weights: WeightsFolder, *jobs: str) -> set[str]:
+        for job in jobs:
+            _borrow(weights, refs[job])
+        return {job for job, ref in refs.items() if (tmp_path / "cache" / ref.digest).exists()}
+
+    weights = WeightsFolder(tmp_path / "cache", store, budget_bytes=10)
+    assert kept(weights, "old", "older", "old", "new") == {"old", "older", "new"}
+    assert kept(weights, "large") == {"new", "large"}
+    assert kept(WeightsFolder(tmp_path / "cache", store, budget_bytes=1), "old") == {"old"}, "larger than all"
+
+
+def test_only_so_many_stay_on_disk_however_small(store: LocalStore, tmp_path: Path) -> None:
     weights = WeightsFolder(tmp_path / "cache", store, max_entries=2)
-    refs = [_publish(store, f"j{number}", {"a.safetensors": b"aa"}) for number in range(3)]
+    refs = [publish_bytes(store, f"j{number}", {"a.safetensors": b"aa"}) for number in range(3)]
     for ref in (refs[0], refs[1], refs[0], refs[2]):
-        weights.fetch(ref, **FITS)
+        _borrow(weights, ref)
     kept = {path.name for path in (tmp_path / "cache").iterdir()}
     assert kept == {refs[0].digest, refs[2].digest}
+
+
+def test_a_borrowed_folder_outlasts_a_burst_of_others(store: LocalStore, tmp_path: Path) -> None:
+    weights, neighbour = (WeightsFolder(tmp_path / "cache", store, budget_bytes=2) for _ in range(2))
+    long = publish_bytes(store, "long", {"a.safetensors": b"aa"})
+    with weights.borrowed(long, **FITS) as folder, weights.borrowed(long, **FITS):
+        for number in range(4):
+            other = publish_bytes(store, f"j{number}", {"a.safetensors": b"bb"})
+            _borrow(weights, other)
+            _borrow(neighbour, other)
+            assert (folder / "a.safetensors").read_bytes() == b"aa"
+        assert len(list((tmp_path / "cache").iterdir())) == 2
+    _borrow(weights, publish_bytes(store, "last", {"a.safetensors": b"bb"}))
+    assert not folder.exists()
+
+
+def test_a_file_is_read_for_its_digest_once_while_it_stays_as_it_is(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    """Told by the only way not to see it: other bytes of the same size and time."""
+    ref = publish_bytes(store, "j", {"a.safetensors": b"aa"})
+    weights = WeightsFolder(tmp_path / "cache", store)
+    file = _borrow(weights, ref) / "a.safetensors"
+    time_ns = file.stat().st_mtime_ns
+    file.write_bytes(b"ab")
+    os.utime(file, ns=(time_ns, time_ns))
+    assert (_borrow(weights, ref) / "a.safetensors").read_bytes() == b"ab"
+    assert (_borrow(WeightsFolder(tmp_path / "cache", store), ref) / "a.safetensors").read_bytes() == b"aa"
+
+
+def test_unfinished_downloads_that_a_crash_left_are_removed(store: LocalStore, tmp_path: Path) -> None:
+    ref = publish_bytes(store, "j", {"a.safetensors": b"aa"})
+    folder = _borrow(WeightsFolder(tmp_path / "cache", store), ref)
+    for name in (".old", ".young"):
+        (tmp_path / "cache" / name).mkdir()
+        (tmp_path / "cache" / name / "a.safetensors").write_bytes(b"a")
+    for path in (tmp_path / "cache" / ".old", folder):
+        os.utime(path, (0, 0))
+    WeightsFolder(tmp_path / "cache", store)
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {".young", ref.digest}

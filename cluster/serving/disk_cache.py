@@ -1,0 +1,177 @@
+"""Folders of files on this machine's disk within a budget, leased while they are read.
+
+A lease is a shared flock on the folder itself, and to evict takes an exclusive one. So leases hold against
+other processes with the same cache, and end with the process that has them, however that ends. The file
+system must be a local one.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_LEFT_BEHIND_SECONDS = 3600
+"""From this age on, an unfinished folder without a lease is a crash's. A younger one may be about to be
+leased."""
+
+
+@dataclass(frozen=True, order=True)
+class _Entry:
+    used_at_ns: int
+    """The folder's time of change."""
+    name: str
+    bytes: int
+
+
+class DiskCache:
+    """Folders by name, in `root`; names with a dot in front are its own. Used from any thread."""
+
+    def __init__(self, root: Path, *, budget_bytes: int, max_entries: int) -> None:
+        """Removes what crashes left behind."""
+        self._root = root
+        self._budget_bytes = budget_bytes
+        self._max_entries = max_entries
+        self._evicting = threading.Lock()
+        self._sizes: dict[str, int] = {}
+        """Of the folders that were there at the last look: what is in one does not change."""
+        self._remove_left_behind()
+
+    @contextmanager
+    def lease(self, name: str) -> Iterator[Path | None]:
+        """The folder, which stays until the end of the `with`; None if there is none."""
+        folder = self._root / name
+        with _locked(folder, fcntl.LOCK_SH) as is_there:
+            if is_there:
+                _mark_used(folder)
+            yield folder if is_there else None
+
+    @contextmanager
+    def unfinished(self, name: str) -> Iterator[Path]:
+        """An empty folder, to be filled and committed; removed at the end of the `with` unless it was. Once
+        it is committed, this is its lease."""
+        folder = self._hidden(name)
+        folder.mkdir(parents=True)
+        with _locked(folder, fcntl.LOCK_SH):
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(self, unfinished: Path, name: str) -> Path | None:
+        """Gives the folder its name, at once and for all to see. None if another process has put one there
+        meanwhile."""
+        _mark_used(unfinished)
+        try:
+            return unfinished.rename(self._root / name)
+        except OSError as error:
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+                return None
+            raise
+
+    def discard(self, name: str) -> None:
+        """Removes a folder that is of no use to anybody."""
+        hidden = self._hidden(name)
+        with suppress(FileNotFoundError):
+            # Renamed first: nobody may see a part of it.
+            (self._root / name).rename(hidden)
+            shutil.rmtree(hidden, ignore_errors=True)
+
+    def evict(self, *, for_bytes: int = 0, for_entries: int = 0) -> None:
+        """Discards folders that nobody leases, the least recently used first, until so much more fits in.
+        What is leased stays, even beyond the budget."""
+        with self._evicting:
+            entries = sorted(self._entries())
+            self._sizes = {entry.name: entry.bytes for entry in entries}
+            bytes_left = self._budget_bytes - for_bytes - sum(entry.bytes for entry in entries)
+            entries_left = self._max_entries - for_entries - len(entries)
+            for entry in entries:
+                if bytes_left >= 0 and entries_left >= 0:
+                    return
+                with _locked(self._root / entry.name, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_idle:
+                    if is_idle:
+                        self.discard(entry.name)
+                        bytes_left += entry.bytes
+                        entries_left += 1
+
+    def _entries(self) -> Iterator[_Entry]:
+        for found in _folders(self._root):
+            # Another process may discard it between two looks.
+            with suppress(FileNotFoundError):
+                if not found.name.startswith("."):
+                    size = self._sizes.get(found.name) or folder_bytes(Path(found.path))
+                    yield _Entry(found.stat().st_mtime_ns, found.name, size)
+
+    def _hidden(self, name: str) -> Path:
+        return self._root / f".{name}.{uuid.uuid4().hex}"
+
+    def _remove_left_behind(self) -> None:
+        for found in _folders(self._root):
+            with suppress(FileNotFoundError):
+                is_old = time.time() - found.stat().st_mtime > _LEFT_BEHIND_SECONDS
+                if found.name.startswith(".") and is_old:
+                    with _locked(Path(found.path), fcntl.LOCK_EX | fcntl.LOCK_NB) as is_idle:
+                        if is_idle:
+                            shutil.rmtree(found.path, ignore_errors=True)
+
+
+def half_of_disk(root: Path) -> int:
+    """Bytes: half of what the disk of `root` has free, or would have without it."""
+    disk = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+    return (shutil.disk_usage(disk).free + folder_bytes(root)) // 2
+
+
+def folder_bytes(folder: Path) -> int:
+    """Of the files in it and in its folders; 0 if it is not there."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.lstat().st_size if path.is_file() else 0
+    return total
+
+
+def _folders(root: Path) -> Iterator[os.DirEntry[str]]:
+    with suppress(FileNotFoundError), os.scandir(root) as found:
+        yield from [entry for entry in found if entry.is_dir(follow_symlinks=False)]
+
+
+def _mark_used(folder: Path) -> None:
+    # Told the time: the file system's own clock ticks every few milliseconds, and so would make ties.
+    now = time.time_ns()
+    os.utime(folder, ns=(now, now))
+
+
+@contextmanager
+def _locked(folder: Path, operation: int) -> Iterator[bool]:
+    """Whether the folder is there and locked, as flock's `operation` says, until the end of the `with`."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        yield False
+        return
+    try:
+        yield _lock(descriptor, operation) and _is_at(folder, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(folder: Path, descriptor: int) -> bool:
+    """False if it was discarded between open and lock."""
+    try:
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,22 @@
+"""One of several processes that share a cache of weights. Imports little, because each of them does."""
+
+import random
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from cluster.contracts.generation import AdapterRef
+from cluster.serving.weights import WeightsFolder
+from cluster.storage.local import LocalStore
+
+
+def churn(folder: Path, refs: list[AdapterRef], seed: int, start: Barrier) -> None:
+    """Borrows at random in a cache with room for two, of weights that hold their own numbers, and reads twice
+    what it borrows."""
+    chosen = random.Random(seed)
+    weights = WeightsFolder(folder / "cache", LocalStore(folder / "store"), budget_bytes=2)
+    start.wait(30)
+    for _ in range(60):
+        number = chosen.randrange(len(refs))
+        with weights.borrowed(refs[number], base_digest="b", template_digest="t") as found:
+            for _ in range(2):
+                assert (found / "a.safetensors").read_bytes() == b"%d" % number

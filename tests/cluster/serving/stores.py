@@ -1,0 +1,81 @@
+"""Stores whose downloads a test can watch and hold up."""
+
+import hashlib
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from cluster.contracts.errors import NotFound
+from cluster.storage.local import LocalStore
+from cluster.storage.store import ObjectInfo
+
+
+class GatedStore(LocalStore):
+    """Holds downloads up until the gate opens, those of the keys that hold `slow`, and counts them all."""
+
+    def __init__(self, root: Path, *, slow: str = "") -> None:
+        super().__init__(root)
+        self._slow = slow
+        self.gate = threading.Event()
+        self.is_held_up = threading.Event()
+        self.downloads: list[str] = []
+
+    def download(self, key: str, path: Path) -> ObjectInfo:
+        self.downloads.append(key)
+        if self._slow in key:
+            self.is_held_up.set()
+            assert self.gate.wait(30)
+        return super().download(key, path)
+
+
+class MeetingStore(LocalStore):
+    """Downloads only where `parties` ask at once."""
+
+    def __init__(self, root: Path, parties: int) -> None:
+        super().__init__(root)
+        self._barrier = threading.Barrier(parties, timeout=30)
+
+    def download(self, key: str, path: Path) -> ObjectInfo:
+        self._barrier.wait()
+        return super().download(key, path)
+
+
+class MemoryStore:
+    """An ObjectStore that waits for no disk."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, bytes] = {}
+
+    def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
+        self._objects[key] = source if isinstance(source, bytes) else source.read()
+        return self._info(key)
+
+    def get(self, key: str) -> bytes:
+        if key not in self._objects:
+            raise NotFound(f"No object {key!r} in storage.")
+        return self._objects[key]
+
+    def open(self, key: str) -> BinaryIO:
+        return io.BytesIO(self.get(key))
+
+    def stat(self, key: str) -> ObjectInfo:
+        return self._info(key)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return (self._info(key) for key in sorted(self._objects) if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        self._objects.pop(key, None)
+
+    def upload(self, key: str, path: Path) -> ObjectInfo:
+        return self.put(key, path.read_bytes())
+
+    def download(self, key: str, path: Path) -> ObjectInfo:
+        path.write_bytes(self.get(key))
+        return self._info(key)
+
+    def _info(self, key: str) -> ObjectInfo:
+        content = self.get(key)
+        return ObjectInfo(key, len(content), hashlib.sha256(content).hexdigest(), 0.0)

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint types drift format bench-training
+.PHONY: install demo test lint types drift format bench-training bench-serving
 
 install: .venv/installed
 
@@ -34,3 +34,6 @@ format: install
 
 bench-training: install  ## training speed beside HF Trainer and TRL; about 12 minutes on two cores
 	$(BIN)/python -m tests.benchmarks.training
+
+bench-serving: install  ## serving speed beside PEFT and transformers; about 8 minutes on two cores
+	$(BIN)/python -m tests.benchmarks.serving

@@ -1,0 +1,43 @@
+"""One system in a process of its own: `python -m tests.benchmarks.serving.child ours '<task>'`.
+
+Prints its measurements by level as one line of JSON; for `gateway`, milliseconds.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+
+from tests.benchmarks.serving.task import Measurement, Task
+from tests.benchmarks.training.chats import Lengths
+
+
+def main(name: str, text: str) -> None:
+    options = json.loads(text)
+    task = Task(**{**options, "lengths": Lengths(**options["lengths"]), "levels": tuple(options["levels"])})
+    # Our engine leaves one core to the event loop and takes the others.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: task.threads + 1])
+    if name == "gateway":
+        from tests.benchmarks.serving.gateway import gateway_ms
+
+        print(json.dumps(gateway_ms()))
+        return
+    print(json.dumps({level: asdict(found) for level, found in _measured(name, task).items()}))
+
+
+def _measured(name: str, task: Task) -> dict[int, Measurement]:
+    import torch
+    from transformers.utils import logging
+
+    from tests.benchmarks.serving.ours import ours, ours_without_lora
+    from tests.benchmarks.serving.peers import PEERS
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    torch.set_num_threads(task.threads)
+    systems = {"ours": ours, "no_lora": ours_without_lora, **PEERS}
+    return systems[name](task)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,53 @@
+"""Runs systems one after the other, each in a fresh process: no memory, cache or thread is shared."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.serving.task import Measurement, Task
+
+ROOT = Path(__file__).parents[3]
+LIMIT_SECONDS = 1800
+
+
+def measure_all(systems: list[str], task: Task) -> dict[str, dict[int, Measurement]]:
+    measured = {}
+    for system in systems:
+        began = time.monotonic()
+        levels: dict[str, Any] = run_child(system, task)
+        measured[system] = {int(level): Measurement(**found) for level, found in levels.items()}
+        speeds = ", ".join(
+            f"{found.tokens_per_second:,.0f} at {level}" for level, found in measured[system].items()
+        )
+        say(f"{system}: {speeds} tokens a CPU-second; took {time.monotonic() - began:.0f} s in all")
+    return measured
+
+
+def run_child(system: str, task: Task) -> Any:
+    """What it prints. Raises CalledProcessError if it fails; what it says goes to stderr."""
+    command = [sys.executable, "-m", "tests.benchmarks.serving.child", system, json.dumps(asdict(task))]
+    quiet = {
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": str(task.threads),
+        "PYTHONWARNINGS": "ignore",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **quiet},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=LIMIT_SECONDS,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

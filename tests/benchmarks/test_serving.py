@@ -1,0 +1,19 @@
+"""The benchmark of serving runs and says what it measured; what that is, is never a test's concern."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "tests.benchmarks.serving", "--shape", "tiny"]
+
+
+def test_ours_is_compared_with_peft_transformers_and_the_base_alone() -> None:
+    arguments = ["--levels", "1", "4", "--new-tokens", "4", "--repeats", "1"]
+    done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    result = json.loads(line)
+    assert set(result) == {"ratios", "gateway_ms_p50"}
+    assert set(result["ratios"]) == {"no_lora_4", "naive_peft_4", "peft_mixed_4", "transformers_cb_4"}

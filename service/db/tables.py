@@ -229,6 +229,27 @@ class Model(Table):
     deleted_at: Mapped[int | None]
 
 
+class Usage(Table):
+    """What a key used of a model on a day, as one API process counted it: its total so far, so that writing
+    it again changes nothing. A key's usage is the sum over the processes."""
+
+    __tablename__ = "usage"
+    __table_args__ = (Index("ix_usage_project_day", "project_id", "day"),)
+
+    api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    """The name that was asked for."""
+    day: Mapped[str] = mapped_column(primary_key=True)
+    """YYYY-MM-DD in UTC, by the API's clock."""
+    writer: Mapped[str] = mapped_column(primary_key=True)
+    """The process that counted."""
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    requests: Mapped[int]
+    prompt_tokens: Mapped[int]
+    completion_tokens: Mapped[int]
+
+
 class OutboxEntry(Table):
     """Something to tell the outside, written in the transaction that made it true."""
 

@@ -36,6 +36,24 @@ class Settings(BaseSettings):
     repeat_seconds: int = 600
     """How long a create request that its client marks as a retry is answered with the job it made."""
 
+    max_running_choices: int = Field(default=64, ge=1)
+    """Choices that one API process has at its engines at once, over all tenants; twice the slots of the
+    embedded engine by default, so that it always knows the next ones. A request for more runs alone."""
+    max_waiting_choices: int = Field(default=256, ge=0)
+    """Of one project, waiting for their turn there; one more is answered with 429."""
+    max_waiting_choices_in_all: int = Field(default=1024, ge=0)
+    """The same over all projects."""
+    queue_seconds: float = Field(default=300.0, gt=0)
+    """The longest wait for a turn; then 503."""
+    usage_seconds: float = Field(default=5.0, gt=0)
+    """Between two writes of what keys have used: what a process that is killed may not have counted."""
+    drain_seconds: int = Field(default=5, ge=0)
+    """For requests and streams under way when the API is asked to end; those that last longer are cut. The
+    default fits into what `tunery up` may take to end; a rolling restart wants more than the longest
+    stream."""
+    drain_notice_seconds: float = Field(default=0.0, ge=0)
+    """Before that, the API answers as ever, but not ready at /readyz: for load balancers to notice."""
+
     training_slots: int = Field(default=1, ge=1)
     """Training processes that may run at once, over all jobs; a job takes `training.num_workers` of them."""
     max_attempts: int = Field(default=3, ge=1)

@@ -2,14 +2,13 @@
 
 import argparse
 import logging
+import sys
 
 import uvicorn
 
 from service.api.app import create_app
+from service.api.draining import DrainingServer
 from service.settings import Settings
-
-_GRACE_SECONDS = 5
-"""For requests under way when the service is asked to end; streams that last longer are cut."""
 
 
 def main() -> None:
@@ -18,15 +17,21 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    uvicorn.run(
-        create_app(Settings()),
+    settings = Settings()
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=options.host,
         port=options.port,
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=settings.drain_seconds,
     )
+    server = DrainingServer(config, app.state.draining, notice_seconds=settings.drain_notice_seconds)
+    server.run()
+    if not server.started:
+        sys.exit(3)  # uvicorn's own number for what could not start
 
 
 if __name__ == "__main__":

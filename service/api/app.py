@@ -1,26 +1,44 @@
 """The API as an ASGI application. Making it does no work; running it opens what it is made of."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.storage.location import open_store
 from service.api import errors
+from service.api.admission import Admission
 from service.api.auth import Authentication
 from service.api.document import ERROR_RESPONSES, describe
+from service.api.draining import Draining
 from service.api.engine import Engine, ServeEngine
+from service.api.fair_queue import Limits
 from service.api.middleware import BodyLimit, RequestContext
 from service.api.parts import Parts
 from service.api.readiness import Readiness
-from service.api.routes import classifications, completions, files, health, internal, job_events, jobs, models
+from service.api.routes import (
+    classifications,
+    completions,
+    files,
+    health,
+    internal,
+    job_events,
+    jobs,
+    models,
+    usage,
+)
+from service.api.serving import Serving
+from service.api.usage_meter import UsageMeter
 from service.db.database import Database
 from service.settings import Settings
 
 _MAX_JSON_BYTES = 32 * 2**20
 _FORM_BYTES = 2**20
 """What a multipart form may add to its file."""
+_CUT_STREAMS_SECONDS = 1.0
+"""For streams that were cut at the end to be counted."""
 
 
 def create_app(settings: Settings, *, open_parts: Callable[[Settings], Parts] | None = None) -> FastAPI:
@@ -33,8 +51,9 @@ def create_app(settings: Settings, *, open_parts: Callable[[Settings], Parts] | 
         redoc_url=None,
         redirect_slashes=False,
     )
-    for public in (files, jobs, job_events, models, completions, classifications):
+    for public in (files, jobs, job_events, models, completions, classifications, usage):
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
+    app.state.draining = Draining()
     app.include_router(internal.router)
     app.include_router(health.router)
     errors.install(app)
@@ -54,15 +73,31 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts = open_parts(settings)
+        meter = UsageMeter(parts.database)
+        serving = Serving(parts.engine, _admission(parts.settings), meter)
         app.state.parts = parts
-        app.state.readiness = Readiness(parts)
+        app.state.serving = serving
+        app.state.readiness = Readiness(parts, app.state.draining)
         try:
-            yield
+            async with meter.writing(parts.settings.usage_seconds):
+                yield
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_CUT_STREAMS_SECONDS):
+                        await serving.admission.wait_until_empty()
         finally:
             await parts.engine.close()
             parts.database.close()
 
     return lifespan
+
+
+def _admission(settings: Settings) -> Admission:
+    limits = Limits(
+        running=settings.max_running_choices,
+        waiting_of_tenant=settings.max_waiting_choices,
+        waiting_in_all=settings.max_waiting_choices_in_all,
+    )
+    return Admission(limits, wait_seconds=settings.queue_seconds)
 
 
 def _open_parts(settings: Settings) -> Parts:

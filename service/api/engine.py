@@ -22,14 +22,18 @@ _ERROR = TypeAdapter(ErrorEvent)
 _JSON = {"content-type": "application/json"}
 
 
-class Engine(Protocol):
-    """What the gateway needs of whatever generates and classifies."""
+class Generator(Protocol):
+    """What an answer is made from."""
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
         """The request's events, as the contract orders them; closing the generator cancels the request.
 
         Raises a TuneryError: what the engine refused, or Unavailable if it does not answer or breaks off."""
         ...
+
+
+class Engine(Generator, Protocol):
+    """What the gateway needs of whatever generates and classifies."""
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
         """Raises what `generate` raises."""

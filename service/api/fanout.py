@@ -7,14 +7,14 @@ from contextlib import aclosing
 import anyio
 
 from cluster.contracts.generation import GenerationEvent, GenerationRequest
-from service.api.engine import Engine
+from service.api.engine import Generator
 
 _BUFFERED_EVENTS = 256
 """A slow reader holds its engines back instead of filling memory."""
 
 
 async def generate_all(
-    engine: Engine, requests: Sequence[GenerationRequest]
+    engine: Generator, requests: Sequence[GenerationRequest]
 ) -> AsyncGenerator[tuple[int, GenerationEvent]]:
     """Events with the index of their request, as they come. The first error ends all; closing cancels all."""
     queue: asyncio.Queue[tuple[int, GenerationEvent] | BaseException | None] = asyncio.Queue(_BUFFERED_EVENTS)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ from starlette.types import Receive
 
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import GenerationEvent, GenerationRequest, PromptEvent
-from service.api.engine import Engine
+from service.api.engine import Generator
 from service.api.errors import body_of
 from service.api.fanout import generate_all
 from service.api.sse import DONE, EventStream, frame
@@ -38,7 +38,7 @@ class Answer(Protocol):
 
 
 async def answer_whole(
-    request: Request, engine: Engine, asked: Sequence[GenerationRequest], answer: Answer
+    request: Request, engine: Generator, asked: Sequence[GenerationRequest], answer: Answer
 ) -> Response:
     """Raises what the engine raises."""
 
@@ -47,14 +47,21 @@ async def answer_whole(
             async for prompt, event in events:
                 answer.add(prompt, event)
 
-    if not await _while_connected(request.receive, collect()):
+    return await answer_once(request, collect(), answer.whole)
+
+
+async def answer_once(
+    request: Request, work: Coroutine[Any, Any, None], whole: Callable[[], BaseModel]
+) -> Response:
+    """`whole()` once `work` is done, which is cancelled if the client goes first; raises what it raises."""
+    if not await _while_connected(request.receive, work):
         return Response(status_code=499)  # nginx's number for a client that left; nobody reads it
-    return Response(answer.whole().model_dump_json(), media_type="application/json")
+    return Response(whole().model_dump_json(), media_type="application/json")
 
 
 async def answer_streamed(
     request: Request,
-    engine: Engine,
+    engine: Generator,
     asked: Sequence[GenerationRequest],
     answer: Answer,
     *,

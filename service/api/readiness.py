@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from starlette.concurrency import run_in_threadpool
 
 from cluster.contracts.errors import TuneryError, Unavailable
+from service.api.draining import Draining
 from service.api.parts import Parts
 from service.db.leases import Leases
 from service.db.work import LEASE
@@ -20,14 +21,18 @@ KEPT_SECONDS = 1.0
 
 
 class Readiness:
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, draining: Draining) -> None:
         self._parts = parts
+        self._draining = draining
         self._one_at_a_time = asyncio.Lock()
         self._found: dict[str, str] = {}
         self._found_at = -math.inf
 
     async def check(self) -> dict[str, str]:
-        """By part, "ok" or what is wrong with it, in words that are safe to show."""
+        """By part, "ok" or what is wrong with it, in words that are safe to show; of a process that is
+        ending, only that it is."""
+        if self._draining.has_begun:
+            return {"api": "draining: it was asked to end"}
         async with self._one_at_a_time:
             if time.monotonic() - self._found_at >= KEPT_SECONDS:
                 self._found = await _check(self._parts)

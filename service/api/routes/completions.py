@@ -17,6 +17,7 @@ from service.api.parts import UsesParts
 from service.api.routes.models import resolve
 from service.api.schemas.chat import ChatCompletion, ChatCompletionBody, ChatCompletionChunk
 from service.api.schemas.completions import Completion, CompletionBody
+from service.api.serving import UsesServing
 from service.api.strict_json import StrictJsonRoute
 
 router = APIRouter(route_class=StrictJsonRoute)
@@ -37,7 +38,7 @@ def _streams(chunk: type) -> dict[int | str, dict[str, Any]]:
     responses=_streams(Completion),
 )
 async def create_completion(
-    body: CompletionBody, request: Request, caller: Inferrer, parts: UsesParts
+    body: CompletionBody, request: Request, caller: Inferrer, parts: UsesParts, serving: UsesServing
 ) -> Response:
     model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
     check_generates(model)
@@ -49,11 +50,10 @@ async def create_completion(
         wants_logprobs=body.logprobs is not None,
         wants_usage_chunk=body.wants_usage_chunk,
     )
+    engine = serving.for_caller(caller, body.model)
     if not body.stream:
-        return await answer_whole(request, parts.engine, asked, answer)
-    return await answer_streamed(
-        request, parts.engine, asked, answer, wants_usage_chunk=body.wants_usage_chunk
-    )
+        return await answer_whole(request, engine, asked, answer)
+    return await answer_streamed(request, engine, asked, answer, wants_usage_chunk=body.wants_usage_chunk)
 
 
 @router.post(
@@ -65,7 +65,7 @@ async def create_completion(
     responses=_streams(ChatCompletionChunk),
 )
 async def create_chat_completion(
-    body: ChatCompletionBody, request: Request, caller: Inferrer, parts: UsesParts
+    body: ChatCompletionBody, request: Request, caller: Inferrer, parts: UsesParts, serving: UsesServing
 ) -> Response:
     model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
     check_generates(model)
@@ -76,8 +76,7 @@ async def create_chat_completion(
         wants_logprobs=bool(body.logprobs),
         wants_usage_chunk=body.wants_usage_chunk,
     )
+    engine = serving.for_caller(caller, body.model)
     if not body.stream:
-        return await answer_whole(request, parts.engine, [asked], answer)
-    return await answer_streamed(
-        request, parts.engine, [asked], answer, wants_usage_chunk=body.wants_usage_chunk
-    )
+        return await answer_whole(request, engine, [asked], answer)
+    return await answer_streamed(request, engine, [asked], answer, wants_usage_chunk=body.wants_usage_chunk)

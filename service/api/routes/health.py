@@ -17,7 +17,8 @@ class Alive(Answer):
 class ReadinessAnswer(Answer):
     status: Literal["ready", "not_ready"]
     parts: dict[str, str]
-    """By part (database, storage, serving, scheduler), `ok` or what is wrong with it."""
+    """By part (database, storage, serving, scheduler), `ok` or what is wrong with it; of a process that is
+    ending, only `api`."""
 
 
 @router.get("/healthz", operation_id="healthz", summary="Whether the process is alive")

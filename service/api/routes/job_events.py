@@ -11,6 +11,7 @@ from starlette.responses import Response
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.jobs import JobStatus
 from service.api.auth import Reader
+from service.api.draining import Draining, UsesDraining
 from service.api.parts import Parts, UsesParts
 from service.api.public_jobs import public_event
 from service.api.schemas.base import Absent
@@ -42,6 +43,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 def list_events(
     caller: Reader,
     parts: UsesParts,
+    draining: UsesDraining,
     job_id: str,
     after: str | Absent = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -49,17 +51,18 @@ def list_events(
     last_event_id: Annotated[int, Header(ge=-1)] = -1,
 ) -> FineTuningJobEventList | Response:
     """With `stream=true`, server-sent events from the first on, or from after the one that the header
-    `Last-Event-ID` names, until the job has ended and everything is told."""
+    `Last-Event-ID` names, until the job has ended and everything is told, or the server is restarted: then
+    come back with `Last-Event-ID`."""
     if stream:
         batch = _read(parts, caller.tenant, job_id, last_event_id)
-        return EventStream(_frames(parts, caller.tenant, job_id, last_event_id, batch))
+        return EventStream(_frames(parts, caller.tenant, job_id, last_event_id, batch, draining))
     with parts.database.read() as session:
         page = Jobs(session, caller.tenant).events(job_id, after=after, limit=limit)
     return FineTuningJobEventList(data=[public_event(event) for event in page.data], has_more=page.has_more)
 
 
 async def _frames(
-    parts: Parts, tenant: Tenant, job_id: str, last_seq: int, batch: _Batch
+    parts: Parts, tenant: Tenant, job_id: str, last_seq: int, batch: _Batch, draining: Draining
 ) -> AsyncGenerator[bytes]:
     """The database is polled: what one process writes, another one streams."""
     quiet_polls = 0
@@ -68,7 +71,7 @@ async def _frames(
         for event in events:
             last_seq = event.seq
             yield frame(public_event(event).model_dump_json(), event_id=str(event.seq))
-        if status.is_terminal and not events:
+        if (status.is_terminal and not events) or draining.has_begun:
             return
         if not events:
             quiet_polls += 1

@@ -22,7 +22,15 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 """Of routes that name a thing in the body instead of the path."""
 
-NAMES_NOTHING = {"files_create", "files_list", "fine_tuning_jobs_list", "models_list", "healthz", "readyz"}
+NAMES_NOTHING = {
+    "files_create",
+    "files_list",
+    "fine_tuning_jobs_list",
+    "models_list",
+    "usage_list",
+    "healthz",
+    "readyz",
+}
 
 
 def named_routes() -> list[Any]:

@@ -66,6 +66,7 @@ from .job_error import JobError
 from .job_extension import JobExtension
 from .job_progress import JobProgress
 from .json_object import JsonObject
+from .key_usage import KeyUsage
 from .logit_bias import LogitBias
 from .metadata import Metadata
 from .model_extension import ModelExtension
@@ -104,6 +105,7 @@ from .training_options_target_modules_type_0 import TrainingOptionsTargetModules
 from .training_options_type import TrainingOptionsType
 from .upload_purpose import UploadPurpose
 from .usage import Usage
+from .usage_list import UsageList
 from .user_message import UserMessage
 
 __all__ = (
@@ -173,6 +175,7 @@ __all__ = (
     "JobExtension",
     "JobProgress",
     "JsonObject",
+    "KeyUsage",
     "LogitBias",
     "Metadata",
     "ModelExtension",
@@ -209,5 +212,6 @@ __all__ = (
     "TrainingOptionsType",
     "UploadPurpose",
     "Usage",
+    "UsageList",
     "UserMessage",
 )

@@ -23,7 +23,9 @@ class ReadinessAnswer:
     """
     Attributes:
         status (ReadinessAnswerStatus):
-        parts (ReadinessAnswerParts): By part (database, storage, serving, scheduler), `ok` or what is wrong with it.
+        parts (ReadinessAnswerParts): By part (database, storage, serving, scheduler), `ok` or what is wrong with it; of
+            a process that is
+            ending, only `api`.
     """
 
     status: ReadinessAnswerStatus

@@ -11,7 +11,10 @@ T = TypeVar("T", bound="ReadinessAnswerParts")
 
 @_attrs_define
 class ReadinessAnswerParts:
-    """By part (database, storage, serving, scheduler), `ok` or what is wrong with it."""
+    """By part (database, storage, serving, scheduler), `ok` or what is wrong with it; of a process that is
+    ending, only `api`.
+
+    """
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
 

@@ -80,7 +80,9 @@ def sync_detailed(
     """List or follow a job's events
 
      With `stream=true`, server-sent events from the first on, or from after the one that the header
-    `Last-Event-ID` names, until the job has ended and everything is told.
+    `Last-Event-ID` names, until the job has ended and everything is told, or the server is restarted:
+    then
+    come back with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -124,7 +126,9 @@ def sync(
     """List or follow a job's events
 
      With `stream=true`, server-sent events from the first on, or from after the one that the header
-    `Last-Event-ID` names, until the job has ended and everything is told.
+    `Last-Event-ID` names, until the job has ended and everything is told, or the server is restarted:
+    then
+    come back with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -163,7 +167,9 @@ async def asyncio_detailed(
     """List or follow a job's events
 
      With `stream=true`, server-sent events from the first on, or from after the one that the header
-    `Last-Event-ID` names, until the job has ended and everything is told.
+    `Last-Event-ID` names, until the job has ended and everything is told, or the server is restarted:
+    then
+    come back with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -205,7 +211,9 @@ async def asyncio(
     """List or follow a job's events
 
      With `stream=true`, server-sent events from the first on, or from after the one that the header
-    `Last-Event-ID` names, until the job has ended and everything is told.
+    `Last-Event-ID` names, until the job has ended and everything is told, or the server is restarted:
+    then
+    come back with `Last-Event-ID`.
 
     Args:
         job_id (str):

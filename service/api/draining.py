@@ -1,0 +1,49 @@
+"""Ending without cutting anyone off: from SIGTERM on not ready, then no new connections, then the end once
+what runs has ended by itself or its time is over."""
+
+import asyncio
+import socket
+import time
+from dataclasses import dataclass
+from types import FrameType
+from typing import Annotated
+
+import uvicorn
+from fastapi import Depends, Request
+
+_LOOK_SECONDS = 0.1
+"""As often as uvicorn looks for a second signal."""
+
+
+@dataclass
+class Draining:
+    """Whether this process has been asked to end."""
+
+    has_begun: bool = False
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's own way to end, begun with a notice; a second SIGINT ends the notice and the wait."""
+
+    def __init__(self, config: uvicorn.Config, draining: Draining, *, notice_seconds: float) -> None:
+        super().__init__(config)
+        self._draining = draining
+        self._notice_seconds = notice_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._draining.has_begun = True
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        deadline = time.monotonic() + self._notice_seconds
+        while time.monotonic() < deadline and not self.force_exit:
+            await asyncio.sleep(_LOOK_SECONDS)
+        await super().shutdown(sockets)
+
+
+async def _draining(request: Request) -> Draining:
+    draining: Draining = request.app.state.draining
+    return draining
+
+
+UsesDraining = Annotated[Draining, Depends(_draining)]

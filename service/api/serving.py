@@ -1,0 +1,111 @@
+"""The engine as a caller sees it: its requests wait for their turn, and what they use is counted."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    PromptEvent,
+    TextEvent,
+)
+from service.api.admission import Admission
+from service.api.engine import Engine
+from service.api.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_COST
+from service.api.usage_meter import UsageMeter
+from service.db.api_keys import Principal
+from service.db.usage import Used
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What all requests to models share."""
+
+    engine: Engine
+    admission: Admission
+    usage: UsageMeter
+
+    def for_caller(self, caller: Principal, model: str) -> "CallersEngine":
+        """For one request over HTTP, which may be several of the engine's, to `model` by its public name."""
+        return CallersEngine(self, caller, model)
+
+
+class CallersEngine:
+    """Generates and classifies as the engine does; raises what it raises, and what Admission does."""
+
+    def __init__(self, serving: Serving, caller: Principal, model: str) -> None:
+        self._serving = serving
+        self._caller = caller
+        self._model = model
+        self._is_counted = False
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
+        bill = Bill()
+        async with self._serving.admission.turn(request.tenant, request.sampling.n) as turn:
+            try:
+                async with aclosing(self._serving.engine.generate(request)) as events:
+                    async for event in events:
+                        self._serving.admission.charge(turn, bill.add(event))
+                        yield event
+            finally:
+                if bill.is_accepted:
+                    self._count(bill.prompt_tokens, bill.completion_tokens)
+
+    async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
+        async with self._serving.admission.turn(request.tenant, 1) as turn:
+            answer = await self._serving.engine.classify(request)
+            prompt_tokens = sum(result.prompt_tokens for result in answer.results)
+            self._serving.admission.charge(turn, prompt_tokens * PROMPT_TOKEN_COST)
+            self._count(prompt_tokens, 0)
+            return answer
+
+    def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
+        requests = 0 if self._is_counted else 1
+        self._is_counted = True
+        self._serving.usage.add(self._caller, self._model, Used(requests, prompt_tokens, completion_tokens))
+
+
+@dataclass
+class Bill:
+    """The tokens of a generation, known at any moment.
+
+    A choice that breaks off is counted by its events, one token each where they name none: too few where
+    text was held back."""
+
+    prompt_tokens: int = 0
+    is_accepted: bool = False
+    _generated: Counter[int] = field(default_factory=Counter)
+    """By choice."""
+
+    @property
+    def completion_tokens(self) -> int:
+        return self._generated.total()
+
+    def add(self, event: GenerationEvent) -> float:
+        """The event's cost to its tenant; negative where too much was counted before."""
+        match event:
+            case PromptEvent():
+                self.is_accepted = True
+                self.prompt_tokens = event.prompt_tokens
+                return event.prompt_tokens * PROMPT_TOKEN_COST
+            case TextEvent():
+                more = max(1, len(event.tokens))
+            case FinishEvent():
+                more = event.completion_tokens - self._generated[event.index]
+        self._generated[event.index] += more
+        return more * GENERATED_TOKEN_COST
+
+
+async def _serving(request: Request) -> Serving:
+    serving: Serving = request.app.state.serving
+    return serving
+
+
+UsesServing = Annotated[Serving, Depends(_serving)]

@@ -1,0 +1,89 @@
+"""Counts what keys use, in memory, and writes it to the database every few seconds.
+
+A process that is killed loses what it counted since the last write; one that ends in order, nothing.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+
+from starlette.concurrency import run_in_threadpool
+
+from service.db.api_keys import Principal
+from service.db.database import Database
+from service.db.usage import UsageKey, Used, write_totals
+
+log = logging.getLogger(__name__)
+
+
+class UsageMeter:
+    """For one event loop."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+        self._writer = uuid.uuid4().hex
+        self._totals: dict[UsageKey, Used] = {}
+        """All since this process began, of today and yesterday at least: each write replaces the last."""
+        self._unwritten: set[UsageKey] = set()
+        self._is_closing = asyncio.Event()
+
+    def add(self, caller: Principal, model: str, used: Used) -> None:
+        key = UsageKey(caller.tenant, caller.key_id, model, self._today())
+        self._totals[key] = self._totals.get(key, Used()) + used
+        self._unwritten.add(key)
+
+    @asynccontextmanager
+    async def writing(self, every_seconds: float) -> AsyncIterator[None]:
+        """Writes in the background within the block, and once more at its end."""
+        task = asyncio.create_task(self._write_until_closed(every_seconds))
+        try:
+            yield
+        finally:
+            self._is_closing.set()
+            await task
+            await self._flush_or_log()
+
+    async def flush(self) -> None:
+        """Writes what is new, in one transaction. Raises Unavailable; then it is still new."""
+        keys, self._unwritten = self._unwritten, set()
+        if not keys:
+            return
+        try:
+            await run_in_threadpool(self._write, {key: self._totals[key] for key in keys})
+        except BaseException:
+            self._unwritten |= keys
+            raise
+        self._forget_past_days()
+
+    async def _write_until_closed(self, every_seconds: float) -> None:
+        while not self._is_closing.is_set():
+            try:
+                async with asyncio.timeout(every_seconds):
+                    await self._is_closing.wait()
+            except TimeoutError:
+                await self._flush_or_log()
+
+    async def _flush_or_log(self) -> None:
+        try:
+            await self.flush()
+        except Exception:
+            # Whatever it is, requests are served and counted meanwhile, and the next round tries again.
+            log.exception("usage is not written")
+
+    def _write(self, totals: dict[UsageKey, Used]) -> None:
+        with self._database.write() as session:
+            write_totals(session, self._writer, totals)
+
+    def _forget_past_days(self) -> None:
+        """Yesterday's stay: were the clock set back a little, a total begun anew would replace them."""
+        oldest = self._today() - timedelta(days=1)
+        for key in [key for key in self._totals if key.day < oldest and key not in self._unwritten]:
+            del self._totals[key]
+
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self._clock(), UTC).date()

@@ -1,0 +1,173 @@
+"""What a caller uses of the engine is charged, counted and written, however its request ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from datetime import date
+from typing import Any
+
+import pytest
+
+from cluster.contracts.errors import Overloaded, Unavailable
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    PromptEvent,
+    Sampling,
+    TextEvent,
+    TextPrompt,
+)
+from service.api.admission import Admission
+from service.api.fair_queue import Limits
+from service.api.serving import Bill, CallersEngine, Serving
+from service.api.usage_meter import UsageMeter
+from service.db.api_keys import ApiKeys, Principal
+from service.db.database import Database
+from service.db.usage import Usage, Used
+from tests.api import BASE, Project, add_project
+from tests.fakes import FakeEngine, token
+
+NOON = 1_772_452_800.0
+TODAY = date(2026, 3, 2)
+DAY = 86_400
+
+
+@pytest.fixture
+def project(database: Database) -> Project:
+    return add_project(database)
+
+
+@pytest.fixture
+def caller(database: Database, project: Project) -> Principal:
+    with database.read() as session:
+        return ApiKeys(session).authenticate(project.key)
+
+
+def asked(n: int = 1) -> GenerationRequest:
+    return GenerationRequest(
+        id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="a b"), sampling=Sampling(n=n), tenant="t"
+    )
+
+
+def run(
+    database: Database,
+    caller: Principal,
+    engine: FakeEngine,
+    use: Callable[[CallersEngine], Coroutine[Any, Any, None]],
+) -> dict[str, Used]:
+    """Usage by model after this use of the engine."""
+
+    async def used() -> None:
+        meter = UsageMeter(database, clock=lambda: NOON)
+        limits = Limits(running=4, waiting_of_tenant=4, waiting_in_all=4)
+        admission = Admission(limits, wait_seconds=5)
+        async with asyncio.timeout(30), meter.writing(every_seconds=60):
+            await use(Serving(engine, admission, meter).for_caller(caller, "model-1"))
+            await admission.wait_until_empty()
+
+    asyncio.run(used())
+    with database.read() as session:
+        found = Usage(session, caller.tenant).between(TODAY, TODAY)
+    assert all((key.api_key_id, key.day) == (caller.key_id, TODAY) for key, _ in found)
+    return {key.model: used for key, used in found}
+
+
+async def drain(events: AsyncGenerator[GenerationEvent]) -> None:
+    async for _ in events:
+        pass
+
+
+def test_a_whole_answer_is_counted_once_however_many_prompts_it_has(
+    database: Database, caller: Principal
+) -> None:
+    async def use(engine: CallersEngine) -> None:
+        await asyncio.gather(drain(engine.generate(asked(n=2))), drain(engine.generate(asked())))
+
+    assert run(database, caller, FakeEngine(), use) == {"model-1": Used(1, 4, 9)}
+
+
+def test_what_was_generated_until_the_client_left_is_counted(database: Database, caller: Principal) -> None:
+    async def use(engine: CallersEngine) -> None:
+        async with aclosing(engine.generate(asked())) as events:
+            assert isinstance(await anext(events), PromptEvent)
+            assert isinstance(await anext(events), TextEvent)
+            assert isinstance(await anext(events), TextEvent)
+
+    fake = FakeEngine()
+    assert run(database, caller, fake, use) == {"model-1": Used(1, 2, 2)}
+    assert fake.was_cancelled.is_set()
+
+
+def test_what_was_generated_until_the_engine_failed_is_counted(database: Database, caller: Principal) -> None:
+    async def use(engine: CallersEngine) -> None:
+        with pytest.raises(Unavailable):
+            await drain(engine.generate(asked()))
+
+    fake = FakeEngine(fault=Unavailable("gone"))
+    assert run(database, caller, fake, use) == {"model-1": Used(1, 2, 2)}
+
+
+def test_what_the_engine_refused_is_not_counted(database: Database, caller: Principal) -> None:
+    async def use(engine: CallersEngine) -> None:
+        with pytest.raises(Overloaded):
+            await drain(engine.generate(asked()))
+
+    assert run(database, caller, FakeEngine(refusal=Overloaded("busy")), use) == {}
+
+
+def test_usage_outlives_a_database_that_is_away(database: Database, caller: Principal) -> None:
+    class Away:
+        def write(self) -> Any:
+            raise Unavailable("The database does not answer.")
+
+    async def count() -> None:
+        meter = UsageMeter(database, clock=lambda: NOON)
+        meter.add(caller, "m", Used(1, 2, 3))
+        meter._database = Away()  # type: ignore[assignment]
+        with pytest.raises(Unavailable):
+            await meter.flush()
+        meter._database = database
+        meter.add(caller, "m", Used(1, 2, 3))
+        await meter.flush()
+        await meter.flush()
+
+    asyncio.run(count())
+    with database.read() as session:
+        ((_, used),) = Usage(session, caller.tenant).between(TODAY, TODAY)
+    assert used == Used(2, 4, 6)
+
+
+def test_days_are_counted_apart_and_forgotten_once_they_are_written(
+    database: Database, caller: Principal
+) -> None:
+    now = NOON
+
+    async def count() -> None:
+        nonlocal now
+        meter = UsageMeter(database, clock=lambda: now)
+        for _ in range(4):
+            meter.add(caller, "m", Used(1, 2, 3))
+            await meter.flush()
+            now += DAY
+        assert len(meter._totals) == 2
+
+    asyncio.run(count())
+    with database.read() as session:
+        found = Usage(session, caller.tenant).between(TODAY, date(2026, 3, 9))
+    assert [(key.day.day, used) for key, used in found] == [(day, Used(1, 2, 3)) for day in (2, 3, 4, 5)]
+
+
+def test_a_bill_follows_events_and_ends_with_the_engines_own_count() -> None:
+    bill = Bill()
+    events: list[GenerationEvent] = [
+        PromptEvent(prompt_tokens=7),
+        TextEvent(index=0, text="ab", tokens=[token("a"), token("b")]),
+        TextEvent(index=1, text="x"),
+        TextEvent(index=1, text="y"),
+        FinishEvent(index=0, reason="stop", completion_tokens=5),
+        FinishEvent(index=1, reason="stop", completion_tokens=1),
+    ]
+    assert [bill.add(event) for event in events] == [7, 4, 2, 2, 6, -2]
+    assert (bill.prompt_tokens, bill.completion_tokens) == (7, 6)

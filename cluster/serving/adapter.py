@@ -39,5 +39,13 @@ class Adapter:
     prefix: Prefix | None = None
 
     @property
+    def num_bytes(self) -> int:
+        """What its tensors take of the device's memory."""
+        tensors = [tensor for pair in self.pairs.values() for tensor in (pair.down, pair.up)]
+        if self.prefix is not None:
+            tensors += [*self.prefix.keys, *self.prefix.values]
+        return sum(tensor.nbytes for tensor in tensors)
+
+    @property
     def prefix_length(self) -> int:
         return 0 if self.prefix is None else self.prefix.length

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from cluster.contracts.errors import NotFound, Overloaded, Unavailable
+from cluster.contracts.errors import InvalidRequest, NotFound, Overloaded, Unavailable
 from cluster.serving.loans import Loans
 
 
@@ -15,8 +15,15 @@ class Shelf:
         self.gates: dict[str, asyncio.Event] = {}
         self.broken: set[str] = set()
 
-    def loans(self, capacity: int, max_waiting: int = 10) -> Loans[str]:
-        return Loans(capacity=capacity, max_waiting=max_waiting, drop=self.dropped.append)
+    def loans(self, capacity: int, max_waiting: int = 10, budget: int | None = None) -> Loans[str]:
+        """Each thing takes as many bytes as its key has characters."""
+        return Loans(
+            capacity=capacity,
+            max_waiting=max_waiting,
+            drop=self.dropped.append,
+            budget=budget,
+            num_bytes=len,
+        )
 
     async def load(self, key: str) -> str:
         self.loads.append(key)
@@ -140,3 +147,79 @@ async def _bounded() -> None:
 
 def test_too_many_waiting_are_refused_and_closing_ends_the_wait() -> None:
     asyncio.run(_bounded())
+
+
+async def _abandoned() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    shelf.broken.add("a")
+    shelf.gates["a"] = asyncio.Event()
+    leaver = asyncio.create_task(shelf.borrow(loans, "a"))
+    await _settle()
+    leaver.cancel()
+    shelf.gates["a"].set()
+    await _settle()
+    shelf.broken.clear()
+    assert await shelf.borrow(loans, "a") == "a"
+
+
+def test_a_failure_that_nobody_stayed_for_is_nobodys() -> None:
+    asyncio.run(_abandoned())
+
+
+async def _by_size() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=7)
+    for key in ("a", "bb", "ccc", "a", "dddd"):
+        await shelf.borrow(loans, key)
+        loans.give_back(key)
+    assert shelf.dropped == ["bb", "ccc"]
+    assert set(loans.loaded) == {"a", "dddd"}
+    with pytest.raises(InvalidRequest, match="8 bytes"):
+        await shelf.borrow(loans, "too long")
+    assert set(loans.loaded) == {"a", "dddd"}, "nothing is dropped for what can never fit"
+
+
+def test_the_least_recently_used_leave_until_the_next_fits_the_budget() -> None:
+    asyncio.run(_by_size())
+
+
+async def _in_use_by_size() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=5)
+    for key in ("aaa", "b"):
+        await shelf.borrow(loans, key)
+    loans.give_back("b")
+    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in ("cccc", "dd", "cccc")]
+    await _settle()
+    assert [task.done() for task in others] == [False, True, False], (
+        "what fits beside the others does not wait"
+    )
+    assert shelf.dropped == ["cccc", "b"], "it was loaded before its size was known, and could not stay"
+    for key in ("aaa", "dd"):
+        assert not others[0].done()
+        loans.give_back(key)
+        await _settle()
+    assert await asyncio.gather(others[0], others[2]) == ["cccc"] * 2
+    assert shelf.loads == ["aaa", "b", "cccc", "dd", "cccc"]
+
+
+def test_what_does_not_fit_beside_those_in_use_waits_and_none_of_them_is_dropped() -> None:
+    asyncio.run(_in_use_by_size())
+
+
+async def _in_order() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    await shelf.borrow(loans, "a")
+    keys = ["b", "c", "d"]
+    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in keys]
+    await _settle()
+    for task, key, before in zip(others, keys, ["a", *keys], strict=False):
+        loans.give_back(before)
+        assert await task == key
+    assert shelf.loads == ["a", *keys]
+
+
+def test_who_waits_longest_is_next() -> None:
+    asyncio.run(_in_order())

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
+from cluster.serving.adapter import Adapter, Prefix
 from cluster.serving.lora_files import read_adapter
 
 CPU = torch.device("cpu")
@@ -95,3 +96,10 @@ def test_files_that_cannot_be_read_are_corrupt(write: Callable[..., Path]) -> No
     (folder / "adapter_config.json").write_text("[]")
     with pytest.raises(CorruptArtefact):
         read_adapter(folder, "d", SHAPES, CPU)
+
+
+def test_an_adapter_tells_how_much_memory_it_takes(write: Callable[..., Path]) -> None:
+    lora = read_adapter(write(), "d", SHAPES, CPU)
+    assert lora.num_bytes == 4 * (4 * 32 + 24 * 4)
+    states = [torch.zeros(2, 5, 8, dtype=torch.bfloat16)] * 3
+    assert Adapter("d", prefix=Prefix(states, states)).num_bytes == 2 * 3 * 2 * (2 * 5 * 8)

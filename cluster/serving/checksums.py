@@ -10,13 +10,13 @@ _State = tuple[int, int]
 
 
 class Checksums:
-    """Reads a file again only if its size or its time of change is another than before. Remembers at most
-    `capacity` files. Used from any thread."""
+    """Reads a file again only if its size or its time of change is another than before. Remembers the files
+    of at most `capacity` folders. Used from any thread."""
 
-    def __init__(self, *, capacity: int = 1 << 14) -> None:
+    def __init__(self, *, capacity: int = 8192) -> None:
         self._capacity = capacity
-        self._known: OrderedDict[Path, tuple[_State, str]] = OrderedDict()
-        """Least recently asked for first."""
+        self._known: OrderedDict[Path, dict[str, tuple[_State, str]]] = OrderedDict()
+        """By folder, the least recently asked for first, and the file's name."""
         self._lock = threading.Lock()
 
     def of(self, path: Path) -> str | None:
@@ -24,7 +24,7 @@ class Checksums:
         try:
             state = _state(path)
             with self._lock:
-                known = self._known.get(path)
+                known = self._known.get(path.parent, {}).get(path.name)
             if known is None or known[0] != state:
                 with path.open("rb") as content:
                     known = state, hashlib.file_digest(content, "sha256").hexdigest()
@@ -37,10 +37,15 @@ class Checksums:
         """Takes the word of who wrote the file."""
         self._remember(path, (_state(path), sha256))
 
+    def forget(self, folder: Path) -> None:
+        """Drops what is known of the folder's files."""
+        with self._lock:
+            self._known.pop(folder, None)
+
     def _remember(self, path: Path, known: tuple[_State, str]) -> None:
         with self._lock:
-            self._known[path] = known
-            self._known.move_to_end(path)
+            self._known.setdefault(path.parent, {})[path.name] = known
+            self._known.move_to_end(path.parent)
             if len(self._known) > self._capacity:
                 self._known.popitem(last=False)
 

@@ -83,9 +83,10 @@ class DiskCache:
             (self._root / name).rename(hidden)
             shutil.rmtree(hidden, ignore_errors=True)
 
-    def evict(self, *, for_bytes: int = 0, for_entries: int = 0) -> None:
+    def evict(self, *, for_bytes: int = 0, for_entries: int = 0) -> list[Path]:
         """Discards folders that nobody leases, the least recently used first, until so much more fits in.
-        What is leased stays, even beyond the budget."""
+        What is leased stays, even beyond the budget. Returns what is no longer there."""
+        evicted = []
         with self._evicting:
             entries = sorted(self._entries())
             self._sizes = {entry.name: entry.bytes for entry in entries}
@@ -93,12 +94,14 @@ class DiskCache:
             entries_left = self._max_entries - for_entries - len(entries)
             for entry in entries:
                 if bytes_left >= 0 and entries_left >= 0:
-                    return
+                    break
                 with _locked(self._root / entry.name, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_idle:
                     if is_idle:
                         self.discard(entry.name)
+                        evicted.append(self._root / entry.name)
                         bytes_left += entry.bytes
                         entries_left += 1
+        return evicted
 
     def _entries(self) -> Iterator[_Entry]:
         for found in _folders(self._root):

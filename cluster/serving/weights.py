@@ -92,7 +92,7 @@ class WeightsFolder:
                     return folder
 
     def _download(self, ref: AdapterRef, files: list[ManifestFile], leases: ExitStack) -> Path | None:
-        self._cache.evict(for_bytes=sum(file.bytes for file in files), for_entries=1)
+        self._evict(for_bytes=sum(file.bytes for file in files), for_entries=1)
         unfinished = leases.enter_context(self._cache.unfinished(ref.digest))
         # Threads of its own: no adapter waits behind another one's files.
         with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="download") as threads:
@@ -102,8 +102,12 @@ class WeightsFolder:
             for file in files:
                 self._checksums.learn(folder / file.name, file.sha256)
             # Others may have come in meanwhile, each with the same room in view.
-            self._cache.evict()
+            self._evict()
         return folder
+
+    def _evict(self, *, for_bytes: int = 0, for_entries: int = 0) -> None:
+        for folder in self._cache.evict(for_bytes=for_bytes, for_entries=for_entries):
+            self._checksums.forget(folder)
 
     def _download_file(self, ref: AdapterRef, folder: Path, file: ManifestFile) -> None:
         key = sibling_key(ref.manifest_key, file.name)

@@ -27,7 +27,7 @@ from cluster.contracts.generation import FinishEvent, GenerationEvent, PromptEve
 from service.api.parts import Parts
 from service.db.database import Database
 from service.db.usage import Usage
-from tests.api import Project, add_project, jsonl, listening
+from tests.api import Project, jsonl, listening
 
 MODEL = "tunery-tiny-1"
 
@@ -68,7 +68,7 @@ class Api:
 
 
 @contextmanager
-def running(database: Database, database_url: str, folder: Path, **environment: str) -> Iterator[Api]:
+def running(database_url: str, folder: Path, project: Project, **environment: str) -> Iterator[Api]:
     engine = SlowEngine()
     with listening(engine.app()) as serving_url, socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -91,7 +91,7 @@ def running(database: Database, database_url: str, folder: Path, **environment: 
                 if "Uvicorn running" in line:
                     break
             threading.Thread(target=process.stderr.read, daemon=True).start()
-            yield Api(f"http://127.0.0.1:{port}", process, engine, add_project(database))
+            yield Api(f"http://127.0.0.1:{port}", process, engine, project)
         finally:
             engine.may_finish.set()
             process.kill()
@@ -113,10 +113,10 @@ def completion_tokens(database: Database, project: Project) -> int:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_stream_that_runs_at_sigterm_is_finished_whole(
-    database: Database, database_url: str, tmp_path: Path
+    database: Database, database_url: str, tmp_path: Path, project: Project
 ) -> None:
     limits = {"TUNERY_DRAIN_SECONDS": "30", "TUNERY_DRAIN_NOTICE_SECONDS": "1"}
-    with running(database, database_url, tmp_path, **limits) as api:
+    with running(database_url, tmp_path, project, **limits) as api:
         stream = api.openai().completions.create(model=MODEL, prompt="x", stream=True)
         texts = [next(stream).choices[0].text]
         api.process.send_signal(signal.SIGTERM)
@@ -132,19 +132,32 @@ def test_a_stream_that_runs_at_sigterm_is_finished_whole(
         texts += [chunk.choices[0].text for chunk in stream]
         assert "".join(texts) == "half, whole"
         assert api.process.wait(30) == -signal.SIGTERM
-        assert completion_tokens(database, api.project) == 2
+        assert completion_tokens(database, project) == 2
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_stream_that_outlasts_the_drain_is_cut_and_counted(
-    database: Database, database_url: str, tmp_path: Path
+    database: Database, database_url: str, tmp_path: Path, project: Project
 ) -> None:
-    with running(database, database_url, tmp_path, TUNERY_DRAIN_SECONDS="1") as api:
+    with running(database_url, tmp_path, project, TUNERY_DRAIN_SECONDS="1") as api:
         stream = api.openai().completions.create(model=MODEL, prompt="x", stream=True)
         assert next(stream).choices[0].text == "half, "
         api.process.send_signal(signal.SIGTERM)
         assert api.process.wait(30) == -signal.SIGTERM
-        assert completion_tokens(database, api.project) == 1
+        assert completion_tokens(database, project) == 1
+
+
+def test_one_that_is_killed_keeps_what_it_wrote_and_the_next_one_adds_to_it(
+    database: Database, database_url: str, tmp_path: Path, project: Project
+) -> None:
+    for expected in (2, 4):
+        with running(database_url, tmp_path, project, TUNERY_USAGE_SECONDS="0.05") as api:
+            api.engine.may_finish.set()
+            api.openai().completions.create(model=MODEL, prompt="x")
+            deadline = time.monotonic() + 10
+            while completion_tokens(database, project) < expected:
+                assert time.monotonic() < deadline
+            api.process.kill()
+        assert completion_tokens(database, project) == expected
 
 
 def test_a_jobs_events_end_for_their_reader_to_come_back_to_another_process(

@@ -17,6 +17,9 @@ TUNERY_ENGINE_SLOTS (choices decoded together), TUNERY_ENGINE_WAITING (choices o
 TUNERY_ENGINE_ADAPTERS and TUNERY_ENGINE_MODELS (adapters of one model, and models, in memory; as many tuned
 encoders again).
 A replica uses a GPU if Serve's configuration gives it one: `ray_actor_options: {num_gpus: 1}` of `engine`.
+TUNERY_ENGINE says what runs the models: `embedded` (the default) or `vllm`, which needs a GPU. vLLM divides
+the GPU's memory between TUNERY_ENGINE_MODELS models; TUNERY_ENGINE_BATCH_ADAPTERS are adapters on the GPU,
+which one batch may mix, and TUNERY_ENGINE_LORA_RANK is the largest rank of one.
 """
 
 import asyncio
@@ -39,7 +42,8 @@ from cluster.contracts.generation import EngineStats, GenerationEvent, Generatio
 from cluster.serving.classifiers import ClassifierPool
 from cluster.serving.job import Limits
 from cluster.serving.load import EmbeddedLoader
-from cluster.serving.pool import EnginePool
+from cluster.serving.pool import EnginePool, LoadEngine
+from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
 from cluster.serving.weights import WeightsFolder
 from cluster.serving.wire import error_event, headers_of, status_of
 from cluster.storage.location import store_from_environment
@@ -74,7 +78,7 @@ class EngineApp:
         )
         cache = Path(os.environ.get("TUNERY_CACHE_DIR") or Path.home() / ".cache" / "tunery")
         weights = WeightsFolder(cache / "weights", store_from_environment())
-        self._pool = EnginePool(EmbeddedLoader(weights, limits), capacity=_number("MODELS", 4))
+        self._pool = EnginePool(engine_loader(weights, limits), capacity=_number("MODELS", 4))
         self._classifiers = ClassifierPool(weights, capacity=_number("MODELS", 4))
         catalogue = load_catalogue()
         for alias in filter(None, os.environ.get("TUNERY_WARM_BASES", "").split(",")):
@@ -122,6 +126,25 @@ class EngineApp:
 
     async def _healthz(self, request: Request) -> Response:
         return JSONResponse({})
+
+
+def engine_loader(weights: WeightsFolder, limits: Limits) -> LoadEngine:
+    """What TUNERY_ENGINE says. Raises InvalidConfiguration."""
+    match os.environ.get("TUNERY_ENGINE") or "embedded":
+        case "embedded":
+            return EmbeddedLoader(weights, limits)
+        case "vllm":
+            options = VllmOptions(
+                # A tenth is left to what is not vLLM's.
+                memory_share=0.9 / _number("MODELS", 4),
+                batch_adapters=_number("BATCH_ADAPTERS", 8),
+                lora_rank=_number("LORA_RANK", 64),
+            )
+            return VllmLoader(weights, limits, options)
+        case other:
+            raise InvalidConfiguration(
+                f"TUNERY_ENGINE is {other!r}; it must be embedded or vllm.", param="TUNERY_ENGINE"
+            )
 
 
 class DatasetsApp:

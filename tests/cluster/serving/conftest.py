@@ -1,5 +1,6 @@
 """The backends that keep the engine contract, and tuned models for them to serve."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ from cluster.contracts.generation import AdapterRef
 from cluster.serving.job import Limits
 from cluster.serving.load import EmbeddedLoader
 from cluster.serving.pool import EnginePool
+from cluster.serving.vllm_backend.interface import import_vllm
+from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
 from cluster.serving.weights import WeightsFolder
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectStore
+from tests.cluster.serving.fake_vllm import FakeVllm
 from tests.cluster.serving.harness import LoopThread, Served
 from tests.cluster.serving.published import publish_full, publish_lora
 from tests.tiny_base import make_tiny_base
@@ -88,7 +92,27 @@ def _embedded(base: BaseSpec, store: ObjectStore, cache: Path, limits: Limits) -
         loop.stop()
 
 
-BACKENDS = {"embedded": _embedded}
+@contextmanager
+def _vllm(base: BaseSpec, store: ObjectStore, cache: Path, limits: Limits) -> Iterator[Served]:
+    """The real one where TUNERY_TEST_VLLM says so, as tests/gpu/contract.py does; else its double."""
+    is_real = os.environ.get("TUNERY_TEST_VLLM") == "real"
+    # Tests keep several engines at once on one GPU, all of tiny models.
+    options = VllmOptions(memory_share=float(os.environ.get("TUNERY_TEST_VLLM_SHARE", "0.08")), eager=True)
+    loader = VllmLoader(WeightsFolder(cache, store), limits, options, import_vllm if is_real else FakeVllm())
+    loop = LoopThread()
+
+    async def start() -> EnginePool:
+        return EnginePool(loader, capacity=4)
+
+    pool = loop.run(start())
+    try:
+        yield Served(loop, pool, base)
+    finally:
+        loop.run(pool.close())
+        loop.stop()
+
+
+BACKENDS = {"embedded": _embedded, "vllm": _vllm}
 """A context manager for each: (base, store, cache folder, limits) -> Served."""
 
 Serve = Callable[..., Served]

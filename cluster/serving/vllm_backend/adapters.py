@@ -1,0 +1,136 @@
+"""The adapters of one vLLM engine: loaded once on first use, lent, and removed when their room is needed."""
+
+import asyncio
+import itertools
+import logging
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.contracts.errors import InvalidRequest, Unavailable
+from cluster.contracts.generation import AdapterRef
+from cluster.serving.adapter import Adapter
+from cluster.serving.job import Limits
+from cluster.serving.loans import Loans
+from cluster.serving.vllm_backend.interface import AsyncLLM, Vllm
+from cluster.serving.vllm_backend.plain_lora import rank_of, write_plain
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    request: Any
+    """A LoRARequest."""
+    id: int
+    folder: Path
+
+
+class Adapters:
+    """At most `limits.adapters` in vLLM's memory. One in use is never removed.
+
+    vLLM knows adapters by number and reads their files again whenever it pleases, so each load gets a number
+    and a folder that were never used before, and the folder stays until vLLM has forgotten the adapter.
+    """
+
+    def __init__(
+        self,
+        vllm: Vllm,
+        llm: AsyncLLM,
+        *,
+        read: Callable[[AdapterRef], Adapter],
+        folder: Path,
+        limits: Limits,
+        max_rank: int,
+    ) -> None:
+        """`read` blocks: it fetches and checks an adapter. `folder` is this engine's own."""
+        self._vllm = vllm
+        self._llm = llm
+        self._read = read
+        self._folder = folder
+        self._max_rank = max_rank
+        self._numbers = itertools.count(1)
+        self._removing: set[asyncio.Task[None]] = set()
+        self._loans: Loans[_Loaded] = Loans(
+            capacity=limits.adapters, max_waiting=limits.max_waiting, drop=self._drop
+        )
+
+    @property
+    def digests(self) -> list[str]:
+        return list(self._loans.loaded)
+
+    @asynccontextmanager
+    async def lent(self, ref: AdapterRef | None) -> AsyncIterator[Any]:
+        """The adapter's LoRARequest, which stays good meanwhile; None for the engine's own weights."""
+        if ref is None:
+            yield None
+            return
+        loaded = await self._loans.borrow(ref.digest, lambda: self._load(ref))
+        try:
+            yield loaded.request
+        finally:
+            self._loans.give_back(ref.digest)
+
+    async def close(self) -> None:
+        await self._loans.close()
+        await asyncio.gather(*self._removing)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    async def _load(self, ref: AdapterRef) -> _Loaded:
+        if ref.form != "lora":
+            raise InvalidRequest(
+                f"This engine adds LoRA adapters to a base; weights of form '{ref.form}' are served by the "
+                "embedded engine.",
+                param="model",
+            )
+        number = next(self._numbers)
+        folder = self._folder / f"{ref.digest}-{number}"
+        await asyncio.to_thread(self._write, ref, folder)
+        # The digest as the name: cached keys and values go by it, and equal bytes make equal ones.
+        request = self._vllm.LoRARequest(lora_name=ref.digest, lora_int_id=number, lora_path=str(folder))
+        # Room first, or vLLM would make it by its own choice.
+        await asyncio.gather(*self._removing)
+        try:
+            await self._add(request, ref)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return _Loaded(request, number, folder)
+
+    def _write(self, ref: AdapterRef, folder: Path) -> None:
+        adapter = self._read(ref)
+        if (rank := rank_of(adapter)) > self._max_rank:
+            raise InvalidRequest(
+                f"The adapter's rank is {rank}; this server takes {self._max_rank} at most "
+                "(TUNERY_ENGINE_LORA_RANK).",
+                param="model",
+            )
+        write_plain(adapter, folder)
+
+    async def _add(self, request: Any, ref: AdapterRef) -> None:
+        try:
+            await self._llm.add_lora(request)
+        except Exception as error:
+            if self._llm.errored:
+                raise Unavailable("The engine is broken.") from error
+            # Whatever goes wrong in vLLM's process arrives as a bare Exception with the text of it.
+            _log.exception("vLLM does not take adapter %s.", ref.digest)
+            raise InvalidRequest(
+                "vLLM cannot add this adapter's layers to this base; it can be served merged.", param="model"
+            ) from error
+
+    def _drop(self, loaded: _Loaded) -> None:
+        task = asyncio.get_running_loop().create_task(self._remove(loaded))
+        self._removing.add(task)
+        task.add_done_callback(self._removing.discard)
+
+    async def _remove(self, loaded: _Loaded) -> None:
+        try:
+            await self._llm.remove_lora(loaded.id)
+        except Exception:
+            # A dead engine has forgotten it anyway; a living one only keeps what nobody names again.
+            _log.warning("vLLM did not remove adapter %s.", loaded.id, exc_info=True)
+        await asyncio.to_thread(shutil.rmtree, loaded.folder, ignore_errors=True)

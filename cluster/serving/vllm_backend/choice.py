@@ -1,0 +1,110 @@
+"""From vLLM's outputs to events. Pure."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from cluster.contracts.errors import CorruptArtefact, Unavailable
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationRequest,
+    ModelRef,
+    TextEvent,
+    TokenLogprob,
+)
+from cluster.serving.logprobs import Scored
+from cluster.serving.text import Piece, TextStream
+from cluster.serving.vllm_backend.interface import CompletionOutput, Logprobs
+from cluster.serving.vocabulary import Vocabulary
+
+Event = TextEvent | FinishEvent
+
+
+class ChoiceReader:
+    """Reads the outputs of one choice, token by token, whatever their number in one output."""
+
+    def __init__(
+        self, request: GenerationRequest, index: int, *, vocabulary: Vocabulary, stop_tokens: frozenset[int]
+    ) -> None:
+        self._model = request.model
+        self._num_logprobs = request.sampling.logprobs
+        self._index = index
+        self._vocabulary = vocabulary
+        self._stop_tokens = stop_tokens
+        self._text = TextStream(request.sampling.stop)
+        self._num_tokens = 0
+        self._events: list[Event] = []
+        self.is_finished = False
+
+    def read(self, output: CompletionOutput) -> list[Event]:
+        """The events that `output` makes; nothing is left to read once `is_finished`.
+
+        Raises CorruptArtefact if a log-probability is not finite, Unavailable if vLLM gave the choice up.
+        """
+        for place, token in enumerate(output.token_ids):
+            scored = None
+            if output.logprobs is not None:
+                scored = scored_token(self._model, token, output.logprobs[place], self._num_logprobs or 0)
+            self._accept(token, scored)
+            if self.is_finished:
+                break
+        if not self.is_finished and output.finish_reason is not None:
+            if output.finish_reason not in {"stop", "length"}:
+                raise Unavailable("The engine ended the request; try again.")
+            rest = self._text.finish()
+            self._say(rest)
+            self._finish("stop" if rest.is_stopped or output.finish_reason == "stop" else "length")
+        events, self._events = self._events, []
+        return events
+
+    def _accept(self, token: int, scored: Scored | None) -> None:
+        self._num_tokens += 1
+        if token in self._stop_tokens:
+            self._say(self._text.finish())
+            self._finish("stop")
+            return
+        shown = None
+        if scored is not None and self._num_logprobs is not None:
+            shown = self._vocabulary.logprob(scored)
+        piece = self._text.push(self._vocabulary.text_bytes(token), shown)
+        self._say(piece)
+        if piece.is_stopped:
+            self._finish("stop")
+
+    def _say(self, piece: Piece) -> None:
+        if piece.text or piece.tokens:
+            self._events.append(TextEvent(index=self._index, text=piece.text, tokens=piece.tokens))
+
+    def _finish(self, reason: Literal["stop", "length"]) -> None:
+        self.is_finished = True
+        self._events.append(FinishEvent(index=self._index, reason=reason, completion_tokens=self._num_tokens))
+
+
+def scored_prompt(
+    request: GenerationRequest,
+    token_ids: Sequence[int],
+    places: Sequence[Logprobs | None] | None,
+    vocabulary: Vocabulary,
+) -> list[TokenLogprob]:
+    """One a prompt token; the first has no log-probability. Raises as ChoiceReader.read does."""
+    if places is None or len(places) != len(token_ids):
+        raise Unavailable("The engine did not score the prompt; try again.")
+    k = request.sampling.logprobs or 0
+    scored = [Scored(token_ids[0], None)]
+    for token, place in zip(token_ids[1:], places[1:], strict=True):
+        scored.append(scored_token(request.model, token, place or {}, k))
+    return [vocabulary.logprob(token) for token in scored]
+
+
+def scored_token(model: ModelRef, token: int, place: Logprobs, k: int) -> Scored:
+    """`token` with its log-probability, and the k likeliest. vLLM puts the token itself among them, wherever
+    it ranks. Raises CorruptArtefact if a number is not finite."""
+    ranked = sorted(place.items(), key=lambda item: item[1].rank or 0)
+    top = tuple((other, found.logprob) for other, found in ranked if 1 <= (found.rank or 0) <= k)
+    chosen = place.get(token)
+    logprob = math.nan if chosen is None else chosen.logprob
+    if not all(math.isfinite(value) for value in (logprob, *(value for _, value in top))):
+        adapter = model.adapter
+        name = f"adapter {adapter.digest}" if adapter else f"base {model.base.alias}"
+        raise CorruptArtefact(f"The weights of {name} give numbers that are not finite for this prompt.")
+    return Scored(token, logprob, top)

@@ -1,0 +1,182 @@
+"""From a model's name to a vLLM engine with its weights on the GPU."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from cluster.bases.chat_template import template_text
+from cluster.bases.resolve import base_digest, base_folder, template_digest
+from cluster.contracts.errors import CorruptArtefact, InvalidRequest
+from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.serving.adapter import Adapter
+from cluster.serving.job import Limits
+from cluster.serving.lora_files import read_adapter
+from cluster.serving.vllm_backend.adapters import Adapters
+from cluster.serving.vllm_backend.engine import VllmEngine
+from cluster.serving.vllm_backend.interface import Vllm, import_vllm
+from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.weights import WeightsFolder
+
+
+@dataclass(frozen=True)
+class VllmOptions:
+    """What vLLM wants to know before it starts."""
+
+    memory_share: float = 0.9
+    """Of the GPU's memory, for each engine: weights, adapters, keys and values."""
+    batch_adapters: int = 8
+    """Adapters on the GPU, which one batch may mix; the others wait in the machine's memory."""
+    lora_rank: int = 64
+    """Largest rank of an adapter: 1, 8, 16, 32, 64, 128, 256, 320 or 512. Each place for an adapter on the
+    GPU is as large as it says."""
+    eager: bool = False
+    """Without CUDA graphs and compilation: starts sooner and decodes slower."""
+
+
+class VllmLoader:
+    """Makes the VllmEngine that a ModelRef needs: of its base, or of the full fine-tune that it names, which
+    keeps its base's tokenizer."""
+
+    def __init__(
+        self,
+        weights: WeightsFolder,
+        limits: Limits,
+        options: VllmOptions,
+        vllm: Callable[[], Vllm] = import_vllm,
+    ) -> None:
+        self._weights = weights
+        self._limits = limits
+        self._options = options
+        self._vllm = vllm
+
+    async def __call__(self, model: ModelRef) -> VllmEngine:
+        """Raises InvalidRequest for an encoder, InvalidConfiguration without vLLM, CorruptArtefact for a full
+        fine-tune that is not finite, and what fetching raises."""
+        if model.base.architecture == "encoder":
+            raise InvalidRequest(
+                f"{model.base.alias} sorts texts into classes and continues none.",
+                code="not_a_generator",
+                param="model",
+            )
+        return (await asyncio.to_thread(self._prepare, model))()
+
+    def _prepare(self, ref: ModelRef) -> Callable[[], VllmEngine]:
+        vllm = self._vllm()
+        folder = base_folder(ref.base)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        fits = {
+            "base_digest": base_digest(folder),
+            "template_digest": template_digest(template_text(tokenizer)),
+        }
+        full = ref.adapter if ref.adapter is not None and ref.adapter.form == "full" else None
+        with self._weights.borrowed(full, **fits) if full else nullcontext(folder) as of_model:
+            if full:
+                _check_finite(of_model, full.digest)
+            outline = _outline(of_model)
+            stop_tokens = _stop_tokens(of_model, outline, tokenizer)
+            llm = vllm.start(**self._arguments(ref, of_model, takes_adapters=full is None))
+        shapes = _shapes(outline)
+
+        def read(adapter: AdapterRef) -> Adapter:
+            with self._weights.borrowed(adapter, **fits) as found:
+                return read_adapter(found, adapter.digest, shapes, torch.device("cpu"))
+
+        def make() -> VllmEngine:
+            # Made in the engine's event loop.
+            adapters = Adapters(
+                vllm,
+                llm,
+                read=read,
+                folder=Path(tempfile.mkdtemp(prefix="tunery-adapters-")),
+                limits=self._limits,
+                max_rank=self._options.lora_rank,
+            )
+            return VllmEngine(
+                ref.base,
+                vllm,
+                llm,
+                tokenizer,
+                vocabulary=Vocabulary(tokenizer),
+                num_embeddings=int(outline.get_input_embeddings().num_embeddings),
+                stop_tokens=stop_tokens,
+                adapters=adapters,
+                limits=self._limits,
+                full_digest=full.digest if full else None,
+            )
+
+        return make
+
+    def _arguments(self, ref: ModelRef, folder: Path, *, takes_adapters: bool) -> dict[str, Any]:
+        """Of AsyncEngineArgs."""
+        arguments: dict[str, Any] = {
+            "model": str(folder),
+            "skip_tokenizer_init": True,
+            "generation_config": "vllm",
+            "load_format": "safetensors",
+            "dtype": ref.base.dtype,
+            "max_model_len": ref.base.context_length,
+            "max_num_seqs": self._limits.slots,
+            "gpu_memory_utilization": self._options.memory_share,
+            "enable_prefix_caching": True,
+            "enforce_eager": self._options.eager,
+            # What the model says, whatever the sampling.
+            "logprobs_mode": "raw_logprobs",
+            "max_logprobs": 20,
+            "disable_log_stats": True,
+        }
+        if takes_adapters:
+            arguments |= {
+                "enable_lora": True,
+                "max_loras": min(self._options.batch_adapters, self._limits.adapters),
+                "max_cpu_loras": self._limits.adapters,
+                "max_lora_rank": self._options.lora_rank,
+            }
+        return arguments
+
+
+def _outline(folder: Path) -> Any:
+    """The model in `folder` without its numbers."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def _shapes(outline: Any) -> dict[str, tuple[int, int]]:
+    """(in, out) of its linear layers by name."""
+    return {
+        name: (module.in_features, module.out_features)
+        for name, module in outline.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+
+
+def _check_finite(folder: Path, digest: str) -> None:
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118  # It is no mapping.
+                    if not bool(tensors.get_tensor(name).isfinite().all()):
+                        raise CorruptArtefact(
+                            f"{name} of the model {digest} holds numbers that are not finite."
+                        )
+        except SafetensorError as error:
+            raise CorruptArtefact(f"The weights in {path.name} cannot be read: {error}") from error
+
+
+def _stop_tokens(folder: Path, outline: Any, tokenizer: Any) -> frozenset[int]:
+    """The ends of text and of turn that the model's files name."""
+    if (folder / "generation_config.json").is_file():
+        named = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
+    else:
+        named = outline.config.eos_token_id
+    listed = named if isinstance(named, list) else [named]
+    return frozenset(token for token in [*listed, tokenizer.eos_token_id] if token is not None)

@@ -1,0 +1,50 @@
+"""From a request's sampling to vLLM's SamplingParams for one of its choices."""
+
+import hashlib
+from typing import Any
+
+from cluster.contracts.generation import GenerationRequest
+from cluster.serving.vllm_backend.interface import Vllm
+
+
+def choice_params(
+    vllm: Vllm, request: GenerationRequest, index: int, *, max_tokens: int, stop_tokens: frozenset[int]
+) -> Any:
+    """Each choice is a request of its own to vLLM, which refuses several greedy ones together and gives
+    choice i of seed s what it gives choice 0 of seed s + i.
+
+    Text and stop strings stay on this side, because only bytes of tokens can be put together without loss.
+    """
+    sampling = request.sampling
+    is_greedy = sampling.temperature == 0 or sampling.top_p == 0
+    return vllm.SamplingParams(
+        # vLLM generates at least one token, also where only the prompt is to be scored.
+        max_tokens=max(1, max_tokens),
+        temperature=0.0 if is_greedy else sampling.temperature,
+        top_p=1.0 if is_greedy else sampling.top_p,
+        seed=None if sampling.seed is None else choice_seed(sampling.seed, index),
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        logit_bias=sampling.logit_bias or None,
+        logprobs=_num_logprobs(request),
+        prompt_logprobs=sampling.logprobs if sampling.echo and index == 0 else None,
+        stop_token_ids=sorted(stop_tokens),
+        # `stop_tokens` are all of them: vLLM has no tokenizer here to know others from.
+        ignore_eos=True,
+        detokenize=False,
+        output_kind=vllm.delta,
+    )
+
+
+def choice_seed(seed: int, index: int) -> int:
+    """A seed of 63 bits for choice `index`, unlike those of other choices and of neighbouring seeds."""
+    digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _num_logprobs(request: GenerationRequest) -> int | None:
+    """Tuned weights' are always asked for, because there is no other way to see numbers that are not
+    finite."""
+    if request.sampling.logprobs is None and request.model.adapter is not None:
+        return 0
+    return request.sampling.logprobs

@@ -1,0 +1,37 @@
+"""Writes a LoRA adapter as plainly as every reader of PEFT's format understands it."""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from cluster.serving.adapter import Adapter
+
+
+def rank_of(adapter: Adapter) -> int:
+    """The largest of its layers."""
+    return max(pair.down.shape[1] for pair in adapter.pairs.values())
+
+
+def write_plain(adapter: Adapter, folder: Path) -> None:
+    """Saves `adapter` into the new `folder`. Its scales are folded into the weights and its alpha equals its
+    rank, because vLLM takes one scale for all layers and skips rank and alpha patterns without a word."""
+    folder.mkdir(parents=True)
+    tensors = {}
+    for name, pair in adapter.pairs.items():
+        tensors[f"base_model.model.{name}.lora_A.weight"] = pair.down.T.contiguous()
+        tensors[f"base_model.model.{name}.lora_B.weight"] = pair.up.T.contiguous()
+    save_file(tensors, folder / "adapter_model.safetensors")
+    rank = rank_of(adapter)
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": rank,
+        "lora_alpha": rank,
+        # Smaller layers are said to be so, for readers that make the layers before they read the weights.
+        "rank_pattern": {name: pair.down.shape[1] for name, pair in adapter.pairs.items()},
+        "alpha_pattern": {name: pair.down.shape[1] for name, pair in adapter.pairs.items()},
+        "target_modules": sorted(adapter.pairs),
+        "bias": "none",
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(config))

@@ -1,0 +1,249 @@
+"""vLLM's interface, as `cluster.serving.vllm_backend.interface` names it, over plain forwards of transformers
+and PEFT: slow, deterministic, and as strict as vLLM 0.29 where a wrong call would be refused."""
+
+import asyncio
+import itertools
+import math
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from cluster.serving.vllm_backend.interface import Vllm
+
+DELTA = "DELTA"
+
+
+class ClientError(Exception):
+    """In the place of VLLMClientError."""
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """The fields that are used, and vLLM's checks of them."""
+
+    output_kind: str
+    n: int = 1
+    max_tokens: int = 16
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: dict[int, float] | None = None
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    stop_token_ids: list[int] = field(default_factory=list)
+    ignore_eos: bool = False
+    detokenize: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ClientError("max_tokens must be at least 1")
+        if not 0 < self.top_p <= 1:
+            raise ClientError("top_p must be in (0, 1]")
+        if self.temperature == 0 and self.n > 1:
+            raise ClientError("n must be 1 when using greedy sampling")
+
+
+@dataclass(frozen=True)
+class LoRARequest:
+    lora_name: str
+    lora_int_id: int
+    lora_path: str
+
+
+@dataclass(frozen=True)
+class Logprob:
+    logprob: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class CompletionOutput:
+    index: int
+    token_ids: list[int]
+    logprobs: list[dict[int, Logprob]] | None
+    finish_reason: str | None
+
+
+@dataclass(frozen=True)
+class RequestOutput:
+    request_id: str
+    prompt_logprobs: list[dict[int, Logprob] | None] | None
+    outputs: list[CompletionOutput]
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one call of generate was given."""
+
+    prompt: dict[str, Any]
+    params: SamplingParams
+    request_id: str
+    lora: LoRARequest | None
+
+
+class AsyncLLM:
+    """`tokens_per_output`: how many are in one delta, as when a reader is slow."""
+
+    def __init__(self, *, tokens_per_output: int = 1, **arguments: Any) -> None:
+        self.arguments = arguments
+        self.tokens_per_output = tokens_per_output
+        self.errored = False
+        self.is_shut_down = False
+        self.fails_with: Exception | None = None
+        """Raised by the next step of any request."""
+        self.refuses_loras = False
+        self.seen: list[Seen] = []
+        self.aborted: list[str] = []
+        self.running: list[str] = []
+        self.loras: dict[int, Any] = {}
+        self.lora_paths: list[str] = []
+        """Of all that were ever added."""
+        dtype = getattr(torch, arguments["dtype"])
+        self._load: Callable[[], Any] = lambda: AutoModelForCausalLM.from_pretrained(
+            arguments["model"], dtype=dtype
+        )
+        self._model = self._load().eval()
+
+    async def add_lora(self, lora_request: LoRARequest) -> bool:
+        if self.refuses_loras:
+            raise Exception("Call to add_lora method failed: unexpected modules")
+        assert lora_request.lora_int_id not in self.loras
+        assert len(self.loras) < self.arguments["max_cpu_loras"], "vLLM would drop one of its own choice"
+        model = PeftModel.from_pretrained(self._load(), lora_request.lora_path)
+        self.loras[lora_request.lora_int_id] = model.eval()
+        self.lora_paths.append(lora_request.lora_path)
+        return True
+
+    async def remove_lora(self, lora_id: int) -> bool:
+        used = [seen for seen in self.seen if seen.request_id in self.running and seen.lora is not None]
+        assert lora_id not in {seen.lora.lora_int_id for seen in used if seen.lora}, "removed while in use"
+        return self.loras.pop(lora_id, None) is not None
+
+    async def generate(
+        self, prompt: dict[str, Any], sampling_params: SamplingParams, request_id: str, *, lora_request: Any
+    ) -> AsyncGenerator[RequestOutput, None]:
+        self.seen.append(Seen(prompt, sampling_params, request_id, lora_request))
+        token_ids = prompt["prompt_token_ids"]
+        if len(token_ids) >= self.arguments["max_model_len"]:
+            raise ClientError("the prompt leaves no room for a token")
+        assert request_id not in self.running
+        assert len(self.running) < self.arguments["max_num_seqs"]
+        if lora_request is not None:
+            # vLLM may read the files again at any time.
+            assert (Path(lora_request.lora_path) / "adapter_config.json").is_file()
+        self.running.append(request_id)
+        is_finished = False
+        try:
+            for output in _outputs(self, token_ids, sampling_params, request_id, lora_request):
+                # As from another process: never at once.
+                await asyncio.sleep(0)
+                if self.fails_with is not None:
+                    raise self.fails_with
+                is_finished = output.finished
+                yield output
+        finally:
+            self.running.remove(request_id)
+            if not is_finished:
+                self.aborted.append(request_id)
+
+    def shutdown(self) -> None:
+        self.is_shut_down = True
+
+    def logits(self, token_ids: list[int], lora: LoRARequest | None) -> torch.Tensor:
+        """[T, V]"""
+        model = self._model if lora is None else self.loras[lora.lora_int_id]
+        with torch.inference_mode():
+            logits: torch.Tensor = model(input_ids=torch.tensor([token_ids])).logits[0].float()
+        return logits
+
+
+class FakeVllm:
+    """Hands out AsyncLLMs and keeps them for the test to look at."""
+
+    def __init__(self, *, tokens_per_output: int = 1) -> None:
+        self.engines: list[AsyncLLM] = []
+        self._tokens_per_output = tokens_per_output
+
+    def __call__(self) -> Vllm:
+        return Vllm(
+            start=self._start,
+            SamplingParams=SamplingParams,
+            LoRARequest=LoRARequest,
+            tokens_input=_tokens_input,
+            delta=DELTA,
+            VLLMClientError=ClientError,
+        )
+
+    def _start(self, **arguments: Any) -> Any:
+        self.engines.append(AsyncLLM(tokens_per_output=self._tokens_per_output, **arguments))
+        return self.engines[-1]
+
+
+def _tokens_input(prompt_token_ids: list[int], *, cache_salt: str | None = None) -> dict[str, Any]:
+    assert cache_salt != "", "vLLM takes an empty salt for none"
+    return {"type": "token", "prompt_token_ids": prompt_token_ids, "cache_salt": cache_salt}
+
+
+def _outputs(llm: AsyncLLM, prompt: list[int], params: SamplingParams, request_id: str, lora: Any) -> Any:
+    assert params.output_kind == DELTA
+    assert not params.detokenize
+    generator = torch.Generator()
+    if params.seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(params.seed)
+    prompt_logprobs = None
+    if params.prompt_logprobs is not None:
+        rows = llm.logits(prompt, lora)[:-1].log_softmax(-1)
+        places = [_place(row, token, params.prompt_logprobs) for row, token in zip(rows, prompt[1:])]  # noqa: B905
+        prompt_logprobs = [None, *places]
+    made: list[int] = []
+    sent = 0
+    logprobs: list[dict[int, Logprob]] = []
+    for step in itertools.count(1):
+        logits = llm.logits(prompt + made, lora)[-1]
+        made.append(_draw(logits, params, made, generator))
+        logprobs.append(_place(logits.log_softmax(-1), made[-1], params.logprobs or 0))
+        reason = None
+        if made[-1] in params.stop_token_ids:
+            reason = "stop"
+        elif step == params.max_tokens or len(prompt) + step >= llm.arguments["max_model_len"]:
+            reason = "length"
+        if reason or step - sent == llm.tokens_per_output:
+            new = CompletionOutput(
+                0, made[sent:], None if params.logprobs is None else logprobs[sent:], reason
+            )
+            yield RequestOutput(request_id, prompt_logprobs, [new], reason is not None)
+            prompt_logprobs, sent = None, step
+        if reason:
+            return
+
+
+def _place(logprobs: torch.Tensor, token: int, k: int) -> dict[int, Logprob]:
+    """The token first, then the k likeliest, of which it may be one: as vLLM orders them."""
+    rank = int((logprobs > logprobs[token]).sum()) + 1
+    place = {token: Logprob(float(logprobs[token]), rank)}
+    for rank, other in enumerate(logprobs.topk(k).indices.tolist(), 1):
+        place[other] = Logprob(float(logprobs[other]), rank)
+    return place
+
+
+def _draw(given: torch.Tensor, params: SamplingParams, made: list[int], generator: torch.Generator) -> int:
+    logits = given.clone()
+    for token, bias in (params.logit_bias or {}).items():
+        logits[token] += bias
+    for token in set(made):
+        logits[token] -= params.presence_penalty + params.frequency_penalty * made.count(token)
+    if params.temperature == 0 or math.isnan(float(logits.sum())):
+        return int(logits.argmax())
+    probabilities, order = (logits / params.temperature).softmax(-1).sort(descending=True)
+    probabilities[probabilities.cumsum(-1) - probabilities >= params.top_p] = 0
+    return int(order[torch.multinomial(probabilities, 1, generator=generator)])

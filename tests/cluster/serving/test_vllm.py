@@ -1,0 +1,306 @@
+"""What the engine contract does not see of the vLLM backend: what vLLM is told, and what it answers."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from cluster.bases.resolve import base_folder
+from cluster.contracts.errors import (
+    ContextLengthExceeded,
+    InvalidConfiguration,
+    InvalidRequest,
+    TuneryError,
+    Unavailable,
+)
+from cluster.contracts.generation import AdapterRef, GenerationEvent, GenerationRequest, ModelRef, TokenPrompt
+from cluster.serving.job import Limits
+from cluster.serving.load import EmbeddedLoader
+from cluster.serving.vllm_backend.engine import VllmEngine
+from cluster.serving.vllm_backend.interface import import_vllm
+from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
+from cluster.serving.vllm_backend.params import choice_seed
+from cluster.serving.weights import WeightsFolder
+from tests.cluster.serving.conftest import Tuned
+from tests.cluster.serving.fake_vllm import AsyncLLM, ClientError, FakeVllm, Seen
+from tests.cluster.serving.harness import LoopThread, Served
+from tests.cluster.serving.published import publish_lora
+from tests.cluster.serving.test_engine_contract import ENDLESS
+
+Start = Callable[..., tuple[Served, AsyncLLM]]
+
+
+@pytest.fixture
+def start(tuned: Tuned, tmp_path: Path) -> Iterator[Start]:
+    """An engine of the base, and the vLLM that is behind it."""
+    loop = LoopThread()
+    engines: list[VllmEngine] = []
+
+    def started(
+        *, adapter: AdapterRef | None = None, tokens_per_output: int = 1, lora_rank: int = 64, **limits: int
+    ) -> tuple[Served, AsyncLLM]:
+        fake = FakeVllm(tokens_per_output=tokens_per_output)
+        weights = WeightsFolder(tmp_path / "cache", tuned.store)
+        loader = VllmLoader(weights, Limits(**limits), VllmOptions(lora_rank=lora_rank), fake)
+        engines.append(loop.run(loader(ModelRef(base=tuned.base, adapter=adapter))))
+        return Served(loop, engines[-1], tuned.base), fake.engines[-1]
+
+    yield started
+    for engine in engines:
+        loop.run(engine.close())
+    loop.stop()
+
+
+async def _events(served: Served, request: GenerationRequest) -> list[GenerationEvent]:
+    return [event async for event in served.engine.generate(request)]
+
+
+# What vLLM is told
+
+
+def test_each_choice_is_a_request_with_a_seed_of_its_own(start: Start) -> None:
+    served, llm = start()
+    served.ask(served.request(n=3, seed=5, temperature=0.5, max_tokens=3))
+    assert [seen.params.n for seen in llm.seen] == [1, 1, 1]
+    assert [seen.params.seed for seen in llm.seen] == [choice_seed(5, index) for index in range(3)]
+    assert len({seen.request_id for seen in llm.seen}) == 3
+
+
+def test_neighbouring_seeds_share_no_stream() -> None:
+    seeds = [choice_seed(seed, index) for seed in range(50) for index in range(50)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_top_p_that_vllm_refuses_is_greedy(start: Start) -> None:
+    served, llm = start()
+    greedy = served.ask(served.request(max_tokens=8)).text
+    assert served.ask(served.request(temperature=1.5, top_p=0, max_tokens=8)).text == greedy
+    assert llm.seen[-1].params.temperature == 0
+
+
+def test_tenants_share_no_cache_and_their_requests_do(start: Start) -> None:
+    served, llm = start()
+    for tenant in ("a", "b", "a", ""):
+        served.ask(served.request(max_tokens=1).model_copy(update={"tenant": tenant}))
+    assert [seen.prompt["cache_salt"] for seen in llm.seen] == ["a", "b", "a", None]
+
+
+def test_only_the_first_choice_scores_the_prompt(start: Start) -> None:
+    served, llm = start()
+    served.ask(served.request(n=3, echo=True, logprobs=2, max_tokens=2))
+    assert [seen.params.prompt_logprobs for seen in llm.seen] == [2, None, None]
+
+
+def test_tuned_weights_are_always_watched_for_numbers_that_are_not_finite(start: Start, tuned: Tuned) -> None:
+    served, llm = start()
+    served.ask(served.request(tuned.refs["rslora"], max_tokens=1))
+    served.ask(served.request(max_tokens=1))
+    assert [seen.params.logprobs for seen in llm.seen] == [0, None]
+
+
+def test_nothing_to_do_asks_vllm_nothing(start: Start) -> None:
+    served, llm = start()
+    answer = served.ask(served.request(n=2, echo=True, max_tokens=0))
+    assert answer.prompt is not None
+    assert answer.prompt.text == "The quick brown"
+    assert sorted(answer.finishes) == [0, 1]
+    assert llm.seen == []
+
+
+def test_a_full_fine_tune_takes_no_adapters(start: Start, tuned: Tuned) -> None:
+    _, base = start(adapters=3, slots=5)
+    assert base.arguments["enable_lora"]
+    assert base.arguments["max_cpu_loras"] == base.arguments["max_loras"] == 3
+    assert base.arguments["max_num_seqs"] == 5
+    _, full = start(adapter=tuned.refs["full"])
+    assert "enable_lora" not in full.arguments
+
+
+# What vLLM answers
+
+
+def test_several_tokens_in_one_output_are_events_one_by_one(start: Start) -> None:
+    one, _ = start()
+    many, _ = start(tokens_per_output=5)
+    asked = {"max_tokens": 12, "logprobs": 2, "echo": True, **ENDLESS}
+    expected, found = (served.loop.run(_events(served, served.request(**asked))) for served in (one, many))
+    assert found == expected
+
+
+def test_a_stop_string_ends_the_choice_in_vllm_too(start: Start) -> None:
+    served, llm = start(tokens_per_output=4)
+    whole = served.ask(served.request(max_tokens=40, logprobs=0, **ENDLESS))
+    stop = whole.text[10:13]
+    answer = served.ask(served.request(max_tokens=40, stop=[stop], **ENDLESS))
+    assert answer.text == whole.text[: whole.text.index(stop)]
+    assert answer.finishes[0].completion_tokens < 40
+    assert llm.aborted == [llm.seen[-1].request_id]
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [(ClientError("no such token"), InvalidRequest), (RuntimeError("at /usr/lib"), Unavailable)],
+)
+def test_what_vllm_raises_is_one_of_our_errors(
+    start: Start, failure: Exception, error: type[TuneryError]
+) -> None:
+    served, llm = start()
+    llm.fails_with = failure
+    with pytest.raises(error) as raised:
+        served.ask(served.request(n=2))
+    assert "/usr/lib" not in raised.value.message
+    llm.fails_with = None
+    assert served.ask(served.request()).finishes
+
+
+def test_a_dead_engine_says_so(start: Start) -> None:
+    served, llm = start()
+    llm.errored = True
+    for work in (served.engine.stats(), served.answer(served.request())):
+        with pytest.raises(Unavailable):
+            served.loop.run(work)  # type: ignore[arg-type]
+
+
+def test_a_prompt_that_fills_the_context_cannot_be_scored(start: Start) -> None:
+    served, _ = start()
+    prompt = TokenPrompt(token_ids=[50] * served.base.context_length)
+    with pytest.raises(ContextLengthExceeded, match="255"):
+        served.ask(served.request(prompt=prompt, max_tokens=0, echo=True, logprobs=0))
+
+
+def test_cancelling_aborts_every_choice(start: Start) -> None:
+    served, llm = start(slots=2)
+
+    async def cancelled() -> None:
+        request = served.request(n=3, max_tokens=200, **ENDLESS)
+        async for event in served.engine.generate(request):
+            if event.type == "text":
+                await served.engine.cancel(request.id)
+
+    served.loop.run(cancelled())
+    assert llm.running == []
+    assert len(llm.aborted) == len(llm.seen) == 2
+
+
+def test_closing_ends_vllms_process(start: Start) -> None:
+    served, llm = start()
+    served.loop.run(served.engine.close())
+    assert llm.is_shut_down
+
+
+# Adapters
+
+
+def _loras(seen: list[Seen]) -> list[tuple[int, str]]:
+    return [(one.lora.lora_int_id, one.lora.lora_path) for one in seen if one.lora is not None]
+
+
+def test_one_load_however_many_ask(start: Start, tuned: Tuned) -> None:
+    served, llm = start()
+    served.ask_together([served.request(tuned.refs["rslora"], max_tokens=2) for _ in range(6)])
+    assert len(llm.lora_paths) == 1
+    assert len(set(_loras(llm.seen))) == 1
+
+
+def test_neither_number_nor_path_is_used_again(start: Start, tuned: Tuned) -> None:
+    served, llm = start(adapters=1)
+    for name in ("rslora", "wide_rank", "rslora", "wide_rank"):
+        served.ask(served.request(tuned.refs[name], max_tokens=2))
+    assert len(set(_loras(llm.seen))) == 4
+    assert len(set(llm.lora_paths)) == 4
+    assert len(llm.loras) == 1
+    kept = [path for path in llm.lora_paths if Path(path).exists()]
+    assert kept == [llm.lora_paths[-1]]
+
+
+def test_an_adapter_in_use_keeps_its_place_and_its_files(start: Start, tuned: Tuned) -> None:
+    """The double itself refuses to remove one that is in use, to take more than there is room for, and to
+    answer without the files."""
+    served, llm = start(adapters=2)
+    names = ["rslora", "wide_rank", "all_linear", "rank_pattern"]
+    requests = [served.request(tuned.refs[name], max_tokens=30, **ENDLESS) for name in names * 2]
+    answers = served.ask_together(requests)
+    assert not [answer for answer in answers if isinstance(answer, Exception)]
+    assert len(llm.loras) == 2
+
+
+def test_what_is_written_for_vllm_is_the_same_adapter_with_one_scale(start: Start, tuned: Tuned) -> None:
+    served, llm = start()
+    served.loop.run(served.engine.ensure(ModelRef(base=served.base, adapter=tuned.refs["rank_pattern"])))
+    config = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(base_folder(tuned.base)), llm.lora_paths[0]
+    ).peft_config["default"]
+    assert config.r == config.lora_alpha == 6
+    assert not config.use_rslora
+
+
+def test_an_adapter_that_is_no_lora_is_refused(start: Start, tuned: Tuned) -> None:
+    served, _ = start()
+    ref = tuned.refs["rslora"]
+    assert ref is not None
+    with pytest.raises(InvalidRequest, match="embedded engine"):
+        served.ask(served.request(ref.model_copy(update={"form": "prefix"})))
+
+
+def test_a_rank_beyond_the_settings_is_refused(start: Start, tuned: Tuned) -> None:
+    served, llm = start(lora_rank=8)
+    with pytest.raises(InvalidRequest, match=r"rank is 16.*8 at most"):
+        served.ask(served.request(tuned.refs["wide_rank"]))
+    assert llm.lora_paths == []
+
+
+def test_layers_that_vllm_does_not_take_are_the_callers_affair(start: Start, tuned: Tuned) -> None:
+    served, llm = start()
+    llm.refuses_loras = True
+    with pytest.raises(InvalidRequest, match="merged") as raised:
+        served.ask(served.request(tuned.refs["rslora"]))
+    assert "add_lora" not in raised.value.message
+    llm.refuses_loras = False
+    assert served.ask(served.request(tuned.refs["rslora"])).finishes
+
+
+def test_an_adapter_for_other_shapes_is_refused(start: Start, tuned: Tuned, tmp_path: Path) -> None:
+    def widen(model: Any) -> None:
+        for name, parameter in model.named_parameters():
+            if "lora_A" in name:
+                parameter.data = parameter.data.repeat(1, 2)
+
+    ref = publish_lora(
+        tuned.store, tuned.base, tmp_path / "wide", seed=1, change=widen, target_modules=["q_proj"]
+    )
+    served, llm = start()
+    with pytest.raises(InvalidRequest, match="this base needs"):
+        served.ask(served.request(ref))
+    assert llm.lora_paths == []
+
+
+def test_without_vllm_the_setting_is_named() -> None:
+    try:
+        import vllm  # noqa: F401
+    except ImportError:
+        with pytest.raises(InvalidConfiguration, match="TUNERY_ENGINE=embedded"):
+            import_vllm()
+    else:
+        pytest.skip("vLLM is installed.")
+
+
+# Settings
+
+
+def test_the_embedded_engine_is_used_unless_vllm_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tuned: Tuned, tmp_path: Path
+) -> None:
+    from cluster.serving.deployment import engine_loader
+
+    kinds = {"": EmbeddedLoader, "embedded": EmbeddedLoader, "vllm": VllmLoader}
+    weights = WeightsFolder(tmp_path, tuned.store)
+    for value, kind in kinds.items():
+        monkeypatch.setenv("TUNERY_ENGINE", value)
+        assert type(engine_loader(weights, Limits())) is kind
+    monkeypatch.setenv("TUNERY_ENGINE", "sglang")
+    with pytest.raises(InvalidConfiguration, match="embedded or vllm"):
+        engine_loader(weights, Limits())

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint types drift format bench-training bench-serving
+.PHONY: install demo test test-gpu lint types drift format bench-training bench-serving
 
 install: .venv/installed
 
@@ -16,6 +16,9 @@ demo: install  ## upload, fine-tune, and ask the tuned model beside its base
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-gpu:  ## the engine contract against the real vLLM; needs a GPU and an environment with '.[cluster,vllm]' and pytest
+	$(PYTHON) -m tests.gpu.contract
 
 lint: install
 	$(BIN)/ruff check .

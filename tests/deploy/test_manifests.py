@@ -129,7 +129,7 @@ def test_serve_configuration_of_compose_is_one_that_ray_takes() -> None:
 # Images
 
 
-@pytest.mark.parametrize("image", ["service", "cluster"])
+@pytest.mark.parametrize("image", ["service", "cluster", "vllm"])
 def test_image_copies_what_exists_and_does_not_run_as_root(image: str) -> None:
     lines = (DEPLOY / "docker" / f"Dockerfile.{image}").read_text().splitlines()
     copied = [word for line in lines if re.match(r"COPY (?!--)", line) for word in line.split()[1:-1]]

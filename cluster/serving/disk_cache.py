@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.contracts.errors import InvalidConfiguration
+
 _LEFT_BEHIND_SECONDS = 3600
 """From this age on, an unfinished folder without a lease is a crash's. A younger one may be about to be
 leased."""
@@ -124,8 +126,15 @@ class DiskCache:
                             shutil.rmtree(found.path, ignore_errors=True)
 
 
-def half_of_disk(root: Path) -> int:
-    """Bytes: half of what the disk of `root` has free, or would have without it."""
+def budget_from_environment(root: Path) -> int:
+    """TUNERY_CACHE_BYTES; without it, half of what the disk of `root` has free, or would have without what is
+    in there. Raises InvalidConfiguration for anything but a number from 1."""
+    if value := os.environ.get("TUNERY_CACHE_BYTES"):
+        if not value.isdecimal() or int(value) < 1:
+            raise InvalidConfiguration(
+                f"TUNERY_CACHE_BYTES is {value!r}; it must be a number from 1.", param="TUNERY_CACHE_BYTES"
+            )
+        return int(value)
     disk = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
     return (shutil.disk_usage(disk).free + folder_bytes(root)) // 2
 

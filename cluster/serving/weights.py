@@ -15,7 +15,7 @@ from cluster.contracts.errors import CorruptArtefact, InvalidRequest
 from cluster.contracts.generation import AdapterRef
 from cluster.contracts.manifest import Manifest, ManifestFile, weight_file_names
 from cluster.serving.checksums import Checksums
-from cluster.serving.disk_cache import DiskCache, half_of_disk
+from cluster.serving.disk_cache import DiskCache, budget_from_environment
 from cluster.storage.keys import sibling_key
 from cluster.storage.store import ObjectStore
 
@@ -29,7 +29,7 @@ _FILES_AT_ONCE = 4
 class WeightsFolder:
     """A folder of weights by digest, which outlives the process and may be shared by several.
 
-    Keeps at most `budget_bytes` (None: half of what the disk has for it) in at most `max_entries` folders;
+    Keeps at most `budget_bytes` (None: as `budget_from_environment` says) in at most `max_entries` folders;
     the least recently used go first, one that is borrowed never. Methods block and may run in any thread.
     """
 
@@ -39,7 +39,7 @@ class WeightsFolder:
         self._store = store
         self._cache = DiskCache(
             root,
-            budget_bytes=half_of_disk(root) if budget_bytes is None else budget_bytes,
+            budget_bytes=budget_from_environment(root) if budget_bytes is None else budget_bytes,
             max_entries=max_entries,
         )
         self._checksums = Checksums()

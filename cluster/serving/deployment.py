@@ -12,10 +12,10 @@
 
 An error before a stream starts is a status and an ErrorEvent. The settings are the replica's environment:
 TUNERY_CLUSTER_TOKEN (required), TUNERY_STORAGE_URL and TUNERY_STORAGE_ENDPOINT, TUNERY_CACHE_DIR (weights on
-disk), TUNERY_CATALOGUE, TUNERY_WARM_BASES (aliases to load before the replica is ready, by commas),
-TUNERY_ENGINE_SLOTS (choices decoded together), TUNERY_ENGINE_WAITING (choices of a tenant in the queue),
-TUNERY_ENGINE_ADAPTERS and TUNERY_ENGINE_MODELS (adapters of one model, and models, in memory; as many tuned
-encoders again).
+disk) and TUNERY_CACHE_BYTES (how much of them; without it half of what the disk has free), TUNERY_CATALOGUE,
+TUNERY_WARM_BASES (aliases to load before the replica is ready, by commas), TUNERY_ENGINE_SLOTS (choices
+decoded together), TUNERY_ENGINE_WAITING (choices of a tenant in the queue), TUNERY_ENGINE_ADAPTERS and
+TUNERY_ENGINE_MODELS (adapters of one model, and models, in memory; as many tuned encoders again).
 A replica uses a GPU if Serve's configuration gives it one: `ray_actor_options: {num_gpus: 1}` of `engine`.
 TUNERY_ENGINE says what runs the models: `embedded` (the default) or `vllm`, which needs a GPU. vLLM divides
 the GPU's memory between TUNERY_ENGINE_MODELS models; TUNERY_ENGINE_BATCH_ADAPTERS are adapters on the GPU,

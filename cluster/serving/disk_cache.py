@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.contracts.errors import InvalidConfiguration
+from cluster.storage.files import as_domain_error
 
 _LEFT_BEHIND_SECONDS = 3600
 """From this age on, an unfinished folder without a lease is a crash's. A younger one may be about to be
@@ -57,9 +58,12 @@ class DiskCache:
     @contextmanager
     def unfinished(self, name: str) -> Iterator[Path]:
         """An empty folder, to be filled and committed; removed at the end of the `with` unless it was. Once
-        it is committed, this is its lease."""
+        it is committed, this is its lease. Raises Unavailable if the disk is full or fails."""
         folder = self._hidden(name)
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise as_domain_error(error, folder) from error
         with _locked(folder, fcntl.LOCK_SH):
             try:
                 yield folder

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.contracts.errors import InvalidConfiguration
+from cluster.contracts.errors import InvalidConfiguration, Unavailable
 from cluster.serving.checksums import Checksums
 from cluster.serving.disk_cache import DiskCache, budget_from_environment
 
@@ -19,6 +19,12 @@ def test_what_is_not_committed_leaves_nothing_behind(cache: DiskCache, tmp_path:
     assert list((tmp_path / "cache").iterdir()) == []
     with cache.lease("a") as found:
         assert found is None
+
+
+def test_a_disk_that_fails_is_told_in_words(cache: DiskCache, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"")
+    with pytest.raises(Unavailable, match="Cannot access"), cache.unfinished("a"):
+        pass
 
 
 def test_a_committed_folder_is_leased_until_it_is_left(cache: DiskCache) -> None:

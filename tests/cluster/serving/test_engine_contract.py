@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from tests.cluster.serving.conftest import ADAPTERS, Serve, Tuned
 from tests.cluster.serving.harness import Answer, Served
 from tests.cluster.serving.published import publish_folder, publish_lora
 from tests.cluster.serving.scripted import START, make_scripted_base
+from tests.cluster.serving.stores import GatedStore
 from tests.tiny_base import make_tiny_base
 
 MODELS = ["base", *ADAPTERS, "full"]
@@ -435,20 +435,6 @@ def test_an_adapter_in_use_is_not_evicted_by_a_burst(serve: Serve, tuned: Tuned)
     assert served.loop.run(_stats(served)).adapters == [b.digest if b else ""]
 
 
-class GatedStore(LocalStore):
-    """Holds downloads up until the gate opens, and counts them."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.gate = threading.Event()
-        self.downloads: list[str] = []
-
-    def download(self, key: str, path: Path):  # type: ignore[no-untyped-def]
-        self.downloads.append(key)
-        assert self.gate.wait(30)
-        return super().download(key, path)
-
-
 def test_a_cold_adapter_stalls_nobody_and_is_loaded_once(serve: Serve, tuned: Tuned) -> None:
     store = GatedStore(tuned.folder / "store")
     served = serve(store=store)
@@ -466,6 +452,33 @@ def test_a_cold_adapter_stalls_nobody_and_is_loaded_once(serve: Serve, tuned: Tu
     answers = served.loop.run(meanwhile())
     assert len({answer.text for answer in answers}) == 1
     assert len(store.downloads) == len(set(store.downloads))
+
+
+def test_a_cold_adapter_that_comes_in_mid_stream_neither_stalls_nor_changes_it(
+    serve: Serve, tuned: Tuned
+) -> None:
+    cold, warm = tuned.refs["wide_rank"], tuned.refs["rslora"]
+    assert cold is not None
+    store = GatedStore(tuned.folder / "store", slow=cold.manifest_key.rpartition("/")[0])
+    served = serve(store=store, adapters=2)
+    long = served.request(warm, max_tokens=100, **ENDLESS)
+    alone = served.ask(long).text
+
+    async def joined() -> tuple[str, bool, Answer]:
+        text, waiting = "", None
+        async for event in served.engine.generate(long):
+            if isinstance(event, TextEvent):
+                text += event.text
+                waiting = waiting or asyncio.create_task(served.answer(served.request(cold)))
+        assert waiting is not None
+        is_waiting = not waiting.done()
+        store.gate.set()
+        return text, is_waiting, await waiting
+
+    text, is_waiting, answer = served.loop.run(joined())
+    assert text == alone
+    assert is_waiting
+    assert answer.finishes
 
 
 def test_wrong_digest_base_or_type_is_refused(served: Served, tuned: Tuned, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class CallersEngine:
                     self._count(bill.prompt_tokens, bill.completion_tokens)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
+        # One place however many inputs: they share forward passes and hold no slots.
         async with self._serving.admission.turn(request.tenant, 1) as turn:
             answer = await self._serving.engine.classify(request)
             prompt_tokens = sum(result.prompt_tokens for result in answer.results)

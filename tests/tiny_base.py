@@ -71,7 +71,7 @@ def make_tiny_base(
         max_position_embeddings=context_length,
         tie_word_embeddings=tie_word_embeddings,
         # Larger than usual, so that a random model prefers some tokens clearly and greedy output is stable.
-        initializer_range=0.2,
+        initializer_range=0.2 * (32 / HIDDEN) ** 0.5,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,

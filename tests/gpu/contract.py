@@ -7,16 +7,31 @@ from pathlib import Path
 
 import pytest
 
-SUITE = Path(__file__).parent.parent / "cluster" / "serving"
+ROOT = Path(__file__).parent.parent.parent
+SUITE = ROOT / "tests" / "cluster" / "serving"
+CONTRACT = SUITE / "test_engine_contract.py"
+
+NOT_KEPT = [
+    # vLLM does not clear the memory of keys and values that it gives to the next request; publishing refuses
+    # weights that are not finite, and a request that meets such numbers fails.
+    "test_weights_that_overflow_fail_alone_and_leave_neighbours_bit_equal",
+    "test_a_slot_is_clean_after_weights_that_overflow",
+    # vLLM rounds an adapter to the base's type, PEFT does not.
+    "test_a_base_in_half_precision_is_served_as_its_library_runs_it",
+]
+"""What of the contract vLLM is known not to keep."""
 
 
 def main(arguments: list[str]) -> int:
     os.environ["TUNERY_TEST_VLLM"] = "real"
     # Four heads, and the attention kernels want 32 numbers in each.
     os.environ.setdefault("TUNERY_TEST_HIDDEN", "128")
+    # A start on a cold machine takes minutes.
+    os.environ.setdefault("TUNERY_TEST_TIMEOUT_SECONDS", "600")
     return pytest.main(
         [
-            str(SUITE / "test_engine_contract.py"),
+            str(CONTRACT),
+            *(f"--deselect={CONTRACT.relative_to(ROOT)}::{name}" for name in NOT_KEPT),
             # The service, which the conftest above needs, wants another FastAPI than vLLM.
             f"--confcutdir={SUITE}",
             # vLLM's warnings are not ours to mend.

@@ -26,7 +26,9 @@ def choice_params(
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         logit_bias=sampling.logit_bias or None,
-        logprobs=_num_logprobs(request),
+        # Always at least the token's own: there is no other way to see numbers that are not finite, and vLLM
+        # does not clear its memory, so that one adapter's can come up in another request's.
+        logprobs=sampling.logprobs or 0,
         prompt_logprobs=sampling.logprobs if sampling.echo and index == 0 else None,
         stop_token_ids=sorted(stop_tokens),
         # `stop_tokens` are all of them: vLLM has no tokenizer here to know others from.
@@ -40,11 +42,3 @@ def choice_seed(seed: int, index: int) -> int:
     """A seed of 63 bits for choice `index`, unlike those of other choices and of neighbouring seeds."""
     digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-def _num_logprobs(request: GenerationRequest) -> int | None:
-    """Tuned weights' are always asked for, because there is no other way to see numbers that are not
-    finite."""
-    if request.sampling.logprobs is None and request.model.adapter is not None:
-        return 0
-    return request.sampling.logprobs

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.engine import Engine
 from cluster.serving.pool import EnginePool
+
+TIMEOUT_SECONDS = float(os.environ.get("TUNERY_TEST_TIMEOUT_SECONDS", "60"))
+"""For anything that a test waits for, an engine's start too."""
 
 T = TypeVar("T")
 _numbers = itertools.count()
@@ -74,7 +78,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T], timeout_seconds: float = 60) -> T:
+    def run(self, work: Coroutine[Any, Any, T], timeout_seconds: float = TIMEOUT_SECONDS) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
 
     def stop(self) -> None:

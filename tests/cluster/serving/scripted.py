@@ -14,19 +14,21 @@ START = TokenPrompt(token_ids=[4])
 """The header of an assistant's turn."""
 _END = 1
 _VOCAB = 352
+_HIDDEN = 384
+"""One axis a token, and heads of a width that attention kernels know."""
 
 
 def make_scripted_base(folder: Path, text: str) -> BaseSpec:
     """A Llama whose layers do nothing and whose head maps each token to its successor: after START it says
     `text` and ends. No token may come twice in it."""
-    spec = make_tiny_base(folder, hidden=_VOCAB, layers=1, vocab=_VOCAB, alias="scripted")
+    spec = make_tiny_base(folder, hidden=_HIDDEN, layers=1, vocab=_VOCAB, alias="scripted")
     tokens = [*START.token_ids, *AutoTokenizer.from_pretrained(folder).encode(text), _END]
     assert len(set(tokens)) == len(tokens), "each token must have one successor"
     model = AutoModelForCausalLM.from_pretrained(folder)
     with torch.no_grad():
         for parameter in (model.model.layers[0].self_attn.o_proj, model.model.layers[0].mlp.down_proj):
             parameter.weight.zero_()
-        model.model.embed_tokens.weight.copy_(torch.eye(_VOCAB))
+        model.model.embed_tokens.weight.copy_(torch.eye(_VOCAB, _HIDDEN))
         model.lm_head.weight.zero_()
         for token, successor in itertools.pairwise(tokens):
             model.lm_head.weight[successor, token] = 1.0

@@ -178,7 +178,7 @@ def test_an_echoed_prompt_is_scored_as_the_trainer_scores_it(served: Served, tun
     scores = [token.logprob for token in answer.prompt.tokens]
     expected = _logits(tuned, name, row).log_softmax(-1)[:-1].gather(-1, torch.tensor(row)[1:, None])[:, 0]
     assert scores[0] is None
-    assert scores[1:] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert scores[1:] == pytest.approx(expected.tolist(), abs=1e-4)
     assert [token.token_id for token in answer.prompt.tokens] == row
     assert answer.finishes[0].completion_tokens == 0
 

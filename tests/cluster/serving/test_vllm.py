@@ -95,11 +95,11 @@ def test_only_the_first_choice_scores_the_prompt(start: Start) -> None:
     assert [seen.params.prompt_logprobs for seen in llm.seen] == [2, None, None]
 
 
-def test_tuned_weights_are_always_watched_for_numbers_that_are_not_finite(start: Start, tuned: Tuned) -> None:
+def test_every_choice_is_watched_for_numbers_that_are_not_finite(start: Start, tuned: Tuned) -> None:
     served, llm = start()
     served.ask(served.request(tuned.refs["rslora"], max_tokens=1))
     served.ask(served.request(max_tokens=1))
-    assert [seen.params.logprobs for seen in llm.seen] == [0, None]
+    assert [seen.params.logprobs for seen in llm.seen] == [0, 0]
 
 
 def test_nothing_to_do_asks_vllm_nothing(start: Start) -> None:

@@ -10,6 +10,7 @@ from transformers import DynamicCache
 from cluster.bases.layer_kinds import layer_kinds
 from cluster.bases.lora_form import ROW_LAYERS
 from cluster.serving.adapter import Adapter
+from cluster.serving.packed_linear import pack_layers
 from cluster.serving.row_lora import RowLora
 
 
@@ -22,6 +23,7 @@ class AdaptedModel:
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
         layers = [name for name, kind in layer_kinds(model).items() if kind in ROW_LAYERS]
+        pack_layers(model, layers)
         self._rows = RowLora(model, layers)
         self.states = self._find_states()
         """(heads, key width, value width) of what each layer keeps of a token. Empty for a model that keeps

@@ -1,0 +1,52 @@
+"""Linear layers for batches on a CPU: oneDNN multiplies float32 weights that it has laid out beforehand.
+
+PyTorch leaves float32 products to MKL. Measured with AVX-512 on one thread, 512 x 1536 weights: 200 us
+against 490 for 32 rows, 41 against 113 for 4, and the same 40 for one.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+_ROWS = 32
+"""The batch that weights are laid out for; from 2 rows on the layout is the same."""
+
+
+def pack_layers(model: nn.Module, names: Iterable[str]) -> None:
+    """Replaces those of the layers that are plain, float32 and on a CPU. Their own weights are given up."""
+    if not _can_pack():
+        return
+    for name in names:
+        layer: Any = model.get_submodule(name)
+        if type(layer) in (nn.Linear, Conv1D) and _is_packable(layer.weight):
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, PackedLinear(layer))
+
+
+class PackedLinear(nn.Module):
+    """What `layer` computes, up to the order of its sums."""
+
+    def __init__(self, layer: nn.Linear | Conv1D) -> None:
+        super().__init__()
+        weight_OI = layer.weight.T if isinstance(layer, Conv1D) else layer.weight
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI.detach().contiguous(), _ROWS)
+        self._bias = layer.bias
+        # Whoever asks for the shape or the type gets it; whoever computes with it gets what cannot be missed.
+        self.weight = weight_OI.new_full((1, 1), torch.nan).expand(weight_OI.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
+        return out
+
+
+def _can_pack() -> bool:
+    """Whether this build of PyTorch has the operators, which its compiler uses and no document names."""
+    wanted = ("_reorder_linear_weight", "_linear_pointwise")
+    return all(hasattr(torch.ops.mkldnn, name) for name in wanted)
+
+
+def _is_packable(weight: Tensor) -> bool:
+    return weight.device.type == "cpu" and weight.dtype == torch.float32

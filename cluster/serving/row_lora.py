@@ -27,8 +27,13 @@ class _Plan:
     """int64 [G * m]: rows by adapter, each adapter's filled up to the largest group's m. None: rows as they
     are, all of one adapter."""
     rows: Tensor
-    """int64 [N]: the rows that have an adapter, and in `places` where the gathered batch has them."""
+    """int64 [N]: the rows that have an adapter, in order; in `places`, where the gathered batch has them."""
     places: Tensor
+
+    @property
+    def is_full(self) -> bool:
+        """Every row has an adapter."""
+        return len(self.rows) == self.batch
 
 
 class RowLora:
@@ -61,16 +66,16 @@ class RowLora:
         if not rows_of:
             self._plan = None
             return
-        digests = tuple(sorted(rows_of))
+        digests = self._kept_set(rows_of) or tuple(sorted(rows_of))
         largest = max(map(len, rows_of.values()))
         gather: list[int] = []
-        rows: list[int] = []
-        places: list[int] = []
+        place_of: dict[int, int] = {}
         for group, digest in enumerate(digests):
-            members = rows_of[digest]
-            rows += members
-            places += range(group * largest, group * largest + len(members))
-            gather += members + [members[0]] * (largest - len(members))
+            members = rows_of.get(digest, [])
+            place_of |= {row: group * largest + place for place, row in enumerate(members)}
+            # What fills up is computed and never read, so any row will do.
+            gather += members + (members or [0])[:1] * (largest - len(members))
+        rows = sorted(place_of)
         is_uniform = len(digests) == 1 and largest == len(adapters)
         self._plan = _Plan(
             self._stacked(digests, by_digest),
@@ -78,7 +83,7 @@ class RowLora:
             len(adapters),
             None if is_uniform else torch.tensor(gather, device=device),
             torch.tensor(rows, device=device),
-            torch.tensor(places, device=device),
+            torch.tensor([place_of[row] for row in rows], device=device),
         )
 
     def forget(self) -> None:
@@ -106,10 +111,22 @@ class RowLora:
         n, length, width = gathered.shape
         grouped = gathered.reshape(plan.groups, n // plan.groups * length, width).to(down_GIR.dtype)
         delta = torch.bmm(torch.bmm(grouped, down_GIR), up_GRO).view(n, length, -1)
+        # In place: `out` is the layer's own, fresh and seen by nobody else.
         if plan.gather is None:
-            return (out_BTO + delta).to(out_BTO.dtype)
-        changed = (out_BTO.index_select(0, plan.rows) + delta.index_select(0, plan.places)).to(out_BTO.dtype)
-        return out_BTO.index_copy(0, plan.rows, changed)
+            return out_BTO.add_(delta)
+        if plan.is_full:
+            return out_BTO.add_(delta.index_select(0, plan.places))
+        changed = out_BTO.index_select(0, plan.rows).add_(delta.index_select(0, plan.places))
+        return out_BTO.index_copy_(0, plan.rows, changed)
+
+    def _kept_set(self, wanted: Iterable[str]) -> tuple[str, ...] | None:
+        """A set that is stacked already and holds those wanted, and at most as many others: computing with
+        them for nothing is cheaper than to stack anew whenever an adapter's last row goes."""
+        digests = set(wanted)
+        if len(digests) == 1:
+            return None
+        kept = [each for each in self._stacks if digests <= set(each) and len(each) <= 2 * len(digests)]
+        return min(kept, key=len, default=None)
 
     def _stacked(
         self, digests: tuple[str, ...], adapters: Mapping[str, Adapter]

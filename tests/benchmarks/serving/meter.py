@@ -22,7 +22,9 @@ def _measure_level(task: Task, answer: Burst, level: int) -> Measurement:
 
 
 def _run(task: Task, answer: Burst, level: int) -> Measurement:
-    seconds, first_tokens, outputs = 0.0, [], []
+    seconds = 0.0
+    first_tokens: list[float] = []
+    outputs: list[list[int]] = []
     for burst in task.bursts(level):
         arrivals: dict[int, float] = {}
         began = time.process_time()

@@ -1,5 +1,6 @@
 """PEFT and transformers as their users run them, each with all adapters in memory beforehand."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ def naive_peft(task: Task) -> dict[int, Measurement]:
         outputs = []
         for place, request in enumerate(burst):
             model.set_adapter(f"a{request.adapter}")
-            outputs += _generate(task, model, [request], lambda place=place: arrived(place))
+            outputs += _generate(task, model, [request], functools.partial(arrived, place))
         return outputs
 
     return measure(task, answer)

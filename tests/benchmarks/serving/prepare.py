@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
@@ -25,7 +26,7 @@ def prepare(task: Task, shape: Shape) -> None:
     make_base(folder / "base", shape, context=task.context, dtype=torch.float32, device=torch.device("cpu"))
     _tokenizer(task.vocab).save_pretrained(folder / "base")
     spec, store = base_of(task), LocalStore(folder / "store")
-    options = {"r": task.rank, "lora_alpha": 2 * task.rank, "target_modules": "all-linear"}
+    options: dict[str, Any] = {"r": task.rank, "lora_alpha": 2 * task.rank, "target_modules": "all-linear"}
     refs = [
         publish_lora(store, spec, adapter_folder(task, number), seed=number, scale=_SCALE, **options)
         for number in range(task.n_adapters)

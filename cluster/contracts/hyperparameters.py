@@ -152,6 +152,10 @@ class TrainingConfig(BaseModel):
     """Tokens of one example, the base's context length."""
     seed: int
 
+    @property
+    def peft_type(self) -> str | None:
+        return None if self.peft_config is None else self.peft_config.get("peft_type")
+
 
 def resolve(
     asked: Hyperparameters,
@@ -226,6 +230,12 @@ def check_options(options: TrainingOptions, base: BaseSpec, method: Method) -> N
         )
     if options.peft_config is not None:
         check_peft_config(options.peft_config)
+    if options.peft_type == "PREFIX_TUNING" and options.activation_checkpointing in ("full", "offload"):
+        raise InvalidRequest(
+            "PREFIX_TUNING needs the keys and values that activation checkpointing throws away; use "
+            "activation_checkpointing 'none'.",
+            param="training.activation_checkpointing",
+        )
     _check_sharing(options)
     if options.type == "qlora" and options.use_dora:
         raise InvalidRequest(

@@ -11,7 +11,7 @@ class _Frozen(BaseModel):
 
 
 class ManifestFile(_Frozen):
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")
     """Relative to the manifest's own key prefix; no folders."""
     bytes: int
     sha256: str

@@ -3,8 +3,10 @@
 An allow-list: fields that name code, files or other models are not on it.
 """
 
+import math
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from cluster.contracts.errors import InvalidRequest
 
@@ -57,20 +59,66 @@ MAX_VIRTUAL_TOKENS = 1024
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
-_MAX_SIZES = {
-    "r": 1024,
-    "init_r": 1024,
-    "target_r": 1024,
-    "mini_r": 1024,
-    "num_virtual_tokens": MAX_VIRTUAL_TOKENS,
-    "encoder_hidden_size": 8192,
-    "encoder_num_layers": 8,
-}
-"""Whole numbers that decide how much memory an adapter takes."""
+_MAX_NAMES = 1000
 
-_FLAGS = frozenset(
-    {"use_rslora", "use_dora", "decompose_both", "coft", "block_share", "apply_GS", "prefix_projection"}
-)
+
+class _Rule(NamedTuple):
+    allows: Callable[[Any], bool]
+    said: str
+
+
+def _whole(least: int, most: int) -> _Rule:
+    return _Rule(
+        lambda value: type(value) is int and least <= value <= most, f"a whole number from {least} to {most}"
+    )
+
+
+def _by_layer(rule: _Rule) -> _Rule:
+    return _Rule(
+        lambda value: isinstance(value, dict) and all(map(rule.allows, value.values())),
+        f"{rule.said}, by layer",
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_FLAG = _Rule(lambda value: isinstance(value, bool), "true or false")
+_SHARE = _Rule(lambda value: _is_number(value) and 0 <= value < 1, "a number from 0 to below 1")
+_NUMBER = _Rule(lambda value: _is_number(value) and value >= 0, "a number that is not negative")
+_RANK = _whole(0, 1024)
+_STEPS = _whole(0, 10**9)
+
+_RULES: dict[str, _Rule] = {
+    **dict.fromkeys(
+        ("use_rslora", "use_dora", "decompose_both", "coft", "block_share", "apply_GS", "prefix_projection"),
+        _FLAG,
+    ),
+    **dict.fromkeys(
+        ("lora_dropout", "rank_dropout", "module_dropout", "vera_dropout", "miss_dropout", "beta1", "beta2"),
+        _SHARE,
+    ),
+    **dict.fromkeys(("lora_alpha", "alpha", "scaling", "eps", "orth_reg_weight", "d_initial"), _NUMBER),
+    **dict.fromkeys(("r", "init_r", "target_r", "mini_r"), _RANK),
+    **dict.fromkeys(("tinit", "tfinal", "projection_prng_key"), _STEPS),
+    "deltaT": _whole(1, 10**9),
+    "n_frequency": _whole(1, 10**6),
+    "oft_block_size": _whole(0, 8192),
+    "decompose_factor": _whole(-1, 8192),
+    "num_virtual_tokens": _whole(1, MAX_VIRTUAL_TOKENS),
+    "encoder_hidden_size": _whole(1, 8192),
+    "encoder_num_layers": _whole(1, 8),
+    "rank_pattern": _Rule(
+        lambda value: isinstance(value, dict) and all(map(_RANK.allows, value.values())),
+        f"{_RANK.said}, by layer",
+    ),
+    "alpha_pattern": _Rule(
+        lambda value: isinstance(value, dict) and all(map(_NUMBER.allows, value.values())),
+        f"{_NUMBER.said}, by layer",
+    ),
+}
+"""What a field may hold, where that is more than any name or number."""
 
 
 def check_peft_config(config: dict[str, Any]) -> None:
@@ -98,20 +146,12 @@ def check_peft_config(config: dict[str, Any]) -> None:
         raise _invalid("num_virtual_tokens", count, f"{method} needs from 1 to {MAX_VIRTUAL_TOKENS}")
 
 
-def _check_value(name: str, value: object) -> None:
-    if name in _FLAGS and not isinstance(value, bool):
-        raise _invalid(name, value, "true or false")
-    limit = _MAX_SIZES.get(name)
-    if limit is not None and not _is_size(value, limit):
-        raise _invalid(name, value, f"a whole number of at most {limit}")
-    if name == "rank_pattern":
-        limit = _MAX_SIZES["r"]
-        if not isinstance(value, dict) or not all(_is_size(rank, limit) for rank in value.values()):
-            raise _invalid(name, value, f"whole numbers of at most {limit}, by layer")
-
-
-def _is_size(value: object, limit: int) -> bool:
-    return type(value) is int and 0 <= value <= limit
+def _check_value(name: str, value: Any) -> None:
+    rule = _RULES.get(name)
+    if rule is not None and not rule.allows(value):
+        raise _invalid(name, value, rule.said)
+    if isinstance(value, list | dict) and len(value) > _MAX_NAMES:
+        raise _invalid(name, value, f"at most {_MAX_NAMES} names")
 
 
 def _is_plain(value: object) -> bool:

@@ -35,20 +35,23 @@ class RankAllocation:
         """The running averages and the present pattern, for a checkpoint."""
         allocator = self._tuner.rankallocator
         tensors = {
-            f"{kind}:{name}": value for kind in _AVERAGES for name, value in getattr(allocator, kind).items()
+            f"{kind}:{name}": value.cpu()
+            for kind in _AVERAGES
+            for name, value in getattr(allocator, kind).items()
         }
         for name, kept in (self._config.rank_pattern or {}).items():
-            tensors[f"rank_pattern:{name}"] = torch.as_tensor(kept, dtype=torch.bool)
+            tensors[f"rank_pattern:{name}"] = torch.as_tensor(kept, dtype=torch.bool, device="cpu")
         return tensors
 
     def restore(self, state: dict[str, Tensor]) -> None:
         allocator = self._tuner.rankallocator
+        device = next(self._tuner.parameters()).device
         pattern: dict[str, list[bool]] = {}
         for key, value in state.items():
             kind, _, name = key.partition(":")
             if kind == "rank_pattern":
                 pattern[name] = value.tolist()
             else:
-                getattr(allocator, kind)[name] = value
+                getattr(allocator, kind)[name] = value.to(device)
         if pattern:
             self._config.rank_pattern = pattern

@@ -41,6 +41,10 @@ def attach(
             code="invalid_target_modules" if "target" in str(error) else "invalid_adapter",
             param=param,
         ) from error
+    for parameter in adapted.parameters():
+        # Also what PEFT leaves in the base's type, such as norms and an encoder's classes.
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
     # PEFT writes the folder there, which means nothing on another machine.
     described.base_model_name_or_path = base.alias
     _refuse_outer_layers(model)

@@ -1,7 +1,6 @@
 """One attempt of a job, in one worker: from its specification to stored checkpoints. No Ray."""
 
 import logging
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -20,9 +19,10 @@ from cluster.training.datasets import Datasets, load_datasets
 from cluster.training.loop import Progress
 from cluster.training.report import evaluation_report
 from cluster.training.run import Run
+from cluster.training.scratch import scratch_folder
 from cluster.training.snapshot import Saved
 from cluster.training.start import Start, find_start
-from cluster.training.step import is_out_of_memory
+from cluster.training.step import is_out_of_memory, typed_out_of_memory
 from cluster.training.tokenizer import load_tokenizer
 from cluster.training.world import World, joined_world
 
@@ -46,10 +46,11 @@ def run_attempt(
     checkpoint are not what the specification names.
     """
     world = joined_world(is_sharded=spec.config.parallelism == "fsdp")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with scratch_folder() as folder, typed_out_of_memory():
         data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
+        beat()
         start = find_start(spec, store, data.training, folder)
+        beat()
         ended = _train(
             spec, store, data, start, folder, world, device, report=report, command=command, beat=beat
         )
@@ -94,14 +95,16 @@ def _train(
 ) -> _Ended | None:
     """From the model's first step, or the next one of a resumed run, to its last; None if a command ended it,
     or if another worker has the checkpoints."""
-    run = Run(spec, data, start, device, world)
-    if world.is_first and start.resumed is None:
+    is_new, resumed = start.resumed is None, _resumed(start)
+    run = Run(spec, data, start, device, world, beat=beat)
+    start.forget()
+    if world.is_first and is_new:
         for note in data.notes + run.trainee.notes:
             report(_message(note, "warn"))
     writing = Writing(
         spec, store, run.trainee, start.weights, load_tokenizer(spec.base), _probe_data(data), world
     )
-    with closing(CheckpointWriter(writing, folder, resumed=_resumed(start))) as writer:
+    with closing(CheckpointWriter(writing, folder, resumed=resumed)) as writer:
         outcome = run.train(writer, report=report, command=command, beat=beat)
         for event in writer.flush():
             report(event)
@@ -168,9 +171,12 @@ def _downloaded(store: ObjectStore, saved: Saved, folder: Path) -> Path:
 
 
 def _early(progress: Progress) -> str:
+    told = f"Stopped early: the validation loss has not fallen for {progress.stale_epochs} epoch(s)."
+    if not progress.best_step:
+        return f"{told} It was never a finite number; the model is the last checkpoint."
     return (
-        f"Stopped early: the validation loss has not fallen for {progress.stale_epochs} epoch(s). The model "
-        f"is the checkpoint of step {progress.best_step}, whose validation loss is {progress.best_loss:.4f}."
+        f"{told} The model is the checkpoint of step {progress.best_step}, whose validation loss is "
+        f"{progress.best_loss:.4f}."
     )
 
 

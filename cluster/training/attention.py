@@ -13,6 +13,9 @@ from torch.nn import functional
 
 IMPLEMENTATION = "tunery_segments"
 
+_FLASH_WIDTH = 256
+"""The widest heads that FlashAttention takes."""
+
 
 @dataclass(eq=False, slots=True)
 class Segments:
@@ -30,6 +33,9 @@ class Segments:
     def of(cls, lengths: list[int], device: torch.device) -> "Segments":
         ends = torch.tensor(lengths, device=device).cumsum(0)
         return cls(lengths, functional.pad(ends, (1, 0)).to(torch.int32))
+
+    def to(self, device: torch.device) -> "Segments":
+        return Segments(self.lengths, self.offsets.to(device, non_blocking=True))
 
 
 def register(*, is_compiled: bool = False) -> None:
@@ -77,6 +83,7 @@ def segment_attention(
         segments.windows.append(sliding_window)
     window = sliding_window if sliding_window is not None and sliding_window < max(lengths) else None
     is_flash = query.is_cuda and query.dtype != torch.float32 and softcap is None and not dropout
+    is_flash = is_flash and query.shape[-1] <= _FLASH_WIDTH
     if segments is not None and is_flash:
         return _varlen(query, key, value, segments, scaling, window), None
     parts = [

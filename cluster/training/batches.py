@@ -75,7 +75,7 @@ class Microbatch:
         return Microbatch(
             **tensors,
             reference=None if reference is None else reference.to(device, non_blocking=True),
-            segments=None if segments is None else Segments.of(segments.lengths, device),
+            segments=None if segments is None else segments.to(device),
             attention_mask=None if mask is None else mask.to(device, non_blocking=True),
         )
 

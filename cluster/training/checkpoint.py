@@ -31,14 +31,14 @@ from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.store import ObjectStore
 from cluster.training.adapters import attach
 from cluster.training.dataset import Dataset
-from cluster.training.export import is_adapted, merge, save_adapter, save_full
+from cluster.training.export import distinct_state, is_adapted, merge, save_adapter, save_full
 from cluster.training.loop import Progress
 from cluster.training.model import Trainee, load_merge_base, trainable_parameters
 from cluster.training.prefix import prefix_states
 from cluster.training.probe import score_probe
 from cluster.training.served import load_classifier, load_served
 from cluster.training.snapshot import OPTIMIZER_FILE, Saved, Snapshot, restore_weights, write_snapshot
-from cluster.training.world import World, whole
+from cluster.training.world import World, host_copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class CheckpointWriter:
         """
         self._wait()
         snapshot = take()
-        full = _full_weights(self._writing)
+        full = _full_weights(self._writing, snapshot)
         if not self._writing.world.is_first:
             return
         step = progress.step
@@ -187,6 +187,8 @@ class CheckpointWriter:
         for path in list(folder.iterdir()):
             if not keeps or path.name.startswith("resume"):
                 path.unlink()
+        if not keeps:
+            folder.rmdir()
         return CheckpointSaved(
             seq=0,
             created_at=int(time.time()),
@@ -247,11 +249,13 @@ def check_same_run(spec: JobSpec, manifest: Manifest) -> None:
         )
 
 
-def _full_weights(writing: Writing) -> dict[str, torch.Tensor]:
+def _full_weights(writing: Writing, snapshot: Snapshot) -> dict[str, torch.Tensor]:
     """Of a full fine-tune all that its folder needs, else nothing. Every worker must ask."""
     if is_adapted(writing.trainee.model):
         return {}
-    return {
-        name: whole(value).detach().to("cpu", copy=True)
-        for name, value in writing.trainee.model.state_dict().items()
-    }
+    state = distinct_state(writing.trainee.model)
+    # What learns is in the snapshot already; buffers and frozen weights are not.
+    learned = {name for name, value in state.items() if value.requires_grad}
+    others = {name: value for name, value in state.items() if name not in learned}
+    copies = host_copies(others, writing.world) | snapshot.weights
+    return {name: copies[name] for name in state if name in copies}

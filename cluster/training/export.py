@@ -48,7 +48,18 @@ def merge(adapted: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
     if getattr(adapted.get_base_model(), "is_quantized", False):
         raise ValueError("An adapter is merged into the base's full precision, never into 4 bits.")
     merged = adapted.merge_and_unload()
-    save_full(merged, merged.state_dict(), tokenizer, dtype, folder)
+    save_full(merged, distinct_state(merged), tokenizer, dtype, folder)
+
+
+def distinct_state(model: torch.nn.Module) -> dict[str, Tensor]:
+    """The model's state by name, a weight that two names share under its first one only."""
+    seen: set[int] = set()
+    state = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        if id(value) not in seen:
+            seen.add(id(value))
+            state[name] = value
+    return state
 
 
 def contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

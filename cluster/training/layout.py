@@ -70,6 +70,9 @@ def _reference(model: Any, token_ids: Tensor) -> Tensor:
 
 def _packs(model: Any, examples: list[Tensor], expected: Tensor) -> bool:
     """Whether our attention keeps examples in one row apart, and is told of every sliding window."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or []
+    if not set(kinds) <= {"full_attention", "sliding_attention"}:
+        return False  # Chunks and states reach further than a few tokens show.
     segments = Segments.of(_LENGTHS, model.device)
     places = torch.cat([torch.arange(length, device=model.device) for length in _LENGTHS])
     attention.register()

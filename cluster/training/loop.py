@@ -100,6 +100,8 @@ def train(
     pace = Pace(_work(schedule, data, validation, start) + closing_tokens * FORWARD_SHARE, clock=clock)
     peak = peak_flops(device, world.size)
     progress, last_checkpoint = start, clock()
+    if _is_stale(start, config.early_stopping):
+        return Outcome(start, is_complete=True, is_early=True)
     objective.model.train()
 
     for step in schedule.steps(start.step):
@@ -216,15 +218,28 @@ class _Validation:
         """The scores that are due after this step: of a few examples, and of all."""
         few = everything = None
         if self.is_due(step, total_steps):
-            places = np.arange(step.number, step.number + min(self._size, len(self._everything)))
-            few = self._scored(self._everything.take(places, mode="wrap"), pace)
+            few = self._scored(self._few(step.number // _every(total_steps)), pace)
         if step.ends_epoch:
             everything = self._scored(self._everything, pace)
         return few, everything
 
+    def work(self, step: Step, total_steps: int) -> float:
+        """Tokens that are scored after this step."""
+        tokens = 0
+        if self.is_due(step, total_steps):
+            tokens += self.batcher.n_tokens(self._few(step.number // _every(total_steps)))
+        if step.ends_epoch:
+            tokens += self.batcher.n_tokens(self._everything)
+        return tokens * FORWARD_SHARE
+
     @staticmethod
     def is_due(step: Step, total_steps: int) -> bool:
-        return (step.number + 1) % max(1, total_steps // VALIDATIONS) == 0
+        return (step.number + 1) % _every(total_steps) == 0
+
+    def _few(self, turn: int) -> Indices:
+        """Another few each turn, until all have had theirs."""
+        size = min(self._size, len(self._everything))
+        return self._everything.take(np.arange(turn * size, (turn + 1) * size), mode="wrap")
 
     def _scored(self, examples: Indices, pace: Pace) -> Score:
         score = self._score(self.batcher, examples)
@@ -237,9 +252,14 @@ def _work(schedule: Schedule, data: Batcher, validation: _Validation | None, sta
     work = 0.0
     for step in schedule.steps(start.step):
         work += data.n_tokens(step.examples)
-        if validation is not None and step.ends_epoch:
-            work += validation.batcher.n_tokens(validation.batcher.all_examples()) * FORWARD_SHARE
+        if validation is not None:
+            work += validation.work(step, schedule.total_steps)
     return work
+
+
+def _every(total_steps: int) -> int:
+    """Steps between two scores of a few validation examples."""
+    return max(1, total_steps // VALIDATIONS)
 
 
 def _word(order: Command, *, is_due: bool) -> int:
@@ -265,7 +285,7 @@ def _halved(step: Step) -> RunnerMessage:
         created_at=int(time.time()),
         level="warn",
         message=f"Memory did not suffice at step {step.number + 1}: from here on a pass takes half as many "
-        "tokens, which changes no result.",
+        "tokens, which changes no result but the draws of dropout.",
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from cluster.bases.layer_kinds import layer_kinds
 from cluster.bases.lora_form import served_form
 from cluster.contracts.bases import BaseSpec, WeightsForm
-from cluster.contracts.errors import InvalidConfiguration
+from cluster.contracts.errors import InvalidConfiguration, TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.peft_options import PREFIXES
 from cluster.training import attention
@@ -20,6 +20,8 @@ from cluster.training.dataset import Dataset
 from cluster.training.export import DTYPES
 from cluster.training.head import Head, causal_model
 from cluster.training.layout import prove
+from cluster.training.pace import elements
+from cluster.training.pretrained import load_pretrained
 
 CHECKPOINTED_PARAMETERS = 1_000_000_000
 """From this size on a GPU, `auto` computes activations again rather than keeping them."""
@@ -68,8 +70,9 @@ def load_trainee(
         model, task = load_decoder(weights, base, config, device), "CAUSAL_LM"
         check_vocabulary(model, int(data.token_ids.max()))
         kinds = layer_kinds(model.to(device))
-        is_prefixed = config.peft_config is not None and config.peft_config["peft_type"] in PREFIXES
-        layout, head, notes = prove(model, packing=config.packing and not is_prefixed)
+        is_prefixed = config.peft_type in PREFIXES
+        with autocast(base, device):
+            layout, head, notes = prove(model, packing=config.packing and not is_prefixed)
         head = Head(is_apart=head.is_apart and not is_prefixed)
     model = model.to(device)
     form: WeightsForm = "full"
@@ -81,7 +84,7 @@ def load_trainee(
             notes.append(
                 "The tuned model is served as a model of its own: the adapter is merged into the base."
             )
-    _save_memory(model, config, device)
+    _save_memory(model, config, device, notes)
     return Trainee(model, layout, head, form, notes)
 
 
@@ -102,14 +105,7 @@ def load_decoder(weights: Path, base: BaseSpec, config: TrainingConfig, device: 
             bnb_4bit_compute_dtype=dtype,
         )
         options["device_map"] = {"": device}
-    model = AutoModelForCausalLM.from_pretrained(
-        weights,
-        dtype=dtype,
-        trust_remote_code=False,
-        use_safetensors=True,
-        local_files_only=True,
-        **options,
-    )
+    model = load_pretrained(AutoModelForCausalLM, weights, dtype, **options)
     model.config.use_cache = False
     if config.type == "qlora":
         _keep_packing(model)
@@ -132,12 +128,10 @@ def load_encoder(weights: Path, base: BaseSpec, config: TrainingConfig, data: Da
     is_per_token = data.format == "token_classification"
     kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification
     torch.manual_seed(config.seed)
-    model = kind.from_pretrained(
+    model = load_pretrained(
+        kind,
         weights,
-        dtype=torch.float32 if config.type == "full" else DTYPES[base.dtype],
-        trust_remote_code=False,
-        use_safetensors=True,
-        local_files_only=True,
+        torch.float32 if config.type == "full" else DTYPES[base.dtype],
         num_labels=len(data.class_names),
         id2label=dict(enumerate(data.class_names)),
         label2id={name: number for number, name in enumerate(data.class_names)},
@@ -193,16 +187,29 @@ def _keep_packing(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _save_memory(model: Any, config: TrainingConfig, device: torch.device) -> None:
+def _save_memory(model: Any, config: TrainingConfig, device: torch.device, notes: list[str]) -> None:
+    """Raises TrainingFailed if the family cannot do what the configuration insists on."""
+    inner = causal_model(model)
     wanted = config.activation_checkpointing
     if wanted == "auto":
-        is_large = sum(p.numel() for p in model.parameters()) >= CHECKPOINTED_PARAMETERS
+        is_large = sum(map(elements, model.parameters())) >= CHECKPOINTED_PARAMETERS
         wanted = "full" if is_large and device.type == "cuda" else "none"
+        # Its keys and values would be thrown away with the activations.
+        is_possible = inner.supports_gradient_checkpointing and config.peft_type != "PREFIX_TUNING"
+        if wanted == "full" and not is_possible:
+            wanted = "none"
+            notes.append("Activations are kept: this model cannot compute them again.")
     if wanted != "none":
-        causal_model(model).activation_checkpointing_enable(
+        if not inner.supports_gradient_checkpointing:
+            raise TrainingFailed(
+                f"Models of type {inner.config.model_type} cannot compute activations again.",
+                code="unsupported_option",
+                param="training.activation_checkpointing",
+            )
+        inner.activation_checkpointing_enable(
             {"use_reentrant": False}, offload=wanted == "offload" and device.type == "cuda"
         )
     if config.compile:
         attention.register(is_compiled=True)
-        for layer in layers(causal_model(model)):
+        for layer in layers(inner):
             layer.compile(dynamic=True)

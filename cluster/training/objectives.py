@@ -111,12 +111,14 @@ def reference_logprobs(
     autocast: Callable[[], Any],
     device: torch.device,
     world: World,
+    beat: Callable[[], None],
 ) -> Tensor:
     """float32 (sequences of the data set,), in the host's memory: of everything, by the model as it is, in
     evaluation mode; every worker takes a share and gets the whole. Leaves the model in training mode."""
     found = torch.zeros(len(batcher.dataset.offsets) - 1, device=device)
     objective.model.eval()
     for microbatch in batcher.microbatches(batcher.all_examples()):
+        beat()
         batch = microbatch.to(device)
         with autocast():
             sums = objective(batch)

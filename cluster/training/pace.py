@@ -80,6 +80,14 @@ def peak_flops(device: torch.device, workers: int) -> float | None:
     return next((peak * workers for part, peak in _PEAKS.items() if part in name), None)
 
 
+def flop_counter(model: Any, *, is_full: bool) -> "FlopCounter | None":
+    """None for a model whose shape is not understood: a figure for display ends no job."""
+    try:
+        return FlopCounter(model, is_full=is_full)
+    except Exception:  # Configurations raise errors of their own where a family has no such number.
+        return None
+
+
 class FlopCounter:
     """FLOPs that training on given examples needs, by the model's shape."""
 
@@ -92,7 +100,7 @@ class FlopCounter:
         experts = getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None)
         used = 1.0 if experts is None else config.num_experts_per_tok / experts
         linear = sum(
-            _elements(p) * (used if p.ndim == 3 else 1.0)
+            elements(p) * (used if p.ndim == 3 else 1.0)
             for p in model.parameters()
             if p.ndim >= 2 and id(p) not in embeddings
         )
@@ -112,7 +120,7 @@ class FlopCounter:
         return float(self._passes * forward + 3 * self._per_pair * pairs)
 
 
-def _elements(parameter: torch.nn.Parameter) -> int:
+def elements(parameter: torch.nn.Parameter) -> int:
     """Also of a weight that bitsandbytes holds in 4 bits."""
     state = getattr(parameter, "quant_state", None)
     return parameter.numel() if state is None else int(state.shape.numel())

@@ -26,7 +26,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from cluster.contracts.errors import TuneryError
-from cluster.contracts.jobs import Command, Failed, JobSpec, RunnerEvent
+from cluster.contracts.jobs import CheckpointSaved, Command, Failed, JobSpec, RunnerEvent
 from cluster.storage.location import open_store
 from cluster.training.failure import failed_state
 from cluster.training.watchdog import Watchdog
@@ -112,14 +112,16 @@ def _work(config: dict[str, Any]) -> None:
 
 def _end_hung(control: "_Control", seconds: float) -> None:
     """Nothing in this process can be trusted to end by itself: a collective waits in C++."""
-    control.give_up(
-        Failed(
-            code="hung",
-            message=f"Training did not move for {seconds:.0f} seconds: a worker or its device hangs.",
-            is_user_fault=False,
+    try:
+        control.give_up(
+            Failed(
+                code="hung",
+                message=f"Training did not move for {seconds:.0f} seconds: a worker or its device hangs.",
+                is_user_fault=False,
+            )
         )
-    )
-    os._exit(1)
+    finally:
+        os._exit(1)
 
 
 class _Control:
@@ -132,10 +134,16 @@ class _Control:
 
     def report(self, event: RunnerEvent) -> None:
         self._events.append(event)
+        if isinstance(event, CheckpointSaved):
+            # What a later attempt goes on from is told at once: the next step may be far, or never come.
+            self._push()
 
     def command(self) -> Command:
         if time.monotonic() - self._asked_at < COMMAND_SECONDS:
             return "continue"
+        return self._push()
+
+    def _push(self) -> Command:
         command: Command = ray.get(self._actor.push.remote(self._events))
         self._events = []
         self._asked_at = time.monotonic()

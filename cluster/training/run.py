@@ -14,6 +14,7 @@ from cluster.training.batches import Batcher, pass_tokens
 from cluster.training.checkpoint import CheckpointWriter
 from cluster.training.dataset import Dataset
 from cluster.training.datasets import Datasets
+from cluster.training.export import DTYPES
 from cluster.training.head import causal_model
 from cluster.training.loop import Outcome, Progress, total_steps, train
 from cluster.training.model import Trainee, autocast, layers, load_trainee, trainable_parameters
@@ -24,10 +25,10 @@ from cluster.training.objectives import (
     reference_logprobs,
 )
 from cluster.training.optimizer import make_optimizer, moments, restore_moments
-from cluster.training.pace import FlopCounter
+from cluster.training.pace import flop_counter
 from cluster.training.snapshot import Snapshot, restore_weights
 from cluster.training.start import Start
-from cluster.training.world import World, whole
+from cluster.training.world import World, host_copies
 
 _ALLOCATION = "allocation/"
 """Before the names of AdaLoRA's tensors among a snapshot's extras."""
@@ -37,8 +38,16 @@ class Run:
     """A model with its objective and optimizer, where a start or a resume put them."""
 
     def __init__(
-        self, spec: JobSpec, data: Datasets, start: Start, device: torch.device, world: World
+        self,
+        spec: JobSpec,
+        data: Datasets,
+        start: Start,
+        device: torch.device,
+        world: World,
+        *,
+        beat: Callable[[], None],
     ) -> None:
+        """`beat` is called before each pass through the model."""
         self._spec, self._config, self._device, self._world = spec, spec.config, device, world
         config = spec.config
         self.trainee = load_trainee(
@@ -63,12 +72,13 @@ class Run:
             restore_weights(own, resumed.weights)
         self._objective = make_objective(self.trainee, data.training, config)
         if world.is_sharded:
-            world.shard(self._objective, layers(causal_model(self.trainee.model)), device)
-        self._find_references(resumed)
+            blocks = layers(causal_model(self.trainee.model))
+            world.shard(self._objective, blocks, device, DTYPES[spec.base.dtype])
+        self._find_references(resumed, beat)
         self._parameters = trainable_parameters(self.trainee.model)
         self._optimizer = make_optimizer(self._parameters, config)
         self._allocation = None
-        if config.peft_config is not None and config.peft_config["peft_type"] == "ADALORA":
+        if config.peft_type == "ADALORA":
             self._allocation = RankAllocation(self.trainee.model)
         self._start = Progress()
         if resumed is not None:
@@ -106,7 +116,7 @@ class Run:
             checkpoint=save,
             autocast=self._autocast,
             device=self._device,
-            flops=FlopCounter(causal_model(self.trainee.model), is_full=self._config.type == "full"),
+            flops=flop_counter(causal_model(self.trainee.model), is_full=self._config.type == "full"),
             allocation=self._allocation,
             start=self._start,
             closing_tokens=self._closing_tokens,
@@ -128,14 +138,19 @@ class Run:
             world_size=self._world.size,
         )
 
-    def _find_references(self, resumed: Snapshot | None) -> None:
+    def _find_references(self, resumed: Snapshot | None, beat: Callable[[], None]) -> None:
         """DPO: of the model as it is now, or as it was when the resumed run began."""
         for name, batcher in self._references():
             if resumed is not None:
                 batcher.reference = resumed.extras[name]
                 continue
             batcher.reference = reference_logprobs(
-                self._objective, batcher, autocast=self._autocast, device=self._device, world=self._world
+                self._objective,
+                batcher,
+                autocast=self._autocast,
+                device=self._device,
+                world=self._world,
+                beat=beat,
             )
 
     def _references(self) -> list[tuple[str, Batcher]]:
@@ -166,11 +181,8 @@ class Run:
             extras |= {_ALLOCATION + name: value for name, value in self._allocation.state().items()}
         return Snapshot(
             progress=progress,
-            weights={
-                name: whole(parameter).detach().to("cpu", copy=True)
-                for name, parameter in self._parameters.items()
-            },
-            moments=moments(self._parameters, self._optimizer),
+            weights=host_copies(self._parameters, self._world),
+            moments=moments(self._parameters, self._optimizer, self._world),
             extras=extras,
             best=writer.stored.get(progress.best_step),
         )

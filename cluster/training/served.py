@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cluster.contracts.bases import WeightsForm
 from cluster.training.export import DTYPES
 from cluster.training.layout import choose_attention
+from cluster.training.pretrained import load_pretrained
 
 
 class Prefixed(nn.Module):
@@ -58,13 +59,7 @@ def load_causal(folder: Path, dtype: str, device: torch.device) -> Any:
     """A causal model by itself, in evaluation mode."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=DTYPES[dtype],
-        trust_remote_code=False,
-        use_safetensors=True,
-        local_files_only=True,
-    )
+    model = load_pretrained(AutoModelForCausalLM, folder, DTYPES[dtype])
     model = model.to(device).eval().requires_grad_(False)
     choose_attention(model)
     return model
@@ -77,7 +72,5 @@ def load_classifier(folder: Path, dtype: str, device: torch.device) -> Any:
     architecture = AutoConfig.from_pretrained(folder, local_files_only=True).architectures[0]
     is_per_token = architecture.endswith("ForTokenClassification")
     kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification
-    model = kind.from_pretrained(
-        folder, dtype=DTYPES[dtype], trust_remote_code=False, use_safetensors=True, local_files_only=True
-    )
+    model = load_pretrained(kind, folder, DTYPES[dtype])
     return model.to(device).eval().requires_grad_(False)

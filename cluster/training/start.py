@@ -1,5 +1,6 @@
 """Where a run begins: the base, tuned weights of another job, or a checkpoint of its own."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cluster.training.snapshot import Saved, Snapshot, read_snapshot
 from cluster.training.tokenizer import load_tokenizer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Start:
     weights: Path
     """The folder from which the model is loaded."""
@@ -28,6 +29,10 @@ class Start:
     resumed: Snapshot | None = None
     """This job's own, at an earlier step."""
     resumed_from: Saved | None = None
+
+    def forget(self) -> None:
+        """Lets go of the tensors of runs before, once they are where they belong."""
+        self.snapshot = self.resumed = None
 
 
 def find_start(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> Start:
@@ -57,7 +62,11 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
         raise _mismatch(f"it was trained on another base, {manifest.base_alias}")
     snapshot = read_snapshot(tuned)
     if manifest.form == "full":
+        if data.class_ids is not None:
+            _check_classes(tuned, data)
         is_continued = spec.config.restore_optimizer and spec.config.type == "full"
+        if spec.config.restore_optimizer and not is_continued:
+            raise _other_parameters()
         return Start(tuned, is_base=False, snapshot=snapshot if is_continued else None)
     if spec.config.type != "full":
         return Start(base, is_base=True, adapter=tuned, snapshot=snapshot)
@@ -65,11 +74,33 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
 
     if manifest.form != "lora":
         raise _mismatch(f"a tuned {manifest.form} cannot be merged into the weights of a full fine-tune")
+    if spec.config.restore_optimizer:
+        raise _other_parameters()
     merged = folder / "merged"
     merged.mkdir()
     whole = load_merge_base(base, spec.base, spec.config, data)
     merge(PeftModel.from_pretrained(whole, tuned), load_tokenizer(spec.base), "float32", merged)
     return Start(merged, is_base=False)
+
+
+def _check_classes(tuned: Path, data: Dataset) -> None:
+    """The rows of an encoder's head mean what they meant."""
+    labels = json.loads((tuned / "config.json").read_text())["id2label"]
+    before = tuple(labels[str(number)] for number in range(len(labels)))
+    if before != data.class_names:
+        raise _mismatch(
+            f"it knows the classes {', '.join(before)[:200]}, and the training file has "
+            f"{', '.join(data.class_names)[:200]}"
+        )
+
+
+def _other_parameters() -> TrainingFailed:
+    return TrainingFailed(
+        "The checkpoint's optimizer belongs to other parameters than this job trains; leave "
+        "training.restore_optimizer out.",
+        code="checkpoint_mismatch",
+        param="training.restore_optimizer",
+    )
 
 
 def _mismatch(reason: str) -> TrainingFailed:

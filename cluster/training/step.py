@@ -1,6 +1,7 @@
 """One step's forward and backward passes: gradients of the whole batch, however it is cut."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +10,13 @@ from cluster.contracts.errors import TrainingFailed
 from cluster.training.batches import Batcher, Indices, Step
 from cluster.training.objectives import Objective
 from cluster.training.world import World, whole
+
+_CODE = "out_of_memory"
+_ADVICE = (
+    "Shorten the longest examples, set training.activation_checkpointing to 'full' or training.optimizer to "
+    "'adamw_8bit', use a smaller rank, LoRA or QLoRA in place of full fine-tuning, more workers, or a larger "
+    "machine."
+)
 
 
 class StepSums(NamedTuple):
@@ -115,6 +123,17 @@ class StepEngine:
         return sorted(lines)
 
 
+@contextmanager
+def typed_out_of_memory() -> Iterator[None]:
+    """Whatever runs out of memory where passes cannot be halved ends as TrainingFailed (`out_of_memory`)."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingFailed(f"Not enough memory to train this way. {_ADVICE}", code=_CODE) from error
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """torch says OutOfMemoryError on a GPU; its CPU allocator raises a RuntimeError with these words."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -128,8 +147,6 @@ def out_of_memory(batcher: Batcher, examples: Indices) -> TrainingFailed:
     line = int(batcher.dataset.lines[examples[lengths.argmax()]])
     return TrainingFailed(
         f"Not enough memory for a forward and backward pass, also with passes of half as many tokens. The "
-        f"longest example of the step, on line {line}, has {int(lengths.max())} tokens. Shorten examples of "
-        "that length, set training.activation_checkpointing to 'full' or training.optimizer to 'adamw_8bit', "
-        "use a smaller rank, LoRA or QLoRA in place of full fine-tuning, or a larger machine.",
-        code="out_of_memory",
+        f"longest example of the step, on line {line}, has {int(lengths.max())} tokens. {_ADVICE}",
+        code=_CODE,
     )

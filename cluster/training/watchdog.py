@@ -8,7 +8,7 @@ from typing import Self
 
 class Watchdog:
     """Calls `on_hang`, in a thread of its own, once `beat` has not been called for `seconds` inside the
-    `with`."""
+    `with`, which it sees within as long again."""
 
     def __init__(self, seconds: float, on_hang: Callable[[], None]) -> None:
         self._seconds, self._on_hang = seconds, on_hang

@@ -1,6 +1,6 @@
 """The gang of workers, as the loop sees it: a rank, sums over all of them, and whole tensors."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,19 +39,25 @@ class World:
             parameter.grad = gradient.copy_(piece.view_as(gradient))
 
     def shard(
-        self, objective: torch.nn.Module, layers: Iterable[torch.nn.Module], device: torch.device
+        self,
+        objective: torch.nn.Module,
+        layers: Iterable[torch.nn.Module],
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         """Spreads the weights of an objective over the workers and their devices: `layers` are gathered one
-        at a time, the rest for a whole pass. Losses stay sums: gradients are added up, not averaged."""
+        at a time, the rest for a whole pass. Losses stay sums: gradients are added up, not averaged.
+        What is gathered is in `dtype`, which the model computes in; each worker's own part stays as it is."""
         from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import FSDPModule, fully_shard
+        from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
         mesh = init_device_mesh(device.type, (self.size,))
+        policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
         for layer in layers:
-            fully_shard(layer, mesh=mesh)
+            fully_shard(layer, mesh=mesh, mp_policy=policy)
         # Also the outermost: weights that stay gathered after a pass without gradients would be taken for the
         # ones that learn.
-        fully_shard(objective, mesh=mesh, reshard_after_forward=True)
+        fully_shard(objective, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
         for module in objective.modules():
             if isinstance(module, FSDPModule):
                 module.set_gradient_divide_factor(1.0)
@@ -70,6 +76,16 @@ def joined_world(*, is_sharded: bool = False) -> World:
 def whole(tensor: Any) -> Tensor:
     """The full tensor of which this worker may hold a part. Every worker must ask, in the same order."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def host_copies(tensors: Mapping[str, Any], world: World) -> dict[str, Tensor]:
+    """Full copies in the host's memory, on the first worker; nothing on the others, which must ask too."""
+    copies = {}
+    for name, tensor in tensors.items():
+        full = whole(tensor).detach()
+        if world.is_first:
+            copies[name] = full.to("cpu", copy=True)
+    return copies
 
 
 def put(tensor: Tensor, value: Tensor) -> None:

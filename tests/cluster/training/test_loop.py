@@ -29,6 +29,7 @@ from cluster.training.loop import train
 from cluster.training.model import trainable_parameters
 from cluster.training.objectives import LanguageObjective, Sums
 from cluster.training.optimizer import make_optimizer
+from cluster.training.step import typed_out_of_memory
 from tests.cluster.training.recording import Recording, record
 
 MakeSpec = Callable[..., JobSpec]
@@ -219,6 +220,15 @@ def test_no_memory_twice_is_a_typed_error_with_advice(
         train_directly(make_spec(), store, tmp_path, objective)
     assert caught.value.code == "out_of_memory"
     assert "on line" in caught.value.message
+
+
+def test_no_memory_elsewhere_is_typed_too() -> None:
+    """In the optimizer's first step, in a validation, or where workers share the model."""
+    with pytest.raises(TrainingFailed) as caught, typed_out_of_memory():
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    assert caught.value.code == "out_of_memory"
+    with pytest.raises(RuntimeError, match="shapes"), typed_out_of_memory():
+        raise RuntimeError("shapes differ")
 
 
 def test_no_memory_once_halves_the_passes_and_changes_no_result(

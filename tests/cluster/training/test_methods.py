@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import InvalidConfiguration, TrainingFailed
-from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.contracts.errors import InvalidConfiguration, InvalidRequest, TrainingFailed
+from cluster.contracts.hyperparameters import TrainingConfig, TrainingOptions, check_options
 from cluster.contracts.jobs import Finished, JobSpec, StepMetrics
 from cluster.contracts.peft_options import ALLOWED
 from cluster.storage.local import LocalStore
@@ -23,6 +23,7 @@ from cluster.training import attention
 from cluster.training.checkpoint import download
 from cluster.training.export import merge
 from cluster.training.model import check_vocabulary, load_decoder
+from cluster.training.pace import flop_counter
 from cluster.training.tokenizer import load_tokenizer
 from tests.cluster.training.recording import record
 from tests.tiny_base import make_tiny_base
@@ -283,3 +284,44 @@ def test_metrics_tell_memory_and_no_utilisation_where_the_peak_is_unknown(
     steps: list[StepMetrics] = record(make_spec(), store).steps
     assert all(step.memory_bytes is not None and step.memory_bytes > 1 << 20 for step in steps)
     assert {step.mfu for step in steps} == {None}
+
+
+@pytest.mark.parametrize("way", ["LORA", "LN_TUNING", "IA3", "VERA", "dora", "qlora"])
+def test_what_learns_is_in_fp32_on_a_base_in_bf16(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path, way: str
+) -> None:
+    """bf16 would round small updates away."""
+    rounded = make_tiny_base(tmp_path / "bf16", hidden=64, dtype="bfloat16")
+    recording = record(make_spec({"base": rounded}, **options(way)), store)
+    assert isinstance(recording.result, Finished)
+    files = tmp_path / "files"
+    files.mkdir()
+    download(store, recording.result.manifest_key, files)
+    kept = load_file(files / "resume_weights.safetensors")
+    assert {value.dtype for value in kept.values()} == {torch.float32}
+    assert recording.losses[-1] < recording.losses[0]
+
+
+def test_prefix_tuning_keeps_its_activations(base: BaseSpec) -> None:
+    tuning = TrainingOptions(
+        type="peft",
+        peft_config={"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4},
+        activation_checkpointing="full",
+    )
+    with pytest.raises(InvalidRequest, match="PREFIX_TUNING") as caught:
+        check_options(tuning, base, "supervised")
+    assert caught.value.param == "training.activation_checkpointing"
+
+
+def test_a_tied_weight_is_stored_once(make_spec: MakeSpec, store: LocalStore, tmp_path: Path) -> None:
+    tied = make_tiny_base(tmp_path / "tied", tie_word_embeddings=True)
+    recording = record(make_spec({"base": tied}, type="full"), store)
+    assert isinstance(recording.result, Finished)
+    files = tmp_path / "files"
+    files.mkdir()
+    download(store, recording.result.manifest_key, files)
+    assert "lm_head.weight" not in load_file(files / "model.safetensors")
+
+
+def test_a_model_of_an_unknown_shape_has_no_utilisation() -> None:
+    assert flop_counter(object(), is_full=True) is None

@@ -139,6 +139,13 @@ def test_early_stopping_ends_with_the_best_checkpoint(
     told = [event.message for event in recording.events if isinstance(event, RunnerMessage)]
     assert any(f"checkpoint of step {best}" in message for message in told)
 
+    # Killed after its last step, it is not trained on.
+    last = recording.checkpoints[-1].manifest_key
+    ended = record(spec.model_copy(update={"attempt": 3, "resume_from": last}), store)
+    assert not ended.steps
+    assert isinstance(ended.result, Finished)
+    assert ended.result.manifest_key == recording.result.manifest_key
+
     # Killed after the best epoch and resumed, the run ends with the same checkpoint.
     later = next(saved for saved in recording.checkpoints if saved.step > best)
     again = record(spec.model_copy(update={"attempt": 2, "resume_from": later.manifest_key}), store)

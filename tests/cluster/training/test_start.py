@@ -75,6 +75,17 @@ def test_the_optimizers_moments_are_taken_over_if_asked(
     assert with_them.losses[1] != pytest.approx(without.losses[1], abs=1e-6)
 
 
+@pytest.mark.parametrize("change", [{"optimizer": "adamw_8bit"}, {"type": "full"}])
+def test_moments_of_another_optimizer_or_of_other_parameters_are_refused(
+    make_spec: MakeSpec, store: LocalStore, change: dict[str, Any]
+) -> None:
+    spec = make_spec()
+    parent = record(spec, store)
+    with pytest.raises(TrainingFailed) as caught:
+        record(continued(spec, parent, "ftjob-other", restore_optimizer=True, **change), store)
+    assert caught.value.param == "training.restore_optimizer"
+
+
 def test_a_preference_job_goes_on_from_a_supervised_one(
     make_spec: MakeSpec, store: LocalStore, put_rows: Callable[..., tuple[str, str]]
 ) -> None:

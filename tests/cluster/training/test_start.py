@@ -14,6 +14,7 @@ from cluster.contracts.jobs import Finished, JobSpec
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoint import download
 from tests.cluster.training.recording import Recording, record
+from tests.families import make_family
 from tests.tiny_base import make_tiny_base
 
 MakeSpec = Callable[..., JobSpec]
@@ -142,3 +143,36 @@ def test_a_full_model_made_from_an_adapter_is_the_merged_one(
     child = AutoModelForCausalLM.from_pretrained(tmp_path / "child", dtype=torch.float32)
     token_ids = torch.arange(30)[None]
     torch.testing.assert_close(child(token_ids).logits, merged(token_ids).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_an_encoder_goes_on_with_the_classes_that_it_knows(
+    make_config: Callable[..., Any],
+    put_rows: Callable[..., tuple[str, str]],
+    store: LocalStore,
+    tmp_path: Path,
+) -> None:
+    """Sorted by other names, the rows of its head would silently mean other classes."""
+
+    def rows(*names: str) -> list[dict[str, str]]:
+        return [{"text": f"message {number}", "label": names[number % 2]} for number in range(12)]
+
+    key, sha256 = put_rows("file-first", rows("bad", "good"))
+    spec = JobSpec(
+        job_id="ftjob-first",
+        attempt=1,
+        attempt_token="token",
+        service_url="http://127.0.0.1:1",
+        base=make_family("bert", tmp_path / "bert"),
+        config=make_config(type="full", max_length=128),
+        training_key=key,
+        training_sha256=sha256,
+    )
+    parent = record(spec, store)
+    again = record(continued(spec, parent, "ftjob-again"), store)
+    assert again.losses[0] < parent.losses[0]
+    key, sha256 = put_rows("file-other", rows("good", "late"))
+    other = continued(spec, parent, "ftjob-late").model_copy(
+        update={"training_key": key, "training_sha256": sha256}
+    )
+    with pytest.raises(TrainingFailed, match="bad, good"):
+        record(other, store)

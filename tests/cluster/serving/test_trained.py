@@ -23,15 +23,22 @@ WAYS: list[tuple[dict[str, Any], WeightsForm]] = [
     ({"type": "lora", "use_dora": True}, "full"),
     ({"type": "full"}, "full"),
     ({"type": "peft", "peft_config": {"peft_type": "LOHA", "r": 4}}, "full"),
-    ({"type": "peft", "peft_config": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4}}, "prefix"),
 ]
 
 
-@pytest.mark.parametrize(("options", "form"), WAYS, ids=["lora", "rslora", "dora", "full", "loha", "prompt"])
+@pytest.mark.parametrize(("options", "form"), WAYS, ids=["lora", "rslora", "dora", "full", "loha"])
 def test_a_checkpoint_is_served_with_the_trainers_own_probabilities(
     serve: Serve, tmp_path: Path, options: dict[str, Any], form: WeightsForm
 ) -> None:
     _check(serve, make_tiny_base(tmp_path / "base"), tmp_path, options, form)
+
+
+@pytest.mark.parametrize("serve", ["embedded"], indirect=True)
+def test_learned_positions_are_served_before_every_prompt(serve: Serve, tmp_path: Path) -> None:
+    """By the engine that can: vLLM has no such thing, and refuses."""
+    way = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4}
+    base = make_tiny_base(tmp_path / "base")
+    _check(serve, base, tmp_path, {"type": "peft", "peft_config": way}, "prefix")
 
 
 def test_an_adapter_of_a_base_in_four_bits_is_served_beside_the_whole_base(

@@ -51,10 +51,9 @@ class AdaptedModel:
     ) -> Tensor:
         """float32 logits [B, T, V] of `token_ids`, [B, T], each row with its adapter's LoRA. `options` go to
         the model's own forward."""
-        self._rows.assign(adapters, self.device)
-        logits: Tensor = self._model(
-            input_ids=torch.as_tensor(token_ids, device=self.device), **options
-        ).logits
+        input_ids = torch.as_tensor(token_ids, device=self.device)
+        self._rows.assign(adapters, self.device, num_tokens=input_ids.shape[1])
+        logits: Tensor = self._model(input_ids=input_ids, **options).logits
         return logits.float()
 
     @torch.inference_mode()

@@ -12,6 +12,8 @@ from transformers.pytorch_utils import Conv1D
 from cluster.serving.adapter import Adapter, LoraPair
 
 _KEPT_STACKS = 4
+_LONG_ROW = 16
+"""Tokens that are work enough for a CPU to multiply a row by itself, which spares stacking adapters."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class _Plan:
         return len(self.rows) == self.batch
 
 
+@dataclass(frozen=True)
+class _Apart:
+    """The rows of the present batch that have an adapter, each to be computed by itself."""
+
+    rows: Sequence[tuple[int, Adapter]]
+    batch: int
+
+
 class RowLora:
     """Puts row LoRA into a model, and says before each forward which row has which adapter.
 
@@ -46,7 +56,7 @@ class RowLora:
         """`layers` names those that adapters may change: linear, or transformers' transposed Conv1D."""
         self.shapes: dict[str, tuple[int, int]] = {}
         """(in, out) of each of them."""
-        self._plan: _Plan | None = None
+        self._plan: _Plan | _Apart | None = None
         self._stacks: OrderedDict[tuple[str, ...], Mapping[str, tuple[Tensor, Tensor]]] = OrderedDict()
         for name in layers:
             layer = model.get_submodule(name)
@@ -54,9 +64,11 @@ class RowLora:
             setattr(model.get_submodule(parent), child, _RowLoraLayer(layer, name, self))
             self.shapes[name] = _shape(layer)
 
-    def assign(self, adapters: Sequence[Adapter | None], device: torch.device) -> None:
-        """Fixes the adapter of each row for the next forward passes; None, or one without pairs, leaves the
-        base's output alone."""
+    def assign(
+        self, adapters: Sequence[Adapter | None], device: torch.device, *, num_tokens: int = 1
+    ) -> None:
+        """Fixes the adapter of each row for the next forward passes, over `num_tokens` a row; None, or one
+        without pairs, leaves the base's output alone."""
         rows_of: dict[str, list[int]] = {}
         by_digest: dict[str, Adapter] = {}
         for row, adapter in enumerate(adapters):
@@ -65,6 +77,10 @@ class RowLora:
                 by_digest[adapter.digest] = adapter
         if not rows_of:
             self._plan = None
+            return
+        if device.type == "cpu" and num_tokens >= _LONG_ROW and len(rows_of) > 1:
+            apart = [(row, by_digest[digest]) for digest, rows in rows_of.items() for row in rows]
+            self._plan = _Apart(apart, len(adapters))
             return
         digests = self._kept_set(rows_of) or tuple(sorted(rows_of))
         largest = max(map(len, rows_of.values()))
@@ -94,30 +110,24 @@ class RowLora:
     def update(self, name: str, x: Tensor, out: Tensor) -> Tensor:
         """The layer's output with each row's update added, computed in the adapters' float32. Takes the
         tokens as [B, T, ...] or flattened to [B x T, ...]."""
-        plan = self._plan
-        stack = plan.stacks.get(name) if plan is not None else None
-        if plan is None or stack is None:
+        if (plan := self._plan) is None:
             return out
         if x.ndim == 2:
             x_BTI, out_BTO = (tokens.view(plan.batch, -1, tokens.shape[1]) for tokens in (x, out))
-            return self._updated(plan, stack, x_BTI, out_BTO).flatten(0, 1)
-        return self._updated(plan, stack, x, out)
+            return self._updated(plan, name, x_BTI, out_BTO).flatten(0, 1)
+        return self._updated(plan, name, x, out)
 
     @staticmethod
-    def _updated(plan: _Plan, stack: tuple[Tensor, Tensor], x_BTI: Tensor, out_BTO: Tensor) -> Tensor:
-        assert x_BTI.shape[0] == plan.batch
-        down_GIR, up_GRO = stack
-        gathered = x_BTI if plan.gather is None else x_BTI.index_select(0, plan.gather)
-        n, length, width = gathered.shape
-        grouped = gathered.reshape(plan.groups, n // plan.groups * length, width).to(down_GIR.dtype)
-        delta = torch.bmm(torch.bmm(grouped, down_GIR), up_GRO).view(n, length, -1)
+    def _updated(plan: _Plan | _Apart, name: str, x_BTI: Tensor, out_BTO: Tensor) -> Tensor:
         # In place: `out` is the layer's own, fresh and seen by nobody else.
-        if plan.gather is None:
-            return out_BTO.add_(delta)
-        if plan.is_full:
-            return out_BTO.add_(delta.index_select(0, plan.places))
-        changed = out_BTO.index_select(0, plan.rows).add_(delta.index_select(0, plan.places))
-        return out_BTO.index_copy_(0, plan.rows, changed)
+        assert x_BTI.shape[0] == plan.batch
+        if isinstance(plan, _Plan):
+            stack = plan.stacks.get(name)
+            return out_BTO if stack is None else _add_together(plan, stack, x_BTI, out_BTO)
+        for row, adapter in plan.rows:
+            if (pair := adapter.pairs.get(name)) is not None:
+                out_BTO[row].add_(x_BTI[row].to(pair.down.dtype) @ pair.down @ pair.up)
+        return out_BTO
 
     def _kept_set(self, wanted: Iterable[str]) -> tuple[str, ...] | None:
         """A set that is stacked already and holds those wanted, and at most as many others: computing with
@@ -160,6 +170,20 @@ class _RowLoraLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self._rows.update(self._name, x, self.layer(x))
+
+
+def _add_together(plan: _Plan, stack: tuple[Tensor, Tensor], x_BTI: Tensor, out_BTO: Tensor) -> Tensor:
+    down_GIR, up_GRO = stack
+    gathered = x_BTI if plan.gather is None else x_BTI.index_select(0, plan.gather)
+    n, length, width = gathered.shape
+    grouped = gathered.reshape(plan.groups, n // plan.groups * length, width).to(down_GIR.dtype)
+    delta = torch.bmm(torch.bmm(grouped, down_GIR), up_GRO).view(n, length, -1)
+    if plan.gather is None:
+        return out_BTO.add_(delta)
+    if plan.is_full:
+        return out_BTO.add_(delta.index_select(0, plan.places))
+    changed = out_BTO.index_select(0, plan.rows).add_(delta.index_select(0, plan.places))
+    return out_BTO.index_copy_(0, plan.rows, changed)
 
 
 def _shape(layer: Any) -> tuple[int, int]:

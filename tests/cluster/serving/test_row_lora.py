@@ -44,12 +44,13 @@ def test_each_row_gets_its_own_adapters_update() -> None:
     model = _model()
     rows = RowLora(model, ["0", "2"])
     a, b, c = _adapter("a", 3), _adapter("b", 5, ("0",)), _adapter("c", 1, ("2",))
-    x = torch.randn(7, 4, 6)
-    for assigned in ([a, None, b, a, c, None, a], [a] * 7, [None] * 7, [b, c, b, c, b, c, None]):
-        rows.assign(assigned, CPU)
-        out = model(x)
-        for row, adapter in enumerate(assigned):
-            torch.testing.assert_close(out[row], _alone(adapter, x[row]))
+    for num_tokens in (4, 40):
+        x = torch.randn(7, num_tokens, 6)
+        for assigned in ([a, None, b, a, c, None, a], [a] * 7, [None] * 7, [b, c, b, c, b, c, None]):
+            rows.assign(assigned, CPU, num_tokens=num_tokens)
+            out = model(x)
+            for row, adapter in enumerate(assigned):
+                torch.testing.assert_close(out[row], _alone(adapter, x[row]))
 
 
 def test_rows_without_an_adapter_are_bit_equal_to_the_base() -> None:

@@ -15,7 +15,8 @@ TUNERY_CLUSTER_TOKEN (required), TUNERY_STORAGE_URL and TUNERY_STORAGE_ENDPOINT,
 disk) and TUNERY_CACHE_BYTES (how much of them; without it half of what the disk has free), TUNERY_CATALOGUE,
 TUNERY_WARM_BASES (aliases to load before the replica is ready, by commas), TUNERY_ENGINE_SLOTS (choices
 decoded together), TUNERY_ENGINE_WAITING (choices of a tenant in the queue), TUNERY_ENGINE_ADAPTERS and
-TUNERY_ENGINE_MODELS (adapters of one model, and models, in memory; as many tuned encoders again).
+TUNERY_ENGINE_MODELS (adapters of one model, and models, in memory; as many tuned encoders again), and
+TUNERY_ENGINE_ADAPTER_BYTES (what a model's adapters may take together; 0, the default, is no limit).
 A replica uses a GPU if Serve's configuration gives it one: `ray_actor_options: {num_gpus: 1}` of `engine`.
 TUNERY_ENGINE says what runs the models: `embedded` (the default) or `vllm`, which needs a GPU. vLLM divides
 the GPU's memory between TUNERY_ENGINE_MODELS models; TUNERY_ENGINE_BATCH_ADAPTERS are adapters on the GPU,
@@ -74,7 +75,10 @@ class EngineApp:
             }
         )
         limits = Limits(
-            slots=_number("SLOTS", 32), max_waiting=_number("WAITING", 256), adapters=_number("ADAPTERS", 32)
+            slots=_number("SLOTS", 32),
+            max_waiting=_number("WAITING", 256),
+            adapters=_number("ADAPTERS", 32),
+            adapter_bytes=_number("ADAPTER_BYTES", 0, least=0) or None,
         )
         cache = Path(os.environ.get("TUNERY_CACHE_DIR") or Path.home() / ".cache" / "tunery")
         weights = WeightsFolder(cache / "weights", store_from_environment())
@@ -212,11 +216,13 @@ async def _lines(
             yield error_event(error).model_dump_json() + "\n"
 
 
-def _number(name: str, default: int) -> int:
+def _number(name: str, default: int, *, least: int = 1) -> int:
     variable = f"TUNERY_ENGINE_{name}"
     value = os.environ.get(variable) or str(default)
-    if not value.isdecimal() or int(value) < 1:
-        raise InvalidConfiguration(f"{variable} is {value!r}; it must be a number from 1.", param=variable)
+    if not value.isdecimal() or int(value) < least:
+        raise InvalidConfiguration(
+            f"{variable} is {value!r}; it must be a number from {least}.", param=variable
+        )
     return int(value)
 
 

@@ -78,9 +78,15 @@ class EmbeddedEngine:
         self._stepper = Stepper(runner, vocabulary, stop_tokens=stop_tokens, limits=limits)
         self._full_digest = full_digest
         self._load_adapter = load_adapter
-        self._adapters: Loans[Adapter] = Loans(capacity=limits.adapters, max_waiting=limits.max_waiting)
-        # A thread of its own, so that no prompt waits behind other models' downloads.
+        self._adapters: Loans[Adapter] = Loans(
+            capacity=limits.adapters,
+            max_waiting=limits.max_waiting,
+            budget=limits.adapter_bytes,
+            num_bytes=lambda adapter: adapter.num_bytes,
+        )
+        # Threads of their own, so that no prompt waits behind downloads, and no other model behind these.
         self._tokenising = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+        self._loading = ThreadPoolExecutor(limits.adapters, thread_name_prefix="load")
         self._streams: dict[str, _Stream] = {}
         self._loop = asyncio.get_running_loop()
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -152,9 +158,13 @@ class EmbeddedEngine:
         await asyncio.to_thread(self._thread.join)
         await self._adapters.close()
         self._tokenising.shutdown(wait=False)
+        self._loading.shutdown(wait=False)
 
     async def _borrow(self, ref: AdapterRef) -> Adapter:
-        return await self._adapters.borrow(ref.digest, lambda: asyncio.to_thread(self._load_adapter, ref))
+        async def load() -> Adapter:
+            return await self._loop.run_in_executor(self._loading, self._load_adapter, ref)
+
+        return await self._adapters.borrow(ref.digest, load)
 
     def _check_open(self) -> None:
         if self._is_closing:

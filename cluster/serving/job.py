@@ -20,6 +20,8 @@ class Limits:
     """Choices of one tenant in the queue; a request that would make it longer is refused."""
     adapters: int = 32
     """Adapters in memory."""
+    adapter_bytes: int | None = None
+    """What they may take together; None is as much as they need."""
     prefill_tokens: int = 1024
     """Padded prompt tokens between two decodings: more fill the batch sooner, fewer keep streams even."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cluster.contracts.bases import BaseSpec, FolderSource
-from cluster.contracts.errors import Unavailable
+from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.generation import (
     FinishEvent,
     GenerationEvent,
@@ -23,6 +23,7 @@ from cluster.serving.embedded import EmbeddedEngine
 from cluster.serving.job import Limits
 from cluster.serving.runner import Prefill
 from cluster.serving.vocabulary import Vocabulary
+from tests.cluster.serving.conftest import Serve, Tuned
 from tests.tiny_base import make_tokenizer
 
 BASE = BaseSpec(alias="fake", source=FolderSource(path="-"), context_length=64, learning_rates={"lora": 1.0})
@@ -114,3 +115,11 @@ async def _breaks() -> None:
 
 def test_an_engine_that_only_fails_says_that_it_is_broken() -> None:
     asyncio.run(_breaks())
+
+
+@pytest.mark.parametrize("serve", ["embedded"], indirect=True)
+def test_an_adapter_that_is_larger_than_the_budget_is_refused(serve: Serve, tuned: Tuned) -> None:
+    served = serve(adapter_bytes=1000)
+    with pytest.raises(InvalidRequest) as caught:
+        served.ask(served.request(tuned.refs["all_linear"]))
+    assert caught.value.code == "model_too_large"

@@ -13,13 +13,12 @@ from transformers import (
     AutoTokenizer,
 )
 
-from cluster.bases.chat_template import template_text
-from cluster.bases.resolve import base_digest, base_folder, template_digest
+from cluster.bases.resolve import base_folder
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest, Overloaded
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.classifier import Classifier
-from cluster.serving.loading import ONE_AT_A_TIME
+from cluster.serving.loading import ONE_AT_A_TIME, base_marks
 from cluster.serving.loans import Loans
 from cluster.serving.weights import WeightsFolder
 
@@ -82,7 +81,7 @@ def load_classifier(weights: WeightsFolder, ref: ModelRef, adapter: AdapterRef) 
     finite."""
     base = base_folder(ref.base)
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False, local_files_only=True)
-    fits = {"base_digest": base_digest(base), "template_digest": template_digest(template_text(tokenizer))}
+    fits = base_marks(base, tokenizer)
     with weights.borrowed(adapter, **fits) as folder:
         is_per_token = _is_per_token(folder)
         kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from cluster.bases.chat_template import template_text
-from cluster.bases.resolve import base_digest, base_folder, template_digest
-from cluster.contracts.errors import CorruptArtefact, InvalidRequest
+from cluster.bases.resolve import base_folder
+from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.adapted_model import AdaptedModel
 from cluster.serving.adapter import Adapter
 from cluster.serving.embedded import EmbeddedEngine
 from cluster.serving.job import Limits
+from cluster.serving.loading import base_marks, check_decoder
 from cluster.serving.lora_files import read_adapter
 from cluster.serving.model import find_runner, load_model
 from cluster.serving.prefix import read_prefix
@@ -35,12 +35,7 @@ class EmbeddedLoader:
     async def __call__(self, model: ModelRef) -> EmbeddedEngine:
         """Raises InvalidRequest for an encoder, InvalidConfiguration for a base that this engine cannot run,
         and what fetching raises."""
-        if model.base.architecture == "encoder":
-            raise InvalidRequest(
-                f"{model.base.alias} sorts texts into classes and continues none.",
-                code="not_a_generator",
-                param="model",
-            )
+        check_decoder(model.base)
         # The engine itself is made here, because it belongs to this event loop.
         return (await asyncio.to_thread(self._prepare, model))()
 
@@ -48,10 +43,7 @@ class EmbeddedLoader:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         folder = base_folder(ref.base)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        fits = {
-            "base_digest": base_digest(folder),
-            "template_digest": template_digest(template_text(tokenizer)),
-        }
+        fits = base_marks(folder, tokenizer)
         full = ref.adapter if ref.adapter is not None and ref.adapter.form == "full" else None
         with self._weights.borrowed(full, **fits) if full else nullcontext(folder) as of_model:
             model = load_model(of_model, dtype=ref.base.dtype, device=device)

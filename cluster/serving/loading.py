@@ -1,7 +1,32 @@
-"""One model is built at a time in a process, whoever asks."""
+"""What every loader of models does, whatever runs them."""
 
 import threading
+from pathlib import Path
+from typing import Any
+
+from cluster.bases.chat_template import template_text
+from cluster.bases.resolve import base_digest, template_digest
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.errors import InvalidRequest
 
 ONE_AT_A_TIME = threading.Lock()
 """Held around every `from_pretrained` of a model. That switches weight tying, initialisation and torch's
 default type off and on for the whole process: of two at once, one can be left with weights missing."""
+
+
+def check_decoder(base: BaseSpec) -> None:
+    """Raises InvalidRequest (`not_a_generator`) for an encoder."""
+    if base.architecture == "encoder":
+        raise InvalidRequest(
+            f"{base.alias} sorts texts into classes and continues none.",
+            code="not_a_generator",
+            param="model",
+        )
+
+
+def base_marks(folder: Path, tokenizer: Any) -> dict[str, str]:
+    """What weights must have been trained on to fit this base, as `WeightsFolder.borrowed` takes it."""
+    return {
+        "base_digest": base_digest(folder),
+        "template_digest": template_digest(template_text(tokenizer)),
+    }

@@ -13,12 +13,12 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from cluster.bases.chat_template import template_text
-from cluster.bases.resolve import base_digest, base_folder, template_digest
-from cluster.contracts.errors import CorruptArtefact, InvalidRequest
+from cluster.bases.resolve import base_folder
+from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.adapter import Adapter
 from cluster.serving.job import Limits
+from cluster.serving.loading import base_marks, check_decoder
 from cluster.serving.lora_files import read_adapter
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
@@ -61,22 +61,14 @@ class VllmLoader:
     async def __call__(self, model: ModelRef) -> VllmEngine:
         """Raises InvalidRequest for an encoder, InvalidConfiguration without vLLM, CorruptArtefact for a full
         fine-tune that is not finite, and what fetching raises."""
-        if model.base.architecture == "encoder":
-            raise InvalidRequest(
-                f"{model.base.alias} sorts texts into classes and continues none.",
-                code="not_a_generator",
-                param="model",
-            )
+        check_decoder(model.base)
         return (await asyncio.to_thread(self._prepare, model))()
 
     def _prepare(self, ref: ModelRef) -> Callable[[], VllmEngine]:
         vllm = self._vllm()
         folder = base_folder(ref.base)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        fits = {
-            "base_digest": base_digest(folder),
-            "template_digest": template_digest(template_text(tokenizer)),
-        }
+        fits = base_marks(folder, tokenizer)
         full = ref.adapter if ref.adapter is not None and ref.adapter.form == "full" else None
         with self._weights.borrowed(full, **fits) if full else nullcontext(folder) as of_model:
             if full:

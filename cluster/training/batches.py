@@ -15,9 +15,7 @@ from torch import Tensor
 
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.training.attention import Segments
-from cluster.training.dataset import Dataset
-
-Indices = npt.NDArray[np.int64]
+from cluster.training.dataset import Dataset, Indices
 
 Layout = Literal["packed", "padded", "masked"]
 """How examples share a forward pass: end to end in one row; one row each, filled up at the end, where no real

@@ -65,7 +65,6 @@ class CheckpointWriter:
         self._writing = writing
         self.stored: dict[int, Saved] = dict(resumed)
         """What is in storage, by step."""
-        self._base_digest = base_digest(base_folder(writing.spec.base))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._under_way: Future[CheckpointSaved] | None = None
         self._done: list[CheckpointSaved] = []
@@ -170,7 +169,7 @@ class CheckpointWriter:
             epoch=progress.step * spec.config.n_epochs / total_steps,
             form=self._writing.trainee.form,
             base_alias=spec.base.alias,
-            base_digest=self._base_digest,
+            base_digest=base_digest(base_folder(spec.base)),
             data_sha256=spec.training_sha256,
             template_sha256=template_digest(template_text(self._writing.tokenizer)),
             config=spec.config,

@@ -96,7 +96,7 @@ def compare_classes(
     in the training file. `beat` is called before each pass."""
     comparison = None
     if held_out is not None:
-        objective = ClassificationObjective(model, is_per_token=held_out.format == "token_classification")
+        objective = ClassificationObjective(model, is_per_token=held_out.is_per_token)
         batcher = Batcher(held_out, microbatch_tokens=microbatch_tokens, layout="masked")
         tuned = evaluate(
             objective,

@@ -46,6 +46,11 @@ class Dataset:
     def sequences_per_example(self) -> int:
         return 2 if self.format == "preference" else 1
 
+    @property
+    def is_per_token(self) -> bool:
+        """Classes are of words, not of whole texts."""
+        return self.format == "token_classification"
+
     def __len__(self) -> int:
         """The number of examples."""
         return len(self.lines)

@@ -1,6 +1,8 @@
 """The data sets of a run: what is trained on, what is held out, and the general set."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,58 +28,34 @@ class Datasets:
 def load_datasets(spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Path) -> Datasets:
     """Raises InvalidDataset, which names the line, and what storage and base raise."""
     config, base = spec.config, spec.base
-    training = compiled_dataset(
-        store,
-        base,
-        key=spec.training_key,
-        sha256=spec.training_sha256,
-        method=config.method,
-        max_length=config.max_length,
-        policy=config.on_overlength,
-        folder=folder,
-    )
     notes: list[str] = []
+    compiled = partial(compiled_dataset, store, base, max_length=config.max_length, folder=folder)
+    own = partial(compiled, method=config.method, policy=config.on_overlength)
+    training = own(key=spec.training_key, sha256=spec.training_sha256)
     held_out = None
     if spec.validation_key is not None and spec.validation_sha256 is not None:
-        held_out = compiled_dataset(
-            store,
-            base,
-            key=spec.validation_key,
-            sha256=spec.validation_sha256,
-            method=config.method,
-            max_length=config.max_length,
-            policy=config.on_overlength,
-            class_names=training.class_names,
-            folder=folder,
+        held_out = own(
+            key=spec.validation_key, sha256=spec.validation_sha256, class_names=training.class_names
         )
     elif config.validation_split:
         training, held_out = split_held_out(training, config.validation_split, config.seed)
     general = None
     if base.architecture == "decoder":
-        general = _general(spec, store, tokenizer, folder, notes)
+        general = _general(spec, partial(compiled, method="supervised", policy="drop"), tokenizer, notes)
     return Datasets(training, held_out, general, notes)
 
 
 def _general(
-    spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Path, notes: list[str]
+    spec: JobSpec, compiled: Callable[..., Dataset], tokenizer: Any, notes: list[str]
 ) -> Dataset | None:
     if spec.general_key is not None and spec.general_sha256 is not None:
-        return compiled_dataset(
-            store,
-            spec.base,
-            key=spec.general_key,
-            sha256=spec.general_sha256,
-            method="supervised",
-            max_length=spec.config.max_length,
-            policy="drop",
-            folder=folder,
-        )
+        return compiled(key=spec.general_key, sha256=spec.general_sha256)
     recipe = Recipe(spec.base, "supervised", spec.config.max_length, "drop")
-    compiled = compile_file(GENERAL_SET, tokenizer, recipe)
-    if compiled.problems:
+    found = compile_file(GENERAL_SET, tokenizer, recipe)
+    if found.problems:
         notes.append(
             f"What the model forgets is not measured: the general set does not fit it "
-            f"({compiled.problems[0].message}). Give training.general_file to measure it on rows of your own."
+            f"({found.problems[0].message}). Give training.general_file to measure it on rows of your own."
         )
         return None
-    return compiled.dataset
+    return found.dataset

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from cluster.training.batches import Batcher, Indices
+from cluster.training.batches import Batcher
+from cluster.training.dataset import Indices
 from cluster.training.objectives import Objective, Sums
 from cluster.training.world import World
 

@@ -14,7 +14,8 @@ from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.hyperparameters import EarlyStopping, TrainingConfig
 from cluster.contracts.jobs import Command, RunnerMessage, StepMetrics
 from cluster.training.adalora import RankAllocation
-from cluster.training.batches import Batcher, Indices, Schedule, Step
+from cluster.training.batches import Batcher, Schedule, Step
+from cluster.training.dataset import Indices
 from cluster.training.evaluation import Score, evaluate
 from cluster.training.objectives import Objective
 from cluster.training.pace import FORWARD_SHARE, FlopCounter, Pace, memory_bytes, peak_flops
@@ -171,20 +172,20 @@ def train(
     return Outcome(progress, is_complete=True)
 
 
-def total_steps(n_examples: int, config: TrainingConfig) -> int:
-    """Optimizer steps of the whole run, without early stopping."""
-    return config.n_epochs * -(-n_examples // config.batch_size)
-
-
 def plan(data: Batcher, config: TrainingConfig) -> Schedule:
     """Which examples each step takes."""
+    # Without padding there is nothing to gain.
+    return schedule_of(len(data), config, None if data.layout == "packed" else data.dataset.lengths())
+
+
+def schedule_of(n_examples: int, config: TrainingConfig, lengths: Indices | None = None) -> Schedule:
+    """The run's steps, as its configuration says; `lengths` as Schedule takes them."""
     return Schedule(
-        len(data),
+        n_examples,
         batch_size=config.batch_size,
         n_epochs=config.n_epochs,
         seed=config.seed,
-        # Without padding there is nothing to gain.
-        lengths=None if data.layout == "packed" else data.dataset.lengths(),
+        lengths=lengths,
     )
 
 

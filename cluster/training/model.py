@@ -125,8 +125,7 @@ def load_encoder(weights: Path, base: BaseSpec, config: TrainingConfig, data: Da
     values depend on the seed alone."""
     from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-    is_per_token = data.format == "token_classification"
-    kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification
+    kind = AutoModelForTokenClassification if data.is_per_token else AutoModelForSequenceClassification
     torch.manual_seed(config.seed)
     model = load_pretrained(
         kind,
@@ -136,7 +135,7 @@ def load_encoder(weights: Path, base: BaseSpec, config: TrainingConfig, data: Da
         id2label=dict(enumerate(data.class_names)),
         label2id={name: number for number, name in enumerate(data.class_names)},
     )
-    return model, "TOKEN_CLS" if is_per_token else "SEQ_CLS"
+    return model, "TOKEN_CLS" if data.is_per_token else "SEQ_CLS"
 
 
 def adapted_form(model: Any, kinds: Mapping[str, str]) -> WeightsForm:

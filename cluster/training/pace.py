@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from cluster.training.batches import Batcher, Indices
+from cluster.training.batches import Batcher
+from cluster.training.dataset import Indices
 
 FORWARD_SHARE = 1 / 3
 """What a token costs that is only scored, as a share of one that is trained on: forward without backward."""

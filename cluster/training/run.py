@@ -16,7 +16,7 @@ from cluster.training.dataset import Dataset
 from cluster.training.datasets import Datasets
 from cluster.training.export import DTYPES
 from cluster.training.head import causal_model
-from cluster.training.loop import Outcome, Progress, total_steps, train
+from cluster.training.loop import Outcome, Progress, schedule_of, train
 from cluster.training.model import Trainee, autocast, layers, load_trainee, trainable_parameters
 from cluster.training.objectives import (
     ClassificationObjective,
@@ -48,8 +48,8 @@ class Run:
         beat: Callable[[], None],
     ) -> None:
         """`beat` is called before each pass through the model."""
-        self._spec, self._config, self._device, self._world = spec, spec.config, device, world
-        config = spec.config
+        self._device, self._world = device, world
+        self._config = config = spec.config
         self.trainee = load_trainee(
             start.weights,
             spec.base,
@@ -57,7 +57,7 @@ class Run:
             # Where workers share a model, it has room on the device only once it is shared.
             torch.device("cpu") if world.is_sharded else device,
             data=data.training,
-            total_steps=total_steps(len(data.training), config),
+            total_steps=schedule_of(len(data.training), config).total_steps,
             is_base=start.is_base,
         )
         self._autocast = partial(autocast, spec.base, device)
@@ -192,8 +192,7 @@ def make_objective(trainee: Trainee, data: Dataset, config: TrainingConfig) -> A
     """What the data set and the method say that training minimises."""
     objective: nn.Module
     if data.class_ids is not None:
-        is_per_token = data.format == "token_classification"
-        objective = ClassificationObjective(trainee.model, is_per_token=is_per_token)
+        objective = ClassificationObjective(trainee.model, is_per_token=data.is_per_token)
     elif config.method == "dpo":
         assert config.beta is not None
         objective = PreferenceObjective(trainee.model, trainee.head, beta=config.beta)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cluster.contracts.errors import TrainingFailed
+from cluster.training.export import contiguous
 from cluster.training.loop import Progress
 from cluster.training.world import put
 
@@ -49,7 +50,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
         (OPTIMIZER_FILE, snapshot.moments),
         (EXTRAS_FILE, snapshot.extras),
     ):
-        save_file({key: value.contiguous() for key, value in tensors.items()}, folder / name)
+        save_file(contiguous(tensors), folder / name)
     progress = asdict(snapshot.progress)
     if math.isinf(snapshot.progress.best_loss):
         progress["best_loss"] = None  # JSON has no infinity.

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 
 from cluster.contracts.errors import TrainingFailed
-from cluster.training.batches import Batcher, Indices, Step
+from cluster.training.batches import Batcher, Step
+from cluster.training.dataset import Indices
 from cluster.training.objectives import Objective
 from cluster.training.world import World, whole
 

@@ -70,10 +70,10 @@ class FakeEngine:
             yield self._prompt(request)
             for index in range(request.sampling.n):
                 num_tokens = 0 if request.sampling.max_tokens == 0 else len(self.pieces)
-                for piece in self.pieces[:num_tokens]:
+                for place, piece in enumerate(self.pieces[:num_tokens]):
                     if self.fault is not None and piece is self.pieces[-1]:
                         raise self.fault
-                    yield self._text(request, index, piece)
+                    yield self._text(request, index, piece, place + 1)
                 if self.stalls:
                     await asyncio.Event().wait()
                 reason = "stop" if num_tokens else "length"
@@ -112,9 +112,10 @@ class FakeEngine:
             prompt_tokens=count, text="".join(parts), tokens=[] if sampling.logprobs is None else tokens
         )
 
-    def _text(self, request: GenerationRequest, index: int, piece: str) -> TextEvent:
+    def _text(self, request: GenerationRequest, index: int, piece: str, completion_tokens: int) -> TextEvent:
         wanted = request.sampling.logprobs
-        return TextEvent(index=index, text=piece, tokens=[] if wanted is None else [token(piece, top=wanted)])
+        tokens = [] if wanted is None else [token(piece, top=wanted)]
+        return TextEvent(index=index, text=piece, tokens=tokens, completion_tokens=completion_tokens)
 
 
 class Killed(BaseException):

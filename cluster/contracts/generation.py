@@ -100,12 +100,15 @@ class PromptEvent(_Frozen):
 
 
 class TextEvent(_Frozen):
-    """Text that is safe to send: complete UTF-8, held back while it might become a stop string."""
+    """Text that is safe to send: complete UTF-8, held back while it might become a stop string. It is empty
+    where all is held back, and then says only that another token was generated."""
 
     type: Literal["text"] = "text"
     index: int
     """Which of the n choices."""
     text: str
+    completion_tokens: int
+    """That the choice has so far."""
     tokens: list[TokenLogprob] = []
 
 

@@ -192,7 +192,7 @@ class Stepper:
         choice.counts[token] += 1
         self.generated_tokens += 1
         if token in self._stop_tokens:
-            self._say(choice, choice.text.finish())
+            self._say_rest(choice)
             self._finish(choice, "stop")
             return
         shown = self._vocabulary.logprob(scored) if scored is not None else None
@@ -201,14 +201,19 @@ class Stepper:
         if piece.is_stopped:
             self._finish(choice, "stop")
         elif choice.num_tokens == choice.job.prompt.max_tokens:
-            rest = choice.text.finish()
-            self._say(choice, rest)
-            self._finish(choice, "stop" if rest.is_stopped else "length")
+            self._finish(choice, "stop" if self._say_rest(choice).is_stopped else "length")
 
     def _say(self, choice: Choice, piece: Piece) -> None:
-        if piece.text or piece.tokens:
-            event = TextEvent(index=choice.index, text=piece.text, tokens=piece.tokens)
-            self._outputs.append((choice.job, event))
+        event = TextEvent(
+            index=choice.index, text=piece.text, tokens=piece.tokens, completion_tokens=choice.num_tokens
+        )
+        self._outputs.append((choice.job, event))
+
+    def _say_rest(self, choice: Choice) -> Piece:
+        rest = choice.text.finish()
+        if rest.text or rest.tokens:
+            self._say(choice, rest)
+        return rest
 
     def _finish(self, choice: Choice, reason: Literal["stop", "length"]) -> None:
         choice.is_finished = True

@@ -52,7 +52,7 @@ class Admission:
                 self._is_empty.set()
 
     def charge(self, turn: Turn, cost: float) -> None:
-        """What the turn has cost since the last charge; negative takes back."""
+        """What the turn has cost since the last charge."""
         self._queue.charge(turn, cost)
 
     async def wait_until_empty(self) -> None:

@@ -53,7 +53,8 @@ class CallersEngine:
                 async with aclosing(self._serving.engine.generate(request)) as events:
                     async for event in events:
                         self._serving.admission.charge(turn, bill.add(event))
-                        yield event
+                        if not _is_silent(event):
+                            yield event
             finally:
                 if bill.is_accepted:
                     self._count(bill.prompt_tokens, bill.completion_tokens)
@@ -75,10 +76,7 @@ class CallersEngine:
 
 @dataclass
 class Bill:
-    """The tokens of a generation, known at any moment.
-
-    A choice that breaks off is counted by its events, one token each where they name none: too few where
-    text was held back."""
+    """The tokens of a generation, known at any moment."""
 
     prompt_tokens: int = 0
     is_accepted: bool = False
@@ -90,18 +88,21 @@ class Bill:
         return self._generated.total()
 
     def add(self, event: GenerationEvent) -> float:
-        """The event's cost to its tenant; negative where too much was counted before."""
+        """What the tenant is to pay more since the event before."""
         match event:
             case PromptEvent():
                 self.is_accepted = True
                 self.prompt_tokens = event.prompt_tokens
                 return event.prompt_tokens * PROMPT_TOKEN_COST
-            case TextEvent():
-                more = max(1, len(event.tokens))
-            case FinishEvent():
+            case TextEvent() | FinishEvent():
                 more = event.completion_tokens - self._generated[event.index]
-        self._generated[event.index] += more
-        return more * GENERATED_TOKEN_COST
+                self._generated[event.index] = event.completion_tokens
+                return more * GENERATED_TOKEN_COST
+
+
+def _is_silent(event: GenerationEvent) -> bool:
+    """Its token is all held back: it is counted, and says nothing to the client."""
+    return isinstance(event, TextEvent) and not event.text and not event.tokens
 
 
 async def _serving(request: Request) -> Serving:

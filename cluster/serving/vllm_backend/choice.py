@@ -51,8 +51,7 @@ class ChoiceReader:
         if not self.is_finished and output.finish_reason is not None:
             if output.finish_reason not in {"stop", "length"}:
                 raise Unavailable("The engine ended the request; try again.")
-            rest = self._text.finish()
-            self._say(rest)
+            rest = self._say_rest()
             self._finish("stop" if rest.is_stopped or output.finish_reason == "stop" else "length")
         events, self._events = self._events, []
         return events
@@ -60,7 +59,7 @@ class ChoiceReader:
     def _accept(self, token: int, scored: Scored | None) -> None:
         self._num_tokens += 1
         if token in self._stop_tokens:
-            self._say(self._text.finish())
+            self._say_rest()
             self._finish("stop")
             return
         shown = None
@@ -72,8 +71,16 @@ class ChoiceReader:
             self._finish("stop")
 
     def _say(self, piece: Piece) -> None:
-        if piece.text or piece.tokens:
-            self._events.append(TextEvent(index=self._index, text=piece.text, tokens=piece.tokens))
+        event = TextEvent(
+            index=self._index, text=piece.text, tokens=piece.tokens, completion_tokens=self._num_tokens
+        )
+        self._events.append(event)
+
+    def _say_rest(self) -> Piece:
+        rest = self._text.finish()
+        if rest.text or rest.tokens:
+            self._say(rest)
+        return rest
 
     def _finish(self, reason: Literal["stop", "length"]) -> None:
         self.is_finished = True

@@ -1,7 +1,9 @@
 """What the embedded engine does when its model fails, which no request can bring about."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
     Sampling,
+    TextEvent,
     TextPrompt,
 )
 from cluster.serving.adapter import Adapter
@@ -81,6 +84,52 @@ async def _ask(engine: EmbeddedEngine, id_: str = "r") -> list[GenerationEvent]:
         sampling=Sampling(temperature=0, max_tokens=3),
     )
     return [event async for event in engine.generate(request)]
+
+
+class PacedRunner(FakeRunner):
+    """Takes as many steps as it is allowed to."""
+
+    def __init__(self) -> None:
+        self.allowed = threading.Semaphore(2)
+
+    def decode(self, tokens: Sequence[int]) -> Tensor:
+        assert self.allowed.acquire(timeout=60)
+        return super().decode(tokens)
+
+
+async def _leaves_in_mid_stream() -> tuple[int, int]:
+    """Tokens that the last event seen told of, and those that the engine made in all."""
+    runner = PacedRunner()
+    engine = _engine(runner)
+    sampling = Sampling(temperature=0, max_tokens=50, stop=["a" * 50 + "!"])
+    request = GenerationRequest(
+        id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"), sampling=sampling
+    )
+    told = 0
+    async with aclosing(engine.generate(request)) as events:
+        async for event in events:
+            if isinstance(event, TextEvent):
+                assert not event.text, "all of it may become the stop string"
+                told = event.completion_tokens
+                if told == 5:
+                    break
+                runner.allowed.release()
+    runner.allowed.release(50)
+    await _idle(engine)
+    made = (await engine.stats()).generated_tokens
+    await engine.close()
+    return told, made
+
+
+async def _idle(engine: EmbeddedEngine) -> None:
+    """Its thread does everything in order, so what is asked now is answered when the rest is done."""
+    await _ask(engine, "last")
+
+
+def test_who_leaves_has_been_told_of_all_tokens_but_those_of_two_steps() -> None:
+    told, made = asyncio.run(_leaves_in_mid_stream())
+    assert told == 5
+    assert made - 3 - told <= 2
 
 
 async def _fails_and_goes_on() -> None:

@@ -25,6 +25,7 @@ from cluster.contracts.generation import (
     AdapterRef,
     ChatPrompt,
     FinishEvent,
+    GenerationEvent,
     GenerationRequest,
     ModelRef,
     TextEvent,
@@ -148,6 +149,14 @@ def test_what_may_become_a_stop_string_is_held_back(serve: Serve, tmp_path: Path
     assert _texts(served, stop=["abKLN"]) == ["z", "y", "x", "abKLM"]
     assert _texts(served, stop=["abKL", "KLMN"]) == ["z", "y", "x"]
     assert _texts(served, stop=["bK", "xabKLM"]) == ["z", "y", "xa"]
+
+
+def test_every_token_is_told_even_while_its_text_is_held_back(serve: Serve, tmp_path: Path) -> None:
+    served = serve(base=make_scripted_base(tmp_path / "scripted", "zyxabKLM"), slots=1)
+    said = [event for event in _events(served, stop=["abKLN"]) if isinstance(event, TextEvent)]
+    assert [event.text for event in said] == ["z", "y", "x", *[""] * (len(said) - 4), "abKLM"]
+    assert [event.completion_tokens for event in said] == list(range(1, len(said) + 1))
+    assert len(said) > 5, "text was held back"
 
 
 def test_half_a_character_at_the_end_is_replaced(serve: Serve, tmp_path: Path) -> None:
@@ -563,14 +572,20 @@ def test_probabilities_follow_temperature_and_top_p(served: Served, tuned: Tuned
 
 
 def _texts(served: Served, **sampling: Any) -> list[str]:
-    """What each TextEvent of the scripted base holds."""
+    """What the scripted base says at a time."""
+    return [
+        event.text for event in _events(served, **sampling) if isinstance(event, TextEvent) and event.text
+    ]
 
-    async def texts() -> list[str]:
+
+def _events(served: Served, **sampling: Any) -> list[GenerationEvent]:
+    """Of the scripted base."""
+
+    async def events() -> list[GenerationEvent]:
         request = served.request(prompt=START, **{"max_tokens": None, **sampling})
-        events = [event async for event in served.engine.generate(request)]
-        return [event.text for event in events if isinstance(event, TextEvent)]
+        return [event async for event in served.engine.generate(request)]
 
-    return served.loop.run(texts())
+    return served.loop.run(events())
 
 
 async def _stats(served: Served):  # type: ignore[no-untyped-def]

@@ -46,9 +46,9 @@ class SlowEngine:
 
     async def _lines(self) -> AsyncIterator[bytes]:
         yield _line(PromptEvent(prompt_tokens=2))
-        yield _line(TextEvent(index=0, text="half, "))
+        yield _line(TextEvent(index=0, text="half, ", completion_tokens=1))
         await anyio.to_thread.run_sync(self.may_finish.wait, 30, abandon_on_cancel=True)
-        yield _line(TextEvent(index=0, text="whole"))
+        yield _line(TextEvent(index=0, text="whole", completion_tokens=2))
         yield _line(FinishEvent(index=0, reason="stop", completion_tokens=2))
 
 

@@ -36,7 +36,7 @@ from tests.api import BASE, listening
 REQUEST = GenerationRequest(id="r1", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
 EVENTS: list[GenerationEvent] = [
     PromptEvent(prompt_tokens=1),
-    TextEvent(index=0, text="line\nbreaks \u2028 \x85 \u2029 and ünïcödé 🙂"),
+    TextEvent(index=0, text="line\nbreaks \u2028 \x85 \u2029 and ünïcödé 🙂", completion_tokens=1),
     FinishEvent(index=0, reason="stop", completion_tokens=1),
 ]
 

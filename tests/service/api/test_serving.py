@@ -27,7 +27,7 @@ from service.db.api_keys import ApiKeys, Principal
 from service.db.database import Database
 from service.db.usage import Usage, Used
 from tests.api import BASE, Project, add_project
-from tests.fakes import FakeEngine, token
+from tests.fakes import FakeEngine
 
 NOON = 1_772_452_800.0
 TODAY = date(2026, 3, 2)
@@ -100,6 +100,19 @@ def test_what_was_generated_until_the_client_left_is_counted(database: Database,
     assert fake.was_cancelled.is_set()
 
 
+def test_tokens_whose_text_is_held_back_are_counted_and_not_passed_on(
+    database: Database, caller: Principal
+) -> None:
+    async def use(engine: CallersEngine) -> None:
+        async with aclosing(engine.generate(asked())) as events:
+            assert isinstance(await anext(events), PromptEvent)
+            with pytest.raises(Unavailable):
+                await anext(events)
+
+    fake = FakeEngine(pieces=["", "", "", "later"], fault=Unavailable("gone"))
+    assert run(database, caller, fake, use) == {"model-1": Used(1, 2, 3)}
+
+
 def test_what_was_generated_until_the_engine_failed_is_counted(database: Database, caller: Principal) -> None:
     async def use(engine: CallersEngine) -> None:
         with pytest.raises(Unavailable):
@@ -159,15 +172,15 @@ def test_days_are_counted_apart_and_forgotten_once_they_are_written(
     assert [(key.day.day, used) for key, used in found] == [(day, Used(1, 2, 3)) for day in (2, 3, 4, 5)]
 
 
-def test_a_bill_follows_events_and_ends_with_the_engines_own_count() -> None:
+def test_a_bill_is_the_engines_own_count_at_every_moment() -> None:
     bill = Bill()
     events: list[GenerationEvent] = [
         PromptEvent(prompt_tokens=7),
-        TextEvent(index=0, text="ab", tokens=[token("a"), token("b")]),
-        TextEvent(index=1, text="x"),
-        TextEvent(index=1, text="y"),
+        TextEvent(index=0, text="ab", completion_tokens=2),
+        TextEvent(index=1, text="", completion_tokens=3),
+        TextEvent(index=1, text="y", completion_tokens=4),
         FinishEvent(index=0, reason="stop", completion_tokens=5),
-        FinishEvent(index=1, reason="stop", completion_tokens=1),
+        FinishEvent(index=1, reason="stop", completion_tokens=4),
     ]
-    assert [bill.add(event) for event in events] == [7, 4, 2, 2, 6, -2]
-    assert (bill.prompt_tokens, bill.completion_tokens) == (7, 6)
+    assert [bill.add(event) for event in events] == [7, 4, 6, 2, 6, 0]
+    assert (bill.prompt_tokens, bill.completion_tokens) == (7, 9)

@@ -1,11 +1,15 @@
 """A request to a serving engine, and the events it answers with."""
 
+import hashlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.contracts import errors
 from cluster.contracts.bases import BaseSpec, WeightsForm
+
+MODEL_HEADER = "serve-multiplexed-model-id"
+"""In which a request over HTTP carries its `ModelRef.name`: it leads to a replica that has the model."""
 
 
 class _Frozen(BaseModel):
@@ -25,6 +29,30 @@ class ModelRef(_Frozen):
     base: BaseSpec
     adapter: AdapterRef | None = None
     """None is the base itself."""
+
+    @property
+    def weights(self) -> str:
+        """Names what an engine of this model must have as its own: the weights of the base, which is told
+        apart by its whole line of the catalogue, so that a changed one is another, or of a full fine-tune."""
+        is_full = self.adapter is not None and self.adapter.form == "full"
+        named = self.base.model_dump_json() + (self.adapter.digest if self.adapter and is_full else "")
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
+
+    @property
+    def name(self) -> str:
+        """The weights and, of an adapter on them, its digest."""
+        is_beside = self.adapter is not None and self.adapter.form != "full"
+        return adapted_name(self.weights, self.adapter.digest) if self.adapter and is_beside else self.weights
+
+
+def adapted_name(weights: str, digest: str) -> str:
+    """The `ModelRef.name` of an adapter on these weights."""
+    return f"{weights}:{digest}"
+
+
+def weights_of(name: str) -> str:
+    """The weights in a `ModelRef.name`."""
+    return name.partition(":")[0]
 
 
 class TextPrompt(_Frozen):

@@ -47,7 +47,7 @@ class ClassifierPool:
     async def ensure(self, model: ModelRef) -> None:
         """Loads the model. Raises what `classify` raises of it."""
         await self._borrow(model)
-        self._desks.give_back(_key(model))
+        self._desks.give_back(model.weights)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
         """Raises InvalidRequest if the model is no tuned encoder or the inputs do not suit it,
@@ -63,14 +63,18 @@ class ClassifierPool:
             finally:
                 desk.waiting -= 1
         finally:
-            self._desks.give_back(_key(request.model))
+            self._desks.give_back(request.model.weights)
+
+    def names(self) -> list[str]:
+        """Of the weights in memory."""
+        return list(self._desks.loaded)
 
     async def close(self) -> None:
         await self._desks.close()
 
     async def _borrow(self, model: ModelRef) -> _Desk:
         adapter = _checked(model)
-        return await self._desks.borrow(_key(model), functools.partial(self._open, model, adapter))
+        return await self._desks.borrow(model.weights, functools.partial(self._open, model, adapter))
 
     async def _open(self, model: ModelRef, adapter: AdapterRef) -> _Desk:
         return _Desk(await asyncio.to_thread(load_classifier, self._weights, model, adapter))
@@ -135,8 +139,3 @@ def _checked(model: ModelRef) -> AdapterRef:
             param="model",
         )
     return adapter
-
-
-def _key(model: ModelRef) -> str:
-    """As EnginePool's."""
-    return model.base.model_dump_json() + (model.adapter.digest if model.adapter else "")

@@ -6,7 +6,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 from cluster.contracts.errors import InvalidRequest
-from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
+from cluster.contracts.generation import (
+    EngineStats,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    adapted_name,
+)
 from cluster.serving.engine import Engine
 from cluster.serving.loans import Loans
 
@@ -36,7 +42,7 @@ class EnginePool:
         try:
             await engine.ensure(model)
         finally:
-            self._engines.give_back(_key(model))
+            self._engines.give_back(model.weights)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         if request.id in self._under_way:
@@ -52,7 +58,7 @@ class EnginePool:
                     async for event in events:
                         yield event
             finally:
-                self._engines.give_back(_key(request.model))
+                self._engines.give_back(request.model.weights)
         finally:
             del self._under_way[request.id]
             self._cancelled.discard(request.id)
@@ -68,12 +74,20 @@ class EnginePool:
     async def stats(self) -> list[EngineStats]:
         return [await engine.stats() for engine in self._engines.loaded.values()]
 
+    async def names(self) -> list[str]:
+        """Of the weights in memory, and of the adapters on each."""
+        names = []
+        for weights, engine in self._engines.loaded.items():
+            adapters = (await engine.stats()).adapters
+            names += [weights, *(adapted_name(weights, digest) for digest in adapters)]
+        return names
+
     async def close(self) -> None:
         await self._engines.close()
         await asyncio.gather(*self._retiring)
 
     async def _borrow(self, model: ModelRef) -> Engine:
-        return await self._engines.borrow(_key(model), functools.partial(self._loaded, model))
+        return await self._engines.borrow(model.weights, functools.partial(self._loaded, model))
 
     async def _loaded(self, model: ModelRef) -> Engine:
         return await self._load(model)
@@ -82,9 +96,3 @@ class EnginePool:
         task = asyncio.get_running_loop().create_task(engine.close())
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
-
-
-def _key(model: ModelRef) -> str:
-    """Bases are told apart by their whole line of the catalogue, so that a changed one is loaded anew."""
-    is_full = model.adapter is not None and model.adapter.form == "full"
-    return model.base.model_dump_json() + (model.adapter.digest if model.adapter and is_full else "")

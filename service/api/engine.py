@@ -10,16 +10,17 @@ from pydantic import TypeAdapter, ValidationError
 from cluster.contracts import errors
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.generation import (
+    MODEL_HEADER,
     ErrorEvent,
     FinishEvent,
     GenerationEvent,
     GenerationRequest,
+    ModelRef,
     WireEvent,
 )
 
 _EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
 _ERROR = TypeAdapter(ErrorEvent)
-_JSON = {"content-type": "application/json"}
 
 
 class Generator(Protocol):
@@ -76,7 +77,9 @@ class ServeEngine:
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
         content = request.model_dump_json().encode()
         with _transport_is_unavailable():
-            response = await self._http.post("/engine/classify", content=content, headers=_JSON)
+            response = await self._http.post(
+                "/engine/classify", content=content, headers=_headers(request.model)
+            )
         if not response.is_success:
             raise _refusal(response, response.content)
         try:
@@ -98,11 +101,15 @@ class ServeEngine:
         content = request.model_dump_json().encode()
         with _transport_is_unavailable():
             async with self._http.stream(
-                "POST", "/engine/generate", content=content, headers=_JSON
+                "POST", "/engine/generate", content=content, headers=_headers(request.model)
             ) as response:
                 if not response.is_success:
                     raise _refusal(response, await response.aread())
                 yield response
+
+
+def _headers(model: ModelRef) -> dict[str, str]:
+    return {"content-type": "application/json", MODEL_HEADER: model.name}
 
 
 @contextmanager

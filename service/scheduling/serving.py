@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from itertools import chain
 
 import httpx2
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cluster.contracts import errors
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, TokensInput
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.generation import (
+    MODEL_HEADER,
     ErrorEvent,
     GenerationRequest,
     ModelRef,
@@ -35,7 +36,7 @@ class HttpServing:
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
-        answer = self._post("/datasets/check", request.model_dump_json())
+        answer = self._post("/datasets/check", request)
         try:
             return DatasetCheck.model_validate_json(answer)
         except ValidationError as error:
@@ -48,7 +49,7 @@ class HttpServing:
         request = ClassificationRequest(
             id=_new_id(), model=model, inputs=[TokensInput(token_ids=list(row)) for row in rows]
         )
-        answer = self._post("/engine/classify", request.model_dump_json())
+        answer = self._post("/engine/classify", request, model)
         try:
             results = ClassificationAnswer.model_validate_json(answer).results
         except ValidationError as error:
@@ -65,7 +66,7 @@ class HttpServing:
             prompt=TokenPrompt(token_ids=list(row)),
             sampling=_SCORE,
         )
-        answer = self._post("/engine/generate", request.model_dump_json())
+        answer = self._post("/engine/generate", request, model)
         try:
             events = [_event.validate_json(line) for line in answer.splitlines() if line]
         except ValidationError as error:
@@ -77,9 +78,10 @@ class HttpServing:
                 return [token.logprob for token in event.tokens[1:] if token.logprob is not None]
         raise _unavailable("The engine's answer was cut off.")
 
-    def _post(self, path: str, body: str) -> bytes:
+    def _post(self, path: str, request: BaseModel, model: ModelRef | None = None) -> bytes:
+        headers = {"Content-Type": "application/json"} | ({MODEL_HEADER: model.name} if model else {})
         try:
-            response = self._http.post(path, content=body, headers={"Content-Type": "application/json"})
+            response = self._http.post(path, content=request.model_dump_json(), headers=headers)
         except httpx2.TransportError as error:
             raise _unavailable(f"The model server does not answer: {error!r}.") from error
         if response.is_success:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, TextInput
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.generation import (
+    MODEL_HEADER,
     AdapterRef,
     EngineStats,
     ErrorEvent,
@@ -48,6 +50,14 @@ SERVE_CONFIG: dict[str, Any] = {
             "import_path": f"cluster.serving.deployment:{name}_app",
         }
         for name in ("engine", "datasets")
+    ]
+    + [
+        {
+            "name": "spread",
+            "route_prefix": "/spread",
+            "import_path": "cluster.serving.deployment:engine_app",
+            "deployments": [{"name": "engine", "num_replicas": 3}],
+        }
     ],
 }
 
@@ -139,6 +149,58 @@ def test_a_disconnect_frees_the_slots(deployed: Deployed) -> None:
         made = _stats(client).generated_tokens
         assert made < 4 * 8000, "the request ran to its end"
         assert _stats(client).generated_tokens == made
+
+
+def test_the_requests_of_an_adapter_go_to_one_replica_of_several_which_alone_loads_it(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    adapters = [
+        publish_lora(
+            deployed.store, deployed.base, tmp_path / f"spread-{seed}", seed=seed, target_modules="all-linear"
+        )
+        for seed in range(4)
+    ]
+    models = [ModelRef(base=deployed.base, adapter=adapter) for adapter in adapters]
+    answered: dict[str, set[str]] = {model.name: set() for model in models}
+    loaded: dict[str, list[str]] = {}
+    with deployed.client() as client:
+        for round_ in range(3):
+            for number, model in enumerate(models):
+                request = deployed.request(f"s-{round_}-{number}", max_tokens=2)
+                response = client.post(
+                    "/spread/generate",
+                    content=request.model_copy(update={"model": model}).model_dump_json(),
+                    headers={MODEL_HEADER: model.name},
+                ).raise_for_status()
+                answered[model.name].add(response.headers["replica"])
+                stats = client.get("/spread/stats", headers={MODEL_HEADER: model.name}).raise_for_status()
+                loaded[stats.headers["replica"]] = EngineStats.model_validate(stats.json()[0]).adapters
+    assert {name: len(replicas) for name, replicas in answered.items()} == dict.fromkeys(answered, 1)
+    homes = {model.adapter.digest: answered[model.name].pop() for model in models if model.adapter}
+    for replica, digests in loaded.items():
+        assert {homes[digest] for digest in digests} == {replica}
+    assert {digest for digests in loaded.values() for digest in digests} == set(homes)
+
+
+def test_a_flood_for_one_model_spreads_over_the_replicas(deployed: Deployed) -> None:
+    model = ModelRef(base=deployed.base)
+    replicas: set[str] = set()
+    with deployed.client() as client, ExitStack() as streams:
+        # Each begins and stays under way, so that the next one finds it so.
+        for number in range(20):
+            request = deployed.request(
+                f"flood-{number}", max_tokens=8000, logit_bias={deployed_end(deployed): -100.0}
+            )
+            response = streams.enter_context(
+                client.stream(
+                    "POST",
+                    "/spread/generate",
+                    content=request.model_copy(update={"model": model}).model_dump_json(),
+                    headers={MODEL_HEADER: model.name},
+                )
+            )
+            replicas.add(response.raise_for_status().headers["replica"])
+    assert len(replicas) > 1
 
 
 def deployed_end(deployed: Deployed) -> int:

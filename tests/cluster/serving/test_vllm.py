@@ -294,13 +294,14 @@ def test_without_vllm_the_setting_is_named() -> None:
 def test_the_embedded_engine_is_used_unless_vllm_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, tuned: Tuned, tmp_path: Path
 ) -> None:
-    from cluster.serving.deployment import engine_loader
+    from cluster.serving.deployment.models import engine_loader
+    from cluster.serving.deployment.settings import EngineSettings
 
     kinds = {"": EmbeddedLoader, "embedded": EmbeddedLoader, "vllm": VllmLoader}
     weights = WeightsFolder(tmp_path, tuned.store)
     for value, kind in kinds.items():
         monkeypatch.setenv("TUNERY_ENGINE", value)
-        assert type(engine_loader(weights, Limits())) is kind
+        assert type(engine_loader(EngineSettings.read(), weights)) is kind
     monkeypatch.setenv("TUNERY_ENGINE", "sglang")
-    with pytest.raises(InvalidConfiguration, match="embedded or vllm"):
-        engine_loader(weights, Limits())
+    with pytest.raises(InvalidConfiguration, match=r"TUNERY_ENGINE is 'sglang'.*'embedded' or 'vllm'"):
+        EngineSettings.read()

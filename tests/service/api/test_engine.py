@@ -20,6 +20,7 @@ from cluster.contracts.errors import (
     Unavailable,
 )
 from cluster.contracts.generation import (
+    MODEL_HEADER,
     ErrorEvent,
     FinishEvent,
     GenerationEvent,
@@ -71,6 +72,7 @@ def in_pieces(content: bytes, size: int) -> Response:
 def test_events_arrive_whole_however_the_bytes_are_cut() -> None:
     async def answer(incoming: Request) -> Response:
         assert incoming.headers["authorization"] == "Bearer token-1"
+        assert incoming.headers[MODEL_HEADER] == REQUEST.model.name
         assert GenerationRequest.model_validate_json(await incoming.body()) == REQUEST
         return in_pieces(ndjson(EVENTS), 3)
 

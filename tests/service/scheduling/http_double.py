@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from cluster.contracts.generation import MODEL_HEADER
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -15,6 +17,8 @@ class Asked:
     path: str
     token: str | None
     body: Any
+    model: str | None = None
+    """What `MODEL_HEADER` names."""
 
 
 @dataclass
@@ -39,7 +43,13 @@ def http_double() -> Iterator[HttpDouble]:
         def _serve(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             body = json.loads(self.rfile.read(length)) if length else None
-            asked = Asked(self.command, self.path, self.headers.get("Authorization"), body)
+            asked = Asked(
+                self.command,
+                self.path,
+                self.headers.get("Authorization"),
+                body,
+                self.headers.get(MODEL_HEADER),
+            )
             double.asked.append(asked)
             status, content = double.answer(asked)
             if status == 0:

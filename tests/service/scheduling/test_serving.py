@@ -77,7 +77,7 @@ def test_a_score_is_the_echoed_prompts_without_its_first_token(
     assert asked.prompt == TokenPrompt(token_ids=[5, 6, 7])
     assert (asked.sampling.max_tokens, asked.sampling.echo, asked.sampling.logprobs) == (0, True, 0)
     assert asked.id != GenerationRequest.model_validate(server.asked[1].body).id
-    assert server.asked[0].path == "/engine/generate"
+    assert (server.asked[0].path, server.asked[0].model) == ("/engine/generate", MODEL.name)
 
 
 def test_class_scores_are_flat(server: HttpDouble, serving: HttpServing) -> None:

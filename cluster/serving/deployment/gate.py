@@ -1,0 +1,51 @@
+"""What is before every route of the applications: the token, and errors made into answers."""
+
+import hmac
+import os
+from collections.abc import Awaitable, Callable
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, InvalidRequest, NotFound
+from cluster.serving.wire import error_event, headers_of, status_of
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Gate:
+    """Lets in who knows the cluster's token, finds the handler, and makes errors into answers."""
+
+    def __init__(self, handlers: dict[tuple[str, str], Handler]) -> None:
+        """`handlers` by method and last part of the path. Raises InvalidConfiguration."""
+        token = os.environ.get("TUNERY_CLUSTER_TOKEN", "")
+        if not token:
+            raise InvalidConfiguration("TUNERY_CLUSTER_TOKEN is not set.", param="TUNERY_CLUSTER_TOKEN")
+        self._expected = f"Bearer {token}".encode()
+        self._handlers = handlers
+
+    async def answer(self, request: Request) -> Response:
+        try:
+            given = request.headers.get("authorization", "").encode()
+            if not hmac.compare_digest(given, self._expected):
+                raise AuthenticationFailed("The cluster's token is missing or wrong.")
+            handler = self._handlers.get((request.method, request.url.path.rpartition("/")[2]))
+            if handler is None:
+                raise NotFound(f"No route {request.method} {request.url.path}.")
+            return await handler(request)
+        except ValidationError as error:
+            return _refusal(InvalidRequest(f"The request cannot be read: {error}"))
+        except Exception as error:
+            return _refusal(error)
+
+
+def json_answer(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _refusal(error: Exception) -> Response:
+    status = 401 if isinstance(error, AuthenticationFailed) else status_of(error)
+    return Response(
+        error_event(error).model_dump_json(), status, headers_of(error), media_type="application/json"
+    )

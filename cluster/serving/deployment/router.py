@@ -1,0 +1,46 @@
+"""Sends the requests of a deployment to replicas as `cluster.serving.routing` says.
+
+Ray Serve runs it in its proxies and in whatever else holds a handle: it imports nothing heavy.
+"""
+
+from typing import Any
+
+from ray.serve.config import RequestRouterConfig
+from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
+
+from cluster.serving.routing import Replica, in_order
+
+
+class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for it.
+    """By the model that a request names in `MODEL_HEADER`, or its handle in `multiplexed_model_id`; what
+    replicas have loaded they say in `record_routing_stats`, as `routing_stats` makes it."""
+
+    async def choose_replicas(
+        self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
+    ) -> list[list[RunningReplica]]:
+        model = ""
+        if pending_request is not None:
+            model = pending_request.metadata.multiplexed_model_id
+            # Serve waits between two rounds if all of them are full.
+            pending_request.routing_context.should_backoff = True
+        by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
+        known = [
+            Replica(
+                id=id_,
+                models=frozenset(replica.routing_stats.get("models", ())),
+                ongoing=self.replica_queue_len_cache.get(replica.replica_id) or 0,
+            )
+            for id_, replica in by_id.items()
+        ]
+        return [[by_id[id_]] for id_ in in_order(known, model)]
+
+
+def routing_stats(models: list[str]) -> dict[str, Any]:
+    return {"models": models}
+
+
+ROUTER_CONFIG = RequestRouterConfig(
+    request_router_class=ModelRouter,
+    # Until then routers go by their hashes.
+    request_routing_stats_period_s=2.0,
+)

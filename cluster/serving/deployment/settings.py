@@ -1,0 +1,48 @@
+"""What the environment says about a replica of engines."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cluster.contracts.errors import InvalidConfiguration
+
+
+class EngineSettings(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    engine: Literal["embedded", "vllm"] = Field("embedded", validation_alias="TUNERY_ENGINE")
+    """What runs the models. vLLM needs a GPU, whose memory it divides between `models`."""
+    slots: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_SLOTS")
+    """Choices decoded together."""
+    waiting: PositiveInt = Field(256, validation_alias="TUNERY_ENGINE_WAITING")
+    """Choices of a tenant in the queue of one engine."""
+    models: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_MODELS")
+    """Models in memory; as many tuned encoders again."""
+    adapters: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_ADAPTERS")
+    """Adapters of one model in memory."""
+    adapter_bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_ADAPTER_BYTES")
+    """What a model's adapters may take together; 0 is no limit."""
+    batch_adapters: PositiveInt = Field(8, validation_alias="TUNERY_ENGINE_BATCH_ADAPTERS")
+    """Of vLLM: adapters on the GPU, which one batch may mix."""
+    lora_rank: PositiveInt = Field(64, validation_alias="TUNERY_ENGINE_LORA_RANK")
+    """Of vLLM: the largest rank of an adapter."""
+    warm_bases: str = Field("", validation_alias="TUNERY_WARM_BASES")
+    """Aliases, by commas, to load before a replica is ready and never to unload."""
+    cache_dir: Path = Field(
+        default_factory=lambda: Path.home() / ".cache" / "tunery", validation_alias="TUNERY_CACHE_DIR"
+    )
+    """Weights on disk; TUNERY_CACHE_BYTES is how much of them, by default half of what the disk has free."""
+
+    @staticmethod
+    def read() -> "EngineSettings":
+        """Raises InvalidConfiguration, which names the variable."""
+        try:
+            return EngineSettings()
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            variable = str(wrong["loc"][0])
+            raise InvalidConfiguration(
+                f"{variable} is {wrong['input']!r}: {wrong['msg']}.", param=variable
+            ) from error

@@ -1,8 +1,9 @@
 """Tuned weights from storage to a folder on this machine, every byte checked against its manifest."""
 
 import hashlib
+import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -16,14 +17,21 @@ from cluster.contracts.generation import AdapterRef
 from cluster.contracts.manifest import Manifest, ManifestFile, weight_file_names
 from cluster.serving.checksums import Checksums
 from cluster.serving.disk_cache import DiskCache, budget_from_environment
+from cluster.storage.files import write_atomically
 from cluster.storage.keys import sibling_key
 from cluster.storage.store import ObjectStore
 
 _ALLOWED = {".safetensors", ".json", ".jinja", ".model", ".txt", ".md"}
 """No pickles: they run code when they are read."""
 
+_MANIFEST = "manifest.json"
+"""Kept beside the weights, so that what is here needs no storage."""
+
 _FILES_AT_ONCE = 4
 """Of one adapter or model."""
+
+_Check = Callable[[Manifest], None]
+"""Raises what is wrong with it."""
 
 
 class WeightsFolder:
@@ -50,50 +58,43 @@ class WeightsFolder:
     @contextmanager
     def borrowed(self, ref: AdapterRef, *, base_digest: str, template_digest: str) -> Iterator[Path]:
         """The folder with the weight files that the manifest names, which stays until the end of the `with`.
-        Downloaded unless they are here whole, and once however many threads ask.
+        Downloaded, manifest and all, unless they are here whole, and once however many threads ask.
 
         Raises CorruptArtefact if any byte differs from its digest, InvalidRequest if the weights were trained
         on another base or with another chat template, and storage's NotFound and Unavailable.
         """
-        manifest = self._manifest(ref)
-        _check_fits(manifest, ref, base_digest, template_digest)
-        wanted = set(weight_file_names(manifest))
-        files = [file for file in manifest.files if file.name in wanted]
+        check = partial(_check_fits, ref=ref, base_digest=base_digest, template_digest=template_digest)
         with ExitStack() as leases:
             with self._lock(ref.digest):
-                folder = self._lease(ref, files, leases)
+                folder = self._lease(ref, check, leases)
             yield folder
-
-    def _manifest(self, ref: AdapterRef) -> Manifest:
-        content = self._store.get(ref.manifest_key)
-        if hashlib.sha256(content).hexdigest() != ref.digest:
-            raise CorruptArtefact(f"The manifest {ref.manifest_key} is not the one with digest {ref.digest}.")
-        try:
-            return Manifest.model_validate_json(content)
-        except ValidationError as error:
-            raise CorruptArtefact(f"The manifest {ref.manifest_key} cannot be read: {error}") from error
 
     def _lock(self, digest: str) -> threading.Lock:
         with self._locks_lock:
             return self._locks.setdefault(digest, threading.Lock())
 
-    def _lease(self, ref: AdapterRef, files: list[ManifestFile], leases: ExitStack) -> Path:
+    def _lease(self, ref: AdapterRef, check: _Check, leases: ExitStack) -> Path:
         while True:
             with ExitStack() as attempt:
                 folder = attempt.enter_context(self._cache.lease(ref.digest))
-                if folder is not None and not self._is_whole(folder, files):
+                if folder is not None and not self._is_whole(folder, ref, check):
                     self._cache.discard(ref.digest)
                     folder = None
                 if folder is None:
-                    folder = self._download(ref, files, attempt)
+                    folder = self._download(ref, check, attempt)
                 # None: another process was quicker, and what it has may be as good.
                 if folder is not None:
                     leases.enter_context(attempt.pop_all())
                     return folder
 
-    def _download(self, ref: AdapterRef, files: list[ManifestFile], leases: ExitStack) -> Path | None:
-        self._evict(for_bytes=sum(file.bytes for file in files), for_entries=1)
+    def _download(self, ref: AdapterRef, check: _Check, leases: ExitStack) -> Path | None:
+        content = self._store.get(ref.manifest_key)
+        manifest = _parsed(content, ref)
+        check(manifest)
+        files = _weight_files(manifest)
+        self._evict(for_bytes=len(content) + sum(file.bytes for file in files), for_entries=1)
         unfinished = leases.enter_context(self._cache.unfinished(ref.digest))
+        write_atomically(unfinished / _MANIFEST, io.BytesIO(content))
         # Threads of its own: no adapter waits behind another one's files.
         with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="download") as threads:
             # The list is what raises their errors.
@@ -114,11 +115,31 @@ class WeightsFolder:
         if self._store.download(key, folder / file.name).sha256 != file.sha256:
             raise CorruptArtefact(f"The stored bytes of {key} differ from their manifest.")
 
-    def _is_whole(self, folder: Path, files: list[ManifestFile]) -> bool:
+    def _is_whole(self, folder: Path, ref: AdapterRef, check: _Check) -> bool:
+        try:
+            manifest = _parsed((folder / _MANIFEST).read_bytes(), ref)
+        except (OSError, CorruptArtefact):
+            return False
+        check(manifest)
+        files = _weight_files(manifest)
         return all(self._checksums.of(folder / file.name) == file.sha256 for file in files)
 
 
-def _check_fits(manifest: Manifest, ref: AdapterRef, base_digest: str, template_digest: str) -> None:
+def _parsed(content: bytes, ref: AdapterRef) -> Manifest:
+    if hashlib.sha256(content).hexdigest() != ref.digest:
+        raise CorruptArtefact(f"The manifest {ref.manifest_key} is not the one with digest {ref.digest}.")
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise CorruptArtefact(f"The manifest {ref.manifest_key} cannot be read: {error}") from error
+
+
+def _weight_files(manifest: Manifest) -> list[ManifestFile]:
+    wanted = set(weight_file_names(manifest))
+    return [file for file in manifest.files if file.name in wanted]
+
+
+def _check_fits(manifest: Manifest, *, ref: AdapterRef, base_digest: str, template_digest: str) -> None:
     if manifest.form != ref.form:
         raise InvalidRequest(f"These weights are of form '{manifest.form}', not '{ref.form}'.", param="model")
     if manifest.base_digest != base_digest:

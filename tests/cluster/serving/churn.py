@@ -13,7 +13,9 @@ def churn(folder: Path, refs: list[AdapterRef], seed: int, start: Barrier) -> No
     """Borrows at random in a cache with room for two, of weights that hold their own numbers, and reads twice
     what it borrows."""
     chosen = random.Random(seed)
-    weights = WeightsFolder(folder / "cache", LocalStore(folder / "store"), budget_bytes=2)
+    store = LocalStore(folder / "store")
+    room = 2 * (1 + len(store.get(refs[0].manifest_key)))
+    weights = WeightsFolder(folder / "cache", store, budget_bytes=room)
     start.wait(30)
     for _ in range(60):
         number = chosen.randrange(len(refs))

@@ -27,7 +27,7 @@ def test_the_files_arrive_without_those_of_a_resume(store: LocalStore, tmp_path:
         store, "j", {"a.safetensors": b"aa", "a.json": b"{}", "resume_optimizer.safetensors": b"x"}
     )
     folder = _borrow(WeightsFolder(tmp_path / "cache", store), ref)
-    assert sorted(path.name for path in folder.iterdir()) == ["a.json", "a.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == ["a.json", "a.safetensors", "manifest.json"]
     assert (folder / "a.safetensors").read_bytes() == b"aa"
 
 
@@ -49,6 +49,18 @@ def test_what_is_here_whole_is_not_fetched_again_and_what_is_spoiled_is(
         _borrow(weights, ref)
     store.put(stored, b"aa")
     assert (_borrow(weights, ref) / "a.safetensors").read_bytes() == b"aa"
+
+
+def test_what_is_here_whole_needs_no_storage(store: LocalStore, tmp_path: Path) -> None:
+    ref = publish_bytes(store, "j", {"a.safetensors": b"aa"})
+    folder = _borrow(WeightsFolder(tmp_path / "cache", store), ref)
+    away = WeightsFolder(tmp_path / "cache", LocalStore(tmp_path / "nothing"))
+    assert _borrow(away, ref) == folder
+    with pytest.raises(InvalidRequest), away.borrowed(ref, base_digest="other", template_digest="t"):
+        pass
+    (folder / "manifest.json").write_bytes(b"{}")
+    with pytest.raises(NotFound):
+        _borrow(away, ref)
 
 
 def test_bytes_that_differ_from_the_manifest_leave_nothing_behind(store: LocalStore, tmp_path: Path) -> None:
@@ -91,14 +103,16 @@ def test_only_the_most_recently_used_that_fit_the_budget_stay_on_disk(
     store: LocalStore, tmp_path: Path
 ) -> None:
     sizes = {"old": 4, "older": 3, "new": 3, "large": 6}
-    refs = {job: publish_bytes(store, job, {"a.safetensors": b"a" * size}) for job, size in sizes.items()}
+    refs = {
+        job: publish_bytes(store, job, {"a.safetensors": b"a" * size * 10_000}) for job, size in sizes.items()
+    }
 
     def kept(weights: WeightsFolder, *jobs: str) -> set[str]:
         for job in jobs:
             _borrow(weights, refs[job])
         return {job for job, ref in refs.items() if (tmp_path / "cache" / ref.digest).exists()}
 
-    weights = WeightsFolder(tmp_path / "cache", store, budget_bytes=10)
+    weights = WeightsFolder(tmp_path / "cache", store, budget_bytes=110_000)
     assert kept(weights, "old", "older", "old", "new") == {"old", "older", "new"}
     assert kept(weights, "large") == {"new", "large"}
     assert kept(WeightsFolder(tmp_path / "cache", store, budget_bytes=1), "old") == {"old"}, "larger than all"
@@ -114,8 +128,9 @@ def test_only_so_many_stay_on_disk_however_small(store: LocalStore, tmp_path: Pa
 
 
 def test_a_borrowed_folder_outlasts_a_burst_of_others(store: LocalStore, tmp_path: Path) -> None:
-    weights, neighbour = (WeightsFolder(tmp_path / "cache", store, budget_bytes=2) for _ in range(2))
     long = publish_bytes(store, "long", {"a.safetensors": b"aa"})
+    room = 2 + len(store.get(long.manifest_key))
+    weights, neighbour = (WeightsFolder(tmp_path / "cache", store, budget_bytes=room) for _ in range(2))
     with weights.borrowed(long, **FITS) as folder, weights.borrowed(long, **FITS):
         for number in range(4):
             other = publish_bytes(store, f"j{number}", {"a.safetensors": b"bb"})

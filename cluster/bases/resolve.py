@@ -92,7 +92,8 @@ def _hub_snapshot(source: HubSource) -> Path:
                 source.repository,
                 revision=source.revision,
                 allow_patterns=_HUB_FILES,
-                ignore_patterns=["*/*"],
+                # Folders hold other formats; one that begins with 1 is where encoders' pooling is told.
+                ignore_patterns=["[!1]*/*"],
             )
         )
     except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:

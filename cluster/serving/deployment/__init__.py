@@ -3,6 +3,7 @@
 `engine_app`, at /engine:
     POST /engine/generate   GenerationRequest -> a stream of WireEvents, one JSON a line; a disconnect cancels
     POST /engine/classify   ClassificationRequest -> ClassificationAnswer
+    POST /engine/embed      EmbeddingRequest -> EmbeddingAnswer
     POST /engine/ensure     ModelRef -> {} once it is loaded
     GET  /engine/stats      -> a list of EngineStats, of one replica
     GET  /engine/healthz    -> {}

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cluster.contracts.classification import ClassificationRequest
+from cluster.contracts.embedding import EmbeddingRequest
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
 from cluster.serving.deployment.gate import Gate, json_answer
 from cluster.serving.deployment.models import Models
@@ -28,6 +29,7 @@ class EngineApp:
             {
                 ("POST", "generate"): self._generate,
                 ("POST", "classify"): self._classify,
+                ("POST", "embed"): self._embed,
                 ("POST", "ensure"): self._ensure,
                 ("GET", "stats"): self._stats,
                 ("GET", "healthz"): self._healthz,
@@ -59,6 +61,10 @@ class EngineApp:
     async def _classify(self, request: Request) -> Response:
         asked = ClassificationRequest.model_validate_json(await request.body())
         return json_answer(await self._models.classify(asked))
+
+    async def _embed(self, request: Request) -> Response:
+        asked = EmbeddingRequest.model_validate_json(await request.body())
+        return json_answer(await self._models.embed(asked))
 
     async def _ensure(self, request: Request) -> Response:
         await self._models.ensure(ModelRef.model_validate_json(await request.body()))

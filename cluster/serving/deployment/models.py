@@ -1,13 +1,14 @@
-"""Everything that one replica runs: engines, tuned encoders, and their weights on disk."""
+"""Everything that one replica runs: engines, encoders, and their weights on disk."""
 
 from collections.abc import AsyncGenerator
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
-from cluster.serving.classifiers import ClassifierPool
 from cluster.serving.deployment.settings import EngineSettings
+from cluster.serving.encoders import EncoderPool
 from cluster.serving.job import Limits
 from cluster.serving.load import EmbeddedLoader
 from cluster.serving.pool import EnginePool, LoadEngine
@@ -22,7 +23,7 @@ class Models:
     def __init__(self, settings: EngineSettings) -> None:
         weights = WeightsFolder(settings.cache_dir / "weights", store_from_environment())
         self._engines = EnginePool(engine_loader(settings, weights), capacity=settings.models)
-        self._classifiers = ClassifierPool(weights, capacity=settings.models)
+        self._encoders = EncoderPool(weights, capacity=settings.models)
         self._warm_bases = [alias for alias in settings.warm_bases.split(",") if alias]
 
     async def warm(self) -> None:
@@ -34,22 +35,20 @@ class Models:
                     f"TUNERY_WARM_BASES names {alias}, which is not in the catalogue.",
                     param="TUNERY_WARM_BASES",
                 )
-            if catalogue[alias].architecture == "encoder":
-                raise InvalidConfiguration(
-                    f"TUNERY_WARM_BASES names {alias}, an encoder, of which only tuned models are served.",
-                    param="TUNERY_WARM_BASES",
-                )
-            await self._engines.keep(ModelRef(base=catalogue[alias]))
+            model = ModelRef(base=catalogue[alias])
+            await self._pool_of(model).keep(model)
 
     async def ensure(self, model: ModelRef) -> None:
-        pool = self._classifiers if model.base.architecture == "encoder" else self._engines
-        await pool.ensure(model)
+        await self._pool_of(model).ensure(model)
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         return self._engines.generate(request)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
-        return await self._classifiers.classify(request)
+        return await self._encoders.classify(request)
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
+        return await self._encoders.embed(request)
 
     async def stats(self) -> list[EngineStats]:
         """Raises Unavailable if an engine can do no more work."""
@@ -57,7 +56,10 @@ class Models:
 
     async def names(self) -> list[str]:
         """Of the weights and models in memory."""
-        return [*await self._engines.names(), *self._classifiers.names()]
+        return [*await self._engines.names(), *self._encoders.names()]
+
+    def _pool_of(self, model: ModelRef) -> EnginePool | EncoderPool:
+        return self._encoders if model.base.architecture == "encoder" else self._engines
 
 
 def engine_loader(settings: EngineSettings, weights: WeightsFolder) -> LoadEngine:

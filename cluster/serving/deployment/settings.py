@@ -19,7 +19,7 @@ class EngineSettings(BaseSettings):
     waiting: PositiveInt = Field(256, validation_alias="TUNERY_ENGINE_WAITING")
     """Choices of a tenant in the queue of one engine."""
     models: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_MODELS")
-    """Models in memory; as many tuned encoders again."""
+    """Models in memory; as many encoders again."""
     adapters: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_ADAPTERS")
     """Adapters of one model in memory."""
     adapter_bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_ADAPTER_BYTES")

@@ -103,6 +103,7 @@ HUB_FILES = {
     "modeling_ours.py": b"raise SystemExit",
     "README.md": b"words",
     "onnx/model.safetensors": b"another format",
+    "1_Pooling/config.json": b"{}",
 }
 
 
@@ -188,6 +189,7 @@ def test_hub_model_is_downloaded_once_at_its_commit_without_anything_that_runs(t
         found = Path(resolve_in_a_process(url, tmp_path))
         assert found.name == REVISION
         assert sorted(path.name for path in found.iterdir()) == [
+            "1_Pooling",
             "chat_template.jinja",
             "config.json",
             "merges.txt",

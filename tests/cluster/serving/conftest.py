@@ -23,10 +23,13 @@ from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
 from cluster.serving.weights import WeightsFolder
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectStore
+from tests.cluster.serving.encoders import encoders, pooled
 from tests.cluster.serving.fake_vllm import FakeVllm
 from tests.cluster.serving.harness import LoopThread, Served
 from tests.cluster.serving.published import publish_full, publish_lora
 from tests.tiny_base import make_tiny_base
+
+__all__ = ["encoders", "pooled"]
 
 ADAPTERS: dict[str, dict[str, Any]] = {
     "all_linear": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"},

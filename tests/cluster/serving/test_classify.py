@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,9 @@ import pytest
 import torch
 from transformers import (
     AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-    AutoTokenizer,
 )
 
-from cluster.bases.resolve import base_folder
-from cluster.contracts.bases import BaseSpec, TrainingType
+from cluster.contracts.bases import TrainingType
 from cluster.contracts.classification import (
     ClassificationAnswer,
     ClassificationInput,
@@ -37,75 +33,15 @@ from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest
-from cluster.serving import classifier as module
-from cluster.serving.classifiers import ClassifierPool
-from cluster.serving.weights import WeightsFolder
+from cluster.serving import encoder as module
+from cluster.serving.encoders import EncoderPool
 from cluster.storage.keys import file_key
-from cluster.storage.local import LocalStore
+from tests.cluster.serving.encoders import CLASSES, Encoders
 from tests.cluster.serving.published import publish_folder
 from tests.cluster.training.recording import record
-from tests.families import make_family
 
-CLASSES = ["billing", "other", "praise"]
-KINDS = {"texts": AutoModelForSequenceClassification, "words": AutoModelForTokenClassification}
 TEXTS = ["the invoice was charged twice", "hi", "thank you very much, it is sunny and warm today", "refund"]
 WORDS = [["the", "invoice"], ["Thank", "you", "very", "much"], ["Zebra"]]
-
-
-@dataclass(frozen=True)
-class Encoders:
-    base: BaseSpec
-    store: LocalStore
-    folder: Path
-    refs: dict[str, AdapterRef]
-
-    def model(self, name: str) -> ModelRef:
-        return ModelRef(base=self.base, adapter=self.refs[name])
-
-    def reference(self, name: str, **inputs: Any) -> torch.Tensor:
-        """transformers' log-probabilities for one input."""
-        model = KINDS[name].from_pretrained(self.folder / name, dtype=torch.float32).eval()
-        with torch.no_grad():
-            return model(**inputs).logits[0].log_softmax(-1)
-
-    def encoded(self, *text: Any, **options: Any) -> Any:
-        tokenizer = AutoTokenizer.from_pretrained(base_folder(self.base))
-        return tokenizer(*text, return_tensors="pt", return_token_type_ids=False, **options)
-
-
-@pytest.fixture(scope="module", params=["bert", "modernbert"])
-def encoders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoders:
-    folder = tmp_path_factory.mktemp(request.param)
-    base = make_family(request.param, folder / "base")
-    store = LocalStore(folder / "store")
-    refs = {}
-    for name, kind in KINDS.items():
-        with torch.random.fork_rng():
-            torch.manual_seed(3)
-            model = kind.from_pretrained(
-                base_folder(base), dtype=torch.float32, num_labels=3, id2label=dict(enumerate(CLASSES))
-            )
-        model.save_pretrained(folder / name)
-        refs[name] = publish_folder(store, base, folder / name, job_id=f"ftjob-{name}", form="full")
-    return Encoders(base, store, folder, refs)
-
-
-@pytest.fixture
-def pooled(encoders: Encoders, tmp_path: Path) -> Callable[..., Any]:
-    """Runs `work(pool)` in an event loop."""
-
-    def run(work: Callable[[ClassifierPool], Coroutine[Any, Any, Any]], **limits: int) -> Any:
-        async def main() -> Any:
-            weights = WeightsFolder(tmp_path / "cache", encoders.store)
-            pool = ClassifierPool(weights, **{"capacity": 2, **limits})
-            try:
-                return await work(pool)
-            finally:
-                await pool.close()
-
-        return asyncio.run(main())
-
-    return run
 
 
 @pytest.fixture
@@ -165,7 +101,7 @@ def test_token_ids_get_a_row_for_the_text_or_for_every_token(
 def test_batches_change_no_answer(encoders: Encoders, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = [TextInput(text=text) for text in TEXTS * 3]
     whole = ask(encoders.model("texts"), *inputs)
-    monkeypatch.setattr(module, "BATCH_TOKENS", 1)
+    monkeypatch.setattr(module, "PASS_TOKENS", 1)
     alone = ask(encoders.model("texts"), *inputs)
     for one, other in zip(whole.results, alone.results, strict=True):
         torch.testing.assert_close(
@@ -217,7 +153,7 @@ def test_weights_that_are_gone_or_not_finite_are_refused_and_do_not_stay(
         encoders.store, encoders.base, tmp_path / "broken", job_id="ftjob-nan", form="full"
     )
 
-    async def work(pool: ClassifierPool) -> None:
+    async def work(pool: EncoderPool) -> None:
         for adapter, error in ((gone, NotFound), (spoiled, CorruptArtefact)):
             for _ in range(2):
                 with pytest.raises(error):
@@ -234,7 +170,7 @@ def test_requests_at_once_share_one_model_and_too_many_are_refused(
         inputs = [TextInput(text="hi")] if name == "texts" else [WordsInput(words=["hi"])]
         return ClassificationRequest(id="r", model=encoders.model(name), inputs=inputs)
 
-    async def work(pool: ClassifierPool) -> list[Any]:
+    async def work(pool: EncoderPool) -> list[Any]:
         await asyncio.gather(*[pool.classify(request(name)) for name in ("texts", "words") * 4])
         await pool.ensure(encoders.model("texts"))
         asked = [pool.classify(request("texts")) for _ in range(12)]
@@ -252,7 +188,7 @@ def test_a_caller_who_leaves_takes_nothing_from_the_next(
 ) -> None:
     request = ClassificationRequest(id="r", model=encoders.model("texts"), inputs=[TextInput(text="hi")])
 
-    async def work(pool: ClassifierPool) -> ClassificationAnswer:
+    async def work(pool: EncoderPool) -> ClassificationAnswer:
         await pool.ensure(encoders.model("texts"))
         leaving = asyncio.create_task(pool.classify(request))
         await asyncio.sleep(0)

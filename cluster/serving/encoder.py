@@ -1,0 +1,157 @@
+"""An encoder in memory: texts, words or token ids in; log-probabilities of its classes, or vectors, out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from cluster.bases.encoder_inputs import encode_texts, encode_words
+from cluster.bases.pooling import Pooling, read_pooling
+from cluster.contracts.classification import ClassificationInput, TextInput, TokensInput, WordsInput
+from cluster.contracts.errors import ContextLengthExceeded, CorruptArtefact, InvalidRequest
+
+PASS_TOKENS = 8192
+"""Of one forward pass, padding included, unless one input alone is longer."""
+
+Sorts = Literal["texts", "words"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    token_ids: list[int]
+    positions: list[int] | None = None
+    """The tokens whose classes are wanted; None is all of them. Where texts are sorted, nobody asks."""
+
+
+class Encoder:
+    """transformers' encoder, with a head for classes once it is tuned, and its tokenizer. For one thread at a
+    time."""
+
+    def __init__(
+        self, model: Any, tokenizer: Any, *, base: Path, context_length: int, sorts: Sorts | None
+    ) -> None:
+        """`base` is the folder whose files say how vectors are pooled; `sorts` is None for a base itself."""
+        self._model, self._tokenizer, self._base = model, tokenizer, base
+        self._context_length = context_length
+        self._num_embeddings: int = model.get_input_embeddings().num_embeddings
+        self._sorts = sorts
+        self.width: int = model.config.hidden_size
+        labels: dict[int, str] = model.config.id2label if sorts else {}
+        self.classes = [labels[number] for number in range(len(labels))]
+
+    @cached_property
+    def pooling(self) -> Pooling:
+        """Raises InvalidConfiguration."""
+        return read_pooling(self._base)
+
+    def check_sorts(self, inputs: Sequence[ClassificationInput]) -> None:
+        """Raises InvalidRequest (`wrong_input`) for inputs of the kind that the model does not sort."""
+        for place, given in enumerate(inputs):
+            match given:
+                case TextInput() if self._sorts == "words":
+                    wanted, got = "lists of words", "a text"
+                case WordsInput() if self._sorts == "texts":
+                    wanted, got = "texts", "a list of words"
+                case _:
+                    continue
+            raise InvalidRequest(
+                f"This model was tuned on {wanted}, and input {place} is {got}.",
+                code="wrong_input",
+                param=f"input[{place}]",
+            )
+
+    def read(self, inputs: Sequence[ClassificationInput]) -> list[Reading]:
+        """Raises InvalidRequest for tokens that the model does not have, and ContextLengthExceeded."""
+        readings = []
+        for place, given in enumerate(inputs):
+            readings.append(self._encode(place, given))
+            if (num_tokens := len(readings[-1].token_ids)) > self._context_length:
+                raise ContextLengthExceeded(
+                    f"This model reads {self._context_length} tokens. Input {place} has {num_tokens}; "
+                    "shorten it.",
+                    param=f"input[{place}]",
+                )
+        return readings
+
+    @torch.inference_mode()
+    def classify(self, readings: Sequence[Reading]) -> list[list[list[float]]]:
+        """Of each reading the classes' log-probabilities: one row for a text, or one a wanted token."""
+        logits = self._run(self._model, readings).logits
+        logprobs = _finite(logits.float().log_softmax(-1))
+        if self._sorts == "texts":
+            return [[row] for row in logprobs.tolist()]
+        found = []
+        for number, reading in enumerate(readings):
+            rows = logprobs[number, : len(reading.token_ids)].tolist()
+            wanted = range(len(rows)) if reading.positions is None else reading.positions
+            found.append([rows[position] for position in wanted])
+        return found
+
+    @torch.inference_mode()
+    def embed(self, readings: Sequence[Reading], *, dimensions: int | None = None) -> list[bytes]:
+        """Of each reading a vector of length 1, pooled in float32: float32 numbers, little-endian. With
+        `dimensions` only the first ones of it, scaled to length 1 again. Raises InvalidConfiguration."""
+        pooling = self.pooling
+        hidden_BTH = self._run(self._model.base_model, readings).last_hidden_state.float()
+        if pooling == "cls":
+            pooled_BH = hidden_BTH[:, 0]
+        else:
+            lengths_B1 = torch.tensor([[len(reading.token_ids)] for reading in readings]).to(
+                hidden_BTH.device
+            )
+            mask_BT = torch.arange(hidden_BTH.shape[1], device=hidden_BTH.device) < lengths_B1
+            pooled_BH = (hidden_BTH * mask_BT[..., None]).sum(1) / lengths_B1
+        vectors = _finite(normalize(pooled_BH[:, :dimensions], dim=-1))
+        return [row.tobytes() for row in vectors.numpy().astype("<f4")]
+
+    def _encode(self, place: int, given: ClassificationInput) -> Reading:
+        match given:
+            case TextInput():
+                return Reading(encode_texts(self._tokenizer, [(given.text, given.text_pair)])[0])
+            case WordsInput():
+                encoded = encode_words(self._tokenizer, [given.words])[0]
+                return Reading(encoded.token_ids, [position or 0 for position in encoded.positions])
+            case TokensInput(token_ids=token_ids):
+                for token in token_ids:
+                    if not 0 <= token < self._num_embeddings:
+                        raise InvalidRequest(
+                            f"Input {place} holds token {token}; this model has tokens 0 to "
+                            f"{self._num_embeddings - 1}.",
+                            param=f"input[{place}]",
+                        )
+                return Reading(token_ids)
+
+    def _run(self, model: Any, readings: Sequence[Reading]) -> Any:
+        """All rows in one pass, padded on the right."""
+        width = max(len(reading.token_ids) for reading in readings)
+        token_ids_BT = torch.zeros(len(readings), width, dtype=torch.int64)
+        mask_BT = torch.zeros(len(readings), width, dtype=torch.int64)
+        for number, reading in enumerate(readings):
+            token_ids_BT[number, : len(reading.token_ids)] = torch.tensor(reading.token_ids)
+            mask_BT[number, : len(reading.token_ids)] = 1
+        device = model.device
+        return model(input_ids=token_ids_BT.to(device), attention_mask=mask_BT.to(device))
+
+
+def split_passes(readings: Sequence[Reading]) -> Iterator[list[int]]:
+    """The places of `readings`, by length, in groups of PASS_TOKENS when padded."""
+    group: list[int] = []
+    for place in sorted(range(len(readings)), key=lambda place: len(readings[place].token_ids)):
+        if group and (len(group) + 1) * len(readings[place].token_ids) > PASS_TOKENS:
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
+
+
+def _finite(numbers: Tensor) -> Tensor:
+    numbers = numbers.cpu()
+    if not bool(numbers.isfinite().all()):
+        raise CorruptArtefact("The model's answer holds numbers that are not finite.")
+    return numbers

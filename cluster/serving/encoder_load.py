@@ -1,0 +1,67 @@
+"""From an encoder's name to it in memory."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+
+from cluster.bases.resolve import base_folder
+from cluster.contracts.errors import CorruptArtefact
+from cluster.contracts.generation import ModelRef
+from cluster.serving.encoder import Encoder, Sorts
+from cluster.serving.loading import ONE_AT_A_TIME, base_marks
+from cluster.serving.weights import WeightsFolder
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_HEADS: dict[Sorts, Any] = {
+    "texts": AutoModelForSequenceClassification,
+    "words": AutoModelForTokenClassification,
+}
+
+
+def load_encoder(weights: WeightsFolder, ref: ModelRef) -> Encoder:
+    """Blocks. Raises what `WeightsFolder.borrowed` raises, and CorruptArtefact for weights that are missing
+    or not finite."""
+    base = base_folder(ref.base)
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False, local_files_only=True)
+    sorts: Sorts | None = None
+    if ref.adapter is None:
+        model = _load(AutoModel, base, ref)
+    else:
+        with weights.borrowed(ref.adapter, **base_marks(base, tokenizer)) as folder:
+            sorts = _sorts(folder)
+            model = _load(_HEADS[sorts], folder, ref)
+    return Encoder(model, tokenizer, base=base, context_length=ref.base.context_length, sorts=sorts)
+
+
+def _load(kind: Any, folder: Path, ref: ModelRef) -> Any:
+    with ONE_AT_A_TIME:
+        model, loading = kind.from_pretrained(
+            folder,
+            dtype=_DTYPES[ref.base.dtype],
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    name = ref.adapter.digest if ref.adapter else ref.base.alias
+    # Bases may come without BERT's pooler, which nothing here reads of a base; what is missing is random.
+    missing = [key for key in loading["missing_keys"] if ref.adapter or not key.startswith("pooler.")]
+    if missing:
+        raise CorruptArtefact(f"The files of the model {name} lack {', '.join(sorted(missing)[:3])}.")
+    for key, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise CorruptArtefact(f"{key} of the model {name} holds numbers that are not finite.")
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
+
+
+def _sorts(folder: Path) -> Sorts:
+    architecture = AutoConfig.from_pretrained(folder, local_files_only=True).architectures[0]
+    return "words" if str(architecture).endswith("ForTokenClassification") else "texts"

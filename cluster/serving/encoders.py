@@ -1,0 +1,166 @@
+"""All encoders of one replica, tuned or not, loaded on demand."""
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, ClassificationResult
+from cluster.contracts.embedding import MAX_TOKENS, EmbeddingAnswer, EmbeddingRequest
+from cluster.contracts.errors import InvalidRequest, Overloaded
+from cluster.contracts.generation import ModelRef
+from cluster.serving.encoder import Encoder, Reading, split_passes
+from cluster.serving.encoder_load import load_encoder
+from cluster.serving.loans import Loans
+from cluster.serving.weights import WeightsFolder
+
+T = TypeVar("T")
+
+
+class EncoderPool:
+    """Sends each request to the encoder that it names; at most `capacity` are in memory. Each runs one
+    forward pass at a time, in a thread; requests take turns at that, so that none waits for all of a long
+    one. At most `max_waiting` are at one encoder. Used from one event loop."""
+
+    def __init__(self, weights: WeightsFolder, *, capacity: int, max_waiting: int = 256) -> None:
+        self._weights = weights
+        self._max_waiting = max_waiting
+        self._desks: Loans[_Desk] = Loans(capacity=capacity, max_waiting=max_waiting)
+
+    async def keep(self, model: ModelRef) -> None:
+        """Loads the encoder and never unloads it."""
+        await self._borrow(model)
+
+    async def ensure(self, model: ModelRef) -> None:
+        """Loads the encoder. Raises InvalidRequest unless it is one, and what fetching the weights raises."""
+        await self._borrow(model)
+        self._desks.give_back(model.weights)
+
+    async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
+        """Raises InvalidRequest if the model is no tuned encoder or the inputs do not suit it,
+        ContextLengthExceeded, Overloaded, and what `ensure` raises."""
+        _check_has_classes(request.model)
+        async with self._desk(request.model) as desk:
+            encoder = desk.encoder
+            encoder.check_sorts(request.inputs)
+            readings = await desk.run(encoder.read, request.inputs)
+            rows = await desk.in_passes(encoder.classify, readings)
+        results = [
+            ClassificationResult(logprobs=found, prompt_tokens=len(reading.token_ids))
+            for found, reading in zip(rows, readings, strict=True)
+        ]
+        return ClassificationAnswer(classes=encoder.classes, results=results)
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
+        """Raises InvalidRequest if the model is no encoder, for more dimensions than it has or more tokens
+        than a request may have, ContextLengthExceeded, Overloaded, InvalidConfiguration if the base's vectors
+        are made in a way that is not known here, and what `ensure` raises."""
+        async with self._desk(request.model) as desk:
+            encoder = desk.encoder
+            if request.dimensions is not None and request.dimensions > encoder.width:
+                raise InvalidRequest(
+                    f"This model makes {encoder.width} dimensions; {request.dimensions} are too many.",
+                    param="dimensions",
+                )
+            readings = await desk.run(encoder.read, request.inputs)
+            if (num_tokens := sum(len(reading.token_ids) for reading in readings)) > MAX_TOKENS:
+                raise InvalidRequest(
+                    f"The inputs have {num_tokens} tokens together; a request may have {MAX_TOKENS}. Send "
+                    "them in several requests.",
+                    code="max_tokens_per_request",
+                    param="input",
+                )
+            vectors = await desk.in_passes(partial(encoder.embed, dimensions=request.dimensions), readings)
+        embeddings = [base64.b64encode(vector).decode() for vector in vectors]
+        return EmbeddingAnswer(embeddings=embeddings, prompt_tokens=num_tokens)
+
+    def names(self) -> list[str]:
+        """Of the weights in memory."""
+        return list(self._desks.loaded)
+
+    async def close(self) -> None:
+        await self._desks.close()
+
+    @asynccontextmanager
+    async def _desk(self, model: ModelRef) -> AsyncGenerator["_Desk"]:
+        desk = await self._borrow(model)
+        try:
+            if desk.num_requests >= self._max_waiting:
+                raise Overloaded("Too many requests wait for this model; try again.")
+            desk.num_requests += 1
+            try:
+                yield desk
+            finally:
+                desk.num_requests -= 1
+        finally:
+            self._desks.give_back(model.weights)
+
+    async def _borrow(self, model: ModelRef) -> "_Desk":
+        _check_encoder(model)
+        return await self._desks.borrow(model.weights, partial(self._open, model))
+
+    async def _open(self, model: ModelRef) -> "_Desk":
+        return _Desk(await asyncio.to_thread(load_encoder, self._weights, model))
+
+
+class _Desk:
+    """An encoder and the turns at it."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.num_requests = 0
+        self._turn = asyncio.Lock()
+        """Handed on in the order of asking."""
+
+    async def in_passes(
+        self, compute: Callable[[Sequence[Reading]], Sequence[T]], readings: Sequence[Reading]
+    ) -> list[T]:
+        """What `compute` makes of each reading, with a turn for each forward pass."""
+        found: dict[int, T] = {}
+        for places in split_passes(readings):
+            made = await self.run(compute, [readings[place] for place in places])
+            found.update(zip(places, made, strict=True))
+        return [found[place] for place in range(len(readings))]
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """A thread cannot be stopped: who goes away waits for it, so that the next one finds the encoder
+        free."""
+        async with self._turn:
+            working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+            try:
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                await asyncio.wait([working])
+                raise
+
+
+def _check_encoder(model: ModelRef) -> None:
+    if model.base.architecture != "encoder":
+        raise InvalidRequest(
+            f"{model.base.alias} continues text and makes no vectors of it; ask an encoder.",
+            code="not_an_encoder",
+            param="model",
+        )
+    if model.adapter is not None and model.adapter.form != "full":
+        raise InvalidRequest(
+            f"A tuned encoder is served in its full form, and this one is of form '{model.adapter.form}'.",
+            param="model",
+        )
+
+
+def _check_has_classes(model: ModelRef) -> None:
+    alias = model.base.alias
+    if model.base.architecture != "encoder":
+        raise InvalidRequest(
+            f"A model tuned from {alias} continues text and has no classes; ask it for completions.",
+            code="not_a_classifier",
+            param="model",
+        )
+    if model.adapter is None:
+        raise InvalidRequest(
+            f"{alias} has no classes before it is tuned; ask a model that was tuned from it.",
+            code="not_a_classifier",
+            param="model",
+        )

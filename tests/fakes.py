@@ -1,7 +1,9 @@
 """Fakes at the ports, shared by all tests."""
 
 import asyncio
+import base64
 import math
+import struct
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -18,6 +20,7 @@ from cluster.contracts.classification import (
     WordsInput,
 )
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import TuneryError, Unavailable
 from cluster.contracts.generation import (
     FinishEvent,
@@ -60,6 +63,9 @@ class FakeEngine:
     class_scores: dict[str, float] = field(default_factory=lambda: {"polite": 0.25, "rude": 0.75})
     """The probabilities of every text and word."""
     classified: list[ClassificationRequest] = field(default_factory=list)
+    vector: list[float] = field(default_factory=lambda: [0.6, -0.8, 0.0])
+    """Of every input; `dimensions` cuts it."""
+    embedded: list[EmbeddingRequest] = field(default_factory=list)
     was_cancelled: threading.Event = field(default_factory=threading.Event)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
@@ -90,6 +96,16 @@ class FakeEngine:
         rows = [len(given.words) if isinstance(given, WordsInput) else 1 for given in request.inputs]
         results = [ClassificationResult(logprobs=[row] * n, prompt_tokens=n + 2) for n in rows]
         return ClassificationAnswer(classes=list(self.class_scores), results=results)
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
+        self.embedded.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        numbers = self.vector[: request.dimensions]
+        vector = base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+        return EmbeddingAnswer(
+            embeddings=[vector] * len(request.inputs), prompt_tokens=3 * len(request.inputs)
+        )
 
     async def check_health(self) -> None:
         if not self.is_healthy:

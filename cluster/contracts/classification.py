@@ -58,3 +58,8 @@ class ClassificationAnswer(_Frozen):
     """What the columns of `logprobs` stand for."""
     results: list[ClassificationResult]
     """In the order of the inputs."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of all inputs together."""
+        return sum(result.prompt_tokens for result in self.results)

@@ -1,4 +1,4 @@
-"""What a model can be asked for: decoders write, tuned encoders sort."""
+"""What a model can be asked for: decoders write, encoders make vectors, and sort once they are tuned."""
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import ModelRef
@@ -9,8 +9,19 @@ def check_generates(model: ModelRef) -> None:
     if model.base.architecture == "encoder":
         raise InvalidRequest(
             f"This model is '{model.base.alias}' or was tuned from it, an encoder, which writes no text; "
-            "once tuned, it answers at /v1/classifications.",
+            "it answers at /v1/embeddings and, once tuned, at /v1/classifications.",
             code="not_a_generator",
+            param="model",
+        )
+
+
+def check_embeds(model: ModelRef) -> None:
+    """Raises InvalidRequest (`not_an_encoder`) for a decoder."""
+    if model.base.architecture != "encoder":
+        raise InvalidRequest(
+            f"This model is '{model.base.alias}' or was tuned from it, which writes text and makes no "
+            "vectors of it; ask an encoder.",
+            code="not_an_encoder",
             param="model",
         )
 

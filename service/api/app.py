@@ -21,6 +21,7 @@ from service.api.readiness import Readiness
 from service.api.routes import (
     classifications,
     completions,
+    embeddings,
     files,
     health,
     internal,
@@ -51,7 +52,7 @@ def create_app(settings: Settings, *, open_parts: Callable[[Settings], Parts] | 
         redoc_url=None,
         redirect_slashes=False,
     )
-    for public in (files, jobs, job_events, models, completions, classifications, usage):
+    for public in (files, jobs, job_events, models, completions, classifications, embeddings, usage):
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
     app.state.draining = Draining()
     app.include_router(internal.router)

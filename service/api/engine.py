@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import httpx2
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cluster.contracts import errors
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
     MODEL_HEADER,
     ErrorEvent,
@@ -18,6 +19,8 @@ from cluster.contracts.generation import (
     ModelRef,
     WireEvent,
 )
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 _EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
 _ERROR = TypeAdapter(ErrorEvent)
@@ -34,9 +37,13 @@ class Generator(Protocol):
 
 
 class Engine(Generator, Protocol):
-    """What the gateway needs of whatever generates and classifies."""
+    """What the gateway needs of whatever generates, classifies and embeds."""
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
+        """Raises what `generate` raises."""
+        ...
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
         """Raises what `generate` raises."""
         ...
 
@@ -75,17 +82,10 @@ class ServeEngine:
             raise errors.Unavailable("The model server broke off its answer.")
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
-        content = request.model_dump_json().encode()
-        with _transport_is_unavailable():
-            response = await self._http.post(
-                "/engine/classify", content=content, headers=_headers(request.model)
-            )
-        if not response.is_success:
-            raise _refusal(response, response.content)
-        try:
-            return ClassificationAnswer.model_validate_json(response.content)
-        except ValidationError as error:
-            raise _unreadable() from error
+        return await self._once("/engine/classify", request, ClassificationAnswer)
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
+        return await self._once("/engine/embed", request, EmbeddingAnswer)
 
     async def check_health(self) -> None:
         with _transport_is_unavailable():
@@ -95,6 +95,19 @@ class ServeEngine:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    async def _once(
+        self, path: str, request: ClassificationRequest | EmbeddingRequest, kind: type[Answer]
+    ) -> Answer:
+        content = request.model_dump_json().encode()
+        with _transport_is_unavailable():
+            response = await self._http.post(path, content=content, headers=_headers(request.model))
+        if not response.is_success:
+            raise _refusal(response, response.content)
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise _unreadable() from error
 
     @asynccontextmanager
     async def _answer(self, request: GenerationRequest) -> AsyncIterator[httpx2.Response]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
@@ -42,21 +42,19 @@ async def answer_whole(
 ) -> Response:
     """Raises what the engine raises."""
 
-    async def collect() -> None:
+    async def collect() -> str:
         async with aclosing(generate_all(engine, asked)) as events:
             async for prompt, event in events:
                 answer.add(prompt, event)
+        return answer.whole().model_dump_json()
 
-    return await answer_once(request, collect(), answer.whole)
+    return await answer_once(request, collect())
 
 
-async def answer_once(
-    request: Request, work: Coroutine[Any, Any, None], whole: Callable[[], BaseModel]
-) -> Response:
-    """`whole()` once `work` is done, which is cancelled if the client goes first; raises what it raises."""
-    if not await _while_connected(request.receive, work):
-        return Response(status_code=499)  # nginx's number for a client that left; nobody reads it
-    return Response(whole().model_dump_json(), media_type="application/json")
+async def answer_once(request: Request, work: Coroutine[Any, Any, str]) -> Response:
+    """The JSON that `work` makes, which is cancelled if the client goes first; raises what it raises."""
+    content = await _while_connected(request.receive, work)
+    return _gone() if content is None else Response(content, media_type="application/json")
 
 
 async def answer_streamed(
@@ -71,11 +69,12 @@ async def answer_streamed(
     events = generate_all(engine, asked)
     accepted: list[tuple[int, GenerationEvent]] = []
 
-    async def accept() -> None:
+    async def accept() -> bool:
         waiting = len(asked)
         while waiting:
             accepted.append(await anext(events))
             waiting -= isinstance(accepted[-1][1], PromptEvent)
+        return True
 
     try:
         if await _while_connected(request.receive, accept()):
@@ -83,7 +82,7 @@ async def answer_streamed(
     except BaseException:
         await events.aclose()
         raise
-    return Response(status_code=499)
+    return _gone()
 
 
 async def _frames(
@@ -108,16 +107,20 @@ async def _frames(
         yield DONE
 
 
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> bool:
-    """Runs `work` to its end and returns True; cancels it and returns False once the client is gone."""
+def _gone() -> Response:
+    return Response(status_code=499)  # nginx's number for a client that left; nobody reads it
+
+
+async def _while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result | None:
+    """Runs `work` to its end and returns what it returns; cancels it and returns None once the client is
+    gone."""
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnect(receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
-            working.result()
-            return True
-        return False
+            return working.result()
+        return None
     finally:
         for task in (working, leaving):
             task.cancel()

@@ -1,14 +1,15 @@
 """The engine as a caller sees it: its requests wait for their turn, and what they use is counted."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
     FinishEvent,
     GenerationEvent,
@@ -22,6 +23,9 @@ from service.api.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_COST
 from service.api.usage_meter import UsageMeter
 from service.db.api_keys import Principal
 from service.db.usage import Used
+
+Texts = TypeVar("Texts", ClassificationRequest, EmbeddingRequest)
+Encoded = TypeVar("Encoded", ClassificationAnswer, EmbeddingAnswer)
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Serving:
 
 
 class CallersEngine:
-    """Generates and classifies as the engine does; raises what it raises, and what Admission does."""
+    """Generates, classifies and embeds as the engine does; raises what it raises, and what Admission does."""
 
     def __init__(self, serving: Serving, caller: Principal, model: str) -> None:
         self._serving = serving
@@ -60,12 +64,17 @@ class CallersEngine:
                     self._count(bill.prompt_tokens, bill.completion_tokens)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
+        return await self._encoded(self._serving.engine.classify, request)
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
+        return await self._encoded(self._serving.engine.embed, request)
+
+    async def _encoded(self, encode: Callable[[Texts], Awaitable[Encoded]], texts: Texts) -> Encoded:
         # One place however many inputs: they share forward passes and hold no slots.
-        async with self._serving.admission.turn(request.tenant, 1) as turn:
-            answer = await self._serving.engine.classify(request)
-            prompt_tokens = sum(result.prompt_tokens for result in answer.results)
-            self._serving.admission.charge(turn, prompt_tokens * PROMPT_TOKEN_COST)
-            self._count(prompt_tokens, 0)
+        async with self._serving.admission.turn(texts.tenant, 1) as turn:
+            answer = await encode(texts)
+            self._serving.admission.charge(turn, answer.prompt_tokens * PROMPT_TOKEN_COST)
+            self._count(answer.prompt_tokens, 0)
             return answer
 
     def _count(self, prompt_tokens: int, completion_tokens: int) -> None:

@@ -214,6 +214,12 @@ def test_a_tuned_encoder_sorts(live: LiveApi, tunery: Tunery, training: Path) ->
     assert [[token.word for token in one.tokens] for one in words] == [["Ada", "sang"], ["yes"]]
 
 
+def test_an_encoder_makes_vectors(live: LiveApi, tunery: Tunery) -> None:
+    answer = tunery.embeddings.create(model=add_encoder(live.parts), input=["a", "b"], dimensions=2)
+    assert [one.embedding for one in answer.data] == [pytest.approx([0.6, -0.8])] * 2
+    assert answer.usage.prompt_tokens == 6
+
+
 def test_leaving_a_stream_cancels_its_generation(live: LiveApi, tunery: Tunery) -> None:
     live.engine.stalls = True
     stream = tunery.completions.stream(model="base-1", prompt="hi")

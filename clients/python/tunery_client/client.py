@@ -8,7 +8,7 @@ import httpx
 from tunery_client._generated.client import AuthenticatedClient
 from tunery_client.errors import raise_for_error
 from tunery_client.files import Files
-from tunery_client.inference import Chat, Classifications, Completions
+from tunery_client.inference import Chat, Classifications, Completions, Embeddings
 from tunery_client.jobs import Jobs
 from tunery_client.models import Models
 
@@ -30,6 +30,7 @@ class Tunery:
         self.completions = Completions(self._client)
         self.chat = Chat(self._client)
         self.classifications = Classifications(self._client)
+        self.embeddings = Embeddings(self._client)
 
     def close(self) -> None:
         self._client.get_httpx_client().close()

@@ -1,5 +1,5 @@
-"""`tunery.completions`, `tunery.chat` and `tunery.classifications`. Options are those of the HTTP API, by
-their names there."""
+"""`tunery.completions`, `tunery.chat`, `tunery.classifications` and `tunery.embeddings`. Options are those of
+the HTTP API, by their names there."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,11 +9,13 @@ from tunery_client._generated.models.chat_completion import ChatCompletion
 from tunery_client._generated.models.chat_completion_chunk import ChatCompletionChunk
 from tunery_client._generated.models.classification import Classification
 from tunery_client._generated.models.completion import Completion
+from tunery_client._generated.models.embedding_list import EmbeddingList
 from tunery_client.transport import post, streamed
 
 _COMPLETIONS = "/v1/completions"
 _CHAT = "/v1/chat/completions"
 _CLASSIFICATIONS = "/v1/classifications"
+_EMBEDDINGS = "/v1/embeddings"
 
 Prompt = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
 ClassifierInput = str | Sequence[str] | Sequence[Sequence[str]] | Sequence[dict[str, str]]
@@ -59,3 +61,14 @@ class Classifications:
     def create(self, *, model: str, input: ClassifierInput) -> Classification:
         body = {"model": model, "input": input}
         return Classification.from_dict(post(self._client, _CLASSIFICATIONS, body))
+
+
+class Embeddings:
+    """Of encoders and models tuned from them."""
+
+    def __init__(self, client: AuthenticatedClient) -> None:
+        self._client = client
+
+    def create(self, *, model: str, input: Prompt, **options: Any) -> EmbeddingList:
+        body = {"model": model, "input": input, **options}
+        return EmbeddingList.from_dict(post(self._client, _EMBEDDINGS, body))

@@ -13,10 +13,10 @@ from cluster.contracts.classification import (
 )
 from cluster.contracts.generation import ModelRef
 from service.api.answers.tally import Heading
+from service.api.schemas.base import InputUsage
 from service.api.schemas.classifications import (
     Classification,
     ClassificationBody,
-    ClassificationUsage,
     ClassifiedText,
     ClassifiedWord,
     ClassifiedWords,
@@ -43,13 +43,13 @@ def classification(
         else:
             (logprobs,) = result.logprobs
             data.append(_text(index, answer.classes, logprobs))
-    num_tokens = sum(result.prompt_tokens for result in answer.results)
+    num_tokens = answer.prompt_tokens
     return Classification(
         id=heading.id,
         created=heading.created,
         model=heading.model,
         data=data,
-        usage=ClassificationUsage(prompt_tokens=num_tokens, total_tokens=num_tokens),
+        usage=InputUsage(prompt_tokens=num_tokens, total_tokens=num_tokens),
     )
 
 

@@ -4,7 +4,6 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from cluster.contracts.classification import ClassificationAnswer
 from service.api.abilities import check_classifies
 from service.api.answers.classifications import classification, classification_request
 from service.api.answers.tally import Heading
@@ -33,12 +32,10 @@ async def create_classification(
     model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
     check_classifies(model)
     asked = classification_request(body, model, caller.tenant.project_id)
-    answers: list[ClassificationAnswer] = []
+    heading = Heading.make("clsf", asked.id, body.model, model)
 
-    async def classify() -> None:
-        answers.append(await serving.for_caller(caller, body.model).classify(asked))
+    async def classify() -> str:
+        answer = await serving.for_caller(caller, body.model).classify(asked)
+        return classification(heading, asked, answer).model_dump_json()
 
-    def whole() -> Classification:
-        return classification(Heading.make("clsf", asked.id, body.model, model), asked, answers[0])
-
-    return await answer_once(request, classify(), whole)
+    return await answer_once(request, classify())

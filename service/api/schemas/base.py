@@ -60,6 +60,13 @@ class ErrorAnswer(Answer):
     error: ApiError
 
 
+class InputUsage(Answer):
+    """Tokens of all inputs, where no text is generated."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
 class Deleted(Answer):
     id: str
     object: Literal["file", "model"]

@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypeAliasType
 
 from cluster.contracts.classification import MAX_INPUTS
-from service.api.schemas.base import Answer, Body
+from service.api.schemas.base import Answer, Body, InputUsage
 
 Word = Annotated[str, Field(min_length=1)]
 Words = Annotated[list[Word], Field(min_length=1)]
@@ -57,11 +57,6 @@ class ClassifiedWords(Answer):
     """One a word."""
 
 
-class ClassificationUsage(Answer):
-    prompt_tokens: int
-    total_tokens: int
-
-
 class Classification(Answer):
     id: str
     object: Literal["classification"] = "classification"
@@ -70,4 +65,4 @@ class Classification(Answer):
     model: str
     data: list[ClassifiedText | ClassifiedWords]
     """In the order of the inputs."""
-    usage: ClassificationUsage
+    usage: InputUsage

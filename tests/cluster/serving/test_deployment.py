@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, TextInput
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
     MODEL_HEADER,
     AdapterRef,
@@ -241,7 +242,9 @@ def test_ensured_adapters_are_in_the_stats(deployed: Deployed) -> None:
         assert client.get("/engine/healthz").status_code == 200
 
 
-def test_a_tuned_encoder_classifies_and_a_decoder_does_not(deployed: Deployed, tmp_path: Path) -> None:
+def test_an_encoder_classifies_and_embeds_and_a_decoder_does_neither(
+    deployed: Deployed, tmp_path: Path
+) -> None:
     encoder = make_family("bert", tmp_path / "base")
     AutoModelForSequenceClassification.from_pretrained(
         tmp_path / "base", num_labels=2, id2label={0: "no", 1: "yes"}
@@ -257,11 +260,25 @@ def test_a_tuned_encoder_classifies_and_a_decoder_does_not(deployed: Deployed, t
         assert client.post("/engine/ensure", content=asked.model.model_dump_json()).json() == {}
         answered = client.post("/engine/classify", content=asked.model_dump_json())
         refused = client.post("/engine/classify", content=decoder.model_dump_json())
+        base, tuned_one = (
+            client.post(
+                "/engine/embed",
+                content=EmbeddingRequest(
+                    id="e", model=model, inputs=[TextInput(text="hi")]
+                ).model_dump_json(),
+            )
+            for model in (ModelRef(base=encoder), asked.model)
+        )
     answer = ClassificationAnswer.model_validate_json(answered.raise_for_status().content)
     assert answer.classes == ["no", "yes"]
     assert [len(result.logprobs) for result in answer.results] == [1, 1]
     assert refused.status_code == 400
     assert ErrorEvent.model_validate_json(refused.content).code == "not_a_classifier"
+    # Only its head was made anew.
+    vectors = [
+        EmbeddingAnswer.model_validate_json(one.raise_for_status().content) for one in (base, tuned_one)
+    ]
+    assert vectors[0] == vectors[1]
 
 
 def test_a_training_file_is_checked_on_the_cluster(deployed: Deployed) -> None:

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from cluster.contracts.classification import ClassificationRequest, TextInput
+from cluster.contracts.embedding import EmbeddingRequest
 from cluster.contracts.errors import Overloaded, Unavailable
 from cluster.contracts.generation import (
     FinishEvent,
@@ -26,7 +28,7 @@ from service.api.usage_meter import UsageMeter
 from service.db.api_keys import ApiKeys, Principal
 from service.db.database import Database
 from service.db.usage import Usage, Used
-from tests.api import BASE, Project, add_project
+from tests.api import BASE, ENCODER, Project, add_project
 from tests.fakes import FakeEngine
 
 NOON = 1_772_452_800.0
@@ -128,6 +130,38 @@ def test_what_the_engine_refused_is_not_counted(database: Database, caller: Prin
             await drain(engine.generate(asked()))
 
     assert run(database, caller, FakeEngine(refusal=Overloaded("busy")), use) == {}
+
+
+@pytest.mark.parametrize("kind", ["classify", "embed"])
+def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
+    database: Database, caller: Principal, kind: Literal["classify", "embed"]
+) -> None:
+    """Of two that wait, the one whose tenant has had less goes next, though it came later."""
+    fake = FakeEngine()
+    model = ModelRef(base=ENCODER)
+
+    async def ask(engine: CallersEngine, id_: str, tenant: str) -> None:
+        if kind == "classify":
+            await engine.classify(
+                ClassificationRequest(id=id_, model=model, inputs=[TextInput(text="x")], tenant=tenant)
+            )
+        else:
+            await engine.embed(
+                EmbeddingRequest(id=id_, model=model, inputs=[TextInput(text="x")], tenant=tenant)
+            )
+
+    async def main() -> None:
+        admission = Admission(Limits(running=1, waiting_of_tenant=4, waiting_in_all=4), wait_seconds=5)
+        engine = Serving(fake, admission, UsageMeter(database)).for_caller(caller, "model-1")
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, admission.turn("another", 1):
+            for id_, tenant in (("a1", "a"), ("a2", "a"), ("b1", "b")):
+                tasks.create_task(ask(engine, id_, tenant))
+                await asyncio.sleep(0)
+            assert not fake.classified
+            assert not fake.embedded
+
+    asyncio.run(main())
+    assert [asked.id for asked in [*fake.classified, *fake.embedded]] == ["a1", "b1", "a2"]
 
 
 def test_usage_outlives_a_database_that_is_away(database: Database, caller: Principal) -> None:

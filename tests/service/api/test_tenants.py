@@ -18,6 +18,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "fine_tuning_jobs_create": {"model": "base-1", "training_file": "{file_id}"},
     "completions_create": {"model": "{model}", "prompt": "x"},
     "classifications_create": {"model": "{model}", "input": "x"},
+    "embeddings_create": {"model": "{model}", "input": "x"},
     "chat_completions_create": {"model": "{model}", "messages": [{"role": "user", "content": "x"}]},
 }
 """Of routes that name a thing in the body instead of the path."""

@@ -35,6 +35,7 @@ def test_usage_is_listed_by_day_key_and_model(parts: Parts, http: TestClient, pr
     assert http.post("/v1/completions", json=COMPLETION).status_code == 200
     assert http.post("/v1/completions", json=COMPLETION | {"stream": True}).status_code == 200
     assert http.post("/v1/classifications", json={"model": classifier, "input": "x"}).status_code == 200
+    assert http.post("/v1/embeddings", json={"model": encoder, "input": ["x", "y"]}).status_code == 200
     flush(http)
     answer = http.get("/v1/usage").json()
     assert answer["object"] == "list"
@@ -44,6 +45,7 @@ def test_usage_is_listed_by_day_key_and_model(parts: Parts, http: TestClient, pr
         common = {"object": "usage", "date": str(before), "api_key_id": key_id}
         expected = [
             common | {"model": "base-1", "requests": 2, "prompt_tokens": 6, "completion_tokens": 12},
+            common | {"model": encoder, "requests": 1, "prompt_tokens": 6, "completion_tokens": 0},
             common | {"model": classifier, "requests": 1, "prompt_tokens": 3, "completion_tokens": 0},
         ]
         assert answer["data"] == expected

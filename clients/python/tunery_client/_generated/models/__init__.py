@@ -20,7 +20,6 @@ from .checkpoint_metrics import CheckpointMetrics
 from .class_scores import ClassScores
 from .classification import Classification
 from .classification_body import ClassificationBody
-from .classification_usage import ClassificationUsage
 from .classified_text import ClassifiedText
 from .classified_word import ClassifiedWord
 from .classified_words import ClassifiedWords
@@ -38,6 +37,10 @@ from .dpo_hyperparameters_body import DpoHyperparametersBody
 from .dpo_method import DpoMethod
 from .dpo_method_body import DpoMethodBody
 from .early_stopping import EarlyStopping
+from .embedding import Embedding
+from .embedding_body import EmbeddingBody
+from .embedding_body_encoding_format_type_0 import EmbeddingBodyEncodingFormatType0
+from .embedding_list import EmbeddingList
 from .error_answer import ErrorAnswer
 from .evaluation import Evaluation
 from .evaluation_comparison import EvaluationComparison
@@ -62,6 +65,7 @@ from .function_call import FunctionCall
 from .function_definition import FunctionDefinition
 from .function_message import FunctionMessage
 from .hyperparameters_body import HyperparametersBody
+from .input_usage import InputUsage
 from .job_error import JobError
 from .job_extension import JobExtension
 from .job_progress import JobProgress
@@ -128,7 +132,6 @@ __all__ = (
     "CheckpointMetrics",
     "Classification",
     "ClassificationBody",
-    "ClassificationUsage",
     "ClassifiedText",
     "ClassifiedWord",
     "ClassifiedWords",
@@ -147,6 +150,10 @@ __all__ = (
     "DpoMethod",
     "DpoMethodBody",
     "EarlyStopping",
+    "Embedding",
+    "EmbeddingBody",
+    "EmbeddingBodyEncodingFormatType0",
+    "EmbeddingList",
     "ErrorAnswer",
     "Evaluation",
     "EvaluationComparison",
@@ -171,6 +178,7 @@ __all__ = (
     "FunctionDefinition",
     "FunctionMessage",
     "HyperparametersBody",
+    "InputUsage",
     "JobError",
     "JobExtension",
     "JobProgress",

@@ -13,9 +13,9 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
-    from ..models.classification_usage import ClassificationUsage
     from ..models.classified_text import ClassifiedText
     from ..models.classified_words import ClassifiedWords
+    from ..models.input_usage import InputUsage
 
 
 T = TypeVar("T", bound="Classification")
@@ -30,14 +30,14 @@ class Classification:
         created (int): Unix seconds.
         model (str):
         data (list[ClassifiedText | ClassifiedWords]): In the order of the inputs.
-        usage (ClassificationUsage):
+        usage (InputUsage): Tokens of all inputs, where no text is generated.
     """
 
     id: str
     created: int
     model: str
     data: list[ClassifiedText | ClassifiedWords]
-    usage: ClassificationUsage
+    usage: InputUsage
     object_: Literal["classification"] = "classification"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -81,9 +81,9 @@ class Classification:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.classification_usage import ClassificationUsage  # noqa: PLC0415
         from ..models.classified_text import ClassifiedText  # noqa: PLC0415
         from ..models.classified_words import ClassifiedWords  # noqa: PLC0415
+        from ..models.input_usage import InputUsage  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id")
@@ -119,7 +119,7 @@ class Classification:
 
             data.append(data_item)
 
-        usage = ClassificationUsage.from_dict(d.pop("usage"))
+        usage = InputUsage.from_dict(d.pop("usage"))
 
         classification = cls(
             id=id,

@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="ClassificationUsage")
+T = TypeVar("T", bound="InputUsage")
 
 
 @_attrs_define
-class ClassificationUsage:
-    """
+class InputUsage:
+    """Tokens of all inputs, where no text is generated.
+
     Attributes:
         prompt_tokens (int):
         total_tokens (int):
@@ -44,13 +45,13 @@ class ClassificationUsage:
 
         total_tokens = d.pop("total_tokens")
 
-        classification_usage = cls(
+        input_usage = cls(
             prompt_tokens=prompt_tokens,
             total_tokens=total_tokens,
         )
 
-        classification_usage.additional_properties = d
-        return classification_usage
+        input_usage.additional_properties = d
+        return input_usage
 
     @property
     def additional_keys(self) -> list[str]:

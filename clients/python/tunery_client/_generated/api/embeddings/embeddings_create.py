@@ -1,0 +1,175 @@
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.embedding_body import EmbeddingBody
+from ...models.embedding_list import EmbeddingList
+from ...models.error_answer import ErrorAnswer
+from ...types import Response
+
+
+def _get_kwargs(
+    *,
+    body: EmbeddingBody,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/v1/embeddings",
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> EmbeddingList | ErrorAnswer:
+    if response.status_code == 200:
+        response_200 = EmbeddingList.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorAnswer.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[EmbeddingList | ErrorAnswer]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: EmbeddingBody,
+) -> Response[EmbeddingList | ErrorAnswer]:
+    """Make vectors of texts
+
+     The mean over a text's tokens, or the first one's vector where the base's sentence-transformers
+    files
+    say so, scaled to length 1. A tuned model answers with its body, without the head that sorts.
+
+    Args:
+        body (EmbeddingBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[EmbeddingList | ErrorAnswer]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    *,
+    client: AuthenticatedClient | Client,
+    body: EmbeddingBody,
+) -> EmbeddingList | ErrorAnswer | None:
+    """Make vectors of texts
+
+     The mean over a text's tokens, or the first one's vector where the base's sentence-transformers
+    files
+    say so, scaled to length 1. A tuned model answers with its body, without the head that sorts.
+
+    Args:
+        body (EmbeddingBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        EmbeddingList | ErrorAnswer
+    """
+
+    return sync_detailed(
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: EmbeddingBody,
+) -> Response[EmbeddingList | ErrorAnswer]:
+    """Make vectors of texts
+
+     The mean over a text's tokens, or the first one's vector where the base's sentence-transformers
+    files
+    say so, scaled to length 1. A tuned model answers with its body, without the head that sorts.
+
+    Args:
+        body (EmbeddingBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[EmbeddingList | ErrorAnswer]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: EmbeddingBody,
+) -> EmbeddingList | ErrorAnswer | None:
+    """Make vectors of texts
+
+     The mean over a text's tokens, or the first one's vector where the base's sentence-transformers
+    files
+    say so, scaled to length 1. A tuned model answers with its body, without the head that sorts.
+
+    Args:
+        body (EmbeddingBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        EmbeddingList | ErrorAnswer
+    """
+
+    return (
+        await asyncio_detailed(
+            client=client,
+            body=body,
+        )
+    ).parsed

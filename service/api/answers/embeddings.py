@@ -1,0 +1,46 @@
+"""From a body to a request for vectors, and from the engine's vectors to the answer. Pure."""
+
+import base64
+import struct
+import uuid
+
+from cluster.contracts.classification import TextInput, TokensInput
+from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingInput, EmbeddingRequest
+from cluster.contracts.generation import ModelRef
+from service.api.schemas.base import InputUsage
+from service.api.schemas.embeddings import Embedding, EmbeddingBody, EmbeddingList
+
+
+def embedding_request(body: EmbeddingBody, model: ModelRef, tenant: str) -> EmbeddingRequest:
+    return EmbeddingRequest(
+        id=uuid.uuid4().hex, model=model, inputs=_inputs(body), dimensions=body.dimensions, tenant=tenant
+    )
+
+
+def embedding_list(body: EmbeddingBody, answer: EmbeddingAnswer) -> EmbeddingList:
+    is_text = body.encoding_format == "base64"
+    return EmbeddingList(
+        data=[
+            Embedding(index=index, embedding=vector if is_text else _numbers(vector))
+            for index, vector in enumerate(answer.embeddings)
+        ],
+        model=body.model,
+        usage=InputUsage(prompt_tokens=answer.prompt_tokens, total_tokens=answer.prompt_tokens),
+    )
+
+
+def _inputs(body: EmbeddingBody) -> list[EmbeddingInput]:
+    match body.input:
+        case str():
+            return [TextInput(text=body.input)]
+        case [int(), *_]:
+            return [TokensInput.model_validate({"token_ids": body.input})]
+    return [
+        TextInput(text=item) if isinstance(item, str) else TokensInput.model_validate({"token_ids": item})
+        for item in body.input
+    ]
+
+
+def _numbers(vector: str) -> list[float]:
+    content = base64.b64decode(vector)
+    return list(struct.unpack(f"<{len(content) // 4}f", content))

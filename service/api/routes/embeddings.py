@@ -1,0 +1,45 @@
+"""`/v1/embeddings`: an encoder, tuned or not, makes vectors of texts."""
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from cluster.contracts.embedding import EmbeddingAnswer
+from service.api.abilities import check_embeds
+from service.api.answers.embeddings import embedding_list, embedding_request
+from service.api.auth import Inferrer
+from service.api.gateway import answer_once
+from service.api.parts import UsesParts
+from service.api.routes.models import resolve
+from service.api.schemas.embeddings import EmbeddingBody, EmbeddingList
+from service.api.serving import UsesServing
+from service.api.strict_json import StrictJsonRoute
+
+router = APIRouter(route_class=StrictJsonRoute)
+
+
+@router.post(
+    "/embeddings",
+    operation_id="embeddings_create",
+    summary="Make vectors of texts",
+    tags=["Embeddings"],
+    response_model=EmbeddingList,
+)
+async def create_embedding(
+    body: EmbeddingBody, request: Request, caller: Inferrer, parts: UsesParts, serving: UsesServing
+) -> Response:
+    """The mean over a text's tokens, or the first one's vector where the base's sentence-transformers files
+    say so, scaled to length 1. A tuned model answers with its body, without the head that sorts."""
+    model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
+    check_embeds(model)
+    asked = embedding_request(body, model, caller.tenant.project_id)
+
+    def written(answer: EmbeddingAnswer) -> str:
+        return embedding_list(body, answer).model_dump_json()
+
+    async def embed() -> str:
+        answer = await serving.for_caller(caller, body.model).embed(asked)
+        # Thousands of vectors as decimal numbers take longer than other requests should wait.
+        return await run_in_threadpool(written, answer)
+
+    return await answer_once(request, embed())

@@ -10,6 +10,10 @@ from service.api.app import create_app
 from service.api.draining import DrainingServer
 from service.settings import Settings
 
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than clients and proxies keep an idle connection (5 s and 60 s are usual): closed here first, it
+could be one on which a request is just coming."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m service.api", description=__doc__)
@@ -26,6 +30,7 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
     server = DrainingServer(config, app.state.draining, notice_seconds=settings.drain_notice_seconds)

@@ -1,50 +1,80 @@
 """`python -m service.api` as a process."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx2
 import pytest
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_it_serves_until_sigterm_and_then_ends_by_itself(database_url: str, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Process:
+    port: int
+    popen: subprocess.Popen[str]
+    log: list[str]
+    """What it has said since it was ready; complete once it has ended."""
+    reader: threading.Thread
+
+
+@pytest.fixture
+def process(sqlite_template: Path, tmp_path: Path) -> Iterator[Process]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environment = os.environ | {
-        "TUNERY_DATABASE_URL": database_url,
+        "TUNERY_DATABASE_URL": f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}",
         "TUNERY_STORAGE_URL": f"file://{tmp_path}/objects",
     }
-    process = subprocess.Popen(
+    popen = subprocess.Popen(
         [sys.executable, "-m", "service.api", "--port", str(port)],
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        assert process.stderr is not None
-        for line in process.stderr:
+        assert popen.stderr is not None
+        for line in popen.stderr:
             if "Uvicorn running" in line:
                 break
-        rest: list[str] = []
-        drain = threading.Thread(target=lambda: rest.extend(process.stderr or ()))
-        drain.start()
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-            assert http.get("/healthz").status_code == 200
-            assert http.get("/readyz").json()["parts"]["database"] == "ok"
-            assert "server" not in http.get("/healthz").headers
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == -signal.SIGTERM  # uvicorn ends in order, then by the signal it got
-        drain.join(5)
-        assert "Application shutdown complete" in "".join(rest)
+        log: list[str] = []
+        reader = threading.Thread(target=lambda: log.extend(popen.stderr or ()))
+        reader.start()
+        yield Process(port, popen, log, reader)
     finally:
-        process.kill()
-        process.wait()
+        popen.kill()
+        popen.wait()
+        reader.join(5)
+
+
+def test_it_serves_until_sigterm_and_then_ends_by_itself(process: Process) -> None:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{process.port}", trust_env=False) as http:
+        assert http.get("/healthz").status_code == 200
+        assert http.get("/readyz").json()["parts"]["database"] == "ok"
+        assert "server" not in http.get("/healthz").headers
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.popen.wait(60) == -signal.SIGTERM  # uvicorn ends in order, then by the signal it got
+    process.reader.join(5)
+    assert "Application shutdown complete" in "".join(process.log)
+
+
+def test_an_idle_connection_outlasts_what_clients_keep_theirs_for(process: Process) -> None:
+    connection = HTTPConnection("127.0.0.1", process.port, timeout=6)
+    with closing(connection):
+        for _ in range(2):
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()[:1]) == (200, b"{")
+        with pytest.raises(TimeoutError):
+            connection.sock.recv(1)
 
 
 def test_importing_the_application_opens_nothing() -> None:

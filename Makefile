@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-gpu lint types drift format bench-training bench-serving
+.PHONY: install demo test test-gpu lint types drift format bench-training bench-serving bench-streams
 
 install: .venv/installed
 
@@ -40,3 +40,6 @@ bench-training: install  ## training speed beside HF Trainer and TRL; about 12 m
 
 bench-serving: install  ## serving speed beside PEFT and transformers; about 8 minutes on two cores
 	$(BIN)/python -m tests.benchmarks.serving
+
+bench-streams: install  ## 200 streams over 50 adapters, every answer checked, memory watched; about 8 minutes
+	$(BIN)/python -m tests.benchmarks.streams

@@ -123,6 +123,8 @@ class _Plan:
                 # One job trains at a time, with all cores; what waits leaves them to serving.
                 "TUNERY_WORKER_CPUS": outside.get("TUNERY_WORKER_CPUS", str(cores)),
                 "OMP_WAIT_POLICY": "PASSIVE",
+                # Half of what Ray's object store costs between Serve's proxy and a replica.
+                "RAY_SERVE_PROXY_USE_GRPC": "1",
                 # The only node: nothing could take over what it would drain for 30 s.
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             },

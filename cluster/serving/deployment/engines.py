@@ -11,7 +11,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cluster.contracts.classification import ClassificationRequest
 from cluster.contracts.embedding import EmbeddingRequest
-from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
+from cluster.contracts.generation import (
+    EngineStats,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    WireEvent,
+)
+from cluster.serving.chunks import in_chunks
 from cluster.serving.deployment.gate import Gate, json_answer
 from cluster.serving.deployment.models import Models
 from cluster.serving.deployment.router import ROUTER_CONFIG, routing_stats
@@ -19,6 +26,9 @@ from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.wire import error_event
 
 _STATS = TypeAdapter(list[EngineStats])
+_PACE_SECONDS = 0.02
+"""Between two pieces of a stream. Each costs replica and proxy a quarter of a millisecond of CPU together; 64
+tokens in 130 ms, over gRPC and 16 streams at once, cost 11.3 ms one by one and 7.4 so."""
 
 
 class EngineApp:
@@ -80,14 +90,18 @@ class EngineApp:
 async def _lines(
     first: GenerationEvent | None, events: AsyncGenerator[GenerationEvent, None]
 ) -> AsyncGenerator[str, None]:
-    async with aclosing(events):
+    async with aclosing(in_chunks(events, pace_seconds=_PACE_SECONDS)) as chunks:
         try:
             if first is not None:
-                yield first.model_dump_json() + "\n"
-            async for event in events:
-                yield event.model_dump_json() + "\n"
+                yield _line(first)
+            async for chunk in chunks:
+                yield "".join(map(_line, chunk))
         except Exception as error:
-            yield error_event(error).model_dump_json() + "\n"
+            yield _line(error_event(error))
+
+
+def _line(event: WireEvent) -> str:
+    return event.model_dump_json() + "\n"
 
 
 app = serve.deployment(

@@ -94,6 +94,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     catalogue.write_text(_catalogue(base))
     (port,) = free_ports(1)
     environment = {
+        "RAY_SERVE_PROXY_USE_GRPC": "1",
         "TUNERY_CLUSTER_TOKEN": TOKEN,
         "TUNERY_STORAGE_URL": f"file://{folder / 'store'}",
         "TUNERY_CACHE_DIR": str(folder / "cache"),

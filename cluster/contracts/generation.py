@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.contracts import errors
 from cluster.contracts.bases import BaseSpec, WeightsForm
+from cluster.contracts.json_schema import JsonSchema
 
 MODEL_HEADER = "serve-multiplexed-model-id"
 """In which a request over HTTP carries its `ModelRef.name`: it leads to a replica that has the model."""
@@ -94,6 +95,9 @@ class Sampling(_Frozen):
     """None: no log-probabilities; k: the chosen token's, and the k most likely ones'."""
     echo: bool = False
     """Begin with the prompt; its log-probabilities too when `logprobs` is set."""
+    json_schema: JsonSchema | None = None
+    """The new text is one JSON value by this schema, and ends where that does; {"type": "object"} is any
+    object. None: any text. Log-probabilities stay those of the model without it."""
 
 
 class GenerationRequest(_Frozen):

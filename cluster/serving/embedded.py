@@ -25,9 +25,10 @@ from cluster.contracts.generation import (
     ModelRef,
 )
 from cluster.serving.adapter import Adapter
+from cluster.serving.guidance import Guidance, Guide
 from cluster.serving.job import Job, Limits, Output
 from cluster.serving.loans import Loans
-from cluster.serving.prompts import PromptReader
+from cluster.serving.prompts import PromptReader, ReadPrompt
 from cluster.serving.runner import Runner
 from cluster.serving.stepper import Stepper
 from cluster.serving.vocabulary import Vocabulary
@@ -75,6 +76,7 @@ class EmbeddedEngine:
         self._prompts = PromptReader(
             tokenizer, vocabulary, context_length=base.context_length, num_embeddings=runner.num_embeddings
         )
+        self._guidance = Guidance(vocabulary, num_tokens=runner.num_embeddings, stop_tokens=stop_tokens)
         self._stepper = Stepper(runner, vocabulary, stop_tokens=stop_tokens, limits=limits)
         self._full_digest = full_digest
         self._load_adapter = load_adapter
@@ -84,8 +86,10 @@ class EmbeddedEngine:
             budget=limits.adapter_bytes,
             num_bytes=lambda adapter: adapter.num_bytes,
         )
-        # Threads of their own, so that no prompt waits behind downloads, and no other model behind these.
+        # Threads of their own, so that no prompt waits behind grammars or downloads, nor other models behind
+        # these.
         self._tokenising = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+        self._compiling = ThreadPoolExecutor(1, thread_name_prefix="compile")
         self._loading = ThreadPoolExecutor(limits.adapters, thread_name_prefix="load")
         self._streams: dict[str, _Stream] = {}
         self._loop = asyncio.get_running_loop()
@@ -110,6 +114,7 @@ class EmbeddedEngine:
         is_lent = False
         try:
             prompt = await self._loop.run_in_executor(self._tokenising, self._prompts.read, request)
+            guide = await self._guide(prompt)
             adapter = await self._borrow(ref) if ref is not None else None
             is_lent = ref is not None
             if adapter is not None and adapter.prefix_length:
@@ -120,7 +125,7 @@ class EmbeddedEngine:
             if stream.is_cancelled:
                 return
             seed = request.sampling.seed
-            stream.job = Job(request, prompt, adapter, secrets.randbits(63) if seed is None else seed)
+            stream.job = Job(request, prompt, adapter, secrets.randbits(63) if seed is None else seed, guide)
             self._commands.put(functools.partial(self._stepper.add, stream.job))
             while (output := await stream.outputs.get()) is not None:
                 if isinstance(output, TuneryError):
@@ -158,7 +163,13 @@ class EmbeddedEngine:
         await asyncio.to_thread(self._thread.join)
         await self._adapters.close()
         self._tokenising.shutdown(wait=False)
+        self._compiling.shutdown(wait=False)
         self._loading.shutdown(wait=False)
+
+    async def _guide(self, prompt: ReadPrompt) -> Guide | None:
+        if prompt.grammar is None:
+            return None
+        return await self._loop.run_in_executor(self._compiling, self._guidance.start, prompt.grammar)
 
     async def _borrow(self, ref: AdapterRef) -> Adapter:
         async def load() -> Adapter:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import GenerationEvent, GenerationRequest, Sampling
 from cluster.serving.adapter import Adapter
+from cluster.serving.answer import ChoiceAnswer
+from cluster.serving.guidance import Guide
 from cluster.serving.prompts import ReadPrompt
-from cluster.serving.text import TextStream
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Job:
     prompt: ReadPrompt
     adapter: Adapter | None
     seed: int
+    guide: Guide | None = None
+    """Where all its choices begin in the grammar, if they have one."""
     open_choices: int = 0
     is_announced: bool = False
     """Its PromptEvent is out."""
@@ -54,18 +57,15 @@ Output = tuple[Job, GenerationEvent | TuneryError | None]
 
 @dataclass(eq=False)
 class Choice:
-    """One of a request's n completions: what it said so far."""
+    """One of a request's n completions."""
 
     job: Job
     index: int
-    text: TextStream
-    """Not yet sent, or held back."""
+    answer: ChoiceAnswer
     counts: Counter[int] = field(default_factory=Counter)
     """How often each token was generated."""
-    num_tokens: int = 0
     last_token: int = 0
-    is_finished: bool = False
 
     @property
     def is_over(self) -> bool:
-        return self.is_finished or self.job.is_over
+        return self.answer.is_finished or self.job.is_over

@@ -6,6 +6,7 @@ from typing import Any
 from cluster.bases.chat_template import encode_prompt, render_prompt
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest
 from cluster.contracts.generation import ChatPrompt, GenerationRequest, TextPrompt, TokenPrompt
+from cluster.serving.grammar import Grammar, json_grammar
 from cluster.serving.vocabulary import Vocabulary
 
 
@@ -16,6 +17,8 @@ class ReadPrompt:
     """As `echo` repeats it."""
     max_tokens: int
     """New tokens at most, concrete."""
+    grammar: Grammar | None
+    """What the new text must follow."""
 
 
 class PromptReader:
@@ -39,7 +42,13 @@ class PromptReader:
                     f"logit_bias names token {token}; this model has tokens 0 to {self._num_embeddings - 1}.",
                     param="logit_bias",
                 )
-        return ReadPrompt(token_ids, text, self._room(len(token_ids), request.sampling.max_tokens))
+        schema = request.sampling.json_schema
+        return ReadPrompt(
+            token_ids,
+            text,
+            self._room(len(token_ids), request.sampling.max_tokens),
+            None if schema is None else json_grammar(schema),
+        )
 
     def after_prefix(self, prompt: ReadPrompt, asked: int | None, prefix_length: int) -> ReadPrompt:
         """The prompt where a prefix takes that many tokens of the context. `asked` are the request's

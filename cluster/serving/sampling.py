@@ -27,18 +27,26 @@ class Draw:
     """How often each token was generated in this choice; only read for penalties."""
 
 
-def pick_tokens(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """One token id per row, int64 [B]. Logits are float32, and left as they are.
+def pick_tokens(
+    logits_BV: Tensor, draws: Sequence[Draw], allowed: Mapping[int, Tensor] | None = None
+) -> Tensor:
+    """One token id per row, int64 [B]. Logits are float32, and left as they are. `allowed` has the rows that
+    may not pick any token, each with a bool [V] of those it may, at least one.
 
     Logit biases are added first, then presence and frequency penalties (over generated tokens) are taken off,
-    then temperature and top_p apply.
+    then what is not allowed is left out, then temperature and top_p apply.
     """
     adjusted_BV = _adjusted(logits_BV, draws)
+    allowed = allowed or {}
     tokens_B = adjusted_BV.argmax(-1)
     warm = [row for row, draw in enumerate(draws) if draw.sampling.temperature >= _COLDEST]
+    if cold := sorted(allowed.keys() - warm):
+        rows = torch.tensor(cold, device=logits_BV.device)
+        tokens_B[rows] = _kept(adjusted_BV[rows], cold, allowed).argmax(-1)
     if warm:
         rows = torch.tensor(warm, device=logits_BV.device)
-        tokens_B[rows] = _drawn(adjusted_BV[rows], [draws[row] for row in warm])
+        kept_WV = _kept(adjusted_BV[rows], warm, allowed)
+        tokens_B[rows] = _drawn(kept_WV, [draws[row] for row in warm])
     return tokens_B
 
 
@@ -64,6 +72,14 @@ def _adjusted(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
                 list(change.values()), device=logits_BV.device, dtype=logits_BV.dtype
             )
     return adjusted_BV
+
+
+def _kept(logits_RV: Tensor, rows: Sequence[int], allowed: Mapping[int, Tensor]) -> Tensor:
+    """Leaves out, in place, what is not allowed."""
+    for place, row in enumerate(rows):
+        if row in allowed:
+            logits_RV[place].masked_fill_(~allowed[row], -torch.inf)
+    return logits_RV
 
 
 def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:

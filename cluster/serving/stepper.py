@@ -3,19 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from cluster.contracts.errors import CorruptArtefact, Overloaded, TuneryError
-from cluster.contracts.generation import FinishEvent, PromptEvent, TextEvent
+from cluster.contracts.generation import FinishEvent, PromptEvent
+from cluster.serving.answer import ChoiceAnswer
+from cluster.serving.guidance import Masks
 from cluster.serving.job import Choice, Job, Limits, Output
 from cluster.serving.logprobs import Scored, score
 from cluster.serving.runner import Prefill, Runner
 from cluster.serving.sampling import Draw, pick_tokens
 from cluster.serving.scheduler import Waiting, is_overloaded, pick_group
-from cluster.serving.text import Piece, TextStream
 from cluster.serving.vocabulary import Vocabulary
 
 _SCORED_TOKENS = 256
@@ -42,6 +42,7 @@ class Stepper:
         self._vocabulary = vocabulary
         self._stop_tokens = stop_tokens
         self._limits = limits
+        self._masks = Masks(runner.num_embeddings)
         self._jobs: dict[str, Job] = {}
         self._waiting: list[Choice] = []
         self._group: _Group | None = None
@@ -80,7 +81,7 @@ class Stepper:
             if job.prompt.max_tokens == 0:
                 self._finish_empty(job)
                 return
-        self._waiting += [Choice(job, index, TextStream(job.sampling.stop)) for index in range(n)]
+        self._waiting += [self._choice(job, index) for index in range(n)]
 
     @torch.inference_mode()
     def cancel(self, request_id: str) -> None:
@@ -111,6 +112,16 @@ class Stepper:
             logits_BV = self._runner.decode([choice.last_token for choice in self._rows])
             self._extend(self._rows, logits_BV)
             self._sweep()
+
+    def _choice(self, job: Job, index: int) -> Choice:
+        answer = ChoiceAnswer(
+            job.sampling,
+            index,
+            vocabulary=self._vocabulary,
+            stop_tokens=self._stop_tokens,
+            guide=job.guide and job.guide.fork(),
+        )
+        return Choice(job, index, answer)
 
     def _next_group(self) -> _Group | None:
         free = self._limits.slots - len(self._rows)
@@ -175,7 +186,8 @@ class Stepper:
     def _extend(self, choices: list[Choice], logits_BV: Tensor) -> None:
         """Draws a token for each choice and hands out what text that makes."""
         is_finite = logits_BV.logsumexp(-1).isfinite().tolist()
-        tokens_B = pick_tokens(logits_BV, [_draw(choice) for choice in choices])
+        allowed = self._allowed(choices, logits_BV.device)
+        tokens_B = pick_tokens(logits_BV, [_draw(choice) for choice in choices], allowed)
         scored = _scored(choices, logits_BV, tokens_B)
         for row, token in enumerate(tokens_B.tolist()):
             choice = choices[row]
@@ -186,43 +198,36 @@ class Stepper:
             else:
                 self._end(choice.job, _not_finite(choice.job))
 
+    def _allowed(self, choices: list[Choice], device: torch.device) -> dict[int, Tensor]:
+        """By row, what its guide allows; ends the jobs of guides that allow nothing."""
+        guides = {
+            row: choice.answer.guide
+            for row, choice in enumerate(choices)
+            if choice.answer.guide is not None and not choice.is_over
+        }
+        if not guides:
+            return {}
+        masks_GV = self._masks.allowed(list(guides.values()))
+        has_any = masks_GV.any(-1).tolist()
+        for row, can_go_on in zip(guides, has_any, strict=True):
+            if not can_go_on:
+                self._end(choices[row].job, guides[row].failure())
+        masks = zip(guides, masks_GV.to(device), has_any, strict=True)
+        return {row: mask_V for row, mask_V, can_go_on in masks if can_go_on}
+
     def _accept(self, choice: Choice, token: int, scored: Scored | None) -> None:
-        choice.num_tokens += 1
         choice.last_token = token
         choice.counts[token] += 1
         self.generated_tokens += 1
-        if token in self._stop_tokens:
-            self._say_rest(choice)
-            self._finish(choice, "stop")
-            return
-        shown = self._vocabulary.logprob(scored) if scored is not None else None
-        piece = choice.text.push(self._vocabulary.text_bytes(token), shown)
-        self._say(choice, piece)
-        if piece.is_stopped:
-            self._finish(choice, "stop")
-        elif choice.num_tokens == choice.job.prompt.max_tokens:
-            self._finish(choice, "stop" if self._say_rest(choice).is_stopped else "length")
-
-    def _say(self, choice: Choice, piece: Piece) -> None:
-        event = TextEvent(
-            index=choice.index, text=piece.text, tokens=piece.tokens, completion_tokens=choice.num_tokens
-        )
-        self._outputs.append((choice.job, event))
-
-    def _say_rest(self, choice: Choice) -> Piece:
-        rest = choice.text.finish()
-        if rest.text or rest.tokens:
-            self._say(choice, rest)
-        return rest
-
-    def _finish(self, choice: Choice, reason: Literal["stop", "length"]) -> None:
-        choice.is_finished = True
-        job = choice.job
-        event = FinishEvent(index=choice.index, reason=reason, completion_tokens=choice.num_tokens)
-        self._outputs.append((job, event))
-        job.open_choices -= 1
-        if job.open_choices == 0:
-            self._end(job, None)
+        job, answer = choice.job, choice.answer
+        events = answer.accept(token, scored)
+        if not answer.is_finished and answer.num_tokens == job.prompt.max_tokens:
+            events += answer.end("length")
+        self._outputs += [(job, event) for event in events]
+        if answer.is_finished:
+            job.open_choices -= 1
+            if job.open_choices == 0:
+                self._end(job, None)
 
     def _finish_empty(self, job: Job) -> None:
         """Nothing was to be generated."""
@@ -273,7 +278,7 @@ def _as_waiting(choice: Choice) -> Waiting:
 
 
 def _draw(choice: Choice) -> Draw:
-    return Draw(choice.job.sampling, choice.job.seed, choice.index, choice.num_tokens, choice.counts)
+    return Draw(choice.job.sampling, choice.job.seed, choice.index, choice.answer.num_tokens, choice.counts)
 
 
 def _scored(choices: list[Choice], logits_BV: Tensor, tokens_B: Tensor) -> dict[int, Scored]:

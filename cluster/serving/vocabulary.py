@@ -19,7 +19,8 @@ class Vocabulary:
 
     def __init__(self, tokenizer: Any) -> None:
         added = tokenizer.added_tokens_decoder
-        self._special = frozenset(id_ for id_, token in added.items() if token.special)
+        self.special = frozenset(id_ for id_, token in added.items() if token.special)
+        """Tokens that mark parts of a text and are no text themselves."""
         kinds = _decoder_kinds(tokenizer)
         if "ByteLevel" in kinds:
             characters = _byte_level_alphabet()
@@ -40,7 +41,11 @@ class Vocabulary:
     def text_bytes(self, token: int) -> bytes:
         """What the token adds to a text: nothing if it is special, or beyond the vocabulary, where models
         whose embedding is padded can land."""
-        return b"" if token in self._special else self._raw(token)
+        return b"" if token in self.special else self.token_bytes(token)
+
+    def token_bytes(self, token: int) -> bytes:
+        """The token's own spelling, special or not; nothing beyond the vocabulary."""
+        return self._bytes[token] if token < len(self._bytes) else b""
 
     def text(self, tokens: list[int]) -> str:
         return b"".join(map(self.text_bytes, tokens)).decode(errors="replace")
@@ -53,11 +58,8 @@ class Vocabulary:
         )
 
     def _shown(self, token: int) -> dict[str, Any]:
-        raw = self._raw(token)
+        raw = self.token_bytes(token)
         return {"token": raw.decode(errors="replace"), "bytes": list(raw), "token_id": token}
-
-    def _raw(self, token: int) -> bytes:
-        return self._bytes[token] if token < len(self._bytes) else b""
 
 
 def _tokens(tokenizer: Any) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
+from pydantic import BaseModel
 
 from cluster.contracts.generation import ChatPrompt
 from tests.api import LiveApi
@@ -128,15 +129,64 @@ def test_options_without_effect_are_accepted(client: OpenAI) -> None:
     )
 
 
+def _format(schema: dict[str, Any], *, name: str = "person") -> Any:
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        schema = {"items": schema}
+    return schema
+
+
+def test_a_schema_of_the_response_reaches_the_engine(live: LiveApi, client: OpenAI) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    client.chat.completions.create(model="base-1", messages=ASK, response_format=_format(schema))
+    assert live.engine.asked[-1].sampling.json_schema == schema
+    client.chat.completions.create(
+        model="base-1", messages=ASK, response_format={"type": "json_schema", "json_schema": {"name": "any"}}
+    )
+    assert live.engine.asked[-1].sampling.json_schema == {"type": "object"}
+
+
+def test_any_object_must_be_asked_for_in_words_too(live: LiveApi, client: OpenAI) -> None:
+    client.chat.completions.create(
+        model="base-1",
+        messages=[{"role": "system", "content": [{"type": "text", "text": "Answer in JSON."}]}, *ASK],
+        response_format={"type": "json_object"},
+    )
+    assert live.engine.asked[-1].sampling.json_schema == {"type": "object"}
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+def test_the_sdk_parses_an_answer_into_its_model(live: LiveApi, client: OpenAI) -> None:
+    live.engine.pieces = ['{"name": "A', "da", '", "age": 36}']
+    answer = client.chat.completions.parse(model="base-1", messages=ASK, response_format=Person)
+    assert answer.choices[0].message.parsed == Person(name="Ada", age=36)
+    schema = live.engine.asked[-1].sampling.json_schema
+    assert schema
+    assert schema["required"] == ["name", "age"]
+    with client.chat.completions.stream(model="base-1", messages=ASK, response_format=Person) as stream:
+        final = stream.get_final_completion()
+    assert final.choices[0].message.parsed == Person(name="Ada", age=36)
+
+
 def test_what_is_not_supported_is_refused_by_name(
     live: LiveApi, client: OpenAI, subtests: pytest.Subtests
 ) -> None:
-    schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}}
     named = {"type": "function", "function": {"name": "add"}}
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}]
     for changes, param in (
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"response_format": schema}, "response_format"),
+        ({"response_format": {"type": "json_object"}}, "messages"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"response_format": _format({}, name="a b")}, "response_format.json_schema.name"),
+        ({"response_format": _format(_nested(65))}, "response_format.json_schema.schema"),
+        ({"response_format": _format(_nested(600))}, "response_format.json_schema.schema"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tool_choice": named}, "tool_choice"),
         ({"messages": []}, "messages"),

@@ -2,89 +2,45 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 from cluster.contracts.errors import CorruptArtefact, Unavailable
-from cluster.contracts.generation import (
-    FinishEvent,
-    GenerationRequest,
-    ModelRef,
-    TextEvent,
-    TokenLogprob,
-)
+from cluster.contracts.generation import GenerationRequest, ModelRef, TokenLogprob
+from cluster.serving.answer import ChoiceAnswer, Event
 from cluster.serving.logprobs import Scored
-from cluster.serving.text import Piece, TextStream
 from cluster.serving.vllm_backend.interface import CompletionOutput, Logprobs
 from cluster.serving.vocabulary import Vocabulary
-
-Event = TextEvent | FinishEvent
 
 
 class ChoiceReader:
     """Reads the outputs of one choice, token by token, whatever their number in one output."""
 
-    def __init__(
-        self, request: GenerationRequest, index: int, *, vocabulary: Vocabulary, stop_tokens: frozenset[int]
-    ) -> None:
+    def __init__(self, request: GenerationRequest, answer: ChoiceAnswer) -> None:
         self._model = request.model
         self._num_logprobs = request.sampling.logprobs
-        self._index = index
-        self._vocabulary = vocabulary
-        self._stop_tokens = stop_tokens
-        self._text = TextStream(request.sampling.stop)
-        self._num_tokens = 0
-        self._events: list[Event] = []
-        self.is_finished = False
+        self._answer = answer
+
+    @property
+    def is_finished(self) -> bool:
+        return self._answer.is_finished
 
     def read(self, output: CompletionOutput) -> list[Event]:
         """The events that `output` makes; nothing is left to read once `is_finished`.
 
         Raises CorruptArtefact if a log-probability is not finite, Unavailable if vLLM gave the choice up.
         """
+        events: list[Event] = []
         for place, token in enumerate(output.token_ids):
             scored = None
             if output.logprobs is not None:
                 scored = scored_token(self._model, token, output.logprobs[place], self._num_logprobs or 0)
-            self._accept(token, scored)
+            events += self._answer.accept(token, None if self._num_logprobs is None else scored)
             if self.is_finished:
-                break
-        if not self.is_finished and output.finish_reason is not None:
+                return events
+        if output.finish_reason is not None:
             if output.finish_reason not in {"stop", "length"}:
                 raise Unavailable("The engine ended the request; try again.")
-            rest = self._say_rest()
-            self._finish("stop" if rest.is_stopped or output.finish_reason == "stop" else "length")
-        events, self._events = self._events, []
+            events += self._answer.end("stop" if output.finish_reason == "stop" else "length")
         return events
-
-    def _accept(self, token: int, scored: Scored | None) -> None:
-        self._num_tokens += 1
-        if token in self._stop_tokens:
-            self._say_rest()
-            self._finish("stop")
-            return
-        shown = None
-        if scored is not None and self._num_logprobs is not None:
-            shown = self._vocabulary.logprob(scored)
-        piece = self._text.push(self._vocabulary.text_bytes(token), shown)
-        self._say(piece)
-        if piece.is_stopped:
-            self._finish("stop")
-
-    def _say(self, piece: Piece) -> None:
-        event = TextEvent(
-            index=self._index, text=piece.text, tokens=piece.tokens, completion_tokens=self._num_tokens
-        )
-        self._events.append(event)
-
-    def _say_rest(self) -> Piece:
-        rest = self._text.finish()
-        if rest.text or rest.tokens:
-            self._say(rest)
-        return rest
-
-    def _finish(self, reason: Literal["stop", "length"]) -> None:
-        self.is_finished = True
-        self._events.append(FinishEvent(index=self._index, reason=reason, completion_tokens=self._num_tokens))
 
 
 def scored_prompt(

@@ -20,6 +20,8 @@ from cluster.contracts.generation import (
     PromptEvent,
     TokenLogprob,
 )
+from cluster.serving.answer import ChoiceAnswer
+from cluster.serving.guidance import Guidance, Guide
 from cluster.serving.job import Limits
 from cluster.serving.prompts import PromptReader, ReadPrompt
 from cluster.serving.vllm_backend.adapters import Adapters
@@ -62,6 +64,7 @@ class _Job:
     adapter: Any
     """A LoRARequest, or None."""
     stream: _Stream
+    guide: Guide | None
 
     @property
     def must_score(self) -> bool:
@@ -102,7 +105,9 @@ class VllmEngine:
             tokenizer, vocabulary, context_length=base.context_length, num_embeddings=num_embeddings
         )
         self._admission = Admission(slots=limits.slots, max_waiting=limits.max_waiting)
+        self._guidance = Guidance(vocabulary, num_tokens=num_embeddings, stop_tokens=stop_tokens)
         self._tokenising = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+        self._compiling = ThreadPoolExecutor(1, thread_name_prefix="compile")
         self._streams: dict[str, _Stream] = {}
         self._generated_tokens = 0
         self._is_closed = False
@@ -120,11 +125,16 @@ class VllmEngine:
         try:
             loop = asyncio.get_running_loop()
             prompt = await loop.run_in_executor(self._tokenising, self._prompts.read, request)
+            guide = None
+            if prompt.grammar is not None:
+                # vLLM has its own; this one refuses, within our limits, what vLLM's process need not compile,
+                # and tells where the text must end.
+                guide = await loop.run_in_executor(self._compiling, self._guidance.start, prompt.grammar)
             async with self._adapters.lent(_adapter(request.model)) as adapter:
                 self._check_open()
                 if stream.is_over:
                     return
-                async with aclosing(self._events(_Job(request, prompt, adapter, stream))) as events:
+                async with aclosing(self._events(_Job(request, prompt, adapter, stream, guide))) as events:
                     async for event in events:
                         yield event
         finally:
@@ -156,6 +166,7 @@ class VllmEngine:
         await self._adapters.close()
         await asyncio.to_thread(self._llm.shutdown)
         self._tokenising.shutdown(wait=False)
+        self._compiling.shutdown(wait=False)
 
     async def _events(self, job: _Job) -> AsyncGenerator[GenerationEvent, None]:
         sampling, stream = job.request.sampling, job.stream
@@ -202,7 +213,14 @@ class VllmEngine:
             self._admission.leave(ticket)
 
     async def _decode(self, job: _Job, index: int) -> None:
-        reader = ChoiceReader(job.request, index, vocabulary=self._vocabulary, stop_tokens=self._stop_tokens)
+        answer = ChoiceAnswer(
+            job.request.sampling,
+            index,
+            vocabulary=self._vocabulary,
+            stop_tokens=self._stop_tokens,
+            guide=job.guide and job.guide.fork(),
+        )
+        reader = ChoiceReader(job.request, answer)
         async with aclosing(self._outputs(job, index)) as outputs:
             async for output in outputs:
                 if not job.stream.announced.is_set():
@@ -229,9 +247,7 @@ class VllmEngine:
         return self._llm.generate(
             # Tenants share no cached keys and values, so that none can time another's prompts.
             self._vllm.tokens_input(job.prompt.token_ids, cache_salt=request.tenant or None),
-            choice_params(
-                self._vllm, request, index, max_tokens=job.prompt.max_tokens, stop_tokens=self._stop_tokens
-            ),
+            choice_params(self._vllm, request, job.prompt, index, stop_tokens=self._stop_tokens),
             f"{request.id}-{index}",
             lora_request=job.adapter,
         )

@@ -1,9 +1,9 @@
 """The part of vLLM that is used here, imported in this one place and only when an engine is to be made.
 
 Written against vLLM 0.29's V1 engine: `vllm.v1.engine.async_llm.AsyncLLM` (from_engine_args, generate,
-add_lora, remove_lora, errored, shutdown), `vllm.AsyncEngineArgs`, `vllm.SamplingParams`,
-`vllm.lora.request.LoRARequest`, `vllm.inputs.tokens_input`, and the `RequestOutput`s that generate yields
-(`vllm.outputs`, `vllm.logprobs`).
+add_lora, remove_lora, errored, shutdown), `vllm.AsyncEngineArgs`, `vllm.config.StructuredOutputsConfig`,
+`vllm.SamplingParams`, `vllm.sampling_params.StructuredOutputsParams`, `vllm.lora.request.LoRARequest`,
+`vllm.inputs.tokens_input`, and the `RequestOutput`s that generate yields (`vllm.outputs`, `vllm.logprobs`).
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -68,6 +68,7 @@ class Vllm:
     start: Callable[..., AsyncLLM]
     """From the keyword arguments of AsyncEngineArgs to an engine. Blocks while the model is loaded."""
     SamplingParams: Callable[..., Any]
+    StructuredOutputsParams: Callable[..., Any]
     LoRARequest: Callable[..., Any]
     tokens_input: Callable[..., Any]
     delta: Any
@@ -80,10 +81,11 @@ def import_vllm() -> Vllm:
     """Raises InvalidConfiguration if vLLM is not installed."""
     try:
         from vllm import AsyncEngineArgs, SamplingParams
+        from vllm.config import StructuredOutputsConfig
         from vllm.exceptions import VLLMClientError
         from vllm.inputs import tokens_input
         from vllm.lora.request import LoRARequest
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
         from vllm.v1.engine.async_llm import AsyncLLM as Llm
     except ImportError as error:
         raise InvalidConfiguration(
@@ -92,7 +94,17 @@ def import_vllm() -> Vllm:
         ) from error
 
     def start(**options: Any) -> AsyncLLM:
-        engine: AsyncLLM = Llm.from_engine_args(AsyncEngineArgs(**options))
+        # Grammars are in llguidance's language, the one that the embedded engine follows too.
+        guided = StructuredOutputsConfig(backend="guidance")
+        engine: AsyncLLM = Llm.from_engine_args(AsyncEngineArgs(**options, structured_outputs_config=guided))
         return engine
 
-    return Vllm(start, SamplingParams, LoRARequest, tokens_input, RequestOutputKind.DELTA, VLLMClientError)
+    return Vllm(
+        start,
+        SamplingParams,
+        StructuredOutputsParams,
+        LoRARequest,
+        tokens_input,
+        RequestOutputKind.DELTA,
+        VLLMClientError,
+    )

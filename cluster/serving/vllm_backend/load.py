@@ -75,7 +75,7 @@ class VllmLoader:
                 _check_finite(of_model, full.digest)
             outline = _outline(of_model)
             stop_tokens = _stop_tokens(of_model, outline, tokenizer)
-            llm = vllm.start(**self._arguments(ref, of_model, takes_adapters=full is None))
+            llm = vllm.start(**self._arguments(ref, of_model, folder, takes_adapters=full is None))
         shapes = _shapes(outline)
 
         def read(adapter: AdapterRef) -> Adapter:
@@ -107,11 +107,14 @@ class VllmLoader:
 
         return make
 
-    def _arguments(self, ref: ModelRef, folder: Path, *, takes_adapters: bool) -> dict[str, Any]:
+    def _arguments(
+        self, ref: ModelRef, folder: Path, of_tokenizer: Path, *, takes_adapters: bool
+    ) -> dict[str, Any]:
         """Of AsyncEngineArgs."""
         arguments: dict[str, Any] = {
             "model": str(folder),
-            "skip_tokenizer_init": True,
+            # Only to follow grammars; what it is told and tells are token ids.
+            "tokenizer": str(of_tokenizer),
             "generation_config": "vllm",
             "load_format": "safetensors",
             "dtype": ref.base.dtype,

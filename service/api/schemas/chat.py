@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from cluster.contracts.json_schema import JsonSchema
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata, Piece
 from service.api.schemas.sampling import FinishReason, SamplingBody, Usage
 from service.api.validation import cross_field_error
@@ -89,9 +90,30 @@ class Tool(Body):
     function: FunctionDefinition
 
 
-class ResponseFormat(Body):
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonObject | None = None
+class TextFormat(Body):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Body):
+    type: Literal["json_object"]
+    """Any JSON object. The messages must ask for JSON."""
+
+
+class JsonSchemaDefinition(Body):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    description: str | None = None
+    schema_: JsonSchema | None = Field(default=None, alias="schema")
+    """Any object if absent."""
+    strict: bool | None = None
+    """Without effect: the answer always follows the schema."""
+
+
+class JsonSchemaFormat(Body):
+    type: Literal["json_schema"]
+    json_schema: JsonSchemaDefinition
+
+
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
 
 
 class ChatCompletionBody(SamplingBody):
@@ -103,7 +125,8 @@ class ChatCompletionBody(SamplingBody):
     max_tokens: Annotated[int, Field(ge=0)] | None = Field(default=None, deprecated=True)
     """The older name of `max_completion_tokens`."""
     response_format: ResponseFormat | None = None
-    """Only text so far; the JSON formats are refused."""
+    """With a JSON format the answer can be nothing else; one that is cut off, by `max_completion_tokens`
+    say, is the beginning of it."""
     tools: list[Tool] | None = None
     """Shown to the model by its chat template."""
     tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None

@@ -1,6 +1,6 @@
 """The parameters that both inference routes share."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
@@ -50,7 +50,14 @@ class SamplingBody(Body):
     def wants_usage_chunk(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def sampling(self, *, max_tokens: int | None, logprobs: int | None, echo: bool = False) -> Sampling:
+    def sampling(
+        self,
+        *,
+        max_tokens: int | None,
+        logprobs: int | None,
+        echo: bool = False,
+        json_schema: dict[str, Any] | None = None,
+    ) -> Sampling:
         stop = [self.stop] if isinstance(self.stop, str) else self.stop
         return Sampling(
             max_tokens=max_tokens,
@@ -64,6 +71,7 @@ class SamplingBody(Body):
             logit_bias=self.logit_bias or {},
             logprobs=logprobs,
             echo=echo,
+            json_schema=json_schema,
         )
 
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from llguidance import LLMatcher, grammar_from
+from llguidance.hf import from_tokenizer
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cluster.serving.vllm_backend.interface import Vllm
 
@@ -20,6 +23,13 @@ DELTA = "DELTA"
 
 class ClientError(Exception):
     """In the place of VLLMClientError."""
+
+
+@dataclass(frozen=True)
+class StructuredOutputsParams:
+    """Of its kinds of constraint, the one that is used."""
+
+    grammar: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class SamplingParams:
     stop_token_ids: list[int] = field(default_factory=list)
     ignore_eos: bool = False
     detokenize: bool = True
+    structured_outputs: StructuredOutputsParams | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -111,6 +122,9 @@ class AsyncLLM:
             arguments["model"], dtype=dtype
         )
         self._model = self._load().eval()
+        hf = AutoTokenizer.from_pretrained(arguments["tokenizer"])
+        # As vLLM's guidance backend does, with the model's number of tokens and one end of text.
+        self.llguidance = from_tokenizer(hf, n_vocab=self._model.config.vocab_size)
 
     async def add_lora(self, lora_request: LoRARequest) -> bool:
         if self.refuses_loras:
@@ -176,6 +190,7 @@ class FakeVllm:
         return Vllm(
             start=self._start,
             SamplingParams=SamplingParams,
+            StructuredOutputsParams=StructuredOutputsParams,
             LoRARequest=LoRARequest,
             tokens_input=_tokens_input,
             delta=DELTA,
@@ -205,12 +220,17 @@ def _outputs(llm: AsyncLLM, prompt: list[int], params: SamplingParams, request_i
         rows = llm.logits(prompt, lora)[:-1].log_softmax(-1)
         places = [_place(row, token, params.prompt_logprobs) for row, token in zip(rows, prompt[1:])]  # noqa: B905
         prompt_logprobs = [None, *places]
+    matcher = None
+    if params.structured_outputs is not None:
+        matcher = LLMatcher(llm.llguidance, grammar_from("grammar", params.structured_outputs.grammar))
+        if matcher.is_error():
+            raise ClientError(matcher.get_error())
     made: list[int] = []
     sent = 0
     logprobs: list[dict[int, Logprob]] = []
     for step in itertools.count(1):
         logits = llm.logits(prompt + made, lora)[-1]
-        made.append(_draw(logits, params, made, generator))
+        made.append(_draw(logits, params, made, generator, matcher))
         logprobs.append(_place(logits.log_softmax(-1), made[-1], params.logprobs or 0))
         reason = None
         if made[-1] in params.stop_token_ids:
@@ -236,8 +256,18 @@ def _place(logprobs: torch.Tensor, token: int, k: int) -> dict[int, Logprob]:
     return place
 
 
-def _draw(given: torch.Tensor, params: SamplingParams, made: list[int], generator: torch.Generator) -> int:
+def _draw(
+    given: torch.Tensor,
+    params: SamplingParams,
+    made: list[int],
+    generator: torch.Generator,
+    matcher: LLMatcher | None,
+) -> int:
     logits = given.clone()
+    if matcher is not None:
+        matcher.consume_tokens(made[-1:])
+        allowed = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")
+        logits[torch.from_numpy(allowed[: len(logits)]) == 0] = -torch.inf
     for token, bias in (params.logit_bias or {}).items():
         logits[token] += bias
     for token in set(made):

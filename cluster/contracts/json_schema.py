@@ -1,0 +1,107 @@
+"""JSON Schemas of tenants, bounded before anything walks or compiles them."""
+
+import json
+import math
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+from typing_extensions import TypeAliasType
+
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 64
+"""Objects and arrays within one another, in a schema."""
+MAX_MULTIPLE = 10_000
+"""Least common multiple of all that a schema's `multipleOf` say, in units of their last decimal: a grammar
+holds a state for each remainder, 0.3 MB and 2 ms of compiling for a thousand."""
+MAX_COMBINED_PATTERNS = 8
+"""Patterns and formats of a schema that lays parts over one another: 20 take 2 s to compile, 40 for ever."""
+
+_COMBINING = {"$ref", "allOf", "anyOf", "oneOf"}
+_REMARKS = {
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "$schema",
+    "$id",
+    "$comment",
+    "$defs",
+}
+
+
+def bounded_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema as it is. Raises ValueError if it is too large, too deep, or takes too long to compile."""
+    multiples: list[Decimal] = []
+    num_patterns = 0
+    combines = False
+    for value, depth in _values(schema):
+        if depth > MAX_DEPTH:
+            raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+        if isinstance(value, dict):
+            if _is_number(multiple := value.get("multipleOf")):
+                multiples.append(Decimal(str(multiple)))
+            num_patterns += _num_patterns(value)
+            combines = combines or _combines(value)
+    if (size := len(json.dumps(schema, ensure_ascii=False).encode())) > MAX_BYTES:
+        raise ValueError(f"is {size} bytes long; {MAX_BYTES} are allowed")
+    if _common_multiple(multiples) > MAX_MULTIPLE:
+        raise ValueError(f"has values of multipleOf whose least common multiple is above {MAX_MULTIPLE}")
+    if combines and num_patterns > MAX_COMBINED_PATTERNS:
+        raise ValueError(
+            f"has {num_patterns} patterns and formats; {MAX_COMBINED_PATTERNS} are allowed where allOf, or "
+            "$ref, anyOf or oneOf beside other keywords, can demand several of one text"
+        )
+    return schema
+
+
+JsonSchema = TypeAliasType("JsonSchema", Annotated[dict[str, Any], AfterValidator(bounded_schema)])
+"""A JSON Schema, of draft 2020-12."""
+
+
+def _values(value: Any) -> Iterator[tuple[Any, int]]:
+    """All values in `value` with their depth; without recursion, because the depth is yet to be checked."""
+    left = [(value, 1)]
+    while left:
+        value, depth = left.pop()
+        yield value, depth
+        if isinstance(value, dict | list):
+            parts = value.values() if isinstance(value, dict) else value
+            left += [(part, depth + 1) for part in parts if isinstance(part, dict | list)]
+
+
+def _num_patterns(schema: dict[str, Any]) -> int:
+    by_name = schema.get("patternProperties")
+    return (
+        isinstance(schema.get("pattern"), str)
+        + isinstance(schema.get("format"), str)
+        + (len(by_name) if isinstance(by_name, dict) else 0)
+    )
+
+
+def _combines(schema: dict[str, Any]) -> bool:
+    found = _COMBINING & schema.keys()
+    parts = schema.get("allOf")
+    is_several = isinstance(parts, list) and len(parts) > 1
+    return bool(found) and (is_several or len(schema.keys() - _REMARKS) > 1)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _common_multiple(values: list[Decimal]) -> int:
+    if not values:
+        return 1
+    # More digits than this are above any limit, and slow to count with.
+    if any(abs(value.adjusted()) > 30 for value in values):
+        return MAX_MULTIPLE + 1
+    smallest = min(int(value.normalize().as_tuple().exponent) for value in values)
+    common = 1
+    for value in values:
+        common = math.lcm(common, int(value.scaleb(-smallest)))
+        if common > MAX_MULTIPLE:
+            break
+    return common

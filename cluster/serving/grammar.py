@@ -20,7 +20,7 @@ class Grammar:
 
 
 def json_grammar(schema: dict[str, Any]) -> Grammar:
-    """The whole text is one JSON value by `schema`."""
+    """The whole text is one JSON value by `schema`, whose numbers are doubles: exact up to 2^53."""
     return Grammar(f"{_HEAD}start: {_json(schema)}\n", "response_format")
 
 

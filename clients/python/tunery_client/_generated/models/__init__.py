@@ -70,6 +70,10 @@ from .job_error import JobError
 from .job_extension import JobExtension
 from .job_progress import JobProgress
 from .json_object import JsonObject
+from .json_object_format import JsonObjectFormat
+from .json_schema import JsonSchema
+from .json_schema_definition import JsonSchemaDefinition
+from .json_schema_format import JsonSchemaFormat
 from .key_usage import KeyUsage
 from .logit_bias import LogitBias
 from .metadata import Metadata
@@ -83,14 +87,13 @@ from .readiness_answer_status import ReadinessAnswerStatus
 from .reinforcement_method_body import ReinforcementMethodBody
 from .resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
 from .resolved_hyperparameters import ResolvedHyperparameters
-from .response_format import ResponseFormat
-from .response_format_type import ResponseFormatType
 from .stream_options import StreamOptions
 from .supervised import Supervised
 from .supervised_body import SupervisedBody
 from .supervised_method import SupervisedMethod
 from .supervised_method_body import SupervisedMethodBody
 from .system_message import SystemMessage
+from .text_format import TextFormat
 from .text_pair import TextPair
 from .text_part import TextPart
 from .tool import Tool
@@ -183,6 +186,10 @@ __all__ = (
     "JobExtension",
     "JobProgress",
     "JsonObject",
+    "JsonObjectFormat",
+    "JsonSchema",
+    "JsonSchemaDefinition",
+    "JsonSchemaFormat",
     "KeyUsage",
     "LogitBias",
     "Metadata",
@@ -196,14 +203,13 @@ __all__ = (
     "ReinforcementMethodBody",
     "ResolvedDpoHyperparameters",
     "ResolvedHyperparameters",
-    "ResponseFormat",
-    "ResponseFormatType",
     "StreamOptions",
     "Supervised",
     "SupervisedBody",
     "SupervisedMethod",
     "SupervisedMethodBody",
     "SystemMessage",
+    "TextFormat",
     "TextPair",
     "TextPart",
     "Tool",

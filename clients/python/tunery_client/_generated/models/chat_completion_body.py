@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from ..models.developer_message import DeveloperMessage
     from ..models.function_message import FunctionMessage
     from ..models.json_object import JsonObject
+    from ..models.json_object_format import JsonObjectFormat
+    from ..models.json_schema_format import JsonSchemaFormat
     from ..models.logit_bias import LogitBias
     from ..models.metadata import Metadata
-    from ..models.response_format import ResponseFormat
     from ..models.stream_options import StreamOptions
     from ..models.system_message import SystemMessage
+    from ..models.text_format import TextFormat
     from ..models.tool import Tool
     from ..models.tool_message import ToolMessage
     from ..models.user_message import UserMessage
@@ -57,7 +59,9 @@ class ChatCompletionBody:
         top_logprobs (int | None | Unset):
         max_completion_tokens (int | None | Unset): Absent: what the context leaves.
         max_tokens (int | None | Unset): The older name of `max_completion_tokens`.
-        response_format (None | ResponseFormat | Unset): Only text so far; the JSON formats are refused.
+        response_format (JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset): With a JSON format the answer
+            can be nothing else; one that is cut off, by `max_completion_tokens`
+            say, is the beginning of it.
         tools (list[Tool] | None | Unset): Shown to the model by its chat template.
         tool_choice (ChatCompletionBodyToolChoiceType0 | JsonObject | None | Unset): `auto`, or `none`, which hides the
             tools; a forced call is refused.
@@ -92,7 +96,7 @@ class ChatCompletionBody:
     top_logprobs: int | None | Unset = UNSET
     max_completion_tokens: int | None | Unset = UNSET
     max_tokens: int | None | Unset = UNSET
-    response_format: None | ResponseFormat | Unset = UNSET
+    response_format: JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset = UNSET
     tools: list[Tool] | None | Unset = UNSET
     tool_choice: ChatCompletionBodyToolChoiceType0 | JsonObject | None | Unset = UNSET
     parallel_tool_calls: bool | None | Unset = UNSET
@@ -110,11 +114,13 @@ class ChatCompletionBody:
         from ..models.assistant_message import AssistantMessage  # noqa: PLC0415
         from ..models.developer_message import DeveloperMessage  # noqa: PLC0415
         from ..models.json_object import JsonObject  # noqa: PLC0415
+        from ..models.json_object_format import JsonObjectFormat  # noqa: PLC0415
+        from ..models.json_schema_format import JsonSchemaFormat  # noqa: PLC0415
         from ..models.logit_bias import LogitBias  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
-        from ..models.response_format import ResponseFormat  # noqa: PLC0415
         from ..models.stream_options import StreamOptions  # noqa: PLC0415
         from ..models.system_message import SystemMessage  # noqa: PLC0415
+        from ..models.text_format import TextFormat  # noqa: PLC0415
         from ..models.tool_message import ToolMessage  # noqa: PLC0415
         from ..models.user_message import UserMessage  # noqa: PLC0415
 
@@ -238,7 +244,11 @@ class ChatCompletionBody:
         response_format: dict[str, Any] | None | Unset
         if isinstance(self.response_format, Unset):
             response_format = UNSET
-        elif isinstance(self.response_format, ResponseFormat):
+        elif isinstance(self.response_format, TextFormat):
+            response_format = self.response_format.to_dict()
+        elif isinstance(self.response_format, JsonObjectFormat):
+            response_format = self.response_format.to_dict()
+        elif isinstance(self.response_format, JsonSchemaFormat):
             response_format = self.response_format.to_dict()
         else:
             response_format = self.response_format
@@ -403,11 +413,13 @@ class ChatCompletionBody:
         from ..models.developer_message import DeveloperMessage  # noqa: PLC0415
         from ..models.function_message import FunctionMessage  # noqa: PLC0415
         from ..models.json_object import JsonObject  # noqa: PLC0415
+        from ..models.json_object_format import JsonObjectFormat  # noqa: PLC0415
+        from ..models.json_schema_format import JsonSchemaFormat  # noqa: PLC0415
         from ..models.logit_bias import LogitBias  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
-        from ..models.response_format import ResponseFormat  # noqa: PLC0415
         from ..models.stream_options import StreamOptions  # noqa: PLC0415
         from ..models.system_message import SystemMessage  # noqa: PLC0415
+        from ..models.text_format import TextFormat  # noqa: PLC0415
         from ..models.tool import Tool  # noqa: PLC0415
         from ..models.tool_message import ToolMessage  # noqa: PLC0415
         from ..models.user_message import UserMessage  # noqa: PLC0415
@@ -638,7 +650,9 @@ class ChatCompletionBody:
 
         max_tokens = _parse_max_tokens(d.pop("max_tokens", UNSET))
 
-        def _parse_response_format(data: object) -> None | ResponseFormat | Unset:
+        def _parse_response_format(
+            data: object,
+        ) -> JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -646,12 +660,28 @@ class ChatCompletionBody:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                response_format_type_0 = ResponseFormat.from_dict(data)
+                response_format_type_0_type_0 = TextFormat.from_dict(data)
 
-                return response_format_type_0
+                return response_format_type_0_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(None | ResponseFormat | Unset, data)
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                response_format_type_0_type_1 = JsonObjectFormat.from_dict(data)
+
+                return response_format_type_0_type_1
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                response_format_type_0_type_2 = JsonSchemaFormat.from_dict(data)
+
+                return response_format_type_0_type_2
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset, data)
 
         response_format = _parse_response_format(d.pop("response_format", UNSET))
 

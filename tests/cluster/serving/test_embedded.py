@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.generation import (
+    AdapterRef,
     FinishEvent,
     GenerationEvent,
     GenerationRequest,
@@ -59,20 +60,22 @@ class FakeRunner:
     def clear(self) -> None: ...
 
 
-def _engine(runner: Any) -> EmbeddedEngine:
+def _no_adapters(ref: AdapterRef) -> Adapter:
+    raise AssertionError("no adapter was asked for")
+
+
+def _engine(
+    runner: Any, load_adapter: Callable[[AdapterRef], Adapter] = _no_adapters, **limits: int
+) -> EmbeddedEngine:
     tokenizer = make_tokenizer()
-
-    def no_adapters(ref: object) -> Adapter:
-        raise AssertionError("no adapter was asked for")
-
     return EmbeddedEngine(
         BASE,
         runner,
         tokenizer,
         vocabulary=Vocabulary(tokenizer),
         stop_tokens=frozenset({1}),
-        load_adapter=no_adapters,
-        limits=Limits(),
+        load_adapter=load_adapter,
+        limits=Limits(**limits),
     )
 
 
@@ -130,6 +133,40 @@ def test_who_leaves_has_been_told_of_all_tokens_but_those_of_two_steps() -> None
     told, made = asyncio.run(_leaves_in_mid_stream())
     assert told == 5
     assert made - 3 - told <= 2
+
+
+async def _adapters_after_a_leaver() -> None:
+    runner = PacedRunner()
+    loaded: list[str] = []
+
+    def load(ref: AdapterRef) -> Adapter:
+        loaded.append(ref.digest)
+        return Adapter(ref.digest)
+
+    engine = _engine(runner, load, adapters=1)
+    first, second = (
+        ModelRef(base=BASE, adapter=AdapterRef(digest=digest, manifest_key="-")) for digest in "ab"
+    )
+    sampling = Sampling(temperature=0, max_tokens=50)
+    request = GenerationRequest(id="r", model=first, prompt=TextPrompt(text="x"), sampling=sampling)
+    async with aclosing(engine.generate(request)) as events:
+        async for event in events:
+            # Its thread goes on to a step that waits for the test.
+            if isinstance(event, TextEvent) and event.completion_tokens == 2:
+                break
+    waiting = asyncio.create_task(engine.ensure(second))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (await engine.stats()).adapters == ["a"]
+    runner.allowed.release(50)
+    await waiting
+    assert loaded == ["a", "b"]
+    assert (await engine.stats()).adapters == ["b"]
+    await engine.close()
+
+
+def test_the_adapter_of_who_leaves_stays_until_the_engines_thread_has_let_go_of_it() -> None:
+    asyncio.run(_adapters_after_a_leaver())
 
 
 async def _fails_and_goes_on() -> None:

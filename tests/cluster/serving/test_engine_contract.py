@@ -42,6 +42,7 @@ from tests.tiny_base import make_tiny_base
 MODELS = ["base", *ADAPTERS, "full"]
 END = 1
 """The tiny tokenizer's end of text."""
+TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
 ENDLESS = {"logit_bias": {END: -100.0}}
 
 
@@ -88,6 +89,44 @@ def test_a_mixed_batch_answers_as_each_request_alone(served: Served, tuned: Tune
     assert [answer.text for answer in together] == [answer.text for answer in alone]
     for one, other in zip(together, alone, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_eight_adapters_of_eight_shapes_answer_in_one_batch_as_each_alone(
+    serve: Serve, tuned: Tuned, tmp_path: Path
+) -> None:
+    shapes: list[dict[str, Any]] = [
+        {"r": 1, "lora_alpha": 2, "target_modules": ["q_proj"]},
+        {"r": 2, "lora_alpha": 1, "target_modules": ["k_proj", "v_proj"]},
+        {"r": 3, "lora_alpha": 6, "target_modules": ["up_proj"], "use_rslora": True},
+        {"r": 16, "lora_alpha": 4, "target_modules": ["o_proj", "down_proj"]},
+        {"r": 5, "target_modules": ["k_proj", "up_proj"], "layers_to_transform": [1]},
+        {"r": 4, "target_modules": ["q_proj", "gate_proj"], "rank_pattern": {"q_proj": 7}},
+        {"r": 6, "target_modules": ["v_proj", "o_proj"], "alpha_pattern": {"v_proj": 1}},
+        {"r": 8, "target_modules": "all-linear", "use_rslora": True, "rank_pattern": {"down_proj": 2}},
+    ]
+    served = serve(slots=8)
+    refs = [
+        publish_lora(tuned.store, tuned.base, tmp_path / f"shape-{place}", seed=20 + place, **shape)
+        for place, shape in enumerate(shapes)
+    ]
+    prompts = ["a", "The weather in Paris", "Sort this message: the invoice was charged twice", "x y z"]
+
+    def requests() -> list[GenerationRequest]:
+        return [
+            served.request(ref, prompts[place % 4], max_tokens=24, logprobs=0, **ENDLESS)
+            for place, ref in enumerate(refs)
+        ]
+
+    alone = [served.ask(request) for request in requests()]
+    together = _answers(served.loop.run(_admitted_at_once(served, requests(), held_tokens=100)))
+    assert [answer.text for answer in together] == [answer.text for answer in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+    # The shapes matter: the same prompt gets eight different first scores.
+    firsts = {
+        served.ask(served.request(ref, max_tokens=1, logprobs=0, **ENDLESS)).logprobs[0] for ref in refs
+    }
+    assert len(firsts) == 8
 
 
 def test_a_seed_fixes_the_text_whoever_else_is_in_the_batch(served: Served, tuned: Tuned) -> None:
@@ -259,13 +298,15 @@ def test_the_end_of_text_stops_and_shows_nothing(served: Served) -> None:
     assert answer.finishes[0] == FinishEvent(index=0, reason="stop", completion_tokens=1)
 
 
-def test_a_conversation_is_rendered_as_in_training(served: Served, tuned: Tuned) -> None:
+@pytest.mark.parametrize("tools", [None, TOOLS])
+def test_a_conversation_is_rendered_as_in_training(served: Served, tuned: Tuned, tools: Any) -> None:
     messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "What is new?"}]
-    prompt = ChatPrompt(messages=messages)
+    prompt = ChatPrompt(messages=messages, tools=tools)
     answer = served.ask(served.request(prompt=prompt, echo=True, logprobs=0, max_tokens=0))
     assert answer.prompt is not None
-    rendered = render_prompt(tuned.tokenizer, messages, None)
+    rendered = render_prompt(tuned.tokenizer, messages, tools)
     assert [token.token_id for token in answer.prompt.tokens] == rendered
+    assert (rendered == render_prompt(tuned.tokenizer, messages, None)) == (tools is None)
 
 
 def test_without_a_limit_the_context_is_filled(served: Served) -> None:
@@ -382,16 +423,37 @@ def test_weights_that_overflow_fail_alone_and_leave_neighbours_bit_equal(
     assert [spoiled[0], spoiled[1], spoiled[3]] == [sound[0], sound[1], sound[3]]
 
 
-async def _admitted_at_once(served: Served, requests: list[GenerationRequest]) -> list[Answer | TuneryError]:
-    """Lets the requests queue behind one that holds every slot, so that they are always batched alike."""
+@pytest.mark.parametrize("max_tokens", [0, 3])
+def test_a_prompt_is_not_scored_with_numbers_that_are_not_finite(
+    served: Served, tuned: Tuned, tmp_path: Path, max_tokens: int
+) -> None:
+    wild = publish_lora(
+        tuned.store,
+        tuned.base,
+        tmp_path / f"wild-{max_tokens}",
+        scale=1e30,
+        seed=3,
+        target_modules="all-linear",
+    )
+    with pytest.raises(CorruptArtefact, match="not finite"):
+        served.ask(served.request(wild, echo=True, logprobs=0, max_tokens=max_tokens))
+    assert served.ask(served.request(echo=True, logprobs=0, max_tokens=max_tokens)).finishes
+
+
+async def _admitted_at_once(
+    served: Served, requests: list[GenerationRequest], *, held_tokens: int = 240
+) -> list[Answer | TuneryError]:
+    """Lets the requests queue behind one that holds every slot for so many tokens, so that they are always
+    batched alike."""
     for request in requests:
         await served.engine.ensure(request.model)
     answers = []
-    async for event in served.engine.generate(served.request(n=4, max_tokens=240, **ENDLESS)):
+    slots = (await _stats(served)).slots
+    async for event in served.engine.generate(served.request(n=slots, max_tokens=held_tokens, **ENDLESS)):
         if event.type == "prompt":
             answers = [asyncio.create_task(served.answer(request)) for request in requests]
             while (await _stats(served)).waiting < len(requests):
-                assert (await _stats(served)).generated_tokens < 4 * 240
+                assert (await _stats(served)).generated_tokens < slots * held_tokens
                 await asyncio.sleep(0)
     return await asyncio.gather(*answers, return_exceptions=True)  # type: ignore[return-value]
 
@@ -411,9 +473,11 @@ def test_a_slot_is_clean_after_weights_that_overflow(serve: Serve, tuned: Tuned,
     wild = publish_lora(
         tuned.store, base, tmp_path / "wild", scale=1e30, seed=3, change=explode, target_modules=["v_proj"]
     )
-    served = serve(base=base, slots=1)
+    served = serve(base=base, slots=2)
     before = served.ask(served.request(prompt=START, logprobs=1))
     assert before.text == "abcdefgh"
+    neighbour = served.request(prompt=START, max_tokens=200, **ENDLESS)
+    alone = served.ask(neighbour)
 
     said: list[str] = []
 
@@ -421,10 +485,25 @@ def test_a_slot_is_clean_after_weights_that_overflow(serve: Serve, tuned: Tuned,
         async for event in served.engine.generate(served.request(wild, START)):
             said.extend([event.text] if isinstance(event, TextEvent) else [])
 
-    with pytest.raises(CorruptArtefact, match="not finite"):
-        served.loop.run(listen())
+    async def beside_a_longer_one() -> tuple[Answer, Answer]:
+        """The neighbour keeps the memory, and is longer than who comes into the wild one's slot, which so
+        reads beyond its own tokens."""
+        long = Answer()
+        after = None
+        async for event in served.engine.generate(neighbour):
+            long.add(event)
+            if after is None and isinstance(event, TextEvent) and event.completion_tokens > 20:
+                with pytest.raises(CorruptArtefact, match="not finite"):
+                    await listen()
+                after = await served.answer(served.request(prompt=START, logprobs=1))
+                assert (await _stats(served)).running == 1, "the neighbour is still there"
+        assert after is not None
+        return after, long
+
+    after, long = served.loop.run(beside_a_longer_one())
     assert said == ["a", "b", "c", "d"]
-    assert served.ask(served.request(prompt=START, logprobs=1)) == before
+    assert after == before
+    assert long == alone
 
 
 def test_an_adapter_in_use_is_not_evicted_by_a_burst(serve: Serve, tuned: Tuned) -> None:

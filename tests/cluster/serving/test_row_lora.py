@@ -46,7 +46,15 @@ def test_each_row_gets_its_own_adapters_update() -> None:
     a, b, c = _adapter("a", 3), _adapter("b", 5, ("0",)), _adapter("c", 1, ("2",))
     for num_tokens in (4, 40):
         x = torch.randn(7, num_tokens, 6)
-        for assigned in ([a, None, b, a, c, None, a], [a] * 7, [None] * 7, [b, c, b, c, b, c, None]):
+        # Sets that overlap come one after the other, because stacked ones are kept.
+        for assigned in (
+            [a, b, a, b, a, b, None],
+            [c, b, c, b, c, b, None],
+            [a, None, b, a, c, None, a],
+            [a] * 7,
+            [None] * 7,
+            [b, c, b, c, b, c, None],
+        ):
             rows.assign(assigned, CPU, num_tokens=num_tokens)
             out = model(x)
             for row, adapter in enumerate(assigned):

@@ -13,9 +13,11 @@ CONTRACT = SUITE / "test_engine_contract.py"
 
 NOT_KEPT = [
     # vLLM does not clear the memory of keys and values that it gives to the next request; publishing refuses
-    # weights that are not finite, and a request that meets such numbers fails.
+    # weights that are not finite, an adapter that overflows is run once, and an engine whose memory spoils
+    # others is replaced.
     "test_weights_that_overflow_fail_alone_and_leave_neighbours_bit_equal",
     "test_a_slot_is_clean_after_weights_that_overflow",
+    "test_a_prompt_is_not_scored_with_numbers_that_are_not_finite",
     # vLLM rounds an adapter to the base's type, PEFT does not.
     "test_a_base_in_half_precision_is_served_as_its_library_runs_it",
 ]

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest, TuneryError, Unavailable
+from cluster.contracts.errors import (
+    ContextLengthExceeded,
+    CorruptArtefact,
+    InvalidRequest,
+    TuneryError,
+    Unavailable,
+)
 from cluster.contracts.generation import (
     AdapterRef,
     EngineStats,
@@ -26,6 +32,7 @@ from cluster.serving.job import Limits
 from cluster.serving.prompts import PromptReader, ReadPrompt
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.admission import Admission, Ticket
+from cluster.serving.vllm_backend.blame import Blame
 from cluster.serving.vllm_backend.choice import ChoiceReader, scored_prompt
 from cluster.serving.vllm_backend.interface import AsyncLLM, RequestOutput, Vllm
 from cluster.serving.vllm_backend.params import choice_params
@@ -108,6 +115,7 @@ class VllmEngine:
         self._guidance = Guidance(vocabulary, num_tokens=num_embeddings, stop_tokens=stop_tokens)
         self._tokenising = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
         self._compiling = ThreadPoolExecutor(1, thread_name_prefix="compile")
+        self._blame = Blame()
         self._streams: dict[str, _Stream] = {}
         self._generated_tokens = 0
         self._is_closed = False
@@ -121,6 +129,7 @@ class VllmEngine:
         self._check_open()
         if request.id in self._streams:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
+        self._blame.check(_adapter(request.model))
         stream = self._streams[request.id] = _Stream()
         try:
             loop = asyncio.get_running_loop()
@@ -205,6 +214,9 @@ class VllmEngine:
                 # The first choice brings the prompt's scores, and its prompt is in the cache then.
                 await job.stream.announced.wait()
             await self._decode(job, index)
+            self._blame.clear(_adapter(job.request.model))
+        except CorruptArtefact as error:
+            job.stream.end(self._blame.judge(_adapter(job.request.model), error))
         except TuneryError as error:
             job.stream.end(error)
         except Exception as error:
@@ -276,7 +288,7 @@ class VllmEngine:
     def _check_open(self) -> None:
         if self._is_closed:
             raise Unavailable("The engine was closed.")
-        if self._llm.errored:
+        if self._llm.errored or self._blame.is_memory_spoiled:
             raise Unavailable("The engine is broken.")
 
 

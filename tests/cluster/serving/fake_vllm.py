@@ -110,6 +110,8 @@ class AsyncLLM:
         self.is_shut_down = False
         self.fails_with: Exception | None = None
         """Raised by the next step of any request."""
+        self.is_spoiled = False
+        """Nothing that it computes now is finite, as after a request that left such numbers behind."""
         self.refuses_loras = False
         self.seen: list[Seen] = []
         self.aborted: list[str] = []
@@ -174,6 +176,8 @@ class AsyncLLM:
     def logits(self, token_ids: list[int], lora: LoRARequest | None) -> torch.Tensor:
         """[T, V]"""
         model = self._model if lora is None else self.loras[lora.lora_int_id]
+        if self.is_spoiled:
+            return torch.full((len(token_ids), model.config.vocab_size), math.nan)
         with torch.inference_mode():
             logits: torch.Tensor = model(input_ids=torch.tensor([token_ids])).logits[0].float()
         return logits

@@ -78,8 +78,8 @@ async def _publish_and_delete(cache: Path) -> None:
         tracemalloc.stop()
     assert sum(adapter.num_bytes for adapter in replica.alive) <= MEMORY_BYTES
     assert folder_bytes(cache) <= DISK_BYTES
-    # Less than any part of each would take; pydantic and safetensors keep some 200 bytes of what they read.
-    assert grown < 900 * 512
+    # Less than any part of each would take; pydantic and safetensors keep 200 bytes of what they read.
+    assert grown < 900 * 320
 
 
 def _traced_bytes() -> int:

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from cluster.bases.resolve import base_folder
 from cluster.contracts.errors import (
     ContextLengthExceeded,
+    CorruptArtefact,
     InvalidConfiguration,
     InvalidRequest,
     TuneryError,
@@ -163,6 +164,61 @@ def test_a_dead_engine_says_so(start: Start) -> None:
     for work in (served.engine.stats(), served.answer(served.request())):
         with pytest.raises(Unavailable):
             served.loop.run(work)  # type: ignore[arg-type]
+
+
+def _wild(tuned: Tuned, folder: Path, seed: int) -> AdapterRef:
+    """Finite weights whose products are not."""
+    return publish_lora(
+        tuned.store, tuned.base, folder / f"wild-{seed}", seed=seed, scale=1e30, target_modules="all-linear"
+    )
+
+
+def test_an_adapter_that_overflows_is_not_run_again_and_others_are(
+    start: Start, tuned: Tuned, tmp_path: Path
+) -> None:
+    served, llm = start()
+    served.ask(served.request(tuned.refs["rslora"]))
+    for seed in (1, 2):
+        wild = _wild(tuned, tmp_path, seed)
+        with pytest.raises(CorruptArtefact, match="for this prompt"):
+            served.ask(served.request(wild, n=3))
+        asked = len(llm.seen)
+        with pytest.raises(CorruptArtefact, match="does not run them again"):
+            served.ask(served.request(wild))
+        assert len(llm.seen) == asked
+    assert served.ask(served.request(tuned.refs["rslora"])).finishes
+    assert served.ask(served.request()).finishes
+    served.loop.run(served.engine.stats())
+
+
+@pytest.mark.parametrize("name", ["base", "rslora"])
+def test_weights_that_were_sound_and_meet_what_others_left_break_the_engine(
+    start: Start, tuned: Tuned, tmp_path: Path, name: str
+) -> None:
+    """Whoever supervises it replaces one that is broken."""
+    served, llm = start()
+    served.ask(served.request(tuned.refs[name]))
+    with pytest.raises(CorruptArtefact):
+        served.ask(served.request(_wild(tuned, tmp_path, 3)))
+    llm.is_spoiled = True
+    with pytest.raises(Unavailable, match="spoiled"):
+        served.ask(served.request(tuned.refs[name]))
+    for work in (served.engine.stats(), served.answer(served.request())):
+        with pytest.raises(Unavailable, match="broken"):
+            served.loop.run(work)  # type: ignore[arg-type]
+
+
+def test_weights_of_an_engine_alone_that_give_no_finite_numbers_break_nothing(
+    start: Start, tuned: Tuned
+) -> None:
+    """They have only themselves to spoil, and a repeated request is no evidence."""
+    served, llm = start(adapter=tuned.refs["full"])
+    served.ask(served.request(tuned.refs["full"]))
+    llm.is_spoiled = True
+    for _ in range(2):
+        with pytest.raises(CorruptArtefact):
+            served.ask(served.request(tuned.refs["full"]))
+    served.loop.run(served.engine.stats())
 
 
 def test_a_prompt_that_fills_the_context_cannot_be_scored(start: Start) -> None:

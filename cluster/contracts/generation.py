@@ -194,3 +194,13 @@ class EngineStats(_Frozen):
     """Digests of the tuned weights in memory."""
     generated_tokens: int
     """Since the engine began."""
+    reserved_bytes: int = 0
+    """Of the device's memory, that it may come to take: what counts in the replica's budget."""
+    weight_bytes: int = 0
+    """Here and below, 0 is for an engine that does not say."""
+    cache_bytes: int = 0
+    """Keys and values when the contexts of all slots are full."""
+    adapter_bytes: int = 0
+    """Of the adapters in memory now."""
+    load_seconds: float = 0.0
+    """From storage or disk to ready."""

@@ -25,6 +25,7 @@ from cluster.contracts.generation import (
     ModelRef,
 )
 from cluster.serving.adapter import Adapter
+from cluster.serving.footprint import Footprint
 from cluster.serving.guidance import Guidance, Guide
 from cluster.serving.job import Job, Limits, Output
 from cluster.serving.loans import Loans
@@ -68,11 +69,13 @@ class EmbeddedEngine:
         stop_tokens: frozenset[int],
         load_adapter: Callable[[AdapterRef], Adapter],
         limits: Limits,
+        footprint: Footprint,
         full_digest: str | None = None,
     ) -> None:
         """`full_digest` names the weights if they are not the base's own."""
         self._base = base
         self._limits = limits
+        self._footprint = footprint
         self._prompts = PromptReader(
             tokenizer, vocabulary, context_length=base.context_length, num_embeddings=runner.num_embeddings
         )
@@ -85,6 +88,8 @@ class EmbeddedEngine:
             max_waiting=limits.max_waiting,
             budget=limits.adapter_bytes,
             num_bytes=lambda adapter: adapter.num_bytes,
+            wait_seconds=limits.wait_seconds,
+            setting="TUNERY_ENGINE_ADAPTER_BYTES",
         )
         # Threads of their own, so that no prompt waits behind grammars or downloads, nor other models behind
         # these.
@@ -98,6 +103,10 @@ class EmbeddedEngine:
         self._is_broken = False
         self._thread = threading.Thread(target=self._run, name=f"engine-{base.alias}", daemon=True)
         self._thread.start()
+
+    @property
+    def num_bytes(self) -> int:
+        return self._footprint.total(self._limits.slots)
 
     async def ensure(self, model: ModelRef) -> None:
         self._check_open()
@@ -143,17 +152,23 @@ class EmbeddedEngine:
     async def cancel(self, request_id: str) -> None:
         if stream := self._streams.get(request_id):
             stream.is_cancelled = True
-            self._commands.put(functools.partial(self._stepper.cancel, request_id))
+            if stream.job is not None:
+                self._commands.put(functools.partial(self._stepper.cancel, request_id))
 
     async def stats(self) -> EngineStats:
         self._check_open()
+        adapters = self._adapters.loaded
         return EngineStats(
             base=self._base.alias,
             running=self._stepper.num_running,
             waiting=self._stepper.num_waiting,
             slots=self._limits.slots,
-            adapters=[*filter(None, [self._full_digest]), *self._adapters.loaded],
+            adapters=[*filter(None, [self._full_digest]), *adapters],
             generated_tokens=self._stepper.generated_tokens,
+            reserved_bytes=self.num_bytes,
+            weight_bytes=self._footprint.weights,
+            cache_bytes=self._footprint.cache(self._limits.slots),
+            adapter_bytes=sum(adapter.num_bytes for adapter in adapters.values()),
         )
 
     async def close(self) -> None:
@@ -165,10 +180,14 @@ class EmbeddedEngine:
         self._tokenising.shutdown(wait=False)
         self._compiling.shutdown(wait=False)
         self._loading.shutdown(wait=False)
+        # Who holds the engine still holds none of its weights.
+        for owner in ("_stepper", "_load_adapter"):
+            vars(self).pop(owner, None)
 
     async def _guide(self, prompt: ReadPrompt) -> Guide | None:
         if prompt.grammar is None:
             return None
+        self._check_open()
         return await self._loop.run_in_executor(self._compiling, self._guidance.start, prompt.grammar)
 
     async def _borrow(self, ref: AdapterRef) -> Adapter:

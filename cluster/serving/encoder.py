@@ -14,6 +14,7 @@ from cluster.bases.encoder_inputs import encode_texts, encode_words
 from cluster.bases.pooling import Pooling, read_pooling
 from cluster.contracts.classification import ClassificationInput, TextInput, TokensInput, WordsInput
 from cluster.contracts.errors import ContextLengthExceeded, CorruptArtefact, InvalidRequest
+from cluster.serving.footprint import loaded_bytes
 
 PASS_TOKENS = 8192
 """Of one forward pass, padding included, unless one input alone is longer."""
@@ -48,6 +49,11 @@ class Encoder:
     def pooling(self) -> Pooling:
         """Raises InvalidConfiguration."""
         return read_pooling(self._base)
+
+    @property
+    def num_bytes(self) -> int:
+        """Of its weights."""
+        return loaded_bytes(self._model)
 
     def check_sorts(self, inputs: Sequence[ClassificationInput]) -> None:
         """Raises InvalidRequest (`wrong_input`) for inputs of the kind that the model does not sort."""

@@ -13,9 +13,11 @@ from transformers import (
 )
 
 from cluster.bases.resolve import base_folder
+from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import ModelRef
 from cluster.serving.encoder import Encoder, Sorts
+from cluster.serving.footprint import stored_bytes
 from cluster.serving.loading import ONE_AT_A_TIME, base_marks
 from cluster.serving.weights import WeightsFolder
 
@@ -24,6 +26,14 @@ _HEADS: dict[Sorts, Any] = {
     "texts": AutoModelForSequenceClassification,
     "words": AutoModelForTokenClassification,
 }
+
+
+def expected_bytes(base: BaseSpec) -> int:
+    """What the encoder, or one tuned from it, takes of memory: a head for classes is small. Blocks."""
+    folder = base_folder(base)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    # No device's layout: encoders stay as transformers makes them.
+    return stored_bytes(folder, config, _DTYPES[base.dtype], torch.device("meta"))
 
 
 def load_encoder(weights: WeightsFolder, ref: ModelRef) -> Encoder:

@@ -12,22 +12,23 @@ from cluster.contracts.embedding import MAX_TOKENS, EmbeddingAnswer, EmbeddingRe
 from cluster.contracts.errors import InvalidRequest, Overloaded
 from cluster.contracts.generation import ModelRef
 from cluster.serving.encoder import Encoder, Reading, split_passes
-from cluster.serving.encoder_load import load_encoder
-from cluster.serving.loans import Loans
+from cluster.serving.encoder_load import expected_bytes, load_encoder
+from cluster.serving.residents import Memory, Residents
 from cluster.serving.weights import WeightsFolder
 
 T = TypeVar("T")
 
 
 class EncoderPool:
-    """Sends each request to the encoder that it names; at most `capacity` are in memory. Each runs one
-    forward pass at a time, in a thread; requests take turns at that, so that none waits for all of a long
-    one. At most `max_waiting` are at one encoder. Used from one event loop."""
+    """Sends each request to the encoder that it names. Each runs one forward pass at a time, in a thread;
+    requests take turns at that, so that none waits for all of a long one. At most `max_waiting` are at one
+    encoder. Used from one event loop."""
 
-    def __init__(self, weights: WeightsFolder, *, capacity: int, max_waiting: int = 256) -> None:
+    def __init__(self, weights: WeightsFolder, memory: Memory, *, max_waiting: int = 256) -> None:
+        """`memory` is closed with it."""
         self._weights = weights
         self._max_waiting = max_waiting
-        self._desks: Loans[_Desk] = Loans(capacity=capacity, max_waiting=max_waiting)
+        self._desks: Residents[_Desk] = Residents("encoder", memory)
 
     async def keep(self, model: ModelRef) -> None:
         """Loads the encoder and never unloads it."""
@@ -99,7 +100,10 @@ class EncoderPool:
 
     async def _borrow(self, model: ModelRef) -> "_Desk":
         _check_encoder(model)
-        return await self._desks.borrow(model.weights, partial(self._open, model))
+        weights, expects_bytes = model.weights, 0
+        if weights not in self._desks:
+            expects_bytes = await asyncio.to_thread(expected_bytes, model.base)
+        return await self._desks.borrow(weights, partial(self._open, model), expects_bytes=expects_bytes)
 
     async def _open(self, model: ModelRef) -> "_Desk":
         return _Desk(await asyncio.to_thread(load_encoder, self._weights, model))
@@ -113,6 +117,14 @@ class _Desk:
         self.num_requests = 0
         self._turn = asyncio.Lock()
         """Handed on in the order of asking."""
+
+    @property
+    def num_bytes(self) -> int:
+        return self.encoder.num_bytes
+
+    async def close(self) -> None:
+        # Who holds the desk still holds no weights.
+        del self.encoder
 
     async def in_passes(
         self, compute: Callable[[Sequence[Reading]], Sequence[T]], readings: Sequence[Reading]

@@ -20,6 +20,11 @@ class Engine(Protocol):
     - Unavailable: storage does not answer, or the engine failed or was closed with the request under way.
     """
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the device's memory, that it may come to take: weights, adapters, and full slots."""
+        ...
+
     async def ensure(self, model: ModelRef) -> None:
         """Returns once `model` is loaded, so that its next request need not wait for that.
 

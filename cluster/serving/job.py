@@ -23,6 +23,8 @@ class Limits:
     """Adapters in memory."""
     adapter_bytes: int | None = None
     """What they may take together; None is as much as they need."""
+    wait_seconds: float = 60.0
+    """That a request waits at most for others to make room in memory for its adapter."""
     prefill_tokens: int = 1024
     """Padded prompt tokens between two decodings: more fill the batch sooner, fewer keep streams even."""
 

@@ -2,19 +2,23 @@
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from cluster.bases.resolve import base_folder
+from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.adapted_model import AdaptedModel
 from cluster.serving.adapter import Adapter
 from cluster.serving.embedded import EmbeddedEngine
+from cluster.serving.footprint import Footprint, kept_bytes, loaded_bytes, stored_bytes, token_bytes
 from cluster.serving.job import Limits
 from cluster.serving.loading import base_marks, check_decoder
 from cluster.serving.lora_files import read_adapter
@@ -23,14 +27,20 @@ from cluster.serving.prefix import read_prefix
 from cluster.serving.vocabulary import Vocabulary
 from cluster.serving.weights import WeightsFolder
 
+_log = logging.getLogger(__name__)
+
 
 class EmbeddedLoader:
     """Makes the EmbeddedEngine that a ModelRef needs: of its base, or of the full fine-tune that it names,
     which keeps its base's tokenizer. Adapters are the engine's own affair later."""
 
-    def __init__(self, weights: WeightsFolder, limits: Limits) -> None:
+    def __init__(self, weights: WeightsFolder, limits: Limits, *, budget: int | None = None) -> None:
+        """`budget` is what all models may take together, in bytes. An engine has fewer slots than `limits`
+        says where with all of them it would be larger."""
         self._weights = weights
         self._limits = limits
+        self._budget = budget
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     async def __call__(self, model: ModelRef) -> EmbeddedEngine:
         """Raises InvalidRequest for an encoder, InvalidConfiguration for a base that this engine cannot run,
@@ -39,8 +49,26 @@ class EmbeddedLoader:
         # The engine itself is made here, because it belongs to this event loop.
         return (await asyncio.to_thread(self._prepare, model))()
 
+    async def expected_bytes(self, model: ModelRef) -> int:
+        check_decoder(model.base)
+        return await asyncio.to_thread(self._expected, model.base)
+
+    def _expected(self, base: BaseSpec) -> int:
+        # A full fine-tune is as large as its base.
+        folder, dtype = base_folder(base), getattr(torch, base.dtype)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        weights = stored_bytes(folder, config, dtype, self._device)
+        footprint = self._footprint(base, weights, token_bytes(config, dtype))
+        return footprint.total(self._slots(footprint))
+
+    def _footprint(self, base: BaseSpec, weights: int, of_token: int) -> Footprint:
+        return Footprint(weights, of_token * base.context_length, self._limits.adapter_bytes or 0)
+
+    def _slots(self, footprint: Footprint) -> int:
+        return footprint.slots_within(self._budget, wanted=self._limits.slots)
+
     def _prepare(self, ref: ModelRef) -> Callable[[], EmbeddedEngine]:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = self._device
         folder = base_folder(ref.base)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         fits = base_marks(folder, tokenizer)
@@ -50,7 +78,20 @@ class EmbeddedLoader:
         if full:
             _check_finite(model, full.digest)
         adapted = AdaptedModel(model)
-        runner = find_runner(adapted, max_rows=self._limits.slots, max_length=ref.base.context_length)
+        of_token = kept_bytes(adapted.states, adapted.dtype) or token_bytes(adapted.config, adapted.dtype)
+        footprint = self._footprint(ref.base, loaded_bytes(model), of_token)
+        limits = replace(self._limits, slots=self._slots(footprint))
+        if limits.slots < self._limits.slots:
+            _log.warning(
+                "%s has %d slots of %d: with all of them it would take %d bytes of memory, and models may "
+                "take %d together.",
+                ref.base.alias,
+                limits.slots,
+                self._limits.slots,
+                footprint.total(self._limits.slots),
+                self._budget,
+            )
+        runner = find_runner(adapted, max_rows=limits.slots, max_length=ref.base.context_length)
 
         def load_adapter(adapter: AdapterRef) -> Adapter:
             with self._weights.borrowed(adapter, **fits) as found:
@@ -66,7 +107,8 @@ class EmbeddedLoader:
             vocabulary=Vocabulary(tokenizer),
             stop_tokens=_stop_tokens(model, tokenizer),
             load_adapter=load_adapter,
-            limits=self._limits,
+            limits=limits,
+            footprint=footprint,
             full_digest=full.digest if full else None,
         )
 

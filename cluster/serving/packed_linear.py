@@ -17,13 +17,19 @@ _ROWS = 32
 
 def pack_layers(model: nn.Module, names: Iterable[str]) -> None:
     """Replaces those of the layers that are plain, float32 and on a CPU. Their own weights are given up."""
-    if not _can_pack():
-        return
     for name in names:
         layer: Any = model.get_submodule(name)
-        if type(layer) in (nn.Linear, Conv1D) and _is_packable(layer.weight):
+        if type(layer) in (nn.Linear, Conv1D) and packs(layer.weight.dtype, layer.weight.device):
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, PackedLinear(layer))
+
+
+def packs(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether weights of this kind are laid out anew. It takes a build of PyTorch that has the operators,
+    which its compiler uses and no document names."""
+    wanted = ("_reorder_linear_weight", "_linear_pointwise")
+    is_able = all(hasattr(torch.ops.mkldnn, name) for name in wanted)
+    return is_able and device.type == "cpu" and dtype == torch.float32
 
 
 class PackedLinear(nn.Module):
@@ -37,16 +43,11 @@ class PackedLinear(nn.Module):
         # Whoever asks for the shape or the type gets it; whoever computes with it gets what cannot be missed.
         self.weight = weight_OI.new_full((1, 1), torch.nan).expand(weight_OI.shape)
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the weights as they are laid out."""
+        return int(self._packed.nbytes)
+
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
         return out
-
-
-def _can_pack() -> bool:
-    """Whether this build of PyTorch has the operators, which its compiler uses and no document names."""
-    wanted = ("_reorder_linear_weight", "_linear_pointwise")
-    return all(hasattr(torch.ops.mkldnn, name) for name in wanted)
-
-
-def _is_packable(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and weight.dtype == torch.float32

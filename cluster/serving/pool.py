@@ -1,9 +1,10 @@
 """All engines of one replica: one for each base, and for each full fine-tune, loaded on demand."""
 
 import asyncio
-import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Protocol
+from weakref import WeakValueDictionary
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import (
@@ -14,21 +15,31 @@ from cluster.contracts.generation import (
     adapted_name,
 )
 from cluster.serving.engine import Engine
-from cluster.serving.loans import Loans
+from cluster.serving.residents import Memory, Residents
 
-LoadEngine = Callable[[ModelRef], Awaitable[Engine]]
+
+class LoadEngine(Protocol):
+    """Makes the engine of a model's weights. Both raise what loading them raises."""
+
+    async def __call__(self, model: ModelRef) -> Engine: ...
+
+    async def expected_bytes(self, model: ModelRef) -> int:
+        """The engine's `num_bytes`, foretold."""
+        ...
 
 
 class EnginePool:
     """Sends each request to the engine of its base. Behaves as an Engine does, for any number of bases.
 
-    At most `capacity` models are in memory. One in use is never unloaded, nor is one that was kept.
+    One in use is never unloaded, nor is one that was kept.
     """
 
-    def __init__(self, load: LoadEngine, *, capacity: int, max_waiting: int = 256) -> None:
+    def __init__(self, load: LoadEngine, memory: Memory) -> None:
+        """`memory` is closed with it."""
         self._load = load
-        self._engines: Loans[Engine] = Loans(capacity=capacity, max_waiting=max_waiting, drop=self._retire)
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._engines: Residents[Engine] = Residents("engine", memory)
+        self._foretelling: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By weights, while somebody needs it."""
         self._under_way: dict[str, Engine | None] = {}
         """By request; None while its engine is being loaded."""
         self._cancelled: set[str] = set()
@@ -72,7 +83,10 @@ class EnginePool:
             self._cancelled.add(request_id)
 
     async def stats(self) -> list[EngineStats]:
-        return [await engine.stats() for engine in self._engines.loaded.values()]
+        return [
+            (await engine.stats()).model_copy(update={"load_seconds": self._engines.load_seconds(weights)})
+            for weights, engine in self._engines.loaded.items()
+        ]
 
     async def names(self) -> list[str]:
         """Of the weights in memory, and of the adapters on each."""
@@ -84,15 +98,13 @@ class EnginePool:
 
     async def close(self) -> None:
         await self._engines.close()
-        await asyncio.gather(*self._retiring)
 
     async def _borrow(self, model: ModelRef) -> Engine:
-        return await self._engines.borrow(model.weights, functools.partial(self._loaded, model))
+        async def load() -> Engine:
+            return await self._load(model)
 
-    async def _loaded(self, model: ModelRef) -> Engine:
-        return await self._load(model)
-
-    def _retire(self, engine: Engine) -> None:
-        task = asyncio.get_running_loop().create_task(engine.close())
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        weights = model.weights
+        # Reads files, and so only where it matters, and once at a time for the same weights.
+        async with self._foretelling.setdefault(weights, asyncio.Lock()):
+            expects_bytes = 0 if weights in self._engines else await self._load.expected_bytes(model)
+        return await self._engines.borrow(weights, load, expects_bytes=expects_bytes)

@@ -11,10 +11,16 @@ from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.encoders import EncoderPool
 from cluster.serving.job import Limits
 from cluster.serving.load import EmbeddedLoader
+from cluster.serving.memory import free_bytes, total_bytes
 from cluster.serving.pool import EnginePool, LoadEngine
+from cluster.serving.residents import shared_memory
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
 from cluster.serving.weights import WeightsFolder
 from cluster.storage.location import store_from_environment
+
+_SHARES = {"embedded": 0.8, "vllm": 0.9}
+"""Of what is free, that models may take. The rest is for others, and for activations and stacked adapters,
+which vLLM counts among its own."""
 
 
 class Models:
@@ -22,8 +28,12 @@ class Models:
 
     def __init__(self, settings: EngineSettings) -> None:
         weights = WeightsFolder(settings.cache_dir / "weights", store_from_environment())
-        self._engines = EnginePool(engine_loader(settings, weights), capacity=settings.models)
-        self._encoders = EncoderPool(weights, capacity=settings.models)
+        budget = settings.bytes or int(_SHARES[settings.engine] * free_bytes())
+        memory = shared_memory(
+            capacity=settings.models, budget=budget, idle_seconds=settings.idle_seconds or None
+        )
+        self._engines = EnginePool(engine_loader(settings, weights, budget), memory)
+        self._encoders = EncoderPool(weights, memory)
         self._warm_bases = [alias for alias in settings.warm_bases.split(",") if alias]
 
     async def warm(self) -> None:
@@ -62,18 +72,20 @@ class Models:
         return self._encoders if model.base.architecture == "encoder" else self._engines
 
 
-def engine_loader(settings: EngineSettings, weights: WeightsFolder) -> LoadEngine:
+def engine_loader(settings: EngineSettings, weights: WeightsFolder, budget: int) -> LoadEngine:
+    """`budget` is what all models may take together, in bytes."""
     limits = Limits(
         slots=settings.slots,
         max_waiting=settings.waiting,
         adapters=settings.adapters,
-        adapter_bytes=settings.adapter_bytes or None,
+        adapter_bytes=settings.adapter_bytes or budget // 8,
     )
     if settings.engine == "embedded":
-        return EmbeddedLoader(weights, limits)
+        return EmbeddedLoader(weights, limits, budget=budget)
+    memory_bytes = budget // settings.models
     options = VllmOptions(
-        # A tenth is left to what is not vLLM's.
-        memory_share=0.9 / settings.models,
+        memory_share=memory_bytes / total_bytes(),
+        memory_bytes=memory_bytes,
         batch_adapters=settings.batch_adapters,
         lora_rank=settings.lora_rank,
     )

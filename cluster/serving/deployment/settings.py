@@ -13,17 +13,25 @@ class EngineSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     engine: Literal["embedded", "vllm"] = Field("embedded", validation_alias="TUNERY_ENGINE")
-    """What runs the models. vLLM needs a GPU, whose memory it divides between `models`."""
+    """What runs the models. vLLM needs a GPU, and divides `bytes` of its memory between `models`."""
     slots: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_SLOTS")
     """Choices decoded together."""
     waiting: PositiveInt = Field(256, validation_alias="TUNERY_ENGINE_WAITING")
     """Choices of a tenant in the queue of one engine."""
     models: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_MODELS")
-    """Models in memory; as many encoders again."""
+    """Models in memory, encoders among them."""
+    bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_BYTES")
+    """Of the device's memory, that all models may take together: weights, adapters, and keys and values when
+    the contexts of all slots are full. 0 is four fifths of what is free when the replica starts, which leaves
+    room for what a forward pass needs; vLLM counts that too, and has nine tenths. A model that is too large
+    with `slots` gets as many as there is room for. Where replicas share a machine without a GPU, each is to
+    be told its part."""
+    idle_seconds: NonNegativeInt = Field(3600, validation_alias="TUNERY_ENGINE_IDLE_SECONDS")
+    """After which a model that nothing used is unloaded; 0 is never."""
     adapters: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_ADAPTERS")
     """Adapters of one model in memory."""
     adapter_bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_ADAPTER_BYTES")
-    """What a model's adapters may take together; 0 is no limit."""
+    """What the adapters of one model may take together; 0 is an eighth of `bytes`."""
     batch_adapters: PositiveInt = Field(8, validation_alias="TUNERY_ENGINE_BATCH_ADAPTERS")
     """Of vLLM: adapters on the GPU, which one batch may mix."""
     lora_rank: PositiveInt = Field(64, validation_alias="TUNERY_ENGINE_LORA_RANK")

@@ -53,9 +53,11 @@ class Adapters:
         self._folder = folder
         self._max_rank = max_rank
         self._numbers = itertools.count(1)
-        self._removing: set[asyncio.Task[None]] = set()
         self._loans: Loans[_Loaded] = Loans(
-            capacity=limits.adapters, max_waiting=limits.max_waiting, drop=self._drop
+            capacity=limits.adapters,
+            max_waiting=limits.max_waiting,
+            drop=self._remove,
+            wait_seconds=limits.wait_seconds,
         )
 
     @property
@@ -76,7 +78,6 @@ class Adapters:
 
     async def close(self) -> None:
         await self._loans.close()
-        await asyncio.gather(*self._removing)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def _load(self, ref: AdapterRef) -> _Loaded:
@@ -91,8 +92,6 @@ class Adapters:
         await asyncio.to_thread(self._write, ref, folder)
         # The digest as the name: cached keys and values go by it, and equal bytes make equal ones.
         request = self._vllm.LoRARequest(lora_name=ref.digest, lora_int_id=number, lora_path=str(folder))
-        # Room first, or vLLM would make it by its own choice.
-        await asyncio.gather(*self._removing)
         try:
             await self._add(request, ref)
         except BaseException:
@@ -121,11 +120,6 @@ class Adapters:
             raise InvalidRequest(
                 "vLLM cannot add this adapter's layers to this base; it can be served merged.", param="model"
             ) from error
-
-    def _drop(self, loaded: _Loaded) -> None:
-        task = asyncio.get_running_loop().create_task(self._remove(loaded))
-        self._removing.add(task)
-        task.add_done_callback(self._removing.discard)
 
     async def _remove(self, loaded: _Loaded) -> None:
         try:

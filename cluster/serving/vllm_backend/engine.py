@@ -97,9 +97,12 @@ class VllmEngine:
         stop_tokens: frozenset[int],
         adapters: Adapters,
         limits: Limits,
+        num_bytes: int,
         full_digest: str | None = None,
     ) -> None:
-        """`full_digest` names the weights if they are not the base's own."""
+        """`num_bytes` is what vLLM was given of the GPU's memory. `full_digest` names the weights if they are
+        not the base's own."""
+        self._num_bytes = num_bytes
         self._base = base
         self._vllm = vllm
         self._llm = llm
@@ -119,6 +122,10 @@ class VllmEngine:
         self._streams: dict[str, _Stream] = {}
         self._generated_tokens = 0
         self._is_closed = False
+
+    @property
+    def num_bytes(self) -> int:
+        return self._num_bytes
 
     async def ensure(self, model: ModelRef) -> None:
         self._check_open()
@@ -162,6 +169,7 @@ class VllmEngine:
             slots=self._slots,
             adapters=[*filter(None, [self._full_digest]), *self._adapters.digests],
             generated_tokens=self._generated_tokens,
+            reserved_bytes=self._num_bytes,
         )
 
     async def close(self) -> None:

@@ -33,6 +33,8 @@ class VllmOptions:
 
     memory_share: float = 0.9
     """Of the GPU's memory, for each engine: weights, adapters, keys and values."""
+    memory_bytes: int = 0
+    """What that is."""
     batch_adapters: int = 8
     """Adapters on the GPU, which one batch may mix; the others wait in the machine's memory."""
     lora_rank: int = 64
@@ -63,6 +65,10 @@ class VllmLoader:
         fine-tune that is not finite, and what fetching raises."""
         check_decoder(model.base)
         return (await asyncio.to_thread(self._prepare, model))()
+
+    async def expected_bytes(self, model: ModelRef) -> int:
+        check_decoder(model.base)
+        return self._options.memory_bytes
 
     def _prepare(self, ref: ModelRef) -> Callable[[], VllmEngine]:
         vllm = self._vllm()
@@ -102,6 +108,7 @@ class VllmLoader:
                 stop_tokens=stop_tokens,
                 adapters=adapters,
                 limits=self._limits,
+                num_bytes=self._options.memory_bytes,
                 full_digest=full.digest if full else None,
             )
 

@@ -18,6 +18,7 @@ from cluster.contracts.generation import AdapterRef
 from cluster.serving.job import Limits
 from cluster.serving.load import EmbeddedLoader
 from cluster.serving.pool import EnginePool
+from cluster.serving.residents import shared_memory
 from cluster.serving.vllm_backend.interface import import_vllm
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
 from cluster.serving.weights import WeightsFolder
@@ -85,7 +86,7 @@ def _embedded(base: BaseSpec, store: ObjectStore, cache: Path, limits: Limits) -
     loader = EmbeddedLoader(WeightsFolder(cache, store), limits)
 
     async def start() -> EnginePool:
-        return EnginePool(loader, capacity=4)
+        return EnginePool(loader, shared_memory(capacity=4))
 
     pool = loop.run(start())
     try:
@@ -105,7 +106,7 @@ def _vllm(base: BaseSpec, store: ObjectStore, cache: Path, limits: Limits) -> It
     loop = LoopThread()
 
     async def start() -> EnginePool:
-        return EnginePool(loader, capacity=4)
+        return EnginePool(loader, shared_memory(capacity=4))
 
     pool = loop.run(start())
     try:

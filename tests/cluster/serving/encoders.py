@@ -18,6 +18,7 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.encoders import EncoderPool
+from cluster.serving.residents import shared_memory
 from cluster.serving.weights import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.published import publish_folder
@@ -69,10 +70,12 @@ def encoders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def pooled(encoders: Encoders, tmp_path: Path) -> Callable[..., Any]:
     """Runs `work(pool)` in an event loop."""
 
-    def run(work: Callable[[EncoderPool], Coroutine[Any, Any, Any]], **limits: int) -> Any:
+    def run(
+        work: Callable[[EncoderPool], Coroutine[Any, Any, Any]], *, capacity: int = 2, **limits: int
+    ) -> Any:
         async def main() -> Any:
             weights = WeightsFolder(tmp_path / "cache", encoders.store)
-            pool = EncoderPool(weights, **{"capacity": 2, **limits})
+            pool = EncoderPool(weights, shared_memory(capacity=capacity), **limits)
             try:
                 return await work(pool)
             finally:

@@ -24,6 +24,7 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.adapter import Adapter
 from cluster.serving.embedded import EmbeddedEngine
+from cluster.serving.footprint import Footprint
 from cluster.serving.job import Limits
 from cluster.serving.runner import Prefill
 from cluster.serving.vocabulary import Vocabulary
@@ -76,6 +77,7 @@ def _engine(
         stop_tokens=frozenset({1}),
         load_adapter=load_adapter,
         limits=Limits(**limits),
+        footprint=Footprint(weights=0, row=0, adapters=0),
     )
 
 

@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -13,17 +14,17 @@ class Shelf:
         self.loads: list[str] = []
         self.dropped: list[str] = []
         self.gates: dict[str, asyncio.Event] = {}
+        self.drop_gates: dict[str, asyncio.Event] = {}
         self.broken: set[str] = set()
 
-    def loans(self, capacity: int, max_waiting: int = 10, budget: int | None = None) -> Loans[str]:
+    def loans(self, capacity: int, max_waiting: int = 10, **limits: Any) -> Loans[str]:
         """Each thing takes as many bytes as its key has characters."""
-        return Loans(
-            capacity=capacity,
-            max_waiting=max_waiting,
-            drop=self.dropped.append,
-            budget=budget,
-            num_bytes=len,
-        )
+        return Loans(capacity=capacity, max_waiting=max_waiting, drop=self.drop, num_bytes=len, **limits)
+
+    async def drop(self, key: str) -> None:
+        if gate := self.drop_gates.get(key):
+            await gate.wait()
+        self.dropped.append(key)
 
     async def load(self, key: str) -> str:
         self.loads.append(key)
@@ -33,8 +34,8 @@ class Shelf:
             raise NotFound(key)
         return key
 
-    async def borrow(self, loans: Loans[str], key: str) -> str:
-        return await loans.borrow(key, lambda: self.load(key))
+    async def borrow(self, loans: Loans[str], key: str, *, expects_bytes: int = 0) -> str:
+        return await loans.borrow(key, lambda: self.load(key), expects_bytes=expects_bytes)
 
 
 async def _settle() -> None:
@@ -223,3 +224,183 @@ async def _in_order() -> None:
 
 def test_who_waits_longest_is_next() -> None:
     asyncio.run(_in_order())
+
+
+async def _foretold() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=5)
+    await shelf.borrow(loans, "aaa", expects_bytes=3)
+    await shelf.borrow(loans, "b", expects_bytes=1)
+    loans.give_back("b")
+    waiting = asyncio.create_task(shelf.borrow(loans, "ccc", expects_bytes=3))
+    await _settle()
+    assert (shelf.loads, shelf.dropped) == (["aaa", "b"], []), "it is known beforehand that it does not fit"
+    loans.give_back("aaa")
+    assert await waiting == "ccc"
+    assert shelf.dropped == ["b", "aaa"]
+    with pytest.raises(InvalidRequest, match=r"takes 6 bytes.*may take 5") as caught:
+        await shelf.borrow(loans, "dddddd", expects_bytes=6)
+    assert caught.value.code == "model_too_large"
+    assert "dddddd" not in shelf.loads
+
+
+def test_room_is_made_for_what_a_thing_is_expected_to_take_before_it_is_loaded() -> None:
+    asyncio.run(_foretold())
+
+
+async def _less_than_expected() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=5)
+    shelf.gates["a"] = asyncio.Event()
+    larger = asyncio.create_task(shelf.borrow(loans, "a", expects_bytes=5))
+    await _settle()
+    other = asyncio.create_task(shelf.borrow(loans, "bb", expects_bytes=2))
+    await _settle()
+    assert not other.done()
+    shelf.gates["a"].set()
+    assert await asyncio.gather(larger, other) == ["a", "bb"]
+
+
+def test_what_a_thing_does_not_take_after_all_is_free_for_others() -> None:
+    asyncio.run(_less_than_expected())
+
+
+async def _leaves_first() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    await shelf.borrow(loans, "a")
+    loans.give_back("a")
+    shelf.drop_gates["a"] = asyncio.Event()
+    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in ("b", "b")]
+    await _settle()
+    assert shelf.loads == ["a"]
+    shelf.drop_gates["a"].set()
+    assert await asyncio.gather(*others) == ["b", "b"]
+    assert (shelf.loads, shelf.dropped) == (["a", "b"], ["a"])
+
+
+def test_nothing_is_loaded_before_what_makes_room_for_it_has_left() -> None:
+    asyncio.run(_leaves_first())
+
+
+async def _broken_drop() -> None:
+    shelf = Shelf()
+
+    async def fail(key: str) -> None:
+        raise RuntimeError(key)
+
+    loans: Loans[str] = Loans(capacity=1, max_waiting=1, drop=fail)
+    for key in ("a", "b"):
+        assert await shelf.borrow(loans, key) == key
+        loans.give_back(key)
+    await loans.close()
+
+
+def test_one_that_fails_to_leave_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(_broken_drop())
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["a", "b"]
+
+
+async def _long_wait() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1, wait_seconds=0.01)
+    await shelf.borrow(loans, "a")
+    with pytest.raises(Unavailable, match=r"0\.01 s") as caught:
+        await shelf.borrow(loans, "b")
+    assert caught.value.retry_after_seconds > 0
+    loans.give_back("a")
+    assert await shelf.borrow(loans, "b") == "b"
+
+
+def test_who_has_waited_the_longest_time_is_told_to_try_again_later() -> None:
+    asyncio.run(_long_wait())
+
+
+async def _nobody_stayed() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    shelf.gates["a"] = asyncio.Event()
+    leaver = asyncio.create_task(shelf.borrow(loans, "a"))
+    await _settle()
+    other = asyncio.create_task(shelf.borrow(loans, "b"))
+    leaver.cancel()
+    await _settle()
+    shelf.gates["a"].set()
+    async with asyncio.timeout(30):
+        assert await other == "b"
+
+
+def test_what_was_loaded_for_nobody_makes_room_for_who_waits() -> None:
+    asyncio.run(_nobody_stayed())
+
+
+class Watched(Shelf):
+    """Says when something was dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_dropped = asyncio.Event()
+
+    async def drop(self, key: str) -> None:
+        await super().drop(key)
+        self.has_dropped.set()
+
+
+async def _idle() -> None:
+    shelf = Watched()
+    loans = shelf.loans(10, idle_seconds=0.01)
+    await shelf.borrow(loans, "kept")
+    await shelf.borrow(loans, "a")
+    await shelf.borrow(loans, "a")
+    loans.give_back("a")
+    shelf.gates["b"] = asyncio.Event()
+    leaver = asyncio.create_task(shelf.borrow(loans, "b"))
+    await _settle()
+    leaver.cancel()
+    await _settle()
+    shelf.gates["b"].set()
+    async with asyncio.timeout(30):
+        await shelf.has_dropped.wait()
+        assert shelf.dropped == ["b"], "the others are in use"
+        shelf.has_dropped.clear()
+        loans.give_back("a")
+        await shelf.has_dropped.wait()
+    assert shelf.dropped == ["b", "a"]
+    assert set(loans.loaded) == {"kept"}
+    assert await shelf.borrow(loans, "a") == "a"
+    await loans.close()
+
+
+def test_what_nobody_used_for_so_long_leaves_by_itself() -> None:
+    asyncio.run(_idle())
+
+
+async def _used_again() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, idle_seconds=0.05)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 0.2
+    while loop.time() < until:
+        await shelf.borrow(loans, "a")
+        loans.give_back("a")
+        await asyncio.sleep(0)
+    assert shelf.loads == ["a"]
+
+
+def test_what_is_used_again_and_again_stays() -> None:
+    asyncio.run(_used_again())
+
+
+async def _last_used() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(2)
+    await shelf.borrow(loans, "long")
+    await shelf.borrow(loans, "short")
+    loans.give_back("short")
+    loans.give_back("long")
+    await shelf.borrow(loans, "new")
+    assert shelf.dropped == ["short"]
+
+
+def test_a_long_use_counts_until_its_end() -> None:
+    asyncio.run(_last_used())

@@ -16,6 +16,7 @@ from cluster.contracts.generation import (
     TextPrompt,
 )
 from cluster.serving.pool import EnginePool
+from cluster.serving.residents import Residents, shared_memory
 from cluster.serving.wire import error_event, headers_of, status_of
 
 
@@ -28,7 +29,9 @@ class FakeEngine:
         self.gate.set()
         self.ensured: list[ModelRef] = []
         self.cancelled: list[str] = []
-        self.is_closed = False
+        self.closed = asyncio.Event()
+
+    num_bytes = 1
 
     async def ensure(self, model: ModelRef) -> None:
         self.ensured.append(model)
@@ -47,16 +50,22 @@ class FakeEngine:
         )
 
     async def close(self) -> None:
-        self.is_closed = True
+        self.closed.set()
 
 
 class Factory:
     def __init__(self) -> None:
         self.engines: list[FakeEngine] = []
+        self.opened = asyncio.Event()
+        self.opened.set()
 
     async def __call__(self, model: ModelRef) -> FakeEngine:
+        await self.opened.wait()
         self.engines.append(FakeEngine(model))
         return self.engines[-1]
+
+    async def expected_bytes(self, model: ModelRef) -> int:
+        return 1
 
 
 def _model(alias: str, adapter: AdapterRef | None = None) -> ModelRef:
@@ -76,7 +85,7 @@ FULL = AdapterRef(digest="2", manifest_key="m", form="full")
 
 async def _routes() -> None:
     factory = Factory()
-    pool = EnginePool(factory, capacity=4)
+    pool = EnginePool(factory, shared_memory(capacity=4))
     for model in (_model("a"), _model("a", LORA), _model("b"), _model("a", FULL)):
         events = [event async for event in pool.generate(_request(model))]
         assert [event.text for event in events if event.type == "prompt"] == [model.base.alias]
@@ -92,14 +101,14 @@ def test_each_base_and_each_full_model_has_one_engine_and_adapters_share_their_b
 
 async def _unloads() -> None:
     factory = Factory()
-    pool = EnginePool(factory, capacity=2)
+    pool = EnginePool(factory, shared_memory(capacity=2))
     await pool.keep(_model("kept"))
     await pool.ensure(_model("a"))
     await pool.ensure(_model("b"))
     await asyncio.sleep(0)
-    assert [engine.is_closed for engine in factory.engines] == [False, True, False]
+    assert [engine.closed.is_set() for engine in factory.engines] == [False, True, False]
     await pool.close()
-    assert all(engine.is_closed for engine in factory.engines)
+    assert all(engine.closed.is_set() for engine in factory.engines)
     with pytest.raises(Unavailable):
         await pool.ensure(_model("kept"))
 
@@ -108,9 +117,50 @@ def test_an_idle_model_is_closed_to_make_room_and_a_kept_one_never() -> None:
     asyncio.run(_unloads())
 
 
+async def _idles() -> None:
+    factory = Factory()
+    pool = EnginePool(factory, shared_memory(capacity=4, idle_seconds=0.01))
+    await pool.keep(_model("kept"))
+    await pool.ensure(_model("a"))
+    async with asyncio.timeout(30):
+        await factory.engines[1].closed.wait()
+    assert [stats.base for stats in await pool.stats()] == ["kept"]
+    await pool.ensure(_model("a"))
+    assert [engine.model for engine in factory.engines] == [_model("kept"), _model("a"), _model("a")]
+
+
+def test_an_idle_model_is_unloaded_after_a_while_and_a_kept_one_never() -> None:
+    asyncio.run(_idles())
+
+
+async def _shares() -> None:
+    factory = Factory()
+    memory = shared_memory(capacity=4, budget=2)
+    pool = EnginePool(factory, memory)
+    others: Residents[FakeEngine] = Residents("other", memory)
+
+    async def load() -> FakeEngine:
+        return FakeEngine(_model("other"))
+
+    await pool.ensure(_model("a"))
+    other = await others.borrow(_model("a").weights, load, expects_bytes=1)
+    assert other is not factory.engines[0], "kinds are told apart, whatever their weights are called"
+    await pool.ensure(_model("b"))
+    assert factory.engines[0].closed.is_set()
+    others.give_back(_model("a").weights)
+    await pool.ensure(_model("b"))
+    await pool.ensure(_model("c"))
+    assert other.closed.is_set()
+    assert len(await pool.stats()) == 2
+
+
+def test_models_of_other_kinds_share_the_memory() -> None:
+    asyncio.run(_shares())
+
+
 async def _cancels() -> None:
     factory = Factory()
-    pool = EnginePool(factory, capacity=1)
+    pool = EnginePool(factory, shared_memory(capacity=1))
     await pool.ensure(_model("a"))
     factory.engines[0].gate.clear()
     events = pool.generate(_request(_model("a")))
@@ -128,18 +178,13 @@ def test_cancel_reaches_the_engine_that_has_the_request() -> None:
 
 
 async def _cancels_early() -> None:
-    opened = asyncio.Event()
     factory = Factory()
-
-    async def slow(model: ModelRef) -> FakeEngine:
-        await opened.wait()
-        return await factory(model)
-
-    pool = EnginePool(slow, capacity=1)
+    factory.opened.clear()
+    pool = EnginePool(factory, shared_memory(capacity=1))
     task = asyncio.create_task(anext(pool.generate(_request(_model("a"))), None))
     await asyncio.sleep(0)
     await pool.cancel("r")
-    opened.set()
+    factory.opened.set()
     assert await task is None
 
 

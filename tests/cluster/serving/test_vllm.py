@@ -357,7 +357,7 @@ def test_the_embedded_engine_is_used_unless_vllm_is_asked_for(
     weights = WeightsFolder(tmp_path, tuned.store)
     for value, kind in kinds.items():
         monkeypatch.setenv("TUNERY_ENGINE", value)
-        assert type(engine_loader(EngineSettings.read(), weights)) is kind
+        assert type(engine_loader(EngineSettings.read(), weights, 1 << 30)) is kind
     monkeypatch.setenv("TUNERY_ENGINE", "sglang")
     with pytest.raises(InvalidConfiguration, match=r"TUNERY_ENGINE is 'sglang'.*'embedded' or 'vllm'"):
         EngineSettings.read()

@@ -24,7 +24,7 @@ class AdaptedModel:
         self.dtype: torch.dtype = model.dtype
         layers = [name for name, kind in layer_kinds(model).items() if kind in ROW_LAYERS]
         pack_layers(model, layers)
-        self._rows = RowLora(model, layers)
+        self._rows = RowLora(model, layers, self.device)
         self.states = self._find_states()
         """(heads, key width, value width) of what each layer keeps of a token. Empty for a model that keeps
         something else, which takes no prefix."""
@@ -52,14 +52,17 @@ class AdaptedModel:
         """float32 logits [B, T, V] of `token_ids`, [B, T], each row with its adapter's LoRA. `options` go to
         the model's own forward."""
         input_ids = torch.as_tensor(token_ids, device=self.device)
-        self._rows.assign(adapters, self.device, num_tokens=input_ids.shape[1])
+        self._rows.assign(adapters, num_tokens=input_ids.shape[1])
         logits: Tensor = self._model(input_ids=input_ids, **options).logits
         return logits.float()
 
     @torch.inference_mode()
     def _find_states(self) -> list[tuple[int, int, int]]:
         cache = DynamicCache(config=self.config)
-        self.forward([[1]], [None], past_key_values=cache, use_cache=True)
+        with self._rows.watching():
+            self._model(
+                input_ids=torch.tensor([[1]], device=self.device), past_key_values=cache, use_cache=True
+            )
         states: list[tuple[int, int, int]] = []
         for layer in cache.layers:
             keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)

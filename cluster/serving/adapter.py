@@ -15,6 +15,10 @@ class LoraPair:
     up: Tensor
     """float32 [r, out]"""
 
+    @property
+    def rank(self) -> int:
+        return self.up.shape[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Prefix:

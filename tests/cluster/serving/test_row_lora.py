@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
@@ -6,6 +7,8 @@ from cluster.serving.adapter import Adapter, LoraPair
 from cluster.serving.row_lora import RowLora
 
 CPU = torch.device("cpu")
+ways = pytest.mark.parametrize("by_row", [True, False])
+lengths = pytest.mark.parametrize("num_tokens", [1, 4])
 
 
 def _model() -> nn.Module:
@@ -40,69 +43,107 @@ def _alone(adapter: Adapter | None, x: Tensor) -> Tensor:
     return layer(second, "2", layer(first, "0", x).tanh())
 
 
-def test_each_row_gets_its_own_adapters_update() -> None:
+@ways
+@lengths
+def test_each_row_gets_its_own_adapters_update(by_row: bool, num_tokens: int) -> None:
     model = _model()
-    rows = RowLora(model, ["0", "2"])
+    rows = RowLora(model, ["0", "2"], CPU, by_row=by_row)
     a, b, c = _adapter("a", 3), _adapter("b", 5, ("0",)), _adapter("c", 1, ("2",))
-    for num_tokens in (4, 40):
+    # Sets that overlap come one after the other, because what is stacked is kept.
+    batches = (
+        [a, b, a, b, a, b, None],
+        [c, b, c, b, c, b, None],
+        [a, None, b, a, c, None, a],
+        [a] * 7,
+        [None] * 7,
+        [b, c, b, c, b, c, None],
+        [None, a] * 3 + [b],
+    )
+    for assigned in batches:
         x = torch.randn(7, num_tokens, 6)
-        # Sets that overlap come one after the other, because stacked ones are kept.
-        for assigned in (
-            [a, b, a, b, a, b, None],
-            [c, b, c, b, c, b, None],
-            [a, None, b, a, c, None, a],
-            [a] * 7,
-            [None] * 7,
-            [b, c, b, c, b, c, None],
-        ):
-            rows.assign(assigned, CPU, num_tokens=num_tokens)
-            out = model(x)
-            for row, adapter in enumerate(assigned):
-                torch.testing.assert_close(out[row], _alone(adapter, x[row]))
+        rows.assign(assigned, num_tokens=num_tokens)
+        out = model(x)
+        for row, adapter in enumerate(assigned):
+            torch.testing.assert_close(out[row], _alone(adapter, x[row]))
 
 
-def test_rows_without_an_adapter_are_bit_equal_to_the_base() -> None:
+@ways
+@lengths
+def test_rows_without_an_adapter_are_bit_equal_to_the_base(by_row: bool, num_tokens: int) -> None:
     model = _model()
-    x = torch.randn(3, 4, 6)
+    x = torch.randn(4, num_tokens, 6)
     base = model(x)
-    rows = RowLora(model, ["0", "2"])
-    rows.assign([_adapter("a", 3), None, _adapter("b", 2)], CPU)
-    assert torch.equal(model(x)[1], base[1])
+    rows = RowLora(model, ["0", "2"], CPU, by_row=by_row)
+    rows.assign([None, _adapter("a", 3), None, _adapter("b", 2)], num_tokens=num_tokens)
+    assert torch.equal(model(x)[[0, 2]], base[[0, 2]])
 
 
-def test_an_adapter_that_overflows_touches_no_other_row() -> None:
+@ways
+@lengths
+def test_an_adapter_that_overflows_touches_no_other_row(by_row: bool, num_tokens: int) -> None:
     model = _model()
-    rows = RowLora(model, ["0", "2"])
-    x = torch.randn(4, 4, 6)
+    rows = RowLora(model, ["0", "2"], CPU, by_row=by_row)
+    x = torch.randn(4, num_tokens, 6)
     a = _adapter("a", 3)
     outs = []
     for scale in (1.0, 1e38):
-        rows.assign([a, _adapter(f"wild-{scale}", 2, scale=scale), None, a], CPU)
+        rows.assign([a, _adapter(f"wild-{scale}", 2, scale=scale), None, a], num_tokens=num_tokens)
         outs.append(model(x))
     assert not outs[1][1].isfinite().all()
     assert torch.equal(outs[0][[0, 2, 3]], outs[1][[0, 2, 3]])
 
 
-def test_a_set_of_adapters_is_known_by_digest_even_when_loaded_anew() -> None:
+@ways
+def test_flattened_tokens_get_their_rows_updates(by_row: bool) -> None:
     model = _model()
-    rows = RowLora(model, ["0", "2"])
-    x = torch.randn(2, 1, 6)
-    rows.assign([_adapter("a", 3), None], CPU)
-    before = model(x)
-    rows.forget()
-    rows.assign([_adapter("a", 3), None], CPU)
-    assert torch.equal(model(x), before)
-
-
-def test_flattened_tokens_get_their_rows_updates() -> None:
-    model = _model()
-    rows = RowLora(model, ["0", "2"])
+    rows = RowLora(model, ["0", "2"], CPU, by_row=by_row)
     x = torch.randn(3, 4, 6)
     assigned = [_adapter("a", 3), None, _adapter("b", 5, ("0",))]
-    rows.assign(assigned, CPU)
+    rows.assign(assigned, num_tokens=4)
     flat = model(x.flatten(0, 1)).view(3, 4, 5)
     torch.testing.assert_close(flat, model(x))
     torch.testing.assert_close(flat[2], _alone(assigned[2], x[2]))
+
+
+class _Siblings(nn.Module):
+    """Two layers given the same tensor, or the second one a tensor of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 8), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        return torch.cat([self.first(x), self.second(x if other is None else other)], -1)
+
+
+@ways
+def test_layers_that_are_given_the_same_tensor_share_it_only_while_they_are(by_row: bool) -> None:
+    plain = _Siblings()
+    model = _Siblings()
+    model.load_state_dict(plain.state_dict())
+    rows = RowLora(model, ["first", "second"], CPU, by_row=by_row)
+    x, other = torch.randn(3, 1, 6), torch.randn(3, 1, 6)
+    with rows.watching():
+        assert torch.equal(model(x), plain(x))
+
+    def pair(rank: int, height: int) -> LoraPair:
+        return LoraPair(torch.randn(6, rank), torch.randn(rank, height))
+
+    a = Adapter("a", {"first": pair(2, 8), "second": pair(4, 5)})
+    b = Adapter("b", {"second": pair(3, 5)})
+    rows.assign([a, b, None])
+    for second in (None, other):
+        expected = plain(x, second)
+        given = x if second is None else second
+        expected[0] += torch.cat(
+            [
+                x[0] @ a.pairs["first"].down @ a.pairs["first"].up,
+                given[0] @ a.pairs["second"].down @ a.pairs["second"].up,
+            ],
+            -1,
+        )
+        expected[1, :, 8:] += given[1] @ b.pairs["second"].down @ b.pairs["second"].up
+        torch.testing.assert_close(model(x, second), expected)
 
 
 def test_a_transposed_layer_is_adapted_alike() -> None:
@@ -113,15 +154,18 @@ def test_a_transposed_layer_is_adapted_alike() -> None:
     x = torch.randn(2, 4, 6)
     outs = []
     for model in (plain, transposed):
-        rows = RowLora(model, ["0"])
+        rows = RowLora(model, ["0"], CPU)
         assert rows.shapes == {"0": (6, 8)}
-        rows.assign([None, _adapter("a", 3, ("0",))], CPU)
+        rows.assign([None, _adapter("a", 3, ("0",))])
         outs.append(model(x))
     torch.testing.assert_close(*outs)
 
 
-def test_half_precision_output_keeps_its_type() -> None:
+@ways
+def test_half_precision_output_keeps_its_type(by_row: bool) -> None:
     model = _model().to(torch.bfloat16)
-    rows = RowLora(model, ["0", "2"])
-    rows.assign([_adapter("a", 3), None], CPU)
-    assert model(torch.randn(2, 1, 6, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    rows = RowLora(model, ["0", "2"], CPU, by_row=by_row)
+    x = torch.randn(3, 1, 6, dtype=torch.bfloat16)
+    for assigned in ([_adapter("a", 3), None, None], [_adapter("a", 3), None, _adapter("b", 2)]):
+        rows.assign(assigned)
+        assert model(x).dtype == torch.bfloat16

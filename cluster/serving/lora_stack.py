@@ -1,0 +1,133 @@
+"""Adapters side by side in memory, so that one product multiplies by all of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from cluster.serving.adapter import Adapter
+
+_IDLE_STEPS = 16
+"""After so many forward passes without it an adapter may be replaced: passes over some of the rows and over
+all of them take turns."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A layer among the stacked tensors. Narrower ranks, and adapters without the layer, are filled up with
+    zeros."""
+
+    down_SIR: Tensor
+    """Of this layer and of all that are given the same tensor, which have this object: rank after rank."""
+    ranks: slice
+    """This layer's."""
+    up_SRO: Tensor
+
+
+class LoraStack:
+    """The adapters of the present rows, each in a slot; one that comes takes the slot of one that has gone,
+    so that the others are not copied again."""
+
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, int]], shared: Sequence[Sequence[str]], device: torch.device
+    ) -> None:
+        """`shapes`: the layers' (in, out) by name. `shared`: their names, together where they are given the
+        same tensor."""
+        self._shapes = shapes
+        self._shared = shared
+        self._device = device
+        self._held: list[Adapter] = []
+        """By slot."""
+        self._last_used: list[int] = []
+        self._now = 0
+        self._capacity = 0
+        self._all: dict[str, Site] = {}
+        """With the slots that wait to be used."""
+        self.sites: Mapping[str, Site] = {}
+        """By layer, of the slots in use: another object whenever what they hold has changed."""
+
+    def __len__(self) -> int:
+        """Slots in use."""
+        return len(self._held)
+
+    def hold(self, adapters: Sequence[Adapter]) -> Mapping[str, int]:
+        """Puts in what is missing. Returns the slots of all that is held, by digest."""
+        self._now += 1
+        slots = self._slots()
+        for adapter in adapters:
+            if adapter.digest in slots:
+                self._last_used[slots[adapter.digest]] = self._now
+        missing = [adapter for adapter in adapters if adapter.digest not in slots]
+        idle = [slot for slot, step in enumerate(self._last_used) if self._now - step > _IDLE_STEPS]
+        is_sparse = 2 * len(idle) > len(self)
+        if not missing and not is_sparse:
+            return slots
+        room = len(idle) + self._capacity - len(self)
+        if is_sparse or len(missing) > room or not all(map(self._fits, missing)):
+            self._build([held for slot, held in enumerate(self._held) if slot not in idle] + missing)
+        else:
+            for adapter in missing:
+                self._put(idle.pop() if idle else len(self), adapter)
+        self.sites = self._in_use()
+        return self._slots()
+
+    def clear(self) -> None:
+        """Gives the memory back."""
+        self._held, self._last_used, self._capacity = [], [], 0
+        self._all, self.sites = {}, {}
+
+    def _slots(self) -> dict[str, int]:
+        return {adapter.digest: slot for slot, adapter in enumerate(self._held)}
+
+    def _fits(self, adapter: Adapter) -> bool:
+        return all(
+            name in self._all and pair.rank <= self._all[name].up_SRO.shape[1]
+            for name, pair in adapter.pairs.items()
+        )
+
+    def _build(self, adapters: Sequence[Adapter]) -> None:
+        self.clear()
+        # Room for as many again at most, so that filling a batch copies each adapter twice at most.
+        self._capacity = 1 << (len(adapters) - 1).bit_length()
+        for names in self._shared:
+            ranks = {name: rank for name in names if (rank := _widest(name, adapters))}
+            down = self._empty(self._shapes[names[0]][0], sum(ranks.values()))
+            for (name, rank), stop in zip(ranks.items(), accumulate(ranks.values()), strict=True):
+                up = self._empty(rank, self._shapes[name][1])
+                self._all[name] = Site(down, slice(stop - rank, stop), up)
+        for slot, adapter in enumerate(adapters):
+            self._put(slot, adapter)
+
+    def _empty(self, *shape: int) -> Tensor:
+        return torch.empty(self._capacity, *shape, device=self._device)
+
+    def _put(self, slot: int, adapter: Adapter) -> None:
+        for name, site in self._all.items():
+            down_IR, up_RO = site.down_SIR[slot, :, site.ranks], site.up_SRO[slot]
+            pair = adapter.pairs.get(name)
+            rank = 0 if pair is None else pair.rank
+            down_IR[:, rank:] = 0
+            up_RO[rank:] = 0
+            if pair is not None:
+                down_IR[:, :rank] = pair.down
+                up_RO[:rank] = pair.up
+        self._held[slot : slot + 1] = [adapter]
+        self._last_used[slot : slot + 1] = [self._now]
+
+    def _in_use(self) -> Mapping[str, Site]:
+        downs: dict[int, Tensor] = {}
+        return {
+            name: Site(
+                downs.setdefault(id(site.down_SIR), site.down_SIR[: len(self)]),
+                site.ranks,
+                site.up_SRO[: len(self)],
+            )
+            for name, site in self._all.items()
+        }
+
+
+def _widest(name: str, adapters: Sequence[Adapter]) -> int:
+    """The largest of the adapters' ranks at a layer; 0 if none changes it."""
+    return max((adapter.pairs[name].rank for adapter in adapters if name in adapter.pairs), default=0)

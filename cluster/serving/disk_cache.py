@@ -52,7 +52,9 @@ class DiskCache:
         folder = self._root / name
         with _locked(folder, fcntl.LOCK_SH) as is_there:
             if is_there:
-                _mark_used(folder)
+                # Who finds it spoiled discards it under any lease.
+                with suppress(FileNotFoundError):
+                    _mark_used(folder)
             yield folder if is_there else None
 
     @contextmanager
@@ -72,14 +74,14 @@ class DiskCache:
 
     def commit(self, unfinished: Path, name: str) -> Path | None:
         """Gives the folder its name, at once and for all to see. None if another process has put one there
-        meanwhile."""
+        meanwhile. Raises Unavailable if the disk fails."""
         _mark_used(unfinished)
         try:
             return unfinished.rename(self._root / name)
         except OSError as error:
             if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
                 return None
-            raise
+            raise as_domain_error(error, self._root / name) from error
 
     def discard(self, name: str) -> None:
         """Removes a folder that is of no use to anybody."""

@@ -83,9 +83,11 @@ class EnginePool:
             self._cancelled.add(request_id)
 
     async def stats(self) -> list[EngineStats]:
+        loaded = [
+            (engine, self._engines.load_seconds(weights)) for weights, engine in self._engines.loaded.items()
+        ]
         return [
-            (await engine.stats()).model_copy(update={"load_seconds": self._engines.load_seconds(weights)})
-            for weights, engine in self._engines.loaded.items()
+            (await engine.stats()).model_copy(update={"load_seconds": seconds}) for engine, seconds in loaded
         ]
 
     async def names(self) -> list[str]:

@@ -11,7 +11,7 @@ from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.encoders import EncoderPool
 from cluster.serving.job import Limits
 from cluster.serving.load import EmbeddedLoader
-from cluster.serving.memory import free_bytes, total_bytes
+from cluster.serving.memory import free_bytes, settle, total_bytes
 from cluster.serving.pool import EnginePool, LoadEngine
 from cluster.serving.residents import shared_memory
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
@@ -47,6 +47,7 @@ class Models:
                 )
             model = ModelRef(base=catalogue[alias])
             await self._pool_of(model).keep(model)
+        settle()
 
     async def ensure(self, model: ModelRef) -> None:
         await self._pool_of(model).ensure(model)

@@ -67,3 +67,10 @@ def test_checksums_of_the_folders_asked_for_last_are_remembered(tmp_path: Path) 
     assert checksums.of(tmp_path / "b" / "file") == "as told"
     assert checksums.of(tmp_path / "a" / "file") != "as told"
     assert checksums.of(tmp_path / "a" / "none") is None
+
+
+def test_a_folder_that_cannot_get_its_name_is_the_disks_failure(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path, budget_bytes=100, max_entries=9)
+    (tmp_path / "a").write_bytes(b"in the way")
+    with cache.unfinished("a") as folder, pytest.raises(Unavailable, match="Cannot access a"):
+        cache.commit(folder, "a")

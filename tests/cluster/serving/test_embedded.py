@@ -1,7 +1,9 @@
 """What the embedded engine does when its model fails, which no request can bring about."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -211,3 +213,34 @@ def test_an_adapter_that_is_larger_than_the_budget_is_refused(serve: Serve, tune
     with pytest.raises(InvalidRequest) as caught:
         served.ask(served.request(tuned.refs["all_linear"]))
     assert caught.value.code == "model_too_large"
+
+
+async def _closes_while_loading() -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def load(ref: AdapterRef) -> Adapter:
+        has_begun.set()
+        assert may_end.wait(30)
+        return Adapter(ref.digest)
+
+    runner = FakeRunner()
+    engine = _engine(runner, load)
+    ref = AdapterRef(digest="d", manifest_key="m")
+    request = GenerationRequest(id="r", model=ModelRef(base=BASE, adapter=ref), prompt=TextPrompt(text="x"))
+    asked = asyncio.create_task(anext(engine.generate(request), None))
+    assert await asyncio.to_thread(has_begun.wait, 30)
+    closing = asyncio.create_task(engine.close())
+    may_end.set()
+    with pytest.raises(Unavailable, match="closed"):
+        await asked
+    await closing
+    await engine.cancel("r")
+    await engine.close()
+    alive = weakref.ref(runner)
+    del runner
+    gc.collect()
+    assert alive() is None, "a closed engine holds no model, whoever holds the engine"
+
+
+def test_an_engine_closed_while_an_adapter_loads_ends_its_requests_and_frees_its_model() -> None:
+    asyncio.run(_closes_while_loading())

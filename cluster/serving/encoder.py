@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from cluster.bases.encoder_inputs import encode_texts, encode_words
 from cluster.bases.pooling import Pooling, read_pooling
+from cluster.bases.text_size import check_size
 from cluster.contracts.classification import ClassificationInput, TextInput, TokensInput, WordsInput
 from cluster.contracts.errors import ContextLengthExceeded, CorruptArtefact, InvalidRequest
 from cluster.serving.footprint import loaded_bytes
@@ -71,9 +72,11 @@ class Encoder:
                 param=f"input[{place}]",
             )
 
-    def read(self, inputs: Sequence[ClassificationInput]) -> list[Reading]:
-        """Raises InvalidRequest for tokens that the model does not have, and ContextLengthExceeded."""
-        readings = []
+    def read(self, inputs: Sequence[ClassificationInput], *, most_tokens: int | None = None) -> list[Reading]:
+        """Raises InvalidRequest for tokens that the model does not have and for more than `most_tokens` in
+        all, and ContextLengthExceeded. Reads nothing after what it refuses."""
+        readings: list[Reading] = []
+        total = 0
         for place, given in enumerate(inputs):
             readings.append(self._encode(place, given))
             if (num_tokens := len(readings[-1].token_ids)) > self._context_length:
@@ -81,6 +84,14 @@ class Encoder:
                     f"This model reads {self._context_length} tokens. Input {place} has {num_tokens}; "
                     "shorten it.",
                     param=f"input[{place}]",
+                )
+            total += num_tokens
+            if most_tokens is not None and total > most_tokens:
+                raise InvalidRequest(
+                    f"The inputs up to {place} have {total} tokens together; a request may have "
+                    f"{most_tokens}. Send them in several requests.",
+                    code="max_tokens_per_request",
+                    param="input",
                 )
         return readings
 
@@ -118,8 +129,10 @@ class Encoder:
     def _encode(self, place: int, given: ClassificationInput) -> Reading:
         match given:
             case TextInput():
+                self._check_size(place, given.text + (given.text_pair or ""))
                 return Reading(encode_texts(self._tokenizer, [(given.text, given.text_pair)])[0])
             case WordsInput():
+                self._check_size(place, " ".join(given.words))
                 encoded = encode_words(self._tokenizer, [given.words])[0]
                 return Reading(encoded.token_ids, [position or 0 for position in encoded.positions])
             case TokensInput(token_ids=token_ids):
@@ -131,6 +144,10 @@ class Encoder:
                             param=f"input[{place}]",
                         )
                 return Reading(token_ids)
+
+    def _check_size(self, place: int, text: str) -> None:
+        limit = self._context_length
+        check_size(self._tokenizer, text, context_length=limit, param=f"input[{place}]")
 
     def _run(self, model: Any, readings: Sequence[Reading]) -> Any:
         """All rows in one pass, padded on the right."""

@@ -65,16 +65,10 @@ class EncoderPool:
                     f"This model makes {encoder.width} dimensions; {request.dimensions} are too many.",
                     param="dimensions",
                 )
-            readings = await desk.run(encoder.read, request.inputs)
-            if (num_tokens := sum(len(reading.token_ids) for reading in readings)) > MAX_TOKENS:
-                raise InvalidRequest(
-                    f"The inputs have {num_tokens} tokens together; a request may have {MAX_TOKENS}. Send "
-                    "them in several requests.",
-                    code="max_tokens_per_request",
-                    param="input",
-                )
+            readings = await desk.run(partial(encoder.read, most_tokens=MAX_TOKENS), request.inputs)
             vectors = await desk.in_passes(partial(encoder.embed, dimensions=request.dimensions), readings)
         embeddings = [base64.b64encode(vector).decode() for vector in vectors]
+        num_tokens = sum(len(reading.token_ids) for reading in readings)
         return EmbeddingAnswer(embeddings=embeddings, prompt_tokens=num_tokens)
 
     def names(self) -> list[str]:

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from cluster.bases.chat_template import encode_prompt, render_prompt
+from cluster.bases.chat_template import encode_prompt, encode_rendered, render_text
+from cluster.bases.text_size import check_size
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest
 from cluster.contracts.generation import (
     ChatPrompt,
@@ -98,11 +99,17 @@ class PromptReader:
                         )
                 return token_ids, self._vocabulary.text(token_ids)
             case ChatPrompt():
-                token_ids = render_prompt(self._tokenizer, prompt.messages, prompt.tools)
+                text = render_text(self._tokenizer, prompt.messages, prompt.tools, add_generation_prompt=True)
+                self._check_size(text, "messages")
+                token_ids = encode_rendered(self._tokenizer, [text])[0]
                 return token_ids, self._vocabulary.text(token_ids)
             case _:
                 text = prompt.text if isinstance(prompt, TextPrompt) else ""
+                self._check_size(text, "prompt")
                 return encode_prompt(self._tokenizer, text), text
+
+    def _check_size(self, text: str, param: str) -> None:
+        check_size(self._tokenizer, text, context_length=self._context_length, param=param)
 
     def _room(self, num_prompt: int, asked: int | None, prefix_length: int = 0) -> int:
         limit = self._context_length - prefix_length

@@ -95,6 +95,19 @@ def _classifier(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.completions.create(model=model, prompt="the invoice")
     assert refused.value.code == "not_a_generator"
+    _vectors(client, model)
+
+
+def _vectors(client: OpenAI, tuned: str) -> None:
+    """What was trained to be told apart is further apart than before."""
+    texts = ["the invoice was charged twice 99", "thank you very much 99"]
+    alike: dict[str, float] = {}
+    for model in (ENCODER, tuned):
+        answer = client.embeddings.create(model=model, input=texts)
+        one, other = (item.embedding for item in answer.data)
+        assert math.hypot(*one) == pytest.approx(1, abs=1e-5)
+        alike[model] = sum(a * b for a, b in zip(one, other, strict=True))
+    assert alike[tuned] < alike[ENCODER]
 
 
 def _finished(

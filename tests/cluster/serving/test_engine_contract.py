@@ -324,6 +324,15 @@ def test_too_long_names_the_numbers(served: Served, max_tokens: int | None) -> N
         served.ask(served.request(prompt=prompt, max_tokens=max_tokens))
 
 
+@pytest.mark.parametrize("text", ["a b " * 2_000, "a" * 100_000])
+def test_a_text_that_is_far_too_long_is_refused_before_all_of_it_is_read(served: Served, text: str) -> None:
+    chat = ChatPrompt(messages=[{"role": "user", "content": text}])
+    for prompt, param in ((text, "prompt"), (chat, "messages")):
+        with pytest.raises(ContextLengthExceeded, match="reads 256 tokens") as caught:
+            served.ask(served.request(prompt=prompt))
+        assert caught.value.param == param
+
+
 def test_tokens_outside_the_vocabulary_are_refused(served: Served) -> None:
     with pytest.raises(InvalidRequest, match="0 to 351"):
         served.ask(served.request(prompt=TokenPrompt(token_ids=[5, 352])))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -33,7 +32,7 @@ class Authentication:
             return
         assert scope["type"] == "http", "this API has no websockets"
         try:
-            principal = await run_in_threadpool(_authenticate, scope["app"].state.parts, Headers(scope=scope))
+            principal = await _authenticate(scope["app"].state.parts, bearer_token(Headers(scope=scope)))
         except TuneryError as error:
             await response_of(error)(scope, receive, send)
             return
@@ -76,7 +75,10 @@ def _is_open(path: str) -> bool:
     return path in PUBLIC_PATHS or path.startswith(ATTEMPT_PREFIX)
 
 
-def _authenticate(parts: Parts, headers: Headers) -> Principal:
-    token = bearer_token(headers)
-    with parts.database.read() as session:
-        return ApiKeys(session).authenticate(token)
+async def _authenticate(parts: Parts, token: str) -> Principal:
+    def look() -> Principal:
+        with parts.database.read() as session:
+            return ApiKeys(session).authenticate(token)
+
+    principal: Principal = await parts.lookups.get(("key", token), look)
+    return principal

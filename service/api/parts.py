@@ -1,14 +1,15 @@
 """What a running API is made of; opened when it starts, closed when it ends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from cluster.contracts.bases import BaseSpec
 from cluster.storage.store import ObjectStore
 from service.api.engine import Engine
+from service.api.lookups import Lookups
 from service.db.database import Database
 from service.settings import Settings
 
@@ -21,6 +22,7 @@ class Parts:
     engine: Engine
     catalogue: Mapping[str, BaseSpec]
     """Base models by alias."""
+    lookups: Lookups[Any] = field(default_factory=Lookups)
 
 
 async def _parts(request: Request) -> Parts:

@@ -1,7 +1,6 @@
 """`/v1/classifications`: a tuned encoder sorts texts, or their words, into the classes it was tuned on."""
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from service.api.abilities import check_classifies
@@ -29,7 +28,7 @@ async def create_classification(
     body: ClassificationBody, request: Request, caller: Inferrer, parts: UsesParts, serving: UsesServing
 ) -> Response:
     """Tunery's own; OpenAI has no such route."""
-    model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
+    model = await resolve(parts, caller.tenant, body.model)
     check_classifies(model)
     asked = classification_request(body, model, caller.tenant.project_id)
     heading = Heading.make("clsf", asked.id, body.model, model)

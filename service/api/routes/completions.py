@@ -3,7 +3,6 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from service.api.abilities import check_generates
@@ -40,7 +39,7 @@ def _streams(chunk: type) -> dict[int | str, dict[str, Any]]:
 async def create_completion(
     body: CompletionBody, request: Request, caller: Inferrer, parts: UsesParts, serving: UsesServing
 ) -> Response:
-    model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
+    model = await resolve(parts, caller.tenant, body.model)
     check_generates(model)
     asked = completion_requests(body, model, caller.tenant.project_id)
     answer = CompletionAnswer(
@@ -67,7 +66,7 @@ async def create_completion(
 async def create_chat_completion(
     body: ChatCompletionBody, request: Request, caller: Inferrer, parts: UsesParts, serving: UsesServing
 ) -> Response:
-    model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
+    model = await resolve(parts, caller.tenant, body.model)
     check_generates(model)
     asked = chat_request(body, model, caller.tenant.project_id)
     answer = ChatAnswer(

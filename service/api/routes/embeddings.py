@@ -30,7 +30,7 @@ async def create_embedding(
 ) -> Response:
     """The mean over a text's tokens, or the first one's vector where the base's sentence-transformers files
     say so, scaled to length 1. A tuned model answers with its body, without the head that sorts."""
-    model = await run_in_threadpool(resolve, parts, caller.tenant, body.model)
+    model = await resolve(parts, caller.tenant, body.model)
     check_embeds(model)
     asked = embedding_request(body, model, caller.tenant.project_id)
 

@@ -22,7 +22,8 @@ class ReadinessAnswer(Answer):
 
 
 @router.get("/healthz", operation_id="healthz", summary="Whether the process is alive")
-def healthz() -> Alive:
+async def healthz() -> Alive:
+    # Not in a thread: it must be answered while all of them are busy.
     return Alive()
 
 

@@ -46,13 +46,17 @@ def delete(caller: Writer, parts: UsesParts, model: str) -> Deleted:
     return Deleted(id=model, object="model")
 
 
-def resolve(parts: Parts, tenant: Tenant, name: str) -> ModelRef:
+async def resolve(parts: Parts, tenant: Tenant, name: str) -> ModelRef:
     """What a request's `model` stands for. Raises NotFound (`model_not_found`), the same for a name that does
     not exist and for one of another tenant."""
+
+    def look() -> TunedModel:
+        with parts.database.read() as session:
+            return Models(session, tenant).resolve(name)
+
     if name in parts.catalogue:
         return ModelRef(base=parts.catalogue[name])
-    with parts.database.read() as session:
-        found = Models(session, tenant).resolve(name)
+    found: TunedModel = await parts.lookups.get(("model", tenant, name), look)
     if found.base not in parts.catalogue:
         raise NotFound(
             f"The model '{name}' was tuned from '{found.base}', which is not in the catalogue any more.",

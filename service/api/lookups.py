@@ -1,0 +1,44 @@
+"""Reads of the database that many requests make at once, each of them made once for all."""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+
+T = TypeVar("T")
+
+_THREADS = 4
+"""They share one interpreter: more of them only get in the event loop's way."""
+
+
+class Lookups(Generic[T]):
+    """Runs lookups in threads. Those who ask for the same key while one runs share the next one: however many
+    a flood asks at once, two are made, and nobody's answer is from before they asked. For one event loop."""
+
+    def __init__(self) -> None:
+        self._limiter = CapacityLimiter(_THREADS)
+        self._running: dict[Hashable, asyncio.Task[T]] = {}
+        self._next: dict[Hashable, asyncio.Task[T]] = {}
+
+    async def get(self, key: Hashable, look: Callable[[], T]) -> T:
+        """What `look` returns or raises; keys that are equal have looks that are the same."""
+        if (task := self._next.get(key)) is None:
+            task = asyncio.create_task(self._look(key, look, after=self._running.get(key)))
+            # If all who ask go away, nobody is left to hear of an error.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            places = self._next if key in self._running else self._running
+            places[key] = task
+        # Shielded: one who goes away must not take the answer from the others.
+        return await asyncio.shield(task)
+
+    async def _look(self, key: Hashable, look: Callable[[], T], *, after: asyncio.Task[T] | None) -> T:
+        if after is not None:
+            await asyncio.wait([after])
+            self._running[key] = self._next.pop(key)
+        try:
+            return await anyio.to_thread.run_sync(look, limiter=self._limiter)
+        finally:
+            if key not in self._next:
+                del self._running[key]

@@ -1,0 +1,73 @@
+"""Many who ask the same at once."""
+
+import asyncio
+import threading
+
+import pytest
+
+from service.api.lookups import Lookups
+
+
+class Slow:
+    """A lookup that waits until it is let go, and counts."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.count = 0
+
+    def __call__(self) -> int:
+        self.count += 1
+        number = self.count
+        self.begun.release()
+        assert self.gate.acquire(timeout=30)
+        return number
+
+
+async def _begun(slow: Slow) -> None:
+    assert await asyncio.to_thread(slow.begun.acquire, timeout=30)
+
+
+async def _ask(lookups: Lookups[int], slow: Slow, count: int) -> list[asyncio.Task[int]]:
+    asking = [asyncio.create_task(lookups.get("key", slow)) for _ in range(count)]
+    await asyncio.sleep(0)  # each has asked
+    return asking
+
+
+def test_who_asks_while_one_runs_shares_the_next_one_and_never_gets_an_older_answer() -> None:
+    async def run() -> None:
+        lookups, slow = Lookups[int](), Slow()
+        first = await _ask(lookups, slow, 1)
+        await _begun(slow)
+        second = await _ask(lookups, slow, 50)
+        slow.gate.release()
+        await _begun(slow)
+        third = await _ask(lookups, slow, 50)
+        slow.gate.release(2)
+        answers = [set(await asyncio.gather(*asking)) for asking in (first, second, third)]
+        assert answers == [{1}, {2}, {3}]
+        slow.gate.release()
+        assert await lookups.get("key", slow) == 4
+
+    asyncio.run(run())
+
+
+def test_one_who_goes_away_takes_the_answer_from_nobody_and_an_error_is_everyones() -> None:
+    def fails() -> int:
+        raise ValueError("no")
+
+    async def run() -> None:
+        lookups, slow = Lookups[int](), Slow()
+        gone, stays = [*await _ask(lookups, slow, 1), *await _ask(lookups, slow, 1)]
+        await _begun(slow)
+        gone.cancel()
+        slow.gate.release(2)
+        assert await stays == 2
+        outcomes = await asyncio.gather(
+            *(lookups.get("other", fails) for _ in range(3)), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [ValueError] * 3
+        with pytest.raises(ValueError, match="no"):
+            await lookups.get("other", fails)
+
+    asyncio.run(run())

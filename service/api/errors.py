@@ -2,6 +2,7 @@
 
 import logging
 import math
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from cluster.contracts.errors import TuneryError
 from service.api.validation import invalid_request
 
 log = logging.getLogger(__name__)
+
+_SPREAD = 1.5
 
 
 class PayloadTooLarge(errors.InvalidRequest):
@@ -61,7 +64,10 @@ def response_of(error: TuneryError) -> Response:
     status = status_of(error)
     headers = {}
     if isinstance(error, errors.Overloaded | errors.Unavailable):
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_seconds)))
+        seconds = max(1.0, error.retry_after_seconds)
+        headers["retry-after"] = str(math.ceil(seconds))
+        # What the openai SDK goes by. Spread, or all that were refused at once would come back at once.
+        headers["retry-after-ms"] = str(round(1000 * seconds * random.uniform(1, _SPREAD)))
     if isinstance(error, errors.Conflict):
         headers["x-should-retry"] = "false"  # the openai SDK repeats a 409 unless told otherwise
     if isinstance(error, errors.AuthenticationFailed):

@@ -38,7 +38,8 @@ class Settings(BaseSettings):
 
     max_running_choices: int = Field(default=64, ge=1)
     """Choices that one API process has at its engines at once, over all tenants; twice the slots of the
-    embedded engine by default, so that it always knows the next ones. A request for more runs alone."""
+    embedded engine by default, so that it always knows the next ones. An eighth of them is kept free for
+    projects that have little or nothing there. A request for more runs alone."""
     max_waiting_choices: int = Field(default=256, ge=0)
     """Of one project, waiting for their turn there; one more is answered with 429."""
     max_waiting_choices_in_all: int = Field(default=1024, ge=0)

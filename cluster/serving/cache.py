@@ -24,6 +24,9 @@ class SlotCache(Cache):  # type: ignore[misc]
         self._max_length = max_length
         self.lengths: list[int] = []
         """Tokens held, by row."""
+        self.longest = 0
+        """Tokens of the longest row that the present forward pass is about, which is how many places of each
+        row it is given."""
 
     def append(self, prefilled: Cache, row: int, length: int) -> None:
         """Adds a row: the first `length` tokens of row `row` of another cache."""
@@ -34,19 +37,24 @@ class SlotCache(Cache):  # type: ignore[misc]
             layer.values[rows - 1, :, :length] = source.values[row, :, :length]
         self.lengths.append(length)
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest row, which is how many places of each row a forward pass is given."""
-        return max(self.lengths)
-
-    def advance(self) -> Tensor:
-        """Makes room for one more token in each row. Returns its positions, int64 [B, 1]."""
-        self._reserve(self, len(self.lengths), self.longest + 1)
-        positions_B = torch.tensor(self.lengths, device=self.layers[0].keys.device)
-        self.lengths = [length + 1 for length in self.lengths]
+    def advance(self, rows: int) -> Tensor:
+        """Makes room for one more token in each of the first `rows`. Returns its positions, int64 [B, 1]."""
+        held = self.lengths[:rows]
+        self.longest = max(held) + 1
+        self._reserve(self, len(self.lengths), self.longest)
+        positions_B = torch.tensor(held, device=self.layers[0].keys.device)
+        self.lengths[:rows] = [length + 1 for length in held]
         for layer in self.layers:
             layer.begin(positions_B, self.longest)
         return positions_B[:, None]
+
+    def swap(self, row: int, other: int) -> None:
+        """The two rows change places."""
+        reach = max(self.lengths[row], self.lengths[other])
+        for layer in self.layers:
+            for states in (layer.keys, layer.values):
+                states[[row, other], :, :reach] = states[[other, row], :, :reach]
+        self.lengths[row], self.lengths[other] = self.lengths[other], self.lengths[row]
 
     def release(self, row: int) -> None:
         """Frees a row; the last row takes its place. Its memory is zeroed, because a NaN left behind a mask

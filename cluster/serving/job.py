@@ -16,7 +16,7 @@ class Limits:
     """How much one engine does at once."""
 
     slots: int = 32
-    """Choices that are decoded together."""
+    """Choices that are decoded together; those of `kept_slots` are beside them."""
     max_waiting: int = 256
     """Choices of one tenant in the queue; a request that would make it longer is refused."""
     adapters: int = 32
@@ -67,6 +67,10 @@ class Choice:
     counts: Counter[int] = field(default_factory=Counter)
     """How often each token was generated."""
     last_token: int = 0
+
+    @property
+    def tenant(self) -> str:
+        return self.job.request.tenant
 
     @property
     def is_over(self) -> bool:

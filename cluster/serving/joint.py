@@ -100,16 +100,20 @@ class JointRunner:
         self._adapters.append(prefill.adapters[row])
 
     def decode(self, tokens: Sequence[int]) -> Tensor:
-        positions_B1 = self._cache.advance()
+        positions_B1 = self._cache.advance(len(tokens))
         logits_B1V = self._model.forward(
             [[token] for token in tokens],
-            self._adapters,
+            self._adapters[: len(tokens)],
             position_ids=positions_B1,
             attention_mask=self._attention.decode_mask(positions_B1, self._cache.longest),
             past_key_values=self._cache,
             use_cache=True,
         )
         return logits_B1V[:, 0]
+
+    def swap(self, row: int, other: int) -> None:
+        self._cache.swap(row, other)
+        self._adapters[row], self._adapters[other] = self._adapters[other], self._adapters[row]
 
     def release(self, row: int) -> None:
         self._cache.release(row)

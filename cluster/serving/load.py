@@ -24,6 +24,7 @@ from cluster.serving.loading import base_marks, check_decoder
 from cluster.serving.lora_files import read_adapter
 from cluster.serving.model import find_runner, load_model
 from cluster.serving.prefix import read_prefix
+from cluster.serving.sharing import kept_slots
 from cluster.serving.vocabulary import Vocabulary
 from cluster.serving.weights import WeightsFolder
 
@@ -91,7 +92,8 @@ class EmbeddedLoader:
                 footprint.total(self._limits.slots),
                 self._budget,
             )
-        runner = find_runner(adapted, max_rows=limits.slots, max_length=ref.base.context_length)
+        max_rows = limits.slots + kept_slots(limits.slots)
+        runner = find_runner(adapted, max_rows=max_rows, max_length=ref.base.context_length)
 
         def load_adapter(adapter: AdapterRef) -> Adapter:
             with self._weights.borrowed(adapter, **fits) as found:

@@ -54,7 +54,12 @@ class Runner(Protocol):
         ...
 
     def decode(self, tokens: Sequence[int]) -> Tensor:
-        """Feeds one token to each row. Returns float32 logits [B, V]."""
+        """Feeds one token to each of the first B rows and leaves the others as they are. Returns float32
+        logits [B, V]."""
+        ...
+
+    def swap(self, row: int, other: int) -> None:
+        """The two rows change places."""
         ...
 
     def release(self, row: int) -> None:

@@ -64,9 +64,12 @@ class SoloRunner:
         return torch.cat(
             [
                 self._forward(row, torch.tensor([[token]], device=self._model.device))[:, -1]
-                for row, token in zip(self._rows, tokens, strict=True)
+                for row, token in zip(self._rows[: len(tokens)], tokens, strict=True)
             ]
         )
+
+    def swap(self, row: int, other: int) -> None:
+        self._rows[row], self._rows[other] = self._rows[other], self._rows[row]
 
     def release(self, row: int) -> None:
         self._rows[row] = self._rows[-1]

@@ -1,7 +1,8 @@
 """Continuous batching, one step at a time: prefill who is next, decode for everyone, hand out text."""
 
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from cluster.serving.logprobs import Scored, score
 from cluster.serving.runner import Prefill, Runner
 from cluster.serving.sampling import Draw, pick_tokens
 from cluster.serving.scheduler import Waiting, is_overloaded, pick_group
+from cluster.serving.sharing import Pace, Shares, kept_slots
 from cluster.serving.vocabulary import Vocabulary
 
 _SCORED_TOKENS = 256
@@ -31,23 +33,35 @@ class _Group:
     prefill: Prefill
     scored: list[Scored]
 
+    @property
+    def tenants(self) -> frozenset[str]:
+        return frozenset(choice.tenant for choice in self.choices)
+
 
 class Stepper:
     """The state machine of one engine. Not thread-safe: one thread owns it, the model and every tensor."""
 
     def __init__(
-        self, runner: Runner, vocabulary: Vocabulary, *, stop_tokens: frozenset[int], limits: Limits
+        self,
+        runner: Runner,
+        vocabulary: Vocabulary,
+        *,
+        stop_tokens: frozenset[int],
+        limits: Limits,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._runner = runner
         self._vocabulary = vocabulary
         self._stop_tokens = stop_tokens
         self._limits = limits
         self._masks = Masks(runner.num_embeddings)
+        self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._waiting: list[Choice] = []
         self._group: _Group | None = None
         self._rows: list[Choice] = []
         """In the order of the runner's rows."""
+        self._pace = Pace()
         self._outputs: list[Output] = []
         self.generated_tokens = 0
 
@@ -103,15 +117,16 @@ class Stepper:
 
     @torch.inference_mode()
     def step(self) -> None:
-        """One chunk of prefill and one token for every running choice."""
+        """One chunk of prefill and one token for every running choice, but for those that sit out."""
+        shares = self._pace.decide(self._held())
         if self._group is None:
-            self._group = self._next_group()
-        if self._group is not None:
+            self._group = self._next_group(shares)
+        if self._group is not None and not (tenants := self._group.tenants) <= shares.sit_out:
+            began = self._clock()
             self._prefill(self._group)
+            self._pace.prefilled(shares, tenants, self._clock() - began)
         if self._rows:
-            logits_BV = self._runner.decode([choice.last_token for choice in self._rows])
-            self._extend(self._rows, logits_BV)
-            self._sweep()
+            self._decode()
 
     def _choice(self, job: Job, index: int) -> Choice:
         answer = ChoiceAnswer(
@@ -120,24 +135,57 @@ class Stepper:
             vocabulary=self._vocabulary,
             stop_tokens=self._stop_tokens,
             guide=job.guide and job.guide.fork(),
-            calls=job.prompt.calls,
         )
         return Choice(job, index, answer)
 
-    def _next_group(self) -> _Group | None:
-        free = self._limits.slots - len(self._rows)
-        if not self._waiting or not free:
+    def _decode(self) -> None:
+        shares = self._pace.decide(self._held())
+        rows = self._rows[: self._put_first(lambda choice: choice.tenant not in shares.sit_out)]
+        began = self._clock()
+        logits_BV = self._runner.decode([choice.last_token for choice in rows])
+        self._extend(rows, logits_BV)
+        self._pace.decoded(shares, self._clock() - began)
+        self._sweep()
+
+    def _held(self) -> Counter[str]:
+        """Rows by tenant, also of those that only wait."""
+        held = Counter({choice.tenant: 0 for choice in self._waiting})
+        held.update(choice.tenant for choice in self._rows)
+        return held
+
+    def _put_first(self, is_first: Callable[[Choice], bool]) -> int:
+        """Orders the rows; returns how many those are."""
+        count = 0
+        for row, choice in enumerate(self._rows):
+            if is_first(choice):
+                if row != count:
+                    self._runner.swap(row, count)
+                    self._rows[row], self._rows[count] = self._rows[count], self._rows[row]
+                count += 1
+        return count
+
+    def _next_group(self, shares: Shares) -> _Group | None:
+        """Tenants within their share never share a prefill with others, whose prompts would hold them up."""
+        free, waiting, held = self._limits.slots - len(self._rows), self._waiting, self._held()
+        if free <= 0:
+            kept = kept_slots(self._limits.slots)
+            free += kept
+            waiting = [choice for choice in waiting if held[choice.tenant] < kept]
+        waiting = [choice for choice in waiting if choice.tenant not in shares.beyond] or [
+            choice for choice in waiting if choice.tenant not in shares.sit_out
+        ]
+        if not waiting or free <= 0:
             return None
         picked = pick_group(
-            [_as_waiting(choice) for choice in self._waiting],
-            Counter(choice.job.request.tenant for choice in self._rows),
+            [_as_waiting(choice) for choice in waiting],
+            held,
             free_slots=free,
             token_budget=self._limits.prefill_tokens,
         )
-        choices = [self._waiting[place] for place in picked]
+        choices = [waiting[place] for place in picked]
         jobs = list(dict.fromkeys(choice.job for choice in choices))
-        taken = set(picked)
-        self._waiting = [choice for place, choice in enumerate(self._waiting) if place not in taken]
+        taken = set(choices)
+        self._waiting = [choice for choice in self._waiting if choice not in taken]
         prefill = self._runner.start([job.prompt.token_ids for job in jobs], [job.adapter for job in jobs])
         return _Group(choices, {job: row for row, job in enumerate(jobs)}, prefill, [])
 

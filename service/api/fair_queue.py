@@ -24,6 +24,12 @@ class Limits:
     waiting_of_tenant: int
     waiting_in_all: int
 
+    @property
+    def kept_free(self) -> int:
+        """The last eighth of `running` is for tenants that have no more than this there, or nothing: who
+        comes beside a flood need not wait until one of its answers ends."""
+        return self.running // 8
+
 
 @dataclass(eq=False, slots=True)
 class Turn:
@@ -78,12 +84,9 @@ class FairQueue:
 
     def admit(self) -> list[Turn]:
         """Those that run from now on. Nobody passes the one whose turn it is, however many choices it has to
-        wait for: else it might wait for ever."""
+        wait for, else it might wait for ever; but what it may not have is others'."""
         admitted: list[Turn] = []
-        while self._waiting:
-            turn = self._waiting[self._next_tenant()][0]
-            if not self._has_room(turn):
-                break
+        while (turn := self._next()) is not None:
             self._remove_waiting(turn)
             self._running.add(turn)
             self._num_running[turn.tenant] += turn.num_choices
@@ -106,13 +109,33 @@ class FairQueue:
             self._costs.clear()
             self._num_running.clear()
 
-    def _next_tenant(self) -> str:
-        """Of equals the one that runs least, then the one that has waited longest: what is running is not all
-        charged yet."""
-        return min(self._waiting, key=lambda tenant: (self._costs[tenant], self._num_running[tenant]))
+    def _next(self) -> Turn | None:
+        """Of equal tenants first the one that runs least, then the one that has waited longest: what is
+        running is not all charged yet."""
+        tenants = sorted(self._waiting, key=lambda tenant: (self._costs[tenant], self._num_running[tenant]))
+        for place, tenant in enumerate(tenants):
+            turn = self._waiting[tenant][0]
+            if self._has_room(turn) and (place == 0 or self._is_small(turn)):
+                return turn
+            if not self._fits(turn):
+                return None
+        return None
 
     def _has_room(self, turn: Turn) -> bool:
+        if not self._running:
+            return True
+        is_shared = (
+            self._num_running.total() + turn.num_choices <= self._limits.running - self._limits.kept_free
+        )
+        return is_shared or (self._fits(turn) and self._is_small(turn))
+
+    def _fits(self, turn: Turn) -> bool:
         return not self._running or self._num_running.total() + turn.num_choices <= self._limits.running
+
+    def _is_small(self, turn: Turn) -> bool:
+        """May have what is kept free."""
+        running = self._num_running[turn.tenant]
+        return not running or running + turn.num_choices <= self._limits.kept_free
 
     def _remove_waiting(self, turn: Turn) -> None:
         queue = self._waiting[turn.tenant]

@@ -24,7 +24,7 @@ def _cache(max_rows: int = 4, max_length: int = 1024) -> SlotCache:
 
 def _decode(cache: SlotCache, value: float) -> tuple[torch.Tensor, torch.Tensor]:
     """One step that stores `value` in every row; returns positions and the first layer's keys."""
-    positions = cache.advance()
+    positions = cache.advance(len(cache.lengths))
     states = torch.full((len(cache.lengths), HEADS, 1, DIM), value)
     keys = [cache.update(states, states, layer)[0] for layer in range(LAYERS)]
     return positions, keys[0]
@@ -43,6 +43,24 @@ def test_rows_keep_their_own_tokens_and_padding_is_not_copied() -> None:
     assert (keys[0, :, 5] == 7).all()
     assert (keys[1, :, 3] == 7).all()
     assert (keys[1, :, 4:] == 0).all()
+
+
+def test_rows_that_sit_a_step_out_are_left_as_they_are_and_rows_may_change_places() -> None:
+    source = _prefilled(3, 5)
+    cache = _cache()
+    cache.append(source, 0, 3)
+    cache.append(source, 1, 5)
+    cache.swap(0, 1)
+    positions = cache.advance(1)
+    states = torch.full((1, HEADS, 1, DIM), 7.0)
+    (keys, _), *_ = [cache.update(states, states, layer) for layer in range(LAYERS)]
+    assert positions.tolist() == [[5]]
+    assert cache.lengths == [6, 3]
+    assert keys.shape[:3] == (1, HEADS, cache.longest)
+    assert torch.equal(keys[0, :, :5], source.layers[0].keys[1])
+    for layer, old in zip(cache.layers, source.layers, strict=True):
+        assert torch.equal(layer.keys[1, :, :3], old.keys[0, :, :3])
+        assert (layer.keys[1, :, 3:] == 0).all()
 
 
 def test_a_released_row_is_filled_by_the_last_and_leaves_only_zeros() -> None:

@@ -346,6 +346,26 @@ def test_an_id_under_way_is_refused(served: Served) -> None:
     assert [type(outcome) for outcome in outcomes] == [Answer, InvalidRequest]
 
 
+def test_answers_beside_a_flood_and_those_of_the_flood_are_what_they_are_alone(
+    serve: Serve, tuned: Tuned
+) -> None:
+    served = serve(slots=8)
+    adapters = [tuned.refs[name] for name in ("base", *ADAPTERS)]
+    flood = [
+        served.request(ref, max_tokens=40, **ENDLESS).model_copy(update={"tenant": "flood"})
+        for ref in [*adapters, *adapters]
+    ]
+    quiet = [served.request(ref, max_tokens=12) for ref in adapters[:3]]
+    alone = [served.ask(one).text for one in [*flood, *quiet]]
+
+    async def both() -> list[str]:
+        flooding = [asyncio.create_task(served.answer(one)) for one in flood]
+        calm = [(await served.answer(one)).text for one in quiet]
+        return [(await one).text for one in flooding] + calm
+
+    assert served.loop.run(both()) == alone
+
+
 def test_a_cancelled_request_ends_and_its_slots_are_free_within_two_steps(serve: Serve) -> None:
     served = serve(slots=4)
 

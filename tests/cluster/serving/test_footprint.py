@@ -81,10 +81,11 @@ def test_weights_that_lie_there_twice_count_once(tmp_path: Path) -> None:
 def test_slots_are_as_many_as_there_is_room_for() -> None:
     footprint = Footprint(weights=100, row=10, adapters=50)
     assert footprint.slots_within(None, wanted=32) == 32
-    assert footprint.slots_within(480, wanted=32) == 32
-    assert footprint.total(32) == 480
-    assert footprint.slots_within(479, wanted=32) == 31
-    assert footprint.total(31) <= 479
+    assert footprint.slots_within(520, wanted=32) == 32
+    assert footprint.total(32) == 520, "32, the four kept beside them, and one that is being prefilled"
+    for budget in range(200, 520):
+        slots = footprint.slots_within(budget, wanted=32)
+        assert footprint.total(slots) <= budget < footprint.total(slots + 1)
     assert footprint.slots_within(100, wanted=32) == 1, "and what is too large then is refused"
     assert Footprint(weights=100, row=0, adapters=0).slots_within(1, wanted=32) == 32
 

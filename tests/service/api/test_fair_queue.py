@@ -107,6 +107,38 @@ def test_a_request_for_more_than_the_limit_runs_alone() -> None:
     assert fair.admit() == other
 
 
+def test_who_comes_beside_a_flood_finds_a_place_that_the_flood_may_not_have() -> None:
+    fair = queue(running=16)
+    join(fair, "flood", 40)
+    flood = fair.admit()
+    assert len(flood) == 14
+    quiet = join(fair, "quiet", 2)
+    assert fair.admit() == quiet
+    (third,) = join(fair, "quiet")
+    assert fair.admit() == []
+    fair.leave(quiet[0])
+    assert fair.admit() == [third]
+    fair.leave(flood[0])
+    fair.leave(third)
+    assert fair.admit() == [], "an eighth is still kept free beside the quiet one"
+    fair.leave(quiet[1])
+    assert [turn.tenant for turn in fair.admit()] == ["flood"]
+
+
+def test_a_wide_request_of_a_newcomer_is_not_passed_by_for_ever() -> None:
+    fair = queue(running=16)
+    join(fair, "flood", 80)
+    flood = fair.admit()
+    (wide,) = join(fair, "wide", num_choices=10)
+    join(fair, "other", 80)
+    admitted: list[Turn] = []
+    while wide not in admitted and flood:
+        fair.leave(flood.pop())
+        admitted += fair.admit()
+    assert wide in admitted
+    assert len(flood) >= 4, "it had to wait for no more than it needs"
+
+
 def test_limits_are_on_those_that_wait() -> None:
     fair = queue(running=1, of_tenant=2, in_all=3)
     assert fair.exceeded(Turn("a", 128)) is None  # it would run at once

@@ -1,0 +1,79 @@
+"""How the tenants of one engine share its slots and its time. Pure: told how long steps took, reads no clock.
+
+A step with many rows takes longer than one with few, on a CPU nearly in proportion. Were every row part of
+every step, who asks for one answer beside a flood of thirty would get its tokens as slowly as if it had sent
+all of them itself. So rows of tenants beyond their share sit out steps: just so many that the others' tokens
+come at most `_SLOWER` slower than without them. Where a full step takes hardly longer, as on a GPU, they sit
+out none.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_KEPT = 8
+"""One slot is kept for so many."""
+_SLOWER = 0.5
+_OUT_OF_DATE = 32
+"""Steps together after which one apart is timed anew."""
+_NEWEST_SHARE = 0.25
+_NOBODY = frozenset[str]()
+
+
+def kept_slots(slots: int) -> int:
+    """Beside so many, for tenants that hold fewer than these: who comes beside a flood finds one free."""
+    return slots // _KEPT
+
+
+def slots_of(rows: int) -> int:
+    """The most that, with those kept beside them, are no more than `rows`."""
+    return (_KEPT * rows + _KEPT - 1) // (_KEPT + 1)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """A moment's decision."""
+
+    beyond: frozenset[str]
+    """Tenants with more than an equal share of the rows, where others have less."""
+    sit_out: frozenset[str]
+    """Those of them whose rows and prompts have to wait now: all or none."""
+    is_shared: bool
+    """Others have rows beside them."""
+
+
+class Pace:
+    """Decides at each step whether tenants beyond their share take part."""
+
+    def __init__(self) -> None:
+        self._apart: float | None = None
+        """Seconds of a step without them, lately."""
+        self._owed = 0.0
+        """Seconds by which the others are behind."""
+        self._together = 0
+        """Steps since the last one apart."""
+
+    def decide(self, held: Mapping[str, int]) -> Shares:
+        """By the rows that each tenant holds; those that only wait hold none."""
+        equal = sum(held.values()) / max(1, len(held))
+        beyond = frozenset(tenant for tenant, rows in held.items() if rows > equal)
+        if not beyond or not any(held[tenant] for tenant in held.keys() - beyond):
+            self._owed = 0.0
+            return Shares(beyond, _NOBODY, is_shared=False)
+        lets_all_in = self._apart is not None and self._owed <= 0 and self._together < _OUT_OF_DATE
+        return Shares(beyond, _NOBODY if lets_all_in else beyond, is_shared=True)
+
+    def decoded(self, shares: Shares, seconds: float) -> None:
+        """A token for every row but of those that sat out."""
+        if shares.sit_out:
+            newest = 1.0 if self._apart is None else _NEWEST_SHARE
+            self._apart = (1 - newest) * (self._apart or 0.0) + newest * seconds
+            self._owed = max(0.0, self._owed - _SLOWER * seconds)
+            self._together = 0
+        elif shares.is_shared and self._apart is not None:
+            self._owed = max(0.0, self._owed + seconds - (1 + _SLOWER) * self._apart)
+            self._together += 1
+
+    def prefilled(self, shares: Shares, tenants: frozenset[str], seconds: float) -> None:
+        """Prompts of these tenants."""
+        if shares.is_shared and tenants <= shares.beyond:
+            self._owed += seconds

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-gpu lint types drift format bench-training bench-serving bench-streams
+.PHONY: install demo test test-gpu lint types drift format bench-training bench-serving bench-streams bench-fairness
 
 install: .venv/installed
 
@@ -43,3 +43,6 @@ bench-serving: install  ## serving speed beside PEFT and transformers; about 8 m
 
 bench-streams: install  ## 200 streams over 50 adapters, every answer checked, memory watched; about 8 minutes
 	$(BIN)/python -m tests.benchmarks.streams
+
+bench-fairness: install  ## a tenant's latency beside another one's flood; about 3 minutes on two cores
+	$(BIN)/python -m tests.benchmarks.fairness

@@ -45,19 +45,12 @@ class Project:
     key: str
 
 
-def add_project(
-    database: Database,
-    *,
-    scopes: frozenset[Scope] = frozenset({"admin"}),
-    organization_id: str | None = None,
-) -> Project:
-    """In an organization of its own unless one is given."""
+def add_project(database: Database, *, scopes: frozenset[Scope] = frozenset({"admin"})) -> Project:
     name = secrets.token_hex(4)
-    tenant = Tenant(organization_id or f"org-{name}", f"proj-{name}")
+    tenant = Tenant(f"org-{name}", f"proj-{name}")
     with database.write() as session:
-        if organization_id is None:
-            session.add(tables.Organization(id=tenant.organization_id, name=name, created_at=1))
-            session.flush()
+        session.add(tables.Organization(id=tenant.organization_id, name=name, created_at=1))
+        session.flush()
         session.add(
             tables.Project(
                 id=tenant.project_id, organization_id=tenant.organization_id, name=name, created_at=1

@@ -1,10 +1,6 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .alive import Alive
-from .allowed_tools import AllowedTools
-from .allowed_tools_definition import AllowedToolsDefinition
-from .allowed_tools_definition_mode import AllowedToolsDefinitionMode
-from .answered_call import AnsweredCall
 from .api_error import ApiError
 from .assistant_message import AssistantMessage
 from .auto import Auto
@@ -17,7 +13,6 @@ from .chat_completion_body_tool_choice_type_0 import ChatCompletionBodyToolChoic
 from .chat_completion_chunk import ChatCompletionChunk
 from .chat_delta import ChatDelta
 from .chat_delta_role_type_0 import ChatDeltaRoleType0
-from .chat_finish_reason import ChatFinishReason
 from .chat_logprobs import ChatLogprobs
 from .chat_token_logprob import ChatTokenLogprob
 from .chat_token_top import ChatTokenTop
@@ -67,7 +62,6 @@ from .fine_tuning_job_status import FineTuningJobStatus
 from .fine_tuning_jobs_list_metadata import FineTuningJobsListMetadata
 from .finish_reason import FinishReason
 from .function_call import FunctionCall
-from .function_call_delta import FunctionCallDelta
 from .function_definition import FunctionDefinition
 from .function_message import FunctionMessage
 from .hyperparameters_body import HyperparametersBody
@@ -86,8 +80,6 @@ from .metadata import Metadata
 from .model_extension import ModelExtension
 from .model_list import ModelList
 from .model_object import ModelObject
-from .named_function import NamedFunction
-from .named_tool import NamedTool
 from .parity import Parity
 from .readiness_answer import ReadinessAnswer
 from .readiness_answer_parts import ReadinessAnswerParts
@@ -106,8 +98,6 @@ from .text_pair import TextPair
 from .text_part import TextPart
 from .tool import Tool
 from .tool_call import ToolCall
-from .tool_call_delta import ToolCallDelta
-from .tool_call_delta_type_type_0 import ToolCallDeltaTypeType0
 from .tool_message import ToolMessage
 from .top_logprobs import TopLogprobs
 from .training_options import TrainingOptions
@@ -127,10 +117,6 @@ from .user_message import UserMessage
 
 __all__ = (
     "Alive",
-    "AllowedTools",
-    "AllowedToolsDefinition",
-    "AllowedToolsDefinitionMode",
-    "AnsweredCall",
     "ApiError",
     "AssistantMessage",
     "Auto",
@@ -143,7 +129,6 @@ __all__ = (
     "ChatCompletionChunk",
     "ChatDelta",
     "ChatDeltaRoleType0",
-    "ChatFinishReason",
     "ChatLogprobs",
     "ChatTokenLogprob",
     "ChatTokenTop",
@@ -193,7 +178,6 @@ __all__ = (
     "FineTuningJobStatus",
     "FinishReason",
     "FunctionCall",
-    "FunctionCallDelta",
     "FunctionDefinition",
     "FunctionMessage",
     "HyperparametersBody",
@@ -212,8 +196,6 @@ __all__ = (
     "ModelExtension",
     "ModelList",
     "ModelObject",
-    "NamedFunction",
-    "NamedTool",
     "Parity",
     "ReadinessAnswer",
     "ReadinessAnswerParts",
@@ -232,8 +214,6 @@ __all__ = (
     "TextPart",
     "Tool",
     "ToolCall",
-    "ToolCallDelta",
-    "ToolCallDeltaTypeType0",
     "ToolMessage",
     "TopLogprobs",
     "TrainingOptions",

@@ -1,0 +1,23 @@
+"""The benchmark of fairness runs and says what it measured; what that is, is never a test's concern."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "tests.benchmarks.fairness", "--bar", "1000"]
+
+
+@pytest.mark.e2e
+def test_a_tenants_latency_is_measured_alone_and_beside_a_flood_that_is_refused() -> None:
+    arguments = ["--requests", "4", "--max-tokens", "16", "--flood-tokens", "32"]
+    done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    result = json.loads(line)
+    assert result["p95_ratio"] > 0
+    assert result["flood"]["429"] > 0
+    assert result["flood"]["answered"] > 0

@@ -33,6 +33,7 @@ class EncoderPool:
     async def keep(self, model: ModelRef) -> None:
         """Loads the encoder and never unloads it."""
         await self._borrow(model)
+        self._desks.keep(model.weights)
 
     async def ensure(self, model: ModelRef) -> None:
         """Loads the encoder. Raises InvalidRequest unless it is one, and what fetching the weights raises."""

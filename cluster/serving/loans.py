@@ -24,6 +24,7 @@ class _Entry(Generic[T]):
     num_bytes: int
     """What the thing takes; while it is being loaded, what is kept free for it."""
     users: int = 0
+    is_kept: bool = False
     load_seconds: float = 0.0
     expiry: asyncio.TimerHandle | None = None
     """While nobody uses it."""
@@ -98,7 +99,7 @@ class Loans(Generic[T]):
     async def borrow(self, key: str, load: Callable[[], Awaitable[T]], *, expects_bytes: int = 0) -> T:
         """The thing, to be given back. `load` runs once however many ask; what it raises, all of them get,
         and the next one tries again. Raises Overloaded if too many wait for room, Unavailable after the
-        longest wait, and InvalidRequest for a thing that is larger than the budget.
+        longest wait, and InvalidRequest for a thing that can never fit beside those that are kept.
 
         Room is made for `expects_bytes` before it is loaded. If it then takes more, and there is no room for
         that, it is dropped, and loaded again once there is.
@@ -120,6 +121,10 @@ class Loans(Generic[T]):
             except BaseException:
                 self._let_go(key, entry)
                 raise
+
+    def keep(self, key: str) -> None:
+        """For who has borrowed it and will not give it back."""
+        self._entries[key].is_kept = True
 
     def give_back(self, key: str) -> None:
         if entry := self._entries.get(key):
@@ -169,10 +174,13 @@ class Loans(Generic[T]):
             raise _TooLarge(num_bytes)
 
     def _check_size(self, num_bytes: int) -> None:
-        if num_bytes > self._budget:
+        kept = [entry.num_bytes for entry in self._entries.values() if entry.is_kept]
+        if num_bytes > self._budget - sum(kept) or len(kept) >= self._capacity:
+            setting = f" ({self._setting})" if self._setting else ""
+            rest = f"; {len(kept)} of {self._capacity} are always kept, and take {sum(kept)}" if kept else ""
             raise InvalidRequest(
                 f"The model takes {num_bytes} bytes of memory; all that are in use together may take "
-                f"{self._budget}{f' ({self._setting})' if self._setting else ''}.",
+                f"{self._budget}{setting}{rest}.",
                 code="model_too_large",
                 param="model",
             )

@@ -47,6 +47,7 @@ class EnginePool:
     async def keep(self, model: ModelRef) -> None:
         """Loads the engine of `model` and never unloads it."""
         await self._borrow(model)
+        self._engines.keep(model.weights)
 
     async def ensure(self, model: ModelRef) -> None:
         engine = await self._borrow(model)

@@ -71,6 +71,9 @@ class Residents(Generic[R]):
         key = self._prefix + weights
         return cast(R, await self._memory.borrow(key, load, expects_bytes=expects_bytes))
 
+    def keep(self, weights: str) -> None:
+        self._memory.keep(self._prefix + weights)
+
     def give_back(self, weights: str) -> None:
         self._memory.give_back(self._prefix + weights)
 

@@ -404,3 +404,19 @@ async def _last_used() -> None:
 
 def test_a_long_use_counts_until_its_end() -> None:
     asyncio.run(_last_used())
+
+
+async def _kept() -> None:
+    shelf = Shelf()
+    by_size, by_number = shelf.loans(10, budget=5), shelf.loans(1)
+    for loans in (by_size, by_number):
+        await shelf.borrow(loans, "aaa")
+        loans.keep("aaa")
+        with pytest.raises(InvalidRequest, match=r"takes 3 bytes.* 1 of \d+ are always kept, and take 3"):
+            await shelf.borrow(loans, "bbb", expects_bytes=3)
+        assert await shelf.borrow(loans, "aaa") == "aaa"
+    assert await shelf.borrow(by_size, "cc", expects_bytes=2) == "cc"
+
+
+def test_what_can_never_fit_beside_those_that_are_kept_does_not_wait() -> None:
+    asyncio.run(_kept())

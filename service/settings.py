@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     """The same over all projects."""
     queue_seconds: float = Field(default=300.0, gt=0)
     """The longest wait for a turn; then 503."""
+    load_seconds: float = Field(default=300.0, gt=0)
+    """The longest wait for a model that is being loaded; then 503, which says since when. Where a replica
+    must be started first, nobody can say how far it is: that wait may take `queue_seconds` more. A proxy
+    before the API must be as patient: nothing is sent before a request is accepted, so that a refusal is a
+    status."""
     usage_seconds: float = Field(default=5.0, gt=0)
     """Between two writes of what keys have used: what a process that is killed may not have counted."""
     drain_seconds: int = Field(default=5, ge=0)

@@ -124,7 +124,7 @@ class _Plan:
                 "TUNERY_WORKER_CPUS": outside.get("TUNERY_WORKER_CPUS", str(cores)),
                 "OMP_WAIT_POLICY": "PASSIVE",
                 # Half of what Ray's object store costs between Serve's proxy and a replica.
-                "RAY_SERVE_PROXY_USE_GRPC": "1",
+                "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
                 # The only node: nothing could take over what it would drain for 30 s.
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             },

@@ -12,6 +12,9 @@ from cluster.contracts.json_schema import JsonSchema
 MODEL_HEADER = "serve-multiplexed-model-id"
 """In which a request over HTTP carries its `ModelRef.name`: it leads to a replica that has the model."""
 
+PATIENCE_HEADER = "tunery-patience-seconds"
+"""In which it says how long it waits for a model that is not loaded; then it is Unavailable."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,11 +1,18 @@
-"""How errors travel from the engine to the service: an ErrorEvent and a status."""
+"""How events and errors travel from the engine to the service: lines of JSON, and a status."""
 
 import logging
 from typing import get_args
 
-from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
-from cluster.contracts.generation import ErrorEvent
+from pydantic import TypeAdapter
 
+from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
+from cluster.contracts.generation import ErrorEvent, GenerationEvent, WireEvent
+
+PACE_SECONDS = 0.02
+"""Between two pieces of a stream. Each costs replica and proxy a quarter of a millisecond of CPU together; 64
+tokens in 130 ms, over gRPC and 16 streams at once, cost 11.3 ms one by one and 7.4 so."""
+
+_EVENT: TypeAdapter[GenerationEvent] = TypeAdapter(GenerationEvent)
 _log = logging.getLogger(__name__)
 
 _NAMES = frozenset(get_args(ErrorEvent.model_fields["error"].annotation))
@@ -16,6 +23,16 @@ _STATUS = {
     "Overloaded": 429,
     "Unavailable": 503,
 }
+
+
+def line(event: WireEvent) -> str:
+    """One event as it travels."""
+    return event.model_dump_json() + "\n"
+
+
+def events_of(lines: str) -> list[GenerationEvent]:
+    """The events of whole lines."""
+    return [_EVENT.validate_json(one) for one in lines.split("\n") if one]
 
 
 def error_event(error: Exception) -> ErrorEvent:

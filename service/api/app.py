@@ -102,7 +102,14 @@ def _admission(settings: Settings) -> Admission:
 
 
 def _open_parts(settings: Settings) -> Parts:
-    engine: Engine = ServeEngine(settings.serving_url, settings.cluster_token.get_secret_value())
+    begin_seconds = settings.load_seconds + settings.queue_seconds
+    engine: Engine = ServeEngine(
+        settings.serving_url,
+        settings.cluster_token.get_secret_value(),
+        load_seconds=settings.load_seconds,
+        begin_seconds=begin_seconds,
+        idle_seconds=max(600.0, begin_seconds),
+    )
     return Parts(
         settings=settings,
         database=Database(settings.database_url),

@@ -1,7 +1,8 @@
 """The gateway's way to the serving engines: HTTP to Ray Serve, one JSON event a line."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Protocol, TypeVar
 
 import httpx2
@@ -12,6 +13,7 @@ from cluster.contracts.classification import ClassificationAnswer, Classificatio
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
     MODEL_HEADER,
+    PATIENCE_HEADER,
     ErrorEvent,
     FinishEvent,
     GenerationEvent,
@@ -57,9 +59,20 @@ class Engine(Generator, Protocol):
 class ServeEngine:
     """The engine application behind Ray Serve's proxy at `url`."""
 
-    def __init__(self, url: str, token: str, *, idle_seconds: float = 600.0) -> None:
-        """`idle_seconds`: the longest silence between two events before the engine counts as gone; a request
-        may wait that long for its turn."""
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        load_seconds: float = 300.0,
+        begin_seconds: float = 600.0,
+        idle_seconds: float = 600.0,
+    ) -> None:
+        """`load_seconds`: what a request waits for a model that is being loaded, which the replica bounds;
+        `begin_seconds`: for its first event, whatever keeps that back; `idle_seconds`: the longest silence
+        before the engine counts as gone."""
+        self._load_seconds = load_seconds
+        self._begin_seconds = begin_seconds
         self._http = httpx2.AsyncClient(
             base_url=url,
             headers={"authorization": f"Bearer {token}"} if token else {},
@@ -89,7 +102,8 @@ class ServeEngine:
 
     async def check_health(self) -> None:
         with _transport_is_unavailable():
-            response = await self._http.get("/engine/healthz", timeout=5.0)
+            # Not the engines themselves, which may rest at zero replicas and would be woken up by it.
+            response = await self._http.get("/datasets/ready", timeout=5.0)
         if not response.is_success:
             raise _refusal(response, response.content)
 
@@ -101,7 +115,8 @@ class ServeEngine:
     ) -> Answer:
         content = request.model_dump_json().encode()
         with _transport_is_unavailable():
-            response = await self._http.post(path, content=content, headers=_headers(request.model))
+            async with self._beginning():
+                response = await self._http.post(path, content=content, headers=self._headers(request.model))
         if not response.is_success:
             raise _refusal(response, response.content)
         try:
@@ -113,16 +128,36 @@ class ServeEngine:
     async def _answer(self, request: GenerationRequest) -> AsyncIterator[httpx2.Response]:
         content = request.model_dump_json().encode()
         with _transport_is_unavailable():
-            async with self._http.stream(
-                "POST", "/engine/generate", content=content, headers=_headers(request.model)
-            ) as response:
+            async with AsyncExitStack() as stack:
+                async with self._beginning():
+                    response = await stack.enter_async_context(
+                        self._http.stream(
+                            "POST", "/engine/generate", content=content, headers=self._headers(request.model)
+                        )
+                    )
                 if not response.is_success:
                     raise _refusal(response, await response.aread())
                 yield response
 
+    def _headers(self, model: ModelRef) -> dict[str, str]:
+        return {
+            "content-type": "application/json",
+            MODEL_HEADER: model.name,
+            PATIENCE_HEADER: str(self._load_seconds),
+        }
 
-def _headers(model: ModelRef) -> dict[str, str]:
-    return {"content-type": "application/json", MODEL_HEADER: model.name}
+    @asynccontextmanager
+    async def _beginning(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._begin_seconds):
+                yield
+        except TimeoutError as error:
+            raise errors.Unavailable(
+                f"The model server has not begun on the request within {self._begin_seconds:g} s: it starts "
+                "a replica for it, or has too much to do. Try again later.",
+                retry_after_seconds=30.0,
+                code="model_not_ready",
+            ) from error
 
 
 @contextmanager

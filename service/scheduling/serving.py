@@ -12,6 +12,7 @@ from cluster.contracts.classification import ClassificationAnswer, Classificatio
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.generation import (
     MODEL_HEADER,
+    PATIENCE_HEADER,
     ErrorEvent,
     GenerationRequest,
     ModelRef,
@@ -32,6 +33,8 @@ class HttpServing:
     def __init__(self, url: str, token: str, *, timeout_seconds: float = 120.0) -> None:
         """`timeout_seconds`: for one answer, in which a base or an adapter may have to be loaded first."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # The answer that the model is not ready must have time to come.
+        headers[PATIENCE_HEADER] = str(timeout_seconds * 0.9)
         timeout = httpx2.Timeout(timeout_seconds, connect=5.0)
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 

@@ -6,12 +6,13 @@
     POST /engine/embed      EmbeddingRequest -> EmbeddingAnswer
     POST /engine/ensure     ModelRef -> {} once it is loaded
     GET  /engine/stats      -> a list of EngineStats, of one replica
-    GET  /engine/healthz    -> {}
 `datasets_app`, at /datasets:
     POST /datasets/check    DatasetCheckRequest -> DatasetCheck
+    GET  /datasets/ready    -> {} if the engines run or rest at zero replicas
 
 An error before a stream starts is a status and an ErrorEvent. `MODEL_HEADER` leads a request to a replica
-that has its model; the header `Replica` of an answer names the one that gave it.
+that has its model, `PATIENCE_HEADER` bounds its wait for a load, and the header `Replica` of an answer names
+who gave it.
 
 The settings are the replica's environment: TUNERY_CLUSTER_TOKEN (required), TUNERY_STORAGE_URL and
 TUNERY_STORAGE_ENDPOINT, TUNERY_CATALOGUE, and those of `settings`. A replica uses a GPU if Serve's

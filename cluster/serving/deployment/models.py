@@ -1,6 +1,8 @@
 """Everything that one replica runs: engines, encoders, and their weights on disk."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
@@ -9,9 +11,11 @@ from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.encoders import EncoderPool
+from cluster.serving.engine import Engine
 from cluster.serving.job import Limits
 from cluster.serving.load import EmbeddedLoader
 from cluster.serving.memory import free_bytes, settle, total_bytes
+from cluster.serving.patience import Timed, at_most, not_ready
 from cluster.serving.pool import EnginePool, LoadEngine
 from cluster.serving.residents import shared_memory
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
@@ -32,7 +36,8 @@ class Models:
         memory = shared_memory(
             capacity=settings.models, budget=budget, idle_seconds=settings.idle_seconds or None
         )
-        self._engines = EnginePool(engine_loader(settings, weights, budget), memory)
+        self._load = _TimedLoader(engine_loader(settings, weights, budget))
+        self._engines = EnginePool(self._load, memory)
         self._encoders = EncoderPool(weights, memory)
         self._warm_bases = [alias for alias in settings.warm_bases.split(",") if alias]
 
@@ -49,21 +54,38 @@ class Models:
             await self._pool_of(model).keep(model)
         settle()
 
-    async def ensure(self, model: ModelRef) -> None:
-        await self._pool_of(model).ensure(model)
+    async def ensure(self, model: ModelRef, *, patience_seconds: float | None = None) -> None:
+        """Raises Unavailable (`model_not_ready`) if the model is not loaded in time."""
+        is_encoder = model.base.architecture == "encoder"
+        why = not_ready if is_encoder else self._load.not_ready
+        async with at_most(patience_seconds, partial(why, model)):
+            await self._pool_of(model).ensure(model)
 
-    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        return self._engines.generate(request)
+    async def generate(
+        self, request: GenerationRequest, *, patience_seconds: float | None
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        """As an Engine does; raises what `ensure` raises before it."""
+        await self.ensure(request.model, patience_seconds=patience_seconds)
+        async with aclosing(self._engines.generate(request)) as events:
+            async for event in events:
+                yield event
 
-    async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
-        return await self._encoders.classify(request)
+    async def classify(
+        self, request: ClassificationRequest, *, patience_seconds: float | None
+    ) -> ClassificationAnswer:
+        async with at_most(patience_seconds, partial(not_ready, request.model)):
+            return await self._encoders.classify(request)
 
-    async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
-        return await self._encoders.embed(request)
+    async def embed(self, request: EmbeddingRequest, *, patience_seconds: float | None) -> EmbeddingAnswer:
+        async with at_most(patience_seconds, partial(not_ready, request.model)):
+            return await self._encoders.embed(request)
 
     async def stats(self) -> list[EngineStats]:
-        """Raises Unavailable if an engine can do no more work."""
         return await self._engines.stats()
+
+    async def check(self) -> None:
+        """Raises Unavailable if an engine can do no more work."""
+        await self._engines.stats()
 
     async def names(self) -> list[str]:
         """Of the weights and models in memory."""
@@ -71,6 +93,15 @@ class Models:
 
     def _pool_of(self, model: ModelRef) -> EnginePool | EncoderPool:
         return self._encoders if model.base.architecture == "encoder" else self._engines
+
+
+class _TimedLoader(Timed[Engine]):
+    def __init__(self, load: LoadEngine) -> None:
+        super().__init__(load)
+        self._engine_loader = load
+
+    async def expected_bytes(self, model: ModelRef) -> int:
+        return await self._engine_loader.expected_bytes(model)
 
 
 def engine_loader(settings: EngineSettings, weights: WeightsFolder, budget: int) -> LoadEngine:

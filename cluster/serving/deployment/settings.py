@@ -1,9 +1,9 @@
 """What the environment says about a replica of engines."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cluster.contracts.errors import InvalidConfiguration
@@ -14,6 +14,24 @@ class EngineSettings(BaseSettings):
 
     engine: Literal["embedded", "vllm"] = Field("embedded", validation_alias="TUNERY_ENGINE")
     """What runs the models. vLLM needs a GPU, and divides `bytes` of its memory between `models`."""
+    placement: Literal["shared", "own"] = Field("shared", validation_alias="TUNERY_ENGINE_PLACEMENT")
+    """Shared: a replica of `engine` holds up to `models` models. Own: each base, and each full fine-tune, has
+    a deployment for itself, made when it is first asked for, and `engine` is but the way to them."""
+    min_replicas: NonNegativeInt = Field(
+        default_factory=lambda data: int(data.get("placement") == "shared"),
+        validation_alias="TUNERY_ENGINE_MIN_REPLICAS",
+    )
+    """Of what holds models; 0, the default for own deployments, lets it rest until somebody asks, who then
+    waits for it."""
+    max_replicas: PositiveInt = Field(1, validation_alias="TUNERY_ENGINE_MAX_REPLICAS")
+    """More than `min_replicas` lets their number follow the requests under way."""
+    rest_seconds: PositiveFloat = Field(600.0, validation_alias="TUNERY_ENGINE_REST_SECONDS")
+    """For which a replica must have been one too many before it goes."""
+    forget_seconds: float = Field(7 * 86_400.0, ge=600, validation_alias="TUNERY_ENGINE_FORGET_SECONDS")
+    """For which nobody must have asked for a model before its own deployment, at zero replicas by then, is
+    removed."""
+    actor_options: dict[str, Any] = Field({}, validation_alias="TUNERY_ENGINE_ACTOR_OPTIONS")
+    """JSON: what a replica of an own deployment needs, as Ray's `ray_actor_options`: `{"num_gpus": 1}`."""
     slots: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_SLOTS")
     """Choices decoded together."""
     waiting: PositiveInt = Field(256, validation_alias="TUNERY_ENGINE_WAITING")
@@ -43,6 +61,15 @@ class EngineSettings(BaseSettings):
     )
     """Weights on disk; TUNERY_CACHE_BYTES is how much of them, by default half of what the disk has free."""
 
+    @model_validator(mode="after")
+    def _check_replicas(self) -> "EngineSettings":
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"TUNERY_ENGINE_MIN_REPLICAS ({self.min_replicas}) must not be more than "
+                f"TUNERY_ENGINE_MAX_REPLICAS ({self.max_replicas})"
+            )
+        return self
+
     @staticmethod
     def read() -> "EngineSettings":
         """Raises InvalidConfiguration, which names the variable."""
@@ -50,6 +77,8 @@ class EngineSettings(BaseSettings):
             return EngineSettings()
         except ValidationError as error:
             wrong = error.errors()[0]
+            if not wrong["loc"]:
+                raise InvalidConfiguration(f"{wrong['msg']}.") from error
             variable = str(wrong["loc"][0])
             raise InvalidConfiguration(
                 f"{variable} is {wrong['input']!r}: {wrong['msg']}.", param=variable

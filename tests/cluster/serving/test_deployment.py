@@ -2,7 +2,9 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +34,9 @@ from cluster.contracts.generation import (
 )
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
-from tests.cluster.serving.published import publish_folder, publish_lora
+from tests.cluster.serving.published import publish_folder, publish_full, publish_lora
 from tests.families import make_family
-from tests.ray_head import free_ports, ray_head
+from tests.ray_head import RayHead, free_ports, ray_head
 from tests.tiny_base import make_tiny_base
 
 pytestmark = pytest.mark.ray
@@ -57,8 +59,16 @@ SERVE_CONFIG: dict[str, Any] = {
             "name": "spread",
             "route_prefix": "/spread",
             "import_path": "cluster.serving.deployment:engine_app",
-            "deployments": [{"name": "engine", "num_replicas": 3}],
-        }
+            "deployments": [{"name": "engine", "num_replicas": 2}],
+        },
+        {
+            "name": "owned",
+            "route_prefix": "/owned",
+            "import_path": "cluster.serving.deployment:engine_app",
+            "runtime_env": {
+                "env_vars": {"TUNERY_ENGINE_PLACEMENT": "own", "TUNERY_ENGINE_REST_SECONDS": "2"}
+            },
+        },
     ],
 }
 
@@ -69,10 +79,21 @@ class Deployed:
     base: BaseSpec
     adapter: AdapterRef
     store: LocalStore
+    head: RayHead
+
+    def replicas(self, application: str) -> int:
+        """That run or are being started or stopped."""
+        deployments = self.applications()[application]["deployments"].values()
+        return sum(len(deployment["replicas"]) for deployment in deployments)
+
+    def applications(self) -> dict[str, Any]:
+        with self.head.http() as http:
+            found: dict[str, Any] = http.get("/api/serve/applications/").json()["applications"]
+        return found
 
     def client(self, token: str = TOKEN) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=300, trust_env=False)
 
     def request(self, id_: str, **sampling: Any) -> GenerationRequest:
         return GenerationRequest(
@@ -94,7 +115,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     catalogue.write_text(_catalogue(base))
     (port,) = free_ports(1)
     environment = {
-        "RAY_SERVE_PROXY_USE_GRPC": "1",
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
         "TUNERY_CLUSTER_TOKEN": TOKEN,
         "TUNERY_STORAGE_URL": f"file://{folder / 'store'}",
         "TUNERY_CACHE_DIR": str(folder / "cache"),
@@ -104,7 +125,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     }
     with ray_head(folder, environment) as head:
         head.deploy(SERVE_CONFIG | {"http_options": {"host": "127.0.0.1", "port": port}})
-        yield Deployed(f"http://127.0.0.1:{port}", base, adapter, store)
+        yield Deployed(f"http://127.0.0.1:{port}", base, adapter, store, head)
 
 
 def _catalogue(base: BaseSpec) -> str:
@@ -118,6 +139,16 @@ def _catalogue(base: BaseSpec) -> str:
 
 def _events(response: httpx2.Response) -> list[WireEvent]:
     return [EVENT.validate_json(line) for line in response.content.splitlines()]
+
+
+def _text(response: httpx2.Response) -> str:
+    return "".join(event.text for event in _events(response.raise_for_status()) if event.type == "text")
+
+
+def _under_way(client: httpx2.Client) -> list[EngineStats]:
+    """Of the own deployments that have something to do."""
+    found = [EngineStats.model_validate(stats) for stats in client.get("/owned/stats").json()]
+    return [stats for stats in found if stats.running]
 
 
 def _stats(client: httpx2.Client) -> EngineStats:
@@ -205,12 +236,58 @@ def test_a_flood_for_one_model_spreads_over_the_replicas(deployed: Deployed) -> 
     assert len(replicas) > 1
 
 
+def test_each_base_and_full_fine_tune_has_a_deployment_of_its_own_that_rests_when_nobody_asks(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    full = publish_full(deployed.store, deployed.base, tmp_path / "full", seed=3)
+    base, adapted, tuned = (
+        ModelRef(base=deployed.base, adapter=adapter) for adapter in (None, deployed.adapter, full)
+    )
+    absent = ModelRef(base=deployed.base, adapter=AdapterRef(digest="0" * 64, manifest_key="jobs/x/y.json"))
+
+    def ask(model: ModelRef, route: str, number: int = 0) -> httpx2.Response:
+        request = deployed.request(f"{route}-{model.name}-{number}", max_tokens=8)
+        content = request.model_copy(update={"model": model}).model_dump_json()
+        with deployed.client() as client:
+            return client.post(f"/{route}/generate", content=content, headers={MODEL_HEADER: model.name})
+
+    models = [base, adapted, tuned, adapted, base, tuned]
+    with ThreadPoolExecutor(len(models)) as threads:
+        answers = list(threads.map(ask, models, ["owned"] * len(models), range(len(models))))
+    own = [name for name in deployed.applications() if name.startswith("model-")]
+    assert len(own) == 2
+    said = {model.name: _text(answer) for model, answer in zip(models, answers, strict=True)}
+    assert [_text(answer) for answer in answers] == [said[model.name] for model in models]
+    assert [said[model.name] for model in (base, adapted)] == [
+        _text(ask(model, "engine")) for model in (base, adapted)
+    ]
+    assert len(set(said.values())) == 3
+    assert ask(absent, "owned").status_code == 404
+    while any(deployed.replicas(name) for name in own):
+        time.sleep(0.2)  # Serve's status can only be asked for.
+    assert set(own) < set(deployed.applications())
+
+
+def test_an_own_deployment_that_rests_is_started_again_and_a_disconnect_frees_its_slots(
+    deployed: Deployed,
+) -> None:
+    request = deployed.request("own-b", max_tokens=8000, logit_bias={deployed_end(deployed): -100.0})
+    with deployed.client() as client:
+        with client.stream("POST", "/owned/generate", content=request.model_dump_json()) as response:
+            lines = response.iter_lines()
+            assert json.loads(next(lines))["type"] == "prompt"
+            assert json.loads(next(lines))["type"] == "text"
+            assert _under_way(client)
+        while under_way := _under_way(client):
+            assert sum(stats.generated_tokens for stats in under_way) < 8000, "the request ran to its end"
+
+
 def deployed_end(deployed: Deployed) -> int:
     """The tiny tokenizer's end of text."""
     return 1
 
 
-@pytest.mark.parametrize("path", ["/engine/stats", "/engine/healthz", "/datasets/check"])
+@pytest.mark.parametrize("path", ["/engine/stats", "/datasets/ready", "/datasets/check"])
 def test_without_the_clusters_token_nothing_is_answered(deployed: Deployed, path: str) -> None:
     with deployed.client("wrong") as client:
         response = client.post(path) if path.endswith("check") else client.get(path)
@@ -240,7 +317,7 @@ def test_ensured_adapters_are_in_the_stats(deployed: Deployed) -> None:
         model = ModelRef(base=deployed.base, adapter=deployed.adapter)
         assert client.post("/engine/ensure", content=model.model_dump_json()).json() == {}
         assert _stats(client).adapters == [deployed.adapter.digest]
-        assert client.get("/engine/healthz").status_code == 200
+        assert client.get("/datasets/ready").status_code == 200
 
 
 def test_an_encoder_classifies_and_embeds_and_a_decoder_does_neither(

@@ -21,6 +21,7 @@ from cluster.contracts.errors import (
 )
 from cluster.contracts.generation import (
     MODEL_HEADER,
+    PATIENCE_HEADER,
     ErrorEvent,
     FinishEvent,
     GenerationEvent,
@@ -171,6 +172,28 @@ def test_a_server_that_falls_silent_is_unavailable() -> None:
         asyncio.run(generate(url))
 
 
+def test_a_request_says_how_patient_it_is_and_is_not_more_patient_than_that() -> None:
+    async def generate(url: str) -> None:
+        engine = ServeEngine(url, "", load_seconds=7, begin_seconds=0.2)
+        try:
+            await anext(engine.generate(REQUEST))
+        finally:
+            await engine.close()
+
+    async def route(incoming: Request) -> Response:
+        assert incoming.headers[PATIENCE_HEADER] == "7"
+        while not await incoming.is_disconnected():
+            await asyncio.sleep(0.01)
+        return Response()
+
+    with (
+        listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url,
+        pytest.raises(Unavailable, match=r"within 0.2 s: it starts a replica") as raised,
+    ):
+        asyncio.run(generate(url))
+    assert (raised.value.code, raised.value.retry_after_seconds) == ("model_not_ready", 30)
+
+
 def test_an_answer_is_whole_only_when_every_choice_has_finished() -> None:
     async def answer(incoming: Request) -> Response:
         return Response(ndjson(EVENTS))
@@ -215,7 +238,7 @@ def test_health_is_what_the_engine_says(status: int) -> None:
         finally:
             await engine.close()
 
-    with listening(Starlette(routes=[Route("/engine/healthz", route)])) as url:
+    with listening(Starlette(routes=[Route("/datasets/ready", route)])) as url:
         if status == 200:
             asyncio.run(check(url))
         else:

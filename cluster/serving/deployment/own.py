@@ -1,0 +1,133 @@
+"""Models in deployments of their own: an application for each base and each full fine-tune, which rests at
+zero replicas, and the one small actor that makes and removes them."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from ray import serve
+from ray.serve import RunTarget
+from ray.serve.schema import ApplicationStatus
+
+from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
+from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
+from cluster.serving.chunks import in_chunks
+from cluster.serving.deployment.models import Models
+from cluster.serving.deployment.router import ROUTER_CONFIG, routing_stats
+from cluster.serving.deployment.scaling import replicas
+from cluster.serving.deployment.settings import EngineSettings
+from cluster.serving.wire import PACE_SECONDS, line
+
+_PREFIX = "model-"
+_ROUND_SECONDS = 60.0
+"""Between two looks for applications that may go."""
+
+
+class ModelApp:
+    """A replica of one model, and of the adapters on it. Called through a handle, with JSON; raises what
+    `Models` raises."""
+
+    async def __init__(self, model: str) -> None:  # type: ignore[misc]  # Serve awaits it.
+        settings = EngineSettings.read().model_copy(update={"models": 1, "warm_bases": ""})
+        self._models = Models(settings)
+        # Not awaited: what keeps it from being loaded is for the requests to hear, not for Serve.
+        self._loading = asyncio.create_task(self._models.ensure(ModelRef.model_validate_json(model)))
+        self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def generate(self, request: str, patience_seconds: float | None) -> AsyncGenerator[str, None]:
+        """Lines of events, as over HTTP."""
+        asked = GenerationRequest.model_validate_json(request)
+        events = self._models.generate(asked, patience_seconds=patience_seconds)
+        async with aclosing(in_chunks(events, pace_seconds=PACE_SECONDS)) as chunks:
+            async for chunk in chunks:
+                yield "".join(map(line, chunk))
+
+    async def classify(self, request: str, patience_seconds: float | None) -> ClassificationAnswer:
+        asked = ClassificationRequest.model_validate_json(request)
+        return await self._models.classify(asked, patience_seconds=patience_seconds)
+
+    async def embed(self, request: str, patience_seconds: float | None) -> EmbeddingAnswer:
+        asked = EmbeddingRequest.model_validate_json(request)
+        return await self._models.embed(asked, patience_seconds=patience_seconds)
+
+    async def ensure(self, model: str, patience_seconds: float | None) -> None:
+        await self._models.ensure(ModelRef.model_validate_json(model), patience_seconds=patience_seconds)
+
+    async def stats(self) -> list[EngineStats]:
+        return await self._models.stats()
+
+    async def check_health(self) -> None:
+        await self._models.check()
+
+    async def record_routing_stats(self) -> dict[str, Any]:
+        return routing_stats(await self._models.names())
+
+
+class Placer:
+    """Makes the applications, each once however many ask, and removes those that nobody has asked for in
+    `forget_seconds`. One replica; a new one knows the applications from Serve."""
+
+    async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it.
+        self._settings = EngineSettings.read()
+        self._locks: dict[str, asyncio.Lock] = {}
+        found = (await asyncio.to_thread(serve.status)).applications
+        self._used = {
+            name: time.monotonic()
+            for name, application in found.items()
+            if name.startswith(_PREFIX) and application.status in _ALIVE
+        }
+        self._forgetting = asyncio.create_task(self._forget())
+
+    async def place(self, model: str) -> str:
+        """The name of the application of the model's weights, which there is now."""
+        ref = ModelRef.model_validate_json(model)
+        name = application_name(ref, self._settings)
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            if name not in self._used:
+                await asyncio.to_thread(_run, name, ref, self._settings)
+            self._used[name] = time.monotonic()
+        return name
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(min(_ROUND_SECONDS, self._settings.forget_seconds))
+            for name in unused(self._used, time.monotonic(), self._settings.forget_seconds):
+                async with self._locks.setdefault(name, asyncio.Lock()):
+                    del self._used[name]
+                    await asyncio.to_thread(serve.delete, name)
+
+
+_ALIVE = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
+
+
+def application_name(model: ModelRef, settings: EngineSettings) -> str:
+    """Of the weights under these settings: other settings make another application."""
+    named = f"{model.weights} {settings.model_dump_json()}"
+    return _PREFIX + hashlib.sha256(named.encode()).hexdigest()[:16]
+
+
+def unused(used: dict[str, float], now: float, forget_seconds: float) -> list[str]:
+    return [name for name, at in used.items() if now - at > forget_seconds]
+
+
+def _run(name: str, model: ModelRef, settings: EngineSettings) -> None:
+    # The weights alone, whoever asked for them first: adapters come and go.
+    is_full = model.adapter is not None and model.adapter.form == "full"
+    weights = model if is_full else ModelRef(base=model.base)
+    deployment = serve.deployment(
+        ModelApp,
+        name="model",
+        max_ongoing_requests=512,
+        max_queued_requests=512,
+        graceful_shutdown_timeout_s=120,
+        health_check_timeout_s=60,
+        ray_actor_options={"num_cpus": 0.5, **settings.actor_options},
+        request_router_config=ROUTER_CONFIG,
+        **replicas(settings),
+    )
+    target = RunTarget(deployment.bind(weights.model_dump_json()), name=name, route_prefix=None)
+    serve.run_many([target], wait_for_applications_running=False)

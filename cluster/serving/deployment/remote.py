@@ -1,0 +1,166 @@
+"""The models as the entry sees them that places each in a deployment of its own."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ray import serve
+from ray.exceptions import RayTaskError
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+
+from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
+from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
+from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
+from cluster.serving.deployment.settings import EngineSettings
+from cluster.serving.patience import Timed, at_most
+from cluster.serving.wire import events_of
+
+_PLACED_SECONDS = 60.0
+"""For which an application is taken to be there; each asking tells the placer that it is in use."""
+
+
+@dataclass
+class _Application:
+    handle: DeploymentHandle
+    placed_at: float
+    answered_at: float | None = None
+    waking: asyncio.Task[None] | None = None
+
+
+class RemoteModels:
+    """Behaves as `Models` does. Holds no model: what it costs is a handle each."""
+
+    def __init__(self, settings: EngineSettings, placer: DeploymentHandle) -> None:
+        self._placer = placer
+        self._awake_seconds = settings.rest_seconds / 2
+        self._applications: dict[str, _Application] = {}
+        """By weights."""
+        self._wake = Timed(self._ensured)
+
+    async def warm(self) -> None:
+        """Nothing: deployments rest until somebody asks."""
+
+    async def ensure(self, model: ModelRef, *, patience_seconds: float | None = None) -> None:
+        await self._ask("ensure", model, model.model_dump_json(), patience_seconds)
+
+    async def generate(
+        self, request: GenerationRequest, *, patience_seconds: float | None
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        application = await self._awake(request.model, patience_seconds)
+        method = application.handle.options(
+            method_name="generate", stream=True, multiplexed_model_id=request.model.name
+        )
+        answer = method.remote(request.model_dump_json(), patience_seconds)
+        try:
+            async for lines in answer:
+                application.answered_at = time.monotonic()
+                for event in events_of(lines):
+                    yield event
+        except Exception as error:
+            raise _as_ours(error) from error
+        finally:
+            # After the end it does nothing.
+            answer.cancel()
+
+    async def classify(
+        self, request: ClassificationRequest, *, patience_seconds: float | None
+    ) -> ClassificationAnswer:
+        answer: ClassificationAnswer = await self._ask(
+            "classify", request.model, request.model_dump_json(), patience_seconds
+        )
+        return answer
+
+    async def embed(self, request: EmbeddingRequest, *, patience_seconds: float | None) -> EmbeddingAnswer:
+        answer: EmbeddingAnswer = await self._ask(
+            "embed", request.model, request.model_dump_json(), patience_seconds
+        )
+        return answer
+
+    async def stats(self) -> list[EngineStats]:
+        """Of one replica of each model that is awake for certain."""
+        awake = [one for one in self._applications.values() if self._is_awake(one)]
+        found = await asyncio.gather(*(one.handle.options(method_name="stats").remote() for one in awake))
+        return [stats for of_one in found for stats in of_one]
+
+    async def check(self) -> None:
+        """Nothing: Serve asks the models' own replicas."""
+
+    async def names(self) -> list[str]:
+        """Every entry is as good for every model."""
+        return []
+
+    async def _ask(self, method: str, model: ModelRef, content: str, patience_seconds: float | None) -> Any:
+        application = await self._awake(model, patience_seconds)
+        options = application.handle.options(method_name=method, multiplexed_model_id=model.name)
+        try:
+            answer = await options.remote(content, patience_seconds)
+        except Exception as error:
+            raise _as_ours(error) from error
+        application.answered_at = time.monotonic()
+        return answer
+
+    async def _awake(self, model: ModelRef, patience_seconds: float | None) -> _Application:
+        """Its application, with a replica that has the weights. Raises Unavailable if that takes too long."""
+        async with at_most(patience_seconds, partial(self._wake.not_ready, model)):
+            application = await self._placed(model)
+            if not self._is_awake(application):
+                if application.waking is None:
+                    application.waking = asyncio.create_task(self._wake(model))
+                    application.waking.add_done_callback(partial(_woken, application))
+                # Shielded: who goes away must not take it from those who wait for it too.
+                await asyncio.shield(application.waking)
+        return application
+
+    async def _placed(self, model: ModelRef) -> _Application:
+        application = self._applications.get(model.weights)
+        now = time.monotonic()
+        if application is None or now - application.placed_at > _PLACED_SECONDS:
+            try:
+                name = await self._placer.options(method_name="place").remote(model.model_dump_json())
+            except Exception as error:
+                raise _as_ours(error) from error
+            handle = serve.get_app_handle(name)
+            application = self._applications.setdefault(model.weights, _Application(handle, now))
+            application.handle, application.placed_at = handle, now
+        return application
+
+    async def _ensured(self, model: ModelRef) -> None:
+        """Waits for a replica, and for the weights in it; adapters are its own affair."""
+        application = self._applications[model.weights]
+        is_full = model.adapter is not None and model.adapter.form == "full"
+        weights = model if is_full else ModelRef(base=model.base)
+        try:
+            await application.handle.options(method_name="ensure", multiplexed_model_id=model.weights).remote(
+                weights.model_dump_json(), None
+            )
+        except Exception as error:
+            raise _as_ours(error) from error
+        application.answered_at = time.monotonic()
+
+    def _is_awake(self, application: _Application) -> bool:
+        """A replica stays for `rest_seconds` after it answered."""
+        at = application.answered_at
+        return at is not None and time.monotonic() - at < self._awake_seconds
+
+
+def _woken(application: _Application, waking: asyncio.Task[None]) -> None:
+    application.waking = None
+    if not waking.cancelled():
+        waking.exception()
+
+
+def _as_ours(error: Exception) -> Exception:
+    """What was raised on the other side, or what went wrong on the way."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(cause, TuneryError):
+        return cause
+    if isinstance(error, BackPressureError):
+        return Overloaded("The model has too many requests at once. Try again shortly.")
+    unavailable = Unavailable("The model's replica was lost; try again.", retry_after_seconds=2.0)
+    unavailable.__cause__ = error
+    return unavailable

@@ -1,0 +1,60 @@
+"""The environment of a replica, checked once."""
+
+import pytest
+
+from cluster.contracts.errors import InvalidConfiguration
+from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.serving.deployment.own import application_name, unused
+from cluster.serving.deployment.scaling import replicas
+from cluster.serving.deployment.settings import EngineSettings
+from tests.api import BASE
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> EngineSettings:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"TUNERY_ENGINE_{name}", value)
+    return EngineSettings.read()
+
+
+def test_one_replica_is_the_default_and_own_deployments_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert replicas(read(monkeypatch)) == {"num_replicas": 1}
+    own = replicas(read(monkeypatch, PLACEMENT="own", MAX_REPLICAS="3", SLOTS="8", REST_SECONDS="60"))
+    scaling = own["autoscaling_config"]
+    assert (scaling["min_replicas"], scaling["max_replicas"]) == (0, 3)
+    assert (scaling["target_ongoing_requests"], scaling["downscale_delay_s"]) == (8, 60)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"SLOTS": "0"}, "TUNERY_ENGINE_SLOTS is '0'"),
+        ({"PLACEMENT": "mine"}, "TUNERY_ENGINE_PLACEMENT is 'mine'"),
+        ({"MIN_REPLICAS": "3", "MAX_REPLICAS": "2"}, r"MIN_REPLICAS \(3\) must not be more"),
+        ({"FORGET_SECONDS": "5"}, "TUNERY_ENGINE_FORGET_SECONDS is '5'"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
+) -> None:
+    with pytest.raises(InvalidConfiguration, match=words):
+        read(monkeypatch, **variables)
+
+
+def test_an_application_is_of_weights_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(monkeypatch, PLACEMENT="own")
+    more = read(monkeypatch, ACTOR_OPTIONS='{"num_gpus": 1}')
+    assert more.actor_options == {"num_gpus": 1}
+    base, adapted, tuned = (
+        ModelRef(base=BASE, adapter=adapter)
+        for adapter in (
+            None,
+            AdapterRef(digest="1" * 64, manifest_key="k"),
+            AdapterRef(digest="1" * 64, manifest_key="k", form="full"),
+        )
+    )
+    assert application_name(base, settings) == application_name(adapted, settings)
+    assert len({application_name(model, set_) for model in (base, tuned) for set_ in (settings, more)}) == 4
+
+
+def test_what_nobody_asked_for_is_forgotten() -> None:
+    assert unused({"model-a": 100.0, "model-b": 500.0}, now=701.0, forget_seconds=600.0) == ["model-a"]

@@ -27,6 +27,11 @@ class Prefill:
         return self.done == self.token_ids_KT.shape[1]
 
     @property
+    def num_left(self) -> int:
+        """Tokens of the padded length that are still to go."""
+        return self.token_ids_KT.shape[1] - self.done
+
+    @property
     def prefix_length(self) -> int:
         """Tokens that the cache began with."""
         first = self.adapters[0]

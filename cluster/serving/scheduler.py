@@ -19,9 +19,15 @@ class Waiting:
 
 
 def pick_group(
-    waiting: Sequence[Waiting], running: Mapping[str, int], *, free_slots: int, token_budget: int
+    waiting: Sequence[Waiting],
+    running: Mapping[str, int],
+    *,
+    free_slots: int,
+    token_budget: int,
+    shorter_than: int | None = None,
 ) -> list[int]:
-    """Indices into `waiting` (oldest first) of the choices to prefill together, at most `free_slots`.
+    """Indices into `waiting` (oldest first) of the choices to prefill together, at most `free_slots`, whose
+    prompts have fewer tokens than `shorter_than` if that is given.
 
     The tenant with the fewest slots goes first, then the older request; so one tenant's flood delays another
     by the slots it holds and not by its queue. Choices of one request share a prefill. A group goes on from
@@ -29,7 +35,11 @@ def pick_group(
     scored one, goes alone.
     """
     slots = dict(running)
-    left = list(range(len(waiting)))
+    left = [
+        place
+        for place, choice in enumerate(waiting)
+        if shorter_than is None or choice.num_tokens < shorter_than
+    ]
     picked: list[int] = []
     requests: set[str] = set()
     longest = 0

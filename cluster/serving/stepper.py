@@ -21,7 +21,7 @@ from cluster.serving.sharing import Pace, Shares, kept_slots
 from cluster.serving.vocabulary import Vocabulary
 
 _SCORED_TOKENS = 256
-"""Of a scored prompt in one step: each needs a row of logits, 512 KB for a vocabulary of 128k."""
+"""Of a scored prompt in one pass: each needs a row of logits, 512 KB for a vocabulary of 128k."""
 
 
 @dataclass(eq=False)
@@ -58,7 +58,8 @@ class Stepper:
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._waiting: list[Choice] = []
-        self._group: _Group | None = None
+        self._groups: list[_Group] = []
+        """That take several steps, the oldest first."""
         self._rows: list[Choice] = []
         """In the order of the runner's rows."""
         self._pace = Pace()
@@ -71,9 +72,7 @@ class Stepper:
 
     @property
     def num_running(self) -> int:
-        # Read from other threads too, so the group is looked at once.
-        group = self._group
-        return len(self._rows) + (len(group.choices) if group is not None else 0)
+        return len(self._rows) + len(self._under_way())
 
     @property
     def num_waiting(self) -> int:
@@ -108,7 +107,7 @@ class Stepper:
         """Ends every job with `error` and starts from empty memory."""
         for job in list(self._jobs.values()):
             self._end(job, error)
-        self._waiting, self._rows, self._group = [], [], None
+        self._waiting, self._rows, self._groups = [], [], []
         self._runner.clear()
 
     def take_outputs(self) -> list[Output]:
@@ -117,14 +116,8 @@ class Stepper:
 
     @torch.inference_mode()
     def step(self) -> None:
-        """One chunk of prefill and one token for every running choice, but for those that sit out."""
-        shares = self._pace.decide(self._held())
-        if self._group is None:
-            self._group = self._next_group(shares)
-        if self._group is not None and not (tenants := self._group.tenants) <= shares.sit_out:
-            began = self._clock()
-            self._prefill(self._group)
-            self._pace.prefilled(shares, tenants, self._clock() - began)
+        """A budget of prompts and one token for every running choice, but for those that sit out."""
+        self._prefill(self._pace.decide(self._held()))
         if self._rows:
             self._decode()
 
@@ -164,9 +157,32 @@ class Stepper:
                 count += 1
         return count
 
-    def _next_group(self, shares: Shares) -> _Group | None:
-        """Tenants within their share never share a prefill with others, whose prompts would hold them up."""
-        free, waiting, held = self._limits.slots - len(self._rows), self._waiting, self._held()
+    def _prefill(self, shares: Shares) -> None:
+        """A budget of prompts: those sooner done pass by; the oldest under way keeps half of it."""
+        left = self._limits.prefill_tokens
+        spare = left // 2 if self._taking_part(shares) else left
+        while spare > 0 and (group := self._next_group(shares, spare) or self._shortest_younger(shares)):
+            used = self._prefill_group(group, shares, spare)
+            spare, left = spare - used, left - used
+        if left > 0 and (groups := self._taking_part(shares)):
+            self._prefill_group(groups[0], shares, left)
+
+    def _taking_part(self, shares: Shares) -> list[_Group]:
+        return [group for group in self._groups if not group.tenants <= shares.sit_out]
+
+    def _under_way(self) -> list[Choice]:
+        return [choice for group in self._groups for choice in group.choices]
+
+    def _shortest_younger(self, shares: Shares) -> _Group | None:
+        return min(self._taking_part(shares)[1:], key=lambda group: group.prefill.num_left, default=None)
+
+    def _next_group(self, shares: Shares, num_tokens: int) -> _Group | None:
+        """Of those that wait, what is sooner done than all under way; a small rest is not worth beginning a
+        prompt that it does not end. Tenants within their share never share a prefill with others, whose
+        prompts would hold them up."""
+        under_way = self._under_way()
+        free, waiting = self._limits.slots - len(self._rows) - len(under_way), self._waiting
+        held = self._held() + Counter(choice.tenant for choice in under_way)
         if free <= 0:
             kept = kept_slots(self._limits.slots)
             free += kept
@@ -176,32 +192,45 @@ class Stepper:
         ]
         if not waiting or free <= 0:
             return None
+        ends = [group.prefill.num_left for group in self._taking_part(shares)]
+        if num_tokens < self._limits.prefill_tokens // 2:
+            ends.append(num_tokens + 1)
         picked = pick_group(
             [_as_waiting(choice) for choice in waiting],
             held,
             free_slots=free,
-            token_budget=self._limits.prefill_tokens,
+            token_budget=num_tokens,
+            shorter_than=min(ends, default=None),
         )
+        if not picked:
+            return None
         choices = [waiting[place] for place in picked]
         jobs = list(dict.fromkeys(choice.job for choice in choices))
         taken = set(choices)
         self._waiting = [choice for choice in self._waiting if choice not in taken]
         prefill = self._runner.start([job.prompt.token_ids for job in jobs], [job.adapter for job in jobs])
-        return _Group(choices, {job: row for row, job in enumerate(jobs)}, prefill, [])
+        group = _Group(choices, {job: row for row, job in enumerate(jobs)}, prefill, [])
+        self._groups.append(group)
+        return group
 
-    def _prefill(self, group: _Group) -> None:
-        first = next(iter(group.rows))
+    def _prefill_group(self, group: _Group, shares: Shares, num_tokens: int) -> int:
+        """Runs up to `num_tokens` of it, and what follows once it is done. Returns how many it ran."""
+        began, done, tenants = self._clock(), group.prefill.done, group.tenants
+        first, rows = next(iter(group.rows)), len(group.rows)
         is_scored = first.must_score
-        # Prompts that share a prefill are within the budget together, so only a lone one takes several steps.
-        num_tokens = self._limits.prefill_tokens
         if is_scored:
             num_tokens = min(num_tokens, _SCORED_TOKENS)
-        logits = self._runner.prefill(group.prefill, num_tokens, keeps_all=is_scored)
+        logits = self._runner.prefill(group.prefill, max(1, num_tokens // rows), keeps_all=is_scored)
         if is_scored:
             logits = self._score(group, first, logits[0])
-        if not group.prefill.is_done or first.is_over:
-            return
-        self._group = None
+        if group.prefill.is_done and group in self._groups:
+            self._admit(group, logits)
+        self._pace.prefilled(shares, tenants, self._clock() - began)
+        return (group.prefill.done - done) * rows
+
+    def _admit(self, group: _Group, logits: Tensor) -> None:
+        """Gives the choices whose prompts are read their first tokens, and rows."""
+        self._groups.remove(group)
         for job in group.rows:
             if not job.is_announced:
                 self._announce(job, group.scored)
@@ -308,10 +337,9 @@ class Stepper:
                 self._rows[row] = self._rows[-1]
                 self._rows.pop()
         self._waiting = [choice for choice in self._waiting if not choice.is_over]
-        if self._group is not None:
-            self._group.choices = [choice for choice in self._group.choices if not choice.is_over]
-            if not self._group.choices:
-                self._group = None
+        for group in self._groups:
+            group.choices = [choice for choice in group.choices if not choice.is_over]
+        self._groups = [group for group in self._groups if group.choices]
 
 
 def _as_waiting(choice: Choice) -> Waiting:

@@ -275,6 +275,21 @@ def test_a_prompt_longer_than_one_prefill_is_scored_and_continued_alike(serve: S
     assert scores == pytest.approx([token.logprob for token in other.prompt.tokens], abs=1e-5)
 
 
+def test_prompts_that_are_read_in_turns_are_answered_as_each_alone(serve: Serve, tuned: Tuned) -> None:
+    small, large = serve(prefill_tokens=16), serve()
+    lengths = [150, 4, 60, 100, 9, 31, 17]
+    requests = [
+        small.request(
+            ref,
+            TokenPrompt(token_ids=[45 + (7 * place + length) % 200 for place in range(length)]),
+            **ENDLESS,
+        )
+        for length, ref in zip(lengths, tuned.refs.values(), strict=False)
+    ]
+    alone = [large.ask(request).text for request in requests]
+    assert [answer.text for answer in _answers(small.ask_together(requests))] == alone
+
+
 def test_biases_and_penalties_change_what_is_drawn(serve: Serve, tmp_path: Path) -> None:
     """On a base whose logits after `a` are all equal: 100 and 97 decide, less 2 once and 2 each time."""
     served = serve(base=make_scripted_base(tmp_path / "scripted", "xyz"))

@@ -47,6 +47,12 @@ def test_prompts_that_go_on_from_different_prefixes_are_not_prefilled_together()
     assert pick_group(waiting[1:], {}, free_slots=9, token_budget=60) == [0, 3]
 
 
+def test_only_prompts_that_are_sooner_done_pass_by() -> None:
+    waiting = [_choice("1", num_tokens=40), _choice("2", num_tokens=9), _choice("3", num_tokens=20)]
+    assert pick_group(waiting, {}, free_slots=9, token_budget=60, shorter_than=21) == [1, 2]
+    assert pick_group(waiting, {}, free_slots=9, token_budget=60, shorter_than=9) == []
+
+
 @given(
     waiting=st.lists(
         st.builds(

@@ -109,12 +109,17 @@ def test_batches_change_no_answer(encoders: Encoders, ask: Ask, monkeypatch: pyt
         )
 
 
+_TOO_LONG = "context_length_exceeded"
+
+
 @pytest.mark.parametrize(
     ("name", "given", "kind", "code", "message"),
     [
         ("texts", WordsInput(words=["a"]), InvalidRequest, "wrong_input", "tuned on texts, and input 0"),
         ("words", TextInput(text="a"), InvalidRequest, "wrong_input", "tuned on lists of words, and input 0"),
-        ("texts", TextInput(text="a " * 200), ContextLengthExceeded, "context_length_exceeded", "128 tokens"),
+        ("texts", TextInput(text="a " * 200), ContextLengthExceeded, _TOO_LONG, "128 tokens"),
+        ("texts", TextInput(text="a", text_pair="b " * 2_000), ContextLengthExceeded, _TOO_LONG, "This text"),
+        ("words", WordsInput(words=["a"] * 2_000), ContextLengthExceeded, _TOO_LONG, "This text"),
         ("texts", TokensInput(token_ids=[1, 99_999]), InvalidRequest, "invalid_value", "token 99999"),
         ("words", TokensInput(token_ids=[-1]), InvalidRequest, "invalid_value", "token -1"),
     ],

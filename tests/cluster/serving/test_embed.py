@@ -146,6 +146,7 @@ def test_passes_change_no_vector(encoders: Encoders, embed: Embed, monkeypatch: 
             "input[1]",
             "128 tokens. Input 1 has [0-9]+",
         ),
+        ("a b " * 2_000, {}, "context_length_exceeded", "input[1]", "This text has more than 256"),
         ([1, 99_999], {}, "invalid_value", "input[1]", "token 99999"),
         ("a", {"dimensions": 33}, "invalid_value", "dimensions", "32 dimensions; 33"),
     ],

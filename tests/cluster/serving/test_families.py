@@ -46,13 +46,14 @@ class Family:
         ).eval()
         return model if name in ("base", "full") else PeftModel.from_pretrained(model, self.folder / name)
 
-    def ask(self, name: str, prompt: list[int]) -> Any:
+    def ask(self, name: str, prompt: list[int], **sampling: Any) -> Any:
         return self.served.request(
             self.refs[name],
             TokenPrompt(token_ids=prompt),
             max_tokens=NEW_TOKENS,
             logprobs=0,
             logit_bias={END: -100.0},
+            **sampling,
         )
 
 
@@ -120,6 +121,14 @@ def test_greedy_tokens_are_the_librarys_alone_and_in_a_mixed_batch(family: Famil
     assert len({tuple(tokens) for tokens, _ in expected.values()}) > len(family.refs)
     for name in family.refs:
         assert family.served.ask(family.ask(name, PROMPTS[0])).token_ids == expected[name, 0][0]
+
+
+def test_choices_of_a_prompt_go_on_from_it_each_for_itself(family: Family) -> None:
+    alone = family.served.ask(family.ask("all_linear", PROMPTS[0]))
+    several = family.served.ask(family.ask("all_linear", PROMPTS[0], n=3))
+    for tokens in several.tokens.values():
+        assert [token.token_id for token in tokens] == alone.token_ids
+    assert len(several.tokens) == 3
 
 
 def test_an_echoed_prompt_is_scored_as_the_library_scores_it(family: Family) -> None:

@@ -24,6 +24,7 @@ from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import TuneryError, Unavailable
 from cluster.contracts.generation import (
     FinishEvent,
+    FinishReason,
     GenerationEvent,
     GenerationRequest,
     ModelRef,
@@ -32,6 +33,7 @@ from cluster.contracts.generation import (
     TextPrompt,
     TokenLogprob,
     TokenPrompt,
+    ToolCallEvent,
 )
 from service.db.database import Database
 from service.scheduling.ports import RayStatus
@@ -52,6 +54,8 @@ class FakeEngine:
     """The gateway's Engine: answers every choice with `pieces`, one token each."""
 
     pieces: list[str] = field(default_factory=lambda: ["Hel", "lo", " wörld"])
+    calls: list[tuple[str, list[str]]] = field(default_factory=list)
+    """After the pieces, by name and pieces of arguments, one token each; only where calls are to be told."""
     refusal: TuneryError | None = None
     """Raised instead of the first event."""
     fault: Exception | None = None
@@ -82,7 +86,10 @@ class FakeEngine:
                     yield self._text(request, index, piece, place + 1)
                 if self.stalls:
                     await asyncio.Event().wait()
-                reason = "stop" if num_tokens else "length"
+                reason: FinishReason = "stop" if num_tokens else "length"
+                for event in self._called(request, index, num_tokens):
+                    num_tokens, reason = event.completion_tokens, "tool_calls"
+                    yield event
                 yield FinishEvent(index=index, reason=reason, completion_tokens=num_tokens)
         except (asyncio.CancelledError, GeneratorExit):
             self.was_cancelled.set()
@@ -132,6 +139,20 @@ class FakeEngine:
         wanted = request.sampling.logprobs
         tokens = [] if wanted is None else [token(piece, top=wanted)]
         return TextEvent(index=index, text=piece, tokens=tokens, completion_tokens=completion_tokens)
+
+    def _called(self, request: GenerationRequest, index: int, num_tokens: int) -> Iterator[ToolCallEvent]:
+        calls = self.calls if request.sampling.tool_use is not None else []
+        for call, (name, arguments) in enumerate(calls):
+            for piece in ["", *arguments]:
+                num_tokens += 1
+                yield ToolCallEvent(
+                    index=index,
+                    call=call,
+                    name="" if piece else name,
+                    arguments=piece,
+                    completion_tokens=num_tokens,
+                    tokens=[] if request.sampling.logprobs is None else [token(piece or name)],
+                )
 
 
 class Killed(BaseException):

@@ -80,6 +80,17 @@ class ChatPrompt(_Frozen):
 Prompt = Annotated[TextPrompt | TokenPrompt | ChatPrompt, Field(discriminator="kind")]
 
 
+class ToolUse(_Frozen):
+    """How the tools that a chat shows may be called."""
+
+    names: list[str] | None = None
+    """The ones that may be; None is all."""
+    is_required: bool = False
+    """The answer is calls, by the schemas of their tools. Else only those of strict tools are sure to be."""
+    is_parallel: bool = True
+    """Several in one answer; otherwise it ends after the first."""
+
+
 class Sampling(_Frozen):
     max_tokens: int | None = Field(default=None, ge=0)
     """New tokens at most; None is what the context leaves. 0 only scores the prompt (with `echo`)."""
@@ -101,6 +112,9 @@ class Sampling(_Frozen):
     json_schema: JsonSchema | None = None
     """The new text is one JSON value by this schema, and ends where that does; {"type": "object"} is any
     object. None: any text. Log-probabilities stay those of the model without it."""
+    tool_use: ToolUse | None = None
+    """For a chat with tools: calls in the new text are told as such; `json_schema` is for answers without.
+    None: calls are text like any other."""
 
 
 class GenerationRequest(_Frozen):
@@ -121,6 +135,10 @@ class TokenLogprob(_Frozen):
     logprob: float | None
     """None for the first token of an echoed prompt, which nothing precedes."""
     top: list["TokenLogprob"] = []
+
+
+FinishReason = Literal["stop", "length", "tool_calls"]
+"""By itself, by its limit of tokens, or by itself after at least one call."""
 
 
 class PromptEvent(_Frozen):
@@ -147,12 +165,29 @@ class TextEvent(_Frozen):
     tokens: list[TokenLogprob] = []
 
 
+class ToolCallEvent(_Frozen):
+    """A piece of a call of a tool: first its name, then its arguments as they come."""
+
+    type: Literal["tool_call"] = "tool_call"
+    index: int
+    """Which of the n choices."""
+    call: int
+    """Which of the choice's calls, from 0."""
+    name: str = ""
+    """With the call's first event only, which has no arguments."""
+    arguments: str = ""
+    """More of the JSON object, as the model writes it; it is incomplete if the choice is cut off."""
+    completion_tokens: int
+    """That the choice has so far."""
+    tokens: list[TokenLogprob] = []
+
+
 class FinishEvent(_Frozen):
     """Always last of its choice."""
 
     type: Literal["finish"] = "finish"
     index: int
-    reason: Literal["stop", "length"]
+    reason: FinishReason
     completion_tokens: int
 
 
@@ -181,8 +216,12 @@ class ErrorEvent(_Frozen):
         return kind(self.message, code=self.code, param=self.param)
 
 
-GenerationEvent = Annotated[PromptEvent | TextEvent | FinishEvent, Field(discriminator="type")]
-WireEvent = Annotated[PromptEvent | TextEvent | FinishEvent | ErrorEvent, Field(discriminator="type")]
+GenerationEvent = Annotated[
+    PromptEvent | TextEvent | ToolCallEvent | FinishEvent, Field(discriminator="type")
+]
+WireEvent = Annotated[
+    PromptEvent | TextEvent | ToolCallEvent | FinishEvent | ErrorEvent, Field(discriminator="type")
+]
 
 
 class EngineStats(_Frozen):

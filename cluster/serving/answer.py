@@ -1,19 +1,26 @@
 """From the tokens of one choice to its events, whichever engine generates them."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from cluster.contracts.generation import FinishEvent, Sampling, TextEvent
+from cluster.contracts.generation import (
+    FinishEvent,
+    Sampling,
+    TextEvent,
+    TokenLogprob,
+    ToolCallEvent,
+)
 from cluster.serving.guidance import Guide
 from cluster.serving.logprobs import Scored
 from cluster.serving.text import Piece, TextStream
+from cluster.serving.tool_calls import CallArguments, CallBegun, CallReader, Content, ExpectedCalls, Part
 from cluster.serving.vocabulary import Vocabulary
 
-Event = TextEvent | FinishEvent
+Event = TextEvent | ToolCallEvent | FinishEvent
 
 
 class ChoiceAnswer:
-    """What one choice has said. It ends by itself at a stop token, at a stop string, and where its grammar
-    lets nothing follow."""
+    """What one choice has said. It ends by itself at a stop token, at a stop string, where its grammar lets
+    nothing follow, and after its call if it may make one only."""
 
     def __init__(
         self,
@@ -23,6 +30,7 @@ class ChoiceAnswer:
         vocabulary: Vocabulary,
         stop_tokens: frozenset[int],
         guide: Guide | None = None,
+        calls: ExpectedCalls | None = None,
     ) -> None:
         """`guide` is this choice's own."""
         self.guide = guide
@@ -32,6 +40,8 @@ class ChoiceAnswer:
         self._vocabulary = vocabulary
         self._stop_tokens = stop_tokens
         self._text = TextStream(sampling.stop)
+        self._calls = None if calls is None else CallReader(calls)
+        self._marks = frozenset() if calls is None else calls.form.marks
 
     def accept(self, token: int, scored: Scored | None = None) -> list[Event]:
         """The events of the next token; `scored` if its log-probability was asked for."""
@@ -39,26 +49,54 @@ class ChoiceAnswer:
         if token in self._stop_tokens:
             return self.end("stop")
         shown = self._vocabulary.logprob(scored) if scored is not None else None
-        piece = self._text.push(self._vocabulary.text_bytes(token), shown)
+        piece = self._text.push(self._bytes(token), shown)
         if piece.is_stopped:
-            return [self._said(piece), self._finished("stop")]
+            return [*self._told(piece, is_last=True), self._finished("stop")]
         if self.guide is not None:
             self.guide.accept(token)
-            if self.guide.must_end:
-                return [self._said(piece), *self.end("stop")]
-        return [self._said(piece)]
+        events = self._told(piece)
+        if (self._calls is not None and self._calls.is_done) or (
+            self.guide is not None and self.guide.must_end
+        ):
+            events += self.end("stop")
+        return events
 
     def end(self, reason: Literal["stop", "length"]) -> list[Event]:
         """No token comes any more: the rest of the text, and the end."""
         rest = self._text.finish()
-        said = [self._said(rest)] if rest.text or rest.tokens else []
-        return [*said, self._finished("stop" if rest.is_stopped else reason)]
+        events = self._told(rest, is_last=True)
+        # Each token has its event; the end has one only if there is something left to say.
+        if len(events) == 1 and isinstance(events[0], TextEvent) and not rest.tokens and not events[0].text:
+            events = []
+        return [*events, self._finished("stop" if rest.is_stopped else reason)]
 
-    def _said(self, piece: Piece) -> TextEvent:
-        return TextEvent(
-            index=self._index, text=piece.text, completion_tokens=self.num_tokens, tokens=piece.tokens
-        )
+    def _bytes(self, token: int) -> bytes:
+        if token in self._marks:
+            return self._vocabulary.token_bytes(token)
+        return self._vocabulary.text_bytes(token)
+
+    def _told(self, piece: Piece, *, is_last: bool = False) -> list[Event]:
+        """At least one event, the first with all of the piece's tokens."""
+        parts: list[Part] = [Content(piece.text)]
+        if self._calls is not None:
+            parts = self._calls.push(piece.text, is_last=is_last) or [Content("")]
+        return [self._event(part, [] if place else piece.tokens) for place, part in enumerate(parts)]
+
+    def _event(self, part: Part, tokens: list[TokenLogprob]) -> Event:
+        told: dict[str, Any] = {"index": self._index, "completion_tokens": self.num_tokens, "tokens": tokens}
+        match part:
+            case Content(text=text):
+                return TextEvent(text=text, **told)
+            case CallBegun(call=call, name=name):
+                return ToolCallEvent(call=call, name=name, **told)
+            case CallArguments(call=call, text=text):
+                return ToolCallEvent(call=call, arguments=text, **told)
 
     def _finished(self, reason: Literal["stop", "length"]) -> FinishEvent:
         self.is_finished = True
-        return FinishEvent(index=self._index, reason=reason, completion_tokens=self.num_tokens)
+        has_called = reason == "stop" and self._calls is not None and self._calls.num_calls > 0
+        return FinishEvent(
+            index=self._index,
+            reason="tool_calls" if has_called else reason,
+            completion_tokens=self.num_tokens,
+        )

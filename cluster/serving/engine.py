@@ -34,8 +34,8 @@ class Engine(Protocol):
         ...
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        """The events of one request as they come: a PromptEvent, then for each of the n choices TextEvents
-        and one FinishEvent, choices interleaved in any order.
+        """The events of one request as they come: a PromptEvent, then for each of the n choices TextEvents,
+        ToolCallEvents and one FinishEvent, choices interleaved in any order.
 
         Raises before the first event whatever keeps the request from being accepted; a later error ends the
         stream and concerns this request alone. Loads the model first if need be, without holding up other

@@ -1,8 +1,13 @@
 """From what a request allows to a grammar in llguidance's own language. Pure."""
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from cluster.contracts.generation import ToolUse
+from cluster.serving.tool_form import ID, ToolForm
 
 _HEAD = '%llguidance {"no_forcing": true}\n'
 """Without forcing, a text that has only one way to go on may still be cut into tokens as the model likes: to
@@ -10,6 +15,10 @@ look for the tokenizer's own way at every token takes 50 ms where 60,000 charact
 
 _WHITE_SPACE = r"\x20|\x0A[\x20\x09]{0,40}"
 """Between the parts of a JSON value, at most once: a weak model that may go on with it for ever does."""
+
+_ANY_OBJECT = {"type": "object"}
+_NO_PARAMETERS = {"type": "object", "properties": {}, "additionalProperties": False}
+"""Of a tool that declares none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,88 @@ class Grammar:
 def json_grammar(schema: dict[str, Any]) -> Grammar:
     """The whole text is one JSON value by `schema`, whose numbers are doubles: exact up to 2^53."""
     return Grammar(f"{_HEAD}start: {_json(schema)}\n", "response_format")
+
+
+def tools_grammar(
+    form: ToolForm,
+    tools: Sequence[Mapping[str, Any]],
+    use: ToolUse,
+    schema: dict[str, Any] | None,
+    added_tokens: Mapping[str, int],
+) -> Grammar | None:
+    """Calls of these tools in the model's own form; or, unless calls are required, a value by `schema` or any
+    text. None if nothing is to be held to: calls are not required, there is no schema and no strict tool.
+
+    Strict tools get arguments by their parameters, others too where the answer can be nothing but calls.
+    `added_tokens` are the tokenizer's, by their text: a form is written in them as in training.
+    """
+    functions = [tool["function"] for tool in tools]
+    is_free = not use.is_required and schema is None
+    if is_free and not any(function.get("strict") for function in functions):
+        return None
+    lark = _Lark(added_tokens)
+    again = f"({lark.literal(form.between)} call)*" if form.between and use.is_parallel else ""
+    rules = [
+        f"calls: call {again} {lark.literal(form.closing)}",
+        "call: " + " | ".join(f"call_{place}" for place in range(len(functions))),
+    ]
+    for place, function in enumerate(functions):
+        parameters = function.get("parameters") or _NO_PARAMETERS
+        if is_free and not function.get("strict"):
+            parameters = _ANY_OBJECT
+        rules.append(f"call_{place}: {lark.literal(function['name'] + form.middle)} {_json(parameters)}")
+    lead = f"{lark.literal(form.lead)}?" if form.lead else ""
+    if is_free:
+        rules += _free_text(form, lark)
+    elif schema is None:
+        rules.append(f"start: {lead} {lark.literal(form.opening)} calls")
+    else:
+        rules.append(f"start: {lead} ({lark.literal(form.opening)} calls | {_json(schema)})")
+    return Grammar(_HEAD + "\n".join(rules) + "\n", "tools" if schema is None else "response_format")
+
+
+def _free_text(form: ToolForm, lark: "_Lark") -> list[str]:
+    """Any text, in which an `opening` can only lead to calls."""
+    is_text = not any(lark.names(mark, form.opening) for mark in form.marks)
+    text, repeated = ("", "?") if form.joint is None else ("TEXT ", "*")
+    return [
+        f"start: (head calls){repeated} rest",
+        # Special tokens are no text. Other openings are: the shortest text that ends in one is taken.
+        f"head[lazy]: {text}{_quoted(form.opening)}"
+        if is_text
+        else f"head: {text}{lark.literal(form.opening)}",
+        "rest: TEXT",
+        r"TEXT: /(.|\n)*/",
+    ]
+
+
+class _Lark:
+    """Writes texts in terms of tokens."""
+
+    def __init__(self, added_tokens: Mapping[str, int]) -> None:
+        self._added_tokens = added_tokens
+        longest_first = sorted(added_tokens, key=len, reverse=True)
+        self._marks = re.compile("|".join(["\0", *map(re.escape, longest_first)]))
+
+    def literal(self, text: str) -> str:
+        """Exactly `text`, with a made-up id where it has one."""
+        parts = []
+        done = 0
+        for mark in self._marks.finditer(text):
+            parts += [_quoted(text[done : mark.start()]), self._mark(mark[0])]
+            done = mark.end()
+        return " ".join(filter(None, [*parts, _quoted(text[done:])])) or '""'
+
+    def names(self, token: int, text: str) -> bool:
+        """Whether the token is a part of the text."""
+        return f"<[{token}]>" in self.literal(text).split()
+
+    def _mark(self, text: str) -> str:
+        return "/[A-Za-z0-9]{9}/" if text == ID else f"<[{self._added_tokens[text]}]>"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if text else ""
 
 
 def _json(schema: dict[str, Any]) -> str:

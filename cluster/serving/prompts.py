@@ -1,13 +1,23 @@
 """From a request's prompt to token ids, checked against what the model can hold."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from cluster.bases.chat_template import encode_prompt, encode_rendered, render_text
 from cluster.bases.text_size import check_size
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest
-from cluster.contracts.generation import ChatPrompt, GenerationRequest, TextPrompt, TokenPrompt
-from cluster.serving.grammar import Grammar, json_grammar
+from cluster.contracts.generation import (
+    ChatPrompt,
+    GenerationRequest,
+    Prompt,
+    Sampling,
+    TextPrompt,
+    TokenPrompt,
+)
+from cluster.serving.grammar import Grammar, json_grammar, tools_grammar
+from cluster.serving.tool_calls import ExpectedCalls
+from cluster.serving.tool_form import ToolForm, find_form
 from cluster.serving.vocabulary import Vocabulary
 
 
@@ -20,6 +30,8 @@ class ReadPrompt:
     """New tokens at most, concrete."""
     grammar: Grammar | None
     """What the new text must follow."""
+    calls: ExpectedCalls | None
+    """What the new text may call."""
 
 
 class PromptReader:
@@ -43,19 +55,37 @@ class PromptReader:
                     f"logit_bias names token {token}; this model has tokens 0 to {self._num_embeddings - 1}.",
                     param="logit_bias",
                 )
-        schema = request.sampling.json_schema
-        return ReadPrompt(
-            token_ids,
-            text,
-            self._room(len(token_ids), request.sampling.max_tokens),
-            None if schema is None else json_grammar(schema),
-        )
+        room = self._room(len(token_ids), request.sampling.max_tokens)
+        return ReadPrompt(token_ids, text, room, *self._demands(request.prompt, request.sampling))
 
     def after_prefix(self, prompt: ReadPrompt, asked: int | None, prefix_length: int) -> ReadPrompt:
         """The prompt where a prefix takes that many tokens of the context. `asked` are the request's
         max_tokens. Raises ContextLengthExceeded."""
         room = self._room(len(prompt.token_ids), asked, prefix_length)
         return replace(prompt, max_tokens=room)
+
+    def _demands(self, prompt: Prompt, sampling: Sampling) -> tuple[Grammar | None, ExpectedCalls | None]:
+        schema, use = sampling.json_schema, sampling.tool_use
+        tools = (prompt.tools if isinstance(prompt, ChatPrompt) else None) or []
+        if use is not None and use.names is not None:
+            tools = [tool for tool in tools if tool["function"]["name"] in use.names]
+        if use is not None and tools and self._form is not None:
+            calls = ExpectedCalls(
+                self._form, tuple(tool["function"]["name"] for tool in tools), use.is_parallel
+            )
+            return tools_grammar(self._form, tools, use, schema, self._vocabulary.added), calls
+        if use is not None and use.is_required:
+            raise InvalidRequest(
+                "This model's chat template has no form for calls of tools that can be followed; let "
+                "'tool_choice' be 'auto'.",
+                code="tool_calls_not_supported",
+                param="tool_choice",
+            )
+        return None if schema is None else json_grammar(schema), None
+
+    @cached_property
+    def _form(self) -> ToolForm | None:
+        return find_form(self._tokenizer, self._vocabulary)
 
     def _encode(self, prompt: TextPrompt | TokenPrompt | ChatPrompt) -> tuple[list[int], str]:
         match prompt:

@@ -128,6 +128,7 @@ class Stepper:
             vocabulary=self._vocabulary,
             stop_tokens=self._stop_tokens,
             guide=job.guide and job.guide.fork(),
+            calls=job.prompt.calls,
         )
         return Choice(job, index, answer)
 

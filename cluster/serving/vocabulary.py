@@ -21,6 +21,8 @@ class Vocabulary:
         added = tokenizer.added_tokens_decoder
         self.special = frozenset(id_ for id_, token in added.items() if token.special)
         """Tokens that mark parts of a text and are no text themselves."""
+        self.added = {token.content: id_ for id_, token in added.items()}
+        """Tokens, by their text, that no text is ever cut across."""
         kinds = _decoder_kinds(tokenizer)
         if "ByteLevel" in kinds:
             characters = _byte_level_alphabet()

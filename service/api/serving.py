@@ -16,6 +16,7 @@ from cluster.contracts.generation import (
     GenerationRequest,
     PromptEvent,
     TextEvent,
+    ToolCallEvent,
 )
 from service.api.admission import Admission
 from service.api.engine import Engine
@@ -103,7 +104,7 @@ class Bill:
                 self.is_accepted = True
                 self.prompt_tokens = event.prompt_tokens
                 return event.prompt_tokens * PROMPT_TOKEN_COST
-            case TextEvent() | FinishEvent():
+            case TextEvent() | ToolCallEvent() | FinishEvent():
                 more = event.completion_tokens - self._generated[event.index]
                 self._generated[event.index] = event.completion_tokens
                 return more * GENERATED_TOKEN_COST

@@ -239,6 +239,7 @@ class VllmEngine:
             vocabulary=self._vocabulary,
             stop_tokens=self._stop_tokens,
             guide=job.guide and job.guide.fork(),
+            calls=job.prompt.calls,
         )
         reader = ChoiceReader(job.request, answer)
         async with aclosing(self._outputs(job, index)) as outputs:

@@ -1,8 +1,20 @@
 """Generation events as OpenAI's chat completion, whole or in chunks. Pure."""
 
-from cluster.contracts.generation import FinishEvent, GenerationEvent, PromptEvent, TextEvent, TokenLogprob
-from service.api.answers.tally import ChoiceSoFar, Heading, Tally
+import hashlib
+from dataclasses import dataclass, field
+
+from cluster.contracts.generation import (
+    FinishEvent,
+    FinishReason,
+    GenerationEvent,
+    PromptEvent,
+    TextEvent,
+    TokenLogprob,
+    ToolCallEvent,
+)
+from service.api.answers.tally import Heading, Tally
 from service.api.schemas.chat import (
+    AnsweredCall,
     ChatAnswerMessage,
     ChatChoice,
     ChatChunkChoice,
@@ -12,8 +24,10 @@ from service.api.schemas.chat import (
     ChatLogprobs,
     ChatTokenLogprob,
     ChatTokenTop,
+    FunctionCall,
+    FunctionCallDelta,
+    ToolCallDelta,
 )
-from service.api.schemas.sampling import FinishReason
 
 
 class ChatAnswer:
@@ -24,7 +38,7 @@ class ChatAnswer:
         self._wants_logprobs = wants_logprobs
         self._wants_usage_chunk = wants_usage_chunk
         self._tally = Tally()
-        self._choices = [ChoiceSoFar() for _ in range(n)]
+        self._choices = [_Choice() for _ in range(n)]
 
     def add(self, prompt: int, event: GenerationEvent) -> list[ChatCompletionChunk]:
         """Takes an event in; returns the chunks that a stream sends for it. `prompt` is always 0."""
@@ -37,16 +51,35 @@ class ChatAnswer:
                 self._choices[event.index].text += event.text
                 self._choices[event.index].tokens += event.tokens
                 return [self._chunk(event.index, ChatDelta(content=event.text), event.tokens)]
+            case ToolCallEvent():
+                return [self._chunk(event.index, ChatDelta(tool_calls=[self._call(event)]), event.tokens)]
             case FinishEvent():
                 self._tally.completion_tokens += event.completion_tokens
                 self._choices[event.index].finish_reason = event.reason
                 return [self._chunk(event.index, ChatDelta(), reason=event.reason)]
 
+    def _call(self, event: ToolCallEvent) -> ToolCallDelta:
+        """Takes the piece of a call in; returns it as a stream sends it."""
+        choice = self._choices[event.index]
+        choice.tokens += event.tokens
+        if event.name:
+            # The same for the same answer, whoever asks how often.
+            seed = f"{self._heading.id}/{event.index}/{event.call}"
+            id_ = "call_" + hashlib.sha256(seed.encode()).hexdigest()[:24]
+            choice.calls.append(_Call(id_, event.name))
+            function = FunctionCallDelta(name=event.name, arguments="")
+            return ToolCallDelta(index=event.call, id=id_, type="function", function=function)
+        choice.calls[event.call].arguments += event.arguments
+        return ToolCallDelta(index=event.call, function=FunctionCallDelta(arguments=event.arguments))
+
     def whole(self) -> ChatCompletion:
         choices = [
             ChatChoice(
                 index=index,
-                message=ChatAnswerMessage(content=choice.text),
+                message=ChatAnswerMessage(
+                    content=choice.text if choice.text or not choice.calls else None,
+                    tool_calls=[call.answered() for call in choice.calls] or None,
+                ),
                 logprobs=_logprobs(choice.tokens) if self._wants_logprobs else None,
                 finish_reason=choice.finish_reason or "stop",
             )
@@ -72,6 +105,24 @@ class ChatAnswer:
         return ChatCompletionChunk(
             object="chat.completion.chunk", **vars(self._heading), choices=[part], **usage
         )
+
+
+@dataclass
+class _Call:
+    id: str
+    name: str
+    arguments: str = ""
+
+    def answered(self) -> AnsweredCall:
+        return AnsweredCall(id=self.id, function=FunctionCall(name=self.name, arguments=self.arguments))
+
+
+@dataclass
+class _Choice:
+    text: str = ""
+    tokens: list[TokenLogprob] = field(default_factory=list)
+    calls: list[_Call] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
 
 
 def _logprobs(tokens: list[TokenLogprob]) -> ChatLogprobs:

@@ -1,7 +1,16 @@
 """Generation events as OpenAI's text completion, whole or in chunks. Pure."""
 
-from cluster.contracts.generation import FinishEvent, GenerationEvent, PromptEvent, TextEvent, TokenLogprob
-from service.api.answers.tally import ChoiceSoFar, Heading, Tally, TextOffsets
+from dataclasses import dataclass, field
+
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    PromptEvent,
+    TextEvent,
+    TokenLogprob,
+    ToolCallEvent,
+)
+from service.api.answers.tally import Heading, Tally, TextOffsets
 from service.api.schemas.completions import Completion, CompletionChoice, CompletionLogprobs
 from service.api.schemas.sampling import FinishReason
 
@@ -17,7 +26,7 @@ class CompletionAnswer:
         self._wants_logprobs = wants_logprobs
         self._wants_usage_chunk = wants_usage_chunk
         self._tally = Tally()
-        self._choices = [ChoiceSoFar() for _ in range(num_prompts * n)]
+        self._choices = [_Choice() for _ in range(num_prompts * n)]
         self._offsets = [TextOffsets() for _ in self._choices]
 
     def add(self, prompt: int, event: GenerationEvent) -> list[Completion]:
@@ -33,7 +42,10 @@ class CompletionAnswer:
                 ]
             case TextEvent():
                 return [self._chunk(prompt * self._n + event.index, event.text, event.tokens)]
+            case ToolCallEvent():
+                raise AssertionError("only chats have tools")
             case FinishEvent():
+                assert event.reason != "tool_calls"
                 self._tally.completion_tokens += event.completion_tokens
                 return [self._chunk(prompt * self._n + event.index, "", [], event.reason)]
 
@@ -72,6 +84,13 @@ class CompletionAnswer:
             top_logprobs=[_top(token) for token in tokens],
             text_offset=[offsets.place(token) for token in tokens],
         )
+
+
+@dataclass
+class _Choice:
+    text: str = ""
+    tokens: list[TokenLogprob] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
 
 
 def _top(token: TokenLogprob) -> dict[str, float] | None:

@@ -11,14 +11,17 @@ from cluster.contracts.generation import (
     Prompt,
     TextPrompt,
     TokenPrompt,
+    ToolUse,
 )
 from service.api.schemas.chat import (
+    AllowedTools,
     AssistantMessage,
     ChatCompletionBody,
     ChatMessage,
     FunctionMessage,
     JsonObjectFormat,
     JsonSchemaFormat,
+    NamedTool,
 )
 from service.api.schemas.completions import CompletionBody
 
@@ -49,8 +52,6 @@ def completion_requests(body: CompletionBody, model: ModelRef, tenant: str) -> l
 
 
 def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> GenerationRequest:
-    if body.tool_choice not in (None, "auto", "none"):
-        raise _unsupported("tool_choice", "Forcing a tool call is not supported yet; use 'auto' or 'none'.")
     tools = None if body.tool_choice == "none" else body.tools
     max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
@@ -61,8 +62,26 @@ def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> Gene
             messages=_messages(body.messages),
             tools=[tool.model_dump(exclude_none=True) for tool in tools] if tools else None,
         ),
-        sampling=body.sampling(max_tokens=max_tokens, logprobs=logprobs, json_schema=_json_schema(body)),
+        sampling=body.sampling(
+            max_tokens=max_tokens,
+            logprobs=logprobs,
+            json_schema=_json_schema(body),
+            tool_use=_tool_use(body) if tools else None,
+        ),
         tenant=tenant,
+    )
+
+
+def _tool_use(body: ChatCompletionBody) -> ToolUse:
+    match body.tool_choice:
+        case AllowedTools(allowed_tools=allowed):
+            is_required = allowed.mode == "required"
+        case choice:
+            is_required = choice == "required" or isinstance(choice, NamedTool)
+    return ToolUse(
+        names=body.chosen_tools,
+        is_required=is_required,
+        is_parallel=body.parallel_tool_calls is not False,
     )
 
 

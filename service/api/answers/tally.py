@@ -3,10 +3,10 @@
 import codecs
 import hashlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cluster.contracts.generation import ModelRef, TokenLogprob
-from service.api.schemas.sampling import FinishReason, Usage
+from service.api.schemas.sampling import Usage
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,6 @@ class Tally:
             completion_tokens=self.completion_tokens,
             total_tokens=self.prompt_tokens + self.completion_tokens,
         )
-
-
-@dataclass
-class ChoiceSoFar:
-    text: str = ""
-    tokens: list[TokenLogprob] = field(default_factory=list)
-    finish_reason: FinishReason | None = None
 
 
 class TextOffsets:

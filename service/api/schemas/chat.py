@@ -3,10 +3,12 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
+from typing_extensions import TypeAliasType
 
+from cluster.contracts.generation import FinishReason
 from cluster.contracts.json_schema import JsonSchema
-from service.api.schemas.base import Answer, Body, JsonObject, Metadata, Piece
-from service.api.schemas.sampling import FinishReason, SamplingBody, Usage
+from service.api.schemas.base import Answer, Body, Metadata, Piece
+from service.api.schemas.sampling import SamplingBody, Usage
 from service.api.validation import cross_field_error
 
 
@@ -80,14 +82,43 @@ ChatMessage = Annotated[
 class FunctionDefinition(Body):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: str | None = None
-    parameters: JsonObject | None = None
-    """JSON Schema."""
+    parameters: JsonSchema | None = None
+    """Of the arguments, which are an object; absent: there are none."""
     strict: bool | None = None
+    """The model's calls always follow `parameters`; those of other tools do if a call is required."""
 
 
 class Tool(Body):
     type: Literal["function"]
     function: FunctionDefinition
+
+
+class NamedFunction(Body):
+    name: str
+
+
+class NamedTool(Body):
+    """Exactly this one is called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class AllowedToolsDefinition(Body):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=128)]
+
+
+class AllowedTools(Body):
+    """Some of the tools, as `auto` or `required` is for all."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedToolsDefinition
+
+
+ToolChoice = (
+    Literal["none", "auto", "required"] | Annotated[NamedTool | AllowedTools, Field(discriminator="type")]
+)
 
 
 class TextFormat(Body):
@@ -127,11 +158,13 @@ class ChatCompletionBody(SamplingBody):
     response_format: ResponseFormat | None = None
     """With a JSON format the answer can be nothing else; one that is cut off, by `max_completion_tokens`
     say, is the beginning of it."""
-    tools: list[Tool] | None = None
-    """Shown to the model by its chat template."""
-    tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
-    """`auto`, or `none`, which hides the tools; a forced call is refused."""
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    """Shown to the model by its chat template, in whose form its calls are read."""
+    tool_choice: ToolChoice | None = None
+    """`auto` if absent; `none` hides the tools; `required` and named tools leave the model nothing but calls
+    with arguments by the tools' `parameters`."""
     parallel_tool_calls: bool | None = None
+    """false: at most one call an answer."""
     modalities: list[Literal["text"]] | None = None
     metadata: Metadata | None = None
     reasoning_effort: str | None = None
@@ -147,6 +180,33 @@ class ChatCompletionBody(SamplingBody):
         if self.top_logprobs is not None and not self.logprobs:
             raise cross_field_error("top_logprobs", "'top_logprobs' is only allowed when 'logprobs' is true.")
         return self
+
+    @model_validator(mode="after")
+    def _tools_are_told_apart_and_chosen_among(self) -> Self:
+        names = [tool.function.name for tool in self.tools or []]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise cross_field_error("tools", f"'tools' has two functions named '{twice}'.")
+        if not names and self.tool_choice not in (None, "none", "auto"):
+            raise cross_field_error("tool_choice", "'tool_choice' is only allowed when 'tools' are given.")
+        if unknown := next((name for name in self.chosen_tools or [] if name not in names), None):
+            raise cross_field_error(
+                "tool_choice", f"'tool_choice' names '{unknown}', which is not in 'tools'."
+            )
+        return self
+
+    @property
+    def chosen_tools(self) -> list[str] | None:
+        """Those that `tool_choice` names; None if it names none."""
+        match self.tool_choice:
+            case NamedTool(function=function):
+                return [function.name]
+            case AllowedTools(allowed_tools=allowed):
+                return [tool.function.name for tool in allowed.tools]
+            case _:
+                return None
+
+
+ChatFinishReason = TypeAliasType("ChatFinishReason", FinishReason)
 
 
 class ChatTokenTop(Answer):
@@ -167,17 +227,25 @@ class ChatLogprobs(Answer):
     refusal: None = None
 
 
+class AnsweredCall(Answer):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
 class ChatAnswerMessage(Answer):
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
+    """Null if there are only calls."""
     refusal: None = None
+    tool_calls: list[AnsweredCall] | None
 
 
 class ChatChoice(Answer):
     index: int
     message: ChatAnswerMessage
     logprobs: ChatLogprobs | None
-    finish_reason: FinishReason
+    finish_reason: ChatFinishReason
 
 
 class ChatCompletion(Answer):
@@ -190,16 +258,32 @@ class ChatCompletion(Answer):
     usage: Usage
 
 
+class FunctionCallDelta(Piece):
+    name: str | None = None
+    """With the call's first piece."""
+    arguments: str
+    """More of them."""
+
+
+class ToolCallDelta(Piece):
+    index: int
+    """Which of the choice's calls."""
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: FunctionCallDelta
+
+
 class ChatDelta(Piece):
     role: Literal["assistant"] | None = None
     content: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
 
 
 class ChatChunkChoice(Piece):
     index: int
     delta: ChatDelta
     logprobs: ChatLogprobs | None = None
-    finish_reason: FinishReason | None = None
+    finish_reason: ChatFinishReason | None = None
 
 
 class ChatCompletionChunk(Piece):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
-from cluster.contracts.generation import Sampling
+from cluster.contracts.generation import Sampling, ToolUse
 from service.api.schemas.base import Answer, Body
 from service.api.validation import cross_field_error
 
@@ -57,6 +57,7 @@ class SamplingBody(Body):
         logprobs: int | None,
         echo: bool = False,
         json_schema: dict[str, Any] | None = None,
+        tool_use: ToolUse | None = None,
     ) -> Sampling:
         stop = [self.stop] if isinstance(self.stop, str) else self.stop
         return Sampling(
@@ -72,6 +73,7 @@ class SamplingBody(Body):
             logprobs=logprobs,
             echo=echo,
             json_schema=json_schema,
+            tool_use=tool_use,
         )
 
 

@@ -22,6 +22,7 @@ from cluster.contracts.generation import (
     TextEvent,
     TextPrompt,
     TokenLogprob,
+    ToolCallEvent,
 )
 from cluster.serving.engine import Engine
 from cluster.serving.pool import EnginePool
@@ -40,6 +41,8 @@ class Answer:
     prompt: PromptEvent | None = None
     texts: dict[int, str] = field(default_factory=dict)
     tokens: dict[int, list[TokenLogprob]] = field(default_factory=dict)
+    calls: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+    """By choice, names and arguments."""
     finishes: dict[int, FinishEvent] = field(default_factory=dict)
 
     def add(self, event: GenerationEvent) -> None:
@@ -52,6 +55,16 @@ class Answer:
                 assert self.prompt is not None
                 assert event.index not in self.finishes
                 self.texts[event.index] = self.texts.get(event.index, "") + event.text
+                self.tokens.setdefault(event.index, []).extend(event.tokens)
+            case ToolCallEvent():
+                assert event.index not in self.finishes
+                calls = self.calls.setdefault(event.index, [])
+                if event.name:
+                    assert (event.call, event.arguments) == (len(calls), "")
+                    calls.append((event.name, ""))
+                else:
+                    assert event.call == len(calls) - 1
+                    calls[-1] = calls[-1][0], calls[-1][1] + event.arguments
                 self.tokens.setdefault(event.index, []).extend(event.tokens)
             case FinishEvent():
                 assert event.index not in self.finishes

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import TokenPrompt
-from tests.tiny_base import make_tiny_base
+from tests.tiny_base import CHAT_TEMPLATE, make_tiny_base
 
 START = TokenPrompt(token_ids=[4])
 """The header of an assistant's turn."""
@@ -18,10 +18,12 @@ _HIDDEN = 384
 """One axis a token, and heads of a width that attention kernels know."""
 
 
-def make_scripted_base(folder: Path, text: str) -> BaseSpec:
+def make_scripted_base(folder: Path, text: str, *, chat_template: str = CHAT_TEMPLATE) -> BaseSpec:
     """A Llama whose layers do nothing and whose head maps each token to its successor: after START it says
     `text` and ends. No token may come twice in it."""
-    spec = make_tiny_base(folder, hidden=_HIDDEN, layers=1, vocab=_VOCAB, alias="scripted")
+    spec = make_tiny_base(
+        folder, hidden=_HIDDEN, layers=1, vocab=_VOCAB, alias="scripted", chat_template=chat_template
+    )
     tokens = [*START.token_ids, *AutoTokenizer.from_pretrained(folder).encode(text), _END]
     assert len(set(tokens)) == len(tokens), "each token must have one successor"
     model = AutoModelForCausalLM.from_pretrained(folder)

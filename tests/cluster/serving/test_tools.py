@@ -1,0 +1,195 @@
+"""Calls of tools, from every engine."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.generation import (
+    ChatPrompt,
+    GenerationEvent,
+    GenerationRequest,
+    ToolCallEvent,
+    ToolUse,
+)
+from cluster.serving.job import Limits
+from cluster.storage.local import LocalStore
+from tests.cluster.serving.conftest import BACKENDS, Serve
+from tests.cluster.serving.harness import Answer, Served
+from tests.cluster.serving.scripted import make_scripted_base
+from tests.cluster.serving.tool_templates import NO_TOOLS
+from tests.tiny_base import make_tiny_base
+
+CITY: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "maxLength": 4},
+        "unit": {"enum": ["°C", "°F"]},
+    },
+    "required": ["city", "unit"],
+    "additionalProperties": False,
+}
+TOOLS = [
+    {"type": "function", "function": {"name": "f", "parameters": CITY}},
+    {"type": "function", "function": {"name": "g"}},
+]
+CHAT = ChatPrompt(messages=[{"role": "user", "content": "Hi"}], tools=TOOLS)
+TERSE = (
+    "{%- for message in messages -%}{{- '<|' + message.role + '|>' + message.content -}}"
+    "{%- for call in message.tool_calls or [] -%}"
+    "{{- '@' + call.function.name + '=' + (call.function.arguments | tojson) -}}"
+    "{%- endfor -%}{{- '<|end|>' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+)
+"""Calls in so few tokens that a scripted model can make one."""
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """With room for tools in its prompts."""
+    folder = tmp_path_factory.mktemp("tools")
+    base = make_tiny_base(folder / "base", context_length=1024)
+    with BACKENDS[request.param](base, LocalStore(folder / "store"), folder / "cache", Limits()) as made:
+        yield made
+
+
+def _ask(served: Served, use: ToolUse | None, prompt: ChatPrompt = CHAT, **sampling: Any) -> Answer:
+    return served.ask(served.request(prompt=prompt, tool_use=use, **{"max_tokens": 120, **sampling}))
+
+
+async def _events(served: Served, request: GenerationRequest) -> list[GenerationEvent]:
+    return [event async for event in served.engine.generate(request)]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_required_calls_are_told_with_arguments_by_their_parameters(
+    served: Served, temperature: float
+) -> None:
+    use = ToolUse(names=["f"], is_required=True, is_parallel=False)
+    answer = _ask(served, use, temperature=temperature, seed=2, n=3)
+    assert set(answer.texts.values()) <= {""}
+    assert {finish.reason for finish in answer.finishes.values()} == {"tool_calls"}
+    for calls in answer.calls.values():
+        for name, arguments in calls:
+            assert name == "f"
+            jsonschema.validate(json.loads(arguments), CITY)
+    assert len(answer.calls) == 3
+
+
+def test_a_single_call_ends_the_answer(served: Served) -> None:
+    use = ToolUse(is_required=True, is_parallel=False)
+    answer = _ask(served, use, temperature=1.5, seed=1, n=8)
+    assert [len(calls) for calls in answer.calls.values()] == [1] * 8
+    assert {calls[0][0] for calls in answer.calls.values()} == {"f", "g"}
+
+
+def test_a_call_that_is_cut_off_ends_by_its_length(served: Served) -> None:
+    answer = _ask(served, ToolUse(names=["f"], is_required=True), max_tokens=8)
+    assert answer.finishes[0].reason == "length"
+    assert answer.finishes[0].completion_tokens == 8
+    with pytest.raises(ValueError, match=r"Expecting|Unterminated|Invalid"):
+        json.loads(answer.calls[0][0][1] if answer.calls else "")
+
+
+def test_every_token_of_a_call_is_told_with_its_log_probability(served: Served) -> None:
+    answer = _ask(served, ToolUse(names=["g"], is_required=True, is_parallel=False), logprobs=0)
+    told = b"".join(bytes(token.bytes) for token in answer.tokens[0])
+    assert told.decode().replace(" ", "") == "callg{}"
+    assert len(answer.tokens[0]) == answer.finishes[0].completion_tokens
+
+
+def test_the_pieces_of_arguments_come_as_they_are_written(served: Served) -> None:
+    request = served.request(
+        prompt=CHAT, tool_use=ToolUse(names=["f"], is_required=True, is_parallel=False), max_tokens=120
+    )
+    events = served.loop.run(_events(served, request))
+    pieces = [event for event in events if isinstance(event, ToolCallEvent)]
+    assert [piece.name for piece in pieces] == ["f", *[""] * (len(pieces) - 1)]
+    assert len(pieces) > 5
+    assert "\ufffd" not in "".join(piece.arguments for piece in pieces)
+    jsonschema.validate(json.loads("".join(piece.arguments for piece in pieces)), CITY)
+    counts = [getattr(event, "completion_tokens", 0) for event in events]
+    assert counts == sorted(counts)
+
+
+@pytest.fixture
+def scripted(serve: Serve, tmp_path: Path) -> Any:
+    def start(text: str) -> Served:
+        return serve(base=make_scripted_base(tmp_path / "scripted", text, chat_template=TERSE))
+
+    return start
+
+
+def test_a_call_of_the_models_own_will_is_told_apart_from_its_text(scripted: Any) -> None:
+    served = scripted("ok@f={}")
+    answer = _ask(served, ToolUse())
+    assert (answer.text, answer.calls[0], answer.finishes[0].reason) == ("ok", [("f", "{}")], "tool_calls")
+    for use in (None, ToolUse(names=["g"])):
+        answer = _ask(served, use)
+        assert (answer.text, answer.calls, answer.finishes[0].reason) == ("ok@f={}", {}, "stop")
+
+
+def test_a_text_that_calls_nothing_is_told_whole(scripted: Any) -> None:
+    answer = _ask(scripted("my@s=[]"), ToolUse())
+    assert (answer.text, answer.calls, answer.finishes[0].reason) == ("my@s=[]", {}, "stop")
+
+
+def test_a_strict_tool_bends_the_call_of_a_free_answer_to_its_parameters(scripted: Any) -> None:
+    strict = [{"type": "function", "function": {**TOOLS[0]["function"], "strict": True}}]  # type: ignore[dict-item]
+    prompt = ChatPrompt(messages=CHAT.messages, tools=strict)
+    answer = _ask(scripted("ok@f={}"), ToolUse(is_parallel=False), prompt)
+    assert answer.text == "ok"
+    ((name, arguments),) = answer.calls[0]
+    assert name == "f"
+    if answer.finishes[0].reason == "tool_calls":
+        jsonschema.validate(json.loads(arguments), CITY)
+    assert arguments.startswith("{")
+    assert arguments != "{}"
+
+
+def test_a_schema_is_for_answers_that_call_nothing(served: Served) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"const": 1}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    answer = _ask(served, ToolUse(), json_schema=schema, temperature=1.5, seed=3, n=12)
+    called = 0
+    for index, finish in answer.finishes.items():
+        if finish.reason == "tool_calls":
+            called += 1
+            assert answer.texts.get(index, "") == ""
+        elif finish.reason == "stop":
+            assert json.loads(answer.texts[index]) == {"a": 1}
+    assert 0 < called < 12
+
+
+def test_a_template_without_a_form_of_calls_leaves_them_text_and_refuses_to_force_them(
+    serve: Serve, tmp_path: Path
+) -> None:
+    base = make_tiny_base(tmp_path / "plain", chat_template=NO_TOOLS, context_length=1024)
+    served = serve(base=base)
+    answer = _ask(served, ToolUse(), max_tokens=5)
+    assert answer.text
+    assert not answer.calls
+    with pytest.raises(InvalidRequest, match="no form for calls") as refused:
+        _ask(served, ToolUse(is_required=True))
+    assert (refused.value.code, refused.value.param) == ("tool_calls_not_supported", "tool_choice")
+
+
+def test_neighbours_of_forced_calls_are_as_when_alone(served: Served) -> None:
+    free = served.request(seed=1, temperature=1.0, max_tokens=30)
+    alone = served.ask(free.model_copy(update={"id": free.id + "-alone"}))
+    forced = [
+        served.request(
+            prompt=CHAT, tool_use=ToolUse(is_required=True), temperature=1, seed=seed, max_tokens=60
+        )
+        for seed in range(3)
+    ]
+    together = served.ask_together([*forced, free])
+    assert isinstance(together[3], Answer)
+    assert together[3].texts == alone.texts

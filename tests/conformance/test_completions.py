@@ -112,6 +112,8 @@ def test_sampling_parameters_reach_the_engine(live: LiveApi, client: OpenAI) -> 
         "logit_bias": {7: -100.0},
         "logprobs": 2,
         "echo": False,
+        "json_schema": None,
+        "tool_use": None,
     }
     assert live.engine.asked[0].tenant == live.project.tenant.project_id
     client.completions.create(model="base-1", prompt="x")

@@ -1,6 +1,10 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .alive import Alive
+from .allowed_tools import AllowedTools
+from .allowed_tools_definition import AllowedToolsDefinition
+from .allowed_tools_definition_mode import AllowedToolsDefinitionMode
+from .answered_call import AnsweredCall
 from .api_error import ApiError
 from .assistant_message import AssistantMessage
 from .auto import Auto
@@ -13,6 +17,7 @@ from .chat_completion_body_tool_choice_type_0 import ChatCompletionBodyToolChoic
 from .chat_completion_chunk import ChatCompletionChunk
 from .chat_delta import ChatDelta
 from .chat_delta_role_type_0 import ChatDeltaRoleType0
+from .chat_finish_reason import ChatFinishReason
 from .chat_logprobs import ChatLogprobs
 from .chat_token_logprob import ChatTokenLogprob
 from .chat_token_top import ChatTokenTop
@@ -62,6 +67,7 @@ from .fine_tuning_job_status import FineTuningJobStatus
 from .fine_tuning_jobs_list_metadata import FineTuningJobsListMetadata
 from .finish_reason import FinishReason
 from .function_call import FunctionCall
+from .function_call_delta import FunctionCallDelta
 from .function_definition import FunctionDefinition
 from .function_message import FunctionMessage
 from .hyperparameters_body import HyperparametersBody
@@ -80,6 +86,8 @@ from .metadata import Metadata
 from .model_extension import ModelExtension
 from .model_list import ModelList
 from .model_object import ModelObject
+from .named_function import NamedFunction
+from .named_tool import NamedTool
 from .parity import Parity
 from .readiness_answer import ReadinessAnswer
 from .readiness_answer_parts import ReadinessAnswerParts
@@ -98,6 +106,8 @@ from .text_pair import TextPair
 from .text_part import TextPart
 from .tool import Tool
 from .tool_call import ToolCall
+from .tool_call_delta import ToolCallDelta
+from .tool_call_delta_type_type_0 import ToolCallDeltaTypeType0
 from .tool_message import ToolMessage
 from .top_logprobs import TopLogprobs
 from .training_options import TrainingOptions
@@ -117,6 +127,10 @@ from .user_message import UserMessage
 
 __all__ = (
     "Alive",
+    "AllowedTools",
+    "AllowedToolsDefinition",
+    "AllowedToolsDefinitionMode",
+    "AnsweredCall",
     "ApiError",
     "AssistantMessage",
     "Auto",
@@ -129,6 +143,7 @@ __all__ = (
     "ChatCompletionChunk",
     "ChatDelta",
     "ChatDeltaRoleType0",
+    "ChatFinishReason",
     "ChatLogprobs",
     "ChatTokenLogprob",
     "ChatTokenTop",
@@ -178,6 +193,7 @@ __all__ = (
     "FineTuningJobStatus",
     "FinishReason",
     "FunctionCall",
+    "FunctionCallDelta",
     "FunctionDefinition",
     "FunctionMessage",
     "HyperparametersBody",
@@ -196,6 +212,8 @@ __all__ = (
     "ModelExtension",
     "ModelList",
     "ModelObject",
+    "NamedFunction",
+    "NamedTool",
     "Parity",
     "ReadinessAnswer",
     "ReadinessAnswerParts",
@@ -214,6 +232,8 @@ __all__ = (
     "TextPart",
     "Tool",
     "ToolCall",
+    "ToolCallDelta",
+    "ToolCallDeltaTypeType0",
     "ToolMessage",
     "TopLogprobs",
     "TrainingOptions",

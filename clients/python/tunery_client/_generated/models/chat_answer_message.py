@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import (
+    TYPE_CHECKING,
     Any,
     Literal,
     TypeVar,
@@ -11,6 +12,10 @@ from typing import (
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+if TYPE_CHECKING:
+    from ..models.answered_call import AnsweredCall
+
+
 T = TypeVar("T", bound="ChatAnswerMessage")
 
 
@@ -19,21 +24,34 @@ class ChatAnswerMessage:
     """
     Attributes:
         role (Literal['assistant']):  Default: 'assistant'.
-        content (str):
+        content (None | str): Null if there are only calls.
         refusal (None):
+        tool_calls (list[AnsweredCall] | None):
     """
 
-    content: str
+    content: None | str
     refusal: None
+    tool_calls: list[AnsweredCall] | None
     role: Literal["assistant"] = "assistant"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         role = self.role
 
+        content: None | str
         content = self.content
 
         refusal = self.refusal
+
+        tool_calls: list[dict[str, Any]] | None
+        if isinstance(self.tool_calls, list):
+            tool_calls = []
+            for tool_calls_type_0_item_data in self.tool_calls:
+                tool_calls_type_0_item = tool_calls_type_0_item_data.to_dict()
+                tool_calls.append(tool_calls_type_0_item)
+
+        else:
+            tool_calls = self.tool_calls
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -42,6 +60,7 @@ class ChatAnswerMessage:
                 "role": role,
                 "content": content,
                 "refusal": refusal,
+                "tool_calls": tool_calls,
             }
         )
 
@@ -49,19 +68,47 @@ class ChatAnswerMessage:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.answered_call import AnsweredCall  # noqa: PLC0415
+
         d = dict(src_dict)
         role = cast(Literal["assistant"], d.pop("role"))
         if role != "assistant":
             raise ValueError(f"role must match const 'assistant', got '{role}'")
 
-        content = d.pop("content")
+        def _parse_content(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        content = _parse_content(d.pop("content"))
 
         refusal = d.pop("refusal")
+
+        def _parse_tool_calls(data: object) -> list[AnsweredCall] | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                tool_calls_type_0 = []
+                _tool_calls_type_0 = data
+                for tool_calls_type_0_item_data in _tool_calls_type_0:
+                    tool_calls_type_0_item = AnsweredCall.from_dict(tool_calls_type_0_item_data)
+
+                    tool_calls_type_0.append(tool_calls_type_0_item)
+
+                return tool_calls_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[AnsweredCall] | None, data)
+
+        tool_calls = _parse_tool_calls(d.pop("tool_calls"))
 
         chat_answer_message = cls(
             role=role,
             content=content,
             refusal=refusal,
+            tool_calls=tool_calls,
         )
 
         chat_answer_message.additional_properties = d

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.finish_reason import FinishReason, check_finish_reason
+from ..models.chat_finish_reason import ChatFinishReason, check_chat_finish_reason
 
 if TYPE_CHECKING:
     from ..models.chat_answer_message import ChatAnswerMessage
@@ -23,13 +23,13 @@ class ChatChoice:
         index (int):
         message (ChatAnswerMessage):
         logprobs (ChatLogprobs | None):
-        finish_reason (FinishReason):
+        finish_reason (ChatFinishReason):
     """
 
     index: int
     message: ChatAnswerMessage
     logprobs: ChatLogprobs | None
-    finish_reason: FinishReason
+    finish_reason: ChatFinishReason
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class ChatChoice:
 
         logprobs = _parse_logprobs(d.pop("logprobs"))
 
-        finish_reason = check_finish_reason(d.pop("finish_reason"))
+        finish_reason = check_chat_finish_reason(d.pop("finish_reason"))
 
         chat_choice = cls(
             index=index,

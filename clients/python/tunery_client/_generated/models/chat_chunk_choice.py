@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.finish_reason import FinishReason, check_finish_reason
+from ..models.chat_finish_reason import ChatFinishReason, check_chat_finish_reason
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ class ChatChunkChoice:
         index (int):
         delta (ChatDelta):
         logprobs (ChatLogprobs | None | Unset):
-        finish_reason (FinishReason | None | Unset):
+        finish_reason (ChatFinishReason | None | Unset):
     """
 
     index: int
     delta: ChatDelta
     logprobs: ChatLogprobs | None | Unset = UNSET
-    finish_reason: FinishReason | None | Unset = UNSET
+    finish_reason: ChatFinishReason | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class ChatChunkChoice:
 
         logprobs = _parse_logprobs(d.pop("logprobs", UNSET))
 
-        def _parse_finish_reason(data: object) -> FinishReason | None | Unset:
+        def _parse_finish_reason(data: object) -> ChatFinishReason | None | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -106,12 +106,12 @@ class ChatChunkChoice:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                finish_reason_type_0 = check_finish_reason(data)
+                finish_reason_type_0 = check_chat_finish_reason(data)
 
                 return finish_reason_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(FinishReason | None | Unset, data)
+            return cast(ChatFinishReason | None | Unset, data)
 
         finish_reason = _parse_finish_reason(d.pop("finish_reason", UNSET))
 

@@ -18,14 +18,15 @@ from ..models.chat_completion_body_tool_choice_type_0 import (
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.allowed_tools import AllowedTools
     from ..models.assistant_message import AssistantMessage
     from ..models.developer_message import DeveloperMessage
     from ..models.function_message import FunctionMessage
-    from ..models.json_object import JsonObject
     from ..models.json_object_format import JsonObjectFormat
     from ..models.json_schema_format import JsonSchemaFormat
     from ..models.logit_bias import LogitBias
     from ..models.metadata import Metadata
+    from ..models.named_tool import NamedTool
     from ..models.stream_options import StreamOptions
     from ..models.system_message import SystemMessage
     from ..models.text_format import TextFormat
@@ -62,10 +63,11 @@ class ChatCompletionBody:
         response_format (JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset): With a JSON format the answer
             can be nothing else; one that is cut off, by `max_completion_tokens`
             say, is the beginning of it.
-        tools (list[Tool] | None | Unset): Shown to the model by its chat template.
-        tool_choice (ChatCompletionBodyToolChoiceType0 | JsonObject | None | Unset): `auto`, or `none`, which hides the
-            tools; a forced call is refused.
-        parallel_tool_calls (bool | None | Unset):
+        tools (list[Tool] | None | Unset): Shown to the model by its chat template, in whose form its calls are read.
+        tool_choice (AllowedTools | ChatCompletionBodyToolChoiceType0 | NamedTool | None | Unset): `auto` if absent;
+            `none` hides the tools; `required` and named tools leave the model nothing but calls
+            with arguments by the tools' `parameters`.
+        parallel_tool_calls (bool | None | Unset): false: at most one call an answer.
         modalities (list[Literal['text']] | None | Unset):
         metadata (Metadata | None | Unset):
         reasoning_effort (None | str | Unset):
@@ -98,7 +100,7 @@ class ChatCompletionBody:
     max_tokens: int | None | Unset = UNSET
     response_format: JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset = UNSET
     tools: list[Tool] | None | Unset = UNSET
-    tool_choice: ChatCompletionBodyToolChoiceType0 | JsonObject | None | Unset = UNSET
+    tool_choice: AllowedTools | ChatCompletionBodyToolChoiceType0 | NamedTool | None | Unset = UNSET
     parallel_tool_calls: bool | None | Unset = UNSET
     modalities: list[Literal["text"]] | None | Unset = UNSET
     metadata: Metadata | None | Unset = UNSET
@@ -111,13 +113,14 @@ class ChatCompletionBody:
     safety_identifier: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.allowed_tools import AllowedTools  # noqa: PLC0415
         from ..models.assistant_message import AssistantMessage  # noqa: PLC0415
         from ..models.developer_message import DeveloperMessage  # noqa: PLC0415
-        from ..models.json_object import JsonObject  # noqa: PLC0415
         from ..models.json_object_format import JsonObjectFormat  # noqa: PLC0415
         from ..models.json_schema_format import JsonSchemaFormat  # noqa: PLC0415
         from ..models.logit_bias import LogitBias  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
+        from ..models.named_tool import NamedTool  # noqa: PLC0415
         from ..models.stream_options import StreamOptions  # noqa: PLC0415
         from ..models.system_message import SystemMessage  # noqa: PLC0415
         from ..models.text_format import TextFormat  # noqa: PLC0415
@@ -270,7 +273,9 @@ class ChatCompletionBody:
             tool_choice = UNSET
         elif isinstance(self.tool_choice, str):
             tool_choice = self.tool_choice
-        elif isinstance(self.tool_choice, JsonObject):
+        elif isinstance(self.tool_choice, NamedTool):
+            tool_choice = self.tool_choice.to_dict()
+        elif isinstance(self.tool_choice, AllowedTools):
             tool_choice = self.tool_choice.to_dict()
         else:
             tool_choice = self.tool_choice
@@ -409,14 +414,15 @@ class ChatCompletionBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.allowed_tools import AllowedTools  # noqa: PLC0415
         from ..models.assistant_message import AssistantMessage  # noqa: PLC0415
         from ..models.developer_message import DeveloperMessage  # noqa: PLC0415
         from ..models.function_message import FunctionMessage  # noqa: PLC0415
-        from ..models.json_object import JsonObject  # noqa: PLC0415
         from ..models.json_object_format import JsonObjectFormat  # noqa: PLC0415
         from ..models.json_schema_format import JsonSchemaFormat  # noqa: PLC0415
         from ..models.logit_bias import LogitBias  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
+        from ..models.named_tool import NamedTool  # noqa: PLC0415
         from ..models.stream_options import StreamOptions  # noqa: PLC0415
         from ..models.system_message import SystemMessage  # noqa: PLC0415
         from ..models.text_format import TextFormat  # noqa: PLC0415
@@ -707,7 +713,9 @@ class ChatCompletionBody:
 
         tools = _parse_tools(d.pop("tools", UNSET))
 
-        def _parse_tool_choice(data: object) -> ChatCompletionBodyToolChoiceType0 | JsonObject | None | Unset:
+        def _parse_tool_choice(
+            data: object,
+        ) -> AllowedTools | ChatCompletionBodyToolChoiceType0 | NamedTool | None | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -723,12 +731,20 @@ class ChatCompletionBody:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                tool_choice_type_1 = JsonObject.from_dict(data)
+                tool_choice_type_1_type_0 = NamedTool.from_dict(data)
 
-                return tool_choice_type_1
+                return tool_choice_type_1_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(ChatCompletionBodyToolChoiceType0 | JsonObject | None | Unset, data)
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                tool_choice_type_1_type_1 = AllowedTools.from_dict(data)
+
+                return tool_choice_type_1_type_1
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(AllowedTools | ChatCompletionBodyToolChoiceType0 | NamedTool | None | Unset, data)
 
         tool_choice = _parse_tool_choice(d.pop("tool_choice", UNSET))
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -12,6 +12,10 @@ from ..models.chat_delta_role_type_0 import (
 )
 from ..types import UNSET, Unset
 
+if TYPE_CHECKING:
+    from ..models.tool_call_delta import ToolCallDelta
+
+
 T = TypeVar("T", bound="ChatDelta")
 
 
@@ -21,10 +25,12 @@ class ChatDelta:
     Attributes:
         role (ChatDeltaRoleType0 | None | Unset):
         content (None | str | Unset):
+        tool_calls (list[ToolCallDelta] | None | Unset):
     """
 
     role: ChatDeltaRoleType0 | None | Unset = UNSET
     content: None | str | Unset = UNSET
+    tool_calls: list[ToolCallDelta] | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -42,6 +48,18 @@ class ChatDelta:
         else:
             content = self.content
 
+        tool_calls: list[dict[str, Any]] | None | Unset
+        if isinstance(self.tool_calls, Unset):
+            tool_calls = UNSET
+        elif isinstance(self.tool_calls, list):
+            tool_calls = []
+            for tool_calls_type_0_item_data in self.tool_calls:
+                tool_calls_type_0_item = tool_calls_type_0_item_data.to_dict()
+                tool_calls.append(tool_calls_type_0_item)
+
+        else:
+            tool_calls = self.tool_calls
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
@@ -49,11 +67,15 @@ class ChatDelta:
             field_dict["role"] = role
         if content is not UNSET:
             field_dict["content"] = content
+        if tool_calls is not UNSET:
+            field_dict["tool_calls"] = tool_calls
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.tool_call_delta import ToolCallDelta  # noqa: PLC0415
+
         d = dict(src_dict)
 
         def _parse_role(data: object) -> ChatDeltaRoleType0 | None | Unset:
@@ -82,9 +104,32 @@ class ChatDelta:
 
         content = _parse_content(d.pop("content", UNSET))
 
+        def _parse_tool_calls(data: object) -> list[ToolCallDelta] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                tool_calls_type_0 = []
+                _tool_calls_type_0 = data
+                for tool_calls_type_0_item_data in _tool_calls_type_0:
+                    tool_calls_type_0_item = ToolCallDelta.from_dict(tool_calls_type_0_item_data)
+
+                    tool_calls_type_0.append(tool_calls_type_0_item)
+
+                return tool_calls_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[ToolCallDelta] | None | Unset, data)
+
+        tool_calls = _parse_tool_calls(d.pop("tool_calls", UNSET))
+
         chat_delta = cls(
             role=role,
             content=content,
+            tool_calls=tool_calls,
         )
 
         chat_delta.additional_properties = d

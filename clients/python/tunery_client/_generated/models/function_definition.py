@@ -8,7 +8,7 @@ from attrs import define as _attrs_define
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
-    from ..models.json_object import JsonObject
+    from ..models.json_schema import JsonSchema
 
 
 T = TypeVar("T", bound="FunctionDefinition")
@@ -20,17 +20,18 @@ class FunctionDefinition:
     Attributes:
         name (str):
         description (None | str | Unset):
-        parameters (JsonObject | None | Unset): JSON Schema.
-        strict (bool | None | Unset):
+        parameters (JsonSchema | None | Unset): Of the arguments, which are an object; absent: there are none.
+        strict (bool | None | Unset): The model's calls always follow `parameters`; those of other tools do if a call is
+            required.
     """
 
     name: str
     description: None | str | Unset = UNSET
-    parameters: JsonObject | None | Unset = UNSET
+    parameters: JsonSchema | None | Unset = UNSET
     strict: bool | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.json_object import JsonObject  # noqa: PLC0415
+        from ..models.json_schema import JsonSchema  # noqa: PLC0415
 
         name = self.name
 
@@ -43,7 +44,7 @@ class FunctionDefinition:
         parameters: dict[str, Any] | None | Unset
         if isinstance(self.parameters, Unset):
             parameters = UNSET
-        elif isinstance(self.parameters, JsonObject):
+        elif isinstance(self.parameters, JsonSchema):
             parameters = self.parameters.to_dict()
         else:
             parameters = self.parameters
@@ -72,7 +73,7 @@ class FunctionDefinition:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.json_object import JsonObject  # noqa: PLC0415
+        from ..models.json_schema import JsonSchema  # noqa: PLC0415
 
         d = dict(src_dict)
         name = d.pop("name")
@@ -86,7 +87,7 @@ class FunctionDefinition:
 
         description = _parse_description(d.pop("description", UNSET))
 
-        def _parse_parameters(data: object) -> JsonObject | None | Unset:
+        def _parse_parameters(data: object) -> JsonSchema | None | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -94,12 +95,12 @@ class FunctionDefinition:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                parameters_type_0 = JsonObject.from_dict(data)
+                parameters_type_0 = JsonSchema.from_dict(data)
 
                 return parameters_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(JsonObject | None | Unset, data)
+            return cast(JsonSchema | None | Unset, data)
 
         parameters = _parse_parameters(d.pop("parameters", UNSET))
 

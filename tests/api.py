@@ -45,12 +45,19 @@ class Project:
     key: str
 
 
-def add_project(database: Database, *, scopes: frozenset[Scope] = frozenset({"admin"})) -> Project:
+def add_project(
+    database: Database,
+    *,
+    scopes: frozenset[Scope] = frozenset({"admin"}),
+    organization_id: str | None = None,
+) -> Project:
+    """In an organization of its own unless one is given."""
     name = secrets.token_hex(4)
-    tenant = Tenant(f"org-{name}", f"proj-{name}")
+    tenant = Tenant(organization_id or f"org-{name}", f"proj-{name}")
     with database.write() as session:
-        session.add(tables.Organization(id=tenant.organization_id, name=name, created_at=1))
-        session.flush()
+        if organization_id is None:
+            session.add(tables.Organization(id=tenant.organization_id, name=name, created_at=1))
+            session.flush()
         session.add(
             tables.Project(
                 id=tenant.project_id, organization_id=tenant.organization_id, name=name, created_at=1

@@ -3,6 +3,7 @@
 import openai
 import pytest
 
+from service.db import tables
 from tests.api import LiveApi, add_tuned_model
 
 
@@ -16,6 +17,20 @@ def test_bases_and_tuned_models_are_listed_and_checkpoints_answer_to_their_names
         found = client.models.retrieve(name)
         assert (found.id, found.object) == (name, "model")
     assert client.models.retrieve(model).owned_by == live.project.tenant.organization_id
+
+
+def test_a_model_that_was_asked_for_too_early_answers_once_it_is_there(live: LiveApi) -> None:
+    client = live.openai()
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload())
+    with live.parts.database.read() as session:
+        model = session.get_one(tables.Job, job.id).output_model
+    for name in (model, f"{model}:ckpt-step-7"):
+        with pytest.raises(openai.NotFoundError):
+            client.completions.create(model=name, prompt="x")
+    assert add_tuned_model(live.parts.database, job.id) == (model, f"{model}:ckpt-step-7")
+    for name in (model, f"{model}:ckpt-step-7"):
+        assert client.completions.create(model=name, prompt="x").model == name
+    assert [bool(asked.model.adapter) for asked in live.engine.asked] == [True, True]
 
 
 def test_a_deleted_model_is_gone_with_its_checkpoints_and_a_base_stays(live: LiveApi) -> None:

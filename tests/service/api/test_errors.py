@@ -93,6 +93,19 @@ def test_a_wrong_job_request_names_its_parameter(http: TestClient, subtests: pyt
             assert param is None or param in error["message"]
 
 
+@pytest.mark.parametrize("name", ["completions", "chat/completions", "classifications", "embeddings"])
+@pytest.mark.parametrize("model", [{}, {"model": None}, {"model": 5}])
+def test_a_question_names_its_model(http: TestClient, name: str, model: dict[str, Any]) -> None:
+    asked = {"prompt": "x"} if name == "completions" else {"input": "x"}
+    if name == "chat/completions":
+        asked = {"messages": [{"role": "user", "content": "x"}]}
+    answer = http.post(f"/v1/{name}", json=asked | model)
+    assert answer.status_code == 400
+    error = error_of(answer)
+    assert error["param"] == "model"
+    assert error["code"] == ("invalid_value" if model else "missing_required_parameter")
+
+
 def test_unreadable_json_is_the_callers_fault(http: TestClient, subtests: pytest.Subtests) -> None:
     for body in UNREADABLE:
         with subtests.test(body=body[:40]):

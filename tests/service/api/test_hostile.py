@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api.parts import Parts
-from tests.api import add_tuned_model, jsonl, preferences
+from tests.api import add_encoder, add_tuned_model, jsonl, preferences
 
 WEIRD: list[Any] = [
     None,
@@ -210,9 +210,14 @@ def test_a_prefix_of_the_wrong_type_or_size_is_refused_by_field(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_weird_value_anywhere_in_a_question_is_refused_or_answered_but_never_500(http: TestClient) -> None:
+def test_a_weird_value_anywhere_in_a_question_is_refused_or_answered_but_never_500(
+    http: TestClient, parts: Parts
+) -> None:
     check_body(http, "/v1/completions", COMPLETION)
     check_body(http, "/v1/chat/completions", CHAT)
+    texts = {"model": add_encoder(parts), "input": ["a", "b"]}
+    check_body(http, "/v1/embeddings", texts | {"dimensions": 2, "encoding_format": "float", "user": "u"})
+    check_body(http, "/v1/embeddings", texts | {"input": [[1, 2], [3]], "encoding_format": "base64"})
 
 
 def test_a_weird_id_or_cursor_is_absent_or_invalid_but_never_500(http: TestClient) -> None:

@@ -55,10 +55,16 @@ def filled(template: Any, ids: dict[str, str]) -> Any:
     )
 
 
-@pytest.fixture
-def theirs(parts: Parts, http: TestClient) -> dict[str, str]:
+@pytest.fixture(params=["another organization", "the same organization"])
+def theirs(
+    request: pytest.FixtureRequest, parts: Parts, http: TestClient, project: Project
+) -> dict[str, str]:
     """Ids of another project's things, all of which exist."""
-    other = {"authorization": f"Bearer {add_project(parts.database).key}"}
+    is_same = request.param == "the same organization"
+    stranger = add_project(
+        parts.database, organization_id=project.tenant.organization_id if is_same else None
+    )
+    other = {"authorization": f"Bearer {stranger.key}"}
     upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
     file_id = http.post("/v1/files", headers=other, **upload).json()["id"]
     asked = {"model": "base-1", "training_file": file_id}

@@ -54,12 +54,14 @@ def test_usage_is_listed_by_day_key_and_model(parts: Parts, http: TestClient, pr
     assert http.get(f"/v1/usage?start={last_week}&end={last_week}").json()["data"] == []
 
 
-def test_another_projects_usage_is_absent(parts: Parts, http: TestClient) -> None:
+def test_another_projects_usage_is_absent(parts: Parts, http: TestClient, project: Project) -> None:
     http.post("/v1/completions", json=COMPLETION)
     flush(http)
     assert http.get("/v1/usage").json()["data"]
-    other = {"authorization": f"Bearer {add_project(parts.database).key}"}
-    assert http.get("/v1/usage", headers=other).json()["data"] == []
+    for organization_id in (None, project.tenant.organization_id):
+        stranger = add_project(parts.database, organization_id=organization_id)
+        other = {"authorization": f"Bearer {stranger.key}"}
+        assert http.get("/v1/usage", headers=other).json()["data"] == []
 
 
 def test_what_was_counted_is_written_when_the_api_ends(parts: Parts, project: Project) -> None:

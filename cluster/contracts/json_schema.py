@@ -12,9 +12,9 @@ from typing_extensions import TypeAliasType
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 64
 """Objects and arrays within one another, in a schema."""
-MAX_MULTIPLE = 10_000
+MAX_MULTIPLE = 1000
 """Least common multiple of all that a schema's `multipleOf` say, in units of their last decimal: a grammar
-holds a state for each remainder, 0.3 MB and 2 ms of compiling for a thousand."""
+holds a state for each remainder: 0.5 MB, and 2 ms to compile, for a thousand."""
 MAX_COMBINED_PATTERNS = 8
 """Patterns and formats of a schema that lays parts over one another: 20 take 2 s to compile, 40 for ever."""
 

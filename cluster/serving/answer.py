@@ -44,9 +44,13 @@ class ChoiceAnswer:
         self._marks = frozenset() if calls is None else calls.form.marks
 
     def accept(self, token: int, scored: Scored | None = None) -> list[Event]:
-        """The events of the next token; `scored` if its log-probability was asked for."""
+        """The events of the next token; `scored` if its log-probability was asked for.
+
+        Raises InvalidRequest if the engine gave up on the grammar and ends the text where it may not end."""
         self.num_tokens += 1
         if token in self._stop_tokens:
+            if self.guide is not None and not self.guide.may_end:
+                raise self.guide.failure()
             return self.end("stop")
         shown = self._vocabulary.logprob(scored) if scored is not None else None
         piece = self._text.push(self._bytes(token), shown)

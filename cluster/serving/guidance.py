@@ -33,6 +33,9 @@ _LIMITS = LLParserLimits(
 """A fifth of llguidance's own or less. The costliest schemas that pass take 0.6 s to compile, 5 ms a token
 and 20 MB a choice; common ones 1 ms, 10 us and nothing to speak of."""
 
+_GRAMMAR_CHARACTERS = 128 * 1024
+"""With the schemas of all tools."""
+
 _MESSAGE_CHARACTERS = 300
 """Of what llguidance says, which may repeat the grammar."""
 
@@ -59,8 +62,12 @@ class Guide:
         """Nothing but the end of text may follow."""
         return self.matcher.is_stopped() and not self.matcher.is_error()
 
+    @property
+    def may_end(self) -> bool:
+        return self.matcher.is_accepting()
+
     def failure(self) -> InvalidRequest:
-        """Why no token is allowed."""
+        """Why the text neither goes on nor ends."""
         reason = self.matcher.get_error()
         if not reason or reason.startswith("NoExtension"):
             reason = "the model has no token to go on with"
@@ -85,6 +92,12 @@ class Guidance:
         """Compiles the grammar, without the interpreter's lock. Not for two threads at once.
 
         Raises InvalidRequest if it is wrong, or more than this server compiles."""
+        if len(grammar.text) > _GRAMMAR_CHARACTERS:
+            raise InvalidRequest(
+                f"The schemas of '{grammar.param}' are {len(grammar.text)} characters together; "
+                f"{_GRAMMAR_CHARACTERS} are allowed.",
+                param=grammar.param,
+            )
         matcher = LLMatcher(self._tokenizer, grammar.text, log_level=0, limits=_LIMITS)
         if matcher.is_error():
             raise InvalidRequest(

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 SUITE = ROOT / "tests" / "cluster" / "serving"
 CONTRACT = SUITE / "test_engine_contract.py"
+ALSO = [SUITE / "test_structured.py", SUITE / "test_tools.py"]
 
 NOT_KEPT = [
     # vLLM does not clear the memory of keys and values that it gives to the next request; publishing refuses
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("TUNERY_TEST_TIMEOUT_SECONDS", "600")
     return pytest.main(
         [
-            str(CONTRACT),
+            *map(str, [CONTRACT, *ALSO]),
             *(f"--deselect={CONTRACT.relative_to(ROOT)}::{name}" for name in NOT_KEPT),
             # The service, which the conftest above needs, wants another FastAPI than vLLM.
             f"--confcutdir={SUITE}",

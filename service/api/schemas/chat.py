@@ -150,6 +150,7 @@ ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Fie
 class ChatCompletionBody(SamplingBody):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     logprobs: bool | None = None
+    """Of all tokens, calls' too, and as the model gives them: `response_format` does not change them."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
     """Absent: what the context leaves."""

@@ -38,9 +38,9 @@ def test_a_schema_within_the_bounds_stays_as_it_is() -> None:
         (_nested(MAX_DEPTH + 1), "deeper than 64 levels"),
         (_nested(100_000), "deeper than 64 levels"),
         ({"enum": ["x" * MAX_BYTES]}, "65536 are allowed"),
-        ({"multipleOf": 1_234_567}, "least common multiple"),
+        ({"multipleOf": 1001}, "least common multiple"),
         ({"multipleOf": 1e300}, "least common multiple"),
-        ({"allOf": [{"multipleOf": 997}, {"multipleOf": 991}]}, "least common multiple"),
+        ({"allOf": [{"multipleOf": 97}, {"multipleOf": 91}]}, "least common multiple"),
         ({"properties": {"a": {"multipleOf": 0.997}, "b": {"multipleOf": 991}}}, "least common multiple"),
         (
             {"allOf": [{"pattern": f"a.{{{n}}}b"} for n in range(40)]},

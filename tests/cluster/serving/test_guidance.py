@@ -13,7 +13,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from cluster.contracts.errors import InvalidRequest
-from cluster.serving.grammar import json_grammar
+from cluster.contracts.generation import Sampling
+from cluster.serving.answer import ChoiceAnswer
+from cluster.serving.grammar import Grammar, json_grammar
 from cluster.serving.guidance import Guidance, Guide, Masks
 from cluster.serving.vocabulary import Vocabulary
 from tests.cluster.serving.schemas import schemas
@@ -62,6 +64,15 @@ def test_all_stop_tokens_are_allowed_where_the_text_may_end_and_nowhere_else() -
     guide.accept(next(token for token in _allowed(guide) if VOCABULARY.token_bytes(token) == b"7"))
     assert {END, TURN_END} < set(_allowed(guide))
     assert not guide.must_end
+
+
+def test_an_answer_that_an_engine_ends_where_its_grammar_may_not_fails() -> None:
+    guide = GUIDANCE.start(json_grammar({"const": "ab"}))
+    stop_tokens = frozenset({END})
+    answer = ChoiceAnswer(Sampling(), 0, vocabulary=VOCABULARY, stop_tokens=stop_tokens, guide=guide)
+    answer.accept(_allowed(guide)[0])
+    with pytest.raises(InvalidRequest, match="cannot go on"):
+        answer.accept(END)
 
 
 def test_special_tokens_and_ids_beyond_the_vocabulary_are_never_text() -> None:
@@ -117,6 +128,13 @@ def test_a_vocabulary_without_the_tokens_for_a_text_allows_nothing_and_says_so()
     assert guide.failure().param == "response_format"
 
 
+def test_schemas_that_are_too_much_together_are_refused() -> None:
+    grammar = Grammar("start: " + " | ".join(f'"{n:0100}"' for n in range(2000)), "tools")
+    with pytest.raises(InvalidRequest, match="131072 are allowed") as refused:
+        GUIDANCE.start(grammar)
+    assert refused.value.param == "tools"
+
+
 @pytest.mark.parametrize(
     ("schema", "says"),
     [
@@ -156,7 +174,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "state explosion": {"type": "string", "pattern": "^.*(a|b).{20}(c|d).{20}$"},
     "intersections": {"allOf": [{"type": "string", "pattern": f"a.{{{n}}}b"} for n in range(5, 13)]},
     "forced text": {"type": "string", "pattern": "^a{60000}$"},
-    "remainders": {"type": "integer", "multipleOf": 9973},
+    "remainders": {"type": "integer", "multipleOf": 997},
     "properties": {"type": "object", "properties": {f"p{i}": {"type": "integer"} for i in range(2000)}},
     "required": {"type": "object", "required": [f"r{i}" for i in range(6000)]},
     "letters": {"type": "string", "pattern": r"^(\p{L}|\p{N}){0,1000}$"},

@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import (
     ChatPrompt,
@@ -20,7 +21,7 @@ from cluster.storage.local import LocalStore
 from tests.cluster.serving.conftest import BACKENDS, Serve
 from tests.cluster.serving.harness import Answer, Served
 from tests.cluster.serving.scripted import make_scripted_base
-from tests.cluster.serving.tool_templates import NO_TOOLS
+from tests.cluster.serving.tool_templates import LIST_WITH_IDS, NO_TOOLS
 from tests.tiny_base import make_tiny_base
 
 CITY: dict[str, Any] = {
@@ -179,6 +180,35 @@ def test_a_template_without_a_form_of_calls_leaves_them_text_and_refuses_to_forc
     with pytest.raises(InvalidRequest, match="no form for calls") as refused:
         _ask(served, ToolUse(is_required=True))
     assert (refused.value.code, refused.value.param) == ("tool_calls_not_supported", "tool_choice")
+
+
+def test_the_built_in_model_calls_in_the_form_it_was_trained_in(serve: Serve) -> None:
+    weather = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+    prompt = ChatPrompt(
+        messages=[{"role": "user", "content": "What is the weather in Paris?"}],
+        tools=[{"type": "function", "function": {"name": "get_weather", "parameters": weather}}],
+    )
+    source = BuiltinSource(name="tiny")
+    base = BaseSpec(alias="tiny", source=source, context_length=1024, learning_rates={"lora": 1e-3})
+    answer = _ask(serve(base=base), ToolUse(is_required=True), prompt)
+    assert answer.calls == {0: [("get_weather", '{"city": "Paris"}')]}
+    assert answer.text == ""
+
+
+def test_calls_that_a_special_token_marks_are_read_though_it_is_no_text(serve: Serve, tmp_path: Path) -> None:
+    template = LIST_WITH_IDS.replace("<|calls|>", "<|tool|>")
+    served = serve(base=make_tiny_base(tmp_path / "marked", chat_template=template, context_length=1024))
+    answer = _ask(served, ToolUse(names=["g"], is_required=True, is_parallel=False))
+    assert (answer.text, [name for name, _ in answer.calls[0]]) == ("", ["g"])
+    assert answer.finishes[0].reason == "tool_calls"
+    free = _ask(served, ToolUse(), max_tokens=5, logit_bias={5: 100.0})
+    assert free.text == "<|tool|>" * 5, "a mark that begins no call is told"
+    assert _ask(served, None, max_tokens=5, logit_bias={5: 100.0}).text == ""
 
 
 def test_neighbours_of_forced_calls_are_as_when_alone(served: Served) -> None:

@@ -56,7 +56,8 @@ class ChatCompletionBody:
         temperature (float | None | Unset):
         top_p (float | None | Unset):
         user (None | str | Unset): Accepted and without effect.
-        logprobs (bool | None | Unset):
+        logprobs (bool | None | Unset): Of all tokens, calls' too, and as the model gives them: `response_format` does
+            not change them.
         top_logprobs (int | None | Unset):
         max_completion_tokens (int | None | Unset): Absent: what the context leaves.
         max_tokens (int | None | Unset): The older name of `max_completion_tokens`.

@@ -22,7 +22,7 @@ from cluster.serving.footprint import Footprint, kept_bytes, loaded_bytes, store
 from cluster.serving.job import Limits
 from cluster.serving.loading import base_marks, check_decoder
 from cluster.serving.lora_files import read_adapter
-from cluster.serving.model import find_runner, load_model
+from cluster.serving.model import find_runner, load_model, served_dtype
 from cluster.serving.prefix import read_prefix
 from cluster.serving.sharing import kept_slots
 from cluster.serving.vocabulary import Vocabulary
@@ -56,7 +56,7 @@ class EmbeddedLoader:
 
     def _expected(self, base: BaseSpec) -> int:
         # A full fine-tune is as large as its base.
-        folder, dtype = base_folder(base), getattr(torch, base.dtype)
+        folder, dtype = base_folder(base), served_dtype(base.dtype, self._device)
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         weights = stored_bytes(folder, config, dtype, self._device)
         footprint = self._footprint(base, weights, token_bytes(config, dtype))

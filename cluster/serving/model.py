@@ -12,6 +12,7 @@ from cluster.serving.adapted_model import AdaptedModel
 from cluster.serving.attention import implementation, proof_length, read_attention
 from cluster.serving.joint import JointRunner
 from cluster.serving.loading import ONE_AT_A_TIME
+from cluster.serving.packed_linear import has_bf16
 from cluster.serving.proof import error_of, tolerance
 from cluster.serving.runner import Runner
 from cluster.serving.solo import SoloRunner
@@ -19,13 +20,23 @@ from cluster.serving.solo import SoloRunner
 _log = logging.getLogger(__name__)
 
 
+def served_dtype(asked: str, device: torch.device, *, cpu_has_bf16: bool | None = None) -> torch.dtype:
+    """What a base that asks for a type is computed in: float32 where a CPU would only imitate bfloat16, which
+    is several times slower. `cpu_has_bf16`: None is what this CPU has."""
+    if device.type == "cpu" and asked == "bfloat16":
+        is_able = has_bf16() if cpu_has_bf16 is None else cpu_has_bf16
+        return torch.bfloat16 if is_able else torch.float32
+    dtype: torch.dtype = getattr(torch, asked)
+    return dtype
+
+
 def load_model(folder: Path, *, dtype: str, device: torch.device) -> Any:
-    """The transformers model in `folder`, frozen."""
+    """The transformers model in `folder`, frozen, in `served_dtype`."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     with ONE_AT_A_TIME:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=getattr(torch, dtype),
+            dtype=served_dtype(dtype, device),
             attn_implementation=implementation(config.get_text_config()),
             use_safetensors=True,
             local_files_only=True,

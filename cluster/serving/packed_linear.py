@@ -1,7 +1,8 @@
-"""Linear layers for batches on a CPU: oneDNN multiplies float32 weights that it has laid out beforehand.
+"""Linear layers for batches on a CPU: oneDNN multiplies weights that it has laid out beforehand.
 
-PyTorch leaves float32 products to MKL. Measured with AVX-512 on one thread, 512 x 1536 weights: 200 us
-against 490 for 32 rows, 41 against 113 for 4, and the same 40 for one.
+PyTorch leaves float32 products to MKL, and lays out bfloat16 weights anew each time. Measured with AVX-512 on
+one thread, 512 x 1536 weights: in float32 200 us against 490 for 32 rows, 41 against 113 for 4, and the same
+40 for one; in bfloat16 144 against 199 for 32.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ _ROWS = 32
 
 
 def pack_layers(model: nn.Module, names: Iterable[str]) -> None:
-    """Replaces those of the layers that are plain, float32 and on a CPU. Their own weights are given up."""
+    """Replaces those of the layers that are plain and `packs` applies to. Their own weights are given up."""
     for name in names:
         layer: Any = model.get_submodule(name)
         if type(layer) in (nn.Linear, Conv1D) and packs(layer.weight.dtype, layer.weight.device):
@@ -29,7 +30,13 @@ def packs(dtype: torch.dtype, device: torch.device) -> bool:
     which its compiler uses and no document names."""
     wanted = ("_reorder_linear_weight", "_linear_pointwise")
     is_able = all(hasattr(torch.ops.mkldnn, name) for name in wanted)
-    return is_able and device.type == "cpu" and dtype == torch.float32
+    is_fast = dtype == torch.float32 or (dtype == torch.bfloat16 and has_bf16())
+    return is_able and device.type == "cpu" and is_fast
+
+
+def has_bf16() -> bool:
+    """Whether this CPU multiplies in bfloat16 itself."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 class PackedLinear(nn.Module):

@@ -100,7 +100,7 @@ class Steps:
             prompt=TokenPrompt(token_ids=[9] * length),
             sampling=Sampling(temperature=0, **sampling),
         )
-        self.stepper.add(Job(request, ReadPrompt([9] * length, "", max_tokens, None), adapter, 0))
+        self.stepper.add(Job(request, ReadPrompt([9] * length, "", max_tokens, None, None), adapter, 0))
 
     def step(self, times: int = 1) -> None:
         for _ in range(times):

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-gpu lint types drift format bench-training bench-serving bench-streams bench-fairness
+.PHONY: install demo test test-gpu lint types drift format bench-training bench-serving bench-http bench-streams bench-fairness
 
 install: .venv/installed
 
@@ -40,6 +40,9 @@ bench-training: install  ## training speed beside HF Trainer and TRL; about 12 m
 
 bench-serving: install  ## serving speed beside PEFT and transformers; about 8 minutes on two cores
 	$(BIN)/python -m tests.benchmarks.serving
+
+bench-http: install  ## what gateway, proxy and replica add to the engine's own time; about 1 minute
+	$(BIN)/python -m tests.benchmarks.serving.gateway
 
 bench-streams: install  ## 200 streams over 50 adapters, every answer checked, memory watched; about 8 minutes
 	$(BIN)/python -m tests.benchmarks.streams

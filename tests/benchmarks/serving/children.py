@@ -34,6 +34,8 @@ def run_child(system: str, task: Task) -> Any:
     quiet = {
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": str(task.threads),
+        # As replicas run: threads that wait for work do not spin on the cores of others.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONWARNINGS": "ignore",
         "TOKENIZERS_PARALLELISM": "false",
     }

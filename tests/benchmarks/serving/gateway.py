@@ -1,73 +1,139 @@
-"""What the gateway's HTTP adds to a request: the whole way from a client's socket to an engine that answers
-at once, less that engine alone. The hop from the gateway to a replica is not part of it."""
+"""What HTTP adds: the built-in model asked through `tunery up` (gateway, proxy, replica), and the same engine
+asked in this process. Also a command by itself: `python -m tests.benchmarks.serving.gateway`."""
 
 import asyncio
 import itertools
+import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
+from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.generation import GenerationRequest, ModelRef, Sampling, TextPrompt
+from cluster.serving.embedded import EmbeddedEngine
+from cluster.serving.job import Limits
+from cluster.serving.load import EmbeddedLoader
+from cluster.serving.weights import WeightsFolder
 from cluster.storage.local import LocalStore
-from service.api.app import create_app
-from service.api.parts import Parts
-from service.db.database import Database
-from service.settings import Settings
-from tests.api import BASE, add_project, listening
-from tests.fakes import FakeEngine
+from tests.benchmarks.serving.children import run_child
+from tests.benchmarks.serving.task import Task
+from tests.e2e.server import BASE, Tunery, running
 
+_PROMPT = "Once there was a"
+_NEVER_ENDS = {1: -100.0}
+"""A bias against the end of text: every answer is as long as was asked for."""
 _TOKENS = 64
-_WARMING, _COUNTED = 20, 200
+_STREAMS = 32
+_COUNTED = 10
+"""Requests in a round, of one token and of many each."""
+
+Ask = Callable[[int], Awaitable[None]]
+"""Asks for so many tokens and reads the answer's stream to its end."""
 
 
-def gateway_ms() -> float:
-    """Milliseconds by the clock, the median's difference."""
-    engine = FakeEngine(pieces=[" word"] * _TOKENS)
-    with tempfile.TemporaryDirectory() as name:
-        url = f"sqlite:///{name}/bench.db"
-        database = Database(url)
-        database.migrate()
-        project = add_project(database)
-        settings = Settings(database_url=url, storage_url=f"file://{name}/objects")
-        parts = Parts(settings, database, LocalStore(Path(name) / "objects"), engine, {BASE.alias: BASE})
-        with (
-            listening(create_app(settings, open_parts=lambda _: parts)) as root,
-            httpx2.Client(base_url=root, headers={"authorization": f"Bearer {project.key}"}) as http,
-        ):
-            through = _median_ms(lambda: _complete(http))
-    return through - _direct_ms(engine)
+def gateway(*, rounds: int = 6) -> dict[str, float]:
+    """Both ways take turns, so that what else the machine does meets both; a first round is not counted."""
+    with tempfile.TemporaryDirectory() as name, running(Path(name) / "tunery") as tunery:
+        return asyncio.run(_compared(tunery, Path(name), rounds))
 
 
-def _complete(http: httpx2.Client) -> None:
-    body = {"model": BASE.alias, "prompt": "Hello", "max_tokens": _TOKENS}
-    http.post("/v1/completions", json=body).raise_for_status()
+async def _compared(tunery: Tunery, folder: Path, rounds: int) -> dict[str, float]:
+    async with _direct(folder) as direct, _through(tunery) as through:
+        for ask in (direct, through):
+            await _Taken().add(ask)
+        taken = {direct: _Taken(), through: _Taken()}
+        for _ in range(rounds):
+            for ask, sofar in taken.items():
+                await sofar.add(ask)
+    alone, http = taken.values()
+    return {
+        "gateway_ms_p50": _added_ms(alone.one, http.one),
+        f"gateway_ms_p50_of_{_TOKENS}": _added_ms(alone.many, http.many),
+        "http_tokens_share": round(statistics.median(alone.together) / statistics.median(http.together), 3),
+    }
 
 
-def _direct_ms(engine: FakeEngine) -> float:
+@dataclass
+class _Taken:
+    """Seconds."""
+
+    one: list[float] = field(default_factory=list)
+    many: list[float] = field(default_factory=list)
+    together: list[float] = field(default_factory=list)
+
+    async def add(self, ask: Ask) -> None:
+        for tokens, taken in ((1, self.one), (_TOKENS, self.many)):
+            taken += [await _seconds(ask(tokens)) for _ in range(_COUNTED)]
+        self.together.append(await _seconds(asyncio.gather(*(ask(_TOKENS) for _ in range(_STREAMS)))))
+
+
+async def _seconds(work: Awaitable[Any]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
+
+
+def _added_ms(alone: list[float], http: list[float]) -> float:
+    return round((statistics.median(http) - statistics.median(alone)) * 1000, 2)
+
+
+@asynccontextmanager
+async def _direct(folder: Path) -> AsyncIterator[Ask]:
+    weights = WeightsFolder(folder / "cache", LocalStore(folder / "objects"))
+    model = ModelRef(base=load_catalogue()[BASE])
+    engine: EmbeddedEngine = await EmbeddedLoader(weights, Limits())(model)
     numbers = itertools.count()
 
-    async def ask() -> None:
+    async def ask(tokens: int) -> None:
         request = GenerationRequest(
             id=f"direct-{next(numbers)}",
-            model=ModelRef(base=BASE),
-            prompt=TextPrompt(text="Hello"),
-            sampling=Sampling(max_tokens=_TOKENS),
+            model=model,
+            prompt=TextPrompt(text=_PROMPT),
+            sampling=Sampling(max_tokens=tokens, temperature=0, logit_bias=_NEVER_ENDS),
         )
         async for _ in engine.generate(request):
             pass
 
-    with asyncio.Runner() as runner:
-        return _median_ms(lambda: runner.run(ask()))
+    try:
+        yield ask
+    finally:
+        await engine.close()
 
 
-def _median_ms(ask: Callable[[], None]) -> float:
-    taken = []
-    for _ in range(_WARMING + _COUNTED):
-        began = time.perf_counter()
-        ask()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken[_WARMING:]) * 1000
+@asynccontextmanager
+async def _through(tunery: Tunery) -> AsyncIterator[Ask]:
+    async with httpx2.AsyncClient(
+        base_url=tunery.url,
+        headers={"authorization": f"Bearer {tunery.key}"},
+        limits=httpx2.Limits(max_keepalive_connections=_STREAMS),
+        timeout=300,
+        trust_env=False,
+    ) as http:
+
+        async def ask(tokens: int) -> None:
+            body = {
+                "model": BASE,
+                "prompt": _PROMPT,
+                "max_tokens": tokens,
+                "temperature": 0,
+                "logit_bias": _NEVER_ENDS,
+                "stream": True,
+            }
+            async with http.stream("POST", "/v1/completions", json=body) as answer:
+                answer.raise_for_status()
+                content = await answer.aread()
+            assert content.endswith(b"data: [DONE]\n\n"), content[-200:]
+
+        yield ask
+
+
+if __name__ == "__main__":
+    # In a process that the engine's settings were made for.
+    print(json.dumps(run_child("gateway", Task(folder="", vocab=0, context=0))))

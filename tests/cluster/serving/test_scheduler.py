@@ -56,7 +56,10 @@ def test_only_prompts_that_are_sooner_done_pass_by() -> None:
 @given(
     waiting=st.lists(
         st.builds(
-            _choice, st.sampled_from("12345678"), st.sampled_from("abc"), st.integers(1, 90), st.booleans()
+            lambda request, num_tokens: _choice(request, request[0], num_tokens, request[1] == "s"),
+            # All choices of a request are one tenant's, and scored or not.
+            st.sampled_from([tenant + kind + number for tenant in "abc" for kind in "s-" for number in "12"]),
+            st.integers(1, 90),
         ),
         max_size=20,
     ),

@@ -1,8 +1,9 @@
 """The models as the entry sees them that places each in a deployment of its own."""
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,8 +21,17 @@ from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.patience import Timed, at_most
 from cluster.serving.wire import events_of
 
+_log = logging.getLogger(__name__)
+
 _PLACED_SECONDS = 60.0
 """For which an application is taken to be there; each asking tells the placer that it is in use."""
+
+
+_ATTEMPTS = 2
+
+
+class _ReplicaLost(Unavailable):
+    """The way to the replica broke, not what it did."""
 
 
 @dataclass
@@ -35,8 +45,16 @@ class _Application:
 class RemoteModels:
     """Behaves as `Models` does. Holds no model: what it costs is a handle each."""
 
-    def __init__(self, settings: EngineSettings, placer: DeploymentHandle) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        placer: DeploymentHandle,
+        *,
+        find: Callable[[str], DeploymentHandle] = serve.get_app_handle,
+    ) -> None:
+        """`find` gives the handle of an application by its name."""
         self._placer = placer
+        self._find = find
         self._awake_seconds = settings.rest_seconds / 2
         self._applications: dict[str, _Application] = {}
         """By weights."""
@@ -51,21 +69,26 @@ class RemoteModels:
     async def generate(
         self, request: GenerationRequest, *, patience_seconds: float | None
     ) -> AsyncGenerator[GenerationEvent, None]:
-        application = await self._awake(request.model, patience_seconds)
-        method = application.handle.options(
-            method_name="generate", stream=True, multiplexed_model_id=request.model.name
-        )
-        answer = method.remote(request.model_dump_json(), patience_seconds)
-        try:
-            async for lines in answer:
-                application.answered_at = time.monotonic()
-                for event in events_of(lines):
-                    yield event
-        except Exception as error:
-            raise _as_ours(error) from error
-        finally:
-            # After the end it does nothing.
-            answer.cancel()
+        for attempt in range(_ATTEMPTS):
+            application = await self._awake(request.model, patience_seconds)
+            method = application.handle.options(
+                method_name="generate", stream=True, multiplexed_model_id=request.model.name
+            )
+            answer = method.remote(request.model_dump_json(), patience_seconds)
+            has_begun = False
+            try:
+                async for lines in answer:
+                    application.answered_at = time.monotonic()
+                    has_begun = True
+                    for event in events_of(lines):
+                        yield event
+                return
+            except Exception as error:
+                is_last = has_begun or attempt == _ATTEMPTS - 1
+                self._lose_or_raise(application, error, is_last=is_last)
+            finally:
+                # After the end it does nothing.
+                answer.cancel()
 
     async def classify(
         self, request: ClassificationRequest, *, patience_seconds: float | None
@@ -95,14 +118,25 @@ class RemoteModels:
         return []
 
     async def _ask(self, method: str, model: ModelRef, content: str, patience_seconds: float | None) -> Any:
-        application = await self._awake(model, patience_seconds)
-        options = application.handle.options(method_name=method, multiplexed_model_id=model.name)
-        try:
-            answer = await options.remote(content, patience_seconds)
-        except Exception as error:
-            raise _as_ours(error) from error
-        application.answered_at = time.monotonic()
-        return answer
+        for attempt in range(_ATTEMPTS):
+            application = await self._awake(model, patience_seconds)
+            options = application.handle.options(method_name=method, multiplexed_model_id=model.name)
+            try:
+                answer = await options.remote(content, patience_seconds)
+            except Exception as error:
+                self._lose_or_raise(application, error, is_last=attempt == _ATTEMPTS - 1)
+            else:
+                application.answered_at = time.monotonic()
+                return answer
+        raise AssertionError("the last attempt returns or raises")
+
+    def _lose_or_raise(self, application: _Application, error: Exception, *, is_last: bool) -> None:
+        """Returns if the request may be made again: its replica was lost on the way to its rest."""
+        ours = _as_ours(error)
+        if is_last or not isinstance(ours, _ReplicaLost):
+            raise ours from error
+        _log.warning("A replica was lost before it answered; the request is made again.", exc_info=error)
+        application.answered_at = None
 
     async def _awake(self, model: ModelRef, patience_seconds: float | None) -> _Application:
         """Its application, with a replica that has the weights. Raises Unavailable if that takes too long."""
@@ -124,7 +158,7 @@ class RemoteModels:
                 name = await self._placer.options(method_name="place").remote(model.model_dump_json())
             except Exception as error:
                 raise _as_ours(error) from error
-            handle = serve.get_app_handle(name)
+            handle = self._find(name)
             application = self._applications.setdefault(model.weights, _Application(handle, now))
             application.handle, application.placed_at = handle, now
         return application
@@ -161,6 +195,4 @@ def _as_ours(error: Exception) -> Exception:
         return cause
     if isinstance(error, BackPressureError):
         return Overloaded("The model has too many requests at once. Try again shortly.")
-    unavailable = Unavailable("The model's replica was lost; try again.", retry_after_seconds=2.0)
-    unavailable.__cause__ = error
-    return unavailable
+    return _ReplicaLost("The model's replica was lost; try again.", retry_after_seconds=2.0)

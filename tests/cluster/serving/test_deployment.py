@@ -142,7 +142,8 @@ def _events(response: httpx2.Response) -> list[WireEvent]:
 
 
 def _text(response: httpx2.Response) -> str:
-    return "".join(event.text for event in _events(response.raise_for_status()) if event.type == "text")
+    assert response.is_success, response.text
+    return "".join(event.text for event in _events(response) if event.type == "text")
 
 
 def _under_way(client: httpx2.Client) -> list[EngineStats]:

@@ -118,7 +118,6 @@ class Masks:
 
     def __init__(self, num_tokens: int) -> None:
         self._num_tokens = num_tokens
-        self._executor = LLExecutor(max(1, len(os.sched_getaffinity(0)) - 1))
 
     def allowed(self, guides: Sequence[Guide]) -> Tensor:
         """bool [G, V]: the tokens that each may go on with. A row without any stands for a guide that
@@ -136,6 +135,11 @@ class Masks:
                 packed_GW[row] = 0
         bits_GV = np.unpackbits(packed_GW.view(np.uint8), axis=1, bitorder="little", count=self._num_tokens)
         return torch.from_numpy(bits_GV).view(torch.bool)
+
+    @cached_property
+    def _executor(self) -> LLExecutor:
+        # With the first guide, because many engines never have one.
+        return LLExecutor(max(1, len(os.sched_getaffinity(0)) - 1))
 
 
 class _Tokens:

@@ -20,6 +20,7 @@ from cluster.contracts.generation import (
     Sampling,
     TextEvent,
     TextPrompt,
+    ToolCallEvent,
 )
 from service.api.admission import Admission
 from service.api.fair_queue import Limits
@@ -214,7 +215,9 @@ def test_a_bill_is_the_engines_own_count_at_every_moment() -> None:
         TextEvent(index=1, text="", completion_tokens=3),
         TextEvent(index=1, text="y", completion_tokens=4),
         FinishEvent(index=0, reason="stop", completion_tokens=5),
-        FinishEvent(index=1, reason="stop", completion_tokens=4),
+        ToolCallEvent(index=1, call=0, name="f", completion_tokens=8),
+        ToolCallEvent(index=1, call=0, arguments="{}", completion_tokens=8),
+        FinishEvent(index=1, reason="tool_calls", completion_tokens=9),
     ]
-    assert [bill.add(event) for event in events] == [7, 4, 6, 2, 6, 0]
-    assert (bill.prompt_tokens, bill.completion_tokens) == (7, 9)
+    assert [bill.add(event) for event in events] == [7, 4, 6, 2, 6, 8, 0, 2]
+    assert (bill.prompt_tokens, bill.completion_tokens) == (7, 14)

@@ -60,6 +60,8 @@ class JointRunner:
             # Without the configuration: layers that keep everything, as the slot cache does.
             cache = DynamicCache()
             begin(cache, adapters[0], rows=len(rows), dtype=self._model.dtype)
+            # Those of one adapter side by side, so that it multiplies them at once.
+            rows.sort(key=lambda row: adapter.digest if (adapter := adapters[row]) is not None else "")
             parts.append(_Part(rows, cache, max(lengths[row] for row in rows)))
         return Prefill(torch.tensor(padded, device=device), lengths, list(adapters), parts)
 

@@ -11,8 +11,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from cluster.serving.packed_linear import PackedLinear, packs
-from cluster.serving.sharing import kept_slots, slots_of
+from cluster.serving.embedded.packed_linear import PackedLinear, packs
+from cluster.serving.embedded.sharing import kept_slots, slots_of
 
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}

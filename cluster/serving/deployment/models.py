@@ -10,16 +10,16 @@ from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.serving.encoders import EncoderPool
+from cluster.serving.embedded.load import EmbeddedLoader
+from cluster.serving.encoders.pool import EncoderPool
 from cluster.serving.engine import Engine
-from cluster.serving.job import Limits
-from cluster.serving.load import EmbeddedLoader
+from cluster.serving.limits import Limits
 from cluster.serving.memory import free_bytes, settle, total_bytes
 from cluster.serving.patience import Timed, at_most, not_ready
 from cluster.serving.pool import EnginePool, LoadEngine
 from cluster.serving.residents import shared_memory
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.location import store_from_environment
 
 _SHARES = {"embedded": 0.8, "vllm": 0.9}

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from cluster.contracts.errors import CorruptArtefact, Unavailable
 from cluster.contracts.generation import GenerationRequest, ModelRef, TokenLogprob
-from cluster.serving.answer import ChoiceAnswer, Event
-from cluster.serving.logprobs import Scored
+from cluster.serving.text.answer import ChoiceAnswer, Event
+from cluster.serving.text.logprobs import Scored
+from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.interface import CompletionOutput, Logprobs
-from cluster.serving.vocabulary import Vocabulary
 
 
 class ChoiceReader:

@@ -26,17 +26,17 @@ from cluster.contracts.generation import (
     PromptEvent,
     TokenLogprob,
 )
-from cluster.serving.answer import ChoiceAnswer
-from cluster.serving.guidance import Guidance, Guide
-from cluster.serving.job import Limits
-from cluster.serving.prompts import PromptReader, ReadPrompt
+from cluster.serving.limits import Limits
+from cluster.serving.text.answer import ChoiceAnswer
+from cluster.serving.text.guidance import Guidance, Guide
+from cluster.serving.text.prompts import PromptReader, ReadPrompt
+from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.admission import Admission, Ticket
 from cluster.serving.vllm_backend.blame import Blame
 from cluster.serving.vllm_backend.choice import ChoiceReader, scored_prompt
 from cluster.serving.vllm_backend.interface import AsyncLLM, RequestOutput, Vllm
 from cluster.serving.vllm_backend.params import choice_params
-from cluster.serving.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
 

@@ -16,15 +16,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from cluster.bases.resolve import base_folder
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
-from cluster.serving.adapter import Adapter
-from cluster.serving.job import Limits
+from cluster.serving.limits import Limits
 from cluster.serving.loading import base_marks, check_decoder
-from cluster.serving.lora_files import read_adapter
+from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import Vllm, import_vllm
-from cluster.serving.vocabulary import Vocabulary
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.adapter import Adapter
+from cluster.serving.weights.folder import WeightsFolder
+from cluster.serving.weights.lora_files import read_adapter
 
 
 @dataclass(frozen=True)

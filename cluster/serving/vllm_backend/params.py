@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from cluster.contracts.generation import GenerationRequest
-from cluster.serving.prompts import ReadPrompt
+from cluster.serving.text.prompts import ReadPrompt
 from cluster.serving.vllm_backend.interface import Vllm
 
 

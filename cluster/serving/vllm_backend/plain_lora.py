@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from cluster.serving.adapter import Adapter
+from cluster.serving.weights.adapter import Adapter
 
 
 def rank_of(adapter: Adapter) -> int:

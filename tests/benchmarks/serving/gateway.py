@@ -17,10 +17,10 @@ import httpx2
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.generation import GenerationRequest, ModelRef, Sampling, TextPrompt
-from cluster.serving.embedded import EmbeddedEngine
-from cluster.serving.job import Limits
-from cluster.serving.load import EmbeddedLoader
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.embedded.engine import EmbeddedEngine
+from cluster.serving.embedded.load import EmbeddedLoader
+from cluster.serving.limits import Limits
+from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.benchmarks.serving.children import run_child
 from tests.benchmarks.serving.task import Task

@@ -16,10 +16,10 @@ from cluster.contracts.generation import (
     TextEvent,
     TokenPrompt,
 )
-from cluster.serving.embedded import EmbeddedEngine
-from cluster.serving.job import Limits
-from cluster.serving.load import EmbeddedLoader
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.embedded.engine import EmbeddedEngine
+from cluster.serving.embedded.load import EmbeddedLoader
+from cluster.serving.limits import Limits
+from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.benchmarks.serving.meter import Arrived, measure
 from tests.benchmarks.serving.prepare import adapters_of, base_of

@@ -5,7 +5,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from cluster.contracts.generation import AdapterRef
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 
 

@@ -15,13 +15,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef
-from cluster.serving.job import Limits
-from cluster.serving.load import EmbeddedLoader
+from cluster.serving.embedded.load import EmbeddedLoader
+from cluster.serving.limits import Limits
 from cluster.serving.pool import EnginePool
 from cluster.serving.residents import shared_memory
 from cluster.serving.vllm_backend.interface import import_vllm
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectStore
 from tests.cluster.serving.encoders import encoders, pooled

@@ -17,9 +17,9 @@ from transformers import (
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef, ModelRef
-from cluster.serving.encoders import EncoderPool
+from cluster.serving.encoders.pool import EncoderPool
 from cluster.serving.residents import shared_memory
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.published import publish_folder
 from tests.families import make_family

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import Gemma2Config, GPTNeoConfig, LlamaConfig, MistralConfig, Qwen3Config, Qwen3NextConfig
 
-from cluster.serving.attention import Attention, implementation, proof_length, read_attention
+from cluster.serving.embedded.attention import Attention, implementation, proof_length, read_attention
 
 POSITIONS = torch.tensor([[5], [3]])
 

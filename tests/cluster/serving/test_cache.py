@@ -1,7 +1,7 @@
 import torch
 from transformers import DynamicCache
 
-from cluster.serving.cache import SlotCache
+from cluster.serving.embedded.cache import SlotCache
 
 HEADS, DIM, LAYERS = 2, 4, 3
 

@@ -33,8 +33,8 @@ from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest
-from cluster.serving import encoder as module
-from cluster.serving.encoders import EncoderPool
+from cluster.serving.encoders import encoder as module
+from cluster.serving.encoders.pool import EncoderPool
 from cluster.storage.keys import file_key
 from tests.cluster.serving.encoders import CLASSES, Encoders
 from tests.cluster.serving.published import publish_folder

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from cluster.contracts.errors import InvalidConfiguration, Unavailable
-from cluster.serving.checksums import Checksums
-from cluster.serving.disk_cache import DiskCache, budget_from_environment
+from cluster.serving.weights.checksums import Checksums
+from cluster.serving.weights.disk_cache import DiskCache, budget_from_environment
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from cluster.contracts.errors import (
     InvalidRequest,
 )
 from cluster.contracts.generation import ModelRef
-from cluster.serving import encoder as module
-from cluster.serving import encoders as pool_module
-from cluster.serving.encoders import EncoderPool
+from cluster.serving.encoders import encoder as module
+from cluster.serving.encoders import pool as pool_module
+from cluster.serving.encoders.pool import EncoderPool
 from tests.cluster.serving.encoders import Encoders
 from tests.cluster.serving.published import publish_folder
 from tests.families import make_family

@@ -24,12 +24,12 @@ from cluster.contracts.generation import (
     TextEvent,
     TextPrompt,
 )
-from cluster.serving.adapter import Adapter
-from cluster.serving.embedded import EmbeddedEngine
+from cluster.serving.embedded.engine import EmbeddedEngine
+from cluster.serving.embedded.runner import Prefill
 from cluster.serving.footprint import Footprint
-from cluster.serving.job import Limits
-from cluster.serving.runner import Prefill
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.limits import Limits
+from cluster.serving.text.vocabulary import Vocabulary
+from cluster.serving.weights.adapter import Adapter
 from tests.cluster.serving.conftest import Serve, Tuned
 from tests.tiny_base import make_tokenizer
 

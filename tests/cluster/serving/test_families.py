@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef, TokenPrompt
-from cluster.serving.job import Limits
+from cluster.serving.limits import Limits
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.serving.harness import Answer, Served

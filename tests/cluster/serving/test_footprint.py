@@ -12,14 +12,14 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.generation import GenerationRequest, ModelRef, Sampling, TextPrompt
-from cluster.serving.encoder_load import expected_bytes, load_encoder
+from cluster.serving.embedded.load import EmbeddedLoader
+from cluster.serving.encoders.load import expected_bytes, load_encoder
 from cluster.serving.footprint import Footprint, stored_bytes
-from cluster.serving.job import Limits
-from cluster.serving.load import EmbeddedLoader
+from cluster.serving.limits import Limits
 from cluster.serving.memory import free_in_groups, give_back
 from cluster.serving.pool import EnginePool
 from cluster.serving.residents import shared_memory
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.families import DECODERS, ENCODERS, UNEVEN, make_family
 from tests.tiny_base import make_tiny_base

@@ -14,10 +14,10 @@ from transformers import PreTrainedTokenizerFast
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import Sampling
-from cluster.serving.answer import ChoiceAnswer
-from cluster.serving.grammar import Grammar, json_grammar
-from cluster.serving.guidance import Guidance, Guide, Masks
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.text.answer import ChoiceAnswer
+from cluster.serving.text.grammar import Grammar, json_grammar
+from cluster.serving.text.guidance import Guidance, Guide, Masks
+from cluster.serving.text.vocabulary import Vocabulary
 from tests.cluster.serving.schemas import schemas
 from tests.tiny_base import make_tokenizer
 

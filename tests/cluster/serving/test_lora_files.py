@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
-from cluster.serving.adapter import Adapter, Prefix
-from cluster.serving.lora_files import read_adapter
+from cluster.serving.weights.adapter import Adapter, Prefix
+from cluster.serving.weights.lora_files import read_adapter
 
 CPU = torch.device("cpu")
 LAYER = "model.layers.0.self_attn.q_proj"

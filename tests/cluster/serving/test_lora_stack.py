@@ -1,7 +1,7 @@
 import torch
 
-from cluster.serving.adapter import Adapter, LoraPair
-from cluster.serving.lora_stack import LoraStack
+from cluster.serving.embedded.lora_stack import LoraStack
+from cluster.serving.weights.adapter import Adapter, LoraPair
 
 SHAPES = {"q": (6, 8), "k": (6, 4), "o": (8, 6)}
 SHARED = [["q", "k"], ["o"]]

@@ -9,12 +9,12 @@ import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM, MambaConfig, MambaForCausalLM
 
 from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration, InvalidRequest
-from cluster.serving.adapted_model import AdaptedModel
-from cluster.serving.attention import Attention, read_attention
-from cluster.serving.joint import JointRunner
-from cluster.serving.model import find_runner, load_model
-from cluster.serving.proof import error_of, tolerance
-from cluster.serving.solo import SoloRunner
+from cluster.serving.embedded.adapted_model import AdaptedModel
+from cluster.serving.embedded.attention import Attention, read_attention
+from cluster.serving.embedded.joint import JointRunner
+from cluster.serving.embedded.model import find_runner, load_model
+from cluster.serving.embedded.proof import error_of, tolerance
+from cluster.serving.embedded.solo import SoloRunner
 from tests.cluster.serving.conftest import Serve
 from tests.families import DECODERS, ENCODERS, UNEVEN, WINDOW, make_family
 

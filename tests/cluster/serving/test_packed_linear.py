@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from cluster.serving.model import served_dtype
-from cluster.serving.packed_linear import PackedLinear, has_bf16, pack_layers, packs
+from cluster.serving.embedded.model import served_dtype
+from cluster.serving.embedded.packed_linear import PackedLinear, has_bf16, pack_layers, packs
 
 CPU = torch.device("cpu")
 

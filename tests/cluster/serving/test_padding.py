@@ -1,6 +1,6 @@
 from itertools import product
 
-from cluster.serving.padding import split_by_length
+from cluster.serving.embedded.padding import split_by_length
 
 
 def _cost(lengths: list[int], groups: list[list[int]], pass_tokens: int) -> int:

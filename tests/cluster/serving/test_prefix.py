@@ -16,8 +16,8 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import ContextLengthExceeded, CorruptArtefact, InvalidRequest
 from cluster.contracts.generation import AdapterRef, TokenPrompt
-from cluster.serving.job import Limits
-from cluster.serving.prefix import read_prefix
+from cluster.serving.embedded.prefix import read_prefix
+from cluster.serving.limits import Limits
 from cluster.storage.local import LocalStore
 from cluster.training.prefix import prefix_states
 from tests.cluster.serving.conftest import BACKENDS

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import save
 
 from cluster.contracts.generation import AdapterRef
-from cluster.serving.adapter import Adapter
-from cluster.serving.disk_cache import folder_bytes
 from cluster.serving.loans import Loans
-from cluster.serving.lora_files import read_adapter
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.adapter import Adapter
+from cluster.serving.weights.disk_cache import folder_bytes
+from cluster.serving.weights.folder import WeightsFolder
+from cluster.serving.weights.lora_files import read_adapter
 from tests.cluster.serving.published import publish_bytes
 from tests.cluster.serving.stores import MemoryStore
 

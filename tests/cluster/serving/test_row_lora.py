@@ -3,8 +3,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from cluster.serving.adapter import Adapter, LoraPair
-from cluster.serving.row_lora import RowLora
+from cluster.serving.embedded.row_lora import RowLora
+from cluster.serving.weights.adapter import Adapter, LoraPair
 
 CPU = torch.device("cpu")
 ways = pytest.mark.parametrize("by_row", [True, False])

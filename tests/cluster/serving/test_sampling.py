@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.contracts.generation import Sampling
-from cluster.serving.sampling import Draw, pick_tokens, uniform
+from cluster.serving.embedded.sampling import Draw, pick_tokens, uniform
 
 
 def _draw(position: int = 0, seed: int = 0, counts: Counter[int] | None = None, **sampling: Any) -> Draw:

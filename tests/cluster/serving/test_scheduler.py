@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.serving.scheduler import Waiting, is_overloaded, pick_group
+from cluster.serving.embedded.scheduler import Waiting, is_overloaded, pick_group
 
 
 def _choice(

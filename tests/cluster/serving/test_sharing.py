@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from cluster.serving.sharing import Pace
+from cluster.serving.embedded.sharing import Pace
 
 Cost = Callable[[int], float]
 

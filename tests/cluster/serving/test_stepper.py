@@ -17,12 +17,13 @@ from cluster.contracts.generation import (
     TextEvent,
     TokenPrompt,
 )
-from cluster.serving.adapter import Adapter, Prefix
-from cluster.serving.job import Job, Limits
-from cluster.serving.prompts import ReadPrompt
-from cluster.serving.runner import Prefill
-from cluster.serving.stepper import Stepper
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.embedded.job import Job
+from cluster.serving.embedded.runner import Prefill
+from cluster.serving.embedded.stepper import Stepper
+from cluster.serving.limits import Limits
+from cluster.serving.text.prompts import ReadPrompt
+from cluster.serving.text.vocabulary import Vocabulary
+from cluster.serving.weights.adapter import Adapter, Prefix
 from tests.tiny_base import make_tokenizer
 
 BASE = BaseSpec(alias="fake", source=FolderSource(path="-"), context_length=999, learning_rates={"lora": 1.0})

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.contracts.generation import TokenLogprob
-from cluster.serving.text import TextStream
+from cluster.serving.text.stream import TextStream
 
 
 def _token(number: int, raw: bytes) -> TokenLogprob:

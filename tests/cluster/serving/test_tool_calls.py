@@ -13,9 +13,9 @@ from transformers import AutoTokenizer
 
 from cluster.bases.chat_template import encode_rendered, render_text
 from cluster.bases.tiny.export import WEIGHTS
-from cluster.serving.tool_calls import CallArguments, CallBegun, CallReader, Content, ExpectedCalls, Part
-from cluster.serving.tool_form import ToolForm, find_form
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.text.tool_calls import CallArguments, CallBegun, CallReader, Content, ExpectedCalls, Part
+from cluster.serving.text.tool_form import ToolForm, find_form
+from cluster.serving.text.vocabulary import Vocabulary
 from tests.cluster.serving.tool_templates import FORMS, NO_TOOLS, PARAMETERS_AS_TAGS, SPECIAL
 from tests.tiny_base import CHAT_TEMPLATE, make_tokenizer
 

@@ -9,9 +9,9 @@ import pytest
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import ToolUse
-from cluster.serving.grammar import Grammar, tools_grammar
-from cluster.serving.guidance import Guidance, Guide, Masks
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.text.grammar import Grammar, tools_grammar
+from cluster.serving.text.guidance import Guidance, Guide, Masks
+from cluster.serving.text.vocabulary import Vocabulary
 from tests.cluster.serving.test_tool_calls import (
     SEVERAL,
     TEMPLATES,

@@ -16,7 +16,7 @@ from cluster.contracts.generation import (
     ToolCallEvent,
     ToolUse,
 )
-from cluster.serving.job import Limits
+from cluster.serving.limits import Limits
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.conftest import BACKENDS, Serve
 from tests.cluster.serving.harness import Answer, Served

@@ -18,13 +18,13 @@ from cluster.contracts.errors import (
     Unavailable,
 )
 from cluster.contracts.generation import AdapterRef, GenerationEvent, GenerationRequest, ModelRef, TokenPrompt
-from cluster.serving.job import Limits
-from cluster.serving.load import EmbeddedLoader
+from cluster.serving.embedded.load import EmbeddedLoader
+from cluster.serving.limits import Limits
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import import_vllm
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
 from cluster.serving.vllm_backend.params import choice_seed
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.folder import WeightsFolder
 from tests.cluster.serving.conftest import Tuned
 from tests.cluster.serving.fake_vllm import AsyncLLM, ClientError, FakeVllm, Seen
 from tests.cluster.serving.harness import LoopThread, Served

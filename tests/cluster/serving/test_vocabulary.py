@@ -1,8 +1,8 @@
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from cluster.serving.logprobs import Scored
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.text.logprobs import Scored
+from cluster.serving.text.vocabulary import Vocabulary
 from tests.tiny_base import make_tokenizer
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest, NotFound
 from cluster.contracts.generation import AdapterRef
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.published import publish_bytes
 

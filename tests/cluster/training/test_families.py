@@ -20,7 +20,7 @@ from transformers import (
 from cluster.contracts.generation import AdapterRef, TokenPrompt
 from cluster.contracts.jobs import Finished, JobSpec, RunnerMessage
 from cluster.contracts.manifest import Manifest
-from cluster.serving.job import Limits
+from cluster.serving.limits import Limits
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
 from cluster.training import attention

@@ -10,15 +10,16 @@ from torch import Tensor
 
 from cluster.contracts.errors import CorruptArtefact, Overloaded, TuneryError
 from cluster.contracts.generation import FinishEvent, PromptEvent
-from cluster.serving.answer import ChoiceAnswer
-from cluster.serving.guidance import Masks
-from cluster.serving.job import Choice, Job, Limits, Output
-from cluster.serving.logprobs import Scored, score
-from cluster.serving.runner import Prefill, Runner
-from cluster.serving.sampling import Draw, pick_tokens
-from cluster.serving.scheduler import Waiting, is_overloaded, pick_group
-from cluster.serving.sharing import Pace, Shares, kept_slots
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.embedded.job import Choice, Job, Output
+from cluster.serving.embedded.runner import Prefill, Runner
+from cluster.serving.embedded.sampling import Draw, pick_tokens
+from cluster.serving.embedded.scheduler import Waiting, is_overloaded, pick_group
+from cluster.serving.embedded.sharing import Pace, Shares, kept_slots
+from cluster.serving.limits import Limits
+from cluster.serving.text.answer import ChoiceAnswer
+from cluster.serving.text.guidance import Masks
+from cluster.serving.text.logprobs import Scored, score
+from cluster.serving.text.vocabulary import Vocabulary
 
 _SCORED_TOKENS = 256
 """Of a scored prompt in one pass: each needs a row of logits, 512 KB for a vocabulary of 128k."""

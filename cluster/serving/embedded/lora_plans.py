@@ -6,8 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cluster.serving.adapter import Adapter
-from cluster.serving.lora_stack import Site
+from cluster.serving.embedded.lora_stack import Site
+from cluster.serving.weights.adapter import Adapter
 
 
 class Plan(Protocol):

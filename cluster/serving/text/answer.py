@@ -9,11 +9,11 @@ from cluster.contracts.generation import (
     TokenLogprob,
     ToolCallEvent,
 )
-from cluster.serving.guidance import Guide
-from cluster.serving.logprobs import Scored
-from cluster.serving.text import Piece, TextStream
-from cluster.serving.tool_calls import CallArguments, CallBegun, CallReader, Content, ExpectedCalls, Part
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.text.guidance import Guide
+from cluster.serving.text.logprobs import Scored
+from cluster.serving.text.stream import Piece, TextStream
+from cluster.serving.text.tool_calls import CallArguments, CallBegun, CallReader, Content, ExpectedCalls, Part
+from cluster.serving.text.vocabulary import Vocabulary
 
 Event = TextEvent | ToolCallEvent | FinishEvent
 

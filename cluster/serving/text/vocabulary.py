@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from cluster.contracts.generation import TokenLogprob
-from cluster.serving.logprobs import Scored
+from cluster.serving.text.logprobs import Scored
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.contracts.generation import ToolUse
-from cluster.serving.tool_form import ID, ToolForm
+from cluster.serving.text.tool_form import ID, ToolForm
 
 _HEAD = '%llguidance {"no_forcing": true}\n'
 """Without forcing, a text that has only one way to go on may still be cut into tokens as the model likes: to

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from cluster.serving.adapter import Adapter
-from cluster.serving.lora_plans import Apart, ByRow, Gathered, Plan
-from cluster.serving.lora_stack import LoraStack
+from cluster.serving.embedded.lora_plans import Apart, ByRow, Gathered, Plan
+from cluster.serving.embedded.lora_stack import LoraStack
+from cluster.serving.weights.adapter import Adapter
 
 
 class RowLora:

@@ -11,10 +11,10 @@ from cluster.contracts.classification import ClassificationAnswer, Classificatio
 from cluster.contracts.embedding import MAX_TOKENS, EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidRequest, Overloaded
 from cluster.contracts.generation import ModelRef
-from cluster.serving.encoder import Encoder, Reading, split_passes
-from cluster.serving.encoder_load import expected_bytes, load_encoder
+from cluster.serving.encoders.encoder import Encoder, Reading, split_passes
+from cluster.serving.encoders.load import expected_bytes, load_encoder
 from cluster.serving.residents import Memory, Residents
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.folder import WeightsFolder
 
 T = TypeVar("T")
 

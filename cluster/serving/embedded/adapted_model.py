@@ -9,9 +9,9 @@ from transformers import DynamicCache
 
 from cluster.bases.layer_kinds import layer_kinds
 from cluster.bases.lora_form import ROW_LAYERS
-from cluster.serving.adapter import Adapter
-from cluster.serving.packed_linear import pack_layers
-from cluster.serving.row_lora import RowLora
+from cluster.serving.embedded.packed_linear import pack_layers
+from cluster.serving.embedded.row_lora import RowLora
+from cluster.serving.weights.adapter import Adapter
 
 
 class AdaptedModel:

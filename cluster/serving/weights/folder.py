@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
 from cluster.contracts.generation import AdapterRef
 from cluster.contracts.manifest import Manifest, ManifestFile, weight_file_names
-from cluster.serving.checksums import Checksums
-from cluster.serving.disk_cache import DiskCache, budget_from_environment
+from cluster.serving.weights.checksums import Checksums
+from cluster.serving.weights.disk_cache import DiskCache, budget_from_environment
 from cluster.storage.files import write_atomically
 from cluster.storage.keys import sibling_key
 from cluster.storage.store import ObjectStore

@@ -16,8 +16,8 @@ from llguidance import LLExecutor, LLMatcher, LLParserLimits, LLTokenizer
 from torch import Tensor
 
 from cluster.contracts.errors import InvalidRequest
-from cluster.serving.grammar import Grammar
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.text.grammar import Grammar
+from cluster.serving.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from llguidance._tokenizer import TokenizerWrapper

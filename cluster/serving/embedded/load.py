@@ -15,18 +15,18 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
-from cluster.serving.adapted_model import AdaptedModel
-from cluster.serving.adapter import Adapter
-from cluster.serving.embedded import EmbeddedEngine
+from cluster.serving.embedded.adapted_model import AdaptedModel
+from cluster.serving.embedded.engine import EmbeddedEngine
+from cluster.serving.embedded.model import find_runner, load_model, served_dtype
+from cluster.serving.embedded.prefix import read_prefix
+from cluster.serving.embedded.sharing import kept_slots
 from cluster.serving.footprint import Footprint, kept_bytes, loaded_bytes, stored_bytes, token_bytes
-from cluster.serving.job import Limits
+from cluster.serving.limits import Limits
 from cluster.serving.loading import base_marks, check_decoder
-from cluster.serving.lora_files import read_adapter
-from cluster.serving.model import find_runner, load_model, served_dtype
-from cluster.serving.prefix import read_prefix
-from cluster.serving.sharing import kept_slots
-from cluster.serving.vocabulary import Vocabulary
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.text.vocabulary import Vocabulary
+from cluster.serving.weights.adapter import Adapter
+from cluster.serving.weights.folder import WeightsFolder
+from cluster.serving.weights.lora_files import read_adapter
 
 _log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from cluster.serving.adapted_model import AdaptedModel
-from cluster.serving.adapter import Adapter
-from cluster.serving.attention import Attention
-from cluster.serving.cache import SlotCache
-from cluster.serving.padding import split_by_length
-from cluster.serving.prefix import begin
-from cluster.serving.runner import Prefill
+from cluster.serving.embedded.adapted_model import AdaptedModel
+from cluster.serving.embedded.attention import Attention
+from cluster.serving.embedded.cache import SlotCache
+from cluster.serving.embedded.padding import split_by_length
+from cluster.serving.embedded.prefix import begin
+from cluster.serving.embedded.runner import Prefill
+from cluster.serving.weights.adapter import Adapter
 
 _IGNORED = 0
 """Token id that fills short rows of a prefill; causal attention keeps it from being seen."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cluster.bases.lora_form import more_than_lora
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
-from cluster.serving.adapter import Adapter, LoraPair
+from cluster.serving.weights.adapter import Adapter, LoraPair
 
 _TENSOR_NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import regex
 
-from cluster.serving.tool_form import ID, ToolForm
+from cluster.serving.text.tool_form import ID, ToolForm
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from cluster.contracts.errors import InvalidConfiguration, TuneryError
-from cluster.serving.adapted_model import AdaptedModel
-from cluster.serving.attention import implementation, proof_length, read_attention
-from cluster.serving.joint import JointRunner
+from cluster.serving.embedded.adapted_model import AdaptedModel
+from cluster.serving.embedded.attention import implementation, proof_length, read_attention
+from cluster.serving.embedded.joint import JointRunner
+from cluster.serving.embedded.packed_linear import has_bf16
+from cluster.serving.embedded.proof import error_of, tolerance
+from cluster.serving.embedded.runner import Runner
+from cluster.serving.embedded.solo import SoloRunner
 from cluster.serving.loading import ONE_AT_A_TIME
-from cluster.serving.packed_linear import has_bf16
-from cluster.serving.proof import error_of, tolerance
-from cluster.serving.runner import Runner
-from cluster.serving.solo import SoloRunner
 
 _log = logging.getLogger(__name__)
 

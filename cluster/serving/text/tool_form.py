@@ -12,7 +12,7 @@ from typing import Any
 
 from cluster.bases.chat_template import encode_rendered, render_text
 from cluster.contracts.errors import InvalidRequest
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.text.vocabulary import Vocabulary
 
 ID = "\0"
 """Stands in a form for the id of a call, of which models make up their own."""

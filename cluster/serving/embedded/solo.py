@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from cluster.serving.adapted_model import AdaptedModel
-from cluster.serving.adapter import Adapter
-from cluster.serving.prefix import begin
-from cluster.serving.runner import Prefill
+from cluster.serving.embedded.adapted_model import AdaptedModel
+from cluster.serving.embedded.prefix import begin
+from cluster.serving.embedded.runner import Prefill
+from cluster.serving.weights.adapter import Adapter
 
 
 @dataclass

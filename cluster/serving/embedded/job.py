@@ -1,32 +1,14 @@
-"""A request as the engine's thread knows it, its choices, and how much there may be at once."""
+"""A request as the engine's thread knows it, and its choices."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import GenerationEvent, GenerationRequest, Sampling
-from cluster.serving.adapter import Adapter
-from cluster.serving.answer import ChoiceAnswer
-from cluster.serving.guidance import Guide
-from cluster.serving.prompts import ReadPrompt
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much one engine does at once."""
-
-    slots: int = 32
-    """Choices that are decoded together; those of `kept_slots` are beside them."""
-    max_waiting: int = 256
-    """Choices of one tenant in the queue; a request that would make it longer is refused."""
-    adapters: int = 32
-    """Adapters in memory."""
-    adapter_bytes: int | None = None
-    """What they may take together; None is as much as they need."""
-    wait_seconds: float = 60.0
-    """That a request waits at most for others to make room in memory for its adapter."""
-    prefill_tokens: int = 1024
-    """Padded prompt tokens between two decodings: more fill the batch sooner, fewer keep streams even."""
+from cluster.serving.text.answer import ChoiceAnswer
+from cluster.serving.text.guidance import Guide
+from cluster.serving.text.prompts import ReadPrompt
+from cluster.serving.weights.adapter import Adapter
 
 
 @dataclass(eq=False)

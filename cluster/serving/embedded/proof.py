@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from cluster.contracts.errors import CorruptArtefact
-from cluster.serving.adapted_model import AdaptedModel
-from cluster.serving.runner import Runner
+from cluster.serving.embedded.adapted_model import AdaptedModel
+from cluster.serving.embedded.runner import Runner
 
 _STEPS = 3
 """Tokens that are decoded one by one; those before are prefilled, in two parts."""

@@ -24,15 +24,16 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
-from cluster.serving.adapter import Adapter
+from cluster.serving.embedded.job import Job, Output
+from cluster.serving.embedded.runner import Runner
+from cluster.serving.embedded.stepper import Stepper
 from cluster.serving.footprint import Footprint
-from cluster.serving.guidance import Guidance, Guide
-from cluster.serving.job import Job, Limits, Output
+from cluster.serving.limits import Limits
 from cluster.serving.loans import Loans
-from cluster.serving.prompts import PromptReader, ReadPrompt
-from cluster.serving.runner import Runner
-from cluster.serving.stepper import Stepper
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.text.guidance import Guidance, Guide
+from cluster.serving.text.prompts import PromptReader, ReadPrompt
+from cluster.serving.text.vocabulary import Vocabulary
+from cluster.serving.weights.adapter import Adapter
 
 _log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from cluster.contracts.generation import (
     TextPrompt,
     TokenPrompt,
 )
-from cluster.serving.grammar import Grammar, json_grammar, tools_grammar
-from cluster.serving.tool_calls import ExpectedCalls
-from cluster.serving.tool_form import ToolForm, find_form
-from cluster.serving.vocabulary import Vocabulary
+from cluster.serving.text.grammar import Grammar, json_grammar, tools_grammar
+from cluster.serving.text.tool_calls import ExpectedCalls
+from cluster.serving.text.tool_form import ToolForm, find_form
+from cluster.serving.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from cluster.serving.adapter import Adapter
+from cluster.serving.weights.adapter import Adapter
 
 
 @dataclass

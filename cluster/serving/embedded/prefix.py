@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
-from cluster.serving.adapter import Adapter, Prefix
+from cluster.serving.weights.adapter import Adapter, Prefix
 
 
 def begin(cache: Any, adapter: Adapter | None, *, rows: int, dtype: torch.dtype) -> None:

@@ -7,7 +7,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from cluster.serving.adapter import Adapter
+from cluster.serving.weights.adapter import Adapter
 
 _IDLE_STEPS = 16
 """After so many forward passes without it an adapter may be replaced: passes over some of the rows and over

@@ -16,10 +16,10 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import ModelRef
-from cluster.serving.encoder import Encoder, Sorts
+from cluster.serving.encoders.encoder import Encoder, Sorts
 from cluster.serving.footprint import stored_bytes
 from cluster.serving.loading import ONE_AT_A_TIME, base_marks
-from cluster.serving.weights import WeightsFolder
+from cluster.serving.weights.folder import WeightsFolder
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _HEADS: dict[Sorts, Any] = {

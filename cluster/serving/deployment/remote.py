@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from grpc import RpcError
 from ray import serve
-from ray.exceptions import RayTaskError
-from ray.serve.exceptions import BackPressureError
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
@@ -25,7 +26,6 @@ _log = logging.getLogger(__name__)
 
 _PLACED_SECONDS = 60.0
 """For which an application is taken to be there; each asking tells the placer that it is in use."""
-
 
 _ATTEMPTS = 2
 
@@ -189,10 +189,13 @@ def _woken(application: _Application, waking: asyncio.Task[None]) -> None:
 
 
 def _as_ours(error: Exception) -> Exception:
-    """What was raised on the other side, or what went wrong on the way."""
+    """What was raised on the other side, or what went wrong on the way. Over gRPC the former comes as it was
+    raised, without Ray's wrapping."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, TuneryError):
         return cause
     if isinstance(error, BackPressureError):
         return Overloaded("The model has too many requests at once. Try again shortly.")
-    return _ReplicaLost("The model's replica was lost; try again.", retry_after_seconds=2.0)
+    if isinstance(error, RayError | RayServeException | RpcError) and not isinstance(error, RayTaskError):
+        return _ReplicaLost("The model's replica was lost; try again.", retry_after_seconds=2.0)
+    return error

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorUnavailableError, RayTaskError
 
-from cluster.contracts.errors import NotFound, TuneryError, Unavailable
+from cluster.contracts.errors import NotFound, Unavailable
 from cluster.contracts.generation import (
     FinishEvent,
     GenerationEvent,
@@ -25,8 +26,7 @@ PROMPT = PromptEvent(prompt_tokens=1)
 END = FinishEvent(index=0, reason="stop", completion_tokens=1)
 
 
-class Lost(Exception):
-    """What Ray raises when an actor is gone."""
+LOST = ActorUnavailableError("gone", None)
 
 
 class Stream:
@@ -90,23 +90,25 @@ def test_a_replica_is_woken_up_before_the_first_request() -> None:
 
 
 def test_a_request_whose_replica_is_lost_before_it_answered_is_made_again_once() -> None:
-    handle = Handle([Lost()], [PROMPT, END])
+    handle = Handle([LOST], [PROMPT, END])
     assert ask(handle) == [PROMPT, END]
     assert handle.asked == ["ensure", "generate", "ensure", "generate"]
     with pytest.raises(Unavailable, match="replica was lost"):
-        ask(Handle([Lost()], [Lost()]))
+        ask(Handle([LOST], [LOST]))
 
 
 @pytest.mark.parametrize(
     ("items", "kind"),
     [
-        ([PROMPT, Lost()], Unavailable),
+        ([PROMPT, LOST], Unavailable),
         ([NotFound("no files")], NotFound),
         ([PROMPT, NotFound("x")], NotFound),
+        ([ValueError("a fault of ours")], ValueError),
+        ([RayTaskError("generate", "…", ValueError("over Ray's own way"))], RayTaskError),
     ],
 )
 def test_what_was_begun_or_refused_is_not_made_again(
-    items: list[GenerationEvent | Exception], kind: type[TuneryError]
+    items: list[GenerationEvent | Exception], kind: type[Exception]
 ) -> None:
     handle = Handle(items)
     with pytest.raises(kind):

@@ -44,6 +44,17 @@ def test_calls_are_a_part_of_the_message(client: OpenAI) -> None:
     assert answer.usage.completion_tokens == 5
 
 
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [("auto", "tool_calls"), ("required", "tool_calls"), (_named("get_weather"), "stop")],
+)
+def test_a_call_ends_with_stop_if_its_tool_was_named(client: OpenAI, choice: Any, reason: str) -> None:
+    asked: Any = {"model": "base-1", "messages": ASK, "tools": TOOLS, "tool_choice": choice}
+    assert client.chat.completions.create(**asked).choices[0].finish_reason == reason
+    chunks = list(client.chat.completions.create(**asked, stream=True))
+    assert chunks[-1].choices[0].finish_reason == reason
+
+
 def test_every_call_has_an_id_of_its_own(client: OpenAI) -> None:
     answers = [client.chat.completions.create(model="base-1", messages=ASK, tools=TOOLS, n=2) for _ in "12"]
     ids = [

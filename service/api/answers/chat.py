@@ -33,8 +33,19 @@ from service.api.schemas.chat import (
 class ChatAnswer:
     """`n` choices for one conversation."""
 
-    def __init__(self, heading: Heading, *, n: int, wants_logprobs: bool, wants_usage_chunk: bool) -> None:
+    def __init__(
+        self,
+        heading: Heading,
+        *,
+        n: int,
+        wants_logprobs: bool,
+        wants_usage_chunk: bool,
+        is_call_named: bool = False,
+    ) -> None:
+        """`is_call_named`: the one tool that must be called was named, and its call then ends with `stop`, as
+        OpenAI's does."""
         self._heading = heading
+        self._is_call_named = is_call_named
         self._wants_logprobs = wants_logprobs
         self._wants_usage_chunk = wants_usage_chunk
         self._tally = Tally()
@@ -55,8 +66,10 @@ class ChatAnswer:
                 return [self._chunk(event.index, ChatDelta(tool_calls=[self._call(event)]), event.tokens)]
             case FinishEvent():
                 self._tally.completion_tokens += event.completion_tokens
-                self._choices[event.index].finish_reason = event.reason
-                return [self._chunk(event.index, ChatDelta(), reason=event.reason)]
+                is_renamed = self._is_call_named and event.reason == "tool_calls"
+                reason: FinishReason = "stop" if is_renamed else event.reason
+                self._choices[event.index].finish_reason = reason
+                return [self._chunk(event.index, ChatDelta(), reason=reason)]
 
     def _call(self, event: ToolCallEvent) -> ToolCallDelta:
         """Takes the piece of a call in; returns it as a stream sends it."""

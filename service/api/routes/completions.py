@@ -14,7 +14,7 @@ from service.api.auth import Inferrer
 from service.api.gateway import answer_streamed, answer_whole
 from service.api.parts import UsesParts
 from service.api.routes.models import resolve
-from service.api.schemas.chat import ChatCompletion, ChatCompletionBody, ChatCompletionChunk
+from service.api.schemas.chat import ChatCompletion, ChatCompletionBody, ChatCompletionChunk, NamedTool
 from service.api.schemas.completions import Completion, CompletionBody
 from service.api.serving import UsesServing
 from service.api.strict_json import StrictJsonRoute
@@ -74,6 +74,7 @@ async def create_chat_completion(
         n=body.n or 1,
         wants_logprobs=bool(body.logprobs),
         wants_usage_chunk=body.wants_usage_chunk,
+        is_call_named=isinstance(body.tool_choice, NamedTool),
     )
     engine = serving.for_caller(caller, body.model)
     if not body.stream:

@@ -163,7 +163,7 @@ class ChatCompletionBody(SamplingBody):
     """Shown to the model by its chat template, in whose form its calls are read."""
     tool_choice: ToolChoice | None = None
     """`auto` if absent; `none` hides the tools; `required` and named tools leave the model nothing but calls
-    with arguments by the tools' `parameters`."""
+    with arguments by the tools' `parameters`. After the call of a named one, `finish_reason` is `stop`."""
     parallel_tool_calls: bool | None = None
     """false: at most one call an answer."""
     modalities: list[Literal["text"]] | None = None
@@ -239,7 +239,8 @@ class ChatAnswerMessage(Answer):
     content: str | None
     """Null if there are only calls."""
     refusal: None = None
-    tool_calls: list[AnsweredCall] | None
+    tool_calls: list[AnsweredCall] | None = Field(default=None, exclude_if=lambda calls: calls is None)
+    """Left out if there are none."""
 
 
 class ChatChoice(Answer):

@@ -12,6 +12,8 @@ from typing import (
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 if TYPE_CHECKING:
     from ..models.answered_call import AnsweredCall
 
@@ -26,13 +28,13 @@ class ChatAnswerMessage:
         role (Literal['assistant']):  Default: 'assistant'.
         content (None | str): Null if there are only calls.
         refusal (None):
-        tool_calls (list[AnsweredCall] | None):
+        tool_calls (list[AnsweredCall] | None | Unset): Left out if there are none.
     """
 
     content: None | str
     refusal: None
-    tool_calls: list[AnsweredCall] | None
     role: Literal["assistant"] = "assistant"
+    tool_calls: list[AnsweredCall] | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,8 +45,10 @@ class ChatAnswerMessage:
 
         refusal = self.refusal
 
-        tool_calls: list[dict[str, Any]] | None
-        if isinstance(self.tool_calls, list):
+        tool_calls: list[dict[str, Any]] | None | Unset
+        if isinstance(self.tool_calls, Unset):
+            tool_calls = UNSET
+        elif isinstance(self.tool_calls, list):
             tool_calls = []
             for tool_calls_type_0_item_data in self.tool_calls:
                 tool_calls_type_0_item = tool_calls_type_0_item_data.to_dict()
@@ -60,9 +64,10 @@ class ChatAnswerMessage:
                 "role": role,
                 "content": content,
                 "refusal": refusal,
-                "tool_calls": tool_calls,
             }
         )
+        if tool_calls is not UNSET:
+            field_dict["tool_calls"] = tool_calls
 
         return field_dict
 
@@ -84,8 +89,10 @@ class ChatAnswerMessage:
 
         refusal = d.pop("refusal")
 
-        def _parse_tool_calls(data: object) -> list[AnsweredCall] | None:
+        def _parse_tool_calls(data: object) -> list[AnsweredCall] | None | Unset:
             if data is None:
+                return data
+            if isinstance(data, Unset):
                 return data
             try:
                 if not isinstance(data, list):
@@ -100,9 +107,9 @@ class ChatAnswerMessage:
                 return tool_calls_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(list[AnsweredCall] | None, data)
+            return cast(list[AnsweredCall] | None | Unset, data)
 
-        tool_calls = _parse_tool_calls(d.pop("tool_calls"))
+        tool_calls = _parse_tool_calls(d.pop("tool_calls", UNSET))
 
         chat_answer_message = cls(
             role=role,

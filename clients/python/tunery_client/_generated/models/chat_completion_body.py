@@ -67,7 +67,7 @@ class ChatCompletionBody:
         tools (list[Tool] | None | Unset): Shown to the model by its chat template, in whose form its calls are read.
         tool_choice (AllowedTools | ChatCompletionBodyToolChoiceType0 | NamedTool | None | Unset): `auto` if absent;
             `none` hides the tools; `required` and named tools leave the model nothing but calls
-            with arguments by the tools' `parameters`.
+            with arguments by the tools' `parameters`. After the call of a named one, `finish_reason` is `stop`.
         parallel_tool_calls (bool | None | Unset): false: at most one call an answer.
         modalities (list[Literal['text']] | None | Unset):
         metadata (Metadata | None | Unset):

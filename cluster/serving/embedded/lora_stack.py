@@ -101,7 +101,8 @@ class LoraStack:
             self._put(slot, adapter)
 
     def _empty(self, *shape: int) -> Tensor:
-        return torch.empty(self._capacity, *shape, device=self._device)
+        # A model being loaded in another thread changes torch's default type for a while.
+        return torch.empty(self._capacity, *shape, dtype=torch.float32, device=self._device)
 
     def _put(self, slot: int, adapter: Adapter) -> None:
         for name, site in self._all.items():

@@ -99,3 +99,15 @@ def test_few_that_are_left_do_not_carry_many_that_have_gone() -> None:
     assert len(stack) == 2
     for adapter in adapters[5:7]:
         _check(stack, slots[adapter.digest], adapter)
+
+
+def test_it_is_in_float32_while_another_thread_loads_a_model_in_half_precision() -> None:
+    stack, adapters = _stack(), [_adapter("a"), _adapter("b")]
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        slots = stack.hold(adapters)
+    finally:
+        torch.set_default_dtype(usual)
+    for adapter in adapters:
+        _check(stack, slots[adapter.digest], adapter)

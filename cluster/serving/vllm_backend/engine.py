@@ -198,9 +198,7 @@ class VllmEngine:
         if not job.must_score:
             stream.say(self._announcement(job, []))
             stream.announced.set()
-        stream.tasks += [
-            asyncio.create_task(self._run(job, index, ticket)) for index, ticket in enumerate(tickets)
-        ]
+        stream.tasks += [self._start(job, index, ticket) for index, ticket in enumerate(tickets)]
         try:
             unfinished = sampling.n
             while unfinished and (output := await stream.outputs.get()) is not None:
@@ -213,6 +211,12 @@ class VllmEngine:
                 task.cancel()
             # vLLM has let go of the adapter, and the places are free, when these have ended.
             await asyncio.gather(*stream.tasks, return_exceptions=True)
+
+    def _start(self, job: _Job, index: int, ticket: Ticket) -> asyncio.Task[None]:
+        running = asyncio.create_task(self._run(job, index, ticket))
+        # Not by the task itself, which never begins if it is cancelled at once.
+        running.add_done_callback(lambda _: self._admission.leave(ticket))
+        return running
 
     async def _run(self, job: _Job, index: int, ticket: Ticket) -> None:
         """One choice, from its place in the queue to its last event."""
@@ -229,8 +233,6 @@ class VllmEngine:
             job.stream.end(error)
         except Exception as error:
             job.stream.end(self._as_ours(error))
-        finally:
-            self._admission.leave(ticket)
 
     async def _decode(self, job: _Job, index: int) -> None:
         answer = ChoiceAnswer(

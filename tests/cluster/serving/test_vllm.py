@@ -1,6 +1,7 @@
 """What the engine contract does not see of the vLLM backend: what vLLM is told, and what it answers."""
 
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,19 @@ def test_cancelling_aborts_every_choice(start: Start) -> None:
     served.loop.run(cancelled())
     assert llm.running == []
     assert len(llm.aborted) == len(llm.seen) == 2
+
+
+def test_who_leaves_with_the_first_event_gives_all_places_back(start: Start) -> None:
+    served, _ = start(slots=2)
+
+    async def left() -> int:
+        request = served.request(n=3, max_tokens=200, **ENDLESS)
+        async with aclosing(served.engine.generate(request)) as events:
+            await anext(events)
+        stats = await served.engine.stats()
+        return stats.running + stats.waiting
+
+    assert served.loop.run(left()) == 0
 
 
 def test_closing_ends_vllms_process(start: Start) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -38,8 +39,10 @@ class LoraStack:
         self._shapes = shapes
         self._shared = shared
         self._device = device
-        self._held: list[Adapter] = []
-        """By slot."""
+        self._held: list[str] = []
+        """Digests, by slot."""
+        self._adapters: WeakValueDictionary[str, Adapter] = WeakValueDictionary()
+        """Those held, by digest, while others need them: a slot alone keeps none in memory."""
         self._last_used: list[int] = []
         self._now = 0
         self._capacity = 0
@@ -57,6 +60,7 @@ class LoraStack:
         self._now += 1
         slots = self._slots()
         for adapter in adapters:
+            self._adapters[adapter.digest] = adapter
             if adapter.digest in slots:
                 self._last_used[slots[adapter.digest]] = self._now
         missing = [adapter for adapter in adapters if adapter.digest not in slots]
@@ -66,7 +70,8 @@ class LoraStack:
             return slots
         room = len(idle) + self._capacity - len(self)
         if is_sparse or len(missing) > room or not all(map(self._fits, missing)):
-            self._build([held for slot, held in enumerate(self._held) if slot not in idle] + missing)
+            held = [self._adapters.get(digest) for slot, digest in enumerate(self._held) if slot not in idle]
+            self._build([adapter for adapter in held if adapter is not None] + missing)
         else:
             for adapter in missing:
                 self._put(idle.pop() if idle else len(self), adapter)
@@ -79,7 +84,7 @@ class LoraStack:
         self._all, self.sites = {}, {}
 
     def _slots(self) -> dict[str, int]:
-        return {adapter.digest: slot for slot, adapter in enumerate(self._held)}
+        return {digest: slot for slot, digest in enumerate(self._held)}
 
     def _fits(self, adapter: Adapter) -> bool:
         return all(
@@ -114,7 +119,7 @@ class LoraStack:
             if pair is not None:
                 down_IR[:, :rank] = pair.down
                 up_RO[:rank] = pair.up
-        self._held[slot : slot + 1] = [adapter]
+        self._held[slot : slot + 1] = [adapter.digest]
         self._last_used[slot : slot + 1] = [self._now]
 
     def _in_use(self) -> Mapping[str, Site]:

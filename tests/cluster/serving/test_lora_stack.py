@@ -1,3 +1,5 @@
+import weakref
+
 import torch
 
 from cluster.serving.embedded.lora_stack import LoraStack
@@ -109,5 +111,28 @@ def test_it_is_in_float32_while_another_thread_loads_a_model_in_half_precision()
         slots = stack.hold(adapters)
     finally:
         torch.set_default_dtype(usual)
+    for adapter in adapters:
+        _check(stack, slots[adapter.digest], adapter)
+
+
+def test_one_that_was_dropped_is_not_kept_in_memory_for_its_slot() -> None:
+    stack = _stack()
+    dropped, stays = _adapter("dropped"), _adapter("stays")
+    stack.hold([dropped, stays])
+    leaves = weakref.ref(dropped)
+    del dropped
+    assert leaves() is None
+    assert len(stack) == 2
+
+
+def test_one_that_was_dropped_and_loaded_again_is_held_when_others_make_room() -> None:
+    stack = _stack()
+    dropped, stays = _adapter("a"), _adapter("b")
+    loaded_again = Adapter("a", dropped.pairs)
+    stack.hold([dropped, stays])
+    del dropped
+    stack.hold([loaded_again, stays])
+    adapters = [loaded_again, stays, _adapter("c", q=7)]
+    slots = stack.hold(adapters)
     for adapter in adapters:
         _check(stack, slots[adapter.digest], adapter)

@@ -19,6 +19,8 @@ from service.api.validation import invalid_request
 log = logging.getLogger(__name__)
 
 _SPREAD = 1.5
+_LONGEST_HEEDED_SECONDS = 60.0
+"""Many clients, older openai SDKs among them, pass over a longer wait and come back within seconds."""
 
 
 class PayloadTooLarge(errors.InvalidRequest):
@@ -67,7 +69,8 @@ def response_of(error: TuneryError) -> Response:
         seconds = max(1.0, error.retry_after_seconds)
         headers["retry-after"] = str(math.ceil(seconds))
         # What the openai SDK goes by. Spread, or all that were refused at once would come back at once.
-        headers["retry-after-ms"] = str(round(1000 * seconds * random.uniform(1, _SPREAD)))
+        spread = min(seconds, _LONGEST_HEEDED_SECONDS / _SPREAD) * random.uniform(1, _SPREAD)
+        headers["retry-after-ms"] = str(round(1000 * spread))
     if isinstance(error, errors.Conflict):
         headers["x-should-retry"] = "false"  # the openai SDK repeats a 409 unless told otherwise
     if isinstance(error, errors.AuthenticationFailed):

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from cluster.contracts.errors import Overloaded, Unavailable
 from service.api.app import create_app
+from service.api.errors import response_of
 from service.api.parts import Parts
 from service.db.database import Database
 from tests.api import Project
@@ -184,3 +186,14 @@ def test_a_database_that_does_not_answer_is_503_with_retry_after(parts: Parts, p
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
     assert error_of(answer)["type"] == "server_error"
+
+
+def test_refused_clients_are_spread_over_times_that_all_of_them_heed() -> None:
+    waits = [
+        int(response_of(Overloaded("full", retry_after_seconds=60)).headers["retry-after-ms"])
+        for _ in range(50)
+    ]
+    assert len(set(waits)) > 10
+    assert 30_000 < min(waits) < max(waits) <= 60_000
+    short = response_of(Unavailable("later", retry_after_seconds=2))
+    assert 2000 <= int(short.headers["retry-after-ms"]) <= 3000

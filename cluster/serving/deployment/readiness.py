@@ -3,7 +3,7 @@
 import asyncio
 
 from ray import serve
-from ray.serve.schema import ApplicationStatus, ReplicaState
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, ReplicaState
 
 from cluster.contracts.errors import Unavailable
 
@@ -12,10 +12,16 @@ _NAME = "engine"
 
 async def check_engines() -> None:
     """Raises Unavailable unless engines run, or rest at zero replicas until somebody asks."""
-    application = (await asyncio.to_thread(serve.status)).applications.get(_NAME)
+    check((await asyncio.to_thread(serve.status)).applications.get(_NAME))
+
+
+def check(application: ApplicationStatusOverview | None) -> None:
+    """Of one application. One that is being deployed, or whose replicas fail, serves as long as each of its
+    deployments has a replica: with models in deployments of their own, those are the entry and the placer."""
     if application is None:
         raise Unavailable("The engines are not deployed.")
     deployments = application.deployments.values()
-    is_served = any(found.replica_states.get(ReplicaState.RUNNING, 0) for found in deployments)
+    has_replicas = [found.replica_states.get(ReplicaState.RUNNING, 0) > 0 for found in deployments]
+    is_served = bool(has_replicas) and all(has_replicas)
     if application.status != ApplicationStatus.RUNNING and not is_served:
         raise Unavailable(f"The engines are {application.status.value.lower()}.")

@@ -1,0 +1,122 @@
+"""Whether all is ready, by what Serve says of the engines, and whoever is busy meanwhile."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.serve.schema import (
+    ApplicationStatus,
+    ApplicationStatusOverview,
+    DeploymentStatus,
+    DeploymentStatusOverview,
+    DeploymentStatusTrigger,
+    ReplicaState,
+)
+from starlette.requests import Request
+
+from cluster.contracts.datasets import DatasetCheckRequest
+from cluster.contracts.errors import Unavailable
+from cluster.serving.deployment.datasets import CHECKS, DatasetsApp, deployment
+from cluster.serving.deployment.readiness import check
+from cluster.storage.local import LocalStore
+from cluster.storage.store import ObjectInfo
+from tests.api import BASE
+
+
+def application(status: str, **running: int) -> ApplicationStatusOverview:
+    return ApplicationStatusOverview(
+        status=ApplicationStatus(status),
+        message="",
+        last_deployed_time_s=0,
+        deployments={
+            name: DeploymentStatusOverview(
+                status=DeploymentStatus.HEALTHY,
+                status_trigger=DeploymentStatusTrigger.UNSPECIFIED,
+                replica_states={ReplicaState.RUNNING: count},
+                message="",
+            )
+            for name, count in running.items()
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        application("RUNNING", engine=1),
+        application("RUNNING", engine=0),
+        application("DEPLOYING", engine=1),
+        application("UNHEALTHY", engine=1, placer=1),
+    ],
+)
+def test_engines_that_serve_or_rest_are_ready(found: ApplicationStatusOverview) -> None:
+    check(found)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        application("DEPLOYING"),
+        application("DEPLOYING", engine=0),
+        application("UNHEALTHY", engine=0, placer=1),
+        application("DEPLOYING", engine=1, placer=0),
+    ],
+)
+def test_engines_of_which_a_needed_part_is_not_up_are_not_ready(
+    found: ApplicationStatusOverview | None,
+) -> None:
+    with pytest.raises(Unavailable):
+        check(found)
+
+
+class HeldUp(LocalStore):
+    """Every download waits until the gate opens; `begun` counts them."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.gate = threading.Event()
+        self.begun = threading.Semaphore(0)
+
+    def download(self, key: str, path: Path) -> ObjectInfo:
+        self.begun.release()
+        assert self.gate.wait(30)
+        return super().download(key, path)
+
+
+def test_checks_of_datasets_leave_room_for_who_asks_whether_all_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deployment.max_ongoing_requests > 2 * CHECKS
+    monkeypatch.setenv("TUNERY_CLUSTER_TOKEN", "token")
+    store = HeldUp(tmp_path)
+
+    async def run() -> list[int]:
+        app = DatasetsApp(store)
+        asking = [asyncio.create_task(app(_check_request())) for _ in range(2 * CHECKS)]
+        for _ in range(CHECKS):
+            assert await asyncio.to_thread(store.begun.acquire, timeout=30)
+        assert not await asyncio.to_thread(store.begun.acquire, timeout=0.2)
+        store.gate.set()
+        return [(await one).status_code for one in asking]
+
+    # There is no such file: what counts is that each was answered in the end.
+    assert asyncio.run(run()) == [404] * (2 * CHECKS)
+
+
+def _check_request() -> Request:
+    body = DatasetCheckRequest(base=BASE, key="files/none", sha256="0" * 64).model_dump_json().encode()
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/datasets/check",
+        "headers": [(b"authorization", b"Bearer token"), (b"host", b"cluster")],
+        "query_string": b"",
+    }
+    return Request(scope, receive)

@@ -3,8 +3,9 @@ zero replicas, and the one small actor that makes and removes them."""
 
 import asyncio
 import hashlib
+import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -21,6 +22,8 @@ from cluster.serving.deployment.router import ROUTER_CONFIG, routing_stats
 from cluster.serving.deployment.scaling import replicas
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.wire import PACE_SECONDS, line
+
+_log = logging.getLogger(__name__)
 
 _PREFIX = "model-"
 _ROUND_SECONDS = 60.0
@@ -95,10 +98,7 @@ class Placer:
     async def _forget(self) -> None:
         while True:
             await asyncio.sleep(min(_ROUND_SECONDS, self._settings.forget_seconds))
-            for name in unused(self._used, time.monotonic(), self._settings.forget_seconds):
-                async with self._locks.setdefault(name, asyncio.Lock()):
-                    del self._used[name]
-                    await asyncio.to_thread(serve.delete, name)
+            await forget(self._used, self._locks, self._settings.forget_seconds, serve.delete)
 
 
 _ALIVE = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
@@ -112,6 +112,25 @@ def application_name(model: ModelRef, settings: EngineSettings) -> str:
 
 def unused(used: dict[str, float], now: float, forget_seconds: float) -> list[str]:
     return [name for name, at in used.items() if now - at > forget_seconds]
+
+
+async def forget(
+    used: dict[str, float],
+    locks: dict[str, asyncio.Lock],
+    forget_seconds: float,
+    delete: Callable[[str], None],
+) -> None:
+    """Removes the unused ones; of one that cannot be removed, the log says why."""
+    for name in unused(used, time.monotonic(), forget_seconds):
+        async with locks.setdefault(name, asyncio.Lock()):
+            # While others were removed, somebody may have asked for it.
+            if time.monotonic() - used[name] <= forget_seconds:
+                continue
+            del used[name]
+            try:
+                await asyncio.to_thread(delete, name)
+            except Exception:
+                _log.exception("The application %s is not removed.", name)
 
 
 def _run(name: str, model: ModelRef, settings: EngineSettings) -> None:

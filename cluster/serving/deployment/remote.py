@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ class RemoteModels:
         if is_last or not isinstance(ours, _ReplicaLost):
             raise ours from error
         _log.warning("A replica was lost before it answered; the request is made again.", exc_info=error)
-        application.answered_at = None
+        application.answered_at, application.placed_at = None, -math.inf
 
     async def _awake(self, model: ModelRef, patience_seconds: float | None) -> _Application:
         """Its application, with a replica that has the weights. Raises Unavailable if that takes too long."""
@@ -156,9 +157,9 @@ class RemoteModels:
         if application is None or now - application.placed_at > _PLACED_SECONDS:
             try:
                 name = await self._placer.options(method_name="place").remote(model.model_dump_json())
+                handle = self._find(name)
             except Exception as error:
                 raise _as_ours(error) from error
-            handle = self._find(name)
             application = self._applications.setdefault(model.weights, _Application(handle, now))
             application.handle, application.placed_at = handle, now
         return application

@@ -68,6 +68,11 @@ class EngineSettings(BaseSettings):
                 f"TUNERY_ENGINE_MIN_REPLICAS ({self.min_replicas}) must not be more than "
                 f"TUNERY_ENGINE_MAX_REPLICAS ({self.max_replicas})"
             )
+        if self.placement == "own" and self.forget_seconds < self.rest_seconds:
+            raise ValueError(
+                f"TUNERY_ENGINE_FORGET_SECONDS ({self.forget_seconds:g}) must not be less than "
+                f"TUNERY_ENGINE_REST_SECONDS ({self.rest_seconds:g}): it would remove replicas that run"
+            )
         return self
 
     @staticmethod

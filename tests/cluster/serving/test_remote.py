@@ -67,11 +67,15 @@ class Handle:
 
 
 class Placer:
+    def __init__(self) -> None:
+        self.asked = 0
+
     def options(self, *, method_name: str) -> "Placer":
         assert method_name == "place"
         return self
 
     async def remote(self, model: str) -> str:
+        self.asked += 1
         return f"model-{ModelRef.model_validate_json(model).base.alias}"
 
 
@@ -95,6 +99,14 @@ def test_a_request_whose_replica_is_lost_before_it_answered_is_made_again_once()
     assert handle.asked == ["ensure", "generate", "ensure", "generate"]
     with pytest.raises(Unavailable, match="replica was lost"):
         ask(Handle([LOST], [LOST]))
+
+
+def test_the_application_of_a_lost_replica_is_placed_again() -> None:
+    handle = Handle([LOST], [PROMPT, END])
+    placer = Placer()
+    models = RemoteModels(EngineSettings(), placer, find=lambda name: handle)
+    assert asyncio.run(_all(models.generate(REQUEST, patience_seconds=None))) == [PROMPT, END]
+    assert placer.asked == 2
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """The environment of a replica, checked once."""
 
+import asyncio
+import time
+
 import pytest
 
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import AdapterRef, ModelRef
-from cluster.serving.deployment.own import application_name, unused
+from cluster.serving.deployment.own import application_name, forget, unused
 from cluster.serving.deployment.scaling import replicas
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
@@ -31,6 +34,10 @@ def test_one_replica_is_the_default_and_own_deployments_rest(monkeypatch: pytest
         ({"PLACEMENT": "mine"}, "TUNERY_ENGINE_PLACEMENT is 'mine'"),
         ({"MIN_REPLICAS": "3", "MAX_REPLICAS": "2"}, r"MIN_REPLICAS \(3\) must not be more"),
         ({"FORGET_SECONDS": "5"}, "TUNERY_ENGINE_FORGET_SECONDS is '5'"),
+        (
+            {"PLACEMENT": "own", "FORGET_SECONDS": "700", "REST_SECONDS": "3600"},
+            r"FORGET_SECONDS \(700\) must not be less than TUNERY_ENGINE_REST_SECONDS \(3600\)",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(
@@ -58,3 +65,19 @@ def test_an_application_is_of_weights_and_settings(monkeypatch: pytest.MonkeyPat
 
 def test_what_nobody_asked_for_is_forgotten() -> None:
     assert unused({"model-a": 100.0, "model-b": 500.0}, now=701.0, forget_seconds=600.0) == ["model-a"]
+
+
+def test_who_is_asked_for_while_others_are_forgotten_stays_and_a_failure_stops_nothing() -> None:
+    now = time.monotonic()
+    used = {"model-a": now - 700, "model-b": now - 700, "model-c": now - 700}
+    asked: list[str] = []
+
+    def delete(name: str) -> None:
+        asked.append(name)
+        used["model-b"] = time.monotonic()
+        if name == "model-a":
+            raise RuntimeError("Serve is busy")
+
+    asyncio.run(forget(used, {}, 600.0, delete))
+    assert asked == ["model-a", "model-c"]
+    assert list(used) == ["model-b"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cluster.contracts.errors import CorruptArtefact, Overloaded, TuneryError
+from cluster.contracts.errors import CorruptArtefact, InvalidRequest, Overloaded, TuneryError
 from cluster.contracts.generation import FinishEvent, PromptEvent
 from cluster.serving.embedded.job import Choice, Job, Output
 from cluster.serving.embedded.runner import Prefill, Runner
@@ -300,7 +300,11 @@ class Stepper:
         choice.counts[token] += 1
         self.generated_tokens += 1
         job, answer = choice.job, choice.answer
-        events = answer.accept(token, scored)
+        try:
+            events = answer.accept(token, scored)
+        except InvalidRequest as error:
+            self._end(job, error)
+            return
         if not answer.is_finished and answer.num_tokens == job.prompt.max_tokens:
             events += answer.end("length")
         self._outputs += [(job, event) for event in events]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cluster.contracts.bases import BaseSpec, FolderSource
+from cluster.contracts.errors import InvalidRequest, TuneryError
 from cluster.contracts.generation import (
     FinishEvent,
     GenerationRequest,
@@ -21,6 +22,8 @@ from cluster.serving.embedded.job import Job
 from cluster.serving.embedded.runner import Prefill
 from cluster.serving.embedded.stepper import Stepper
 from cluster.serving.limits import Limits
+from cluster.serving.text.grammar import Grammar
+from cluster.serving.text.guidance import Guidance, Guide
 from cluster.serving.text.prompts import ReadPrompt
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter, Prefix
@@ -28,6 +31,8 @@ from tests.tiny_base import make_tokenizer
 
 BASE = BaseSpec(alias="fake", source=FolderSource(path="-"), context_length=999, learning_rates={"lora": 1.0})
 BUDGET = 16
+VOCABULARY = Vocabulary(make_tokenizer())
+STOP_TOKENS = frozenset({1})
 
 
 @dataclass
@@ -78,13 +83,14 @@ class Steps:
         self.runner = CountingRunner()
         self.stepper = Stepper(
             self.runner,
-            Vocabulary(make_tokenizer()),
-            stop_tokens=frozenset({1}),
+            VOCABULARY,
+            stop_tokens=STOP_TOKENS,
             limits=Limits(slots=slots, prefill_tokens=BUDGET),
         )
         self.tokens: dict[str, int] = {}
         self.scores: dict[str, int] = {}
         self.finished: set[str] = set()
+        self.errors: dict[str, TuneryError] = {}
 
     def add(
         self,
@@ -93,6 +99,7 @@ class Steps:
         *,
         max_tokens: int = 50,
         adapter: Adapter | None = None,
+        guide: Guide | None = None,
         **sampling: bool,
     ) -> None:
         request = GenerationRequest(
@@ -101,7 +108,8 @@ class Steps:
             prompt=TokenPrompt(token_ids=[9] * length),
             sampling=Sampling(temperature=0, **sampling),
         )
-        self.stepper.add(Job(request, ReadPrompt([9] * length, "", max_tokens, None, None), adapter, 0))
+        prompt = ReadPrompt([9] * length, "", max_tokens, None, None)
+        self.stepper.add(Job(request, prompt, adapter, 0, guide))
 
     def step(self, times: int = 1) -> None:
         for _ in range(times):
@@ -114,6 +122,8 @@ class Steps:
                         self.scores[job.request.id] = len(output.tokens)
                     case FinishEvent():
                         self.finished.add(job.request.id)
+                    case TuneryError():
+                        self.errors[job.request.id] = output
 
 
 def test_a_short_prompt_does_not_wait_behind_a_long_one() -> None:
@@ -219,3 +229,17 @@ def test_a_scored_prompt_is_scored_whole_while_others_pass_by(max_tokens: int) -
         assert "scored" not in steps.scores or number > 4
     assert steps.scores["scored"] == 5 * BUDGET
     assert len(steps.tokens) >= 8
+
+
+def test_a_grammar_that_leads_to_an_end_where_it_may_not_end_fails_its_request_alone() -> None:
+    guidance = Guidance(VOCABULARY, num_tokens=CountingRunner.num_embeddings, stop_tokens=STOP_TOKENS)
+    grammar = Grammar('%llguidance {"no_forcing": true}\nstart: "a" <[1]> "b"\n', "tools")
+    steps = Steps()
+    steps.add("wrong", 3, guide=guidance.start(grammar))
+    steps.add("other", 3)
+    steps.step(3)
+    assert isinstance(steps.errors["wrong"], InvalidRequest)
+    assert steps.errors.keys() == {"wrong"}
+    steps.step()
+    assert steps.tokens["other"] == 5
+    assert steps.stepper.num_running == 1

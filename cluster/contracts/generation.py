@@ -16,6 +16,11 @@ PATIENCE_HEADER = "tunery-patience-seconds"
 """In which it says how long it waits for a model that is not loaded; then it is Unavailable."""
 
 
+MAX_BIASES = 1024
+"""Of one request. Each costs time at every token: those of a whole vocabulary of 152k take 20 ms a choice,
+in which nobody else's tokens are computed."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -104,7 +109,7 @@ class Sampling(_Frozen):
     """The text ends before the first of these; none of it is sent."""
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
-    logit_bias: dict[int, float] = {}
+    logit_bias: dict[int, float] = Field(default={}, max_length=MAX_BIASES)
     logprobs: int | None = Field(default=None, ge=0, le=20)
     """None: no log-probabilities; k: the chosen token's, and the k most likely ones'."""
     echo: bool = False

@@ -148,6 +148,7 @@ def test_what_is_not_supported_is_refused_by_name(
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"extra_body": {"top_k": 5}}, "top_k"),
         ({"logit_bias": {"x": 1}}, "logit_bias.x"),
+        ({"logit_bias": {str(token): 1 for token in range(1025)}}, "logit_bias"),
     ):
         with subtests.test(changes=changes):
             with pytest.raises(openai.BadRequestError) as error:

@@ -5,12 +5,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
-from cluster.contracts.generation import Sampling, ToolUse
+from cluster.contracts.generation import MAX_BIASES, Sampling, ToolUse
 from service.api.schemas.base import Answer, Body
 from service.api.validation import cross_field_error
 
 StopString = Annotated[str, Field(min_length=1)]
-LogitBias = TypeAliasType("LogitBias", dict[int, Annotated[float, Field(ge=-100, le=100)]])
+LogitBias = TypeAliasType(
+    "LogitBias",
+    Annotated[dict[int, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=MAX_BIASES)],
+)
 """By token id."""
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -46,5 +46,7 @@ async def in_chunks(items: AsyncGenerator[T, None], *, pace_seconds: float) -> A
                 return
     finally:
         pumping.cancel()
-        with suppress(BaseException):
-            await pumping
+        # Not awaited itself: whoever is cancelled meanwhile would cut the end of `items` off, and go on.
+        await asyncio.wait([pumping])
+        if not pumping.cancelled():
+            pumping.exception()

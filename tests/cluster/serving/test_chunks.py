@@ -80,3 +80,33 @@ def test_closing_closes_the_items_wherever_they_are() -> None:
         assert is_closed.is_set()
 
     asyncio.run(run())
+
+
+def test_a_reader_that_is_cancelled_while_it_closes_stops_and_the_source_still_ends_in_order() -> None:
+    async def run() -> None:
+        may_end, is_ending, has_ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def items() -> AsyncGenerator[int, None]:
+            try:
+                yield 1
+                await asyncio.Event().wait()
+            finally:
+                is_ending.set()
+                await may_end.wait()
+                has_ended.set()
+
+        async def read() -> None:
+            async with aclosing(in_chunks(items(), pace_seconds=0)) as chunks:
+                await anext(chunks)
+            raise AssertionError("it was cancelled before")
+
+        reading = asyncio.create_task(read())
+        await is_ending.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        may_end.set()
+        async with asyncio.timeout(30):
+            await has_ended.wait()
+
+    asyncio.run(run())

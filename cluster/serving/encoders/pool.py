@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -138,9 +138,11 @@ class _Desk:
             working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
             try:
                 return await asyncio.shield(working)
-            except asyncio.CancelledError:
-                await asyncio.wait([working])
-                raise
+            finally:
+                # However often it is told to go away: by a limit of time, and then by a lost connection.
+                while not working.done():
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([working])
 
 
 def _check_encoder(model: ModelRef) -> None:

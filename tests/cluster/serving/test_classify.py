@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +203,45 @@ def test_a_caller_who_leaves_takes_nothing_from_the_next(
         with pytest.raises(asyncio.CancelledError):
             await leaving
         return await pool.classify(request)
+
+    assert len(pooled(work).results) == 1
+
+
+class GatedThreads(ThreadPoolExecutor):
+    """Begins nothing before the gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.num_begun = 0
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        self.num_begun += 1
+        return super().submit(lambda: self.gate.wait(30) and work(*arguments, **options))
+
+
+def test_a_caller_who_is_told_twice_to_leave_still_waits_for_the_encoder(
+    encoders: Encoders, pooled: Callable[..., Any]
+) -> None:
+    request = ClassificationRequest(id="r", model=encoders.model("texts"), inputs=[TextInput(text="hi")])
+
+    async def work(pool: EncoderPool) -> ClassificationAnswer:
+        await pool.ensure(encoders.model("texts"))
+        threads = GatedThreads()
+        asyncio.get_running_loop().set_default_executor(threads)
+        leaving = asyncio.create_task(pool.classify(request))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            leaving.cancel()
+        following = asyncio.create_task(pool.classify(request))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert threads.num_begun == 1, "two in one encoder"
+        threads.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        return await following
 
     assert len(pooled(work).results) == 1
 

@@ -10,8 +10,9 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidRequest
 
 ONE_AT_A_TIME = threading.Lock()
-"""Held around every `from_pretrained` of a model. That switches weight tying, initialisation and torch's
-default type off and on for the whole process: of two at once, one can be left with weights missing."""
+"""Held around every `from_pretrained` and `from_config` of a model. They switch weight tying, initialisation
+and torch's default type off and on for the whole process: of two at once, one can be left with weights
+missing, and the process with the other one's type."""
 
 
 def check_decoder(base: BaseSpec) -> None:

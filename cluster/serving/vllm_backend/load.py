@@ -17,7 +17,7 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.limits import Limits
-from cluster.serving.loading import base_marks, check_decoder
+from cluster.serving.loading import ONE_AT_A_TIME, base_marks, check_decoder
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
@@ -79,10 +79,10 @@ class VllmLoader:
         with self._weights.borrowed(full, **fits) if full else nullcontext(folder) as of_model:
             if full:
                 _check_finite(of_model, full.digest)
-            outline = _outline(of_model)
-            stop_tokens = _stop_tokens(of_model, outline, tokenizer)
+            outlined = outline(of_model)
+            stop_tokens = _stop_tokens(of_model, outlined, tokenizer)
             llm = vllm.start(**self._arguments(ref, of_model, folder, takes_adapters=full is None))
-        shapes = _shapes(outline)
+        shapes = _shapes(outlined)
 
         def read(adapter: AdapterRef) -> Adapter:
             with self._weights.borrowed(adapter, **fits) as found:
@@ -104,7 +104,7 @@ class VllmLoader:
                 llm,
                 tokenizer,
                 vocabulary=Vocabulary(tokenizer),
-                num_embeddings=int(outline.get_input_embeddings().num_embeddings),
+                num_embeddings=int(outlined.get_input_embeddings().num_embeddings),
                 stop_tokens=stop_tokens,
                 adapters=adapters,
                 limits=self._limits,
@@ -145,10 +145,10 @@ class VllmLoader:
         return arguments
 
 
-def _outline(folder: Path) -> Any:
+def outline(folder: Path) -> Any:
     """The model in `folder` without its numbers."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    with torch.device("meta"):
+    with ONE_AT_A_TIME, torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from peft import PeftModel
+from torch.overrides import TorchFunctionMode
 from transformers import AutoModelForCausalLM
 
 from cluster.bases.resolve import base_folder
@@ -21,9 +22,10 @@ from cluster.contracts.errors import (
 from cluster.contracts.generation import AdapterRef, GenerationEvent, GenerationRequest, ModelRef, TokenPrompt
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import Limits
+from cluster.serving.loading import ONE_AT_A_TIME
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import import_vllm
-from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
+from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions, outline
 from cluster.serving.vllm_backend.params import choice_seed
 from cluster.serving.weights.folder import WeightsFolder
 from tests.cluster.serving.conftest import Tuned
@@ -260,6 +262,26 @@ def test_closing_ends_vllms_process(start: Start) -> None:
     served, llm = start()
     served.loop.run(served.engine.close())
     assert llm.is_shut_down
+
+
+class _Watch(TorchFunctionMode):
+    """Whether the lock was held at each call of torch."""
+
+    def __init__(self) -> None:
+        self.held: list[bool] = []
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.held.append(ONE_AT_A_TIME.locked())
+        return func(*args, **kwargs or {})
+
+
+def test_no_model_is_outlined_while_another_one_loads(tuned: Tuned) -> None:
+    with _Watch() as watch:
+        outline(base_folder(tuned.base))
+    assert watch.held
+    assert all(watch.held), "of two at once, one can be left with the other one's type of numbers"
 
 
 # Adapters

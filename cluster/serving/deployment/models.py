@@ -30,13 +30,14 @@ which vLLM counts among its own."""
 class Models:
     """Any number of models, in one process."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, *, merges: bool = False) -> None:
+        """`merges`: adapters into the weights of an engine that runs no other, as EmbeddedLoader does."""
         weights = WeightsFolder(settings.cache_dir / "weights", store_from_environment())
         budget = settings.bytes or int(_SHARES[settings.engine] * free_bytes())
         memory = shared_memory(
             capacity=settings.models, budget=budget, idle_seconds=settings.idle_seconds or None
         )
-        self._load = _TimedLoader(engine_loader(settings, weights, budget))
+        self._load = _TimedLoader(engine_loader(settings, weights, budget, merges=merges))
         self._engines = EnginePool(self._load, memory)
         self._encoders = EncoderPool(weights, memory)
         self._warm_bases = [alias for alias in settings.warm_bases.split(",") if alias]
@@ -104,7 +105,9 @@ class _TimedLoader(Timed[Engine]):
         return await self._engine_loader.expected_bytes(model)
 
 
-def engine_loader(settings: EngineSettings, weights: WeightsFolder, budget: int) -> LoadEngine:
+def engine_loader(
+    settings: EngineSettings, weights: WeightsFolder, budget: int, *, merges: bool = False
+) -> LoadEngine:
     """`budget` is what all models may take together, in bytes."""
     limits = Limits(
         slots=settings.slots,
@@ -113,7 +116,7 @@ def engine_loader(settings: EngineSettings, weights: WeightsFolder, budget: int)
         adapter_bytes=settings.adapter_bytes or budget // 8,
     )
     if settings.engine == "embedded":
-        return EmbeddedLoader(weights, limits, budget=budget)
+        return EmbeddedLoader(weights, limits, budget=budget, merges=merges)
     memory_bytes = budget // settings.models
     options = VllmOptions(
         memory_share=memory_bytes / total_bytes(),

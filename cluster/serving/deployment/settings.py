@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cluster.contracts.errors import InvalidConfiguration
@@ -30,6 +38,13 @@ class EngineSettings(BaseSettings):
     forget_seconds: float = Field(7 * 86_400.0, ge=600, validation_alias="TUNERY_ENGINE_FORGET_SECONDS")
     """For which nobody must have asked for a model before its own deployment, at zero replicas by then, is
     removed."""
+    hot_tokens_per_second: NonNegativeFloat = Field(
+        0.0, validation_alias="TUNERY_ENGINE_HOT_TOKENS_PER_SECOND"
+    )
+    """Of own deployments of the embedded engine: an adapter that is asked for so many tokens, read and
+    written, over about five minutes gets a deployment with the adapter merged into its base; 0 is never."""
+    hot_adapters: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_HOT_ADAPTERS")
+    """At most so many at once."""
     actor_options: dict[str, Any] = Field({}, validation_alias="TUNERY_ENGINE_ACTOR_OPTIONS")
     """JSON: what a replica of an own deployment needs, as Ray's `ray_actor_options`: `{"num_gpus": 1}`."""
     slots: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_SLOTS")
@@ -72,6 +87,11 @@ class EngineSettings(BaseSettings):
             raise ValueError(
                 f"TUNERY_ENGINE_FORGET_SECONDS ({self.forget_seconds:g}) must not be less than "
                 f"TUNERY_ENGINE_REST_SECONDS ({self.rest_seconds:g}): it would remove replicas that run"
+            )
+        if self.hot_tokens_per_second and (self.placement, self.engine) != ("own", "embedded"):
+            raise ValueError(
+                "TUNERY_ENGINE_HOT_TOKENS_PER_SECOND needs TUNERY_ENGINE_PLACEMENT=own and "
+                "TUNERY_ENGINE=embedded"
             )
         return self
 

@@ -71,9 +71,10 @@ class EmbeddedEngine:
         load_adapter: Callable[[AdapterRef], Adapter],
         limits: Limits,
         footprint: Footprint,
-        full_digest: str | None = None,
+        own_digest: str | None = None,
     ) -> None:
-        """`full_digest` names the weights if they are not the base's own."""
+        """`own_digest` names the weights if they are not the base's: of a full fine-tune, or of an adapter
+        that is merged into them."""
         self._base = base
         self._limits = limits
         self._footprint = footprint
@@ -82,7 +83,7 @@ class EmbeddedEngine:
         )
         self._guidance = Guidance(vocabulary, num_tokens=runner.num_embeddings, stop_tokens=stop_tokens)
         self._stepper = Stepper(runner, vocabulary, stop_tokens=stop_tokens, limits=limits)
-        self._full_digest = full_digest
+        self._own_digest = own_digest
         self._load_adapter = load_adapter
         self._adapters: Loans[Adapter] = Loans(
             capacity=limits.adapters,
@@ -111,7 +112,7 @@ class EmbeddedEngine:
 
     async def ensure(self, model: ModelRef) -> None:
         self._check_open()
-        if (ref := _adapter(model)) is not None:
+        if (ref := self._adapter_of(model)) is not None:
             await self._borrow(ref)
             self._adapters.give_back(ref.digest)
 
@@ -120,7 +121,7 @@ class EmbeddedEngine:
         if request.id in self._streams:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
         stream = self._streams[request.id] = _Stream()
-        ref = _adapter(request.model)
+        ref = self._adapter_of(request.model)
         is_lent = False
         try:
             prompt = await self._loop.run_in_executor(self._tokenising, self._prompts.read, request)
@@ -164,7 +165,7 @@ class EmbeddedEngine:
             running=self._stepper.num_running,
             waiting=self._stepper.num_waiting,
             slots=self._limits.slots,
-            adapters=[*filter(None, [self._full_digest]), *adapters],
+            adapters=[*filter(None, [self._own_digest]), *adapters],
             generated_tokens=self._stepper.generated_tokens,
             reserved_bytes=self.num_bytes,
             weight_bytes=self._footprint.weights,
@@ -196,6 +197,11 @@ class EmbeddedEngine:
             return await self._loop.run_in_executor(self._loading, self._load_adapter, ref)
 
         return await self._adapters.borrow(ref.digest, load)
+
+    def _adapter_of(self, model: ModelRef) -> AdapterRef | None:
+        """The adapter to load, unless it is in the engine's own weights."""
+        is_own = model.adapter is None or model.adapter.digest == self._own_digest
+        return None if is_own else model.adapter
 
     def _check_open(self) -> None:
         if self._is_closing:
@@ -248,8 +254,3 @@ class EmbeddedEngine:
                 del self._streams[job.request.id]
                 if job.adapter is not None:
                     self._adapters.give_back(job.adapter.digest)
-
-
-def _adapter(model: ModelRef) -> AdapterRef | None:
-    """The adapter to load; a full fine-tune is an engine's own weights."""
-    return model.adapter if model.adapter is not None and model.adapter.form != "full" else None

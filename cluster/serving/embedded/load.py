@@ -4,7 +4,6 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.embedded.adapted_model import AdaptedModel
 from cluster.serving.embedded.engine import EmbeddedEngine
+from cluster.serving.embedded.merge import merged_model
 from cluster.serving.embedded.model import find_runner, load_model, served_dtype
 from cluster.serving.embedded.prefix import read_prefix
 from cluster.serving.embedded.sharing import kept_slots
@@ -35,9 +35,13 @@ class EmbeddedLoader:
     """Makes the EmbeddedEngine that a ModelRef needs: of its base, or of the full fine-tune that it names,
     which keeps its base's tokenizer. Adapters are the engine's own affair later."""
 
-    def __init__(self, weights: WeightsFolder, limits: Limits, *, budget: int | None = None) -> None:
+    def __init__(
+        self, weights: WeightsFolder, limits: Limits, *, budget: int | None = None, merges: bool = False
+    ) -> None:
         """`budget` is what all models may take together, in bytes. An engine has fewer slots than `limits`
-        says where with all of them it would be larger."""
+        says where with all of them it would be larger. `merges`: a LoRA adapter that the ModelRef names is
+        merged into the engine's own weights, and runs on no other's."""
+        self._merges = merges
         self._weights = weights
         self._limits = limits
         self._budget = budget
@@ -73,11 +77,22 @@ class EmbeddedLoader:
         folder = base_folder(ref.base)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         fits = base_marks(folder, tokenizer)
-        full = ref.adapter if ref.adapter is not None and ref.adapter.form == "full" else None
-        with self._weights.borrowed(full, **fits) if full else nullcontext(folder) as of_model:
-            model = load_model(of_model, dtype=ref.base.dtype, device=device)
-        if full:
-            _check_finite(model, full.digest)
+
+        def load_base() -> Any:
+            return load_model(folder, dtype=ref.base.dtype, device=device)
+
+        own = ref.adapter if self._merges or (ref.adapter and ref.adapter.form == "full") else None
+        if own is None:
+            model = load_base()
+        else:
+            with self._weights.borrowed(own, **fits) as found:
+                if own.form == "full":
+                    model = load_model(found, dtype=ref.base.dtype, device=device)
+                else:
+                    model = merged_model(
+                        load_base, lambda shapes: read_adapter(found, own.digest, shapes, device)
+                    )
+            _check_finite(model, own.digest)
         adapted = AdaptedModel(model)
         of_token = kept_bytes(adapted.states, adapted.dtype) or token_bytes(adapted.config, adapted.dtype)
         footprint = self._footprint(ref.base, loaded_bytes(model), of_token)
@@ -111,7 +126,7 @@ class EmbeddedLoader:
             load_adapter=load_adapter,
             limits=limits,
             footprint=footprint,
-            full_digest=full.digest if full else None,
+            own_digest=own.digest if own else None,
         )
 
 

@@ -33,10 +33,8 @@ def error_of(runner: Runner, model: AdaptedModel, length: int) -> float:
     if not all(bool(logits.isfinite().all()) for logits in expected):
         raise CorruptArtefact("The model's weights give numbers that are not finite.")
     found = _decoded(runner, texts)
-    errors = [
-        _error(*pair) for row in range(len(texts)) for pair in zip(found[row], expected[row], strict=True)
-    ]
-    return max(errors)
+    pairs = [pair for row in range(len(texts)) for pair in zip(found[row], expected[row], strict=True)]
+    return max(error_between(*pair) for pair in pairs)
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -63,6 +61,7 @@ def _decoded(runner: Runner, texts: list[list[int]]) -> list[Tensor]:
     return [torch.stack([step[row] for step in steps]) for row in range(len(texts))]
 
 
-def _error(found_V: Tensor, expected_V: Tensor) -> float:
+def error_between(found_V: Tensor, expected_V: Tensor) -> float:
+    """Root mean square of the difference of logits, in standard deviations of the expected ones."""
     # A model that knows nothing has flat logits, and nothing to divide by.
     return float((found_V - expected_V).square().mean().sqrt() / expected_V.std().clamp(min=1e-3))

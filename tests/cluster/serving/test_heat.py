@@ -1,0 +1,36 @@
+"""Which adapters are hot, in tables and over time."""
+
+import pytest
+
+from cluster.serving.deployment.heat import Heat, hot_models
+
+
+@pytest.mark.parametrize(
+    ("rates", "hot", "found"),
+    [
+        ({"a": 9.9, "b": 10.0}, "", "b"),
+        ({"a": 5.0, "b": 4.9}, "ab", "a"),
+        ({"a": 5.0}, "", ""),
+        ({}, "a", ""),
+        ({"a": 11, "b": 30, "c": 20}, "", "bc"),
+        ({"a": 6, "b": 30, "c": 20}, "a", "ab"),
+    ],
+)
+def test_what_is_hot_begins_at_the_threshold_ends_at_its_half_and_is_no_more_than_the_limit(
+    rates: dict[str, float], hot: str, found: str
+) -> None:
+    assert hot_models(rates, frozenset(hot), threshold=10, most=2) == frozenset(found)
+
+
+def test_heat_is_the_rate_of_the_last_minutes_and_fades() -> None:
+    now = 0.0
+    heat = Heat(300, clock=lambda: now)
+    for _ in range(600):
+        now += 5
+        heat.add({"steady": 100})
+    assert heat.rates()["steady"] == pytest.approx(20, rel=0.02)
+    now += 300
+    assert heat.rates()["steady"] == pytest.approx(20 / 2.718, rel=0.02)
+    now += 3600
+    heat.add({"new": 3000})
+    assert heat.rates() == {"new": 10.0}

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 
 _COOL = 0.5
 """Of the threshold, under which what was hot is so no more: one that is near it does not come and go."""
@@ -35,10 +35,20 @@ class Heat:
 
 
 def hot_models(
-    rates: Mapping[str, float], hot: frozenset[str], *, threshold: float, most: int
+    rates: Mapping[str, float],
+    hot: Set[str],
+    *,
+    refused: Set[str] = frozenset(),
+    threshold: float,
+    most: int,
 ) -> frozenset[str]:
     """Those at `threshold` tokens a second, and those that are `hot` already until they have cooled down to
-    half of it; the hottest `most` of them, of which those that are hot already go before others."""
-    wanted = [model for model, rate in rates.items() if rate >= threshold * (_COOL if model in hot else 1.0)]
+    half of it, but for the `refused`; the hottest `most` of them, of which those that are hot already go
+    before others."""
+    wanted = [
+        model
+        for model, rate in rates.items()
+        if model not in refused and rate >= threshold * (_COOL if model in hot else 1.0)
+    ]
     wanted.sort(key=lambda model: (model in hot, rates[model]), reverse=True)
     return frozenset(wanted[:most])

@@ -1,5 +1,5 @@
-"""Models in deployments of their own: an application for each base and each full fine-tune, which rests at
-zero replicas, and the one small actor that makes and removes them."""
+"""Models in deployments of their own: an application for each base, each full fine-tune and each hot adapter,
+which rests at zero replicas, and the one small actor that makes and removes them."""
 
 import asyncio
 import hashlib
@@ -15,8 +15,10 @@ from ray.serve.schema import ApplicationStatus
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
+from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
 from cluster.serving.chunks import in_chunks
+from cluster.serving.deployment.heat import Heat, hot_models
 from cluster.serving.deployment.models import Models
 from cluster.serving.deployment.router import ROUTER_CONFIG, routing_stats
 from cluster.serving.deployment.scaling import replicas
@@ -28,22 +30,28 @@ _log = logging.getLogger(__name__)
 _PREFIX = "model-"
 _ROUND_SECONDS = 60.0
 """Between two looks for applications that may go."""
+_WINDOW_SECONDS = 300.0
+"""Over which it is told what is hot."""
 
 
 class ModelApp:
-    """A replica of one model, and of the adapters on it. Called through a handle, with JSON; raises what
-    `Models` raises."""
+    """A replica of one model and of the adapters on it, or of one adapter merged into its base and of nothing
+    else. Called through a handle, with JSON; raises what `Models` raises, and InvalidRequest for what it does
+    not run."""
 
-    async def __init__(self, model: str) -> None:  # type: ignore[misc]  # Serve awaits it.
+    async def __init__(self, model: str, merges: bool) -> None:  # type: ignore[misc]  # Serve awaits it.
         settings = EngineSettings.read().model_copy(update={"models": 1, "warm_bases": ""})
-        self._models = Models(settings)
+        self._models = Models(settings, merges=merges)
+        own = ModelRef.model_validate_json(model)
+        self._only = own.name if merges else None
         # Not awaited: what keeps it from being loaded is for the requests to hear, not for Serve.
-        self._loading = asyncio.create_task(self._models.ensure(ModelRef.model_validate_json(model)))
+        self._loading = asyncio.create_task(self._models.ensure(own))
         self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def generate(self, request: str, patience_seconds: float | None) -> AsyncGenerator[str, None]:
         """Lines of events, as over HTTP."""
         asked = GenerationRequest.model_validate_json(request)
+        self._check(asked.model)
         events = self._models.generate(asked, patience_seconds=patience_seconds)
         async with aclosing(in_chunks(events, pace_seconds=PACE_SECONDS)) as chunks:
             async for chunk in chunks:
@@ -51,14 +59,18 @@ class ModelApp:
 
     async def classify(self, request: str, patience_seconds: float | None) -> ClassificationAnswer:
         asked = ClassificationRequest.model_validate_json(request)
+        self._check(asked.model)
         return await self._models.classify(asked, patience_seconds=patience_seconds)
 
     async def embed(self, request: str, patience_seconds: float | None) -> EmbeddingAnswer:
         asked = EmbeddingRequest.model_validate_json(request)
+        self._check(asked.model)
         return await self._models.embed(asked, patience_seconds=patience_seconds)
 
     async def ensure(self, model: str, patience_seconds: float | None) -> None:
-        await self._models.ensure(ModelRef.model_validate_json(model), patience_seconds=patience_seconds)
+        asked = ModelRef.model_validate_json(model)
+        self._check(asked)
+        await self._models.ensure(asked, patience_seconds=patience_seconds)
 
     async def stats(self) -> list[EngineStats]:
         return await self._models.stats()
@@ -68,6 +80,14 @@ class ModelApp:
 
     async def record_routing_stats(self) -> dict[str, Any]:
         return routing_stats(await self._models.names())
+
+    def _check(self, model: ModelRef) -> None:
+        if self._only not in (None, model.name):
+            raise InvalidRequest(
+                f"This replica has one adapter merged into its base and runs no other model: it has "
+                f"{self._only}, and {model.name} was asked for.",
+                param="model",
+            )
 
 
 class Placer:
@@ -83,15 +103,39 @@ class Placer:
             for name, application in found.items()
             if name.startswith(_PREFIX) and application.status in _ALIVE
         }
+        self._heat = Heat(_WINDOW_SECONDS)
+        self._hot: frozenset[str] = frozenset()
+        self._refused: set[str] = set()
         self._forgetting = asyncio.create_task(self._forget())
 
     async def place(self, model: str) -> str:
         """The name of the application of the model's weights, which there is now."""
-        ref = ModelRef.model_validate_json(model)
-        name = application_name(ref, self._settings)
+        return await self._placed(ModelRef.model_validate_json(model), merges=False)
+
+    async def report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
+        """Counts what adapters were asked for since the last report. Returns the names of the applications in
+        which the hot ones are merged into their bases, which are there now; `refused` cannot be. Models are
+        JSON."""
+        self._heat.add(tokens)
+        self._refused.update(refused)
+        self._hot = hot_models(
+            self._heat.rates(),
+            self._hot,
+            refused=self._refused,
+            threshold=self._settings.hot_tokens_per_second,
+            most=self._settings.hot_adapters,
+        )
+        hot = sorted(self._hot)
+        names = await asyncio.gather(
+            *(self._placed(ModelRef.model_validate_json(model), merges=True) for model in hot)
+        )
+        return dict(zip(hot, names, strict=True))
+
+    async def _placed(self, model: ModelRef, *, merges: bool) -> str:
+        name = application_name(model, self._settings, merges=merges)
         async with self._locks.setdefault(name, asyncio.Lock()):
             if name not in self._used:
-                await asyncio.to_thread(_run, name, ref, self._settings)
+                await asyncio.to_thread(_run, name, model, self._settings, merges=merges)
             self._used[name] = time.monotonic()
         return name
 
@@ -104,9 +148,10 @@ class Placer:
 _ALIVE = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
 
 
-def application_name(model: ModelRef, settings: EngineSettings) -> str:
+def application_name(model: ModelRef, settings: EngineSettings, *, merges: bool) -> str:
     """Of the weights under these settings: other settings make another application."""
-    named = f"{model.weights} {settings.model_dump_json()}"
+    weights = f"{model.name} merged" if merges else model.weights
+    named = f"{weights} {settings.model_dump_json()}"
     return _PREFIX + hashlib.sha256(named.encode()).hexdigest()[:16]
 
 
@@ -133,10 +178,12 @@ async def forget(
                 _log.exception("The application %s is not removed.", name)
 
 
-def _run(name: str, model: ModelRef, settings: EngineSettings) -> None:
-    # The weights alone, whoever asked for them first: adapters come and go.
+def _run(name: str, model: ModelRef, settings: EngineSettings, *, merges: bool) -> None:
     is_full = model.adapter is not None and model.adapter.form == "full"
-    weights = model if is_full else ModelRef(base=model.base)
+    # Else the weights alone, whoever asked for them first: adapters come and go.
+    own = model if is_full or merges else ModelRef(base=model.base)
+    # What is hot cools down, and nobody needs its replica then.
+    scaled = settings.model_copy(update={"min_replicas": 0}) if merges else settings
     deployment = serve.deployment(
         ModelApp,
         name="model",
@@ -146,7 +193,7 @@ def _run(name: str, model: ModelRef, settings: EngineSettings) -> None:
         health_check_timeout_s=60,
         ray_actor_options={"num_cpus": 0.5, **settings.actor_options},
         request_router_config=ROUTER_CONFIG,
-        **replicas(settings),
+        **replicas(scaled),
     )
-    target = RunTarget(deployment.bind(weights.model_dump_json()), name=name, route_prefix=None)
+    target = RunTarget(deployment.bind(own.model_dump_json(), merges), name=name, route_prefix=None)
     serve.run_many([target], wait_for_applications_running=False)

@@ -5,20 +5,17 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from grpc import RpcError
 from ray import serve
-from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
-from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
+from cluster.serving.deployment.application import Application, ReplicaLost, as_ours
+from cluster.serving.deployment.hot import HotAdapters
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.patience import Timed, at_most
 from cluster.serving.wire import events_of
@@ -29,18 +26,6 @@ _PLACED_SECONDS = 60.0
 """For which an application is taken to be there; each asking tells the placer that it is in use."""
 
 _ATTEMPTS = 2
-
-
-class _ReplicaLost(Unavailable):
-    """The way to the replica broke, not what it did."""
-
-
-@dataclass
-class _Application:
-    handle: DeploymentHandle
-    placed_at: float
-    answered_at: float | None = None
-    waking: asyncio.Task[None] | None = None
 
 
 class RemoteModels:
@@ -56,10 +41,11 @@ class RemoteModels:
         """`find` gives the handle of an application by its name."""
         self._placer = placer
         self._find = find
-        self._awake_seconds = settings.rest_seconds / 2
-        self._applications: dict[str, _Application] = {}
+        self._rest_seconds = settings.rest_seconds
+        self._applications: dict[str, Application] = {}
         """By weights."""
         self._wake = Timed(self._ensured)
+        self._hot = HotAdapters(settings, self._report, self._found)
 
     async def warm(self) -> None:
         """Nothing: deployments rest until somebody asks."""
@@ -70,6 +56,7 @@ class RemoteModels:
     async def generate(
         self, request: GenerationRequest, *, patience_seconds: float | None
     ) -> AsyncGenerator[GenerationEvent, None]:
+        count = self._hot.counter(request.model)
         for attempt in range(_ATTEMPTS):
             application = await self._awake(request.model, patience_seconds)
             method = application.handle.options(
@@ -82,6 +69,7 @@ class RemoteModels:
                     application.answered_at = time.monotonic()
                     has_begun = True
                     for event in events_of(lines):
+                        count(event)
                         yield event
                 return
             except Exception as error:
@@ -106,8 +94,9 @@ class RemoteModels:
         return answer
 
     async def stats(self) -> list[EngineStats]:
-        """Of one replica of each model that is awake for certain."""
-        awake = [one for one in self._applications.values() if self._is_awake(one)]
+        """Of one replica of each application that is awake for certain."""
+        known = [*self._applications.values(), *self._hot.applications]
+        awake = [one for one in known if one.is_awake(self._rest_seconds)]
         found = await asyncio.gather(*(one.handle.options(method_name="stats").remote() for one in awake))
         return [stats for of_one in found for stats in of_one]
 
@@ -131,72 +120,50 @@ class RemoteModels:
                 return answer
         raise AssertionError("the last attempt returns or raises")
 
-    def _lose_or_raise(self, application: _Application, error: Exception, *, is_last: bool) -> None:
+    def _lose_or_raise(self, application: Application, error: Exception, *, is_last: bool) -> None:
         """Returns if the request may be made again: its replica was lost on the way to its rest."""
-        ours = _as_ours(error)
-        if is_last or not isinstance(ours, _ReplicaLost):
+        ours = as_ours(error)
+        if is_last or not isinstance(ours, ReplicaLost):
             raise ours from error
         _log.warning("A replica was lost before it answered; the request is made again.", exc_info=error)
         application.answered_at, application.placed_at = None, -math.inf
 
-    async def _awake(self, model: ModelRef, patience_seconds: float | None) -> _Application:
+    async def _awake(self, model: ModelRef, patience_seconds: float | None) -> Application:
         """Its application, with a replica that has the weights. Raises Unavailable if that takes too long."""
+        if (merged := self._hot.awake(model)) is not None:
+            return merged
         async with at_most(patience_seconds, partial(self._wake.not_ready, model)):
             application = await self._placed(model)
-            if not self._is_awake(application):
+            if not application.is_awake(self._rest_seconds):
                 if application.waking is None:
                     application.waking = asyncio.create_task(self._wake(model))
-                    application.waking.add_done_callback(partial(_woken, application))
+                    application.waking.add_done_callback(application.woken)
                 # Shielded: who goes away must not take it from those who wait for it too.
                 await asyncio.shield(application.waking)
         return application
 
-    async def _placed(self, model: ModelRef) -> _Application:
+    async def _placed(self, model: ModelRef) -> Application:
         application = self._applications.get(model.weights)
         now = time.monotonic()
         if application is None or now - application.placed_at > _PLACED_SECONDS:
             try:
                 name = await self._placer.options(method_name="place").remote(model.model_dump_json())
-                handle = self._find(name)
+                found = self._found(name)
             except Exception as error:
-                raise _as_ours(error) from error
-            application = self._applications.setdefault(model.weights, _Application(handle, now))
-            application.handle, application.placed_at = handle, now
+                raise as_ours(error) from error
+            application = self._applications.setdefault(model.weights, found)
+            application.handle, application.placed_at = found.handle, now
         return application
 
     async def _ensured(self, model: ModelRef) -> None:
         """Waits for a replica, and for the weights in it; adapters are its own affair."""
-        application = self._applications[model.weights]
         is_full = model.adapter is not None and model.adapter.form == "full"
         weights = model if is_full else ModelRef(base=model.base)
-        try:
-            await application.handle.options(method_name="ensure", multiplexed_model_id=model.weights).remote(
-                weights.model_dump_json(), None
-            )
-        except Exception as error:
-            raise _as_ours(error) from error
-        application.answered_at = time.monotonic()
+        await self._applications[model.weights].ensure(weights, named=model.weights)
 
-    def _is_awake(self, application: _Application) -> bool:
-        """A replica stays for `rest_seconds` after it answered."""
-        at = application.answered_at
-        return at is not None and time.monotonic() - at < self._awake_seconds
+    def _found(self, name: str) -> Application:
+        return Application(self._find(name), time.monotonic())
 
-
-def _woken(application: _Application, waking: asyncio.Task[None]) -> None:
-    application.waking = None
-    if not waking.cancelled():
-        waking.exception()
-
-
-def _as_ours(error: Exception) -> Exception:
-    """What was raised on the other side, or what went wrong on the way. Over gRPC the former comes as it was
-    raised, without Ray's wrapping."""
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    if isinstance(cause, TuneryError):
-        return cause
-    if isinstance(error, BackPressureError):
-        return Overloaded("The model has too many requests at once. Try again shortly.")
-    if isinstance(error, RayError | RayServeException | RpcError) and not isinstance(error, RayTaskError):
-        return _ReplicaLost("The model's replica was lost; try again.", retry_after_seconds=2.0)
-    return error
+    async def _report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
+        hot: dict[str, str] = await self._placer.options(method_name="report").remote(tokens, refused)
+        return hot

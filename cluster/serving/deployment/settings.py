@@ -41,10 +41,12 @@ class EngineSettings(BaseSettings):
     hot_tokens_per_second: NonNegativeFloat = Field(
         0.0, validation_alias="TUNERY_ENGINE_HOT_TOKENS_PER_SECOND"
     )
-    """Of own deployments of the embedded engine: an adapter that is asked for so many tokens, read and
-    written, over about five minutes gets a deployment with the adapter merged into its base; 0 is never."""
+    """Of own deployments of the embedded engine: a LoRA adapter that is asked for so many tokens, read and
+    written, over about five minutes gets a deployment with the adapter merged into its base, until it has
+    cooled down to half of that; one whose merged weights do not compute the same stays beside its base. 0 is
+    never."""
     hot_adapters: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_HOT_ADAPTERS")
-    """At most so many at once."""
+    """At most so many at once, each with up to `max_replicas`."""
     actor_options: dict[str, Any] = Field({}, validation_alias="TUNERY_ENGINE_ACTOR_OPTIONS")
     """JSON: what a replica of an own deployment needs, as Ray's `ray_actor_options`: `{"num_gpus": 1}`."""
     slots: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_SLOTS")

@@ -66,7 +66,12 @@ SERVE_CONFIG: dict[str, Any] = {
             "route_prefix": "/owned",
             "import_path": "cluster.serving.deployment:engine_app",
             "runtime_env": {
-                "env_vars": {"TUNERY_ENGINE_PLACEMENT": "own", "TUNERY_ENGINE_REST_SECONDS": "2"}
+                "env_vars": {
+                    "TUNERY_ENGINE_PLACEMENT": "own",
+                    "TUNERY_ENGINE_REST_SECONDS": "2",
+                    # Six hundred tokens at once; the other tests stay below, or are over before it matters.
+                    "TUNERY_ENGINE_HOT_TOKENS_PER_SECOND": "2",
+                }
             },
         },
     ],
@@ -281,6 +286,31 @@ def test_an_own_deployment_that_rests_is_started_again_and_a_disconnect_frees_it
             assert _under_way(client)
         while under_way := _under_way(client):
             assert sum(stats.generated_tokens for stats in under_way) < 8000, "the request ran to its end"
+
+
+def test_a_hot_adapter_moves_into_a_deployment_of_its_own_and_answers_the_same(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    hot = publish_lora(deployed.store, deployed.base, tmp_path / "hot", seed=7, target_modules="all-linear")
+    model = ModelRef(base=deployed.base, adapter=hot)
+
+    def ask(client: httpx2.Client, id_: str, **sampling: Any) -> str:
+        request = deployed.request(id_, **sampling).model_copy(update={"model": model})
+        return _text(client.post("/owned/generate", content=request.model_dump_json()))
+
+    def merged(client: httpx2.Client) -> list[EngineStats]:
+        found = [EngineStats.model_validate(one) for one in client.get("/owned/stats").json()]
+        # Beside its base it would take memory of its own.
+        return [one for one in found if one.adapters == [hot.digest] and not one.adapter_bytes]
+
+    with deployed.client() as client:
+        before = ask(client, "hot", max_tokens=16)
+        ask(client, "heat", max_tokens=250, n=4, logit_bias={deployed_end(deployed): -100.0})
+        deadline = time.monotonic() + 120
+        while not any(stats.generated_tokens for stats in merged(client)):
+            assert ask(client, f"hot-{time.monotonic()}", max_tokens=16) == before
+            assert time.monotonic() < deadline
+        assert ask(client, "hot-after", max_tokens=16) == before
 
 
 def deployed_end(deployed: Deployed) -> int:

@@ -38,6 +38,7 @@ def test_one_replica_is_the_default_and_own_deployments_rest(monkeypatch: pytest
             {"PLACEMENT": "own", "FORGET_SECONDS": "700", "REST_SECONDS": "3600"},
             r"FORGET_SECONDS \(700\) must not be less than TUNERY_ENGINE_REST_SECONDS \(3600\)",
         ),
+        ({"HOT_TOKENS_PER_SECOND": "9"}, "HOT_TOKENS_PER_SECOND needs TUNERY_ENGINE_PLACEMENT=own"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(
@@ -59,8 +60,13 @@ def test_an_application_is_of_weights_and_settings(monkeypatch: pytest.MonkeyPat
             AdapterRef(digest="1" * 64, manifest_key="k", form="full"),
         )
     )
-    assert application_name(base, settings) == application_name(adapted, settings)
-    assert len({application_name(model, set_) for model in (base, tuned) for set_ in (settings, more)}) == 4
+    beside = {application_name(model, settings, merges=False) for model in (base, adapted)}
+    assert len(beside) == 1
+    others = {
+        application_name(model, set_, merges=False) for model in (base, tuned) for set_ in (settings, more)
+    }
+    assert len(others) == 4
+    assert application_name(adapted, settings, merges=True) not in others
 
 
 def test_what_nobody_asked_for_is_forgotten() -> None:

@@ -1,0 +1,58 @@
+"""An application of a model as the entry sees it, over its handle."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from grpc import RpcError
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
+from cluster.contracts.generation import ModelRef
+
+
+class ReplicaLost(Unavailable):
+    """The way to the replica broke, not what it did."""
+
+
+@dataclass
+class Application:
+    handle: DeploymentHandle
+    placed_at: float
+    answered_at: float | None = None
+    waking: asyncio.Task[None] | None = None
+
+    def is_awake(self, rest_seconds: float) -> bool:
+        """For certain: a replica stays for `rest_seconds` after it answered."""
+        return self.answered_at is not None and time.monotonic() - self.answered_at < rest_seconds / 2
+
+    async def ensure(self, model: ModelRef, *, named: str) -> None:
+        """Waits for a replica, and for the model in it. `named` leads to the one that has it."""
+        try:
+            await self.handle.options(method_name="ensure", multiplexed_model_id=named).remote(
+                model.model_dump_json(), None
+            )
+        except Exception as error:
+            raise as_ours(error) from error
+        self.answered_at = time.monotonic()
+
+    def woken(self, waking: asyncio.Task[None]) -> None:
+        """Called when `waking` has ended."""
+        self.waking = None
+        if not waking.cancelled():
+            waking.exception()
+
+
+def as_ours(error: Exception) -> Exception:
+    """What was raised on the other side, or what went wrong on the way. Over gRPC the former comes as it was
+    raised, without Ray's wrapping."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(cause, TuneryError):
+        return cause
+    if isinstance(error, BackPressureError):
+        return Overloaded("The model has too many requests at once. Try again shortly.")
+    if isinstance(error, RayError | RayServeException | RpcError) and not isinstance(error, RayTaskError):
+        return ReplicaLost("The model's replica was lost; try again.", retry_after_seconds=2.0)
+    return error

@@ -1,0 +1,185 @@
+"""What the entry does about hot adapters, with a placer and applications that the test plays."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from cluster.contracts.bases import WeightsForm
+from cluster.contracts.errors import InvalidRequest, Unavailable
+from cluster.contracts.generation import AdapterRef, FinishEvent, ModelRef, PromptEvent, TextEvent
+from cluster.serving.deployment.application import Application
+from cluster.serving.deployment.hot import HotAdapters
+from cluster.serving.deployment.settings import EngineSettings
+from tests.api import BASE
+
+FORMS: tuple[WeightsForm, ...] = ("lora", "full", "prefix")
+HOT, FULL, PREFIX = (
+    ModelRef(base=BASE, adapter=AdapterRef(digest="1" * 64, manifest_key="k", form=form)) for form in FORMS
+)
+KEY = HOT.model_dump_json()
+SETTINGS = EngineSettings(TUNERY_ENGINE_PLACEMENT="own", TUNERY_ENGINE_HOT_TOKENS_PER_SECOND="1")
+
+
+class Entry:
+    """HotAdapters beside a placer that says what is in `hot`, and an application that wakes with `woken`."""
+
+    def __init__(self, settings: EngineSettings = SETTINGS) -> None:
+        self.now = 0.0
+        self.hot = {KEY: "model-hot"}
+        self.woken: Callable[[], Coroutine[Any, Any, None]] = lambda: asyncio.sleep(0)
+        self.reports: list[tuple[dict[str, int], list[str]]] = []
+        self.asked: list[str] = []
+        self.adapters = HotAdapters(
+            settings, self._report, lambda name: Application(self, 0.0), clock=lambda: self.now
+        )
+
+    async def answer(self, model: ModelRef = HOT) -> None:
+        """Three tokens read and seven written, and time for what follows from that."""
+        count = self.adapters.counter(model)
+        count(PromptEvent(prompt_tokens=3))
+        for index in (0, 1):
+            for made in (1, 3):
+                count(TextEvent(index=index, text="x", completion_tokens=made))
+        count(FinishEvent(index=1, reason="stop", completion_tokens=4))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.now += 2.0
+
+    @property
+    def is_switched(self) -> bool:
+        return self.adapters.awake(HOT) is not None
+
+    async def _report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
+        self.reports.append((tokens, refused))
+        return {model: name for model, name in self.hot.items() if model not in refused}
+
+    # The application's handle.
+    def options(self, *, method_name: str, multiplexed_model_id: str) -> "Entry":
+        assert (method_name, multiplexed_model_id) == ("ensure", HOT.name)
+        return self
+
+    async def remote(self, model: str, patience_seconds: float | None) -> None:
+        self.asked.append(model)
+        await self.woken()
+
+
+def test_the_tokens_read_and_written_since_the_last_report_are_told_at_a_pace() -> None:
+    async def run() -> Entry:
+        entry = Entry()
+        await entry.answer()
+        entry.now -= 1.0
+        await entry.answer()
+        await entry.answer()
+        return entry
+
+    # The first goes out at once with what is known; what comes too soon after it waits for the next.
+    assert [tokens for tokens, _ in asyncio.run(run()).reports] == [{KEY: 10}, {KEY: 20}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "model"),
+    [
+        (EngineSettings(), HOT),
+        (SETTINGS, ModelRef(base=BASE)),
+        (SETTINGS, FULL),
+        (SETTINGS, PREFIX),
+    ],
+)
+def test_only_adapters_that_may_be_merged_are_told_of(settings: EngineSettings, model: ModelRef) -> None:
+    async def run() -> Entry:
+        entry = Entry(settings)
+        await entry.answer(model)
+        return entry
+
+    assert asyncio.run(run()).reports == []
+
+
+def test_requests_go_to_the_merged_adapter_from_when_it_is_awake_until_it_is_hot_no_more() -> None:
+    async def run() -> None:
+        entry = Entry()
+        is_up = asyncio.Event()
+        entry.woken = is_up.wait
+        await entry.answer()
+        await entry.answer()
+        assert (entry.asked, entry.is_switched) == ([KEY], False)
+        is_up.set()
+        await entry.answer()
+        assert (entry.asked, entry.is_switched) == ([KEY], True)
+        entry.hot = {}
+        await entry.answer()
+        assert (entry.is_switched, entry.adapters.applications) == (False, [])
+
+    asyncio.run(run())
+
+
+def test_a_wake_up_is_given_up_when_the_adapter_cools_down() -> None:
+    async def run() -> None:
+        entry = Entry()
+        is_left = asyncio.Event()
+
+        async def woken() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                is_left.set()
+
+        entry.woken = woken
+        await entry.answer()
+        entry.hot = {}
+        await entry.answer()
+        assert is_left.is_set()
+
+    asyncio.run(run())
+
+
+def failing(entry: Entry, error: Exception) -> None:
+    async def woken() -> None:
+        raise error
+
+    entry.woken = woken
+
+
+def test_an_adapter_that_cannot_be_merged_is_told_of_and_tried_once() -> None:
+    async def run() -> None:
+        entry = Entry()
+        failing(entry, InvalidRequest("no", code="not_mergeable"))
+        await entry.answer()
+        entry.now += 10_000
+        await entry.answer()
+        await entry.answer()
+        assert (entry.asked, entry.is_switched) == ([KEY], False)
+        assert [refused for _, refused in entry.reports] == [[], [KEY], [KEY]]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("error", [Unavailable("no room"), MemoryError()])
+def test_a_merge_that_came_to_nothing_is_tried_again_after_minutes(error: Exception) -> None:
+    async def run() -> None:
+        entry = Entry()
+        failing(entry, error)
+        for _ in range(10):
+            await entry.answer()
+        assert len(entry.asked) == 1
+        entry.now += 300
+        entry.woken = lambda: asyncio.sleep(0)
+        await entry.answer()
+        assert (len(entry.asked), entry.is_switched) == (2, True)
+
+    asyncio.run(run())
+
+
+def test_a_placer_that_does_not_answer_costs_the_report_and_nothing_else() -> None:
+    async def run() -> None:
+        entry = Entry()
+        await entry.answer()
+        entry.hot = None  # type: ignore[assignment]
+        await entry.answer()
+        assert entry.is_switched
+        entry.hot = {}
+        await entry.answer()
+        assert not entry.is_switched
+
+    asyncio.run(run())

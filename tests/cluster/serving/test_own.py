@@ -1,0 +1,66 @@
+"""A replica of one model, in this process."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef, Sampling, TextPrompt
+from cluster.serving.deployment.own import ModelApp
+from cluster.storage.local import LocalStore
+from tests.cluster.serving.published import publish_lora
+from tests.families import make_family
+
+
+async def started(model: ModelRef, *, merges: bool) -> ModelApp:
+    app = object.__new__(ModelApp)
+    # As Serve does.
+    await ModelApp.__init__(app, model.model_dump_json(), merges)  # type: ignore[misc]
+    return app
+
+
+async def answer(app: ModelApp, model: ModelRef) -> str:
+    request = GenerationRequest(
+        id=model.name,
+        model=model,
+        prompt=TextPrompt(text="The quick brown"),
+        sampling=Sampling(temperature=0, max_tokens=12),
+    )
+    lines = [line async for line in app.generate(request.model_dump_json(), None)]
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_an_adapter_in_its_base_answers_as_beside_it_and_nothing_else_is_run(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNERY_STORAGE_URL", f"file://{tmp_path / 'store'}")
+    monkeypatch.setenv("TUNERY_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TUNERY_ENGINE_PLACEMENT", "own")
+    base = ModelRef(base=make_family(family, tmp_path / "base"))
+    store = LocalStore(tmp_path / "store")
+    options = {"target_modules": "all-linear", "fan_in_fan_out": family == "gpt2"}
+    adapted, other = (
+        ModelRef(
+            base=base.base,
+            adapter=publish_lora(store, base.base, tmp_path / f"lora-{seed}", seed=seed, **options),
+        )
+        for seed in (1, 2)
+    )
+
+    async def run() -> list[EngineStats]:
+        beside, merged = await started(base, merges=False), await started(adapted, merges=True)
+        assert await answer(merged, adapted) == await answer(beside, adapted) != await answer(beside, base)
+        for model in (base, other):
+            with pytest.raises(InvalidRequest, match="one adapter merged into its base"):
+                await answer(merged, model)
+            with pytest.raises(InvalidRequest, match="one adapter merged into its base"):
+                await merged.ensure(model.model_dump_json(), None)
+        return [*await merged.stats(), *await beside.stats()]
+
+    assert adapted.adapter
+    stats = asyncio.run(run())
+    assert [one.adapters for one in stats] == [[adapted.adapter.digest]] * 2
+    # Only beside its base does it take memory of its own.
+    assert [one.adapter_bytes > 0 for one in stats] == [False, True]

@@ -27,6 +27,7 @@ from cluster.contracts.generation import (
 from cluster.serving.embedded.job import Job, Output
 from cluster.serving.embedded.runner import Runner
 from cluster.serving.embedded.stepper import Stepper
+from cluster.serving.fair_thread import FairThread
 from cluster.serving.footprint import Footprint
 from cluster.serving.limits import Limits
 from cluster.serving.loans import Loans
@@ -95,8 +96,8 @@ class EmbeddedEngine:
         )
         # Threads of their own, so that no prompt waits behind grammars or downloads, nor other models behind
         # these.
-        self._tokenising = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
-        self._compiling = ThreadPoolExecutor(1, thread_name_prefix="compile")
+        self._tokenising = FairThread("tokenise")
+        self._compiling = FairThread("compile")
         self._loading = ThreadPoolExecutor(limits.adapters, thread_name_prefix="load")
         self._streams: dict[str, _Stream] = {}
         self._loop = asyncio.get_running_loop()
@@ -124,8 +125,10 @@ class EmbeddedEngine:
         ref = self._adapter_of(request.model)
         is_lent = False
         try:
-            prompt = await self._loop.run_in_executor(self._tokenising, self._prompts.read, request)
-            guide = await self._guide(prompt)
+            prompt = await self._tokenising.run(
+                request.tenant, functools.partial(self._prompts.read, request)
+            )
+            guide = await self._guide(request.tenant, prompt)
             adapter = await self._borrow(ref) if ref is not None else None
             is_lent = ref is not None
             if adapter is not None and adapter.prefix_length:
@@ -179,18 +182,17 @@ class EmbeddedEngine:
             self._commands.put(lambda: None)
         await asyncio.to_thread(self._thread.join)
         await self._adapters.close()
-        self._tokenising.shutdown(wait=False)
-        self._compiling.shutdown(wait=False)
+        self._tokenising.close()
+        self._compiling.close()
         self._loading.shutdown(wait=False)
         # Who holds the engine still holds none of its weights.
         for owner in ("_stepper", "_load_adapter"):
             vars(self).pop(owner, None)
 
-    async def _guide(self, prompt: ReadPrompt) -> Guide | None:
+    async def _guide(self, tenant: str, prompt: ReadPrompt) -> Guide | None:
         if prompt.grammar is None:
             return None
-        self._check_open()
-        return await self._loop.run_in_executor(self._compiling, self._guidance.start, prompt.grammar)
+        return await self._compiling.run(tenant, functools.partial(self._guidance.start, prompt.grammar))
 
     async def _borrow(self, ref: AdapterRef) -> Adapter:
         async def load() -> Adapter:

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cluster.contracts.bases import BaseSpec
@@ -26,6 +26,7 @@ from cluster.contracts.generation import (
     PromptEvent,
     TokenLogprob,
 )
+from cluster.serving.fair_thread import FairThread
 from cluster.serving.limits import Limits
 from cluster.serving.text.answer import ChoiceAnswer
 from cluster.serving.text.guidance import Guidance, Guide
@@ -116,8 +117,8 @@ class VllmEngine:
         )
         self._admission = Admission(slots=limits.slots, max_waiting=limits.max_waiting)
         self._guidance = Guidance(vocabulary, num_tokens=num_embeddings, stop_tokens=stop_tokens)
-        self._tokenising = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
-        self._compiling = ThreadPoolExecutor(1, thread_name_prefix="compile")
+        self._tokenising = FairThread("tokenise")
+        self._compiling = FairThread("compile")
         self._blame = Blame()
         self._streams: dict[str, _Stream] = {}
         self._generated_tokens = 0
@@ -139,13 +140,13 @@ class VllmEngine:
         self._blame.check(_adapter(request.model))
         stream = self._streams[request.id] = _Stream()
         try:
-            loop = asyncio.get_running_loop()
-            prompt = await loop.run_in_executor(self._tokenising, self._prompts.read, request)
+            tenant = request.tenant
+            prompt = await self._tokenising.run(tenant, partial(self._prompts.read, request))
             guide = None
             if prompt.grammar is not None:
                 # vLLM has its own; this one refuses, within our limits, what vLLM's process need not compile,
                 # and tells where the text must end.
-                guide = await loop.run_in_executor(self._compiling, self._guidance.start, prompt.grammar)
+                guide = await self._compiling.run(tenant, partial(self._guidance.start, prompt.grammar))
             async with self._adapters.lent(_adapter(request.model)) as adapter:
                 self._check_open()
                 if stream.is_over:
@@ -182,8 +183,8 @@ class VllmEngine:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._adapters.close()
         await asyncio.to_thread(self._llm.shutdown)
-        self._tokenising.shutdown(wait=False)
-        self._compiling.shutdown(wait=False)
+        self._tokenising.close()
+        self._compiling.close()
 
     async def _events(self, job: _Job) -> AsyncGenerator[GenerationEvent, None]:
         sampling, stream = job.request.sampling, job.stream

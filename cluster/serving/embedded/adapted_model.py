@@ -53,7 +53,11 @@ class AdaptedModel:
         the model's own forward."""
         input_ids = torch.as_tensor(token_ids, device=self.device)
         self._rows.assign(adapters, num_tokens=input_ids.shape[1])
-        logits: Tensor = self._model(input_ids=input_ids, **options).logits
+        try:
+            logits: Tensor = self._model(input_ids=input_ids, **options).logits
+        finally:
+            # No adapter stays in memory for having been in the last pass.
+            self._rows.assign([])
         return logits.float()
 
     @torch.inference_mode()

@@ -1,6 +1,7 @@
 """The way a model is run is chosen by proof, and none is better than a wrong one."""
 
 import math
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cluster.serving.embedded.joint import JointRunner
 from cluster.serving.embedded.model import find_runner, load_model
 from cluster.serving.embedded.proof import error_of, tolerance
 from cluster.serving.embedded.solo import SoloRunner
+from cluster.serving.weights.adapter import Adapter, LoraPair
 from tests.cluster.serving.conftest import Serve
 from tests.families import DECODERS, ENCODERS, UNEVEN, WINDOW, make_family
 
@@ -28,6 +30,19 @@ def _load(name: str, folder: Path, dtype: str = "float32") -> AdaptedModel:
 
 def _made(model: Any) -> AdaptedModel:
     return AdaptedModel(model.eval().requires_grad_(False))
+
+
+def test_an_adapter_that_was_run_is_held_by_no_one_else(tmp_path: Path) -> None:
+    model = _load("llama", tmp_path)
+    name, (width, height) = next(iter(model.shapes.items()))
+    adapter = Adapter("a", {name: LoraPair(torch.ones(width, 2), torch.ones(2, height))})
+    with torch.inference_mode():
+        changed = model.forward([[5, 6]], [adapter])
+        assert not torch.equal(changed, model.forward([[5, 6]], [None]))
+        model.forward([[5, 6]], [adapter])
+    alive = weakref.ref(adapter)
+    del adapter
+    assert alive() is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -56,8 +56,8 @@ class _Stream:
 class EmbeddedEngine:
     """An Engine for one base, whose weights may be the base's own or those of a full fine-tune of it.
 
-    A thread owns the model and all its tensors; the event loop tokenises, loads adapters in other threads,
-    and talks to the engine's thread through queues. EmbeddedLoader makes
+    A thread owns the model and all its tensors; the event loop has prompts read, grammars compiled and
+    adapters loaded in other threads, and talks to the engine's thread through queues. EmbeddedLoader makes
     them.
     """
 

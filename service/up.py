@@ -20,7 +20,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +123,7 @@ class _Plan:
                 # One job trains at a time, with all cores; what waits leaves them to serving.
                 "TUNERY_WORKER_CPUS": outside.get("TUNERY_WORKER_CPUS", str(cores)),
                 "OMP_WAIT_POLICY": "PASSIVE",
+                "TUNERY_ENGINE_LISTEN_HOST": outside.get("TUNERY_ENGINE_LISTEN_HOST", _listen_host(outside)),
                 # Half of what Ray's object store costs between Serve's proxy and a replica.
                 "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
                 # The only node: nothing could take over what it would drain for 30 s.
@@ -161,6 +162,12 @@ class _Plan:
                     if http.put("/api/serve/applications/", json=config).is_success:
                         return
                 over.wait(0.3)
+
+
+def _listen_host(environment: Mapping[str, str]) -> str:
+    """A lone replica of engines may be asked itself; which it is, unless the environment has other plans."""
+    plans = ("TUNERY_ENGINE_MIN_REPLICAS", "TUNERY_ENGINE_MAX_REPLICAS", "TUNERY_ENGINE_PLACEMENT")
+    return "" if any(map(environment.get, plans)) else "127.0.0.1"
 
 
 def _announce(plan: _Plan, supervisor: Supervisor, say: Callable[[str], None]) -> None:

@@ -15,6 +15,9 @@ MODEL_HEADER = "serve-multiplexed-model-id"
 PATIENCE_HEADER = "tunery-patience-seconds"
 """In which it says how long it waits for a model that is not loaded; then it is Unavailable."""
 
+REPLICA_HEADER = "tunery-replica-url"
+"""In which a lone replica's answer says where it can be asked itself, without the proxy."""
+
 
 MAX_BIASES = 1024
 """Of one request. Each costs time at every token: those of a whole vocabulary of 152k take 20 ms a choice,

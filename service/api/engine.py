@@ -14,6 +14,7 @@ from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
     MODEL_HEADER,
     PATIENCE_HEADER,
+    REPLICA_HEADER,
     ErrorEvent,
     FinishEvent,
     GenerationEvent,
@@ -57,7 +58,8 @@ class Engine(Generator, Protocol):
 
 
 class ServeEngine:
-    """The engine application behind Ray Serve's proxy at `url`."""
+    """The engine application behind Ray Serve's proxy at `url`; or its replica itself, if it is the only one
+    and has said where it listens."""
 
     def __init__(
         self,
@@ -73,6 +75,11 @@ class ServeEngine:
         before the engine counts as gone."""
         self._load_seconds = load_seconds
         self._begin_seconds = begin_seconds
+        self._idle_seconds = idle_seconds
+        self._replica: str | None = None
+        """Where it listens."""
+        self._lost: set[str] = set()
+        """Where none was reached; a new replica has a new port."""
         self._http = httpx2.AsyncClient(
             base_url=url,
             headers={"authorization": f"Bearer {token}"} if token else {},
@@ -84,7 +91,7 @@ class ServeEngine:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
         finished = 0
-        async with self._answer(request) as response:
+        async with self._asked("/engine/generate", request) as response:
             async for line in _lines(response):
                 event = _parse(line)
                 if isinstance(event, ErrorEvent):
@@ -113,31 +120,48 @@ class ServeEngine:
     async def _once(
         self, path: str, request: ClassificationRequest | EmbeddingRequest, kind: type[Answer]
     ) -> Answer:
-        content = request.model_dump_json().encode()
-        with _transport_is_unavailable():
-            async with self._beginning():
-                response = await self._http.post(path, content=content, headers=self._headers(request.model))
-        if not response.is_success:
-            raise _refusal(response, response.content)
+        async with self._asked(path, request) as response:
+            content = await response.aread()
         try:
-            return kind.model_validate_json(response.content)
+            return kind.model_validate_json(content)
         except ValidationError as error:
             raise _unreadable() from error
 
     @asynccontextmanager
-    async def _answer(self, request: GenerationRequest) -> AsyncIterator[httpx2.Response]:
+    async def _asked(
+        self, path: str, request: GenerationRequest | ClassificationRequest | EmbeddingRequest
+    ) -> AsyncIterator[httpx2.Response]:
+        """The answer once it has begun. Raises the refusal, if it is one."""
         content = request.model_dump_json().encode()
+        headers = self._headers(request.model)
         with _transport_is_unavailable():
             async with AsyncExitStack() as stack:
                 async with self._beginning():
-                    response = await stack.enter_async_context(
-                        self._http.stream(
-                            "POST", "/engine/generate", content=content, headers=self._headers(request.model)
-                        )
-                    )
+                    response = await self._sent(stack, path, content, headers)
                 if not response.is_success:
                     raise _refusal(response, await response.aread())
                 yield response
+
+    async def _sent(
+        self, stack: AsyncExitStack, path: str, content: bytes, headers: dict[str, str]
+    ) -> httpx2.Response:
+        if (replica := self._replica) is not None:
+            timeout = httpx2.Timeout(self._idle_seconds, connect=1.0, pool=None)
+            stream = self._http.stream(
+                "POST", replica + path, content=content, headers=headers, timeout=timeout
+            )
+            try:
+                return await stack.enter_async_context(stream)
+            except (httpx2.NetworkError, httpx2.ConnectTimeout, httpx2.RemoteProtocolError):
+                # It has gone, or is going. Nothing of an answer has come, so Serve finds it another one.
+                self._lost.add(replica)
+                self._replica = None
+        response = await stack.enter_async_context(
+            self._http.stream("POST", path, content=content, headers=headers)
+        )
+        replica = response.headers.get(REPLICA_HEADER)
+        self._replica = None if replica in self._lost else replica
+        return response
 
     def _headers(self, model: ModelRef) -> dict[str, str]:
         return {

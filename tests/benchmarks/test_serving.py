@@ -15,5 +15,6 @@ def test_ours_is_compared_with_peft_transformers_and_the_base_alone() -> None:
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     result = json.loads(line)
-    assert set(result) == {"ratios", "gateway_ms_p50", "gateway_ms_p50_of_64", "http_tokens_share"}
+    added = {"gateway_ms_p50", "gateway_ms_p50_of_64", "http_tokens_share", "http_tokens_share_of_tiny"}
+    assert set(result) == {"ratios", *added}
     assert set(result["ratios"]) == {"no_lora_4", "naive_peft_4", "peft_mixed_4", "transformers_cb_4"}

@@ -15,6 +15,7 @@ from cluster.contracts.classification import ClassificationRequest
 from cluster.contracts.embedding import EmbeddingRequest
 from cluster.contracts.generation import (
     PATIENCE_HEADER,
+    REPLICA_HEADER,
     EngineStats,
     GenerationEvent,
     GenerationRequest,
@@ -22,6 +23,7 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.chunks import in_chunks
 from cluster.serving.deployment.gate import Gate, json_answer
+from cluster.serving.deployment.listener import Listener
 from cluster.serving.deployment.models import Models
 from cluster.serving.deployment.own import Placer
 from cluster.serving.deployment.remote import RemoteModels
@@ -47,15 +49,22 @@ class EngineApp:
                 ("GET", "stats"): self._stats,
             }
         )
-        self._name = serve.get_replica_context().replica_id.unique_id
+        self._gate.headers["replica"] = serve.get_replica_context().replica_id.unique_id
         settings = EngineSettings.read()
         self._models = Models(settings) if placer is None else RemoteModels(settings, placer)
         await self._models.warm()
+        self._listener: Listener | None = None
+        if settings.listen_host:
+            self._listener = Listener(self._gate, settings.listen_host)
+            self._gate.headers[REPLICA_HEADER] = self._listener.url
 
     async def __call__(self, request: Request) -> Response:
-        response = await self._gate.answer(request)
-        response.headers["replica"] = self._name
-        return response
+        return await self._gate.answer(request)
+
+    async def __del__(self) -> None:
+        """Serve awaits it, after the requests that it knows of."""
+        if self._listener is not None:
+            await self._listener.close()
 
     async def check_health(self) -> None:
         """Serve asks this now and then, and replaces a replica that raises."""

@@ -24,11 +24,22 @@ class Gate:
             raise InvalidConfiguration("TUNERY_CLUSTER_TOKEN is not set.", param="TUNERY_CLUSTER_TOKEN")
         self._expected = f"Bearer {token}".encode()
         self._handlers = handlers
+        self.headers: dict[str, str] = {}
+        """Of every answer."""
+
+    def knows(self, request: Request) -> bool:
+        """Whether it carries the token."""
+        given = request.headers.get("authorization", "").encode()
+        return hmac.compare_digest(given, self._expected)
 
     async def answer(self, request: Request) -> Response:
+        response = await self._answer(request)
+        response.headers.update(self.headers)
+        return response
+
+    async def _answer(self, request: Request) -> Response:
         try:
-            given = request.headers.get("authorization", "").encode()
-            if not hmac.compare_digest(given, self._expected):
+            if not self.knows(request):
                 raise AuthenticationFailed("The cluster's token is missing or wrong.")
             handler = self._handlers.get((request.method, request.url.path.rpartition("/")[2]))
             if handler is None:

@@ -33,6 +33,10 @@ class EngineSettings(BaseSettings):
     waits for it."""
     max_replicas: PositiveInt = Field(1, validation_alias="TUNERY_ENGINE_MAX_REPLICAS")
     """More than `min_replicas` lets their number follow the requests under way."""
+    listen_host: str = Field("", validation_alias="TUNERY_ENGINE_LISTEN_HOST")
+    """An address, of the replica of `engine`, at a free port of which it listens itself. The API asks it
+    there, which is half the way through Serve's proxy, and asks the proxy where that cannot be reached. Only
+    for a deployment of one replica, because Serve neither counts nor spreads these requests."""
     rest_seconds: PositiveFloat = Field(600.0, validation_alias="TUNERY_ENGINE_REST_SECONDS")
     """For which a replica must have been one too many before it goes."""
     forget_seconds: float = Field(7 * 86_400.0, ge=600, validation_alias="TUNERY_ENGINE_FORGET_SECONDS")
@@ -94,6 +98,11 @@ class EngineSettings(BaseSettings):
             raise ValueError(
                 "TUNERY_ENGINE_HOT_TOKENS_PER_SECOND needs TUNERY_ENGINE_PLACEMENT=own and "
                 "TUNERY_ENGINE=embedded"
+            )
+        is_lone = self.placement == "shared" and self.min_replicas == self.max_replicas == 1
+        if self.listen_host and not is_lone:
+            raise ValueError(
+                "TUNERY_ENGINE_LISTEN_HOST is for one replica that is always there and holds all models"
             )
         return self
 

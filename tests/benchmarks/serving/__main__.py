@@ -3,8 +3,8 @@
 Greedy answers of 64 tokens to prompts of unequal lengths, fp32, eight LoRA adapters of rank 16 on all linear
 layers, in bursts of 1, 8 and 32 requests: generated tokens per CPU-second, and the time to the first one. Our
 answers must be PEFT's, token by token. Ends with one line of JSON on stdout: our speed divided by each
-other's at the largest burst, what HTTP adds to a request on its way through gateway, Serve's proxy and
-replica, and the share of the engine's own tokens per second that 32 streams get over it.
+other's at the largest burst, what HTTP adds to a request on its way through gateway and replica, and the
+share of the engine's own tokens per second that 32 streams get over it.
 """
 
 import argparse
@@ -14,10 +14,8 @@ import tempfile
 from tests.benchmarks.serving.children import measure_all, run_child, say
 from tests.benchmarks.serving.prepare import prepare
 from tests.benchmarks.serving.table import NOTES, table
-from tests.benchmarks.serving.task import Measurement, Task
+from tests.benchmarks.serving.task import MEDIUM, Measurement, Task
 from tests.benchmarks.training.shapes import SHAPES, Shape
-
-MEDIUM = Shape(hidden=512, layers=8, intermediate=1536, heads=8, key_heads=4, vocab=32_000)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ def main(name: str, text: str) -> None:
     if name == "gateway":
         from tests.benchmarks.serving.gateway import gateway
 
-        print(json.dumps(gateway(rounds=3 * task.repeats)))
+        print(json.dumps(gateway(task, rounds=3 * task.repeats)))
         return
     print(json.dumps({level: asdict(found) for level, found in _measured(name, task).items()}))
 

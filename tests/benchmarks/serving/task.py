@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tests.benchmarks.training.chats import Lengths
+from tests.benchmarks.training.shapes import Shape
+
+MEDIUM = Shape(hidden=512, layers=8, intermediate=1536, heads=8, key_heads=4, vocab=32_000)
 
 FIRST_WORD = 2
 """Token ids below are the padding and the end of text."""

@@ -22,6 +22,7 @@ from cluster.contracts.errors import (
 from cluster.contracts.generation import (
     MODEL_HEADER,
     PATIENCE_HEADER,
+    REPLICA_HEADER,
     ErrorEvent,
     FinishEvent,
     GenerationEvent,
@@ -34,6 +35,7 @@ from cluster.contracts.generation import (
 )
 from service.api.engine import ServeEngine
 from tests.api import BASE, listening
+from tests.ray_head import free_ports
 
 REQUEST = GenerationRequest(id="r1", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
 EVENTS: list[GenerationEvent] = [
@@ -244,3 +246,45 @@ def test_health_is_what_the_engine_says(status: int) -> None:
         else:
             with pytest.raises(Unavailable):
                 asyncio.run(check(url))
+
+
+def asked_in_turn(replica_port: int | None = None) -> list[str]:
+    """Who was asked for three requests one after another: the proxy, or the replica, which listens where the
+    proxy's answers say, unless they say `replica_port`."""
+    asked: list[str] = []
+
+    async def proxy(incoming: Request) -> Response:
+        asked.append("proxy")
+        return Response(ndjson(EVENTS), headers={REPLICA_HEADER: replica_url})
+
+    async def replica(incoming: Request) -> Response:
+        assert incoming.headers["authorization"] == "Bearer token-1"
+        asked.append("replica")
+        return Response(ndjson(EVENTS))
+
+    async def generate(url: str) -> None:
+        engine = ServeEngine(url, "token-1", idle_seconds=5)
+        try:
+            for _ in range(3):
+                assert [event async for event in engine.generate(REQUEST)] == EVENTS
+        finally:
+            await engine.close()
+
+    route = "/engine/generate"
+    with (
+        listening(Starlette(routes=[Route(route, proxy, methods=["POST"])])) as url,
+        listening(Starlette(routes=[Route(route, replica, methods=["POST"])])) as replica_url,
+    ):
+        if replica_port is not None:
+            replica_url = f"http://127.0.0.1:{replica_port}"
+        asyncio.run(generate(url))
+    return asked
+
+
+def test_a_lone_replica_is_asked_where_it_says_that_it_listens() -> None:
+    assert asked_in_turn() == ["proxy", "replica", "replica"]
+
+
+def test_a_replica_that_cannot_be_reached_is_left_to_the_proxy_for_good() -> None:
+    (nobody,) = free_ports(1)
+    assert asked_in_turn(nobody) == ["proxy", "proxy", "proxy"]

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from grpc import RpcError
+from grpc.aio import BaseError
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -53,6 +54,8 @@ def as_ours(error: Exception) -> Exception:
         return cause
     if isinstance(error, BackPressureError):
         return Overloaded("The model has too many requests at once. Try again shortly.")
-    if isinstance(error, RayError | RayServeException | RpcError) and not isinstance(error, RayTaskError):
+    # BaseError: the channel was closed beside a call, as Serve does once a replica has gone.
+    is_of_the_way = isinstance(error, RayError | RayServeException | RpcError | BaseError)
+    if is_of_the_way and not isinstance(error, RayTaskError):
         return ReplicaLost("The model's replica was lost; try again.", retry_after_seconds=2.0)
     return error

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from grpc.aio import UsageError
 from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from cluster.contracts.errors import NotFound, Unavailable
@@ -27,6 +28,7 @@ END = FinishEvent(index=0, reason="stop", completion_tokens=1)
 
 
 LOST = ActorUnavailableError("gone", None)
+CLOSED = UsageError("Channel is closed.")
 
 
 class Stream:
@@ -93,12 +95,13 @@ def test_a_replica_is_woken_up_before_the_first_request() -> None:
     assert handle.asked == ["ensure", "generate"]
 
 
-def test_a_request_whose_replica_is_lost_before_it_answered_is_made_again_once() -> None:
-    handle = Handle([LOST], [PROMPT, END])
+@pytest.mark.parametrize("lost", [LOST, CLOSED], ids=["actor", "channel"])
+def test_a_request_whose_replica_is_lost_before_it_answered_is_made_again_once(lost: Exception) -> None:
+    handle = Handle([lost], [PROMPT, END])
     assert ask(handle) == [PROMPT, END]
     assert handle.asked == ["ensure", "generate", "ensure", "generate"]
     with pytest.raises(Unavailable, match="replica was lost"):
-        ask(Handle([LOST], [LOST]))
+        ask(Handle([lost], [lost]))
 
 
 def test_the_application_of_a_lost_replica_is_placed_again() -> None:

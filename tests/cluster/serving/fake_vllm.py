@@ -16,6 +16,7 @@ from llguidance.hf import from_tokenizer
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from cluster.serving.loading import ONE_AT_A_TIME
 from cluster.serving.vllm_backend.interface import Vllm
 
 DELTA = "DELTA"
@@ -120,9 +121,12 @@ class AsyncLLM:
         self.lora_paths: list[str] = []
         """Of all that were ever added."""
         dtype = getattr(torch, arguments["dtype"])
-        self._load: Callable[[], Any] = lambda: AutoModelForCausalLM.from_pretrained(
-            arguments["model"], dtype=dtype
-        )
+
+        def load() -> Any:
+            with ONE_AT_A_TIME:  # vLLM itself does it in a process of its own.
+                return AutoModelForCausalLM.from_pretrained(arguments["model"], dtype=dtype)
+
+        self._load: Callable[[], Any] = load
         self._model = self._load().eval()
         hf = AutoTokenizer.from_pretrained(arguments["tokenizer"])
         # As vLLM's guidance backend does, with the model's number of tokens and one end of text.

@@ -4,6 +4,7 @@ which rests at zero replicas, and the one small actor that makes and removes the
 import asyncio
 import hashlib
 import logging
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -145,6 +146,8 @@ class Placer:
             await forget(self._used, self._locks, self._settings.forget_seconds, serve.delete)
 
 
+_RUNNING = threading.Lock()
+"""Serve's client is one of the process, and nobody says that it is for several threads."""
 _ALIVE = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
 
 
@@ -196,4 +199,5 @@ def _run(name: str, model: ModelRef, settings: EngineSettings, *, merges: bool) 
         **replicas(scaled),
     )
     target = RunTarget(deployment.bind(own.model_dump_json(), merges), name=name, route_prefix=None)
-    serve.run_many([target], wait_for_applications_running=False)
+    with _RUNNING:
+        serve.run_many([target], wait_for_applications_running=False)

@@ -118,8 +118,6 @@ def test_the_application_of_a_lost_replica_is_placed_again() -> None:
         ([PROMPT, LOST], Unavailable),
         ([NotFound("no files")], NotFound),
         ([PROMPT, NotFound("x")], NotFound),
-        ([ValueError("a fault of ours")], ValueError),
-        ([RayTaskError("generate", "…", ValueError("over Ray's own way"))], RayTaskError),
     ],
 )
 def test_what_was_begun_or_refused_is_not_made_again(
@@ -129,6 +127,18 @@ def test_what_was_begun_or_refused_is_not_made_again(
     with pytest.raises(kind):
         ask(handle)
     assert handle.asked == ["ensure", "generate"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [ValueError("a fault of ours"), RayTaskError("generate", "…", ValueError("over Ray's own way"))],
+    ids=["as raised", "wrapped"],
+)
+def test_what_is_no_answer_is_raised_when_it_comes_again(fault: Exception) -> None:
+    handle = Handle([fault], [fault])
+    with pytest.raises(type(fault)):
+        ask(handle)
+    assert handle.asked == ["ensure", "generate", "ensure", "generate"]
 
 
 def test_who_waits_for_a_replica_to_start_is_told_since_when_and_leaves_the_start_to_others() -> None:

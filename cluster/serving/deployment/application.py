@@ -1,6 +1,7 @@
 """An application of a model as the entry sees it, over its handle."""
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from ray.serve.handle import DeploymentHandle
 
 from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
 from cluster.contracts.generation import ModelRef
+
+_log = logging.getLogger(__name__)
 
 
 class ReplicaLost(Unavailable):
@@ -47,8 +50,8 @@ class Application:
 
 
 def as_ours(error: Exception) -> Exception:
-    """What was raised on the other side, or what went wrong on the way. Over gRPC the former comes as it was
-    raised, without Ray's wrapping."""
+    """What was raised on the other side, if it is an answer; else the loss of the replica, which may be asked
+    for again. Over gRPC the former comes as it was raised, without Ray's wrapping."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, TuneryError):
         return cause
@@ -56,6 +59,6 @@ def as_ours(error: Exception) -> Exception:
         return Overloaded("The model has too many requests at once. Try again shortly.")
     # BaseError: the channel was closed beside a call, as Serve does once a replica has gone.
     is_of_the_way = isinstance(error, RayError | RayServeException | RpcError | BaseError)
-    if is_of_the_way and not isinstance(error, RayTaskError):
-        return ReplicaLost("The model's replica was lost; try again.", retry_after_seconds=2.0)
-    return error
+    if not is_of_the_way or isinstance(error, RayTaskError):
+        _log.error("A model's replica failed, or the way to it, in an unknown manner.", exc_info=error)
+    return ReplicaLost("The model's replica was lost; try again.", retry_after_seconds=2.0)

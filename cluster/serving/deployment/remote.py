@@ -13,7 +13,6 @@ from ray.serve.handle import DeploymentHandle
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
-from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
 from cluster.serving.deployment.application import Application, ReplicaLost, as_ours
 from cluster.serving.deployment.hot import HotAdapters
@@ -122,11 +121,9 @@ class RemoteModels:
         raise AssertionError("the last attempt returns or raises")
 
     def _lose_or_raise(self, application: Application, error: Exception, *, is_last: bool) -> None:
-        """Returns if the request may be made again: nobody has answered it. What is raised where a replica
-        goes to its rest beside a call is more than Ray names, so whatever is no answer is tried once more."""
+        """Returns if the request may be made again: its replica was lost before it answered."""
         ours = as_ours(error)
-        is_answer = isinstance(ours, TuneryError) and not isinstance(ours, ReplicaLost)
-        if is_last or is_answer:
+        if is_last or not isinstance(ours, ReplicaLost):
             raise ours from error
         _log.warning("A replica was lost before it answered; the request is made again.", exc_info=error)
         application.answered_at, application.placed_at = None, -math.inf

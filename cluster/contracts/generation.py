@@ -43,18 +43,31 @@ class ModelRef(_Frozen):
     """None is the base itself."""
 
     @property
+    def full(self) -> AdapterRef | None:
+        """Weights that take the place of the base's."""
+        return self.adapter if self.adapter is not None and self.adapter.form == "full" else None
+
+    @property
+    def beside(self) -> AdapterRef | None:
+        """What is added to the base's weights."""
+        return self.adapter if self.full is None else None
+
+    @property
+    def owner(self) -> "ModelRef":
+        """The model that is these weights alone, without what is added to them."""
+        return ModelRef(base=self.base, adapter=self.full)
+
+    @property
     def weights(self) -> str:
         """Names what an engine of this model must have as its own: the weights of the base, which is told
         apart by its whole line of the catalogue, so that a changed one is another, or of a full fine-tune."""
-        is_full = self.adapter is not None and self.adapter.form == "full"
-        named = self.base.model_dump_json() + (self.adapter.digest if self.adapter and is_full else "")
+        named = self.base.model_dump_json() + (self.full.digest if self.full else "")
         return hashlib.sha256(named.encode()).hexdigest()[:32]
 
     @property
     def name(self) -> str:
         """The weights and, of an adapter on them, its digest."""
-        is_beside = self.adapter is not None and self.adapter.form != "full"
-        return adapted_name(self.weights, self.adapter.digest) if self.adapter and is_beside else self.weights
+        return adapted_name(self.weights, self.beside.digest) if self.beside else self.weights
 
 
 def adapted_name(weights: str, digest: str) -> str:

@@ -109,14 +109,8 @@ _RULES: dict[str, _Rule] = {
     "num_virtual_tokens": _whole(1, MAX_VIRTUAL_TOKENS),
     "encoder_hidden_size": _whole(1, 8192),
     "encoder_num_layers": _whole(1, 8),
-    "rank_pattern": _Rule(
-        lambda value: isinstance(value, dict) and all(map(_RANK.allows, value.values())),
-        f"{_RANK.said}, by layer",
-    ),
-    "alpha_pattern": _Rule(
-        lambda value: isinstance(value, dict) and all(map(_NUMBER.allows, value.values())),
-        f"{_NUMBER.said}, by layer",
-    ),
+    "rank_pattern": _by_layer(_RANK),
+    "alpha_pattern": _by_layer(_NUMBER),
 }
 """What a field may hold, where that is more than any name or number."""
 

@@ -21,16 +21,15 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
-from cluster.serving.chunks import in_chunks
 from cluster.serving.deployment.gate import Gate, json_answer
 from cluster.serving.deployment.listener import Listener
 from cluster.serving.deployment.models import Models
 from cluster.serving.deployment.own import Placer
 from cluster.serving.deployment.remote import RemoteModels
-from cluster.serving.deployment.router import ROUTER_CONFIG, routing_stats
-from cluster.serving.deployment.scaling import replicas
+from cluster.serving.deployment.router import routing_stats
+from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.serving.wire import PACE_SECONDS, error_event, line
+from cluster.serving.wire import error_event, line, lines_of
 
 _STATS = TypeAdapter(list[EngineStats])
 _PATIENCE: TypeAdapter[float | None] = TypeAdapter(Annotated[float, Field(gt=0, le=86_400)] | None)
@@ -105,12 +104,12 @@ def _patience(request: Request) -> float | None:
 async def _lines(
     first: GenerationEvent | None, events: AsyncGenerator[GenerationEvent, None]
 ) -> AsyncGenerator[str, None]:
-    async with aclosing(in_chunks(events, pace_seconds=PACE_SECONDS)) as chunks:
+    async with aclosing(lines_of(events)) as pieces:
         try:
             if first is not None:
                 yield line(first)
-            async for chunk in chunks:
-                yield "".join(map(line, chunk))
+            async for lines in pieces:
+                yield lines
         except Exception as error:
             yield line(error_event(error))
 
@@ -126,15 +125,9 @@ def _application() -> Application:
 _ENGINES = serve.deployment(
     EngineApp,
     name="engine",
-    # The engine bounds its own queue and answers 429; Serve's limit is only a second wall behind that one.
-    max_ongoing_requests=512,
-    max_queued_requests=512,
-    # As long as a stream may take to end after a redeployment.
-    graceful_shutdown_timeout_s=120,
-    health_check_timeout_s=60,
     # A claim, not a limit: beside a training run on two cores both must be placed.
     ray_actor_options={"num_cpus": 0.5},
-    request_router_config=ROUTER_CONFIG,
+    **OPTIONS,
 )
 
 app = _application()

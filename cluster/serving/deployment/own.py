@@ -18,13 +18,12 @@ from cluster.contracts.classification import ClassificationAnswer, Classificatio
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
-from cluster.serving.chunks import in_chunks
 from cluster.serving.deployment.heat import Heat, hot_models
 from cluster.serving.deployment.models import Models
-from cluster.serving.deployment.router import ROUTER_CONFIG, routing_stats
-from cluster.serving.deployment.scaling import replicas
+from cluster.serving.deployment.router import routing_stats
+from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.serving.wire import PACE_SECONDS, line
+from cluster.serving.wire import lines_of
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +53,9 @@ class ModelApp:
         asked = GenerationRequest.model_validate_json(request)
         self._check(asked.model)
         events = self._models.generate(asked, patience_seconds=patience_seconds)
-        async with aclosing(in_chunks(events, pace_seconds=PACE_SECONDS)) as chunks:
-            async for chunk in chunks:
-                yield "".join(map(line, chunk))
+        async with aclosing(lines_of(events)) as pieces:
+            async for lines in pieces:
+                yield lines
 
     async def classify(self, request: str, patience_seconds: float | None) -> ClassificationAnswer:
         asked = ClassificationRequest.model_validate_json(request)
@@ -182,20 +181,15 @@ async def forget(
 
 
 def _run(name: str, model: ModelRef, settings: EngineSettings, *, merges: bool) -> None:
-    is_full = model.adapter is not None and model.adapter.form == "full"
-    # Else the weights alone, whoever asked for them first: adapters come and go.
-    own = model if is_full or merges else ModelRef(base=model.base)
+    # The weights alone, whoever asked for them first: adapters come and go.
+    own = model if merges else model.owner
     # What is hot cools down, and nobody needs its replica then.
     scaled = settings.model_copy(update={"min_replicas": 0}) if merges else settings
     deployment = serve.deployment(
         ModelApp,
         name="model",
-        max_ongoing_requests=512,
-        max_queued_requests=512,
-        graceful_shutdown_timeout_s=120,
-        health_check_timeout_s=60,
         ray_actor_options={"num_cpus": 0.5, **settings.actor_options},
-        request_router_config=ROUTER_CONFIG,
+        **OPTIONS,
         **replicas(scaled),
     )
     target = RunTarget(deployment.bind(own.model_dump_json(), merges), name=name, route_prefix=None)

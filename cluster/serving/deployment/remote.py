@@ -157,9 +157,7 @@ class RemoteModels:
 
     async def _ensured(self, model: ModelRef) -> None:
         """Waits for a replica, and for the weights in it; adapters are its own affair."""
-        is_full = model.adapter is not None and model.adapter.form == "full"
-        weights = model if is_full else ModelRef(base=model.base)
-        await self._applications[model.weights].ensure(weights, named=model.weights)
+        await self._applications[model.weights].ensure(model.owner, named=model.weights)
 
     def _found(self, name: str) -> Application:
         return Application(self._find(name), time.monotonic())

@@ -1,8 +1,20 @@
-"""How many replicas a deployment of models has."""
+"""How a deployment of models takes requests, and how many replicas it has."""
 
 from typing import Any
 
+from cluster.serving.deployment.router import ROUTER_CONFIG
 from cluster.serving.deployment.settings import EngineSettings
+
+OPTIONS: dict[str, Any] = {
+    # The engine bounds its own queue and answers 429; Serve's limit is only a second wall behind that one.
+    "max_ongoing_requests": 512,
+    "max_queued_requests": 512,
+    # As long as a stream may take to end after a redeployment.
+    "graceful_shutdown_timeout_s": 120,
+    "health_check_timeout_s": 60,
+    "request_router_config": ROUTER_CONFIG,
+}
+"""Of every deployment that requests for models go to."""
 
 
 def replicas(settings: EngineSettings) -> dict[str, Any]:

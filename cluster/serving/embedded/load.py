@@ -81,7 +81,7 @@ class EmbeddedLoader:
         def load_base() -> Any:
             return load_model(folder, dtype=ref.base.dtype, device=device)
 
-        own = ref.adapter if self._merges or (ref.adapter and ref.adapter.form == "full") else None
+        own = ref.adapter if self._merges else ref.full
         if own is None:
             model = load_base()
         else:

@@ -1,6 +1,6 @@
 """How each row's own LoRA update is added to a layer's output: the fastest way depends on rows and device."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -63,19 +63,19 @@ class ByRow:
         counts = torch.tensor([slot is not None for slot in slots]).cumsum(0)
         self._begins = counts - torch.tensor([int(slot is not None) for slot in slots])
         self._bags: dict[tuple[int, bool], tuple[Tensor, Tensor]] = {}
-        self._input: tuple[Tensor, Tensor] | None = None
-        self._reduced: Tensor
+        self._reduced = _LastProduct(self._reduce)
 
     def add(self, name: str, x: Tensor, out: Tensor) -> None:
         if (site := self._sites.get(name)) is None:
             return
-        if self._input is None or self._input[0] is not x or self._input[1] is not site.down_SIR:
-            self._input = (x, site.down_SIR)
-            x_BI = x.reshape(self._batch, -1)
-            x_NI = x_BI if self._rows is None else x_BI.index_select(0, self._rows)
-            self._reduced = self._multiply(x_NI, site.down_SIR, is_spread=False)
-        delta = self._multiply(self._reduced[:, site.ranks], site.up_SRO, is_spread=True)
+        reduced = self._reduced.of(x, site.down_SIR)
+        delta = self._multiply(reduced[:, site.ranks], site.up_SRO, is_spread=True)
         out.view(self._batch, -1).add_(delta)
+
+    def _reduce(self, x: Tensor, down_SIR: Tensor) -> Tensor:
+        x_BI = x.reshape(self._batch, -1)
+        x_NI = x_BI if self._rows is None else x_BI.index_select(0, self._rows)
+        return self._multiply(x_NI, down_SIR, is_spread=False)
 
     def _multiply(self, x_NI: Tensor, weight_SIO: Tensor, *, is_spread: bool) -> Tensor:
         """[N, O] of the rows that have an adapter; `is_spread`: [B, O], zeros for the others."""
@@ -120,19 +120,32 @@ class Gathered:
         self._gather = torch.tensor(gather, device=device)
         self._rows = torch.tensor(adapted, device=device)
         self._places = torch.tensor([place_of[row] for row in adapted], device=device)
-        self._input: tuple[Tensor, Tensor] | None = None
-        self._reduced: Tensor
+        self._reduced = _LastProduct(self._reduce)
 
     def add(self, name: str, x: Tensor, out: Tensor) -> None:
         if (site := self._sites.get(name)) is None:
             return
-        if self._input is None or self._input[0] is not x or self._input[1] is not site.down_SIR:
-            self._input = (x, site.down_SIR)
-            groups, width, _ = site.down_SIR.shape
-            gathered = x.reshape(self._batch, -1).index_select(0, self._gather)
-            grouped = gathered.view(groups, -1, width).to(site.down_SIR.dtype)
-            self._reduced = torch.bmm(grouped, site.down_SIR)
-        delta = torch.bmm(self._reduced[:, :, site.ranks], site.up_SRO).view(len(self._gather), -1)
+        reduced = self._reduced.of(x, site.down_SIR)
+        delta = torch.bmm(reduced[:, :, site.ranks], site.up_SRO).view(len(self._gather), -1)
         out_BO = out.view(self._batch, -1)
         changed = out_BO.index_select(0, self._rows).add_(delta.index_select(0, self._places))
         out_BO.index_copy_(0, self._rows, changed)
+
+    def _reduce(self, x: Tensor, down_SIR: Tensor) -> Tensor:
+        groups, width, _ = down_SIR.shape
+        gathered = x.reshape(self._batch, -1).index_select(0, self._gather)
+        return torch.bmm(gathered.view(groups, -1, width).to(down_SIR.dtype), down_SIR)
+
+
+class _LastProduct:
+    """Of a tensor and a stack of matrices; layers that are given the same, one after another, share it."""
+
+    def __init__(self, multiply: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self._multiply = multiply
+        self._factors: tuple[Tensor, Tensor] | None = None
+        self._product: Tensor
+
+    def of(self, x: Tensor, down_SIR: Tensor) -> Tensor:
+        if self._factors is None or self._factors[0] is not x or self._factors[1] is not down_SIR:
+            self._factors, self._product = (x, down_SIR), self._multiply(x, down_SIR)
+        return self._product

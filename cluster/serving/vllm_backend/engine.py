@@ -17,7 +17,6 @@ from cluster.contracts.errors import (
     Unavailable,
 )
 from cluster.contracts.generation import (
-    AdapterRef,
     EngineStats,
     FinishEvent,
     GenerationEvent,
@@ -130,14 +129,14 @@ class VllmEngine:
 
     async def ensure(self, model: ModelRef) -> None:
         self._check_open()
-        async with self._adapters.lent(_adapter(model)):
+        async with self._adapters.lent(model.beside):
             pass
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         self._check_open()
         if request.id in self._streams:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
-        self._blame.check(_adapter(request.model))
+        self._blame.check(request.model.beside)
         stream = self._streams[request.id] = _Stream()
         try:
             tenant = request.tenant
@@ -147,7 +146,7 @@ class VllmEngine:
                 # vLLM has its own; this one refuses, within our limits, what vLLM's process need not compile,
                 # and tells where the text must end.
                 guide = await self._compiling.run(tenant, partial(self._guidance.start, prompt.grammar))
-            async with self._adapters.lent(_adapter(request.model)) as adapter:
+            async with self._adapters.lent(request.model.beside) as adapter:
                 self._check_open()
                 if stream.is_over:
                     return
@@ -227,9 +226,9 @@ class VllmEngine:
                 # The first choice brings the prompt's scores, and its prompt is in the cache then.
                 await job.stream.announced.wait()
             await self._decode(job, index)
-            self._blame.clear(_adapter(job.request.model))
+            self._blame.clear(job.request.model.beside)
         except CorruptArtefact as error:
-            job.stream.end(self._blame.judge(_adapter(job.request.model), error))
+            job.stream.end(self._blame.judge(job.request.model.beside, error))
         except TuneryError as error:
             job.stream.end(error)
         except Exception as error:
@@ -306,8 +305,3 @@ class VllmEngine:
 
 def _empty_finish(index: int) -> FinishEvent:
     return FinishEvent(index=index, reason="length", completion_tokens=0)
-
-
-def _adapter(model: ModelRef) -> AdapterRef | None:
-    """The adapter to load; a full fine-tune is an engine's own weights."""
-    return model.adapter if model.adapter is not None and model.adapter.form != "full" else None

@@ -75,7 +75,7 @@ class VllmLoader:
         folder = base_folder(ref.base)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         fits = base_marks(folder, tokenizer)
-        full = ref.adapter if ref.adapter is not None and ref.adapter.form == "full" else None
+        full = ref.full
         with self._weights.borrowed(full, **fits) if full else nullcontext(folder) as of_model:
             if full:
                 _check_finite(of_model, full.digest)

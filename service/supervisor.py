@@ -1,6 +1,7 @@
 """Keeps child processes alive until told to stop, and leaves none behind."""
 
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import psutil
 STOP_SECONDS = 8.0
 """How long children may take to end by themselves before they are killed."""
 _RESTART_SECONDS = (0.2, 1.0, 3.0, 10.0)
+_SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -48,6 +50,9 @@ class Supervisor:
     As a child subreaper it inherits the orphans of its children (Ray's workers and job drivers), so that none
     can outlive it. Processes are started from the main thread only: the death signal that ties them to the
     supervisor is bound to the thread that forked them.
+
+    Signals are waited for, not handled: a handler runs between any two steps of the main thread, and what it
+    would wake, it may have interrupted with the lock held.
     """
 
     def __init__(self, logs: Path) -> None:
@@ -55,14 +60,11 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._children: dict[str, _Child] = {}
         self._waiting: dict[str, tuple[float, Program, int]] = {}
-        self._wake = threading.Event()
         self.stopping = threading.Event()
 
     def __enter__(self) -> "Supervisor":
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        signal.signal(signal.SIGCHLD, lambda *_: self._wake.set())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -77,10 +79,6 @@ class Supervisor:
                 process.kill()
         psutil.wait_procs(psutil.Process().children(recursive=True), timeout=3)
 
-    def stop(self) -> None:
-        self.stopping.set()
-        self._wake.set()
-
     def start(self, program: Program, failures: int = 0) -> None:
         with (self._logs / f"{program.name}.log").open("ab") as log:
             process = subprocess.Popen(
@@ -89,7 +87,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_begin,
                 # Ctrl-C reaches the supervisor alone, which ends its children in order.
                 start_new_session=True,
             )
@@ -103,13 +101,13 @@ class Supervisor:
         threading.Thread(target=work, daemon=True).start()
 
     def run(self) -> None:
-        """Restarts what dies until `stop`."""
-        while not self.stopping.is_set():
+        """Restarts what dies until SIGTERM or SIGINT."""
+        while True:
             self._collect_dead()
             self._start_due()
-            due = min((when for when, _, _ in self._waiting.values()), default=None)
-            self._wake.wait(None if due is None else max(0.0, due - time.monotonic()))
-            self._wake.clear()
+            due = min((when for when, _, _ in self._waiting.values()), default=math.inf)
+            if _await_signal(due - time.monotonic()) in (signal.SIGTERM, signal.SIGINT):
+                return
 
     def _collect_dead(self) -> None:
         for name, child in list(self._children.items()):
@@ -130,8 +128,17 @@ class Supervisor:
                 self.start(program, failures)
 
 
-def _die_with_parent() -> None:
+def _await_signal(seconds: float) -> int | None:
+    """The next signal, or None after `seconds`."""
+    # An hour is for ever: without children to restart, only a signal brings work.
+    information = signal.sigtimedwait(_SIGNALS, min(max(0.0, seconds), 3600.0))
+    return information.si_signo if information else None
+
+
+def _begin() -> None:
+    """In the child, before its program: ends with its parent, and takes signals, which the parent blocks."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
 def _reap_orphans(own: set[int]) -> None:

@@ -46,21 +46,17 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
     """Runs Tunery until SIGTERM or SIGINT. Raises AlreadyRunning or PortTaken before anything is started."""
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder), _ray_folder() as ray_folder, Supervisor(folder / "logs") as supervisor:
+    with _locked(folder), _ray_folder() as ray_folder:
         _check_free(host, port)
         plan = _Plan.make(folder, host, port, ray_folder)
         key_place = _prepare_database(folder, plan.service_environment["TUNERY_DATABASE_URL"])
         say(f"Tunery {plan.base_url}/v1   API key: {key_place}   logs: {folder / 'logs'}")
-        supervisor.start(Program("ray", plan.ray_argv, plan.ray_environment, after_start=plan.deploy_serving))
-        supervisor.start(Program("scheduler", _python("service.scheduling"), plan.service_environment))
-        supervisor.start(
-            Program(
-                "api", _python("service.api", "--host", host, "--port", str(port)), plan.service_environment
-            )
-        )
-        supervisor.in_background(lambda: _announce(plan, supervisor, say))
-        supervisor.run()
-        say("Stopping …")
+        with Supervisor(folder / "logs") as supervisor:
+            for program in plan.programs(host, port):
+                supervisor.start(program)
+            supervisor.in_background(lambda: _announce(plan, supervisor, say))
+            supervisor.run()
+            say("Stopping …")
 
 
 @dataclass(frozen=True)
@@ -140,6 +136,14 @@ class _Plan:
                 "TUNERY_SERVICE_URL": base_url,
             },
         )
+
+    def programs(self, host: str, port: int) -> list[Program]:
+        api = _python("service.api", "--host", host, "--port", str(port))
+        return [
+            Program("ray", self.ray_argv, self.ray_environment, after_start=self.deploy_serving),
+            Program("scheduler", _python("service.scheduling"), self.service_environment),
+            Program("api", api, self.service_environment),
+        ]
 
     def deploy_serving(self, over: threading.Event) -> None:
         """Declares the Serve applications to Ray, as soon as its dashboard answers."""

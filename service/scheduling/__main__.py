@@ -26,9 +26,7 @@ _WORKERS = 4
 
 def main() -> None:
     _configure_logs()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_signal()
     settings = Settings()
     ray_token = settings.ray_auth_token.get_secret_value() if settings.ray_auth_token else None
     with (
@@ -64,6 +62,19 @@ def run(scheduler: Scheduler, stop: threading.Event, tick_seconds: float) -> Non
         scheduler.close()
     except Unavailable as error:
         log.warning("lease not released", error=error.message)
+
+
+def _stop_signal() -> threading.Event:
+    """Set by SIGTERM or SIGINT; in a thread, because a handler may interrupt who holds the event's lock."""
+    stop, numbers = threading.Event(), {signal.SIGTERM, signal.SIGINT}
+
+    def wait() -> None:
+        signal.sigwait(numbers)
+        stop.set()
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stop
 
 
 def _configure_logs() -> None:

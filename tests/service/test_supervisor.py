@@ -82,6 +82,18 @@ def test_sigterm_ends_whatever_descends_from_it(
     assert alive == []
 
 
+def test_a_storm_of_ending_children_does_not_keep_it_from_ending(
+    supervise: Callable[[str], psutil.Process],
+) -> None:
+    supervisor = supervise(SLEEPS)
+    for _ in range(1_000_000):
+        # What the kernel sends for each process that ends.
+        os.kill(supervisor.pid, signal.SIGCHLD)
+    supervisor.terminate()
+    _, alive = psutil.wait_procs([supervisor], timeout=14)
+    assert alive == []
+
+
 def test_child_that_ignores_sigterm_is_killed_within_fifteen_seconds(
     supervise: Callable[[str], psutil.Process],
 ) -> None:

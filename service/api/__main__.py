@@ -21,8 +21,6 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # Says every request to the cluster; one to us has its line already.
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
     settings = Settings()
     app = create_app(settings)
     config = uvicorn.Config(

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol, TypeVar
 
-import httpx2
+import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cluster.contracts import errors
@@ -27,6 +27,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 _EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
 _ERROR = TypeAdapter(ErrorEvent)
+_HEALTH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=5.0)
 
 
 class Generator(Protocol):
@@ -59,7 +60,7 @@ class Engine(Generator, Protocol):
 
 class ServeEngine:
     """The engine application behind Ray Serve's proxy at `url`; or its replica itself, if it is the only one
-    and has said where it listens."""
+    and has said where it listens. Made in the event loop that it is for."""
 
     def __init__(
         self,
@@ -73,20 +74,22 @@ class ServeEngine:
         """`load_seconds`: what a request waits for a model that is being loaded, which the replica bounds;
         `begin_seconds`: for its first event, whatever keeps that back; `idle_seconds`: the longest silence
         before the engine counts as gone."""
+        self._url = url.rstrip("/")
         self._load_seconds = load_seconds
         self._begin_seconds = begin_seconds
-        self._idle_seconds = idle_seconds
+        # Serve may choose a replica, and start it; a replica that listens answers at once or is gone.
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=idle_seconds)
+        self._replica_timeout = aiohttp.ClientTimeout(total=None, connect=1.0, sock_read=idle_seconds)
         self._replica: str | None = None
         """Where it listens."""
         self._lost: set[str] = set()
         """Where none was reached; a new replica has a new port."""
-        self._http = httpx2.AsyncClient(
-            base_url=url,
+        self._http = aiohttp.ClientSession(
             headers={"authorization": f"Bearer {token}"} if token else {},
-            timeout=httpx2.Timeout(idle_seconds, connect=5.0, pool=None),
+            timeout=self._timeout,
             # One connection a stream; how many run at once is the engine's to bound.
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
-            trust_env=False,
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
@@ -110,18 +113,18 @@ class ServeEngine:
     async def check_health(self) -> None:
         with _transport_is_unavailable():
             # Not the engines themselves, which may rest at zero replicas and would be woken up by it.
-            response = await self._http.get("/datasets/ready", timeout=5.0)
-        if not response.is_success:
-            raise _refusal(response, response.content)
+            async with self._http.get(f"{self._url}/datasets/ready", timeout=_HEALTH_TIMEOUT) as response:
+                if response.status != 200:
+                    raise _refusal(response, await response.read())
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._http.close()
 
     async def _once(
         self, path: str, request: ClassificationRequest | EmbeddingRequest, kind: type[Answer]
     ) -> Answer:
         async with self._asked(path, request) as response:
-            content = await response.aread()
+            content = await response.read()
         try:
             return kind.model_validate_json(content)
         except ValidationError as error:
@@ -130,38 +133,40 @@ class ServeEngine:
     @asynccontextmanager
     async def _asked(
         self, path: str, request: GenerationRequest | ClassificationRequest | EmbeddingRequest
-    ) -> AsyncIterator[httpx2.Response]:
-        """The answer once it has begun. Raises the refusal, if it is one."""
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer once it has begun; leaving it before its end closes its connection. Raises the refusal,
+        if it is one."""
         content = request.model_dump_json().encode()
         headers = self._headers(request.model)
         with _transport_is_unavailable():
-            async with AsyncExitStack() as stack:
-                async with self._beginning():
-                    response = await self._sent(stack, path, content, headers)
-                if not response.is_success:
-                    raise _refusal(response, await response.aread())
+            async with self._beginning():
+                response = await self._sent(path, content, headers)
+            async with response:
+                if response.status != 200:
+                    raise _refusal(response, await response.read())
                 yield response
 
-    async def _sent(
-        self, stack: AsyncExitStack, path: str, content: bytes, headers: dict[str, str]
-    ) -> httpx2.Response:
+    async def _sent(self, path: str, content: bytes, headers: dict[str, str]) -> aiohttp.ClientResponse:
         if (replica := self._replica) is not None:
-            timeout = httpx2.Timeout(self._idle_seconds, connect=1.0, pool=None)
-            stream = self._http.stream(
-                "POST", replica + path, content=content, headers=headers, timeout=timeout
-            )
             try:
-                return await stack.enter_async_context(stream)
-            except (httpx2.NetworkError, httpx2.ConnectTimeout, httpx2.RemoteProtocolError):
+                return await self._post(replica + path, content, headers, self._replica_timeout)
+            except aiohttp.SocketTimeoutError:
+                raise
+            except (aiohttp.ClientConnectionError, aiohttp.ClientResponseError):
                 # It has gone, or is going. Nothing of an answer has come, so Serve finds it another one.
                 self._lost.add(replica)
                 self._replica = None
-        response = await stack.enter_async_context(
-            self._http.stream("POST", path, content=content, headers=headers)
-        )
+        response = await self._post(self._url + path, content, headers, self._timeout)
         replica = response.headers.get(REPLICA_HEADER)
         self._replica = None if replica in self._lost else replica
         return response
+
+    async def _post(
+        self, url: str, content: bytes, headers: dict[str, str], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        return await self._http.post(
+            url, data=content, headers=headers, timeout=timeout, allow_redirects=False
+        )
 
     def _headers(self, model: ModelRef) -> dict[str, str]:
         return {
@@ -189,15 +194,14 @@ def _transport_is_unavailable() -> Iterator[None]:
     """Whatever goes wrong on the way to the engine is Unavailable."""
     try:
         yield
-    except httpx2.HTTPError as error:
+    except aiohttp.ClientError as error:
         raise errors.Unavailable("The model server does not answer.", retry_after_seconds=2.0) from error
 
 
-async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    """Lines end at a newline alone. httpx's own `aiter_lines` also splits at U+2028 and the like, which JSON
-    may hold inside a string."""
+async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+    """Of any length, as they come."""
     rest = b""
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             if line:
@@ -217,9 +221,9 @@ def _unreadable() -> errors.Unavailable:
     return errors.Unavailable("The model server answered with something unreadable.")
 
 
-def _refusal(response: httpx2.Response, body: bytes) -> errors.TuneryError:
+def _refusal(response: aiohttp.ClientResponse, body: bytes) -> errors.TuneryError:
     """The error of an answer that never became a stream: the engine's own, or one of the proxy before it."""
-    status, wait = response.status_code, response.headers.get("retry-after", "")
+    status, wait = response.status, response.headers.get("retry-after", "")
     retry_after_seconds = float(wait) if wait.isdecimal() else 2.0
     try:
         return _ERROR.validate_json(body).as_error(retry_after_seconds=retry_after_seconds)

@@ -111,6 +111,7 @@ def test_events_arrive_whole_however_the_bytes_are_cut() -> None:
         ),
         (PlainTextResponse("Path '/engine' not found", 404), Unavailable, "status 404"),
         (PlainTextResponse("Internal Server Error", 500), Unavailable, "status 500"),
+        (Response(status_code=307, headers={"location": "/engine/ready"}), Unavailable, "status 307"),
         (Response(ndjson(EVENTS[:2])), Unavailable, "broke off"),
         (Response(b"<html>"), Unavailable, "unreadable"),
         (Response(ndjson([EVENTS[0], ErrorEvent(error="Unavailable", message="lost")])), Unavailable, "lost"),
@@ -226,6 +227,26 @@ def test_closing_the_generator_disconnects_from_the_engine() -> None:
 
     with listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url:
         asyncio.run(generate(url))
+
+
+def test_requests_one_after_another_share_a_connection() -> None:
+    clients = set()
+
+    async def route(incoming: Request) -> Response:
+        clients.add(incoming.client)
+        return in_pieces(ndjson(EVENTS), 50)
+
+    async def generate(url: str) -> None:
+        engine = ServeEngine(url, "")
+        try:
+            for _ in range(3):
+                assert [event async for event in engine.generate(REQUEST)] == EVENTS
+        finally:
+            await engine.close()
+
+    with listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url:
+        asyncio.run(generate(url))
+    assert len(clients) == 1
 
 
 @pytest.mark.parametrize("status", [200, 503])

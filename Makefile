@@ -15,7 +15,7 @@ demo: install  ## upload, fine-tune, and ask the tuned model beside its base
 	$(BIN)/tunery demo
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-gpu:  ## the engine contract against the real vLLM; needs a GPU and an environment with '.[cluster,vllm]' and pytest
 	$(PYTHON) -m tests.gpu.contract

@@ -21,6 +21,9 @@ from tests.ray_head import RayHead, ray_head, ray_node
 
 pytestmark = pytest.mark.ray
 
+ENDLESS = {"n_epochs": 100_000, "batch_size": 1}
+"""Two million steps: hours, so that such a job is always still under way when somebody ends it."""
+
 MakeSpec = Callable[..., JobSpec]
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -112,7 +115,7 @@ def test_workers_on_two_nodes_share_a_full_fine_tune(
 def test_pause_saves_a_checkpoint_and_a_cancel_after_the_resume_ends_all_within_five_seconds(
     start: Start, service: FakeService
 ) -> None:
-    process = start(n_epochs=50, batch_size=1)
+    process = start(**ENDLESS)
     wait_for(service, lambda: len(steps(service)) >= 1, 240)
     service.command = "pause"
     wait_for(service, lambda: isinstance(service.state, Stopped), 20)
@@ -122,7 +125,7 @@ def test_pause_saves_a_checkpoint_and_a_cancel_after_the_resume_ends_all_within_
     assert last.step == steps(service)[-1].step
 
     service.command, service.state, service.events = "continue", Running(), []
-    process = start({"attempt": 2, "resume_from": last.manifest_key}, n_epochs=50, batch_size=1)
+    process = start({"attempt": 2, "resume_from": last.manifest_key}, **ENDLESS)
     wait_for(service, lambda: len(steps(service)) >= 1, 240)
     assert steps(service)[0].step == last.step + 1
     service.command = "cancel"
@@ -135,7 +138,7 @@ def test_pause_saves_a_checkpoint_and_a_cancel_after_the_resume_ends_all_within_
 def test_a_killed_worker_is_told_as_a_fault_of_the_platform(
     start: Start, service: FakeService, head: RayHead
 ) -> None:
-    process = start(n_epochs=50, batch_size=1)
+    process = start(**ENDLESS)
     wait_for(service, lambda: len(steps(service)) >= 1, 240)
     ray_processes = psutil.Process(head.pid).children(recursive=True)
     (worker,) = [found for found in ray_processes if "RayTrainWorker" in " ".join(found.cmdline())]

@@ -6,23 +6,11 @@ from typing import Any
 
 from cluster.bases.chat_template import template_text
 from cluster.bases.resolve import base_digest, template_digest
-from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import InvalidRequest
 
 ONE_AT_A_TIME = threading.Lock()
 """Held around every `from_pretrained` and `from_config` of a model. They switch weight tying, initialisation
 and torch's default type off and on for the whole process: of two at once, one can be left with weights
 missing, and the process with the other one's type."""
-
-
-def check_decoder(base: BaseSpec) -> None:
-    """Raises InvalidRequest (`not_a_generator`) for an encoder."""
-    if base.architecture == "encoder":
-        raise InvalidRequest(
-            f"{base.alias} sorts texts into classes and continues none.",
-            code="not_a_generator",
-            param="model",
-        )
 
 
 def base_marks(folder: Path, tokenizer: Any) -> dict[str, str]:

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from cluster.bases.resolve import base_folder
+from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
@@ -22,7 +23,7 @@ from cluster.serving.embedded.prefix import read_prefix
 from cluster.serving.embedded.sharing import kept_slots
 from cluster.serving.footprint import Footprint, kept_bytes, loaded_bytes, stored_bytes, token_bytes
 from cluster.serving.limits import Limits
-from cluster.serving.loading import base_marks, check_decoder
+from cluster.serving.loading import base_marks
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter
 from cluster.serving.weights.folder import WeightsFolder
@@ -50,12 +51,12 @@ class EmbeddedLoader:
     async def __call__(self, model: ModelRef) -> EmbeddedEngine:
         """Raises InvalidRequest for an encoder, InvalidConfiguration for a base that this engine cannot run,
         and what fetching raises."""
-        check_decoder(model.base)
+        check_generates(model)
         # The engine itself is made here, because it belongs to this event loop.
         return (await asyncio.to_thread(self._prepare, model))()
 
     async def expected_bytes(self, model: ModelRef) -> int:
-        check_decoder(model.base)
+        check_generates(model)
         return await asyncio.to_thread(self._expected, model.base)
 
     def _expected(self, base: BaseSpec) -> int:

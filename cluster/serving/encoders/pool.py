@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from cluster.contracts.abilities import check_classifies, check_embeds
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, ClassificationResult
 from cluster.contracts.embedding import MAX_TOKENS, EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidRequest, Overloaded
@@ -43,7 +44,7 @@ class EncoderPool:
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
         """Raises InvalidRequest if the model is no tuned encoder or the inputs do not suit it,
         ContextLengthExceeded, Overloaded, and what `ensure` raises."""
-        _check_has_classes(request.model)
+        check_classifies(request.model)
         async with self._desk(request.model) as desk:
             encoder = desk.encoder
             encoder.check_sorts(request.inputs)
@@ -94,7 +95,7 @@ class EncoderPool:
             self._desks.give_back(model.weights)
 
     async def _borrow(self, model: ModelRef) -> "_Desk":
-        _check_encoder(model)
+        _check_served(model)
         weights, expects_bytes = model.weights, 0
         if weights not in self._desks:
             expects_bytes = await asyncio.to_thread(expected_bytes, model.base)
@@ -145,31 +146,10 @@ class _Desk:
                         await asyncio.wait([working])
 
 
-def _check_encoder(model: ModelRef) -> None:
-    if model.base.architecture != "encoder":
-        raise InvalidRequest(
-            f"{model.base.alias} continues text and makes no vectors of it; ask an encoder.",
-            code="not_an_encoder",
-            param="model",
-        )
+def _check_served(model: ModelRef) -> None:
+    check_embeds(model)
     if model.adapter is not None and model.adapter.form != "full":
         raise InvalidRequest(
             f"A tuned encoder is served in its full form, and this one is of form '{model.adapter.form}'.",
-            param="model",
-        )
-
-
-def _check_has_classes(model: ModelRef) -> None:
-    alias = model.base.alias
-    if model.base.architecture != "encoder":
-        raise InvalidRequest(
-            f"A model tuned from {alias} continues text and has no classes; ask it for completions.",
-            code="not_a_classifier",
-            param="model",
-        )
-    if model.adapter is None:
-        raise InvalidRequest(
-            f"{alias} has no classes before it is tuned; ask a model that was tuned from it.",
-            code="not_a_classifier",
             param="model",
         )

@@ -14,10 +14,11 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from cluster.bases.resolve import base_folder
+from cluster.contracts.abilities import check_generates
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.limits import Limits
-from cluster.serving.loading import ONE_AT_A_TIME, base_marks, check_decoder
+from cluster.serving.loading import ONE_AT_A_TIME, base_marks
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
@@ -63,11 +64,11 @@ class VllmLoader:
     async def __call__(self, model: ModelRef) -> VllmEngine:
         """Raises InvalidRequest for an encoder, InvalidConfiguration without vLLM, CorruptArtefact for a full
         fine-tune that is not finite, and what fetching raises."""
-        check_decoder(model.base)
+        check_generates(model)
         return (await asyncio.to_thread(self._prepare, model))()
 
     async def expected_bytes(self, model: ModelRef) -> int:
-        check_decoder(model.base)
+        check_generates(model)
         return self._options.memory_bytes
 
     def _prepare(self, ref: ModelRef) -> Callable[[], VllmEngine]:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.api.abilities import check_classifies
+from cluster.contracts.abilities import check_classifies
 from service.api.answers.classifications import classification, classification_request
 from service.api.answers.tally import Heading
 from service.api.auth import Inferrer

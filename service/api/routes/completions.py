@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.api.abilities import check_generates
+from cluster.contracts.abilities import check_generates
 from service.api.answers.chat import ChatAnswer
 from service.api.answers.completions import CompletionAnswer
 from service.api.answers.prompts import chat_request, completion_requests

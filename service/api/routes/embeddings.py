@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from cluster.contracts.abilities import check_embeds
 from cluster.contracts.embedding import EmbeddingAnswer
-from service.api.abilities import check_embeds
 from service.api.answers.embeddings import embedding_list, embedding_request
 from service.api.auth import Inferrer
 from service.api.gateway import answer_once

@@ -174,7 +174,7 @@ def test_a_request_has_a_limit_of_tokens_in_all(
 
 def test_a_decoder_makes_no_vectors(encoders: Encoders, embed: Embed) -> None:
     decoder = encoders.base.model_copy(update={"architecture": "decoder"})
-    with pytest.raises(InvalidRequest, match="continues text") as caught:
+    with pytest.raises(InvalidRequest, match="makes no vectors") as caught:
         embed(ModelRef(base=decoder), TextInput(text="a"))
     assert (caught.value.code, caught.value.param) == ("not_an_encoder", "model")
 

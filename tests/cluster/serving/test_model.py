@@ -102,6 +102,6 @@ def test_weights_that_give_no_finite_numbers_are_corrupt(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ENCODERS)
 def test_an_encoder_is_not_asked_to_go_on(serve: Serve, name: str, tmp_path: Path) -> None:
     served = serve(base=make_family(name, tmp_path / name))
-    with pytest.raises(InvalidRequest, match="continues none") as refused:
+    with pytest.raises(InvalidRequest, match="writes no text") as refused:
         served.ask(served.request())
     assert refused.value.code == "not_a_generator"

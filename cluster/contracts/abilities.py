@@ -1,4 +1,5 @@
-"""What a model can be asked for: decoders write, encoders make vectors, and sort once they are tuned."""
+"""What a model can be asked for: decoders write, encoders make vectors, and sort once they are tuned. The
+service and the engines refuse the same, in the same words."""
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import ModelRef

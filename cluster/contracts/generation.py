@@ -246,7 +246,8 @@ WireEvent = Annotated[
 
 
 class EngineStats(_Frozen):
-    """A moment's view of one engine."""
+    """A moment's view of one engine, or of an encoder, whose requests count as choices and take turns at one
+    slot."""
 
     base: str
     running: int

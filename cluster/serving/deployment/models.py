@@ -82,7 +82,7 @@ class Models:
             return await self._encoders.embed(request)
 
     async def stats(self) -> list[EngineStats]:
-        return await self._engines.stats()
+        return [*await self._engines.stats(), *self._encoders.stats()]
 
     async def check(self) -> None:
         """Raises Unavailable if an engine can do no more work."""

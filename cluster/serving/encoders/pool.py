@@ -11,7 +11,7 @@ from cluster.contracts.abilities import check_classifies, check_embeds
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, ClassificationResult
 from cluster.contracts.embedding import MAX_TOKENS, EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidRequest, Overloaded
-from cluster.contracts.generation import ModelRef
+from cluster.contracts.generation import EngineStats, ModelRef
 from cluster.serving.encoders.encoder import Encoder, Reading, split_passes
 from cluster.serving.encoders.load import expected_bytes, load_encoder
 from cluster.serving.residents import Memory, Residents
@@ -73,6 +73,13 @@ class EncoderPool:
         num_tokens = sum(len(reading.token_ids) for reading in readings)
         return EmbeddingAnswer(embeddings=embeddings, prompt_tokens=num_tokens)
 
+    def stats(self) -> list[EngineStats]:
+        """A request counts as running while it is at a forward pass, and for the others as waiting."""
+        return [
+            desk.stats().model_copy(update={"load_seconds": self._desks.load_seconds(weights)})
+            for weights, desk in self._desks.loaded.items()
+        ]
+
     def names(self) -> list[str]:
         """Of the weights in memory."""
         return list(self._desks.loaded)
@@ -102,13 +109,14 @@ class EncoderPool:
         return await self._desks.borrow(weights, partial(self._open, model), expects_bytes=expects_bytes)
 
     async def _open(self, model: ModelRef) -> "_Desk":
-        return _Desk(await asyncio.to_thread(load_encoder, self._weights, model))
+        return _Desk(model, await asyncio.to_thread(load_encoder, self._weights, model))
 
 
 class _Desk:
     """An encoder and the turns at it."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, model: ModelRef, encoder: Encoder) -> None:
+        self._model = model
         self.encoder = encoder
         self.num_requests = 0
         self._turn = asyncio.Lock()
@@ -117,6 +125,19 @@ class _Desk:
     @property
     def num_bytes(self) -> int:
         return self.encoder.num_bytes
+
+    def stats(self) -> EngineStats:
+        running = int(self._turn.locked())
+        return EngineStats(
+            base=self._model.base.alias,
+            running=running,
+            waiting=self.num_requests - running,
+            slots=1,
+            adapters=[self._model.adapter.digest] if self._model.adapter else [],
+            generated_tokens=0,
+            reserved_bytes=self.num_bytes,
+            weight_bytes=self.num_bytes,
+        )
 
     async def close(self) -> None:
         # Who holds the desk still holds no weights.

@@ -246,6 +246,30 @@ def test_a_caller_who_is_told_twice_to_leave_still_waits_for_the_encoder(
     assert len(pooled(work).results) == 1
 
 
+def test_what_is_in_memory_and_under_way_is_told(encoders: Encoders, pooled: Callable[..., Any]) -> None:
+    request = ClassificationRequest(id="r", model=encoders.model("texts"), inputs=[TextInput(text="hi")])
+
+    async def work(pool: EncoderPool) -> None:
+        assert pool.stats() == []
+        await pool.ensure(ModelRef(base=encoders.base))
+        await pool.ensure(encoders.model("texts"))
+        threads = GatedThreads()
+        asyncio.get_running_loop().set_default_executor(threads)
+        asked = [asyncio.create_task(pool.classify(request)) for _ in range(3)]
+        for _ in range(9):
+            await asyncio.sleep(0)
+        base, tuned = pool.stats()
+        threads.gate.set()
+        await asyncio.gather(*asked)
+        assert [one.base for one in (base, tuned)] == [encoders.base.alias] * 2
+        assert [one.adapters for one in (base, tuned)] == [[], [encoders.refs["texts"].digest]]
+        assert [(one.running, one.waiting) for one in (base, tuned)] == [(0, 0), (1, 2)]
+        assert all(one.reserved_bytes == one.weight_bytes > 0 < one.load_seconds for one in (base, tuned))
+        assert [(one.running, one.waiting) for one in pool.stats()] == [(0, 0), (0, 0)]
+
+    pooled(work)
+
+
 LABELLED = {
     "texts": [
         {"text": f"{'refund' if n % 2 else 'thank you'} {n}", "label": CLASSES[n % 2]} for n in range(12)

@@ -52,8 +52,9 @@ class Loans(Generic[T]):
     what it takes.
 
     One in use is never dropped: who needs another while all are in use waits, at most `max_waiting` of them
-    and `wait_seconds`, and whenever one is given back, who has waited longest is the first to try. What
-    nobody has used for `idle_seconds` goes by itself. `drop` frees what left, and nothing is loaded in its
+    and `wait_seconds`. Who has waited longest gets the next room, however much the others need, or one that
+    needs much would wait for as long as others come that need less. What nobody has used for `idle_seconds`
+    goes by itself. `drop` frees what left, and nothing is loaded in its
     room before. Used from one event loop.
     """
 
@@ -198,13 +199,13 @@ class Loans(Generic[T]):
             entry.expiry = asyncio.get_running_loop().call_later(self._idle_seconds, self._remove, key)
         self._turns.wake()
 
-    def _is_here_or_fits(self, key: str, num_bytes: int) -> bool:
+    def _is_here_or_fits(self, key: str, num_bytes: int, is_next: bool) -> bool:
         if self._is_closed:
             raise Unavailable("The engine was closed.")
         if key in self._entries:
             return True
         self._check_size(num_bytes)
-        return self._make_room(for_bytes=num_bytes, for_entries=1)
+        return is_next and self._make_room(for_bytes=num_bytes, for_entries=1)
 
     def _make_room(self, *, for_bytes: int = 0, for_entries: int = 0) -> bool:
         """Drops the least recently used idle things until so much more fits in; none if that cannot be."""

@@ -17,10 +17,11 @@ class Turns:
         self._waiting: deque[asyncio.Event] = deque()
         """One for each who waits, set when it is to look again."""
 
-    async def wait_until(self, is_possible: Callable[[], bool]) -> None:
-        """Returns as soon as that is true, without another task in between. Raises what it raises, Overloaded
-        if too many wait already, and Unavailable after the longest wait."""
-        if is_possible():
+    async def wait_until(self, is_possible: Callable[[bool], bool]) -> None:
+        """Returns as soon as that is true, without another task in between; it is told whether nobody waits
+        longer. Raises what it raises, Overloaded if too many wait already, and Unavailable after the longest
+        wait."""
+        if is_possible(not self._waiting):
             return
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded("Too many requests wait for other models to finish; try again.")
@@ -28,7 +29,7 @@ class Turns:
         self._waiting.append(turn)
         try:
             async with asyncio.timeout(self._wait_seconds):
-                while not is_possible():
+                while not is_possible(self._waiting[0] is turn):
                     turn.clear()
                     await turn.wait()
         except TimeoutError as error:
@@ -39,9 +40,10 @@ class Turns:
             ) from error
         finally:
             self._waiting.remove(turn)
+            # For one of them, nobody waits longer now.
+            self.wake()
 
     def wake(self) -> None:
-        """All look again, who has waited longest first: one may take what there is, and others what it
-        makes."""
+        """All look again, who has waited longest first."""
         for turn in self._waiting:
             turn.set()

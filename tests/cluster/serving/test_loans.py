@@ -226,6 +226,50 @@ def test_who_waits_longest_is_next() -> None:
     asyncio.run(_in_order())
 
 
+async def _newcomers() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=5)
+    for key in ("a", "aaa"):
+        await shelf.borrow(loans, key, expects_bytes=len(key))
+
+    async def use(key: str) -> None:
+        await shelf.borrow(loans, key, expects_bytes=len(key))
+        loans.give_back(key)
+
+    large = asyncio.create_task(use("bbbb"))
+    await _settle()
+    small = asyncio.create_task(use("c"))
+    await _settle()
+    assert not small.done(), "there is room for it, but of what another one waits for"
+    await asyncio.wait_for(use("a"), 30)
+    loans.give_back("aaa")
+    # Before those who wait have heard of it.
+    await use("d")
+    assert shelf.loads == ["a", "aaa", "bbbb", "c", "d"]
+    await asyncio.gather(large, small)
+
+
+def test_nobody_takes_the_room_that_another_one_waits_for() -> None:
+    asyncio.run(_newcomers())
+
+
+async def _impatient() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=5)
+    await shelf.borrow(loans, "aaa", expects_bytes=3)
+    large = asyncio.create_task(shelf.borrow(loans, "bbbb", expects_bytes=4))
+    await _settle()
+    small = asyncio.create_task(shelf.borrow(loans, "cc", expects_bytes=2))
+    await _settle()
+    assert not small.done()
+    large.cancel()
+    assert await asyncio.wait_for(small, 30) == "cc"
+
+
+def test_who_waits_no_longer_keeps_no_room_from_the_others() -> None:
+    asyncio.run(_impatient())
+
+
 async def _foretold() -> None:
     shelf = Shelf()
     loans = shelf.loans(10, budget=5)

@@ -1,6 +1,7 @@
 """The models of a replica, of every kind, in one memory: loaded on demand, unloaded when idle."""
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar, cast
 
@@ -67,9 +68,18 @@ class Residents(Generic[R]):
         return self._memory.load_seconds(self._prefix + weights)
 
     async def borrow(self, weights: str, load: Callable[[], Awaitable[R]], *, expects_bytes: int) -> R:
-        """As Loans does."""
+        """As Loans does. A load that fails gives its memory back before anybody hears of it."""
+
+        async def load_or_give_back() -> R:
+            try:
+                return await load()
+            except Exception as error:
+                _forget_locals(error)
+                await asyncio.to_thread(memory.give_back)
+                raise
+
         key = self._prefix + weights
-        return cast(R, await self._memory.borrow(key, load, expects_bytes=expects_bytes))
+        return cast(R, await self._memory.borrow(key, load_or_give_back, expects_bytes=expects_bytes))
 
     def keep(self, weights: str) -> None:
         self._memory.keep(self._prefix + weights)
@@ -80,6 +90,13 @@ class Residents(Generic[R]):
     async def close(self) -> None:
         """The whole memory, with what else is in it."""
         await self._memory.close()
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Of the functions that it came through: weights may be among them, and its traceback keeps them."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 async def _unload(resident: Resident) -> None:

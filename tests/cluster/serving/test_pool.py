@@ -1,11 +1,13 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
 from cluster.contracts.bases import BaseSpec, FolderSource
-from cluster.contracts.errors import InvalidRequest, Unavailable
+from cluster.contracts.errors import CorruptArtefact, InvalidRequest, NotFound, Unavailable
 from cluster.contracts.generation import (
     AdapterRef,
     EngineStats,
@@ -156,6 +158,43 @@ async def _shares() -> None:
 
 def test_models_of_other_kinds_share_the_memory() -> None:
     asyncio.run(_shares())
+
+
+class Weights:
+    """In a cycle, as models are: without a collection of garbage it stays."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+async def _fails_to_load() -> None:
+    left: list[weakref.ref[Weights]] = []
+
+    def read() -> None:
+        weights = Weights()
+        left.append(weakref.ref(weights))
+        try:
+            raise NotFound("half of the weights")
+        except NotFound as error:
+            raise CorruptArtefact("cannot be read") from error
+
+    async def load() -> FakeEngine:
+        await asyncio.to_thread(read)
+        raise AssertionError("read raises")
+
+    residents: Residents[FakeEngine] = Residents("other", shared_memory(capacity=1))
+    gc.disable()
+    try:
+        with pytest.raises(CorruptArtefact) as caught:
+            await residents.borrow("a", load, expects_bytes=1)
+        assert left[0]() is None, "who has the error keeps nothing of what was read"
+    finally:
+        gc.enable()
+    assert isinstance(caught.value.__cause__, NotFound)
+
+
+def test_what_a_failed_load_has_read_is_given_back_at_once() -> None:
+    asyncio.run(_fails_to_load())
 
 
 async def _cancels() -> None:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from cluster.serving.loading import ONE_AT_A_TIME, base_marks
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
-from cluster.serving.vllm_backend.interface import Vllm, import_vllm
+from cluster.serving.vllm_backend.interface import AsyncLLM, Vllm, import_vllm
 from cluster.serving.weights.adapter import Adapter
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.serving.weights.lora_files import read_adapter
@@ -65,13 +66,20 @@ class VllmLoader:
         """Raises InvalidRequest for an encoder, InvalidConfiguration without vLLM, CorruptArtefact for a full
         fine-tune that is not finite, and what fetching raises."""
         check_generates(model)
-        return (await asyncio.to_thread(self._prepare, model))()
+        started = await asyncio.to_thread(self._start, model)
+        try:
+            return self._engine(model, started)
+        except BaseException:
+            # A process of its own, which nobody else would end.
+            await asyncio.to_thread(started.llm.shutdown)
+            raise
 
     async def expected_bytes(self, model: ModelRef) -> int:
         check_generates(model)
         return self._options.memory_bytes
 
-    def _prepare(self, ref: ModelRef) -> Callable[[], VllmEngine]:
+    def _start(self, ref: ModelRef) -> "_Started":
+        """Nothing that can fail comes after vLLM."""
         vllm = self._vllm()
         folder = base_folder(ref.base)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -81,39 +89,45 @@ class VllmLoader:
             if full:
                 _check_finite(of_model, full.digest)
             outlined = outline(of_model)
-            stop_tokens = _stop_tokens(of_model, outlined, tokenizer)
-            llm = vllm.start(**self._arguments(ref, of_model, folder, takes_adapters=full is None))
-        shapes = _shapes(outlined)
-
-        def read(adapter: AdapterRef) -> Adapter:
-            with self._weights.borrowed(adapter, **fits) as found:
-                return read_adapter(found, adapter.digest, shapes, torch.device("cpu"))
-
-        def make() -> VllmEngine:
-            # Made in the engine's event loop.
-            adapters = Adapters(
+            return _Started(
                 vllm,
-                llm,
-                read=read,
-                folder=Path(tempfile.mkdtemp(prefix="tunery-adapters-")),
-                limits=self._limits,
-                max_rank=self._options.lora_rank,
-            )
-            return VllmEngine(
-                ref.base,
-                vllm,
-                llm,
                 tokenizer,
                 vocabulary=Vocabulary(tokenizer),
                 num_embeddings=int(outlined.get_input_embeddings().num_embeddings),
-                stop_tokens=stop_tokens,
-                adapters=adapters,
-                limits=self._limits,
-                num_bytes=self._options.memory_bytes,
-                full_digest=full.digest if full else None,
+                stop_tokens=_stop_tokens(of_model, outlined, tokenizer),
+                read=partial(self._read, shapes=_shapes(outlined), fits=fits),
+                llm=vllm.start(**self._arguments(ref, of_model, folder, takes_adapters=full is None)),
             )
 
-        return make
+    def _engine(self, ref: ModelRef, started: "_Started") -> VllmEngine:
+        """Made in its event loop."""
+        adapters = Adapters(
+            started.vllm,
+            started.llm,
+            read=started.read,
+            folder=Path(tempfile.mkdtemp(prefix="tunery-adapters-")),
+            limits=self._limits,
+            max_rank=self._options.lora_rank,
+        )
+        return VllmEngine(
+            ref.base,
+            started.vllm,
+            started.llm,
+            started.tokenizer,
+            vocabulary=started.vocabulary,
+            num_embeddings=started.num_embeddings,
+            stop_tokens=started.stop_tokens,
+            adapters=adapters,
+            limits=self._limits,
+            num_bytes=self._options.memory_bytes,
+            full_digest=ref.full.digest if ref.full else None,
+        )
+
+    def _read(
+        self, adapter: AdapterRef, *, shapes: dict[str, tuple[int, int]], fits: dict[str, str]
+    ) -> Adapter:
+        with self._weights.borrowed(adapter, **fits) as found:
+            return read_adapter(found, adapter.digest, shapes, torch.device("cpu"))
 
     def _arguments(
         self, ref: ModelRef, folder: Path, of_tokenizer: Path, *, takes_adapters: bool
@@ -144,6 +158,19 @@ class VllmLoader:
                 "max_lora_rank": self._options.lora_rank,
             }
         return arguments
+
+
+@dataclass(frozen=True)
+class _Started:
+    """vLLM with a model's weights, and what its engine needs to know of the model."""
+
+    vllm: Vllm
+    tokenizer: Any
+    vocabulary: Vocabulary
+    num_embeddings: int
+    stop_tokens: frozenset[int]
+    read: Callable[[AdapterRef], Adapter]
+    llm: AsyncLLM
 
 
 def outline(folder: Path) -> Any:

@@ -1,5 +1,7 @@
 """What the engine contract does not see of the vLLM backend: what vLLM is told, and what it answers."""
 
+import asyncio
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -368,6 +370,17 @@ def test_an_adapter_for_other_shapes_is_refused(start: Start, tuned: Tuned, tmp_
     with pytest.raises(InvalidRequest, match="this base needs"):
         served.ask(served.request(ref))
     assert llm.lora_paths == []
+
+
+def test_no_vllm_is_left_if_there_is_no_folder_for_its_adapters(
+    tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeVllm()
+    loader = VllmLoader(WeightsFolder(tmp_path / "cache", tuned.store), Limits(), VllmOptions(), fake)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(loader(ModelRef(base=tuned.base)))
+    assert [llm.is_shut_down for llm in fake.engines] == [True]
 
 
 def test_without_vllm_the_setting_is_named() -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 from ray import serve
 from ray.serve import RunTarget
@@ -28,6 +28,7 @@ from cluster.serving.wire import lines_of
 _log = logging.getLogger(__name__)
 
 _PREFIX = "model-"
+_ALIVE = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
 _ROUND_SECONDS = 60.0
 """Between two looks for applications that may go."""
 _WINDOW_SECONDS = 300.0
@@ -90,19 +91,64 @@ class ModelApp:
             )
 
 
-class Placer:
-    """Makes the applications, each once however many ask, and removes those that nobody has asked for in
-    `forget_seconds`. One replica; a new one knows the applications from Serve."""
+class Applications(Protocol):
+    """Of models. All of it blocks."""
 
-    async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it.
+    def alive(self) -> set[str]:
+        """The names of those that serve, or are about to."""
+        ...
+
+    def run(self, name: str, model: ModelRef, settings: EngineSettings, *, merges: bool) -> None:
+        """Makes one, or makes it anew, and does not wait until it serves."""
+        ...
+
+    def delete(self, name: str) -> None: ...
+
+
+class ServeApplications:
+    """Serve's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        """Serve's client is one of the process, and nobody says that it is for several threads."""
+
+    def alive(self) -> set[str]:
+        with self._lock:
+            found = serve.status().applications
+        return {name for name, one in found.items() if name.startswith(_PREFIX) and one.status in _ALIVE}
+
+    def run(self, name: str, model: ModelRef, settings: EngineSettings, *, merges: bool) -> None:
+        # The weights alone, whoever asked for them first: adapters come and go.
+        own = model if merges else model.owner
+        # What is hot cools down, and nobody needs its replica then.
+        scaled = settings.model_copy(update={"min_replicas": 0}) if merges else settings
+        deployment = serve.deployment(
+            ModelApp,
+            name="model",
+            ray_actor_options={"num_cpus": 0.5, **settings.actor_options},
+            **OPTIONS,
+            **replicas(scaled),
+        )
+        target = RunTarget(deployment.bind(own.model_dump_json(), merges), name=name, route_prefix=None)
+        with self._lock:
+            serve.run_many([target], wait_for_applications_running=False)
+
+    def delete(self, name: str) -> None:
+        # Not locked: it waits until the replicas are gone.
+        serve.delete(name)
+
+
+class Placer:
+    """Makes the applications, each once however many ask, and again if Serve has given it up. Removes those
+    that nobody has asked for in `forget_seconds`. One replica; a new one knows them from Serve."""
+
+    async def __init__(self, applications: Applications | None = None) -> None:  # type: ignore[misc]
+        """Serve's applications, unless others are given. Serve awaits it."""
         self._settings = EngineSettings.read()
+        self._applications = applications or ServeApplications()
         self._locks: dict[str, asyncio.Lock] = {}
-        found = (await asyncio.to_thread(serve.status)).applications
-        self._used = {
-            name: time.monotonic()
-            for name, application in found.items()
-            if name.startswith(_PREFIX) and application.status in _ALIVE
-        }
+        alive = await asyncio.to_thread(self._applications.alive)
+        self._used = dict.fromkeys(alive, time.monotonic())
         self._heat = Heat(_WINDOW_SECONDS)
         self._hot: frozenset[str] = frozenset()
         self._refused: set[str] = set()
@@ -134,20 +180,16 @@ class Placer:
     async def _placed(self, model: ModelRef, *, merges: bool) -> str:
         name = application_name(model, self._settings, merges=merges)
         async with self._locks.setdefault(name, asyncio.Lock()):
-            if name not in self._used:
-                await asyncio.to_thread(_run, name, model, self._settings, merges=merges)
+            # Of one whose first replicas fail, Serve makes no more until it is made anew.
+            if name not in await asyncio.to_thread(self._applications.alive):
+                await asyncio.to_thread(self._applications.run, name, model, self._settings, merges=merges)
             self._used[name] = time.monotonic()
         return name
 
     async def _forget(self) -> None:
         while True:
             await asyncio.sleep(min(_ROUND_SECONDS, self._settings.forget_seconds))
-            await forget(self._used, self._locks, self._settings.forget_seconds, serve.delete)
-
-
-_RUNNING = threading.Lock()
-"""Serve's client is one of the process, and nobody says that it is for several threads."""
-_ALIVE = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
+            await forget(self._used, self._locks, self._settings.forget_seconds, self._applications.delete)
 
 
 def application_name(model: ModelRef, settings: EngineSettings, *, merges: bool) -> str:
@@ -178,20 +220,3 @@ async def forget(
                 await asyncio.to_thread(delete, name)
             except Exception:
                 _log.exception("The application %s is not removed.", name)
-
-
-def _run(name: str, model: ModelRef, settings: EngineSettings, *, merges: bool) -> None:
-    # The weights alone, whoever asked for them first: adapters come and go.
-    own = model if merges else model.owner
-    # What is hot cools down, and nobody needs its replica then.
-    scaled = settings.model_copy(update={"min_replicas": 0}) if merges else settings
-    deployment = serve.deployment(
-        ModelApp,
-        name="model",
-        ray_actor_options={"num_cpus": 0.5, **settings.actor_options},
-        **OPTIONS,
-        **replicas(scaled),
-    )
-    target = RunTarget(deployment.bind(own.model_dump_json(), merges), name=name, route_prefix=None)
-    with _RUNNING:
-        serve.run_many([target], wait_for_applications_running=False)

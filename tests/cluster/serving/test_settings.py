@@ -1,13 +1,10 @@
 """The environment of a replica, checked once."""
 
-import asyncio
-import time
-
 import pytest
 
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import AdapterRef, ModelRef
-from cluster.serving.deployment.own import application_name, forget, unused
+from cluster.serving.deployment.own import application_name
 from cluster.serving.deployment.scaling import replicas
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
@@ -68,23 +65,3 @@ def test_an_application_is_of_weights_and_settings(monkeypatch: pytest.MonkeyPat
     }
     assert len(others) == 4
     assert application_name(adapted, settings, merges=True) not in others
-
-
-def test_what_nobody_asked_for_is_forgotten() -> None:
-    assert unused({"model-a": 100.0, "model-b": 500.0}, now=701.0, forget_seconds=600.0) == ["model-a"]
-
-
-def test_who_is_asked_for_while_others_are_forgotten_stays_and_a_failure_stops_nothing() -> None:
-    now = time.monotonic()
-    used = {"model-a": now - 700, "model-b": now - 700, "model-c": now - 700}
-    asked: list[str] = []
-
-    def delete(name: str) -> None:
-        asked.append(name)
-        used["model-b"] = time.monotonic()
-        if name == "model-a":
-            raise RuntimeError("Serve is busy")
-
-    asyncio.run(forget(used, {}, 600.0, delete))
-    assert asked == ["model-a", "model-c"]
-    assert list(used) == ["model-b"]

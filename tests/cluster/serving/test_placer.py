@@ -1,0 +1,88 @@
+"""Applications of models: made when asked for, made anew when Serve gives them up, forgotten in the end."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.serving.deployment.own import Placer, application_name, forget, unused
+from cluster.serving.deployment.settings import EngineSettings
+from tests.api import BASE
+
+MODEL = ModelRef(base=BASE)
+TUNED = ModelRef(base=BASE, adapter=AdapterRef(digest="1" * 64, manifest_key="k", form="full"))
+
+
+class Applications:
+    def __init__(self, alive: Iterable[str] = ()) -> None:
+        self.names = set(alive)
+        self.made: list[str] = []
+
+    def alive(self) -> set[str]:
+        return set(self.names)
+
+    def run(self, name: str, model: ModelRef, settings: EngineSettings, *, merges: bool) -> None:
+        self.made.append(name)
+        self.names.add(name)
+
+    def delete(self, name: str) -> None:
+        self.names.remove(name)
+
+
+async def started(applications: Applications) -> Placer:
+    placer = object.__new__(Placer)
+    # As Serve does.
+    await Placer.__init__(placer, applications)  # type: ignore[misc]
+    return placer
+
+
+def name_of(model: ModelRef) -> str:
+    return application_name(model, EngineSettings.read(), merges=False)
+
+
+def test_an_application_is_made_once_and_again_when_serve_has_given_it_up() -> None:
+    applications = Applications()
+
+    async def ask() -> None:
+        placer = await started(applications)
+        asked = [MODEL, TUNED, MODEL, MODEL]
+        names = await asyncio.gather(*(placer.place(model.model_dump_json()) for model in asked))
+        assert names == [name_of(model) for model in asked]
+        assert sorted(applications.made) == sorted({name_of(MODEL), name_of(TUNED)})
+        applications.names.remove(name_of(MODEL))
+        for model in (TUNED, MODEL, MODEL):
+            await placer.place(model.model_dump_json())
+        assert applications.made[2:] == [name_of(MODEL)]
+
+    asyncio.run(ask())
+
+
+def test_a_new_placer_makes_none_that_there_is() -> None:
+    applications = Applications([name_of(MODEL)])
+
+    async def ask() -> None:
+        placer = await started(applications)
+        assert await placer.place(MODEL.model_dump_json()) == name_of(MODEL)
+        assert applications.made == []
+
+    asyncio.run(ask())
+
+
+def test_what_nobody_asked_for_is_forgotten() -> None:
+    assert unused({"model-a": 100.0, "model-b": 500.0}, now=701.0, forget_seconds=600.0) == ["model-a"]
+
+
+def test_who_is_asked_for_while_others_are_forgotten_stays_and_a_failure_stops_nothing() -> None:
+    now = time.monotonic()
+    used = {"model-a": now - 700, "model-b": now - 700, "model-c": now - 700}
+    asked: list[str] = []
+
+    def delete(name: str) -> None:
+        asked.append(name)
+        used["model-b"] = time.monotonic()
+        if name == "model-a":
+            raise RuntimeError("Serve is busy")
+
+    asyncio.run(forget(used, {}, 600.0, delete))
+    assert asked == ["model-a", "model-c"]
+    assert list(used) == ["model-b"]

@@ -51,6 +51,11 @@ class Admission:
             if self._queue.is_empty:
                 self._is_empty.set()
 
+    def check_room(self, tenant: str) -> None:
+        """Raises Overloaded if `turn` would, whatever else the tenant's next request says: for who would
+        rather know before it is read."""
+        self._check_room(Turn(tenant, 1))
+
     def charge(self, turn: Turn, cost: float) -> None:
         """What the turn has cost since the last charge."""
         self._queue.charge(turn, cost)
@@ -88,7 +93,7 @@ class Admission:
         if exceeded == "tenant":
             own = self._queue.num_waiting(turn.tenant)
             waiting = own * self._queue.num_waiting_tenants
-            what = f"{own} of your project's choices wait and this request has {turn.num_choices}"
+            what = f"{own} of your project's choices wait, which leaves no place for {turn.num_choices} more"
             limit = f"at most {self._limits.waiting_of_tenant} of a project may wait"
         else:
             waiting = self._queue.num_waiting()

@@ -1,12 +1,12 @@
 """The engine as a caller sees it: its requests wait for their turn, and what they use is counted."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
@@ -21,6 +21,7 @@ from cluster.contracts.generation import (
 from service.api.admission import Admission
 from service.api.engine import Engine
 from service.api.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_COST
+from service.api.strict_json import StrictJsonRoute
 from service.api.usage_meter import UsageMeter
 from service.db.api_keys import Principal
 from service.db.usage import Used
@@ -40,6 +41,23 @@ class Serving:
     def for_caller(self, caller: Principal, model: str) -> "CallersEngine":
         """For one request over HTTP, which may be several of the engine's, to `model` by its public name."""
         return CallersEngine(self, caller, model)
+
+
+class ServingRoute(StrictJsonRoute):
+    """For `APIRouter(route_class=…)` of requests to models: one whose caller has a full queue is refused
+    before its body is read: a flood may be refused hundreds of times a second, and so takes a third of the
+    CPU."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            serving: Serving = request.app.state.serving
+            principal: Principal = request.state.principal
+            serving.admission.check_room(principal.tenant.project_id)
+            return await handler(request)
+
+        return handle
 
 
 class CallersEngine:

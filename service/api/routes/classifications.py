@@ -11,10 +11,9 @@ from service.api.gateway import answer_once
 from service.api.parts import UsesParts
 from service.api.routes.models import resolve
 from service.api.schemas.classifications import Classification, ClassificationBody
-from service.api.serving import UsesServing
-from service.api.strict_json import StrictJsonRoute
+from service.api.serving import ServingRoute, UsesServing
 
-router = APIRouter(route_class=StrictJsonRoute)
+router = APIRouter(route_class=ServingRoute)
 
 
 @router.post(

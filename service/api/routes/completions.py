@@ -16,10 +16,9 @@ from service.api.parts import UsesParts
 from service.api.routes.models import resolve
 from service.api.schemas.chat import ChatCompletion, ChatCompletionBody, ChatCompletionChunk, NamedTool
 from service.api.schemas.completions import Completion, CompletionBody
-from service.api.serving import UsesServing
-from service.api.strict_json import StrictJsonRoute
+from service.api.serving import ServingRoute, UsesServing
 
-router = APIRouter(route_class=StrictJsonRoute)
+router = APIRouter(route_class=ServingRoute)
 
 
 def _streams(chunk: type) -> dict[int | str, dict[str, Any]]:

@@ -116,6 +116,30 @@ def test_a_full_queue_is_429_with_the_limit_and_when_to_come_back(parts: Parts, 
         assert client.completions.create(model="base-1", prompt="x").choices[0].text == "Hello wörld"
 
 
+@pytest.mark.parametrize("path", ["completions", "chat/completions", "embeddings", "classifications"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_whose_queue_is_full_is_refused_before_the_request_is_read(
+    parts: Parts, project: Project, path: str
+) -> None:
+    few = changed(parts, max_running_choices=1, max_waiting_choices=0)
+    other = add_project(parts.database)
+    with listening(create_app(few.settings, open_parts=lambda _: few)) as url:
+        live = LiveApi(url, few, project)
+        live.engine.stalls = True
+        with live.openai().completions.create(model="base-1", prompt="x", stream=True):
+            answers = [
+                httpx2.post(
+                    f"{url}/v1/{path}",
+                    content=b"{",
+                    headers={"authorization": f"Bearer {key}", "content-type": "application/json"},
+                    trust_env=False,
+                )
+                for key in (project.key, other.key, "nobody's")
+            ]
+    assert [answer.status_code for answer in answers] == [429, 429, 401]
+    assert int(answers[0].headers["retry-after-ms"]) >= 1000
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_client_that_leaves_while_it_waits_never_reaches_the_engine(parts: Parts, project: Project) -> None:
     few = changed(parts, max_running_choices=1)

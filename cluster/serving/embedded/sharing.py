@@ -7,15 +7,17 @@ come at most `_SLOWER` slower than without them. Where a full step takes hardly 
 out none.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 
 _KEPT = 8
 """One slot is kept for so many."""
 _SLOWER = 0.5
 _OUT_OF_DATE = 32
 """Steps together after which one apart is timed anew."""
-_NEWEST_SHARE = 0.25
+_REMEMBERED = 8
 _NOBODY = frozenset[str]()
 
 
@@ -42,11 +44,16 @@ class Shares:
 
 
 class Pace:
-    """Decides at each step whether tenants beyond their share take part."""
+    """Decides at each step whether tenants beyond their share take part.
+
+    What a step takes is counted from the end of the one before: handing out the tokens of many rows takes
+    time too, and goes on beside the next step, which takes longer for it. What a step apart takes longer in
+    the wake of one together is charged to those beyond their share, and is no part of what it takes itself.
+    """
 
     def __init__(self) -> None:
-        self._apart: float | None = None
-        """Seconds of a step without them, lately."""
+        self._steps_apart: deque[float] = deque(maxlen=_REMEMBERED)
+        """Seconds of the last steps without them."""
         self._owed = 0.0
         """Seconds by which the others are behind."""
         self._together = 0
@@ -59,21 +66,31 @@ class Pace:
         if not beyond or not any(held[tenant] for tenant in held.keys() - beyond):
             self._owed = 0.0
             return Shares(beyond, _NOBODY, is_shared=False)
-        lets_all_in = self._apart is not None and self._owed <= 0 and self._together < _OUT_OF_DATE
+        lets_all_in = bool(self._steps_apart) and self._owed <= 0 and self._together < _OUT_OF_DATE
         return Shares(beyond, _NOBODY if lets_all_in else beyond, is_shared=True)
 
     def decoded(self, shares: Shares, seconds: float) -> None:
-        """A token for every row but of those that sat out."""
-        if shares.sit_out:
-            newest = 1.0 if self._apart is None else _NEWEST_SHARE
-            self._apart = (1 - newest) * (self._apart or 0.0) + newest * seconds
-            self._owed = max(0.0, self._owed - _SLOWER * seconds)
-            self._together = 0
-        elif shares.is_shared and self._apart is not None:
-            self._owed = max(0.0, self._owed + seconds - (1 + _SLOWER) * self._apart)
-            self._together += 1
+        """A token for every row but of those that sat out, `seconds` after the one before."""
+        in_wake, self._together = self._together > 0, 0 if shares.sit_out else self._together + 1
+        if not shares.is_shared:
+            return
+        if not shares.sit_out:
+            self._owe(seconds - (1 + _SLOWER) * self._apart)
+        elif self._steps_apart or not in_wake:
+            late = max(0.0, seconds - self._apart) if in_wake else 0.0
+            self._steps_apart.append(seconds - late)
+            self._owe(late - _SLOWER * (seconds - late))
 
     def prefilled(self, shares: Shares, tenants: frozenset[str], seconds: float) -> None:
         """Prompts of these tenants."""
         if shares.is_shared and tenants <= shares.beyond:
             self._owed += seconds
+
+    @property
+    def _apart(self) -> float:
+        """Seconds of a step without them. One that was held up by something else is no measure of the next,
+        which is why it is the median."""
+        return median(self._steps_apart)
+
+    def _owe(self, seconds: float) -> None:
+        self._owed = max(0.0, self._owed + seconds)

@@ -64,6 +64,8 @@ class Stepper:
         self._rows: list[Choice] = []
         """In the order of the runner's rows."""
         self._pace = Pace()
+        self._stepped_at = clock()
+        """When the rows had their last tokens, later by what prompts have taken since."""
         self._outputs: list[Output] = []
         self.generated_tokens = 0
 
@@ -118,6 +120,8 @@ class Stepper:
     @torch.inference_mode()
     def step(self) -> None:
         """A budget of prompts and one token for every running choice, but for those that sit out."""
+        if not self._rows:
+            self._stepped_at = self._clock()
         self._prefill(self._pace.decide(self._held()))
         if self._rows:
             self._decode()
@@ -136,10 +140,11 @@ class Stepper:
     def _decode(self) -> None:
         shares = self._pace.decide(self._held())
         rows = self._rows[: self._put_first(lambda choice: choice.tenant not in shares.sit_out)]
-        began = self._clock()
         logits_BV = self._runner.decode([choice.last_token for choice in rows])
         self._extend(rows, logits_BV)
-        self._pace.decoded(shares, self._clock() - began)
+        now = self._clock()
+        self._pace.decoded(shares, now - self._stepped_at)
+        self._stepped_at = now
         self._sweep()
 
     def _held(self) -> Counter[str]:
@@ -227,7 +232,9 @@ class Stepper:
             logits = self._score(group, first, logits[0])
         if group.prefill.is_done and group in self._groups:
             self._admit(group, logits)
-        self._pace.prefilled(shares, tenants, self._clock() - began)
+        seconds = self._clock() - began
+        self._pace.prefilled(shares, tenants, seconds)
+        self._stepped_at += seconds
         return (group.prefill.done - done) * rows
 
     def _admit(self, group: _Group, logits: Tensor) -> None:

@@ -22,23 +22,32 @@ class Engine:
 
     held: Mapping[str, int]
     cost: Cost
+    wake: float = 0.0
+    """Seconds by which a step is later for each row that was part of the one before."""
+    hiccups: Mapping[int, float] = field(default_factory=dict)
+    """By the number of a step: seconds for which something else held it up."""
     pace: Pace = field(default_factory=Pace)
     seconds: float = 0.0
     tokens: dict[str, int] = field(default_factory=dict)
     """Of each row of a tenant."""
+    rows: list[int] = field(default_factory=list)
+    """Of each step."""
 
     def step(self) -> None:
         shares = self.pace.decide(self.held)
         taking_part = [tenant for tenant in self.held if tenant not in shares.sit_out]
-        seconds = self.cost(sum(self.held[tenant] for tenant in taking_part))
+        rows = sum(self.held[tenant] for tenant in taking_part)
+        late = self.wake * (self.rows[-1] if self.rows else 0) + self.hiccups.get(len(self.rows), 0.0)
+        seconds = self.cost(rows) + late
+        self.rows.append(rows)
         self.seconds += seconds
         self.pace.decoded(shares, seconds)
         for tenant in taking_part:
             self.tokens[tenant] = self.tokens.get(tenant, 0) + 1
 
 
-def run(held: Mapping[str, int], cost: Cost, steps: int = 400) -> Engine:
-    engine = Engine(held, cost)
+def run(held: Mapping[str, int], cost: Cost, steps: int = 400, wake: float = 0.0) -> Engine:
+    engine = Engine(held, cost, wake)
     for _ in range(steps):
         engine.step()
     return engine
@@ -50,6 +59,24 @@ def test_beside_a_flood_tokens_come_at_most_half_as_slow_again_and_the_flood_goe
     assert on_cpu(1) < seconds_a_token <= 1.55 * on_cpu(1)
     # The rest of the time is the flood's, and it does not waste it.
     assert engine.tokens["flood"] * 32 * on_cpu(33) / 32 >= 0.3 * engine.seconds
+
+
+def test_what_a_floods_tokens_add_to_the_step_after_them_is_the_floods_too() -> None:
+    engine = run({"quiet": 1, "flood": 32}, on_cpu, wake=0.2)
+    apart = on_cpu(1) + 0.2
+    assert apart < engine.seconds / engine.tokens["quiet"] <= 1.55 * apart
+    assert engine.tokens["flood"] * (on_cpu(33) + 0.2 * 32) >= 0.3 * engine.seconds
+
+
+def test_a_step_that_something_else_held_up_lets_no_more_of_a_flood_in() -> None:
+    engine = Engine({"quiet": 1, "flood": 32}, on_cpu, hiccups={50: 1000.0})
+    while len(engine.rows) <= 50:
+        engine.step()
+    assert engine.rows[-1] == 1, "the quiet one's alone"
+    before = engine.tokens["flood"]
+    for _ in range(100):
+        engine.step()
+    assert engine.tokens["flood"] - before <= 7
 
 
 def test_where_full_steps_take_hardly_longer_nobody_sits_out_but_to_be_timed() -> None:

@@ -61,7 +61,7 @@ class CountingRunner:
         self.rows += 1
 
     def decode(self, tokens: Sequence[int]) -> Tensor:
-        assert len(tokens) == self.rows
+        assert len(tokens) <= self.rows
         return self._says(len(tokens))
 
     def swap(self, row: int, other: int) -> None: ...
@@ -81,11 +81,13 @@ class Steps:
 
     def __init__(self, slots: int = 8) -> None:
         self.runner = CountingRunner()
+        self.now = 0.0
         self.stepper = Stepper(
             self.runner,
             VOCABULARY,
             stop_tokens=STOP_TOKENS,
             limits=Limits(slots=slots, prefill_tokens=BUDGET),
+            clock=lambda: self.now,
         )
         self.tokens: dict[str, int] = {}
         self.scores: dict[str, int] = {}
@@ -98,12 +100,14 @@ class Steps:
         length: int,
         *,
         max_tokens: int = 50,
+        tenant: str = "",
         adapter: Adapter | None = None,
         guide: Guide | None = None,
         **sampling: bool,
     ) -> None:
         request = GenerationRequest(
             id=name,
+            tenant=tenant,
             model=ModelRef(base=BASE),
             prompt=TokenPrompt(token_ids=[9] * length),
             sampling=Sampling(temperature=0, **sampling),
@@ -157,6 +161,22 @@ def test_equally_long_prompts_are_read_one_after_the_other() -> None:
     assert set(steps.tokens) == {"first"}
     steps.step(4)
     assert set(steps.tokens) == {"first", "second"}
+
+
+def test_tokens_that_take_long_to_hand_out_are_their_tenants_to_wait_for() -> None:
+    steps = Steps()
+    for place in range(6):
+        steps.add(f"flood-{place}", 2, max_tokens=200, tenant="flood")
+    steps.add("quiet", 2, max_tokens=200, tenant="quiet")
+    steps.step(2)
+    began, flood, quiet = steps.now, steps.tokens["flood-0"], steps.tokens["quiet"]
+    for _ in range(100):
+        before = sum(steps.tokens.values())
+        steps.step()
+        steps.now += 2.0 + sum(steps.tokens.values()) - before  # for a step itself the clock stands still
+    assert steps.tokens["quiet"] - quiet == 100
+    assert (steps.now - began) / 100 <= 1.55 * 3.0
+    assert (steps.tokens["flood-0"] - flood) * 9.0 >= 0.3 * (steps.now - began)
 
 
 def test_every_step_decodes_while_prompts_are_read() -> None:

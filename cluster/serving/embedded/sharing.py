@@ -14,10 +14,13 @@ from statistics import median
 
 _KEPT = 8
 """One slot is kept for so many."""
-_SLOWER = 0.5
+_SLOWER = 1 / 3
+"""A third of the others' time is a quarter of all. Where one machine also reads, answers and refuses a
+flood's requests, that slows the others too: this leaves room for it below twice as long."""
 _OUT_OF_DATE = 32
 """Steps together after which one apart is timed anew."""
 _REMEMBERED = 8
+"""Steps apart, of which the median counts."""
 _NOBODY = frozenset[str]()
 
 

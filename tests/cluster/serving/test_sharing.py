@@ -53,19 +53,19 @@ def run(held: Mapping[str, int], cost: Cost, steps: int = 400, wake: float = 0.0
     return engine
 
 
-def test_beside_a_flood_tokens_come_at_most_half_as_slow_again_and_the_flood_goes_on() -> None:
+def test_beside_a_flood_tokens_come_at_most_a_third_slower_and_the_flood_goes_on() -> None:
     engine = run({"quiet": 1, "flood": 32}, on_cpu)
     seconds_a_token = engine.seconds / engine.tokens["quiet"]
-    assert on_cpu(1) < seconds_a_token <= 1.55 * on_cpu(1)
+    assert on_cpu(1) < seconds_a_token <= 1.37 * on_cpu(1)
     # The rest of the time is the flood's, and it does not waste it.
-    assert engine.tokens["flood"] * 32 * on_cpu(33) / 32 >= 0.3 * engine.seconds
+    assert engine.tokens["flood"] * 32 * on_cpu(33) / 32 >= 0.22 * engine.seconds
 
 
 def test_what_a_floods_tokens_add_to_the_step_after_them_is_the_floods_too() -> None:
     engine = run({"quiet": 1, "flood": 32}, on_cpu, wake=0.2)
     apart = on_cpu(1) + 0.2
-    assert apart < engine.seconds / engine.tokens["quiet"] <= 1.55 * apart
-    assert engine.tokens["flood"] * (on_cpu(33) + 0.2 * 32) >= 0.3 * engine.seconds
+    assert apart < engine.seconds / engine.tokens["quiet"] <= 1.37 * apart
+    assert engine.tokens["flood"] * (on_cpu(33) + 0.2 * 32) >= 0.22 * engine.seconds
 
 
 def test_a_step_that_something_else_held_up_lets_no_more_of_a_flood_in() -> None:
@@ -76,7 +76,7 @@ def test_a_step_that_something_else_held_up_lets_no_more_of_a_flood_in() -> None
     before = engine.tokens["flood"]
     for _ in range(100):
         engine.step()
-    assert engine.tokens["flood"] - before <= 7
+    assert engine.tokens["flood"] - before <= 5
 
 
 def test_where_full_steps_take_hardly_longer_nobody_sits_out_but_to_be_timed() -> None:
@@ -101,5 +101,5 @@ def test_a_floods_prompts_are_made_up_for_too() -> None:
     engine.pace.prefilled(shares, frozenset({"flood"}), 100.0)
     while engine.tokens.get("flood", 0) == 0:
         engine.step()
-    assert (engine.seconds + 100.0) / engine.tokens["quiet"] <= 1.55 * on_cpu(1) + on_cpu(33)
-    assert engine.tokens["quiet"] >= 100.0 / (0.5 * on_cpu(1))
+    assert (engine.seconds + 100.0) / engine.tokens["quiet"] <= 1.37 * on_cpu(1) + on_cpu(33)
+    assert engine.tokens["quiet"] >= 100.0 / (on_cpu(1) / 3)

@@ -1,6 +1,7 @@
 """Services that several areas' tests share, started once a session."""
 
 import gc
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 from service.db.database import Database
 from tests.databases import migrate, migrated_database, postgres_server, without_rows
 from tests.s3_servers import S3Endpoint, endpoint_from_environment, moto_server, rclone_server
+
+# Of models this small one thread is the fastest, and two would spin where another worker could run. Before
+# anything imports torch, and for the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 STARTING_FIRST = ("e2e", "ray", "benchmark")
 """Marks of files that take a minute or so, the longest first."""

@@ -27,7 +27,8 @@ from tests.benchmarks.load.world import World, make_world
 from tests.e2e.server import Tunery, running
 
 _ROOT = Path(__file__).parents[3]
-_WARMING = 10
+_WARMING_SHARE = 0.1
+"""Of the requests that count, before them."""
 _FULL_SECONDS = 60.0
 
 
@@ -49,8 +50,9 @@ def _latencies(tunery: Tunery, world: World, asked: argparse.Namespace) -> dict[
     """Seconds to the first text and to the end of each request."""
     model = world.models[0]
     taken: dict[str, list[float]] = {"first": [], "whole": []}
+    warming = max(1, round(asked.requests * _WARMING_SHARE))
     with OpenAI(base_url=f"{tunery.url}/v1", api_key=model.project.key, max_retries=0, timeout=300) as client:
-        for _ in range(_WARMING + asked.requests):
+        for _ in range(warming + asked.requests):
             began = time.monotonic()
             first = None
             chunks = client.completions.create(
@@ -65,7 +67,7 @@ def _latencies(tunery: Tunery, world: World, asked: argparse.Namespace) -> dict[
                 first = first or time.monotonic() - began
             taken["first"].append(first or 0.0)
             taken["whole"].append(time.monotonic() - began)
-    return {name: values[_WARMING:] for name, values in taken.items()}
+    return {name: values[warming:] for name, values in taken.items()}
 
 
 @contextmanager

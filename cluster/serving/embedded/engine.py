@@ -222,7 +222,9 @@ class EmbeddedEngine:
                 if self._is_broken:
                     self._stepper.fail_all(Unavailable("The engine is broken."))
                 elif self._stepper.has_work:
-                    self._stepper.step()
+                    self._stepper.read()
+                    self._deliver()  # first tokens wait for no others
+                    self._stepper.decode()
                     failures = 0
             except Exception:
                 _log.exception("The engine of %s failed; its requests are ended.", self._base.alias)

@@ -67,7 +67,6 @@ class Pace:
         equal = sum(held.values()) / max(1, len(held))
         beyond = frozenset(tenant for tenant, rows in held.items() if rows > equal)
         if not beyond or not any(held[tenant] for tenant in held.keys() - beyond):
-            self._owed = 0.0
             return Shares(beyond, _NOBODY, is_shared=False)
         lets_all_in = bool(self._steps_apart) and self._owed <= 0 and self._together < _OUT_OF_DATE
         return Shares(beyond, _NOBODY if lets_all_in else beyond, is_shared=True)
@@ -75,10 +74,12 @@ class Pace:
     def decoded(self, shares: Shares, seconds: float) -> None:
         """A token for every row but of those that sat out, `seconds` after the one before."""
         in_wake, self._together = self._together > 0, 0 if shares.sit_out else self._together + 1
+        too_long = seconds - (1 + _SLOWER) * self._apart if self._steps_apart else 0.0
         if not shares.is_shared:
-            return
-        if not shares.sit_out:
-            self._owe(seconds - (1 + _SLOWER) * self._apart)
+            # Nobody else was behind; but who comes now may have waited for this one.
+            self._owed = max(0.0, too_long)
+        elif not shares.sit_out:
+            self._owe(too_long)
         elif self._steps_apart or not in_wake:
             late = max(0.0, seconds - self._apart) if in_wake else 0.0
             self._steps_apart.append(seconds - late)

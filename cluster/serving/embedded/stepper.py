@@ -118,11 +118,15 @@ class Stepper:
         return outputs
 
     @torch.inference_mode()
-    def step(self) -> None:
-        """A budget of prompts and one token for every running choice, but for those that sit out."""
+    def read(self) -> None:
+        """The first half of a step: a budget of prompts, and a first token for those that are read."""
         if not self._rows:
             self._stepped_at = self._clock()
-        self._prefill(self._pace.decide(self._held()))
+        self._prefill()
+
+    @torch.inference_mode()
+    def decode(self) -> None:
+        """The second half: one token for every running choice, but for those that sit out."""
         if self._rows:
             self._decode()
 
@@ -164,13 +168,16 @@ class Stepper:
                 count += 1
         return count
 
-    def _prefill(self, shares: Shares) -> None:
+    def _prefill(self) -> None:
         """A budget of prompts: those sooner done pass by; the oldest under way keeps half of it."""
+        shares = self._pace.decide(self._held())
         left = self._limits.prefill_tokens
         spare = left // 2 if self._taking_part(shares) else left
         while spare > 0 and (group := self._next_group(shares, spare) or self._shortest_younger(shares)):
             used = self._prefill_group(group, shares, spare)
             spare, left = spare - used, left - used
+            # Whoever has got a row by it may now have others sit out.
+            shares = self._pace.decide(self._held())
         if left > 0 and (groups := self._taking_part(shares)):
             self._prefill_group(groups[0], shares, left)
 

@@ -79,6 +79,16 @@ def test_a_step_that_something_else_held_up_lets_no_more_of_a_flood_in() -> None
     assert engine.tokens["flood"] - before <= 5
 
 
+def test_who_comes_has_waited_for_a_step_of_the_flood_and_begins_without_it() -> None:
+    for cost, is_apart in ((on_cpu, True), (on_gpu, False)):
+        engine = run({"quiet": 1, "flood": 32}, cost)
+        engine.held = {"flood": 32}
+        for _ in range(3):
+            engine.step()
+        assert engine.rows[-3:] == [32] * 3
+        assert bool(engine.pace.decide({"quiet": 1, "flood": 32}).sit_out) == is_apart
+
+
 def test_where_full_steps_take_hardly_longer_nobody_sits_out_but_to_be_timed() -> None:
     engine = run({"quiet": 1, "flood": 32}, on_gpu)
     assert engine.tokens["flood"] >= 0.96 * engine.tokens["quiet"]

@@ -117,7 +117,8 @@ class Steps:
 
     def step(self, times: int = 1) -> None:
         for _ in range(times):
-            self.stepper.step()
+            self.stepper.read()
+            self.stepper.decode()
             for job, output in self.stepper.take_outputs():
                 match output:
                     case TextEvent():
@@ -161,6 +162,20 @@ def test_equally_long_prompts_are_read_one_after_the_other() -> None:
     assert set(steps.tokens) == {"first"}
     steps.step(4)
     assert set(steps.tokens) == {"first", "second"}
+
+
+def test_a_first_token_waits_neither_for_other_rows_nor_for_a_floods_prompts() -> None:
+    steps = Steps()
+    for place in range(4):
+        steps.add(f"flood-{place}", 2, tenant="flood")
+    steps.step()
+    steps.add("flood-4", 3, tenant="flood")
+    steps.add("quiet", 2, tenant="quiet")
+    steps.runner.passes.clear()
+    steps.stepper.read()
+    assert steps.runner.passes == [([2], 2)]
+    said = [job.request.id for job, output in steps.stepper.take_outputs() if isinstance(output, TextEvent)]
+    assert said == ["quiet"]
 
 
 def test_tokens_that_take_long_to_hand_out_are_their_tenants_to_wait_for() -> None:

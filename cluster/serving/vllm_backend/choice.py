@@ -26,7 +26,8 @@ class ChoiceReader:
     def read(self, output: CompletionOutput) -> list[Event]:
         """The events that `output` makes; nothing is left to read once `is_finished`.
 
-        Raises CorruptArtefact if a log-probability is not finite, Unavailable if vLLM gave the choice up.
+        Raises CorruptArtefact if a log-probability is not finite, InvalidRequest if vLLM cannot go on as the
+        grammar demands, Unavailable if it gave the choice up for another reason.
         """
         events: list[Event] = []
         for place, token in enumerate(output.token_ids):
@@ -37,6 +38,8 @@ class ChoiceReader:
             if self.is_finished:
                 return events
         if output.finish_reason is not None:
+            if output.finish_reason == "error" and self._answer.guide is not None:
+                raise self._answer.guide.failure()
             if output.finish_reason not in {"stop", "length"}:
                 raise Unavailable("The engine ended the request; try again.")
             events += self._answer.end("stop" if output.finish_reason == "stop" else "length")
@@ -60,14 +63,15 @@ def scored_prompt(
 
 
 def scored_token(model: ModelRef, token: int, place: Logprobs, k: int) -> Scored:
-    """`token` with its log-probability, and the k likeliest. vLLM puts the token itself among them, wherever
-    it ranks. Raises CorruptArtefact if a number is not finite."""
+    """`token` with its log-probability, and the k likeliest that may be chosen: under a grammar vLLM scores
+    the others with minus infinity. vLLM puts the token itself among them, wherever it ranks. Raises
+    CorruptArtefact if its own log-probability is not finite, or another's is no number."""
     ranked = sorted(place.items(), key=lambda item: item[1].rank or 0)
     top = tuple((other, found.logprob) for other, found in ranked if 1 <= (found.rank or 0) <= k)
     chosen = place.get(token)
     logprob = math.nan if chosen is None else chosen.logprob
-    if not all(math.isfinite(value) for value in (logprob, *(value for _, value in top))):
+    if not math.isfinite(logprob) or any(math.isnan(value) or value == math.inf for _, value in top):
         adapter = model.adapter
         name = f"adapter {adapter.digest}" if adapter else f"base {model.base.alias}"
         raise CorruptArtefact(f"The weights of {name} give numbers that are not finite for this prompt.")
-    return Scored(token, logprob, top)
+    return Scored(token, logprob, tuple(found for found in top if math.isfinite(found[1])))

@@ -238,10 +238,15 @@ def _outputs(llm: AsyncLLM, prompt: list[int], params: SamplingParams, request_i
     logprobs: list[dict[int, Logprob]] = []
     for step in itertools.count(1):
         logits = llm.logits(prompt + made, lora)[-1]
-        made.append(_draw(logits, params, made, generator, matcher))
+        if matcher is not None:
+            # Before it scores: what is not allowed has no probability.
+            logits = _masked(logits, matcher)
+        made.append(_draw(logits, params, made, generator))
         logprobs.append(_place(logits.log_softmax(-1), made[-1], params.logprobs or 0))
         reason = None
-        if made[-1] in params.stop_token_ids:
+        if matcher is not None and not matcher.consume_token(made[-1]):
+            reason = "error"
+        elif made[-1] in params.stop_token_ids:
             reason = "stop"
         elif step == params.max_tokens or len(prompt) + step >= llm.arguments["max_model_len"]:
             reason = "length"
@@ -264,18 +269,13 @@ def _place(logprobs: torch.Tensor, token: int, k: int) -> dict[int, Logprob]:
     return place
 
 
-def _draw(
-    given: torch.Tensor,
-    params: SamplingParams,
-    made: list[int],
-    generator: torch.Generator,
-    matcher: LLMatcher | None,
-) -> int:
+def _masked(logits: torch.Tensor, matcher: LLMatcher) -> torch.Tensor:
+    allowed = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")
+    return logits.masked_fill(torch.from_numpy(allowed[: len(logits)]) == 0, -torch.inf)
+
+
+def _draw(given: torch.Tensor, params: SamplingParams, made: list[int], generator: torch.Generator) -> int:
     logits = given.clone()
-    if matcher is not None:
-        matcher.consume_tokens(made[-1:])
-        allowed = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")
-        logits[torch.from_numpy(allowed[: len(logits)]) == 0] = -torch.inf
     for token, bias in (params.logit_bias or {}).items():
         logits[token] += bias
     for token in set(made):

@@ -1,6 +1,7 @@
 """What every engine must do. Runs once for each backend in conftest.BACKENDS."""
 
 import asyncio
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -160,10 +161,9 @@ def test_text_ends_before_a_stop_string_that_spans_tokens(served: Served) -> Non
     whole = served.ask(served.request(max_tokens=30, logprobs=0, **ENDLESS))
     tokens = whole.tokens[0]
     # The last character of one token and the first of the next: no single token holds the stop string.
-    place = next(
-        i for i in range(5, 29) if tokens[i].token and tokens[i + 1].token and tokens[i].token.isascii()
-    )
-    stop = tokens[place].token[-1] + tokens[place + 1].token[:1]
+    pairs = itertools.pairwise(tokens[5:])
+    stop = next(both for one, next_ in pairs if (both := one.token[-1:] + next_.token[:1]) in whole.text)
+    assert len(stop) == 2
     answer = served.ask(served.request(max_tokens=30, logprobs=0, stop=[stop, "never"], **ENDLESS))
     assert answer.text == whole.text[: whole.text.index(stop)]
     assert answer.finishes[0].reason == "stop"

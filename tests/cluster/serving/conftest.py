@@ -98,7 +98,7 @@ def _embedded(base: BaseSpec, store: ObjectStore, cache: Path, limits: Limits) -
 
 @contextmanager
 def _vllm(base: BaseSpec, store: ObjectStore, cache: Path, limits: Limits) -> Iterator[Served]:
-    """The real one where TUNERY_TEST_VLLM says so, as tests/gpu/contract.py does; else its double."""
+    """The real one where TUNERY_TEST_VLLM says so, as tests/real_vllm does; else its double."""
     is_real = os.environ.get("TUNERY_TEST_VLLM") == "real"
     # Tests keep several engines at once on one GPU, all of tiny models.
     options = VllmOptions(memory_share=float(os.environ.get("TUNERY_TEST_VLLM_SHARE", "0.08")), eager=True)

@@ -1,5 +1,8 @@
-"""Runs the engine contract against the real vLLM, on a machine with a GPU: `make test-gpu`, or
-`python -m tests.gpu.contract [pytest's arguments]` where `.[cluster,vllm]` and pytest are installed."""
+"""Runs the engine contract against the real vLLM: `python -m tests.real_vllm [pytest's arguments]`.
+
+On a machine with a GPU where `.[cluster,vllm]` and pytest are installed (`make test-gpu`), or on any with
+vLLM's build for CPUs (`make test-vllm`).
+"""
 
 import os
 import sys

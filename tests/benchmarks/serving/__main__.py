@@ -1,4 +1,6 @@
-"""Serving speed beside PEFT and transformers, on a CPU: `python -m tests.benchmarks.serving`.
+"""Serving speed beside PEFT, transformers and vLLM on a CPU: `python -m tests.benchmarks.serving`.
+
+vLLM takes part where `make test-vllm` has made its environment.
 
 Greedy answers of 64 tokens to prompts of unequal lengths, fp32, eight LoRA adapters of rank 16 on all linear
 layers, in bursts of 1, 8 and 32 requests: generated tokens per CPU-second, and the time to the first one. Our

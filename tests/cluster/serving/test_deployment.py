@@ -117,7 +117,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     store = LocalStore(folder / "store")
     adapter = publish_lora(store, base, folder / "adapter", seed=1, r=4, target_modules="all-linear")
     catalogue = folder / "catalogue.toml"
-    catalogue.write_text(_catalogue(base))
+    catalogue.write_text(catalogue_of(base))
     (port,) = free_ports(1)
     environment = {
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
@@ -133,7 +133,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         yield Deployed(f"http://127.0.0.1:{port}", base, adapter, store, head)
 
 
-def _catalogue(base: BaseSpec) -> str:
+def catalogue_of(base: BaseSpec) -> str:
     assert base.source.kind == "folder"
     return (
         f'[[model]]\nalias = "{base.alias}"\ncontext_length = {base.context_length}\n'
@@ -142,13 +142,13 @@ def _catalogue(base: BaseSpec) -> str:
     )
 
 
-def _events(response: httpx2.Response) -> list[WireEvent]:
+def events_of(response: httpx2.Response) -> list[WireEvent]:
     return [EVENT.validate_json(line) for line in response.content.splitlines()]
 
 
 def _text(response: httpx2.Response) -> str:
     assert response.is_success, response.text
-    return "".join(event.text for event in _events(response) if event.type == "text")
+    return "".join(event.text for event in events_of(response) if event.type == "text")
 
 
 def _under_way(client: httpx2.Client) -> list[EngineStats]:
@@ -168,7 +168,7 @@ def test_a_generation_streams_as_one_json_event_a_line(deployed: Deployed) -> No
             "/engine/generate", content=deployed.request("a", max_tokens=8).model_dump_json()
         )
     assert response.headers["content-type"].startswith("application/x-ndjson")
-    events = _events(response.raise_for_status())
+    events = events_of(response.raise_for_status())
     assert isinstance(events[0], PromptEvent)
     assert isinstance(events[-1], FinishEvent)
     assert events[-1].completion_tokens <= 8

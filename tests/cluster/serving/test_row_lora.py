@@ -105,6 +105,18 @@ def test_flattened_tokens_get_their_rows_updates(by_row: bool) -> None:
     torch.testing.assert_close(flat[2], _alone(assigned[2], x[2]))
 
 
+def test_a_layer_that_is_given_fewer_of_the_tokens_is_adapted_alike() -> None:
+    # As a head is, which is given the last ones.
+    model = _model()
+    rows = RowLora(model, ["0", "2"], CPU)
+    x = torch.randn(3, 4, 6)
+    assigned = [_adapter("a", 3), None, _adapter("b", 5)]
+    rows.assign(assigned, num_tokens=4)
+    last = model[2](model[0](x).tanh()[:, -1:])
+    for row, adapter in enumerate(assigned):
+        torch.testing.assert_close(last[row], _alone(adapter, x[row])[-1:])
+
+
 class _Siblings(nn.Module):
     """Two layers given the same tensor, or the second one a tensor of its own."""
 

@@ -33,6 +33,7 @@ ALLOWED = {
         "cluster.contracts",
         "cluster.storage",
         "cluster.bases.catalogue",
+        "cluster.serving.corked",
         "service.db",
         "service.scheduling.ports",
     ),

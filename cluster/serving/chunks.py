@@ -10,8 +10,9 @@ T = TypeVar("T")
 
 
 async def in_chunks(items: AsyncGenerator[T, None], *, pace_seconds: float) -> AsyncGenerator[list[T], None]:
-    """The items in order: what comes after a silence of `pace_seconds` at once, the others together when so
-    much time has passed since the last list, and the last ones without waiting.
+    """The items in order: what opens the stream and what follows it at once, and what comes after a silence
+    of `pace_seconds`; the others together when so much time has passed since the last list, and the last ones
+    without waiting.
 
     Raises what `items` raises, after what came before; closing closes them.
     """
@@ -30,6 +31,7 @@ async def in_chunks(items: AsyncGenerator[T, None], *, pace_seconds: float) -> A
 
     pumping = loop.create_task(pump())
     sent_at = -math.inf
+    is_open = False
     try:
         while True:
             await has_come.wait()
@@ -39,7 +41,9 @@ async def in_chunks(items: AsyncGenerator[T, None], *, pace_seconds: float) -> A
             has_come.clear()
             if waiting:
                 chunk, waiting[:] = waiting[:], []
-                sent_at = loop.time()
+                # An opening that has no text of its own must not keep the first one back.
+                sent_at = loop.time() if is_open else -math.inf
+                is_open = True
                 yield chunk
             if pumping.done() and not waiting:
                 pumping.result()

@@ -6,6 +6,7 @@ import sys
 
 import uvicorn
 
+from cluster.serving.corked import CorkedHttp
 from service.api.app import create_app
 from service.api.draining import DrainingServer
 from service.settings import Settings
@@ -27,6 +28,8 @@ def main() -> None:
         app,
         host=options.host,
         port=options.port,
+        http=CorkedHttp,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

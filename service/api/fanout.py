@@ -25,6 +25,9 @@ async def generate_all(
     queue: asyncio.Queue[tuple[int, GenerationEvent] | BaseException | None] = asyncio.Queue(_BUFFERED_EVENTS)
 
     async def put(item: tuple[int, GenerationEvent]) -> None:
+        if not queue.full():
+            queue.put_nowait(item)
+            return
         try:
             async with asyncio.timeout(stall_seconds):
                 await queue.put(item)

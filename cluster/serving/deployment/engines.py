@@ -17,7 +17,6 @@ from cluster.contracts.generation import (
     PATIENCE_HEADER,
     REPLICA_HEADER,
     EngineStats,
-    GenerationEvent,
     GenerationRequest,
     ModelRef,
 )
@@ -75,10 +74,10 @@ class EngineApp:
 
     async def _generate(self, request: Request) -> Response:
         asked = GenerationRequest.model_validate_json(await request.body())
-        events = self._models.generate(asked, patience_seconds=_patience(request))
-        # The first event decides between a status and a stream.
-        first = await anext(events, None)
-        return StreamingResponse(_lines(first, events), media_type="application/x-ndjson")
+        pieces = lines_of(self._models.generate(asked, patience_seconds=_patience(request)))
+        # The first of them decides between a status and a stream.
+        first = await anext(pieces, "")
+        return StreamingResponse(_lines(first, pieces), media_type="application/x-ndjson")
 
     async def _classify(self, request: Request) -> Response:
         asked = ClassificationRequest.model_validate_json(await request.body())
@@ -101,13 +100,10 @@ def _patience(request: Request) -> float | None:
     return _PATIENCE.validate_python(request.headers.get(PATIENCE_HEADER))
 
 
-async def _lines(
-    first: GenerationEvent | None, events: AsyncGenerator[GenerationEvent, None]
-) -> AsyncGenerator[str, None]:
-    async with aclosing(lines_of(events)) as pieces:
+async def _lines(first: str, pieces: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    async with aclosing(pieces):
         try:
-            if first is not None:
-                yield line(first)
+            yield first
             async for lines in pieces:
                 yield lines
         except Exception as error:

@@ -10,6 +10,7 @@ import uvicorn
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from cluster.serving.corked import CorkedHttp
 from cluster.serving.deployment.gate import Gate
 
 
@@ -25,6 +26,8 @@ class Listener:
         config = uvicorn.Config(
             self._answer,
             interface="asgi3",
+            http=CorkedHttp,
+            ws="none",
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -59,6 +62,8 @@ class Listener:
             raise ended
 
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Whose version says that answers need not look for who leaves: it is done here.
+        scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
         response = await self._gate.answer(Request(scope, receive))
         await response(scope, receive, send)
 

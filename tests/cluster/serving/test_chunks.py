@@ -11,22 +11,24 @@ from cluster.serving.chunks import in_chunks
 _FOR_EVER = 3600.0
 
 
-def test_the_first_item_goes_at_once_and_what_follows_within_the_pace_together_with_the_end() -> None:
+def test_the_first_two_go_at_once_and_what_follows_within_the_pace_together_with_the_end() -> None:
     async def run() -> None:
-        has_first = asyncio.Event()
+        taken = asyncio.Semaphore(1)
 
         async def items() -> AsyncGenerator[int, None]:
-            yield 1
-            await has_first.wait()
-            for item in (2, 3, 4):
+            for item in (1, 2):
+                await taken.acquire()
+                yield item
+            await taken.acquire()
+            for item in (3, 4, 5):
                 await asyncio.sleep(0)
                 yield item
 
         found = []
         async for chunk in in_chunks(items(), pace_seconds=_FOR_EVER):
             found.append(chunk)
-            has_first.set()
-        assert found == [[1], [2, 3, 4]]
+            taken.release()
+        assert found == [[1], [2], [3, 4, 5]]
 
     asyncio.run(run())
 

@@ -77,16 +77,19 @@ def test_a_full_queue_says_which_limit_it_is_and_when_to_come_back() -> None:
         (first,) = await visits(admission, "a", 1)
         now = 8.0
         await first.leave()  # eight seconds: two places serve one in four
-        await visits(admission, "a", 5)
+        # Held, or the garbage collector may end them.
+        here = await visits(admission, "a", 5)
         with pytest.raises(Overloaded, match=r"3 of your project's .* at most 3 .* in 12 s") as refused:
             async with admission.turn("a", 1):
                 pass
         assert (refused.value.retry_after_seconds, refused.value.code) == (12, "rate_limit_exceeded")
-        await visits(admission, "b", 2)
+        here += await visits(admission, "b", 2)
         with pytest.raises(Overloaded, match="at most 5 of all projects may wait") as refused:
             async with admission.turn("b", 1):
                 pass
         assert refused.value.retry_after_seconds == 20
+        for visit in here:
+            visit.task.cancel()
 
     run(test, clock=lambda: now)
 

@@ -20,7 +20,7 @@ test: install
 test-gpu:  ## the engine contract on the real vLLM; needs a GPU and an environment with '.[cluster,vllm]' and pytest
 	$(PYTHON) -m tests.real_vllm
 
-test-vllm: .venv-vllm/installed  ## the engine contract on the real vLLM's build for CPUs; about 20 minutes on two cores
+test-vllm: .venv-vllm/installed  ## the engine contract on the real vLLM's build for CPUs; about 12 minutes on two cores
 	.venv-vllm/bin/python -m tests.real_vllm
 
 # vLLM wants other versions of what Tunery needs too. Of torch's family only torch itself is used, and a torchvision

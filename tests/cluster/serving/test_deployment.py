@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,10 +114,17 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     folder = tmp_path_factory.mktemp("deployed")
     # Long and slow enough that a stream is still under way when its reader goes.
     base = make_tiny_base(folder / "base", hidden=64, layers=4, context_length=8192)
+    with deploy(folder, base, SERVE_CONFIG, TUNERY_WARM_BASES=base.alias) as made:
+        yield made
+
+
+@contextmanager
+def deploy(folder: Path, base: BaseSpec, config: dict[str, Any], **environment: str) -> Iterator[Deployed]:
+    """The applications of `config` on a Ray of their own. An adapter of `base` is in `folder / "adapter"`."""
     store = LocalStore(folder / "store")
     adapter = publish_lora(store, base, folder / "adapter", seed=1, r=4, target_modules="all-linear")
     catalogue = folder / "catalogue.toml"
-    catalogue.write_text(catalogue_of(base))
+    catalogue.write_text(_catalogue(base))
     (port,) = free_ports(1)
     environment = {
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
@@ -125,15 +132,15 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         "TUNERY_STORAGE_URL": f"file://{folder / 'store'}",
         "TUNERY_CACHE_DIR": str(folder / "cache"),
         "TUNERY_CATALOGUE": str(catalogue),
-        "TUNERY_WARM_BASES": base.alias,
         "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]),
+        **environment,
     }
     with ray_head(folder, environment) as head:
-        head.deploy(SERVE_CONFIG | {"http_options": {"host": "127.0.0.1", "port": port}})
+        head.deploy(config | {"http_options": {"host": "127.0.0.1", "port": port}})
         yield Deployed(f"http://127.0.0.1:{port}", base, adapter, store, head)
 
 
-def catalogue_of(base: BaseSpec) -> str:
+def _catalogue(base: BaseSpec) -> str:
     assert base.source.kind == "folder"
     return (
         f'[[model]]\nalias = "{base.alias}"\ncontext_length = {base.context_length}\n'

@@ -52,7 +52,7 @@ class AdaptedModel:
         """float32 logits [B, T, V] of `token_ids`, [B, T], each row with its adapter's LoRA. `options` go to
         the model's own forward."""
         input_ids = torch.as_tensor(token_ids, device=self.device)
-        self._rows.assign(adapters, num_tokens=input_ids.shape[1])
+        self._rows.assign(adapters)
         try:
             logits: Tensor = self._model(input_ids=input_ids, **options).logits
         finally:

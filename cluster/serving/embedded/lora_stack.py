@@ -117,7 +117,7 @@ class LoraStack:
             down_IR[:, rank:] = 0
             up_RO[rank:] = 0
             if pair is not None:
-                down_IR[:, :rank] = pair.down
+                down_IR[:, :rank] = pair.down.T
                 up_RO[:rank] = pair.up
         self._held[slot : slot + 1] = [adapter.digest]
         self._last_used[slot : slot + 1] = [self._now]

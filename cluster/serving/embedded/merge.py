@@ -36,7 +36,7 @@ def merged_model(load: Callable[[], Any], read_adapter: ReadAdapter) -> Any:
     model = load()
     for name, pair in adapter.pairs.items():
         layer = model.get_submodule(name)
-        update = pair.down @ pair.up
+        update = pair.down.T @ pair.up
         weight = layer.weight.data
         weight.copy_(weight.float() + (update if isinstance(layer, Conv1D) else update.T))
     found = model(input_ids=torch.tensor(text, device=model.device), use_cache=False).logits[0].float()

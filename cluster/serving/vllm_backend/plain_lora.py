@@ -10,7 +10,7 @@ from cluster.serving.weights.adapter import Adapter
 
 def rank_of(adapter: Adapter) -> int:
     """The largest of its layers."""
-    return max(pair.down.shape[1] for pair in adapter.pairs.values())
+    return max(pair.rank for pair in adapter.pairs.values())
 
 
 def write_plain(adapter: Adapter, folder: Path) -> None:
@@ -19,7 +19,7 @@ def write_plain(adapter: Adapter, folder: Path) -> None:
     folder.mkdir(parents=True)
     tensors = {}
     for name, pair in adapter.pairs.items():
-        tensors[f"base_model.model.{name}.lora_A.weight"] = pair.down.T.contiguous()
+        tensors[f"base_model.model.{name}.lora_A.weight"] = pair.down
         tensors[f"base_model.model.{name}.lora_B.weight"] = pair.up.T.contiguous()
     save_file(tensors, folder / "adapter_model.safetensors")
     rank = rank_of(adapter)
@@ -29,8 +29,8 @@ def write_plain(adapter: Adapter, folder: Path) -> None:
         "r": rank,
         "lora_alpha": rank,
         # Smaller layers are said to be so, for readers that make the layers before they read the weights.
-        "rank_pattern": {name: pair.down.shape[1] for name, pair in adapter.pairs.items()},
-        "alpha_pattern": {name: pair.down.shape[1] for name, pair in adapter.pairs.items()},
+        "rank_pattern": {name: pair.rank for name, pair in adapter.pairs.items()},
+        "alpha_pattern": {name: pair.rank for name, pair in adapter.pairs.items()},
         "target_modules": sorted(adapter.pairs),
         "bias": "none",
     }

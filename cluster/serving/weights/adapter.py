@@ -8,10 +8,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class LoraPair:
-    """One linear layer's update, x @ down @ up; the scale is already in `up`."""
+    """One linear layer's update, x @ down.T @ up; the scale is already in `up`."""
 
     down: Tensor
-    """float32 [in, r]"""
+    """float32 [r, in]"""
     up: Tensor
     """float32 [r, out]"""
 

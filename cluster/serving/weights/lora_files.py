@@ -114,7 +114,7 @@ def _pair(
     if not (wide.isfinite().all() and tall.isfinite().all()):
         raise CorruptArtefact(f"Layer {name} of the adapter holds numbers that are not finite.")
     up = tall.float() * config.scale(name, rank)
-    return LoraPair(wide.float().T.contiguous().to(device), up.T.contiguous().to(device))
+    return LoraPair(wide.float().contiguous().to(device), up.T.contiguous().to(device))
 
 
 def _pattern(patterns: Mapping[str, Any], module: str) -> str:

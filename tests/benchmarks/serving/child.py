@@ -1,6 +1,6 @@
 """One system in a process of its own: `python -m tests.benchmarks.serving.child ours '<task>'`.
 
-Prints its measurements by level as one line of JSON; for `gateway`, what HTTP adds.
+Prints measurements by system and level as one line of JSON; for `gateway`, what HTTP adds.
 """
 
 import json
@@ -20,24 +20,25 @@ def main(name: str, text: str) -> None:
     if name == "gateway":
         from tests.benchmarks.serving.gateway import gateway
 
-        print(json.dumps(gateway(task, rounds=3 * task.repeats)))
+        print(json.dumps(gateway(task, rounds=2 * task.repeats)))
         return
-    print(json.dumps({level: asdict(found) for level, found in _measured(name, task).items()}))
+    print(json.dumps(_measured(name, task), default=asdict))
 
 
-def _measured(name: str, task: Task) -> dict[int, Measurement]:
+def _measured(name: str, task: Task) -> dict[str, dict[int, Measurement]]:
     import torch
     from transformers.utils import logging
 
-    from tests.benchmarks.serving.ours import ours, ours_without_lora
+    from tests.benchmarks.serving.ours import ours
     from tests.benchmarks.serving.peers import PEERS
     from tests.benchmarks.serving.vllm_peer import vllm_cpu
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(task.threads)
-    systems = {"ours": ours, "no_lora": ours_without_lora, **PEERS, "vllm_cpu": vllm_cpu}
-    return systems[name](task)
+    if name == "ours":
+        return ours(task)
+    return {name: {**PEERS, "vllm_cpu": vllm_cpu}[name](task)}
 
 
 if __name__ == "__main__":

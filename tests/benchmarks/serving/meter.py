@@ -1,7 +1,7 @@
 """Measures bursts of requests from within the process that answers them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tests.benchmarks.serving.task import FIRST_WORD, Measurement, Request, Task
 
@@ -11,14 +11,23 @@ Burst = Callable[[list[Request], Arrived], list[list[int]]]
 
 
 def measure(task: Task, answer: Burst) -> dict[int, Measurement]:
-    """By level, after one burst that nobody counts."""
-    answer(task.bursts(min(8, *task.levels[1:], task.levels[-1]))[0], lambda place: None)
-    return {level: _measure_level(task, answer, level) for level in task.levels}
+    """By level."""
+    return measure_in_turns(task, {"alone": answer})["alone"]
 
 
-def _measure_level(task: Task, answer: Burst, level: int) -> Measurement:
-    found = [_run(task, answer, level) for _ in range(task.repeats)]
-    return min(found, key=lambda measurement: measurement.seconds)
+def measure_in_turns(task: Task, answers: Mapping[str, Burst]) -> dict[str, dict[int, Measurement]]:
+    """By name and level, after one burst each that nobody counts. A machine's speed changes from minute to
+    minute, and so for all of them."""
+    for answer in answers.values():
+        answer(task.bursts(min(8, *task.levels[1:], task.levels[-1]))[0], lambda place: None)
+    found: dict[str, dict[int, Measurement]] = {name: {} for name in answers}
+    for level in task.levels:
+        runs = [
+            {name: _run(task, answer, level) for name, answer in answers.items()} for _ in range(task.repeats)
+        ]
+        for name in answers:
+            found[name][level] = min((run[name] for run in runs), key=lambda one: one.seconds)
+    return found
 
 
 def _run(task: Task, answer: Burst, level: int) -> Measurement:

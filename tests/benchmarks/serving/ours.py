@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cluster.contracts.generation import (
-    AdapterRef,
     FinishEvent,
     GenerationRequest,
     ModelRef,
@@ -21,32 +20,31 @@ from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import Limits
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
-from tests.benchmarks.serving.meter import Arrived, measure
+from tests.benchmarks.serving.meter import Arrived, Burst, measure_in_turns
 from tests.benchmarks.serving.prepare import adapters_of, base_of
 from tests.benchmarks.serving.task import Measurement, Request, Task
 
 
-def ours(task: Task) -> dict[int, Measurement]:
-    return _measure(task, adapters_of(task))
-
-
-def ours_without_lora(task: Task) -> dict[int, Measurement]:
-    return _measure(task, [None] * task.n_adapters)
-
-
-def _measure(task: Task, adapters: Sequence[AdapterRef | None]) -> dict[int, Measurement]:
-    models = [ModelRef(base=base_of(task), adapter=ref) for ref in adapters]
+def ours(task: Task) -> dict[str, dict[int, Measurement]]:
+    """As `ours` with the adapters, and as `no_lora` without: the two are close, so they take turns in one
+    engine."""
+    models = [ModelRef(base=base_of(task), adapter=ref) for ref in adapters_of(task)]
+    bases = [ModelRef(base=base_of(task))] * task.n_adapters
     with tempfile.TemporaryDirectory() as cache, asyncio.Runner() as runner:
         weights = WeightsFolder(Path(cache), LocalStore(Path(task.folder) / "store"))
         engine = runner.run(_started(EmbeddedLoader(weights, Limits()), models))
         numbers = itertools.count()
 
-        def answer(burst: list[Request], arrived: Arrived) -> list[list[int]]:
-            asked = [_asked(task, models, request, f"r{next(numbers)}") for request in burst]
-            return runner.run(_together(engine, asked, arrived))
+        def asking(models: Sequence[ModelRef]) -> Burst:
+            def answer(burst: list[Request], arrived: Arrived) -> list[list[int]]:
+                asked = [_asked(task, models, request, f"r{next(numbers)}") for request in burst]
+                return runner.run(_together(engine, asked, arrived))
 
+            return answer
+
+        answers = {"ours": asking(models), "no_lora": asking(bases)}
         try:
-            return measure(task, answer)
+            return measure_in_turns(task, answers)
         finally:
             runner.run(engine.close())
 

@@ -13,7 +13,7 @@ def _adapter(digest: str, **ranks: int) -> Adapter:
     return Adapter(
         digest,
         {
-            name: LoraPair(torch.randn(SHAPES[name][0], rank), torch.randn(rank, SHAPES[name][1]))
+            name: LoraPair(torch.randn(rank, SHAPES[name][0]), torch.randn(rank, SHAPES[name][1]))
             for name, rank in (ranks or {"q": 2, "k": 2, "o": 2}).items()
         },
     )
@@ -28,7 +28,7 @@ def _check(stack: LoraStack, slot: int, adapter: Adapter) -> None:
     for name, site in stack.sites.items():
         product = site.down_SIR[slot, :, site.ranks] @ site.up_SRO[slot]
         pair = adapter.pairs.get(name)
-        expected = torch.zeros(SHAPES[name]) if pair is None else pair.down @ pair.up
+        expected = torch.zeros(SHAPES[name]) if pair is None else pair.down.T @ pair.up
         torch.testing.assert_close(product, expected)
 
 

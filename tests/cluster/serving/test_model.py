@@ -35,7 +35,7 @@ def _made(model: Any) -> AdaptedModel:
 def test_an_adapter_that_was_run_is_held_by_no_one_else(tmp_path: Path) -> None:
     model = _load("llama", tmp_path)
     name, (width, height) = next(iter(model.shapes.items()))
-    adapter = Adapter("a", {name: LoraPair(torch.ones(width, 2), torch.ones(2, height))})
+    adapter = Adapter("a", {name: LoraPair(torch.ones(2, width), torch.ones(2, height))})
     with torch.inference_mode():
         changed = model.forward([[5, 6]], [adapter])
         assert not torch.equal(changed, model.forward([[5, 6]], [None]))

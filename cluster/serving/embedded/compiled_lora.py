@@ -1,6 +1,6 @@
 """Row LoRA on a CPU: rows are sorted by adapter, and compiled code adds every layer's updates in one call."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from weakref import WeakKeyDictionary, ref
@@ -29,7 +29,7 @@ class CompiledLora:
         self._place_of = {name: place for place, name in enumerate(layers)}
         self._pairs: WeakKeyDictionary[Adapter, np.ndarray] = WeakKeyDictionary()
         """[L, 3]: where each layer's weights are in memory, as LoraCall wants it."""
-        self._last: tuple[list[Callable[[], Adapter | None]], CompiledPlan] | None = None
+        self._last: tuple[list[ref[Adapter] | None], CompiledPlan] | None = None
         """The adapters of the last pass, held by others, and its plan."""
         compiled()
 
@@ -38,7 +38,7 @@ class CompiledLora:
 
     def plan(self, adapters: Sequence[Adapter | None]) -> "CompiledPlan":
         """The last plan if nothing has changed: most tokens are decoded beside the same rows as the last."""
-        if self._last is not None and [own() for own in self._last[0]] == list(adapters):
+        if self._last is not None and _are_same(self._last[0], adapters):
             return self._last[1]
         rows_of: dict[Adapter, list[int]] = {}
         for row, adapter in enumerate(adapters):
@@ -46,7 +46,7 @@ class CompiledLora:
                 rows_of.setdefault(adapter, []).append(row)
         pairs_LA3 = np.stack([self._pairs_of(adapter) for adapter in rows_of], axis=1)
         plan = CompiledPlan(list(rows_of.values()), len(adapters), pairs_LA3, self._place_of)
-        self._last = ([_no_adapter if adapter is None else ref(adapter) for adapter in adapters], plan)
+        self._last = ([None if adapter is None else ref(adapter) for adapter in adapters], plan)
         return plan
 
     def forget(self) -> None:
@@ -136,5 +136,11 @@ class _Prepared:
     """To be filled in, with the addresses of the two."""
 
 
-def _no_adapter() -> None:
-    """In the place of a row without one."""
+def _are_same(held: Sequence[ref[Adapter] | None], adapters: Sequence[Adapter | None]) -> bool:
+    if len(held) != len(adapters):
+        return False
+    pairs = zip(held, adapters, strict=True)
+    # One that is gone is not the same as none.
+    return all(
+        own is None if adapter is None else own is not None and own() is adapter for own, adapter in pairs
+    )

@@ -95,6 +95,21 @@ def test_an_adapter_that_overflows_touches_no_other_row(is_compiled: bool, num_t
     assert torch.equal(outs[0][[0, 2, 3]], outs[1][[0, 2, 3]])
 
 
+@ways
+def test_an_adapter_that_is_gone_leaves_nothing_to_a_row_without_one(is_compiled: bool) -> None:
+    model = _model()
+    rows = RowLora(model, ["0", "2"], CPU, is_compiled=is_compiled)
+    x = torch.randn(2, 1, 6)
+    kept = _adapter("b", 2)
+    rows.assign([_adapter("a", 3), kept])
+    model(x)
+    rows.assign([])
+    rows.assign([None, kept])
+    out = model(x)
+    torch.testing.assert_close(out[0], _alone(None, x[0]))
+    torch.testing.assert_close(out[1], _alone(kept, x[1]))
+
+
 @pytest.fixture
 def many_threads() -> Iterator[None]:
     before = torch.get_num_threads()

@@ -57,7 +57,7 @@ format: install
 bench-training: install  ## training speed beside HF Trainer and TRL; about 12 minutes on two cores
 	$(BIN)/python -m tests.benchmarks.training
 
-bench-serving: install  ## serving speed beside PEFT, transformers and, after `make test-vllm`, vLLM; about 8 minutes
+bench-serving: install  ## serving speed beside PEFT, transformers and, after `make peers`, vLLM and llama.cpp; about 10 minutes
 	$(BIN)/python -m tests.benchmarks.serving
 
 bench-http: install  ## what gateway, proxy and replica add to the engine's own time; about 1 minute

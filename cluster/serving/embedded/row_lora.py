@@ -70,6 +70,7 @@ class RowLora:
         )
         self._plan: Plan | None = None
         self._adapters: Sequence[Adapter | None] = ()
+        """Kept while a plan may read them by their addresses."""
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -30,6 +30,7 @@ import httpx2
 
 from service.db.api_keys import ApiKeys
 from service.db.database import Database
+from service.ports import free_ports
 from service.settings import Settings
 from service.supervisor import Program, Supervisor
 
@@ -74,7 +75,7 @@ class _Plan:
 
     @staticmethod
     def make(folder: Path, host: str, port: int, ray_folder: Path) -> "_Plan":
-        gcs, dashboard, agent, runtime_agent, metrics, client, serving = _free_ports(7)
+        gcs, dashboard, agent, runtime_agent, metrics, client, serving = free_ports(7)
         reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
         base_url = f"http://{reachable}:{port}"
         ray_token = _secret(folder / "ray.token")
@@ -257,17 +258,6 @@ def _check_free(host: str, port: int) -> None:
             raise PortTaken(
                 f"cannot listen on {host}:{port}: {error.strerror}. Give another --port."
             ) from error
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def _python(module: str, *arguments: str) -> list[str]:

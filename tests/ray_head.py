@@ -3,19 +3,20 @@
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
+
+from service.ports import free_ports
 
 _START_SECONDS = 120
 
@@ -94,15 +95,6 @@ def ray_node(head: RayHead, *, num_cpus: int) -> Iterator[None]:
         yield
     finally:
         _end(process)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now and different from each other."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def _start(

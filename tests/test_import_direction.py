@@ -38,8 +38,9 @@ ALLOWED = {
         "service.scheduling.ports",
     ),
     # The public HTTP API, and the command `up`.
-    "service.cli": ("service.up",),
+    "service.cli": ("service.ports", "service.up"),
     "service.migrate": ("service.db", "service.settings"),
+    "service.ports": (),
     "service.supervisor": (),
     # The composition of the whole on one machine.
     "service.up": ("cluster", "service"),

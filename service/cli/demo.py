@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
+
+from service.ports import free_ports
 
 BASE = "tunery-tiny-1"
 HYPERPARAMETERS: SupervisedHyperparametersParam = {"n_epochs": 4, "batch_size": 8}
@@ -177,9 +178,7 @@ def _folder(given: Path | None) -> Iterator[Path]:
 @contextmanager
 def _tunery(folder: Path, console: Console) -> Iterator[OpenAI]:
     """A running `tunery up` and a client for it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     key = secrets.token_hex(16)
     console.print("Starting Tunery …")
     process = subprocess.Popen(

@@ -15,7 +15,7 @@ import httpx2
 import psutil
 from openai import OpenAI
 
-from tests.ray_head import free_ports
+from service.ports import free_ports
 
 BASE = "tunery-tiny-1"
 ENCODER = "bert"

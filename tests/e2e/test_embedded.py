@@ -12,10 +12,10 @@ import pytest
 from tunery_client import NotFound
 from tunery_client import Tunery as Client
 
+from service.ports import free_ports
 from tests.e2e.improvement import check_improvement
 from tests.e2e.lifecycle import check_lifecycle, wait
 from tests.e2e.server import BASE, TUNERY, Tunery, await_true, jsonl, running
-from tests.ray_head import free_ports
 
 pytestmark = pytest.mark.e2e
 

@@ -34,9 +34,10 @@ from cluster.contracts.generation import (
 )
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
+from service.ports import free_ports
 from tests.cluster.serving.published import publish_folder, publish_full, publish_lora
 from tests.families import make_family
-from tests.ray_head import RayHead, free_ports, ray_head
+from tests.ray_head import RayHead, ray_head
 from tests.tiny_base import make_tiny_base
 
 pytestmark = pytest.mark.ray

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +26,7 @@ from cluster.contracts.generation import FinishEvent, GenerationEvent, PromptEve
 from service.api.parts import Parts
 from service.db.database import Database
 from service.db.usage import Usage
+from service.ports import free_ports
 from tests.api import Project, jsonl, listening
 
 MODEL = "tunery-tiny-1"
@@ -70,9 +70,8 @@ class Api:
 @contextmanager
 def running(database_url: str, folder: Path, project: Project, **environment: str) -> Iterator[Api]:
     engine = SlowEngine()
-    with listening(engine.app()) as serving_url, socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-        probe.close()
+    (port,) = free_ports(1)
+    with listening(engine.app()) as serving_url:
         process = subprocess.Popen(
             [sys.executable, "-m", "service.api", "--port", str(port)],
             env={

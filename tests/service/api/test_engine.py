@@ -34,8 +34,8 @@ from cluster.contracts.generation import (
     TextPrompt,
 )
 from service.api.engine import ServeEngine
+from service.ports import free_ports
 from tests.api import BASE, listening
-from tests.ray_head import free_ports
 
 REQUEST = GenerationRequest(id="r1", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
 EVENTS: list[GenerationEvent] = [

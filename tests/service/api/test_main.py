@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
+from service.ports import free_ports
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,7 @@ class Process:
 
 @pytest.fixture
 def process(sqlite_template: Path, tmp_path: Path) -> Iterator[Process]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     environment = os.environ | {
         "TUNERY_DATABASE_URL": f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}",
         "TUNERY_STORAGE_URL": f"file://{tmp_path}/objects",

@@ -1,6 +1,6 @@
 """Row LoRA on a CPU: rows are sorted by adapter, and compiled code adds every layer's updates in one call."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from weakref import WeakKeyDictionary, ref
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cluster.serving.embedded.lora_call import LoraCall, compiled
+from cluster.serving.embedded.lora_call import LoraCall
 from cluster.serving.weights.adapter import Adapter
 
 _LONGEST_PIECE = 64
@@ -31,7 +31,10 @@ class CompiledLora:
         """[L, 3]: where each layer's weights are in memory, as LoraCall wants it."""
         self._last: tuple[list[ref[Adapter] | None], CompiledPlan] | None = None
         """The adapters of the last pass, held by others, and its plan."""
-        compiled()
+        # Here, because vLLM does not start in a process that has imported numba.
+        from cluster.serving.embedded.lora_kernel import compiled
+
+        self._run = compiled()
 
     def share(self, names: Sequence[Sequence[str]]) -> None:
         """Leaves it at that: what a layer has just read, the next one finds in the core's own memory."""
@@ -45,7 +48,7 @@ class CompiledLora:
             if adapter is not None and adapter.pairs:
                 rows_of.setdefault(adapter, []).append(row)
         pairs_LA3 = np.stack([self._pairs_of(adapter) for adapter in rows_of], axis=1)
-        plan = CompiledPlan(list(rows_of.values()), len(adapters), pairs_LA3, self._place_of)
+        plan = CompiledPlan(list(rows_of.values()), len(adapters), pairs_LA3, self._place_of, self._run)
         self._last = ([None if adapter is None else ref(adapter) for adapter in adapters], plan)
         return plan
 
@@ -71,15 +74,17 @@ class CompiledPlan:
         batch: int,
         pairs_LA3: np.ndarray,
         place_of: Mapping[str, int],
+        run: Callable[[LoraCall, int], None],
     ) -> None:
-        """`rows_of`: each adapter's, out of `batch`; `pairs_LA3`: by layers in the places of `place_of`."""
+        """`rows_of`: each adapter's, out of `batch`; `pairs_LA3`: by layers in the places of `place_of`;
+        `run` adds the updates, on so many threads."""
         self._rows_of = rows_of
         self._batch = batch
         self._pairs_LA3 = pairs_LA3
         self._first_pair, self._pairs_stride = pairs_LA3.ctypes.data, pairs_LA3.strides[0]
         self._rank = int(pairs_LA3[:, :, 2].max())
         self._place_of = place_of
-        self._run = compiled()
+        self._run = run
         self._prepared: dict[int, _Prepared] = {}
 
     def add(self, name: str, x: Tensor, out: Tensor) -> None:

@@ -1,8 +1,6 @@
-"""How the compiled LoRA is called."""
+"""What compiled LoRA is told. Kept from its code, which not every process may import."""
 
 import ctypes
-from collections.abc import Callable
-from functools import cache
 
 
 class LoraCall(ctypes.Structure):
@@ -24,26 +22,3 @@ class LoraCall(ctypes.Structure):
 def can_compile() -> bool:
     """Whether PyTorch brings the OpenMP on whose threads the compiled code runs."""
     return all(hasattr(ctypes.CDLL(None), name) for name in ("GOMP_parallel", "omp_get_thread_num"))
-
-
-@cache
-def compiled() -> Callable[[LoraCall, int], None]:
-    """What adds the updates, on so many threads and without the GIL.
-
-    The first process that asks compiles it, for about a second; others find it in a cache, where there can be
-    one.
-    """
-    # Here, because vLLM does not start in a process that has imported numba.
-    from cluster.serving.embedded.lora_kernel import compile_kernel
-
-    kernel = compile_kernel()
-    # The threads are PyTorch's own, so that no two pools fight for the cores. Compilers make this call of
-    # `#pragma omp parallel`.
-    fork = ctypes.CDLL(None).GOMP_parallel
-    fork.argtypes = [ctypes.c_void_p, ctypes.POINTER(LoraCall), ctypes.c_uint, ctypes.c_uint]
-    fork.restype = None
-
-    def run(call: LoraCall, num_threads: int) -> None:
-        fork(kernel.address, call, num_threads, 0)
-
-    return run

@@ -4,7 +4,9 @@ An adapter's weights are read where they lie, once for all of its rows. PyTorch'
 made for few rows and narrow matrices, take two to six times as long.
 """
 
+import ctypes
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 import numba
@@ -20,7 +22,27 @@ _OPTIONS: Any = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "num
 """Sums are made in any order, and so in vectors; what is not a number stays so."""
 
 
-def compile_kernel() -> Any:
+@cache
+def compiled() -> Callable[[LoraCall, int], None]:
+    """What adds the updates, on so many threads and without the GIL.
+
+    The first process that asks compiles it, for about a second; others find it in a cache, where there can be
+    one.
+    """
+    kernel = _compile()
+    # The threads are PyTorch's own, so that no two pools fight for the cores. Compilers make this call of
+    # `#pragma omp parallel`.
+    fork = ctypes.CDLL(None).GOMP_parallel
+    fork.argtypes = [ctypes.c_void_p, ctypes.POINTER(LoraCall), ctypes.c_uint, ctypes.c_uint]
+    fork.restype = None
+
+    def run(call: LoraCall, num_threads: int) -> None:
+        fork(kernel.address, call, num_threads, 0)
+
+    return run
+
+
+def _compile() -> Any:
     """A C function, at its `address`, that takes a LoraCall and does the share of its OpenMP thread."""
     call = numba.from_dtype(np.dtype(LoraCall))
     signature = types.void(types.CPointer(call))

@@ -88,12 +88,11 @@ class CompiledPlan:
         self._prepared: dict[int, _Prepared] = {}
 
     def add(self, name: str, x: Tensor, out: Tensor) -> None:
-        if out.dtype == torch.float32 and out.is_contiguous():
-            self._add(name, x.float().contiguous(), out)
-        else:
-            delta = torch.zeros_like(out, dtype=torch.float32, memory_format=torch.contiguous_format)
-            self._add(name, x.float().contiguous(), delta)
-            out.add_(delta)
+        is_direct = out.dtype == torch.float32 and out.is_contiguous()
+        added_to = out if is_direct else torch.zeros(out.shape, dtype=torch.float32)
+        self._add(name, x.float().contiguous(), added_to)
+        if not is_direct:
+            out.add_(added_to)
 
     def _add(self, name: str, x: Tensor, out: Tensor) -> None:
         """Both contiguous and float32."""

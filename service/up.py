@@ -196,6 +196,8 @@ def _prepare_database(folder: Path, database_url: str) -> str:
         with database.write() as session:
             if given or path.exists():
                 ApiKeys(session).ensure_admin(given or path.read_text().strip(), organization=organization)
+                if given and path.exists():
+                    return f"as given by TUNERY_API_KEY, in the place of {path}"
                 return "as given by TUNERY_API_KEY" if given else str(path)
             key = ApiKeys(session).ensure_admin(None, organization=organization)
             _write_secret(path, key)

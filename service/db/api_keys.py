@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -72,7 +72,8 @@ class ApiKeys:
         row = self._session.get(tables.ApiKey, _key_id(plaintext))
         # Compared even without a row, so that the time taken does not tell whether there is one.
         is_known = hmac.compare_digest(_sha256(plaintext), row.secret_sha256 if row else "0" * 64)
-        if row is None or not is_known or row.revoked_at is not None:
+        is_withdrawn = row is not None and (row.revoked_at is not None or row.replaced_at is not None)
+        if row is None or not is_known or is_withdrawn:
             raise AuthenticationFailed("Incorrect API key provided.")
         if row.expires_at is not None and row.expires_at <= now(self._session):
             raise AuthenticationFailed("This API key has expired.", code="expired_api_key")
@@ -101,11 +102,14 @@ class ApiKeys:
         return _api_key_of(row)
 
     def ensure_admin(self, plaintext: str | None, *, organization: str = "tunery") -> str:
-        """Makes sure that the default project has this admin key, and makes organization and project if
-        absent.
+        """Makes this the operator's key: an admin key of the default project, which is made if absent.
+
+        An installation has one operator's key. Any earlier one is refused from now on, wherever it came
+        from, and accepted again when it is given again; keys made with `create` are left alone. A key that
+        was revoked stays so.
 
         `plaintext` is any string of at least 16 characters (else InvalidConfiguration); None makes a new key.
-        Returns the key in plain text. Idempotent; a key that was revoked stays so.
+        Returns the key in plain text. Idempotent.
         """
         if plaintext is not None and len(plaintext) < _SHORTEST_GIVEN_KEY:
             raise InvalidConfiguration(
@@ -119,8 +123,18 @@ class ApiKeys:
             raise InvalidConfiguration(
                 "The admin key looks like one that Tunery made, but its checksum is wrong: mistyped?"
             ) from error
-        self._add_if_absent(self._row(key_id, key, DEFAULT_TENANT, "admin", frozenset({"admin"}), None))
+        row = self._row(key_id, key, DEFAULT_TENANT, "admin", frozenset({"admin"}), None)
+        row.is_operators = True
+        self._add_if_absent(row)
+        self._replace_operators_key(key_id)
         return key
+
+    def _replace_operators_key(self, key_id: str) -> None:
+        """Leaves the one with this id as the only one."""
+        operators = update(tables.ApiKey).where(tables.ApiKey.is_operators)
+        others = operators.where(tables.ApiKey.id != key_id, tables.ApiKey.replaced_at.is_(None))
+        self._session.execute(others.values(replaced_at=int(now(self._session))))
+        self._session.execute(operators.where(tables.ApiKey.id == key_id).values(replaced_at=None))
 
     def _ensure_default_tenant(self, organization: str) -> None:
         at = int(now(self._session))
@@ -156,6 +170,7 @@ class ApiKeys:
             name=name,
             secret_sha256=_sha256(plaintext),
             scopes=sorted(scopes),
+            is_operators=False,
             created_at=created_at,
             expires_at=None if expires_after_seconds is None else created_at + expires_after_seconds,
         )

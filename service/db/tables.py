@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -65,9 +66,13 @@ class ApiKey(Table):
     secret_sha256: Mapped[str]
     scopes: Mapped[list[Any]]
     """Of read, write, infer, admin."""
+    is_operators: Mapped[bool] = mapped_column(server_default=false())
+    """Given by the environment or by the data folder, not made by a request."""
     created_at: Mapped[int]
     expires_at: Mapped[int | None]
     revoked_at: Mapped[int | None]
+    replaced_at: Mapped[int | None]
+    """When another operator's key took its place; null again once this one is given again."""
 
 
 class File(Table):

@@ -1,8 +1,12 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from cluster.contracts.errors import AuthenticationFailed
 from service.db.api_keys import ApiKeys
 from service.db.database import Database
 
@@ -24,6 +28,17 @@ def test_empty_database_gets_its_tables_and_the_admin_key_once(tmp_path: Path) -
             assert ApiKeys(session).authenticate("an-admin-key-of-the-operator") is not None
     finally:
         database.close()
+
+
+def test_another_key_in_the_environment_replaces_the_one_before(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'tunery.db'}"
+    for key in ("the-key-that-was-rotated-out", "the-key-that-was-rotated-in"):
+        done = migrate(TUNERY_DATABASE_URL=url, TUNERY_API_KEY=key)
+        assert done.returncode == 0, done.stderr
+    with closing(Database(url)) as database, database.read() as session:
+        assert ApiKeys(session).authenticate("the-key-that-was-rotated-in").may("admin")
+        with pytest.raises(AuthenticationFailed):
+            ApiKeys(session).authenticate("the-key-that-was-rotated-out")
 
 
 def test_missing_admin_key_is_refused_before_anything_is_changed(tmp_path: Path) -> None:

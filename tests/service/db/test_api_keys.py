@@ -118,6 +118,38 @@ def test_without_a_given_one_an_admin_key_is_made(database: Database) -> None:
         assert len(ApiKeys(session).list(DEFAULT_TENANT)) == 1
 
 
+def test_the_operators_key_replaces_the_earlier_one_and_may_come_back(database: Database) -> None:
+    def is_accepted(plaintext: str) -> bool:
+        with database.read() as session:
+            try:
+                return ApiKeys(session).authenticate(plaintext).may("admin")
+            except AuthenticationFailed:
+                return False
+
+    with database.write() as session:
+        from_the_folder = ApiKeys(session).ensure_admin(None)
+        of_a_client, _ = ApiKeys(session).create(TENANT, name="admin", scopes=frozenset({"admin"}))
+    given = ["the first operator's key", "the second operator's key", from_the_folder]
+    known = {from_the_folder}
+    for current in (*given, *reversed(given)):
+        with database.write() as session:
+            ApiKeys(session).ensure_admin(current)
+        known.add(current)
+        assert [key for key in known if is_accepted(key)] == [current]
+        assert is_accepted(of_a_client)
+
+
+def test_a_revoked_operators_key_does_not_come_back(database: Database) -> None:
+    with database.write() as session:
+        keys = ApiKeys(session)
+        leaked = keys.ensure_admin("a key that was found on a forum")
+        keys.revoke(TENANT, keys.authenticate(leaked).key_id)
+        keys.ensure_admin("the key that replaces it")
+        keys.ensure_admin(leaked)
+        with pytest.raises(AuthenticationFailed):
+            keys.authenticate(leaked)
+
+
 def test_a_short_admin_key_is_refused(database: Database) -> None:
     with database.write() as session, pytest.raises(InvalidConfiguration, match="16"):
         ApiKeys(session).ensure_admin("fifteen-letters")

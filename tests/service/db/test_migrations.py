@@ -1,5 +1,6 @@
 """What an installation's rows become when its schema is brought up to date, on both databases."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,11 @@ from alembic import command
 from sqlalchemy import create_engine, make_url, text
 
 from cluster.contracts.bases import WeightsForm
+from cluster.contracts.errors import AuthenticationFailed
 from cluster.contracts.generation import AdapterRef
 from cluster.contracts.jobs import Finished
 from service.db import tables
+from service.db.api_keys import ApiKeys
 from service.db.database import Database, migration_config
 from service.db.jobs import Jobs
 from service.db.models import Models
@@ -133,4 +136,35 @@ def test_rows_of_the_first_schema_stay_whole_and_learn_their_form(url: str) -> N
             job = Jobs(session, TENANT).get(id)
             assert (job.training.type, job.hyperparameters.n_epochs, job.method) == (form, 2, "supervised")
             assert (job.report, job.start_from, job.training.general_file) == (None, None, None)
+    database.close()
+
+
+def test_admin_keys_from_before_are_the_operators_and_can_be_replaced(url: str) -> None:
+    def key_row(plaintext: str, name: str) -> dict[str, dict[str, object]]:
+        digest = hashlib.sha256(plaintext.encode()).hexdigest()
+        row = {
+            "id": f"given-{digest[:16]}",
+            "organization_id": "org-default",
+            "project_id": "proj-default",
+            "name": name,
+            "secret_sha256": digest,
+            "scopes": json.dumps(["admin"]),
+            "created_at": 1,
+        }
+        return {"api_keys": row}
+
+    tenant: dict[str, dict[str, object]] = {
+        "organizations": {"id": "org-default", "name": "o", "created_at": 0},
+        "projects": {"id": "proj-default", "organization_id": "org-default", "name": "p", "created_at": 0},
+    }
+    fill_first_schema(url, tenant, key_row("an old admin key", "admin"), key_row("a made key", "ci"))
+    database = Database(url)
+    database.migrate()
+    with database.write() as session:
+        keys = ApiKeys(session)
+        assert keys.authenticate("an old admin key").may("admin")
+        keys.ensure_admin("the new admin key")
+        assert keys.authenticate("a made key").may("admin")
+        with pytest.raises(AuthenticationFailed):
+            keys.authenticate("an old admin key")
     database.close()

@@ -16,6 +16,8 @@ CHUNK_BYTES = 1 << 20
 TEMPORARY_MARK = "~"
 """In the name of every unfinished file and of no key."""
 
+_ATTEMPTS = 100
+
 
 class Written(NamedTuple):
     bytes: int
@@ -33,8 +35,7 @@ def write_atomically(path: Path, source: BinaryIO) -> Written:
     """
     temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{secrets.token_hex(8)}")
     with _readable_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        target = temporary.open("xb")
+        target = _opened(temporary)
     try:
         with target:
             size, digest = _copy(source, target, path)
@@ -49,6 +50,19 @@ def write_atomically(path: Path, source: BinaryIO) -> Written:
         temporary.unlink(missing_ok=True)
         raise
     return Written(size, digest, modified_at)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A new file, with the folders above it."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("xb")
+        except FileNotFoundError:
+            # Whoever deletes the last file of a folder removes the folder too.
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _copy(source: BinaryIO, target: BinaryIO, path: Path) -> tuple[int, str]:

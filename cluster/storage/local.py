@@ -3,14 +3,15 @@
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from cluster.contracts.errors import InvalidRequest, NotFound
 from cluster.storage.files import TEMPORARY_MARK, as_domain_error, write_atomically
 from cluster.storage.keys import checked_key, checked_prefix
-from cluster.storage.store import ObjectInfo
+from cluster.storage.store import ObjectInfo, UnfinishedPut
 
 
 class LocalStore:
@@ -57,19 +58,26 @@ class LocalStore:
         return ObjectInfo(key, found.st_size, None, found.st_mtime)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        folder = checked_prefix(prefix).rpartition("/")[0]
-        for key, found in _walk(self._path(folder) if folder else self._root, folder):
-            if key.startswith(prefix):
+        for key, found in self._files(prefix):
+            if TEMPORARY_MARK not in key:
                 yield ObjectInfo(key, found.st_size, None, found.st_mtime)
 
     def delete(self, key: str) -> None:
-        path = self._path(key)
-        try:
-            path.unlink(missing_ok=True)
-        except (NotADirectoryError, IsADirectoryError):
-            return
-        except OSError as error:
-            raise as_domain_error(error, path) from error
+        self._remove(self._path(key))
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        for path in [self._path(key) for key in keys]:
+            self._remove(path)
+
+    def unfinished(self, prefix: str = "") -> Iterator[UnfinishedPut]:
+        for name, found in self._files(prefix):
+            key, mark, _ = name.partition(TEMPORARY_MARK)
+            if mark:
+                yield UnfinishedPut(key, found.st_size, found.st_mtime, name)
+
+    def abort(self, put: UnfinishedPut) -> None:
+        path = self._path(put.key)
+        self._remove(path.with_name(put.id.rpartition("/")[2]))
 
     def upload(self, key: str, path: Path) -> ObjectInfo:
         with path.open("rb") as source:
@@ -78,6 +86,26 @@ class LocalStore:
     def download(self, key: str, path: Path) -> ObjectInfo:
         with self.open(key) as reader:
             return ObjectInfo(key, *write_atomically(path, reader))
+
+    def _files(self, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+        folder = checked_prefix(prefix).rpartition("/")[0]
+        for name, found in _walk(self._path(folder) if folder else self._root, folder):
+            if name.startswith(prefix):
+                yield name, found
+
+    def _remove(self, path: Path) -> None:
+        """The file, and the folders above it that are empty then."""
+        try:
+            path.unlink(missing_ok=True)
+        except (NotADirectoryError, IsADirectoryError):
+            return
+        except OSError as error:
+            raise as_domain_error(error, path) from error
+        with suppress(OSError):
+            for folder in path.parents:
+                if folder == self._root:
+                    break
+                folder.rmdir()
 
     def _path(self, key: str) -> Path:
         path = self._root / checked_key(key)
@@ -88,7 +116,7 @@ class LocalStore:
 
 def _walk(folder: Path, above: str) -> Iterator[tuple[str, os.stat_result]]:
     """Regular files below `folder` with their keys, in the order of keys as S3 has it: byte by byte, so that
-    a folder sorts as its name and a slash. Unfinished files and files that vanish meanwhile are left out."""
+    a folder sorts as its name and a slash. Files that vanish meanwhile are left out."""
     try:
         entries = sorted(os.scandir(folder), key=_sort_name)
     except (FileNotFoundError, NotADirectoryError):
@@ -99,7 +127,7 @@ def _walk(folder: Path, above: str) -> Iterator[tuple[str, os.stat_result]]:
         key = f"{above}/{entry.name}" if above else entry.name
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path), key)
-        elif entry.is_file(follow_symlinks=False) and TEMPORARY_MARK not in entry.name:
+        elif entry.is_file(follow_symlinks=False):
             try:
                 found = entry.stat(follow_symlinks=False)
             except FileNotFoundError:

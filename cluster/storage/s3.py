@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -14,16 +14,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cluster.contracts.errors import NotFound, TuneryError, Unavailable
 from cluster.storage.files import write_atomically
 from cluster.storage.keys import checked_key, checked_prefix
-from cluster.storage.store import ObjectInfo
+from cluster.storage.store import ObjectInfo, UnfinishedPut
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef, PartTypeDef
 
     Parts = list[CompletedPartTypeDef]
 
 PART_BYTES = 8 << 20
 """An upload has at most 10,000 parts by S3's rule: 80 GB an object."""
+_DELETED_AT_ONCE = 1000
+"""S3's own limit."""
 
 
 class S3Store:
@@ -107,6 +109,34 @@ class S3Store:
         with _mapped_errors(key):
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
 
+    def delete_many(self, keys: Sequence[str]) -> None:
+        names = [self._name(key) for key in keys]
+        for first in range(0, len(names), _DELETED_AT_ONCE):
+            self._delete_batch(names[first : first + _DELETED_AT_ONCE])
+
+    def unfinished(self, prefix: str = "") -> Iterator[UnfinishedPut]:
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + checked_prefix(prefix)
+        )
+        with _mapped_errors(prefix):
+            for page in pages:
+                for found in page.get("Uploads", []):
+                    key = found["Key"].removeprefix(self._prefix)
+                    parts = self._parts(found["Key"], found["UploadId"])
+                    size = sum(part["Size"] for part in parts)
+                    times = [found["Initiated"], *(part["LastModified"] for part in parts)]
+                    yield UnfinishedPut(key, size, max(times).timestamp(), found["UploadId"])
+
+    def abort(self, put: UnfinishedPut) -> None:
+        with _mapped_errors(put.key):
+            try:
+                self._client.abort_multipart_upload(
+                    Bucket=self._bucket, Key=self._name(put.key), UploadId=put.id
+                )
+            except ClientError as error:
+                if not _is_no_upload(error):
+                    raise
+
     def upload(self, key: str, path: Path) -> ObjectInfo:
         with path.open("rb") as source:
             return self.put(key, source)
@@ -114,6 +144,33 @@ class S3Store:
     def download(self, key: str, path: Path) -> ObjectInfo:
         with self.open(key) as reader:
             return ObjectInfo(key, *write_atomically(path, reader))
+
+    def _delete_batch(self, names: Sequence[str]) -> None:
+        objects: list[ObjectIdentifierTypeDef] = [{"Key": name} for name in names]
+        with _mapped_errors(names[0]):
+            try:
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
+                )
+            except ClientError:
+                # Not every store that speaks S3 knows this request.
+                for name in names:
+                    self._client.delete_object(Bucket=self._bucket, Key=name)
+                return
+        for error in answer.get("Errors", []):
+            raise Unavailable(f"Storage refuses to delete {error.get('Key')!r}: {error.get('Message')}.")
+
+    def _parts(self, name: str, upload_id: str) -> "Sequence[PartTypeDef]":
+        """Of an unfinished upload; none once it has ended."""
+        pages = self._client.get_paginator("list_parts").paginate(
+            Bucket=self._bucket, Key=name, UploadId=upload_id
+        )
+        try:
+            return [part for page in pages for part in page.get("Parts", [])]
+        except ClientError as error:
+            if not _is_no_upload(error):
+                raise
+            return []
 
     def _name(self, key: str) -> str:
         return self._prefix + checked_key(key)
@@ -184,6 +241,11 @@ def _present(answer: Mapping[str, Any], field: str) -> Any:
     if field not in answer:
         raise Unavailable(f"Storage's answer ended before {field}.")
     return answer[field]
+
+
+def _is_no_upload(error: ClientError) -> bool:
+    """Whether the multipart upload has ended already."""
+    return error.response["Error"].get("Code") == "NoSuchUpload"
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What Tunery asks of a place that keeps bytes: whole objects under checked keys."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -15,6 +15,19 @@ class ObjectInfo:
     None."""
     modified_at: float
     """Unix seconds by the store's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedPut:
+    """What a `put` has stored so far: it is still going on, or it was cut off."""
+
+    key: str
+    bytes: int
+    changed_at: float
+    """Unix seconds by the store's clock: when bytes last came in, or where a store does not tell, when the
+    `put` began."""
+    id: str
+    """The store's own name for it."""
 
 
 class ObjectStore(Protocol):
@@ -47,6 +60,20 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Removes the object; does nothing if there is none."""
+        ...
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """`delete` of each, in as few requests as the store allows. Unavailable may leave any of them."""
+        ...
+
+    def unfinished(self, prefix: str = "") -> Iterator[UnfinishedPut]:
+        """What has been stored of objects that are not whole yet, by the beginning of their keys. Takes up
+        room, and no other method shows it."""
+        ...
+
+    def abort(self, put: UnfinishedPut) -> None:
+        """Frees the room of an unfinished `put`, which raises Unavailable if it is still going on. Does
+        nothing if it has ended meanwhile."""
         ...
 
     def upload(self, key: str, path: Path) -> ObjectInfo:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.contracts.errors import InvalidRequest, NotFound
+from cluster.contracts.errors import InvalidRequest, NotFound, Unavailable
 from cluster.storage.store import ObjectStore
 
 MIB = 1 << 20
@@ -122,6 +122,57 @@ def test_delete_is_idempotent(store: ObjectStore) -> None:
     with pytest.raises(NotFound):
         store.stat("a/b")
     assert list(store.list()) == []
+
+
+def test_delete_many_removes_these_keys_and_no_others_also_while_they_are_listed(
+    store: ObjectStore,
+) -> None:
+    keys = [f"jobs/{number:04d}/file" for number in range(1205)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda key: store.put(key, b"1"), [*keys, "jobs-x/file"]))
+    seen = []
+    for info in store.list("jobs/"):
+        seen.append(info.key)
+        if len(seen) % 400 == 0:
+            store.delete_many([*seen[-400:], "jobs/never-there"])
+    assert seen == keys
+    assert [info.key for info in store.list()] == ["jobs-x/file", *keys[1200:]]
+    store.delete_many([*keys, "jobs/never-there"])
+    assert [info.key for info in store.list()] == ["jobs-x/file"]
+    store.delete_many([])
+
+
+def test_what_a_killed_writer_stored_is_found_and_freed(store: ObjectStore) -> None:
+    """On a server that keeps parts where they can be listed."""
+    store.put("b", b"whole")
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    try:
+        assert writer.stdout.readline() == b"half way\n"
+    finally:
+        writer.kill()
+        writer.communicate()
+    (left,) = store.unfinished()
+    assert left.key == "a"
+    assert left.bytes >= 8 * MIB
+    assert abs(left.changed_at - time.time()) < 60
+    assert list(store.unfinished("b")) == []
+    store.abort(left)
+    store.abort(left)
+    assert list(store.unfinished()) == []
+    assert [info.key for info in store.list()] == ["b"]
+
+
+def test_a_put_that_is_aborted_meanwhile_is_unavailable_and_leaves_nothing(store: ObjectStore) -> None:
+    def abort() -> None:
+        for put in store.unfinished():
+            store.abort(put)
+
+    with pytest.raises(Unavailable):
+        store.put("a", Stream(20 * MIB, at={17 * MIB: abort}))
+    assert list(store.list()) == []
+    assert list(store.unfinished()) == []
 
 
 def test_files_go_up_and_come_down(store: ObjectStore, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import errno
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def test_failing_disk_gives_a_readable_error_and_leaves_nothing(tmp_path: Path) 
     """The limit on a file's size stands in for a full disk, which a test may not make."""
     code = f"""
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from cluster.contracts.errors import Unavailable
 from cluster.storage.local import LocalStore
@@ -85,3 +87,18 @@ def test_unfinished_files_of_a_killed_writer_are_no_objects(tmp_path: Path) -> N
     store.put("a", b"1")
     (tmp_path / "a~0123456789abcdef").write_bytes(b"half")
     assert [info.key for info in store.list()] == ["a"]
+
+
+def test_folders_go_with_their_last_file_and_no_writer_minds(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "objects")
+    store.put("jobs/1/kept", b"kept")
+
+    def write_and_delete(name: str) -> None:
+        for _ in range(200):
+            key = f"jobs/2/a/b/{name}"
+            store.put(key, b"1")
+            store.delete(key)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write_and_delete, "abcd"))
+    assert [path.name for path in (tmp_path / "objects" / "jobs").iterdir()] == ["1"]

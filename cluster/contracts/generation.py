@@ -1,7 +1,7 @@
 """A request to a serving engine, and the events it answers with."""
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -81,11 +81,14 @@ def weights_of(name: str) -> str:
 
 
 class TextPrompt(_Frozen):
+    param: ClassVar[str] = "prompt"
+    """The parameter of a client's request in which it came: what errors name."""
     kind: Literal["text"] = "text"
     text: str
 
 
 class TokenPrompt(_Frozen):
+    param: ClassVar[str] = "prompt"
     kind: Literal["tokens"] = "tokens"
     token_ids: list[int]
 
@@ -93,6 +96,7 @@ class TokenPrompt(_Frozen):
 class ChatPrompt(_Frozen):
     """Rendered with the model's own chat template, as in training, up to the assistant's turn."""
 
+    param: ClassVar[str] = "messages"
     kind: Literal["chat"] = "chat"
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None

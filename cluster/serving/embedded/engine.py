@@ -132,9 +132,7 @@ class EmbeddedEngine:
             adapter = await self._borrow(ref) if ref is not None else None
             is_lent = ref is not None
             if adapter is not None and adapter.prefix_length:
-                prompt = self._prompts.after_prefix(
-                    prompt, request.sampling.max_tokens, adapter.prefix_length
-                )
+                prompt = self._prompts.after_prefix(prompt, request, adapter.prefix_length)
             self._check_open()
             if stream.is_cancelled:
                 return

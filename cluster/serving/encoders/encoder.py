@@ -69,7 +69,7 @@ class Encoder:
             raise InvalidRequest(
                 f"This model was tuned on {wanted}, and input {place} is {got}.",
                 code="wrong_input",
-                param=f"input[{place}]",
+                param=_param(place, inputs),
             )
 
     def read(self, inputs: Sequence[ClassificationInput], *, most_tokens: int | None = None) -> list[Reading]:
@@ -78,12 +78,13 @@ class Encoder:
         readings: list[Reading] = []
         total = 0
         for place, given in enumerate(inputs):
-            readings.append(self._encode(place, given))
+            param = _param(place, inputs)
+            readings.append(self._encode(place, given, param))
             if (num_tokens := len(readings[-1].token_ids)) > self._context_length:
                 raise ContextLengthExceeded(
                     f"This model reads {self._context_length} tokens. Input {place} has {num_tokens}; "
                     "shorten it.",
-                    param=f"input[{place}]",
+                    param=param,
                 )
             total += num_tokens
             if most_tokens is not None and total > most_tokens:
@@ -126,13 +127,13 @@ class Encoder:
         vectors = _finite(normalize(pooled_BH[:, :dimensions], dim=-1))
         return [row.tobytes() for row in vectors.numpy().astype("<f4")]
 
-    def _encode(self, place: int, given: ClassificationInput) -> Reading:
+    def _encode(self, place: int, given: ClassificationInput, param: str) -> Reading:
         match given:
             case TextInput():
-                self._check_size(place, given.text + (given.text_pair or ""))
+                self._check_size(param, given.text + (given.text_pair or ""))
                 return Reading(encode_texts(self._tokenizer, [(given.text, given.text_pair)])[0])
             case WordsInput():
-                self._check_size(place, " ".join(given.words))
+                self._check_size(param, " ".join(given.words))
                 encoded = encode_words(self._tokenizer, [given.words])[0]
                 return Reading(encoded.token_ids, [position or 0 for position in encoded.positions])
             case TokensInput(token_ids=token_ids):
@@ -141,13 +142,12 @@ class Encoder:
                         raise InvalidRequest(
                             f"Input {place} holds token {token}; this model has tokens 0 to "
                             f"{self._num_embeddings - 1}.",
-                            param=f"input[{place}]",
+                            param=param,
                         )
                 return Reading(token_ids)
 
-    def _check_size(self, place: int, text: str) -> None:
-        limit = self._context_length
-        check_size(self._tokenizer, text, context_length=limit, param=f"input[{place}]")
+    def _check_size(self, param: str, text: str) -> None:
+        check_size(self._tokenizer, text, context_length=self._context_length, param=param)
 
     def _run(self, model: Any, readings: Sequence[Reading]) -> Any:
         """All rows in one pass, padded on the right."""
@@ -171,6 +171,11 @@ def split_passes(readings: Sequence[Reading]) -> Iterator[list[int]]:
         group.append(place)
     if group:
         yield group
+
+
+def _param(place: int, inputs: Sequence[Any]) -> str:
+    """What of the client's request an input was."""
+    return f"input[{place}]" if len(inputs) > 1 else "input"
 
 
 def _finite(numbers: Tensor) -> Tensor:

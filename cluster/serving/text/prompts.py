@@ -55,13 +55,13 @@ class PromptReader:
                     f"logit_bias names token {token}; this model has tokens 0 to {self._num_embeddings - 1}.",
                     param="logit_bias",
                 )
-        room = self._room(len(token_ids), request.sampling.max_tokens)
+        room = self._room(request, len(token_ids))
         return ReadPrompt(token_ids, text, room, *self._demands(request.prompt, request.sampling))
 
-    def after_prefix(self, prompt: ReadPrompt, asked: int | None, prefix_length: int) -> ReadPrompt:
-        """The prompt where a prefix takes that many tokens of the context. `asked` are the request's
-        max_tokens. Raises ContextLengthExceeded."""
-        room = self._room(len(prompt.token_ids), asked, prefix_length)
+    def after_prefix(self, prompt: ReadPrompt, request: GenerationRequest, prefix_length: int) -> ReadPrompt:
+        """The request's prompt where a prefix takes that many tokens of the context. Raises
+        ContextLengthExceeded."""
+        room = self._room(request, len(prompt.token_ids), prefix_length)
         return replace(prompt, max_tokens=room)
 
     def _demands(self, prompt: Prompt, sampling: Sampling) -> tuple[Grammar | None, ExpectedCalls | None]:
@@ -70,9 +70,8 @@ class PromptReader:
         if use is not None and use.names is not None:
             tools = [tool for tool in tools if tool["function"]["name"] in use.names]
         if use is not None and tools and self._form is not None:
-            calls = ExpectedCalls(
-                self._form, tuple(tool["function"]["name"] for tool in tools), use.is_parallel
-            )
+            names = tuple(tool["function"]["name"] for tool in tools)
+            calls = ExpectedCalls(self._form, names, use.is_parallel, use.is_required)
             return tools_grammar(self._form, tools, use, schema, self._vocabulary.added), calls
         if use is not None and use.is_required:
             raise InvalidRequest(
@@ -120,6 +119,6 @@ class PromptReader:
             raise ContextLengthExceeded(
                 f"This model's context is {limit} tokens{virtual}. The prompt has {num_prompt} and "
                 f"{asked or 'at least 1'} more were asked for. Shorten the prompt or ask for fewer.",
-                param="prompt",
+                param=request.prompt.param,
             )
         return asked

@@ -280,7 +280,7 @@ class VllmEngine:
             raise ContextLengthExceeded(
                 f"vLLM scores prompts of {self._base.context_length - 1} tokens at most, one less than the "
                 f"context of this model; this one has {len(job.prompt.token_ids)}.",
-                param="prompt",
+                param=job.request.prompt.param,
             )
 
     def _announcement(self, job: _Job, tokens: list[TokenLogprob]) -> PromptEvent:

@@ -131,7 +131,7 @@ def test_inputs_that_the_model_cannot_read_are_refused_by_place(
 ) -> None:
     with pytest.raises(kind, match=message) as caught:
         ask(encoders.model(name), given)
-    assert (caught.value.code, caught.value.param) == (code, "input[0]")
+    assert (caught.value.code, caught.value.param) == (code, "input")
 
 
 def test_only_a_tuned_encoder_in_full_form_has_classes(encoders: Encoders, ask: Ask) -> None:

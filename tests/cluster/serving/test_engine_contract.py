@@ -339,6 +339,15 @@ def test_too_long_names_the_numbers(served: Served, max_tokens: int | None) -> N
         served.ask(served.request(prompt=prompt, max_tokens=max_tokens))
 
 
+def test_a_conversation_that_leaves_no_room_is_blamed_on_its_messages(served: Served) -> None:
+    messages = [{"role": "user", "content": "a b " * 60}]
+    for max_tokens in (250, None):
+        prompt = ChatPrompt(messages=messages if max_tokens else messages * 4)
+        with pytest.raises(ContextLengthExceeded, match="256 tokens") as caught:
+            served.ask(served.request(prompt=prompt, max_tokens=max_tokens))
+        assert caught.value.param == "messages"
+
+
 @pytest.mark.parametrize("text", ["a b " * 2_000, "a" * 100_000])
 def test_a_text_that_is_far_too_long_is_refused_before_all_of_it_is_read(served: Served, text: str) -> None:
     chat = ChatPrompt(messages=[{"role": "user", "content": text}])

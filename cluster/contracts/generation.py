@@ -154,12 +154,14 @@ class GenerationRequest(_Frozen):
 
 class TokenLogprob(_Frozen):
     token: str
-    """The token's text; incomplete UTF-8 shows as U+FFFD and is exact in `bytes`."""
+    """The token's text. One that is not whole characters is named by its bytes: `bytes:\\xe4\\xbd`."""
     bytes: list[int]
     token_id: int
     logprob: float | None
     """None for the first token of an echoed prompt, which nothing precedes."""
     top: list["TokenLogprob"] = []
+    is_text: bool = True
+    """False for a special token, which adds nothing to the text."""
 
 
 FinishReason = Literal["stop", "length", "tool_calls"]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from cluster.contracts.generation import TokenLogprob
@@ -53,15 +54,30 @@ class Vocabulary:
         return b"".join(map(self.text_bytes, tokens)).decode(errors="replace")
 
     def logprob(self, scored: Scored) -> TokenLogprob:
-        return TokenLogprob(
-            **self._shown(scored.token),
-            logprob=scored.logprob,
-            top=[TokenLogprob(**self._shown(token), logprob=value) for token, value in scored.top],
+        return self._shown(
+            scored.token, scored.logprob, [self._shown(token, value) for token, value in scored.top]
         )
 
-    def _shown(self, token: int) -> dict[str, Any]:
+    def _shown(self, token: int, logprob: float | None, top: Sequence[TokenLogprob] = ()) -> TokenLogprob:
         raw = self.token_bytes(token)
-        return {"token": raw.decode(errors="replace"), "bytes": list(raw), "token_id": token}
+        return TokenLogprob(
+            token=_name(raw),
+            bytes=list(raw),
+            token_id=token,
+            logprob=logprob,
+            top=list(top),
+            is_text=token not in self.special,
+        )
+
+
+def _name(raw: bytes) -> str:
+    """The text of whole characters. Other bytes are spelled as OpenAI does, so that no two have one name."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(
+            chr(byte) if 0x20 <= byte < 0x7F and byte != ord("\\") else f"\\x{byte:02x}" for byte in raw
+        )
 
 
 def _tokens(tokenizer: Any) -> list[str]:

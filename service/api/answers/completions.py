@@ -94,9 +94,17 @@ class _Choice:
 
 
 def _top(token: TokenLogprob) -> dict[str, float] | None:
-    """The most likely tokens, and the chosen one if it is not among them."""
+    """The most likely tokens, and the chosen one under its name in `tokens` whether it is among them or not.
+
+    Another token of the same text, such as a byte that has a token of its own, is named by its id.
+    """
     if token.logprob is None:
         return None
-    top = {other.token: other.logprob for other in token.top if other.logprob is not None}
+    names = {token.token: token.token_id}
+    top: dict[str, float] = {}
+    for other in token.top:
+        is_taken = names.setdefault(other.token, other.token_id) != other.token_id
+        if other.logprob is not None:
+            top[f"token_id:{other.token_id}" if is_taken else other.token] = other.logprob
     top.setdefault(token.token, token.logprob)
     return top

@@ -50,5 +50,6 @@ class TextOffsets:
 
     def place(self, token: TokenLogprob) -> int:
         here = self._offset
-        self._offset += len(self._decoder.decode(bytes(token.bytes)))
+        if token.is_text:
+            self._offset += len(self._decoder.decode(bytes(token.bytes)))
         return here

@@ -44,8 +44,22 @@ def test_special_tokens_are_no_text_and_other_added_ones_are() -> None:
 
 def test_a_token_is_shown_with_its_exact_bytes() -> None:
     shown = Vocabulary(_sentencepiece()).logprob(Scored(4, -0.5, ((1, -0.1),)))
-    assert (shown.token, shown.bytes, shown.token_id, shown.logprob) == ("\ufffd", [0xC3], 4, -0.5)
+    assert (shown.token, shown.bytes, shown.token_id, shown.logprob) == (
+        "bytes:\\xc3",
+        [0xC3],
+        4,
+        -0.5,
+    )
     assert (shown.top[0].token, shown.top[0].token_id) == ("</s>", 1)
+    assert shown.is_text
+    assert not shown.top[0].is_text
+
+
+def test_all_tokens_of_a_byte_level_tokenizer_have_names_of_their_own() -> None:
+    vocabulary = Vocabulary(make_tokenizer())
+    names = [vocabulary.logprob(Scored(token, -1.0)).token for token in range(len(vocabulary))]
+    assert len(set(names)) == len(names) > 256
+    assert "\ufffd" not in names
 
 
 def test_ids_beyond_the_vocabulary_are_nothing() -> None:

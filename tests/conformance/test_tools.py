@@ -76,7 +76,7 @@ def test_a_stream_tells_a_call_by_its_name_and_then_its_arguments(client: OpenAI
     ids = [delta["tool_calls"][0].pop("id", None) for delta in deltas if "tool_calls" in delta]
     assert [bool(id_) for id_ in ids] == [True, False, False, True, False]
     assert deltas == [
-        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": None},
         {
             "tool_calls": [
                 {"index": 0, "type": "function", "function": {"name": "get_weather", "arguments": ""}}
@@ -89,6 +89,37 @@ def test_a_stream_tells_a_call_by_its_name_and_then_its_arguments(client: OpenAI
         {},
     ]
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * 6 + ["tool_calls"]
+
+
+@pytest.mark.parametrize(("pieces", "content"), [([], None), (["Let me", " see."], "Let me see.")])
+def test_a_streams_first_chunk_has_the_content_that_the_whole_answer_begins_with(
+    live: LiveApi, client: OpenAI, pieces: list[str], content: str | None
+) -> None:
+    live.engine.pieces = pieces
+    asked: Any = {"model": "base-1", "messages": ASK, "tools": TOOLS, "n": 2, "logprobs": True}
+    whole = client.chat.completions.create(**asked)
+    assert [choice.message.content for choice in whole.choices] == [content] * 2
+    deltas: dict[int, list[Any]] = {0: [], 1: []}
+    tokens: dict[int, list[str]] = {0: [], 1: []}
+    for chunk in client.chat.completions.create(**asked, stream=True):
+        one: Any = chunk.to_dict()["choices"][0]  # type: ignore[index]
+        deltas[one["index"]].append(one["delta"])
+        tokens[one["index"]] += [
+            token["token"] for token in (one.get("logprobs") or {"content": []})["content"]
+        ]
+    for index, choice in enumerate(whole.choices):
+        assert deltas[index][0] == {"role": "assistant", "content": "" if content else None}
+        assert "".join(delta.get("content") or "" for delta in deltas[index]) == (content or "")
+        assert choice.logprobs
+        assert tokens[index] == [token.token for token in choice.logprobs.content or []]
+
+
+def test_a_text_of_a_chat_with_tools_streams_as_without(live: LiveApi, client: OpenAI) -> None:
+    live.engine.pieces, live.engine.calls = ["Hel", "lo"], []
+    for tools in ({"tools": TOOLS}, {}):
+        asked: Any = {"model": "base-1", "messages": ASK, "stream": True, **tools}
+        deltas = [chunk.to_dict()["choices"][0]["delta"] for chunk in client.chat.completions.create(**asked)]
+        assert deltas == [{"role": "assistant", "content": ""}, {"content": "Hel"}, {"content": "lo"}, {}]
 
 
 class GetWeather(BaseModel):

@@ -68,7 +68,8 @@ class ChoiceAnswer:
     def end(self, reason: Literal["stop", "length"]) -> list[Event]:
         """No token comes any more: the rest of the text, and the end."""
         rest = self._text.finish()
-        events = self._told(rest, is_last=True)
+        is_cut = reason == "length" and not rest.is_stopped
+        events = self._told(rest, is_last=True, is_cut=is_cut)
         # Each token has its event; the end has one only if there is something left to say.
         if len(events) == 1 and isinstance(events[0], TextEvent) and not rest.tokens and not events[0].text:
             events = []
@@ -79,11 +80,11 @@ class ChoiceAnswer:
             return self._vocabulary.token_bytes(token)
         return self._vocabulary.text_bytes(token)
 
-    def _told(self, piece: Piece, *, is_last: bool = False) -> list[Event]:
+    def _told(self, piece: Piece, *, is_last: bool = False, is_cut: bool = False) -> list[Event]:
         """At least one event, the first with all of the piece's tokens."""
         parts: list[Part] = [Content(piece.text)]
         if self._calls is not None:
-            parts = self._calls.push(piece.text, is_last=is_last) or [Content("")]
+            parts = self._calls.push(piece.text, is_last=is_last, is_cut=is_cut) or [Content("")]
         return [self._event(part, [] if place else piece.tokens) for place, part in enumerate(parts)]
 
     def _event(self, part: Part, tokens: list[TokenLogprob]) -> Event:

@@ -110,8 +110,8 @@ class PromptReader:
     def _check_size(self, text: str, param: str) -> None:
         check_size(self._tokenizer, text, context_length=self._context_length, param=param)
 
-    def _room(self, num_prompt: int, asked: int | None, prefix_length: int = 0) -> int:
-        limit = self._context_length - prefix_length
+    def _room(self, request: GenerationRequest, num_prompt: int, prefix_length: int = 0) -> int:
+        limit, asked = self._context_length - prefix_length, request.sampling.max_tokens
         if asked is None and num_prompt < limit:
             return limit - num_prompt
         if asked is None or num_prompt + asked > limit:

@@ -16,6 +16,8 @@ class ExpectedCalls:
     """Whatever else the model calls is text."""
     is_parallel: bool
     """Several may come; otherwise nothing does after the first."""
+    is_required: bool = False
+    """There is nothing but calls, so whatever stands around them is the form's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ class CallReader:
         self._first = regex.compile(f"(?:{_pattern(form.joint or '')})?{_pattern(form.opening)}{call}")
         self._next = None if form.between is None else regex.compile(_pattern(form.between) + call)
         self._closing = regex.compile(_pattern(form.closing))
-        self._comes_with_text = form.joint is not None
+        self._joint = form.joint
         self._is_parallel = expected.is_parallel
+        self._is_required = expected.is_required
         self._held = ""
         self._arguments: _ObjectEnd | None = None
         """While a call's are being read."""
@@ -67,8 +70,10 @@ class CallReader:
         """The only call is complete."""
         return bool(self.num_calls) and not self._is_parallel and self._arguments is None
 
-    def push(self, text: str, *, is_last: bool = False) -> list[Part]:
-        """What is sure to be said once `text` has come."""
+    def push(self, text: str, *, is_last: bool = False, is_cut: bool = False) -> list[Part]:
+        """What is sure to be said once `text` has come. `is_last`: nothing comes after it. `is_cut`: the
+        answer was cut off there, so that what begins like a call is taken for one, of which nothing is told
+        before its name is complete."""
         self._held += text
         parts: list[Part] = []
         while self._held and not self.is_done:
@@ -77,9 +82,11 @@ class CallReader:
             elif self._is_after_call:
                 goes_on = self._read_after_call(parts, is_last)
             else:
-                goes_on = self._read_text(parts, is_last)
+                goes_on = self._read_text(parts, is_last and not is_cut)
             if not goes_on:
                 break
+        if is_cut and self._held.isspace() and (self._joint or "").startswith(self._held):
+            self._say(parts, len(self._held))
         return parts
 
     def _read_arguments(self, end: "_ObjectEnd", parts: list[Part]) -> bool:
@@ -108,7 +115,7 @@ class CallReader:
         if self.num_calls and not self._has_text:
             # Templates lay out what is between calls, and after them.
             self._held = self._held.lstrip()
-        if self._comes_with_text:
+        if self._joint is not None or self._is_required:
             found = self._first.search(self._held, partial=not is_last)
         else:
             found = None if self._has_text else self._first.match(self._held, partial=not is_last)
@@ -116,10 +123,10 @@ class CallReader:
         return bool(found) and not found.partial and self._begin(found, parts)
 
     def _say(self, parts: list[Part], length: int) -> None:
-        if length:
+        if length and not self._is_required:
             self._has_text = True
             parts.append(Content(self._held[:length]))
-            self._held = self._held[length:]
+        self._held = self._held[length:]
 
     def _begin(self, found: "regex.Match[str]", parts: list[Part]) -> bool:
         parts.append(CallBegun(self.num_calls, found["name"]))

@@ -40,11 +40,14 @@ class ChatAnswer:
         n: int,
         wants_logprobs: bool,
         wants_usage_chunk: bool,
+        has_tools: bool = False,
         is_call_named: bool = False,
     ) -> None:
-        """`is_call_named`: the one tool that must be called was named, and its call then ends with `stop`, as
+        """`has_tools`: the model may call some, and an answer without a text then has no content.
+        `is_call_named`: the one that must be called was named, and its call then ends with `stop`, as
         OpenAI's does."""
         self._heading = heading
+        self._has_tools = has_tools
         self._is_call_named = is_call_named
         self._wants_logprobs = wants_logprobs
         self._wants_usage_chunk = wants_usage_chunk
@@ -56,25 +59,43 @@ class ChatAnswer:
         match event:
             case PromptEvent():
                 self._tally.prompt_tokens += event.prompt_tokens
-                opening = ChatDelta(role="assistant", content="")
-                return [self._chunk(index, opening) for index in range(len(self._choices))]
+                if self._has_tools:
+                    return []  # What comes first tells whether there is a content.
+                return [self._opening(index, "") for index in range(len(self._choices))]
             case TextEvent():
-                self._choices[event.index].text += event.text
-                self._choices[event.index].tokens += event.tokens
-                return [self._chunk(event.index, ChatDelta(content=event.text), event.tokens)]
+                choice = self._choices[event.index]
+                choice.text += event.text
+                choice.tokens += event.tokens
+                choice.unsent += event.tokens
+                if not event.text:
+                    return [self._chunk(event.index, ChatDelta())] if choice.is_open else []
+                return [*self._opened(event.index), self._chunk(event.index, ChatDelta(content=event.text))]
             case ToolCallEvent():
-                return [self._chunk(event.index, ChatDelta(tool_calls=[self._call(event)]), event.tokens)]
+                choice = self._choices[event.index]
+                choice.tokens += event.tokens
+                choice.unsent += event.tokens
+                delta = ChatDelta(tool_calls=[self._call(event)])
+                return [*self._opened(event.index), self._chunk(event.index, delta)]
             case FinishEvent():
                 self._tally.completion_tokens += event.completion_tokens
                 is_renamed = self._is_call_named and event.reason == "tool_calls"
                 reason: FinishReason = "stop" if is_renamed else event.reason
                 self._choices[event.index].finish_reason = reason
-                return [self._chunk(event.index, ChatDelta(), reason=reason)]
+                return [*self._opened(event.index), self._chunk(event.index, ChatDelta(), reason)]
+
+    def _opened(self, index: int) -> list[ChatCompletionChunk]:
+        """The choice's first chunk, unless it is sent."""
+        choice = self._choices[index]
+        return [] if choice.is_open else [self._opening(index, "" if choice.text else None)]
+
+    def _opening(self, index: int, content: str | None) -> ChatCompletionChunk:
+        chunk = self._chunk(index, ChatDelta(role="assistant", content=content))
+        self._choices[index].is_open = True
+        return chunk
 
     def _call(self, event: ToolCallEvent) -> ToolCallDelta:
         """Takes the piece of a call in; returns it as a stream sends it."""
         choice = self._choices[event.index]
-        choice.tokens += event.tokens
         if event.name:
             # The same for the same answer, whoever asks how often.
             seed = f"{self._heading.id}/{event.index}/{event.call}"
@@ -90,7 +111,7 @@ class ChatAnswer:
             ChatChoice(
                 index=index,
                 message=ChatAnswerMessage(
-                    content=choice.text if choice.text or not choice.calls else None,
+                    content=None if self._has_tools and not choice.text else choice.text,
                     tool_calls=[call.answered() for call in choice.calls] or None,
                 ),
                 logprobs=_logprobs(choice.tokens) if self._wants_logprobs else None,
@@ -105,13 +126,12 @@ class ChatAnswer:
             object="chat.completion.chunk", **vars(self._heading), choices=[], usage=self._tally.usage()
         )
 
-    def _chunk(
-        self,
-        index: int,
-        delta: ChatDelta,
-        tokens: list[TokenLogprob] | None = None,
-        reason: FinishReason | None = None,
-    ) -> ChatCompletionChunk:
+    def _chunk(self, index: int, delta: ChatDelta, reason: FinishReason | None = None) -> ChatCompletionChunk:
+        """With the tokens that are not sent yet, once the choice is open."""
+        choice = self._choices[index]
+        tokens: list[TokenLogprob] = []
+        if choice.is_open:
+            tokens, choice.unsent = choice.unsent, []
         logprobs = _logprobs(tokens) if self._wants_logprobs and tokens else None
         part = ChatChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=reason)
         usage = {"usage": None} if self._wants_usage_chunk else {}
@@ -134,6 +154,10 @@ class _Call:
 class _Choice:
     text: str = ""
     tokens: list[TokenLogprob] = field(default_factory=list)
+    unsent: list[TokenLogprob] = field(default_factory=list)
+    """Those at the end of `tokens` that no chunk has told of yet."""
+    is_open: bool = False
+    """Its first chunk is sent."""
     calls: list[_Call] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 

@@ -73,6 +73,7 @@ async def create_chat_completion(
         n=body.n or 1,
         wants_logprobs=bool(body.logprobs),
         wants_usage_chunk=body.wants_usage_chunk,
+        has_tools=asked.sampling.tool_use is not None,
         is_call_named=isinstance(body.tool_choice, NamedTool),
     )
     engine = serving.for_caller(caller, body.model)

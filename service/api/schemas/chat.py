@@ -237,7 +237,7 @@ class AnsweredCall(Answer):
 class ChatAnswerMessage(Answer):
     role: Literal["assistant"] = "assistant"
     content: str | None
-    """Null if there are only calls."""
+    """Null if there are tools and no text: only calls, or the beginning of one that was cut off."""
     refusal: None = None
     tool_calls: list[AnsweredCall] | None = Field(default=None, exclude_if=lambda calls: calls is None)
     """Left out if there are none."""

@@ -217,6 +217,39 @@ def test_a_call_that_is_cut_off_is_told_as_far_as_it_came(template: str) -> None
             assert text == written[:length]
 
 
+@pytest.mark.parametrize("template", WITH_TEXT)
+def test_what_an_answer_that_is_cut_off_has_of_a_calls_markup_is_no_text(template: str) -> None:
+    whole = _written(template, "Well", [("get_weather", {"city": "Paris"})])
+    markup = len(whole) - len(whole.removeprefix("Well"))
+    for length in range(markup, len(whole)):
+        reader = _reader(template)
+        pieces = list(whole[:length])
+        parts = [part for piece in pieces for part in reader.push(piece)]
+        text, told = _told([*parts, *reader.push("", is_last=True, is_cut=True)])
+        assert text.strip() == "Well"
+        assert [name for name, _ in told] in ([], ["get_weather"])
+
+
+@pytest.mark.parametrize("template", [*TEMPLATES, "built-in"])
+def test_nothing_around_required_calls_is_text_wherever_they_are_cut_off(template: str) -> None:
+    form = _form(template)
+    calls = [("get", {"a": 1}), ("get_weather", {"city": "Paris"})][: 2 if template in SEVERAL else 1]
+    whole = form.lead + _written(template, "", calls)
+    for length, is_cut in itertools.product(range(len(whole) + 1), (True, False)):
+        reader = CallReader(ExpectedCalls(form, NAMES, is_parallel=True, is_required=True))
+        parts = [part for character in whole[:length] for part in reader.push(character)]
+        text, told = _told([*parts, *reader.push("", is_last=True, is_cut=is_cut)])
+        assert text == ""
+        assert [name for name, _ in told] == [name for name, _ in calls][: len(told)]
+    assert [json.loads(arguments) for _, arguments in told] == [given for _, given in calls]
+
+
+def test_a_text_that_is_cut_off_keeps_its_white_space() -> None:
+    reader = _reader("tagged lines")
+    text, _ = _told([*reader.push("Well\n"), *reader.push("", is_last=True, is_cut=True)])
+    assert text == "Well\n"
+
+
 @pytest.mark.parametrize("template", SEVERAL)
 def test_what_is_cut_off_between_calls_is_no_text(template: str) -> None:
     calls = [("get", {"a": 1}), ("get_weather", {"city": "Paris"})]

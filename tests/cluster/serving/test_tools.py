@@ -95,6 +95,21 @@ def test_a_call_that_is_cut_off_ends_by_its_length(served: Served) -> None:
         json.loads(answer.calls[0][0][1] if answer.calls else "")
 
 
+def test_a_forced_call_says_nothing_but_its_arguments_wherever_it_is_cut_off(served: Served) -> None:
+    use = ToolUse(names=["f"], is_required=True, is_parallel=False)
+    for max_tokens in range(1, 16):
+        answer = _ask(served, use, max_tokens=max_tokens, n=2, seed=1, temperature=1)
+        assert set(answer.texts.values()) <= {""}
+        assert {finish.reason for finish in answer.finishes.values()} == {"length"}
+
+
+def test_a_call_of_the_models_own_will_leaks_no_markup_where_it_is_cut_off(scripted: Any) -> None:
+    served = scripted("ok@f={}")
+    answers = [_ask(served, ToolUse(), max_tokens=length) for length in range(1, 6)]
+    assert [answer.text for answer in answers] == ["o", *["ok"] * 4]
+    assert [answer.finishes[0].reason for answer in answers] == ["length"] * 5
+
+
 def test_every_token_of_a_call_is_told_with_its_log_probability(served: Served) -> None:
     answer = _ask(served, ToolUse(names=["g"], is_required=True, is_parallel=False), logprobs=0)
     told = b"".join(bytes(token.bytes) for token in answer.tokens[0])

@@ -22,6 +22,7 @@ form, whose path is in TUNERY_CATALOGUE on the service; it takes the place of th
     context_length = 32768
     learning_rates = { lora = 2e-4, full = 1e-5 }
     dtype = "bfloat16"
+    qlora_served_on = "four_bits"                           # as trained, on a second copy of the base
 
     [[model]]
     alias = "our-bert"

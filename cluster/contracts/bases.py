@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 TrainingType = Literal["lora", "qlora", "full", "peft"]
 """How weights are adapted: LoRA, LoRA on a base in 4 bits, every weight, or another of PEFT's methods."""
 
-WeightsForm = Literal["lora", "prefix", "full"]
-"""What a checkpoint is to serving: a plain LoRA adapter beside its base, keys and values that precede every
-prompt, or a model of its own."""
+WeightsForm = Literal["lora", "qlora", "prefix", "full"]
+"""What a checkpoint is to serving: a plain LoRA adapter on its base, one on its base quantized to 4 bits,
+keys and values that precede every prompt, or a model of its own."""
 
 
 class _Frozen(BaseModel):
@@ -58,6 +58,11 @@ class BaseSpec(_Frozen):
     max_training_examples: int = Field(default=1_000_000, gt=0)
     dtype: Literal["float32", "bfloat16"] = "float32"
     """The type that frozen weights are held in, for training and serving alike."""
+    qlora_served_on: Literal["full_precision", "four_bits"] = "full_precision"
+    """What QLoRA adapters, which are trained on the base in 4 bits, are served on. `full_precision`: on the
+    base that all adapters share; the model then differs a little from the one that was trained, and the job's
+    evaluation says by how much. `four_bits`: on the weights it was trained on, dequantized, which take the
+    memory of another base; the vLLM backend has none of these. Models keep what they were published with."""
     owned_by: str = "tunery"
     created: int = 0
     """Unix seconds, shown by `/v1/models`."""

@@ -41,6 +41,12 @@ class ModelRef(_Frozen):
     base: BaseSpec
     adapter: AdapterRef | None = None
     """None is the base itself."""
+    on_quantized_base: bool = False
+    """The base's weights are those of its quantization to 4 bits. An adapter of form `qlora` implies it."""
+
+    @property
+    def is_quantized(self) -> bool:
+        return self.on_quantized_base or (self.adapter is not None and self.adapter.form == "qlora")
 
     @property
     def full(self) -> AdapterRef | None:
@@ -55,13 +61,16 @@ class ModelRef(_Frozen):
     @property
     def owner(self) -> "ModelRef":
         """The model that is these weights alone, without what is added to them."""
-        return ModelRef(base=self.base, adapter=self.full)
+        return ModelRef(base=self.base, adapter=self.full, on_quantized_base=self.is_quantized)
 
     @property
     def weights(self) -> str:
         """Names what an engine of this model must have as its own: the weights of the base, which is told
-        apart by its whole line of the catalogue, so that a changed one is another, or of a full fine-tune."""
+        apart by its whole line of the catalogue, so that a changed one is another, the same in 4 bits,
+        or those of a full fine-tune."""
         named = self.base.model_dump_json() + (self.full.digest if self.full else "")
+        if self.is_quantized:
+            named += "in 4 bits"
         return hashlib.sha256(named.encode()).hexdigest()[:32]
 
     @property

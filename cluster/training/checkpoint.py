@@ -33,7 +33,7 @@ from cluster.training.adapters import attach
 from cluster.training.dataset import Dataset
 from cluster.training.export import distinct_state, is_adapted, merge, save_adapter, save_full
 from cluster.training.loop import Progress
-from cluster.training.model import Trainee, load_merge_base, trainable_parameters
+from cluster.training.model import Trainee, is_served_quantized, load_merge_base, trainable_parameters
 from cluster.training.prefix import prefix_states
 from cluster.training.probe import score_probe
 from cluster.training.served import load_classifier, load_served
@@ -130,7 +130,7 @@ class CheckpointWriter:
         dtype = job.spec.base.dtype
         if not is_adapted(trainee.model):
             save_full(trainee.model, full, job.tokenizer, dtype, folder)
-        elif trainee.form == "lora":
+        elif trainee.form in ("lora", "qlora"):
             save_adapter(trainee.model, snapshot.weights, folder)
         elif trainee.form == "prefix":
             save_file(prefix_states(trainee.model), folder / "prefix.safetensors")
@@ -141,9 +141,12 @@ class CheckpointWriter:
         """The adapter on a base of its own in fp32: merging and parting again would change the one in
         training."""
         job = self._writing
-        base = load_merge_base(job.weights, job.spec.base, job.spec.config, job.probe_data)
+        base, config = job.spec.base, job.spec.config
+        model = load_merge_base(
+            job.weights, base, config, job.probe_data, is_quantized=is_served_quantized(base, config)
+        )
         task = job.trainee.model.peft_config["default"].task_type
-        adapted = attach(base, job.spec.base, job.spec.config, total_steps=total_steps, task=task)
+        adapted = attach(model, base, config, total_steps=total_steps, task=task)
         restore_weights(trainable_parameters(adapted), snapshot.weights)
         return adapted
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from cluster.bases.four_bits import in_four_bits
 from cluster.bases.layer_kinds import layer_kinds
 from cluster.bases.lora_form import served_form
 from cluster.contracts.bases import BaseSpec, WeightsForm
@@ -21,7 +22,7 @@ from cluster.training.export import DTYPES
 from cluster.training.head import Head, causal_model
 from cluster.training.layout import prove
 from cluster.training.pace import elements
-from cluster.training.pretrained import load_pretrained
+from cluster.training.pretrained import load_dequantized, load_pretrained
 
 CHECKPOINTED_PARAMETERS = 1_000_000_000
 """From this size on a GPU, `auto` computes activations again rather than keeping them."""
@@ -80,6 +81,8 @@ def load_trainee(
         model = attach(model, base, config, total_steps=total_steps, task=task)
         if kinds and is_base:
             form = adapted_form(model, kinds)
+            if form == "lora" and is_served_quantized(base, config):
+                form = "qlora"
         if form == "full":
             notes.append(
                 "The tuned model is served as a model of its own: the adapter is merged into the base."
@@ -94,17 +97,7 @@ def load_decoder(weights: Path, base: BaseSpec, config: TrainingConfig, device: 
     from transformers import AutoModelForCausalLM
 
     dtype = torch.float32 if config.type == "full" else DTYPES[base.dtype]
-    options: dict[str, Any] = {}
-    if config.type == "qlora":
-        from transformers import BitsAndBytesConfig
-
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-        )
-        options["device_map"] = {"": device}
+    options = in_four_bits(dtype, device) if config.type == "qlora" else {}
     model = load_pretrained(AutoModelForCausalLM, weights, dtype, **options)
     model.config.use_cache = False
     if config.type == "qlora":
@@ -112,8 +105,17 @@ def load_decoder(weights: Path, base: BaseSpec, config: TrainingConfig, device: 
     return model
 
 
-def load_merge_base(weights: Path, base: BaseSpec, config: TrainingConfig, data: Dataset) -> Any:
-    """What an adapter is merged into: the model in `weights` in fp32, in the host's memory."""
+def load_merge_base(
+    weights: Path, base: BaseSpec, config: TrainingConfig, data: Dataset, *, is_quantized: bool
+) -> Any:
+    """What an adapter is merged into: the model in `weights` in fp32, in the host's memory. `is_quantized`:
+    with weights that went through 4 bits."""
+    if is_quantized:
+        from transformers import AutoModelForCausalLM
+
+        return load_dequantized(
+            AutoModelForCausalLM, weights, DTYPES[base.dtype], torch.device("cpu")
+        ).float()
     whole = config.model_copy(update={"type": "full"})
     if base.architecture == "encoder":
         return load_encoder(weights, base, whole, data)[0]
@@ -136,6 +138,11 @@ def load_encoder(weights: Path, base: BaseSpec, config: TrainingConfig, data: Da
         label2id={name: number for number, name in enumerate(data.class_names)},
     )
     return model, "TOKEN_CLS" if data.is_per_token else "SEQ_CLS"
+
+
+def is_served_quantized(base: BaseSpec, config: TrainingConfig) -> bool:
+    """The tuned model is served on the quantized weights that it is trained on."""
+    return config.type == "qlora" and base.qlora_served_on == "four_bits"
 
 
 def adapted_form(model: Any, kinds: Mapping[str, str]) -> WeightsForm:

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from cluster.bases.four_bits import in_four_bits
+
 
 def load_pretrained(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
     """`kind` is one of transformers' Auto classes. Safetensors only, no code of the folder's, no network."""
@@ -16,3 +18,8 @@ def load_pretrained(kind: Any, folder: Path, dtype: torch.dtype, **options: Any)
         local_files_only=True,
         **options,
     )
+
+
+def load_dequantized(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+    """The same with weights that went through 4 bits, as QLoRA trains on them."""
+    return load_pretrained(kind, folder, dtype, **in_four_bits(dtype, device)).dequantize()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cluster.contracts.bases import WeightsForm
 from cluster.training.export import DTYPES
 from cluster.training.layout import choose_attention
-from cluster.training.pretrained import load_pretrained
+from cluster.training.pretrained import load_dequantized, load_pretrained
 
 
 class Prefixed(nn.Module):
@@ -47,7 +47,7 @@ def load_served(folder: Path, form: WeightsForm, base: Path, dtype: str, device:
     weights that the job began with."""
     if form == "full":
         return load_causal(folder, dtype, device)
-    model = load_causal(base, dtype, device)
+    model = load_causal(base, dtype, device, is_quantized=form == "qlora")
     if form == "prefix":
         return Prefixed(model, load_file(folder / "prefix.safetensors")).eval()
     from peft import PeftModel
@@ -55,11 +55,14 @@ def load_served(folder: Path, form: WeightsForm, base: Path, dtype: str, device:
     return PeftModel.from_pretrained(model, folder).eval()
 
 
-def load_causal(folder: Path, dtype: str, device: torch.device) -> Any:
-    """A causal model by itself, in evaluation mode."""
+def load_causal(folder: Path, dtype: str, device: torch.device, *, is_quantized: bool = False) -> Any:
+    """A causal model by itself, in evaluation mode; `is_quantized`: with weights that went through 4 bits."""
     from transformers import AutoModelForCausalLM
 
-    model = load_pretrained(AutoModelForCausalLM, folder, DTYPES[dtype])
+    if is_quantized:
+        model = load_dequantized(AutoModelForCausalLM, folder, DTYPES[dtype], device)
+    else:
+        model = load_pretrained(AutoModelForCausalLM, folder, DTYPES[dtype])
     model = model.to(device).eval().requires_grad_(False)
     choose_attention(model)
     return model

@@ -1,10 +1,11 @@
 """Where a run begins: the base, tuned weights of another job, or a checkpoint of its own."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.bases.resolve import base_digest, base_folder
+from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.store import ObjectStore
@@ -24,6 +25,8 @@ class Start:
     """They are the catalogue's own."""
     adapter: Path | None = None
     """A checkpoint's files, whose adapter is continued."""
+    form: WeightsForm = "lora"
+    """What that checkpoint is to serving."""
     snapshot: Snapshot | None = None
     """The run that is continued, where its adapter or its optimizer is."""
     resumed: Snapshot | None = None
@@ -48,7 +51,7 @@ def find_start(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
     own.mkdir()
     manifest, saved = download(store, spec.resume_from, own)
     check_same_run(spec, manifest)
-    return Start(start.weights, start.is_base, start.adapter, start.snapshot, read_snapshot(own), saved)
+    return replace(start, resumed=read_snapshot(own), resumed_from=saved)
 
 
 def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> Start:
@@ -69,16 +72,16 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
             raise _other_parameters()
         return Start(tuned, is_base=False, snapshot=snapshot if is_continued else None)
     if spec.config.type != "full":
-        return Start(base, is_base=True, adapter=tuned, snapshot=snapshot)
+        return Start(base, is_base=True, adapter=tuned, form=manifest.form, snapshot=snapshot)
     from peft import PeftModel
 
-    if manifest.form != "lora":
-        raise _mismatch(f"a tuned {manifest.form} cannot be merged into the weights of a full fine-tune")
+    if manifest.form == "prefix":
+        raise _mismatch("a tuned prefix cannot be merged into the weights of a full fine-tune")
     if spec.config.restore_optimizer:
         raise _other_parameters()
     merged = folder / "merged"
     merged.mkdir()
-    whole = load_merge_base(base, spec.base, spec.config, data)
+    whole = load_merge_base(base, spec.base, spec.config, data, is_quantized=manifest.form == "qlora")
     merge(PeftModel.from_pretrained(whole, tuned), load_tokenizer(spec.base), "float32", merged)
     return Start(merged, is_base=False)
 

@@ -53,7 +53,7 @@ class HotAdapters:
 
     def counter(self, model: ModelRef) -> Callable[[GenerationEvent], None]:
         """To be called with each event of one answer of the model."""
-        if not self._is_on or model.adapter is None or model.adapter.form != "lora":
+        if not self._is_on or model.adapter is None or model.adapter.form not in ("lora", "qlora"):
             return lambda event: None
         key = model.model_dump_json()
         made: dict[int, int] = {}

@@ -18,7 +18,7 @@ from cluster.serving.memory import free_bytes, settle, total_bytes
 from cluster.serving.patience import Timed, at_most, not_ready
 from cluster.serving.pool import EnginePool, LoadEngine
 from cluster.serving.residents import shared_memory
-from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
+from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions, no_four_bits
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.location import store_from_environment
 
@@ -40,11 +40,15 @@ class Models:
         self._load = _TimedLoader(engine_loader(settings, weights, budget, merges=merges))
         self._engines = EnginePool(self._load, memory)
         self._encoders = EncoderPool(weights, memory)
+        self._engine = settings.engine
         self._warm_bases = [alias for alias in settings.warm_bases.split(",") if alias]
 
     async def warm(self) -> None:
         """Loads the bases that are kept. Raises InvalidConfiguration, and what loading raises."""
         catalogue = load_catalogue()
+        for base in catalogue.values():
+            if self._engine == "vllm" and base.qlora_served_on == "four_bits":
+                raise no_four_bits(base)
         for alias in self._warm_bases:
             if alias not in catalogue:
                 raise InvalidConfiguration(

@@ -80,7 +80,7 @@ class EmbeddedLoader:
         fits = base_marks(folder, tokenizer)
 
         def load_base() -> Any:
-            return load_model(folder, dtype=ref.base.dtype, device=device)
+            return load_model(folder, dtype=ref.base.dtype, device=device, is_quantized=ref.is_quantized)
 
         own = ref.adapter if self._merges else ref.full
         if own is None:

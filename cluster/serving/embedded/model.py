@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from cluster.bases.four_bits import in_four_bits
 from cluster.contracts.errors import InvalidConfiguration, TuneryError
 from cluster.serving.embedded.adapted_model import AdaptedModel
 from cluster.serving.embedded.attention import implementation, proof_length, read_attention
@@ -30,17 +31,22 @@ def served_dtype(asked: str, device: torch.device, *, cpu_has_bf16: bool | None 
     return dtype
 
 
-def load_model(folder: Path, *, dtype: str, device: torch.device) -> Any:
-    """The transformers model in `folder`, frozen, in `served_dtype`."""
+def load_model(folder: Path, *, dtype: str, device: torch.device, is_quantized: bool = False) -> Any:
+    """The transformers model in `folder`, frozen, in `served_dtype`. `is_quantized`: with weights that went
+    through 4 bits, as QLoRA trains on them."""
+    served, stored = served_dtype(dtype, device), getattr(torch, dtype)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     with ONE_AT_A_TIME:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=served_dtype(dtype, device),
+            dtype=stored if is_quantized else served,
             attn_implementation=implementation(config.get_text_config()),
             use_safetensors=True,
             local_files_only=True,
+            **(in_four_bits(stored, device) if is_quantized else {}),
         )
+        if is_quantized:
+            model = model.dequantize().to(served)
     return model.eval().requires_grad_(False).to(device)
 
 

@@ -16,7 +16,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from cluster.bases.resolve import base_folder
 from cluster.contracts.abilities import check_generates
-from cluster.contracts.errors import CorruptArtefact
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.limits import Limits
 from cluster.serving.loading import ONE_AT_A_TIME, base_marks
@@ -63,9 +64,11 @@ class VllmLoader:
         self._vllm = vllm
 
     async def __call__(self, model: ModelRef) -> VllmEngine:
-        """Raises InvalidRequest for an encoder, InvalidConfiguration without vLLM, CorruptArtefact for a full
-        fine-tune that is not finite, and what fetching raises."""
+        """Raises InvalidRequest for an encoder, InvalidConfiguration without vLLM or for a base in 4 bits,
+        CorruptArtefact for a full fine-tune that is not finite, and what fetching raises."""
         check_generates(model)
+        if model.is_quantized:
+            raise no_four_bits(model.base)
         started = await asyncio.to_thread(self._start, model)
         try:
             return self._engine(model, started)
@@ -171,6 +174,14 @@ class _Started:
     stop_tokens: frozenset[int]
     read: Callable[[AdapterRef], Adapter]
     llm: AsyncLLM
+
+
+def no_four_bits(base: BaseSpec) -> InvalidConfiguration:
+    return InvalidConfiguration(
+        f"Model {base.alias}: the vLLM backend serves no base in 4 bits. Leave qlora_served_on out of the "
+        "catalogue, or use the embedded engine (TUNERY_ENGINE).",
+        param="TUNERY_CATALOGUE",
+    )
 
 
 def outline(folder: Path) -> Any:

@@ -14,8 +14,8 @@ from cluster.serving.deployment.hot import HotAdapters
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
 
-FORMS: tuple[WeightsForm, ...] = ("lora", "full", "prefix")
-HOT, FULL, PREFIX = (
+FORMS: tuple[WeightsForm, ...] = ("lora", "qlora", "full", "prefix")
+HOT, QUANTIZED, FULL, PREFIX = (
     ModelRef(base=BASE, adapter=AdapterRef(digest="1" * 64, manifest_key="k", form=form)) for form in FORMS
 )
 KEY = HOT.model_dump_json()
@@ -94,6 +94,15 @@ def test_only_adapters_that_may_be_merged_are_told_of(settings: EngineSettings, 
         return entry
 
     assert asyncio.run(run()).reports == []
+
+
+def test_an_adapter_on_four_bits_may_be_merged_too() -> None:
+    async def run() -> Entry:
+        entry = Entry()
+        await entry.answer(QUANTIZED)
+        return entry
+
+    assert [tokens for tokens, _ in asyncio.run(run()).reports] == [{QUANTIZED.model_dump_json(): 10}]
 
 
 def test_requests_go_to_the_merged_adapter_from_when_it_is_awake_until_it_is_hot_no_more() -> None:

@@ -84,8 +84,18 @@ def test_a_flood_of_one_adapter_spills_over_and_the_others_stay() -> None:
 def test_names_tell_models_apart_by_weights_and_adapter() -> None:
     lora = AdapterRef(digest="1" * 64, manifest_key="k")
     full = AdapterRef(digest="2" * 64, manifest_key="k", form="full")
-    base, adapted, tuned = (ModelRef(base=BASE, adapter=adapter) for adapter in (None, lora, full))
+    qlora = AdapterRef(digest="3" * 64, manifest_key="k", form="qlora")
+    base, adapted, tuned, quantized = (
+        ModelRef(base=BASE, adapter=adapter) for adapter in (None, lora, full, qlora)
+    )
     changed = ModelRef(base=BASE.model_copy(update={"context_length": 7}))
     assert base.name == base.weights == adapted.weights == weights_of(adapted.name)
-    assert len({base.name, adapted.name, tuned.name, changed.name}) == 4
+    assert len({base.name, adapted.name, tuned.name, quantized.name, changed.name}) == 5
     assert tuned.name == tuned.weights
+    assert base.weights != quantized.weights == weights_of(quantized.name)
+    assert [one.owner.weights for one in (adapted, tuned, quantized)] == [
+        base.weights,
+        tuned.weights,
+        quantized.weights,
+    ]
+    assert quantized.owner.adapter is None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cluster.contracts.bases import BaseSpec, WeightsForm
+from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import AdapterRef, TokenPrompt
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
 from cluster.contracts.jobs import Finished, JobSpec
@@ -49,7 +50,33 @@ def test_an_adapter_of_a_base_in_four_bits_is_served_beside_the_whole_base(
     _check(serve, base, tmp_path, {"type": "qlora"}, "lora")
 
 
-def _check(serve: Serve, base: BaseSpec, folder: Path, options: dict[str, Any], form: WeightsForm) -> None:
+@pytest.mark.parametrize("serve", ["embedded"], indirect=True)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_adapter_of_a_base_in_four_bits_is_served_on_them_if_the_operator_says_so(
+    serve: Serve, tmp_path: Path, dtype: str
+) -> None:
+    """Beside the base in full precision, which answers as itself."""
+    base = make_tiny_base(tmp_path / "base", hidden=64, dtype=dtype)
+    base = base.model_copy(update={"qlora_served_on": "four_bits"})
+    _check(serve, base, tmp_path, {"type": "qlora"}, "qlora", within=1e-5 if dtype == "float32" else 0.1)
+
+
+@pytest.mark.parametrize("serve", ["vllm"], indirect=True)
+def test_vllm_refuses_an_adapter_that_is_served_on_four_bits(serve: Serve, tmp_path: Path) -> None:
+    base = make_tiny_base(tmp_path / "base", hidden=64).model_copy(update={"qlora_served_on": "four_bits"})
+    with pytest.raises(InvalidConfiguration, match=r"no base in 4 bits.*qlora_served_on"):
+        _check(serve, base, tmp_path, {"type": "qlora"}, "qlora")
+
+
+def _check(
+    serve: Serve,
+    base: BaseSpec,
+    folder: Path,
+    options: dict[str, Any],
+    form: WeightsForm,
+    *,
+    within: float = 1e-5,
+) -> None:
     store = LocalStore(folder / "store")
     end = _trained(base, store, options)
     assert end.form == form
@@ -66,7 +93,7 @@ def _check(serve: Serve, base: BaseSpec, folder: Path, options: dict[str, Any], 
         return [token.logprob for token in answer.prompt.tokens][1:]
 
     for row, expected in zip(probe.token_ids, probe.logprobs, strict=True):
-        assert score(tuned, row) == pytest.approx(expected, abs=1e-5)
+        assert score(tuned, row) == pytest.approx(expected, abs=within)
         assert score(None, row) != pytest.approx(expected, abs=1e-2), "the base itself says something else"
 
 

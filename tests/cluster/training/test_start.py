@@ -52,6 +52,40 @@ def test_a_job_goes_on_from_where_another_ended(
     assert report.held_out.tuned_loss == pytest.approx(child.steps[-1].full_valid_loss, abs=1e-4)
 
 
+@pytest.mark.parametrize("type_", ["qlora", "full"])
+def test_a_job_goes_on_from_an_adapter_that_is_served_on_4_bits(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path, type_: str
+) -> None:
+    """What it begins with is that model, on the weights that it was trained and is served on."""
+    base = make_tiny_base(tmp_path / "base", hidden=64).model_copy(update={"qlora_served_on": "four_bits"})
+    spec = make_spec({"base": base}, type="qlora")
+    parent = record(spec, store)
+    child = record(continued(spec, parent, "ftjob-child", type=type_, **LONG_STILL), store)
+    reached = parent.steps[-1].full_valid_loss
+    assert child.steps[0].full_valid_loss == pytest.approx(reached, abs=1e-4)
+    assert isinstance(child.result, Finished)
+    assert child.result.form == type_
+    assert child.result.report is not None
+    assert child.result.report.held_out is not None
+    assert child.result.report.held_out.base_loss == pytest.approx(reached, abs=1e-4)
+
+
+def test_a_model_of_its_own_is_merged_on_the_4_bits_that_its_adapter_was_trained_on(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path
+) -> None:
+    base = make_tiny_base(tmp_path / "base", hidden=64).model_copy(update={"qlora_served_on": "four_bits"})
+    spec = make_spec({"base": base}, type="full")
+    parent = record(spec, store)
+    child = record(continued(spec, parent, "ftjob-child", type="qlora"), store)
+    assert isinstance(child.result, Finished)
+    assert child.result.form == "full"
+    assert child.result.report is not None
+    assert child.result.report.held_out is not None
+    assert child.result.report.trained_loss is not None
+    trained = child.result.report.trained_loss
+    assert child.result.report.held_out.tuned_loss == pytest.approx(trained, abs=1e-4)
+
+
 def test_a_continued_job_resumes_to_the_last_bit(make_spec: MakeSpec, store: LocalStore) -> None:
     spec = make_spec()
     parent = record(spec, store)

@@ -1,0 +1,23 @@
+"""A base in 4 bits, as QLoRA trains on it: NF4 with double quantisation, https://arxiv.org/abs/2305.14314."""
+
+from typing import Any
+
+import torch
+
+
+def in_four_bits(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+    """Options of `from_pretrained` that load a model's linear layers in 4 bits; they compute in `dtype`.
+
+    The model's `dequantize()` makes ordinary weights of them, which hold the same numbers: the model then
+    computes the same, and takes the memory of one in full precision.
+    """
+    # Here, because the import takes seconds and few processes need it.
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}

@@ -24,6 +24,9 @@ class EvaluationReport(_Frozen):
 
     held_out: Comparison | None
     """On the validation file or the split; None if the job has neither."""
+    trained_loss: float | None = None
+    """The same tuned loss as training measured it. held_out.tuned_loss differs where the served model is not
+    quite the trained one: a QLoRA adapter on the base in full precision, a merged model that was rounded."""
     general: Comparison | None
     """On the general set, of what the job did not train for; None for an encoder, or where the set does not
     fit the base."""

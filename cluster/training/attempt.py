@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from cluster.contracts.bases import WeightsForm
+from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Command, Finished, JobSpec, RunnerEvent, RunnerMessage, Stopped
 from cluster.storage.store import ObjectStore
@@ -78,6 +78,8 @@ class _Ended(NamedTuple):
     form: WeightsForm
     folder: Path | None
     """Its served files, if they are still here."""
+    loss: float | None
+    """On the held-out examples, as it was trained."""
 
 
 def _train(
@@ -113,7 +115,13 @@ def _train(
     if outcome.is_early:
         report(_message(_early(outcome.progress), "info"))
     step = run.final_step(outcome.progress)
-    return _Ended(outcome.progress.trained_tokens, writer.stored[step], run.trainee.form, writer.folder(step))
+    return _Ended(
+        outcome.progress.trained_tokens,
+        writer.stored[step],
+        run.trainee.form,
+        writer.folder(step),
+        run.final_loss(outcome.progress),
+    )
 
 
 def _measured(
@@ -131,13 +139,14 @@ def _measured(
     """The report; None, with a word to the job's owner, if there is no memory for it: a trained model is not
     given up for a figure about it."""
     try:
-        return evaluation_report(
+        measured = evaluation_report(
             spec.base,
             spec.config,
             data,
             start=start,
             form=ended.form,
             folder=ended.folder or _downloaded(store, ended.saved, folder),
+            trained_loss=ended.loss,
             device=device,
             beat=beat,
         )
@@ -145,8 +154,11 @@ def _measured(
         if not is_out_of_memory(error):
             raise
         logger.exception("There is no memory for the evaluation report.")
-    report(_message("Gain and forgetting are not measured: there is not enough memory for it.", "warn"))
-    return None
+        report(_message("Gain and forgetting are not measured: there is not enough memory for it.", "warn"))
+        return None
+    if spec.config.type == "qlora" and measured.held_out is not None:
+        report(_message(_of_four_bits(measured, spec.base), "info"))
+    return measured
 
 
 def _probe_data(data: Datasets) -> Dataset:
@@ -168,6 +180,15 @@ def _downloaded(store: ObjectStore, saved: Saved, folder: Path) -> Path:
     place.mkdir()
     download(store, saved.manifest_key, place, with_optimizer=False)
     return place
+
+
+def _of_four_bits(report: EvaluationReport, base: BaseSpec) -> str:
+    assert report.held_out is not None
+    served = "the dequantized base" if base.qlora_served_on == "four_bits" else "the base in full precision"
+    return (
+        f"Loss on the held-out examples: {report.trained_loss:.4f} on the base in 4 bits, as trained; "
+        f"{report.held_out.tuned_loss:.4f} on {served}, as served."
+    )
 
 
 def _early(progress: Progress) -> str:

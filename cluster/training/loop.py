@@ -46,6 +46,8 @@ class Progress:
     best_loss: float = math.inf
     stale_epochs: int = 0
     """Epochs since then."""
+    last_loss: float | None = None
+    """The validation loss at the last epoch's end."""
 
 
 class Checkpointer(Protocol):
@@ -200,6 +202,7 @@ def scheduled_rate(config: TrainingConfig, step: int, total_steps: int) -> float
 
 def judged(progress: Progress, loss: float, rule: EarlyStopping | None) -> Progress:
     """The progress after an epoch of this validation loss: the best one so far, or another stale one."""
+    progress = replace(progress, last_loss=loss)
     min_delta = 0.0 if rule is None else rule.min_delta
     if loss < progress.best_loss - min_delta:
         return replace(progress, best_step=progress.step, best_loss=loss, stale_epochs=0)

@@ -23,11 +23,27 @@ def evaluation_report(
     start: Start,
     form: WeightsForm,
     folder: Path,
+    trained_loss: float | None,
     device: torch.device,
     beat: Callable[[], None],
 ) -> EvaluationReport:
     """By the checkpoint's files in `folder`, loaded as serving does: after training from 4 bits, or merged
-    and rounded, the served model is not quite the one that was trained. `beat` is called before each pass."""
+    and rounded, the served model is not quite the one that was trained, whose loss on the held-out examples
+    is `trained_loss`. `beat` is called before each pass."""
+    report = _compared(base, config, data, start, form, folder, device, beat)
+    return report.model_copy(update={"trained_loss": trained_loss})
+
+
+def _compared(
+    base: BaseSpec,
+    config: TrainingConfig,
+    data: Datasets,
+    start: Start,
+    form: WeightsForm,
+    folder: Path,
+    device: torch.device,
+    beat: Callable[[], None],
+) -> EvaluationReport:
     tokens = pass_tokens(config, device)
     if base.architecture == "encoder":
         model = load_classifier(folder, base.dtype, device)
@@ -36,7 +52,7 @@ def evaluation_report(
     if form == "lora" and start.adapter is None:
         pair = with_and_without(tuned)
     elif start.adapter is not None:
-        pair = two_models(load_served(start.adapter, form, start.weights, base.dtype, device), tuned)
+        pair = two_models(load_served(start.adapter, start.form, start.weights, base.dtype, device), tuned)
     else:
         pair = two_models(load_causal(start.weights, base.dtype, device), tuned)
     return compare_language(

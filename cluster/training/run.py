@@ -126,8 +126,15 @@ class Run:
 
     def final_step(self, progress: Progress) -> int:
         """Whose checkpoint is the job's model, if training ends here."""
-        is_best = self._config.early_stopping is not None and progress.best_step
-        return progress.best_step if is_best else progress.step
+        return progress.best_step if self._is_best(progress) else progress.step
+
+    def final_loss(self, progress: Progress) -> float | None:
+        """That checkpoint's loss on the held-out examples; None if there are none."""
+        return progress.best_loss if self._is_best(progress) else progress.last_loss
+
+    def _is_best(self, progress: Progress) -> bool:
+        """The best epoch's checkpoint is chosen."""
+        return self._config.early_stopping is not None and progress.best_step > 0
 
     def _batcher(self, data: Dataset) -> Batcher:
         return Batcher(

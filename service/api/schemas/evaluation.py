@@ -18,6 +18,10 @@ class EvaluationComparison(Answer):
 class Evaluation(Answer):
     held_out: EvaluationComparison | None
     """On the validation file or the split; null if the job has neither."""
+    trained_loss: float | None
+    """The tuned model's loss on the held-out examples as training measured it; `held_out.tuned_loss` is that
+    of the model as it is served. They differ after QLoRA, which trains on the base in 4 bits, if it is served
+    on the base in full precision."""
     general: EvaluationComparison | None
     """On a general set, of what the job did not train for; null where there is none for the base."""
     general_kl: float | None

@@ -16,7 +16,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidConfiguration, InvalidRequest, TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig, TrainingOptions, check_options
-from cluster.contracts.jobs import Finished, JobSpec, StepMetrics
+from cluster.contracts.jobs import Finished, JobSpec, RunnerMessage, StepMetrics
 from cluster.contracts.peft_options import ALLOWED
 from cluster.storage.local import LocalStore
 from cluster.training import attention
@@ -25,7 +25,7 @@ from cluster.training.export import merge
 from cluster.training.model import check_vocabulary, load_decoder
 from cluster.training.pace import flop_counter
 from cluster.training.tokenizer import load_tokenizer
-from tests.cluster.training.recording import record
+from tests.cluster.training.recording import Recording, record
 from tests.tiny_base import make_tiny_base
 
 MakeSpec = Callable[..., JobSpec]
@@ -67,6 +67,10 @@ def options(way: str) -> dict[str, Any]:
     }[way]
 
 
+def messages(recording: Recording) -> list[str]:
+    return [event.message for event in recording.events if isinstance(event, RunnerMessage)]
+
+
 def test_every_allowed_peft_type_is_tried() -> None:
     assert PEFT.keys() == ALLOWED.keys()
 
@@ -100,7 +104,7 @@ def test_a_base_in_4_bits_is_judged_by_the_form_that_is_served(
     make_spec: MakeSpec, store: LocalStore, base: BaseSpec, tmp_path: Path
 ) -> None:
     """The probe and the report are those of the adapter on the base in full precision, which is not quite
-    what was trained."""
+    what was trained; the report and an event have the loss of that too."""
     recording = record(make_spec(type="qlora"), store)
     assert isinstance(recording.result, Finished)
     files = tmp_path / "files"
@@ -116,8 +120,56 @@ def test_a_base_in_4_bits_is_judged_by_the_form_that_is_served(
         torch.testing.assert_close(logprobs[:, 0], torch.tensor(expected), atol=1e-5, rtol=1e-5)
     assert recording.result.report is not None
     assert recording.result.report.held_out is not None
-    trained = recording.steps[-1].full_valid_loss
-    assert recording.result.report.held_out.tuned_loss != pytest.approx(trained, abs=1e-4)
+    trained, served_loss = recording.result.report.trained_loss, recording.result.report.held_out.tuned_loss
+    assert trained == recording.steps[-1].full_valid_loss
+    assert served_loss != pytest.approx(trained, abs=1e-4)
+    assert (
+        f"Loss on the held-out examples: {trained:.4f} on the base in 4 bits, as trained; "
+        f"{served_loss:.4f} on the base in full precision, as served."
+    ) in messages(recording)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_where_the_operator_says_so_a_base_in_4_bits_is_served_as_it_was_trained(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path, dtype: str
+) -> None:
+    base = make_tiny_base(tmp_path / "base", hidden=64, dtype=dtype)
+    base = base.model_copy(update={"qlora_served_on": "four_bits"})
+    recording = record(make_spec({"base": base}, type="qlora"), store)
+    assert isinstance(recording.result, Finished)
+    assert recording.result.form == "qlora"
+    report = recording.result.report
+    assert report is not None
+    assert report.held_out is not None
+    assert report.trained_loss is not None
+    # Training adds the update under autocast: bf16 rounds in other places.
+    tolerance = 1e-5 if dtype == "float32" else 0.02
+    assert report.held_out.tuned_loss == pytest.approx(report.trained_loss, abs=tolerance)
+
+    files = tmp_path / "files"
+    files.mkdir()
+    manifest, _ = download(store, recording.result.manifest_key, files)
+    in_four_bits = load_decoder(tmp_path / "base", base, manifest.config, torch.device("cpu"))
+    trained = PeftModel.from_pretrained(in_four_bits, files).eval()
+    for row, expected in zip(manifest.probe.token_ids, manifest.probe.logprobs, strict=True):
+        token_ids = torch.tensor([row])
+        with torch.no_grad():
+            logprobs = trained(token_ids).logits[0, :-1].float().log_softmax(-1)
+        logprobs = logprobs.gather(-1, token_ids[0, 1:, None])[:, 0]
+        torch.testing.assert_close(logprobs, torch.tensor(expected), atol=tolerance * 10, rtol=0)
+
+
+def test_the_report_says_the_trained_loss_of_the_checkpoint_that_early_stopping_chose(
+    make_spec: MakeSpec, store: LocalStore
+) -> None:
+    """Not of the last epoch, which is another model."""
+    stopping = {"patience": 1, "min_delta": 100.0}
+    recording = record(make_spec(n_epochs=3, early_stopping=stopping), store)
+    assert isinstance(recording.result, Finished)
+    assert recording.result.report is not None
+    losses = [step.full_valid_loss for step in recording.steps if step.full_valid_loss is not None]
+    assert len(losses) == 2
+    assert recording.result.report.trained_loss == losses[0] != losses[1]
 
 
 def test_nothing_is_merged_into_a_base_in_4_bits(

@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.db.retries import Retries
+
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TUNERY_", extra="ignore", frozen=True)
@@ -63,16 +65,31 @@ class Settings(BaseSettings):
     training_slots: int = Field(default=1, ge=1)
     """Training processes that may run at once, over all jobs; a job takes `training.num_workers` of them."""
     max_attempts: int = Field(default=3, ge=1)
-    """Tries at one job before a platform's fault ends it."""
+    """Tries at one step of a job, or at going on from one checkpoint, before a fault of the platform ends the
+    job. Progress, such as a new checkpoint, starts the count again."""
+    retry_seconds: float = Field(default=2.0, ge=0)
+    """The pause after the first fault; each further one doubles it."""
+    longest_retry_seconds: float = Field(default=60.0, ge=0)
+    """The longest pause."""
     lease_seconds: float = Field(default=45.0, gt=0)
-    """An attempt that has not synced for so long is lost."""
+    """An attempt that has not synced for so long is doubted: it is lost unless Ray says its process lives."""
+    lease_extension_seconds: float = Field(default=300.0, ge=0)
+    """How much longer an attempt may be silent whose process lives, because its host is busy or cannot reach
+    the API; then it is lost."""
     start_seconds: float = Field(default=300.0, gt=0)
     """The same for an attempt that has not synced yet: its processes are still being started."""
     leader_seconds: float = Field(default=10.0, gt=0)
     """The scheduler's own lease: another one takes over after so long a silence."""
+    validate_seconds: float = Field(default=1800.0, gt=0)
+    """How long a new job waits for the cluster, for storage or for its base model, which may have to be
+    downloaded, before it fails."""
     publish_seconds: float = Field(default=900.0, gt=0)
     """How long a trained model waits for serving or storage to answer before its job fails."""
     stop_grace_seconds: float = Field(default=3.0, ge=0)
     """What a runner may take to end by itself before Ray is told to stop it."""
     tick_seconds: float = Field(default=0.5, gt=0)
     """Between two rounds of the scheduler."""
+
+    @property
+    def retries(self) -> Retries:
+        return Retries(self.max_attempts, self.retry_seconds, self.longest_retry_seconds)

@@ -12,12 +12,17 @@ TuneryError                     code, message, param
 ├── Unavailable                 a part that the call needs does not answer; `retry_after_seconds`
 ├── InvalidConfiguration        the operator's settings or catalogue cannot be used
 ├── CorruptArtefact             stored bytes differ from their manifest
-└── TrainingFailed              a run ended for a reason that its owner must act on
+├── TrainingFailed              a run ended for a reason that its owner must act on
+└── InternalError               nobody foresaw it; a log has the traceback under the id that the message names
 
 Every error survives pickling, because errors cross Ray.
 """
 
+import secrets
 from typing import Any
+
+MODEL_NOT_AVAILABLE = "model_not_available"
+"""The code of an Unavailable whose base model is not where the catalogue says."""
 
 
 class TuneryError(Exception):
@@ -96,3 +101,15 @@ class TrainingFailed(TuneryError):
     """Never retried: the same data and configuration would fail again."""
 
     default_code = "training_failed"
+
+
+class InternalError(TuneryError):
+    """A fault of the platform, which may succeed when it is tried again."""
+
+    default_code = "internal_error"
+
+    @staticmethod
+    def of(part: str) -> "InternalError":
+        """A new one, of what failed: "The model server". Log the traceback beside its message."""
+        error_id = f"err_{secrets.token_hex(8)}"
+        return InternalError(f"{part} failed unexpectedly; the log has the details under {error_id}.")

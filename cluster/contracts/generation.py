@@ -233,13 +233,18 @@ class ErrorEvent(_Frozen):
     type: Literal["error"] = "error"
     error: Literal[
         "InvalidRequest",
+        "InvalidDataset",
         "ContextLengthExceeded",
         "NotFound",
         "Overloaded",
         "Unavailable",
+        "InvalidConfiguration",
         "CorruptArtefact",
+        "TrainingFailed",
+        "InternalError",
         "TuneryError",
     ]
+    """The last is any other, such as a wrong cluster token: it is the service's affair, not its caller's."""
     message: str
     code: str | None = None
     param: str | None = None

@@ -12,6 +12,9 @@ from cluster.training.failure import failed_state
 
 logger = logging.getLogger(__name__)
 
+ANSWER_SECONDS = 0.1
+"""What an actor that is not held up needs to answer, beyond what it waits."""
+
 
 class ControlActor:
     """Holds what one side has said until the other asks: events and the final state, and the command."""
@@ -53,6 +56,9 @@ class RayRun:
     def __init__(self, spec: JobSpec, scratch: Path) -> None:
         """`scratch` is a folder for Ray Train's own notes."""
         self._actor: Any = None
+        self._asked: Any = None
+        """An answer of the actor's that is still to come: the actor gets what the training leaves of the CPU,
+        and the heartbeat must not wait for it."""
         self._is_told = threading.Event()
         self._failure: Failed | None = None
         threading.Thread(target=self._train, args=(spec, scratch), name="train", daemon=True).start()
@@ -64,10 +70,16 @@ class RayRun:
             return [], self._failure
         import ray
 
+        if self._asked is None:
+            self._asked = self._actor.take.remote(wait_seconds)
+        answered, _ = ray.wait([self._asked], timeout=wait_seconds + ANSWER_SECONDS)
+        if not answered:
+            return [], Running()
+        asked, self._asked = self._asked, None
         try:
-            taken: tuple[list[RunnerEvent], RunnerState] = ray.get(self._actor.take.remote(wait_seconds))
+            taken: tuple[list[RunnerEvent], RunnerState] = ray.get(asked)
         except ray.exceptions.RayError as error:
-            return [], failed_state(error)
+            return [], _lost(error)
         return taken
 
     def pause(self) -> None:
@@ -85,8 +97,8 @@ class RayRun:
 
             fit(spec, self._actor, scratch)
         except Exception as error:
-            logger.exception("Training ended with an error.")
-            self._end(failed_state(error))
+            logger.error("Training ended with an error: %s", error)
+            self._end(_lost(error))
 
     def _end(self, failure: Failed) -> None:
         """The actor has the first worker's last events, and may have its last word already."""
@@ -97,3 +109,7 @@ class RayRun:
             self._is_told.set()
         else:
             ray.get(self._actor.finish.remote(failure))
+
+
+def _lost(error: Exception) -> Failed:
+    return failed_state(error, "The training process", code="worker_lost")

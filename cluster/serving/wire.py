@@ -7,7 +7,7 @@ from typing import get_args
 
 from pydantic import TypeAdapter
 
-from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
+from cluster.contracts.errors import InternalError, Overloaded, TuneryError, Unavailable
 from cluster.contracts.generation import ErrorEvent, GenerationEvent, WireEvent
 from cluster.serving.chunks import in_chunks
 
@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 _NAMES = frozenset(get_args(ErrorEvent.model_fields["error"].annotation))
 _STATUS = {
     "InvalidRequest": 400,
+    "InvalidDataset": 400,
     "ContextLengthExceeded": 400,
     "NotFound": 404,
     "Overloaded": 429,
@@ -47,11 +48,12 @@ def events_of(lines: str) -> list[GenerationEvent]:
 
 
 def error_event(error: Exception) -> ErrorEvent:
-    """The error by the nearest name that the wire knows. What is not ours goes to the log and not to the
-    caller."""
+    """The error by the nearest name that the wire knows. What nobody foresaw goes to the log, and the caller
+    learns the id under which it is there."""
     if not isinstance(error, TuneryError):
-        _log.error("Unexpected error in a request.", exc_info=error)
-        error = TuneryError("The model server failed.", code="internal_error")
+        internal = InternalError.of("The model server")
+        _log.error("%s", internal.message, exc_info=error)
+        error = internal
     name = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _NAMES)
     return ErrorEvent.model_validate(
         {"error": name, "message": error.message, "code": error.code, "param": error.param}

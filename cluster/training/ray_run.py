@@ -25,7 +25,6 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from cluster.contracts.errors import TuneryError
 from cluster.contracts.jobs import CheckpointSaved, Command, Failed, JobSpec, RunnerEvent
 from cluster.storage.location import open_store
 from cluster.training.failure import failed_state
@@ -103,7 +102,7 @@ def _work(config: dict[str, Any]) -> None:
                 device=device,
                 beat=watchdog.beat,
             )
-    except TuneryError as error:
+    except Exception as error:
         control.finish(failed_state(error))
         raise
     if state is not None:

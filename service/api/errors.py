@@ -56,8 +56,10 @@ def status_of(error: TuneryError) -> int:
 
 
 def body_of(error: Exception) -> dict[str, Any]:
-    """OpenAI's error object; an error that is not for callers' eyes becomes a general one."""
-    if not isinstance(error, TuneryError) or _kind(error)[0] == 500:
+    """OpenAI's error object; an error that is not for callers' eyes becomes a general one. One that nobody
+    foresaw names the id under which a log has it."""
+    is_shown = isinstance(error, errors.InternalError)
+    if not isinstance(error, TuneryError) or (_kind(error)[0] == 500 and not is_shown):
         return INTERNAL_ERROR
     return _body(error.message, _kind(error)[1], error.param, error.code)
 

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from typing import Any, TypeGuard
+from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
@@ -25,6 +25,8 @@ from cluster.contracts.jobs import (
 )
 from service.db import tables
 from service.db.database import now
+from service.db.faults import PROGRESS, fail, try_again
+from service.db.retries import Retries
 from service.db.runner_events import record
 from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, transition
 
@@ -44,8 +46,9 @@ def token_sha256(token: str) -> str:
 class Attempts:
     """All tenants' attempts: the service's own view, never a client's."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, retries: Retries = Retries()) -> None:
         self._session = session
+        self._retries = retries
 
     def sync(self, job_id: str, number: int, token: str, request: SyncRequest) -> SyncResponse:
         """The runner's heartbeat, events and state, in one transaction (use `Database.write`).
@@ -108,11 +111,12 @@ class Attempts:
                     at=at,
                     trained_tokens=state.trained_tokens,
                     report=attempt.result["report"],
+                    **PROGRESS,
                 )
             case Failed(is_user_fault=True):
                 fail(self._session, job, code=state.code, message=state.message, at=at)
             case Failed():
-                requeue(self._session, job, attempt.number, state.message, at=at)
+                requeue(self._session, job, state.message, retries=self._retries, at=at)
             case Stopped() if job.status == JobStatus.PAUSING:
                 transition(self._session, job, JobStatus.PAUSED, at=at, estimated_finish=None)
             case Stopped():
@@ -120,43 +124,18 @@ class Attempts:
                     code="stopped", message="The runner was stopped from outside.", is_user_fault=False
                 )
                 attempt.result = _storable(fault)
-                requeue(self._session, job, attempt.number, fault.message, at=at)
+                requeue(self._session, job, fault.message, retries=self._retries, at=at)
 
     def _has_event(self, job_id: str, message: str) -> bool:
         found = exists().where(tables.JobEvent.job_id == job_id, tables.JobEvent.message == message)
         return bool(self._session.scalar(select(found)))
 
 
-def fail(
-    session: Session,
-    job: tables.Job,
-    *,
-    code: str,
-    message: str,
-    param: str | None = None,
-    data: dict[str, object] | None = None,
-    at: float,
-) -> None:
-    """Ends the job with an error for its owner. The caller holds the job's lock."""
-    message = message.replace("\x00", "\ufffd")
-    error = {"code": code, "message": message, "param": param}
-    job = transition(session, job, JobStatus.FAILED, at=at, error=error)
-    event_data = {"error_code": code} | (data or {})
-    add_events(session, job, [NewEvent(message, level="error", data=event_data)], at=at)
-
-
-def requeue(session: Session, job: tables.Job, number: int, reason: str, *, at: float) -> None:
-    """Gives the job back to the queue after a fault that is not its owner's; whether it may be tried again is
-    decided there."""
-    reason = reason.replace("\x00", "\ufffd")
-    job = transition(session, job, JobStatus.QUEUED, at=at, estimated_finish=None)
-    message = f"Attempt {number} ended early: {reason}"
-    add_events(session, job, [NewEvent(message, level="warn")], at=at)
-
-
-def is_platform_fault(state: RunnerState) -> TypeGuard[Failed]:
-    """Whether the attempt may be followed by another, within the budget for such faults."""
-    return isinstance(state, Failed) and not state.is_user_fault
+def requeue(session: Session, job: tables.Job, reason: str, *, retries: Retries, at: float) -> None:
+    """Gives the job back to the queue after a fault that is not its owner's, from where its next attempt goes
+    on from its last checkpoint; or ends it, if there were too many."""
+    what = f"Attempt {job.attempt} ended early: {reason}"
+    try_again(session, job, what, retries=retries, at=at, to=JobStatus.QUEUED)
 
 
 def _storable(state: RunnerState) -> dict[str, Any]:

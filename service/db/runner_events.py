@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import CheckpointSaved, RunnerEvent, RunnerMessage, StepMetrics
 from service.db import tables
+from service.db.faults import PROGRESS
 from service.db.ids import new_id
 from service.db.transitions import NewEvent, add_events
 
@@ -45,6 +46,8 @@ def record(
                 if last_checkpoint is not None and event.step <= last_checkpoint:
                     continue
                 last_checkpoint = event.step
+                for column, value in PROGRESS.items():
+                    setattr(job, column, value)
                 line = NewEvent(_add_checkpoint(session, job, event, at))
             case RunnerMessage():
                 line = NewEvent(event.message.replace("\x00", "\ufffd"), level=event.level)

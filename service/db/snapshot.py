@@ -1,8 +1,10 @@
-"""What there is to do: the scheduler's look at all tenants' jobs and attempts."""
+"""What there is to do: the scheduler's look at all tenants' jobs and attempts.
+
+A job that pauses after a fault is not shown before its time."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import JobStatus
@@ -51,33 +53,38 @@ class Snapshot:
 
 
 def look(session: Session) -> Snapshot:
+    at = now(session)
     return Snapshot(
-        at=now(session),
-        validating=_jobs_in(session, JobStatus.VALIDATING_FILES),
-        queued=_queued(session),
-        publishing=_jobs_in(session, JobStatus.PUBLISHING),
+        at=at,
+        validating=_jobs_in(session, JobStatus.VALIDATING_FILES, at),
+        queued=_queued(session, at),
+        publishing=_jobs_in(session, JobStatus.PUBLISHING, at),
         attempts=_unreleased(session),
     )
 
 
-def _jobs_in(session: Session, status: JobStatus) -> list[Job]:
+def _jobs_in(session: Session, status: JobStatus, at: float) -> list[Job]:
     rows = session.scalars(
         select(tables.Job)
-        .where(tables.Job.status == status.value)
+        .where(tables.Job.status == status.value, _is_due(at))
         .order_by(tables.Job.created_at, tables.Job.id)
         .limit(_STEPS_AT_MOST)
     )
     return [job_of(row) for row in rows]
 
 
-def _queued(session: Session) -> list[Waiting]:
+def _queued(session: Session, at: float) -> list[Waiting]:
     rows = session.execute(
         select(tables.Job.id, tables.Job.training)
-        .where(tables.Job.status == JobStatus.QUEUED.value)
+        .where(tables.Job.status == JobStatus.QUEUED.value, _is_due(at))
         .order_by(tables.Job.created_at, tables.Job.id)
         .limit(_QUEUED_AT_MOST)
     )
     return [Waiting(job_id, training["num_workers"]) for job_id, training in rows]
+
+
+def _is_due(at: float) -> ColumnElement[bool]:
+    return or_(tables.Job.retry_at.is_(None), tables.Job.retry_at <= at)
 
 
 def _unreleased(session: Session) -> list[Attempt]:

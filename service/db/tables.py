@@ -148,6 +148,14 @@ class Job(Table):
     next_event_seq: Mapped[int] = mapped_column(default=0)
     request_sha256: Mapped[str | None]
     """Of the create request's body: recognises the SDK's retries."""
+    faults: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Of the platform, since the job's last progress."""
+    retry_at: Mapped[float | None]
+    """No step is taken before, after a fault."""
+    waiting_since: Mapped[float | None]
+    """When the step under way first found that something it needs does not answer."""
+    waited_for: Mapped[list[Any] | None]
+    """Codes of what did not answer, each of which the job's owner was told once."""
     created_at: Mapped[int]
     finished_at: Mapped[int | None]
 

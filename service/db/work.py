@@ -9,24 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.datasets import DatasetCheck
+from cluster.contracts.errors import Overloaded, Unavailable
 from cluster.contracts.hyperparameters import Hyperparameters, OnOverlength, TrainingConfig
-from cluster.contracts.jobs import Failed, Finished, JobStatus, RunnerState
+from cluster.contracts.jobs import Failed, Finished, JobStatus
 from service.db import tables
-from service.db.attempts import fail, is_platform_fault, new_token, requeue, token_sha256
+from service.db.attempts import new_token, requeue, token_sha256
 from service.db.database import Database, now
+from service.db.faults import PROGRESS, fail, try_again, wait
 from service.db.files import File, file_of
 from service.db.jobs import Job, job_of
 from service.db.leases import Leases
+from service.db.retries import Retries
 from service.db.snapshot import Attempt, Snapshot, look
 from service.db.transitions import NewEvent, add_events, lock, transition
 
 LEASE = "scheduler"
-_state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,10 @@ class Publication:
 class Work:
     """Takes steps as the holder of the scheduler's lease of this epoch. Safe for threads."""
 
-    def __init__(self, database: Database, epoch: int) -> None:
+    def __init__(self, database: Database, epoch: int, retries: Retries = Retries()) -> None:
         self._database = database
         self.epoch = epoch
+        self._retries = retries
 
     def look(self) -> Snapshot:
         with self._database.read() as session:
@@ -105,6 +107,7 @@ class Work:
                 at=at,
                 hyperparameters=hyperparameters.model_dump(mode="json"),
                 config=config.model_dump(mode="json"),
+                **PROGRESS,
             )
             events = [event for check in checks for event in _overlength_events(check, config)]
             events.append(NewEvent("Files validated, moving job to queued state"))
@@ -128,23 +131,34 @@ class Work:
             fail(session, row, code=code, message=message, param=param, data=data, at=now(session))
             return True
 
-    def claim(self, job_id: str, *, max_attempts: int) -> Claim | None:
+    def try_again(self, job: Job, what: str) -> bool:
+        """Counts a fault of the platform, told by the sentence `what`, in a step of the job: it is due again
+        after a pause, or ends after too many."""
+        with self._database.write() as session:
+            row = self._still(session, job)
+            if row is None:
+                return False
+            try_again(session, row, what, retries=self._retries, at=now(session))
+            return True
+
+    def wait(self, job: Job, step: str, error: Unavailable | Overloaded, *, patience_seconds: float) -> bool:
+        """Tells the owner what a step of the job waits for, and ends the job after so long a wait."""
+        with self._database.write() as session:
+            row = self._still(session, job)
+            if row is None:
+                return False
+            wait(session, row, step, error, patience_seconds=patience_seconds, at=now(session))
+            return True
+
+    def claim(self, job_id: str) -> Claim | None:
         """Writes down that a new attempt is about to be submitted, before Ray hears of it; it goes on from
-        the newest checkpoint. A job that the platform failed too often ends instead."""
+        the newest checkpoint."""
         with self._database.write() as session:
             self._pin(session)
             row = lock(session, job_id)
             if row is None or row.status != JobStatus.QUEUED:
                 return None
             at = now(session)
-            faults = _platform_faults(session, job_id)
-            if len(faults) >= max_attempts:
-                message = (
-                    f"The platform failed {len(faults)} times while it ran this job; it was not the job's "
-                    f"fault, and the job may be created again. Last: {faults[-1]}"
-                )
-                fail(session, row, code="platform_error", message=message, at=at)
-                return None
             number = row.attempt + 1
             row = transition(session, row, JobStatus.STARTING, at=at, attempt=number)
             claim = Claim(number, f"{job_id}-a{number}", new_token(), _newest_manifest(session, job_id))
@@ -201,7 +215,7 @@ class Work:
             assert job is not None
             row.result = Failed(code="lost", message=reason, is_user_fault=False).model_dump(mode="json")
             session.flush()
-            requeue(session, job, attempt.number, reason, at=now(session))
+            requeue(session, job, reason, retries=self._retries, at=now(session))
             return True
 
     def release(self, attempt: Attempt) -> None:
@@ -211,12 +225,11 @@ class Work:
             row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
             row.released_at = now(session)
 
-    def outcome(self, job: Job) -> tuple[Finished, float]:
-        """What the runner of a job to be published left, and when it ended."""
+    def outcome(self, job: Job) -> Finished:
+        """What the runner of a job to be published left."""
         with self._database.read() as session:
             row = session.get_one(tables.Attempt, (job.id, job.attempt))
-            assert row.ended_at is not None
-            return Finished.model_validate(row.result), row.ended_at
+            return Finished.model_validate(row.result)
 
     def metrics(self, job: Job) -> list[dict[str, Any]]:
         """The data of every step told, in order."""
@@ -262,17 +275,6 @@ class Work:
 
 def _file(session: Session, id: str | None) -> File | None:
     return None if id is None else file_of(session.get_one(tables.File, id))
-
-
-def _platform_faults(session: Session, job_id: str) -> list[str]:
-    """Their messages, oldest first."""
-    results = session.scalars(
-        select(tables.Attempt.result)
-        .where(tables.Attempt.job_id == job_id, tables.Attempt.result.is_not(None))
-        .order_by(tables.Attempt.number)
-    )
-    states = [_state.validate_python(result) for result in results]
-    return [state.message for state in states if is_platform_fault(state)]
 
 
 def _newest_manifest(session: Session, job_id: str) -> str | None:

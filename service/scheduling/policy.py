@@ -26,15 +26,22 @@ def admit(queue: Sequence[Waiting], *, slots: int, held: int) -> list[Waiting]:
 
 
 def reason_lost(
-    attempt: Attempt, status: RayStatus | None, *, at: float, start_seconds: float, lease_seconds: float
+    attempt: Attempt, status: RayStatus | None, *, at: float, silence_seconds: float
 ) -> str | None:
-    """Why the attempt is lost, or None while there is hope. `status` is None if Ray was not asked."""
+    """Why the attempt is lost, or None while there is hope. `status` is None if Ray was not asked or did not
+    answer: nobody is given up unasked, and without Ray nothing could take his place. A process that Ray still
+    holds may be silent for `silence_seconds`."""
     silence = at - attempt.heartbeat_at
-    has_spoken = attempt.state == "running"
+    if status is None:
+        return None
     if status == "absent":
         return "the cluster no longer knows its process."
     if status in GONE:
-        return "its process ended without a word." if has_spoken else "its process never began."
-    if silence > (lease_seconds if has_spoken else start_seconds):
-        return f"its process has not been heard of for {silence:.0f} seconds."
+        return (
+            "its process ended without a word." if attempt.state == "running" else "its process never began."
+        )
+    if silence > silence_seconds:
+        return (
+            f"its process has not been heard of for {silence:.0f} seconds, though the cluster says it lives."
+        )
     return None

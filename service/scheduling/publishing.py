@@ -8,7 +8,7 @@ import structlog
 from pydantic import ValidationError
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import CorruptArtefact, NotFound, Overloaded, TrainingFailed, Unavailable
+from cluster.contracts.errors import CorruptArtefact, NotFound
 from cluster.contracts.generation import AdapterRef
 from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest
@@ -31,36 +31,13 @@ def publish(
     store: ObjectStore,
     serving: Serving,
     bases: Mapping[str, BaseSpec],
-    *,
-    at: float,
-    patience_seconds: float,
 ) -> None:
-    """Killed anywhere, it is simply done again. `at` is the database's clock.
+    """Killed anywhere, it is simply done again.
 
     Raises Unavailable or Overloaded if it must be tried later; CorruptArtefact or TrainingFailed if the
-    weights cannot be published, or if what they need has not answered for `patience_seconds`.
+    weights cannot be published.
     """
-    finished, ended_at = work.outcome(job)
-    try:
-        _publish(job, finished, work, store, serving, bases)
-    except (Unavailable, Overloaded) as error:
-        if at - ended_at < patience_seconds:
-            raise
-        raise TrainingFailed(
-            f"The tuned model could not be published within {patience_seconds:.0f} seconds of its training; "
-            f"it was not the job's fault, and the job may be created again. Last: {error.message}",
-            code="platform_error",
-        ) from error
-
-
-def _publish(
-    job: Job,
-    finished: Finished,
-    work: Work,
-    store: ObjectStore,
-    serving: Serving,
-    bases: Mapping[str, BaseSpec],
-) -> None:
+    finished = work.outcome(job)
     check_regression(finished.report, job.training.max_regression)
     manifest = _verified(job, finished, store)
     adapter = AdapterRef(

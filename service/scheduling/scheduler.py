@@ -16,7 +16,7 @@ from service.db.jobs import Job
 from service.db.leases import LeaseLost, Leases
 from service.db.snapshot import Snapshot, Waiting
 from service.db.work import LEASE, Work
-from service.scheduling.chores import Chores
+from service.scheduling.chores import Chores, Step
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit
 from service.scheduling.ports import RayJobs, Serving
@@ -86,7 +86,7 @@ class Scheduler:
             if epoch is None:
                 self._work = None
             elif self._work is None or self._work.epoch != epoch:
-                self._work = Work(self._ports.database, epoch)
+                self._work = Work(self._ports.database, epoch, self._settings.retries)
                 _log.info("leading", scheduler=self._name, epoch=epoch)
         return self._work
 
@@ -103,20 +103,22 @@ class Scheduler:
 
     def _begin_chores(self, work: Work, seen: Snapshot) -> None:
         for job in seen.validating:
-            self._chores.begin(work, job, partial(self._validate, work, job))
+            run = partial(self._validate, work, job)
+            self._chores.begin(work, job, Step("Validation", self._settings.validate_seconds, run))
         for job in seen.publishing:
-            self._chores.begin(work, job, partial(self._publish, work, job, seen.at))
+            run = partial(self._publish, work, job)
+            self._chores.begin(work, job, Step("Publishing", self._settings.publish_seconds, run))
 
     def _validate(self, work: Work, job: Job) -> None:
         ports = self._ports
         validate(job, work, ports.serving, ports.bases, slots=self._settings.training_slots)
 
-    def _publish(self, work: Work, job: Job, at: float) -> None:
-        ports, patience_seconds = self._ports, self._settings.publish_seconds
-        publish(job, work, ports.store, ports.serving, ports.bases, at=at, patience_seconds=patience_seconds)
+    def _publish(self, work: Work, job: Job) -> None:
+        ports = self._ports
+        publish(job, work, ports.store, ports.serving, ports.bases)
 
     def _start(self, work: Work, waiting: Waiting) -> None:
-        claim = work.claim(waiting.job_id, max_attempts=self._settings.max_attempts)
+        claim = work.claim(waiting.job_id)
         if claim is None:
             return
         _log.info("starting", job=waiting.job_id, attempt=claim.number, resume_from=claim.resume_from)
@@ -124,3 +126,8 @@ class Scheduler:
             self._launcher.launch(work, work.job(waiting.job_id), claim)
         except Unavailable as error:
             _log.warning("submission to be finished later", job=waiting.job_id, error=error.message)
+        except LeaseLost:
+            raise
+        except Exception:
+            # The attempt waits as `submitting`: the next round looks after it.
+            _log.exception("submission failed", job=waiting.job_id)

@@ -1,9 +1,12 @@
 """Looks after attempts: finishes cut-off submissions, notices lost runners, and frees what ended ones
 hold."""
 
+import math
+
 import structlog
 
-from cluster.contracts.errors import Unavailable
+from cluster.contracts.errors import InternalError, Unavailable
+from service.db.leases import LeaseLost
 from service.db.snapshot import Attempt, Snapshot
 from service.db.work import Work
 from service.scheduling.launching import Launcher
@@ -14,6 +17,7 @@ from service.settings import Settings
 _log = structlog.get_logger()
 _QUIET_SECONDS = 2.0
 """Ray is not asked about a runner that spoke so recently."""
+_SILENT = "silent"
 
 
 class Watcher:
@@ -22,6 +26,8 @@ class Watcher:
         self._launcher = launcher
         self._settings = settings
         self._trust_silence_from = 0.0
+        self._told: set[tuple[str, str | None]] = set()
+        """What has been said of an attempt, by submission id, and is not said in every round."""
 
     def excuse_silence(self, at: float) -> None:
         """The database was down until `at`, so that no heartbeat could be written: everyone has a whole lease
@@ -33,19 +39,26 @@ class Watcher:
         held = 0
         ray_answers = True
         for attempt in seen.attempts:
+            is_over = False
             try:
                 status = self._status(attempt, seen.at) if ray_answers else None
                 is_over = self._look_after(work, attempt, status, seen.at)
+            except LeaseLost:
+                raise
             except Unavailable as error:
                 _log.warning("attempt not looked after", job=attempt.job_id, error=error.message)
-                is_over = False
+                self._tell_wait(work, attempt, error)
                 # Each further question would only wait for another time-out.
                 ray_answers = ray_answers and error.code != "ray_unavailable"
+            except Exception:
+                self._give_up(work, attempt)
             held += 0 if is_over else attempt.num_workers
         return held if ray_answers else None
 
     def _status(self, attempt: Attempt, at: float) -> RayStatus | None:
         is_fresh = attempt.state == "running" and at - attempt.heartbeat_at < _QUIET_SECONDS
+        if is_fresh:
+            self._told.discard((attempt.submission_id, _SILENT))
         return None if is_fresh else self._ray.status(attempt.submission_id)
 
     def _look_after(self, work: Work, attempt: Attempt, status: RayStatus | None, at: float) -> bool:
@@ -56,20 +69,57 @@ class Watcher:
             if status is not None:
                 self._launcher.recover(work, attempt, status)
             return False
-        reason = reason_lost(
-            attempt,
-            status,
-            at=at,
-            start_seconds=self._settings.start_seconds,
-            lease_seconds=self._settings.lease_seconds if at >= self._trust_silence_from else float("inf"),
-        )
-        if reason is not None and work.lose(attempt, reason):
-            _log.warning("attempt lost", job=attempt.job_id, attempt=attempt.number, reason=reason)
+        reason = reason_lost(attempt, status, at=at, silence_seconds=self._silence_seconds(attempt, at))
+        if reason is not None:
+            if work.lose(attempt, reason):
+                _log.warning("attempt lost", job=attempt.job_id, attempt=attempt.number, reason=reason)
+        elif status is not None:
+            self._log_doubt(attempt, at)
         return False
+
+    def _silence_seconds(self, attempt: Attempt, at: float) -> float:
+        """A process that lives is given more than its lease: its host may be too busy to let it speak."""
+        if at < self._trust_silence_from:
+            return math.inf
+        return self._lease_seconds(attempt) + self._settings.lease_extension_seconds
+
+    def _lease_seconds(self, attempt: Attempt) -> float:
+        has_spoken = attempt.state == "running"
+        return self._settings.lease_seconds if has_spoken else self._settings.start_seconds
+
+    def _log_doubt(self, attempt: Attempt, at: float) -> None:
+        silence = at - attempt.heartbeat_at
+        if silence > self._lease_seconds(attempt) and self._is_new(attempt, _SILENT):
+            _log.warning(
+                "attempt is silent, but its process lives",
+                job=attempt.job_id,
+                attempt=attempt.number,
+                seconds=round(silence),
+            )
+
+    def _tell_wait(self, work: Work, attempt: Attempt, error: Unavailable) -> None:
+        """The owner of a job that is about to start learns what for it waits; there is no limit, because Ray
+        away keeps every job from starting."""
+        if attempt.state == "submitting" and self._is_new(attempt, error.code):
+            work.wait(work.job(attempt.job_id), "The start", error, patience_seconds=math.inf)
+
+    def _is_new(self, attempt: Attempt, what: str | None) -> bool:
+        said = (attempt.submission_id, what)
+        is_new = said not in self._told
+        self._told.add(said)
+        return is_new
+
+    def _give_up(self, work: Work, attempt: Attempt) -> None:
+        """Called in the handler of an error that nobody foresaw: the next attempt may do better."""
+        fault = InternalError.of("Looking after the attempt")
+        _log.exception("attempt not looked after", job=attempt.job_id, error=fault.message)
+        if attempt.state != "ended":
+            work.lose(attempt, fault.message)
 
     def _reap(self, work: Work, attempt: Attempt, status: RayStatus, at: float) -> bool:
         if status in GONE:
             work.release(attempt)
+            self._told = {said for said in self._told if said[0] != attempt.submission_id}
             return True
         assert attempt.ended_at is not None
         if at - attempt.ended_at >= self._settings.stop_grace_seconds:

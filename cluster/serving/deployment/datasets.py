@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cluster.contracts.datasets import DatasetCheckRequest
-from cluster.serving.deployment.gate import Gate, json_answer
+from cluster.serving.deployment.gate import Gate, json_answer, read
 from cluster.serving.deployment.readiness import check_engines
 from cluster.storage.location import store_from_environment
 from cluster.storage.store import ObjectStore
@@ -30,7 +30,7 @@ class DatasetsApp:
         return await self._gate.answer(request)
 
     async def _check(self, request: Request) -> Response:
-        wanted = DatasetCheckRequest.model_validate_json(await request.body())
+        wanted = await read(DatasetCheckRequest, request)
         async with self._checks:
             return json_answer(await asyncio.to_thread(check_dataset, wanted, self._store))
 

@@ -20,7 +20,7 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
-from cluster.serving.deployment.gate import Gate, json_answer
+from cluster.serving.deployment.gate import Gate, json_answer, read, unreadable_is_invalid
 from cluster.serving.deployment.listener import Listener
 from cluster.serving.deployment.models import Models
 from cluster.serving.deployment.own import Placer
@@ -73,22 +73,22 @@ class EngineApp:
         return routing_stats(await self._models.names())
 
     async def _generate(self, request: Request) -> Response:
-        asked = GenerationRequest.model_validate_json(await request.body())
+        asked = await read(GenerationRequest, request)
         pieces = lines_of(self._models.generate(asked, patience_seconds=_patience(request)))
         # The first of them decides between a status and a stream.
         first = await anext(pieces, "")
         return StreamingResponse(_lines(first, pieces), media_type="application/x-ndjson")
 
     async def _classify(self, request: Request) -> Response:
-        asked = ClassificationRequest.model_validate_json(await request.body())
+        asked = await read(ClassificationRequest, request)
         return json_answer(await self._models.classify(asked, patience_seconds=_patience(request)))
 
     async def _embed(self, request: Request) -> Response:
-        asked = EmbeddingRequest.model_validate_json(await request.body())
+        asked = await read(EmbeddingRequest, request)
         return json_answer(await self._models.embed(asked, patience_seconds=_patience(request)))
 
     async def _ensure(self, request: Request) -> Response:
-        model = ModelRef.model_validate_json(await request.body())
+        model = await read(ModelRef, request)
         await self._models.ensure(model, patience_seconds=_patience(request))
         return JSONResponse({})
 
@@ -97,7 +97,8 @@ class EngineApp:
 
 
 def _patience(request: Request) -> float | None:
-    return _PATIENCE.validate_python(request.headers.get(PATIENCE_HEADER))
+    with unreadable_is_invalid():
+        return _PATIENCE.validate_python(request.headers.get(PATIENCE_HEADER))
 
 
 async def _lines(first: str, pieces: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:

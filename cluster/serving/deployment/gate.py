@@ -2,7 +2,9 @@
 
 import hmac
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
@@ -11,6 +13,7 @@ from starlette.responses import Response
 from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, InvalidRequest, NotFound
 from cluster.serving.wire import error_event, headers_of, status_of
 
+Body = TypeVar("Body", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -45,10 +48,24 @@ class Gate:
             if handler is None:
                 raise NotFound(f"No route {request.method} {request.url.path}.")
             return await handler(request)
-        except ValidationError as error:
-            return _refusal(InvalidRequest(f"The request cannot be read: {error}"))
         except Exception as error:
             return _refusal(error)
+
+
+async def read(kind: type[Body], request: Request) -> Body:
+    """The request's body. Raises InvalidRequest."""
+    content = await request.body()
+    with unreadable_is_invalid():
+        return kind.model_validate_json(content)
+
+
+@contextmanager
+def unreadable_is_invalid() -> Iterator[None]:
+    """Only around the reading of a request: the same error anywhere else is a fault of ours."""
+    try:
+        yield
+    except ValidationError as error:
+        raise InvalidRequest(f"The request cannot be read: {error}") from error
 
 
 def json_answer(answer: BaseModel) -> Response:

@@ -16,4 +16,4 @@ def sync(request: Request, parts: UsesParts, job_id: str, number: int, body: Syn
     """409 tells the runner that it is fenced and must exit."""
     token = bearer_token(request.headers)
     with parts.database.write() as session:
-        return Attempts(session).sync(job_id, number, token, body)
+        return Attempts(session, parts.settings.retries).sync(job_id, number, token, body)

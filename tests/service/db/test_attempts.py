@@ -248,7 +248,31 @@ def test_a_platforms_fault_gives_the_job_back_to_the_queue(database: Database, j
     sync(database, job, state=Failed(code="worker_died", message="A worker was killed.", is_user_fault=False))
     assert get_job(database, job.id).status is JobStatus.QUEUED
     last = log_of(database, job.id)[-1]
-    assert (last.level, last.message) == ("warn", "Attempt 1 ended early: A worker was killed.")
+    assert last.level == "warn"
+    said = "Attempt 1 ended early: A worker was killed. It is tried again in 2 seconds; 2 more"
+    assert last.message.startswith(said)
+
+
+def test_only_faults_since_the_last_checkpoint_count(database: Database, job: Job) -> None:
+    """A long job survives its third preemption, and its tenth; one that gets nowhere does not."""
+    fault = Failed(code="preempted", message="The node was taken away.", is_user_fault=False)
+
+    def preempt(number: int, **request) -> JobStatus:
+        sync(database, job, number=number, state=fault, **request)
+        status = get_job(database, job.id).status
+        if status is JobStatus.QUEUED:
+            move(database, job.id, JobStatus.STARTING)
+            add_attempt(database, job.id, number + 1)
+        return status
+
+    for number in range(1, 6):
+        saved = checkpoint(job.id, 0, number, attempt=number)
+        assert preempt(number, events=[saved]) is JobStatus.QUEUED, number
+    old = checkpoint(job.id, 0, 5, attempt=6)
+    assert preempt(6, events=[old]) is JobStatus.QUEUED, "the same step again is no progress"
+    assert preempt(7) is JobStatus.FAILED
+    error = get_job(database, job.id).error
+    assert (error.code, "failed 3 times in a row" in error.message) == ("platform_error", True)
 
 
 def test_a_pausing_job_is_paused_by_its_runner(database: Database, job: Job) -> None:

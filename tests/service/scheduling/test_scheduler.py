@@ -1,5 +1,6 @@
 """Jobs from creation to their end, on both databases."""
 
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cluster.contracts.datasets import DatasetCheck, Problem
-from cluster.contracts.errors import Conflict, Unavailable
+from cluster.contracts.errors import (
+    MODEL_NOT_AVAILABLE,
+    Conflict,
+    InternalError,
+    NotFound,
+    TuneryError,
+    Unavailable,
+)
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from cluster.contracts.jobs import Failed, JobStatus, Running, Stopped
@@ -346,12 +354,15 @@ def test_a_process_that_ended_without_a_word_is_replaced(world: World, status: s
         world.sync(job, attempt=1)
 
 
-def test_a_runner_that_is_silent_for_a_lease_is_replaced_and_stopped(world: World) -> None:
+def test_a_living_runner_that_is_silent_has_an_extension_and_is_then_replaced_and_stopped(
+    world: World,
+) -> None:
+    """Its host may be too busy to let it speak."""
     job, scheduler = _running(world)
-    world.silence(job, world.settings.lease_seconds - 20)
+    world.silence(job, world.settings.lease_seconds + 20)
     scheduler.tick()
     assert world.status(job) is JobStatus.RUNNING
-    world.silence(job, 30)
+    world.silence(job, world.settings.lease_extension_seconds)
     scheduler.tick()
     assert world.status(job) is JobStatus.QUEUED
     scheduler.tick()
@@ -370,6 +381,9 @@ def test_an_attempt_that_never_speaks_has_longer_to_start(world: World) -> None:
     assert world.status(job) is JobStatus.STARTING
     world.silence(job, world.settings.start_seconds)
     scheduler.tick()
+    assert world.status(job) is JobStatus.STARTING, "Ray says that its process lives"
+    world.silence(job, world.settings.lease_extension_seconds)
+    scheduler.tick()
     assert world.status(job) is JobStatus.QUEUED
 
 
@@ -378,7 +392,7 @@ def test_silence_while_the_database_was_down_is_excused(world: World) -> None:
     world.schedulers_database.is_down = True
     scheduler.tick()
     world.schedulers_database.is_down = False
-    world.silence(job, world.settings.lease_seconds + 60)
+    world.silence(job, world.settings.lease_seconds + world.settings.lease_extension_seconds + 60)
     scheduler.tick()
     assert world.status(job) is JobStatus.RUNNING
 
@@ -538,6 +552,7 @@ def test_publishing_waits_for_serving_but_not_for_ever(world: World) -> None:
     world.settings = world.settings.model_copy(update={"publish_seconds": 1e-9})
     world.scheduler().tick()
     failed = world.see(job)
+    assert failed.error.message.endswith("Last: loading")
     assert (failed.status, failed.error.code) == (JobStatus.FAILED, "platform_error")
 
 
@@ -663,16 +678,161 @@ def test_a_slow_publish_does_not_hold_up_other_jobs(world: World) -> None:
     assert world.status(slow) is JobStatus.SUCCEEDED
 
 
-def test_an_unforeseen_error_in_one_job_stops_no_other(world: World) -> None:
-    broken, fine = world.job(), world.job()
-    broken_key = f"files/{broken.training_file}"
+def _break(world: World, broken, error: Exception):
+    """Serving fails for the job's training file alone."""
+    key = f"files/{broken.training_file}"
 
     def check(request) -> DatasetCheck:
-        if request.key == broken_key:
-            raise RuntimeError("a bug")
+        if request.key == key:
+            raise error
         return GOOD
 
     world.serving.check_dataset = check
+
+
+def test_an_unforeseen_error_in_one_job_stops_no_other(world: World) -> None:
+    broken, fine = world.job(), world.job()
+    _break(world, broken, RuntimeError("a bug"))
     world.scheduler().tick()
     assert world.status(broken) is JobStatus.VALIDATING_FILES
     assert world.status(fine) is JobStatus.QUEUED
+
+
+# Faults of the platform in a step of the scheduler
+
+
+FAULTS = [
+    RuntimeError("a bug of ours"),
+    InternalError.of("The model server"),
+    TuneryError("The cluster's token is wrong.", code="invalid_api_key"),
+    NotFound("No route POST /datasets/check."),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_a_fault_of_the_platform_in_validation_is_tried_again_and_then_told_by_its_id(
+    world: World, fault: Exception, capsys
+) -> None:
+    job = world.job()
+    world.serving.fault = fault
+    for number in (1, 2):
+        world.scheduler().tick()  # another one each time: the count is not in its memory
+        assert world.status(job) is JobStatus.VALIDATING_FILES, number
+        last = world.log(job)[-1]
+        assert last.level == "warn"
+        assert last.message.startswith("Validation failed: ")
+        assert f"tried again in 0 seconds; {3 - number} more fault(s)" in last.message
+    world.scheduler().tick()
+    failed = world.see(job)
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "platform_error")
+    assert "failed 3 times in a row" in failed.error.message
+    (named,) = re.findall("err_[0-9a-f]{16}", failed.error.message) or [None]
+    assert (named is not None) == isinstance(fault, RuntimeError | InternalError)
+    assert named is None or named in capsys.readouterr().out
+
+
+def test_a_step_that_recovers_starts_with_a_whole_budget_again(world: World) -> None:
+    job = world.job()
+    world.serving.fault = RuntimeError("a bug of ours")
+    world.scheduler().tick()
+    world.scheduler().tick()
+    world.serving.fault = None
+    world.scheduler().tick()
+    assert world.status(job) is JobStatus.QUEUED
+    world.scheduler().tick()
+    world.train(job)
+    world.serving.fault = RuntimeError("another one")
+    for _ in range(2):
+        world.scheduler().tick()
+    assert world.status(job) is JobStatus.PUBLISHING
+    assert world.log(job)[-1].message.startswith("Publishing failed: ")
+    world.serving.fault = None
+    world.scheduler().tick()
+    assert world.status(job) is JobStatus.SUCCEEDED
+
+
+def test_a_failed_step_pauses_longer_each_time_whoever_leads(world: World) -> None:
+    update = {"retry_seconds": 30.0, "longest_retry_seconds": 50.0}
+    world.settings = world.settings.model_copy(update=update)
+    job = world.job()
+    world.serving.fault = RuntimeError("a bug of ours")
+    world.scheduler().tick()
+    assert "tried again in 30 seconds" in world.log(job)[-1].message
+    world.serving.fault = None
+    world.scheduler().tick()
+    assert world.status(job) is JobStatus.VALIDATING_FILES
+    world.serving.fault = RuntimeError("a bug of ours")
+    world.pass_time(job, 31)
+    world.scheduler().tick()
+    assert "tried again in 50 seconds" in world.log(job)[-1].message
+    world.serving.fault = None
+    world.pass_time(job, 51)
+    world.scheduler().tick()
+    assert world.status(job) is JobStatus.QUEUED
+
+
+def test_a_lost_attempt_is_tried_again_after_a_pause(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"retry_seconds": 30.0})
+    job, scheduler = _running(world)
+    world.ray.statuses[f"{job.id}-a1"] = "failed"
+    world.silence(job, 3)
+    scheduler.tick()
+    scheduler.tick()
+    assert world.status(job) is JobStatus.QUEUED
+    assert "tried again in 30 seconds" in world.log(job)[-1].message
+    world.pass_time(job, 31)
+    scheduler.tick()
+    assert world.status(job) is JobStatus.STARTING
+
+
+def test_an_unforeseen_error_while_a_job_starts_is_a_fault_and_stops_no_other(world: World) -> None:
+    broken, fine = world.job(), world.job()
+    world.settings = world.settings.model_copy(update={"training_slots": 2})
+    put = world.store.put
+
+    def refuse(key: str, content: bytes):
+        if broken.id in key:
+            raise OSError("a bug of ours")
+        return put(key, content)
+
+    world.store.put = refuse
+    scheduler = world.scheduler()
+    for _ in range(12):
+        scheduler.tick()
+    assert world.status(fine) is JobStatus.STARTING
+    failed = world.see(broken)
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "platform_error")
+    assert "err_" in failed.error.message
+
+
+def test_what_a_step_waits_for_is_told_once_and_for_no_longer_than_the_limit(world: World) -> None:
+    job = world.job()
+    serving_away, no_model = (
+        Unavailable("The model server does not answer.", code="serving_unavailable"),
+        Unavailable("The base model cannot be downloaded.", code=MODEL_NOT_AVAILABLE),
+    )
+    for fault in (serving_away, no_model, serving_away, no_model):
+        world.serving.fault = fault
+        world.scheduler().tick()
+    told = [event.message for event in world.log(job) if event.level == "warn"]
+    assert told == [f"Validation waits: {fault.message}" for fault in (serving_away, no_model)]
+    assert world.status(job) is JobStatus.VALIDATING_FILES
+    world.pass_time(job, world.settings.validate_seconds + 1)
+    world.scheduler().tick()
+    failed = world.see(job)
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, MODEL_NOT_AVAILABLE)
+    assert failed.error.message.endswith(no_model.message)
+
+
+def test_a_start_that_waits_for_ray_is_told_once_and_has_no_limit(world: World) -> None:
+    job = world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    world.ray.fault = Unavailable("Ray does not answer.", code="ray_unavailable")
+    for _ in range(3):
+        scheduler.tick()
+        world.pass_time(job, 1e6)
+    assert world.messages(job)[3:] == ["The start waits: Ray does not answer."]
+    world.ray.fault = None
+    scheduler.tick()
+    assert world.ray.submissions == [f"{job.id}-a1"]

@@ -52,7 +52,9 @@ class World:
         self.store = LocalStore(folder)
         self.ray = FakeRayJobs()
         self.serving = FakeServing(GOOD)
-        self.settings = Settings(service_url="http://service", stop_grace_seconds=0, leader_seconds=600)
+        self.settings = Settings(
+            service_url="http://service", stop_grace_seconds=0, leader_seconds=600, retry_seconds=0
+        )
         self.schedulers_database = FusedDatabase(self.database, Fuse())
         """As the newest scheduler sees it."""
         add_tenants(self.database)
@@ -105,7 +107,7 @@ class World:
         token = self.spec(f"{job.id}-a{number}").attempt_token
         with self.database.write() as session:
             request = SyncRequest(events=list(events), state=state or Running())
-            return Attempts(session).sync(job.id, number, token, request)
+            return Attempts(session, self.settings.retries).sync(job.id, number, token, request)
 
     def checkpoint(self, job: Job, seq: int, number: int) -> CheckpointSaved:
         """Of one weight file, really in storage."""
@@ -148,6 +150,18 @@ class World:
                 update(tables.Attempt)
                 .where(tables.Attempt.job_id == job.id)
                 .values(heartbeat_at=tables.Attempt.heartbeat_at - seconds)
+            )
+
+    def pass_time(self, job: Job, seconds: float) -> None:
+        """For the job's own notes of when it failed and since when it waits."""
+        with self.database.write() as session:
+            session.execute(
+                update(tables.Job)
+                .where(tables.Job.id == job.id)
+                .values(
+                    retry_at=tables.Job.retry_at - seconds,
+                    waiting_since=tables.Job.waiting_since - seconds,
+                )
             )
 
     def log(self, job: Job):

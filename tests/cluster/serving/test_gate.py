@@ -1,0 +1,66 @@
+"""What is before every route of the applications, without Ray."""
+
+import asyncio
+import json
+import logging
+import re
+
+import pytest
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message
+
+from cluster.contracts.generation import ErrorEvent
+from cluster.serving.deployment.gate import Gate, Handler, json_answer, read
+
+TOKEN = "a-token-for-the-cluster"
+
+
+class Question(BaseModel):
+    number: int
+
+
+def ask(handler: Handler, content: bytes, monkeypatch: pytest.MonkeyPatch) -> Response:
+    monkeypatch.setenv("TUNERY_CLUSTER_TOKEN", TOKEN)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/ask",
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {TOKEN}".encode())],
+    }
+    return asyncio.run(Gate({("POST", "ask"): handler}).answer(Request(scope, receive)))
+
+
+async def _echo(request: Request) -> Response:
+    return json_answer(await read(Question, request))
+
+
+def test_a_request_that_cannot_be_read_is_the_callers_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(ask(_echo, b'{"number": 3}', monkeypatch).body) == {"number": 3}
+    refused = ask(_echo, b'{"number": "many"}', monkeypatch)
+    assert refused.status_code == 400
+    assert ErrorEvent.model_validate_json(refused.body).error == "InvalidRequest"
+
+
+def test_the_same_error_later_is_a_fault_of_ours_and_has_an_id(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a mistake in the compiler would refuse a good job for ever."""
+
+    async def stumble(request: Request) -> Response:
+        await read(Question, request)
+        return json_answer(Question.model_validate({"number": "many"}))
+
+    with caplog.at_level(logging.ERROR):
+        refused = ask(stumble, b'{"number": 3}', monkeypatch)
+    event = ErrorEvent.model_validate_json(refused.body)
+    assert (refused.status_code, event.error) == (500, "InternalError")
+    (error_id,) = re.findall("err_[0-9a-f]{16}", event.message)
+    assert error_id in caplog.text
+    assert "ValidationError" in caplog.text

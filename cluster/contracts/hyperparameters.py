@@ -1,11 +1,12 @@
 """From what a client asks ("auto" or a number) to one concrete training configuration."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cluster.contracts.bases import BaseSpec, TrainingType
 from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.given import Given
 from cluster.contracts.peft_options import PREFIXES, RATE_FACTORS, check_peft_config
 
 Auto = Literal["auto"]
@@ -33,10 +34,10 @@ class Hyperparameters(BaseModel):
     """DPO alone: how closely the tuned model is held to the one it began as, in (0, 2]; larger is closer."""
 
 
-class EarlyStopping(BaseModel):
+class EarlyStopping(Given):
     """Ends training when the validation loss no longer falls. The model is then the best checkpoint."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     patience: int = Field(default=1, ge=1, le=50)
     """Epochs in a row without improvement before the end."""
@@ -44,10 +45,16 @@ class EarlyStopping(BaseModel):
     """Nats by which the loss must fall to count as better."""
 
 
-class TrainingOptions(BaseModel):
+def _without_nulls(config: Any) -> Any:
+    if not isinstance(config, dict):
+        return config
+    return {name: value for name, value in config.items() if value is not None}
+
+
+class TrainingOptions(Given):
     """Tunery's `training` extension of the create request: how the weights are adapted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: TrainingType = "lora"
     """`lora`; `qlora`, with the base in 4 bits; `full`; or `peft`, which `peft_config` describes."""
@@ -62,7 +69,7 @@ class TrainingOptions(BaseModel):
     use_dora: bool = False
     """Learns the size of each weight column apart from its direction (Liu et al., 2024, arXiv:2402.09353).
     The tuned model is served merged."""
-    peft_config: dict[str, Any] | None = None
+    peft_config: Annotated[dict[str, Any], BeforeValidator(_without_nulls)] | None = None
     """With `type` peft: `peft_type` and fields of that PEFT configuration. What is not plain LoRA is served
     merged, or for prefix, prompt and P-tuning as a stored beginning of every prompt."""
     on_overlength: OnOverlength = "error"

@@ -1,17 +1,19 @@
 """The rows of a training file: what one parsed line may hold, as OpenAI documents it.
 
-Older spellings are read and rewritten, so that everything after this module knows one: `functions`,
-`function_call` and the role `function` become tools and tool calls, `preferred_completion` becomes
-`preferred_output`, and a list of text parts becomes the text.
+Older spellings are read and rewritten, so that everything after this module knows one: those that
+`conversation` knows, `preferred_completion`, which becomes `preferred_output`, and a list of text parts,
+which becomes the text.
 """
 
 from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from cluster.contracts.conversation import one_spelling, stray_tool_message, tools_of
 from cluster.contracts.datasets import DatasetFormat
+from cluster.contracts.given import Given, Ignored
 
 OWN_RULES = frozenset(
     {
@@ -28,10 +30,6 @@ OWN_RULES = frozenset(
 """Rules that this module checks by itself; their messages complete a sentence that begins with the place."""
 
 MAX_LABEL_CHARACTERS = 200
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _joined_text(content: object) -> object:
@@ -64,23 +62,30 @@ def _json_object(arguments: object) -> object:
     return arguments
 
 
+def _integer(weight: object) -> object:
+    if isinstance(weight, bool | float):  # both are equal to integers
+        raise PydanticCustomError("literal_error", "Input should be 0 or 1")
+    return weight
+
+
 Text = Annotated[str, BeforeValidator(_joined_text)]
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-class FunctionCall(_Row):
+class FunctionCall(Given):
     name: FunctionName
     arguments: Annotated[str, BeforeValidator(_json_object)]
     """A JSON object, as a string."""
+    parsed_arguments: Ignored = None
 
 
-class ToolCall(_Row):
+class ToolCall(Given):
     id: str = Field(min_length=1)
     type: Literal["function"]
     function: FunctionCall
 
 
-class FunctionDefinition(_Row):
+class FunctionDefinition(Given):
     name: FunctionName
     description: str | None = None
     parameters: dict[str, Any] | None = None
@@ -88,32 +93,33 @@ class FunctionDefinition(_Row):
     strict: bool | None = None
 
 
-class Tool(_Row):
+class Tool(Given):
     type: Literal["function"]
     function: FunctionDefinition
 
 
-class InstructionMessage(_Row):
+class InstructionMessage(Given):
     role: Literal["system", "developer"]
     content: Text
     name: str | None = None
 
 
-class UserMessage(_Row):
+class UserMessage(Given):
     role: Literal["user"]
     content: Text
     name: str | None = None
 
 
-class AssistantMessage(_Row):
+class AssistantMessage(Given):
     role: Literal["assistant"]
     content: Text | None = None
     """None only beside tool calls."""
     name: str | None = None
+    reasoning_content: str | None = None
     tool_calls: list[ToolCall] | None = Field(default=None, min_length=1)
-    refusal: None = None
-    audio: None = None
-    weight: Literal[0, 1] = 1
+    annotations: Ignored = None
+    parsed: Ignored = None
+    weight: Annotated[Literal[0, 1], BeforeValidator(_integer)] = 1
     """0: the message is context, no loss is taken on it."""
 
     @model_validator(mode="after")
@@ -127,10 +133,11 @@ class AssistantMessage(_Row):
         return self.weight != 0 and bool(self.content or self.tool_calls)
 
 
-class ToolMessage(_Row):
+class ToolMessage(Given):
     role: Literal["tool"]
     content: Text
     tool_call_id: str
+    name: str | None = None
 
 
 Message = Annotated[
@@ -138,7 +145,7 @@ Message = Annotated[
 ]
 
 
-class Conversation(_Row):
+class Conversation(Given):
     """Messages in order, and the tools that they may call."""
 
     messages: list[Message] = Field(min_length=1)
@@ -147,21 +154,19 @@ class Conversation(_Row):
 
     @model_validator(mode="before")
     @classmethod
-    def _rewrite_functions(cls, row: Any) -> Any:
-        return _with_tools(row) if isinstance(row, dict) else row
+    def _rewrite(cls, row: Any) -> Any:
+        return _in_one_spelling(row) if isinstance(row, dict) else row
 
     @model_validator(mode="after")
     def _tool_messages_answer_calls(self) -> Self:
-        called: set[str] = set()
-        for index, message in enumerate(self.messages):
-            if isinstance(message, AssistantMessage):
-                called.update(call.id for call in message.tool_calls or ())
-            elif isinstance(message, ToolMessage) and message.tool_call_id not in called:
-                raise PydanticCustomError(
-                    "unknown_tool_call",
-                    "has a tool message, messages[{index}], that answers no tool call: tool_call_id {id}",
-                    {"index": index, "id": repr(message.tool_call_id)[:80]},
-                )
+        if (index := stray_tool_message(self.messages)) is not None:
+            message = self.messages[index]
+            assert isinstance(message, ToolMessage)
+            raise PydanticCustomError(
+                "unknown_tool_call",
+                "has a tool message, messages[{index}], that answers no tool call: tool_call_id {id}",
+                {"index": index, "id": repr(message.tool_call_id)[:80]},
+            )
         return self
 
 
@@ -178,14 +183,14 @@ class ChatRow(Conversation):
         )
 
 
-class CompletionRow(_Row):
+class CompletionRow(Given):
     """Supervised: loss on the completion."""
 
     prompt: str
     completion: str = Field(min_length=1)
 
 
-class PreferenceRow(_Row):
+class PreferenceRow(Given):
     """A conversation, and two answers to it of which the first is the better one."""
 
     input: Conversation
@@ -200,11 +205,18 @@ class PreferenceRow(_Row):
         validation_alias=AliasChoices("non_preferred_output", "non_preferred_completion"),
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rewrite(cls, row: Any) -> Any:
+        if not isinstance(row, dict):
+            return row
+        return {key: one_spelling(value) if isinstance(value, list) else value for key, value in row.items()}
+
 
 Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARACTERS)]
 
 
-class ClassificationRow(_Row):
+class ClassificationRow(Given):
     """A text, or a text and another that is read beside it, and its class."""
 
     text: str = Field(min_length=1)
@@ -212,7 +224,7 @@ class ClassificationRow(_Row):
     label: Label
 
 
-class TokenClassificationRow(_Row):
+class TokenClassificationRow(Given):
     """Words in order, and the class of each."""
 
     tokens: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
@@ -247,39 +259,12 @@ def row_format(row: Row) -> DatasetFormat:
 _FORMATS: dict[type[Row], DatasetFormat] = {row_type: name for name, row_type in ROW_TYPES.items()}
 
 
-def _with_tools(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with tools in place of the functions that preceded them in OpenAI's API. Wrong types are kept,
-    for the models to find."""
+def _in_one_spelling(row: dict[str, Any]) -> dict[str, Any]:
     functions, messages = row.get("functions"), row.get("messages")
     if isinstance(functions, list):
         if row.get("tools") is not None:
             raise PydanticCustomError("tools_and_functions", "has both tools and functions; give tools")
-        row = {key: value for key, value in row.items() if key != "functions"}
-        row["tools"] = [{"type": "function", "function": function} for function in functions]
-    if isinstance(messages, list) and any(_is_old_spelling(message) for message in messages):
-        row = {**row, "messages": _with_tool_calls(messages)}
-    return row
-
-
-def _is_old_spelling(message: object) -> bool:
-    return isinstance(message, dict) and ("function_call" in message or message.get("role") == "function")
-
-
-def _with_tool_calls(messages: list[Any]) -> list[Any]:
-    """A function's result had no id of its call, only the name: it answers the latest call."""
-    rewritten: list[Any] = []
-    latest_id = ""
-    for index, message in enumerate(messages):
-        if not _is_old_spelling(message):
-            rewritten.append(message)
-            continue
-        rest = {key: value for key, value in message.items() if key != "function_call"}
-        call = message.get("function_call")
-        if call is not None:
-            latest_id = f"call_{index}"
-            rest["tool_calls"] = [{"id": latest_id, "type": "function", "function": call}]
-        if rest.get("role") == "function":
-            rest.pop("name", None)
-            rest |= {"role": "tool", "tool_call_id": latest_id}
-        rewritten.append(rest)
-    return rewritten
+        row = {key: value for key, value in row.items() if key != "functions"} | {
+            "tools": tools_of(functions)
+        }
+    return {**row, "messages": one_spelling(messages)} if isinstance(messages, list) else row

@@ -8,12 +8,16 @@ from pydantic_core import PydanticCustomError
 
 from cluster.contracts.errors import InvalidRequest
 
-_CODES = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}
+_CODES = {
+    "missing": "missing_required_parameter",
+    "extra_forbidden": "unknown_parameter",
+    "unsupported": "unsupported_parameter",
+}
 
 
-def cross_field_error(param: str, message: str) -> PydanticCustomError:
+def cross_field_error(param: str, message: str, *, code: str | None = None) -> PydanticCustomError:
     """For validators of whole bodies, which are to blame one parameter. `message` is a whole sentence."""
-    return PydanticCustomError("cross_field", "{message}", {"message": message, "param": param})
+    return PydanticCustomError("cross_field", "{message}", {"message": message, "param": param, "code": code})
 
 
 def invalid_request(error: RequestValidationError) -> InvalidRequest:
@@ -25,13 +29,15 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
     if kind == "json_invalid":
         return InvalidRequest("The body is not valid JSON.", code="invalid_json")
     if kind == "cross_field":
-        return InvalidRequest(first["msg"], param=first["ctx"]["param"])
+        return InvalidRequest(first["msg"], param=first["ctx"]["param"], code=first["ctx"]["code"])
     if param is None:
         return InvalidRequest("The body must be a JSON object, sent with content-type: application/json.")
     if kind == "missing":
         message = f"Missing required parameter: '{param}'."
     elif kind == "extra_forbidden":
         message = f"Unknown parameter: '{param}'."
+    elif kind == "unsupported":
+        message = f"Unsupported parameter: '{param}'. {first['msg']}."
     else:
         # "Value error, " is pydantic's own beginning of what a validator says.
         reasons = [

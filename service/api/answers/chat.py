@@ -21,6 +21,7 @@ from service.api.schemas.chat import (
     ChatCompletion,
     ChatCompletionChunk,
     ChatDelta,
+    ChatFinishReason,
     ChatLogprobs,
     ChatTokenLogprob,
     ChatTokenTop,
@@ -42,12 +43,15 @@ class ChatAnswer:
         wants_usage_chunk: bool,
         has_tools: bool = False,
         is_call_named: bool = False,
+        has_functions: bool = False,
     ) -> None:
         """`has_tools`: the model may call some, and an answer without a text then has no content.
         `is_call_named`: the one that must be called was named, and its call then ends with `stop`, as
-        OpenAI's does."""
+        OpenAI's does. `has_functions`: the tools were asked for in their older spelling, and calls are
+        answered in it."""
         self._heading = heading
         self._has_tools = has_tools
+        self._has_functions = has_functions
         self._is_call_named = is_call_named
         self._wants_logprobs = wants_logprobs
         self._wants_usage_chunk = wants_usage_chunk
@@ -74,12 +78,14 @@ class ChatAnswer:
                 choice = self._choices[event.index]
                 choice.tokens += event.tokens
                 choice.unsent += event.tokens
-                delta = ChatDelta(tool_calls=[self._call(event)])
+                call = self._call(event)
+                delta = ChatDelta(tool_calls=[call])
+                if self._has_functions:
+                    delta = ChatDelta(function_call=call.function)
                 return [*self._opened(event.index), self._chunk(event.index, delta)]
             case FinishEvent():
                 self._tally.completion_tokens += event.completion_tokens
-                is_renamed = self._is_call_named and event.reason == "tool_calls"
-                reason: FinishReason = "stop" if is_renamed else event.reason
+                reason = self._reason(event.reason)
                 self._choices[event.index].finish_reason = reason
                 return [*self._opened(event.index), self._chunk(event.index, ChatDelta(), reason)]
 
@@ -92,6 +98,13 @@ class ChatAnswer:
         chunk = self._chunk(index, ChatDelta(role="assistant", content=content))
         self._choices[index].is_open = True
         return chunk
+
+    def _reason(self, reason: FinishReason) -> ChatFinishReason:
+        if reason != "tool_calls":
+            return reason
+        if self._is_call_named:
+            return "stop"
+        return "function_call" if self._has_functions else "tool_calls"
 
     def _call(self, event: ToolCallEvent) -> ToolCallDelta:
         """Takes the piece of a call in; returns it as a stream sends it."""
@@ -110,10 +123,7 @@ class ChatAnswer:
         choices = [
             ChatChoice(
                 index=index,
-                message=ChatAnswerMessage(
-                    content=None if self._has_tools and not choice.text else choice.text,
-                    tool_calls=[call.answered() for call in choice.calls] or None,
-                ),
+                message=self._message(choice),
                 logprobs=_logprobs(choice.tokens) if self._wants_logprobs else None,
                 finish_reason=choice.finish_reason or "stop",
             )
@@ -121,12 +131,21 @@ class ChatAnswer:
         ]
         return ChatCompletion(**vars(self._heading), choices=choices, usage=self._tally.usage())
 
+    def _message(self, choice: "_Choice") -> ChatAnswerMessage:
+        content = None if self._has_tools and not choice.text else choice.text
+        calls = [call.answered() for call in choice.calls]
+        if calls and self._has_functions:
+            return ChatAnswerMessage(content=content, function_call=calls[0].function)
+        return ChatAnswerMessage(content=content, tool_calls=calls or None)
+
     def usage_chunk(self) -> ChatCompletionChunk:
         return ChatCompletionChunk(
             object="chat.completion.chunk", **vars(self._heading), choices=[], usage=self._tally.usage()
         )
 
-    def _chunk(self, index: int, delta: ChatDelta, reason: FinishReason | None = None) -> ChatCompletionChunk:
+    def _chunk(
+        self, index: int, delta: ChatDelta, reason: ChatFinishReason | None = None
+    ) -> ChatCompletionChunk:
         """With the tokens that are not sent yet, once the choice is open."""
         choice = self._choices[index]
         tokens: list[TokenLogprob] = []
@@ -159,7 +178,7 @@ class _Choice:
     is_open: bool = False
     """Its first chunk is sent."""
     calls: list[_Call] = field(default_factory=list)
-    finish_reason: FinishReason | None = None
+    finish_reason: ChatFinishReason | None = None
 
 
 def _logprobs(tokens: list[TokenLogprob]) -> ChatLogprobs:

@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+from cluster.contracts.conversation import one_spelling, tools_of
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import (
     ChatPrompt,
@@ -15,13 +16,12 @@ from cluster.contracts.generation import (
 )
 from service.api.schemas.chat import (
     AllowedTools,
-    AssistantMessage,
     ChatCompletionBody,
     ChatMessage,
-    FunctionMessage,
     JsonObjectFormat,
     JsonSchemaFormat,
     NamedTool,
+    RefusalPart,
 )
 from service.api.schemas.completions import CompletionBody
 
@@ -52,15 +52,15 @@ def completion_requests(body: CompletionBody, model: ModelRef, tenant: str) -> l
 
 
 def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> GenerationRequest:
-    tools = None if body.tool_choice == "none" else body.tools
+    tools = None if body.choice == "none" else _tools(body)
     max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     return GenerationRequest(
         id=_new_id(),
         model=model,
         prompt=ChatPrompt(
-            messages=_messages(body.messages),
-            tools=[tool.model_dump(exclude_none=True) for tool in tools] if tools else None,
+            messages=one_spelling([message.model_dump(exclude_none=True) for message in body.messages]),
+            tools=tools,
         ),
         sampling=body.sampling(
             max_tokens=max_tokens,
@@ -72,8 +72,14 @@ def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> Gene
     )
 
 
+def _tools(body: ChatCompletionBody) -> list[dict[str, Any]] | None:
+    if body.functions:
+        return tools_of([function.model_dump(exclude_none=True) for function in body.functions])
+    return [tool.model_dump(exclude_none=True) for tool in body.tools or []] or None
+
+
 def _tool_use(body: ChatCompletionBody) -> ToolUse:
-    match body.tool_choice:
+    match body.choice:
         case AllowedTools(allowed_tools=allowed):
             is_required = allowed.mode == "required"
         case choice:
@@ -81,7 +87,7 @@ def _tool_use(body: ChatCompletionBody) -> ToolUse:
     return ToolUse(
         names=body.chosen_tools,
         is_required=is_required,
-        is_parallel=body.parallel_tool_calls is not False,
+        is_parallel=body.parallel_tool_calls is not False and body.functions is None,
     )
 
 
@@ -104,12 +110,14 @@ def _json_schema(body: ChatCompletionBody) -> dict[str, Any] | None:
 
 def _text(message: ChatMessage) -> str:
     content = message.content or ""
-    return content if isinstance(content, str) else "".join(part.text for part in content)
+    if isinstance(content, str):
+        return content
+    return "".join(part.refusal if isinstance(part, RefusalPart) else part.text for part in content)
 
 
-def _prompts(prompt: str | list[str] | list[int] | list[list[int]]) -> list[Prompt]:
-    if isinstance(prompt, str):
-        return [TextPrompt(text=prompt)]
+def _prompts(prompt: str | list[str] | list[int] | list[list[int]] | None) -> list[Prompt]:
+    if prompt is None or isinstance(prompt, str):
+        return [TextPrompt(text=prompt or "")]
     if isinstance(prompt[0], int):
         return [TokenPrompt(token_ids=[item for item in prompt if isinstance(item, int)])]
     return [TextPrompt(text=item) if isinstance(item, str) else _tokens(item) for item in prompt]
@@ -118,21 +126,6 @@ def _prompts(prompt: str | list[str] | list[int] | list[list[int]]) -> list[Prom
 def _tokens(item: int | list[int]) -> TokenPrompt:
     assert isinstance(item, list)
     return TokenPrompt(token_ids=item)
-
-
-def _messages(messages: list[ChatMessage]) -> list[dict[str, Any]]:
-    """The older spelling with functions becomes the one with tools, with the ids that training files get."""
-    plain: list[dict[str, Any]] = []
-    latest_id = ""
-    for index, message in enumerate(messages):
-        one = message.model_dump(exclude_none=True)
-        if isinstance(message, FunctionMessage):
-            one = {"role": "tool", "tool_call_id": latest_id, "content": message.content or ""}
-        elif isinstance(message, AssistantMessage) and message.function_call is not None:
-            latest_id = f"call_{index}"
-            one["tool_calls"] = [{"id": latest_id, "type": "function", "function": one.pop("function_call")}]
-        plain.append(one)
-    return plain
 
 
 def _unsupported(param: str, message: str) -> InvalidRequest:

@@ -74,7 +74,8 @@ async def create_chat_completion(
         wants_logprobs=bool(body.logprobs),
         wants_usage_chunk=body.wants_usage_chunk,
         has_tools=asked.sampling.tool_use is not None,
-        is_call_named=isinstance(body.tool_choice, NamedTool),
+        is_call_named=isinstance(body.choice, NamedTool),
+        has_functions=body.functions is not None,
     )
     engine = serving.for_caller(caller, body.model)
     if not body.stream:

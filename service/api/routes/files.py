@@ -17,7 +17,7 @@ from cluster.storage.keys import file_key
 from service.api.auth import Reader, Writer
 from service.api.errors import PayloadTooLarge
 from service.api.parts import Parts, UsesParts
-from service.api.schemas.base import Absent, Deleted
+from service.api.schemas.base import Absent, Deleted, OrDefault, WholeNumber
 from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
 from service.db.files import File, Files
 from service.db.tenancy import Tenant
@@ -39,10 +39,10 @@ def create(
     file: UploadFile,
     purpose: Annotated[UploadPurpose, Form()],
     expires_after_anchor: Annotated[
-        Literal["created_at"] | Absent, Form(alias="expires_after[anchor]")
+        Literal["created_at"] | Absent, Form(alias="expires_after[anchor]"), OrDefault
     ] = None,
     expires_after_seconds: Annotated[
-        int | Absent, Form(alias="expires_after[seconds]", ge=3600, le=2_592_000)
+        int | Absent, Form(alias="expires_after[seconds]", ge=3600, le=2_592_000), WholeNumber
     ] = None,
 ) -> FileObject:
     """A file for fine-tuning is checked line by line: its status is `processed`, or `error`, and then
@@ -83,10 +83,10 @@ def create(
 def list_files(
     caller: Reader,
     parts: UsesParts,
-    purpose: FilePurpose | Absent = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
-    order: Literal["asc", "desc"] = "desc",
-    after: str | Absent = None,
+    purpose: Annotated[FilePurpose | Absent, OrDefault] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000), WholeNumber] = 10_000,
+    order: Annotated[Literal["asc", "desc"], OrDefault] = "desc",
+    after: Annotated[str | Absent, OrDefault] = None,
 ) -> FileList:
     with parts.database.read() as session:
         page = Files(session, caller.tenant).list(purpose=purpose, after=after, limit=limit, order=order)

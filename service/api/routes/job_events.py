@@ -14,7 +14,7 @@ from service.api.auth import Reader
 from service.api.draining import Draining, UsesDraining
 from service.api.parts import Parts, UsesParts
 from service.api.public_jobs import public_event
-from service.api.schemas.base import Absent
+from service.api.schemas.base import Absent, Flag, OrDefault, WholeNumber
 from service.api.schemas.jobs import FineTuningJobEventList
 from service.api.sse import EventStream, frame
 from service.db.jobs import Event, Jobs
@@ -45,9 +45,9 @@ def list_events(
     parts: UsesParts,
     draining: UsesDraining,
     job_id: str,
-    after: str | Absent = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    stream: bool = False,
+    after: Annotated[str | Absent, OrDefault] = None,
+    limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
+    stream: Annotated[bool, Flag] = False,
     last_event_id: Annotated[int, Header(ge=-1)] = -1,
 ) -> FineTuningJobEventList | Response:
     """With `stream=true`, server-sent events from the first on, or from after the one that the header

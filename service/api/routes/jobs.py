@@ -10,7 +10,7 @@ from service.api.continuing import find_start
 from service.api.new_jobs import new_job, request_sha256
 from service.api.parts import UsesParts
 from service.api.public_jobs import public_checkpoint, public_job
-from service.api.schemas.base import Absent
+from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.jobs import (
     CreateJobBody,
     FineTuningJob,
@@ -63,8 +63,8 @@ def list_jobs(
     request: Request,
     caller: Reader,
     parts: UsesParts,
-    after: str | Absent = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | Absent, OrDefault] = None,
+    limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
 ) -> FineTuningJobList:
     metadata = _metadata_filter(request)
     with parts.database.read() as session:
@@ -93,8 +93,8 @@ def list_checkpoints(
     caller: Reader,
     parts: UsesParts,
     job_id: str,
-    after: str | Absent = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+    after: Annotated[str | Absent, OrDefault] = None,
+    limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 10,
 ) -> FineTuningJobCheckpointList:
     with parts.database.read() as session:
         page = Jobs(session, caller.tenant).checkpoints(job_id, after=after, limit=limit)
@@ -112,7 +112,8 @@ def _metadata_filter(request: Request) -> dict[str, str] | Literal["null"] | Non
     pairs: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name == "metadata":
-            if value != "null":
+            # openai-python and openai-node write null in different ways.
+            if value not in ("null", ""):
                 raise InvalidRequest("Write 'metadata[key]=value', or 'metadata=null'.", param="metadata")
             return "null"
         if name.startswith("metadata[") and name.endswith("]"):

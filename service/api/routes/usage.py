@@ -1,13 +1,14 @@
 """`/v1/usage`: what the project's keys have used."""
 
 from datetime import UTC, date, datetime
+from typing import Annotated
 
 from fastapi import APIRouter
 
 from cluster.contracts.errors import InvalidRequest
 from service.api.auth import Reader
 from service.api.parts import UsesParts
-from service.api.schemas.base import Absent
+from service.api.schemas.base import Absent, Day
 from service.api.schemas.usage import KeyUsage, UsageList
 from service.db.usage import Usage
 
@@ -19,7 +20,10 @@ _MAX_DAYS = 366
 
 @router.get("", operation_id="usage_list", summary="List usage by day, key and model")
 def list_usage(
-    caller: Reader, parts: UsesParts, start: date | Absent = None, end: date | Absent = None
+    caller: Reader,
+    parts: UsesParts,
+    start: Annotated[date | Absent, Day] = None,
+    end: Annotated[date | Absent, Day] = None,
 ) -> UsageList:
     """From `start` to `end`, both included, at most 366 days; by default the 30 days up to today, in UTC.
     Oldest first. Tunery's own; what a request used shows a few seconds after it has ended."""

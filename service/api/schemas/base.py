@@ -1,16 +1,20 @@
 """What the bodies of requests and answers have in common."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError, PydanticUseDefault
 from typing_extensions import TypeAliasType
 
+from cluster.contracts.given import Given
 
-class Body(BaseModel):
-    """A request's body, or a part of one. Unknown keys are refused: a misspelt option must not be ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+class Body(Given):
+    """A request's body, or a part of one."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Answer(BaseModel):
@@ -29,6 +33,37 @@ class Piece(Answer):
 
 Absent = SkipJsonSchema[None]
 """None for a parameter that was not sent; unlike null, which no query or form can say."""
+
+
+def _refuse(_: object) -> NoReturn:
+    raise PydanticCustomError("unsupported", "This server does not support it; leave it out")
+
+
+Unsupported = SkipJsonSchema[Annotated[None, BeforeValidator(_refuse)]]
+"""A parameter of OpenAI's that changes the answer and is not supported: refused unless it is null."""
+
+
+def _default_if_empty(value: Any) -> Any:
+    if value == "":
+        raise PydanticUseDefault
+    return value
+
+
+def _reading(pattern: str, expected: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(pattern, _default_if_empty(value)):
+            raise PydanticCustomError("unreadable", "Input should be {expected}", {"expected": expected})
+        return value
+
+    return BeforeValidator(check)
+
+
+# For parameters of queries and forms. An empty one is absent: openai-node sends null so. pydantic alone also
+# reads "5.0", " 5" and "1_000" as numbers, "on" as true, and any number as a date.
+OrDefault = BeforeValidator(_default_if_empty)
+WholeNumber = _reading(r"-?[0-9]{1,18}", "a whole number")
+Flag = _reading("true|false", "true or false")
+Day = _reading("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a date such as 2026-01-31")
 
 
 # TypeAliasType gives a type a name of its own in the OpenAPI document, and so in generated clients.

@@ -1,13 +1,14 @@
 """`POST /v1/chat/completions`: request and answer."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
-from cluster.contracts.generation import FinishReason
+from cluster.contracts.conversation import stray_tool_message
+from cluster.contracts.given import Ignored
 from cluster.contracts.json_schema import JsonSchema
-from service.api.schemas.base import Answer, Body, Metadata, Piece
+from service.api.schemas.base import Answer, Body, JsonObject, Metadata, Piece, Unsupported
 from service.api.schemas.sampling import SamplingBody, Usage
 from service.api.validation import cross_field_error
 
@@ -17,6 +18,11 @@ class TextPart(Body):
     text: str
 
 
+class RefusalPart(Body):
+    type: Literal["refusal"]
+    refusal: str
+
+
 TextContent = str | list[TextPart]
 
 
@@ -24,6 +30,7 @@ class FunctionCall(Body):
     name: str
     arguments: str
     """JSON, as the model wrote it."""
+    parsed_arguments: Ignored = None
 
 
 class ToolCall(Body):
@@ -51,20 +58,29 @@ class UserMessage(Body):
 
 
 class AssistantMessage(Body):
+    """What a server answered may be sent back as it was."""
+
     role: Literal["assistant"]
-    content: TextContent | None = None
+    content: str | list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]] | None = None
     name: str | None = None
     refusal: str | None = None
+    """What was said in place of `content`."""
+    reasoning_content: str | None = None
+    """Shown to the model if its chat template knows of it."""
+    reasoning: str | None = None
+    """Another server's name for `reasoning_content`."""
     tool_calls: list[ToolCall] | None = None
     function_call: FunctionCall | None = None
-    audio: None = None
-    annotations: list[Any] | None = None
+    annotations: Ignored = None
+    parsed: Ignored = None
+    audio: Unsupported = None
 
 
 class ToolMessage(Body):
     role: Literal["tool"]
     content: TextContent
     tool_call_id: str
+    name: str | None = None
 
 
 class FunctionMessage(Body):
@@ -155,7 +171,7 @@ class ChatCompletionBody(SamplingBody):
     max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
     """Absent: what the context leaves."""
     max_tokens: Annotated[int, Field(ge=0)] | None = Field(default=None, deprecated=True)
-    """The older name of `max_completion_tokens`."""
+    """The older name of `max_completion_tokens`; give one of the two."""
     response_format: ResponseFormat | None = None
     """With a JSON format the answer can be nothing else; one that is cut off, by `max_completion_tokens`
     say, is the beginning of it."""
@@ -166,6 +182,12 @@ class ChatCompletionBody(SamplingBody):
     with arguments by the tools' `parameters`. After the call of a named one, `finish_reason` is `stop`."""
     parallel_tool_calls: bool | None = None
     """false: at most one call an answer."""
+    functions: Annotated[list[FunctionDefinition], Field(max_length=128)] | None = Field(
+        default=None, deprecated=True
+    )
+    """The older spelling of `tools`. The answer is in it too: at most one call, as `function_call`."""
+    function_call: Literal["none", "auto"] | NamedFunction | None = Field(default=None, deprecated=True)
+    """The older spelling of `tool_choice`."""
     modalities: list[Literal["text"]] | None = None
     metadata: Metadata | None = None
     reasoning_effort: str | None = None
@@ -175,6 +197,37 @@ class ChatCompletionBody(SamplingBody):
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     safety_identifier: str | None = None
+    prompt_cache_options: JsonObject | None = None
+    prediction: JsonObject | None = None
+    """Without effect: it would only be faster."""
+    audio: Unsupported = None
+    moderation: Unsupported = None
+    web_search_options: Unsupported = None
+
+    @model_validator(mode="after")
+    def _one_spelling_of_each(self) -> Self:
+        for older, newer in (
+            ("max_tokens", "max_completion_tokens"),
+            ("functions", "tools"),
+            ("function_call", "tool_choice"),
+        ):
+            if getattr(self, older) is not None and getattr(self, newer) is not None:
+                raise cross_field_error(
+                    older,
+                    f"Setting '{older}' and '{newer}' at the same time is not supported; give '{newer}'.",
+                    code="invalid_parameter_combination",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _tool_messages_answer_calls(self) -> Self:
+        if (index := stray_tool_message(self.messages)) is not None:
+            raise cross_field_error(
+                f"messages[{index}].role",
+                f"messages[{index}] has the role 'tool', so it must answer a call in the 'tool_calls' of a "
+                "message before it, and no call there has its 'tool_call_id'.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _top_logprobs_need_logprobs(self) -> Self:
@@ -184,21 +237,29 @@ class ChatCompletionBody(SamplingBody):
 
     @model_validator(mode="after")
     def _tools_are_told_apart_and_chosen_among(self) -> Self:
-        names = [tool.function.name for tool in self.tools or []]
+        names = [tool.name for tool in self.functions or [tool.function for tool in self.tools or []]]
+        tools = "tools" if self.functions is None else "functions"
+        choice = "tool_choice" if self.function_call is None else "function_call"
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise cross_field_error("tools", f"'tools' has two functions named '{twice}'.")
-        if not names and self.tool_choice not in (None, "none", "auto"):
-            raise cross_field_error("tool_choice", "'tool_choice' is only allowed when 'tools' are given.")
+            raise cross_field_error(tools, f"'{tools}' has two functions named '{twice}'.")
+        if not names and self.choice not in (None, "none", "auto"):
+            needed = "tools" if choice == "tool_choice" else "functions"
+            raise cross_field_error(choice, f"'{choice}' is only allowed when '{needed}' are given.")
         if unknown := next((name for name in self.chosen_tools or [] if name not in names), None):
-            raise cross_field_error(
-                "tool_choice", f"'tool_choice' names '{unknown}', which is not in 'tools'."
-            )
+            raise cross_field_error(choice, f"'{choice}' names '{unknown}', which is not in '{tools}'.")
         return self
 
     @property
+    def choice(self) -> ToolChoice | None:
+        """`tool_choice`, in whichever spelling it was sent."""
+        if isinstance(self.function_call, NamedFunction):
+            return NamedTool(type="function", function=self.function_call)
+        return self.tool_choice if self.function_call is None else self.function_call
+
+    @property
     def chosen_tools(self) -> list[str] | None:
-        """Those that `tool_choice` names; None if it names none."""
-        match self.tool_choice:
+        """Those that `choice` names; None if it names none."""
+        match self.choice:
             case NamedTool(function=function):
                 return [function.name]
             case AllowedTools(allowed_tools=allowed):
@@ -207,7 +268,7 @@ class ChatCompletionBody(SamplingBody):
                 return None
 
 
-ChatFinishReason = TypeAliasType("ChatFinishReason", FinishReason)
+ChatFinishReason = TypeAliasType("ChatFinishReason", Literal["stop", "length", "tool_calls", "function_call"])
 
 
 class ChatTokenTop(Answer):
@@ -241,6 +302,8 @@ class ChatAnswerMessage(Answer):
     refusal: None = None
     tool_calls: list[AnsweredCall] | None = Field(default=None, exclude_if=lambda calls: calls is None)
     """Left out if there are none."""
+    function_call: FunctionCall | None = Field(default=None, exclude_if=lambda call: call is None)
+    """The call where `functions` were asked for; left out if there is none."""
 
 
 class ChatChoice(Answer):
@@ -279,6 +342,7 @@ class ChatDelta(Piece):
     role: Literal["assistant"] | None = None
     content: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
+    function_call: FunctionCallDelta | None = None
 
 
 class ChatChunkChoice(Piece):

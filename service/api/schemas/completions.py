@@ -17,8 +17,9 @@ class CompletionBody(SamplingBody):
         | Annotated[list[str], Field(min_length=1)]
         | TokenIds
         | Annotated[list[TokenIds], Field(min_length=1)]
+        | None
     )
-    """A text, texts, one text as token ids, or several so."""
+    """A text, texts, one text as token ids, or several so. null: nothing precedes the answer."""
     best_of: Annotated[int, Field(ge=0, le=20)] | None = None
     """Only values up to `n`, which change nothing."""
     echo: bool | None = None

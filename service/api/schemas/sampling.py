@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import TypeAliasType
 
 from cluster.contracts.generation import MAX_BIASES, Sampling, ToolUse
@@ -10,9 +10,10 @@ from service.api.schemas.base import Answer, Body
 from service.api.validation import cross_field_error
 
 StopString = Annotated[str, Field(min_length=1)]
+_TokenId = Annotated[int, BeforeValidator(lambda key: int(key) if key.isdecimal() else key)]
 LogitBias = TypeAliasType(
     "LogitBias",
-    Annotated[dict[int, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=MAX_BIASES)],
+    Annotated[dict[_TokenId, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=MAX_BIASES)],
 )
 """By token id."""
 

@@ -1,0 +1,80 @@
+"""One spelling of conversations, for training files and chat requests alike.
+
+OpenAI's API had functions before it had tools, and clients send back, or write into a file, what some server
+answered them. Everything after this module knows tools, tool calls and text.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+_OLD_KEYS = ("function_call", "refusal", "reasoning")
+
+
+def tools_of(functions: list[Any]) -> list[dict[str, Any]]:
+    """What the older `functions` are as `tools`."""
+    return [{"type": "function", "function": function} for function in functions]
+
+
+def one_spelling(messages: list[Any]) -> list[Any]:
+    """The same messages, where
+
+    - `function_call` is one of `tool_calls`, and a message of the role `function` is a tool's answer to the
+      latest call, which has no id in the older spelling;
+    - a refusal is the text that the assistant said;
+    - `reasoning` is called `reasoning_content`.
+
+    Values of wrong types are kept, for the caller to refuse.
+    """
+    rewritten = []
+    latest_id = ""
+    for index, message in enumerate(messages):
+        if isinstance(message, dict):
+            if message.get("function_call") is not None:
+                latest_id = f"call_{index}"
+            message = _one_spelling(message, latest_id)
+        rewritten.append(message)
+    return rewritten
+
+
+def stray_tool_message(messages: Iterable[Any]) -> int | None:
+    """Index of the first message of a tool that answers no call before it. Messages are objects."""
+    called: set[str] = set()
+    for index, message in enumerate(messages):
+        if message.role == "assistant":
+            called.update(call.id for call in message.tool_calls or ())
+        elif message.role == "tool" and message.tool_call_id not in called:
+            return index
+    return None
+
+
+def _one_spelling(message: dict[str, Any], latest_id: str) -> dict[str, Any]:
+    match message.get("role"):
+        case "function":
+            rest = {key: value for key, value in message.items() if key != "name"}
+            return rest | {"role": "tool", "tool_call_id": latest_id}
+        case "assistant":
+            return _assistant(message, latest_id)
+        case _:
+            return message
+
+
+def _assistant(message: dict[str, Any], latest_id: str) -> dict[str, Any]:
+    if isinstance(content := message.get("content"), list):
+        message = {**message, "content": [_text_part(part) for part in content]}
+    if not any(key in message for key in _OLD_KEYS):
+        return message
+    rest = {key: value for key, value in message.items() if key not in _OLD_KEYS}
+    call, refusal, reasoning = map(message.get, _OLD_KEYS)
+    if call is not None:
+        rest["tool_calls"] = [{"id": latest_id, "type": "function", "function": call}]
+    if refusal is not None and not rest.get("content"):
+        rest["content"] = refusal
+    if reasoning is not None:
+        rest.setdefault("reasoning_content", reasoning)
+    return rest
+
+
+def _text_part(part: Any) -> Any:
+    if isinstance(part, dict) and part.keys() == {"type", "refusal"} and part["type"] == "refusal":
+        return {"type": "text", "text": part["refusal"]}
+    return part

@@ -70,23 +70,27 @@ def running(
     """Starts `tunery up`, waits until it is ready, ends it, and holds it to leaving nothing behind."""
     key = key or secrets.token_hex(16)
     port = port or free_ports(1)[0]
-    process = subprocess.Popen(
-        [TUNERY, "up", "--data", folder, "--port", str(port)],
-        env={**os.environ, **environment, "TUNERY_API_KEY": key},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    tunery = Tunery(folder, port, key, process)
-    try:
+    command = [str(TUNERY), "up", "--data", str(folder), "--port", str(port)]
+    with started(command, {**os.environ, **environment, "TUNERY_API_KEY": key}) as process:
+        tunery = Tunery(folder, port, key, process)
         tunery.wait_ready()
         yield tunery
+
+
+@contextmanager
+def started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that SIGTERM must end within 15 seconds, successfully, and with every process under it."""
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
     finally:
-        descendants = tunery.descendants()
-        started = time.monotonic()
+        descendants = psutil.Process(process.pid).children(recursive=True)
+        began = time.monotonic()
         process.terminate()
         process.communicate(timeout=30)
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - began
         _, alive = psutil.wait_procs(descendants, timeout=0.5)
         for left in alive:
             left.kill()

@@ -1,0 +1,150 @@
+"""Every example of README.md and of the Python client's README runs as it is pasted.
+
+In a folder that looks like a clone, with a `tunery up` that README's own command starts. The port and the
+folder of the encoder are this test's; nothing else in a block is changed.
+"""
+
+import code
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.ports import free_ports
+from tests.documents import ROOT, Block, blocks
+from tests.e2e.lifecycle import wait
+from tests.e2e.server import Tunery, started
+from tests.families import make_family
+
+pytestmark = pytest.mark.e2e
+
+PORT = "8000"
+ENCODER_FOLDER = "/models/bert"
+
+
+class _Prompt(code.InteractiveConsole):
+    """Python's prompt, which takes a block line by line: one that cannot be pasted there fails."""
+
+    def paste(self, block: Block) -> None:
+        self.resetbuffer()
+        self.filename = f"{block.place}, from its"
+        for line in [*block.text.splitlines(), ""]:
+            is_incomplete = self.push(line)
+        assert not is_incomplete, block.place
+
+    def showtraceback(self) -> None:
+        raise
+
+    def showsyntaxerror(self, filename: str | None = None, **_: object) -> None:
+        raise
+
+
+def test_every_example_of_the_readmes_runs_as_it_is_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = _with_our_places(tmp_path, blocks("README.md") + blocks("clients/python/README.md"))
+    # What `tunery up` reads when it starts is written before.
+    (catalogue,), examples = _parted(examples, "TUNERY_CATALOGUE")
+    (up,), examples = _parted(examples, "tunery up")
+    _, examples = _parted(examples, "make demo")
+    monkeypatch.chdir(_clone(tmp_path))
+    _run(catalogue, monkeypatch)
+    with _up(up) as tunery:
+        for example in examples:
+            if example.language == "sh":
+                _run(example, monkeypatch)
+        prompt = _Prompt()
+        for example in examples:
+            if example.language == "python":
+                prompt.paste(example)
+        client = tunery.client()
+        jobs = [wait(client, job.id) for job in client.fine_tuning.jobs.list()]
+        assert [job.error for job in jobs if job.status != "succeeded"] == []
+        assert {job.model for job in jobs} >= {"tunery-tiny-1", "our-bert"}
+    assert "copper kettle" in capsys.readouterr().out
+
+
+def test_the_demo_shows_what_the_built_in_model_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,), _ = _parted(blocks("README.md"), "make demo")
+    monkeypatch.chdir(_clone(tmp_path))
+    shown = _run(example, monkeypatch)
+    exact = re.findall(r"Exact match (?:before|after): \d+/40 = (\S+)", shown)
+    assert float(exact[0]) < 0.1 < float(exact[1])
+
+
+def test_the_key_in_the_examples_is_the_one_that_the_environment_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tunery-data").mkdir()
+    (tmp_path / "tunery-data/admin.key").write_text("of the file\n")
+    monkeypatch.chdir(tmp_path)
+    (example,), _ = _parted(blocks("README.md"), "export OPENAI_API_KEY")
+    for given, expected in (("", "of the file"), ("of the environment", "of the environment")):
+        monkeypatch.setenv("TUNERY_API_KEY", given)
+        _run(example, monkeypatch)
+        assert os.environ["OPENAI_API_KEY"] == expected
+
+
+def _with_our_places(folder: Path, examples: list[Block]) -> list[Block]:
+    encoder = folder / "bert"
+    make_family("bert", encoder, context_length=512)
+    port = str(free_ports(1)[0])
+    return [
+        Block(
+            one.document,
+            one.line,
+            one.language,
+            one.text.replace(PORT, port).replace(ENCODER_FOLDER, str(encoder)),
+        )
+        for one in examples
+    ]
+
+
+def _parted(examples: list[Block], words: str) -> tuple[list[Block], list[Block]]:
+    """Those that hold the words, and the others."""
+    chosen = [example for example in examples if words in example.text]
+    return chosen, [example for example in examples if example not in chosen]
+
+
+def _clone(folder: Path) -> Path:
+    clone = folder / "clone"
+    clone.mkdir()
+    for path in ROOT.iterdir():
+        if path.name not in (".venv", ".git"):
+            (clone / path.name).symlink_to(path)
+    (clone / ".venv").symlink_to(Path(sys.prefix))
+    return clone
+
+
+def _run(example: Block, monkeypatch: pytest.MonkeyPatch) -> str:
+    """In a shell; what it exports stays, as it would in a terminal. Returns what it printed."""
+    # Whoever runs the tests has installed everything.
+    monkeypatch.setenv("MAKEFLAGS", "--assume-old=.venv/installed")
+    command = ["sh", "-ec", f"{example.text}\nenv -0 > exported"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{example.place}: {done.stdout}{done.stderr}"
+    for variable in Path("exported").read_text().split("\0"):
+        name, _, value = variable.partition("=")
+        if name.startswith(("OPENAI_", "TUNERY_")):
+            monkeypatch.setenv(name, value)
+    return done.stdout
+
+
+@contextmanager
+def _up(example: Block) -> Iterator[Tunery]:
+    command = shlex.split(example.text)
+    environment = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
+    folder = Path(command[command.index("--data") + 1])
+    with started(command, environment) as process:
+        tunery = Tunery(folder, int(command[-1]), "", process)
+        tunery.wait_ready()
+        yield replace(tunery, key=(folder / "admin.key").read_text().strip())

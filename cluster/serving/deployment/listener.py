@@ -4,14 +4,15 @@ What comes in here Serve knows nothing of, neither to choose between replicas by
 """
 
 import asyncio
+import math
 import socket
 
 import uvicorn
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from cluster.serving.corked import CorkedHttp
 from cluster.serving.deployment.gate import Gate
+from cluster.serving.guarded import GuardedHttp
 
 
 class Listener:
@@ -26,14 +27,13 @@ class Listener:
         config = uvicorn.Config(
             self._answer,
             interface="asgi3",
-            http=CorkedHttp,
+            http=GuardedHttp,
             ws="none",
             lifespan="off",
             access_log=False,
             log_config=None,
             proxy_headers=False,
-            # Longer than a client keeps an idle connection, so that none is closed under a request.
-            timeout_keep_alive=75,
+            timeout_keep_alive=math.ceil(GuardedHttp.limits.idle_seconds),
         )
         self._server = uvicorn.Server(config)
         self._serving = asyncio.get_running_loop().create_task(self._server.serve([self._socket]))

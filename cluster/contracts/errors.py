@@ -10,6 +10,7 @@ TuneryError                     code, message, param
 ├── Conflict                    the resource is in a state that forbids the call
 ├── Overloaded                  too much at once; `retry_after_seconds` says when to try again
 ├── Unavailable                 a part that the call needs does not answer; `retry_after_seconds`
+│   └── InsufficientStorage     a disk is full
 ├── InvalidConfiguration        the operator's settings or catalogue cannot be used
 ├── CorruptArtefact             stored bytes differ from their manifest
 ├── TrainingFailed              a run ended for a reason that its owner must act on
@@ -87,6 +88,17 @@ class Overloaded(_RetryLater):
 
 class Unavailable(_RetryLater):
     default_code = "service_unavailable"
+
+
+class InsufficientStorage(Unavailable):
+    default_code = "insufficient_storage"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(
+            message
+            or "The server has no space left to store this. Delete what is not needed, or ask its operator.",
+            retry_after_seconds=60.0,
+        )
 
 
 class InvalidConfiguration(TuneryError):

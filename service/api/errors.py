@@ -1,5 +1,6 @@
 """The one place that knows HTTP: errors become a status and OpenAI's body, `{"error": {…}}`."""
 
+import errno
 import logging
 import math
 import random
@@ -7,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -37,6 +39,7 @@ _STATUS: list[tuple[type[TuneryError], int, str]] = [
     (errors.NotFound, 404, "invalid_request_error"),
     (errors.Conflict, 409, "invalid_request_error"),
     (errors.Overloaded, 429, "rate_limit_error"),
+    (errors.InsufficientStorage, 507, "server_error"),
     (errors.Unavailable, 503, "server_error"),
 ]
 """Most special first. Anything else is 500, and its message stays in the log."""
@@ -73,20 +76,23 @@ def response_of(error: TuneryError) -> Response:
         # What the openai SDK goes by. Spread, or all that were refused at once would come back at once.
         spread = min(seconds, _LONGEST_HEEDED_SECONDS / _SPREAD) * random.uniform(1, _SPREAD)
         headers["retry-after-ms"] = str(round(1000 * spread))
-    if isinstance(error, errors.Conflict):
-        headers["x-should-retry"] = "false"  # the openai SDK repeats a 409 unless told otherwise
+    if isinstance(error, errors.Conflict | errors.InsufficientStorage):
+        headers["x-should-retry"] = "false"  # the openai SDK repeats a 409 or 507 unless told otherwise
     if isinstance(error, errors.AuthenticationFailed):
         headers["www-authenticate"] = "Bearer"
     if status == 500:
         log.error("request failed", exc_info=error)
+    elif status > 500:
+        log.warning("%s %s", error.message, _reason(error))
     return _json(status, body_of(error), headers)
 
 
-def internal_error_response() -> Response:
-    return _json(500, INTERNAL_ERROR)
+def response_to_unforeseen(error: BaseException) -> Response:
+    """A full disk is told as such, wherever it was met; all else is a bare 500."""
+    return response_of(errors.InsufficientStorage()) if _is_full_disk(error) else _json(500, INTERNAL_ERROR)
 
 
-def install(app: FastAPI) -> None:
+def install(app: Starlette) -> None:
     """Every error that a route can raise is answered by this module."""
     handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
         TuneryError: _tunery_error,
@@ -107,12 +113,27 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
 
 async def _http_exception(request: Request, error: HTTPException) -> Response:
     """What the framework itself refuses: unknown routes, wrong methods, unreadable bodies."""
+    if isinstance(
+        error.__cause__, TuneryError
+    ):  # FastAPI makes a 400 of whatever its reading of a body raises
+        return response_of(error.__cause__)
+    if _is_full_disk(error.__cause__):
+        return response_of(errors.InsufficientStorage())
     where = f"{request.method} {request.url.path}"
     code = {404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
     message = {404: f"Unknown request URL: {where}.", 405: f"Not allowed: {where}."}.get(
         error.status_code, str(error.detail)
     )
     return _json(error.status_code, _body(message, "invalid_request_error", None, code), error.headers)
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _reason(error: TuneryError) -> str:
+    """For the log: what callers are not shown."""
+    return "; ".join([repr(error.__cause__ or ""), *getattr(error, "__notes__", [])])
 
 
 def _kind(error: TuneryError) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.contracts.errors import InvalidRequest
-from service.api.errors import PayloadTooLarge, internal_error_response, response_of
+from service.api.errors import PayloadTooLarge, response_of, response_to_unforeseen
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +49,11 @@ class RequestContext:
                 await response_of(error)(scope, receive, send_with_headers)
             else:
                 await self._app(scope, receive, send_with_headers)
-        except Exception:
+        except Exception as error:
             log.exception("%s failed", what)
             if status:
                 raise
-            await internal_error_response()(scope, receive, send_with_headers)
+            await response_to_unforeseen(error)(scope, receive, send_with_headers)
         finally:
             milliseconds = (time.perf_counter() - begun) * 1000
             log.info("%s %d %.0f ms", what, status, milliseconds)

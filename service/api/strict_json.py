@@ -1,17 +1,34 @@
-"""JSON bodies are read by one strict parser.
+"""JSON bodies are read by one strict parser, which also bounds what a body can become.
 
-The standard library's accepts NaN, lone surrogates and NUL characters, which then fail later, in the database
-or when the answer is written."""
+The standard library's parser accepts NaN, lone surrogates and NUL characters, which then fail later, in the
+database or when the answer is written. And a value of two bytes becomes an object of a hundred; one that is
+wrong becomes a finding of pydantic's, of a kilobyte: 24 MiB of `[0,0,…]` took gigabytes.
+"""
 
-import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 
 from cluster.contracts.errors import InvalidRequest
+
+MAX_VALUES = 30_000
+"""In a body, token ids apart."""
+MAX_TOKENS = 500_000
+"""Token ids in a body."""
+MAX_DEPTH = 64
+"""Of arrays and objects in one another."""
+_TOKENS_IN = ("prompt", "input")
+"""The members of a body that may be lists of token ids; their types end at the first item that is wrong."""
+_QUICK_BYTES = 65_536
+"""Larger bodies are parsed in a thread."""
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_INTEGERS = re.compile(rb"\[[\s\d,-]*\]")
 
 
 class StrictJsonRoute(APIRoute):
@@ -26,16 +43,79 @@ class StrictJsonRoute(APIRoute):
         return handle
 
 
+def loads(body: bytes) -> Any:
+    """Raises InvalidRequest."""
+    is_large = _most_values(body) > MAX_VALUES
+    if is_large:
+        _check_outline(body)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+    _check_depth(value, MAX_DEPTH)
+    if is_large and _num_values(value) > MAX_VALUES:
+        raise _too_many_values()
+    if b"\\u0000" in body and _has_nul(value):
+        raise InvalidRequest("Text in the body contains a NUL character.")
+    return value
+
+
 class _StrictRequest(Request):
     async def json(self) -> Any:
         body = await self.body()
-        try:
-            value = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise json.JSONDecodeError(error.msg, "", error.pos) from error
-        if b"\\u0000" in body and _has_nul(value):
-            raise InvalidRequest("Text in the body contains a NUL character.")
-        return value
+        return await run_in_threadpool(loads, body) if len(body) > _QUICK_BYTES else loads(body)
+
+
+def _most_values(text: bytes) -> int:
+    """As many values as there can be in JSON with these separators."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{") + 1
+
+
+def _check_outline(body: bytes) -> None:
+    """Counts before anything is made of it: separators outside of strings, those between integers apart."""
+    outline = _STRING.sub(b"", body)
+    if _most_values(outline) > MAX_VALUES + MAX_TOKENS:
+        raise _too_many_values()
+    if _most_values(_INTEGERS.sub(b"", outline)) > MAX_VALUES:
+        raise _too_many_values()
+
+
+def _too_many_values() -> InvalidRequest:
+    return InvalidRequest(
+        f"The body holds too many values: at most {MAX_VALUES}, and {MAX_TOKENS} token ids, are accepted."
+        " Send it in several requests.",
+        code="too_many_values",
+    )
+
+
+def _check_depth(value: Any, left: int) -> None:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if not left and isinstance(value, dict | list):
+        raise InvalidRequest(f"The body is nested too deeply: at most {MAX_DEPTH} levels are accepted.")
+    for item in items:
+        if isinstance(item, dict | list):
+            _check_depth(item, left - 1)
+
+
+def _num_values(body: Any) -> int:
+    """All but token ids where they may be."""
+    if not isinstance(body, dict):
+        return _num_within(body)
+    others = (item for name, item in body.items() if name not in _TOKENS_IN or not _is_tokens(item))
+    return sum(_num_within(item) for item in others)
+
+
+def _num_within(value: Any) -> int:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(_num_within(item) for item in items)
+
+
+def _is_tokens(value: Any) -> bool:
+    """A list of integers, or of such lists."""
+    if not isinstance(value, list):
+        return False
+    lists = value if value and isinstance(value[0], list) else [value]
+    return all(isinstance(tokens, list) and all(type(token) is int for token in tokens) for tokens in lists)
 
 
 def _has_nul(value: Any) -> bool:

@@ -9,7 +9,7 @@ from cluster.contracts.classification import MAX_INPUTS
 from service.api.schemas.base import Answer, Body, InputUsage
 
 Word = Annotated[str, Field(min_length=1)]
-Words = Annotated[list[Word], Field(min_length=1)]
+Words = Annotated[list[Word], Field(fail_fast=True, min_length=1)]
 ClassScores = TypeAliasType("ClassScores", dict[str, float])
 """Probability by class."""
 Score = Annotated[float, Field(ge=0, le=1)]
@@ -27,9 +27,9 @@ class ClassificationBody(Body):
     """A model tuned from an encoder."""
     input: (
         str
-        | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)]
-        | Annotated[list[Words], Field(min_length=1, max_length=MAX_INPUTS)]
-        | Annotated[list[TextPair], Field(min_length=1, max_length=MAX_INPUTS)]
+        | Annotated[list[str], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
+        | Annotated[list[Words], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
+        | Annotated[list[TextPair], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
     )
     """For a model that sorts texts: a text, texts, or pairs of texts. For a model that sorts words: lists of
     words."""

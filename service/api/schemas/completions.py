@@ -8,15 +8,15 @@ from typing_extensions import TypeAliasType
 from service.api.schemas.base import Answer, Piece
 from service.api.schemas.sampling import FinishReason, SamplingBody, Usage
 
-TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(fail_fast=True, min_length=1)]
 
 
 class CompletionBody(SamplingBody):
     prompt: (
         str
-        | Annotated[list[str], Field(min_length=1)]
+        | Annotated[list[str], Field(fail_fast=True, min_length=1)]
         | TokenIds
-        | Annotated[list[TokenIds], Field(min_length=1)]
+        | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1)]
         | None
     )
     """A text, texts, one text as token ids, or several so. null: nothing precedes the answer."""

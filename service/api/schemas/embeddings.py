@@ -17,9 +17,9 @@ class EmbeddingBody(Body):
     """An encoder, or a model tuned from one."""
     input: (
         Text
-        | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS)]
+        | Annotated[list[Text], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
         | TokenIds
-        | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_INPUTS)]
+        | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
     )
     """A text, texts, one text as token ids, or several so. Token ids are read as they are: the special tokens
     that a text would get are for the caller to add."""

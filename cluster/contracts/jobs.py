@@ -177,11 +177,16 @@ class Stopped(_Frozen):
 RunnerState = Annotated[Running | Finished | Failed | Stopped, Field(discriminator="state")]
 
 
+MAX_SYNC_BYTES = 2**20
+"""Of one SyncRequest as JSON."""
+MAX_SYNC_EVENTS = 1000
+
+
 class SyncRequest(_Frozen):
     """The runner's one call: heartbeat, event upload and state. Sent again until answered 200; events are
     told apart by (attempt, seq), so a repeated one changes nothing."""
 
-    events: list[RunnerEvent] = []
+    events: Annotated[list[RunnerEvent], Field(fail_fast=True, max_length=MAX_SYNC_EVENTS)] = []
     state: RunnerState = Running()
 
 

@@ -3,16 +3,18 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import httpx2
 from pydantic import ValidationError
 
 from cluster.contracts.jobs import (
+    MAX_SYNC_BYTES,
     Command,
+    Failed,
     JobSpec,
     RunnerEvent,
+    RunnerMessage,
     RunnerState,
     Running,
     SyncRequest,
@@ -24,6 +26,12 @@ HEARTBEAT_SECONDS = 1.0
 LONGEST_BACK_OFF_SECONDS = 5.0
 FIRST_BACK_OFF_SECONDS = 0.25
 EVENTS_PER_CALL = 500
+BYTES_PER_CALL = MAX_SYNC_BYTES // 2
+"""Of events; the state comes beside them."""
+LONGEST_MESSAGE = 8_000
+"""Characters of an event's or a state's message; the rest is left out, or the service would never take it."""
+
+Spoken = TypeVar("Spoken", RunnerEvent, RunnerState)
 
 
 class FencedError(Exception):
@@ -49,14 +57,16 @@ class ServiceLink:
         self._client, self._clock = client, clock
         self._url = f"{spec.service_url}/internal/attempts/{spec.job_id}/{spec.attempt}/sync"
         self._headers = {"Authorization": f"Bearer {spec.attempt_token}", "Content-Type": "application/json"}
-        self._waiting: deque[RunnerEvent] = deque()
+        self._waiting: deque[tuple[RunnerEvent, int]] = deque()
+        """With each event's bytes."""
         self._next_seq = 0
         self._failures = 0
         self._last_call = float("-inf")
 
     def add(self, events: Iterable[RunnerEvent]) -> None:
         for event in events:
-            self._waiting.append(event.model_copy(update={"seq": self._next_seq}))
+            numbered = _clipped(event.model_copy(update={"seq": self._next_seq}))
+            self._waiting.append((numbered, len(numbered.model_dump_json().encode())))
             self._next_seq += 1
 
     def seconds_until_due(self) -> float:
@@ -70,9 +80,9 @@ class ServiceLink:
     def call(self, state: RunnerState) -> Answer | None:
         """Sends the oldest events and, with the last of them, `state`. Returns None if the service did not
         take them; raises FencedError."""
-        batch = list(islice(self._waiting, EVENTS_PER_CALL))
+        batch = self._batch()
         has_all = len(batch) == len(self._waiting)
-        response = self._post(SyncRequest(events=batch, state=state if has_all else Running()))
+        response = self._post(SyncRequest(events=batch, state=_clipped(state) if has_all else Running()))
         self._last_call = self._clock()
         if response is None:
             self._failures += 1
@@ -81,6 +91,17 @@ class ServiceLink:
         for _ in batch:
             self._waiting.popleft()
         return Answer(response.command, has_all)
+
+    def _batch(self) -> list[RunnerEvent]:
+        """The oldest events, as many as the service takes at once."""
+        batch: list[RunnerEvent] = []
+        left = BYTES_PER_CALL
+        for event, size in self._waiting:
+            left -= size
+            if batch and (left < 0 or len(batch) == EVENTS_PER_CALL):
+                break
+            batch.append(event)
+        return batch
 
     def _post(self, request: SyncRequest) -> SyncResponse | None:
         try:
@@ -95,3 +116,9 @@ class ServiceLink:
             return SyncResponse.model_validate_json(answer.content)
         except ValidationError:
             return None
+
+
+def _clipped(spoken: Spoken) -> Spoken:
+    if isinstance(spoken, RunnerMessage | Failed) and len(spoken.message) > LONGEST_MESSAGE:
+        return spoken.model_copy(update={"message": spoken.message[:LONGEST_MESSAGE] + " …"})
+    return spoken

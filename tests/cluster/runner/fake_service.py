@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from cluster.contracts.jobs import Command, RunnerEvent, RunnerState, Running, SyncRequest, SyncResponse
+from cluster.contracts.jobs import (
+    MAX_SYNC_BYTES,
+    Command,
+    RunnerEvent,
+    RunnerState,
+    Running,
+    SyncRequest,
+    SyncResponse,
+)
 
 
 @dataclass
@@ -23,6 +31,7 @@ class FakeService:
     """In the order of arrival; a repeated number is left out, as the database does."""
     state: RunnerState = field(default_factory=Running)
     tokens: set[str] = field(default_factory=set)
+    largest_body: int = 0
     paths: set[str] = field(default_factory=set)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -50,9 +59,12 @@ def fake_service() -> Iterator[FakeService]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            service.largest_body = max(service.largest_body, len(body))
             service.tokens.add(self.headers["Authorization"])
             service.paths.add(self.path)
-            status, answer = service.answer(SyncRequest.model_validate_json(body))
+            status, answer = 413, b""
+            if len(body) <= MAX_SYNC_BYTES:
+                status, answer = service.answer(SyncRequest.model_validate_json(body))
             self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

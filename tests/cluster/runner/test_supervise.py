@@ -7,6 +7,8 @@ import httpx2
 import pytest
 
 from cluster.contracts.jobs import (
+    MAX_SYNC_BYTES,
+    Failed,
     Finished,
     JobSpec,
     RunnerEvent,
@@ -16,7 +18,7 @@ from cluster.contracts.jobs import (
     Stopped,
 )
 from cluster.runner.supervise import supervise
-from cluster.runner.sync import FencedError, ServiceLink
+from cluster.runner.sync import LONGEST_MESSAGE, FencedError, ServiceLink
 from tests.cluster.runner.fake_service import FakeService, fake_service
 
 FINISHED = Finished(trained_tokens=5, manifest_key="m", manifest_sha256="0" * 64, form="lora")
@@ -216,3 +218,20 @@ def test_pause_is_passed_on_and_the_run_ends_by_itself(service: FakeService, run
     assert run_attempt(run) == Stopped()
     assert run.is_paused
     assert texts(service) == [str(number + 1) for number in range(run.n_given)]
+
+
+def test_no_call_is_larger_than_the_service_takes_however_much_there_is_to_tell(
+    service: FakeService, spec: JobSpec
+) -> None:
+    longest = "\x01" * LONGEST_MESSAGE  # six bytes each as JSON
+    failed = Failed(code="c", message="y" * 3 * MAX_SYNC_BYTES, is_user_fault=True)
+    with httpx2.Client(timeout=5) as client:
+        link = ServiceLink(spec, client)
+        link.add(message(text) for text in [longest] * 60 + ["é" * 3 * MAX_SYNC_BYTES, "last"])
+        while not (answer := link.call(failed)) or not answer.has_all:
+            assert answer is not None, "refused"
+    assert [event.seq for event in service.events] == list(range(62))
+    assert texts(service)[-3:] == [longest, "é" * LONGEST_MESSAGE + " …", "last"]
+    assert isinstance(service.state, Failed)
+    assert service.state.message == "y" * LONGEST_MESSAGE + " …"
+    assert 0 < service.largest_body <= MAX_SYNC_BYTES

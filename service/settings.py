@@ -1,9 +1,10 @@
 """The service's settings, read from the environment: `TUNERY_` before each field's name."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.db.retries import Retries
 
@@ -28,8 +29,8 @@ class Settings(BaseSettings):
     """Root of Ray Serve's HTTP proxy, under which `/engine` and `/datasets` are."""
     cluster_token: SecretStr = SecretStr("")
     """Bearer token of our own Serve applications; empty sends none."""
-    service_url: str = "http://127.0.0.1:8000"
-    """Root of this API as the cluster reaches it, without `/v1`: where runners sync."""
+    service_url: str = "http://127.0.0.1:8001"
+    """Root of the API's internal port as the cluster reaches it: where runners sync."""
 
     organization: str = Field(default="tunery", pattern=r"^[a-z0-9-]+$")
     """The default organization's name, a part of tuned models' names."""
@@ -37,6 +38,12 @@ class Settings(BaseSettings):
     """The largest file that may be uploaded in one request; OpenAI's limit by default."""
     repeat_seconds: int = 600
     """How long a create request that its client marks as a retry is answered with the job it made."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Where web pages may call the API from, separated by commas: `https://app.example.com`, or `*` for
+    anywhere. None by default."""
+    max_connections: int = Field(default=2048, ge=16)
+    """To one API process at once; the longest idle ones make room for new ones."""
 
     max_running_choices: int = Field(default=64, ge=1)
     """Choices that one API process has at its engines at once, over all tenants; twice the slots of the
@@ -93,3 +100,8 @@ class Settings(BaseSettings):
     @property
     def retries(self) -> Retries:
         return Retries(self.max_attempts, self.retry_seconds, self.longest_retry_seconds)
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return value.replace(",", " ").split() if isinstance(value, str) else value

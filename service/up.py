@@ -69,13 +69,15 @@ class _Plan:
     ray_token: str
     serving_host: str
     serving_port: int
+    internal_port: int
+    """Of the API, for runners."""
     ray_argv: list[str]
     ray_environment: dict[str, str]
     service_environment: dict[str, str]
 
     @staticmethod
     def make(folder: Path, host: str, port: int, ray_folder: Path) -> "_Plan":
-        gcs, dashboard, agent, runtime_agent, metrics, client, serving = free_ports(7)
+        gcs, dashboard, agent, runtime_agent, metrics, client, serving, internal = free_ports(8)
         reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
         base_url = f"http://{reachable}:{port}"
         ray_token = _secret(folder / "ray.token")
@@ -96,6 +98,7 @@ class _Plan:
             ray_token=ray_token,
             serving_host="127.0.0.1",
             serving_port=serving,
+            internal_port=internal,
             ray_argv=[
                 str(Path(sys.executable).with_name("ray")),
                 *("start", "--head", "--block", "--disable-usage-stats"),
@@ -134,12 +137,13 @@ class _Plan:
                 ),
                 "TUNERY_RAY_URL": f"http://127.0.0.1:{dashboard}",
                 "TUNERY_SERVING_URL": f"http://127.0.0.1:{serving}",
-                "TUNERY_SERVICE_URL": base_url,
+                "TUNERY_SERVICE_URL": f"http://127.0.0.1:{internal}",
             },
         )
 
     def programs(self, host: str, port: int) -> list[Program]:
-        api = _python("service.api", "--host", host, "--port", str(port))
+        listening = ("--host", host, "--port", str(port), "--internal-port", str(self.internal_port))
+        api = _python("service.api", *listening)
         return [
             Program("ray", self.ray_argv, self.ray_environment, after_start=self.deploy_serving),
             Program("scheduler", _python("service.scheduling"), self.service_environment),

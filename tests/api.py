@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.evaluation import Comparison, EvaluationReport
 from cluster.contracts.jobs import JobStatus
-from cluster.serving.corked import CorkedHttp
+from cluster.serving.guarded import GuardedHttp
 from cluster.storage.local import LocalStore
 from service.api.app import create_app
 from service.api.parts import Parts
@@ -176,7 +176,7 @@ class LiveApi:
 def listening(app: ASGIApp) -> Iterator[str]:
     """Runs the application under uvicorn in a thread; gives its root URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http=CorkedHttp, log_config=None, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(app, http=GuardedHttp, log_config=None, timeout_graceful_shutdown=2)
     started = threading.Event()
 
     class Server(uvicorn.Server):

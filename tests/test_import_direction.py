@@ -33,7 +33,7 @@ ALLOWED = {
         "cluster.contracts",
         "cluster.storage",
         "cluster.bases.catalogue",
-        "cluster.serving.corked",
+        "cluster.serving.guarded",
         "service.db",
         "service.scheduling.ports",
     ),

@@ -1,45 +1,84 @@
-"""`python -m service.api --host H --port N`: the API under uvicorn, until SIGTERM or SIGINT."""
+"""`python -m service.api --host H --port N`: the API under uvicorn, until SIGTERM or SIGINT.
+
+Runners call a port of their own, which nobody else needs to reach: `--internal-host` and `--internal-port`.
+"""
 
 import argparse
 import logging
+import resource
+import socket
 import sys
+from dataclasses import replace
 
 import uvicorn
 
-from cluster.serving.corked import CorkedHttp
+from cluster.serving.guarded import ConnectionLimits, GuardedHttp
 from service.api.app import create_app
 from service.api.draining import DrainingServer
+from service.api.ports import ByPort
+from service.api.routes.internal import create_internal_app
 from service.settings import Settings
 
-_KEEP_ALIVE_SECONDS = 75
-"""Longer than clients and proxies keep an idle connection (5 s and 60 s are usual): closed here first, it
-could be one on which a request is just coming."""
+log = logging.getLogger("service.api")
+
+_BACKLOG = 2048
+_OTHER_FILES = 256
+"""Open files that are no connections of clients."""
+_CANNOT_START = 3
+"""uvicorn's own number."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m service.api", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    options = parser.parse_args()
+    options = _options()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings()
+    try:
+        public = _listen(options.host, options.port)
+        internal = _listen(options.internal_host, options.internal_port)
+    except OSError as error:
+        log.error("cannot listen: %s", error)
+        sys.exit(_CANNOT_START)
     app = create_app(settings)
+    limits = replace(ConnectionLimits(), connections=_connections(settings.max_connections))
     config = uvicorn.Config(
-        app,
-        host=options.host,
-        port=options.port,
-        http=CorkedHttp,
+        ByPort(app, {internal.getsockname()[1]: create_internal_app(app.state)}),
+        interface="asgi3",
+        http=GuardedHttp.limited_to(limits),
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=round(limits.idle_seconds),
         timeout_graceful_shutdown=settings.drain_seconds,
     )
     server = DrainingServer(config, app.state.draining, notice_seconds=settings.drain_notice_seconds)
-    server.run()
+    server.run([public, internal])
     if not server.started:
-        sys.exit(3)  # uvicorn's own number for what could not start
+        sys.exit(_CANNOT_START)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m service.api", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--internal-host", default="127.0.0.1")
+    parser.add_argument("--internal-port", type=int, default=8001)
+    return parser.parse_args()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+def _connections(wanted: int) -> int:
+    """As many as the process may have files open for; its soft limit is raised first."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY or hard >= wanted + _OTHER_FILES:
+        return wanted
+    log.warning("at most %d files may be open: fewer than %d connections are taken", hard, wanted)
+    return max(1, hard - _OTHER_FILES)
 
 
 if __name__ == "__main__":

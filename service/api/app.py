@@ -24,7 +24,6 @@ from service.api.routes import (
     embeddings,
     files,
     health,
-    internal,
     job_events,
     jobs,
     models,
@@ -55,7 +54,6 @@ def create_app(settings: Settings, *, open_parts: Callable[[Settings], Parts] | 
     for public in (files, jobs, job_events, models, completions, classifications, embeddings, usage):
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
     app.state.draining = Draining()
-    app.include_router(internal.router)
     app.include_router(health.router)
     errors.install(app)
     describe(app)

@@ -16,9 +16,6 @@ from service.db.api_keys import ApiKeys, Principal
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
 """Answered to anyone."""
 
-ATTEMPT_PREFIX = "/internal/attempts/"
-"""Routes that runners call with the token of their attempt, which they check themselves."""
-
 
 class Authentication:
     """Default-deny, before routing and before the body is read: no route can be forgotten."""
@@ -27,7 +24,7 @@ class Authentication:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or _is_open(scope["path"]):
+        if scope["type"] == "lifespan" or scope["path"] in PUBLIC_PATHS:
             await self._app(scope, receive, send)
             return
         assert scope["type"] == "http", "this API has no websockets"
@@ -69,10 +66,6 @@ Writer = Annotated[Principal, Depends(Requires(("write",)))]
 Inferrer = Annotated[Principal, Depends(Requires(("infer",)))]
 ModelReader = Annotated[Principal, Depends(Requires(("read", "infer")))]
 """Whoever may ask models may also see which there are."""
-
-
-def _is_open(path: str) -> bool:
-    return path in PUBLIC_PATHS or path.startswith(ATTEMPT_PREFIX)
 
 
 async def _authenticate(parts: Parts, token: str) -> Principal:

@@ -2,6 +2,7 @@
 what runs has ended by itself or its time is over."""
 
 import asyncio
+import logging
 import socket
 import time
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Annotated
 
 import uvicorn
 from fastapi import Depends, Request
+
+log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.1
 """As often as uvicorn looks for a second signal."""
@@ -33,6 +36,11 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._draining.has_begun = True
         super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            log.info("listening at %s port %d", *listener.getsockname()[:2])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         deadline = time.monotonic() + self._notice_seconds

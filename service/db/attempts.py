@@ -50,6 +50,15 @@ class Attempts:
         self._session = session
         self._retries = retries
 
+    def authenticate(self, job_id: str, number: int, token: str) -> tables.Attempt:
+        """Only reads (use `Database.read`). Raises AuthenticationFailed if the token is not this attempt's,
+        or if there is no such attempt."""
+        attempt = self._session.get(tables.Attempt, (job_id, number))
+        expected = attempt.token_sha256 if attempt is not None else "0" * 64
+        if not hmac.compare_digest(token_sha256(token), expected) or attempt is None:
+            raise AuthenticationFailed("This token is not the attempt's.", code="invalid_attempt_token")
+        return attempt
+
     def sync(self, job_id: str, number: int, token: str, request: SyncRequest) -> SyncResponse:
         """The runner's heartbeat, events and state, in one transaction (use `Database.write`).
 
@@ -59,10 +68,8 @@ class Attempts:
         InvalidRequest if it names another job's objects.
         """
         job = lock(self._session, job_id)
-        attempt = self._session.get(tables.Attempt, (job_id, number))
-        expected = attempt.token_sha256 if attempt is not None else "0" * 64
-        if not hmac.compare_digest(token_sha256(token), expected) or job is None or attempt is None:
-            raise AuthenticationFailed("This token is not the attempt's.", code="invalid_attempt_token")
+        attempt = self.authenticate(job_id, number, token)
+        assert job is not None, "an attempt has a job"
         at = now(self._session)
         if number != job.attempt:
             raise Conflict(f"Attempt {number} of job {job_id} was replaced by a newer one.", code="fenced")

@@ -26,6 +26,7 @@ ALL = [*resources(BASE), *resources(SMALL)]
 PODS = [(resource["metadata"]["name"], pod) for resource in ALL for pod in pod_specs(resource)]
 SERVICES = compose()["services"]
 OUR_IMAGES = {"tunery-service:0.1.0", "tunery-cluster:0.1.0"}
+COMPONENT = "app.kubernetes.io/component"
 VARIABLE = re.compile(r"TUNERY_[A-Z_]+")
 
 
@@ -107,7 +108,10 @@ def test_compose_takes_every_secret_from_the_environment_file_and_starts_without
 
 def test_compose_parts_reach_each_other_by_names_and_ports_that_are_there() -> None:
     environment = SERVICES["api"]["environment"]
-    assert environment["TUNERY_SERVICE_URL"] == "http://api:8000"
+    assert environment["TUNERY_SERVICE_URL"] == "http://api:8001"
+    command = SERVICES["api"]["command"]
+    assert command[command.index("--port") + 1] == "8000"
+    assert command[command.index("--internal-port") + 1] == "8001"
     assert environment["TUNERY_STORAGE_ENDPOINT"] == f"http://s3{SERVICES['s3']['environment']['VGW_PORT']}"
     assert environment["TUNERY_STORAGE_URL"] == "s3://tunery"
     assert "objects:/data/tunery" in SERVICES["s3"]["volumes"]
@@ -256,8 +260,7 @@ def matches(selector: Document, labels: dict[str, str]) -> bool:
 
 def allowed(direction: str, of: str, with_: str, port: int) -> bool:
     """Whether a policy lets pods of one component have this traffic with pods of another."""
-    key, mine, theirs = "app.kubernetes.io/component", {}, {}
-    mine[key], theirs[key] = of, with_
+    mine, theirs = {COMPONENT: of}, {COMPONENT: with_}
     peers = {"egress": "to", "ingress": "from"}[direction]
     for policy in (resource["spec"] for resource in ALL if resource["kind"] == "NetworkPolicy"):
         for rule in policy.get(direction, []) if matches(policy["podSelector"], mine) else []:
@@ -273,7 +276,7 @@ def allowed(direction: str, of: str, with_: str, port: int) -> bool:
     return False
 
 
-PORTS = (5432, 6379, 7070, 8000, 8265)
+PORTS = (5432, 6379, 7070, 8000, 8001, 8265)
 OPEN = {
     ("api", "postgres", 5432),
     ("scheduler", "postgres", 5432),
@@ -284,14 +287,45 @@ OPEN = {
     ("api", "ray", 8000),
     ("scheduler", "ray", 8000),
     ("scheduler", "ray", 8265),
-    ("ray", "api", 8000),
+    ("ray", "api", 8001),
     # Ray's nodes among themselves, on any port.
     *(("ray", "ray", port) for port in PORTS),
 }
 
 
+def test_only_ray_s_pods_reach_the_port_for_runners_and_no_service_for_clients_has_it() -> None:
+    internal = ray_config("TUNERY_SERVICE_URL")
+    assert internal == "http://tunery-internal:8001"
+    ports = {
+        resource["metadata"]["name"]: [port["port"] for port in resource["spec"]["ports"]]
+        for resource in ALL
+        if resource["kind"] == "Service"
+    }
+    assert [name for name, found in ports.items() if 8001 in found] == ["tunery-internal"]
+    assert ports["tunery-api"] == [8000]
+    assert not [
+        one for one in ALL if one["kind"] == "Service" and one["spec"].get("type", "ClusterIP") != "ClusterIP"
+    ]
+    (rules,) = (
+        policy["spec"]["ingress"]
+        for policy in ALL
+        if policy["kind"] == "NetworkPolicy" and policy["metadata"]["name"] == "api"
+    )
+    for rule in rules:
+        if 8001 in [entry["port"] for entry in rule["ports"]]:
+            assert [matches(peer["podSelector"], {COMPONENT: "ray"}) for peer in rule["from"]] == [True]
+
+
+def ray_config(name: str) -> str:
+    return next(
+        str(resource["data"][name])
+        for resource in ALL
+        if resource["kind"] == "ConfigMap" and name in resource["data"]
+    )
+
+
 def test_network_is_closed_but_for_the_listed_ways() -> None:
-    labels = [label["app.kubernetes.io/component"] for resource in ALL for label in pod_labels(resource)]
+    labels = [label[COMPONENT] for resource in ALL for label in pod_labels(resource)]
     components = set(labels)
     assert components == {"api", "scheduler", "migrate", "ray", "postgres", "s3"}
     found = {

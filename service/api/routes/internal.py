@@ -1,19 +1,81 @@
-"""The runner's one call, authenticated by its attempt's own token. Not part of the public API."""
+"""The runner's one call, authenticated by its attempt's own token: an application for a port of its own,
+which is not published."""
 
-from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, State
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cluster.contracts.jobs import SyncRequest, SyncResponse
-from service.api.auth import ATTEMPT_PREFIX, bearer_token
-from service.api.parts import UsesParts
-from service.api.strict_json import StrictJsonRoute
+from cluster.contracts.errors import AuthenticationFailed, InvalidRequest
+from cluster.contracts.jobs import MAX_SYNC_BYTES, SyncRequest
+from service.api import errors
+from service.api.auth import bearer_token
+from service.api.middleware import BodyLimit, RequestContext
+from service.api.parts import Parts
+from service.api.strict_json import loads
 from service.db.attempts import Attempts
 
-router = APIRouter(route_class=StrictJsonRoute, include_in_schema=False)
+_MAX_NUMBER = 2**31
 
 
-@router.post(f"{ATTEMPT_PREFIX}{{job_id}}/{{number}}/sync", operation_id="attempts_sync")
-def sync(request: Request, parts: UsesParts, job_id: str, number: int, body: SyncRequest) -> SyncResponse:
+def create_internal_app(state: State) -> Starlette:
+    """`state` is that of the public application, which opens and closes what both run on."""
+    route = Route(
+        "/internal/attempts/{job_id}/{number:int}/sync",
+        _sync,
+        methods=["POST"],
+        # In this order: not a byte of the body is read before its sender is known.
+        middleware=[
+            Middleware(AttemptAuthentication),
+            Middleware(BodyLimit, limits={}, default=MAX_SYNC_BYTES),
+        ],
+    )
+    app = Starlette(routes=[route], middleware=[Middleware(RequestContext)])
+    app.state = state
+    errors.install(app)
+    return app
+
+
+class AttemptAuthentication:
+    """Lets in who has the token of the attempt that the path names. Only reads the database."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        parts: Parts = scope["app"].state.parts
+        job_id, number = scope["path_params"]["job_id"], scope["path_params"]["number"]
+        token = bearer_token(Headers(scope=scope))
+        if number >= _MAX_NUMBER:
+            raise AuthenticationFailed("This token is not the attempt's.", code="invalid_attempt_token")
+
+        def look() -> None:
+            with parts.database.read() as session:
+                Attempts(session).authenticate(job_id, number, token)
+
+        await parts.lookups.get(("attempt", job_id, number, token), look)
+        scope.setdefault("state", {})["token"] = token
+        await self._app(scope, receive, send)
+
+
+async def _sync(request: Request) -> Response:
     """409 tells the runner that it is fenced and must exit."""
-    token = bearer_token(request.headers)
+    body = await request.body()
+    return await run_in_threadpool(_synced, request, body)
+
+
+def _synced(request: Request, body: bytes) -> Response:
+    parts: Parts = request.app.state.parts
+    try:
+        said = SyncRequest.model_validate(loads(body))
+    except ValidationError as error:
+        raise InvalidRequest(f"The body is no sync: {error.error_count()} errors.") from error
     with parts.database.write() as session:
-        return Attempts(session, parts.settings.retries).sync(job_id, number, token, body)
+        attempts = Attempts(session, parts.settings.retries)
+        answer = attempts.sync(**request.path_params, token=request.state.token, request=said)
+    return Response(answer.model_dump_json(), media_type="application/json")

@@ -70,10 +70,10 @@ class Api:
 @contextmanager
 def running(database_url: str, folder: Path, project: Project, **environment: str) -> Iterator[Api]:
     engine = SlowEngine()
-    (port,) = free_ports(1)
+    port, internal_port = free_ports(2)
     with listening(engine.app()) as serving_url:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service.api", "--port", str(port)],
+            [sys.executable, "-m", "service.api", "--port", str(port), "--internal-port", str(internal_port)],
             env={
                 **os.environ,
                 "TUNERY_DATABASE_URL": database_url,
@@ -87,7 +87,7 @@ def running(database_url: str, folder: Path, project: Project, **environment: st
         try:
             assert process.stderr is not None
             for line in process.stderr:
-                if "Uvicorn running" in line:
+                if "listening at" in line:
                     break
             threading.Thread(target=process.stderr.read, daemon=True).start()
             yield Api(f"http://127.0.0.1:{port}", process, engine, project)

@@ -1,14 +1,29 @@
 """The runner's sync: an attempt's own token opens it, and nothing else does."""
 
+from collections.abc import Iterator
+
+import orjson
 import pytest
 from starlette.testclient import TestClient
 
+from cluster.contracts.jobs import MAX_SYNC_BYTES
 from service.api.parts import Parts
+from service.api.routes.internal import create_internal_app
 from service.db import tables
 from service.db.attempts import token_sha256
 from tests.api import jsonl
 
 SYNC = "/internal/attempts/{job}/1/sync"
+
+
+TOKEN = {"authorization": "Bearer the-token"}
+
+
+@pytest.fixture
+def runner(http: TestClient) -> TestClient:
+    """At the port for runners, with the token of attempt 1."""
+    app = create_internal_app(http.app.state)  # type: ignore[attr-defined]
+    return TestClient(app, headers=TOKEN)
 
 
 @pytest.fixture
@@ -37,17 +52,18 @@ def job(parts: Parts, http: TestClient) -> str:
     return str(job_id)
 
 
-def test_a_sync_starts_the_job_and_is_told_to_go_on_and_later_to_stop(http: TestClient, job: str) -> None:
-    token = {"authorization": "Bearer the-token"}
+def test_a_sync_starts_the_job_and_is_told_to_go_on_and_later_to_stop(
+    http: TestClient, runner: TestClient, job: str
+) -> None:
     path = SYNC.format(job=job)
-    assert http.post(path, json={}, headers=token).json() == {"command": "continue"}
+    assert runner.post(path, json={}).json() == {"command": "continue"}
     shown = http.get(f"/v1/fine_tuning/jobs/{job}").json()
     assert (shown["status"], shown["tunery"]["attempt"]) == ("running", 1)
     http.post(f"/v1/fine_tuning/jobs/{job}/cancel")
-    assert http.post(path, json={}, headers=token).json() == {"command": "cancel"}
+    assert runner.post(path, json={}).json() == {"command": "cancel"}
 
 
-def test_steps_show_in_the_job_and_its_events(http: TestClient, job: str) -> None:
+def test_steps_show_in_the_job_and_its_events(http: TestClient, runner: TestClient, job: str) -> None:
     step = {
         "type": "step",
         "seq": 0,
@@ -62,9 +78,7 @@ def test_steps_show_in_the_job_and_its_events(http: TestClient, job: str) -> Non
         "eta_seconds": 6.0,
         "memory_bytes": 2**30,
     }
-    answer = http.post(
-        SYNC.format(job=job), json={"events": [step]}, headers={"authorization": "Bearer the-token"}
-    )
+    answer = runner.post(SYNC.format(job=job), json={"events": [step]})
     assert answer.status_code == 200
     shown = http.get(f"/v1/fine_tuning/jobs/{job}").json()
     assert shown["tunery"]["progress"] == {
@@ -79,17 +93,70 @@ def test_steps_show_in_the_job_and_its_events(http: TestClient, job: str) -> Non
     assert (newest["type"], newest["data"]["step"], newest["data"]["train_loss"]) == ("metrics", 3, 1.5)
 
 
-def test_an_api_key_does_not_open_it_and_the_token_opens_nothing_else(http: TestClient, job: str) -> None:
-    assert http.post(SYNC.format(job=job), json={}).status_code == 401
-    wrong = {"authorization": "Bearer the-token2"}
-    assert http.post(SYNC.format(job=job), json={}, headers=wrong).status_code == 401
-    assert http.get("/v1/models", headers={"authorization": "Bearer the-token"}).status_code == 401
+def test_an_api_key_does_not_open_it_and_the_token_opens_nothing_else(
+    http: TestClient, runner: TestClient, job: str
+) -> None:
+    path = SYNC.format(job=job)
+    for header in ("", "Bearer ", "Bearer the-token2", http.headers["authorization"]):
+        answer = runner.post(path, json={}, headers={"authorization": header})
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    for other in (
+        SYNC.format(job="ftjob-absent"),
+        path.replace("/1/", "/2/"),
+        path.replace("/1/", f"/{10**30}/"),
+    ):
+        assert runner.post(other, json={}).status_code == 401
+    assert http.get("/v1/models", headers=TOKEN).status_code == 401
 
 
-def test_a_newer_attempt_fences_the_older_with_409(parts: Parts, http: TestClient, job: str) -> None:
+def test_the_public_port_knows_nothing_of_it(http: TestClient, runner: TestClient, job: str) -> None:
+    assert http.post(SYNC.format(job=job), json={}, headers=TOKEN).status_code == 401
+    assert http.post(SYNC.format(job=job), json={}).status_code == 404
+    for path in ("/v1/models", "/healthz", "/openapi.json"):
+        assert runner.get(path).status_code == 404
+
+
+def test_not_a_byte_of_the_body_is_read_and_no_lock_taken_before_the_token_is_known(
+    parts: Parts, runner: TestClient, job: str
+) -> None:
+    def body() -> Iterator[bytes]:
+        raise AssertionError("the body was asked for")
+        yield b""
+
+    with parts.database.write():  # on SQLite nobody else could write meanwhile
+        wrong = {"authorization": "Bearer wrong"}
+        assert runner.post(SYNC.format(job=job), content=body(), headers=wrong).status_code == 401
+
+
+def test_a_larger_body_than_a_runner_sends_is_413(runner: TestClient, job: str) -> None:
+    answer = runner.post(SYNC.format(job=job), content=b" " * (MAX_SYNC_BYTES + 1))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+
+    def pieces() -> Iterator[bytes]:
+        yield from [b" " * MAX_SYNC_BYTES, b" "]
+
+    assert runner.post(SYNC.format(job=job), content=pieces()).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{", b'{"events": 1}', b'{"other": 1}', b'{"events":[' + b"0," * 5_000 + b"0]}"],
+    ids=["nothing", "list", "cut", "no list", "unknown", "many"],
+)
+def test_a_body_that_is_no_sync_is_400(runner: TestClient, job: str, body: bytes) -> None:
+    answer = runner.post(SYNC.format(job=job), content=body)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+def test_events_that_are_all_wrong_cost_one_finding(runner: TestClient, job: str) -> None:
+    body = orjson.dumps({"events": [0] * 1000})
+    assert "1 error" in runner.post(SYNC.format(job=job), content=body).json()["error"]["message"]
+
+
+def test_a_newer_attempt_fences_the_older_with_409(parts: Parts, runner: TestClient, job: str) -> None:
     with parts.database.write() as session:
         session.get_one(tables.Job, job).attempt = 2
-    answer = http.post(SYNC.format(job=job), json={}, headers={"authorization": "Bearer the-token"})
+    answer = runner.post(SYNC.format(job=job), json={})
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "fenced")
 
 

@@ -21,6 +21,7 @@ from service.ports import free_ports
 @dataclass(frozen=True)
 class Process:
     port: int
+    internal_port: int
     popen: subprocess.Popen[str]
     log: list[str]
     """What it has said since it was ready; complete once it has ended."""
@@ -29,13 +30,13 @@ class Process:
 
 @pytest.fixture
 def process(sqlite_template: Path, tmp_path: Path) -> Iterator[Process]:
-    (port,) = free_ports(1)
+    port, internal_port = free_ports(2)
     environment = os.environ | {
         "TUNERY_DATABASE_URL": f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}",
         "TUNERY_STORAGE_URL": f"file://{tmp_path}/objects",
     }
     popen = subprocess.Popen(
-        [sys.executable, "-m", "service.api", "--port", str(port)],
+        [sys.executable, "-m", "service.api", "--port", str(port), "--internal-port", str(internal_port)],
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -43,12 +44,12 @@ def process(sqlite_template: Path, tmp_path: Path) -> Iterator[Process]:
     try:
         assert popen.stderr is not None
         for line in popen.stderr:
-            if "Uvicorn running" in line:
+            if "listening at" in line:
                 break
         log: list[str] = []
         reader = threading.Thread(target=lambda: log.extend(popen.stderr or ()))
         reader.start()
-        yield Process(port, popen, log, reader)
+        yield Process(port, internal_port, popen, log, reader)
     finally:
         popen.kill()
         popen.wait()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.storage.location import open_store
@@ -15,7 +16,7 @@ from service.api.document import ERROR_RESPONSES, describe
 from service.api.draining import Draining
 from service.api.engine import Engine, ServeEngine
 from service.api.fair_queue import Limits
-from service.api.middleware import BodyLimit, RequestContext
+from service.api.middleware import BodyLimit, HeadAsGet, RequestContext, WithoutTrailingSlash
 from service.api.parts import Parts
 from service.api.readiness import Readiness
 from service.api.routes import (
@@ -37,6 +38,8 @@ from service.settings import Settings
 _MAX_JSON_BYTES = 32 * 2**20
 _FORM_BYTES = 2**20
 """What a multipart form may add to its file."""
+_EXPOSED_HEADERS = ("x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms", "x-should-retry")
+"""Of answers, which a page's code may read."""
 _CUT_STREAMS_SECONDS = 1.0
 """For streams that were cut at the end to be counted."""
 
@@ -62,7 +65,18 @@ def create_app(settings: Settings, *, open_parts: Callable[[Settings], Parts] | 
         BodyLimit, limits={"/v1/files": settings.max_file_bytes + _FORM_BYTES}, default=_MAX_JSON_BYTES
     )
     app.add_middleware(Authentication)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(WithoutTrailingSlash)
     app.add_middleware(RequestContext)
+    if settings.cors_origins:
+        # Keys travel in a header that pages set themselves: no cookies, so no credentials.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED_HEADERS,
+        )
     return app
 
 

@@ -1,5 +1,6 @@
 """What surrounds every request, as plain ASGI: a wrapper that buffers would break streaming."""
 
+import asyncio
 import logging
 import time
 import uuid
@@ -57,6 +58,48 @@ class RequestContext:
         finally:
             milliseconds = (time.perf_counter() - begun) * 1000
             log.info("%s %d %.0f ms", what, status, milliseconds)
+
+
+class WithoutTrailingSlash:
+    """`/v1/models/` is `/v1/models`. A redirect would lose the bodies and the keys of many clients."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)
+
+
+class HeadAsGet:
+    """Answers HEAD with the headers that GET would have. A stream ends right after them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        is_answered = asyncio.Event()
+        is_read = False
+
+        async def receive_nothing() -> Message:
+            nonlocal is_read
+            if is_read:
+                await is_answered.wait()
+                return {"type": "http.disconnect"}
+            is_read = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                is_answered.set()
+
+        await self._app({**scope, "method": "GET"}, receive_nothing, send_head)
 
 
 class BodyLimit:

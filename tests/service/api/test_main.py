@@ -87,3 +87,24 @@ def test_importing_the_application_opens_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_runners_have_a_port_of_their_own(process: Process) -> None:
+    sync = "/internal/attempts/ftjob-1/1/sync"
+    token = {"authorization": "Bearer a-token"}
+    with httpx2.Client(trust_env=False, headers=token) as http:
+        internal = http.post(f"http://127.0.0.1:{process.internal_port}{sync}", json={})
+        public = http.post(f"http://127.0.0.1:{process.port}{sync}", json={})
+        assert [answer.json()["error"]["code"] for answer in (internal, public)] == [
+            "invalid_attempt_token",
+            "invalid_api_key",
+        ]
+        assert http.get(f"http://127.0.0.1:{process.internal_port}/healthz").status_code == 404
+
+
+def test_a_process_that_cannot_listen_says_so(process: Process) -> None:
+    taken = str(process.internal_port)
+    command = [sys.executable, "-m", "service.api", "--port", "0", "--internal-port", taken]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert "cannot listen" in done.stderr

@@ -10,6 +10,7 @@ from cluster.contracts.hyperparameters import Method, OnOverlength
 DatasetFormat = Literal["chat", "completion", "preference", "classification", "token_classification"]
 
 MAX_CLASSES = 1000
+MIN_TRAINING_EXAMPLES = 10
 
 
 class Problem(BaseModel):
@@ -64,6 +65,13 @@ class DatasetCheck(BaseModel):
     truncated_lines: list[int] = []
     """Lines that the policy cuts at the end. The first 100."""
     n_truncated: int = 0
+
+
+def too_few_examples(param: str, n_examples: int, least: int) -> str:
+    """OpenAI's sentence, about the file that `param` names, such as `training_file`."""
+    name = param.rpartition(".")[2].replace("_", " ").capitalize()
+    examples = "example" if least == 1 else "examples"
+    return f"{name} has {n_examples} example(s), but must have at least {least} {examples}"
 
 
 def formats_for(base: BaseSpec, method: Method) -> tuple[DatasetFormat, ...]:

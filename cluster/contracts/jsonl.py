@@ -7,18 +7,25 @@ deep.
 
 import json
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any, BinaryIO, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cluster.contracts.datasets import DatasetFormat, Problem
+from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES, DatasetFormat, Problem, too_few_examples
 from cluster.contracts.errors import InvalidDataset
+from cluster.contracts.foreign import (
+    ForeignFormat,
+    foreign_file,
+    foreign_row,
+    one_byte_text,
+    unreadable_json,
+)
 from cluster.contracts.rows import OWN_RULES, ROW_TYPES, Row, row_format
 
 MAX_LINE_BYTES = 1 << 20
 MAX_DEPTH = 64
-MIN_TRAINING_EXAMPLES = 10
 MAX_PROBLEMS = 100
 _SHOWN_CHARACTERS = 80
 
@@ -27,7 +34,6 @@ _READ_BYTES = MAX_LINE_BYTES + 6
 one."""
 
 _BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _ROLE_TAGS = ("system", "developer", "user", "assistant", "tool")
 _ROLES = ", ".join(_ROLE_TAGS)
 
@@ -47,15 +53,16 @@ class FormatReport(BaseModel):
 
 
 def check_jsonl(
-    stream: BinaryIO, *, role: Literal["training_file", "validation_file"] = "training_file"
+    stream: BinaryIO, *, role: Literal["training_file", "validation_file", "file"] = "training_file"
 ) -> FormatReport:
     """Checks every line against the row formats and the file against its own rules: one format throughout,
-    blank lines at the end only, and for training at least 10 examples, for validation at least one."""
+    blank lines at the end only, and for training at least 10 examples, else at least one. `role` "file": what
+    it is for is not known yet. A file of a foreign format is one problem, and is not read further."""
     found: DatasetFormat | None = None
     n_examples = n_problems = 0
     problems: list[Problem] = []
     for number, line in _numbered_lines(stream):
-        n_examples += isinstance(line, bytes)
+        n_examples += isinstance(line, bytes | ForeignFormat)
         try:
             if isinstance(line, InvalidDataset):
                 raise line
@@ -64,6 +71,10 @@ def check_jsonl(
             n_problems += 1
             if len(problems) < MAX_PROBLEMS:
                 problems.append(_as_problem(number, error))
+            if isinstance(error, ForeignFormat) and found is None:
+                return FormatReport(
+                    format=None, n_examples=n_examples, problems=problems, n_problems=n_problems
+                )
     least = MIN_TRAINING_EXAMPLES if role == "training_file" else 1
     if n_examples < least and not (n_problems and not n_examples):
         n_problems += 1
@@ -103,17 +114,15 @@ def parse_row(line: bytes) -> Row:
 
 def _numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | InvalidDataset]]:
     """Lines from 1 without their ends, and in place of a line that cannot be taken at all, its error."""
-    number, first_blank = 0, 0
-    while raw := stream.readline(_READ_BYTES):
-        number += 1
-        if not raw.endswith(b"\n"):
-            _skip_to_line_end(stream)
-        line = raw.removesuffix(b"\n").removesuffix(b"\r")
+    first_blank = 0
+    lines = _lines(stream)
+    head = list(islice(lines, 2))
+    if foreign := foreign_file(head):
+        yield 1, foreign
+        return
+    for number, line in enumerate(chain(head, lines), start=1):
         if number == 1:
             line = line.removeprefix(_BOM)
-            if line.startswith(_UTF16_BOMS):
-                yield 1, InvalidDataset("The file is UTF-16; save it as UTF-8.", code="invalid_encoding")
-                return
         if len(line) <= MAX_LINE_BYTES and not line.strip():
             first_blank = first_blank or number
             continue
@@ -121,6 +130,14 @@ def _numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | InvalidData
             yield first_blank, InvalidDataset("A blank line; only the file's end may be.", code="blank_line")
             first_blank = 0
         yield number, line
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Of a line that is too long, so much that this can be seen."""
+    while raw := stream.readline(_READ_BYTES):
+        if not raw.endswith(b"\n"):
+            _skip_to_line_end(stream)
+        yield raw.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _skip_to_line_end(stream: BinaryIO) -> None:
@@ -150,13 +167,23 @@ def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> InvalidDataset:
     try:
         line.decode()
     except UnicodeDecodeError as undecodable:
-        return InvalidDataset(
-            f"The line is not UTF-8: byte 0x{line[undecodable.start]:02x} at byte {undecodable.start + 1}.",
-            code="invalid_encoding",
-        )
+        return _undecodable(line, undecodable)
     if "depth limit" in error.msg:
         return _too_deep()
+    if habit := unreadable_json(line, error.pos):
+        return InvalidDataset(f"The line {habit}.", code="invalid_json")
     return InvalidDataset(f"The line is not JSON: {error.msg} at column {error.colno}.", code="invalid_json")
+
+
+def _undecodable(line: bytes, error: UnicodeDecodeError) -> InvalidDataset:
+    place = f"The line is not UTF-8: byte 0x{line[error.start]:02x} at byte {error.start + 1}"
+    character = one_byte_text(line, error.start)
+    if character is None or error.reason == "unexpected end of data":
+        return InvalidDataset(f"{place}; save the file as UTF-8.", code="invalid_encoding")
+    return ForeignFormat(
+        f"{place} is '{character}' in Latin-1 or Windows-1252; save the file as UTF-8.",
+        code="invalid_encoding",
+    )
 
 
 def _too_deep() -> InvalidDataset:
@@ -194,6 +221,8 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _named_format(data: dict[str, Any]) -> DatasetFormat:
+    if foreign := foreign_row(data):
+        raise foreign
     if "messages" in data:
         return "chat"
     if "prompt" in data or "completion" in data:
@@ -269,12 +298,8 @@ def _as_problem(line: int, error: InvalidDataset) -> Problem:
 
 
 def _too_few(n_examples: int, least: int, role: str) -> Problem:
-    noun = "Training" if role == "training_file" else "Validation"
     return Problem(
-        line=0,
-        code="invalid_n_examples",
-        message=f"{noun} file has {n_examples} example(s), but must have at least {least} examples",
-        param=role,
+        line=0, code="invalid_n_examples", message=too_few_examples(role, n_examples, least), param=role
     )
 
 

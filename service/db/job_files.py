@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.datasets import DatasetFormat
+from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES, DatasetFormat, too_few_examples
 from cluster.contracts.errors import InvalidRequest
 from service.db import tables
 from service.db.database import now
@@ -26,8 +26,8 @@ class WantedFile:
 
 
 def check_files(session: Session, tenant: Tenant, wanted: list[WantedFile]) -> None:
-    """Raises InvalidRequest, with the file's `param`, if one is absent, has another purpose, was found broken
-    or has rows of another format (`wrong_format`)."""
+    """Raises InvalidRequest, with the file's `param`, if one is absent, has another purpose, is empty
+    (`invalid_n_examples`), was found broken or has rows of another format (`wrong_format`)."""
     # Locked, and in one order: a file is either deleted before, and absent, or pinned by the job afterwards.
     at = int(now(session))
     rows = session.scalars(
@@ -45,6 +45,10 @@ def check_files(session: Session, tenant: Tenant, wanted: list[WantedFile]) -> N
     files = {row.id: row for row in rows}
     for one in wanted:
         file = files.get(one.id)
+        if file is not None and file.n_examples == 0:
+            least = MIN_TRAINING_EXAMPLES if one.param == "training_file" else 1
+            message = too_few_examples(one.param, 0, least)
+            raise InvalidRequest(message, code="invalid_n_examples", param=one.param)
         problem = _problem(file)
         if problem is not None:
             code = f"invalid_{one.param.rpartition('.')[2]}"

@@ -4,7 +4,14 @@ number."""
 from collections.abc import Mapping, Sequence
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest, DatasetFormat, formats_for
+from cluster.contracts.datasets import (
+    MIN_TRAINING_EXAMPLES,
+    DatasetCheck,
+    DatasetCheckRequest,
+    DatasetFormat,
+    formats_for,
+    too_few_examples,
+)
 from cluster.contracts.errors import InvalidConfiguration, InvalidDataset, InvalidRequest
 from cluster.contracts.hyperparameters import Method, OnOverlength, held_out_count, resolve
 from service.db.files import File
@@ -13,7 +20,6 @@ from service.db.jobs import Job
 from service.db.work import CheckedFile, JobFiles, Work
 from service.scheduling.ports import Serving
 
-MIN_EXAMPLES = 10
 _SHOWN_PROBLEMS = 5
 
 
@@ -100,13 +106,13 @@ def _found(file: File, param: str, request: DatasetCheckRequest, serving: Servin
 
 
 def _check_number(n_examples: int, base: BaseSpec) -> None:
-    problem = None
-    if n_examples < MIN_EXAMPLES:
-        problem = f"but must have at least {MIN_EXAMPLES} examples"
-    elif n_examples > base.max_training_examples:
-        problem = f"but may have at most {base.max_training_examples} examples"
-    if problem is not None:
-        message = f"Training file has {n_examples} example(s), {problem}"
+    most = base.max_training_examples
+    message = None
+    if n_examples < MIN_TRAINING_EXAMPLES:
+        message = too_few_examples("training_file", n_examples, MIN_TRAINING_EXAMPLES)
+    elif n_examples > most:
+        message = f"Training file has {n_examples} example(s), but may have at most {most} examples"
+    if message is not None:
         raise InvalidDataset(message, code="invalid_n_examples", param="training_file")
 
 

@@ -1,5 +1,7 @@
 """Files, through the unmodified openai SDK."""
 
+import gzip
+
 import openai
 import pytest
 from openai import OpenAI
@@ -105,3 +107,50 @@ def test_a_file_that_a_job_uses_cannot_be_deleted_until_the_job_has_ended(client
     assert error.value.code == "file_in_use"
     client.fine_tuning.jobs.cancel(job.id)
     assert client.files.delete(file).deleted
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_empty_file_is_named_as_what_the_job_wants_it_for(live: LiveApi, client: OpenAI) -> None:
+    good = live.upload()
+    for content in (b"", b"\n\n"):
+        empty = client.files.create(file=("train.jsonl", content), purpose="fine-tune")
+        assert empty.status == "error"
+        assert empty.status_details == (
+            "File has 0 example(s), but must have at least 1 example [invalid_n_examples]"
+        )
+        for files, param, message in (
+            (
+                {"training_file": empty.id},
+                "training_file",
+                "Training file has 0 example(s), but must have at least 10 examples",
+            ),
+            (
+                {"training_file": good, "validation_file": empty.id},
+                "validation_file",
+                "Validation file has 0 example(s), but must have at least 1 example",
+            ),
+            (
+                {"training_file": good, "extra_body": {"training": {"general_file": empty.id}}},
+                "training.general_file",
+                "General file has 0 example(s), but must have at least 1 example",
+            ),
+        ):
+            with pytest.raises(openai.BadRequestError) as error:
+                client.fine_tuning.jobs.create(**{"model": "base-1", **files})  # type: ignore[arg-type]
+            assert (error.value.param, error.value.code) == (param, "invalid_n_examples")
+            assert message in str(error.value)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_file_of_another_format_is_one_sentence_however_long_it_is(client: OpenAI) -> None:
+    alpaca = b'{"instruction": "Add.", "input": "2, 2", "output": "4"}\n' * 500
+    for content, name in ((alpaca, "an Alpaca row"), (gzip.compress(alpaca), "compressed with gzip")):
+        file = client.files.create(file=("train.jsonl", content), purpose="fine-tune")
+        assert file.status == "error"
+        assert file.status_details
+        assert name in file.status_details
+        assert "\n" not in file.status_details
+        with pytest.raises(openai.BadRequestError) as error:
+            client.fine_tuning.jobs.create(model="base-1", training_file=file.id)
+        assert (error.value.param, error.value.code) == ("training_file", "invalid_training_file")
+        assert name in str(error.value)

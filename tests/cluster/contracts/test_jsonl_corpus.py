@@ -1,7 +1,11 @@
 """Files as people and broken programs write them, each with its verdict: the rules broken, by line."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
+import zipfile
 
 import pytest
 
@@ -47,6 +51,44 @@ PREFERENCE = {
     "preferred_output": [ASSISTANT],
     "non_preferred_output": [ASSISTANT],
 }
+
+
+def packed(name: str) -> bytes:
+    """A zip archive with one file of that name."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(name, b"\n".join([GOOD] * 50))
+    return archive.getvalue()
+
+
+def parquet() -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"prompt": ["a"], "completion": ["b"]}), sink)
+    return sink.getvalue()
+
+
+def turns(*said: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"from": role, "value": text} for role, text in said]
+
+
+# What an SDK dumps of an answer, as rows hold it.
+DUMPED = {
+    **ASSISTANT,
+    "annotations": [],
+    "refusal": None,
+    "audio": None,
+    "function_call": None,
+    "tool_calls": None,
+}
+PARSED = {
+    **CALLING,
+    "parsed": None,
+    "tool_calls": [{**CALL, "function": {**CALL["function"], "parsed_arguments": {"a": 2}}}],  # type: ignore[dict-item]
+}
+PAIR = {"prompt": "2 + 2 =", "chosen": " 4", "rejected": " 5"}
 TEXT = {"text": "refund me", "label": "billing"}
 WORDS = {"tokens": ["Ada", "sang"], "labels": ["PER", "O"]}
 FINE: list[tuple[int, str]] = []
@@ -163,6 +205,38 @@ FILES: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
     "weights 0 and 1": (chat(USER, {**ASSISTANT, "weight": 0}, USER, {**ASSISTANT, "weight": 1}), FINE),
     "weight 0.5": (chat(USER, {**ASSISTANT, "weight": 0.5}), [(1, "invalid_value")]),
     "weight 2": (chat(USER, {**ASSISTANT, "weight": 2}), [(1, "invalid_value")]),
+    "weight true": (chat(USER, {**ASSISTANT, "weight": True}), [(1, "invalid_value")]),
+    "weight 1.0": (chat(USER, {**ASSISTANT, "weight": 1.0}), [(1, "invalid_value")]),
+    "weight null": (chat(USER, {**ASSISTANT, "weight": None}), FINE),
+    "every key null that may be absent": (
+        chat(
+            {**USER, "name": None},
+            {**ASSISTANT, "name": None, "tool_calls": None, "weight": None, "newer_key": None},
+            tools=None,
+            functions=None,
+            parallel_tool_calls=None,
+        ),
+        FINE,
+    ),
+    "dumped by an SDK": (chat(USER, DUMPED), FINE),
+    "dumped by an SDK that parsed it": (chat(USER, PARSED, RESULT, DUMPED), FINE),
+    "tool message with a name": (chat(USER, CALLING, {**RESULT, "name": "add"}, ASSISTANT), FINE),
+    "reasoning_content": (chat(USER, {**ASSISTANT, "reasoning_content": "2 and 2"}), FINE),
+    "reasoning": (chat(USER, {**ASSISTANT, "reasoning": "2 and 2"}), FINE),
+    "reasoning a number": (chat(USER, {**ASSISTANT, "reasoning": 4}), [(1, "invalid_value")]),
+    "refusal as the answer": (chat(USER, {"role": "assistant", "refusal": "No."}), FINE),
+    "refusal part": (
+        chat(USER, {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}),
+        FINE,
+    ),
+    "refusal part of a user": (
+        chat({"role": "user", "content": [{"type": "refusal", "refusal": "No."}]}, ASSISTANT),
+        [(1, "unsupported_content")],
+    ),
+    "answer in sound": (
+        chat(USER, {"role": "assistant", "content": None, "audio": {"id": "x"}}),
+        [(1, "unknown_key")],
+    ),
     "weight of a user": (chat({**USER, "weight": 1}, ASSISTANT), [(1, "unknown_key")]),
     "assistant without anything": (chat(USER, {"role": "assistant"}, ASSISTANT), [(1, "empty_assistant")]),
     "refusal null": (chat(USER, {**ASSISTANT, "refusal": None}), FINE),
@@ -253,6 +327,76 @@ FILES: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
     "fewer labels than tokens": (line({**WORDS, "labels": ["PER"]}), [(1, "unequal_lengths")]),
     "more labels than tokens": (line({**WORDS, "labels": ["PER", "O", "O"]}), [(1, "unequal_lengths")]),
     "texts and words in one file": (line(TEXT) + b"\n" + line(WORDS), [(2, "mixed_formats")]),
+    "preference of older calls": (
+        line(
+            {
+                **PREFERENCE,
+                "preferred_output": [OLD_CALLING],
+                "non_preferred_output": [{**ASSISTANT, "refusal": None}],
+            }
+        ),
+        FINE,
+    ),
+    # Other formats: the whole file is one problem
+    "UTF-16 without a mark": ((GOOD.decode() + "\n").encode("utf-16-le") * 2, [(1, "invalid_encoding")]),
+    "UTF-16 without a mark, big endian": (GOOD.decode().encode("utf-16-be"), [(1, "invalid_encoding")]),
+    "UTF-32": ((GOOD.decode() + "\n").encode("utf-32") * 2, [(1, "invalid_encoding")]),
+    "UTF-32 without a mark": (GOOD.decode().encode("utf-32-le"), [(1, "invalid_encoding")]),
+    "UTF-32 big endian without a mark": (GOOD.decode().encode("utf-32-be"), [(1, "invalid_encoding")]),
+    "Latin-1 throughout": (
+        '{"prompt": "é", "completion": "x"}\n'.encode("latin-1") * 3,
+        [(1, "invalid_encoding")],
+    ),
+    "old Mac line ends throughout": ((GOOD + b"\r") * 9000, [(1, "invalid_json")]),
+    "gzip": (gzip.compress(GOOD), [(1, "unknown_format")]),
+    "bzip2": (bz2.compress(GOOD), [(1, "unknown_format")]),
+    "xz": (lzma.compress(GOOD), [(1, "unknown_format")]),
+    "zip": (packed("train.jsonl"), [(1, "unknown_format")]),
+    "Excel": (packed("[Content_Types].xml"), [(1, "unknown_format")]),
+    "Parquet": (parquet(), [(1, "unknown_format")]),
+    "SQLite": (b"SQLite format 3\0" + b"\n\0" * 9, [(1, "unknown_format")]),
+    "CSV": (b"prompt,completion\r\n2 + 2 =, 4\r\n", [(1, "unknown_format")]),
+    "CSV with quotes": (b'"prompt","completion"\n"a, b","c\nd"\n', [(1, "unknown_format")]),
+    "CSV after a byte order mark": (b"\xef\xbb\xbfprompt;completion\na;b\n", [(1, "unknown_format")]),
+    "TSV": (b"prompt\tcompletion\n2 + 2 =\t4\n", [(1, "unknown_format")]),
+    "array on one line": (b"[" + GOOD + b", " + GOOD + b"]", [(1, "not_an_object")]),
+    "array of lines": (b"[\n" + GOOD + b",\n" + GOOD + b"\n]\n", [(1, "invalid_json")]),
+    "array that begins on its line": (b"[" + GOOD + b",\n" + GOOD + b"]\n", [(1, "invalid_json")]),
+    "pretty-printed array": (json.dumps([json.loads(GOOD)] * 2, indent=2).encode(), [(1, "invalid_json")]),
+    "pretty-printed object": (json.dumps(json.loads(GOOD), indent=4).encode(), [(1, "invalid_json")]),
+    "HTML": (b"<!doctype html>\n", [(1, "invalid_json")]),
+    "Alpaca": (
+        line({"instruction": "Add.", "input": "", "output": "4"}) + b"\n" + GOOD,
+        [(1, "unknown_format")],
+    ),
+    "Alpaca without input": (line({"instruction": "Add 2 and 2.", "output": "4"}), [(1, "unknown_format")]),
+    "Dolly": (line({"instruction": "a", "context": "", "response": "b"}), [(1, "unknown_format")]),
+    "ShareGPT": (
+        line({"conversations": turns(("human", "hi"), ("gpt", "ho"))}) + b"\n" + GOOD,
+        [(1, "unknown_format")],
+    ),
+    "Gemini": (line({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}), [(1, "unknown_format")]),
+    "TRL preference": (line(PAIR) + b"\n" + line(PAIR), [(1, "unknown_format")]),
+    "TRL preference without prompt": (line({"chosen": [USER], "rejected": [USER]}), [(1, "unknown_format")]),
+    "TRL unpaired preference": (
+        line({"prompt": "a", "completion": "b", "label": True}),
+        [(1, "unknown_format")],
+    ),
+    "prompt and response": (line({"prompt": "a", "response": "b"}), [(1, "unknown_format")]),
+    "question and answer": (line({"question": "a", "answer": "b"}), [(1, "unknown_format")]),
+    "input and output": (line({"input": "a", "output": "b"}), [(1, "unknown_format")]),
+    "a foreign row among others": (
+        GOOD + b"\n" + line(PAIR) + b"\n" + GOOD + b"\n" + line(PAIR),
+        [(2, "unknown_format"), (4, "unknown_format")],
+    ),
+    "comment on its own line": (
+        b"# rows\n" + GOOD + b"\n// more\n",
+        [(1, "invalid_json"), (3, "invalid_json")],
+    ),
+    "comma after every row": (
+        GOOD + b",\n" + GOOD + b",\n" + GOOD,
+        [(1, "invalid_json"), (2, "invalid_json")],
+    ),
     "every bad line is told": (
         b"\n".join([GOOD, b"{", GOOD, b"[]", chat(USER)]),
         [(2, "invalid_json"), (4, "not_an_object"), (5, "nothing_to_learn")],
@@ -273,3 +417,43 @@ def test_every_file_has_its_verdict(name: str) -> None:
 
 def test_corpus_is_as_large_as_promised() -> None:
     assert len(FILES) >= 60
+
+
+SAID = {
+    "UTF-16 without a mark": "The file is UTF-16 text; save it as UTF-8.",
+    "UTF-16 little endian": "The file is UTF-16 text; save it as UTF-8.",
+    "UTF-32": "The file is UTF-32 text; save it as UTF-8.",
+    "Latin-1": "is 'é' in Latin-1 or Windows-1252; save the file as UTF-8.",
+    "cut inside a character": "The line is not UTF-8: byte 0xc3 at byte 13; save the file as UTF-8.",
+    "old Mac line ends": "The file is text whose lines end with CR alone; save it with LF or",
+    "gzip": "The file is compressed with gzip; unpack it",
+    "zip": "The file is a zip archive; unpack it",
+    "Excel": "The file is an Excel workbook; write its rows as JSON",
+    "Parquet": "The file is a Parquet table; write its rows as JSON Lines",
+    "CSV": "The file is a CSV table; write its rows as JSON Lines",
+    "TSV": "The file is a TSV table",
+    "array on one line": "The file is one JSON array; write each of its objects on a line of its own.",
+    "array of lines": "The file is one JSON array; write each row as one object on a line of its own.",
+    "pretty-printed array": "The file is one JSON array;",
+    "pretty-printed object": "The file is one JSON document over several lines; write each row as one object",
+    "Alpaca": 'an Alpaca row (instruction, input, output); write it as {"messages":',
+    "ShareGPT": 'a ShareGPT row (conversations); write it as {"messages":',
+    "TRL preference": 'a TRL preference row (prompt, chosen, rejected); write it as {"input":',
+    "prompt and response": "call response completion",
+    "classification of plain text": 'to learn plain text, write {"prompt": ""',
+    "comment": "has a comment after the object; JSON has none",
+    "comment on its own line": "is a comment; JSON has none",
+    "comma after every row": "ends with a comma; write one JSON object a line",
+    "trailing comma": "has a comma before a closing bracket, which JSON does not allow",
+    "single quotes": "write it with json.dumps",
+    "two objects": "holds several objects; write each on a line of its own",
+    "HTML": "as HTML and XML do",
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_people_hold_is_named_in_one_sentence_with_what_to_do(name: str) -> None:
+    content = FILES[name][0] if name in FILES else line({"text": "refund me"})
+    problem = check_jsonl(io.BytesIO(content), role="file").problems[0]
+    assert SAID[name] in problem.message
+    assert problem.message.count(". ") == 0

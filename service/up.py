@@ -123,6 +123,8 @@ class _Plan:
                 # One job trains at a time, with all cores; what waits leaves them to serving.
                 "TUNERY_WORKER_CPUS": outside.get("TUNERY_WORKER_CPUS", str(cores)),
                 "OMP_WAIT_POLICY": "PASSIVE",
+                # Beside what computes, and makes itself nice, a runner must be heard of.
+                "RAY_worker_niceness": "0",
                 "TUNERY_ENGINE_LISTEN_HOST": outside.get("TUNERY_ENGINE_LISTEN_HOST", _listen_host(outside)),
                 # Half of what Ray's object store costs between Serve's proxy and a replica.
                 "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",

@@ -108,6 +108,8 @@ def _start(
                 "RAY_AUTH_MODE": "token",
                 "RAY_AUTH_TOKEN": token,
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+                # As `tunery up` does.
+                "RAY_worker_niceness": "0",
                 **environment,
             },
             stdout=output,

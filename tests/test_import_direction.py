@@ -13,19 +13,21 @@ RAY_FILES = ("cluster.training.ray_run", "cluster.serving.deployment", "cluster.
 
 ALLOWED = {
     "cluster.contracts": (),
+    "cluster.niceness": (),
     "cluster.storage": ("cluster.contracts",),
     "cluster.bases": ("cluster.contracts",),
-    "cluster.training": ("cluster.contracts", "cluster.storage", "cluster.bases"),
+    "cluster.training": ("cluster.contracts", "cluster.storage", "cluster.bases", "cluster.niceness"),
     "cluster.serving": ("cluster.contracts", "cluster.storage", "cluster.bases"),
     # The composition of the two Serve applications.
     "cluster.serving.deployment": (
         "cluster.contracts",
         "cluster.storage",
         "cluster.bases",
+        "cluster.niceness",
         "cluster.serving",
         "cluster.training.compiled",
     ),
-    "cluster.runner": ("cluster.contracts", "cluster.storage", "cluster.training"),
+    "cluster.runner": ("cluster.contracts", "cluster.niceness", "cluster.storage", "cluster.training"),
     "service.settings": ("cluster", "service"),
     "service.db": ("cluster.contracts",),
     "service.scheduling": ("cluster.contracts", "cluster.storage", "cluster.bases.catalogue", "service.db"),

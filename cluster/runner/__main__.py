@@ -15,6 +15,7 @@ from typing import NoReturn
 import httpx2
 
 from cluster.contracts.jobs import Failed, JobSpec
+from cluster.niceness import yield_to_nobody
 from cluster.runner.control import RayRun
 from cluster.runner.supervise import supervise
 from cluster.runner.sync import FencedError, ServiceLink
@@ -26,6 +27,8 @@ SYNC_TIMEOUT_SECONDS = 10.0
 
 def main() -> int:
     signal.signal(signal.SIGTERM, _end)
+    # Before there are other threads: they are as nice as the one that starts them.
+    yield_to_nobody()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     store = store_from_environment()

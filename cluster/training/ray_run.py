@@ -26,6 +26,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from cluster.contracts.jobs import CheckpointSaved, Command, Failed, JobSpec, RunnerEvent
+from cluster.niceness import yield_to_others
 from cluster.storage.location import open_store
 from cluster.training.failure import failed_state
 from cluster.training.watchdog import Watchdog
@@ -80,6 +81,7 @@ def _work(config: dict[str, Any]) -> None:
 
     from cluster.training.attempt import run_attempt
 
+    yield_to_others()
     # It misses a kernel for inference on CPUs, whenever PEFT imports it.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()

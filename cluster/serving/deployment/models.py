@@ -9,6 +9,7 @@ from cluster.contracts.classification import ClassificationAnswer, Classificatio
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
+from cluster.niceness import yield_to_others
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.encoders.pool import EncoderPool
@@ -32,6 +33,7 @@ class Models:
 
     def __init__(self, settings: EngineSettings, *, merges: bool = False) -> None:
         """`merges`: adapters into the weights of an engine that runs no other, as EmbeddedLoader does."""
+        yield_to_others()
         weights = WeightsFolder(settings.cache_dir / "weights", store_from_environment())
         budget = settings.bytes or int(_SHARES[settings.engine] * free_bytes())
         memory = shared_memory(

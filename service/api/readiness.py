@@ -1,14 +1,17 @@
 """Whether a request would be served now: each part is asked, none for longer than a moment.
 
-Anyone may ask, so what was found is kept for a second: many who ask cost the parts no more than one."""
+Anyone may ask, and an answer costs writes to database and storage. So what was found is kept for a second,
+however many ask."""
 
 import asyncio
+import logging
 import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-from starlette.concurrency import run_in_threadpool
+import anyio.to_thread
+from anyio import CapacityLimiter
 
 from cluster.contracts.errors import TuneryError, Unavailable
 from service.api.draining import Draining
@@ -16,8 +19,12 @@ from service.api.parts import Parts
 from service.db.leases import Leases
 from service.db.work import LEASE
 
+log = logging.getLogger(__name__)
+
 PART_SECONDS = 6.0
 KEPT_SECONDS = 1.0
+_THREADS = 6
+"""Twice those that a check takes: one that hangs keeps its thread, and must not take them all from others."""
 
 
 class Readiness:
@@ -25,6 +32,7 @@ class Readiness:
         self._parts = parts
         self._draining = draining
         self._one_at_a_time = asyncio.Lock()
+        self._threads = CapacityLimiter(_THREADS)
         self._found: dict[str, str] = {}
         self._found_at = -math.inf
 
@@ -35,20 +43,22 @@ class Readiness:
             return {"api": "draining: it was asked to end"}
         async with self._one_at_a_time:
             if time.monotonic() - self._found_at >= KEPT_SECONDS:
-                self._found = await _check(self._parts)
+                self._found = await self._check()
                 self._found_at = time.monotonic()
             return self._found
 
+    async def _check(self) -> dict[str, str]:
+        checks: dict[str, Callable[[], Awaitable[None]]] = {
+            "database": lambda: self._in_thread(_check_database),
+            "storage": lambda: self._in_thread(_check_storage),
+            "serving": self._parts.engine.check_health,
+            "scheduler": lambda: self._in_thread(_check_scheduler),
+        }
+        found = await asyncio.gather(*(_told(check) for check in checks.values()))
+        return dict(zip(checks, found, strict=True))
 
-async def _check(parts: Parts) -> dict[str, str]:
-    checks: dict[str, Callable[[], Awaitable[None]]] = {
-        "database": lambda: run_in_threadpool(parts.database.ping),
-        "storage": lambda: run_in_threadpool(_check_storage, parts),
-        "serving": parts.engine.check_health,
-        "scheduler": lambda: run_in_threadpool(_check_scheduler, parts),
-    }
-    found = await asyncio.gather(*(_told(check) for check in checks.values()))
-    return dict(zip(checks, found, strict=True))
+    async def _in_thread(self, check: Callable[[Parts], None]) -> None:
+        await anyio.to_thread.run_sync(check, self._parts, limiter=self._threads, abandon_on_cancel=True)
 
 
 async def _told(check: Callable[[], Awaitable[None]]) -> str:
@@ -59,7 +69,16 @@ async def _told(check: Callable[[], Awaitable[None]]) -> str:
         return error.message
     except TimeoutError:
         return f"no answer within {PART_SECONDS:g} s"
+    except Exception:
+        log.exception("a part cannot be checked")
+        return "it fails, and the server's log says why"
     return "ok"
+
+
+def _check_database(parts: Parts) -> None:
+    """Writes a row: a full disk or a read-only replica shows only so."""
+    with parts.database.write() as session:
+        Leases(session).acquire("readiness", "api", seconds=0)
 
 
 def _check_storage(parts: Parts) -> None:

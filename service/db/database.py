@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import InvalidConfiguration, Unavailable
+from cluster.contracts.errors import InsufficientStorage, InvalidConfiguration, Unavailable
+from service.db.reserve import Reserve
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x74756E657279
 """Any number, the same in every process: PostgreSQL's advisory lock for migrations."""
+_DISK_FULL = "53100"
+"""PostgreSQL's."""
 
 
 class Database:
@@ -38,6 +41,7 @@ class Database:
         """`sqlite:///…` or `postgresql://…`. `busy_seconds`: how long a writer waits for another's lock."""
         engine = _engine(_checked(url), busy_seconds)
         self._engine = engine
+        self._reserve = _reserve(engine.url)
         self.dialect = engine.dialect.name
         # Options that the "begin" listener, respectively psycopg, turns into the right kind of transaction.
         self._writing: Engine = engine.execution_options(is_write=True)
@@ -54,13 +58,15 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, frees_space: bool = False) -> Iterator[Session]:
         """One transaction, committed at the end, rolled back on any error. SQLite: the only writer meanwhile.
+        One that `frees_space` succeeds on a full disk too, in space that was kept for it.
 
-        Raises Unavailable if the database does not answer; then nothing of it was written, unless the commit
-        itself was cut off: repeat only what is idempotent.
+        Raises InsufficientStorage if the disk is full, and Unavailable if the database does not answer; then
+        nothing of it was written, unless the commit itself was cut off: repeat only what is idempotent.
         """
         with (
+            self._reserve.lent() if frees_space and self._reserve is not None else nullcontext(),
             _unavailable_if_down(),
             Session(self._writing, expire_on_commit=False) as session,
             session.begin(),
@@ -75,11 +81,8 @@ class Database:
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             command.upgrade(migration_config(connection), "head")
-
-    def ping(self) -> None:
-        """Raises Unavailable if the database does not answer."""
-        with self.read() as session:
-            session.execute(select(1))
+        if self._reserve is not None:
+            self._reserve.keep()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -113,6 +116,11 @@ def _checked(url: str) -> URL:
     raise InvalidConfiguration(
         "The database URL must be sqlite:///path or postgresql://user:password@host/name."
     )
+
+
+def _reserve(url: URL) -> Reserve | None:
+    """Beside SQLite's file; another database's disk is not ours."""
+    return Reserve(Path(f"{url.database}-reserve")) if url.get_backend_name() == "sqlite" else None
 
 
 def _engine(url: URL, busy_seconds: float) -> Engine:
@@ -180,7 +188,15 @@ def _unavailable_if_down() -> Iterator[None]:
     except DBAPIError as error:
         if not _is_down(error):
             raise
+        if _is_full(error):
+            raise InsufficientStorage from error
         raise Unavailable("The database does not answer.", retry_after_seconds=2.0) from error
+
+
+def _is_full(error: DBAPIError) -> bool:
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return error.orig.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return getattr(error.orig, "sqlstate", None) == _DISK_FULL
 
 
 def _is_down(error: DBAPIError) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, BinaryIO, Literal, cast
 from urllib.parse import quote
@@ -11,9 +12,10 @@ from pydantic import Field
 from starlette.responses import StreamingResponse
 
 from cluster.contracts.datasets import DatasetFormat
-from cluster.contracts.errors import InvalidRequest, TuneryError
+from cluster.contracts.errors import InvalidRequest, NotFound, TuneryError
 from cluster.contracts.jsonl import FormatReport, check_jsonl
 from cluster.storage.keys import file_key
+from cluster.storage.store import ObjectInfo
 from service.api.auth import Reader, Writer
 from service.api.errors import PayloadTooLarge
 from service.api.parts import Parts, UsesParts
@@ -53,30 +55,29 @@ def create(
     limit = parts.settings.max_file_bytes
     if (file.size or 0) > limit:
         raise PayloadTooLarge(f"The file has {file.size} bytes; at most {limit} are allowed.", param="file")
-    file_id = Files.new_id()
-    stored = parts.store.put(file_key(file_id), file.file)
-    assert stored.sha256 is not None, "put has seen every byte"
-    verdict = _checked_lines(file.file) if purpose == "fine-tune" else _Verdict("processed")
-    with parts.database.write() as session:
-        files = Files(session, caller.tenant)
-        files.create(
-            id=file_id,
-            filename=filename,
-            purpose=purpose,
-            bytes=stored.bytes,
-            sha256=stored.sha256,
-            object_key=stored.key,
-            expires_after_seconds=expires_after_seconds,
-        )
-        return _public(
-            files.set_checked(
-                file_id,
+    with _stored(parts, caller.tenant, file.file) as upload:
+        assert upload.object.sha256 is not None, "put has seen every byte"
+        verdict = _checked_lines(file.file) if purpose == "fine-tune" else _Verdict("processed")
+        with parts.database.write() as session:
+            files = Files(session, caller.tenant)
+            files.create(
+                id=upload.id,
+                filename=filename,
+                purpose=purpose,
+                bytes=upload.object.bytes,
+                sha256=upload.object.sha256,
+                object_key=upload.object.key,
+                expires_after_seconds=expires_after_seconds,
+            )
+            checked = files.set_checked(
+                upload.id,
                 status=verdict.status,
                 status_details=verdict.details,
                 format=verdict.format,
                 n_examples=verdict.n_examples,
             )
-        )
+            upload.may_have_row = True
+        return _public(checked)
 
 
 @router.get("", operation_id="files_list", summary="List files")
@@ -128,7 +129,7 @@ def content(caller: Reader, parts: UsesParts, file_id: str) -> StreamingResponse
 @router.delete("/{file_id}", operation_id="files_delete", summary="Delete a file")
 def delete(caller: Writer, parts: UsesParts, file_id: str) -> Deleted:
     """Refused while a job that has not ended uses the file."""
-    with parts.database.write() as session:
+    with parts.database.write(frees_space=True) as session:
         files = Files(session, caller.tenant)
         object_key = files.get(file_id).object_key
         files.delete(file_id)
@@ -138,6 +139,40 @@ def delete(caller: Writer, parts: UsesParts, file_id: str) -> Deleted:
         # The row is a tombstone already; garbage collection removes what stays behind.
         log.warning("object %s of a deleted file is left in storage", object_key, exc_info=True)
     return Deleted(id=file_id, object="file")
+
+
+@dataclass
+class _Upload:
+    id: str
+    object: ObjectInfo
+    may_have_row: bool = False
+    """Its row is about to be committed; a commit that is cut off may have been made all the same."""
+
+
+@contextmanager
+def _stored(parts: Parts, tenant: Tenant, source: BinaryIO) -> Iterator[_Upload]:
+    """A new file's object, which is removed again if the block gives it no row."""
+    file_id = Files.new_id()
+    key, upload = file_key(file_id), None
+    try:
+        # Within: the object may be there although storage's answer was lost.
+        upload = _Upload(file_id, parts.store.put(key, source))
+        yield upload
+    except BaseException:
+        try:
+            if upload is None or not upload.may_have_row or not _has_row(parts, tenant, file_id):
+                parts.store.delete(key)
+        except TuneryError:
+            log.warning("object %s of a failed upload is left to the sweeper", key, exc_info=True)
+        raise
+
+
+def _has_row(parts: Parts, tenant: Tenant, file_id: str) -> bool:
+    try:
+        _find(parts, tenant, file_id)
+    except NotFound:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def delete(caller: Writer, parts: UsesParts, model: str) -> Deleted:
         raise PermissionDenied(
             f"'{model}' is a base model of this server and cannot be deleted.", param="model"
         )
-    with parts.database.write() as session:
+    with parts.database.write(frees_space=True) as session:
         Models(session, caller.tenant).delete(model)
     return Deleted(id=model, object="model")
 

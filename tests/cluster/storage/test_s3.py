@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from cluster.contracts.errors import NotFound, Unavailable
+from cluster.contracts.errors import InsufficientStorage, NotFound, Unavailable
 from cluster.storage.s3 import S3Store
 from tests.faulty_proxy import Answer, CutAfter, FaultyProxy, faulty_proxy
 from tests.s3_servers import S3Endpoint, client_of, rclone_server
@@ -46,6 +46,13 @@ def test_failed_part_raises_and_leaves_no_object(
     assert list(store.list()) == []
     client = client_of(moto_endpoint)
     assert "Uploads" not in client.list_multipart_uploads(Bucket=moto_endpoint.bucket, Prefix=prefix)
+
+
+def test_a_full_store_is_told_as_such(store: S3Store, proxy: FaultyProxy) -> None:
+    proxy.fault = lambda method, path: Answer(507) if method == "PUT" else None
+    for size in (100, 12 * MIB):
+        with pytest.raises(InsufficientStorage):
+            store.put("checkpoint", b"x" * size)
 
 
 def test_part_that_fails_once_is_sent_again(store: S3Store, proxy: FaultyProxy) -> None:

@@ -1,8 +1,13 @@
 """Alive is the process; ready is everything that a request needs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO
 
+import pytest
+from sqlalchemy import insert, update
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from cluster.contracts.errors import Unavailable
@@ -10,6 +15,7 @@ from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
 from service.api.parts import Parts
+from service.db import tables
 from service.db.database import Database
 from service.db.leases import Leases
 from tests.fakes import FakeEngine
@@ -23,6 +29,11 @@ def lead(parts: Parts) -> None:
 class FullDisk(LocalStore):
     def put(self, key: str, source: object) -> ObjectInfo:
         raise Unavailable("no space left in storage")
+
+
+class Broken(LocalStore):
+    def put(self, key: str, source: object) -> ObjectInfo:
+        raise OSError(5, "Input/output error", "/srv/objects")
 
 
 def ready(parts: Parts) -> tuple[int, dict[str, str]]:
@@ -57,6 +68,8 @@ def test_ready_is_200_only_when_every_part_is(parts: Parts) -> None:
     assert list(parts.store.list()) == []
     away = replace(parts, engine=FakeEngine(is_healthy=False))
     assert ready(away) == (503, fine | {"serving": "The model server does not answer."})
+    broken = replace(parts, store=Broken(parts.store._root))  # type: ignore[attr-defined]
+    assert ready(broken) == (503, fine | {"storage": "it fails, and the server's log says why"})
     full = replace(parts, store=FullDisk(parts.store._root))  # type: ignore[attr-defined]
     assert ready(full) == (503, fine | {"storage": "no space left in storage"})
     gone = replace(parts, database=Database("postgresql://nobody@127.0.0.1:1/none"))
@@ -64,3 +77,35 @@ def test_ready_is_200_only_when_every_part_is(parts: Parts) -> None:
     assert status == 503
     assert found["database"] != "ok"
     assert "nobody" not in str(found)
+
+
+def test_a_database_that_takes_no_writes_is_not_ready(parts: Parts, database_url: str) -> None:
+    lead(parts)
+    with parts.database.write() as session:
+        # Held by another writer for longer than anyone waits: reads go on.
+        session.execute(update(tables.Lease).values(holder="another"))
+        session.execute(insert(tables.Lease).values(name="readiness", holder="", epoch=0, expires_at=0))
+        status, found = ready(replace(parts, database=Database(database_url, busy_seconds=0.2)))
+    assert (status, found["scheduler"]) == (503, "ok")
+    assert found["database"] == "The database does not answer."
+    assert ready(parts)[0] == 200
+
+
+def test_asking_again_at_once_writes_nothing(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.api.readiness.KEPT_SECONDS", 1000.0)
+    writes = 0
+
+    class Counted(Database):
+        @contextmanager
+        def write(self, *, frees_space: bool = False) -> Iterator[Session]:
+            nonlocal writes
+            writes += 1
+            with parts.database.write() as session:
+                yield session
+
+    counted = replace(parts, database=Counted("sqlite:///unused"))
+    counted.database.read = parts.database.read  # type: ignore[method-assign]
+    with TestClient(create_app(parts.settings, open_parts=lambda _: counted)) as client:
+        for _ in range(20):
+            client.get("/readyz")
+    assert writes == 1

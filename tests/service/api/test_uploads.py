@@ -3,15 +3,26 @@
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import openai
 import pytest
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
 
+from cluster.contracts.errors import Unavailable
+from cluster.storage.local import LocalStore
+from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
 from service.api.parts import Parts
-from tests.api import LiveApi, Project, listening, with_settings
+from service.db.database import Database
+from service.db.files import Files
+from tests.api import LiveApi, Project, jsonl, listening, with_settings
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -25,6 +36,7 @@ from cluster.storage.local import LocalStore
 from service.api.app import create_app
 from service.api.parts import Parts
 from service.db.database import Database
+from service.db.files import Files
 from service.settings import Settings
 from openai import OpenAI
 
@@ -108,3 +120,59 @@ def test_a_file_over_the_limit_is_413_and_its_sender_gets_to_read_that(
                 client.files.create(file=("a.bin", b"x" * size), purpose="user_data")
             assert (error.value.status_code, error.value.code) == (413, "request_too_large")
         assert client.files.create(file=("a.bin", b"x" * 2**20), purpose="user_data").bytes == 2**20
+
+
+class FaultyStore(LocalStore):
+    """Has the bytes, and its answer is lost."""
+
+    def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
+        super().put(key, source)
+        raise Unavailable("Storage does not answer.")
+
+
+class FaultyDatabase(Database):
+    fails_at = "begin"
+    """Or "commit", with nothing written, or "answer", when all is."""
+
+    @contextmanager
+    def write(self, *, frees_space: bool = False) -> Iterator[Session]:
+        self._fail("begin")
+        with super().write(frees_space=frees_space) as session:
+            yield session
+            self._fail("commit")
+        self._fail("answer")
+
+    def _fail(self, at: str) -> None:
+        if self.fails_at == at:
+            raise Unavailable("The database does not answer.")
+
+
+def upload_to(parts: Parts, project: Project) -> int:
+    """Status; what was stored stays to be looked at."""
+    app = create_app(parts.settings, open_parts=lambda _: parts)
+    with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as http:
+        form = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+        return http.post("/v1/files", **form).status_code  # type: ignore[arg-type]
+
+
+def rows(parts: Parts, project: Project) -> list[str]:
+    with parts.database.read() as session:
+        return [file.object_key for file in Files(session, project.tenant).list().data]
+
+
+def test_an_upload_whose_storing_is_not_heard_of_leaves_no_object(parts: Parts, project: Project) -> None:
+    assert isinstance(parts.store, LocalStore)
+    faulty = replace(parts, store=FaultyStore(parts.store._root))
+    assert upload_to(faulty, project) == 503
+    assert (rows(parts, project), list(parts.store.list())) == ([], [])
+
+
+@pytest.mark.parametrize("fails_at", ["begin", "commit", "answer"])
+def test_a_refused_upload_leaves_an_object_only_if_it_has_a_row(
+    parts: Parts, project: Project, database_url: str, fails_at: str
+) -> None:
+    faulty = FaultyDatabase(database_url)
+    faulty.fails_at = fails_at
+    assert upload_to(replace(parts, database=faulty), project) == 503
+    stored = [info.key for info in parts.store.list()]
+    assert (len(stored), stored) == (int(fails_at == "answer"), rows(parts, project))

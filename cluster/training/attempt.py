@@ -156,8 +156,8 @@ def _measured(
         logger.exception("There is no memory for the evaluation report.")
         report(_message("Gain and forgetting are not measured: there is not enough memory for it.", "warn"))
         return None
-    if spec.config.type == "qlora" and measured.held_out is not None:
-        report(_message(_of_four_bits(measured, spec.base), "info"))
+    if spec.config.type == "qlora":
+        report(_message(_on_four_bits(measured, spec.base), "info"))
     return measured
 
 
@@ -182,9 +182,13 @@ def _downloaded(store: ObjectStore, saved: Saved, folder: Path) -> Path:
     return place
 
 
-def _of_four_bits(report: EvaluationReport, base: BaseSpec) -> str:
-    assert report.held_out is not None
+def _on_four_bits(report: EvaluationReport, base: BaseSpec) -> str:
     served = "the dequantized base" if base.qlora_served_on == "four_bits" else "the base in full precision"
+    if report.held_out is None or report.trained_loss is None:
+        return (
+            f"Trained on the base in 4 bits and served on {served}. With held-out examples (validation_file "
+            "or training.validation_split) the evaluation says what that changes."
+        )
     return (
         f"Loss on the held-out examples: {report.trained_loss:.4f} on the base in 4 bits, as trained; "
         f"{report.held_out.tuned_loss:.4f} on {served}, as served."

@@ -129,6 +129,16 @@ def test_a_base_in_4_bits_is_judged_by_the_form_that_is_served(
     ) in messages(recording)
 
 
+def test_without_held_out_examples_it_says_on_what_it_is_served(
+    make_spec: MakeSpec, store: LocalStore
+) -> None:
+    recording = record(make_spec({"validation_key": None}, type="qlora", n_epochs=1), store)
+    assert isinstance(recording.result, Finished)
+    assert recording.result.report is not None
+    assert recording.result.report.trained_loss is None
+    assert any("served on the base in full precision. With held-out" in one for one in messages(recording))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_where_the_operator_says_so_a_base_in_4_bits_is_served_as_it_was_trained(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, dtype: str

@@ -65,6 +65,8 @@ class DatasetCheck(BaseModel):
     truncated_lines: list[int] = []
     """Lines that the policy cuts at the end. The first 100."""
     n_truncated: int = 0
+    notes: list[str] = []
+    """What the job's owner should know of how the file is trained on."""
 
 
 def too_few_examples(param: str, n_examples: int, least: int) -> str:

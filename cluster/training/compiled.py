@@ -9,15 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cluster.bases.chat_template import template_text
+from cluster.bases.chat_template import chat_template, template_text
 from cluster.bases.resolve import base_folder, template_digest, tokenizer_digest
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest, DatasetFormat
 from cluster.contracts.errors import CorruptArtefact, InvalidDataset, NotFound, TuneryError
 from cluster.contracts.hyperparameters import Method, OnOverlength
 from cluster.contracts.jsonl import MAX_PROBLEMS
 from cluster.storage.keys import dataset_key
 from cluster.storage.store import ObjectStore
+from cluster.training.answers import added_end
 from cluster.training.compiler import Compiled, Recipe, compile_file
 from cluster.training.dataset import Dataset
 from cluster.training.stored import FORMAT_VERSION, Unreadable, read_compiled, write_compiled
@@ -63,6 +64,7 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
     with tempfile.TemporaryDirectory() as folder:
         found = _compiled(store, recipe, request.key, request.sha256, Path(folder))
     data = found.dataset
+    notes = _notes(found.format, load_tokenizer(base))
     if data is None:
         return DatasetCheck(
             format=found.format,
@@ -85,6 +87,7 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
         n_dropped=len(data.dropped_lines),
         truncated_lines=truncated[:MAX_PROBLEMS],
         n_truncated=len(truncated),
+        notes=notes,
     )
 
 
@@ -115,6 +118,15 @@ def _compiled(store: ObjectStore, recipe: Recipe, key: str, sha256: str, folder:
         except TuneryError as error:
             logger.warning("%s is not kept, and will be compiled again: %s", kept_key, error)
     return compiled
+
+
+def _notes(format: DatasetFormat | None, tokenizer: Any) -> list[str]:
+    if format not in ("chat", "preference") or (end := added_end(chat_template(tokenizer))) is None:
+        return []
+    return [
+        "This model's chat template ends answers with no token that the model could learn to stop at, so its "
+        f"end-of-text token {end} is added after the last answer of every conversation, and learned."
+    ]
 
 
 def _digest(recipe: Recipe, tokenizer: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
+from cluster.bases.chat_template import ChatTemplate, chat_template
 from cluster.bases.encoder_inputs import encode_texts, encode_words
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.rows import (
@@ -15,6 +16,7 @@ from cluster.contracts.rows import (
     Row,
     TokenClassificationRow,
 )
+from cluster.training.answers import added_end
 from cluster.training.template import Rendered, render_completions, render_pair, render_row
 
 NO_CLASS = -1
@@ -46,6 +48,13 @@ class Renderer:
         self._is_open = not class_names
         self._classes = {name: number for number, name in enumerate(class_names)}
 
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        """Raises InvalidRequest if no chat can be trained on: a tuned model would never stop."""
+        template = chat_template(self._tokenizer)
+        added_end(template)
+        return template
+
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(self._classes)
@@ -65,8 +74,8 @@ class Renderer:
     def _conversation(self, row: ChatRow | PreferenceRow) -> Sample | InvalidDataset:
         try:
             if isinstance(row, PreferenceRow):
-                return self._cut(*render_pair(self._tokenizer, row))
-            return self._cut(render_row(self._tokenizer, row))
+                return self._cut(*render_pair(self._template, row))
+            return self._cut(render_row(self._template, row))
         except InvalidDataset as error:
             return error
 

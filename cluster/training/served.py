@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cluster.bases.pretrained import read_config
 from cluster.contracts.bases import WeightsForm
 from cluster.training.export import DTYPES
 from cluster.training.layout import choose_attention
@@ -70,9 +71,9 @@ def load_causal(folder: Path, dtype: str, device: torch.device, *, is_quantized:
 
 def load_classifier(folder: Path, dtype: str, device: torch.device) -> Any:
     """An encoder with its classes, in evaluation mode."""
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-    architecture = AutoConfig.from_pretrained(folder, local_files_only=True).architectures[0]
+    architecture = read_config(folder).architectures[0]
     is_per_token = architecture.endswith("ForTokenClassification")
     kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification
     model = load_pretrained(kind, folder, DTYPES[dtype])

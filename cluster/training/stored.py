@@ -13,7 +13,7 @@ from cluster.contracts.datasets import DatasetFormat
 from cluster.training.compiler import Compiled
 from cluster.training.dataset import Dataset
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of this file and of the compiler: another number where the same rows would compile to other arrays."""
 
 

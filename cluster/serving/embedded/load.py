@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
 
+from cluster.bases.pretrained import read_config, read_tokenizer, stop_tokens
 from cluster.bases.resolve import base_folder
 from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
@@ -62,7 +62,7 @@ class EmbeddedLoader:
     def _expected(self, base: BaseSpec) -> int:
         # A full fine-tune is as large as its base.
         folder, dtype = base_folder(base), served_dtype(base.dtype, self._device)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = read_config(folder)
         weights = stored_bytes(folder, config, dtype, self._device)
         footprint = self._footprint(base, weights, token_bytes(config, dtype))
         return footprint.total(self._slots(footprint))
@@ -76,7 +76,7 @@ class EmbeddedLoader:
     def _prepare(self, ref: ModelRef) -> Callable[[], EmbeddedEngine]:
         device = self._device
         folder = base_folder(ref.base)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = read_tokenizer(folder)
         fits = base_marks(folder, tokenizer)
 
         def load_base() -> Any:
@@ -123,7 +123,7 @@ class EmbeddedLoader:
             runner,
             tokenizer,
             vocabulary=Vocabulary(tokenizer),
-            stop_tokens=_stop_tokens(model, tokenizer),
+            stop_tokens=stop_tokens(folder, tokenizer),
             load_adapter=load_adapter,
             limits=limits,
             footprint=footprint,
@@ -135,10 +135,3 @@ def _check_finite(model: Any, digest: str) -> None:
     for name, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
             raise CorruptArtefact(f"{name} of the model {digest} holds numbers that are not finite.")
-
-
-def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The ends of text and of turn that the model's files name."""
-    named = model.generation_config.eos_token_id
-    listed = named if isinstance(named, list) else [named]
-    return frozenset(token for token in [*listed, tokenizer.eos_token_id] if token is not None)

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from cluster.bases.four_bits import in_four_bits
+from cluster.bases.pretrained import LOADING, read_config
 from cluster.contracts.errors import InvalidConfiguration, TuneryError
 from cluster.serving.embedded.adapted_model import AdaptedModel
 from cluster.serving.embedded.attention import implementation, proof_length, read_attention
@@ -16,7 +17,6 @@ from cluster.serving.embedded.packed_linear import has_bf16
 from cluster.serving.embedded.proof import error_of, tolerance
 from cluster.serving.embedded.runner import Runner
 from cluster.serving.embedded.solo import SoloRunner
-from cluster.serving.loading import ONE_AT_A_TIME
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ def load_model(folder: Path, *, dtype: str, device: torch.device, is_quantized: 
     """The transformers model in `folder`, frozen, in `served_dtype`. `is_quantized`: with weights that went
     through 4 bits, as QLoRA trains on them."""
     served, stored = served_dtype(dtype, device), getattr(torch, dtype)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    with ONE_AT_A_TIME:
+    config = read_config(folder)
+    with LOADING:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=stored if is_quantized else served,

@@ -4,21 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-    AutoTokenizer,
-)
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
+from cluster.bases.pretrained import LOADING, read_config, read_tokenizer
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import ModelRef
 from cluster.serving.encoders.encoder import Encoder, Sorts
 from cluster.serving.footprint import stored_bytes
-from cluster.serving.loading import ONE_AT_A_TIME, base_marks
+from cluster.serving.loading import base_marks
 from cluster.serving.weights.folder import WeightsFolder
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -31,7 +26,7 @@ _HEADS: dict[Sorts, Any] = {
 def expected_bytes(base: BaseSpec) -> int:
     """What the encoder, or one tuned from it, takes of memory: a head for classes is small. Blocks."""
     folder = base_folder(base)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = read_config(folder)
     # No device's layout: encoders stay as transformers makes them.
     return stored_bytes(folder, config, _DTYPES[base.dtype], torch.device("meta"))
 
@@ -40,7 +35,7 @@ def load_encoder(weights: WeightsFolder, ref: ModelRef) -> Encoder:
     """Blocks. Raises what `WeightsFolder.borrowed` raises, and CorruptArtefact for weights that are missing
     or not finite."""
     base = base_folder(ref.base)
-    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False, local_files_only=True)
+    tokenizer = read_tokenizer(base)
     sorts: Sorts | None = None
     if ref.adapter is None:
         model = _load(AutoModel, base, ref)
@@ -52,7 +47,7 @@ def load_encoder(weights: WeightsFolder, ref: ModelRef) -> Encoder:
 
 
 def _load(kind: Any, folder: Path, ref: ModelRef) -> Any:
-    with ONE_AT_A_TIME:
+    with LOADING:
         model, loading = kind.from_pretrained(
             folder,
             dtype=_DTYPES[ref.base.dtype],
@@ -73,5 +68,5 @@ def _load(kind: Any, folder: Path, ref: ModelRef) -> Any:
 
 
 def _sorts(folder: Path) -> Sorts:
-    architecture = AutoConfig.from_pretrained(folder, local_files_only=True).architectures[0]
+    architecture = read_config(folder).architectures[0]
     return "words" if str(architecture).endswith("ForTokenClassification") else "texts"

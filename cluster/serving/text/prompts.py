@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from cluster.bases.chat_template import encode_prompt, encode_rendered, render_text
+from cluster.bases.chat_template import chat_template
+from cluster.bases.plain_prompt import encode_prompt
 from cluster.bases.text_size import check_size
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest
 from cluster.contracts.generation import (
@@ -42,6 +43,7 @@ class PromptReader:
         self, tokenizer: Any, vocabulary: Vocabulary, *, context_length: int, num_embeddings: int
     ) -> None:
         self._tokenizer = tokenizer
+        self._template = chat_template(tokenizer)
         self._vocabulary = vocabulary
         self._context_length = context_length
         self._num_embeddings = num_embeddings
@@ -84,7 +86,7 @@ class PromptReader:
 
     @cached_property
     def _form(self) -> ToolForm | None:
-        return find_form(self._tokenizer, self._vocabulary)
+        return find_form(self._template, self._vocabulary)
 
     def _encode(self, prompt: TextPrompt | TokenPrompt | ChatPrompt) -> tuple[list[int], str]:
         match prompt:
@@ -98,14 +100,17 @@ class PromptReader:
                         )
                 return token_ids, self._vocabulary.text(token_ids)
             case ChatPrompt():
-                text = render_text(self._tokenizer, prompt.messages, prompt.tools, add_generation_prompt=True)
-                self._check_size(text, "messages")
-                token_ids = encode_rendered(self._tokenizer, [text])[0]
+                rendering = self._template.prompt(prompt.messages, prompt.tools)
+                self._check_size(rendering.plain, "messages")
+                token_ids = self._template.encode(rendering)
                 return token_ids, self._vocabulary.text(token_ids)
             case _:
-                text = prompt.text if isinstance(prompt, TextPrompt) else ""
-                self._check_size(text, "prompt")
-                return encode_prompt(self._tokenizer, text), text
+                given = prompt if isinstance(prompt, TextPrompt) else TextPrompt(text="")
+                self._check_size(given.text, "prompt")
+                token_ids = encode_prompt(
+                    self._tokenizer, given.text, split_special_tokens=given.split_special_tokens
+                )
+                return token_ids, given.text
 
     def _check_size(self, text: str, param: str) -> None:
         check_size(self._tokenizer, text, context_length=self._context_length, param=param)

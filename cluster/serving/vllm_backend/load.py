@@ -12,15 +12,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM
 
+from cluster.bases.pretrained import LOADING, read_config, read_tokenizer, stop_tokens
 from cluster.bases.resolve import base_folder
 from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.limits import Limits
-from cluster.serving.loading import ONE_AT_A_TIME, base_marks
+from cluster.serving.loading import base_marks
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
@@ -85,7 +86,7 @@ class VllmLoader:
         """Nothing that can fail comes after vLLM."""
         vllm = self._vllm()
         folder = base_folder(ref.base)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = read_tokenizer(folder)
         fits = base_marks(folder, tokenizer)
         full = ref.full
         with self._weights.borrowed(full, **fits) if full else nullcontext(folder) as of_model:
@@ -97,7 +98,7 @@ class VllmLoader:
                 tokenizer,
                 vocabulary=Vocabulary(tokenizer),
                 num_embeddings=int(outlined.get_input_embeddings().num_embeddings),
-                stop_tokens=_stop_tokens(of_model, outlined, tokenizer),
+                stop_tokens=stop_tokens(folder, tokenizer),
                 read=partial(self._read, shapes=_shapes(outlined), fits=fits),
                 llm=vllm.start(**self._arguments(ref, of_model, folder, takes_adapters=full is None)),
             )
@@ -186,8 +187,8 @@ def no_four_bits(base: BaseSpec) -> InvalidConfiguration:
 
 def outline(folder: Path) -> Any:
     """The model in `folder` without its numbers."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    with ONE_AT_A_TIME, torch.device("meta"):
+    config = read_config(folder)
+    with LOADING, torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
 
 
@@ -211,13 +212,3 @@ def _check_finite(folder: Path, digest: str) -> None:
                         )
         except SafetensorError as error:
             raise CorruptArtefact(f"The weights in {path.name} cannot be read: {error}") from error
-
-
-def _stop_tokens(folder: Path, outline: Any, tokenizer: Any) -> frozenset[int]:
-    """The ends of text and of turn that the model's files name."""
-    if (folder / "generation_config.json").is_file():
-        named = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
-    else:
-        named = outline.config.eos_token_id
-    listed = named if isinstance(named, list) else [named]
-    return frozenset(token for token in [*listed, tokenizer.eos_token_id] if token is not None)

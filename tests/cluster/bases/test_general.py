@@ -61,6 +61,7 @@ def tiny_losses() -> list[float]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from cluster.bases.chat_template import chat_template
     from cluster.bases.tiny.export import WEIGHTS
     from cluster.contracts.jsonl import parse_row
     from cluster.training.template import render_row
@@ -69,8 +70,9 @@ def tiny_losses() -> list[float]:
     tokenizer = AutoTokenizer.from_pretrained(WEIGHTS)
     model = AutoModelForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float32)
     losses = []
+    template = chat_template(tokenizer)
     for line in GENERAL_SET.read_bytes().splitlines():
-        token_ids, mask = (torch.tensor(part) for part in render_row(tokenizer, parse_row(line)))
+        token_ids, mask = (torch.tensor(part) for part in render_row(template, parse_row(line)))
         with torch.no_grad():
             logprobs = model(token_ids[None]).logits[0, :-1].log_softmax(-1)
         chosen = logprobs.gather(-1, token_ids[1:, None])[:, 0]

@@ -16,7 +16,7 @@ from llguidance.hf import from_tokenizer
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from cluster.serving.loading import ONE_AT_A_TIME
+from cluster.bases.pretrained import LOADING
 from cluster.serving.vllm_backend.interface import Vllm
 
 DELTA = "DELTA"
@@ -123,7 +123,7 @@ class AsyncLLM:
         dtype = getattr(torch, arguments["dtype"])
 
         def load() -> Any:
-            with ONE_AT_A_TIME:  # vLLM itself does it in a process of its own.
+            with LOADING:  # vLLM itself does it in a process of its own.
                 return AutoModelForCausalLM.from_pretrained(arguments["model"], dtype=dtype)
 
         self._load: Callable[[], Any] = load

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
-from cluster.bases.chat_template import encode_rendered, render_text
+from cluster.bases.chat_template import chat_template
+from cluster.bases.control_tokens import Rendering
 from cluster.bases.tiny.export import WEIGHTS
 from cluster.serving.text.tool_calls import CallArguments, CallBegun, CallReader, Content, ExpectedCalls, Part
 from cluster.serving.text.tool_form import ToolForm, find_form
@@ -41,7 +42,7 @@ def _tokenizer(template: str) -> Any:
 @cache
 def _form(template: str) -> ToolForm:
     tokenizer = _tokenizer(template)
-    form = find_form(tokenizer, Vocabulary(tokenizer))
+    form = find_form(chat_template(tokenizer), Vocabulary(tokenizer))
     assert form is not None
     return form
 
@@ -50,9 +51,9 @@ def _reader(template: str, *, is_parallel: bool = True, names: tuple[str, ...] =
     return CallReader(ExpectedCalls(_form(template), names, is_parallel))
 
 
-def _written(template: str, content: str, calls: list[tuple[str, dict[str, Any]]]) -> str:
+def _written(name: str, content: str, calls: list[tuple[str, dict[str, Any]]]) -> str:
     """The answer as the template has it learned, without its turn's end."""
-    tokenizer, form = _tokenizer(template), _form(template)
+    tokenizer, form = _tokenizer(name), _form(name)
     vocabulary = Vocabulary(tokenizer)
     said = {
         "role": "assistant",
@@ -67,9 +68,10 @@ def _written(template: str, content: str, calls: list[tuple[str, dict[str, Any]]
         ],
     }
     ask = [{"role": "user", "content": "hi"}]
-    before = render_text(tokenizer, ask, TOOLS, add_generation_prompt=True)
-    whole = render_text(tokenizer, [*ask, said], TOOLS, add_generation_prompt=False)
-    (token_ids,) = encode_rendered(tokenizer, [whole.removeprefix(before).removeprefix(form.lead)])
+    template = chat_template(tokenizer)
+    before = template.render(ask, TOOLS, asks=True).text
+    whole = template.render([*ask, said], TOOLS, asks=False).text
+    token_ids = template.encode(Rendering(whole.removeprefix(before).removeprefix(form.lead)))
     end = tokenizer.convert_tokens_to_ids("<|end|>")
     answer = token_ids[: token_ids.index(end)]
     shown = [
@@ -123,12 +125,12 @@ CALLS = st.lists(
 @pytest.mark.parametrize("template", [PARAMETERS_AS_TAGS, NO_TOOLS])
 def test_a_template_without_json_calls_has_no_form(template: str) -> None:
     tokenizer = _tokenizer(template)
-    assert find_form(tokenizer, Vocabulary(tokenizer)) is None
+    assert find_form(chat_template(tokenizer), Vocabulary(tokenizer)) is None
 
 
 def test_a_tokenizer_without_a_template_has_no_form() -> None:
     tokenizer = make_tokenizer(chat_template=None)
-    assert find_form(tokenizer, Vocabulary(tokenizer)) is None
+    assert find_form(chat_template(tokenizer), Vocabulary(tokenizer)) is None
 
 
 @given(calls=CALLS, places=PLACES)

@@ -12,6 +12,7 @@ from peft import PeftModel
 from torch.overrides import TorchFunctionMode
 from transformers import AutoModelForCausalLM
 
+from cluster.bases.pretrained import LOADING
 from cluster.bases.resolve import base_folder
 from cluster.contracts.errors import (
     ContextLengthExceeded,
@@ -24,7 +25,6 @@ from cluster.contracts.errors import (
 from cluster.contracts.generation import AdapterRef, GenerationEvent, GenerationRequest, ModelRef, TokenPrompt
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import Limits
-from cluster.serving.loading import ONE_AT_A_TIME
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import import_vllm
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions, outline
@@ -275,7 +275,7 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        self.held.append(ONE_AT_A_TIME.locked())
+        self.held.append(LOADING._is_owned())  # type: ignore[attr-defined]
         return func(*args, **kwargs or {})
 
 

@@ -16,8 +16,10 @@ from cluster.contracts.hyperparameters import OnOverlength
 from cluster.storage.local import LocalStore
 from cluster.training.compiled import check_dataset, compiled_dataset
 from cluster.training.dataset import Dataset
+from tests.chat_templates import PLAIN_LINES
 from tests.cluster.training.test_dataset import same
 from tests.families import make_family
+from tests.tiny_base import make_tiny_base
 
 Rows = list[dict[str, Any]]
 Check = Callable[..., DatasetCheck]
@@ -227,3 +229,15 @@ def test_whatever_decides_the_result_is_part_of_the_name(
 def test_a_file_that_is_gone_is_not_found(base: BaseSpec, store: LocalStore) -> None:
     with pytest.raises(NotFound):
         check_dataset(DatasetCheckRequest(base=base, key="files/gone", sha256="0" * 64), store)
+
+
+def test_a_template_without_an_end_of_turn_is_noted(put_rows: Put, store: LocalStore, tmp_path: Path) -> None:
+    base = make_tiny_base(tmp_path / "base", chat_template=PLAIN_LINES)
+    key, sha256 = put_rows("file-check", [chat("hi", "ok")])
+    (note,) = check_dataset(DatasetCheckRequest(base=base, key=key, sha256=sha256), store).notes
+    assert "end-of-text token <|end|> is added after the last answer" in note
+
+
+def test_where_the_template_ends_turns_and_in_completions_there_is_nothing_to_note(check: Check) -> None:
+    assert check([chat("hi", "ok")]).notes == []
+    assert check([{"prompt": "a", "completion": "b"}]).notes == []

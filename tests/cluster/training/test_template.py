@@ -6,17 +6,14 @@ from typing import Any
 import pytest
 from tokenizers.processors import TemplateProcessing
 
-from cluster.bases.chat_template import encode_prompt, encode_rendered, render, render_prompt, render_text
+from cluster.bases.chat_template import chat_template
+from cluster.bases.plain_prompt import encode_prompt
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.jsonl import parse_row
-from cluster.contracts.rows import ChatRow, CompletionRow
-from cluster.training.template import (
-    render_chat,
-    render_completions,
-    render_row,
-    spans_from_marks,
-    spans_from_prefixes,
-)
+from cluster.contracts.rows import ChatRow
+from cluster.training.template import Rendered, render_completions
+from cluster.training.template import render_chat as render_with
+from cluster.training.template import render_row as render_row_with
 from tests.tiny_base import CHAT_TEMPLATE, make_tokenizer
 
 WITHOUT_MARKS = CHAT_TEMPLATE.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
@@ -53,6 +50,23 @@ TOOL_CONVERSATION: list[dict[str, Any]] = [
 ]
 
 
+def render_chat(
+    tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+) -> Rendered:
+    return render_with(chat_template(tokenizer), messages, tools)
+
+
+def render_row(tokenizer: Any, row: ChatRow) -> Rendered:
+    return render_row_with(chat_template(tokenizer), row)
+
+
+def render_prompt(
+    tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+) -> list[int]:
+    template = chat_template(tokenizer)
+    return template.encode(template.prompt(messages, tools))
+
+
 def learned_texts(tokenizer: Any, token_ids: list[int], mask: list[bool]) -> list[str]:
     """Each run of learned tokens, decoded."""
     texts, run = [], []
@@ -85,19 +99,10 @@ def test_every_answer_and_its_end_of_turn_are_learned_and_nothing_else(template:
     assert learned_texts(tokenizer, token_ids, mask) == ["sunny<|end|>", "It is warm.<|end|>"]
 
 
-def test_marks_and_prefixes_find_the_same_spans() -> None:
-    tokenizer = make_tokenizer()
+def test_marks_and_renderings_find_the_same_answers() -> None:
+    marked, unmarked = make_tokenizer(), make_tokenizer(chat_template=WITHOUT_MARKS)
     for messages, tools in ((CONVERSATION, None), (TOOL_CONVERSATION, TOOLS)):
-        assert spans_from_marks(tokenizer, messages, tools) == spans_from_prefixes(tokenizer, messages, tools)
-
-
-@pytest.mark.parametrize("asks", [True, False])
-def test_texts_that_are_encoded_together_have_the_tokens_of_each_alone(asks: bool) -> None:
-    tokenizer = make_tokenizer()
-    conversations = [(CONVERSATION, None), (TOOL_CONVERSATION, TOOLS)]
-    texts = [render_text(tokenizer, *given, add_generation_prompt=asks) for given in conversations]
-    alone = [render(tokenizer, *given, add_generation_prompt=asks) for given in conversations]
-    assert encode_rendered(tokenizer, texts) == alone
+        assert render_chat(marked, messages, tools) == render_chat(unmarked, messages, tools)
 
 
 @pytest.mark.parametrize("template", [CHAT_TEMPLATE, WITHOUT_MARKS])
@@ -172,7 +177,7 @@ def test_developer_messages_and_text_parts_are_rendered_as_system_and_text() -> 
 
 def test_a_completion_and_its_end_are_learned_after_the_prompt_as_served() -> None:
     tokenizer = make_tokenizer()
-    token_ids, mask = render_row(tokenizer, CompletionRow(prompt="the invoice", completion=" was charged"))
+    token_ids, mask = render_completions(tokenizer, [("the invoice", " was charged")])[0]
     prompt = encode_prompt(tokenizer, "the invoice")
     assert token_ids[: len(prompt)] == prompt
     assert learned_texts(tokenizer, token_ids, mask) == [" was charged<|end|>"]

@@ -1,0 +1,129 @@
+"""Keeps text that users supply from becoming control tokens.
+
+A tokenizer finds its control tokens in any text, so a message that contains `<|im_end|>` would end its own
+turn. Before a conversation is rendered, every control token in its strings is wrapped in two marks. After
+rendering, what stands between marks is encoded as ordinary text, and all else as the template wrote it.
+transformers 5.23 does the same with `apply_chat_template(…, sanitize_control_tokens=True)`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from cluster.contracts.errors import InvalidRequest
+
+_MARKS = [chr(code) for code in range(0x10600, 0x10680)]
+"""Letters of Linear A: printable, so that no filter of a template escapes them, and rare."""
+_ROLE = "role"
+"""The only key whose value is ours: one of a few words, from which templates make control tokens."""
+
+
+class Piece(NamedTuple):
+    start: int
+    """Where the text begins in the rendering."""
+    text: str
+    is_supplied: bool
+    """A control token that a user wrote: to be encoded as ordinary text."""
+
+
+class Rendering(NamedTuple):
+    """A rendered conversation."""
+
+    text: str
+    """With the marks, if there are any."""
+    marks: tuple[str, str] | None = None
+    """What stands before and after control tokens that users wrote; None if they wrote none."""
+
+    @property
+    def plain(self) -> str:
+        """The text without the marks."""
+        return self.text if self.marks is None else re.sub("|".join(self.marks), "", self.text)
+
+    def pieces(self) -> Iterator[Piece]:
+        """The text in order, without the marks. A mark whose partner the template removed still parts the
+        text around it, so that the two sides cannot join into a control token."""
+        if self.marks is None:
+            yield Piece(0, self.text, is_supplied=False)
+            return
+        first, last = self.marks
+        end = 0
+        for match in re.finditer(f"{first}([^{first}{last}]*){last}|[{first}{last}]", self.text):
+            if match.start() > end:
+                yield Piece(end, self.text[end : match.start()], is_supplied=False)
+            if match[1]:
+                yield Piece(match.start(1), match[1], is_supplied=True)
+            end = match.end()
+        if end < len(self.text):
+            yield Piece(end, self.text[end:], is_supplied=False)
+
+
+class ControlTokens:
+    """The control tokens of one base, by their text."""
+
+    def __init__(self, ids: dict[str, int]) -> None:
+        self.ids = ids
+        longest_first = sorted(ids, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+    def find(self, text: str) -> list[re.Match[str]]:
+        return list(self._pattern.finditer(text))
+
+    def are_in(self, value: Any) -> bool:
+        """Whether any string in a JSON value, keys included, contains a control token."""
+        return any(self._pattern.search(string) for string in _strings(value))
+
+    def mark(self, value: Any, marks: tuple[str, str] | None = None) -> tuple[Any, tuple[str, str]]:
+        """A copy of a JSON value in which marks stand around every control token, and the marks: those that
+        are given, or two characters that the value does not contain."""
+        if marks is None:
+            used = set().union(*map(set, _strings(value)))
+            free = [mark for mark in _MARKS if mark not in used]
+            if len(free) < 2:
+                raise InvalidRequest(
+                    "The messages contain a control token of this model and every letter of Linear A, which "
+                    "leaves none to mark it with. Remove one of them.",
+                    param="messages",
+                )
+            marks = free[0], free[1]
+        return self._marked(value, f"{marks[0]}\\g<0>{marks[1]}"), marks
+
+    def _marked(self, value: Any, by: str) -> Any:
+        match value:
+            case str():
+                return self._pattern.sub(by, value)
+            case list():
+                return [self._marked(item, by) for item in value]
+            case dict():
+                return {
+                    self._pattern.sub(by, key): item if key == _ROLE else self._marked(item, by)
+                    for key, item in value.items()
+                }
+            case _:
+                return value
+
+
+def control_tokens(tokenizer: Any, template: str, rendered: str) -> ControlTokens:
+    """The tokenizer's special tokens, and the added tokens that the chat template writes: as its source
+    says, or as `rendered`, a conversation, shows. White space never counts."""
+    written = f"{template}\0{rendered}"
+    return ControlTokens(
+        {
+            token.content: id_
+            for id_, token in tokenizer.added_tokens_decoder.items()
+            if not token.content.isspace() and (token.special or token.content in written)
+        }
+    )
+
+
+def _strings(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for item in value:
+                yield from _strings(item)
+        case dict():
+            for key, item in value.items():
+                yield key
+                if key != _ROLE:
+                    yield from _strings(item)

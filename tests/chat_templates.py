@@ -1,0 +1,77 @@
+"""Chat templates that do what templates in use do, and a tokenizer with their tokens."""
+
+from functools import cache
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+from transformers import PreTrainedTokenizerFast
+
+CHATML = (
+    "{%- for message in messages -%}"
+    "{%- if loop.first and message.role != 'system' -%}"
+    "{{- '<|im_start|>system\nYou are helpful.<|im_end|>\n' -}}{%- endif -%}"
+    "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+)
+"""As SmolLM2: turns end with a token that is not the end of text, there is a default system prompt, and tools
+are unknown."""
+
+MARKED_WITHOUT_END = CHATML.replace(
+    "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' -}}",
+    "{{- '<|im_start|>' + message.role + '\n' -}}"
+    "{%- if message.role == 'assistant' -%}"
+    "{%- generation -%}{{- message.content -}}{%- endgeneration -%}"
+    "{%- else -%}{{- message.content -}}{%- endif -%}"
+    "{{- '<|im_end|>\n' -}}",
+)
+"""The marks are around the content only."""
+
+PLAIN_LINES = (
+    "{%- for message in messages -%}{{- message.role + ':' + message.content + '\n' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- 'assistant:' -}}{%- endif -%}"
+)
+"""Nothing ends a turn but a line break."""
+
+FIRST_SYSTEM_ONLY = (
+    "{%- if messages[0].role == 'system' -%}"
+    "{{- '<|im_start|>' + messages[0].content + '\n\n' -}}{%- endif -%}"
+    "{%- for message in messages if message.role != 'system' -%}"
+    "{{- '[' + message.role + ']' + (message.content | trim) + '<|im_end|>' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '[assistant]' -}}{%- endif -%}"
+)
+"""As Mistral: the first system message stands before the first turn and later ones are left out; white space
+around texts is removed."""
+
+CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+def chat_tokenizer(template: str | None, *, eos_token: str | None = "<|endoftext|>") -> Any:
+    """A byte-level tokenizer with ChatML's tokens, to which three line breaks are one token."""
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(_trained()),
+        eos_token=eos_token,
+        clean_up_tokenization_spaces=False,
+        chat_template=template,
+    )
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in CONTROL])
+    return tokenizer
+
+
+@cache
+def _trained() -> str:
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=300,
+        min_frequency=1,
+        special_tokens=list(CONTROL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["\n" * 3] * 9 + ["assistant user system"] * 9, trainer)
+    return str(tokenizer.to_str())

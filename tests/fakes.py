@@ -225,6 +225,10 @@ class FakeServing:
     fuse: Fuse = field(default_factory=Fuse)
     checked: list[DatasetCheckRequest] = field(default_factory=list)
     scored: list[ModelRef] = field(default_factory=list)
+    reason: FinishReason = "stop"
+    """How every answer ends."""
+    asked: list[tuple[list[int], int]] = field(default_factory=list)
+    """Prompts, and the tokens that their answers might have."""
     classified: list[ModelRef] = field(default_factory=list)
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
@@ -236,6 +240,11 @@ class FakeServing:
         self._call()
         self.scored.append(model)
         return [self.logprobs(row) for row in rows]
+
+    def finish_reason(self, model: ModelRef, prompt: Sequence[int], max_tokens: int) -> FinishReason:
+        self._call()
+        self.asked.append((list(prompt), max_tokens))
+        return self.reason
 
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         self._call()

@@ -26,6 +26,14 @@ class Probe(_Frozen):
     log-probabilities, of the text or of one token after the other."""
 
 
+class AnswerPrompt(_Frozen):
+    """A training prompt whose answer ended with a token that stops generation, and was learned with it."""
+
+    token_ids: list[int]
+    answer_tokens: int
+    """Of the answer, the one that ends it included."""
+
+
 class Manifest(_Frozen):
     """`manifest.json` of a checkpoint."""
 
@@ -48,6 +56,8 @@ class Manifest(_Frozen):
     """Weights in PEFT's (lora) or transformers' (full) own format, beside the state that a resume needs.
     Prefix: `prefix.safetensors`, `keys.<layer>` and `values.<layer>` of (heads, tokens, head dimension)."""
     probe: Probe
+    answer_prompts: list[AnswerPrompt] = []
+    """A few; publishing checks that the model ends its answer to one of them by itself."""
 
 
 def weight_file_names(manifest: Manifest) -> list[str]:

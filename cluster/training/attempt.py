@@ -9,10 +9,13 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from cluster.bases.pretrained import stop_tokens
+from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Command, Finished, JobSpec, RunnerEvent, RunnerMessage, Stopped
 from cluster.storage.store import ObjectStore
+from cluster.training.answer_prompts import answer_prompts
 from cluster.training.checkpoint import CheckpointWriter, Writing, download
 from cluster.training.dataset import Dataset
 from cluster.training.datasets import Datasets, load_datasets
@@ -103,8 +106,16 @@ def _train(
     if world.is_first and is_new:
         for note in data.notes + run.trainee.notes:
             report(_message(note, "warn"))
+    tokenizer = load_tokenizer(spec.base)
     writing = Writing(
-        spec, store, run.trainee, start.weights, load_tokenizer(spec.base), _probe_data(data), world
+        spec,
+        store,
+        run.trainee,
+        start.weights,
+        tokenizer,
+        _probe_data(data),
+        answer_prompts(data.training, stop_tokens(base_folder(spec.base), tokenizer)),
+        world,
     )
     with closing(CheckpointWriter(writing, folder, resumed=resumed)) as writer:
         outcome = run.train(writer, report=report, command=command, beat=beat)

@@ -26,7 +26,7 @@ from cluster.bases.chat_template import template_text
 from cluster.bases.resolve import base_digest, base_folder, template_digest
 from cluster.contracts.errors import CorruptArtefact, NotFound
 from cluster.contracts.jobs import CheckpointSaved, JobSpec, StepMetrics
-from cluster.contracts.manifest import Manifest, ManifestFile, Probe
+from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.store import ObjectStore
 from cluster.training.adapters import attach
@@ -52,6 +52,7 @@ class Writing:
     """The folder of the weights that the job began with."""
     tokenizer: Any
     probe_data: Dataset
+    answer_prompts: list[AnswerPrompt]
     world: World
 
 
@@ -178,6 +179,7 @@ class CheckpointWriter:
             config=spec.config,
             files=[],
             probe=probe,
+            answer_prompts=self._writing.answer_prompts,
         )
 
     def _store_files(

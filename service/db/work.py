@@ -60,6 +60,8 @@ class Publication:
 
     finished: Finished
     parity: dict[str, float]
+    warning: str | None
+    """What the job's owner should know of the model, if anything."""
     result_file_id: str
     result_bytes: int
     result_sha256: str
@@ -110,6 +112,8 @@ class Work:
                 **PROGRESS,
             )
             events = [event for check in checks for event in _overlength_events(check, config)]
+            notes = dict.fromkeys(note for check in checks for note in check.found.notes)
+            events += [NewEvent(note, level="warn") for note in notes]
             events.append(NewEvent("Files validated, moving job to queued state"))
             add_events(session, row, events, at=at)
             return True
@@ -253,7 +257,10 @@ class Work:
             session.flush()
             row = transition(session, row, JobStatus.SUCCEEDED, at=at, result_file=publication.result_file_id)
             done = ("New fine-tuned model created: " + job.output_model, "The job has successfully completed")
-            add_events(session, row, [NewEvent(message) for message in done], at=at)
+            events = [NewEvent(message) for message in done]
+            if publication.warning is not None:
+                events.insert(0, NewEvent(publication.warning, level="warn"))
+            add_events(session, row, events, at=at)
             return True
 
     def _pin(self, session: Session) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
-from cluster.contracts.generation import ModelRef
+from cluster.contracts.generation import FinishReason, ModelRef
 
 RayStatus = Literal["pending", "running", "succeeded", "failed", "stopped", "absent"]
 GONE: frozenset[RayStatus] = frozenset({"succeeded", "failed", "stopped", "absent"})
@@ -40,6 +40,10 @@ class Serving(Protocol):
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """log p(row[j + 1] | row[: j + 1]) of every row: one shorter than its row. Raises CorruptArtefact or
         InvalidRequest if the model cannot be served."""
+        ...
+
+    def finish_reason(self, model: ModelRef, prompt: Sequence[int], max_tokens: int) -> FinishReason:
+        """How the model's most likely answer to a prompt of token ids ends. Raises as `score` does."""
         ...
 
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:

@@ -20,6 +20,7 @@ from service.scheduling.parity import check_parity
 from service.scheduling.ports import Serving
 from service.scheduling.regression import check_regression
 from service.scheduling.results import result_csv
+from service.scheduling.stopping import stop_warning
 from service.scheduling.validation import base_of
 
 _log = structlog.get_logger()
@@ -43,13 +44,16 @@ def publish(
     adapter = AdapterRef(
         digest=finished.manifest_sha256, manifest_key=finished.manifest_key, form=finished.form
     )
-    differences = check_parity(adapter, manifest.probe, serving, base_of(job, bases))
+    base = base_of(job, bases)
+    differences = check_parity(adapter, manifest.probe, serving, base)
+    warning = stop_warning(adapter, manifest.answer_prompts, serving, base)
     results = result_csv(work.metrics(job))
     file_id = _result_file_id(job.id)
     stored = store.put(file_key(file_id), results)
     publication = Publication(
         finished=finished,
         parity=differences,
+        warning=warning,
         result_file_id=file_id,
         result_bytes=stored.bytes,
         result_sha256=hashlib.sha256(results).hexdigest(),

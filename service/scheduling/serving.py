@@ -14,6 +14,8 @@ from cluster.contracts.generation import (
     MODEL_HEADER,
     PATIENCE_HEADER,
     ErrorEvent,
+    FinishEvent,
+    FinishReason,
     GenerationRequest,
     ModelRef,
     PromptEvent,
@@ -48,6 +50,13 @@ class HttpServing:
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         return [self._score(model, row) for row in rows]
 
+    def finish_reason(self, model: ModelRef, prompt: Sequence[int], max_tokens: int) -> FinishReason:
+        events = self._generate(model, prompt, Sampling(max_tokens=max_tokens, temperature=0))
+        reasons = [event.reason for event in events if isinstance(event, FinishEvent)]
+        if not reasons:
+            raise _unavailable("The engine's answer was cut off.")
+        return reasons[0]
+
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         request = ClassificationRequest(
             id=_new_id(), model=model, inputs=[TokensInput(token_ids=list(row)) for row in rows]
@@ -63,11 +72,14 @@ class HttpServing:
         self._http.close()
 
     def _score(self, model: ModelRef, row: Sequence[int]) -> list[float]:
+        for event in self._generate(model, row, _SCORE):
+            if isinstance(event, PromptEvent):
+                return [token.logprob for token in event.tokens[1:] if token.logprob is not None]
+        raise _unavailable("The engine's answer was cut off.")
+
+    def _generate(self, model: ModelRef, prompt: Sequence[int], sampling: Sampling) -> list[WireEvent]:
         request = GenerationRequest(
-            id=_new_id(),
-            model=model,
-            prompt=TokenPrompt(token_ids=list(row)),
-            sampling=_SCORE,
+            id=_new_id(), model=model, prompt=TokenPrompt(token_ids=list(prompt)), sampling=sampling
         )
         answer = self._post("/engine/generate", request, model)
         try:
@@ -77,9 +89,7 @@ class HttpServing:
         for event in events:
             if isinstance(event, ErrorEvent):
                 raise event.as_error()
-            if isinstance(event, PromptEvent):
-                return [token.logprob for token in event.tokens[1:] if token.logprob is not None]
-        raise _unavailable("The engine's answer was cut off.")
+        return events
 
     def _post(self, path: str, request: BaseModel, model: ModelRef | None = None) -> bytes:
         headers = {"Content-Type": "application/json"} | ({MODEL_HEADER: model.name} if model else {})

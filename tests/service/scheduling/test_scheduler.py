@@ -19,12 +19,13 @@ from cluster.contracts.errors import (
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from cluster.contracts.jobs import Failed, JobStatus, Running, Stopped
+from cluster.contracts.manifest import AnswerPrompt
 from service.db.files import Files
 from service.db.models import Models
 from service.scheduling.__main__ import run
 from tests.fakes import Fuse, Killed
 from tests.service.db.rows import TENANT, add_file, outbox, step
-from tests.service.scheduling.world import GOOD, TOTAL_STEPS, World
+from tests.service.scheduling.world import BASE, GOOD, TOTAL_STEPS, World
 
 LIFE = [
     "Created fine-tuning job: {id}",
@@ -229,6 +230,14 @@ def test_shortened_examples_are_told_with_their_lines(world: World) -> None:
     assert truncated.message == (
         "2 example(s) of training_file with more than 64 tokens were cut at the end: lines 3, 9"
     )
+
+
+def test_notes_of_the_dataset_compiler_are_told_once(world: World) -> None:
+    job = world.job(validation_file=add_file(world.database).id)
+    world.serving.answer = GOOD.model_copy(update={"notes": ["An end is added."]})
+    world.scheduler().tick()
+    told = [event for event in world.log(job) if event.message == "An end is added."]
+    assert [event.level for event in told] == ["warn"]
 
 
 def test_a_general_set_is_checked_as_training_compiles_it(world: World) -> None:
@@ -480,6 +489,42 @@ def test_a_model_that_serving_computes_otherwise_is_not_published(world: World, 
     failed = world.see(job)
     assert (failed.status, failed.error.code) == (JobStatus.FAILED, "serving_mismatch")
     assert world.models() == []
+
+
+def test_a_model_that_never_ends_its_answers_is_published_with_a_warning(world: World) -> None:
+    world.answer_prompts = [
+        AnswerPrompt(token_ids=[1, 2], answer_tokens=5),
+        AnswerPrompt(token_ids=[3], answer_tokens=6),
+    ]
+    world.serving.reason = "length"
+    job = _trained(world)
+    world.scheduler().tick()
+    assert world.status(job) is JobStatus.SUCCEEDED
+    assert world.serving.asked == [([1, 2], 26), ([3], 28)]
+    warning, created, done = world.log(job)[-3:]
+    assert warning.level == "warn"
+    assert "did not end its answer by itself on any of 2 training prompts" in warning.message
+    assert (created.message, done.message) == (
+        f"New fine-tuned model created: {job.output_model}",
+        "The job has successfully completed",
+    )
+
+
+def test_one_answer_that_ends_by_itself_is_enough(world: World) -> None:
+    world.answer_prompts = [AnswerPrompt(token_ids=[1, 2], answer_tokens=5)] * 2
+    job = _trained(world)
+    world.scheduler().tick()
+    assert len(world.serving.asked) == 1
+    assert [event.level for event in world.log(job)[-2:]] == ["info", "info"]
+
+
+def test_a_prompt_that_leaves_no_room_for_its_answer_is_not_asked(world: World) -> None:
+    world.answer_prompts = [AnswerPrompt(token_ids=[1] * (BASE.context_length - 4), answer_tokens=5)]
+    world.serving.reason = "length"
+    job = _trained(world)
+    world.scheduler().tick()
+    assert world.serving.asked == []
+    assert world.log(job)[-1].level == "info"
 
 
 def test_an_encoder_is_compared_by_its_classes(world: World) -> None:

@@ -45,6 +45,7 @@ def serving(server: HttpDouble) -> Iterator[HttpServing]:
 def calls(serving: HttpServing) -> list[Callable[[], object]]:
     return [
         lambda: serving.score(MODEL, [[1, 2]]),
+        lambda: serving.finish_reason(MODEL, [1, 2], 3),
         lambda: serving.classify_scores(MODEL, [[1, 2]]),
         lambda: serving.check_dataset(REQUEST),
     ]
@@ -78,6 +79,21 @@ def test_a_score_is_the_echoed_prompts_without_its_first_token(
     assert (asked.sampling.max_tokens, asked.sampling.echo, asked.sampling.logprobs) == (0, True, 0)
     assert asked.id != GenerationRequest.model_validate(server.asked[1].body).id
     assert (server.asked[0].path, server.asked[0].model) == ("/engine/generate", MODEL.name)
+
+
+def test_an_answers_end_is_that_of_the_most_likely_one(server: HttpDouble, serving: HttpServing) -> None:
+    end = FinishEvent(index=0, reason="stop", completion_tokens=3)
+    server.answer = lambda asked: (200, lines(PromptEvent(prompt_tokens=2), end))
+    assert serving.finish_reason(MODEL, [5, 6], 9) == "stop"
+    asked = GenerationRequest.model_validate(server.asked[0].body)
+    assert asked.prompt == TokenPrompt(token_ids=[5, 6])
+    assert (asked.sampling.max_tokens, asked.sampling.temperature, asked.sampling.n) == (9, 0, 1)
+
+
+def test_an_answer_without_an_end_is_asked_for_again(server: HttpDouble, serving: HttpServing) -> None:
+    server.answer = lambda asked: (200, lines(PromptEvent(prompt_tokens=2)))
+    with pytest.raises(Unavailable, match="cut off"):
+        serving.finish_reason(MODEL, [5, 6], 9)
 
 
 def test_class_scores_are_flat(server: HttpDouble, serving: HttpServing) -> None:

@@ -21,7 +21,7 @@ from cluster.contracts.jobs import (
     SyncRequest,
     SyncResponse,
 )
-from cluster.contracts.manifest import Manifest, ManifestFile, Probe
+from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.local import LocalStore
 from service.db import tables
@@ -55,6 +55,8 @@ class World:
         self.settings = Settings(
             service_url="http://service", stop_grace_seconds=0, leader_seconds=600, retry_seconds=0
         )
+        self.answer_prompts: list[AnswerPrompt] = []
+        """In every manifest."""
         self.schedulers_database = FusedDatabase(self.database, Fuse())
         """As the newest scheduler sees it."""
         add_tenants(self.database)
@@ -191,6 +193,7 @@ class World:
                 )
             ],
             probe=Probe(token_ids=[[1, 2, 3]], logprobs=[[-1.0, -1.0]]),
+            answer_prompts=self.answer_prompts,
         )
         content = manifest.model_dump_json().encode()
         self.store.put(key, content)

@@ -1,0 +1,36 @@
+"""Whether a tuned model ends its answers by itself, as it was taught to."""
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.manifest import AnswerPrompt
+from service.scheduling.ports import Serving
+
+_MOST_TOKENS = 512
+"""Of one answer: publishing is not to take minutes."""
+_VIRTUAL_TOKENS = 256
+"""Of the context, left for a prefix that serving puts before every prompt."""
+
+
+def stop_warning(
+    adapter: AdapterRef, prompts: list[AnswerPrompt], serving: Serving, base: BaseSpec
+) -> str | None:
+    """None if the model ends its answer to one of `prompts`, or if there is none to ask; else a sentence for
+    the job's owner."""
+    model = ModelRef(base=base, adapter=adapter)
+    reserved = _VIRTUAL_TOKENS if adapter.form == "prefix" else 0
+    asked = 0
+    for prompt in prompts:
+        room = base.context_length - reserved - len(prompt.token_ids)
+        max_tokens = min(2 * prompt.answer_tokens + 16, _MOST_TOKENS, room)
+        if max_tokens < prompt.answer_tokens:
+            continue
+        asked += 1
+        if serving.finish_reason(model, prompt.token_ids, max_tokens) == "stop":
+            return None
+    if not asked:
+        return None
+    return (
+        f"The tuned model did not end its answer by itself on any of {asked} training prompts, within twice "
+        "the length of the answers that it was trained on. Its answers may run on to max_tokens. More epochs "
+        "or a higher learning_rate_multiplier usually help."
+    )

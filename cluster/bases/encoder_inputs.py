@@ -67,4 +67,6 @@ def _options(max_length: int | None) -> dict[str, Any]:
         "truncation": max_length is not None,
         "max_length": max_length,
         "verbose": False,
+        # The control tokens around and between the texts are ours; what a text says of them is text.
+        "split_special_tokens": True,
     }

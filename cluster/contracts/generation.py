@@ -94,6 +94,8 @@ class TextPrompt(_Frozen):
     """The parameter of a client's request in which it came: what errors name."""
     kind: Literal["text"] = "text"
     text: str
+    split_special_tokens: bool = False
+    """Special tokens in the text are ordinary text."""
 
 
 class TokenPrompt(_Frozen):

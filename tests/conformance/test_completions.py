@@ -73,6 +73,18 @@ def test_every_form_of_prompt_reaches_the_engine(live: LiveApi, client: OpenAI) 
         assert [choice.index for choice in answer.choices] == list(range(2 * len(expected)))
 
 
+@pytest.mark.parametrize("prompt", ["<|end|>", ["<|end|>", "x"]])
+def test_special_tokens_in_a_prompt_can_be_made_ordinary_text(
+    live: LiveApi, client: OpenAI, prompt: str | list[str]
+) -> None:
+    for splits in (False, True):
+        extension = {"tunery": {"split_special_tokens": splits}}
+        client.completions.create(model="base-1", prompt=prompt, extra_body=extension)
+        asked = live.engine.asked[-1].prompt
+        assert isinstance(asked, TextPrompt)
+        assert asked.split_special_tokens is splits
+
+
 def test_prompts_answer_in_their_order(client: OpenAI) -> None:
     answer = client.completions.create(
         model="base-1", prompt=["first", "second one"], echo=True, max_tokens=0

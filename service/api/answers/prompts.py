@@ -37,7 +37,7 @@ def completion_requests(body: CompletionBody, model: ModelRef, tenant: str) -> l
         raise _unsupported(
             "best_of", "'best_of' greater than 'n' is not supported: ask for 'n' choices and pick one."
         )
-    prompts = _prompts(body.prompt)
+    prompts = _prompts(body)
     if len(prompts) * (body.n or 1) > _MAX_CHOICES:
         raise InvalidRequest(
             f"{len(prompts)} prompts with n = {body.n or 1} are more than {_MAX_CHOICES} choices at once.",
@@ -115,12 +115,15 @@ def _text(message: ChatMessage) -> str:
     return "".join(part.refusal if isinstance(part, RefusalPart) else part.text for part in content)
 
 
-def _prompts(prompt: str | list[str] | list[int] | list[list[int]] | None) -> list[Prompt]:
-    if prompt is None or isinstance(prompt, str):
-        return [TextPrompt(text=prompt or "")]
-    if isinstance(prompt[0], int):
+def _prompts(body: CompletionBody) -> list[Prompt]:
+    prompt = body.prompt
+    if isinstance(prompt, list) and isinstance(prompt[0], int):
         return [TokenPrompt(token_ids=[item for item in prompt if isinstance(item, int)])]
-    return [TextPrompt(text=item) if isinstance(item, str) else _tokens(item) for item in prompt]
+    splits = body.tunery is not None and body.tunery.split_special_tokens
+    return [
+        TextPrompt(text=item, split_special_tokens=splits) if isinstance(item, str) else _tokens(item)
+        for item in (prompt if isinstance(prompt, list) else [prompt or ""])
+    ]
 
 
 def _tokens(item: int | list[int]) -> TokenPrompt:

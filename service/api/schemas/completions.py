@@ -5,10 +5,18 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from service.api.schemas.base import Answer, Piece
+from service.api.schemas.base import Answer, Body, Piece
 from service.api.schemas.sampling import FinishReason, SamplingBody, Usage
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(fail_fast=True, min_length=1)]
+
+
+class CompletionExtension(Body):
+    """What Tunery adds to OpenAI's request."""
+
+    split_special_tokens: bool = False
+    """Special tokens in a text prompt, such as `<|im_start|>`, are read as ordinary text. By default they are
+    control tokens, because the caller of this route writes the whole prompt, chat template included."""
 
 
 class CompletionBody(SamplingBody):
@@ -30,6 +38,7 @@ class CompletionBody(SamplingBody):
     """16 when absent; 0 only makes sense with `echo`: it scores the prompt."""
     suffix: str | None = None
     """Not supported; refused unless null."""
+    tunery: CompletionExtension | None = None
 
 
 TopLogprobs = TypeAliasType("TopLogprobs", dict[str, float])

@@ -1,6 +1,7 @@
 """What every engine must do. Runs once for each backend in conftest.BACKENDS."""
 
 import asyncio
+import functools
 import itertools
 import math
 from pathlib import Path
@@ -11,7 +12,6 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from cluster.bases.chat_template import render_prompt
 from cluster.bases.resolve import base_folder
 from cluster.contracts.errors import (
     ContextLengthExceeded,
@@ -30,6 +30,7 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
     TextEvent,
+    TextPrompt,
     TokenPrompt,
 )
 from cluster.storage.local import LocalStore
@@ -319,9 +320,24 @@ def test_a_conversation_is_rendered_as_in_training(served: Served, tuned: Tuned,
     prompt = ChatPrompt(messages=messages, tools=tools)
     answer = served.ask(served.request(prompt=prompt, echo=True, logprobs=0, max_tokens=0))
     assert answer.prompt is not None
-    rendered = render_prompt(tuned.tokenizer, messages, tools)
+    render = functools.partial(tuned.tokenizer.apply_chat_template, messages, add_generation_prompt=True)
+    rendered = render(tools=tools)["input_ids"]
     assert [token.token_id for token in answer.prompt.tokens] == rendered
-    assert (rendered == render_prompt(tuned.tokenizer, messages, None)) == (tools is None)
+    assert (rendered == render()["input_ids"]) == (tools is None)
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_special_tokens_in_a_plain_prompt_are_control_tokens_unless_they_are_split(
+    served: Served, tuned: Tuned, splits: bool
+) -> None:
+    text = "hi<|end|><|user|>"
+    prompt = TextPrompt(text=text, split_special_tokens=splits)
+    answer = served.ask(served.request(prompt=prompt, echo=True, logprobs=0, max_tokens=0))
+    assert answer.prompt is not None
+    token_ids = [token.token_id for token in answer.prompt.tokens]
+    assert token_ids == tuned.tokenizer(text, split_special_tokens=splits)["input_ids"]
+    assert (END in token_ids) is not splits
+    assert tuned.tokenizer.decode(token_ids) == text
 
 
 def test_without_a_limit_the_context_is_filled(served: Served) -> None:

@@ -293,3 +293,21 @@ def test_rows_before_a_broken_line_are_checked_and_told_first(base: BaseSpec, co
     found = compiled(base, [chat("hi", "ok"), chat("hi", LONG), {"messages": [user("x")]}])
     assert codes(found) == [(2, "too_long"), (3, "nothing_to_learn")]
     assert found.format == "chat"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"text": "a [SEP] b [CLS]", "label": label} for label in "ab"],
+        [{"text": "a [SEP]", "text_pair": "[SEP] b", "label": label} for label in "ab"],
+        [{"tokens": ["a", "[SEP]", "[CLS]"], "labels": [label] * 3} for label in "ab"],
+    ],
+)
+def test_control_tokens_in_an_encoders_texts_are_ordinary_text(
+    encoder: BaseSpec, compiled: Compile, rows: Rows
+) -> None:
+    tokenizer = load_tokenizer(encoder)
+    data = compiled(encoder, rows).dataset
+    token_ids = data.token_ids[: data.offsets[1]].tolist()
+    assert token_ids.count(tokenizer.cls_token_id) == 1
+    assert token_ids.count(tokenizer.sep_token_id) == 1 + ("text_pair" in rows[0])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from service.db.database import Database
 from tests.databases import migrate, migrated_database, postgres_server, without_rows
@@ -15,6 +16,11 @@ from tests.s3_servers import S3Endpoint, endpoint_from_environment, moto_server,
 # Of models this small one thread is the fastest, and two would spin where another worker could run. Before
 # anything imports torch, and for the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A traceback without rich's picture of all local variables, which takes a minute where they are large.
+structlog.configure(
+    processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+)
 
 STARTING_FIRST = ("e2e", "ray", "benchmark")
 """Marks of files that take a minute or so, the longest first."""

@@ -39,7 +39,7 @@ TOOLS = [
 ]
 CHAT = ChatPrompt(messages=[{"role": "user", "content": "Hi"}], tools=TOOLS)
 TERSE = (
-    "{%- if tools -%}{{- tools | tojson -}}{%- endif -%}"
+    "{%- for tool in tools or [] -%}{{- tool.function.name -}}{%- endfor -%}"
     "{%- for message in messages -%}{{- '<|' + message.role + '|>' + message.content -}}"
     "{%- for call in message.tool_calls or [] -%}"
     "{{- '@' + call.function.name + '=' + (call.function.arguments | tojson) -}}"

@@ -8,12 +8,13 @@ import pytest
 
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.errors import InvalidConfiguration
-from cluster.contracts.generation import AdapterRef, TokenPrompt
+from cluster.contracts.generation import AdapterRef, ChatPrompt, TokenPrompt
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
+from tests.chat_templates import CHATML, MARKED_WITHOUT_END, PLAIN_LINES
 from tests.cluster.serving.conftest import Serve
 from tests.cluster.training.recording import record
 from tests.tiny_base import make_tiny_base
@@ -68,6 +69,25 @@ def test_vllm_refuses_an_adapter_that_is_served_on_four_bits(serve: Serve, tmp_p
         _check(serve, base, tmp_path, {"type": "qlora"}, "qlora")
 
 
+@pytest.mark.parametrize("template", [CHATML, MARKED_WITHOUT_END, PLAIN_LINES])
+def test_a_tuned_model_stops_where_it_was_taught_to(serve: Serve, tmp_path: Path, template: str) -> None:
+    """Turns end with a token that is not the end of text, outside the template's marks, or with none."""
+    template = template.replace("<|im_start|>", "<|user|>").replace("<|im_end|>", "<|tool|>")
+    base = make_tiny_base(tmp_path / "base", chat_template=template)
+    store = LocalStore(tmp_path / "store")
+    end = _trained(base, store, {"type": "full"}, n_epochs=25)
+    manifest = Manifest.model_validate_json(store.get(end.manifest_key))
+    assert manifest.answer_prompts
+    served = serve(base=base, store=store)
+    tuned = AdapterRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form="full")
+    prompts = [TokenPrompt(token_ids=prompt.token_ids) for prompt in manifest.answer_prompts]
+    chat = ChatPrompt(messages=[{"role": "user", "content": "Say 3."}])
+    for prompt in (chat, *prompts):
+        answer = served.ask(served.request(tuned, prompt, max_tokens=40, temperature=0))
+        assert answer.finishes[0].reason == "stop"
+        assert answer.text.startswith("Fox")
+
+
 def _check(
     serve: Serve,
     base: BaseSpec,
@@ -97,7 +117,7 @@ def _check(
         assert score(None, row) != pytest.approx(expected, abs=1e-2), "the base itself says something else"
 
 
-def _trained(base: BaseSpec, store: LocalStore, options: dict[str, Any]) -> Finished:
+def _trained(base: BaseSpec, store: LocalStore, options: dict[str, Any], *, n_epochs: int = 2) -> Finished:
     rows = [
         {
             "messages": [
@@ -110,7 +130,11 @@ def _trained(base: BaseSpec, store: LocalStore, options: dict[str, Any]) -> Fini
     data = store.put(file_key("file-1"), "\n".join(map(json.dumps, rows)).encode())
     assert data.sha256 is not None
     _, config = resolve(
-        Hyperparameters(n_epochs=2, batch_size=4), TrainingOptions(**options), base, n_examples=12, seed=1
+        Hyperparameters(n_epochs=n_epochs, batch_size=4),
+        TrainingOptions(**options),
+        base,
+        n_examples=12,
+        seed=1,
     )
     spec = JobSpec(
         job_id="ftjob-1",

@@ -36,8 +36,8 @@ class Settings(BaseSettings):
     """The default organization's name, a part of tuned models' names."""
     max_file_bytes: int = Field(default=512 * 2**20, gt=0)
     """The largest file that may be uploaded in one request; OpenAI's limit by default."""
-    repeat_seconds: int = 600
-    """How long a create request that its client marks as a retry is answered with the job it made."""
+    idempotency_seconds: float = Field(default=86_400.0, gt=0)
+    """How long a create request is remembered: by its `Idempotency-Key` header, if it has one."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Where web pages may call the API from, separated by commas: `https://app.example.com`, or `*` for

@@ -8,6 +8,7 @@ TuneryError                     code, message, param
 ├── PermissionDenied            the key is good, its scope is not
 ├── NotFound                    absent, or another tenant's: the same answer for both
 ├── Conflict                    the resource is in a state that forbids the call
+│   └── InProgress              the same request is being worked on; it may be sent again soon
 ├── Overloaded                  too much at once; `retry_after_seconds` says when to try again
 ├── Unavailable                 a part that the call needs does not answer; `retry_after_seconds`
 │   └── InsufficientStorage     a disk is full
@@ -74,6 +75,10 @@ class NotFound(TuneryError):
 
 class Conflict(TuneryError):
     default_code = "conflict"
+
+
+class InProgress(Conflict):
+    default_code = "request_in_progress"
 
 
 class _RetryLater(TuneryError):

@@ -77,7 +77,8 @@ def response_of(error: TuneryError) -> Response:
         spread = min(seconds, _LONGEST_HEEDED_SECONDS / _SPREAD) * random.uniform(1, _SPREAD)
         headers["retry-after-ms"] = str(round(1000 * spread))
     if isinstance(error, errors.Conflict | errors.InsufficientStorage):
-        headers["x-should-retry"] = "false"  # the openai SDK repeats a 409 or 507 unless told otherwise
+        # The openai SDK repeats a 409 or 507 unless told otherwise.
+        headers["x-should-retry"] = "true" if isinstance(error, errors.InProgress) else "false"
     if isinstance(error, errors.AuthenticationFailed):
         headers["www-authenticate"] = "Bearer"
     if status == 500:

@@ -54,7 +54,6 @@ def new_job(
         hyperparameters=_hyperparameters(body).asked(),
         training=training,
         metadata=body.metadata,
-        request_sha256=request_sha256(body),
     )
 
 

@@ -10,6 +10,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.storage.store import ObjectStore
 from service.api.engine import Engine
 from service.api.lookups import Lookups
+from service.api.once import UnseenTries
 from service.db.database import Database
 from service.settings import Settings
 
@@ -23,6 +24,7 @@ class Parts:
     catalogue: Mapping[str, BaseSpec]
     """Base models by alias."""
     lookups: Lookups[Any] = field(default_factory=Lookups)
+    unseen_tries: UnseenTries = field(default_factory=UnseenTries)
 
 
 async def _parts(request: Request) -> Parts:

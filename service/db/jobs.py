@@ -90,7 +90,6 @@ class NewJob:
     training: TrainingOptions = field(default_factory=TrainingOptions)
     metadata: dict[str, str] | None = None
     integrations: list[dict[str, Any]] | None = None
-    request_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,6 @@ class Jobs:
             output_model=self._output_model(new),
             attempt=0,
             next_event_seq=0,
-            request_sha256=new.request_sha256,
             created_at=int(at),
         )
         self._session.add(row)
@@ -252,17 +250,6 @@ class Jobs:
             limit=limit,
         )
         return Page([_checkpoint_of(row) for row in found.data], found.has_more)
-
-    def find_repeat(self, request_sha256: str, *, within_seconds: int) -> Job | None:
-        """The newest job that the same request body made so recently."""
-        since = int(now(self._session)) - within_seconds
-        row = self._session.scalar(
-            self._owned()
-            .where(tables.Job.request_sha256 == request_sha256, tables.Job.created_at >= since)
-            .order_by(tables.Job.created_at.desc(), tables.Job.id.desc())
-            .limit(1)
-        )
-        return None if row is None else job_of(row)
 
     def _owned(self) -> Select[tables.Job]:
         return select(tables.Job).where(

@@ -146,8 +146,6 @@ class Job(Table):
     attempt: Mapped[int] = mapped_column(default=0)
     """The fence: number of the newest attempt."""
     next_event_seq: Mapped[int] = mapped_column(default=0)
-    request_sha256: Mapped[str | None]
-    """Of the create request's body: recognises the SDK's retries."""
     faults: Mapped[int] = mapped_column(default=0, server_default="0")
     """Of the platform, since the job's last progress."""
     retry_at: Mapped[float | None]
@@ -158,6 +156,33 @@ class Job(Table):
     """Codes of what did not answer, each of which the job's owner was told once."""
     created_at: Mapped[int]
     finished_at: Mapped[int | None]
+
+
+class IdempotencyKey(Table):
+    """A create request, and the tries that its client makes at it, as `service.api.once` tells them apart."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_expires", "expires_at"),)
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    """The client's own; or the API key and the body, of which only the latest call is kept."""
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    request_sha256: Mapped[str]
+    call: Mapped[str]
+    """Names the call that all its tries belong to."""
+    owner: Mapped[str]
+    """The try that does the work: the fence."""
+    is_first_seen: Mapped[bool]
+    """Whether the call's first try has come, or only a retry."""
+    began_at: Mapped[float]
+    """When the first try that was seen began."""
+    claimed_at: Mapped[float]
+    answered_at: Mapped[float | None]
+    """When a try was last answered with the job."""
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    """null: the work is under way, or came to nothing."""
+    expires_at: Mapped[float]
 
 
 class Attempt(Table):

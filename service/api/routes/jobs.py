@@ -1,13 +1,17 @@
 """`/v1/fine_tuning/jobs`: creating, seeing and ending jobs. What happens to them is the scheduler's."""
 
+import re
+import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
+from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import InvalidRequest
 from service.api.auth import Reader, Writer
 from service.api.continuing import find_start
 from service.api.new_jobs import new_job, request_sha256
+from service.api.once import create_once
 from service.api.parts import UsesParts
 from service.api.public_jobs import public_checkpoint, public_job
 from service.api.schemas.base import Absent, OrDefault, WholeNumber
@@ -18,7 +22,8 @@ from service.api.schemas.jobs import (
     FineTuningJobList,
 )
 from service.api.strict_json import StrictJsonRoute
-from service.db.jobs import Jobs
+from service.db.idempotency import Try
+from service.db.jobs import Job, Jobs
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class=StrictJsonRoute)
 
@@ -32,25 +37,38 @@ _METADATA_PARAMETER: dict[str, Any] = {
 }
 
 
+async def _began() -> float:
+    # On the event loop: a request may wait long for a thread.
+    return time.monotonic()
+
+
 @router.post("", operation_id="fine_tuning_jobs_create", summary="Create a fine-tuning job")
 def create(
     body: CreateJobBody,
     caller: Writer,
     parts: UsesParts,
-    x_stainless_retry_count: Annotated[int, Header(include_in_schema=False)] = 0,
+    began: Annotated[float, Depends(_began)],
+    idempotency_key: Annotated[str | Absent, Header(min_length=1, max_length=255)] = None,
+    x_stainless_retry_count: Annotated[str, Header(include_in_schema=False)] = "",
+    x_stainless_read_timeout: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> FineTuningJob:
-    """Answers at once with a job that is `validating_files`."""
-    with parts.database.write() as session:
-        jobs = Jobs(session, caller.tenant)
-        repeated = None
-        if x_stainless_retry_count >= 1:
-            # The openai SDK repeats a create whose answer it lost, without any other mark of it.
-            within_seconds = parts.settings.repeat_seconds
-            repeated = jobs.find_repeat(request_sha256(body), within_seconds=within_seconds)
-        if repeated is not None:
-            return public_job(repeated)
+    """Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
+    makes one job a day, however often it is sent; the openai SDK's retries are recognised without it."""
+    sent = Try(
+        api_key_id=caller.key_id,
+        request_sha256=request_sha256(body),
+        began=began,
+        retry_count=int(_number(x_stainless_retry_count) or 0),
+        timeout=_number(x_stainless_read_timeout),
+        idempotency_key=idempotency_key,
+    )
+
+    def create_job(session: Session) -> Job:
         start = find_start(body, session, caller.tenant)
-        return public_job(jobs.create(new_job(body, start, parts.catalogue, parts.settings)))
+        new = new_job(body, start, parts.catalogue, parts.settings)
+        return Jobs(session, caller.tenant).create(new)
+
+    return public_job(create_once(parts, caller.tenant, sent, create_job))
 
 
 @router.get(
@@ -105,6 +123,11 @@ def list_checkpoints(
         last_id=data[-1].id if data else None,
         has_more=page.has_more,
     )
+
+
+def _number(header: str) -> float | None:
+    """What an SDK says of itself is taken as said, or not at all."""
+    return float(header) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", header) else None
 
 
 def _metadata_filter(request: Request) -> dict[str, str] | Literal["null"] | None:

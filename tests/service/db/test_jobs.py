@@ -212,14 +212,3 @@ def test_an_event_or_checkpoint_of_another_job_is_no_cursor(database: Database) 
             jobs.events(job.id, after=event.id)
         with pytest.raises(InvalidRequest):
             jobs.checkpoints(job.id, after=saved.id)
-
-
-def test_a_repeat_is_found_by_its_body_within_the_tenant_and_the_time(database: Database) -> None:
-    add_job(database, request_sha256="same")
-    newest = add_job(database, request_sha256="same")
-    add_job(database, OTHER, request_sha256="same")
-    with database.read() as session:
-        jobs = Jobs(session, TENANT)
-        assert jobs.find_repeat("same", within_seconds=600) == newest
-        assert jobs.find_repeat("other", within_seconds=600) is None
-        assert jobs.find_repeat("same", within_seconds=-1) is None

@@ -1,11 +1,10 @@
 """One attempt of a job, in one worker: from its specification to stored checkpoints. No Ray."""
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -13,13 +12,14 @@ from cluster.bases.pretrained import stop_tokens
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.evaluation import EvaluationReport
-from cluster.contracts.jobs import Command, Finished, JobSpec, RunnerEvent, RunnerMessage, Stopped
+from cluster.contracts.jobs import Command, Finished, JobSpec, RunnerEvent, Stopped
 from cluster.storage.store import ObjectStore
 from cluster.training.answer_prompts import answer_prompts
 from cluster.training.checkpoint import CheckpointWriter, Writing, download
 from cluster.training.dataset import Dataset
 from cluster.training.datasets import Datasets, load_datasets
 from cluster.training.loop import Progress
+from cluster.training.phases import message, phase
 from cluster.training.report import evaluation_report
 from cluster.training.run import Run
 from cluster.training.scratch import scratch_folder
@@ -49,10 +49,14 @@ def run_attempt(
     checkpoint are not what the specification names.
     """
     world = joined_world(is_sharded=spec.config.parallelism == "fsdp")
+    if not world.is_first:
+        report = _unheard
     with scratch_folder() as folder, typed_out_of_memory():
-        data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
+        with phase(report, "Reading the training data"):
+            data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
         beat()
-        start = find_start(spec, store, data.training, folder)
+        with phase(report, "Fetching the weights to begin with"):
+            start = find_start(spec, store, data.training, folder)
         beat()
         ended = _train(
             spec, store, data, start, folder, world, device, report=report, command=command, beat=beat
@@ -101,11 +105,11 @@ def _train(
     """From the model's first step, or the next one of a resumed run, to its last; None if a command ended it,
     or if another worker has the checkpoints."""
     is_new, resumed = start.resumed is None, _resumed(start)
-    run = Run(spec, data, start, device, world, beat=beat)
+    run = Run(spec, data, start, device, world, tell=report, beat=beat)
     start.forget()
-    if world.is_first and is_new:
+    if is_new:
         for note in data.notes + run.trainee.notes:
-            report(_message(note, "warn"))
+            report(message(note, "warn"))
     tokenizer = load_tokenizer(spec.base)
     writing = Writing(
         spec,
@@ -119,12 +123,14 @@ def _train(
     )
     with closing(CheckpointWriter(writing, folder, resumed=resumed)) as writer:
         outcome = run.train(writer, report=report, command=command, beat=beat)
-        for event in writer.flush():
+        with phase(report, "Storing the last checkpoint"):
+            saved = writer.flush()
+        for event in saved:
             report(event)
     if not outcome.is_complete or not world.is_first:
         return None
     if outcome.is_early:
-        report(_message(_early(outcome.progress), "info"))
+        report(message(_early(outcome.progress), "info"))
     step = run.final_step(outcome.progress)
     return _Ended(
         outcome.progress.trained_tokens,
@@ -159,16 +165,17 @@ def _measured(
             folder=ended.folder or _downloaded(store, ended.saved, folder),
             trained_loss=ended.loss,
             device=device,
+            tell=report,
             beat=beat,
         )
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         logger.exception("There is no memory for the evaluation report.")
-        report(_message("Gain and forgetting are not measured: there is not enough memory for it.", "warn"))
+        report(message("Gain and forgetting are not measured: there is not enough memory for it.", "warn"))
         return None
     if spec.config.type == "qlora":
-        report(_message(_on_four_bits(measured, spec.base), "info"))
+        report(message(_on_four_bits(measured, spec.base), "info"))
     return measured
 
 
@@ -216,5 +223,5 @@ def _early(progress: Progress) -> str:
     )
 
 
-def _message(text: str, level: Literal["info", "warn"]) -> RunnerMessage:
-    return RunnerMessage(seq=0, created_at=int(time.time()), level=level, message=text)
+def _unheard(event: RunnerEvent) -> None:
+    """Only the first worker reports."""

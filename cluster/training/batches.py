@@ -182,6 +182,10 @@ class Batcher:
         for _ in range(max(map(len, shares)) - len(shares[self._rank])):
             yield self._collate(examples[:1], learns=False)
 
+    def n_passes(self, examples: Indices) -> int:
+        """How many `microbatches` of them every worker gets."""
+        return max(len(self._cut(share)) for share in self._shares(examples))
+
     def _shares(self, examples: Indices) -> list[Indices]:
         """Dealt out by length, so that every worker gets about as many tokens."""
         by_length = examples[np.argsort(self._lengths[examples], kind="stable")]

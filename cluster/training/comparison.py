@@ -18,6 +18,7 @@ from cluster.training.evaluation import evaluate
 from cluster.training.head import Head
 from cluster.training.layout import head_of
 from cluster.training.objectives import ClassificationObjective, sequence_logprobs
+from cluster.training.phases import Passes
 from cluster.training.world import World
 
 KL_TOKENS = 256
@@ -63,19 +64,22 @@ def compare_language(
     *,
     microbatch_tokens: int,
     beta: float | None,
-    beat: Callable[[], None],
+    passes: Passes,
 ) -> EvaluationReport:
     """Of decoders. With `beta` the held-out data are preferences, on which the base itself is the reference:
-    it prefers neither answer, so that its loss is ln 2 and it is right half of the time. `beat` is called
-    before each pass."""
+    it prefers neither answer, so that its loss is ln 2 and it is right half of the time."""
     cut = partial(Batcher, microbatch_tokens=microbatch_tokens, layout="padded")
+    own = None if held_out is None else cut(held_out)
+    others = None if general is None else cut(general)
+    for batcher in filter(None, (own, others)):
+        passes.expect(batcher.n_passes(batcher.all_examples()))
     found = known = kl = None
-    if held_out is not None and beta is not None:
-        found = _on_preferences(pair, cut(held_out), beta, beat)
-    elif held_out is not None:
-        found, _ = _on_tokens(pair, cut(held_out), beat)
-    if general is not None:
-        known, kl = _on_tokens(pair, cut(general), beat)
+    if own is not None and beta is not None:
+        found = _on_preferences(pair, own, beta, passes)
+    elif own is not None:
+        found, _ = _on_tokens(pair, own, passes)
+    if others is not None:
+        known, kl = _on_tokens(pair, others, passes)
     return EvaluationReport(
         held_out=found,
         general=known,
@@ -90,14 +94,15 @@ def compare_classes(
     held_out: Dataset | None,
     *,
     microbatch_tokens: int,
-    beat: Callable[[], None],
+    passes: Passes,
 ) -> EvaluationReport:
     """Of encoders. The base has no classes: its figures are those of guessing by how often each class occurs
-    in the training file. `beat` is called before each pass."""
+    in the training file."""
     comparison = None
     if held_out is not None:
         objective = ClassificationObjective(model, is_per_token=held_out.is_per_token)
         batcher = Batcher(held_out, microbatch_tokens=microbatch_tokens, layout="masked")
+        passes.expect(batcher.n_passes(batcher.all_examples()))
         tuned = evaluate(
             objective,
             batcher,
@@ -105,7 +110,7 @@ def compare_classes(
             autocast=nullcontext,
             device=model.device,
             world=World(),
-            beat=beat,
+            beat=passes,
         )
         base_loss, base_accuracy = _by_frequency(training, held_out)
         comparison = Comparison(

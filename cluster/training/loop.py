@@ -19,6 +19,7 @@ from cluster.training.dataset import Indices
 from cluster.training.evaluation import Score, evaluate
 from cluster.training.objectives import Objective
 from cluster.training.pace import FORWARD_SHARE, FlopCounter, Pace, memory_bytes, peak_flops
+from cluster.training.phases import Passes, Report
 from cluster.training.step import StepEngine
 from cluster.training.world import World, whole
 
@@ -98,7 +99,7 @@ def train(
     flat = [parameter for group in parameters for parameter in group]
     schedule = plan(data, config)
     engine = StepEngine(objective, data, autocast=autocast, device=device, world=world, beat=beat)
-    score = partial(evaluate, objective, autocast=autocast, device=device, world=world, beat=beat)
+    score = partial(_scored, objective, tell=report, autocast=autocast, device=device, world=world, beat=beat)
     validation = None if held_out is None else _Validation(held_out, score, size=config.batch_size)
     pace = Pace(_work(schedule, data, validation, start) + closing_tokens * FORWARD_SHARE, clock=clock)
     peak = peak_flops(device, world.size)
@@ -249,6 +250,22 @@ class _Validation:
         score = self._score(self.batcher, examples)
         pace.scored(self.batcher.n_tokens(examples))
         return score
+
+
+def _scored(
+    objective: Objective,
+    batcher: Batcher,
+    examples: Indices,
+    *,
+    tell: Report,
+    beat: Callable[[], None],
+    world: World,
+    **how: Any,
+) -> Score:
+    """`evaluate`, whose progress the job's owner hears of if it takes long."""
+    passes = Passes(tell if world.is_first else lambda _: None, "Validation", beat=beat)
+    passes.expect(batcher.n_passes(examples))
+    return evaluate(objective, batcher, examples, world=world, beat=passes, **how)
 
 
 def _work(schedule: Schedule, data: Batcher, validation: _Validation | None, start: Progress) -> float:

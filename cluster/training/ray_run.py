@@ -6,6 +6,7 @@ barrier.
 
 import logging
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from cluster.contracts.jobs import CheckpointSaved, Command, Failed, JobSpec, RunnerEvent
+from cluster.contracts.jobs import Command, Failed, JobSpec, RunnerEvent, StepMetrics
 from cluster.niceness import yield_to_others
 from cluster.storage.location import open_store
 from cluster.training.failure import failed_state
@@ -130,19 +131,23 @@ class _Control:
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
+        self._lock = threading.Lock()
+        """A phase that takes long is told by a thread of its own."""
         self._events: list[RunnerEvent] = []
         self._asked_at = float("-inf")
 
     def report(self, event: RunnerEvent) -> None:
-        self._events.append(event)
-        if isinstance(event, CheckpointSaved):
-            # What a later attempt goes on from is told at once: the next step may be far, or never come.
-            self._push()
+        with self._lock:
+            self._events.append(event)
+            if not isinstance(event, StepMetrics):
+                # Told at once: the next step may be far, or never come.
+                self._push()
 
     def command(self) -> Command:
         if time.monotonic() - self._asked_at < COMMAND_SECONDS:
             return "continue"
-        return self._push()
+        with self._lock:
+            return self._push()
 
     def _push(self) -> Command:
         command: Command = ray.get(self._actor.push.remote(self._events))
@@ -155,5 +160,6 @@ class _Control:
         ray.get(self._actor.finish.remote(state), timeout=GIVE_UP_SECONDS)
 
     def finish(self, state: Any) -> None:
-        ray.get(self._actor.push.remote(self._events))
+        with self._lock:
+            self._push()
         ray.get(self._actor.finish.remote(state))

@@ -26,6 +26,7 @@ from cluster.training.objectives import (
 )
 from cluster.training.optimizer import make_optimizer, moments, restore_moments
 from cluster.training.pace import flop_counter
+from cluster.training.phases import Passes, Report, phase
 from cluster.training.snapshot import Snapshot, restore_weights
 from cluster.training.start import Start
 from cluster.training.world import World, host_copies
@@ -45,21 +46,24 @@ class Run:
         device: torch.device,
         world: World,
         *,
+        tell: Report,
         beat: Callable[[], None],
     ) -> None:
-        """`beat` is called before each pass through the model."""
+        """`tell` hears of what takes long; `beat` is called before each pass through the model."""
+        self._tell = tell
         self._device, self._world = device, world
         self._config = config = spec.config
-        self.trainee = load_trainee(
-            start.weights,
-            spec.base,
-            config,
-            # Where workers share a model, it has room on the device only once it is shared.
-            torch.device("cpu") if world.is_sharded else device,
-            data=data.training,
-            total_steps=schedule_of(len(data.training), config).total_steps,
-            is_base=start.is_base,
-        )
+        with phase(tell, "Loading the model"):
+            self.trainee = load_trainee(
+                start.weights,
+                spec.base,
+                config,
+                # Where workers share a model, it has room on the device only once it is shared.
+                torch.device("cpu") if world.is_sharded else device,
+                data=data.training,
+                total_steps=schedule_of(len(data.training), config).total_steps,
+                is_base=start.is_base,
+            )
         self._autocast = partial(autocast, spec.base, device)
         self._training = self._batcher(data.training)
         self._held_out = None if data.held_out is None else self._batcher(data.held_out)
@@ -74,7 +78,7 @@ class Run:
         if world.is_sharded:
             blocks = layers(causal_model(self.trainee.model))
             world.shard(self._objective, blocks, device, DTYPES[spec.base.dtype])
-        self._find_references(resumed, beat)
+        self._find_references(resumed, tell, beat)
         self._parameters = trainable_parameters(self.trainee.model)
         self._optimizer = make_optimizer(self._parameters, config)
         self._allocation = None
@@ -103,7 +107,8 @@ class Run:
         def save(progress: Progress, metrics: StepMetrics) -> None:
             is_last_so_far = self.final_step(progress) == progress.step
             take = partial(self._snapshot, progress, writer)
-            writer.save(take, progress, metrics, keeps=is_last_so_far)
+            with phase(self._tell, f"Saving the checkpoint of step {progress.step}"):
+                writer.save(take, progress, metrics, keeps=is_last_so_far)
 
         return train(
             self._objective,
@@ -145,19 +150,21 @@ class Run:
             world_size=self._world.size,
         )
 
-    def _find_references(self, resumed: Snapshot | None, beat: Callable[[], None]) -> None:
+    def _find_references(self, resumed: Snapshot | None, tell: Report, beat: Callable[[], None]) -> None:
         """DPO: of the model as it is now, or as it was when the resumed run began."""
         for name, batcher in self._references():
             if resumed is not None:
                 batcher.reference = resumed.extras[name]
                 continue
+            passes = Passes(tell, "Scoring the examples before training", beat=beat)
+            passes.expect(batcher.n_passes(batcher.all_examples()))
             batcher.reference = reference_logprobs(
                 self._objective,
                 batcher,
                 autocast=self._autocast,
                 device=self._device,
                 world=self._world,
-                beat=beat,
+                beat=passes,
             )
 
     def _references(self) -> list[tuple[str, Batcher]]:

@@ -31,6 +31,7 @@ from service.db.runner_events import record
 from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, transition
 
 STARTED = "Fine-tuning job started"
+PUBLISHING = "Training is complete; the model is checked as it is served before it is published"
 _state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
 
 
@@ -111,7 +112,7 @@ class Attempts:
         self._session.flush()
         match state:
             case Finished():
-                transition(
+                job = transition(
                     self._session,
                     job,
                     JobStatus.PUBLISHING,
@@ -120,6 +121,7 @@ class Attempts:
                     report=attempt.result["report"],
                     **PROGRESS,
                 )
+                add_events(self._session, job, [NewEvent(PUBLISHING)], at=at)
             case Failed(is_user_fault=True):
                 fail(self._session, job, code=state.code, message=state.message, at=at)
             case Failed():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Finished, JobSpec, RunnerMessage
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoint import download
+from cluster.training.phases import Passes
 from tests.cluster.training.recording import Recording, record
 from tests.tiny_base import make_tiny_base
 
@@ -79,6 +81,38 @@ def test_gain_forgetting_and_divergence_are_those_of_plain_transformers(
     assert report.general_kl == pytest.approx(expected["kl"], abs=1e-4)
     assert report.regression == pytest.approx(expected["tuned"] - expected["base"], abs=2e-4)
     assert report.held_out.n_examples == 4
+
+
+def test_the_owner_hears_when_the_evaluation_begins_and_what_came_of_it(
+    make_spec: MakeSpec, store: LocalStore
+) -> None:
+    recording = record(make_spec(), store)
+    last = max(place for place, event in enumerate(recording.events) if not isinstance(event, RunnerMessage))
+    begun, ended = [
+        event.message for event in recording.events[last + 1 :] if isinstance(event, RunnerMessage)
+    ]
+    report = report_of(recording)
+    assert report.held_out is not None
+    assert report.general is not None
+    counts = f"{report.held_out.n_examples} held-out and {report.general.n_examples} general examples"
+    assert begun == f"Evaluating the tuned model on {counts}"
+    assert ended.startswith("Evaluation finished: held-out loss ")
+    for loss in (report.held_out.base_loss, report.held_out.tuned_loss, report.general.tuned_loss):
+        assert f"{loss:.4f}" in ended
+
+
+def test_progress_is_told_in_every_phase_of_minutes(
+    make_spec: MakeSpec, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if each of them took that long: a word at every pass."""
+    monkeypatch.setattr("cluster.training.phases.NEXT_WORD_SECONDS", 0.0)
+    monkeypatch.setattr(Passes, "__init__", partialmethod(Passes.__init__, first_seconds=0.0))
+    plain = record(make_spec(), store)
+    told = [event.message for event in plain.events if isinstance(event, RunnerMessage)]
+    for phase in ("Validation: ", "Evaluation: "):
+        shares = [text for text in told if text.startswith(phase)]
+        assert shares, told
+        assert shares[0].startswith(f"{phase}0% (0 of ")
 
 
 def test_the_owner_replaces_the_general_set(

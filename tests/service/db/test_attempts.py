@@ -210,6 +210,7 @@ def test_a_finished_run_is_to_be_published(database: Database, job: Job) -> None
     after = get_job(database, job.id)
     assert (after.status, after.trained_tokens) == (JobStatus.PUBLISHING, 1234)
     assert after.fine_tuned_model is None
+    assert messages(database, job.id)[-1].endswith("checked as it is served before it is published")
     assert sync(database, job, **last) == SyncResponse(), "its answer was lost: the same words are fine"
     with pytest.raises(Conflict):
         sync(database, job, events=[step(1, 11)])

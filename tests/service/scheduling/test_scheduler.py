@@ -37,6 +37,7 @@ LIFE = [
     "Step 3/4: training loss=0.33",
     "Step 4/4: training loss=0.25",
     "Checkpoint created at step 4 with Snapshot ID: {model}:ckpt-step-4",
+    "Training is complete; the model is checked as it is served before it is published",
     "New fine-tuned model created: {model}",
     "The job has successfully completed",
 ]

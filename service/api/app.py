@@ -15,6 +15,7 @@ from service.api.auth import Authentication
 from service.api.document import ERROR_RESPONSES, describe
 from service.api.draining import Draining
 from service.api.engine import Engine, ServeEngine
+from service.api.event_feed import EventFeed
 from service.api.fair_queue import Limits
 from service.api.middleware import BodyLimit, HeadAsGet, RequestContext, WithoutTrailingSlash
 from service.api.parts import Parts
@@ -91,8 +92,9 @@ def _lifespan(
         app.state.parts = parts
         app.state.serving = serving
         app.state.readiness = Readiness(parts, app.state.draining)
+        app.state.feed = EventFeed(parts.database, app.state.draining)
         try:
-            async with meter.writing(parts.settings.usage_seconds):
+            async with meter.writing(parts.settings.usage_seconds), app.state.feed.polling():
                 yield
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_CUT_STREAMS_SECONDS):

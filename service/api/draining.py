@@ -7,10 +7,8 @@ import socket
 import time
 from dataclasses import dataclass
 from types import FrameType
-from typing import Annotated
 
 import uvicorn
-from fastapi import Depends, Request
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +45,3 @@ class DrainingServer(uvicorn.Server):
         while time.monotonic() < deadline and not self.force_exit:
             await asyncio.sleep(_LOOK_SECONDS)
         await super().shutdown(sockets)
-
-
-async def _draining(request: Request) -> Draining:
-    draining: Draining = request.app.state.draining
-    return draining
-
-
-UsesDraining = Annotated[Draining, Depends(_draining)]

@@ -17,8 +17,8 @@ class Lookups(Generic[T]):
     """Runs lookups in threads. Those who ask for the same key while one runs share the next one: however many
     a flood asks at once, two are made, and nobody's answer is from before they asked. For one event loop."""
 
-    def __init__(self) -> None:
-        self._limiter = CapacityLimiter(_THREADS)
+    def __init__(self, *, threads: int = _THREADS) -> None:
+        self._limiter = CapacityLimiter(threads)
         self._running: dict[Hashable, asyncio.Task[T]] = {}
         self._next: dict[Hashable, asyncio.Task[T]] = {}
 

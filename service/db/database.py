@@ -1,7 +1,7 @@
 """Sessions on SQLite or PostgreSQL, and their schema."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from service.db.reserve import Reserve
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x74756E657279
 """Any number, the same in every process: PostgreSQL's advisory lock for migrations."""
+_CHANGED_JOBS = "changed jobs"
 _DISK_FULL = "53100"
 """PostgreSQL's."""
 
@@ -42,6 +43,7 @@ class Database:
         engine = _engine(_checked(url), busy_seconds)
         self._engine = engine
         self._reserve = _reserve(engine.url)
+        self._told: list[Callable[[Collection[str]], None]] = []
         self.dialect = engine.dialect.name
         # Options that the "begin" listener, respectively psycopg, turns into the right kind of transaction.
         self._writing: Engine = engine.execution_options(is_write=True)
@@ -72,6 +74,19 @@ class Database:
             session.begin(),
         ):
             yield session
+        if changed := session.info.get(_CHANGED_JOBS):
+            for tell in self._told:
+                tell(changed)
+
+    @contextmanager
+    def telling(self, tell: Callable[[Collection[str]], None]) -> Iterator[None]:
+        """Within it, `tell` is called after each write that changed jobs (`note_change`), with their ids, in
+        the writer's thread."""
+        self._told.append(tell)
+        try:
+            yield
+        finally:
+            self._told.remove(tell)
 
     def migrate(self) -> None:
         """Brings the schema up to date; safe when several processes start at once."""
@@ -86,6 +101,11 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def note_change(session: Session, job_id: str) -> None:
+    """The job's status or log is other than it was, once this transaction is committed."""
+    session.info.setdefault(_CHANGED_JOBS, set()).add(job_id)
 
 
 def now(session: Session) -> float:

@@ -18,6 +18,7 @@ from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id, random_characters
 from service.db.job_files import GENERAL_FORMATS, WantedFile, check_files
+from service.db.job_heads import Head
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
 from service.db.transitions import NewEvent, add_events, lock, tell, transition
@@ -215,6 +216,11 @@ class Jobs:
         row = transition(self._session, row, JobStatus.CANCELLED, at=at)
         add_events(self._session, row, [NewEvent("The job has been cancelled")], at=at)
         return job_of(row)
+
+    def head(self, id: str) -> Head:
+        """How far its log has come. Raises NotFound."""
+        row = self._row(id)
+        return Head(row.next_event_seq, JobStatus(row.status).is_terminal)
 
     def events(self, id: str, *, after: str | None = None, limit: int = 20) -> Page[Event]:
         """Newest first; `after` is an event's id. Raises NotFound for the job, InvalidRequest for `after`."""

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import Conflict
 from cluster.contracts.jobs import TRANSITIONS, JobStatus
 from service.db import tables
+from service.db.database import note_change
 from service.db.ids import new_id
 
 HELD_BY_ATTEMPT = frozenset({JobStatus.STARTING, JobStatus.RUNNING, JobStatus.PAUSING})
@@ -67,6 +68,7 @@ def transition(session: Session, job: tables.Job, to: JobStatus, *, at: float, *
     )
     if moved is None:
         raise Conflict(f"Job {job.id} has changed meanwhile.", code="job_state")
+    note_change(session, job.id)
     if source in HELD_BY_ATTEMPT and to not in HELD_BY_ATTEMPT:
         _end_attempt(session, moved, at)
     if to in _TOLD:
@@ -95,6 +97,7 @@ def add_events(session: Session, job: tables.Job, events: Sequence[NewEvent], *,
         for offset, event in enumerate(events)
     ]
     session.execute(insert(tables.JobEvent), rows)
+    note_change(session, job.id)
     job.next_event_seq = first + len(rows)
     session.flush()
 

@@ -97,6 +97,15 @@ class Settings(BaseSettings):
     tick_seconds: float = Field(default=0.5, gt=0)
     """Between two rounds of the scheduler."""
 
+    sweep_interval_seconds: float = Field(default=3600.0, ge=0)
+    """Between two sweeps, which free storage of what nobody needs any more; 0 leaves that to `tunery
+    sweep`."""
+    sweep_grace_seconds: float = Field(default=24 * 3600.0, ge=0)
+    """Nothing younger is swept."""
+    resume_state_seconds: float = Field(default=24 * 3600.0, ge=0)
+    """How long after a job's end the optimizer's state of its checkpoints is kept, for
+    `training.restore_optimizer`. The weights stay until they are deleted."""
+
     @property
     def retries(self) -> Retries:
         return Retries(self.max_attempts, self.retry_seconds, self.longest_retry_seconds)

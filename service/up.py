@@ -28,6 +28,7 @@ from typing import Any
 
 import httpx2
 
+from service.data_folder import database_url, storage_url
 from service.db.api_keys import ApiKeys
 from service.db.database import Database
 from service.ports import free_ports
@@ -83,7 +84,7 @@ class _Plan:
         ray_token = _secret(folder / "ray.token")
         outside = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
         shared = {
-            "TUNERY_STORAGE_URL": outside.get("TUNERY_STORAGE_URL", f"file://{folder / 'objects'}"),
+            "TUNERY_STORAGE_URL": storage_url(folder, outside),
             "TUNERY_CLUSTER_TOKEN": _secret(folder / "cluster.token"),
             "TUNERY_CACHE_DIR": str(folder / "cache"),
             "TUNERY_WARM_BASES": outside.get("TUNERY_WARM_BASES", "tunery-tiny-1"),
@@ -134,9 +135,7 @@ class _Plan:
             service_environment={
                 **outside,
                 **shared,
-                "TUNERY_DATABASE_URL": outside.get(
-                    "TUNERY_DATABASE_URL", f"sqlite:///{folder / 'tunery.db'}"
-                ),
+                "TUNERY_DATABASE_URL": database_url(folder, outside),
                 "TUNERY_RAY_URL": f"http://127.0.0.1:{dashboard}",
                 "TUNERY_SERVING_URL": f"http://127.0.0.1:{serving}",
                 "TUNERY_SERVICE_URL": f"http://127.0.0.1:{internal}",

@@ -29,7 +29,7 @@ ALLOWED = {
     ),
     "cluster.runner": ("cluster.contracts", "cluster.niceness", "cluster.storage", "cluster.training"),
     "service.settings": ("cluster", "service"),
-    "service.db": ("cluster.contracts",),
+    "service.db": ("cluster.contracts", "cluster.storage.keys"),
     "service.scheduling": ("cluster.contracts", "cluster.storage", "cluster.bases.catalogue", "service.db"),
     "service.api": (
         "cluster.contracts",
@@ -39,11 +39,13 @@ ALLOWED = {
         "service.db",
         "service.scheduling.ports",
     ),
-    # The public HTTP API, and the command `up`.
-    "service.cli": ("service.ports", "service.up"),
+    # The public HTTP API, and the commands `up` and `sweep`.
+    "service.cli": ("service.ports", "service.sweep", "service.up"),
+    "service.data_folder": (),
     "service.migrate": ("service.db", "service.settings"),
     "service.ports": (),
     "service.supervisor": (),
+    "service.sweep": ("cluster", "service"),
     # The composition of the whole on one machine.
     "service.up": ("cluster", "service"),
 }

@@ -62,4 +62,10 @@ class Manifest(_Frozen):
 
 def weight_file_names(manifest: Manifest) -> list[str]:
     """The files that serving needs, without the optimizer and random state of a resume."""
-    return [file.name for file in manifest.files if not file.name.startswith("resume")]
+    return [file.name for file in manifest.files if not is_resume_file(file.name)]
+
+
+def is_resume_file(name: str) -> bool:
+    """Whether a checkpoint's file is for going on with its run, and not for serving: storage may not have it
+    any more once the job has ended."""
+    return name.startswith("resume")

@@ -1,6 +1,7 @@
 """Where things are kept: the names of objects, and what a name may look like."""
 
 import re
+from dataclasses import dataclass
 
 from cluster.contracts.errors import InvalidRequest
 
@@ -71,6 +72,53 @@ def manifest_key(job_id: str, number: int, step: int) -> str:
 def sibling_key(manifest_key: str, name: str) -> str:
     """The key of a file that a manifest names, always in the manifest's own folder."""
     return checked_key(f"{manifest_key.rpartition('/')[0]}/{_segment(name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetPlace:
+    file_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPlace:
+    """Something that attempt `number` of a job wrote."""
+
+    job_id: str
+    number: int
+    step: int | None
+    """Of the checkpoint that it belongs to."""
+    folder: str
+    """The key up to `name`: the same for a checkpoint's files and its manifest."""
+    name: str
+
+
+Place = FilePlace | DatasetPlace | AttemptPlace
+
+FOLDERS = ("files/", "datasets/", "jobs/")
+"""Beginnings of all keys that stand for a place."""
+_PLACES = re.compile(
+    r"files/(?P<file_id>[^/]+)|datasets/(?P<file_sha256>[^/]+)/[^/]+|"
+    r"(?P<folder>jobs/(?P<job_id>[^/]+)/attempts/(?P<number>\d+)/(checkpoints/step-(?P<step>\d+)/)?)"
+    r"(?P<name>[^/]+)"
+)
+
+
+def place_of(key: str) -> Place | None:
+    """What the key names; None if none of the functions above made it."""
+    found = _PLACES.fullmatch(key)
+    if found is None:
+        return None
+    if found["file_id"]:
+        return FilePlace(found["file_id"])
+    if found["file_sha256"]:
+        return DatasetPlace(found["file_sha256"])
+    step = None if found["step"] is None else int(found["step"])
+    return AttemptPlace(found["job_id"], int(found["number"]), step, found["folder"], found["name"])
 
 
 def _segment(name: str) -> str:

@@ -34,8 +34,9 @@ class Start:
 
 def find_start(body: CreateJobBody, session: Session, tenant: Tenant) -> Start | None:
     """What `training.from_checkpoint`, or a tuned model's name in `model`, stands for; None begins with a
-    base. Raises InvalidRequest: `model_not_found`, the same for what is absent and what is another
-    tenant's."""
+    base. It stays in storage until the transaction ends, and from then on for the job that it is written
+    into. Raises InvalidRequest: `model_not_found`, the same for what is absent and what is another
+    tenant's; `optimizer_state_gone`."""
     named = body.training.from_checkpoint if body.training else None
     tuned = body.model if body.model.startswith("ft:") else None
     if named is None and tuned is None:
@@ -47,7 +48,7 @@ def find_start(body: CreateJobBody, session: Session, tenant: Tenant) -> Start |
         )
     name = named or tuned or ""
     try:
-        found = Models(session, tenant).resolve(name)
+        found = Models(session, tenant).hold(name)
     except NotFound as error:
         param = "model" if named is None else "training.from_checkpoint"
         raise InvalidRequest(error.message, code=error.code, param=param) from error
@@ -57,8 +58,16 @@ def find_start(body: CreateJobBody, session: Session, tenant: Tenant) -> Start |
             f"'{body.model}'.",
             param="training.from_checkpoint",
         )
-    training = Jobs(session, tenant).get(found.job_id).training
-    return Start(name, found.base, found.adapter.manifest_key, found.adapter.form != "full", training)
+    job = Jobs(session, tenant).get(found.job_id)
+    if body.training is not None and body.training.restore_optimizer and job.resume_state_gone_at is not None:
+        raise InvalidRequest(
+            f"The optimizer state of '{name}' is not kept any more, some time after its job has ended. "
+            "Leave training.restore_optimizer out: the job then goes on from the same weights with a new "
+            "optimizer.",
+            code="optimizer_state_gone",
+            param="training.restore_optimizer",
+        )
+    return Start(name, found.base, found.adapter.manifest_key, found.adapter.form != "full", job.training)
 
 
 def continued(asked: TrainingOptions, start: Start) -> TrainingOptions:

@@ -57,6 +57,31 @@ def demo(
         raise typer.Exit(130) from None
 
 
+@app.command()
+def sweep(
+    data: Annotated[
+        Path, typer.Option(help="Folder of the installation, unless the environment names its parts.")
+    ] = Path(".tunery"),
+    grace: Annotated[
+        float | None,
+        typer.Option(
+            help="Leave what is younger than this many seconds; TUNERY_SWEEP_GRACE_SECONDS by default.", min=0
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")
+    ] = False,
+) -> None:
+    """Free storage of deleted files and models and of what ended jobs and crashes left behind."""
+    from service.sweep import SweepFailed, sweep_now
+
+    try:
+        sweep_now(data, grace_seconds=grace, is_dry_run=dry_run, say=_say)
+    except SweepFailed as error:
+        typer.echo(f"tunery sweep: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
 def _say(line: str) -> None:
     # A closed pipe must not end the service that it only watched.
     try:

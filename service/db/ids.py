@@ -1,5 +1,6 @@
 """Names for new rows."""
 
+import hashlib
 import secrets
 import string
 import time
@@ -17,6 +18,11 @@ def new_id(prefix: str) -> str:
     it.
     """
     return prefix + _base36(time.time_ns() // 1000, _TIME_CHARACTERS) + random_characters(_RANDOM_CHARACTERS)
+
+
+def result_file_id(job_id: str) -> str:
+    """The same whenever it is asked for, so that a repeated publish writes the same object."""
+    return "file-" + hashlib.sha256(f"results of {job_id}".encode()).hexdigest()[:24]
 
 
 def random_characters(count: int) -> str:

@@ -65,6 +65,8 @@ class Job:
     attempt: int
     created_at: int
     finished_at: int | None
+    resume_state_gone_at: int | None
+    """Since when the optimizer's state of its checkpoints is no longer to be had."""
 
     @property
     def fine_tuned_model(self) -> str | None:
@@ -329,6 +331,7 @@ def job_of(row: tables.Job) -> Job:
         attempt=row.attempt,
         created_at=row.created_at,
         finished_at=row.finished_at,
+        resume_state_gone_at=row.resume_state_gone_at,
     )
 
 

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.bases import WeightsForm
-from cluster.contracts.errors import NotFound
+from cluster.contracts.errors import Conflict, NotFound
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.generation import AdapterRef
+from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
 from service.db.tenancy import Tenant
+from service.db.transitions import lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,32 @@ class Models:
         (`model_not_found`)."""
         return self._resolve_checkpoint(name) if ":ckpt-step-" in name else _model_of(self._row(name))
 
-    def delete(self, id: str) -> None:
-        """A tombstone: the model and its checkpoints are absent from now on. Raises NotFound."""
-        self._row(id, for_update=True).deleted_at = int(now(self._session))
+    def hold(self, name: str) -> TunedModel:
+        """`resolve`, and nobody deletes it or anything that belongs to it until the transaction ends."""
+        job = select(tables.Job.id).where(tables.Job.id == self.resolve(name).job_id)
+        self._session.execute(job.with_for_update(read=True))
+        return self.resolve(name)
+
+    def delete(self, name: str) -> None:
+        """A model is absent from now on, with its checkpoints; a checkpoint alone may be deleted too. Raises
+        NotFound, and Conflict (`checkpoint_in_use`) for a checkpoint whose job has not ended."""
+        # All that is removed of a job is removed under its lock.
+        job = lock(self._session, self.resolve(name).job_id)
+        self.resolve(name)
+        assert job is not None
+        checkpoints = delete(tables.Checkpoint).where(tables.Checkpoint.job_id == job.id)
+        if ":ckpt-step-" not in name:
+            self._row(name, for_update=True).deleted_at = int(now(self._session))
+        elif JobStatus(job.status).is_terminal:
+            checkpoints = checkpoints.where(tables.Checkpoint.model_name == name)
+        else:
+            raise Conflict(
+                f"Job {job.id} has not ended and may go on from its checkpoint '{name}'. Cancel the job or "
+                "wait for its end.",
+                code="checkpoint_in_use",
+                param="model",
+            )
+        self._session.execute(checkpoints)
 
     def _resolve_checkpoint(self, name: str) -> TunedModel:
         """Also of a job that has not ended, or that failed: a checkpoint is usable as soon as it is
@@ -60,12 +85,10 @@ class Models:
         found = self._session.execute(
             select(tables.Checkpoint, tables.Job.model)
             .join(tables.Job, tables.Job.id == tables.Checkpoint.job_id)
-            .outerjoin(tables.Model, tables.Model.job_id == tables.Job.id)
             .where(
                 tables.Checkpoint.model_name == name,
                 tables.Job.organization_id == self._tenant.organization_id,
                 tables.Job.project_id == self._tenant.project_id,
-                tables.Model.deleted_at.is_(None),
             )
         ).first()
         if found is None:

@@ -77,7 +77,10 @@ class ApiKey(Table):
 
 class File(Table):
     __tablename__ = "files"
-    __table_args__ = (Index("ix_files_project_created", "project_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_files_project_created", "project_id", "created_at", "id"),
+        Index("ix_files_sha256", "sha256"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
@@ -97,6 +100,15 @@ class File(Table):
     expires_at: Mapped[int | None]
     deleted_at: Mapped[int | None]
     """A tombstone: answered as absent at once, swept from storage later."""
+
+
+class Upload(Table):
+    """Bytes that are on their way to storage: the file is still to be written down."""
+
+    __tablename__ = "uploads"
+
+    file_id: Mapped[str] = mapped_column(primary_key=True)
+    started_at: Mapped[float]
 
 
 class Job(Table):
@@ -156,6 +168,8 @@ class Job(Table):
     """Codes of what did not answer, each of which the job's owner was told once."""
     created_at: Mapped[int]
     finished_at: Mapped[int | None]
+    resume_state_gone_at: Mapped[int | None]
+    """Since when no other job may ask for the optimizer's state of this one's checkpoints."""
 
 
 class IdempotencyKey(Table):

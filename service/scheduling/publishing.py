@@ -14,6 +14,7 @@ from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest
 from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
+from service.db.ids import result_file_id
 from service.db.jobs import Job
 from service.db.work import Publication, Work
 from service.scheduling.parity import check_parity
@@ -48,7 +49,7 @@ def publish(
     differences = check_parity(adapter, manifest.probe, serving, base)
     warning = stop_warning(adapter, manifest.answer_prompts, serving, base)
     results = result_csv(work.metrics(job))
-    file_id = _result_file_id(job.id)
+    file_id = result_file_id(job.id)
     stored = store.put(file_key(file_id), results)
     publication = Publication(
         finished=finished,
@@ -80,8 +81,3 @@ def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:
     if (manifest.job_id, manifest.base_alias) != (job.id, job.model):
         raise CorruptArtefact("The stored manifest belongs to another job.")
     return manifest
-
-
-def _result_file_id(job_id: str) -> str:
-    """The same whenever it is asked for, so that a repeated publish writes the same object."""
-    return "file-" + hashlib.sha256(f"results of {job_id}".encode()).hexdigest()[:24]

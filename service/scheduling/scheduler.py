@@ -21,6 +21,7 @@ from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit
 from service.scheduling.ports import RayJobs, Serving
 from service.scheduling.publishing import publish
+from service.scheduling.sweeping import Sweeper
 from service.scheduling.validation import validate
 from service.scheduling.watching import Watcher
 from service.settings import Settings
@@ -51,6 +52,7 @@ class Scheduler:
         self._launcher = Launcher(ports.store, ports.ray, ports.bases, service_url=settings.service_url)
         self._watcher = Watcher(ports.ray, self._launcher, settings)
         self._chores = Chores(workers)
+        self._sweeper = Sweeper(ports.database, ports.store, settings, workers, name=name)
         self._work: Work | None = None
         self._renew_at = 0.0
         self._was_blind = False
@@ -96,6 +98,7 @@ class Scheduler:
             self._was_blind = False
             self._watcher.excuse_silence(seen.at)
         self._begin_chores(work, seen)
+        self._sweeper.begin_if_due()
         held = self._watcher.watch(work, seen)
         if held is not None:
             for waiting in admit(seen.queued, slots=self._settings.training_slots, held=held):

@@ -23,6 +23,7 @@ from service.api.schemas.base import Absent, Deleted, OrDefault, WholeNumber
 from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
 from service.db.files import File, Files
 from service.db.tenancy import Tenant
+from service.db.uploads import Uploads
 
 _Anchor = Literal["created_at"]
 _Lifetime = Annotated[int, Field(ge=3600, le=2_592_000)]
@@ -59,6 +60,7 @@ def create(
         assert upload.object.sha256 is not None, "put has seen every byte"
         verdict = _checked_lines(file.file) if purpose == "fine-tune" else _Verdict("processed")
         with parts.database.write() as session:
+            Uploads(session).finish(upload.id)
             files = Files(session, caller.tenant)
             files.create(
                 id=upload.id,
@@ -154,6 +156,8 @@ def _stored(parts: Parts, tenant: Tenant, source: BinaryIO) -> Iterator[_Upload]
     """A new file's object, which is removed again if the block gives it no row."""
     file_id = Files.new_id()
     key, upload = file_key(file_id), None
+    with parts.database.write() as session:
+        Uploads(session).begin(file_id)
     try:
         # Within: the object may be there although storage's answer was lost.
         upload = _Upload(file_id, parts.store.put(key, source))
@@ -162,6 +166,8 @@ def _stored(parts: Parts, tenant: Tenant, source: BinaryIO) -> Iterator[_Upload]
         try:
             if upload is None or not upload.may_have_row or not _has_row(parts, tenant, file_id):
                 parts.store.delete(key)
+            with parts.database.write() as session:
+                Uploads(session).abandon(file_id)
         except TuneryError:
             log.warning("object %s of a failed upload is left to the sweeper", key, exc_info=True)
         raise

@@ -36,7 +36,7 @@ def retrieve(caller: ModelReader, parts: UsesParts, model: str) -> ModelObject:
 
 @router.delete("/{model:path}", operation_id="models_delete", summary="Delete a tuned model")
 def delete(caller: Writer, parts: UsesParts, model: str) -> Deleted:
-    """Its checkpoints go with it."""
+    """Its checkpoints go with it. A checkpoint alone may be deleted too, once its job has ended."""
     if model in parts.catalogue:
         raise PermissionDenied(
             f"'{model}' is a base model of this server and cannot be deleted.", param="model"

@@ -1,0 +1,238 @@
+"""What is still needed of what is in storage, by the rows of the database.
+
+Who decides that an object may go has listed it before, asks here after, and removes it last. That order makes
+it safe at any moment, with no word between the sweep and those who write:
+
+- Everything that is written is announced before its first byte: an upload by its note, an attempt's objects
+  by the attempt's row, a result file by its job, which is publishing. So an object that was listed has its
+  row when the rows are read.
+- What nothing needs any more is never needed again: deleted files, models and checkpoints do not come back, a
+  job that has ended stays so, and an attempt that was replaced is not listened to. What a clock would decide
+  is written down first (`condemn`), under the lock that a new user of it takes too.
+- A compiled data set may go at any time: without it the file is compiled again.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select, union
+from sqlalchemy.orm import Session
+
+from cluster.contracts.jobs import JobStatus
+from cluster.contracts.manifest import is_resume_file
+from cluster.storage.keys import AttemptPlace, DatasetPlace, FilePlace, Place, place_of
+from service.db import tables
+from service.db.database import now
+from service.db.ids import result_file_id
+from service.db.transitions import HELD_BY_ATTEMPT
+from service.db.uploads import Uploads
+
+_ENDED = [status.value for status in JobStatus if status.is_terminal]
+_UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
+
+
+@dataclass(frozen=True, slots=True)
+class JobNeeds:
+    """What is needed of the objects of one job."""
+
+    writing: int | None
+    """The attempt that may be writing now."""
+    newest_step: int
+    """Of the checkpoints that are listed; 0 without any. What comes after it is on its way."""
+    keeps_all: bool
+    """Any checkpoint may still become the model: it stops early, and goes back to the best."""
+    checkpoints: dict[str, bool]
+    """By folder: those that have a name or are gone on from, and whether with their resume state."""
+
+    def include(self, place: AttemptPlace) -> bool:
+        if place.step is None:
+            return place.number == self.writing
+        if (is_whole := self.checkpoints.get(place.folder)) is not None:
+            return is_whole or not is_resume_file(place.name)
+        is_under_way = place.number == self.writing and place.step > self.newest_step
+        return self.keeps_all or is_under_way
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Of the places that were asked about."""
+
+    files: frozenset[str] = frozenset()
+    datasets: frozenset[str] = frozenset()
+    jobs: dict[str, JobNeeds] = field(default_factory=dict)
+
+    def include(self, place: Place) -> bool:
+        match place:
+            case FilePlace(file_id):
+                return file_id in self.files
+            case DatasetPlace(file_sha256):
+                return file_sha256 in self.datasets
+            case AttemptPlace(job_id):
+                job = self.jobs.get(job_id)
+                return job is not None and job.include(place)
+
+
+def knows_anything(session: Session) -> bool:
+    """Whether this database was ever used: rows of files and jobs are never removed."""
+    tables_used = (tables.File.id, tables.Job.id)
+    return any(session.scalar(select(column).limit(1)) is not None for column in tables_used)
+
+
+def condemn(session: Session, places: Iterable[Place], *, resume_state_seconds: float) -> None:
+    """Writes down, for all time, what of these places the clock has ended: uploads whose process must be
+    dead, files that have expired, and the resume state of jobs that ended so long ago. (Use
+    `Database.write`.)"""
+    places = list(places)
+    Uploads(session).give_up_old()
+    _delete_expired(session, {place.file_id for place in places if isinstance(place, FilePlace)})
+    jobs = {place.job_id for place in places if isinstance(place, AttemptPlace)}
+    _end_resume_state(session, jobs, resume_state_seconds)
+
+
+def find_needs(session: Session, places: Iterable[Place]) -> Needs:
+    """As of one moment: use `Database.read`."""
+    places = list(places)
+    files = {place.file_id for place in places if isinstance(place, FilePlace)}
+    datasets = {place.file_sha256 for place in places if isinstance(place, DatasetPlace)}
+    jobs = {place.job_id for place in places if isinstance(place, AttemptPlace)}
+    return Needs(
+        files=_needed_files(session, files),
+        datasets=frozenset(
+            session.scalars(
+                select(tables.File.sha256).where(
+                    tables.File.sha256.in_(datasets), tables.File.deleted_at.is_(None)
+                )
+            )
+        ),
+        jobs=_job_needs(session, jobs),
+    )
+
+
+def _delete_expired(session: Session, file_ids: Collection[str]) -> None:
+    """As `Files.delete` would: one that a job uses stays until the job has ended."""
+    at = int(now(session))
+    expired = session.scalars(
+        select(tables.File)
+        .where(tables.File.id.in_(file_ids), tables.File.expires_at <= at, tables.File.deleted_at.is_(None))
+        .order_by(tables.File.id)
+        .with_for_update(skip_locked=True)
+    ).all()
+    # A statement of its own, after the locks: it sees the jobs of those who held them before.
+    used = _used_files(session) if expired else frozenset()
+    for row in expired:
+        if row.id not in used:
+            row.deleted_at = at
+    session.flush()
+
+
+def _used_files(session: Session) -> frozenset[str]:
+    columns = (tables.Job.training_file, tables.Job.validation_file, tables.Job.general_file)
+    used = (select(column).where(tables.Job.status.in_(_UNFINISHED)) for column in columns)
+    return frozenset(session.scalars(union(*used)))
+
+
+def _end_resume_state(session: Session, job_ids: Collection[str], seconds: float) -> None:
+    at = now(session)
+    ended = session.scalars(
+        select(tables.Job)
+        .where(
+            tables.Job.id.in_(job_ids),
+            tables.Job.status.in_(_ENDED),
+            tables.Job.finished_at <= at - seconds,
+            tables.Job.resume_state_gone_at.is_(None),
+        )
+        .order_by(tables.Job.id)
+        .with_for_update(skip_locked=True)
+    ).all()
+    # After the locks, as above.
+    used = {_job_of(key) for key, restores in _starts(session) if restores} if ended else set()
+    for row in ended:
+        if row.id not in used:
+            row.resume_state_gone_at = int(at)
+    session.flush()
+
+
+def _needed_files(session: Session, ids: Collection[str]) -> frozenset[str]:
+    if not ids:
+        return frozenset()
+    written = select(tables.File.id).where(tables.File.id.in_(ids), tables.File.deleted_at.is_(None))
+    on_their_way = select(tables.Upload.file_id).where(tables.Upload.file_id.in_(ids))
+    publishing = select(tables.Job.id).where(tables.Job.status == JobStatus.PUBLISHING)
+    results = map(result_file_id, session.scalars(publishing))
+    return frozenset([*session.scalars(written), *session.scalars(on_their_way), *results])
+
+
+def _job_needs(session: Session, ids: Collection[str]) -> dict[str, JobNeeds]:
+    if not ids:
+        return {}
+    named = _named_checkpoints(session, ids)
+    continued = {_folder_of(key) for key, _ in _starts(session)}
+    newest = dict(
+        session.execute(
+            select(tables.Checkpoint.job_id, func.max(tables.Checkpoint.step))
+            .where(tables.Checkpoint.job_id.in_(ids))
+            .group_by(tables.Checkpoint.job_id)
+        )
+        .tuples()
+        .all()
+    )
+    needs = {}
+    for job in session.scalars(select(tables.Job).where(tables.Job.id.in_(ids))):
+        has_resume_state = job.resume_state_gone_at is None
+        # A prefix as it is served cannot be trained on: what is learned is in its resume state.
+        folders = {folder: has_resume_state or form == "prefix" for folder, form in named.get(job.id, [])}
+        folders |= {folder: True for folder in continued if folder.startswith(f"jobs/{job.id}/")}
+        status = JobStatus(job.status)
+        needs[job.id] = JobNeeds(
+            writing=job.attempt if status in HELD_BY_ATTEMPT else None,
+            newest_step=newest.get(job.id, 0),
+            keeps_all=not status.is_terminal and job.training.get("early_stopping") is not None,
+            checkpoints=folders,
+        )
+    return needs
+
+
+def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list[tuple[str, str]]]:
+    """By job: the folders of its listed checkpoints, its model, and the model that is being published, each
+    with its form."""
+    published = select(tables.Model.job_id, tables.Model.manifest_key, tables.Model.form).where(
+        tables.Model.job_id.in_(ids), tables.Model.deleted_at.is_(None)
+    )
+    listed = select(tables.Checkpoint.job_id, tables.Checkpoint.manifest_key, tables.Checkpoint.form).where(
+        tables.Checkpoint.job_id.in_(ids)
+    )
+    named: dict[str, list[tuple[str, str]]] = {}
+    for job_id, manifest_key, form in [*session.execute(published), *session.execute(listed)]:
+        named.setdefault(job_id, []).append((_folder_of(manifest_key), form))
+    results = session.execute(
+        select(tables.Attempt.job_id, tables.Attempt.result)
+        .join(tables.Job, tables.Job.id == tables.Attempt.job_id)
+        .where(
+            tables.Job.id.in_(ids),
+            tables.Job.status == JobStatus.PUBLISHING,
+            tables.Attempt.number == tables.Job.attempt,
+        )
+    )
+    for job_id, result in results:
+        assert result is not None, "a job is published once its runner has finished"
+        named.setdefault(job_id, []).append((_folder_of(result["manifest_key"]), result["form"]))
+    return named
+
+
+def _starts(session: Session) -> list[tuple[str, bool]]:
+    """The manifest keys from which unfinished jobs go on, and whether with the optimizer's state."""
+    rows = session.execute(
+        select(tables.Job.start_from, tables.Job.training).where(
+            tables.Job.status.in_(_UNFINISHED), tables.Job.start_from.is_not(None)
+        )
+    )
+    return [(key, bool(training.get("restore_optimizer"))) for key, training in rows if key is not None]
+
+
+def _folder_of(manifest_key: str) -> str:
+    return manifest_key.rpartition("/")[0] + "/"
+
+
+def _job_of(manifest_key: str) -> str:
+    place = place_of(manifest_key)
+    return place.job_id if isinstance(place, AttemptPlace) else ""

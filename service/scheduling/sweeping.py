@@ -1,0 +1,239 @@
+"""Frees storage of what nobody needs: mark and sweep, from the rows of the database.
+
+`service.db.needs` decides, and says why that is safe beside everything that runs. Any number of sweeps may
+run at once, and one that is cut off anywhere is simply done again.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
+
+import structlog
+
+from cluster.contracts.errors import TuneryError, Unavailable
+from cluster.contracts.manifest import is_resume_file
+from cluster.storage.keys import FOLDERS, DatasetPlace, FilePlace, Place, place_of
+from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
+from service.db.database import Database
+from service.db.leases import Leases
+from service.db.needs import Needs, condemn, find_needs, knows_anything
+from service.settings import Settings
+
+T = TypeVar("T")
+
+LEASE = "sweep"
+ABANDONED_SECONDS = 24 * 3600.0
+"""From this age on an unfinished put is a crash's, also of an object that is needed: whoever needs it stores
+it anew."""
+PROBES = "health/"
+"""Objects by which readiness tries the store."""
+_PROBE_SECONDS = 600.0
+_PAGE = 1000
+_LOOK_SECONDS = 60.0
+"""Between two looks at whether a sweep is due."""
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    grace_seconds: float
+    """Nothing younger is removed. Needed for no other's safety: it is the operator's time to find out that
+    something was wrong, with the database above all."""
+    resume_state_seconds: float
+    """For how long after a job's end the optimizer's state of its checkpoints stays."""
+    is_dry_run: bool = False
+    """Counts what would be removed, and changes nothing."""
+
+
+@dataclass(slots=True)
+class Count:
+    objects: int = 0
+    bytes: int = 0
+
+    def add(self, size: int) -> None:
+        self.objects += 1
+        self.bytes += size
+
+
+@dataclass(slots=True)
+class Report:
+    removed: dict[str, Count] = field(default_factory=dict)
+    """By kind; of a dry run, what would have been."""
+    kept: Count = field(default_factory=Count)
+
+    def total(self) -> Count:
+        counts = self.removed.values()
+        return Count(sum(one.objects for one in counts), sum(one.bytes for one in counts))
+
+    def remove(self, kind: str, size: int) -> None:
+        self.removed.setdefault(kind, Count()).add(size)
+
+
+def sweep(
+    database: Database, store: ObjectStore, terms: Terms, *, clock: Callable[[], float] = time.time
+) -> Report:
+    """Removes what is not needed, and returns what that was. Raises Unavailable if database or store do not
+    answer; what was removed by then stays so.
+
+    Storage of another installation looks like rubbish: nothing is removed for a database that was never used.
+    Objects whose keys are not Tunery's are left alone.
+    """
+    report = Report()
+    with database.read() as session:
+        if not knows_anything(session):
+            return report
+    for folder in FOLDERS:
+        for page in _pages(store.list(folder)):
+            _sweep_objects(database, store, terms, page, clock() - terms.grace_seconds, report)
+    _sweep_unfinished(database, store, terms, clock(), report)
+    _sweep_probes(store, terms, clock(), report)
+    return report
+
+
+class Sweeper:
+    """Sweeps now and then, on `workers`: once an interval in the whole installation, however many schedulers
+    there are and however often they are restarted."""
+
+    def __init__(
+        self, database: Database, store: ObjectStore, settings: Settings, workers: Executor, *, name: str
+    ) -> None:
+        """`name` is unique to this process."""
+        self._database = database
+        self._store = store
+        self._settings = settings
+        self._workers = workers
+        self._name = name
+        self._busy = threading.Lock()
+        self._look_at = time.monotonic() + self._look_seconds
+        self._number = 0
+
+    @property
+    def _look_seconds(self) -> float:
+        return min(_LOOK_SECONDS, self._settings.sweep_interval_seconds)
+
+    def begin_if_due(self) -> None:
+        """Returns at once; does nothing while a sweep is under way."""
+        if self._settings.sweep_interval_seconds == 0 or time.monotonic() < self._look_at:
+            return
+        if self._busy.acquire(blocking=False):
+            self._look_at = time.monotonic() + self._look_seconds
+            self._workers.submit(self._run)
+
+    def _run(self) -> None:
+        try:
+            if self._is_due():
+                self._sweep()
+        except TuneryError as error:
+            _log.warning("sweep cut off", error=error.message)
+        except Exception:
+            _log.exception("sweep failed")
+        finally:
+            self._busy.release()
+
+    def _is_due(self) -> bool:
+        """The lease is taken for an interval and never prolonged: it is there to be found expired."""
+        self._number += 1
+        seconds, holder = self._settings.sweep_interval_seconds, f"{self._name}-sweep-{self._number}"
+        with self._database.write() as session:
+            return Leases(session).acquire(LEASE, holder, seconds=seconds) is not None
+
+    def _sweep(self) -> None:
+        terms = Terms(self._settings.sweep_grace_seconds, self._settings.resume_state_seconds)
+        report = sweep(self._database, self._store, terms)
+        if (removed := report.total()).objects:
+            kinds = {kind: count.bytes for kind, count in report.removed.items()}
+            _log.info("swept", objects=removed.objects, bytes=removed.bytes, bytes_by_kind=kinds)
+
+
+def _sweep_objects(
+    database: Database,
+    store: ObjectStore,
+    terms: Terms,
+    page: list[ObjectInfo],
+    latest: float,
+    report: Report,
+) -> None:
+    places = {info.key: place_of(info.key) for info in page}
+    needs = _needs(database, terms, places.values())
+    removed = []
+    for info in page:
+        place = places[info.key]
+        if place is None or info.modified_at > latest or needs.include(place):
+            report.kept.add(info.bytes)
+        else:
+            report.remove(_kind(place, info.key), info.bytes)
+            removed.append(info.key)
+    if not terms.is_dry_run:
+        store.delete_many(removed)
+
+
+def _sweep_unfinished(
+    database: Database, store: ObjectStore, terms: Terms, at: float, report: Report
+) -> None:
+    """What is put to a needed place is under way, until it has taken too long."""
+    abandoned = at - max(terms.grace_seconds, ABANDONED_SECONDS)
+    for page in _pages(put for folder in FOLDERS for put in store.unfinished(folder)):
+        places = {put.id: place_of(put.key) for put in page}
+        needs = _needs(database, terms, places.values())
+        for put in page:
+            place = places[put.id]
+            if place is None or put.changed_at > at - terms.grace_seconds:
+                continue
+            if put.changed_at <= abandoned or not needs.include(place):
+                _abort(store, terms, put, report)
+
+
+def _sweep_probes(store: ObjectStore, terms: Terms, at: float, report: Report) -> None:
+    latest = at - max(terms.grace_seconds, _PROBE_SECONDS)
+    for page in _pages(info for info in store.list(PROBES) if info.modified_at <= latest):
+        for info in page:
+            report.remove("probes", info.bytes)
+        if not terms.is_dry_run:
+            store.delete_many([info.key for info in page])
+    for put in store.unfinished(PROBES):
+        if put.changed_at <= latest:
+            _abort(store, terms, put, report)
+
+
+def _abort(store: ObjectStore, terms: Terms, put: UnfinishedPut, report: Report) -> None:
+    report.remove("unfinished uploads", put.bytes)
+    if not terms.is_dry_run:
+        store.abort(put)
+
+
+def _needs(database: Database, terms: Terms, found: Iterable[Place | None]) -> Needs:
+    places = [place for place in found if place is not None]
+    if terms.is_dry_run:
+        with database.write() as session, session.begin_nested() as savepoint:
+            condemn(session, places, resume_state_seconds=terms.resume_state_seconds)
+            needs = find_needs(session, places)
+            savepoint.rollback()
+            return needs
+    # A full disk may take no writes: what needs none can still go, and makes room for the next time.
+    with suppress(Unavailable), database.write(frees_space=True) as session:
+        condemn(session, places, resume_state_seconds=terms.resume_state_seconds)
+    with database.read() as session:
+        return find_needs(session, places)
+
+
+def _kind(place: Place, key: str) -> str:
+    match place:
+        case FilePlace():
+            return "files"
+        case DatasetPlace():
+            return "compiled files"
+        case _ if place.step is None:
+            return "job specifications"
+        case _:
+            return "resume state" if is_resume_file(place.name) else "checkpoints"
+
+
+def _pages(items: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while page := list(islice(iterator, _PAGE)):
+        yield page

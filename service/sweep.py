@@ -1,0 +1,53 @@
+"""A sweep by hand: frees storage of what nobody needs, now, and says what that was."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from cluster.contracts.errors import TuneryError
+from cluster.storage.location import open_store
+from service.data_folder import database_url, storage_url
+from service.db.database import Database
+from service.scheduling.sweeping import Count, Report, Terms, sweep
+from service.settings import Settings
+
+
+class SweepFailed(RuntimeError):
+    """There is no installation, or its database or its storage does not answer."""
+
+
+def sweep_now(
+    folder: Path, *, grace_seconds: float | None, is_dry_run: bool, say: Callable[[str], None]
+) -> None:
+    """Sweeps the storage of TUNERY_DATABASE_URL and TUNERY_STORAGE_URL, or else of the data folder, beside
+    whatever is running. Raises SweepFailed."""
+    url = database_url(folder)
+    if url == database_url(folder, {}) and not (folder / "tunery.db").exists():
+        raise SweepFailed(
+            f"there is no installation in {folder}. Give its --data, or set TUNERY_DATABASE_URL and "
+            "TUNERY_STORAGE_URL."
+        )
+    settings = Settings()
+    grace = settings.sweep_grace_seconds if grace_seconds is None else grace_seconds
+    try:
+        store = open_store(storage_url(folder), endpoint_url=settings.storage_endpoint)
+        with closing(Database(url)) as database:
+            report = sweep(database, store, Terms(grace, settings.resume_state_seconds, is_dry_run))
+    except TuneryError as error:
+        raise SweepFailed(error.message) from error
+    for line in told(report, is_dry_run=is_dry_run):
+        say(line)
+
+
+def told(report: Report, *, is_dry_run: bool) -> list[str]:
+    """A table of what was removed, by kind, and what stayed."""
+    rows = [*sorted(report.removed.items()), ("total", report.total())]
+    return [
+        "Would be removed:" if is_dry_run else "Removed:",
+        *(f"  {kind:<20} {_count(count)}" for kind, count in rows),
+        f"  {'kept':<20} {_count(report.kept)}",
+    ]
+
+
+def _count(count: Count) -> str:
+    return f"{count.objects:>8,} objects {count.bytes:>18,} bytes"

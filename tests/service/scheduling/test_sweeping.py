@@ -1,0 +1,677 @@
+"""What a sweep removes and what it leaves alone, between any steps of uploads, jobs and models."""
+
+import hashlib
+import io
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from sqlalchemy import select, update
+from starlette.datastructures import UploadFile
+
+from cluster.contracts.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from cluster.contracts.hyperparameters import EarlyStopping, TrainingOptions
+from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobStatus
+from cluster.contracts.manifest import Manifest, ManifestFile, Probe
+from cluster.storage.keys import dataset_key, file_key, manifest_key, place_of, sibling_key, spec_key
+from cluster.storage.local import LocalStore
+from cluster.storage.s3 import S3Store
+from cluster.storage.store import ObjectInfo, UnfinishedPut
+from service.api.parts import Parts
+from service.api.routes import files as files_route
+from service.db import tables
+from service.db.api_keys import Principal
+from service.db.database import Database
+from service.db.files import Files
+from service.db.ids import result_file_id
+from service.db.jobs import Job, Jobs, NewJob
+from service.db.models import Models
+from service.db.transitions import HELD_BY_ATTEMPT
+from service.db.uploads import LONGEST_UPLOAD_SECONDS, Uploads
+from service.scheduling.sweeping import Report, Sweeper, Terms, sweep
+from service.settings import Settings
+from tests.api import jsonl
+from tests.fakes import FakeEngine, InlineExecutor
+from tests.s3_servers import S3Endpoint
+from tests.service.db.rows import TENANT, step
+from tests.service.scheduling.world import BASE, TOTAL_STEPS, World
+
+MIB = 1 << 20
+ADMIN = Principal("key", TENANT, frozenset({"admin"}))
+WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "resume_optimizer.safetensors"
+_IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Hundreds of commits an example."""
+NO_GRACE = Terms(grace_seconds=0, resume_state_seconds=0)
+
+
+class MemoryStore:
+    """An ObjectStore that lets others act before, within and after each of its own steps."""
+
+    def __init__(self, between: Callable[[], None]) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.parts: dict[str, UnfinishedPut] = {}
+        self._between = between
+
+    def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
+        content = source if isinstance(source, bytes) else source.read()
+        put = UnfinishedPut(key, len(content), 0.0, uuid4().hex)
+        self.parts[put.id] = put
+        self._between()
+        if self.parts.pop(put.id, None) is None:
+            raise Unavailable("aborted")
+        self.objects[key] = content
+        self._between()
+        return ObjectInfo(key, len(content), hashlib.sha256(content).hexdigest(), 0.0)
+
+    def get(self, key: str) -> bytes:
+        if key not in self.objects:
+            raise NotFound(key)
+        return self.objects[key]
+
+    def open(self, key: str) -> BinaryIO:
+        return io.BytesIO(self.get(key))
+
+    def stat(self, key: str) -> ObjectInfo:
+        return ObjectInfo(key, len(self.get(key)), None, 0.0)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        for key in sorted(key for key in self.objects if key.startswith(prefix)):
+            if key in self.objects:
+                yield self.stat(key)
+        self._between()
+
+    def delete(self, key: str) -> None:
+        self.objects.pop(key, None)
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        self._between()
+        for key in keys:
+            self.delete(key)
+
+    def unfinished(self, prefix: str = "") -> Iterator[UnfinishedPut]:
+        yield from [put for put in self.parts.values() if put.key.startswith(prefix)]
+        self._between()
+
+    def abort(self, put: UnfinishedPut) -> None:
+        self.parts.pop(put.id, None)
+
+    def upload(self, key: str, path: Path) -> ObjectInfo:
+        return self.put(key, path.read_bytes())
+
+    def download(self, key: str, path: Path) -> ObjectInfo:
+        raise NotImplementedError
+
+
+class Installation:
+    """A world in which clients, a scheduler and runners act one after the other, in any order, and sweeps
+    come in between their steps."""
+
+    def __init__(self, url: str, folder: Path, random: Random) -> None:
+        self.random = random
+        self.world = World(url, folder)
+        self.world.settings = self.world.settings.model_copy(update={"retry_seconds": 0.0})
+        self.store = MemoryStore(self._between)
+        self.world.store = self.store  # type: ignore[assignment]
+        self.parts = Parts(Settings(), self.world.database, self.store, FakeEngine(), {BASE.alias: BASE})
+        self.scheduler = self.world.scheduler()
+        self.depth = 0
+        self.is_quiet = self.is_ticking = False
+        self.seqs: dict[str, int] = {}
+        self.saved: dict[str, list[CheckpointSaved]] = {}
+        """Checkpoints whose manifests are in storage, by job, told of or not."""
+        often = [self.whole_job, self.create_job, self.tick, self.save_checkpoint, self.train_to_the_end]
+        seldom = [self.upload, self.upload_is_killed, self.delete_file, self.file_expires, self.compile]
+        ends = [self.fail, self.lose, self.cancel, self.delete_model, self.delete_checkpoint, self.sweep]
+        self.steps: list[Callable[[], None]] = [*often, *often, *seldom, *ends]
+
+    def act(self) -> None:
+        """One step of anybody. What is refused changes nothing."""
+        self.depth += 1
+        try:
+            with suppress(Conflict, NotFound, InvalidRequest, Unavailable):
+                self._any(self.steps)()
+        finally:
+            self.depth -= 1
+
+    def _between(self) -> None:
+        if not self.is_quiet and self.depth < 3 and self._chance(4):
+            self.depth += 1
+            self.sweep() if self._chance(2) else self.act()
+            self.depth -= 1
+
+    def sweep(self) -> Report:
+        report = sweep(self.world.database, self.store, Terms(0, self._any([0.0, 1e9])), clock=lambda: 1)
+        self.check_nothing_is_missing()
+        return report
+
+    def upload(self) -> None:
+        content = jsonl(self._any([10, 11]))
+        file = UploadFile(io.BytesIO(content), size=len(content), filename="a.jsonl")
+        made = files_route.create(ADMIN, self.parts, file, "fine-tune")
+        assert made.status == "processed"
+
+    def upload_is_killed(self) -> None:
+        file_id = Files.new_id()
+        with self.world.database.write() as session:
+            Uploads(session).begin(file_id)
+        self.store.put(file_key(file_id), b"orphan")
+        with self.world.database.write() as session:
+            session.execute(
+                update(tables.Upload)
+                .where(tables.Upload.file_id == file_id)
+                .values(started_at=tables.Upload.started_at - 2 * LONGEST_UPLOAD_SECONDS)
+            )
+
+    def delete_file(self) -> None:
+        files_route.delete(ADMIN, self.parts, self._any(self._files()).id)
+
+    def file_expires(self) -> None:
+        with self.world.database.write() as session:
+            session.execute(
+                update(tables.File).where(tables.File.id == self._any(self._files()).id).values(expires_at=1)
+            )
+
+    def create_job(self) -> None:
+        file = self._any(self._files())
+        names = self._names()
+        with self.world.database.write() as session:
+            start = self._any(names) if names and self._chance(2) else None
+            restores, stops = self._chance(2), self._chance(2)
+            key = None
+            if start is not None:
+                held = Models(session, TENANT).hold(start)
+                gone_at = Jobs(session, TENANT).get(held.job_id).resume_state_gone_at
+                restores = restores and gone_at is None
+                key = held.adapter.manifest_key
+            training = TrainingOptions(
+                from_checkpoint=start,
+                restore_optimizer=restores and start is not None,
+                validation_split=0.1,
+                early_stopping=EarlyStopping() if stops else None,
+            )
+            new = NewJob(model="tiny", training_file=file.id, start_from=key, training=training)
+            Jobs(session, TENANT).create(new)
+
+    def whole_job(self) -> None:
+        """From its creation to its end, if nothing comes in between."""
+        for act in (self.create_job, self.tick, self.tick, self.save_checkpoint, self.train_to_the_end):
+            act()
+        self.tick()
+
+    def tick(self) -> None:
+        """Never within itself: one scheduler leads, and it has one thread."""
+        if not self.is_ticking:
+            self.is_ticking = True
+            try:
+                self.scheduler.tick()
+            finally:
+                self.is_ticking = False
+
+    def compile(self) -> None:
+        job = self._any(self._unfinished())
+        with self.world.database.read() as session:
+            sha256 = session.get_one(tables.File, job.training_file).sha256
+        self.store.put(dataset_key(sha256, "0a"), b"compiled")
+
+    def save_checkpoint(self) -> None:
+        job = self._any(self._running())
+        number = 1 + max((saved.step for saved in self._own(job)), default=self._newest_step(job))
+        if number > TOTAL_STEPS:
+            return
+        self._write_checkpoint(job, number)
+        if self._chance(2):
+            self.world.sync(job, self._untold(job))
+
+    def train_to_the_end(self) -> None:
+        job = self._any(self._running())
+        number = 1 + max((saved.step for saved in self._own(job)), default=self._newest_step(job))
+        if number <= TOTAL_STEPS:
+            self._write_checkpoint(job, TOTAL_STEPS)
+        self.world.sync(job, self._untold(job))
+        best = self._listed(job)[0]
+        if job.training.early_stopping is not None:
+            best = self._any(self.saved[job.id])
+        finished = Finished(
+            trained_tokens=1,
+            manifest_key=best.manifest_key,
+            manifest_sha256=best.manifest_sha256,
+            form="lora",
+        )
+        self.world.sync(job, [], finished)
+
+    def fail(self) -> None:
+        job = self._any(self._running())
+        is_user_fault = self._chance(2)
+        self.world.sync(job, [], Failed(code="x", message="x", is_user_fault=is_user_fault))
+
+    def lose(self) -> None:
+        self.world.silence(self._any(self._held()), 10_000)
+        self.tick()
+
+    def cancel(self) -> None:
+        self.world.cancel(self._any(self._unfinished()))
+
+    def delete_model(self) -> None:
+        with self.world.database.write() as session:
+            models = Models(session, TENANT)
+            models.delete(self._any([model.name for model in models.list()]))
+
+    def delete_checkpoint(self) -> None:
+        with self.world.database.write() as session:
+            names = list(session.scalars(select(tables.Checkpoint.model_name)))
+            Models(session, TENANT).delete(self._any(names))
+
+    def check_nothing_is_missing(self) -> None:
+        missing = self._needed() - self.store.objects.keys()
+        assert not missing, missing
+
+    def settle(self) -> None:
+        """Nobody does anything any more; one sweep."""
+        self.is_quiet = True
+        with self.world.database.write() as session:
+            session.execute(update(tables.Upload).values(started_at=1.0))
+        sweep(self.world.database, self.store, NO_GRACE, clock=lambda: 1)
+        self.check_nothing_is_missing()
+        surplus = {key for key in self.store.objects.keys() - self._needed() if not self._is_allowed(key)}
+        assert not surplus, surplus
+        assert not {key for key in self.store.parts if not self._is_allowed(self.store.parts[key].key)}
+
+    def delete_everything(self) -> None:
+        """As a client would, through what the API lists."""
+        self.is_quiet = True
+        for job in self._unfinished():
+            self.world.cancel(job)
+        with self.world.database.write() as session:
+            models = Models(session, TENANT)
+            for name in [model.name for model in models.list()]:
+                models.delete(name)
+            for job in self._jobs():
+                for checkpoint in Jobs(session, TENANT).checkpoints(job.id, limit=100).data:
+                    models.delete(checkpoint.model_name)
+        for file in self._files():
+            files_route.delete(ADMIN, self.parts, file.id)
+
+    def _needed(self) -> set[str]:
+        """The keys of all that somebody may still read, as the API and the runners see it."""
+        needed: set[str] = set()
+        with self.world.database.read() as session:
+            rows = session.scalars(select(tables.File).where(tables.File.deleted_at.is_(None)))
+            needed |= {row.object_key for row in rows}
+            for model in Models(session, TENANT).list():
+                needed |= self._checkpoint_keys(model.adapter.manifest_key, self._has_resume(model.job_id))
+            for checkpoint in session.scalars(select(tables.Checkpoint)):
+                needed |= self._checkpoint_keys(checkpoint.manifest_key, self._has_resume(checkpoint.job_id))
+            for job in self._unfinished():
+                for file_id in (job.training_file, job.validation_file, job.training.general_file):
+                    needed |= set() if file_id is None else {file_key(file_id)}
+                if job.start_from is not None:
+                    needed |= self._checkpoint_keys(job.start_from, job.training.restore_optimizer)
+                if job.status is JobStatus.PUBLISHING:
+                    result = session.get_one(tables.Attempt, (job.id, job.attempt)).result
+                    assert result is not None
+                    needed |= self._checkpoint_keys(result["manifest_key"], True)
+        for job in self._running():
+            needed.add(spec_key(job.id, job.attempt))
+            is_any = job.training.early_stopping is not None
+            for saved in self.saved.get(job.id, []) if is_any else self._untold(job):
+                needed |= self._checkpoint_keys(saved.manifest_key, True)
+        return needed
+
+    def _is_allowed(self, key: str) -> bool:
+        """What may stay as well: what could be made anew, and what is on its way."""
+        kind, *rest = key.split("/")
+        if kind == "datasets":
+            with self.world.database.read() as session:
+                live = select(tables.File.sha256).where(tables.File.deleted_at.is_(None))
+                return rest[0] in set(session.scalars(live))
+        publishing = [job for job in self._unfinished() if job.status is JobStatus.PUBLISHING]
+        if kind == "files":
+            return rest[0] in {result_file_id(job.id) for job in publishing}
+        job = self.world.see(next(job for job in self._jobs() if job.id == rest[0]))
+        if job.status.is_terminal:
+            # Of a source that a job goes on from.
+            return any((other.start_from or "").rpartition("/")[0] in key for other in self._unfinished())
+        place = place_of(key)
+        is_own = job.status in HELD_BY_ATTEMPT and key.startswith(f"jobs/{job.id}/attempts/{job.attempt}/")
+        return job.training.early_stopping is not None or (
+            is_own and (getattr(place, "step", None) or 10**9) > self._newest_step(job)
+        )
+
+    def _checkpoint_keys(self, manifest_key: str, with_resume: bool) -> set[str]:
+        names = [WEIGHTS, OPTIMIZER] if with_resume else [WEIGHTS]
+        return {manifest_key, *(sibling_key(manifest_key, name) for name in names)}
+
+    def _has_resume(self, job_id: str) -> bool:
+        return next(job for job in self._jobs() if job.id == job_id).resume_state_gone_at is None
+
+    def _write_checkpoint(self, job: Job, number: int) -> None:
+        assert job.config is not None
+        key = manifest_key(job.id, job.attempt, number)
+        files = []
+        for name in (WEIGHTS, OPTIMIZER):
+            content = f"{name} of step {number}".encode()
+            self.store.put(sibling_key(key, name), content)
+            digest = hashlib.sha256(content).hexdigest()
+            files.append(ManifestFile(name=name, bytes=len(content), sha256=digest))
+        manifest = Manifest(
+            job_id=job.id,
+            attempt=job.attempt,
+            step=number,
+            total_steps=TOTAL_STEPS,
+            epoch=1.0,
+            form="lora",
+            base_alias=job.model,
+            base_digest="0" * 64,
+            data_sha256="0" * 64,
+            template_sha256="0" * 64,
+            config=job.config,
+            files=files,
+            probe=Probe(token_ids=[[1, 2, 3]], logprobs=[[-1.0, -1.0]]),
+        )
+        content = manifest.model_dump_json().encode()
+        self.store.put(key, content)
+        saved = CheckpointSaved(
+            seq=self.seqs.get(job.id, 0),
+            created_at=1,
+            step=number,
+            manifest_key=key,
+            manifest_sha256=hashlib.sha256(content).hexdigest(),
+            form="lora",
+            metrics=step(0, number, TOTAL_STEPS),
+        )
+        self.seqs[job.id] = saved.seq + 1
+        self.saved.setdefault(job.id, []).append(saved)
+
+    def _own(self, job: Job) -> list[CheckpointSaved]:
+        """Of its attempt now."""
+        prefix = f"jobs/{job.id}/attempts/{job.attempt}/"
+        return [saved for saved in self.saved.get(job.id, []) if saved.manifest_key.startswith(prefix)]
+
+    def _untold(self, job: Job) -> list[CheckpointSaved]:
+        return [saved for saved in self._own(job) if saved.step > self._newest_step(job)]
+
+    def _listed(self, job: Job) -> list[Any]:
+        with self.world.database.read() as session:
+            return list(Jobs(session, TENANT).checkpoints(job.id).data)
+
+    def _newest_step(self, job: Job) -> int:
+        return max((checkpoint.step for checkpoint in self._listed(job)), default=0)
+
+    def _names(self) -> list[str]:
+        with self.world.database.read() as session:
+            models = [model.name for model in Models(session, TENANT).list()]
+            return models + list(session.scalars(select(tables.Checkpoint.model_name)))
+
+    def _files(self) -> list[Any]:
+        with self.world.database.read() as session:
+            return list(Files(session, TENANT).list().data)
+
+    def _jobs(self) -> list[Job]:
+        with self.world.database.read() as session:
+            return list(Jobs(session, TENANT).list(limit=100).data)
+
+    def _unfinished(self) -> list[Job]:
+        return [job for job in self._jobs() if not job.status.is_terminal]
+
+    def _held(self) -> list[Job]:
+        return [job for job in self._jobs() if job.status in HELD_BY_ATTEMPT]
+
+    def _running(self) -> list[Job]:
+        """Whose runners have been started."""
+        return [job for job in self._held() if f"{job.id}-a{job.attempt}" in self.world.ray.specs]
+
+    def _chance(self, one_in: int) -> bool:
+        return self.random.randrange(one_in) == 0
+
+    def _any(self, items: Sequence[Any]) -> Any:
+        if not items:
+            raise NotFound("nothing there")
+        return self.random.choice(items)
+
+
+@pytest.fixture(scope="module")
+def installation(sqlite_template: Path) -> Callable[..., Any]:
+    @contextmanager
+    def make(random: Random) -> Iterator[Installation]:
+        with tempfile.TemporaryDirectory(dir=_IN_MEMORY) as name:
+            shutil.copyfile(sqlite_template, Path(name) / "t.db")
+            made = Installation(f"sqlite:///{name}/t.db", Path(name), random)
+            yield made
+            made.world.close()
+
+    return make
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    # Ids and times are not the seed's, so that there is nothing to shrink.
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(seed=st.integers(0, 2**32))
+def test_no_sweep_between_any_steps_removes_what_is_needed_and_one_at_the_end_removes_all_else(
+    installation: Callable[..., Any], seed: int
+) -> None:
+    random = Random(seed)
+    with installation(random) as made:
+        made.upload()
+        for _ in range(random.randrange(5, 40)):
+            made.act()
+        failures = [job.error for job in made._jobs() if job.status is JobStatus.FAILED]
+        assert {error.code for error in failures} <= {"x", "platform_error"}, failures
+        made.settle()
+        made.delete_everything()
+        sweep(made.world.database, made.store, NO_GRACE, clock=lambda: 1)
+        assert made.store.objects == {}
+        assert made.store.parts == {}
+
+
+@pytest.fixture(params=["folder", "moto", "rclone"])
+def whole(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Iterator[World]:
+    """A world whose objects are in a real store of each kind."""
+    world = World(database_url, tmp_path / "objects")
+    if request.param != "folder":
+        endpoint: S3Endpoint = request.getfixturevalue(
+            "moto_endpoint" if request.param == "moto" else "s3_endpoint"
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in endpoint.environment.items():
+                patch.setenv(name, value)
+            world.store = S3Store(endpoint.bucket, prefix=uuid4().hex, endpoint_url=endpoint.url)  # type: ignore[assignment]
+    yield world
+    world.close()
+
+
+def upload(world: World) -> str:
+    parts = Parts(Settings(), world.database, world.store, FakeEngine(), {BASE.alias: BASE})
+    file = UploadFile(io.BytesIO(jsonl()), size=len(jsonl()), filename="a.jsonl")
+    return files_route.create(ADMIN, parts, file, "fine-tune").id
+
+
+def keys(world: World) -> list[str]:
+    return [info.key for info in world.store.list()]
+
+
+def only_file(world: World, file_id: str) -> Any:
+    with world.database.read() as session:
+        return Files(session, TENANT).get(file_id)
+
+
+def published(world: World) -> Job:
+    """A job that has succeeded, with a compiled file and superseded checkpoints in storage."""
+    file = only_file(world, upload(world))
+    job = world.job(file=file)
+    scheduler = world.scheduler()
+    scheduler.tick()
+    scheduler.tick()
+    world.store.put(dataset_key(file.sha256, "0a"), b"compiled")
+    for number in range(1, TOTAL_STEPS):
+        world.sync(job, [world.checkpoint(job, 10 + number, number)])
+    world.train(job)
+    scheduler.tick()
+    assert world.status(job) is JobStatus.SUCCEEDED, world.see(job).error
+    return world.see(job)
+
+
+def delete_all(world: World, job: Job) -> None:
+    with world.database.write() as session:
+        Models(session, TENANT).delete(job.output_model)
+        for file in Files(session, TENANT).list().data:
+            Files(session, TENANT).delete(file.id)
+
+
+def test_after_everything_was_deleted_one_sweep_leaves_a_fresh_installation(whole: World) -> None:
+    """Uploads that were killed half-way included."""
+    fresh = keys(whole)
+    job = published(whole)
+    upload(whole)
+    put_is_cut_off(whole, f"files/{Files.new_id()}")
+    put_is_cut_off(whole, manifest_key(job.id, 1, 9))
+    delete_all(whole, job)
+    before = {info.key: info.bytes for info in whole.store.list()}
+    left = sum(put.bytes for put in whole.store.unfinished())
+    dry = sweep(whole.database, whole.store, Terms(0, 0, is_dry_run=True), clock=later)
+    assert {info.key: info.bytes for info in whole.store.list()} == before
+    assert dry.total().bytes == sum(before.values()) + left > 16 * MIB
+    report = sweep(whole.database, whole.store, NO_GRACE, clock=later)
+    assert report == dry
+    assert keys(whole) == fresh == []
+    assert list(whole.store.unfinished()) == []
+
+
+def later() -> float:
+    """The clocks of stores may differ by a moment, and have seconds at best."""
+    return time.time() + 5
+
+
+def put_is_cut_off(world: World, key: str) -> None:
+    """Its process ends with 8 MiB of it stored: nothing is cleaned up."""
+    store = world.store
+    if isinstance(store, LocalStore):
+        path = store._root / f"{key}~{uuid4().hex[:16]}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(8 * MIB))
+        return
+    name = store._name(key)
+    made = store._client.create_multipart_upload(Bucket=store._bucket, Key=name)
+    store._client.upload_part(
+        Bucket=store._bucket, Key=name, UploadId=made["UploadId"], PartNumber=1, Body=bytes(8 * MIB)
+    )
+
+
+def test_a_job_that_has_ended_keeps_what_can_be_served_and_for_a_while_what_can_be_gone_on_from(
+    world: World,
+) -> None:
+    job = published(world)
+    folder = manifest_key(job.id, 1, TOTAL_STEPS).removesuffix("manifest.json")
+    superseded = manifest_key(job.id, 1, 1)
+    world.store.put(folder + OPTIMIZER, b"moments")
+    assert superseded in keys(world)
+    sweep(world.database, world.store, Terms(0, resume_state_seconds=1e6), clock=later)
+    assert superseded not in keys(world)
+    assert spec_key(job.id, 1) not in keys(world)
+    assert folder + OPTIMIZER in keys(world)
+    assert world.see(job).resume_state_gone_at is None
+    sweep(world.database, world.store, NO_GRACE, clock=later)
+    assert folder + OPTIMIZER not in keys(world)
+    assert world.see(job).resume_state_gone_at is not None
+    steps = range(TOTAL_STEPS - 2, TOTAL_STEPS + 1)
+    weights = [sibling_key(manifest_key(job.id, 1, number), "adapter.safetensors") for number in steps]
+    assert set(weights) <= set(keys(world))
+
+
+def test_what_is_younger_than_the_grace_stays(world: World) -> None:
+    delete_all(world, published(world))
+    before = keys(world)
+    report = sweep(world.database, world.store, Terms(grace_seconds=3600, resume_state_seconds=0))
+    assert (keys(world), report.total().objects, report.kept.objects) == (before, 0, len(before))
+
+
+def test_nothing_is_swept_for_a_database_that_was_never_used(world: World, sqlite_template: Path) -> None:
+    """A mistyped database is not the end of all models."""
+    published(world)
+    before = keys(world)
+    with closing(Database(f"sqlite:///{sqlite_template}")) as other:
+        assert sweep(other, world.store, NO_GRACE, clock=later) == Report()
+    assert keys(world) == before
+
+
+def test_foreign_objects_are_left_alone(world: World) -> None:
+    published(world)
+    foreign = ["backup/2026.tar", "files/a/b", "jobs/x", "jobs/x/attempts/one/spec.json", "datasets/x"]
+    for key in foreign:
+        world.store.put(key, b"1")
+    sweep(world.database, world.store, NO_GRACE, clock=later)
+    assert set(foreign) <= set(keys(world))
+
+
+def test_an_upload_under_way_is_not_swept_but_one_that_was_given_up_cannot_become_a_file(
+    world: World,
+) -> None:
+    published(world)
+    file_id = Files.new_id()
+    with world.database.write() as session:
+        Uploads(session).begin(file_id)
+    world.store.put(file_key(file_id), b"bytes")
+    sweep(world.database, world.store, NO_GRACE, clock=later)
+    assert file_key(file_id) in keys(world)
+    with world.database.write() as session:
+        session.execute(
+            update(tables.Upload).values(started_at=tables.Upload.started_at - LONGEST_UPLOAD_SECONDS)
+        )
+    sweep(world.database, world.store, NO_GRACE, clock=later)
+    assert file_key(file_id) not in keys(world)
+    with world.database.write() as session, pytest.raises(Unavailable, match="Send the file again"):
+        Uploads(session).finish(file_id)
+
+
+def test_a_disk_that_takes_no_rows_is_swept_of_what_needs_none(world: World) -> None:
+    delete_all(world, published(world))
+
+    class Full(Database):
+        @contextmanager
+        def write(self) -> Iterator[Any]:
+            raise Unavailable("database or disk is full")
+            yield
+
+    with closing(Full(world.database._engine.url.render_as_string(hide_password=False))) as full:
+        sweep(full, world.store, NO_GRACE, clock=later)
+    assert keys(world) == []
+
+
+def test_the_scheduler_sweeps_once_an_interval_in_the_whole_installation(world: World) -> None:
+    delete_all(world, published(world))
+    settings = Settings(sweep_interval_seconds=0.05, sweep_grace_seconds=0, resume_state_seconds=0)
+    sweeper = Sweeper(world.database, world.store, settings, InlineExecutor(), name="one")
+    sweeper.begin_if_due()
+    assert keys(world) != [], "the first look is not at once"
+    await_true(lambda: sweeper.begin_if_due() or keys(world) == [], 20)
+    world.store.put("files/orphan", b"1")
+    hourly = Settings(sweep_interval_seconds=3600, sweep_grace_seconds=0)
+    with world.database.write() as session:
+        session.execute(update(tables.Lease).where(tables.Lease.name == "sweep").values(expires_at=0.0))
+    for name in ("two", "three"):
+        other = Sweeper(world.database, world.store, hourly, InlineExecutor(), name=name)
+        other._look_at = 0.0
+        other.begin_if_due()
+        if name == "two":
+            assert keys(world) == []
+            world.store.put("files/orphan", b"1")
+    assert keys(world) == ["files/orphan"]
+
+
+def await_true(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -273,9 +273,9 @@ class FusedDatabase:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, frees_space: bool = False) -> Iterator[Session]:
         self._begin()
-        with self._database.write() as session:
+        with self._database.write(frees_space=frees_space) as session:
             yield session
         self._fuse.burn()
 

@@ -196,7 +196,7 @@ def _resumed(start: Start) -> dict[int, Saved]:
 def _downloaded(store: ObjectStore, saved: Saved, folder: Path) -> Path:
     place = folder / "final"
     place.mkdir()
-    download(store, saved.manifest_key, place, with_optimizer=False)
+    download(store, saved.manifest_key, place, with_resume_state=False)
     return place
 
 

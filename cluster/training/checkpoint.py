@@ -26,7 +26,7 @@ from cluster.bases.chat_template import template_text
 from cluster.bases.resolve import base_digest, base_folder, template_digest
 from cluster.contracts.errors import CorruptArtefact, NotFound
 from cluster.contracts.jobs import CheckpointSaved, JobSpec, StepMetrics
-from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe
+from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe, is_resume_file
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.store import ObjectStore
 from cluster.training.adapters import attach
@@ -37,7 +37,7 @@ from cluster.training.model import Trainee, is_served_quantized, load_merge_base
 from cluster.training.prefix import prefix_states
 from cluster.training.probe import score_probe
 from cluster.training.served import load_classifier, load_served
-from cluster.training.snapshot import OPTIMIZER_FILE, Saved, Snapshot, restore_weights, write_snapshot
+from cluster.training.snapshot import Saved, Snapshot, restore_weights, write_snapshot
 from cluster.training.world import World, host_copies
 
 
@@ -222,17 +222,19 @@ def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manife
 
 
 def download(
-    store: ObjectStore, manifest_key: str, folder: Path, *, with_optimizer: bool = True
+    store: ObjectStore, manifest_key: str, folder: Path, *, with_resume_state: bool = True
 ) -> tuple[Manifest, Saved]:
-    """The files of a checkpoint, in `folder`. Raises CorruptArtefact if one is missing or differs from the
-    manifest, NotFound if there is no manifest."""
+    """The files of a checkpoint, in `folder`; without its resume state those that are there as long as it has
+    a name. Raises CorruptArtefact if one is missing or differs from the manifest, NotFound if there is no
+    manifest."""
     body = store.get(manifest_key)
     try:
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise CorruptArtefact(f"The manifest {manifest_key!r} cannot be read.") from error
     for file in manifest.files:
-        if file.name == OPTIMIZER_FILE and not with_optimizer:
+        # What a prefix has learned is there alone, and always.
+        if is_resume_file(file.name) and not with_resume_state and manifest.form != "prefix":
             continue
         try:
             found = store.download(sibling_key(manifest_key, file.name), folder / file.name)

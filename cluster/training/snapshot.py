@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,8 +59,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
 
 
 def read_snapshot(folder: Path) -> Snapshot:
-    """What `write_snapshot` wrote; without moments if their file was not fetched."""
-    optimizer = folder / OPTIMIZER_FILE
+    """What `write_snapshot` wrote."""
     kept = json.loads((folder / PROGRESS_FILE).read_text())
     progress = kept["progress"]
     if progress["best_loss"] is None:
@@ -67,10 +67,20 @@ def read_snapshot(folder: Path) -> Snapshot:
     return Snapshot(
         progress=Progress(**progress),
         weights=load_file(folder / WEIGHTS_FILE),
-        moments=load_file(optimizer) if optimizer.exists() else {},
+        moments=load_file(folder / OPTIMIZER_FILE),
         extras=load_file(folder / EXTRAS_FILE),
         best=kept["best"] and Saved(*kept["best"]),
     )
+
+
+def read_adapter(folder: Path) -> Snapshot:
+    """A run at its beginning, from PEFT's LoRA weights, which are those that learned, to the last bit."""
+    saved = load_file(folder / "adapter_model.safetensors")
+    # PEFT leaves the adapter's own name out of its files.
+    named = {
+        re.sub(r"(?<=\.lora_[AB])(?=\.weight$)", ".default", name): value for name, value in saved.items()
+    }
+    return Snapshot(Progress(), named, moments={}, extras={})
 
 
 def restore_weights(parameters: Mapping[str, torch.nn.Parameter], weights: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,7 @@ from cluster.training.checkpoint import check_same_run, download
 from cluster.training.dataset import Dataset
 from cluster.training.export import merge
 from cluster.training.model import load_merge_base
-from cluster.training.snapshot import Saved, Snapshot, read_snapshot
+from cluster.training.snapshot import Saved, Snapshot, read_adapter, read_snapshot
 from cluster.training.tokenizer import load_tokenizer
 
 
@@ -60,24 +60,26 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
         return Start(base, is_base=True)
     tuned = folder / "start"
     tuned.mkdir()
-    manifest, _ = download(store, spec.start_from, tuned, with_optimizer=spec.config.restore_optimizer)
+    restores = spec.config.restore_optimizer
+    manifest, _ = download(store, spec.start_from, tuned, with_resume_state=restores)
     if manifest.base_digest != base_digest(base):
         raise _mismatch(f"it was trained on another base, {manifest.base_alias}")
-    snapshot = read_snapshot(tuned)
     if manifest.form == "full":
         if data.class_ids is not None:
             _check_classes(tuned, data)
-        is_continued = spec.config.restore_optimizer and spec.config.type == "full"
-        if spec.config.restore_optimizer and not is_continued:
+        is_continued = restores and spec.config.type == "full"
+        if restores and not is_continued:
             raise _other_parameters()
-        return Start(tuned, is_base=False, snapshot=snapshot if is_continued else None)
+        return Start(tuned, is_base=False, snapshot=read_snapshot(tuned) if is_continued else None)
     if spec.config.type != "full":
+        has_state = restores or manifest.form == "prefix"
+        snapshot = read_snapshot(tuned) if has_state else read_adapter(tuned)
         return Start(base, is_base=True, adapter=tuned, form=manifest.form, snapshot=snapshot)
     from peft import PeftModel
 
     if manifest.form == "prefix":
         raise _mismatch("a tuned prefix cannot be merged into the weights of a full fine-tune")
-    if spec.config.restore_optimizer:
+    if restores:
         raise _other_parameters()
     merged = folder / "merged"
     merged.mkdir()

@@ -97,6 +97,30 @@ def test_a_continued_job_resumes_to_the_last_bit(make_spec: MakeSpec, store: Loc
     assert stopped.losses + resumed.losses == whole.losses
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"type": "lora"},
+        {"type": "full"},
+        {"type": "peft", "peft_config": {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4}},
+    ],
+    ids=["lora", "full", "prefix"],
+)
+def test_what_a_sweep_leaves_of_an_ended_job_is_enough_to_go_on_from(
+    make_spec: MakeSpec, store: LocalStore, how: dict[str, Any]
+) -> None:
+    """To the same losses, to the last bit, as with all that the job had stored."""
+    spec = make_spec(**how)
+    parent = record(spec, store)
+    child = continued(spec, parent, "ftjob-child")
+    expected = record(child, store).losses
+    assert isinstance(parent.result, Finished)
+    folder = parent.result.manifest_key.removesuffix("manifest.json")
+    if parent.result.form != "prefix":
+        store.delete_many([info.key for info in store.list(f"{folder}resume")])
+    assert record(child.model_copy(update={"attempt": 2}), store).losses == expected
+
+
 @pytest.mark.parametrize("type_", ["lora", "full"])
 def test_the_optimizers_moments_are_taken_over_if_asked(
     make_spec: MakeSpec, store: LocalStore, type_: str

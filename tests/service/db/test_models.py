@@ -1,15 +1,15 @@
 import pytest
 
-from cluster.contracts.errors import NotFound
+from cluster.contracts.errors import Conflict, NotFound
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.generation import AdapterRef
-from cluster.contracts.jobs import SyncRequest
+from cluster.contracts.jobs import JobStatus, SyncRequest
 from service.db import tables
 from service.db.attempts import Attempts
 from service.db.database import Database
-from service.db.jobs import Job
+from service.db.jobs import Job, Jobs
 from service.db.models import Models
-from tests.service.db.rows import OTHER, TENANT, TOKEN, add_running_job, add_tenants, checkpoint
+from tests.service.db.rows import OTHER, TENANT, TOKEN, add_running_job, add_tenants, checkpoint, move
 
 REPORT = EvaluationReport(held_out=None, general=None, general_kl=0.5, regression=None)
 
@@ -88,3 +88,21 @@ def test_a_deleted_model_is_absent_with_its_checkpoints(database: Database, job:
                 models.resolve(name)
         with pytest.raises(NotFound):
             models.delete(job.output_model)
+
+
+def test_a_checkpoint_can_be_deleted_by_itself_once_its_job_has_ended(database: Database, job: Job) -> None:
+    name = f"{job.output_model}:ckpt-step-7"
+    with database.write() as session, pytest.raises(NotFound):
+        Models(session, OTHER).delete(name)
+    with database.write() as session, pytest.raises(Conflict, match="Cancel the job") as refused:
+        Models(session, TENANT).delete(name)
+    assert refused.value.code == "checkpoint_in_use"
+    move(database, job.id, JobStatus.CANCELLED)
+    with database.write() as session:
+        models = Models(session, TENANT)
+        models.delete(name)
+        for act in (models.resolve, models.delete):
+            with pytest.raises(NotFound):
+                act(name)
+        assert models.resolve(job.output_model).name == job.output_model
+        assert Jobs(session, TENANT).checkpoints(job.id).data == []

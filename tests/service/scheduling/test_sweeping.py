@@ -608,7 +608,7 @@ def test_nothing_is_swept_for_a_database_that_was_never_used(world: World, sqlit
 
 def test_foreign_objects_are_left_alone(world: World) -> None:
     published(world)
-    foreign = ["backup/2026.tar", "files/a/b", "jobs/x", "jobs/x/attempts/one/spec.json", "datasets/x"]
+    foreign = ["backup/2026.tar", "files/a/b", "jobs/x", "jobs/y/attempts/one/spec.json", "datasets/x"]
     for key in foreign:
         world.store.put(key, b"1")
     sweep(world.database, world.store, NO_GRACE, clock=later)
@@ -640,7 +640,7 @@ def test_a_disk_that_takes_no_rows_is_swept_of_what_needs_none(world: World) -> 
 
     class Full(Database):
         @contextmanager
-        def write(self) -> Iterator[Any]:
+        def write(self, *, frees_space: bool = False) -> Iterator[Any]:
             raise Unavailable("database or disk is full")
             yield
 

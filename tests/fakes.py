@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from cluster.contracts.bases import BaseSpec
 from cluster.contracts.classification import (
     ClassificationAnswer,
     ClassificationRequest,
@@ -117,6 +118,9 @@ class FakeEngine:
     async def check_health(self) -> None:
         if not self.is_healthy:
             raise Unavailable("The model server does not answer.")
+
+    async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
+        return {}
 
     async def close(self) -> None: ...
 

@@ -31,6 +31,7 @@ form, whose path is in TUNERY_CATALOGUE on the service; it takes the place of th
     learning_rates = { lora = 3e-4, full = 3e-5 }
     architecture = "encoder"                                # sorts texts or words; left out: "decoder"
 
+A model whose folder is missing or incomplete is listed with the reason, and answers 503 until it is mended.
 `contracts.bases.BaseSpec` says what each field means. Weights are read from safetensors files only, and code
 that a repository carries is never run.
 """

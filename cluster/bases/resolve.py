@@ -2,14 +2,18 @@
 it."""
 
 import hashlib
+import json
 from functools import lru_cache
 from pathlib import Path
 
 from cluster.contracts.bases import BaseSpec, BuiltinSource, FolderSource, HubSource
-from cluster.contracts.errors import InvalidConfiguration, Unavailable
+from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
 
 _HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 """Weights, configuration, tokenizer and template: nothing that could be run, no pickle."""
+
+_MENDED_SECONDS = 30.0
+"""After which it may be worth asking again for a model that is not there."""
 
 _TOKENIZER_FILES = (
     "tokenizer*.json",
@@ -27,23 +31,23 @@ def base_folder(spec: BaseSpec) -> Path:
     """The folder, in transformers' format, of the base's weights, configuration and tokenizer.
 
     A hub model is downloaded at its pinned commit on first use and then read from the local cache, without a
-    network. Raises InvalidConfiguration if there are no such weights, Unavailable if the hub does not answer.
+    network. Raises Unavailable (`model_not_available`) if the weights are not there or cannot be had now: its
+    operator may mend that, and paths are for him alone.
     """
-    match spec.source:
-        case BuiltinSource(name=name):
-            folder = Path(__file__).parent / name / "weights"
-        case FolderSource(path=path):
-            folder = Path(path)
-        case HubSource():
-            folder = _hub_snapshot(spec.source)
-    for pattern in ("config.json", "*.safetensors"):
-        if not any(folder.glob(pattern)):
-            raise InvalidConfiguration(
-                f"Model {spec.alias}: no {pattern} in {folder}; a base is a folder in transformers' "
-                "format with safetensors weights.",
-                param="TUNERY_CATALOGUE",
-            )
+    source = spec.source
+    folder = _hub_snapshot(spec, source) if isinstance(source, HubSource) else _local_folder(source)
+    if problem := _problem(folder):
+        raise _not_available(spec, problem)
     return folder
+
+
+def why_unavailable(spec: BaseSpec) -> str | None:
+    """Why the base cannot be used on this machine, as far as that shows without a network; None if it can, or
+    is still to be downloaded."""
+    if isinstance(spec.source, HubSource):
+        return None
+    problem = _problem(_local_folder(spec.source))
+    return problem and _not_available(spec, problem).message
 
 
 def base_digest(folder: Path) -> str:
@@ -79,7 +83,40 @@ def _digest_of_files(states: tuple[tuple[str, int, int], ...]) -> str:
     return total.hexdigest()
 
 
-def _hub_snapshot(source: HubSource) -> Path:
+def _local_folder(source: BuiltinSource | FolderSource) -> Path:
+    if isinstance(source, BuiltinSource):
+        return Path(__file__).parent / source.name / "weights"
+    return Path(source.path)
+
+
+def _problem(folder: Path) -> str | None:
+    """What keeps the folder from being a model's."""
+    if not folder.is_dir():
+        return "its folder does not exist"
+    for pattern in ("config.json", "*.safetensors"):
+        if not any(folder.glob(pattern)):
+            return f"its folder has no {pattern}"
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return None
+    try:
+        shards = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"its folder's {index.name} cannot be read"
+    missing = sorted(shard for shard in shards if not (folder / str(shard)).is_file())
+    return f"its folder has no {missing[0]}" if missing else None
+
+
+def _not_available(spec: BaseSpec, problem: str) -> Unavailable:
+    return Unavailable(
+        f"The base model '{spec.alias}' is not available: {problem}. The operator of this server must mend "
+        "that, or take the model out of the catalogue.",
+        code=MODEL_NOT_AVAILABLE,
+        retry_after_seconds=_MENDED_SECONDS,
+    )
+
+
+def _hub_snapshot(spec: BaseSpec, source: HubSource) -> Path:
     # Here, because only hub models need it and it takes longer to import than all the rest.
     import httpx2
     from huggingface_hub import snapshot_download
@@ -97,8 +134,8 @@ def _hub_snapshot(source: HubSource) -> Path:
             )
         )
     except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise InvalidConfiguration(
-            f"The hub has no {name}, or the token in HF_TOKEN may not read it.", param="TUNERY_CATALOGUE"
-        ) from error
+        problem = f"the hub has no {name}, or the token in HF_TOKEN may not read it"
+        raise _not_available(spec, problem) from error
     except (httpx2.HTTPError, OSError, ValueError) as error:
-        raise Unavailable(f"Cannot download {name} from the hub: {type(error).__name__}.") from error
+        problem = f"{name} cannot be downloaded from the hub ({type(error).__name__})"
+        raise _not_available(spec, problem) from error

@@ -66,3 +66,14 @@ class BaseSpec(_Frozen):
     owned_by: str = "tunery"
     created: int = 0
     """Unix seconds, shown by `/v1/models`."""
+
+
+class BasesRequest(_Frozen):
+    """Which of these can the cluster use?"""
+
+    bases: list[BaseSpec]
+
+
+class BasesAnswer(_Frozen):
+    unavailable: dict[str, str]
+    """Why not, by alias, of those that it cannot."""

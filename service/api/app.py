@@ -94,7 +94,11 @@ def _lifespan(
         app.state.readiness = Readiness(parts, app.state.draining)
         app.state.feed = EventFeed(parts.database, app.state.draining)
         try:
-            async with meter.writing(parts.settings.usage_seconds), app.state.feed.polling():
+            async with (
+                meter.writing(parts.settings.usage_seconds),
+                app.state.feed.polling(),
+                parts.availability.watching(parts.engine.unavailable_bases, parts.catalogue),
+            ):
                 yield
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_CUT_STREAMS_SECONDS):

@@ -9,6 +9,7 @@ import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cluster.contracts import errors
+from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
@@ -53,6 +54,10 @@ class Engine(Generator, Protocol):
 
     async def check_health(self) -> None:
         """Raises Unavailable unless the engine answers."""
+        ...
+
+    async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
+        """Why not, by alias, of those that the cluster cannot use. Raises Unavailable if it does not say."""
         ...
 
     async def close(self) -> None: ...
@@ -116,6 +121,21 @@ class ServeEngine:
             async with self._http.get(f"{self._url}/datasets/ready", timeout=_HEALTH_TIMEOUT) as response:
                 if response.status != 200:
                     raise _refusal(response, await response.read())
+
+    async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
+        content = BasesRequest(bases=bases).model_dump_json().encode()
+        with _transport_is_unavailable():
+            response = await self._post(
+                f"{self._url}/datasets/bases", content, {"content-type": "application/json"}, _HEALTH_TIMEOUT
+            )
+            async with response:
+                body = await response.read()
+                if response.status != 200:
+                    raise _refusal(response, body)
+        try:
+            return BasesAnswer.model_validate_json(body).unavailable
+        except ValidationError as error:
+            raise _unreadable() from error
 
     async def close(self) -> None:
         await self._http.close()

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from cluster.contracts.bases import BaseSpec
 from cluster.storage.store import ObjectStore
+from service.api.availability import Availability
 from service.api.engine import Engine
 from service.api.lookups import Lookups
 from service.api.once import UnseenTries
@@ -23,6 +24,8 @@ class Parts:
     engine: Engine
     catalogue: Mapping[str, BaseSpec]
     """Base models by alias."""
+    availability: Availability = field(default_factory=Availability)
+    """Of the base models."""
     lookups: Lookups[Any] = field(default_factory=Lookups)
     unseen_tries: UnseenTries = field(default_factory=UnseenTries)
 

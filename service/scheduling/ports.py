@@ -33,7 +33,7 @@ class Serving(Protocol):
     later."""
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
-        """Raises InvalidConfiguration if the base cannot be loaded, CorruptArtefact if the file's bytes
+        """Raises InvalidConfiguration if the base cannot be used, CorruptArtefact if the file's bytes
         differ."""
         ...
 

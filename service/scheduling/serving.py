@@ -1,7 +1,7 @@
 """The Serve applications over HTTP, as the scheduler uses them."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import httpx2
@@ -28,6 +28,9 @@ _event: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
 _SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=0)
 """Generates nothing: the prompt comes back with each token's log-probability."""
 
+_CHECK_SECONDS = 15.0
+"""Between two looks at how far the check of a file is."""
+
 
 class HttpServing:
     """Safe for threads. Close it."""
@@ -41,7 +44,8 @@ class HttpServing:
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
-        answer = self._post("/datasets/check", request)
+        # The check goes on without us; what it waits for is for the job's owner to know.
+        answer = self._post("/datasets/check", request, {PATIENCE_HEADER: str(_CHECK_SECONDS)})
         try:
             return DatasetCheck.model_validate_json(answer)
         except ValidationError as error:
@@ -61,7 +65,7 @@ class HttpServing:
         request = ClassificationRequest(
             id=_new_id(), model=model, inputs=[TokensInput(token_ids=list(row)) for row in rows]
         )
-        answer = self._post("/engine/classify", request, model)
+        answer = self._post("/engine/classify", request, {MODEL_HEADER: model.name})
         try:
             results = ClassificationAnswer.model_validate_json(answer).results
         except ValidationError as error:
@@ -81,7 +85,7 @@ class HttpServing:
         request = GenerationRequest(
             id=_new_id(), model=model, prompt=TokenPrompt(token_ids=list(prompt)), sampling=sampling
         )
-        answer = self._post("/engine/generate", request, model)
+        answer = self._post("/engine/generate", request, {MODEL_HEADER: model.name})
         try:
             events = [_event.validate_json(line) for line in answer.splitlines() if line]
         except ValidationError as error:
@@ -91,8 +95,8 @@ class HttpServing:
                 raise event.as_error()
         return events
 
-    def _post(self, path: str, request: BaseModel, model: ModelRef | None = None) -> bytes:
-        headers = {"Content-Type": "application/json"} | ({MODEL_HEADER: model.name} if model else {})
+    def _post(self, path: str, request: BaseModel, headers: Mapping[str, str]) -> bytes:
+        headers = {"Content-Type": "application/json", **headers}
         try:
             response = self._http.post(path, content=request.model_dump_json(), headers=headers)
         except httpx2.TransportError as error:

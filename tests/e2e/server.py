@@ -19,6 +19,8 @@ from service.ports import free_ports
 
 BASE = "tunery-tiny-1"
 ENCODER = "bert"
+ABSENT = "absent"
+"""Of the catalogue, and nowhere else."""
 READY_SECONDS = 240
 TUNERY = Path(sys.executable).with_name("tunery")
 

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import openai
@@ -15,7 +16,7 @@ from tunery_client import Tunery as Client
 from service.ports import free_ports
 from tests.e2e.improvement import check_improvement
 from tests.e2e.lifecycle import check_lifecycle, wait
-from tests.e2e.server import BASE, TUNERY, Tunery, await_true, jsonl, running
+from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl, running
 
 pytestmark = pytest.mark.e2e
 
@@ -97,6 +98,29 @@ def test_cancel_reaches_a_running_job_within_five_seconds(embedded: Tunery) -> N
     assert time.monotonic() - started < 5
     with pytest.raises(openai.APIStatusError):
         client.fine_tuning.jobs.cancel(job.id)
+
+
+def test_a_base_without_its_folder_is_listed_as_unavailable_and_refused_with_the_reason(
+    embedded: Tunery,
+) -> None:
+    client = embedded.client(max_retries=0)
+
+    def listed() -> str | None:
+        model: Any = client.models.retrieve(ABSENT).to_dict()
+        reason: str | None = model["tunery"]["unavailable"]
+        return reason
+
+    await_true(lambda: listed() is not None, 60, "the cluster has said what it has")
+    assert "its folder does not exist" in (listed() or "")
+    file = client.files.create(file=("train.jsonl", jsonl(12)), purpose="fine-tune")
+    with pytest.raises(openai.InternalServerError) as asked:
+        client.chat.completions.create(model=ABSENT, messages=[{"role": "user", "content": "hi"}])
+    with pytest.raises(openai.InternalServerError) as created:
+        client.fine_tuning.jobs.create(model=ABSENT, training_file=file.id)
+    for refused in (asked.value, created.value):
+        assert (refused.status_code, refused.code) == (503, "model_not_available")
+        assert "its folder does not exist" in refused.message
+        assert str(embedded.folder.parent) not in refused.message
 
 
 def test_malformed_file_is_refused_by_line_and_rule(embedded: Tunery) -> None:

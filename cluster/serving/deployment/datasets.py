@@ -3,13 +3,19 @@
 It always runs, so it is also the one that says whether the engines do."""
 
 import asyncio
+from functools import partial
 
 from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cluster.contracts.datasets import DatasetCheckRequest
-from cluster.serving.deployment.gate import Gate, json_answer, read
+from cluster.bases.resolve import base_folder, why_unavailable
+from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest
+from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.errors import Unavailable
+from cluster.niceness import yield_to_others
+from cluster.serving.deployment.gate import Gate, json_answer, patience, read
+from cluster.serving.deployment.once import Once
 from cluster.serving.deployment.readiness import check_engines
 from cluster.storage.location import store_from_environment
 from cluster.storage.store import ObjectStore
@@ -22,21 +28,65 @@ CHECKS = 4
 class DatasetsApp:
     def __init__(self, store: ObjectStore | None = None) -> None:
         """`store` is the environment's unless given."""
-        self._gate = Gate({("POST", "check"): self._check, ("GET", "ready"): self._ready})
+        yield_to_others()
+        self._gate = Gate(
+            {
+                ("POST", "check"): self._check,
+                ("POST", "bases"): self._bases,
+                ("GET", "ready"): self._ready,
+            }
+        )
         self._store = store or store_from_environment()
         self._checks = asyncio.Semaphore(CHECKS)
+        self._once = Once()
 
     async def __call__(self, request: Request) -> Response:
         return await self._gate.answer(request)
 
     async def _check(self, request: Request) -> Response:
+        """Bounded by the caller's patience: who comes back finds what has been done meanwhile."""
         wanted = await read(DatasetCheckRequest, request)
+        patience_seconds = patience(request)
+        base = wanted.base
+        await self._once.run(
+            base.model_dump_json(),
+            partial(asyncio.to_thread, base_folder, base),
+            patience_seconds=patience_seconds,
+            why=partial(_fetching, base),
+        )
+        found = await self._once.run(
+            wanted.model_dump_json(),
+            partial(self._checked, wanted),
+            patience_seconds=patience_seconds,
+            why=_checking,
+        )
+        return json_answer(found)
+
+    async def _checked(self, wanted: DatasetCheckRequest) -> DatasetCheck:
         async with self._checks:
-            return json_answer(await asyncio.to_thread(check_dataset, wanted, self._store))
+            return await asyncio.to_thread(check_dataset, wanted, self._store)
+
+    async def _bases(self, request: Request) -> Response:
+        wanted = await read(BasesRequest, request)
+        found = {base.alias: await asyncio.to_thread(why_unavailable, base) for base in wanted.bases}
+        return json_answer(BasesAnswer(unavailable={name: why for name, why in found.items() if why}))
 
     async def _ready(self, request: Request) -> Response:
         await check_engines()
         return JSONResponse({})
+
+
+def _fetching(base: BaseSpec, seconds: float) -> Unavailable:
+    return Unavailable(
+        f"The base model '{base.alias}' is being downloaded, for {seconds:.0f} seconds so far.",
+        code="model_not_ready",
+    )
+
+
+def _checking(seconds: float) -> Unavailable:
+    return Unavailable(
+        f"The file is being read and compiled, for {seconds:.0f} seconds so far.", code="dataset_not_ready"
+    )
 
 
 deployment = serve.deployment(

@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
@@ -14,13 +14,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from cluster.contracts.classification import ClassificationRequest
 from cluster.contracts.embedding import EmbeddingRequest
 from cluster.contracts.generation import (
-    PATIENCE_HEADER,
     REPLICA_HEADER,
     EngineStats,
     GenerationRequest,
     ModelRef,
 )
-from cluster.serving.deployment.gate import Gate, json_answer, read, unreadable_is_invalid
+from cluster.serving.deployment.gate import Gate, json_answer, patience, read
 from cluster.serving.deployment.listener import Listener
 from cluster.serving.deployment.models import Models
 from cluster.serving.deployment.own import Placer
@@ -31,7 +30,6 @@ from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.wire import error_event, line, lines_of
 
 _STATS = TypeAdapter(list[EngineStats])
-_PATIENCE: TypeAdapter[float | None] = TypeAdapter(Annotated[float, Field(gt=0, le=86_400)] | None)
 
 
 class EngineApp:
@@ -74,31 +72,26 @@ class EngineApp:
 
     async def _generate(self, request: Request) -> Response:
         asked = await read(GenerationRequest, request)
-        pieces = lines_of(self._models.generate(asked, patience_seconds=_patience(request)))
+        pieces = lines_of(self._models.generate(asked, patience_seconds=patience(request)))
         # The first of them decides between a status and a stream.
         first = await anext(pieces, "")
         return StreamingResponse(_lines(first, pieces), media_type="application/x-ndjson")
 
     async def _classify(self, request: Request) -> Response:
         asked = await read(ClassificationRequest, request)
-        return json_answer(await self._models.classify(asked, patience_seconds=_patience(request)))
+        return json_answer(await self._models.classify(asked, patience_seconds=patience(request)))
 
     async def _embed(self, request: Request) -> Response:
         asked = await read(EmbeddingRequest, request)
-        return json_answer(await self._models.embed(asked, patience_seconds=_patience(request)))
+        return json_answer(await self._models.embed(asked, patience_seconds=patience(request)))
 
     async def _ensure(self, request: Request) -> Response:
         model = await read(ModelRef, request)
-        await self._models.ensure(model, patience_seconds=_patience(request))
+        await self._models.ensure(model, patience_seconds=patience(request))
         return JSONResponse({})
 
     async def _stats(self, request: Request) -> Response:
         return Response(_STATS.dump_json(await self._models.stats()), media_type="application/json")
-
-
-def _patience(request: Request) -> float | None:
-    with unreadable_is_invalid():
-        return _PATIENCE.validate_python(request.headers.get(PATIENCE_HEADER))
 
 
 async def _lines(first: str, pieces: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:

@@ -4,17 +4,19 @@ import hmac
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, InvalidRequest, NotFound
+from cluster.contracts.generation import PATIENCE_HEADER
 from cluster.serving.wire import error_event, headers_of, status_of
 
 Body = TypeVar("Body", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]
+_PATIENCE: TypeAdapter[float | None] = TypeAdapter(Annotated[float, Field(gt=0, le=86_400)] | None)
 
 
 class Gate:
@@ -55,17 +57,14 @@ class Gate:
 async def read(kind: type[Body], request: Request) -> Body:
     """The request's body. Raises InvalidRequest."""
     content = await request.body()
-    with unreadable_is_invalid():
+    with _unreadable_is_invalid():
         return kind.model_validate_json(content)
 
 
-@contextmanager
-def unreadable_is_invalid() -> Iterator[None]:
-    """Only around the reading of a request: the same error anywhere else is a fault of ours."""
-    try:
-        yield
-    except ValidationError as error:
-        raise InvalidRequest(f"The request cannot be read: {error}") from error
+def patience(request: Request) -> float | None:
+    """How many seconds its sender waits, if he says so. Raises InvalidRequest."""
+    with _unreadable_is_invalid():
+        return _PATIENCE.validate_python(request.headers.get(PATIENCE_HEADER))
 
 
 def json_answer(answer: BaseModel) -> Response:
@@ -77,3 +76,12 @@ def _refusal(error: Exception) -> Response:
     return Response(
         error_event(error).model_dump_json(), status, headers_of(error), media_type="application/json"
     )
+
+
+@contextmanager
+def _unreadable_is_invalid() -> Iterator[None]:
+    """Only around the reading of a request: the same error anywhere else is a fault of ours."""
+    try:
+        yield
+    except ValidationError as error:
+        raise InvalidRequest(f"The request cannot be read: {error}") from error

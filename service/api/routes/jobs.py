@@ -66,6 +66,7 @@ def create(
     def create_job(session: Session) -> Job:
         start = find_start(body, session, caller.tenant)
         new = new_job(body, start, parts.catalogue, parts.settings)
+        parts.availability.check(new.model)
         return Jobs(session, caller.tenant).create(new)
 
     return public_job(create_once(parts, caller.tenant, sent, create_job))

@@ -21,17 +21,17 @@ def list_models(caller: ModelReader, parts: UsesParts) -> ModelList:
     """Checkpoints are not listed, but answer to their names."""
     with parts.database.read() as session:
         tuned = Models(session, caller.tenant).list()
-    bases = [_base(spec) for spec in parts.catalogue.values()]
-    return ModelList(data=bases + [_tuned(model, caller.tenant) for model in tuned])
+    bases = [_base(spec, parts) for spec in parts.catalogue.values()]
+    return ModelList(data=bases + [_tuned(model, caller.tenant, parts) for model in tuned])
 
 
 @router.get("/{model:path}", operation_id="models_retrieve", summary="Retrieve a model")
 def retrieve(caller: ModelReader, parts: UsesParts, model: str) -> ModelObject:
     if model in parts.catalogue:
-        return _base(parts.catalogue[model])
+        return _base(parts.catalogue[model], parts)
     with parts.database.read() as session:
         found = Models(session, caller.tenant).resolve(model)
-    return _tuned(found, caller.tenant)
+    return _tuned(found, caller.tenant, parts)
 
 
 @router.delete("/{model:path}", operation_id="models_delete", summary="Delete a tuned model")
@@ -66,16 +66,24 @@ async def resolve(parts: Parts, tenant: Tenant, name: str) -> ModelRef:
     return ModelRef(base=parts.catalogue[found.base], adapter=found.adapter)
 
 
-def _base(spec: BaseSpec) -> ModelObject:
-    return ModelObject(id=spec.alias, created=spec.created, owned_by=spec.owned_by, tunery=None)
+def _base(spec: BaseSpec, parts: Parts) -> ModelObject:
+    extension = ModelExtension(
+        base=spec.alias,
+        job_id=None,
+        evaluation=None,
+        parity=None,
+        unavailable=parts.availability.reason(spec.alias),
+    )
+    return ModelObject(id=spec.alias, created=spec.created, owned_by=spec.owned_by, tunery=extension)
 
 
-def _tuned(model: TunedModel, tenant: Tenant) -> ModelObject:
+def _tuned(model: TunedModel, tenant: Tenant, parts: Parts) -> ModelObject:
     extension = ModelExtension(
         base=model.base,
         job_id=model.job_id,
         evaluation=public_evaluation(model.report),
         parity=Parity(**model.parity) if model.parity else None,
+        unavailable=parts.availability.reason(model.base),
     )
     return ModelObject(
         id=model.name, created=model.created_at, owned_by=tenant.organization_id, tunery=extension

@@ -15,16 +15,18 @@ class Parity(Answer):
 
 
 class ModelExtension(Answer):
-    """What Tunery tells of a tuned model beyond OpenAI's object."""
+    """What Tunery tells of a model beyond OpenAI's object."""
 
     base: str
-    """Id of the base model."""
-    job_id: str
-    """The job that made it."""
+    """Id of the base model, which may be the model itself."""
+    job_id: str | None
+    """The job that made it. Null for a base model."""
     evaluation: Evaluation | None
-    """Null for a checkpoint."""
+    """Null for a base model and for a checkpoint."""
     parity: Parity | None
-    """Null for a checkpoint."""
+    """Null for a base model and for a checkpoint."""
+    unavailable: str | None
+    """Why it cannot be used now. Null if it can."""
 
 
 class ModelObject(Answer):
@@ -32,8 +34,7 @@ class ModelObject(Answer):
     object: Literal["model"] = "model"
     created: int
     owned_by: str
-    tunery: ModelExtension | None
-    """Null for a base model."""
+    tunery: ModelExtension
 
 
 class ModelList(Answer):

@@ -11,9 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from cluster.bases.resolve import base_digest, base_folder, template_digest, tokenizer_digest
-from cluster.contracts.bases import BaseSource, BaseSpec, BuiltinSource, FolderSource
-from cluster.contracts.errors import InvalidConfiguration
+from cluster.bases.resolve import (
+    base_digest,
+    base_folder,
+    template_digest,
+    tokenizer_digest,
+    why_unavailable,
+)
+from cluster.contracts.bases import BaseSource, BaseSpec, BuiltinSource, FolderSource, HubSource
+from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -41,13 +47,45 @@ def test_folder_model_is_its_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["config.json", "*.safetensors"])
-def test_folder_without_weights_in_the_right_format_is_refused(folder: Path, missing: str) -> None:
+def test_folder_without_weights_in_the_right_format_is_not_available(folder: Path, missing: str) -> None:
     for path in folder.glob(missing):
         path.rename(path.with_suffix(".bin"))
-    with pytest.raises(InvalidConfiguration, match="Model ours: no ") as caught:
-        base_folder(spec(FolderSource(path=str(folder))))
-    assert missing in str(caught.value)
-    assert str(folder) in str(caught.value)
+    not_available(folder, f"its folder has no {missing}")
+
+
+def test_folder_that_does_not_exist_is_not_available(tmp_path: Path) -> None:
+    not_available(tmp_path / "absent", "its folder does not exist")
+
+
+def test_folder_that_was_copied_in_part_is_not_available(folder: Path) -> None:
+    shards = sorted(path.name for path in folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": dict(zip("ab", shards, strict=True))}))
+    assert base_folder(spec(FolderSource(path=str(folder)))) == folder
+    (folder / shards[1]).unlink()
+    not_available(folder, f"its folder has no {shards[1]}")
+    index.write_text("not json")
+    not_available(folder, f"{index.name} cannot be read")
+
+
+def not_available(folder: Path, reason: str) -> None:
+    """It says why, and not where: what clients are told names no path of the server."""
+    source = spec(FolderSource(path=str(folder)))
+    with pytest.raises(Unavailable, match="The base model 'ours' is not available: ") as caught:
+        base_folder(source)
+    assert caught.value.code == MODEL_NOT_AVAILABLE
+    assert reason in caught.value.message
+    assert str(folder) not in caught.value.message
+    assert why_unavailable(source) == caught.value.message
+
+
+def test_what_is_there_or_still_to_be_downloaded_counts_as_available(folder: Path) -> None:
+    sources: list[BaseSource] = [
+        BuiltinSource(name="tiny"),
+        FolderSource(path=str(folder)),
+        HubSource(repository="owner/ours", revision=REVISION),
+    ]
+    assert [why_unavailable(spec(source)) for source in sources] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -171,7 +209,7 @@ source = HubSource(repository={repository!r}, revision={REVISION!r})
 try:
     print(base_folder(BaseSpec(alias="ours", source=source, context_length=64, learning_rates={{}})))
 except TuneryError as error:
-    print(type(error).__name__, error)
+    print(error.code, error)
 """
     environment = os.environ | {
         "HF_ENDPOINT": url,
@@ -201,9 +239,10 @@ def test_hub_model_is_downloaded_once_at_its_commit_without_anything_that_runs(t
         assert (found / "model.safetensors").read_bytes() == b"weights"
         assert not [path for path in asked if path.endswith((".bin", ".py"))]
         assert resolve_in_a_process(url, tmp_path, "owner/absent").startswith(
-            f"InvalidConfiguration The hub has no owner/absent at {REVISION}"
+            "model_not_available The base model 'ours' is not available: the hub has no owner/absent at "
+            + REVISION
         )
     assert Path(resolve_in_a_process(url, tmp_path)) == found
     assert resolve_in_a_process(url, tmp_path / "empty").startswith(
-        "Unavailable Cannot download owner/ours at "
+        f"model_not_available The base model 'ours' is not available: owner/ours at {REVISION} cannot be"
     )

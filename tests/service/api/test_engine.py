@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest
 from cluster.contracts.errors import (
     ContextLengthExceeded,
     NotFound,
@@ -309,3 +310,26 @@ def test_a_lone_replica_is_asked_where_it_says_that_it_listens() -> None:
 def test_a_replica_that_cannot_be_reached_is_left_to_the_proxy_for_good() -> None:
     (nobody,) = free_ports(1)
     assert asked_in_turn(nobody) == ["proxy", "proxy", "proxy"]
+
+
+def test_which_bases_are_missing_is_asked_of_the_datasets_application() -> None:
+    async def answer(incoming: Request) -> Response:
+        assert incoming.headers["authorization"] == "Bearer token-1"
+        asked = BasesRequest.model_validate_json(await incoming.body())
+        if len(asked.bases) != 1:
+            return Response("starting", 503)
+        return JSONResponse(BasesAnswer(unavailable={asked.bases[0].alias: "why"}).model_dump())
+
+    async def ask(*bases: BaseSpec) -> dict[str, str]:
+        engine = ServeEngine(url, "token-1")
+        try:
+            return await engine.unavailable_bases(list(bases))
+        finally:
+            await engine.close()
+
+    with listening(Starlette(routes=[Route("/datasets/bases", answer, methods=["POST"])])) as url:
+        assert asyncio.run(ask(BASE)) == {BASE.alias: "why"}
+        with pytest.raises(Unavailable):
+            asyncio.run(ask())
+    with pytest.raises(Unavailable):
+        asyncio.run(ask(BASE))

@@ -1,0 +1,108 @@
+"""Base models of the catalogue that the cluster does not have."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import pytest
+from fastapi.testclient import TestClient
+
+from cluster.contracts.bases import BaseSpec, FolderSource
+from cluster.contracts.errors import Unavailable
+from service.api.availability import Availability
+from service.api.parts import Parts
+from tests.api import BASE, add_tuned_model, jsonl
+from tests.fakes import FakeEngine
+
+REASON = "The base model 'base-1' is not available: its folder does not exist."
+FOLDER = BASE.model_copy(update={"source": FolderSource(path="/models/secret-place")})
+
+
+def look(parts: Parts, answer: Callable[[list[BaseSpec]], dict[str, str]]) -> None:
+    async def ask(bases: list[BaseSpec]) -> dict[str, str]:
+        return answer(bases)
+
+    asyncio.run(parts.availability.look(ask, parts.catalogue))
+
+
+def test_an_unavailable_base_is_listed_with_the_reason_and_so_is_what_was_tuned_from_it(
+    parts: Parts, http: TestClient
+) -> None:
+    file = http.post("/v1/files", files={"file": ("a.jsonl", jsonl())}, data={"purpose": "fine-tune"})
+    job = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file.json()["id"]})
+    add_tuned_model(parts.database, job.json()["id"])
+    assert [one["tunery"]["unavailable"] for one in http.get("/v1/models").json()["data"]] == [None, None]
+    look(parts, lambda bases: {"base-1": REASON})
+    assert [one["tunery"]["unavailable"] for one in http.get("/v1/models").json()["data"]] == [REASON] * 2
+    assert http.get("/v1/models/base-1").json()["tunery"]["unavailable"] == REASON
+    look(parts, lambda bases: {})
+    assert http.get("/v1/models/base-1").json()["tunery"]["unavailable"] is None
+
+
+def test_no_job_is_created_for_an_unavailable_base(parts: Parts, http: TestClient) -> None:
+    file = http.post("/v1/files", files={"file": ("a.jsonl", jsonl())}, data={"purpose": "fine-tune"})
+    look(parts, lambda bases: {"base-1": REASON})
+    refused = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file.json()["id"]})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_not_available")
+    assert refused.json()["error"]["message"] == REASON
+    assert http.get("/v1/fine_tuning/jobs").json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
+        ("/v1/completions", {"prompt": "hi"}),
+    ],
+)
+def test_a_request_to_it_is_answered_503_with_the_reason(
+    parts: Parts, http: TestClient, path: str, body: dict[str, object]
+) -> None:
+    assert isinstance(parts.engine, FakeEngine)
+    parts.engine.refusal = Unavailable(REASON, code="model_not_available")
+    answer = http.post(path, json={"model": "base-1", **body})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_available")
+    assert answer.json()["error"]["message"] == REASON
+
+
+def test_the_operator_is_told_once_and_where_the_folder_should_be(caplog: pytest.LogCaptureFixture) -> None:
+    found: dict[str, str] = {"base-1": REASON}
+    availability = Availability()
+
+    async def ask(bases: list[BaseSpec]) -> dict[str, str]:
+        return found
+
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            asyncio.run(availability.look(ask, {"base-1": FOLDER}))
+        found = {}
+        asyncio.run(availability.look(ask, {"base-1": FOLDER}))
+    told = [record.getMessage() for record in caplog.records if "base-1" in record.getMessage()]
+    assert told == [
+        f"{REASON} Its folder is /models/secret-place.",
+        "The base model 'base-1' is available again.",
+    ]
+
+
+def test_it_is_asked_at_the_start_and_until_the_cluster_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.api.availability._SOON_SECONDS", 0.01)
+    availability, answers = Availability(), [Unavailable("The cluster is starting."), OSError("a bug"), None]
+    monkeypatch.setattr("service.api.availability._SECONDS", 0.01)
+
+    async def run() -> None:
+        answered = asyncio.Event()
+
+        async def ask(bases: list[BaseSpec]) -> dict[str, str]:
+            answer = answers.pop(0) if answers else None
+            if answer is not None:
+                raise answer
+            answered.set()
+            return {"base-1": REASON}
+
+        async with availability.watching(ask, {"base-1": FOLDER}):
+            await asyncio.wait_for(answered.wait(), 30)
+            while availability.reason("base-1") is None:
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert availability.reason("base-1") == REASON

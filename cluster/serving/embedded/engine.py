@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ from cluster.serving.fair_thread import FairThread
 from cluster.serving.footprint import Footprint
 from cluster.serving.limits import Limits
 from cluster.serving.loans import Loans
+from cluster.serving.text.checked import checked
 from cluster.serving.text.guidance import Guidance, Guide
 from cluster.serving.text.prompts import PromptReader, ReadPrompt
 from cluster.serving.text.vocabulary import Vocabulary
@@ -98,6 +100,7 @@ class EmbeddedEngine:
         # these.
         self._tokenising = FairThread("tokenise")
         self._compiling = FairThread("compile")
+        self._checking = FairThread("check")
         self._loading = ThreadPoolExecutor(limits.adapters, thread_name_prefix="load")
         self._streams: dict[str, _Stream] = {}
         self._loop = asyncio.get_running_loop()
@@ -139,10 +142,10 @@ class EmbeddedEngine:
             seed = request.sampling.seed
             stream.job = Job(request, prompt, adapter, secrets.randbits(63) if seed is None else seed, guide)
             self._commands.put(functools.partial(self._stepper.add, stream.job))
-            while (output := await stream.outputs.get()) is not None:
-                if isinstance(output, TuneryError):
-                    raise output
-                yield output
+            checking = functools.partial(self._checking.run, request.tenant)
+            async with aclosing(checked(_told(stream), prompt.checks, checking)) as events:
+                async for event in events:
+                    yield event
         finally:
             if stream.job is not None and not stream.is_over:
                 # The adapter stays lent until the thread has let go of its rows.
@@ -182,6 +185,7 @@ class EmbeddedEngine:
         await self._adapters.close()
         self._tokenising.close()
         self._compiling.close()
+        self._checking.close()
         self._loading.shutdown(wait=False)
         # Who holds the engine still holds none of its weights.
         for owner in ("_stepper", "_load_adapter"):
@@ -256,3 +260,10 @@ class EmbeddedEngine:
                 del self._streams[job.request.id]
                 if job.adapter is not None:
                     self._adapters.give_back(job.adapter.digest)
+
+
+async def _told(stream: _Stream) -> AsyncGenerator[GenerationEvent, None]:
+    while (output := await stream.outputs.get()) is not None:
+        if isinstance(output, TuneryError):
+            raise output
+        yield output

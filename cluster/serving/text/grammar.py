@@ -3,10 +3,15 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import ToolUse
+from cluster.serving.schemas.held import Held, hold
+from cluster.serving.schemas.references import SchemaError
+from cluster.serving.text.checked import Checks
 from cluster.serving.text.tool_form import ID, ToolForm
 
 _HEAD = '%llguidance {"no_forcing": true}\n'
@@ -16,7 +21,8 @@ look for the tokenizer's own way at every token takes 50 ms where 60,000 charact
 _WHITE_SPACE = r"\x20|\x0A[\x20\x09]{0,40}"
 """Between the parts of a JSON value, at most once: a weak model that may go on with it for ever does."""
 
-_ANY_OBJECT = {"type": "object"}
+_ANY_ARGUMENTS = Held({"type": "object"}, is_exact=True)
+"""Of a tool that is called as the model likes."""
 _NO_PARAMETERS = {"type": "object", "properties": {}, "additionalProperties": False}
 """Of a tool that declares none."""
 
@@ -26,11 +32,16 @@ class Grammar:
     text: str
     param: str
     """Which of the request's parameters asked for it."""
+    checks: Checks = field(default_factory=Checks)
+    """Of what it does not hold a text to."""
 
 
 def json_grammar(schema: dict[str, Any]) -> Grammar:
-    """The whole text is one JSON value by `schema`, whose numbers are doubles: exact up to 2^53."""
-    return Grammar(f"{_HEAD}start: {_json(schema)}\n", "response_format")
+    """The whole text is one JSON value by `schema`, whose numbers are doubles: exact up to 2^53. Raises
+    InvalidRequest for a schema that cannot be read."""
+    held = _held(schema, "response_format")
+    checks = Checks(answer=None if held.is_exact else schema)
+    return Grammar(f"{_HEAD}start: {_json(held)}\n", "response_format", checks)
 
 
 def tools_grammar(
@@ -44,7 +55,8 @@ def tools_grammar(
     text. None if nothing is to be held to: calls are not required, there is no schema and no strict tool.
 
     Strict tools get arguments by their parameters, others too where the answer can be nothing but calls.
-    `added_tokens` are the tokenizer's, by their text: a form is written in them as in training.
+    `added_tokens` are the tokenizer's, by their text: a form is written in them as in training. Raises
+    InvalidRequest for a schema that cannot be read.
     """
     functions = [tool["function"] for tool in tools]
     is_free = not use.is_required and schema is None
@@ -56,19 +68,26 @@ def tools_grammar(
         f"calls: call {again} {lark.literal(form.closing)}",
         "call: " + " | ".join(f"call_{place}" for place in range(len(functions))),
     ]
+    unchecked: dict[str, dict[str, Any]] = {}
     for place, function in enumerate(functions):
         parameters = function.get("parameters") or _NO_PARAMETERS
-        if is_free and not function.get("strict"):
-            parameters = _ANY_OBJECT
-        rules.append(f"call_{place}: {lark.literal(function['name'] + form.middle)} {_json(parameters)}")
+        is_loose = is_free and not function.get("strict")
+        held = _ANY_ARGUMENTS if is_loose else _held(parameters, "tools", is_object=True)
+        if not held.is_exact:
+            unchecked[function["name"]] = parameters
+        rules.append(f"call_{place}: {lark.literal(function['name'] + form.middle)} {_json(held)}")
     lead = f"{lark.literal(form.lead)}?" if form.lead else ""
+    answer = None
     if is_free:
         rules += _free_text(form, lark)
     elif schema is None:
         rules.append(f"start: {lead} {lark.literal(form.opening)} calls")
     else:
-        rules.append(f"start: {lead} ({lark.literal(form.opening)} calls | {_json(schema)})")
-    return Grammar(_HEAD + "\n".join(rules) + "\n", "tools" if schema is None else "response_format")
+        held = _held(schema, "response_format")
+        answer = None if held.is_exact else schema
+        rules.append(f"start: {lead} ({lark.literal(form.opening)} calls | {_json(held)})")
+    checks = Checks(answer, unchecked, form.lead)
+    return Grammar(_HEAD + "\n".join(rules) + "\n", "tools" if schema is None else "response_format", checks)
 
 
 def _free_text(form: ToolForm, lark: "_Lark") -> list[str]:
@@ -115,7 +134,20 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if text else ""
 
 
-def _json(schema: dict[str, Any]) -> str:
-    # A schema's own options would let it say what white space is, and which of its keywords to ignore.
+def _held(schema: dict[str, Any], param: str, *, is_object: bool = False) -> Held:
+    try:
+        return _held_json(json.dumps(schema), is_object=is_object)
+    except SchemaError as error:
+        raise InvalidRequest(
+            f"'{param}' cannot be followed: {error}.", code="unsupported_schema", param=param
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _held_json(schema: str, *, is_object: bool) -> Held:
+    return hold(json.loads(schema), is_object=is_object)
+
+
+def _json(held: Held) -> str:
     options = {"whitespace_pattern": _WHITE_SPACE, "lenient": False, "coerce_one_of": False}
-    return "%json " + json.dumps({**schema, "x-guidance": options})
+    return "%json " + json.dumps({**held.schema, "x-guidance": options})

@@ -26,7 +26,7 @@ _LIMITS = LLParserLimits(
     initial_lexer_fuel=200_000,
     step_lexer_fuel=50_000,
     step_max_items=20_000,
-    max_lexer_states=20_000,
+    max_lexer_states=50_000,
     max_grammar_size=100_000,
     verbose_errors=False,
 )

@@ -16,6 +16,7 @@ from cluster.contracts.generation import (
     TextPrompt,
     TokenPrompt,
 )
+from cluster.serving.text.checked import Checks
 from cluster.serving.text.grammar import Grammar, json_grammar, tools_grammar
 from cluster.serving.text.tool_calls import ExpectedCalls
 from cluster.serving.text.tool_form import ToolForm, find_form
@@ -33,6 +34,11 @@ class ReadPrompt:
     """What the new text must follow."""
     calls: ExpectedCalls | None
     """What the new text may call."""
+
+    @property
+    def checks(self) -> Checks:
+        """Of what the grammar does not hold the new text to."""
+        return Checks() if self.grammar is None else self.grammar.checks
 
 
 class PromptReader:

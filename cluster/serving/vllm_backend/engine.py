@@ -28,6 +28,7 @@ from cluster.contracts.generation import (
 from cluster.serving.fair_thread import FairThread
 from cluster.serving.limits import Limits
 from cluster.serving.text.answer import ChoiceAnswer
+from cluster.serving.text.checked import checked
 from cluster.serving.text.guidance import Guidance, Guide
 from cluster.serving.text.prompts import PromptReader, ReadPrompt
 from cluster.serving.text.vocabulary import Vocabulary
@@ -118,6 +119,7 @@ class VllmEngine:
         self._guidance = Guidance(vocabulary, num_tokens=num_embeddings, stop_tokens=stop_tokens)
         self._tokenising = FairThread("tokenise")
         self._compiling = FairThread("compile")
+        self._checking = FairThread("check")
         self._blame = Blame()
         self._streams: dict[str, _Stream] = {}
         self._generated_tokens = 0
@@ -150,7 +152,9 @@ class VllmEngine:
                 self._check_open()
                 if stream.is_over:
                     return
-                async with aclosing(self._events(_Job(request, prompt, adapter, stream, guide))) as events:
+                told = self._events(_Job(request, prompt, adapter, stream, guide))
+                checking = partial(self._checking.run, tenant)
+                async with aclosing(checked(told, prompt.checks, checking)) as events:
                     async for event in events:
                         yield event
         finally:
@@ -184,6 +188,7 @@ class VllmEngine:
         await asyncio.to_thread(self._llm.shutdown)
         self._tokenising.close()
         self._compiling.close()
+        self._checking.close()
 
     async def _events(self, job: _Job) -> AsyncGenerator[GenerationEvent, None]:
         sampling, stream = job.request.sampling, job.stream

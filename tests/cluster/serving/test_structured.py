@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cluster.contracts.errors import InvalidRequest
 from tests.cluster.serving.conftest import Tuned
 from tests.cluster.serving.harness import Answer, Served
-from tests.cluster.serving.schemas import schemas
+from tests.cluster.serving.schemas.drawn import schemas
 
 PERSON: dict[str, Any] = {
     "type": "object",
@@ -131,8 +131,8 @@ def test_characters_of_several_tokens_are_whole_in_every_piece(served: Served) -
 
 
 def test_a_schema_that_cannot_be_followed_is_refused_before_anything_is_said(served: Served) -> None:
-    with pytest.raises(InvalidRequest, match="Unimplemented keys") as refused:
-        served.ask(served.request(json_schema={"not": {"type": "string"}}))
+    with pytest.raises(InvalidRequest, match="no finite value") as refused:
+        served.ask(served.request(json_schema={"$ref": "#"}))
     assert refused.value.param == "response_format"
 
 
@@ -149,3 +149,36 @@ def test_one_that_becomes_too_much_on_the_way_fails_alone(served: Served) -> Non
     jsonschema.validate(json.loads(outcomes[1].text), PERSON)
     assert isinstance(outcomes[0], InvalidRequest)
     assert outcomes[0].param == "response_format"
+
+
+TWICE: dict[str, Any] = {"type": "array", "items": {"const": "a"}, "minItems": 2, "maxItems": 2}
+
+
+def test_an_answer_that_breaks_what_no_grammar_holds_ends_in_an_error(served: Served) -> None:
+    request = served.request(json_schema={**TWICE, "uniqueItems": True}, max_tokens=60)
+    with pytest.raises(InvalidRequest, match="items 0 and 1 are the same") as broken:
+        served.ask(request)
+    assert (broken.value.code, broken.value.param) == ("schema_not_followed", "response_format")
+    assert json.loads(served.ask(served.request(json_schema=TWICE, max_tokens=60)).text) == ["a", "a"]
+
+
+def test_an_answer_that_is_cut_off_is_not_checked(served: Served) -> None:
+    schema = {**TWICE, "uniqueItems": True}
+    cut = served.ask(served.request(json_schema=schema, max_tokens=3))
+    stopped = served.ask(served.request(json_schema=schema, max_tokens=60, stop=[","]))
+    assert [one.finishes[0].reason for one in (cut, stopped)] == ["length", "stop"]
+
+
+def test_one_answer_that_breaks_its_schema_leaves_others_alone(served: Served) -> None:
+    broken = served.request(json_schema={**TWICE, "uniqueItems": True}, max_tokens=60)
+    good = served.request(json_schema={**TWICE, "maxItems": 3, "uniqueItems": False}, max_tokens=60)
+    outcomes = served.ask_together([broken, good])
+    assert isinstance(outcomes[0], InvalidRequest)
+    assert isinstance(outcomes[1], Answer)
+
+
+def test_an_object_has_no_properties_that_are_not_declared(served: Served) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer", "maximum": 9, "minimum": 0}}}
+    answer = served.ask(served.request(json_schema=schema, temperature=1.5, seed=1, n=8, max_tokens=100))
+    assert {finish.reason for finish in answer.finishes.values()} == {"stop"}
+    assert {key for text in answer.texts.values() for key in json.loads(text)} <= {"a"}

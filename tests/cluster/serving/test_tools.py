@@ -111,6 +111,34 @@ def test_a_call_of_the_models_own_will_leaks_no_markup_where_it_is_cut_off(scrip
     assert [answer.finishes[0].reason for answer in answers] == ["length"] * 5
 
 
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_calls_have_no_arguments_that_are_not_declared(served: Served, is_strict: bool) -> None:
+    """Of forced tools, strict or not."""
+    parameters: dict[str, dict[str, Any]] = {
+        "none": {"type": "object", "properties": {}},
+        "some": {"properties": {"a": {"type": "boolean"}}},
+    }
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": some, "strict": is_strict}}
+        for name, some in parameters.items()
+    ]
+    prompt = ChatPrompt(messages=CHAT.messages, tools=tools)
+    answer = _ask(served, ToolUse(is_required=True, is_parallel=False), prompt, temperature=1.5, seed=1, n=8)
+    assert {finish.reason for finish in answer.finishes.values()} == {"tool_calls"}
+    for ((name, arguments),) in answer.calls.values():
+        assert json.loads(arguments).keys() <= parameters[name]["properties"].keys()
+
+
+def test_a_call_whose_arguments_break_what_no_grammar_holds_ends_in_an_error(served: Served) -> None:
+    twice = {"type": "array", "items": {"const": "a"}, "minItems": 2, "maxItems": 2, "uniqueItems": True}
+    parameters = {"properties": {"tags": twice}, "required": ["tags"]}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
+    prompt = ChatPrompt(messages=CHAT.messages, tools=tools)
+    with pytest.raises(InvalidRequest, match=r"call of 'f' .*items 0 and 1 are the same") as broken:
+        _ask(served, ToolUse(is_required=True, is_parallel=False), prompt, max_tokens=300)
+    assert (broken.value.code, broken.value.param) == ("schema_not_followed", "tools")
+
+
 def test_every_token_of_a_call_is_told_with_its_log_probability(served: Served) -> None:
     answer = _ask(served, ToolUse(names=["g"], is_required=True, is_parallel=False), logprobs=0)
     told = b"".join(bytes(token.bytes) for token in answer.tokens[0])

@@ -1,0 +1,73 @@
+"""Regular expressions of schemas, as far as a grammar can follow them. Pure.
+
+A grammar's expressions describe regular languages: they have no look-around and no back-references.
+"""
+
+import re
+
+_LOOKS = ("(?=", "(?!", "(?<=", "(?<!")
+_LEADING = re.compile(r"\^(?=\(\?[=!])")
+_ONLY_OF_CLASS = re.compile(r"\^?\[(?P<members>[^\]^\\](?:\\.|[^\]\\])*|\\.(?:\\.|[^\]\\])*)\]\*\$")
+"""`[class]*` and nothing else, which a negative look-ahead forbids."""
+_BACK_REFERENCE = re.compile(r"\\[1-9]|\\k<")
+
+
+def followed(pattern: str) -> tuple[list[str], bool]:
+    """Patterns without look-around that a text must match, and whether they say as much as `pattern` does.
+
+    Where the text begins, `(?=X)` is a pattern of its own, and so is a look-ahead that forbids texts of some
+    characters only, as in pydantic's decimals. Elsewhere a look-around is left out, which allows more.
+    """
+    if not any(look in pattern for look in _LOOKS) and not _BACK_REFERENCE.search(pattern):
+        return [pattern], True
+    rest, beside, is_exact = pattern, [], True
+    while _LEADING.match(rest):
+        end = _end_of_group(rest, 1)
+        look, inside = rest[1:4], rest[4 : end - 1]
+        if look == "(?=":
+            beside.append(f"^(?:{inside})")
+        elif only := _ONLY_OF_CLASS.fullmatch(inside):
+            beside.append(f"[^{only['members']}]")
+        else:
+            is_exact = False
+        rest = "^" + rest[end:]
+    parts = [_without_looks(part) for part in (rest, *beside)]
+    if any(_BACK_REFERENCE.search(part) for part, _ in parts):
+        return [], False
+    return [part for part, _ in parts], is_exact and all(is_same for _, is_same in parts)
+
+
+def _without_looks(pattern: str) -> tuple[str, bool]:
+    kept: list[str] = []
+    place, is_in_class, is_same = 0, False, True
+    while place < len(pattern):
+        if pattern.startswith(_LOOKS, place) and not is_in_class:
+            kept.append("(?:)")
+            place, is_same = _end_of_group(pattern, place), False
+            continue
+        length = 2 if pattern[place] == "\\" else 1
+        is_in_class = _is_in_class(pattern, place, is_in_class)
+        kept.append(pattern[place : place + length])
+        place += length
+    return "".join(kept), is_same
+
+
+def _end_of_group(pattern: str, start: int) -> int:
+    """The place after the `)` of the group that begins at `start`; the pattern's end if it has none."""
+    depth, place, is_in_class = 0, start, False
+    while place < len(pattern):
+        if pattern[place] == "\\":
+            place += 2
+            continue
+        if not is_in_class:
+            depth += (pattern[place] == "(") - (pattern[place] == ")")
+            if depth == 0:
+                return place + 1
+        is_in_class = _is_in_class(pattern, place, is_in_class)
+        place += 1
+    return len(pattern)
+
+
+def _is_in_class(pattern: str, place: int, is_in_class: bool) -> bool:
+    """Whether a class of characters is open after the one at `place`."""
+    return pattern[place] != "]" if is_in_class else pattern[place] == "["

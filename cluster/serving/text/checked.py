@@ -1,0 +1,88 @@
+"""Answers whose schema no grammar could hold them to entirely are checked at their end."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.generation import FinishEvent, GenerationEvent, TextEvent, ToolCallEvent
+from cluster.serving.schemas.checks import problem
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What is to be checked."""
+
+    answer: Schema | None = None
+    """Of an answer without calls."""
+    calls: Mapping[str, Schema] = field(default_factory=dict)
+    """Of the arguments of calls, by their tools' names."""
+    lead: str = ""
+    """What may stand before an answer."""
+
+    def __bool__(self) -> bool:
+        return self.answer is not None or bool(self.calls)
+
+    def failure(self, said: "Said") -> InvalidRequest | None:
+        """What is wrong with a whole answer."""
+        if self.answer is not None and not said.calls:
+            text = said.text.removeprefix(self.lead)
+            return _failure("The answer", problem(self.answer, text), "response_format")
+        failures = (
+            _failure(f"The call of '{name}'", problem(self.calls[name], arguments), "tools")
+            for name, arguments in said.calls
+            if name in self.calls
+        )
+        return next(filter(None, failures), None)
+
+
+@dataclass
+class Said:
+    """By one choice."""
+
+    text: str = ""
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    """Names and arguments."""
+
+    def add(self, event: TextEvent | ToolCallEvent) -> None:
+        if isinstance(event, TextEvent):
+            self.text += event.text
+        elif event.name:
+            self.calls.append((event.name, ""))
+        else:
+            name, arguments = self.calls[event.call]
+            self.calls[event.call] = name, arguments + event.arguments
+
+
+async def checked(
+    events: AsyncGenerator[GenerationEvent, None],
+    checks: Checks,
+    run: Callable[[Callable[[], InvalidRequest | None]], Awaitable[InvalidRequest | None]],
+) -> AsyncGenerator[GenerationEvent, None]:
+    """The events. Raises InvalidRequest (`schema_not_followed`) in the place of the end of a choice that came
+    to it by itself and breaks a check; `run` does the checking elsewhere than in the event loop."""
+    choices: dict[int, Said] = {}
+    async with aclosing(events):
+        async for event in events:
+            if checks and isinstance(event, TextEvent | ToolCallEvent):
+                choices.setdefault(event.index, Said()).add(event)
+            if checks and isinstance(event, FinishEvent) and event.reason != "length":
+                said = choices.pop(event.index, Said())
+                if (failure := await run(partial(checks.failure, said))) is not None:
+                    raise failure
+            yield event
+
+
+def _failure(what: str, found: str | None, param: str) -> InvalidRequest | None:
+    if found is None:
+        return None
+    return InvalidRequest(
+        f"{what} does not follow '{param}': {found}. A model cannot be held to this while it writes: ask "
+        "again, or leave it out of the schema and check the answer yourself.",
+        code="schema_not_followed",
+        param=param,
+    )

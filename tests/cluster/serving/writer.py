@@ -1,0 +1,57 @@
+"""Writes texts under a grammar as a model does that has no idea what it writes."""
+
+from random import Random
+
+from cluster.serving.text.grammar import Grammar
+from cluster.serving.text.guidance import Guidance, Guide, Masks
+from cluster.serving.text.vocabulary import Vocabulary
+from tests.tiny_base import make_tokenizer
+
+END, TURN_END = 1, 0
+NUM_TOKENS = 384
+"""More than the tokenizer has, as where an embedding is padded."""
+
+VOCABULARY = Vocabulary(make_tokenizer())
+GUIDANCE = Guidance(VOCABULARY, num_tokens=NUM_TOKENS, stop_tokens=frozenset({END, TURN_END}))
+MASKS = Masks(NUM_TOKENS)
+_CLOSING = frozenset(b'"}],0123456789')
+
+
+def written(grammar: Grammar, seed: int, *, num_tokens: int = 4000, insists_on: str = "") -> str | None:
+    """What random tokens make, of which those that end something come more often; None if they do not end.
+    `insists_on` are characters that mostly come where they may."""
+    random = Random(seed)
+    guide = GUIDANCE.start(grammar)
+    said = b""
+    for _ in range(num_tokens):
+        tokens = _allowed(guide)
+        closing = [token for token in tokens if _CLOSING & set(VOCABULARY.token_bytes(token))]
+        again = [token for token in tokens if VOCABULARY.text([token]) in set(insists_on)]
+        if again and random.random() < 0.8:
+            tokens = again
+        elif closing and random.random() < 0.3:
+            tokens = closing
+        token = random.choice(tokens)
+        if token in (END, TURN_END):
+            return said.decode()
+        said += VOCABULARY.token_bytes(token)
+        guide.accept(token)
+        if guide.must_end:
+            return said.decode()
+    return None
+
+
+def can_write(grammar: Grammar, text: str) -> bool:
+    """Whether the text may be written, byte by byte, and end there."""
+    guide = GUIDANCE.start(grammar)
+    for byte in text.encode():
+        fitting = [token for token in _allowed(guide) if VOCABULARY.token_bytes(token) == bytes([byte])]
+        if not fitting:
+            return False
+        guide.accept(fitting[0])
+    return guide.may_end
+
+
+def _allowed(guide: Guide) -> list[int]:
+    tokens: list[int] = MASKS.allowed([guide])[0].nonzero()[:, 0].tolist()
+    return tokens

@@ -35,6 +35,7 @@ ALLOWED = {
         "cluster.contracts",
         "cluster.storage",
         "cluster.bases.catalogue",
+        "cluster.bases.layers",
         "cluster.serving.guarded",
         "service.db",
         "service.scheduling.ports",

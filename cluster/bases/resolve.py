@@ -35,7 +35,7 @@ def base_folder(spec: BaseSpec) -> Path:
     operator may mend that, and paths are for him alone.
     """
     source = spec.source
-    folder = _hub_snapshot(spec, source) if isinstance(source, HubSource) else _local_folder(source)
+    folder = _hub_snapshot(spec, source) if isinstance(source, HubSource) else local_folder(source)
     if problem := _problem(folder):
         raise _not_available(spec, problem)
     return folder
@@ -46,7 +46,7 @@ def why_unavailable(spec: BaseSpec) -> str | None:
     is still to be downloaded."""
     if isinstance(spec.source, HubSource):
         return None
-    problem = _problem(_local_folder(spec.source))
+    problem = _problem(local_folder(spec.source))
     return problem and _not_available(spec, problem).message
 
 
@@ -83,7 +83,7 @@ def _digest_of_files(states: tuple[tuple[str, int, int], ...]) -> str:
     return total.hexdigest()
 
 
-def _local_folder(source: BuiltinSource | FolderSource) -> Path:
+def local_folder(source: BuiltinSource | FolderSource) -> Path:
     if isinstance(source, BuiltinSource):
         return Path(__file__).parent / source.name / "weights"
     return Path(source.path)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.hyperparameters import Method, OnOverlength
+from cluster.contracts.hyperparameters import Method, OnOverlength, TrainingOptions
 
 DatasetFormat = Literal["chat", "completion", "preference", "classification", "token_classification"]
 
@@ -36,6 +36,8 @@ class DatasetCheckRequest(BaseModel):
     sha256: str
     on_overlength: OnOverlength = "error"
     method: Method = "supervised"
+    training: TrainingOptions | None = None
+    """The layers that they name are looked for in the base; None: not."""
     class_names: list[str] = []
     """The classes that the file may use, for a validation file those of the training file. Empty: the file
     decides by itself."""

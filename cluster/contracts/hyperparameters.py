@@ -1,5 +1,6 @@
 """From what a client asks ("auto" or a number) to one concrete training configuration."""
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -7,12 +8,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from cluster.contracts.bases import BaseSpec, TrainingType
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.given import Given
-from cluster.contracts.peft_options import PREFIXES, RATE_FACTORS, check_peft_config
+from cluster.contracts.peft_options import MAX_SCALE, PREFIXES, RATE_FACTORS, check_peft_config
 
 Auto = Literal["auto"]
 OnOverlength = Literal["error", "drop", "truncate"]
 Method = Literal["supervised", "dpo"]
 
+MAX_RATE_MULTIPLIER = 100.0
+"""Of the base model's own learning rate: far above it nothing is learned, and numbers overflow."""
 DPO_RATE_FACTOR = 0.1
 """Times the supervised learning rate: preferences move a model that is already near where it should be."""
 AUTO_BETA = 0.1
@@ -27,7 +30,7 @@ class Hyperparameters(BaseModel):
     batch_size: Auto | int = Field(default="auto")
     """Examples per optimizer step, 1-256."""
     learning_rate_multiplier: Auto | float = Field(default="auto")
-    """Times the base model's own rate for this method and training type, > 0."""
+    """Times the base model's own rate for this method and training type, in (0, 100]."""
     n_epochs: Auto | int = Field(default="auto")
     """Passes over the training file, 1-50."""
     beta: Auto | float | None = None
@@ -41,8 +44,11 @@ class EarlyStopping(Given):
 
     patience: int = Field(default=1, ge=1, le=50)
     """Epochs in a row without improvement before the end."""
-    min_delta: float = Field(default=0.0, ge=0)
+    min_delta: float = Field(default=0.0, ge=0, le=1000)
     """Nats by which the loss must fall to count as better."""
+
+
+LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 
 
 def _without_nulls(config: Any) -> Any:
@@ -60,10 +66,13 @@ class TrainingOptions(Given):
     """`lora`; `qlora`, with the base in 4 bits; `full`; or `peft`, which `peft_config` describes."""
     r: int = Field(default=16, ge=1, le=256)
     """LoRA rank."""
-    alpha: float = Field(default=32.0, gt=0)
+    alpha: float = Field(default=32.0, gt=0, le=MAX_SCALE)
     """LoRA scale: the update is multiplied by alpha / r."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    target_modules: (
+        Literal["all-linear"] | Annotated[list[LayerName], Field(min_length=1, max_length=1000)]
+    ) = "all-linear"
+    """Names of layers of the base, or ends of them such as `q_proj`; not its embeddings or head."""
     use_rslora: bool = False
     """Multiplies the update by alpha / sqrt(r) instead (Kalajdzievski, 2023, arXiv:2312.03732)."""
     use_dora: bool = False
@@ -100,7 +109,7 @@ class TrainingOptions(Given):
     """Needs a validation file or a split."""
     general_file: str | None = None
     """Id of a processed file that takes the place of the general set on which forgetting is measured."""
-    max_regression: float | None = None
+    max_regression: float | None = Field(default=None, ge=-1000, le=1000)
     """The job fails if its loss on the general set rose by more than this, in nats a token. None measures
     only."""
 
@@ -194,6 +203,7 @@ def resolve(
     concrete = Hyperparameters(
         batch_size=batch_size, learning_rate_multiplier=multiplier, n_epochs=n_epochs, beta=beta
     )
+    _check_schedule(options, total_steps=n_epochs * math.ceil(n_examples / batch_size))
     config = TrainingConfig(
         **options.model_dump(exclude={"parallelism", "from_checkpoint", "general_file", "max_regression"}),
         method=method,
@@ -206,6 +216,19 @@ def resolve(
         seed=seed,
     )
     return concrete, config
+
+
+def _check_schedule(options: TrainingOptions, *, total_steps: int) -> None:
+    """AdaLoRA cuts ranks between its first and its last steps."""
+    if options.peft_type != "ADALORA" or options.peft_config is None:
+        return
+    first, last = options.peft_config.get("tinit", 0), options.peft_config.get("tfinal", 0)
+    if first + last >= total_steps:
+        raise InvalidRequest(
+            f"training.peft_config.tinit is {first} and tfinal {last}, but the job has {total_steps} steps; "
+            "their sum must be less.",
+            param="training.peft_config.tinit",
+        )
 
 
 def held_out_count(n_examples: int, share: float) -> int:
@@ -243,6 +266,7 @@ def check_options(options: TrainingOptions, base: BaseSpec, method: Method) -> N
             "activation_checkpointing 'none'.",
             param="training.activation_checkpointing",
         )
+    _check_virtual_tokens(options, base)
     _check_sharing(options)
     if options.type == "qlora" and options.use_dora:
         raise InvalidRequest(
@@ -257,6 +281,16 @@ def parallelism_of(options: TrainingOptions) -> Literal["ddp", "fsdp"]:
     """Several workers share the weights of a full fine-tune and replicate the rest, unless told otherwise."""
     is_shared = options.parallelism == "fsdp" or (options.parallelism == "auto" and options.type == "full")
     return "fsdp" if is_shared and options.num_workers > 1 else "ddp"
+
+
+def _check_virtual_tokens(options: TrainingOptions, base: BaseSpec) -> None:
+    count = (options.peft_config or {}).get("num_virtual_tokens", 0)
+    if count >= base.context_length:
+        raise InvalidRequest(
+            f"training.peft_config.num_virtual_tokens is {count}, but {base.alias} reads only "
+            f"{base.context_length} tokens in all.",
+            param="training.peft_config.num_virtual_tokens",
+        )
 
 
 def _check_sharing(options: TrainingOptions) -> None:
@@ -281,7 +315,8 @@ def _check_encoder(options: TrainingOptions, base: BaseSpec, method: Method) -> 
     elif options.type == "qlora" or options.peft_type in PREFIXES:
         problem, param = f"training type '{options.peft_type or options.type}'", "training.type"
     elif options.max_regression is not None or options.general_file is not None:
-        problem, param = "a general set of text", "training.general_file"
+        problem = "a general set of text"
+        param = "training.max_regression" if options.general_file is None else "training.general_file"
     if problem is not None:
         raise InvalidRequest(f"Model {base.alias} is an encoder, which has no {problem}.", param=param)
 

@@ -165,6 +165,8 @@ class Failed(_Frozen):
     state: Literal["failed"] = "failed"
     code: str
     message: str
+    param: str | None = None
+    """What of the create request is to blame."""
     is_user_fault: bool
 
 

@@ -56,6 +56,8 @@ RATE_FACTORS: dict[str, float] = {
 """Times LoRA's learning rate: methods of few parameters, or of vectors that multiply, move slowly."""
 
 MAX_VIRTUAL_TOKENS = 1024
+MAX_SCALE = 10_000
+"""Of scales such as LoRA's alpha."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
@@ -73,6 +75,10 @@ def _whole(least: int, most: int) -> _Rule:
     )
 
 
+def _one_of(*names: str) -> _Rule:
+    return _Rule(lambda value: value in names, f"allowed: {', '.join(names)}")
+
+
 def _by_layer(rule: _Rule) -> _Rule:
     return _Rule(
         lambda value: isinstance(value, dict) and all(map(rule.allows, value.values())),
@@ -86,8 +92,10 @@ def _is_number(value: object) -> bool:
 
 _FLAG = _Rule(lambda value: isinstance(value, bool), "true or false")
 _SHARE = _Rule(lambda value: _is_number(value) and 0 <= value < 1, "a number from 0 to below 1")
-_NUMBER = _Rule(lambda value: _is_number(value) and value >= 0, "a number that is not negative")
-_RANK = _whole(0, 1024)
+_NUMBER = _Rule(
+    lambda value: _is_number(value) and 0 <= value <= MAX_SCALE, f"a number from 0 to {MAX_SCALE}"
+)
+_RANK = _whole(1, 1024)
 _STEPS = _whole(0, 10**9)
 
 _RULES: dict[str, _Rule] = {
@@ -109,6 +117,14 @@ _RULES: dict[str, _Rule] = {
     "num_virtual_tokens": _whole(1, MAX_VIRTUAL_TOKENS),
     "encoder_hidden_size": _whole(1, 8192),
     "encoder_num_layers": _whole(1, 8),
+    "bias": _one_of("none", "all", "lora_only"),
+    "encoder_reparameterization_type": _one_of("MLP", "LSTM"),
+    "layers_to_transform": _Rule(
+        lambda value: all(
+            _whole(0, 10**6).allows(one) for one in (value if isinstance(value, list) else [value])
+        ),
+        "a layer's number, or a list of them, from 0",
+    ),
     "rank_pattern": _by_layer(_RANK),
     "alpha_pattern": _by_layer(_NUMBER),
 }
@@ -127,7 +143,8 @@ def check_peft_config(config: dict[str, Any]) -> None:
             raise _invalid(name, value, f"fields of {method}: {', '.join(sorted(ALLOWED[method]))}")
         if not _is_plain(value):
             raise _invalid(name, value, "a number, true or false, a name, or a list of names or numbers")
-        _check_value(name, value)
+        if not (method == "OFT" and name == "r" and value == 0):
+            _check_value(name, value)
     targets = config.get("target_modules", "all-linear")
     if isinstance(targets, str) and targets != "all-linear":
         raise _invalid("target_modules", targets, "'all-linear' or a list of the layers' names")
@@ -135,9 +152,32 @@ def check_peft_config(config: dict[str, Any]) -> None:
         raise _invalid(
             "init_lora_weights", config["init_lora_weights"], f"allowed: {', '.join(map(str, _INITS))}"
         )
+    _check_together(method, config)
     count = config.get("num_virtual_tokens")
     if method in PREFIXES and not (type(count) is int and 1 <= count <= MAX_VIRTUAL_TOKENS):
         raise _invalid("num_virtual_tokens", count, f"{method} needs from 1 to {MAX_VIRTUAL_TOKENS}")
+
+
+def _check_together(method: str, config: dict[str, Any]) -> None:
+    """What PEFT would refuse once the job has started."""
+    targets = config.get("target_modules")
+    if "layers_to_transform" in config and not isinstance(targets, list):
+        raise _invalid(
+            "layers_to_transform", config["layers_to_transform"], "it needs a list of target_modules"
+        )
+    if isinstance(targets, list) and not set(config.get("feedforward_modules") or ()) <= set(targets):
+        raise _invalid(
+            "feedforward_modules", config["feedforward_modules"], "all must be in target_modules too"
+        )
+    if method == "ADALORA" and config.get("use_dora"):
+        raise _invalid("use_dora", True, "ADALORA has no DoRA")
+    ranks = [config.get("r", 8), *(config.get("rank_pattern") or {}).values()]
+    if config.get("init_lora_weights") == "orthogonal" and any(rank % 2 for rank in ranks):
+        raise _invalid("r", config.get("r", 8), "init_lora_weights 'orthogonal' needs even ranks")
+    if method == "OFT" and bool(config.get("r", 0)) == bool(config.get("oft_block_size", 32)):
+        raise _invalid(
+            "r", config.get("r", 0), "give r with oft_block_size 0, or oft_block_size (32) with r 0"
+        )
 
 
 def _check_value(name: str, value: Any) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cluster.bases.chat_template import chat_template, template_text
+from cluster.bases.layers import read_layers
 from cluster.bases.resolve import base_folder, template_digest, tokenizer_digest
+from cluster.contracts.adapter_layers import check_layers
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest, DatasetFormat
 from cluster.contracts.errors import CorruptArtefact, InvalidDataset, NotFound, TuneryError
@@ -56,9 +58,12 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
     """What training on a stored file would be, without training; what was compiled for it is kept.
 
     A file that breaks rules is an answer, not an error. Raises CorruptArtefact if the stored bytes are not
-    the expected ones, NotFound, Unavailable and InvalidConfiguration as storage and base do.
+    the expected ones, NotFound, Unavailable and InvalidConfiguration as storage and base do, and
+    InvalidRequest if `training` names layers that the base does not have.
     """
     base = request.base
+    if request.training is not None:
+        check_layers(request.training, read_layers(base_folder(base)), base.alias)
     classes = tuple(request.class_names)
     recipe = Recipe(base, request.method, base.context_length, request.on_overlength, classes)
     with tempfile.TemporaryDirectory() as folder:

@@ -21,5 +21,6 @@ def failed_state(
     return Failed(
         code=error.code or code,
         message=error.message,
+        param=error.param,
         is_user_fault=isinstance(error, TrainingFailed | InvalidDataset),
     )

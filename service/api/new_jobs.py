@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import orjson
 
+from cluster.bases.layers import layers_here
+from cluster.contracts.adapter_layers import check_layers
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.datasets import formats_for
 from cluster.contracts.errors import InvalidRequest
@@ -36,6 +38,8 @@ def new_job(
     if start is not None:
         training = continued(training, start)
     check_options(training, base, method)
+    if (layers := layers_here(base)) is not None:
+        check_layers(training, layers, base.alias)
     slots = settings.training_slots
     if training.num_workers > slots:
         raise InvalidRequest(

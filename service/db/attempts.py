@@ -123,7 +123,7 @@ class Attempts:
                 )
                 add_events(self._session, job, [NewEvent(PUBLISHING)], at=at)
             case Failed(is_user_fault=True):
-                fail(self._session, job, code=state.code, message=state.message, at=at)
+                fail(self._session, job, code=state.code, message=state.message, param=state.param, at=at)
             case Failed():
                 requeue(self._session, job, state.message, retries=self._retries, at=at)
             case Stopped() if job.status == JobStatus.PAUSING:

@@ -34,7 +34,7 @@ class Serving(Protocol):
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
         """Raises InvalidConfiguration if the base cannot be used, CorruptArtefact if the file's bytes
-        differ."""
+        differ, and InvalidRequest if the training names layers that the base does not have."""
         ...
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:

@@ -67,6 +67,7 @@ def _checked_files(job: Job, base: BaseSpec, files: JobFiles, serving: Serving) 
             sha256=file.sha256,
             on_overlength=policy,
             method=method,
+            training=job.training if param == "training_file" else None,
             class_names=class_names,
         )
         return CheckedFile(param, policy, _found(file, param, request, serving))

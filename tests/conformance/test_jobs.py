@@ -8,6 +8,8 @@ import pytest
 from openai import OpenAI
 
 from cluster.contracts.hyperparameters import TrainingOptions
+from cluster.contracts.peft_options import _RULES, ALLOWED
+from service.api.schemas.jobs import CreateJobBody
 from tests.api import REPORT, LiveApi, add_encoder, add_tuned_model, jsonl, labels, preferences
 
 
@@ -112,7 +114,8 @@ def test_an_encoder_is_trained_on_labels(live: LiveApi, client: OpenAI, file: st
     for changes, param, code in (
         ({"training_file": file}, "training_file", "wrong_format"),
         ({"method": {"type": "dpo"}}, "method.type", "invalid_value"),
-        (training(max_regression=0.1), "training.general_file", "invalid_value"),
+        (training(max_regression=0.1), "training.max_regression", "invalid_value"),
+        (training(general_file=file), "training.general_file", "invalid_value"),
     ):
         with pytest.raises(openai.BadRequestError) as error:
             client.fine_tuning.jobs.create(**{"model": encoder, "training_file": labelled} | changes)
@@ -220,6 +223,21 @@ def test_what_cannot_become_a_job_is_refused(client: OpenAI, file: str, subtests
         (training(general_file="file-absent"), "training.general_file", "invalid_general_file"),
         (training(general_file=notes), "training.general_file", "invalid_general_file"),
         (training(general_file=pairs), "training.general_file", "wrong_format"),
+        *(
+            (training(target_modules=[name]), "training.target_modules", "invalid_value")
+            for name in ("embed_tokens", "lm_head", "query")
+        ),
+        (training(type="qlora", target_modules=["query"]), "training.target_modules", "invalid_value"),
+        (
+            training(type="peft", peft_config={"peft_type": "IA3", "target_modules": ["query"]}),
+            "training.peft_config.target_modules",
+            "invalid_value",
+        ),
+        (
+            training(type="peft", peft_config={"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 512}),
+            "training.peft_config.num_virtual_tokens",
+            "invalid_value",
+        ),
         ({"training_file": pairs}, "training_file", "wrong_format"),
         ({"validation_file": pairs}, "validation_file", "wrong_format"),
     ):
@@ -228,6 +246,63 @@ def test_what_cannot_become_a_job_is_refused(client: OpenAI, file: str, subtests
                 client.fine_tuning.jobs.create(**{"model": "base-1", "training_file": file, **changes})
             assert (error.value.param, error.value.code) == (param, code)
     assert client.fine_tuning.jobs.list().data == []
+
+
+def test_a_layer_that_the_base_does_not_have_is_refused_with_those_that_it_has(
+    client: OpenAI, file: str
+) -> None:
+    with pytest.raises(openai.BadRequestError) as error:
+        client.fine_tuning.jobs.create(model="base-1", training_file=file, **training(target_modules=["wq"]))
+    assert "'wq'" in str(error.value)
+    assert "down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj" in str(error.value)
+
+
+def test_a_number_beyond_its_limit_is_refused_with_the_limit(
+    client: OpenAI, file: str, subtests: pytest.Subtests
+) -> None:
+    for changes, limit in (
+        ({"hyperparameters": {"learning_rate_multiplier": 1e9}}, "100"),
+        ({"method": _dpo(learning_rate_multiplier=100.1)}, "100"),
+        ({"method": _dpo(beta=3)}, "2"),
+        ({"hyperparameters": {"n_epochs": 51}}, "50"),
+        (training(r=257), "256"),
+        (training(alpha=1e9), "10000"),
+        (training(early_stopping={"min_delta": 1e9}), "1000"),
+        (training(max_regression=1e9), "1000"),
+        (training(type="peft", peft_config={"peft_type": "LORA", "lora_alpha": 1e9}), "10000"),
+        (training(type="peft", peft_config={"peft_type": "LORA", "alpha_pattern": {"q_proj": 1e9}}), "10000"),
+        (training(type="peft", peft_config={"peft_type": "FOURIERFT", "scaling": 1e9}), "10000"),
+    ):
+        with subtests.test(changes=changes):
+            with pytest.raises(openai.BadRequestError) as error:
+                client.fine_tuning.jobs.create(**{"model": "base-1", "training_file": file, **changes})
+            assert limit in str(error.value)
+
+
+def _dpo(**hyperparameters: float) -> Any:
+    return {"type": "dpo", "dpo": {"hyperparameters": hyperparameters}}
+
+
+def test_every_number_of_a_job_has_limits() -> None:
+    unlimited = []
+
+    def look(schema: Any, place: str) -> None:
+        if isinstance(schema, list):
+            for item in schema:
+                look(item, place)
+        elif isinstance(schema, dict):
+            if schema.get("type") in ("integer", "number"):
+                has_least = "minimum" in schema or "exclusiveMinimum" in schema
+                has_most = "maximum" in schema or "exclusiveMaximum" in schema
+                if not (has_least and has_most):
+                    unlimited.append(place)
+            for key, value in schema.items():
+                look(value, f"{place}.{key}")
+
+    look(CreateJobBody.model_json_schema(), "")
+    assert unlimited == []
+    names = {"target_modules", "exclude_modules", "feedforward_modules", "init_lora_weights"}
+    assert frozenset().union(*ALLOWED.values()) - set(_RULES) == names
 
 
 def test_jobs_are_listed_by_page_and_metadata(client: OpenAI, file: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
-from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
+from cluster.contracts.hyperparameters import MAX_RATE_MULTIPLIER, Hyperparameters, TrainingOptions
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata
 from service.api.schemas.evaluation import Evaluation
 from service.api.validation import cross_field_error
@@ -19,7 +19,7 @@ class HyperparametersBody(Body):
 
     batch_size: Auto | Annotated[int, Field(ge=1, le=256)] = "auto"
     """Examples per optimizer step."""
-    learning_rate_multiplier: Auto | Annotated[float, Field(gt=0)] = "auto"
+    learning_rate_multiplier: Auto | Annotated[float, Field(gt=0, le=MAX_RATE_MULTIPLIER)] = "auto"
     """Times the base model's own learning rate."""
     n_epochs: Auto | Annotated[int, Field(ge=1, le=50)] = "auto"
     """Passes over the training file."""

@@ -1,5 +1,6 @@
 """Stored files are compiled once, and checked without being trained on."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,8 +12,8 @@ import pytest
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
-from cluster.contracts.errors import CorruptArtefact, InvalidDataset, NotFound, Unavailable
-from cluster.contracts.hyperparameters import OnOverlength
+from cluster.contracts.errors import CorruptArtefact, InvalidDataset, InvalidRequest, NotFound, Unavailable
+from cluster.contracts.hyperparameters import OnOverlength, TrainingOptions
 from cluster.storage.local import LocalStore
 from cluster.training.compiled import check_dataset, compiled_dataset
 from cluster.training.dataset import Dataset
@@ -131,6 +132,22 @@ def test_other_bytes_than_those_checked_in_are_refused(base: BaseSpec, store: Lo
     store.put("files/file-other", b"{}")
     with pytest.raises(CorruptArtefact):
         check_dataset(DatasetCheckRequest(base=base, key="files/file-other", sha256="0" * 64), store)
+
+
+def test_a_check_looks_for_the_layers_that_a_job_names(base: BaseSpec, store: LocalStore) -> None:
+    store.put("files/file-layers", b'{"prompt": "a", "completion": "b"}')
+    sha256 = hashlib.sha256(b'{"prompt": "a", "completion": "b"}').hexdigest()
+
+    def check_layers(*names: str) -> None:
+        training = TrainingOptions(target_modules=list(names))
+        request = DatasetCheckRequest(base=base, key="files/file-layers", sha256=sha256, training=training)
+        assert check_dataset(request, store).n_examples == 1
+
+    check_layers("q_proj")
+    with pytest.raises(InvalidRequest) as refused:
+        check_layers("q_proj", "embed_tokens")
+    assert refused.value.param == "training.target_modules"
+    assert "it has down_proj" in refused.value.message
 
 
 def test_a_check_needs_no_torch_of_its_own() -> None:

@@ -3,6 +3,7 @@
 import math
 import random
 import threading
+from dataclasses import asdict
 
 import pytest
 
@@ -234,11 +235,12 @@ def test_an_evaluation_may_hold_numbers_that_json_cannot(database: Database, job
 
 
 def test_a_users_fault_ends_the_job(database: Database, job: Job) -> None:
-    fault = Failed(code="diverged", message="The loss is NaN at step 3.", is_user_fault=True)
+    said = {"code": "diverged", "message": "The loss is NaN at step 3.", "param": "hyperparameters"}
+    fault = Failed(**said, is_user_fault=True)
     sync(database, job, state=fault)
     after = get_job(database, job.id)
     assert after.status is JobStatus.FAILED
-    assert (after.error.code, after.error.message) == ("diverged", "The loss is NaN at step 3.")
+    assert asdict(after.error) == said
     last = log_of(database, job.id)[-1]
     assert (last.level, last.message) == ("error", "The loss is NaN at step 3.")
     assert outbox(database)[-1] == "fine_tuning.job.failed"

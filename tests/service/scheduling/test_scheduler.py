@@ -12,6 +12,7 @@ from cluster.contracts.errors import (
     MODEL_NOT_AVAILABLE,
     Conflict,
     InternalError,
+    InvalidRequest,
     NotFound,
     TuneryError,
     Unavailable,
@@ -280,6 +281,24 @@ def test_validation_waits_for_serving(world: World) -> None:
     world.serving.fault = None
     world.scheduler().tick()
     assert world.status(job) is JobStatus.QUEUED
+
+
+def test_layers_that_only_the_cluster_can_look_for_end_the_job_with_the_option_that_names_them(
+    world: World,
+) -> None:
+    job = world.job(training=TrainingOptions(target_modules=["nope"]))
+    param = "training.target_modules"
+
+    def check(request) -> DatasetCheck:
+        assert request.training == job.training
+        raise InvalidRequest(f"{param} names 'nope'; it has q_proj.", param=param)
+
+    world.serving.check_dataset = check
+    world.scheduler().tick()
+    failed = world.see(job)
+    assert failed.status is JobStatus.FAILED
+    assert (failed.error.param, failed.error.message) == (param, f"{param} names 'nope'; it has q_proj.")
+    assert world.ray.submissions == []
 
 
 def test_a_job_cancelled_during_validation_stays_cancelled(world: World) -> None:

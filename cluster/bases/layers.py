@@ -1,0 +1,67 @@
+"""The layers of a base, read from the headers of its safetensors files: without torch or weights."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cluster.bases.resolve import local_folder
+from cluster.contracts.adapter_layers import BaseLayers
+from cluster.contracts.bases import BaseSpec, HubSource
+from cluster.contracts.errors import InvalidConfiguration
+
+_INDEX = "model.safetensors.index.json"
+_NUM_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+_MAX_HEADER_BYTES = 100 * 2**20
+
+
+def layers_here(spec: BaseSpec) -> BaseLayers | None:
+    """The layers of a base whose folder is on this machine; None if it is not, or cannot be read."""
+    if isinstance(spec.source, HubSource):
+        return None
+    try:
+        return read_layers(local_folder(spec.source))
+    except InvalidConfiguration:
+        return None
+
+
+def read_layers(folder: Path) -> BaseLayers:
+    """Raises InvalidConfiguration if the folder's files cannot be read."""
+    try:
+        return _read(folder, *(file.stat().st_mtime_ns for file in sorted(folder.glob("*.safetensors"))))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidConfiguration(
+            f"The layers of {folder.name} cannot be read: {type(error).__name__}.", param="TUNERY_CATALOGUE"
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _read(folder: Path, *_changed_at: int) -> BaseLayers:
+    shapes = {
+        name.removesuffix(".weight"): tuple(tensor["shape"])
+        for file in _weight_files(folder)
+        for name, tensor in _header(file).items()
+        if name.endswith(".weight")
+    }
+    config = json.loads((folder / "config.json").read_bytes())
+    config = {**config, **(config.get("text_config") or {})}
+    num_layers = next((config[name] for name in _NUM_LAYERS if name in config), None)
+    return BaseLayers(shapes, config.get("vocab_size"), num_layers)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Those that transformers loads; a folder may hold the same weights in another form too."""
+    index, alone = folder / _INDEX, folder / "model.safetensors"
+    if index.exists():
+        return [folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
+    return [alone] if alone.exists() else sorted(folder.glob("*.safetensors"))
+
+
+def _header(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        if size > _MAX_HEADER_BYTES:
+            raise ValueError("not a safetensors file")
+        header: dict[str, Any] = json.loads(stream.read(size))
+    header.pop("__metadata__", None)
+    return header

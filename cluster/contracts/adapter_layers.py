@@ -1,0 +1,127 @@
+"""Which layers of a base an adapter may name. Pure: what the layers are, `cluster.bases.layers` reads."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.hyperparameters import TrainingOptions
+
+_NUMBERED = re.compile(r"\.\d+\.")
+_MISS_RANK, _FREQUENCIES = 64, 1000
+"""PEFT's defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseLayers:
+    """The layers of a base that have a weight."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    """Of the weights, by the layer's full name."""
+    vocab_size: int | None
+    num_layers: int | None
+    """Of its numbered blocks. Both are None where the base's configuration does not say."""
+
+    @property
+    def linear(self) -> set[str]:
+        """Layers that multiply by a matrix and are neither embeddings nor head."""
+        return {name for name, shape in self.shapes.items() if len(shape) > 1} - self.outer
+
+    @property
+    def outer(self) -> set[str]:
+        """Embeddings and head: outside of the blocks, and as many rows as the vocabulary."""
+        return {
+            name
+            for name, shape in self.shapes.items()
+            if len(shape) == 2 and shape[0] == self.vocab_size and not _NUMBERED.search(name)
+        }
+
+
+def check_layers(options: TrainingOptions, layers: BaseLayers, alias: str) -> None:
+    """Raises InvalidRequest, which names what exists, if `options` name a layer that the base does not have
+    or that no adapter can change, or a size that its layers are too small for."""
+    if not layers.linear:
+        return  # Weights in a form that is not known here.
+    if options.peft_config is not None:
+        _check_peft(options.peft_config, layers, alias)
+    elif options.type != "full" and options.target_modules != "all-linear":
+        _check_targets("training.target_modules", options.target_modules, layers.linear, layers, alias)
+
+
+def _check_peft(config: Mapping[str, Any], layers: BaseLayers, alias: str) -> None:
+    place = "training.peft_config"
+    method = config["peft_type"]
+    allowed = set(layers.shapes) - layers.outer if method == "LN_TUNING" else layers.linear
+    if isinstance(targets := config.get("target_modules"), list):
+        _check_targets(f"{place}.target_modules", targets, allowed, layers, alias)
+    for name in ("exclude_modules", "feedforward_modules", "rank_pattern", "alpha_pattern"):
+        if isinstance(found := config.get(name), list | dict):
+            _check_targets(f"{place}.{name}", found, set(layers.shapes), layers, alias)
+    _check_numbers(config.get("layers_to_transform"), layers, alias)
+    adapted = _adapted(config, allowed)
+    if not adapted:
+        raise InvalidRequest(
+            f"{place}.exclude_modules leaves no layer of '{alias}' to adapt.",
+            param=f"{place}.exclude_modules",
+        )
+    shapes = [layers.shapes[name] for name in adapted]
+    if method == "MISS" and (r := config.get("r", _MISS_RANK)) > (
+        least := min(shape[-1] for shape in shapes)
+    ):
+        raise InvalidRequest(
+            f"{place}.r is {r}; of the layers that it adapts, the narrowest takes {least} numbers in.",
+            param=f"{place}.r",
+        )
+    least = min(shape[0] * shape[-1] for shape in shapes)
+    if method == "FOURIERFT" and (count := config.get("n_frequency", _FREQUENCIES)) > least:
+        raise InvalidRequest(
+            f"{place}.n_frequency is {count}; the smallest of the layers that it adapts has {least} weights.",
+            param=f"{place}.n_frequency",
+        )
+
+
+def _check_targets(
+    param: str, names: Iterable[str], allowed: set[str], layers: BaseLayers, alias: str
+) -> None:
+    for name in names:
+        if any(_is_called(layer, name) for layer in allowed):
+            continue
+        if any(_is_called(layer, name) for layer in layers.outer):
+            problem = f"{param} names '{name}', and adapters on the embeddings or the head are not supported"
+        elif any(_is_called(layer, name) for layer in layers.shapes):
+            problem = f"{param} names '{name}', which is not a layer that this adapter can change"
+        else:
+            problem = f"{param} names '{name}', but '{alias}' has no such layer"
+        raise InvalidRequest(f"{problem}; it has {', '.join(_short_names(allowed))}.", param=param)
+
+
+def _check_numbers(numbers: Any, layers: BaseLayers, alias: str) -> None:
+    if numbers is None or layers.num_layers is None:
+        return
+    for number in numbers if isinstance(numbers, list) else [numbers]:
+        if not number < layers.num_layers:
+            raise InvalidRequest(
+                f"training.peft_config.layers_to_transform names layer {number}, but '{alias}' has "
+                f"{layers.num_layers}, numbered from 0.",
+                param="training.peft_config.layers_to_transform",
+            )
+
+
+def _adapted(config: Mapping[str, Any], allowed: set[str]) -> set[str]:
+    targets, excluded = config.get("target_modules"), config.get("exclude_modules") or ()
+    chosen = {
+        layer
+        for layer in allowed
+        if not isinstance(targets, list) or any(_is_called(layer, name) for name in targets)
+    }
+    return {layer for layer in chosen if not any(_is_called(layer, name) for name in excluded)}
+
+
+def _is_called(layer: str, name: str) -> bool:
+    """By its full name or the end of it. A file may leave out the first parts of a model's names."""
+    return layer == name or layer.endswith(f".{name}") or name.endswith(f".{layer}")
+
+
+def _short_names(layers: set[str]) -> list[str]:
+    return sorted({name.rpartition(".")[2] for name in layers if _NUMBERED.search(name)} or layers)

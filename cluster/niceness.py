@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-COMPUTING = 15
+COMPUTING = 10
 """Of training and serving."""
 
 

@@ -12,12 +12,12 @@ from service.db.work import Work
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import reason_lost
 from service.scheduling.ports import GONE, RayJobs, RayStatus
+from service.scheduling.rarely import Rarely
 from service.settings import Settings
 
 _log = structlog.get_logger()
 _QUIET_SECONDS = 2.0
 """Ray is not asked about a runner that spoke so recently."""
-_SILENT = "silent"
 
 
 class Watcher:
@@ -26,8 +26,7 @@ class Watcher:
         self._launcher = launcher
         self._settings = settings
         self._trust_silence_from = 0.0
-        self._told: set[tuple[str, str | None]] = set()
-        """What has been said of an attempt, by submission id, and is not said in every round."""
+        self._rarely = Rarely()
 
     def excuse_silence(self, at: float) -> None:
         """The database was down until `at`, so that no heartbeat could be written: everyone has a whole lease
@@ -46,8 +45,9 @@ class Watcher:
             except LeaseLost:
                 raise
             except Unavailable as error:
-                _log.warning("attempt not looked after", job=attempt.job_id, error=error.message)
-                self._tell_wait(work, attempt, error)
+                if self._rarely(attempt.submission_id, error.code):
+                    _log.warning("attempt not looked after", job=attempt.job_id, error=error.message)
+                    self._tell_wait(work, attempt, error)
                 # Each further question would only wait for another time-out.
                 ray_answers = ray_answers and error.code != "ray_unavailable"
             except Exception:
@@ -57,8 +57,6 @@ class Watcher:
 
     def _status(self, attempt: Attempt, at: float) -> RayStatus | None:
         is_fresh = attempt.state == "running" and at - attempt.heartbeat_at < _QUIET_SECONDS
-        if is_fresh:
-            self._told.discard((attempt.submission_id, _SILENT))
         return None if is_fresh else self._ray.status(attempt.submission_id)
 
     def _look_after(self, work: Work, attempt: Attempt, status: RayStatus | None, at: float) -> bool:
@@ -89,7 +87,7 @@ class Watcher:
 
     def _log_doubt(self, attempt: Attempt, at: float) -> None:
         silence = at - attempt.heartbeat_at
-        if silence > self._lease_seconds(attempt) and self._is_new(attempt, _SILENT):
+        if silence > self._lease_seconds(attempt) and self._rarely(attempt.submission_id):
             _log.warning(
                 "attempt is silent, but its process lives",
                 job=attempt.job_id,
@@ -100,14 +98,8 @@ class Watcher:
     def _tell_wait(self, work: Work, attempt: Attempt, error: Unavailable) -> None:
         """The owner of a job that is about to start learns what for it waits; there is no limit, because Ray
         away keeps every job from starting."""
-        if attempt.state == "submitting" and self._is_new(attempt, error.code):
+        if attempt.state == "submitting":
             work.wait(work.job(attempt.job_id), "The start", error, patience_seconds=math.inf)
-
-    def _is_new(self, attempt: Attempt, what: str | None) -> bool:
-        said = (attempt.submission_id, what)
-        is_new = said not in self._told
-        self._told.add(said)
-        return is_new
 
     def _give_up(self, work: Work, attempt: Attempt) -> None:
         """Called in the handler of an error that nobody foresaw: the next attempt may do better."""
@@ -119,7 +111,6 @@ class Watcher:
     def _reap(self, work: Work, attempt: Attempt, status: RayStatus, at: float) -> bool:
         if status in GONE:
             work.release(attempt)
-            self._told = {said for said in self._told if said[0] != attempt.submission_id}
             return True
         assert attempt.ended_at is not None
         if at - attempt.ended_at >= self._settings.stop_grace_seconds:

@@ -57,7 +57,7 @@ class Tunery:
         await_true(
             lambda: self.process.poll() is not None or self._is_ready(), READY_SECONDS, "readyz is 200"
         )
-        assert self.process.poll() is None, (self.folder / "logs").as_posix()
+        assert self.process.poll() is None, f"{self.process.communicate()[0]}\nLogs: {self.folder / 'logs'}"
 
     def _is_ready(self) -> bool:
         with suppress(httpx2.TransportError):
@@ -88,10 +88,12 @@ def started(command: list[str], environment: dict[str, str]) -> Iterator[subproc
     try:
         yield process
     finally:
-        descendants = psutil.Process(process.pid).children(recursive=True)
+        is_up = process.poll() is None
+        descendants = psutil.Process(process.pid).children(recursive=True) if is_up else []
         began = time.monotonic()
         process.terminate()
-        process.communicate(timeout=30)
+        if is_up:
+            process.communicate(timeout=30)
         seconds = time.monotonic() - began
         _, alive = psutil.wait_procs(descendants, timeout=0.5)
         for left in alive:

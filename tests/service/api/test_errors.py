@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from cluster.contracts.errors import Overloaded, Unavailable
+from cluster.contracts.errors import InternalError, Overloaded, Unavailable
 from service.api.app import create_app
 from service.api.errors import response_of
 from service.api.parts import Parts
@@ -142,6 +142,16 @@ def test_a_fault_of_ours_tells_the_log_everything_and_the_caller_nothing(
     assert "secret detail" not in answer.text
     assert answer.headers["x-request-id"] in caplog.text
     assert "ZeroDivisionError: secret detail" in caplog.text
+
+
+def test_a_fault_of_the_engine_is_told_by_the_id_under_which_its_log_has_it(
+    parts: Parts, http: TestClient
+) -> None:
+    assert isinstance(parts.engine, FakeEngine)
+    parts.engine.refusal = fault = InternalError.of("The model server")
+    answer = http.post("/v1/completions", json={"model": "base-1", "prompt": "x"})
+    assert (answer.status_code, error_of(answer)["code"]) == (500, "internal_error")
+    assert error_of(answer)["message"] == fault.message
 
 
 def test_every_answer_carries_its_id_and_duration(http: TestClient) -> None:

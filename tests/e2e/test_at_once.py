@@ -1,0 +1,68 @@
+"""Many jobs in the first moment of a fresh server."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from openai import OpenAI
+from openai.types.fine_tuning import FineTuningJob
+
+from tests.e2e.lifecycle import wait
+from tests.e2e.server import BASE, jsonl, running
+
+pytestmark = pytest.mark.e2e
+
+HYPERPARAMETERS: dict[str, Any] = {"n_epochs": 1, "batch_size": 4}
+SUPERVISED = {"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}}
+DPO = {"type": "dpo", "dpo": {"hyperparameters": HYPERPARAMETERS}}
+
+
+def test_eight_jobs_of_all_kinds_created_at_once_as_soon_as_it_is_ready_all_succeed(tmp_path) -> None:
+    """Whatever is imported, loaded or compiled for the first time is so for several of them at once."""
+    with running(tmp_path / "data") as tunery:
+        client = tunery.client()
+        chats, pairs = _upload(client, jsonl(12)), _upload(client, _preferences(12))
+        kinds: list[dict[str, Any]] = [
+            {"training_file": chats, "method": SUPERVISED},
+            {"training_file": chats, "method": SUPERVISED, "extra_body": {"training": {"type": "full"}}},
+            {"training_file": pairs, "method": DPO},
+            {"training_file": chats, "method": SUPERVISED, "extra_body": {"training": {"type": "qlora"}}},
+        ]
+        together = Barrier(2 * len(kinds))
+
+        def create(kind: dict[str, Any]) -> FineTuningJob:
+            together.wait(30)
+            return client.fine_tuning.jobs.create(model=BASE, **kind)
+
+        with ThreadPoolExecutor(together.parties) as pool:
+            created = list(pool.map(create, kinds * 2))
+        ended = [wait(client, job.id, seconds=900) for job in created]
+        assert [(job.status, job.error) for job in ended] == [("succeeded", None)] * len(created)
+        asked = {"messages": [{"role": "user", "content": "order 3 qty 4"}], "max_tokens": 4}
+        for job in ended:
+            answer = client.chat.completions.create(model=job.fine_tuned_model or "", **asked)
+            assert answer.usage
+            assert answer.usage.completion_tokens > 0
+
+
+def _upload(client: OpenAI, content: bytes) -> str:
+    return client.files.create(file=("train.jsonl", content), purpose="fine-tune").id
+
+
+def _preferences(count: int) -> bytes:
+    """One-turn pairs: a whole sentence is better than a shrug."""
+
+    def said(text: str) -> list[dict[str, str]]:
+        return [{"role": "assistant", "content": text}]
+
+    lines = [
+        {
+            "input": {"messages": [{"role": "user", "content": f"order {number}"}]},
+            "preferred_output": said(f"Order {number} is on its way."),
+            "non_preferred_output": said("Who knows."),
+        }
+        for number in range(count)
+    ]
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()

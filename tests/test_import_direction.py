@@ -45,6 +45,7 @@ ALLOWED = {
     "service.data_folder": (),
     "service.migrate": ("service.db", "service.settings"),
     "service.ports": (),
+    "service.repeats": (),
     "service.supervisor": (),
     "service.sweep": ("cluster", "service"),
     # The composition of the whole on one machine.

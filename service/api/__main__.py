@@ -17,6 +17,7 @@ from service.api.app import create_app
 from service.api.draining import DrainingServer
 from service.api.ports import ByPort
 from service.api.routes.internal import create_internal_app
+from service.repeats import LoggingRepeats
 from service.settings import Settings
 
 log = logging.getLogger("service.api")
@@ -31,6 +32,8 @@ _CANNOT_START = 3
 def main() -> None:
     options = _options()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LoggingRepeats())
     settings = Settings()
     try:
         public = _listen(options.host, options.port)

@@ -16,6 +16,7 @@ from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.errors import Unavailable
 from cluster.storage.location import open_store
 from service.db.database import Database
+from service.repeats import StructlogRepeats
 from service.scheduling.ray_jobs import HttpRayJobs
 from service.scheduling.scheduler import Ports, Scheduler
 from service.scheduling.serving import HttpServing
@@ -81,6 +82,7 @@ def _configure_logs() -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            StructlogRepeats(),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

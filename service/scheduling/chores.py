@@ -25,7 +25,8 @@ from service.scheduling.rarely import Rarely
 
 _log = structlog.get_logger()
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
-"""Between two looks whether what a step waits for answers again."""
+"""Between two tries of a step, while what it waits for does not answer; after a fault the database may say
+longer."""
 _REFUSALS = (InvalidRequest, InvalidConfiguration, CorruptArtefact, TrainingFailed)
 """The same job would be refused again. Any other error is the platform's fault, ours included."""
 
@@ -60,11 +61,11 @@ class Chores:
         self._workers.submit(self._run, work, job, step)
 
     def _run(self, work: Work, job: Job, step: Step) -> None:
-        is_answered = False
+        is_over = False
         try:
-            is_answered = self._attempt(work, job, step)
+            is_over = self._attempt(work, job, step)
         except Conflict as error:
-            is_answered = True
+            is_over = True
             _log.info("job or lease moved on meanwhile", job=job.id, error=error.message)
         except Unavailable as error:
             # The database itself, which cannot be told what became of the step.
@@ -73,10 +74,10 @@ class Chores:
         except Exception:
             _log.exception("a step's end could not be noted", job=job.id, step=step.name)
         finally:
-            self._end(job.id, is_answered=is_answered)
+            self._end(job.id, is_over=is_over)
 
     def _attempt(self, work: Work, job: Job, step: Step) -> bool:
-        """Returns whether everything answered that the step needs."""
+        """Returns whether nothing is left to try."""
         try:
             step.run()
         except (Unavailable, Overloaded) as error:
@@ -93,12 +94,13 @@ class Chores:
             fault = error if isinstance(error, TuneryError) else InternalError.of(step.name)
             _log.exception("a step failed", job=job.id, step=step.name, error=fault.message)
             work.try_again(job, f"{step.name} failed: {fault.message}")
+            return False
         return True
 
-    def _end(self, job_id: str, *, is_answered: bool) -> None:
+    def _end(self, job_id: str, *, is_over: bool) -> None:
         with self._lock:
             self._busy.discard(job_id)
             count, _ = self._failures.pop(job_id, (0, 0.0))
-            if not is_answered:
+            if not is_over:
                 pause = _RETRY_SECONDS[min(count, len(_RETRY_SECONDS) - 1)]
                 self._failures[job_id] = (count + 1, time.monotonic() + pause)

@@ -3,6 +3,7 @@
 It always runs, so it is also the one that says whether the engines do."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from ray import serve
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cluster.bases.resolve import base_folder, why_unavailable
-from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest
+from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSource
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import Unavailable
 from cluster.niceness import yield_to_others
@@ -23,6 +24,9 @@ from cluster.training.compiled import check_dataset
 
 CHECKS = 4
 """At once. Each is a thread's work for as long as its file is large."""
+
+FETCHES = 4
+"""Base models that are downloaded at once."""
 
 
 class DatasetsApp:
@@ -39,6 +43,8 @@ class DatasetsApp:
         self._store = store or store_from_environment()
         self._checks = asyncio.Semaphore(CHECKS)
         self._once = Once()
+        # Threads of their own: a hub that does not answer must not take those of everything else.
+        self._fetchers = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
 
     async def __call__(self, request: Request) -> Response:
         return await self._gate.answer(request)
@@ -48,12 +54,13 @@ class DatasetsApp:
         wanted = await read(DatasetCheckRequest, request)
         patience_seconds = patience(request)
         base = wanted.base
-        await self._once.run(
-            base.model_dump_json(),
-            partial(asyncio.to_thread, base_folder, base),
-            patience_seconds=patience_seconds,
-            why=partial(_fetching, base),
-        )
+        if isinstance(base.source, HubSource):
+            await self._once.run(
+                base.model_dump_json(),
+                partial(self._fetch, base),
+                patience_seconds=patience_seconds,
+                why=partial(_fetching, base),
+            )
         found = await self._once.run(
             wanted.model_dump_json(),
             partial(self._checked, wanted),
@@ -61,6 +68,9 @@ class DatasetsApp:
             why=_checking,
         )
         return json_answer(found)
+
+    async def _fetch(self, base: BaseSpec) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._fetchers, base_folder, base)
 
     async def _checked(self, wanted: DatasetCheckRequest) -> DatasetCheck:
         async with self._checks:

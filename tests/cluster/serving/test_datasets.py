@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
 
-from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, FolderSource
+from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, FolderSource, HubSource
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
 from cluster.contracts.generation import PATIENCE_HEADER, ErrorEvent
@@ -79,7 +79,8 @@ def test_who_waits_for_a_base_is_told_for_what_and_later_what_became_of_it(
         raise Unavailable("The hub cannot be reached.", code=MODEL_NOT_AVAILABLE)
 
     monkeypatch.setattr(datasets, "base_folder", fetch)
-    asked = check_request(base, put_rows, chat_rows)
+    hub = HubSource(repository="owner/slow", revision="0" * 40)
+    asked = check_request(base.model_copy(update={"source": hub}), put_rows, chat_rows)
 
     async def run() -> list[ErrorEvent]:
         answers = [await post(app, "/datasets/check", asked, patience=0.05) for _ in range(2)]

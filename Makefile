@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-gpu test-vllm test-real-model peers lint types drift format bench-training bench-serving bench-http bench-streams bench-fairness
+.PHONY: install demo test test-gpu test-vllm test-real-model peers lint types drift format bench-training bench-serving bench-http bench-streams bench-fairness bench-load
 
 install: .venv/installed
 
@@ -77,3 +77,6 @@ bench-streams: install  ## 200 streams over 50 adapters, every answer checked, m
 
 bench-fairness: install  ## a tenant's latency beside another one's flood; about 3 minutes on two cores
 	$(BIN)/python -m tests.benchmarks.fairness
+
+bench-load: install  ## a thousand event streams, and hostile clients, on the API alone; about 3 minutes
+	$(BIN)/python -m tests.benchmarks.load

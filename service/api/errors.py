@@ -114,10 +114,7 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
 
 async def _http_exception(request: Request, error: HTTPException) -> Response:
     """What the framework itself refuses: unknown routes, wrong methods, unreadable bodies."""
-    if isinstance(
-        error.__cause__, TuneryError
-    ):  # FastAPI makes a 400 of whatever its reading of a body raises
-        return response_of(error.__cause__)
+    # FastAPI makes a 400 of whatever its reading of a form raises.
     if _is_full_disk(error.__cause__):
         return response_of(errors.InsufficientStorage())
     where = f"{request.method} {request.url.path}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from cluster.contracts.bases import BaseSpec
@@ -27,6 +28,8 @@ class Parts:
     availability: Availability = field(default_factory=Availability)
     """Of the base models."""
     lookups: Lookups[Any] = field(default_factory=Lookups)
+    parsing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
+    """Of large bodies: each takes several times its size for a moment, and all share one interpreter."""
     unseen_tries: UnseenTries = field(default_factory=UnseenTries)
 
 

@@ -9,23 +9,28 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import anyio.to_thread
 import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from cluster.contracts.errors import InvalidRequest
+from service.api.parts import Parts
 
 MAX_VALUES = 30_000
 """In a body, token ids apart."""
 MAX_TOKENS = 500_000
 """Token ids in a body."""
-MAX_DEPTH = 64
-"""Of arrays and objects in one another."""
+MAX_DEPTH = 100
+"""Of arrays and objects in one another; more than a JSON Schema may have."""
+_NAMED_LEVELS = 3
+"""Of the path to what is too deep."""
 _TOKENS_IN = ("prompt", "input")
 """The members of a body that may be lists of token ids; their types end at the first item that is wrong."""
 _QUICK_BYTES = 65_536
-"""Larger bodies are parsed in a thread."""
+"""Larger bodies are parsed in a thread, one after the other."""
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _INTEGERS = re.compile(rb"\[[\s\d,-]*\]")
@@ -38,7 +43,11 @@ class StrictJsonRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            return await handler(_StrictRequest(request.scope, request.receive))
+            strict = _StrictRequest(request.scope, request.receive)
+            # Here, because FastAPI's own error for a body that cannot be read keeps the body in memory, in a
+            # circle of references.
+            await strict.parse()
+            return await handler(strict)
 
         return handle
 
@@ -52,7 +61,8 @@ def loads(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
-    _check_depth(value, MAX_DEPTH)
+    if isinstance(value, dict | list):
+        _check_depth(value)
     if is_large and _num_values(value) > MAX_VALUES:
         raise _too_many_values()
     if b"\\u0000" in body and _has_nul(value):
@@ -61,9 +71,27 @@ def loads(body: bytes) -> Any:
 
 
 class _StrictRequest(Request):
-    async def json(self) -> Any:
-        body = await self.body()
-        return await run_in_threadpool(loads, body) if len(body) > _QUICK_BYTES else loads(body)
+    async def parse(self) -> None:
+        """Raises InvalidRequest."""
+        if "json" not in self.headers.get("content-type", ""):
+            return
+        try:
+            body = await self._collected()
+        except ClientDisconnect:
+            raise HTTPException(400, "The request was broken off.") from None
+        if len(body) > _QUICK_BYTES:
+            parts: Parts = self.app.state.parts
+            self._json = await anyio.to_thread.run_sync(loads, body, limiter=parts.parsing)
+        elif body:
+            self._json = loads(body)
+        self._body = body
+
+    async def _collected(self) -> bytes:
+        """In one place: pieces by the thousand, as Starlette keeps them, leave memory in fragments."""
+        body = bytearray()
+        async for piece in self.stream():
+            body += piece
+        return bytes(body)
 
 
 def _most_values(text: bytes) -> int:
@@ -88,13 +116,17 @@ def _too_many_values() -> InvalidRequest:
     )
 
 
-def _check_depth(value: Any, left: int) -> None:
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if not left and isinstance(value, dict | list):
-        raise InvalidRequest(f"The body is nested too deeply: at most {MAX_DEPTH} levels are accepted.")
-    for item in items:
+def _check_depth(value: Any, path: tuple[str | int, ...] = ()) -> None:
+    if len(path) > MAX_DEPTH:
+        where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path[:_NAMED_LEVELS])
+        raise InvalidRequest(
+            f"The body is nested too deeply: at most {MAX_DEPTH} levels are accepted.",
+            param=where.removeprefix("."),
+        )
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
         if isinstance(item, dict | list):
-            _check_depth(item, left - 1)
+            _check_depth(item, (*path, key))
 
 
 def _num_values(body: Any) -> int:

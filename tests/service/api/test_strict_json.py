@@ -65,10 +65,13 @@ def test_what_real_requests_hold_is_taken(value: Any) -> None:
 
 
 def test_depth_is_limited_and_text_that_looks_deep_is_not_deep() -> None:
-    assert loads(nested(MAX_DEPTH))
-    for levels in (MAX_DEPTH + 1, 900, 100_000):
+    assert loads(nested(MAX_DEPTH + 1))
+    for levels in (MAX_DEPTH + 2, 900, 100_000):
         with pytest.raises(InvalidRequest):
             loads(nested(levels))
+    with pytest.raises(InvalidRequest) as caught:
+        loads(b'{"a":[{"b":' + nested(900) + b"}]}")
+    assert caught.value.param == "a[0].b"
     assert loads(orjson.dumps({"a": "[" * 1000})) == {"a": "[" * 1000}
 
 

@@ -79,6 +79,12 @@ def _one_of(*names: str) -> _Rule:
     return _Rule(lambda value: value in names, f"allowed: {', '.join(names)}")
 
 
+_LAYERS = _Rule(
+    lambda value: isinstance(value, list) and bool(value) and all(map(_is_name, value)),
+    "a list of the layers' names",
+)
+
+
 def _by_layer(rule: _Rule) -> _Rule:
     return _Rule(
         lambda value: isinstance(value, dict) and all(map(rule.allows, value.values())),
@@ -117,6 +123,11 @@ _RULES: dict[str, _Rule] = {
     "num_virtual_tokens": _whole(1, MAX_VIRTUAL_TOKENS),
     "encoder_hidden_size": _whole(1, 8192),
     "encoder_num_layers": _whole(1, 8),
+    **dict.fromkeys(("exclude_modules", "feedforward_modules"), _LAYERS),
+    "target_modules": _Rule(
+        lambda value: value == "all-linear" or _LAYERS.allows(value),
+        f"'all-linear' or {_LAYERS.said}",
+    ),
     "bias": _one_of("none", "all", "lora_only"),
     "encoder_reparameterization_type": _one_of("MLP", "LSTM"),
     "layers_to_transform": _Rule(
@@ -145,9 +156,6 @@ def check_peft_config(config: dict[str, Any]) -> None:
             raise _invalid(name, value, "a number, true or false, a name, or a list of names or numbers")
         if not (method == "OFT" and name == "r" and value == 0):
             _check_value(name, value)
-    targets = config.get("target_modules", "all-linear")
-    if isinstance(targets, str) and targets != "all-linear":
-        raise _invalid("target_modules", targets, "'all-linear' or a list of the layers' names")
     if config.get("init_lora_weights", True) not in _INITS:
         raise _invalid(
             "init_lora_weights", config["init_lora_weights"], f"allowed: {', '.join(map(str, _INITS))}"

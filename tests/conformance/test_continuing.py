@@ -5,6 +5,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
+from sqlalchemy import update
 
 from service.db import tables
 from tests.api import LiveApi, add_encoder, add_project, add_tuned_model, preferences
@@ -184,3 +185,19 @@ def test_a_repeated_create_is_found_though_its_start_was_deleted_meanwhile(
     retry = {"x-stainless-retry-count": "1"}
     again = client.fine_tuning.jobs.create(model=model, training_file=file, extra_headers=retry)
     assert again.id == job.id
+
+
+def test_the_optimizers_state_can_be_asked_for_until_it_is_gone(
+    live: LiveApi, client: OpenAI, file: str
+) -> None:
+    model, _ = tuned(live)
+    assert continued(client, file, model, restore_optimizer=True).status == "validating_files"
+    with live.parts.database.write() as session:
+        session.execute(update(tables.Job).values(resume_state_gone_at=1))
+    with pytest.raises(openai.BadRequestError, match="not kept any more") as refused:
+        continued(client, file, model, restore_optimizer=True)
+    assert (refused.value.code, refused.value.param) == (
+        "optimizer_state_gone",
+        "training.restore_optimizer",
+    )
+    assert continued(client, file, model).status == "validating_files"

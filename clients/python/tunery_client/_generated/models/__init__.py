@@ -13,6 +13,9 @@ from .chat_choice import ChatChoice
 from .chat_chunk_choice import ChatChunkChoice
 from .chat_completion import ChatCompletion
 from .chat_completion_body import ChatCompletionBody
+from .chat_completion_body_function_call_type_0 import (
+    ChatCompletionBodyFunctionCallType0,
+)
 from .chat_completion_body_tool_choice_type_0 import ChatCompletionBodyToolChoiceType0
 from .chat_completion_chunk import ChatCompletionChunk
 from .chat_delta import ChatDelta
@@ -31,6 +34,7 @@ from .classified_words import ClassifiedWords
 from .completion import Completion
 from .completion_body import CompletionBody
 from .completion_choice import CompletionChoice
+from .completion_extension import CompletionExtension
 from .completion_logprobs import CompletionLogprobs
 from .create_job_body import CreateJobBody
 from .deleted import Deleted
@@ -92,6 +96,7 @@ from .parity import Parity
 from .readiness_answer import ReadinessAnswer
 from .readiness_answer_parts import ReadinessAnswerParts
 from .readiness_answer_status import ReadinessAnswerStatus
+from .refusal_part import RefusalPart
 from .reinforcement_method_body import ReinforcementMethodBody
 from .resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
 from .resolved_hyperparameters import ResolvedHyperparameters
@@ -139,6 +144,7 @@ __all__ = (
     "ChatChunkChoice",
     "ChatCompletion",
     "ChatCompletionBody",
+    "ChatCompletionBodyFunctionCallType0",
     "ChatCompletionBodyToolChoiceType0",
     "ChatCompletionChunk",
     "ChatDelta",
@@ -157,6 +163,7 @@ __all__ = (
     "Completion",
     "CompletionBody",
     "CompletionChoice",
+    "CompletionExtension",
     "CompletionLogprobs",
     "CreateJobBody",
     "Deleted",
@@ -218,6 +225,7 @@ __all__ = (
     "ReadinessAnswer",
     "ReadinessAnswerParts",
     "ReadinessAnswerStatus",
+    "RefusalPart",
     "ReinforcementMethodBody",
     "ResolvedDpoHyperparameters",
     "ResolvedHyperparameters",

@@ -15,6 +15,7 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.function_call import FunctionCall
+    from ..models.refusal_part import RefusalPart
     from ..models.text_part import TextPart
     from ..models.tool_call import ToolCall
 
@@ -24,29 +25,31 @@ T = TypeVar("T", bound="AssistantMessage")
 
 @_attrs_define
 class AssistantMessage:
-    """
+    """What a server answered may be sent back as it was.
+
     Attributes:
         role (Literal['assistant']):
-        content (list[TextPart] | None | str | Unset):
+        content (list[RefusalPart | TextPart] | None | str | Unset):
         name (None | str | Unset):
-        refusal (None | str | Unset):
+        refusal (None | str | Unset): What was said in place of `content`.
+        reasoning_content (None | str | Unset): Shown to the model if its chat template knows of it.
+        reasoning (None | str | Unset): Another server's name for `reasoning_content`.
         tool_calls (list[ToolCall] | None | Unset):
         function_call (FunctionCall | None | Unset):
-        audio (None | Unset):
-        annotations (list[Any] | None | Unset):
     """
 
     role: Literal["assistant"]
-    content: list[TextPart] | None | str | Unset = UNSET
+    content: list[RefusalPart | TextPart] | None | str | Unset = UNSET
     name: None | str | Unset = UNSET
     refusal: None | str | Unset = UNSET
+    reasoning_content: None | str | Unset = UNSET
+    reasoning: None | str | Unset = UNSET
     tool_calls: list[ToolCall] | None | Unset = UNSET
     function_call: FunctionCall | None | Unset = UNSET
-    audio: None | Unset = UNSET
-    annotations: list[Any] | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.function_call import FunctionCall  # noqa: PLC0415
+        from ..models.text_part import TextPart  # noqa: PLC0415
 
         role = self.role
 
@@ -56,7 +59,12 @@ class AssistantMessage:
         elif isinstance(self.content, list):
             content = []
             for content_type_1_item_data in self.content:
-                content_type_1_item = content_type_1_item_data.to_dict()
+                content_type_1_item: dict[str, Any]
+                if isinstance(content_type_1_item_data, TextPart):
+                    content_type_1_item = content_type_1_item_data.to_dict()
+                else:
+                    content_type_1_item = content_type_1_item_data.to_dict()
+
                 content.append(content_type_1_item)
 
         else:
@@ -73,6 +81,18 @@ class AssistantMessage:
             refusal = UNSET
         else:
             refusal = self.refusal
+
+        reasoning_content: None | str | Unset
+        if isinstance(self.reasoning_content, Unset):
+            reasoning_content = UNSET
+        else:
+            reasoning_content = self.reasoning_content
+
+        reasoning: None | str | Unset
+        if isinstance(self.reasoning, Unset):
+            reasoning = UNSET
+        else:
+            reasoning = self.reasoning
 
         tool_calls: list[dict[str, Any]] | None | Unset
         if isinstance(self.tool_calls, Unset):
@@ -94,17 +114,6 @@ class AssistantMessage:
         else:
             function_call = self.function_call
 
-        audio = self.audio
-
-        annotations: list[Any] | None | Unset
-        if isinstance(self.annotations, Unset):
-            annotations = UNSET
-        elif isinstance(self.annotations, list):
-            annotations = self.annotations
-
-        else:
-            annotations = self.annotations
-
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -118,20 +127,21 @@ class AssistantMessage:
             field_dict["name"] = name
         if refusal is not UNSET:
             field_dict["refusal"] = refusal
+        if reasoning_content is not UNSET:
+            field_dict["reasoning_content"] = reasoning_content
+        if reasoning is not UNSET:
+            field_dict["reasoning"] = reasoning
         if tool_calls is not UNSET:
             field_dict["tool_calls"] = tool_calls
         if function_call is not UNSET:
             field_dict["function_call"] = function_call
-        if audio is not UNSET:
-            field_dict["audio"] = audio
-        if annotations is not UNSET:
-            field_dict["annotations"] = annotations
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.function_call import FunctionCall  # noqa: PLC0415
+        from ..models.refusal_part import RefusalPart  # noqa: PLC0415
         from ..models.text_part import TextPart  # noqa: PLC0415
         from ..models.tool_call import ToolCall  # noqa: PLC0415
 
@@ -140,7 +150,7 @@ class AssistantMessage:
         if role != "assistant":
             raise ValueError(f"role must match const 'assistant', got '{role}'")
 
-        def _parse_content(data: object) -> list[TextPart] | None | str | Unset:
+        def _parse_content(data: object) -> list[RefusalPart | TextPart] | None | str | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -151,14 +161,30 @@ class AssistantMessage:
                 content_type_1 = []
                 _content_type_1 = data
                 for content_type_1_item_data in _content_type_1:
-                    content_type_1_item = TextPart.from_dict(content_type_1_item_data)
+
+                    def _parse_content_type_1_item(data: object) -> RefusalPart | TextPart:
+                        try:
+                            if not isinstance(data, dict):
+                                raise TypeError()
+                            content_type_1_item_type_0 = TextPart.from_dict(data)
+
+                            return content_type_1_item_type_0
+                        except (TypeError, ValueError, AttributeError, KeyError):
+                            pass
+                        if not isinstance(data, dict):
+                            raise TypeError()
+                        content_type_1_item_type_1 = RefusalPart.from_dict(data)
+
+                        return content_type_1_item_type_1
+
+                    content_type_1_item = _parse_content_type_1_item(content_type_1_item_data)
 
                     content_type_1.append(content_type_1_item)
 
                 return content_type_1
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(list[TextPart] | None | str | Unset, data)
+            return cast(list[RefusalPart | TextPart] | None | str | Unset, data)
 
         content = _parse_content(d.pop("content", UNSET))
 
@@ -179,6 +205,24 @@ class AssistantMessage:
             return cast(None | str | Unset, data)
 
         refusal = _parse_refusal(d.pop("refusal", UNSET))
+
+        def _parse_reasoning_content(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        reasoning_content = _parse_reasoning_content(d.pop("reasoning_content", UNSET))
+
+        def _parse_reasoning(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        reasoning = _parse_reasoning(d.pop("reasoning", UNSET))
 
         def _parse_tool_calls(data: object) -> list[ToolCall] | None | Unset:
             if data is None:
@@ -219,34 +263,15 @@ class AssistantMessage:
 
         function_call = _parse_function_call(d.pop("function_call", UNSET))
 
-        audio = d.pop("audio", UNSET)
-
-        def _parse_annotations(data: object) -> list[Any] | None | Unset:
-            if data is None:
-                return data
-            if isinstance(data, Unset):
-                return data
-            try:
-                if not isinstance(data, list):
-                    raise TypeError()
-                annotations_type_0 = cast(list[Any], data)
-
-                return annotations_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            return cast(list[Any] | None | Unset, data)
-
-        annotations = _parse_annotations(d.pop("annotations", UNSET))
-
         assistant_message = cls(
             role=role,
             content=content,
             name=name,
             refusal=refusal,
+            reasoning_content=reasoning_content,
+            reasoning=reasoning,
             tool_calls=tool_calls,
             function_call=function_call,
-            audio=audio,
-            annotations=annotations,
         )
 
         return assistant_message

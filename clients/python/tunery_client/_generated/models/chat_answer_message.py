@@ -16,6 +16,7 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.answered_call import AnsweredCall
+    from ..models.function_call import FunctionCall
 
 
 T = TypeVar("T", bound="ChatAnswerMessage")
@@ -26,18 +27,23 @@ class ChatAnswerMessage:
     """
     Attributes:
         role (Literal['assistant']):  Default: 'assistant'.
-        content (None | str): Null if there are only calls.
+        content (None | str): Null if there are tools and no text: only calls, or the beginning of one that was cut off.
         refusal (None):
         tool_calls (list[AnsweredCall] | None | Unset): Left out if there are none.
+        function_call (FunctionCall | None | Unset): The call where `functions` were asked for; left out if there is
+            none.
     """
 
     content: None | str
     refusal: None
     role: Literal["assistant"] = "assistant"
     tool_calls: list[AnsweredCall] | None | Unset = UNSET
+    function_call: FunctionCall | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.function_call import FunctionCall  # noqa: PLC0415
+
         role = self.role
 
         content: None | str
@@ -57,6 +63,14 @@ class ChatAnswerMessage:
         else:
             tool_calls = self.tool_calls
 
+        function_call: dict[str, Any] | None | Unset
+        if isinstance(self.function_call, Unset):
+            function_call = UNSET
+        elif isinstance(self.function_call, FunctionCall):
+            function_call = self.function_call.to_dict()
+        else:
+            function_call = self.function_call
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -68,12 +82,15 @@ class ChatAnswerMessage:
         )
         if tool_calls is not UNSET:
             field_dict["tool_calls"] = tool_calls
+        if function_call is not UNSET:
+            field_dict["function_call"] = function_call
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.answered_call import AnsweredCall  # noqa: PLC0415
+        from ..models.function_call import FunctionCall  # noqa: PLC0415
 
         d = dict(src_dict)
         role = cast(Literal["assistant"], d.pop("role"))
@@ -111,11 +128,29 @@ class ChatAnswerMessage:
 
         tool_calls = _parse_tool_calls(d.pop("tool_calls", UNSET))
 
+        def _parse_function_call(data: object) -> FunctionCall | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                function_call_type_0 = FunctionCall.from_dict(data)
+
+                return function_call_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(FunctionCall | None | Unset, data)
+
+        function_call = _parse_function_call(d.pop("function_call", UNSET))
+
         chat_answer_message = cls(
             role=role,
             content=content,
             refusal=refusal,
             tool_calls=tool_calls,
+            function_call=function_call,
         )
 
         chat_answer_message.additional_properties = d

@@ -11,6 +11,10 @@ from typing import (
 
 from attrs import define as _attrs_define
 
+from ..models.chat_completion_body_function_call_type_0 import (
+    ChatCompletionBodyFunctionCallType0,
+    check_chat_completion_body_function_call_type_0,
+)
 from ..models.chat_completion_body_tool_choice_type_0 import (
     ChatCompletionBodyToolChoiceType0,
     check_chat_completion_body_tool_choice_type_0,
@@ -21,11 +25,14 @@ if TYPE_CHECKING:
     from ..models.allowed_tools import AllowedTools
     from ..models.assistant_message import AssistantMessage
     from ..models.developer_message import DeveloperMessage
+    from ..models.function_definition import FunctionDefinition
     from ..models.function_message import FunctionMessage
+    from ..models.json_object import JsonObject
     from ..models.json_object_format import JsonObjectFormat
     from ..models.json_schema_format import JsonSchemaFormat
     from ..models.logit_bias import LogitBias
     from ..models.metadata import Metadata
+    from ..models.named_function import NamedFunction
     from ..models.named_tool import NamedTool
     from ..models.stream_options import StreamOptions
     from ..models.system_message import SystemMessage
@@ -60,7 +67,7 @@ class ChatCompletionBody:
             not change them.
         top_logprobs (int | None | Unset):
         max_completion_tokens (int | None | Unset): Absent: what the context leaves.
-        max_tokens (int | None | Unset): The older name of `max_completion_tokens`.
+        max_tokens (int | None | Unset): The older name of `max_completion_tokens`; give one of the two.
         response_format (JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset): With a JSON format the answer
             can be nothing else; one that is cut off, by `max_completion_tokens`
             say, is the beginning of it.
@@ -69,6 +76,10 @@ class ChatCompletionBody:
             `none` hides the tools; `required` and named tools leave the model nothing but calls
             with arguments by the tools' `parameters`. After the call of a named one, `finish_reason` is `stop`.
         parallel_tool_calls (bool | None | Unset): false: at most one call an answer.
+        functions (list[FunctionDefinition] | None | Unset): The older spelling of `tools`. The answer is in it too: at
+            most one call, as `function_call`.
+        function_call (ChatCompletionBodyFunctionCallType0 | NamedFunction | None | Unset): The older spelling of
+            `tool_choice`.
         modalities (list[Literal['text']] | None | Unset):
         metadata (Metadata | None | Unset):
         reasoning_effort (None | str | Unset):
@@ -78,6 +89,8 @@ class ChatCompletionBody:
         prompt_cache_key (None | str | Unset):
         prompt_cache_retention (None | str | Unset):
         safety_identifier (None | str | Unset):
+        prompt_cache_options (JsonObject | None | Unset):
+        prediction (JsonObject | None | Unset): Without effect: it would only be faster.
     """
 
     model: str
@@ -103,6 +116,8 @@ class ChatCompletionBody:
     tools: list[Tool] | None | Unset = UNSET
     tool_choice: AllowedTools | ChatCompletionBodyToolChoiceType0 | NamedTool | None | Unset = UNSET
     parallel_tool_calls: bool | None | Unset = UNSET
+    functions: list[FunctionDefinition] | None | Unset = UNSET
+    function_call: ChatCompletionBodyFunctionCallType0 | NamedFunction | None | Unset = UNSET
     modalities: list[Literal["text"]] | None | Unset = UNSET
     metadata: Metadata | None | Unset = UNSET
     reasoning_effort: None | str | Unset = UNSET
@@ -112,15 +127,19 @@ class ChatCompletionBody:
     prompt_cache_key: None | str | Unset = UNSET
     prompt_cache_retention: None | str | Unset = UNSET
     safety_identifier: None | str | Unset = UNSET
+    prompt_cache_options: JsonObject | None | Unset = UNSET
+    prediction: JsonObject | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.allowed_tools import AllowedTools  # noqa: PLC0415
         from ..models.assistant_message import AssistantMessage  # noqa: PLC0415
         from ..models.developer_message import DeveloperMessage  # noqa: PLC0415
+        from ..models.json_object import JsonObject  # noqa: PLC0415
         from ..models.json_object_format import JsonObjectFormat  # noqa: PLC0415
         from ..models.json_schema_format import JsonSchemaFormat  # noqa: PLC0415
         from ..models.logit_bias import LogitBias  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
+        from ..models.named_function import NamedFunction  # noqa: PLC0415
         from ..models.named_tool import NamedTool  # noqa: PLC0415
         from ..models.stream_options import StreamOptions  # noqa: PLC0415
         from ..models.system_message import SystemMessage  # noqa: PLC0415
@@ -287,6 +306,28 @@ class ChatCompletionBody:
         else:
             parallel_tool_calls = self.parallel_tool_calls
 
+        functions: list[dict[str, Any]] | None | Unset
+        if isinstance(self.functions, Unset):
+            functions = UNSET
+        elif isinstance(self.functions, list):
+            functions = []
+            for functions_type_0_item_data in self.functions:
+                functions_type_0_item = functions_type_0_item_data.to_dict()
+                functions.append(functions_type_0_item)
+
+        else:
+            functions = self.functions
+
+        function_call: dict[str, Any] | None | str | Unset
+        if isinstance(self.function_call, Unset):
+            function_call = UNSET
+        elif isinstance(self.function_call, str):
+            function_call = self.function_call
+        elif isinstance(self.function_call, NamedFunction):
+            function_call = self.function_call.to_dict()
+        else:
+            function_call = self.function_call
+
         modalities: list[Literal["text"]] | None | Unset
         if isinstance(self.modalities, Unset):
             modalities = UNSET
@@ -346,6 +387,22 @@ class ChatCompletionBody:
         else:
             safety_identifier = self.safety_identifier
 
+        prompt_cache_options: dict[str, Any] | None | Unset
+        if isinstance(self.prompt_cache_options, Unset):
+            prompt_cache_options = UNSET
+        elif isinstance(self.prompt_cache_options, JsonObject):
+            prompt_cache_options = self.prompt_cache_options.to_dict()
+        else:
+            prompt_cache_options = self.prompt_cache_options
+
+        prediction: dict[str, Any] | None | Unset
+        if isinstance(self.prediction, Unset):
+            prediction = UNSET
+        elif isinstance(self.prediction, JsonObject):
+            prediction = self.prediction.to_dict()
+        else:
+            prediction = self.prediction
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -392,6 +449,10 @@ class ChatCompletionBody:
             field_dict["tool_choice"] = tool_choice
         if parallel_tool_calls is not UNSET:
             field_dict["parallel_tool_calls"] = parallel_tool_calls
+        if functions is not UNSET:
+            field_dict["functions"] = functions
+        if function_call is not UNSET:
+            field_dict["function_call"] = function_call
         if modalities is not UNSET:
             field_dict["modalities"] = modalities
         if metadata is not UNSET:
@@ -410,6 +471,10 @@ class ChatCompletionBody:
             field_dict["prompt_cache_retention"] = prompt_cache_retention
         if safety_identifier is not UNSET:
             field_dict["safety_identifier"] = safety_identifier
+        if prompt_cache_options is not UNSET:
+            field_dict["prompt_cache_options"] = prompt_cache_options
+        if prediction is not UNSET:
+            field_dict["prediction"] = prediction
 
         return field_dict
 
@@ -418,11 +483,14 @@ class ChatCompletionBody:
         from ..models.allowed_tools import AllowedTools  # noqa: PLC0415
         from ..models.assistant_message import AssistantMessage  # noqa: PLC0415
         from ..models.developer_message import DeveloperMessage  # noqa: PLC0415
+        from ..models.function_definition import FunctionDefinition  # noqa: PLC0415
         from ..models.function_message import FunctionMessage  # noqa: PLC0415
+        from ..models.json_object import JsonObject  # noqa: PLC0415
         from ..models.json_object_format import JsonObjectFormat  # noqa: PLC0415
         from ..models.json_schema_format import JsonSchemaFormat  # noqa: PLC0415
         from ..models.logit_bias import LogitBias  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
+        from ..models.named_function import NamedFunction  # noqa: PLC0415
         from ..models.named_tool import NamedTool  # noqa: PLC0415
         from ..models.stream_options import StreamOptions  # noqa: PLC0415
         from ..models.system_message import SystemMessage  # noqa: PLC0415
@@ -758,6 +826,55 @@ class ChatCompletionBody:
 
         parallel_tool_calls = _parse_parallel_tool_calls(d.pop("parallel_tool_calls", UNSET))
 
+        def _parse_functions(data: object) -> list[FunctionDefinition] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                functions_type_0 = []
+                _functions_type_0 = data
+                for functions_type_0_item_data in _functions_type_0:
+                    functions_type_0_item = FunctionDefinition.from_dict(functions_type_0_item_data)
+
+                    functions_type_0.append(functions_type_0_item)
+
+                return functions_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[FunctionDefinition] | None | Unset, data)
+
+        functions = _parse_functions(d.pop("functions", UNSET))
+
+        def _parse_function_call(
+            data: object,
+        ) -> ChatCompletionBodyFunctionCallType0 | NamedFunction | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                function_call_type_0 = check_chat_completion_body_function_call_type_0(data)
+
+                return function_call_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                function_call_type_1 = NamedFunction.from_dict(data)
+
+                return function_call_type_1
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ChatCompletionBodyFunctionCallType0 | NamedFunction | None | Unset, data)
+
+        function_call = _parse_function_call(d.pop("function_call", UNSET))
+
         def _parse_modalities(data: object) -> list[Literal["text"]] | None | Unset:
             if data is None:
                 return data
@@ -863,6 +980,40 @@ class ChatCompletionBody:
 
         safety_identifier = _parse_safety_identifier(d.pop("safety_identifier", UNSET))
 
+        def _parse_prompt_cache_options(data: object) -> JsonObject | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                prompt_cache_options_type_0 = JsonObject.from_dict(data)
+
+                return prompt_cache_options_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JsonObject | None | Unset, data)
+
+        prompt_cache_options = _parse_prompt_cache_options(d.pop("prompt_cache_options", UNSET))
+
+        def _parse_prediction(data: object) -> JsonObject | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                prediction_type_0 = JsonObject.from_dict(data)
+
+                return prediction_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JsonObject | None | Unset, data)
+
+        prediction = _parse_prediction(d.pop("prediction", UNSET))
+
         chat_completion_body = cls(
             model=model,
             messages=messages,
@@ -885,6 +1036,8 @@ class ChatCompletionBody:
             tools=tools,
             tool_choice=tool_choice,
             parallel_tool_calls=parallel_tool_calls,
+            functions=functions,
+            function_call=function_call,
             modalities=modalities,
             metadata=metadata,
             reasoning_effort=reasoning_effort,
@@ -894,6 +1047,8 @@ class ChatCompletionBody:
             prompt_cache_key=prompt_cache_key,
             prompt_cache_retention=prompt_cache_retention,
             safety_identifier=safety_identifier,
+            prompt_cache_options=prompt_cache_options,
+            prediction=prediction,
         )
 
         return chat_completion_body

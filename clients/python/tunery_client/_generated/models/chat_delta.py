@@ -13,6 +13,7 @@ from ..models.chat_delta_role_type_0 import (
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.function_call_delta import FunctionCallDelta
     from ..models.tool_call_delta import ToolCallDelta
 
 
@@ -26,14 +27,18 @@ class ChatDelta:
         role (ChatDeltaRoleType0 | None | Unset):
         content (None | str | Unset):
         tool_calls (list[ToolCallDelta] | None | Unset):
+        function_call (FunctionCallDelta | None | Unset):
     """
 
     role: ChatDeltaRoleType0 | None | Unset = UNSET
     content: None | str | Unset = UNSET
     tool_calls: list[ToolCallDelta] | None | Unset = UNSET
+    function_call: FunctionCallDelta | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.function_call_delta import FunctionCallDelta  # noqa: PLC0415
+
         role: None | str | Unset
         if isinstance(self.role, Unset):
             role = UNSET
@@ -60,6 +65,14 @@ class ChatDelta:
         else:
             tool_calls = self.tool_calls
 
+        function_call: dict[str, Any] | None | Unset
+        if isinstance(self.function_call, Unset):
+            function_call = UNSET
+        elif isinstance(self.function_call, FunctionCallDelta):
+            function_call = self.function_call.to_dict()
+        else:
+            function_call = self.function_call
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
@@ -69,11 +82,14 @@ class ChatDelta:
             field_dict["content"] = content
         if tool_calls is not UNSET:
             field_dict["tool_calls"] = tool_calls
+        if function_call is not UNSET:
+            field_dict["function_call"] = function_call
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.function_call_delta import FunctionCallDelta  # noqa: PLC0415
         from ..models.tool_call_delta import ToolCallDelta  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -126,10 +142,28 @@ class ChatDelta:
 
         tool_calls = _parse_tool_calls(d.pop("tool_calls", UNSET))
 
+        def _parse_function_call(data: object) -> FunctionCallDelta | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                function_call_type_0 = FunctionCallDelta.from_dict(data)
+
+                return function_call_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(FunctionCallDelta | None | Unset, data)
+
+        function_call = _parse_function_call(d.pop("function_call", UNSET))
+
         chat_delta = cls(
             role=role,
             content=content,
             tool_calls=tool_calls,
+            function_call=function_call,
         )
 
         chat_delta.additional_properties = d

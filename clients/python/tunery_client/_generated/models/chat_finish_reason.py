@@ -1,8 +1,9 @@
 from typing import Literal
 
-ChatFinishReason = Literal["length", "stop", "tool_calls"]
+ChatFinishReason = Literal["function_call", "length", "stop", "tool_calls"]
 
 CHAT_FINISH_REASON_VALUES: set[ChatFinishReason] = {
+    "function_call",
     "length",
     "stop",
     "tool_calls",

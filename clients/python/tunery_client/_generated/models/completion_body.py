@@ -8,6 +8,7 @@ from attrs import define as _attrs_define
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.completion_extension import CompletionExtension
     from ..models.logit_bias import LogitBias
     from ..models.stream_options import StreamOptions
 
@@ -20,7 +21,8 @@ class CompletionBody:
     """
     Attributes:
         model (str):
-        prompt (list[int] | list[list[int]] | list[str] | str): A text, texts, one text as token ids, or several so.
+        prompt (list[int] | list[list[int]] | list[str] | None | str): A text, texts, one text as token ids, or several
+            so. null: nothing precedes the answer.
         frequency_penalty (float | None | Unset):
         logit_bias (LogitBias | None | Unset):
         n (int | None | Unset):
@@ -37,10 +39,11 @@ class CompletionBody:
         logprobs (int | None | Unset): This many of the most likely tokens at each position, and the chosen one.
         max_tokens (int | None | Unset): 16 when absent; 0 only makes sense with `echo`: it scores the prompt.
         suffix (None | str | Unset): Not supported; refused unless null.
+        tunery (CompletionExtension | None | Unset):
     """
 
     model: str
-    prompt: list[int] | list[list[int]] | list[str] | str
+    prompt: list[int] | list[list[int]] | list[str] | None | str
     frequency_penalty: float | None | Unset = UNSET
     logit_bias: LogitBias | None | Unset = UNSET
     n: int | None | Unset = UNSET
@@ -57,14 +60,16 @@ class CompletionBody:
     logprobs: int | None | Unset = UNSET
     max_tokens: int | None | Unset = UNSET
     suffix: None | str | Unset = UNSET
+    tunery: CompletionExtension | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.completion_extension import CompletionExtension  # noqa: PLC0415
         from ..models.logit_bias import LogitBias  # noqa: PLC0415
         from ..models.stream_options import StreamOptions  # noqa: PLC0415
 
         model = self.model
 
-        prompt: list[int] | list[list[int]] | list[str] | str
+        prompt: list[int] | list[list[int]] | list[str] | None | str
         if isinstance(self.prompt, list):
             prompt = self.prompt
 
@@ -184,6 +189,14 @@ class CompletionBody:
         else:
             suffix = self.suffix
 
+        tunery: dict[str, Any] | None | Unset
+        if isinstance(self.tunery, Unset):
+            tunery = UNSET
+        elif isinstance(self.tunery, CompletionExtension):
+            tunery = self.tunery.to_dict()
+        else:
+            tunery = self.tunery
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -224,18 +237,23 @@ class CompletionBody:
             field_dict["max_tokens"] = max_tokens
         if suffix is not UNSET:
             field_dict["suffix"] = suffix
+        if tunery is not UNSET:
+            field_dict["tunery"] = tunery
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.completion_extension import CompletionExtension  # noqa: PLC0415
         from ..models.logit_bias import LogitBias  # noqa: PLC0415
         from ..models.stream_options import StreamOptions  # noqa: PLC0415
 
         d = dict(src_dict)
         model = d.pop("model")
 
-        def _parse_prompt(data: object) -> list[int] | list[list[int]] | list[str] | str:
+        def _parse_prompt(data: object) -> list[int] | list[list[int]] | list[str] | None | str:
+            if data is None:
+                return data
             try:
                 if not isinstance(data, list):
                     raise TypeError()
@@ -265,7 +283,7 @@ class CompletionBody:
                 return prompt_type_3
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(list[int] | list[list[int]] | list[str] | str, data)
+            return cast(list[int] | list[list[int]] | list[str] | None | str, data)
 
         prompt = _parse_prompt(d.pop("prompt"))
 
@@ -437,6 +455,23 @@ class CompletionBody:
 
         suffix = _parse_suffix(d.pop("suffix", UNSET))
 
+        def _parse_tunery(data: object) -> CompletionExtension | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                tunery_type_0 = CompletionExtension.from_dict(data)
+
+                return tunery_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(CompletionExtension | None | Unset, data)
+
+        tunery = _parse_tunery(d.pop("tunery", UNSET))
+
         completion_body = cls(
             model=model,
             prompt=prompt,
@@ -456,6 +491,7 @@ class CompletionBody:
             logprobs=logprobs,
             max_tokens=max_tokens,
             suffix=suffix,
+            tunery=tunery,
         )
 
         return completion_body

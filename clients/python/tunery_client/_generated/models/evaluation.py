@@ -18,6 +18,10 @@ class Evaluation:
     """
     Attributes:
         held_out (EvaluationComparison | None): On the validation file or the split; null if the job has neither.
+        trained_loss (float | None): The tuned model's loss on the held-out examples as training measured it;
+            `held_out.tuned_loss` is that
+            of the model as it is served. They differ after QLoRA, which trains on the base in 4 bits, if it is served
+            on the base in full precision.
         general (EvaluationComparison | None): On a general set, of what the job did not train for; null where there is
             none for the base.
         general_kl (float | None): How far the model moved on the general set: mean KL(base || tuned) of the next token,
@@ -27,6 +31,7 @@ class Evaluation:
     """
 
     held_out: EvaluationComparison | None
+    trained_loss: float | None
     general: EvaluationComparison | None
     general_kl: float | None
     regression: float | None
@@ -40,6 +45,9 @@ class Evaluation:
             held_out = self.held_out.to_dict()
         else:
             held_out = self.held_out
+
+        trained_loss: float | None
+        trained_loss = self.trained_loss
 
         general: dict[str, Any] | None
         if isinstance(self.general, EvaluationComparison):
@@ -58,6 +66,7 @@ class Evaluation:
         field_dict.update(
             {
                 "held_out": held_out,
+                "trained_loss": trained_loss,
                 "general": general,
                 "general_kl": general_kl,
                 "regression": regression,
@@ -86,6 +95,13 @@ class Evaluation:
             return cast(EvaluationComparison | None, data)
 
         held_out = _parse_held_out(d.pop("held_out"))
+
+        def _parse_trained_loss(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        trained_loss = _parse_trained_loss(d.pop("trained_loss"))
 
         def _parse_general(data: object) -> EvaluationComparison | None:
             if data is None:
@@ -118,6 +134,7 @@ class Evaluation:
 
         evaluation = cls(
             held_out=held_out,
+            trained_loss=trained_loss,
             general=general,
             general_kl=general_kl,
             regression=regression,

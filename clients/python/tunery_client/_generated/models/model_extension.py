@@ -16,19 +16,21 @@ T = TypeVar("T", bound="ModelExtension")
 
 @_attrs_define
 class ModelExtension:
-    """What Tunery tells of a tuned model beyond OpenAI's object.
+    """What Tunery tells of a model beyond OpenAI's object.
 
     Attributes:
-        base (str): Id of the base model.
-        job_id (str): The job that made it.
-        evaluation (Evaluation | None): Null for a checkpoint.
-        parity (None | Parity): Null for a checkpoint.
+        base (str): Id of the base model, which may be the model itself.
+        job_id (None | str): The job that made it. Null for a base model.
+        evaluation (Evaluation | None): Null for a base model and for a checkpoint.
+        parity (None | Parity): Null for a base model and for a checkpoint.
+        unavailable (None | str): Why it cannot be used now. Null if it can.
     """
 
     base: str
-    job_id: str
+    job_id: None | str
     evaluation: Evaluation | None
     parity: None | Parity
+    unavailable: None | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -37,6 +39,7 @@ class ModelExtension:
 
         base = self.base
 
+        job_id: None | str
         job_id = self.job_id
 
         evaluation: dict[str, Any] | None
@@ -51,6 +54,9 @@ class ModelExtension:
         else:
             parity = self.parity
 
+        unavailable: None | str
+        unavailable = self.unavailable
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -59,6 +65,7 @@ class ModelExtension:
                 "job_id": job_id,
                 "evaluation": evaluation,
                 "parity": parity,
+                "unavailable": unavailable,
             }
         )
 
@@ -72,7 +79,12 @@ class ModelExtension:
         d = dict(src_dict)
         base = d.pop("base")
 
-        job_id = d.pop("job_id")
+        def _parse_job_id(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        job_id = _parse_job_id(d.pop("job_id"))
 
         def _parse_evaluation(data: object) -> Evaluation | None:
             if data is None:
@@ -104,11 +116,19 @@ class ModelExtension:
 
         parity = _parse_parity(d.pop("parity"))
 
+        def _parse_unavailable(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        unavailable = _parse_unavailable(d.pop("unavailable"))
+
         model_extension = cls(
             base=base,
             job_id=job_id,
             evaluation=evaluation,
             parity=parity,
+            unavailable=unavailable,
         )
 
         model_extension.additional_properties = d

@@ -27,19 +27,17 @@ class ModelObject:
         object_ (Literal['model']):  Default: 'model'.
         created (int):
         owned_by (str):
-        tunery (ModelExtension | None): Null for a base model.
+        tunery (ModelExtension): What Tunery tells of a model beyond OpenAI's object.
     """
 
     id: str
     created: int
     owned_by: str
-    tunery: ModelExtension | None
+    tunery: ModelExtension
     object_: Literal["model"] = "model"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.model_extension import ModelExtension  # noqa: PLC0415
-
         id = self.id
 
         object_ = self.object_
@@ -48,11 +46,7 @@ class ModelObject:
 
         owned_by = self.owned_by
 
-        tunery: dict[str, Any] | None
-        if isinstance(self.tunery, ModelExtension):
-            tunery = self.tunery.to_dict()
-        else:
-            tunery = self.tunery
+        tunery = self.tunery.to_dict()
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -83,20 +77,7 @@ class ModelObject:
 
         owned_by = d.pop("owned_by")
 
-        def _parse_tunery(data: object) -> ModelExtension | None:
-            if data is None:
-                return data
-            try:
-                if not isinstance(data, dict):
-                    raise TypeError()
-                tunery_type_0 = ModelExtension.from_dict(data)
-
-                return tunery_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            return cast(ModelExtension | None, data)
-
-        tunery = _parse_tunery(d.pop("tunery"))
+        tunery = ModelExtension.from_dict(d.pop("tunery"))
 
         model_object = cls(
             id=id,

@@ -11,6 +11,8 @@ from typing import (
 
 from attrs import define as _attrs_define
 
+from ..types import UNSET, Unset
+
 if TYPE_CHECKING:
     from ..models.text_part import TextPart
 
@@ -25,11 +27,13 @@ class ToolMessage:
         role (Literal['tool']):
         content (list[TextPart] | str):
         tool_call_id (str):
+        name (None | str | Unset):
     """
 
     role: Literal["tool"]
     content: list[TextPart] | str
     tool_call_id: str
+    name: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         role = self.role
@@ -46,6 +50,12 @@ class ToolMessage:
 
         tool_call_id = self.tool_call_id
 
+        name: None | str | Unset
+        if isinstance(self.name, Unset):
+            name = UNSET
+        else:
+            name = self.name
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -55,6 +65,8 @@ class ToolMessage:
                 "tool_call_id": tool_call_id,
             }
         )
+        if name is not UNSET:
+            field_dict["name"] = name
 
         return field_dict
 
@@ -87,10 +99,20 @@ class ToolMessage:
 
         tool_call_id = d.pop("tool_call_id")
 
+        def _parse_name(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        name = _parse_name(d.pop("name", UNSET))
+
         tool_message = cls(
             role=role,
             content=content,
             tool_call_id=tool_call_id,
+            name=name,
         )
 
         return tool_message

@@ -51,7 +51,8 @@ class TrainingOptions:
         r (int | Unset): LoRA rank. Default: 16.
         alpha (float | Unset): LoRA scale: the update is multiplied by alpha / r. Default: 32.0.
         dropout (float | Unset):  Default: 0.0.
-        target_modules (list[str] | TrainingOptionsTargetModulesType0 | Unset):  Default: 'all-linear'.
+        target_modules (list[str] | TrainingOptionsTargetModulesType0 | Unset): Names of layers of the base, or ends of
+            them such as `q_proj`; not its embeddings or head. Default: 'all-linear'.
         use_rslora (bool | Unset): Multiplies the update by alpha / sqrt(r) instead (Kalajdzievski, 2023,
             arXiv:2312.03732). Default: False.
         use_dora (bool | Unset): Learns the size of each weight column apart from its direction (Liu et al., 2024,

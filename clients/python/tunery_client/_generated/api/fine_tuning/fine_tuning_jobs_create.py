@@ -7,14 +7,17 @@ from ...client import AuthenticatedClient, Client
 from ...models.create_job_body import CreateJobBody
 from ...models.error_answer import ErrorAnswer
 from ...models.fine_tuning_job import FineTuningJob
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     *,
     body: CreateJobBody,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -57,12 +60,15 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: CreateJobBody,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[ErrorAnswer | FineTuningJob]:
     """Create a fine-tuning job
 
-     Answers at once with a job that is `validating_files`.
+     Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
+    makes one job a day, however often it is sent; the openai SDK's retries are recognised without it.
 
     Args:
+        idempotency_key (str | Unset):
         body (CreateJobBody):
 
     Raises:
@@ -75,6 +81,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -88,12 +95,15 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: CreateJobBody,
+    idempotency_key: str | Unset = UNSET,
 ) -> ErrorAnswer | FineTuningJob | None:
     """Create a fine-tuning job
 
-     Answers at once with a job that is `validating_files`.
+     Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
+    makes one job a day, however often it is sent; the openai SDK's retries are recognised without it.
 
     Args:
+        idempotency_key (str | Unset):
         body (CreateJobBody):
 
     Raises:
@@ -107,6 +117,7 @@ def sync(
     return sync_detailed(
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -114,12 +125,15 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: CreateJobBody,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[ErrorAnswer | FineTuningJob]:
     """Create a fine-tuning job
 
-     Answers at once with a job that is `validating_files`.
+     Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
+    makes one job a day, however often it is sent; the openai SDK's retries are recognised without it.
 
     Args:
+        idempotency_key (str | Unset):
         body (CreateJobBody):
 
     Raises:
@@ -132,6 +146,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -143,12 +158,15 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: CreateJobBody,
+    idempotency_key: str | Unset = UNSET,
 ) -> ErrorAnswer | FineTuningJob | None:
     """Create a fine-tuning job
 
-     Answers at once with a job that is `validating_files`.
+     Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
+    makes one job a day, however often it is sent; the openai SDK's retries are recognised without it.
 
     Args:
+        idempotency_key (str | Unset):
         body (CreateJobBody):
 
     Raises:
@@ -163,5 +181,6 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed

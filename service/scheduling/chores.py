@@ -21,7 +21,6 @@ from cluster.contracts.errors import (
 )
 from service.db.jobs import Job
 from service.db.work import Work
-from service.scheduling.rarely import Rarely
 
 _log = structlog.get_logger()
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
@@ -49,7 +48,6 @@ class Chores:
         self._lock = threading.Lock()
         self._busy: set[str] = set()
         self._failures: dict[str, tuple[int, float]] = {}
-        self._rarely = Rarely()
 
     def begin(self, work: Work, job: Job, step: Step) -> None:
         """Hands `step` to a worker, unless the job has one under way or must wait."""
@@ -63,39 +61,17 @@ class Chores:
     def _run(self, work: Work, job: Job, step: Step) -> None:
         is_over = False
         try:
-            is_over = self._attempt(work, job, step)
+            is_over = _attempt(work, job, step)
         except Conflict as error:
             is_over = True
             _log.info("job or lease moved on meanwhile", job=job.id, error=error.message)
         except Unavailable as error:
             # The database itself, which cannot be told what became of the step.
-            if self._rarely("database"):
-                _log.warning("a step's end is not noted", job=job.id, step=step.name, error=error.message)
+            _log.warning("a step's end is not noted", job=job.id, step=step.name, error=error.message)
         except Exception:
             _log.exception("a step's end could not be noted", job=job.id, step=step.name)
         finally:
             self._end(job.id, is_over=is_over)
-
-    def _attempt(self, work: Work, job: Job, step: Step) -> bool:
-        """Returns whether nothing is left to try."""
-        try:
-            step.run()
-        except (Unavailable, Overloaded) as error:
-            if self._rarely(job.id, error.code):
-                _log.warning("a step waits", job=job.id, step=step.name, error=error.message)
-            work.wait(job, step.name, error, patience_seconds=step.patience_seconds)
-            return False
-        except Conflict:
-            raise
-        except _REFUSALS as error:
-            _log.warning("job rejected", job=job.id, code=error.code, error=error.message)
-            work.reject(job, code=error.code or "internal_error", message=error.message, param=error.param)
-        except Exception as error:
-            fault = error if isinstance(error, TuneryError) else InternalError.of(step.name)
-            _log.exception("a step failed", job=job.id, step=step.name, error=fault.message)
-            work.try_again(job, f"{step.name} failed: {fault.message}")
-            return False
-        return True
 
     def _end(self, job_id: str, *, is_over: bool) -> None:
         with self._lock:
@@ -104,3 +80,24 @@ class Chores:
             if not is_over:
                 pause = _RETRY_SECONDS[min(count, len(_RETRY_SECONDS) - 1)]
                 self._failures[job_id] = (count + 1, time.monotonic() + pause)
+
+
+def _attempt(work: Work, job: Job, step: Step) -> bool:
+    """Returns whether nothing is left to try."""
+    try:
+        step.run()
+    except (Unavailable, Overloaded) as error:
+        _log.warning("a step waits", job=job.id, step=step.name, error=error.message)
+        work.wait(job, step.name, error, patience_seconds=step.patience_seconds)
+        return False
+    except Conflict:
+        raise
+    except _REFUSALS as error:
+        _log.warning("job rejected", job=job.id, code=error.code, error=error.message)
+        work.reject(job, code=error.code or "internal_error", message=error.message, param=error.param)
+    except Exception as error:
+        fault = error if isinstance(error, TuneryError) else InternalError.of(step.name)
+        _log.exception("a step failed", job=job.id, step=step.name, error=fault.message)
+        work.try_again(job, f"{step.name} failed: {fault.message}")
+        return False
+    return True

@@ -21,7 +21,6 @@ from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit
 from service.scheduling.ports import RayJobs, Serving
 from service.scheduling.publishing import publish
-from service.scheduling.rarely import Rarely
 from service.scheduling.sweeping import Sweeper
 from service.scheduling.validation import validate
 from service.scheduling.watching import Watcher
@@ -57,7 +56,6 @@ class Scheduler:
         self._work: Work | None = None
         self._renew_at = 0.0
         self._was_blind = False
-        self._rarely = Rarely()
 
     def tick(self) -> None:
         """One round. What does not answer now is left for a later one; trouble with one job stops no
@@ -71,8 +69,7 @@ class Scheduler:
             _log.warning("lease lost", scheduler=self._name)
         except Unavailable as error:
             self._was_blind = True
-            if self._rarely():
-                _log.warning("database unavailable", error=error.message)
+            _log.warning("database unavailable", error=error.message)
 
     def close(self) -> None:
         """Lets another scheduler take over at once."""

@@ -12,7 +12,6 @@ from service.db.work import Work
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import reason_lost
 from service.scheduling.ports import GONE, RayJobs, RayStatus
-from service.scheduling.rarely import Rarely
 from service.settings import Settings
 
 _log = structlog.get_logger()
@@ -26,7 +25,6 @@ class Watcher:
         self._launcher = launcher
         self._settings = settings
         self._trust_silence_from = 0.0
-        self._rarely = Rarely()
 
     def excuse_silence(self, at: float) -> None:
         """The database was down until `at`, so that no heartbeat could be written: everyone has a whole lease
@@ -45,9 +43,8 @@ class Watcher:
             except LeaseLost:
                 raise
             except Unavailable as error:
-                if self._rarely(attempt.submission_id, error.code):
-                    _log.warning("attempt not looked after", job=attempt.job_id, error=error.message)
-                    self._tell_wait(work, attempt, error)
+                _log.warning("attempt not looked after", job=attempt.job_id, error=error.message)
+                self._tell_wait(work, attempt, error)
                 # Each further question would only wait for another time-out.
                 ray_answers = ray_answers and error.code != "ray_unavailable"
             except Exception:
@@ -86,13 +83,9 @@ class Watcher:
         return self._settings.lease_seconds if has_spoken else self._settings.start_seconds
 
     def _log_doubt(self, attempt: Attempt, at: float) -> None:
-        silence = at - attempt.heartbeat_at
-        if silence > self._lease_seconds(attempt) and self._rarely(attempt.submission_id):
+        if at - attempt.heartbeat_at > self._lease_seconds(attempt):
             _log.warning(
-                "attempt is silent, but its process lives",
-                job=attempt.job_id,
-                attempt=attempt.number,
-                seconds=round(silence),
+                "attempt is silent, but its process lives", job=attempt.job_id, attempt=attempt.number
             )
 
     def _tell_wait(self, work: Work, attempt: Attempt, error: Unavailable) -> None:
@@ -103,10 +96,12 @@ class Watcher:
 
     def _give_up(self, work: Work, attempt: Attempt) -> None:
         """Called in the handler of an error that nobody foresaw: the next attempt may do better."""
+        if attempt.state == "ended":
+            _log.exception("attempt not looked after", job=attempt.job_id)
+            return
         fault = InternalError.of("Looking after the attempt")
         _log.exception("attempt not looked after", job=attempt.job_id, error=fault.message)
-        if attempt.state != "ended":
-            work.lose(attempt, fault.message)
+        work.lose(attempt, fault.message)
 
     def _reap(self, work: Work, attempt: Attempt, status: RayStatus, at: float) -> bool:
         if status in GONE:

@@ -901,15 +901,3 @@ def test_a_start_that_waits_for_ray_is_told_once_and_has_no_limit(world: World) 
     world.ray.fault = None
     scheduler.tick()
     assert world.ray.submissions == [f"{job.id}-a1"]
-
-
-def test_ray_away_for_long_is_logged_once_for_each_attempt_and_not_in_every_round(
-    world: World, capsys
-) -> None:
-    job, scheduler = _running(world)
-    world.silence(job, 3)
-    world.ray.fault = Unavailable("Ray does not answer.", code="ray_unavailable")
-    capsys.readouterr()
-    for _ in range(20):
-        scheduler.tick()
-    assert capsys.readouterr().out.count("Ray does not answer.") == 1

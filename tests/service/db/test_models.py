@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from cluster.contracts.errors import Conflict, NotFound
@@ -106,3 +108,24 @@ def test_a_checkpoint_can_be_deleted_by_itself_once_its_job_has_ended(database: 
                 act(name)
         assert models.resolve(job.output_model).name == job.output_model
         assert Jobs(session, TENANT).checkpoints(job.id).data == []
+
+
+def test_a_held_model_is_deleted_only_after_the_job_that_goes_on_from_it_is_written(
+    database: Database, job: Job
+) -> None:
+    deleted = threading.Event()
+
+    def delete() -> None:
+        with database.write() as session:
+            Models(session, TENANT).delete(job.output_model)
+        deleted.set()
+
+    thread = threading.Thread(target=delete)
+    with database.write() as session:
+        Models(session, TENANT).hold(job.output_model)
+        thread.start()
+        assert not deleted.wait(0.3)
+    thread.join()
+    assert deleted.is_set()
+    with database.write() as session, pytest.raises(NotFound):
+        Models(session, TENANT).hold(job.output_model)

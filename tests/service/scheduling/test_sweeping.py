@@ -237,6 +237,7 @@ class Installation:
         if number <= TOTAL_STEPS:
             self._write_checkpoint(job, TOTAL_STEPS)
         self.world.sync(job, self._untold(job))
+        self._between()
         best = self._listed(job)[0]
         if job.training.early_stopping is not None:
             best = self._any(self.saved[job.id])
@@ -321,9 +322,14 @@ class Installation:
                     needed |= self._checkpoint_keys(result["manifest_key"], True)
         for job in self._running():
             needed.add(spec_key(job.id, job.attempt))
-            is_any = job.training.early_stopping is not None
-            for saved in self.saved.get(job.id, []) if is_any else self._untold(job):
+            for saved in self._untold(job):
                 needed |= self._checkpoint_keys(saved.manifest_key, True)
+        for job in self._unfinished():
+            if job.training.early_stopping is not None:
+                # The best one so far may be any that was told of.
+                for saved in self.saved.get(job.id, []):
+                    if saved.step <= self._newest_step(job):
+                        needed |= self._checkpoint_keys(saved.manifest_key, True)
         return needed
 
     def _is_allowed(self, key: str) -> bool:

@@ -33,6 +33,7 @@ from cluster.serving.footprint import Footprint
 from cluster.serving.limits import Limits
 from cluster.serving.loans import Loans
 from cluster.serving.text.checked import checked
+from cluster.serving.text.compiling import Compiler
 from cluster.serving.text.guidance import Guidance, Guide
 from cluster.serving.text.prompts import PromptReader, ReadPrompt
 from cluster.serving.text.vocabulary import Vocabulary
@@ -84,7 +85,6 @@ class EmbeddedEngine:
         self._prompts = PromptReader(
             tokenizer, vocabulary, context_length=base.context_length, num_embeddings=runner.num_embeddings
         )
-        self._guidance = Guidance(vocabulary, num_tokens=runner.num_embeddings, stop_tokens=stop_tokens)
         self._stepper = Stepper(runner, vocabulary, stop_tokens=stop_tokens, limits=limits)
         self._own_digest = own_digest
         self._load_adapter = load_adapter
@@ -99,7 +99,9 @@ class EmbeddedEngine:
         # Threads of their own, so that no prompt waits behind grammars or downloads, nor other models behind
         # these.
         self._tokenising = FairThread("tokenise")
-        self._compiling = FairThread("compile")
+        self._compiler = Compiler(
+            Guidance(vocabulary, num_tokens=runner.num_embeddings, stop_tokens=stop_tokens)
+        )
         self._checking = FairThread("check")
         self._loading = ThreadPoolExecutor(limits.adapters, thread_name_prefix="load")
         self._streams: dict[str, _Stream] = {}
@@ -184,7 +186,7 @@ class EmbeddedEngine:
         await asyncio.to_thread(self._thread.join)
         await self._adapters.close()
         self._tokenising.close()
-        self._compiling.close()
+        self._compiler.close()
         self._checking.close()
         self._loading.shutdown(wait=False)
         # Who holds the engine still holds none of its weights.
@@ -194,7 +196,7 @@ class EmbeddedEngine:
     async def _guide(self, tenant: str, prompt: ReadPrompt) -> Guide | None:
         if prompt.grammar is None:
             return None
-        return await self._compiling.run(tenant, functools.partial(self._guidance.start, prompt.grammar))
+        return await self._compiler.start(tenant, prompt.grammar)
 
     async def _borrow(self, ref: AdapterRef) -> Adapter:
         async def load() -> Adapter:

@@ -6,7 +6,9 @@ parts of the text and begin others. It works for every tokenizer that Vocabulary
 
 import os
 import re
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,7 +33,17 @@ _LIMITS = LLParserLimits(
     verbose_errors=False,
 )
 """A fifth of llguidance's own or less. The costliest schemas that pass take 0.6 s to compile, 5 ms a token
-and 20 MB a choice; common ones 1 ms, 10 us and nothing to speak of."""
+and 20 MB; common ones 1 ms, 10 us and nothing to speak of."""
+
+_QUICK_LIMITS = LLParserLimits(
+    initial_lexer_fuel=20_000,
+    step_lexer_fuel=50_000,
+    step_max_items=20_000,
+    max_lexer_states=50_000,
+    max_grammar_size=4_000,
+    verbose_errors=False,
+)
+"""That common schemas stay within by far, and others exceed in some 30 ms."""
 
 _GRAMMAR_CHARACTERS = 128 * 1024
 """With the schemas of all tools."""
@@ -45,16 +57,24 @@ _PLACE = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?|\n +\d+
 class Guide:
     """Where one choice is in its grammar."""
 
-    def __init__(self, matcher: LLMatcher, param: str) -> None:
+    def __init__(self, matcher: LLMatcher, param: str, family: "_Family | None" = None) -> None:
         self.matcher = matcher
         self._param = param
+        self._family = family or _Family()
 
     def fork(self) -> "Guide":
         """Another choice's, from the same place."""
-        return Guide(self.matcher.deep_copy(), self._param)
+        return Guide(self.matcher.deep_copy(), self._param, self._family)
+
+    @property
+    def num_tokens_of_all(self) -> int:
+        """That it and its forks have accepted: these share the states that their lexer has come to, and
+        their limit."""
+        return self._family.num_tokens
 
     def accept(self, token: int) -> None:
         """Goes on by a token that was allowed."""
+        self._family.num_tokens += 1
         self.matcher.consume_token(token)
 
     @property
@@ -78,6 +98,11 @@ class Guide:
         )
 
 
+@dataclass
+class _Family:
+    num_tokens: int = 0
+
+
 class Guidance:
     """Starts guides for one vocabulary, whose tokens are spread out in memory when the first one starts."""
 
@@ -87,11 +112,22 @@ class Guidance:
         self._vocabulary = vocabulary
         self._num_tokens = num_tokens
         self._stop_tokens = stop_tokens
+        self._lock = threading.Lock()
+        self._made: LLTokenizer | None = None
+
+    def start_quickly(self, grammar: Grammar) -> Guide | None:
+        """As `start`; None if the grammar is wrong or takes longer."""
+        probe = LLMatcher(self._tokenizer, grammar.text, log_level=0, limits=_QUICK_LIMITS)
+        # These limits would be a text's too.
+        return None if probe.is_error() else self._started(grammar)
 
     def start(self, grammar: Grammar) -> Guide:
-        """Compiles the grammar, without the interpreter's lock. Not for two threads at once.
+        """Compiles the grammar, without the interpreter's lock.
 
         Raises InvalidRequest if it is wrong, or more than this server compiles."""
+        return self._started(grammar)
+
+    def _started(self, grammar: Grammar) -> Guide:
         if len(grammar.text) > _GRAMMAR_CHARACTERS:
             raise InvalidRequest(
                 f"The schemas of '{grammar.param}' are {len(grammar.text)} characters together; "
@@ -107,10 +143,15 @@ class Guidance:
             )
         return Guide(matcher, grammar.param)
 
-    @cached_property
+    @property
     def _tokenizer(self) -> LLTokenizer:
-        tokens = _Tokens(self._vocabulary, self._num_tokens, self._stop_tokens)
-        return LLTokenizer(cast("TokenizerWrapper", tokens), eos_token=sorted(self._stop_tokens))
+        with self._lock:
+            if self._made is None:
+                tokens = _Tokens(self._vocabulary, self._num_tokens, self._stop_tokens)
+                self._made = LLTokenizer(
+                    cast("TokenizerWrapper", tokens), eos_token=sorted(self._stop_tokens)
+                )
+            return self._made
 
 
 class Masks:

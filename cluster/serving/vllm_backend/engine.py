@@ -29,6 +29,7 @@ from cluster.serving.fair_thread import FairThread
 from cluster.serving.limits import Limits
 from cluster.serving.text.answer import ChoiceAnswer
 from cluster.serving.text.checked import checked
+from cluster.serving.text.compiling import Compiler
 from cluster.serving.text.guidance import Guidance, Guide
 from cluster.serving.text.prompts import PromptReader, ReadPrompt
 from cluster.serving.text.vocabulary import Vocabulary
@@ -116,9 +117,8 @@ class VllmEngine:
             tokenizer, vocabulary, context_length=base.context_length, num_embeddings=num_embeddings
         )
         self._admission = Admission(slots=limits.slots, max_waiting=limits.max_waiting)
-        self._guidance = Guidance(vocabulary, num_tokens=num_embeddings, stop_tokens=stop_tokens)
+        self._compiler = Compiler(Guidance(vocabulary, num_tokens=num_embeddings, stop_tokens=stop_tokens))
         self._tokenising = FairThread("tokenise")
-        self._compiling = FairThread("compile")
         self._checking = FairThread("check")
         self._blame = Blame()
         self._streams: dict[str, _Stream] = {}
@@ -147,7 +147,7 @@ class VllmEngine:
             if prompt.grammar is not None:
                 # vLLM has its own; this one refuses, within our limits, what vLLM's process need not compile,
                 # and tells where the text must end.
-                guide = await self._compiling.run(tenant, partial(self._guidance.start, prompt.grammar))
+                guide = await self._compiler.start(tenant, prompt.grammar)
             async with self._adapters.lent(request.model.beside) as adapter:
                 self._check_open()
                 if stream.is_over:
@@ -187,7 +187,7 @@ class VllmEngine:
         await self._adapters.close()
         await asyncio.to_thread(self._llm.shutdown)
         self._tokenising.close()
-        self._compiling.close()
+        self._compiler.close()
         self._checking.close()
 
     async def _events(self, job: _Job) -> AsyncGenerator[GenerationEvent, None]:

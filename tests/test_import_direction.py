@@ -36,6 +36,7 @@ ALLOWED = {
         "cluster.storage",
         "cluster.bases.catalogue",
         "cluster.bases.layers",
+        "cluster.bases.text_size",
         "cluster.serving.guarded",
         "service.db",
         "service.scheduling.ports",

@@ -20,8 +20,7 @@ def check_size(tokenizer: Any, text: str, *, context_length: int, param: str) ->
     piece = _PIECE * context_length
     if len(text) <= piece:
         return
-    if len(text) > _MOST_CHARACTERS * context_length:
-        raise _too_long(context_length, f"{len(text)} characters", param)
+    check_characters(len(text), context_length=context_length, param=param)
     num_tokens = 0
     # Cut anywhere: a cut makes a few tokens more, and the limit is doubled.
     for start in range(0, len(text), piece):
@@ -29,6 +28,12 @@ def check_size(tokenizer: Any, text: str, *, context_length: int, param: str) ->
         num_tokens += len(tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"])
         if num_tokens > 2 * context_length:
             raise _too_long(context_length, f"more than {2 * context_length}", param)
+
+
+def check_characters(num_characters: int, *, context_length: int, param: str) -> None:
+    """Raises ContextLengthExceeded if no text of so many characters is as few tokens as the model reads."""
+    if num_characters > _MOST_CHARACTERS * context_length:
+        raise _too_long(context_length, f"{num_characters} characters", param)
 
 
 def _too_long(context_length: int, size: str, param: str) -> ContextLengthExceeded:

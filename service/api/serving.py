@@ -21,6 +21,7 @@ from cluster.contracts.generation import (
 from service.api.admission import Admission
 from service.api.engine import Engine
 from service.api.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_COST
+from service.api.sizes import check_fits
 from service.api.strict_json import StrictJsonRoute
 from service.api.usage_meter import UsageMeter
 from service.db.api_keys import Principal
@@ -70,6 +71,7 @@ class CallersEngine:
         self._is_counted = False
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
+        check_fits(request)
         bill = Bill()
         async with self._serving.admission.turn(request.tenant, request.sampling.n) as turn:
             try:
@@ -89,6 +91,7 @@ class CallersEngine:
         return await self._encoded(self._serving.engine.embed, request)
 
     async def _encoded(self, encode: Callable[[Texts], Awaitable[Encoded]], texts: Texts) -> Encoded:
+        check_fits(texts)
         # One place however many inputs: they share forward passes and hold no slots.
         async with self._serving.admission.turn(texts.tenant, 1) as turn:
             answer = await encode(texts)

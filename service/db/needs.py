@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import JobStatus
 from cluster.contracts.manifest import is_resume_file
-from cluster.storage.keys import AttemptPlace, DatasetPlace, FilePlace, Place, place_of
+from cluster.storage.keys import AttemptPlace, DatasetPlace, FilePlace, Place
 from service.db import tables
 from service.db.database import now
 from service.db.ids import result_file_id
@@ -144,11 +144,8 @@ def _end_resume_state(session: Session, job_ids: Collection[str], seconds: float
         .order_by(tables.Job.id)
         .with_for_update(skip_locked=True)
     ).all()
-    # After the locks, as above.
-    used = {_job_of(key) for key, restores in _starts(session) if restores} if ended else set()
     for row in ended:
-        if row.id not in used:
-            row.resume_state_gone_at = int(at)
+        row.resume_state_gone_at = int(at)
     session.flush()
 
 
@@ -166,7 +163,7 @@ def _job_needs(session: Session, ids: Collection[str]) -> dict[str, JobNeeds]:
     if not ids:
         return {}
     named = _named_checkpoints(session, ids)
-    continued = {_folder_of(key) for key, _ in _starts(session)}
+    continued = _continued(session)
     newest = dict(
         session.execute(
             select(tables.Checkpoint.job_id, func.max(tables.Checkpoint.step))
@@ -219,20 +216,16 @@ def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list
     return named
 
 
-def _starts(session: Session) -> list[tuple[str, bool]]:
-    """The manifest keys from which unfinished jobs go on, and whether with the optimizer's state."""
-    rows = session.execute(
-        select(tables.Job.start_from, tables.Job.training).where(
+def _continued(session: Session) -> set[str]:
+    """The folders of the checkpoints that unfinished jobs go on from. They stay whole, also if their names
+    are gone: a job may have asked for the optimizer's state in time."""
+    keys = session.scalars(
+        select(tables.Job.start_from).where(
             tables.Job.status.in_(_UNFINISHED), tables.Job.start_from.is_not(None)
         )
     )
-    return [(key, bool(training.get("restore_optimizer"))) for key, training in rows if key is not None]
+    return {_folder_of(key) for key in keys if key is not None}
 
 
 def _folder_of(manifest_key: str) -> str:
     return manifest_key.rpartition("/")[0] + "/"
-
-
-def _job_of(manifest_key: str) -> str:
-    place = place_of(manifest_key)
-    return place.job_id if isinstance(place, AttemptPlace) else ""

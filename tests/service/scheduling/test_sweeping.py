@@ -56,10 +56,11 @@ NO_GRACE = Terms(grace_seconds=0, resume_state_seconds=0)
 class MemoryStore:
     """An ObjectStore that lets others act before, within and after each of its own steps."""
 
-    def __init__(self, between: Callable[[], None]) -> None:
+    def __init__(self, between: Callable[[], None], is_needed: Callable[[str], bool]) -> None:
         self.objects: dict[str, bytes] = {}
         self.parts: dict[str, UnfinishedPut] = {}
         self._between = between
+        self._is_needed = is_needed
 
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
         content = source if isinstance(source, bytes) else source.read()
@@ -67,6 +68,7 @@ class MemoryStore:
         self.parts[put.id] = put
         self._between()
         if self.parts.pop(put.id, None) is None:
+            assert not self._is_needed(key), f"the put of {key} was cut off"
             raise Unavailable("aborted")
         self.objects[key] = content
         self._between()
@@ -119,7 +121,7 @@ class Installation:
         self.random = random
         self.world = World(url, folder)
         self.world.settings = self.world.settings.model_copy(update={"retry_seconds": 0.0})
-        self.store = MemoryStore(self._between)
+        self.store = MemoryStore(self._between, self._is_awaited)
         self.world.store = self.store  # type: ignore[assignment]
         self.parts = Parts(Settings(), self.world.database, self.store, FakeEngine(), {BASE.alias: BASE})
         self.scheduler = self.world.scheduler()
@@ -351,6 +353,16 @@ class Installation:
         return job.training.early_stopping is not None or (
             is_own and (getattr(place, "step", None) or 10**9) > self._newest_step(job)
         )
+
+    def _is_awaited(self, key: str) -> bool:
+        """Whether somebody who is still heard wants this put to succeed."""
+        kind, *rest = key.split("/")
+        if kind != "jobs":
+            with self.world.database.read() as session:
+                is_upload = session.get(tables.Upload, rest[0]) is not None
+            return is_upload or self._is_allowed(key)
+        job = self.world.see(next(job for job in self._jobs() if job.id == rest[0]))
+        return job.status in HELD_BY_ATTEMPT and f"/attempts/{job.attempt}/" in key
 
     def _checkpoint_keys(self, manifest_key: str, with_resume: bool) -> set[str]:
         names = [WEIGHTS, OPTIMIZER] if with_resume else [WEIGHTS]

@@ -20,6 +20,9 @@ def test_job_survives_kill_of_api_scheduler_and_runner_with_one_model_and_every_
             return len(client.fine_tuning.jobs.checkpoints.list(job.id).data)
 
         await_true(lambda: checkpoints() > 0, 180, "a first checkpoint")
+        runner = tunery.find("cluster.runner")
+        assert runner is not None
+        assert runner.nice() <= 0, "it is heard of however busy the host is"
         for module in ("service.api", "service.scheduling", "cluster.runner"):
             victim = tunery.find(module)
             assert victim is not None, module

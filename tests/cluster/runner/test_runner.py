@@ -1,6 +1,8 @@
 """`python -m cluster.runner` as a process on a Ray head, against a service over HTTP."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
+from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobSpec, Running, StepMetrics, Stopped
+from cluster.niceness import COMPUTING
 from cluster.storage.keys import spec_key
 from cluster.storage.local import LocalStore
 from tests.cluster.runner.fake_service import FakeService, fake_service
@@ -180,7 +184,8 @@ def test_the_heartbeat_goes_on_while_nothing_of_ray_has_any_cpu(
 def test_training_yields_the_cpu_to_its_runner(start: Start, service: FakeService, head: RayHead) -> None:
     process = start(**ENDLESS)
     wait_for(service, lambda: len(steps(service)) >= 1, 240)
-    assert psutil.Process(process.pid).nice() <= 0 < worker(head, "RayTrainWorker").nice()
+    assert psutil.Process(process.pid).nice() <= 0
+    assert worker(head, "RayTrainWorker").nice() == COMPUTING
     service.command = "cancel"
     assert process.wait(20) == 0
 
@@ -191,6 +196,21 @@ def test_a_fault_of_the_job_is_told_as_one(start: Start, service: FakeService) -
     assert process.wait(20) == 1
     assert isinstance(service.state, Failed)
     assert (service.state.code, service.state.is_user_fault) == ("non_finite_loss", True)
+
+
+def test_an_error_in_training_that_nobody_foresaw_is_told_by_its_id(
+    start: Start, service: FakeService, base: BaseSpec, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(base.source.path, broken)
+    for weights in broken.glob("*.safetensors"):
+        weights.write_bytes(b"no tensors")
+    process = start({"base": base.model_copy(update={"source": FolderSource(path=str(broken))})})
+    wait_for(service, lambda: isinstance(service.state, Failed), 240)
+    assert process.wait(20) == 1
+    assert isinstance(service.state, Failed)
+    assert (service.state.code, service.state.is_user_fault) == ("internal_error", False)
+    assert re.search("err_[0-9a-f]{16}", service.state.message)
 
 
 def test_a_fenced_or_stopped_runner_is_gone_at_once(start: Start, service: FakeService) -> None:

@@ -15,6 +15,7 @@ from cluster.training.compiler import Recipe, compile_file
 from cluster.training.template import Rendered, render_pair, render_row
 from tests.chat_templates import CHATML, FIRST_SYSTEM_ONLY, MARKED_WITHOUT_END, PLAIN_LINES, chat_tokenizer
 from tests.cluster.serving.tool_templates import BARE_OBJECT
+from tests.cluster.training.test_template import learned_texts
 
 ASK = {"role": "user", "content": "hi"}
 CALL = {
@@ -36,15 +37,7 @@ def rendered(tokenizer: Any, messages: list[dict[str, Any]], **others: Any) -> R
 
 
 def learned(tokenizer: Any, row: Rendered) -> list[str]:
-    """Each run of learned tokens, decoded."""
-    texts, run = [], []
-    for token, is_learned in zip([*row.token_ids, 0], [*row.mask, False], strict=True):
-        if is_learned:
-            run.append(token)
-        elif run:
-            texts.append(tokenizer.decode(run))
-            run = []
-    return texts
+    return learned_texts(tokenizer, row.token_ids, row.mask)
 
 
 @pytest.mark.parametrize("template", [CHATML, MARKED_WITHOUT_END])

@@ -18,47 +18,20 @@ The work is done in a second transaction, by the latest try of a call: an earlie
 finds itself fenced and returns the other's job.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import TuneryError, Unavailable
+from service.api.parts import Parts
 from service.db.idempotency import IdempotencyKeys, Try
 from service.db.jobs import Job
 from service.db.tenancy import Tenant
 
-if TYPE_CHECKING:
-    from service.api.parts import Parts
 
-_MAX_UNSEEN = 4096
-
-
-class UnseenTries:
-    """First tries that the database could not note, by key, with when they began. Safe for threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._began: OrderedDict[str, float] = OrderedDict()
-
-    def add(self, sent: Try) -> None:
-        key = sent.key
-        with self._lock:
-            self._began[key] = sent.began
-            self._began.move_to_end(key)
-            if len(self._began) > _MAX_UNSEEN:
-                self._began.popitem(last=False)
-
-    def began(self, sent: Try) -> float | None:
-        with self._lock:
-            return self._began.get(sent.key)
-
-
-def create_once(parts: "Parts", tenant: Tenant, sent: Try, create: Callable[[Session], Job]) -> Job:
+def create_once(parts: Parts, tenant: Tenant, sent: Try, create: Callable[[Session], Job]) -> Job:
     """The job that `create` makes in the transaction it is given, or that another try of the same call made.
     Raises what `create` raises, and InProgress and InvalidRequest as `IdempotencyKeys.begin` does."""
 

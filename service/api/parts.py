@@ -12,7 +12,7 @@ from cluster.storage.store import ObjectStore
 from service.api.availability import Availability
 from service.api.engine import Engine
 from service.api.lookups import Lookups
-from service.api.once import UnseenTries
+from service.api.unseen_tries import UnseenTries
 from service.db.database import Database
 from service.settings import Settings
 

@@ -21,7 +21,8 @@ DPO = {"type": "dpo", "dpo": {"hyperparameters": HYPERPARAMETERS}}
 
 def test_eight_jobs_of_all_kinds_created_at_once_as_soon_as_it_is_ready_all_succeed(tmp_path) -> None:
     """Whatever is imported, loaded or compiled for the first time is so for several of them at once."""
-    with running(tmp_path / "data") as tunery:
+    # Two train at a time, which also takes less of it.
+    with running(tmp_path / "data", TUNERY_TRAINING_SLOTS="2", TUNERY_WORKER_CPUS="1") as tunery:
         client = tunery.client()
         chats, pairs = _upload(client, jsonl(12)), _upload(client, _preferences(12))
         kinds: list[dict[str, Any]] = [

@@ -14,8 +14,12 @@ from pathlib import Path
 
 import psutil
 
+from service.kept_logs import rotate
+
 STOP_SECONDS = 8.0
 """How long children may take to end by themselves before they are killed."""
+_ROTATE_SECONDS = 60.0
+"""Between two looks at whether a log has grown too long."""
 _RESTART_SECONDS = (0.2, 1.0, 3.0, 10.0)
 _SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -58,6 +62,7 @@ class Supervisor:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._logs.mkdir(parents=True, exist_ok=True)
+        self._rotate_at = 0.0
         self._children: dict[str, _Child] = {}
         self._waiting: dict[str, tuple[float, Program, int]] = {}
         self.stopping = threading.Event()
@@ -105,7 +110,9 @@ class Supervisor:
         while True:
             self._collect_dead()
             self._start_due()
+            self._rotate_due()
             due = min((when for when, _, _ in self._waiting.values()), default=math.inf)
+            due = min(due, self._rotate_at)
             if _await_signal(due - time.monotonic()) in (signal.SIGTERM, signal.SIGINT):
                 return
 
@@ -121,6 +128,12 @@ class Supervisor:
             self._waiting[name] = (time.monotonic() + delay, child.program, failures + 1)
         _reap_orphans({child.process.pid for child in self._children.values()})
 
+    def _rotate_due(self) -> None:
+        if time.monotonic() >= self._rotate_at:
+            self._rotate_at = time.monotonic() + _ROTATE_SECONDS
+            for log in self._logs.glob("*.log"):
+                rotate(log)
+
     def _start_due(self) -> None:
         for name, (when, program, failures) in list(self._waiting.items()):
             if when <= time.monotonic():
@@ -130,8 +143,7 @@ class Supervisor:
 
 def _await_signal(seconds: float) -> int | None:
     """The next signal, or None after `seconds`."""
-    # An hour is for ever: without children to restart, only a signal brings work.
-    information = signal.sigtimedwait(_SIGNALS, min(max(0.0, seconds), 3600.0))
+    information = signal.sigtimedwait(_SIGNALS, max(0.0, seconds))
     return information.si_signo if information else None
 
 

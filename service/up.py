@@ -8,8 +8,13 @@ ended. A child that dies is started again. Everything that must survive is in th
     DIR/objects/       files and checkpoints, unless TUNERY_STORAGE_URL names another store
     DIR/admin.key      the first admin key, mode 600, unless TUNERY_API_KEY gave one
     DIR/*.token        secrets between Tunery's own processes, mode 600
-    DIR/logs/          one file a process
+    DIR/logs/          one file a process, which is rotated
+    DIR/logs/ray/      logs of Ray: job drivers, training workers and serving replicas. `now` leads to those
+                       of this run, and a folder for each of the last runs holds theirs
+    DIR/ray.folder     where Ray's own files are, while `up` runs
     DIR/cache/         adapters that serving has fetched; may be deleted
+
+All of it is for its owner alone: folders have mode 700, files 600, and so has what Ray keeps in /tmp.
 """
 
 import fcntl
@@ -31,7 +36,9 @@ import httpx2
 from service.data_folder import database_url, storage_url
 from service.db.api_keys import ApiKeys
 from service.db.database import Database
+from service.kept_logs import LONGEST_BYTES, OLDER_KEPT, keep_ray_logs
 from service.ports import free_ports
+from service.private import UMASK, private_folder
 from service.settings import Settings
 from service.supervisor import Program, Supervisor
 
@@ -47,8 +54,9 @@ class PortTaken(RuntimeError):
 def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print) -> None:
     """Runs Tunery until SIGTERM or SIGINT. Raises AlreadyRunning or PortTaken before anything is started."""
     folder = folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder), _ray_folder() as ray_folder:
+    os.umask(UMASK)
+    private_folder(folder)
+    with _locked(folder), _ray_folder(folder) as ray_folder:
         _check_free(host, port)
         plan = _Plan.make(folder, host, port, ray_folder)
         key_place = _prepare_database(folder, plan.service_environment["TUNERY_DATABASE_URL"])
@@ -124,11 +132,16 @@ class _Plan:
                 # One job trains at a time, with all cores; what waits leaves them to serving.
                 "TUNERY_WORKER_CPUS": outside.get("TUNERY_WORKER_CPUS", str(cores)),
                 "OMP_WAIT_POLICY": "PASSIVE",
+                # What is told of one file, in bytes, and how many older ones beside it.
+                "RAY_ROTATION_MAX_BYTES": outside.get("RAY_ROTATION_MAX_BYTES", str(LONGEST_BYTES)),
+                "RAY_ROTATION_BACKUP_COUNT": outside.get("RAY_ROTATION_BACKUP_COUNT", str(OLDER_KEPT)),
                 # Beside what computes, and makes itself nice, a runner must be heard of.
                 "RAY_worker_niceness": "0",
                 "TUNERY_ENGINE_LISTEN_HOST": outside.get("TUNERY_ENGINE_LISTEN_HOST", _listen_host(outside)),
                 # Half of what Ray's object store costs between Serve's proxy and a replica.
                 "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+                # Nobody collects them, and their ports would answer anybody who reaches them.
+                "RAY_enable_metrics_collection": "0",
                 # The only node: nothing could take over what it would drain for 30 s.
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             },
@@ -230,13 +243,36 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _ray_folder() -> Iterator[Path]:
-    """A short path: Ray puts Unix sockets under it, whose names may have 107 bytes."""
-    folder = Path(tempfile.mkdtemp(prefix="tunery-ray-", dir="/tmp"))
+def _ray_folder(folder: Path) -> Iterator[Path]:
+    """Ray's temporary folder, whose logs are kept when it goes. One that a killed `up` left behind goes
+    first.
+
+    Its path is short: Ray puts Unix sockets under it, whose names may have 107 bytes. Ray opens it to
+    everybody, but not the folder around it.
+    """
+    note, logs = folder / "ray.folder", folder / "logs" / "ray"
+    if note.exists():
+        _remove_ray_folder(Path(note.read_text().strip()), logs)
+    around = Path(tempfile.mkdtemp(prefix="tunery-ray-", dir="/tmp"))
+    note.write_text(f"{around}\n")
+    logs.mkdir(parents=True, exist_ok=True)
+    now = logs / "now"
+    now.unlink(missing_ok=True)
+    now.symlink_to(around / "ray" / "session_latest" / "logs")
     try:
-        yield folder
+        yield around / "ray"
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        now.unlink(missing_ok=True)
+        _remove_ray_folder(around, logs)
+        note.unlink(missing_ok=True)
+
+
+def _remove_ray_folder(around: Path, logs: Path) -> None:
+    # After a restart of the machine the name may be another user's.
+    if around.is_symlink() or not around.is_dir() or around.stat().st_uid != os.getuid():
+        return
+    keep_ray_logs(around / "ray", logs)
+    shutil.rmtree(around, ignore_errors=True)
 
 
 def _secret(path: Path) -> str:

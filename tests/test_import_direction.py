@@ -45,9 +45,11 @@ ALLOWED = {
     "service.cli": ("service.ports", "service.sweep", "service.up"),
     "service.data_folder": (),
     "service.migrate": ("service.db", "service.settings"),
+    "service.kept_logs": (),
     "service.ports": (),
+    "service.private": (),
     "service.repeats": (),
-    "service.supervisor": (),
+    "service.supervisor": ("service.kept_logs",),
     "service.sweep": ("cluster", "service"),
     # The composition of the whole on one machine.
     "service.up": ("cluster", "service"),

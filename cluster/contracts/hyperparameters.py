@@ -102,7 +102,8 @@ class TrainingOptions(Given):
     from_checkpoint: str | None = None
     """Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-step-N`) of the same base."""
     restore_optimizer: bool = False
-    """With `from_checkpoint`: takes over the optimizer's moments too."""
+    """With `from_checkpoint`: takes over the optimizer's moments too. They are kept for a day after the end
+    of the job that made them, unless this server keeps them for another time."""
     validation_split: float = Field(default=0.0, ge=0, le=0.5)
     """Share of the training file held out for validation when no validation file is given; 0 is none."""
     early_stopping: EarlyStopping | None = None

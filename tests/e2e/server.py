@@ -77,6 +77,7 @@ def running(
         tunery = Tunery(folder, port, key, process)
         tunery.wait_ready()
         yield tunery
+    check_kept_logs(folder, key)
 
 
 @contextmanager
@@ -101,6 +102,20 @@ def started(command: list[str], environment: dict[str, str]) -> Iterator[subproc
     assert not alive, alive
     assert seconds < 15
     assert process.returncode == 0
+
+
+def check_kept_logs(folder: Path, key: str) -> None:
+    """Ray's logs are there after it, and tell no secret; its own folder is gone."""
+    kept = list((folder / "logs" / "ray").glob("session_*/**/*"))
+    names = {path.name for path in kept}
+    assert any(name.startswith("replica_engine") for name in names), names
+    assert any(name.startswith("worker-") for name in names), names
+    assert not (folder / "ray.folder").exists()
+    told = [key, *(path.read_text().strip() for path in folder.glob("*.token"))]
+    for path in [*kept, *(folder / "logs").glob("*.log")]:
+        if path.is_file():
+            content = path.read_bytes()
+            assert not any(secret.encode() in content for secret in told), path
 
 
 def await_true(holds: Callable[[], bool], seconds: float, what: str) -> None:

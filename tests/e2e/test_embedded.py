@@ -4,11 +4,13 @@ import os
 import stat
 import subprocess
 import time
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import openai
+import psutil
 import pytest
 from tunery_client import NotFound
 from tunery_client import Tunery as Client
@@ -144,6 +146,24 @@ def test_second_up_on_the_same_folder_is_refused_with_a_clear_message(embedded: 
     assert "in use by another `tunery up`" in second.stderr
 
 
+def test_every_port_is_on_loopback_and_every_file_its_owners_alone(embedded: Tunery) -> None:
+    sockets = [
+        (connection.laddr, process.cmdline())
+        for process in [psutil.Process(embedded.process.pid), *embedded.descendants()]
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(sockets) > 5
+    assert [each for each in sockets if not ip_address(each[0].ip).is_loopback] == []
+    around = Path((embedded.folder / "ray.folder").read_text().strip())
+    assert (embedded.folder / "logs" / "ray" / "now").resolve().is_relative_to(around)
+    places = [embedded.folder, around, *embedded.folder.rglob("*")]
+    modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in places if not path.is_symlink()}
+    assert len(modes) > 20
+    assert {path.name for path in modes} >= {"tunery.db", "logs", "api.log"}
+    assert {path: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
+
+
 def test_nothing_is_answered_without_a_key(embedded: Tunery) -> None:
     assert httpx2.get(f"{embedded.url}/v1/models", trust_env=False).status_code == 401
     assert httpx2.get(f"{embedded.url}/healthz", trust_env=False).status_code == 200
@@ -172,6 +192,41 @@ def test_restarted_on_the_same_folder_everything_is_there_and_jobs_go_on(tmp_pat
             if event.type == "metrics"
         ]
         assert sorted(steps) == list(range(1, 10 * 40 + 1))
+        # Everything is deleted that can be, and one sweep leaves what a fresh installation has.
+        client.models.delete(finished.fine_tuned_model or "")
+        for kept in client.files.list().data:
+            client.files.delete(kept.id)
+        swept = subprocess.run(
+            [TUNERY, "sweep", "--data", tmp_path / "data", "--grace", "0"],
+            env={**os.environ, "TUNERY_RESUME_STATE_SECONDS": "0"},
+            capture_output=True,
+            text=True,
+        )
+        assert swept.returncode == 0, swept.stderr
+        objects = [path for path in (tmp_path / "data" / "objects").rglob("*") if path.is_file()]
+        assert [path for path in objects if path.parent.name != "health"] == [], swept.stdout
+
+
+def test_a_killed_supervisor_loses_no_logs_and_leaves_nothing_in_tmp(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [TUNERY, "up", "--data", tmp_path / "data", "--port", str(free_ports(1)[0])],
+        stdout=subprocess.DEVNULL,
+    )
+    note = tmp_path / "data" / "ray.folder"
+    logs = tmp_path / "data" / "logs" / "ray"
+    await_true(lambda: (logs / "now" / "gcs_server.out").exists(), 60, "Ray logs")
+    around = Path(note.read_text().strip())
+    (session,) = [path.name for path in (around / "ray").glob("session_*") if path.name != "session_latest"]
+    descendants = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait(10)
+    _, alive = psutil.wait_procs(descendants, timeout=20)
+    for left in alive:
+        left.kill()
+    assert (logs / "now").is_symlink()
+    with running(tmp_path / "data"):
+        assert not around.exists()
+        assert (logs / session / "gcs_server.out").exists()
 
 
 def test_generated_admin_key_is_private_and_works(tmp_path) -> None:

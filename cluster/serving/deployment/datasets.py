@@ -16,6 +16,7 @@ from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import Unavailable
 from cluster.niceness import yield_to_others
 from cluster.serving.deployment.gate import Gate, json_answer, patience, read
+from cluster.serving.deployment.loopback import listen_where_the_node_is
 from cluster.serving.deployment.once import Once
 from cluster.serving.deployment.readiness import check_engines
 from cluster.storage.location import store_from_environment
@@ -32,6 +33,7 @@ FETCHES = 4
 class DatasetsApp:
     def __init__(self, store: ObjectStore | None = None) -> None:
         """`store` is the environment's unless given."""
+        listen_where_the_node_is()
         yield_to_others()
         self._gate = Gate(
             {

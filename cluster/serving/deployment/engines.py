@@ -21,6 +21,7 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.deployment.gate import Gate, json_answer, patience, read
 from cluster.serving.deployment.listener import Listener
+from cluster.serving.deployment.loopback import listen_where_the_node_is
 from cluster.serving.deployment.models import Models
 from cluster.serving.deployment.own import Placer
 from cluster.serving.deployment.remote import RemoteModels
@@ -36,6 +37,7 @@ class EngineApp:
     """One replica: every base that is asked for, in one process; or, with a placer, the way to them all."""
 
     async def __init__(self, placer: DeploymentHandle | None = None) -> None:  # type: ignore[misc]  # Serve awaits it, and is not ready before.
+        listen_where_the_node_is()
         self._gate = Gate(
             {
                 ("POST", "generate"): self._generate,

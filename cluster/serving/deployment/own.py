@@ -19,6 +19,7 @@ from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
 from cluster.serving.deployment.heat import Heat, hot_models
+from cluster.serving.deployment.loopback import listen_where_the_node_is
 from cluster.serving.deployment.models import Models
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
@@ -41,6 +42,7 @@ class ModelApp:
     not run."""
 
     async def __init__(self, model: str, merges: bool) -> None:  # type: ignore[misc]  # Serve awaits it.
+        listen_where_the_node_is()
         settings = EngineSettings.read().model_copy(update={"models": 1, "warm_bases": ""})
         self._models = Models(settings, merges=merges)
         own = ModelRef.model_validate_json(model)
@@ -144,6 +146,7 @@ class Placer:
 
     async def __init__(self, applications: Applications | None = None) -> None:  # type: ignore[misc]
         """Serve's applications, unless others are given. Serve awaits it."""
+        listen_where_the_node_is()
         self._settings = EngineSettings.read()
         self._applications = applications or ServeApplications()
         self._locks: dict[str, asyncio.Lock] = {}

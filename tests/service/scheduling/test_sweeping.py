@@ -205,7 +205,8 @@ class Installation:
 
     def whole_job(self) -> None:
         """From its creation to its end, if nothing comes in between."""
-        for act in (self.create_job, self.tick, self.tick, self.save_checkpoint, self.train_to_the_end):
+        saves = [self.save_checkpoint] * self.random.randrange(1, TOTAL_STEPS)
+        for act in (self.create_job, self.tick, self.tick, *saves, self.train_to_the_end):
             act()
         self.tick()
 

@@ -1,0 +1,41 @@
+import stat
+from pathlib import Path
+
+from service.private import private_folder
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_a_new_folder_is_private_with_those_above_it(tmp_path: Path) -> None:
+    private_folder(tmp_path / "a" / "data")
+    private_folder(tmp_path / "a" / "data")
+    assert mode(tmp_path / "a" / "data") & 0o077 == 0
+
+
+def test_an_open_folder_is_closed_with_all_that_is_in_it_and_nothing_outside(tmp_path: Path) -> None:
+    """As an earlier version left it."""
+    data, outside = tmp_path / "data", tmp_path / "outside"
+    outside.write_bytes(b"not ours")
+    outside.chmod(0o644)
+    deep = data / "objects" / "jobs" / "1"
+    deep.mkdir(parents=True)
+    spec = deep / "spec.json"
+    spec.write_bytes(b"token")
+    script = data / "script"
+    script.write_bytes(b"")
+    (data / "link").symlink_to(outside)
+    for path, was in (
+        (data, 0o755),
+        (data / "objects", 0o777),
+        (deep, 0o755),
+        (spec, 0o644),
+        (script, 0o755),
+    ):
+        path.chmod(was)
+    private_folder(data)
+    assert [mode(path) for path in (data, data / "objects", deep, spec, script)] == [
+        *(0o700, 0o700, 0o700, 0o600, 0o700)
+    ]
+    assert mode(outside) == 0o644

@@ -80,8 +80,9 @@ class TrainingOptions:
             GPUs. Default: False.
         from_checkpoint (None | str | Unset): Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-
             step-N`) of the same base.
-        restore_optimizer (bool | Unset): With `from_checkpoint`: takes over the optimizer's moments too. Default:
-            False.
+        restore_optimizer (bool | Unset): With `from_checkpoint`: takes over the optimizer's moments too. They are kept
+            for a day after the end
+            of the job that made them, unless this server keeps them for another time. Default: False.
         validation_split (float | Unset): Share of the training file held out for validation when no validation file is
             given; 0 is none. Default: 0.0.
         early_stopping (EarlyStopping | None | Unset): Needs a validation file or a split.

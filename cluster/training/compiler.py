@@ -38,10 +38,10 @@ class Recipe:
 
 class Compiled(NamedTuple):
     dataset: Dataset | None
-    """None if no example is left."""
+    """Of the rows without a problem; None if no example is left."""
     format: DatasetFormat | None
     problems: list[Problem]
-    """In the order of lines, the first MAX_PROBLEMS. Not empty: the dataset is not to be used."""
+    """In the order of lines, the first MAX_PROBLEMS. Not empty: nothing is to be trained on the dataset."""
     longest: int
     """Tokens of the longest sequence, before the policy."""
 

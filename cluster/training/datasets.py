@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.bases.general import GENERAL_SET
+from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.store import ObjectStore
 from cluster.training.compiled import compiled_dataset
@@ -20,7 +21,8 @@ class Datasets:
     held_out: Dataset | None
     """The validation file, or the split of the training file."""
     general: Dataset | None
-    """What forgetting is measured on; None for encoders, and where it does not fit the base."""
+    """What forgetting is measured on: the packaged set's rows that fit the base, or the owner's own. None for
+    encoders, and where no row fits."""
     notes: list[str]
     """What is not measured, and why, for the job's owner."""
 
@@ -50,12 +52,25 @@ def _general(
 ) -> Dataset | None:
     if spec.general_key is not None and spec.general_sha256 is not None:
         return compiled(key=spec.general_key, sha256=spec.general_sha256)
-    recipe = Recipe(spec.base, "supervised", spec.config.max_length, "drop")
-    found = compile_file(GENERAL_SET, tokenizer, recipe)
-    if found.problems:
+    dataset, problems = _packaged(spec, tokenizer)
+    if dataset is None:
+        measured = "is not measured: the general set does not fit it"
+    else:
+        measured = f"is measured without {len(problems)} row(s) of the general set, which do not fit it"
+    if problems:
         notes.append(
-            f"What the model forgets is not measured: the general set does not fit it "
-            f"({found.problems[0].message}). Give training.general_file to measure it on rows of your own."
+            f"What the model forgets {measured} ({problems[0]}). Give training.general_file to measure it on "
+            "rows of your own."
         )
-        return None
-    return found.dataset
+    return dataset
+
+
+def _packaged(spec: JobSpec, tokenizer: Any) -> tuple[Dataset | None, list[str]]:
+    """The packaged general set without the rows that the base cannot show, and what is wrong with those."""
+    recipe = Recipe(spec.base, "supervised", spec.config.max_length, "drop")
+    try:
+        found = compile_file(GENERAL_SET, tokenizer, recipe)
+    except InvalidRequest as error:
+        # No chat can be rendered: such a base is trained on prompts and completions.
+        return None, [error.message]
+    return found.dataset, [problem.message for problem in found.problems]

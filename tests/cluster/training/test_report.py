@@ -1,5 +1,6 @@
 """What training gained and what it cost, measured and told."""
 
+import json
 import math
 from collections.abc import Callable
 from functools import partialmethod
@@ -10,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from cluster.bases.general import GENERAL_SET
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Finished, JobSpec, RunnerMessage
@@ -123,6 +125,25 @@ def test_the_owner_replaces_the_general_set(
     assert report.general == report.held_out
     assert report.regression is not None
     assert report.regression < 0
+
+
+def test_rows_of_the_general_set_that_a_base_cannot_show_are_left_out(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path
+) -> None:
+    """A plain template renders no tools, and the rows without tools are measured all the same."""
+    template = (
+        "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    base = make_tiny_base(tmp_path / "plain", chat_template=template, context_length=1024)
+    recording = record(make_spec({"base": base}, max_length=1024), store)
+    with_tools = sum("tools" in json.loads(line) for line in GENERAL_SET.read_text().splitlines())
+    assert with_tools
+    report = report_of(recording)
+    assert report.general is not None
+    assert report.general.n_examples == len(GENERAL_SET.read_text().splitlines()) - with_tools
+    told = [event.message for event in recording.events if isinstance(event, RunnerMessage)]
+    assert any(f"without {with_tools} row(s) of the general set" in message for message in told), told
 
 
 def test_without_data_there_is_no_figure_and_the_reason_is_told(

@@ -157,6 +157,7 @@ def tuned(
         )
         job = wait(client, created.id, seconds=JOB_SECONDS)
     assert job.status == "succeeded", job.error
+    assert evaluation_of(job)["regression"] is not None, "forgetting is measured on this base"
     print(json.dumps(account(client, job, method) | {"peak_mib": peak.mib}), flush=True)
     return job
 

@@ -140,6 +140,9 @@ class _Plan:
                 "TUNERY_ENGINE_LISTEN_HOST": outside.get("TUNERY_ENGINE_LISTEN_HOST", _listen_host(outside)),
                 # Half of what Ray's object store costs between Serve's proxy and a replica.
                 "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+                # Ray takes 127.0.0.1 for the machine's own address, and listens everywhere, unless told that
+                # this is no machine for a cluster of several.
+                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
                 # Nobody collects them, and their ports would answer anybody who reaches them.
                 "RAY_enable_metrics_collection": "0",
                 # The only node: nothing could take over what it would drain for 30 s.

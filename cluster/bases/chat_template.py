@@ -31,9 +31,10 @@ _DROPPED: dict[Dropped, str] = {
 }
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def chat_template(tokenizer: Any) -> "ChatTemplate":
-    """The chat template of this tokenizer, made once."""
+    """The chat template of a tokenizer that is kept itself, made once: the compiler asks for it file by
+    file."""
     return ChatTemplate(tokenizer)
 
 

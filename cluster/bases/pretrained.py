@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cluster.bases.chat_template import chat_template
+from cluster.bases.chat_template import ChatTemplate
 from cluster.contracts.errors import InvalidRequest
 
 LOADING = threading.RLock()
@@ -42,7 +42,7 @@ def stop_tokens(folder: Path, tokenizer: Any) -> frozenset[int]:
     tokens = {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
     # Without a template, or with one that refuses every conversation, a model continues plain prompts.
     with suppress(InvalidRequest):
-        tokens |= chat_template(tokenizer).end_token_ids
+        tokens |= ChatTemplate(tokenizer).end_token_ids
     return frozenset(tokens)
 
 

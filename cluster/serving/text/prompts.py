@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from cluster.bases.chat_template import chat_template
+from cluster.bases.chat_template import ChatTemplate
 from cluster.bases.plain_prompt import encode_prompt
 from cluster.bases.text_size import check_size
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest
@@ -49,7 +49,7 @@ class PromptReader:
         self, tokenizer: Any, vocabulary: Vocabulary, *, context_length: int, num_embeddings: int
     ) -> None:
         self._tokenizer = tokenizer
-        self._template = chat_template(tokenizer)
+        self._template = ChatTemplate(tokenizer)
         self._vocabulary = vocabulary
         self._context_length = context_length
         self._num_embeddings = num_embeddings

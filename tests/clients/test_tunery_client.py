@@ -271,7 +271,8 @@ def test_another_servers_error_page_is_an_error_too(database_url: str) -> None:
 def test_objects_keep_what_newer_servers_add(database_url: str) -> None:
     from tunery_client._generated.models.model_object import ModelObject
 
-    said = {"id": "m", "object": "model", "created": 1, "owned_by": "me", "tunery": None, "new": [1]}
+    extension = {"base": "m", "job_id": None, "evaluation": None, "parity": None, "unavailable": None}
+    said = {"id": "m", "object": "model", "created": 1, "owned_by": "me", "tunery": extension, "new": [1]}
     assert json.dumps(ModelObject.from_dict(said).to_dict(), sort_keys=True) == json.dumps(
         said, sort_keys=True
     )

@@ -95,7 +95,7 @@ def test_checks_of_datasets_leave_room_for_who_asks_whether_all_is_ready(
 
     async def run() -> list[int]:
         app = DatasetsApp(store)
-        asking = [asyncio.create_task(app(_check_request())) for _ in range(2 * CHECKS)]
+        asking = [asyncio.create_task(app(_check_request(number))) for number in range(2 * CHECKS)]
         for _ in range(CHECKS):
             assert await asyncio.to_thread(store.begun.acquire, timeout=30)
         assert not await asyncio.to_thread(store.begun.acquire, timeout=0.2)
@@ -106,8 +106,10 @@ def test_checks_of_datasets_leave_room_for_who_asks_whether_all_is_ready(
     assert asyncio.run(run()) == [404] * (2 * CHECKS)
 
 
-def _check_request() -> Request:
-    body = DatasetCheckRequest(base=BASE, key="files/none", sha256="0" * 64).model_dump_json().encode()
+def _check_request(number: int) -> Request:
+    """Each of another file: checks of one and the same are done once."""
+    wanted = DatasetCheckRequest(base=BASE, key=f"files/none-{number}", sha256="0" * 64)
+    body = wanted.model_dump_json().encode()
 
     async def receive() -> Any:
         return {"type": "http.request", "body": body, "more_body": False}

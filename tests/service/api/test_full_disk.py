@@ -1,6 +1,7 @@
 """A full disk is told in words for clients, and what is on it can still be deleted."""
 
 import errno
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from tests.api import Project, jsonl
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FORM = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
 
+ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import os, shutil, sys
 from pathlib import Path
@@ -91,7 +93,8 @@ def test_on_a_full_disk_everything_is_told_read_and_deleted(tmp_path: Path) -> N
         pytest.skip("no file system may be mounted here")
     run = f'{mount} && exec "$2" "$3" "$1"'
     command = ["unshare", "-rm", "sh", "-c", run, "sh", disk, sys.executable, tmp_path / "script.py"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["No space left on device", "done"]
 

@@ -28,14 +28,8 @@ class TextEncoder:
                 "text each token stands. Convert it to a tokenizer.json."
             )
         self._control = control
-        # A rendering has all the special tokens that it needs, and post-processors may report offsets without
-        # the white space of a token. The tokenizer's own state, padding and truncation, is not ours either.
-        self._description = json.loads(backend.to_str()) | {
-            "post_processor": None,
-            "padding": None,
-            "truncation": None,
-        }
-        self._tokenizer = Tokenizer.from_str(json.dumps(self._description))
+        self._backend = backend
+        self._tokenizer = _copy(backend)
         self._ids_before = self._tokenizer.encode(_BEFORE, add_special_tokens=False).ids
 
     def encode(self, rendering: Rendering, cuts: Sequence[int] = ()) -> tuple[list[int], list[int]]:
@@ -95,7 +89,15 @@ class TextEncoder:
 
     @cached_property
     def _without_added_tokens(self) -> Any:
-        return Tokenizer.from_str(json.dumps(self._description | {"added_tokens": []}))
+        return _copy(self._backend, added_tokens=[])
+
+
+def _copy(backend: Any, **changes: Any) -> Any:
+    """A rendering has all the special tokens that it needs, and post-processors may report offsets without
+    the white space of a token. The tokenizer's own state, padding and truncation, is not ours either."""
+    described = json.loads(backend.to_str())
+    own = {"post_processor": None, "padding": None, "truncation": None}
+    return Tokenizer.from_str(json.dumps({**described, **own, **changes}))
 
 
 def _shifted(offsets: Sequence[tuple[int, int]], by: int) -> list[tuple[int, int]]:

@@ -18,10 +18,10 @@ from starlette.types import ASGIApp
 from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.evaluation import Comparison, EvaluationReport
 from cluster.contracts.jobs import JobStatus
-from cluster.serving.guarded import GuardedHttp
 from cluster.storage.local import LocalStore
+from cluster.wire.guarded import GuardedHttp
 from service.api.app import create_app
-from service.api.parts import Parts
+from service.api.state import Parts
 from service.db import tables
 from service.db.api_keys import ApiKeys, Scope
 from service.db.database import Database

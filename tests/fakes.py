@@ -37,7 +37,7 @@ from cluster.contracts.generation import (
     ToolCallEvent,
 )
 from service.db.database import Database
-from service.scheduling.ports import RayStatus
+from service.scheduling.interfaces import RayStatus
 
 
 def token(text: str, logprob: float | None = -0.5, *, top: int = 0) -> TokenLogprob:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cluster.bases.chat_template import ChatTemplate
+from cluster.bases.text.chat_template import ChatTemplate
 from cluster.contracts.errors import InvalidRequest
 
 LOADING = threading.RLock()

@@ -1,4 +1,4 @@
-"""The errors Tunery's own code raises. Only `service/api/errors.py` knows HTTP.
+"""The errors Tunery's own code raises. Only `service/api/http/errors.py` knows HTTP.
 
 TuneryError                     code, message, param
 ├── InvalidRequest              the caller sent something that can never work

@@ -14,19 +14,19 @@ from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Command, Finished, JobSpec, RunnerEvent, Stopped
 from cluster.storage.store import ObjectStore
-from cluster.training.answer_prompts import answer_prompts
-from cluster.training.checkpoint import CheckpointWriter, Writing, download
-from cluster.training.dataset import Dataset
-from cluster.training.datasets import Datasets, load_datasets
-from cluster.training.loop import Progress
-from cluster.training.phases import message, phase
-from cluster.training.report import evaluation_report
+from cluster.training.checkpoints.checkpoint import CheckpointWriter, Writing, download
+from cluster.training.checkpoints.snapshot import Saved
+from cluster.training.data.answer_prompts import answer_prompts
+from cluster.training.data.dataset import Dataset
+from cluster.training.data.datasets import Datasets, load_datasets
+from cluster.training.data.tokenizer import load_tokenizer
+from cluster.training.evaluation.report import evaluation_report
+from cluster.training.loop.loop import Progress
+from cluster.training.loop.progress import message, phase
+from cluster.training.loop.step import is_out_of_memory, typed_out_of_memory
 from cluster.training.run import Run
 from cluster.training.scratch import scratch_folder
-from cluster.training.snapshot import Saved
 from cluster.training.start import Start, find_start
-from cluster.training.step import is_out_of_memory, typed_out_of_memory
-from cluster.training.tokenizer import load_tokenizer
 from cluster.training.world import World, joined_world
 
 logger = logging.getLogger(__name__)

@@ -9,25 +9,25 @@ from torch import Tensor, nn
 
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import Command, JobSpec, RunnerEvent, StepMetrics
-from cluster.training.adalora import RankAllocation
-from cluster.training.batches import Batcher, pass_tokens
-from cluster.training.checkpoint import CheckpointWriter
-from cluster.training.dataset import Dataset
-from cluster.training.datasets import Datasets
-from cluster.training.export import DTYPES
-from cluster.training.head import causal_model
-from cluster.training.loop import Outcome, Progress, schedule_of, train
-from cluster.training.model import Trainee, autocast, layers, load_trainee, trainable_parameters
-from cluster.training.objectives import (
+from cluster.training.checkpoints.checkpoint import CheckpointWriter
+from cluster.training.checkpoints.export import DTYPES
+from cluster.training.checkpoints.snapshot import Snapshot, restore_weights
+from cluster.training.data.batches import Batcher, pass_tokens
+from cluster.training.data.dataset import Dataset
+from cluster.training.data.datasets import Datasets
+from cluster.training.loop.loop import Outcome, Progress, schedule_of, train
+from cluster.training.loop.objectives import (
     ClassificationObjective,
     LanguageObjective,
     PreferenceObjective,
     reference_logprobs,
 )
-from cluster.training.optimizer import make_optimizer, moments, restore_moments
-from cluster.training.pace import flop_counter
-from cluster.training.phases import Passes, Report, phase
-from cluster.training.snapshot import Snapshot, restore_weights
+from cluster.training.loop.optimizer import make_optimizer, moments, restore_moments
+from cluster.training.loop.pace import flop_counter
+from cluster.training.loop.progress import Passes, Report, phase
+from cluster.training.model.adalora import RankAllocation
+from cluster.training.model.head import causal_model
+from cluster.training.model.trainee import Trainee, autocast, layers, load_trainee, trainable_parameters
 from cluster.training.start import Start
 from cluster.training.world import World, host_copies
 

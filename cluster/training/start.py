@@ -9,12 +9,12 @@ from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.store import ObjectStore
-from cluster.training.checkpoint import check_same_run, download
-from cluster.training.dataset import Dataset
-from cluster.training.export import merge
-from cluster.training.model import load_merge_base
-from cluster.training.snapshot import Saved, Snapshot, read_adapter, read_snapshot
-from cluster.training.tokenizer import load_tokenizer
+from cluster.training.checkpoints.checkpoint import check_same_run, download
+from cluster.training.checkpoints.export import merge
+from cluster.training.checkpoints.snapshot import Saved, Snapshot, read_adapter, read_snapshot
+from cluster.training.data.dataset import Dataset
+from cluster.training.data.tokenizer import load_tokenizer
+from cluster.training.model.trainee import load_merge_base
 
 
 @dataclass(slots=True)

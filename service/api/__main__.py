@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import uvicorn
 
-from cluster.serving.guarded import ConnectionLimits, GuardedHttp
+from cluster.wire.guarded import ConnectionLimits, GuardedHttp
 from service.api.app import create_app
-from service.api.draining import DrainingServer
-from service.api.ports import ByPort
+from service.api.http.by_port import ByPort
+from service.api.http.draining import DrainingServer
 from service.api.routes.internal import create_internal_app
 from service.repeats import LoggingRepeats
 from service.settings import Settings

@@ -9,16 +9,17 @@ from starlette.middleware.cors import CORSMiddleware
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.storage.location import open_store
-from service.api import errors
-from service.api.admission import Admission
-from service.api.auth import Authentication
-from service.api.document import ERROR_RESPONSES, describe
-from service.api.draining import Draining
-from service.api.engine import Engine, ServeEngine
-from service.api.event_feed import EventFeed
-from service.api.fair_queue import Limits
-from service.api.middleware import BodyLimit, HeadAsGet, RequestContext, WithoutTrailingSlash
-from service.api.parts import Parts
+from service.api.http import errors
+from service.api.http.auth import Authentication
+from service.api.http.document import ERROR_RESPONSES, describe
+from service.api.http.draining import Draining
+from service.api.http.middleware import BodyLimit, HeadAsGet, RequestContext, WithoutTrailingSlash
+from service.api.inference.admission import Admission
+from service.api.inference.engine import Engine, ServeEngine
+from service.api.inference.fair_queue import Limits
+from service.api.inference.serving import Serving
+from service.api.inference.usage_meter import UsageMeter
+from service.api.jobs.event_feed import EventFeed
 from service.api.readiness import Readiness
 from service.api.routes import (
     classifications,
@@ -31,8 +32,7 @@ from service.api.routes import (
     models,
     usage,
 )
-from service.api.serving import Serving
-from service.api.usage_meter import UsageMeter
+from service.api.state import Parts
 from service.db.database import Database
 from service.settings import Settings
 

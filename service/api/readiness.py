@@ -14,10 +14,10 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 
 from cluster.contracts.errors import TuneryError, Unavailable
-from service.api.draining import Draining
-from service.api.parts import Parts
+from service.api.http.draining import Draining
+from service.api.state import Parts
 from service.db.leases import Leases
-from service.db.work import LEASE
+from service.db.scheduler_store import LEASE
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Create requests and the tries that clients make at them: which belong together, and which does the work.
 
-`service.api.once` tells how that works as a whole.
+`service.api.jobs.idempotency` tells how that works as a whole.
 """
 
 import secrets

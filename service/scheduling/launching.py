@@ -9,9 +9,9 @@ from cluster.contracts.jobs import JobSpec
 from cluster.storage.keys import spec_key
 from cluster.storage.store import ObjectStore
 from service.db.jobs import Job
+from service.db.scheduler_store import Claim, Work
 from service.db.snapshot import Attempt
-from service.db.work import Claim, Work
-from service.scheduling.ports import RayJobs, RayStatus
+from service.scheduling.interfaces import RayJobs, RayStatus
 from service.scheduling.validation import base_of
 
 

@@ -7,7 +7,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.contracts.manifest import Probe
-from service.scheduling.ports import Serving
+from service.scheduling.interfaces import Serving
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.15}
 """Largest difference between a log-probability in training and in serving, in nats, by the type of the frozen

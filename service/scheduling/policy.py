@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.db.snapshot import Attempt, Waiting
-from service.scheduling.ports import GONE, RayStatus
+from service.scheduling.interfaces import GONE, RayStatus
 
 
 def admit(queue: Sequence[Waiting], *, slots: int, held: int) -> list[Waiting]:

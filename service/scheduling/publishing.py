@@ -16,9 +16,9 @@ from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
 from service.db.ids import result_file_id
 from service.db.jobs import Job
-from service.db.work import Publication, Work
+from service.db.scheduler_store import Publication, Work
+from service.scheduling.interfaces import Serving
 from service.scheduling.parity import check_parity
-from service.scheduling.ports import Serving
 from service.scheduling.regression import check_regression
 from service.scheduling.results import result_csv
 from service.scheduling.stopping import stop_warning

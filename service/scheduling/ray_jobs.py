@@ -6,7 +6,7 @@ from typing import Any, cast
 import httpx2
 
 from cluster.contracts.errors import Unavailable
-from service.scheduling.ports import RayStatus
+from service.scheduling.interfaces import RayStatus
 
 ENTRYPOINT = "python -m cluster.runner"
 """The same for every job, since Ray runs it through a shell. `python` is the cluster's: first on its nodes'

@@ -14,12 +14,12 @@ from cluster.storage.store import ObjectStore
 from service.db.database import Database
 from service.db.jobs import Job
 from service.db.leases import LeaseLost, Leases
+from service.db.scheduler_store import LEASE, Work
 from service.db.snapshot import Snapshot, Waiting
-from service.db.work import LEASE, Work
-from service.scheduling.chores import Chores, Step
+from service.scheduling.background_steps import Chores, Step
+from service.scheduling.interfaces import RayJobs, Serving
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit
-from service.scheduling.ports import RayJobs, Serving
 from service.scheduling.publishing import publish
 from service.scheduling.sweeping import Sweeper
 from service.scheduling.validation import validate

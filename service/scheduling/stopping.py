@@ -3,7 +3,7 @@
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.contracts.manifest import AnswerPrompt
-from service.scheduling.ports import Serving
+from service.scheduling.interfaces import Serving
 
 _MOST_TOKENS = 512
 """Of one answer: publishing is not to take minutes."""

@@ -17,8 +17,8 @@ from cluster.contracts.hyperparameters import Method, OnOverlength, held_out_cou
 from service.db.files import File
 from service.db.job_files import GENERAL_FORMATS, format_problem
 from service.db.jobs import Job
-from service.db.work import CheckedFile, JobFiles, Work
-from service.scheduling.ports import Serving
+from service.db.scheduler_store import CheckedFile, JobFiles, Work
+from service.scheduling.interfaces import Serving
 
 _SHOWN_PROBLEMS = 5
 

@@ -7,11 +7,11 @@ import structlog
 
 from cluster.contracts.errors import InternalError, Unavailable
 from service.db.leases import LeaseLost
+from service.db.scheduler_store import Work
 from service.db.snapshot import Attempt, Snapshot
-from service.db.work import Work
+from service.scheduling.interfaces import GONE, RayJobs, RayStatus
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import reason_lost
-from service.scheduling.ports import GONE, RayJobs, RayStatus
 from service.settings import Settings
 
 _log = structlog.get_logger()

@@ -20,7 +20,7 @@ from tunery_client import (
 
 from cluster.contracts import errors
 from service.api.app import create_app
-from service.api.parts import Parts
+from service.api.state import Parts
 from service.db.jobs import Jobs, NewJob
 from tests.api import (
     REPORT,

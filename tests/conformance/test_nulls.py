@@ -10,7 +10,7 @@ from openai.types.fine_tuning import job_create_params as job
 from starlette.testclient import TestClient
 
 from cluster.contracts.peft_options import ALLOWED
-from service.api.parts import Parts
+from service.api.state import Parts
 from tests.api import add_encoder, add_tuned_model, jsonl
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

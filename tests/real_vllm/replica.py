@@ -8,7 +8,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef, Sampling, TokenPrompt
-from tests.cluster.serving.test_deployment import deploy, events_of
+from tests.cluster.serving.deployment.test_deployment import deploy, events_of
 from tests.tiny_base import make_tiny_base
 
 PROMPT = [45, 52, 59, 66, 73]

@@ -21,7 +21,7 @@ from cluster.serving.deployment.once import Once
 from cluster.serving.deployment.readiness import check_engines
 from cluster.storage.location import store_from_environment
 from cluster.storage.store import ObjectStore
-from cluster.training.compiled import check_dataset
+from cluster.training.data.compiled import check_dataset
 
 CHECKS = 4
 """At once. Each is a thread's work for as long as its file is large."""

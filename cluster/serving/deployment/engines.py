@@ -28,7 +28,7 @@ from cluster.serving.deployment.remote import RemoteModels
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.serving.wire import error_event, line, lines_of
+from cluster.wire.events import error_event, line, lines_of
 
 _STATS = TypeAdapter(list[EngineStats])
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, InvalidRequest, NotFound
 from cluster.contracts.generation import PATIENCE_HEADER
-from cluster.serving.wire import error_event, headers_of, status_of
+from cluster.wire.events import error_event, headers_of, status_of
 
 Body = TypeVar("Body", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]

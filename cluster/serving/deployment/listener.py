@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from cluster.serving.deployment.gate import Gate
-from cluster.serving.guarded import GuardedHttp
+from cluster.wire.guarded import GuardedHttp
 
 
 class Listener:

@@ -15,10 +15,10 @@ from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.encoders.pool import EncoderPool
 from cluster.serving.engine import Engine
 from cluster.serving.limits import Limits
-from cluster.serving.memory import free_bytes, settle, total_bytes
-from cluster.serving.patience import Timed, at_most, not_ready
-from cluster.serving.pool import EnginePool, LoadEngine
-from cluster.serving.residents import shared_memory
+from cluster.serving.residency.load_timeout import Timed, at_most, not_ready
+from cluster.serving.residency.memory import free_bytes, settle, total_bytes
+from cluster.serving.residency.pool import EnginePool, LoadEngine
+from cluster.serving.residency.residents import shared_memory
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions, no_four_bits
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.location import store_from_environment

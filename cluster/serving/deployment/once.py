@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 from cluster.contracts.errors import Unavailable
-from cluster.serving.patience import at_most
+from cluster.serving.residency.load_timeout import at_most
 
 T = TypeVar("T")
 

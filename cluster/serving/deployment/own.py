@@ -24,7 +24,7 @@ from cluster.serving.deployment.models import Models
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.serving.wire import lines_of
+from cluster.wire.events import lines_of
 
 _log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from cluster.contracts.generation import EngineStats, GenerationEvent, Generatio
 from cluster.serving.deployment.application import Application, ReplicaLost, as_ours
 from cluster.serving.deployment.hot import HotAdapters
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.serving.patience import Timed, at_most
-from cluster.serving.wire import events_of
+from cluster.serving.residency.load_timeout import Timed, at_most
+from cluster.wire.events import events_of
 
 _log = logging.getLogger(__name__)
 

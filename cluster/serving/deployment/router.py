@@ -1,4 +1,4 @@
-"""Sends the requests of a deployment to replicas as `cluster.serving.routing` says.
+"""Sends the requests of a deployment to replicas as `cluster.serving.deployment.routing` says.
 
 Ray Serve runs it in its proxies and in whatever else holds a handle: it imports nothing heavy.
 """
@@ -8,7 +8,7 @@ from typing import Any
 from ray.serve.config import RequestRouterConfig
 from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
 
-from cluster.serving.routing import Replica, in_order
+from cluster.serving.deployment.routing import Replica, in_order
 
 
 class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for it.

@@ -25,13 +25,13 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
-from cluster.serving.embedded.job import Job, Output
+from cluster.serving.embedded.request import Job, Output
 from cluster.serving.embedded.runner import Runner
 from cluster.serving.embedded.stepper import Stepper
-from cluster.serving.fair_thread import FairThread
-from cluster.serving.footprint import Footprint
+from cluster.serving.fairness.fair_thread import FairThread
 from cluster.serving.limits import Limits
-from cluster.serving.loans import Loans
+from cluster.serving.residency.footprint import Footprint
+from cluster.serving.residency.model_cache import Loans
 from cluster.serving.text.checked import checked
 from cluster.serving.text.compiling import Compiler
 from cluster.serving.text.guidance import Guidance, Guide

@@ -15,15 +15,15 @@ from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import AdapterRef, ModelRef
-from cluster.serving.embedded.adapted_model import AdaptedModel
 from cluster.serving.embedded.engine import EmbeddedEngine
-from cluster.serving.embedded.merge import merged_model
+from cluster.serving.embedded.lora.adapted_model import AdaptedModel
+from cluster.serving.embedded.lora.merge import merged_model
 from cluster.serving.embedded.model import find_runner, load_model, served_dtype
 from cluster.serving.embedded.prefix import read_prefix
-from cluster.serving.embedded.sharing import kept_slots
-from cluster.serving.footprint import Footprint, kept_bytes, loaded_bytes, stored_bytes, token_bytes
+from cluster.serving.fairness.sharing import kept_slots
 from cluster.serving.limits import Limits
-from cluster.serving.loading import base_marks
+from cluster.serving.residency.footprint import Footprint, kept_bytes, loaded_bytes, stored_bytes, token_bytes
+from cluster.serving.residency.loading import base_marks
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter
 from cluster.serving.weights.folder import WeightsFolder

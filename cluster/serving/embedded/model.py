@@ -10,13 +10,13 @@ from transformers import AutoModelForCausalLM
 from cluster.bases.four_bits import in_four_bits
 from cluster.bases.pretrained import LOADING, read_config
 from cluster.contracts.errors import InvalidConfiguration, TuneryError
-from cluster.serving.embedded.adapted_model import AdaptedModel
 from cluster.serving.embedded.attention import implementation, proof_length, read_attention
-from cluster.serving.embedded.joint import JointRunner
+from cluster.serving.embedded.batched import JointRunner
+from cluster.serving.embedded.lora.adapted_model import AdaptedModel
 from cluster.serving.embedded.packed_linear import has_bf16
-from cluster.serving.embedded.proof import error_of, tolerance
+from cluster.serving.embedded.parity_check import error_of, tolerance
+from cluster.serving.embedded.per_row import SoloRunner
 from cluster.serving.embedded.runner import Runner
-from cluster.serving.embedded.solo import SoloRunner
 
 _log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest, Overloaded, TuneryError
 from cluster.contracts.generation import FinishEvent, PromptEvent
-from cluster.serving.embedded.job import Choice, Job, Output
+from cluster.serving.embedded.request import Choice, Job, Output
 from cluster.serving.embedded.runner import Prefill, Runner
 from cluster.serving.embedded.sampling import Draw, pick_tokens
 from cluster.serving.embedded.scheduler import Waiting, is_overloaded, pick_group
-from cluster.serving.embedded.sharing import Pace, Shares, kept_slots
+from cluster.serving.fairness.sharing import Pace, Shares, kept_slots
 from cluster.serving.limits import Limits
 from cluster.serving.text.answer import ChoiceAnswer
 from cluster.serving.text.guidance import Masks

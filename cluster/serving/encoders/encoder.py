@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from cluster.bases.encoder_inputs import encode_texts, encode_words
 from cluster.bases.pooling import Pooling, read_pooling
-from cluster.bases.text_size import check_size
+from cluster.bases.text.encoder_inputs import encode_texts, encode_words
+from cluster.bases.text.text_size import check_size
 from cluster.contracts.classification import ClassificationInput, TextInput, TokensInput, WordsInput
 from cluster.contracts.errors import ContextLengthExceeded, CorruptArtefact, InvalidRequest
-from cluster.serving.footprint import loaded_bytes
+from cluster.serving.residency.footprint import loaded_bytes
 
 PASS_TOKENS = 8192
 """Of one forward pass, padding included, unless one input alone is longer."""

@@ -12,8 +12,8 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import ModelRef
 from cluster.serving.encoders.encoder import Encoder, Sorts
-from cluster.serving.footprint import stored_bytes
-from cluster.serving.loading import base_marks
+from cluster.serving.residency.footprint import stored_bytes
+from cluster.serving.residency.loading import base_marks
 from cluster.serving.weights.folder import WeightsFolder
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

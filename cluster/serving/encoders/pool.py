@@ -14,7 +14,7 @@ from cluster.contracts.errors import InvalidRequest, Overloaded
 from cluster.contracts.generation import EngineStats, ModelRef
 from cluster.serving.encoders.encoder import Encoder, Reading, split_passes
 from cluster.serving.encoders.load import expected_bytes, load_encoder
-from cluster.serving.residents import Memory, Residents
+from cluster.serving.residency.residents import Memory, Residents
 from cluster.serving.weights.folder import WeightsFolder
 
 T = TypeVar("T")

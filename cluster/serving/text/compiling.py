@@ -5,7 +5,7 @@ from functools import partial
 from threading import Lock
 
 from cluster.contracts.errors import InvalidRequest
-from cluster.serving.fair_thread import FairThread
+from cluster.serving.fairness.fair_thread import FairThread
 from cluster.serving.text.grammar import Grammar
 from cluster.serving.text.guidance import Guidance, Guide
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from cluster.bases.chat_template import ChatTemplate
-from cluster.bases.plain_prompt import encode_prompt
-from cluster.bases.text_size import check_size
+from cluster.bases.text.chat_template import ChatTemplate
+from cluster.bases.text.plain_prompt import encode_prompt
+from cluster.bases.text.text_size import check_size
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest
 from cluster.contracts.generation import (
     ChatPrompt,

@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.bases.chat_template import ChatTemplate
-from cluster.bases.template_record import ARGUMENTS, IDS, NAMES, TOOLS, WORD, said
+from cluster.bases.text.chat_template import ChatTemplate
+from cluster.bases.text.template_record import ARGUMENTS, IDS, NAMES, TOOLS, WORD, said
 from cluster.contracts.errors import InvalidRequest
 from cluster.serving.text.vocabulary import Vocabulary
 

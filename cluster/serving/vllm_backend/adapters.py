@@ -13,7 +13,7 @@ from typing import Any
 from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.generation import AdapterRef
 from cluster.serving.limits import Limits
-from cluster.serving.loans import Loans
+from cluster.serving.residency.model_cache import Loans
 from cluster.serving.vllm_backend.interface import AsyncLLM, Vllm
 from cluster.serving.vllm_backend.plain_lora import rank_of, write_plain
 from cluster.serving.weights.adapter import Adapter

@@ -25,7 +25,7 @@ from cluster.contracts.generation import (
     PromptEvent,
     TokenLogprob,
 )
-from cluster.serving.fair_thread import FairThread
+from cluster.serving.fairness.fair_thread import FairThread
 from cluster.serving.limits import Limits
 from cluster.serving.text.answer import ChoiceAnswer
 from cluster.serving.text.checked import checked

@@ -21,7 +21,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.limits import Limits
-from cluster.serving.loading import base_marks
+from cluster.serving.residency.loading import base_marks
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine

@@ -4,14 +4,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from cluster.contracts.abilities import check_classifies
-from service.api.answers.classifications import classification, classification_request
-from service.api.answers.tally import Heading
-from service.api.auth import Inferrer
-from service.api.gateway import answer_once
-from service.api.parts import UsesParts
+from service.api.http.auth import Inferrer
+from service.api.inference.answers.classifications import classification, classification_request
+from service.api.inference.answers.tally import Heading
+from service.api.inference.gateway import answer_once
+from service.api.inference.serving import ServingRoute, UsesServing
 from service.api.routes.models import resolve
 from service.api.schemas.classifications import Classification, ClassificationBody
-from service.api.serving import ServingRoute, UsesServing
+from service.api.state import UsesParts
 
 router = APIRouter(route_class=ServingRoute)
 

@@ -6,17 +6,17 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from cluster.contracts.abilities import check_generates
-from service.api.answers.chat import ChatAnswer
-from service.api.answers.completions import CompletionAnswer
-from service.api.answers.prompts import chat_request, completion_requests
-from service.api.answers.tally import Heading
-from service.api.auth import Inferrer
-from service.api.gateway import answer_streamed, answer_whole
-from service.api.parts import UsesParts
+from service.api.http.auth import Inferrer
+from service.api.inference.answers.chat import ChatAnswer
+from service.api.inference.answers.completions import CompletionAnswer
+from service.api.inference.answers.prompts import chat_request, completion_requests
+from service.api.inference.answers.tally import Heading
+from service.api.inference.gateway import answer_streamed, answer_whole
+from service.api.inference.serving import ServingRoute, UsesServing
 from service.api.routes.models import resolve
 from service.api.schemas.chat import ChatCompletion, ChatCompletionBody, ChatCompletionChunk, NamedTool
 from service.api.schemas.completions import Completion, CompletionBody
-from service.api.serving import ServingRoute, UsesServing
+from service.api.state import UsesParts
 
 router = APIRouter(route_class=ServingRoute)
 

@@ -6,13 +6,13 @@ from starlette.responses import Response
 
 from cluster.contracts.abilities import check_embeds
 from cluster.contracts.embedding import EmbeddingAnswer
-from service.api.answers.embeddings import embedding_list, embedding_request
-from service.api.auth import Inferrer
-from service.api.gateway import answer_once
-from service.api.parts import UsesParts
+from service.api.http.auth import Inferrer
+from service.api.inference.answers.embeddings import embedding_list, embedding_request
+from service.api.inference.gateway import answer_once
+from service.api.inference.serving import ServingRoute, UsesServing
 from service.api.routes.models import resolve
 from service.api.schemas.embeddings import EmbeddingBody, EmbeddingList
-from service.api.serving import ServingRoute, UsesServing
+from service.api.state import UsesParts
 
 router = APIRouter(route_class=ServingRoute)
 

@@ -16,11 +16,11 @@ from cluster.contracts.errors import InvalidRequest, NotFound, TuneryError
 from cluster.contracts.jsonl import FormatReport, check_jsonl
 from cluster.storage.keys import file_key
 from cluster.storage.store import ObjectInfo
-from service.api.auth import Reader, Writer
-from service.api.errors import PayloadTooLarge
-from service.api.parts import Parts, UsesParts
+from service.api.http.auth import Reader, Writer
+from service.api.http.errors import PayloadTooLarge
 from service.api.schemas.base import Absent, Deleted, OrDefault, WholeNumber
 from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
+from service.api.state import Parts, UsesParts
 from service.db.files import File, Files
 from service.db.tenancy import Tenant
 from service.db.uploads import Uploads

@@ -13,11 +13,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cluster.contracts.errors import AuthenticationFailed, InvalidRequest
 from cluster.contracts.jobs import MAX_SYNC_BYTES, SyncRequest
-from service.api import errors
-from service.api.auth import bearer_token
-from service.api.middleware import BodyLimit, RequestContext
-from service.api.parts import Parts
-from service.api.strict_json import loads
+from service.api.http import errors
+from service.api.http.auth import bearer_token
+from service.api.http.middleware import BodyLimit, RequestContext
+from service.api.http.strict_json import loads
+from service.api.state import Parts
 from service.db.attempts import Attempts
 
 _MAX_NUMBER = 2**31

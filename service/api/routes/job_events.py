@@ -6,13 +6,13 @@ from fastapi import APIRouter, Header, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service.api.auth import Reader
-from service.api.event_feed import UsesEventFeed
-from service.api.parts import Parts, UsesParts
-from service.api.public_jobs import public_event
+from service.api.http.auth import Reader
+from service.api.inference.sse import EventStream
+from service.api.jobs.event_feed import UsesEventFeed
+from service.api.jobs.public_jobs import public_event
 from service.api.schemas.base import Absent, Flag, OrDefault, WholeNumber
 from service.api.schemas.jobs import FineTuningJobEventList
-from service.api.sse import EventStream
+from service.api.state import Parts, UsesParts
 from service.db.jobs import Jobs
 from service.db.tenancy import Tenant
 

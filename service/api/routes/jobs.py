@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import InvalidRequest
-from service.api.auth import Reader, Writer
-from service.api.continuing import find_start
-from service.api.new_jobs import new_job, request_sha256
-from service.api.once import create_once
-from service.api.parts import UsesParts
-from service.api.public_jobs import public_checkpoint, public_job
+from service.api.http.auth import Reader, Writer
+from service.api.http.strict_json import StrictJsonRoute
+from service.api.jobs.continuing import find_start
+from service.api.jobs.idempotency import create_once
+from service.api.jobs.new_jobs import new_job, request_sha256
+from service.api.jobs.public_jobs import public_checkpoint, public_job
 from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.jobs import (
     CreateJobBody,
@@ -21,7 +21,7 @@ from service.api.schemas.jobs import (
     FineTuningJobCheckpointList,
     FineTuningJobList,
 )
-from service.api.strict_json import StrictJsonRoute
+from service.api.state import UsesParts
 from service.db.idempotency import Try
 from service.db.jobs import Job, Jobs
 

@@ -5,11 +5,11 @@ from fastapi import APIRouter
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import NotFound, PermissionDenied
 from cluster.contracts.generation import ModelRef
-from service.api.auth import ModelReader, Writer
-from service.api.parts import Parts, UsesParts
-from service.api.public_evaluation import public_evaluation
+from service.api.http.auth import ModelReader, Writer
+from service.api.jobs.public_evaluation import public_evaluation
 from service.api.schemas.base import Deleted
 from service.api.schemas.models import ModelExtension, ModelList, ModelObject, Parity
+from service.api.state import Parts, UsesParts
 from service.db.models import Models, TunedModel
 from service.db.tenancy import Tenant
 

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from cluster.contracts.errors import InvalidRequest
-from service.api.auth import Reader
-from service.api.parts import UsesParts
+from service.api.http.auth import Reader
 from service.api.schemas.base import Absent, Day
 from service.api.schemas.usage import KeyUsage, UsageList
+from service.api.state import UsesParts
 from service.db.usage import Usage
 
 router = APIRouter(prefix="/usage", tags=["Usage"])

@@ -8,9 +8,9 @@ from typing_extensions import TypeAliasType
 from cluster.contracts.conversation import stray_tool_message
 from cluster.contracts.given import Ignored
 from cluster.contracts.json_schema import JsonSchema
+from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata, Piece, Unsupported
 from service.api.schemas.sampling import SamplingBody, Usage
-from service.api.validation import cross_field_error
 
 
 class TextPart(Body):

@@ -6,9 +6,9 @@ from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
 from cluster.contracts.hyperparameters import MAX_RATE_MULTIPLIER, Hyperparameters, TrainingOptions
+from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata
 from service.api.schemas.evaluation import Evaluation
-from service.api.validation import cross_field_error
 
 Auto = TypeAliasType("Auto", Literal["auto"])
 """Chosen by the server."""

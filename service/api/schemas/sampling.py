@@ -6,8 +6,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import TypeAliasType
 
 from cluster.contracts.generation import MAX_BIASES, Sampling, ToolUse
+from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body
-from service.api.validation import cross_field_error
 
 StopString = Annotated[str, Field(min_length=1)]
 _TokenId = Annotated[int, BeforeValidator(lambda key: int(key) if key.isdecimal() else key)]

@@ -9,13 +9,13 @@ import torch
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import StepMetrics
-from cluster.training.batches import Batcher, pass_tokens
-from cluster.training.dataset import Dataset
-from cluster.training.loop import plan, train
-from cluster.training.model import autocast, load_trainee, trainable_parameters
-from cluster.training.objectives import LanguageObjective
-from cluster.training.optimizer import make_optimizer
-from cluster.training.pace import FlopCounter, peak_flops
+from cluster.training.data.batches import Batcher, pass_tokens
+from cluster.training.data.dataset import Dataset
+from cluster.training.loop.loop import plan, train
+from cluster.training.loop.objectives import LanguageObjective
+from cluster.training.loop.optimizer import make_optimizer
+from cluster.training.loop.pace import FlopCounter, peak_flops
+from cluster.training.model.trainee import autocast, load_trainee, trainable_parameters
 from tests.benchmarks.training.chats import IGNORED, Chat
 from tests.benchmarks.training.meter import Meter
 from tests.benchmarks.training.task import Measurement, Task

@@ -24,8 +24,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from cluster.training.batches import Schedule
-from cluster.training.loop import scheduled_rate
+from cluster.training.data.batches import Schedule
+from cluster.training.loop.loop import scheduled_rate
 from tests.benchmarks.training.chats import IGNORED, Chat
 from tests.benchmarks.training.meter import Meter
 from tests.benchmarks.training.ours import config_of

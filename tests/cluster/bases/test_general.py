@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from cluster.bases.general import GENERAL_SET
-from cluster.bases.tiny.general import FAMILIES, N_ROWS, general_rows
-from cluster.bases.tiny.heldout import RESERVED
-from cluster.bases.tiny.tasks import pretraining_chats
+from cluster.bases.tiny.recipe.general import FAMILIES, N_ROWS, general_rows
+from cluster.bases.tiny.recipe.heldout import RESERVED
+from cluster.bases.tiny.recipe.tasks import pretraining_chats
 from cluster.contracts.jsonl import check_jsonl
 
 
@@ -20,9 +20,7 @@ def test_the_file_is_what_the_function_makes() -> None:
 
 
 def test_the_set_does_not_depend_on_the_order_of_hashes() -> None:
-    code = (
-        "import json; from cluster.bases.tiny.general import general_rows; print(json.dumps(general_rows()))"
-    )
+    code = "import json; from cluster.bases.tiny.recipe.general import general_rows; print(json.dumps(general_rows()))"
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
     assert json.loads(made.stdout) == general_rows()
@@ -61,10 +59,10 @@ def tiny_losses() -> list[float]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from cluster.bases.chat_template import chat_template
-    from cluster.bases.tiny.export import WEIGHTS
+    from cluster.bases.text.chat_template import chat_template
+    from cluster.bases.tiny.recipe.export import WEIGHTS
     from cluster.contracts.jsonl import parse_row
-    from cluster.training.template import render_row
+    from cluster.training.data.template import render_row
 
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(WEIGHTS)

@@ -47,7 +47,7 @@ assert not failed, failed
     ],
 )
 def test_threads_that_read_first_at_the_same_time_all_succeed(imports: str, call: str) -> None:
-    from cluster.bases.tiny.export import WEIGHTS
+    from cluster.bases.tiny.recipe.export import WEIGHTS
 
     program = THREADS.format(imports=imports, call=call)
     subprocess.run([sys.executable, "-c", program, str(WEIGHTS)], check=True, timeout=300)

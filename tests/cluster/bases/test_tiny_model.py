@@ -12,14 +12,14 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from cluster.bases.tiny import words
-from cluster.bases.tiny.chat import Chat
-from cluster.bases.tiny.encoding import encode_chats
-from cluster.bases.tiny.export import WEIGHTS, to_llama
-from cluster.bases.tiny.heldout import RESERVED, rewriting_examples, sorting_examples
-from cluster.bases.tiny.network import TinyLlama, rotation
-from cluster.bases.tiny.shape import VOCAB
-from cluster.bases.tiny.tasks import MIX, pretraining_chats
+from cluster.bases.tiny.recipe import words
+from cluster.bases.tiny.recipe.chat import Chat
+from cluster.bases.tiny.recipe.encoding import encode_chats
+from cluster.bases.tiny.recipe.export import WEIGHTS, to_llama
+from cluster.bases.tiny.recipe.heldout import RESERVED, rewriting_examples, sorting_examples
+from cluster.bases.tiny.recipe.network import TinyLlama, rotation
+from cluster.bases.tiny.recipe.shape import VOCAB
+from cluster.bases.tiny.recipe.tasks import MIX, pretraining_chats
 
 TOOLS = [
     {"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {}}}}

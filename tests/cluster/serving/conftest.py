@@ -17,8 +17,8 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import Limits
-from cluster.serving.pool import EnginePool
-from cluster.serving.residents import shared_memory
+from cluster.serving.residency.pool import EnginePool
+from cluster.serving.residency.residents import shared_memory
 from cluster.serving.vllm_backend.interface import import_vllm
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
 from cluster.serving.weights.folder import WeightsFolder

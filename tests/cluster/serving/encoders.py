@@ -18,7 +18,7 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.encoders.pool import EncoderPool
-from cluster.serving.residents import shared_memory
+from cluster.serving.residency.residents import shared_memory
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.published import publish_folder

@@ -25,7 +25,7 @@ from cluster.contracts.generation import (
     ToolCallEvent,
 )
 from cluster.serving.engine import Engine
-from cluster.serving.pool import EnginePool
+from cluster.serving.residency.pool import EnginePool
 
 TIMEOUT_SECONDS = float(os.environ.get("TUNERY_TEST_TIMEOUT_SECONDS", "60"))
 """For anything that a test waits for, an engine's start too."""

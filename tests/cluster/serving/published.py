@@ -9,8 +9,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from cluster.bases.chat_template import template_text
 from cluster.bases.resolve import base_digest, base_folder, template_digest
+from cluster.bases.text.chat_template import template_text
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef
 from cluster.contracts.hyperparameters import TrainingConfig

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.storage.local import LocalStore
-from cluster.training.checkpoint import download
+from cluster.training.checkpoints.checkpoint import download
 from tests.cluster.training.recording import Recording, record
 
 CHILD = """
@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.local import LocalStore
-from cluster.training import loop
+from cluster.training.loop import loop
 from cluster.training.attempt import run_attempt
 
 torch.set_num_threads(1)

@@ -11,8 +11,8 @@ from torch import Tensor
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.storage.local import LocalStore
-from cluster.training.batches import Schedule
-from cluster.training.checkpoint import download
+from cluster.training.checkpoints.checkpoint import download
+from cluster.training.data.batches import Schedule
 from tests.cluster.training.oracles import Rows, Trained, hf_trainer, trl_dpo, trl_sft
 from tests.cluster.training.recording import record
 

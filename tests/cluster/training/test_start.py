@@ -12,7 +12,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.storage.local import LocalStore
-from cluster.training.checkpoint import download
+from cluster.training.checkpoints.checkpoint import download
 from tests.cluster.training.recording import Recording, record
 from tests.families import make_family
 from tests.tiny_base import make_tiny_base

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.errors import Unavailable
 from service.api.availability import Availability
-from service.api.parts import Parts
+from service.api.state import Parts
 from tests.api import BASE, add_tuned_model, jsonl
 from tests.fakes import FakeEngine
 

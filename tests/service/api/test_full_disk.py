@@ -17,7 +17,7 @@ from cluster.contracts.errors import InsufficientStorage
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
-from service.api.parts import Parts
+from service.api.state import Parts
 from service.db.database import Database
 from service.db.reserve import Reserve
 from tests.api import Project, jsonl
@@ -32,7 +32,7 @@ from pathlib import Path
 from starlette.testclient import TestClient
 from cluster.storage.local import LocalStore
 from service.api.app import create_app
-from service.api.parts import Parts
+from service.api.state import Parts
 from service.db.database import Database
 from service.settings import Settings
 from tests.api import BASE, add_project, add_tuned_model, jsonl

@@ -14,7 +14,7 @@ from cluster.contracts.errors import Unavailable
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
-from service.api.parts import Parts
+from service.api.state import Parts
 from service.db import tables
 from service.db.database import Database
 from service.db.leases import Leases

@@ -7,8 +7,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from cluster.contracts.jobs import MAX_SYNC_BYTES
-from service.api.parts import Parts
 from service.api.routes.internal import create_internal_app
+from service.api.state import Parts
 from service.db import tables
 from service.db.attempts import token_sha256
 from tests.api import jsonl

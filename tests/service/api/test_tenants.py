@@ -9,7 +9,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
-from service.api.parts import Parts
+from service.api.state import Parts
 from service.settings import Settings
 from tests.api import Project, add_project, add_tuned_model, jsonl
 

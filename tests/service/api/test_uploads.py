@@ -19,7 +19,7 @@ from cluster.contracts.errors import Unavailable
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
-from service.api.parts import Parts
+from service.api.state import Parts
 from service.db.database import Database
 from service.db.files import Files
 from tests.api import LiveApi, Project, jsonl, listening, with_settings
@@ -34,7 +34,7 @@ from tests.databases import migrate
 from tests.fakes import FakeEngine
 from cluster.storage.local import LocalStore
 from service.api.app import create_app
-from service.api.parts import Parts
+from service.api.state import Parts
 from service.db.database import Database
 from service.db.files import Files
 from service.settings import Settings

@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 
-from cluster.bases.tiny.heldout import rewriting_examples
+from cluster.bases.tiny.recipe.heldout import rewriting_examples
 
 Messages = list[dict[str, str]]
 

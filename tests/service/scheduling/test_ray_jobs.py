@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from cluster.contracts.errors import Unavailable
-from service.scheduling.ports import GONE
+from service.scheduling.interfaces import GONE
 from service.scheduling.ray_jobs import HttpRayJobs
 from tests.ray_head import RayHead, ray_head
 from tests.service.scheduling.http_double import Asked, HttpDouble, http_double

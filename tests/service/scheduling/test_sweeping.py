@@ -26,8 +26,8 @@ from cluster.storage.keys import dataset_key, file_key, manifest_key, place_of, 
 from cluster.storage.local import LocalStore
 from cluster.storage.s3 import S3Store
 from cluster.storage.store import ObjectInfo, UnfinishedPut
-from service.api.parts import Parts
 from service.api.routes import files as files_route
+from service.api.state import Parts
 from service.db import tables
 from service.db.api_keys import Principal
 from service.db.database import Database

@@ -1,0 +1,237 @@
+"""How a conversation becomes token ids. One rendering for training and serving, so that they never differ."""
+
+import json
+import re
+import threading
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from cluster.bases.text.control_tokens import ControlTokens, Rendering, control_tokens
+from cluster.bases.text.template_record import OPENINGS, Dropped, TemplateRecord, probe_template
+from cluster.bases.text.text_encoder import TextEncoder
+from cluster.contracts.errors import InvalidRequest
+
+Message = dict[str, Any]
+Tool = dict[str, Any]
+
+_RENDERING = threading.Lock()
+"""transformers notes what `{% generation %}` marks in the compiled template, which all threads share."""
+
+_DROPPED: dict[Dropped, str] = {
+    "tools": "renders no tools",
+    "tool_calls": "renders no calls of tools",
+    "tool_results": "renders no results of tools",
+    "system": "renders no system message; put the instructions into the first user message",
+    "later_system": "renders only the first system message; put all instructions into that one",
+    "text_beside_calls": "renders no text beside calls of tools; give the answer either text or calls",
+}
+
+
+@lru_cache(maxsize=8)
+def chat_template(tokenizer: Any) -> "ChatTemplate":
+    """The chat template of a tokenizer that is kept itself, made once: the compiler asks for it file by
+    file."""
+    return ChatTemplate(tokenizer)
+
+
+class ChatTemplate:
+    """A base's chat template and tokenizer. Messages and tools are in OpenAI's form. Safe for threads.
+
+    Every method raises InvalidRequest if the model has no chat template or its template refuses the
+    conversation, and what TextEncoder raises.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    @cached_property
+    def record(self) -> TemplateRecord:
+        special = {token.content for token in self._tokenizer.added_tokens_decoder.values() if token.special}
+        return probe_template(
+            lambda messages, tools, asks: self._rendered(messages, tools, asks=asks)[0],
+            lambda text: [(match[0], match.end()) for match in self.find_control(text)],
+            frozenset(special),
+            self.opening,
+        )
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        return TextEncoder(self._tokenizer, self._control)
+
+    @cached_property
+    def opening(self) -> list[Message]:
+        """Messages that a conversation in this template may begin with."""
+        *others, last = OPENINGS
+        for opening in others:
+            try:
+                self._rendered(opening, None, asks=True)
+            except InvalidRequest:
+                continue
+            return opening
+        self._rendered(last, None, asks=True)
+        return last
+
+    @property
+    def has_generation_marks(self) -> bool:
+        template = self._tokenizer.chat_template
+        return isinstance(template, str) and "endgeneration" in template
+
+    @property
+    def end_of_text(self) -> tuple[str, int] | None:
+        """The tokenizer's end-of-text token and its id."""
+        text, id_ = self._tokenizer.eos_token, self._tokenizer.eos_token_id
+        return None if id_ is None else (text, id_)
+
+    @property
+    def end_token_ids(self) -> frozenset[int]:
+        """The tokens that end an answer in this template."""
+        return frozenset(self._control.ids[token] for token in self.record.end_tokens)
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] | None) -> Rendering:
+        """`messages` up to and with the header of the answer that is to be written. Raises InvalidRequest,
+        with the place, if the template would leave something of them out."""
+        self.check_complete(messages, tools)
+        return self.render(messages, tools, asks=True)
+
+    def check_complete(self, messages: Sequence[Message], tools: Sequence[Tool] | None) -> None:
+        """Raises InvalidRequest, with the place, if the template would leave something out."""
+        drops = self.record.drops
+        if tools and "tools" in drops:
+            raise dropped("tools", "tools")
+        num_system = 0
+        for index, message in enumerate(messages):
+            found: Dropped | None = None
+            if message["role"] in ("system", "developer"):
+                found = "later_system" if num_system else "system"
+                num_system += 1
+            elif message["role"] == "tool":
+                found = "tool_results"
+            elif message.get("tool_calls"):
+                found = "tool_calls"
+            if found is not None and found in drops:
+                raise dropped(found, f"messages[{index}]")
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None,
+        *,
+        asks: bool,
+        like: Rendering | None = None,
+    ) -> Rendering:
+        """The template's text, whatever it leaves out; with `asks`, an answer's header after it. `like` is a
+        rendering of more messages, whose marks these get too."""
+        return self._render_both(messages, tools, asks=asks, marks=like.marks if like else None)[0]
+
+    def render_generated(
+        self, messages: Sequence[Message], tools: Sequence[Tool] | None
+    ) -> tuple[Rendering, list[tuple[int, int]]]:
+        """The template's text, and the [start, end) of each part that it marks with `{% generation %}`."""
+        return self._render_both(messages, tools, asks=False, finds_answers=True)
+
+    def encode(self, rendering: Rendering) -> list[int]:
+        return self.encoder.encode(rendering)[0]
+
+    def find_control(self, text: str) -> list[re.Match[str]]:
+        """The control tokens in a text, in order."""
+        return self._control.find(text)
+
+    @cached_property
+    def _control(self) -> ControlTokens:
+        # A template may put a token together from parts, so it is also looked for in what it renders.
+        rendered, _ = self._rendered(self.opening, None, asks=True)
+        return control_tokens(self._tokenizer, template_text(self._tokenizer), rendered)
+
+    def _render_both(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None,
+        *,
+        asks: bool,
+        marks: tuple[str, str] | None = None,
+        finds_answers: bool = False,
+    ) -> tuple[Rendering, list[tuple[int, int]]]:
+        plain, shown = [_plain(message) for message in messages], list(tools) if tools else None
+        if not self._control.are_in([plain, shown]):
+            text, answers = self._rendered(plain, shown, asks=asks, finds_answers=finds_answers)
+            return Rendering(text), answers
+        (marked, marked_tools), marks = self._control.mark([plain, shown], marks)
+        text, answers = self._rendered(marked, marked_tools, asks=asks, finds_answers=finds_answers)
+        rendering = Rendering(text, marks)
+        if rendering.plain != self._rendered(plain, shown, asks=asks)[0]:
+            raise InvalidRequest(
+                "The messages contain a control token of this model, such as "
+                f"{next(iter(self._control.ids))!r}, in a place where its chat template changes the text. "
+                "Remove it.",
+                param="messages",
+            )
+        return rendering, answers
+
+    def _rendered(
+        self, messages: list[Message], tools: list[Tool] | None, *, asks: bool, finds_answers: bool = False
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """The template's own text, and what it marks as generated if `finds_answers`."""
+        if not self._tokenizer.chat_template:
+            raise InvalidRequest(
+                "This model has no chat template; use prompts and completions instead of messages.",
+                code="chat_not_supported",
+                param="messages",
+            )
+        try:
+            with _RENDERING:
+                texts, answers = render_jinja_template(
+                    [messages],
+                    tools=tools,
+                    chat_template=self._tokenizer.get_chat_template(tools=tools),
+                    return_assistant_tokens_mask=finds_answers,
+                    add_generation_prompt=asks,
+                    **self._tokenizer.special_tokens_map,
+                )
+        except (TemplateError, TypeError, KeyError, ValueError) as error:
+            raise InvalidRequest(
+                f"The model's chat template refuses these messages: {error}", param="messages"
+            ) from error
+        return texts[0], answers[0] if finds_answers else []
+
+
+def template_text(tokenizer: Any) -> str:
+    """The chat template itself, "" if there is none: what a checkpoint's template digest is taken of."""
+    template = tokenizer.chat_template
+    return template if isinstance(template, str) else json.dumps(template or "", sort_keys=True)
+
+
+def dropped(what: Dropped, param: str) -> InvalidRequest:
+    """The error for a part of a conversation that a template would leave out."""
+    return InvalidRequest(
+        f"This model's chat template {_DROPPED[what]}.", code="not_in_chat_template", param=param
+    )
+
+
+def text_of(content: Any) -> str:
+    """A message's content as one string, "" if it has none."""
+    return content if isinstance(content, str) else "".join(part["text"] for part in content or ())
+
+
+def _plain(message: Message) -> Message:
+    """OpenAI's message in the form that templates of every family read: one string of content, arguments of
+    tool calls as an object, no `developer` role, and nothing that is only Tunery's."""
+    plain = {name: value for name, value in message.items() if name != "weight" and value is not None}
+    if plain["role"] == "developer":
+        plain["role"] = "system"
+    plain["content"] = text_of(plain.get("content"))
+    if calls := plain.get("tool_calls"):
+        plain["tool_calls"] = [_plain_call(call) for call in calls]
+    return plain
+
+
+def _plain_call(call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    try:
+        arguments = json.loads(function["arguments"])
+    except (TypeError, ValueError):
+        return call
+    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call

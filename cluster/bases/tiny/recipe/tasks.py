@@ -1,0 +1,58 @@
+"""The pre-training curriculum: which task family comes when, deterministic by seed.
+
+It opens with copying and look-up of random strings, which teaches the network to find and repeat; then come
+records, templates, lists, sorting, extraction, plain English and a few tool calls, always with values never
+seen before.
+"""
+
+import random
+from collections.abc import Callable
+
+from cluster.bases.tiny.recipe import copying, domains, language, lists, rewriting, sorting
+from cluster.bases.tiny.recipe.chat import Chat
+
+Family = Callable[[random.Random], Chat]
+
+OPENING_SHARE = 0.13
+"""The part of the training time spent on copying and look-up alone."""
+
+OPENING: dict[Family, float] = {
+    copying.repeat: 4,
+    copying.look_up: 4,
+    copying.recall_pair: 3,
+    copying.repeat_value: 2,
+}
+
+MIX: dict[Family, float] = {
+    copying.repeat: 3,
+    copying.look_up: 4,
+    copying.recall_pair: 2,
+    copying.repeat_value: 4,
+    rewriting.fill_shown_template: 16,
+    rewriting.follow_examples: 14,
+    rewriting.convert_notation: 9,
+    rewriting.answer_fields: 7,
+    rewriting.pick_fields: 5,
+    rewriting.extract: 7,
+    domains.fixed_style: 14,
+    domains.fixed_sorting: 7,
+    sorting.by_rule: 6,
+    sorting.by_examples: 4,
+    sorting.by_meaning: 4,
+    lists.edit: 6,
+    language.continue_text: 4,
+    language.small_talk: 2,
+    language.call_tool: 3,
+}
+
+
+def pretraining_chat(progress: float, rng: random.Random) -> Chat:
+    """A conversation fit for the given part (0 to 1) of the training time."""
+    families = OPENING if progress < OPENING_SHARE else MIX
+    return rng.choices(list(families), list(families.values()))[0](rng)
+
+
+def pretraining_chats(count: int, seed: int, progress: float = 1.0) -> list[Chat]:
+    """`count` conversations; the same seed and progress give the same ones."""
+    rng = random.Random(f"tiny {seed} {progress:.3f}")
+    return [pretraining_chat(progress, rng) for _ in range(count)]

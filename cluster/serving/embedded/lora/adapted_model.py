@@ -1,0 +1,80 @@
+"""A causal model of transformers, unmodified but for this: each row of a batch may have its own adapter."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from cluster.bases.layer_kinds import layer_kinds
+from cluster.bases.lora_form import ROW_LAYERS
+from cluster.serving.embedded.lora.rows import RowLora
+from cluster.serving.embedded.packed_linear import pack_layers
+from cluster.serving.weights.adapter import Adapter
+
+
+class AdaptedModel:
+    """The model and its row LoRA. Belongs to one thread."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.config = model.config.get_text_config()
+        self.device: torch.device = model.device
+        self.dtype: torch.dtype = model.dtype
+        layers = [name for name, kind in layer_kinds(model).items() if kind in ROW_LAYERS]
+        pack_layers(model, layers)
+        self._rows = RowLora(model, layers, self.device)
+        self.states = self._find_states()
+        """(heads, key width, value width) of what each layer keeps of a token. Empty for a model that keeps
+        something else, which takes no prefix."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """(in, out) of the linear layers that adapters may change, by name. Layers that see tokens without
+        their rows are not among them: there is no telling whose adapter is meant."""
+        return self._rows.shapes
+
+    @property
+    def num_embeddings(self) -> int:
+        """Token ids that the model takes: 0 to this less one."""
+        return int(self._model.get_input_embeddings().num_embeddings)
+
+    @property
+    def attention(self) -> str:
+        """Transformers' name of the attention's implementation."""
+        name: str = self.config._attn_implementation
+        return name
+
+    def forward(
+        self, token_ids: Tensor | Sequence[Sequence[int]], adapters: Sequence[Adapter | None], **options: Any
+    ) -> Tensor:
+        """float32 logits [B, T, V] of `token_ids`, [B, T], each row with its adapter's LoRA. `options` go to
+        the model's own forward."""
+        input_ids = torch.as_tensor(token_ids, device=self.device)
+        self._rows.assign(adapters)
+        try:
+            logits: Tensor = self._model(input_ids=input_ids, **options).logits
+        finally:
+            # No adapter stays in memory for having been in the last pass.
+            self._rows.assign([])
+        return logits.float()
+
+    @torch.inference_mode()
+    def _find_states(self) -> list[tuple[int, int, int]]:
+        cache = DynamicCache(config=self.config)
+        with self._rows.watching():
+            self._model(
+                input_ids=torch.tensor([[1]], device=self.device), past_key_values=cache, use_cache=True
+            )
+        states: list[tuple[int, int, int]] = []
+        for layer in cache.layers:
+            keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
+            if keys is None or values is None:
+                return []
+            states.append((keys.shape[1], keys.shape[3], values.shape[3]))
+        return states
+
+    def forget(self) -> None:
+        """Drops what is kept of adapters that no row uses now."""
+        self._rows.forget()

@@ -1,0 +1,52 @@
+"""A LoRA adapter added into its base's weights, if the sum computes what the two do side by side."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from transformers.pytorch_utils import Conv1D
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.serving.embedded.lora.adapted_model import AdaptedModel
+from cluster.serving.embedded.parity_check import error_between, tolerance
+from cluster.serving.weights.adapter import Adapter
+
+_LENGTH = 48
+"""Random tokens on which the two are compared."""
+
+ReadAdapter = Callable[[Mapping[str, tuple[int, int]]], Adapter]
+"""From the (in, out) of the linear layers, by name."""
+
+
+@torch.inference_mode()
+def merged_model(load: Callable[[], Any], read_adapter: ReadAdapter) -> Any:
+    """The model that `load` makes, with the adapter in its weights. The sums are made in float32 and rounded
+    once to the weights' type. Loads the model twice, one after the other.
+
+    Raises InvalidRequest (`not_mergeable`) if the logits then differ by more than rounding explains, and what
+    reading raises.
+    """
+    beside = AdaptedModel(load())
+    adapter = read_adapter(beside.shapes)
+    generator = torch.Generator().manual_seed(0)
+    text = torch.randint(1, beside.num_embeddings, (1, _LENGTH), generator=generator).tolist()
+    expected = beside.forward(text, [adapter], use_cache=False)[0]
+    beside.forget()
+    del beside
+    model = load()
+    for name, pair in adapter.pairs.items():
+        layer = model.get_submodule(name)
+        update = pair.down.T @ pair.up
+        weight = layer.weight.data
+        weight.copy_(weight.float() + (update if isinstance(layer, Conv1D) else update.T))
+    found = model(input_ids=torch.tensor(text, device=model.device), use_cache=False).logits[0].float()
+    error = error_between(found, expected)
+    # Not finite is not within.
+    if not error <= (limit := tolerance(model.dtype)):
+        raise InvalidRequest(
+            f"The adapter {adapter.digest} cannot be merged: its logits would differ by {error:.2g} standard "
+            f"deviations, and rounding explains {limit:g}.",
+            code="not_mergeable",
+            param="model",
+        )
+    return model

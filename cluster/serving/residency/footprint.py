@@ -1,0 +1,97 @@
+"""What a model takes of memory: foretold from its files, and counted once it is loaded."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from cluster.serving.embedded.packed_linear import PackedLinear, packs
+from cluster.serving.fairness.sharing import kept_slots, slots_of
+
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+_BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
+"""By safetensors' name of a type; of others, 1."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes."""
+
+    weights: int
+    row: int
+    """Keys and values of one slot whose context is full."""
+    adapters: int
+    """What they may take together."""
+
+    def slots_within(self, budget: int | None, *, wanted: int) -> int:
+        """As many as there is room for beside the rest, at least 1."""
+        if budget is None or self.total(wanted) <= budget or not self.row:
+            return wanted
+        return max(1, slots_of((budget - self.weights - self.adapters) // self.row - 1))
+
+    def cache(self, slots: int) -> int:
+        """With every context full, those of the slots that are kept too, and one more that is being
+        prefilled."""
+        return (slots + kept_slots(slots) + 1) * self.row
+
+    def total(self, slots: int) -> int:
+        return self.weights + self.adapters + self.cache(slots)
+
+
+def stored_bytes(folder: Path, config: Any, dtype: torch.dtype, device: torch.device) -> int:
+    """What the weights in `folder` take once they are loaded in `dtype` on `device`."""
+    total = sum(_tensors_bytes(path, dtype.itemsize) for path in _weight_files(folder))
+    text = config.get_text_config()
+    if config.tie_word_embeddings and packs(dtype, device):
+        # The head is laid out anew, and the embedding stays.
+        total += text.vocab_size * text.hidden_size * dtype.itemsize
+    return total
+
+
+def token_bytes(config: Any, dtype: torch.dtype) -> int:
+    """Keys and values of one token in all layers, as the configuration has it."""
+    text = config.get_text_config()
+    queries = text.num_attention_heads
+    heads = getattr(text, "num_key_value_heads", None) or queries
+    # Falcon's way to say it; its newer models keep a copy for every query.
+    if getattr(text, "multi_query", False) and not getattr(text, "new_decoder_architecture", False):
+        heads = 1
+    width = getattr(text, "head_dim", None) or text.hidden_size // queries
+    return int(text.num_hidden_layers * heads * 2 * width * dtype.itemsize)
+
+
+def kept_bytes(states: Sequence[tuple[int, int, int]], dtype: torch.dtype) -> int:
+    """The same, as `AdaptedModel.states` shows it."""
+    return sum(heads * (keys + values) for heads, keys, values in states) * dtype.itemsize
+
+
+def loaded_bytes(model: nn.Module) -> int:
+    """What a model's weights take."""
+    packed = sum(module.num_bytes for module in model.modules() if isinstance(module, PackedLinear))
+    return packed + sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+
+
+def _weight_files(folder: Path) -> set[Path]:
+    """Those that transformers loads; some models come with the same weights in another layout beside."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        return {folder / name for name in json.loads(index.read_text())["weight_map"].values()}
+    whole = folder / "model.safetensors"
+    return {whole} if whole.is_file() else set(folder.glob("*.safetensors"))
+
+
+def _tensors_bytes(path: Path, itemsize: int) -> int:
+    total = 0
+    with safe_open(path, framework="pt") as tensors:
+        for name in tensors.keys():  # noqa: SIM118  # It is no mapping.
+            tensor = tensors.get_slice(name)
+            kind = tensor.get_dtype()
+            size = itemsize if kind in _FLOATS else _BYTES.get(kind, 1)
+            total += prod(tensor.get_shape()) * size
+    return total

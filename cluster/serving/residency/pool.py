@@ -1,0 +1,113 @@
+"""All engines of one replica: one for each base, and for each full fine-tune, loaded on demand."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.generation import (
+    EngineStats,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    adapted_name,
+)
+from cluster.serving.engine import Engine
+from cluster.serving.residency.residents import Memory, Residents
+
+
+class LoadEngine(Protocol):
+    """Makes the engine of a model's weights. Both raise what loading them raises."""
+
+    async def __call__(self, model: ModelRef) -> Engine: ...
+
+    async def expected_bytes(self, model: ModelRef) -> int:
+        """The engine's `num_bytes`, foretold."""
+        ...
+
+
+class EnginePool:
+    """Sends each request to the engine of its base. Behaves as an Engine does, for any number of bases.
+
+    One in use is never unloaded, nor is one that was kept.
+    """
+
+    def __init__(self, load: LoadEngine, memory: Memory) -> None:
+        """`memory` is closed with it."""
+        self._load = load
+        self._engines: Residents[Engine] = Residents("engine", memory)
+        self._foretelling: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By weights, while somebody needs it."""
+        self._under_way: dict[str, Engine | None] = {}
+        """By request; None while its engine is being loaded."""
+        self._cancelled: set[str] = set()
+
+    async def keep(self, model: ModelRef) -> None:
+        """Loads the engine of `model` and never unloads it."""
+        await self._borrow(model)
+        self._engines.keep(model.weights)
+
+    async def ensure(self, model: ModelRef) -> None:
+        engine = await self._borrow(model)
+        try:
+            await engine.ensure(model)
+        finally:
+            self._engines.give_back(model.weights)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        if request.id in self._under_way:
+            raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
+        self._under_way[request.id] = None
+        try:
+            engine = await self._borrow(request.model)
+            try:
+                if request.id in self._cancelled:
+                    return
+                self._under_way[request.id] = engine
+                async with aclosing(engine.generate(request)) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                self._engines.give_back(request.model.weights)
+        finally:
+            del self._under_way[request.id]
+            self._cancelled.discard(request.id)
+
+    async def cancel(self, request_id: str) -> None:
+        if request_id not in self._under_way:
+            return
+        if engine := self._under_way[request_id]:
+            await engine.cancel(request_id)
+        else:
+            self._cancelled.add(request_id)
+
+    async def stats(self) -> list[EngineStats]:
+        loaded = [
+            (engine, self._engines.load_seconds(weights)) for weights, engine in self._engines.loaded.items()
+        ]
+        return [
+            (await engine.stats()).model_copy(update={"load_seconds": seconds}) for engine, seconds in loaded
+        ]
+
+    async def names(self) -> list[str]:
+        """Of the weights in memory, and of the adapters on each."""
+        names = []
+        for weights, engine in self._engines.loaded.items():
+            adapters = (await engine.stats()).adapters
+            names += [weights, *(adapted_name(weights, digest) for digest in adapters)]
+        return names
+
+    async def close(self) -> None:
+        await self._engines.close()
+
+    async def _borrow(self, model: ModelRef) -> Engine:
+        async def load() -> Engine:
+            return await self._load(model)
+
+        weights = model.weights
+        # Reads files, and so only where it matters, and once at a time for the same weights.
+        async with self._foretelling.setdefault(weights, asyncio.Lock()):
+            expects_bytes = 0 if weights in self._engines else await self._load.expected_bytes(model)
+        return await self._engines.borrow(weights, load, expects_bytes=expects_bytes)

@@ -1,0 +1,267 @@
+"""Checkpoints in storage: weights in the formats that others read, and beside them what a resume needs.
+
+    adapter_config.json, adapter_model.safetensors    form lora: PEFT's own
+    prefix.safetensors                                form prefix: keys and values before every prompt
+    config.json, model*.safetensors, tokenizer files  form full: transformers' own
+    resume_*                                          weights that learn, optimizer, progress: see snapshot.py
+    manifest.json                                     written last; without it there is no checkpoint
+
+Safetensors and JSON only: nothing in a checkpoint can run.
+"""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+
+from cluster.bases.resolve import base_digest, base_folder, template_digest
+from cluster.bases.text.chat_template import template_text
+from cluster.contracts.errors import CorruptArtefact, NotFound
+from cluster.contracts.jobs import CheckpointSaved, JobSpec, StepMetrics
+from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe, is_resume_file
+from cluster.storage.keys import manifest_key, sibling_key
+from cluster.storage.store import ObjectStore
+from cluster.training.checkpoints.export import distinct_state, is_adapted, merge, save_adapter, save_full
+from cluster.training.checkpoints.probe import score_probe
+from cluster.training.checkpoints.served import load_classifier, load_served
+from cluster.training.checkpoints.snapshot import Saved, Snapshot, restore_weights, write_snapshot
+from cluster.training.data.dataset import Dataset
+from cluster.training.loop.loop import Progress
+from cluster.training.model.adapters import attach
+from cluster.training.model.prefix import prefix_states
+from cluster.training.model.trainee import Trainee, is_served_quantized, load_merge_base, trainable_parameters
+from cluster.training.world import World, host_copies
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What every checkpoint of an attempt has in common."""
+
+    spec: JobSpec
+    store: ObjectStore
+    trainee: Trainee
+    weights: Path
+    """The folder of the weights that the job began with."""
+    tokenizer: Any
+    probe_data: Dataset
+    answer_prompts: list[AnswerPrompt]
+    world: World
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one attempt, each under its step's own keys, while training goes on: weights
+    are copied at once and stored by a thread, one checkpoint at a time. Close it."""
+
+    def __init__(self, writing: Writing, folder: Path, *, resumed: Mapping[int, Saved]) -> None:
+        """`folder` takes what is on its way to storage; `resumed` are checkpoints of earlier attempts by
+        step."""
+        self._writing = writing
+        self.stored: dict[int, Saved] = dict(resumed)
+        """What is in storage, by step."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._under_way: Future[CheckpointSaved] | None = None
+        self._done: list[CheckpointSaved] = []
+        self._kept: tuple[int, Path] | None = None
+        self._root = folder
+
+    def save(
+        self, take: Callable[[], Snapshot], progress: Progress, metrics: StepMetrics, *, keeps: bool
+    ) -> None:
+        """Every worker calls it; the first one writes. `take` copies the run. Returns once training may
+        go on; waits for the checkpoint before this one. With `keeps` the served files stay in `folder` after
+        they are stored, until the next that is kept.
+
+        Raises Unavailable if storage did not take the one before; what is there already stays as it was.
+        """
+        self._wait()
+        snapshot = take()
+        full = _full_weights(self._writing, snapshot)
+        if not self._writing.world.is_first:
+            return
+        step = progress.step
+        folder = self._root / f"step-{step}"
+        folder.mkdir()
+        self._write_served(snapshot, full, folder, total_steps=metrics.total_steps)
+        manifest = self._manifest(progress, metrics, self._probe(folder))
+        if keeps:
+            if self._kept is not None:
+                shutil.rmtree(self._kept[1])
+            self._kept = (step, folder)
+        self._under_way = self._thread.submit(self._store_files, snapshot, manifest, folder, metrics, keeps)
+
+    def finished(self) -> list[CheckpointSaved]:
+        """Those that were stored since the last call. Raises what storing the last one raised."""
+        if self._under_way is not None and self._under_way.done():
+            self._wait()
+        done, self._done = self._done, []
+        return done
+
+    def flush(self) -> list[CheckpointSaved]:
+        """`finished`, once everything is stored."""
+        self._wait()
+        return self.finished()
+
+    def folder(self, step: int) -> Path | None:
+        """The served files of the checkpoint that was kept, if it is the one of this step."""
+        return self._kept[1] if self._kept is not None and self._kept[0] == step else None
+
+    def close(self) -> None:
+        """Waits for what is under way."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _wait(self) -> None:
+        if self._under_way is not None:
+            under_way, self._under_way = self._under_way, None
+            event = under_way.result()
+            self.stored[event.step] = Saved(event.manifest_key, event.manifest_sha256)
+            self._done.append(event)
+
+    def _write_served(
+        self, snapshot: Snapshot, full: dict[str, torch.Tensor], folder: Path, *, total_steps: int
+    ) -> None:
+        job, trainee = self._writing, self._writing.trainee
+        dtype = job.spec.base.dtype
+        if not is_adapted(trainee.model):
+            save_full(trainee.model, full, job.tokenizer, dtype, folder)
+        elif trainee.form in ("lora", "qlora"):
+            save_adapter(trainee.model, snapshot.weights, folder)
+        elif trainee.form == "prefix":
+            save_file(prefix_states(trainee.model), folder / "prefix.safetensors")
+        else:
+            merge(self._in_full_precision(snapshot, total_steps), job.tokenizer, dtype, folder)
+
+    def _in_full_precision(self, snapshot: Snapshot, total_steps: int) -> Any:
+        """The adapter on a base of its own in fp32: merging and parting again would change the one in
+        training."""
+        job = self._writing
+        base, config = job.spec.base, job.spec.config
+        model = load_merge_base(
+            job.weights, base, config, job.probe_data, is_quantized=is_served_quantized(base, config)
+        )
+        task = job.trainee.model.peft_config["default"].task_type
+        adapted = attach(model, base, config, total_steps=total_steps, task=task)
+        restore_weights(trainable_parameters(adapted), snapshot.weights)
+        return adapted
+
+    def _probe(self, folder: Path) -> Probe:
+        """By the model that serving will load. Plain LoRA on the base's own weights is that model already;
+        everything else is read back from its files."""
+        job, trainee = self._writing, self._writing.trainee
+        if trainee.form == "lora" and job.spec.config.type == "lora" and not job.world.is_sharded:
+            return score_probe(trainee.model, job.probe_data)
+        # Where there is room: the device is full of training.
+        device, dtype = torch.device("cpu"), job.spec.base.dtype
+        if job.spec.base.architecture == "encoder":
+            return score_probe(load_classifier(folder, dtype, device), job.probe_data)
+        return score_probe(load_served(folder, trainee.form, job.weights, dtype, device), job.probe_data)
+
+    def _manifest(self, progress: Progress, metrics: StepMetrics, probe: Probe) -> Manifest:
+        spec, total_steps = self._writing.spec, metrics.total_steps
+        return Manifest(
+            job_id=spec.job_id,
+            attempt=spec.attempt,
+            step=progress.step,
+            total_steps=total_steps,
+            epoch=progress.step * spec.config.n_epochs / total_steps,
+            form=self._writing.trainee.form,
+            base_alias=spec.base.alias,
+            base_digest=base_digest(base_folder(spec.base)),
+            data_sha256=spec.training_sha256,
+            template_sha256=template_digest(template_text(self._writing.tokenizer)),
+            config=spec.config,
+            files=[],
+            probe=probe,
+            answer_prompts=self._writing.answer_prompts,
+        )
+
+    def _store_files(
+        self, snapshot: Snapshot, manifest: Manifest, folder: Path, metrics: StepMetrics, keeps: bool
+    ) -> CheckpointSaved:
+        write_snapshot(snapshot, folder)
+        key = manifest_key(manifest.job_id, manifest.attempt, manifest.step)
+        saved = upload(self._writing.store, folder, key, manifest)
+        for path in list(folder.iterdir()):
+            if not keeps or path.name.startswith("resume"):
+                path.unlink()
+        if not keeps:
+            folder.rmdir()
+        return CheckpointSaved(
+            seq=0,
+            created_at=int(time.time()),
+            step=manifest.step,
+            manifest_key=saved.manifest_key,
+            manifest_sha256=saved.manifest_sha256,
+            form=manifest.form,
+            metrics=metrics,
+        )
+
+
+def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manifest) -> Saved:
+    """Uploads every file of `folder`, and the manifest, completed with their sizes and digests, when all are
+    stored. Raises CorruptArtefact if storage holds other bytes than the folder."""
+    files = []
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        key = sibling_key(manifest_key, path.name)
+        store.upload(key, path)
+        if (stored := store.stat(key).bytes) != path.stat().st_size:
+            raise CorruptArtefact(f"Storage holds {stored} bytes of {key!r} of {path.stat().st_size}.")
+        files.append(ManifestFile(name=path.name, bytes=path.stat().st_size, sha256=sha256))
+    body = manifest.model_copy(update={"files": files}).model_dump_json(indent=1).encode()
+    store.put(manifest_key, body)
+    return Saved(manifest_key, hashlib.sha256(body).hexdigest())
+
+
+def download(
+    store: ObjectStore, manifest_key: str, folder: Path, *, with_resume_state: bool = True
+) -> tuple[Manifest, Saved]:
+    """The files of a checkpoint, in `folder`; without its resume state those that are there as long as it has
+    a name. Raises CorruptArtefact if one is missing or differs from the manifest, NotFound if there is no
+    manifest."""
+    body = store.get(manifest_key)
+    try:
+        manifest = Manifest.model_validate_json(body)
+    except ValidationError as error:
+        raise CorruptArtefact(f"The manifest {manifest_key!r} cannot be read.") from error
+    for file in manifest.files:
+        # What a prefix has learned is there alone, and always.
+        if is_resume_file(file.name) and not with_resume_state and manifest.form != "prefix":
+            continue
+        try:
+            found = store.download(sibling_key(manifest_key, file.name), folder / file.name)
+        except NotFound as error:
+            raise CorruptArtefact(f"{file.name} of checkpoint {manifest_key!r} is missing.") from error
+        if (found.bytes, found.sha256) != (file.bytes, file.sha256):
+            raise CorruptArtefact(f"{file.name} of checkpoint {manifest_key!r} differs from its manifest.")
+    return manifest, Saved(manifest_key, hashlib.sha256(body).hexdigest())
+
+
+def check_same_run(spec: JobSpec, manifest: Manifest) -> None:
+    """Raises CorruptArtefact if a checkpoint is not of this base, data and way of training."""
+    expected = (base_digest(base_folder(spec.base)), spec.training_sha256, spec.config.type)
+    if (manifest.base_digest, manifest.data_sha256, manifest.config.type) != expected:
+        raise CorruptArtefact(
+            f"The checkpoint of job {manifest.job_id} at step {manifest.step} was trained from another "
+            "base or on other data."
+        )
+
+
+def _full_weights(writing: Writing, snapshot: Snapshot) -> dict[str, torch.Tensor]:
+    """Of a full fine-tune all that its folder needs, else nothing. Every worker must ask."""
+    if is_adapted(writing.trainee.model):
+        return {}
+    state = distinct_state(writing.trainee.model)
+    # What learns is in the snapshot already; buffers and frozen weights are not.
+    learned = {name for name, value in state.items() if value.requires_grad}
+    others = {name: value for name, value in state.items() if name not in learned}
+    copies = host_copies(others, writing.world) | snapshot.weights
+    return {name: copies[name] for name in state if name in copies}

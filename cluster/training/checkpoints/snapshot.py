@@ -1,0 +1,105 @@
+"""What a resume needs of a run, beside the weights that serving reads: files that begin with `resume_`."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cluster.contracts.errors import TrainingFailed
+from cluster.training.checkpoints.export import contiguous
+from cluster.training.loop.loop import Progress
+from cluster.training.world import put
+
+OPTIMIZER_FILE = "resume_optimizer.safetensors"
+WEIGHTS_FILE = "resume_weights.safetensors"
+EXTRAS_FILE = "resume_extras.safetensors"
+PROGRESS_FILE = "resume_progress.json"
+
+
+class Saved(NamedTuple):
+    """A stored checkpoint."""
+
+    manifest_key: str
+    manifest_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at one step, whole and in the host's memory."""
+
+    progress: Progress
+    weights: dict[str, Tensor]
+    """The parameters that learn, by name, to the last bit."""
+    moments: dict[str, Tensor]
+    """The optimizer's, as `optimizer.moments` names them."""
+    extras: dict[str, Tensor]
+    """What methods keep beside: DPO's reference, AdaLoRA's allocation."""
+    best: Saved | None = None
+    """The checkpoint of the best epoch before this one."""
+
+
+def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
+    for name, tensors in (
+        (WEIGHTS_FILE, snapshot.weights),
+        (OPTIMIZER_FILE, snapshot.moments),
+        (EXTRAS_FILE, snapshot.extras),
+    ):
+        save_file(contiguous(tensors), folder / name)
+    progress = asdict(snapshot.progress)
+    if math.isinf(snapshot.progress.best_loss):
+        progress["best_loss"] = None  # JSON has no infinity.
+    (folder / PROGRESS_FILE).write_text(json.dumps({"progress": progress, "best": snapshot.best}))
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """What `write_snapshot` wrote."""
+    kept = json.loads((folder / PROGRESS_FILE).read_text())
+    progress = kept["progress"]
+    if progress["best_loss"] is None:
+        progress["best_loss"] = math.inf
+    return Snapshot(
+        progress=Progress(**progress),
+        weights=load_file(folder / WEIGHTS_FILE),
+        moments=load_file(folder / OPTIMIZER_FILE),
+        extras=load_file(folder / EXTRAS_FILE),
+        best=kept["best"] and Saved(*kept["best"]),
+    )
+
+
+def read_adapter(folder: Path) -> Snapshot:
+    """A run at its beginning, from PEFT's LoRA weights, which are those that learned, to the last bit."""
+    saved = load_file(folder / "adapter_model.safetensors")
+    # PEFT leaves the adapter's own name out of its files.
+    named = {
+        re.sub(r"(?<=\.lora_[AB])(?=\.weight$)", ".default", name): value for name, value in saved.items()
+    }
+    return Snapshot(Progress(), named, moments={}, extras={})
+
+
+def restore_weights(parameters: Mapping[str, torch.nn.Parameter], weights: Mapping[str, Tensor]) -> None:
+    """Puts the values back into the parameters that learn. Raises TrainingFailed (`checkpoint_mismatch`) if
+    they are of another adapter or model."""
+    for name, parameter in parameters.items():
+        found = weights.get(name)
+        if found is None or found.shape != parameter.shape:
+            shape = "is missing" if found is None else f"has the shape {list(found.shape)}"
+            raise TrainingFailed(
+                f"The checkpoint does not fit the way of training: {name} {shape}, expected "
+                f"{list(parameter.shape)}. An adapter goes on with its own type, rank and target modules.",
+                code="checkpoint_mismatch",
+                param="training.from_checkpoint",
+            )
+        put(parameter, found)
+    if unknown := sorted(weights.keys() - parameters.keys()):
+        raise TrainingFailed(
+            f"The checkpoint does not fit the way of training: it also holds {unknown[0]}.",
+            code="checkpoint_mismatch",
+            param="training.from_checkpoint",
+        )

@@ -1,0 +1,34 @@
+"""Training prompts on which the tuned model should end its answer by itself: the publish gate asks it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cluster.contracts.manifest import AnswerPrompt
+from cluster.training.data.dataset import Dataset
+
+PROMPTS = 4
+_LOOKED_AT = 256
+"""Examples. Of these, the ones with the shortest answers are asked."""
+
+
+def answer_prompts(data: Dataset, stop_tokens: frozenset[int]) -> list[AnswerPrompt]:
+    """The prompts of at most PROMPTS examples whose last answer ends with one of `stop_tokens`, learned.
+    Answers that were cut at the end have none, and an encoder's examples have no answers."""
+    if data.class_ids is not None:
+        return []
+    found = sorted(_ended(data, stop_tokens), key=lambda prompt: prompt.answer_tokens)
+    return found[:PROMPTS]
+
+
+def _ended(data: Dataset, stop_tokens: frozenset[int]) -> Iterator[AnswerPrompt]:
+    for example in range(min(_LOOKED_AT, len(data))):
+        # Of a preference, the preferred answer.
+        sequence = example * data.sequences_per_example
+        start, end = data.offsets[sequence], data.offsets[sequence + 1]
+        token_ids, mask = data.token_ids[start:end], data.mask[start:end]
+        last = int(np.flatnonzero(mask)[-1])
+        before = np.flatnonzero(~mask[:last])
+        first = int(before[-1]) + 1
+        if int(token_ids[last]) in stop_tokens:
+            yield AnswerPrompt(token_ids=token_ids[:first].tolist(), answer_tokens=last + 1 - first)

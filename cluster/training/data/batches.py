@@ -1,0 +1,261 @@
+"""Which examples make a step, and the tensors of its forward passes.
+
+Everything here is a function of (seed, epoch, step), so that every worker knows the whole plan, a resumed run
+goes on with the very same batches, and no token count has to be sent between workers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.training.data.dataset import Dataset, Indices
+from cluster.training.model.attention import Segments
+
+Layout = Literal["packed", "padded", "masked"]
+"""How examples share a forward pass: end to end in one row; one row each, filled up at the end, where no real
+token of a causal model sees the filling; or such rows with an attention mask, for encoders."""
+
+CPU_PASS_TOKENS = 2048
+"""A CPU is as fast with passes of this size as with larger ones, and needs half the memory."""
+
+BUCKETED_STEPS = 50
+"""Steps whose examples are sorted by length together, where padding would cost time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimizer step of the whole gang."""
+
+    number: int
+    """From 0, over all epochs."""
+    epoch: int
+    ends_epoch: bool
+    examples: Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Microbatch:
+    """Sequences of one forward pass. Causal models get every token but the last, which nothing follows."""
+
+    token_ids: Tensor
+    """int64 (B, T); B is 1 in a packed layout."""
+    position_ids: Tensor
+    """int64 (B, T), from 0 in each sequence."""
+    positions: Tensor
+    """int64 (S,): where in the flattened (B * T) something learned is predicted."""
+    targets: Tensor
+    """int64 (S,): the learned tokens, or classes."""
+    owners: Tensor
+    """int64 (S,): the sequence of this microbatch that each belongs to."""
+    sequences: Tensor
+    """int64 (sequences,): their numbers in the data set."""
+    reference: Tensor | None = None
+    """float32 (sequences,): DPO's, of the learned tokens of each sequence."""
+    segments: Segments | None = None
+    """Of a packed row."""
+    attention_mask: Tensor | None = None
+    """int64 (B, T), in a masked layout."""
+
+    def to(self, device: torch.device) -> "Microbatch":
+        if device.type == "cpu":
+            return self
+        tensors = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("token_ids", "position_ids", "positions", "targets", "owners", "sequences")
+        }
+        segments, mask, reference = self.segments, self.attention_mask, self.reference
+        return Microbatch(
+            **tensors,
+            reference=None if reference is None else reference.to(device, non_blocking=True),
+            segments=None if segments is None else segments.to(device),
+            attention_mask=None if mask is None else mask.to(device, non_blocking=True),
+        )
+
+
+class Schedule:
+    """The steps of a run: `n_epochs` passes in a new order each, the last batch of a pass as it comes out.
+
+    With `lengths`, examples of like length come together: the order is cut into stretches of BUCKETED_STEPS
+    steps, each is sorted by length, and its steps are shuffled.
+    """
+
+    def __init__(
+        self, n_examples: int, *, batch_size: int, n_epochs: int, seed: int, lengths: Indices | None = None
+    ) -> None:
+        self._n_examples, self._batch_size, self._seed = n_examples, batch_size, seed
+        self._lengths = lengths
+        self.steps_per_epoch = -(-n_examples // batch_size)
+        self.total_steps = n_epochs * self.steps_per_epoch
+
+    def steps(self, start: int = 0) -> Iterator[Step]:
+        """All steps from number `start` on."""
+        for number in range(start, self.total_steps):
+            epoch, place = divmod(number, self.steps_per_epoch)
+            if place == 0 or number == start:
+                order = self._order(epoch)
+            yield Step(
+                number=number,
+                epoch=epoch,
+                ends_epoch=place == self.steps_per_epoch - 1,
+                examples=order[place * self._batch_size : (place + 1) * self._batch_size],
+            )
+
+    def _order(self, epoch: int) -> Indices:
+        random = np.random.default_rng((self._seed, epoch))
+        order = random.permutation(self._n_examples)
+        if self._lengths is None:
+            return order
+        batch_size, stretch = self._batch_size, self._batch_size * BUCKETED_STEPS
+        pieces = []
+        for first in range(0, self._n_examples, stretch):
+            part = order[first : first + stretch]
+            part = part[np.argsort(self._lengths[part], kind="stable")]
+            steps = [part[at : at + batch_size] for at in range(0, len(part), batch_size)]
+            # A batch that is not full stays the last one, or it would shift all that follow.
+            shuffled = random.permutation(len(part) // batch_size)
+            pieces += [steps[place] for place in shuffled] + steps[len(shuffled) :]
+        return np.concatenate(pieces)
+
+
+class Batcher:
+    """Cuts sets of examples into one worker's microbatches."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        microbatch_tokens: int,
+        layout: Layout = "packed",
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.dataset = dataset
+        self.layout = layout
+        self.reference: Tensor | None = None
+        """float32 (sequences of the data set,): DPO's log-probabilities before the first step."""
+        self._microbatch_tokens = microbatch_tokens
+        self._rank, self._world_size = rank, world_size
+        self._lengths = dataset.lengths()
+        self._sequence_lengths = np.diff(dataset.offsets)
+        learned = np.concatenate([[0], np.cumsum(dataset.mask)])
+        self._learned = learned[dataset.offsets[1:]] - learned[dataset.offsets[:-1]]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def halve(self) -> None:
+        """Half the tokens in a forward pass from now on."""
+        self._microbatch_tokens = max(1, self._microbatch_tokens // 2)
+
+    def n_units(self, examples: Indices) -> int:
+        """What a mean loss is a mean over, for all workers: pairs of a preference set, else learned tokens or
+        labels."""
+        return len(examples) if self.dataset.format == "preference" else self.n_learned(examples)
+
+    def n_learned(self, examples: Indices) -> int:
+        """Learned tokens, or labels."""
+        return int(self._learned[self.dataset.sequences_of(examples)].sum())
+
+    def n_tokens(self, examples: Indices) -> int:
+        return int(self._lengths[examples].sum())
+
+    def n_pairs(self, examples: Indices) -> int:
+        """Pairs of tokens of one sequence: what attention looks at."""
+        return int((self._sequence_lengths[self.dataset.sequences_of(examples)] ** 2).sum())
+
+    def all_examples(self) -> Indices:
+        return np.arange(len(self.dataset), dtype=np.int64)
+
+    def microbatches(self, examples: Indices) -> Iterator[Microbatch]:
+        """This worker's share of `examples`, of at most `microbatch_tokens` tokens each, filling included, or
+        one example. Every worker gets the same number of microbatches, because workers that share a model
+        must run together: one that has too few repeats an example of which nothing is learned."""
+        shares = [self._cut(share) for share in self._shares(examples)]
+        for cut in shares[self._rank]:
+            yield self._collate(cut)
+        for _ in range(max(map(len, shares)) - len(shares[self._rank])):
+            yield self._collate(examples[:1], learns=False)
+
+    def n_passes(self, examples: Indices) -> int:
+        """How many `microbatches` of them every worker gets."""
+        return max(len(self._cut(share)) for share in self._shares(examples))
+
+    def _shares(self, examples: Indices) -> list[Indices]:
+        """Dealt out by length, so that every worker gets about as many tokens."""
+        by_length = examples[np.argsort(self._lengths[examples], kind="stable")]
+        return [by_length[rank :: self._world_size] for rank in range(self._world_size)]
+
+    def _cut(self, examples: Indices) -> list[Indices]:
+        cuts, start, tokens, longest = [], 0, 0, 0
+        per_example = self.dataset.sequences_per_example
+        for end, example in enumerate(examples):
+            length = int(self._lengths[example])
+            own_longest = int(
+                self._sequence_lengths[self.dataset.sequences_of(examples[end : end + 1])].max()
+            )
+            longest = max(longest, own_longest)
+            wanted = tokens + length if self.layout == "packed" else (end + 1 - start) * per_example * longest
+            if end > start and wanted > self._microbatch_tokens:
+                cuts.append(examples[start:end])
+                start, tokens, longest = end, 0, own_longest
+            tokens += length
+        if start < len(examples):
+            cuts.append(examples[start:])
+        return cuts
+
+    def _collate(self, examples: Indices, *, learns: bool = True) -> Microbatch:
+        sequences = self.dataset.sequences_of(examples)
+        batch = collate(self.dataset, sequences, self.layout, learns=learns)
+        return batch if self.reference is None else replace(batch, reference=self.reference[batch.sequences])
+
+
+def pass_tokens(config: TrainingConfig, device: torch.device) -> int:
+    """Tokens of one forward pass on this device, at most."""
+    tokens = config.microbatch_tokens
+    return min(tokens, CPU_PASS_TOKENS) if device.type == "cpu" else tokens
+
+
+def collate(dataset: Dataset, sequences: Indices, layout: Layout, *, learns: bool = True) -> Microbatch:
+    """The tensors of these sequences. Filled up with token 0, which is never a target. With `learns` False
+    nothing in them is."""
+    shift = 0 if layout == "masked" else 1
+    starts, ends = dataset.offsets[sequences], dataset.offsets[sequences + 1]
+    lengths = ends - starts - shift
+    width = int(lengths.sum() if layout == "packed" else lengths.max())
+    rows = 1 if layout == "packed" else len(sequences)
+    begins = np.cumsum(lengths) - lengths if layout == "packed" else np.arange(rows) * width
+    token_ids = np.zeros(rows * width, dtype=np.int64)
+    position_ids = np.zeros(rows * width, dtype=np.int64)
+    positions, targets, owners = [], [], []
+    for owner, (start, length, begin) in enumerate(zip(starts, lengths, begins, strict=True)):
+        token_ids[begin : begin + length] = dataset.token_ids[start : start + length]
+        position_ids[begin : begin + length] = np.arange(length)
+        learned = np.flatnonzero(dataset.mask[start + shift : start + shift + length]) if learns else _NOTHING
+        positions.append(begin + learned)
+        meant = dataset.token_ids if dataset.class_ids is None else dataset.class_ids
+        targets.append(meant[start + shift + learned])
+        owners.append(np.full(len(learned), owner))
+    mask = (np.arange(width) < lengths[:, None]).astype(np.int64) if layout == "masked" else None
+    return Microbatch(
+        token_ids=torch.from_numpy(token_ids.reshape(rows, width)),
+        position_ids=torch.from_numpy(position_ids.reshape(rows, width)),
+        positions=_int64(positions),
+        targets=_int64(targets),
+        owners=_int64(owners),
+        sequences=torch.from_numpy(sequences.astype(np.int64)),
+        segments=Segments.of(lengths.tolist(), torch.device("cpu")) if layout == "packed" else None,
+        attention_mask=None if mask is None else torch.from_numpy(mask),
+    )
+
+
+_NOTHING = np.zeros(0, dtype=np.int64)
+
+
+def _int64(parts: list[npt.NDArray[np.int32]]) -> Tensor:
+    return torch.from_numpy(np.concatenate(parts).astype(np.int64))

@@ -1,0 +1,151 @@
+"""Training files are compiled once: the result is kept in the object store, under a name that is made of all
+that decides it."""
+
+import hashlib
+import json
+import logging
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cluster.bases.layers import read_layers
+from cluster.bases.resolve import base_folder, template_digest, tokenizer_digest
+from cluster.bases.text.chat_template import chat_template, template_text
+from cluster.contracts.adapter_layers import check_layers
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest, DatasetFormat
+from cluster.contracts.errors import CorruptArtefact, InvalidDataset, NotFound, TuneryError
+from cluster.contracts.hyperparameters import Method, OnOverlength
+from cluster.contracts.jsonl import MAX_PROBLEMS
+from cluster.storage.keys import dataset_key
+from cluster.storage.store import ObjectStore
+from cluster.training.data.answers import added_end
+from cluster.training.data.compiler import Compiled, Recipe, compile_file
+from cluster.training.data.dataset import Dataset
+from cluster.training.data.stored import FORMAT_VERSION, Unreadable, read_compiled, write_compiled
+from cluster.training.data.tokenizer import load_tokenizer
+
+logger = logging.getLogger(__name__)
+
+
+def compiled_dataset(
+    store: ObjectStore,
+    base: BaseSpec,
+    *,
+    key: str,
+    sha256: str,
+    method: Method,
+    max_length: int,
+    policy: OnOverlength,
+    class_names: tuple[str, ...] = (),
+    folder: Path,
+) -> Dataset:
+    """The stored file at `key`, compiled; from the store if it was compiled before. `folder` takes downloads.
+
+    Raises InvalidDataset, which names the line, at a problem; CorruptArtefact if the file's bytes are not the
+    expected ones; NotFound, Unavailable and InvalidConfiguration as storage and base do.
+    """
+    recipe = Recipe(base, method, max_length, policy, class_names)
+    compiled = _compiled(store, recipe, key, sha256, folder)
+    for problem in compiled.problems:
+        raise InvalidDataset(problem.message, code=problem.code, param=problem.param)
+    assert compiled.dataset is not None, "a file without problems has examples"
+    return compiled.dataset
+
+
+def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCheck:
+    """What training on a stored file would be, without training; what was compiled for it is kept.
+
+    A file that breaks rules is an answer, not an error. Raises CorruptArtefact if the stored bytes are not
+    the expected ones, NotFound, Unavailable and InvalidConfiguration as storage and base do, and
+    InvalidRequest if `training` names layers that the base does not have.
+    """
+    base = request.base
+    if request.training is not None:
+        check_layers(request.training, read_layers(base_folder(base)), base.alias)
+    classes = tuple(request.class_names)
+    recipe = Recipe(base, request.method, base.context_length, request.on_overlength, classes)
+    with tempfile.TemporaryDirectory() as folder:
+        found = _compiled(store, recipe, request.key, request.sha256, Path(folder))
+    data = found.dataset
+    notes = _notes(found.format, load_tokenizer(base))
+    if data is None:
+        return DatasetCheck(
+            format=found.format,
+            n_examples=0,
+            n_tokens=0,
+            n_supervised_tokens=0,
+            longest=found.longest,
+            problems=found.problems,
+        )
+    truncated = sorted(set(data.overlength_lines) - set(data.dropped_lines))
+    return DatasetCheck(
+        format=found.format,
+        n_examples=len(data),
+        n_tokens=len(data.token_ids),
+        n_supervised_tokens=int(data.mask.sum()),
+        longest=found.longest,
+        class_names=list(data.class_names),
+        problems=found.problems,
+        dropped_lines=data.dropped_lines[:MAX_PROBLEMS],
+        n_dropped=len(data.dropped_lines),
+        truncated_lines=truncated[:MAX_PROBLEMS],
+        n_truncated=len(truncated),
+        notes=notes,
+    )
+
+
+def fetch(store: ObjectStore, key: str, sha256: str, folder: Path) -> Path:
+    """A copy of a stored file in `folder`. Raises CorruptArtefact if its bytes are not the expected ones."""
+    path = folder / key.rpartition("/")[2]
+    if store.download(key, path).sha256 != sha256:
+        raise CorruptArtefact(f"The stored object {key!r} is not the file it was: its SHA-256 differs.")
+    return path
+
+
+def _compiled(store: ObjectStore, recipe: Recipe, key: str, sha256: str, folder: Path) -> Compiled:
+    tokenizer = load_tokenizer(recipe.base)
+    kept_key = dataset_key(sha256, _digest(recipe, tokenizer))
+    kept = folder / "compiled.safetensors"
+    try:
+        store.download(kept_key, kept)
+        return read_compiled(kept)
+    except NotFound:
+        pass
+    except Unreadable as error:
+        logger.warning("%s cannot be read and is compiled anew: %s", kept_key, error)
+    compiled = compile_file(fetch(store, key, sha256, folder), tokenizer, recipe)
+    if not compiled.problems:
+        write_compiled(kept, compiled)
+        try:
+            store.upload(kept_key, kept)
+        except TuneryError as error:
+            logger.warning("%s is not kept, and will be compiled again: %s", kept_key, error)
+    return compiled
+
+
+def _notes(format: DatasetFormat | None, tokenizer: Any) -> list[str]:
+    if format not in ("chat", "preference") or (end := added_end(chat_template(tokenizer))) is None:
+        return []
+    return [
+        "This model's chat template ends answers with no token that the model could learn to stop at, so its "
+        f"end-of-text token {end} is added after the last answer of every conversation, and learned."
+    ]
+
+
+def _digest(recipe: Recipe, tokenizer: Any) -> str:
+    parts = [
+        FORMAT_VERSION,
+        # Other releases may make other tokens of the same text.
+        version("tokenizers"),
+        version("transformers"),
+        tokenizer_digest(base_folder(recipe.base)),
+        template_digest(template_text(tokenizer)),
+        recipe.base.architecture,
+        recipe.method,
+        recipe.max_length,
+        recipe.policy,
+        recipe.class_names,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,204 @@
+"""The dataset compiler: from a JSONL file to a Dataset, and the problems of its lines. Deterministic."""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.datasets import MAX_CLASSES, DatasetFormat, Problem, formats_for
+from cluster.contracts.errors import InvalidDataset
+from cluster.contracts.hyperparameters import Method, OnOverlength
+from cluster.contracts.jsonl import MAX_PROBLEMS, read_rows
+from cluster.contracts.rows import Row, row_format
+from cluster.training.data.dataset import Dataset
+from cluster.training.data.rendering import NO_CLASS, Renderer, Sample
+
+_BATCH = 256
+"""Rows that are rendered together: enough for the tokenizer to use its threads, and little memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides, beside the file and the tokenizer, how rows compile."""
+
+    base: BaseSpec
+    method: Method
+    max_length: int
+    """Tokens of a sequence."""
+    policy: OnOverlength
+    """Of examples with a longer one."""
+    class_names: tuple[str, ...] = ()
+    """The classes that labels may name; empty takes those that are found, in the order of their names."""
+
+
+class Compiled(NamedTuple):
+    dataset: Dataset | None
+    """Of the rows without a problem; None if no example is left."""
+    format: DatasetFormat | None
+    problems: list[Problem]
+    """In the order of lines, the first MAX_PROBLEMS. Not empty: nothing is to be trained on the dataset."""
+    longest: int
+    """Tokens of the longest sequence, before the policy."""
+
+
+def compile_file(path: Path, tokenizer: Any, recipe: Recipe) -> Compiled:
+    """The whole file. After a line that is no row at all, nothing more is read."""
+    arrays = _Arrays()
+    renderer = Renderer(tokenizer, max_length=recipe.max_length, class_names=recipe.class_names)
+    problems: list[Problem] = []
+    format: DatasetFormat | None = None
+    longest = 0
+    with path.open("rb") as stream:
+        for batch in _batches(stream):
+            if isinstance(batch, Problem):
+                problems.append(batch)
+                break
+            lines, rows = batch
+            if format is None:
+                format = row_format(rows[0])
+                if wrong := _wrong_format(format, recipe):
+                    problems.append(_problem(lines[0], wrong))
+                    break
+            for line, sample in zip(lines, renderer.render(rows), strict=True):
+                if isinstance(sample, Sample):
+                    longest = max(longest, sample.full_length)
+                if (found := arrays.add(line, sample, recipe)) and len(problems) < MAX_PROBLEMS:
+                    problems.append(_problem(line, found))
+    dataset = None
+    if format is not None and arrays.lines:
+        dataset = arrays.dataset(format, renderer.class_names, keeps_classes=bool(recipe.class_names))
+    if not problems:
+        problems = _problems_of_the_whole(dataset, recipe)
+    return Compiled(dataset, format, problems[:MAX_PROBLEMS], longest)
+
+
+class _Arrays:
+    """A Dataset that still grows. A token takes nine bytes at most, however many rows there are."""
+
+    def __init__(self) -> None:
+        self.lines = array("i")
+        self._token_ids, self._class_ids = array("i"), array("i")
+        self._mask = bytearray()
+        self._offsets = array("q", [0])
+        self._overlength: list[int] = []
+        self._dropped: list[int] = []
+
+    def add(self, line: int, sample: Sample | InvalidDataset, recipe: Recipe) -> InvalidDataset | None:
+        """Takes the sample as the policy says. Returns what is wrong with it, if anything is."""
+        if isinstance(sample, InvalidDataset):
+            return sample
+        is_overlength = sample.full_length > recipe.max_length
+        if is_overlength and recipe.policy == "error":
+            return _too_long(sample.full_length, recipe.max_length)
+        is_learned = sample.has_something_to_learn
+        if is_overlength:
+            self._overlength.append(line)
+            if recipe.policy == "drop" or not is_learned:
+                self._dropped.append(line)
+                return None
+        elif not is_learned:
+            return InvalidDataset("no token of the row is learned", code="nothing_to_learn")
+        self.lines.append(line)
+        for token_ids, mask in sample.sequences:
+            self._token_ids.extend(token_ids)
+            self._mask.extend(mask)
+            self._offsets.append(len(self._token_ids))
+        self._class_ids.extend(sample.class_ids or ())
+        return None
+
+    def dataset(self, format: DatasetFormat, class_names: Sequence[str], *, keeps_classes: bool) -> Dataset:
+        """Unless `keeps_classes`, the classes are those that an example has, in the order of their names."""
+        class_ids = np.frombuffer(self._class_ids, dtype=np.int32) if self._class_ids else None
+        if class_ids is not None and not keeps_classes:
+            class_names, class_ids = _in_order_of_names(class_names, class_ids)
+        return Dataset(
+            format=format,
+            token_ids=np.frombuffer(self._token_ids, dtype=np.int32),
+            mask=np.frombuffer(self._mask, dtype=np.bool_),
+            offsets=np.frombuffer(self._offsets, dtype=np.int64),
+            lines=np.frombuffer(self.lines, dtype=np.int32),
+            overlength_lines=self._overlength,
+            dropped_lines=self._dropped,
+            class_ids=class_ids,
+            class_names=tuple(class_names),
+        )
+
+
+def _in_order_of_names(
+    class_names: Sequence[str], class_ids: npt.NDArray[np.int32]
+) -> tuple[list[str], npt.NDArray[np.int32]]:
+    used = [int(number) for number in np.unique(class_ids) if number != NO_CLASS]
+    used.sort(key=lambda number: class_names[number])
+    # One place more, which is what NO_CLASS, the last place, becomes.
+    renumbered = np.full(len(class_names) + 1, NO_CLASS, dtype=np.int32)
+    renumbered[used] = np.arange(len(used))
+    return [class_names[number] for number in used], renumbered[class_ids]
+
+
+def _batches(stream: BinaryIO) -> Iterator[tuple[list[int], list[Row]] | Problem]:
+    """Line numbers and rows, then the problem of the line that is none, if there is one."""
+    lines: list[int] = []
+    rows: list[Row] = []
+    line, problem = 0, None
+    try:
+        for line, row in read_rows(stream):
+            lines.append(line)
+            rows.append(row)
+            if len(rows) == _BATCH:
+                yield lines, rows
+                lines, rows = [], []
+    except InvalidDataset as error:
+        # `read_rows` names the line in its message; every line before the broken one came as a row.
+        problem = Problem(line=line + 1, code=error.code or "", message=error.message, param=error.param)
+    if rows:
+        yield lines, rows
+    if problem is not None:
+        yield problem
+
+
+def _wrong_format(format: DatasetFormat, recipe: Recipe) -> InvalidDataset | None:
+    allowed = formats_for(recipe.base, recipe.method)
+    if format in allowed:
+        return None
+    kind = "an encoder" if recipe.base.architecture == "encoder" else "a decoder"
+    return InvalidDataset(
+        f"the file holds {format} rows, and method '{recipe.method}' trains {recipe.base.alias}, which is "
+        f"{kind}, on {' or '.join(allowed)} rows",
+        code="wrong_format",
+    )
+
+
+def _problems_of_the_whole(dataset: Dataset | None, recipe: Recipe) -> list[Problem]:
+    code = message = None
+    if dataset is None:
+        code, message = "nothing_to_learn", "No example is left to train on."
+    elif dataset.class_ids is not None and not recipe.class_names:
+        found = f"The file has {len(dataset.class_names)} class(es)"
+        if len(dataset.class_names) < 2:
+            code = "too_few_classes"
+            message = f"{found}, {dataset.class_names[0]!r:.80}; a classifier needs at least 2."
+        elif len(dataset.class_names) > MAX_CLASSES:
+            code, message = "too_many_classes", f"{found}; at most {MAX_CLASSES} are allowed."
+    return [] if code is None or message is None else [Problem(line=0, code=code, message=message)]
+
+
+def _too_long(length: int, max_length: int) -> InvalidDataset:
+    return InvalidDataset(
+        f"{length} tokens, and the model takes {max_length}; shorten it, or choose `on_overlength` `drop` or "
+        "`truncate`",
+        code="too_long",
+    )
+
+
+def _problem(line: int, error: InvalidDataset) -> Problem:
+    return Problem(
+        line=line,
+        code=error.code or InvalidDataset.default_code,
+        message=f"Line {line}: {error.message}",
+        param=error.param,
+    )

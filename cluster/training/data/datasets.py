@@ -1,0 +1,76 @@
+"""The data sets of a run: what is trained on, what is held out, and the general set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cluster.bases.general import GENERAL_SET
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.jobs import JobSpec
+from cluster.storage.store import ObjectStore
+from cluster.training.data.compiled import compiled_dataset
+from cluster.training.data.compiler import Recipe, compile_file
+from cluster.training.data.dataset import Dataset, split_held_out
+
+
+@dataclass(frozen=True, slots=True)
+class Datasets:
+    training: Dataset
+    held_out: Dataset | None
+    """The validation file, or the split of the training file."""
+    general: Dataset | None
+    """What forgetting is measured on: the packaged set's rows that fit the base, or the owner's own. None for
+    encoders, and where no row fits."""
+    notes: list[str]
+    """What is not measured, and why, for the job's owner."""
+
+
+def load_datasets(spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Path) -> Datasets:
+    """Raises InvalidDataset, which names the line, and what storage and base raise."""
+    config, base = spec.config, spec.base
+    notes: list[str] = []
+    compiled = partial(compiled_dataset, store, base, max_length=config.max_length, folder=folder)
+    own = partial(compiled, method=config.method, policy=config.on_overlength)
+    training = own(key=spec.training_key, sha256=spec.training_sha256)
+    held_out = None
+    if spec.validation_key is not None and spec.validation_sha256 is not None:
+        held_out = own(
+            key=spec.validation_key, sha256=spec.validation_sha256, class_names=training.class_names
+        )
+    elif config.validation_split:
+        training, held_out = split_held_out(training, config.validation_split, config.seed)
+    general = None
+    if base.architecture == "decoder":
+        general = _general(spec, partial(compiled, method="supervised", policy="drop"), tokenizer, notes)
+    return Datasets(training, held_out, general, notes)
+
+
+def _general(
+    spec: JobSpec, compiled: Callable[..., Dataset], tokenizer: Any, notes: list[str]
+) -> Dataset | None:
+    if spec.general_key is not None and spec.general_sha256 is not None:
+        return compiled(key=spec.general_key, sha256=spec.general_sha256)
+    dataset, problems = _packaged(spec, tokenizer)
+    if dataset is None:
+        measured = "is not measured: the general set does not fit it"
+    else:
+        measured = f"is measured without {len(problems)} row(s) of the general set, which do not fit it"
+    if problems:
+        notes.append(
+            f"What the model forgets {measured} ({problems[0]}). Give training.general_file to measure it on "
+            "rows of your own."
+        )
+    return dataset
+
+
+def _packaged(spec: JobSpec, tokenizer: Any) -> tuple[Dataset | None, list[str]]:
+    """The packaged general set without the rows that the base cannot show, and what is wrong with those."""
+    recipe = Recipe(spec.base, "supervised", spec.config.max_length, "drop")
+    try:
+        found = compile_file(GENERAL_SET, tokenizer, recipe)
+    except InvalidRequest as error:
+        # No chat can be rendered: such a base is trained on prompts and completions.
+        return None, [error.message]
+    return found.dataset, [problem.message for problem in found.problems]

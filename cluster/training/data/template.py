@@ -1,0 +1,93 @@
+"""From one row to token ids and the mask of those that are learned.
+
+A learned span is an answer's text and its end-of-turn token: what the model must write at serving, no more
+and no less.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from cluster.bases.text.chat_template import ChatTemplate, Message, Tool
+from cluster.bases.text.plain_prompt import encode_prompts
+from cluster.contracts.errors import InvalidDataset, InvalidRequest
+from cluster.contracts.rows import AssistantMessage, ChatRow, Conversation, PreferenceRow
+from cluster.training.data.answers import encode_conversation
+
+
+class Rendered(NamedTuple):
+    token_ids: list[int]
+    mask: list[bool]
+    """Per token, whether loss is taken on predicting it. The first token has nothing before it: never."""
+
+
+def render_row(template: ChatTemplate, row: ChatRow) -> Rendered:
+    """Raises InvalidDataset if the chat template refuses the messages, leaves something of them out, or
+    renders them so that what was trained on would not be what is served."""
+    return _render_conversation(template, row, [])
+
+
+def render_pair(template: ChatTemplate, row: PreferenceRow) -> tuple[Rendered, Rendered]:
+    """The input with the preferred answer, and the input with the other one; of both, that answer and its
+    end-of-turn alone are learned. Raises InvalidDataset as `render_row` does, and if the answers are the
+    same."""
+    preferred, other = (
+        _render_conversation(template, row.input, answer)
+        for answer in (row.preferred_output, row.non_preferred_output)
+    )
+    if preferred.token_ids == other.token_ids:
+        raise InvalidDataset(
+            "preferred_output and non_preferred_output are the same to the model; nothing can be preferred",
+            code="identical_answers",
+            param="non_preferred_output",
+        )
+    return preferred, other
+
+
+def render_completions(tokenizer: Any, rows: Sequence[tuple[str, str]]) -> list[Rendered]:
+    """Of each (prompt, completion): prompt, completion and end of text; the completion and the end are
+    learned.
+
+    The prompt's tokens are those that serving makes of the prompt alone. Where encoding both at once gives
+    the same beginning, the rest of it is the completion: pieces that depend on what precedes come out right.
+    Control tokens in the texts are control tokens: who writes a whole prompt writes its markers too.
+    """
+    befores = encode_prompts(tokenizer, [prompt for prompt, _ in rows])
+    togethers = encode_prompts(tokenizer, [prompt + completion for prompt, completion in rows])
+    rendered = []
+    for (_, completion), before, together in zip(rows, befores, togethers, strict=True):
+        if together[: len(before)] == before:
+            after = together[len(before) :]
+        else:
+            after = tokenizer.encode(completion, add_special_tokens=False)
+        after = [*after, tokenizer.eos_token_id]
+        rendered.append(Rendered(before + after, [False] * len(before) + [True] * len(after)))
+    return rendered
+
+
+def render_chat(template: ChatTemplate, messages: list[Message], tools: list[Tool] | None) -> Rendered:
+    """The conversation; every assistant message whose `weight` is not 0 is learned."""
+    token_ids, answers = encode_conversation(template, messages, tools)
+    weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
+    mask = [False] * len(token_ids)
+    for weight, (start, end) in zip(weights, answers, strict=True):
+        if weight != 0:
+            mask[start:end] = [True] * (end - start)
+    mask[0] = False
+    return Rendered(token_ids, mask)
+
+
+def _render_conversation(
+    template: ChatTemplate, conversation: Conversation, answer: Sequence[AssistantMessage]
+) -> Rendered:
+    """The conversation; with an `answer` after it, which then is all that is learned."""
+    messages = [message.model_dump(exclude_none=True) for message in conversation.messages]
+    if answer:
+        messages = [{**message, "weight": 0} for message in messages]
+        messages += [{**message.model_dump(exclude_none=True), "weight": 1} for message in answer]
+    tools = [tool.model_dump(exclude_none=True) for tool in conversation.tools or ()]
+    try:
+        return render_chat(template, messages, tools or None)
+    except InvalidDataset:
+        raise
+    except InvalidRequest as error:
+        raise InvalidDataset(error.message, code="invalid_messages", param=error.param) from error

@@ -1,0 +1,135 @@
+"""How fast a run is, how long it still takes, and what it uses."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from cluster.training.data.batches import Batcher
+from cluster.training.data.dataset import Indices
+
+FORWARD_SHARE = 1 / 3
+"""What a token costs that is only scored, as a share of one that is trained on: forward without backward."""
+
+_PEAKS = {
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "GH200": 989e12,
+    "B200": 2250e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10": 125e12,
+}
+"""Dense bf16 FLOP/s of a device, by a part of its name; by NVIDIA's data sheets. The first that fits
+counts."""
+
+
+class Pace:
+    """Measures work in tokens trained on, tokens only scored counting a third, so that one number tells what
+    is done and what is left."""
+
+    def __init__(self, work: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`work`: of the whole attempt."""
+        self._clock = clock
+        self._left = work
+        self._began = clock()
+        self._done = 0.0
+        self._tokens = 0
+        self._flops = 0.0
+
+    def trained(self, tokens: int, flops: float) -> None:
+        self._tokens += tokens
+        self._flops += flops
+        self._advance(tokens)
+
+    def scored(self, tokens: int) -> None:
+        self._advance(tokens * FORWARD_SHARE)
+
+    def _advance(self, work: float) -> None:
+        self._done += work
+        self._left -= work
+
+    @property
+    def seconds(self) -> float:
+        return max(self._clock() - self._began, 1e-9)
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self._tokens / self.seconds
+
+    @property
+    def eta_seconds(self) -> float:
+        return self.seconds / self._done * max(0.0, self._left)
+
+    def mfu(self, peak_flops: float | None) -> float | None:
+        """Model FLOPs utilisation (Chowdhery et al., 2022, arXiv:2204.02311, appendix B), counting what
+        training needs: no gradients of frozen weights, nothing computed twice, heads and attention only where
+        they are needed."""
+        return None if peak_flops is None else self._flops / self.seconds / peak_flops
+
+
+def peak_flops(device: torch.device, workers: int) -> float | None:
+    """FLOP/s in bf16 of all workers' devices together; None for a device whose peak is not known."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak * workers for part, peak in _PEAKS.items() if part in name), None)
+
+
+def flop_counter(model: Any, *, is_full: bool) -> "FlopCounter | None":
+    """None for a model whose shape is not understood: a figure for display ends no job."""
+    try:
+        return FlopCounter(model, is_full=is_full)
+    except Exception:  # Configurations raise errors of their own where a family has no such number.
+        return None
+
+
+class FlopCounter:
+    """FLOPs that training on given examples needs, by the model's shape."""
+
+    def __init__(self, model: Any, *, is_full: bool) -> None:
+        config = model.config.get_text_config()
+        heads = getattr(config, "num_attention_heads", 1)
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        head = model.get_output_embeddings()
+        embeddings = {id(p) for m in (model.get_input_embeddings(), head) if m for p in m.parameters()}
+        experts = getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None)
+        used = 1.0 if experts is None else config.num_experts_per_tok / experts
+        linear = sum(
+            elements(p) * (used if p.ndim == 3 else 1.0)
+            for p in model.parameters()
+            if p.ndim >= 2 and id(p) not in embeddings
+        )
+        self._per_token = 2.0 * linear
+        self._per_pair = 4.0 * heads * width * config.num_hidden_layers / 2
+        """Of a token and one before it: two products, and half of all pairs are seen."""
+        self._per_target = 0.0 if head is None else 2.0 * config.vocab_size * config.hidden_size
+        # Backward costs a forward for the activations, and another one for weights that learn.
+        self._passes = 3.0 if is_full else 2.0
+
+    def __call__(self, batcher: Batcher, examples: Indices) -> float:
+        pairs = batcher.n_pairs(examples)
+        forward = self._per_token * batcher.n_tokens(examples) + self._per_target * batcher.n_learned(
+            examples
+        )
+        # Attention has no weights: its backward is two forwards in any case.
+        return float(self._passes * forward + 3 * self._per_pair * pairs)
+
+
+def elements(parameter: torch.nn.Parameter) -> int:
+    """Also of a weight that bitsandbytes holds in 4 bits."""
+    state = getattr(parameter, "quant_state", None)
+    return parameter.numel() if state is None else int(state.shape.numel())
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Most that was in use so far: of the GPU, or the resident memory of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

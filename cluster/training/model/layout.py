@@ -1,0 +1,129 @@
+"""How a model may be run, proven on a few tokens rather than looked up by the name of its family."""
+
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from cluster.contracts.errors import InvalidConfiguration
+from cluster.training.data.batches import Layout
+from cluster.training.model import attention
+from cluster.training.model.attention import Segments
+from cluster.training.model.head import Head, logits_of
+
+_LENGTHS = [7, 11, 5]
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
+"""Largest relative difference of logits that is rounding: an example that sees its neighbour moves them by
+0.1 and more."""
+
+
+class Proven(NamedTuple):
+    layout: Layout
+    head: Head
+    notes: list[str]
+    """What the model cannot do and what is done instead, for the job's owner."""
+
+
+@torch.no_grad()
+def prove(model: Any, *, packing: bool) -> Proven:
+    """Chooses and sets the causal model's attention, and says how batches and head go with it.
+
+    The reference is the family's own plain attention, each example by itself. Raises InvalidConfiguration if
+    the model cannot be run at all.
+    """
+    was_training = model.training
+    model.eval()
+    examples = _examples(model)
+    expected = torch.cat([_reference(model, tokens) for tokens in examples], 1)
+    notes: list[str] = []
+    layout: Layout = "padded"
+    if packing and _packs(model, examples, expected):
+        layout = "packed"
+    elif packing:
+        notes.append(
+            f"Examples are padded, not packed: models of type {model.config.model_type} mix up examples that "
+            "share a row."
+        )
+    if layout == "padded":
+        choose_attention(model)
+    head = head_of(model)
+    model.train(was_training)
+    return Proven(layout, head, notes)
+
+
+def _examples(model: Any) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    rows = model.get_input_embeddings().weight.shape[0]
+    return [torch.randint(rows, (1, length), generator=generator).to(model.device) for length in _LENGTHS]
+
+
+def _reference(model: Any, token_ids: Tensor) -> Tensor:
+    model.set_attn_implementation("eager")
+    logits: Tensor = model(input_ids=token_ids, use_cache=False).logits
+    if not bool(logits.isfinite().all()):
+        raise InvalidConfiguration(
+            f"The base of type {model.config.model_type} gives numbers that are not finite."
+        )
+    return logits
+
+
+def _packs(model: Any, examples: list[Tensor], expected: Tensor) -> bool:
+    """Whether our attention keeps examples in one row apart, and is told of every sliding window."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or []
+    if not set(kinds) <= {"full_attention", "sliding_attention"}:
+        return False  # Chunks and states reach further than a few tokens show.
+    segments = Segments.of(_LENGTHS, model.device)
+    places = torch.cat([torch.arange(length, device=model.device) for length in _LENGTHS])
+    attention.register()
+    with suppress(NotImplementedError, ValueError, TypeError, KeyError, RuntimeError):
+        model.set_attn_implementation(attention.IMPLEMENTATION)
+        logits = model(
+            input_ids=torch.cat(examples, 1), position_ids=places[None], segments=segments, use_cache=False
+        ).logits
+        return is_close(logits, expected) and _windows_told(segments) == _windows_expected(model)
+    return False
+
+
+def _windows_told(segments: Segments) -> int:
+    return sum(window is not None for window in segments.windows)
+
+
+def _windows_expected(model: Any) -> int:
+    config = model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        return sum(kind == "sliding_attention" for kind in kinds)
+    return 0 if getattr(config, "sliding_window", None) is None else config.num_hidden_layers
+
+
+@torch.no_grad()
+def choose_attention(model: Any) -> None:
+    """For rows of one example: torch's fused attention if the family computes the same with it as with its
+    own, else its own."""
+    token_ids = _examples(model)[0]
+    expected = _reference(model, token_ids)
+    with suppress(ValueError, NotImplementedError):
+        model.set_attn_implementation("sdpa")
+        if is_close(model(input_ids=token_ids, use_cache=False).logits, expected):
+            return
+    model.set_attn_implementation("eager")
+
+
+@torch.no_grad()
+def head_of(model: Any) -> Head:
+    """The head apart from the decoder, if both together compute what the model's own forward does."""
+    with suppress(AttributeError, TypeError, RuntimeError):
+        token_ids = _examples(model)[0]
+        expected = model(input_ids=token_ids, use_cache=False).logits
+        hidden = model.get_decoder()(input_ids=token_ids, use_cache=False).last_hidden_state
+        is_linear = isinstance(model.get_output_embeddings(), torch.nn.Linear)
+        return Head(is_apart=is_linear and is_close(logits_of(model, hidden), expected))
+    return Head(is_apart=False)
+
+
+def is_close(found: Tensor, expected: Tensor) -> bool:
+    """By the norm of the difference, as a share of the norm."""
+    dtype = torch.bfloat16 if expected.dtype != torch.float32 else torch.float32
+    found, expected = found.float(), expected.float()
+    return bool((found - expected).norm() <= _TOLERANCE[dtype] * expected.norm())

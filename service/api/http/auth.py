@@ -1,0 +1,77 @@
+"""Who may do what. Everything needs an API key unless its path is listed here."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cluster.contracts.errors import AuthenticationFailed, PermissionDenied, TuneryError
+from service.api.http.errors import response_of
+from service.api.state import Parts
+from service.db import api_keys
+from service.db.api_keys import ApiKeys, Principal
+
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
+"""Answered to anyone."""
+
+
+class Authentication:
+    """Default-deny, before routing and before the body is read: no route can be forgotten."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or scope["path"] in PUBLIC_PATHS:
+            await self._app(scope, receive, send)
+            return
+        assert scope["type"] == "http", "this API has no websockets"
+        try:
+            principal = await _authenticate(scope["app"].state.parts, bearer_token(Headers(scope=scope)))
+        except TuneryError as error:
+            await response_of(error)(scope, receive, send)
+            return
+        scope.setdefault("state", {})["principal"] = principal
+        await self._app(scope, receive, send)
+
+
+def bearer_token(headers: Headers) -> str:
+    """Raises AuthenticationFailed."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise AuthenticationFailed(
+            "You didn't provide an API key. Send it in an Authorization header: 'Bearer YOUR_KEY'."
+        )
+    return token.strip()
+
+
+@dataclass(frozen=True)
+class Requires:
+    """A dependency: the caller, whose key has one of these scopes."""
+
+    scopes: tuple[api_keys.Scope, ...]
+
+    async def __call__(self, request: Request) -> Principal:
+        principal: Principal = request.state.principal
+        if not any(principal.may(scope) for scope in self.scopes):
+            wanted = " or ".join(f"'{scope}'" for scope in self.scopes)
+            raise PermissionDenied(f"This API key may not do that: it lacks the scope {wanted}.")
+        return principal
+
+
+Reader = Annotated[Principal, Depends(Requires(("read",)))]
+Writer = Annotated[Principal, Depends(Requires(("write",)))]
+Inferrer = Annotated[Principal, Depends(Requires(("infer",)))]
+ModelReader = Annotated[Principal, Depends(Requires(("read", "infer")))]
+"""Whoever may ask models may also see which there are."""
+
+
+async def _authenticate(parts: Parts, token: str) -> Principal:
+    def look() -> Principal:
+        with parts.database.read() as session:
+            return ApiKeys(session).authenticate(token)
+
+    principal: Principal = await parts.lookups.get(("key", token), look)
+    return principal

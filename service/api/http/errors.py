@@ -1,0 +1,149 @@
+"""The one place that knows HTTP: errors become a status and OpenAI's body, `{"error": {…}}`."""
+
+import errno
+import logging
+import math
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from cluster.contracts import errors
+from cluster.contracts.errors import TuneryError
+from service.api.http.validation import invalid_request
+
+log = logging.getLogger(__name__)
+
+_SPREAD = 1.5
+_LONGEST_HEEDED_SECONDS = 60.0
+"""Many clients, older openai SDKs among them, pass over a longer wait and come back within seconds."""
+
+
+class PayloadTooLarge(errors.InvalidRequest):
+    """The request's body is larger than its route accepts."""
+
+    default_code = "request_too_large"
+
+
+_STATUS: list[tuple[type[TuneryError], int, str]] = [
+    (PayloadTooLarge, 413, "invalid_request_error"),
+    (errors.InvalidRequest, 400, "invalid_request_error"),
+    (errors.AuthenticationFailed, 401, "authentication_error"),
+    (errors.PermissionDenied, 403, "permission_error"),
+    (errors.NotFound, 404, "invalid_request_error"),
+    (errors.Conflict, 409, "invalid_request_error"),
+    (errors.Overloaded, 429, "rate_limit_error"),
+    (errors.InsufficientStorage, 507, "server_error"),
+    (errors.Unavailable, 503, "server_error"),
+]
+"""Most special first. Anything else is 500, and its message stays in the log."""
+
+INTERNAL_ERROR: dict[str, Any] = {
+    "error": {
+        "message": "The server had an error while processing your request. Its log has the details.",
+        "type": "server_error",
+        "param": None,
+        "code": "internal_error",
+    }
+}
+
+
+def status_of(error: TuneryError) -> int:
+    return _kind(error)[0]
+
+
+def body_of(error: Exception) -> dict[str, Any]:
+    """OpenAI's error object; an error that is not for callers' eyes becomes a general one. One that nobody
+    foresaw names the id under which a log has it."""
+    is_shown = isinstance(error, errors.InternalError)
+    if not isinstance(error, TuneryError) or (_kind(error)[0] == 500 and not is_shown):
+        return INTERNAL_ERROR
+    return _body(error.message, _kind(error)[1], error.param, error.code)
+
+
+def response_of(error: TuneryError) -> Response:
+    status = status_of(error)
+    headers = {}
+    if isinstance(error, errors.Overloaded | errors.Unavailable):
+        seconds = max(1.0, error.retry_after_seconds)
+        headers["retry-after"] = str(math.ceil(seconds))
+        # What the openai SDK goes by. Spread, or all that were refused at once would come back at once.
+        spread = min(seconds, _LONGEST_HEEDED_SECONDS / _SPREAD) * random.uniform(1, _SPREAD)
+        headers["retry-after-ms"] = str(round(1000 * spread))
+    if isinstance(error, errors.Conflict | errors.InsufficientStorage):
+        # The openai SDK repeats a 409 or 507 unless told otherwise.
+        headers["x-should-retry"] = "true" if isinstance(error, errors.InProgress) else "false"
+    if isinstance(error, errors.AuthenticationFailed):
+        headers["www-authenticate"] = "Bearer"
+    if status == 500:
+        log.error("request failed", exc_info=error)
+    elif status > 500:
+        log.warning("%s %s", error.message, _reason(error))
+    return _json(status, body_of(error), headers)
+
+
+def response_to_unforeseen(error: BaseException) -> Response:
+    """A full disk is told as such, wherever it was met; all else is a bare 500."""
+    return response_of(errors.InsufficientStorage()) if _is_full_disk(error) else _json(500, INTERNAL_ERROR)
+
+
+def install(app: Starlette) -> None:
+    """Every error that a route can raise is answered by this module."""
+    handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
+        TuneryError: _tunery_error,
+        RequestValidationError: _validation_error,
+        HTTPException: _http_exception,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def _tunery_error(request: Request, error: TuneryError) -> Response:
+    return response_of(error)
+
+
+async def _validation_error(request: Request, error: RequestValidationError) -> Response:
+    return response_of(invalid_request(error))
+
+
+async def _http_exception(request: Request, error: HTTPException) -> Response:
+    """What the framework itself refuses: unknown routes, wrong methods, unreadable bodies."""
+    # FastAPI makes a 400 of whatever its reading of a form raises.
+    if _is_full_disk(error.__cause__):
+        return response_of(errors.InsufficientStorage())
+    where = f"{request.method} {request.url.path}"
+    code = {404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
+    message = {404: f"Unknown request URL: {where}.", 405: f"Not allowed: {where}."}.get(
+        error.status_code, str(error.detail)
+    )
+    return _json(error.status_code, _body(message, "invalid_request_error", None, code), error.headers)
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _reason(error: TuneryError) -> str:
+    """For the log: what callers are not shown."""
+    return "; ".join([repr(error.__cause__ or ""), *getattr(error, "__notes__", [])])
+
+
+def _kind(error: TuneryError) -> tuple[int, str]:
+    for kind, status, name in _STATUS:
+        if isinstance(error, kind):
+            return status, name
+    return 500, "server_error"
+
+
+def _body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _json(status: int, body: dict[str, Any], headers: Any = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")

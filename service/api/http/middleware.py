@@ -1,0 +1,149 @@
+"""What surrounds every request, as plain ASGI: a wrapper that buffers would break streaming."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cluster.contracts.errors import InvalidRequest
+from service.api.http.errors import PayloadTooLarge, response_of, response_to_unforeseen
+
+log = logging.getLogger(__name__)
+
+
+class RequestContext:
+    """Names each request, times it, and turns what nothing else caught into a bare 500.
+
+    `x-request-id` is ours, never the caller's: log lines must not be chosen from outside."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = f"req_{uuid.uuid4().hex}"
+        # Quoted, so that a path cannot forge a line of the log; without the query, which may hold anything.
+        what = f"{request_id} {scope['method']} {quote(scope['path'], safe='/:')}"
+        begun = time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["openai-processing-ms"] = str(round((time.perf_counter() - begun) * 1000))
+            await send(message)
+
+        try:
+            if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+                error = InvalidRequest("The URL contains a NUL character.")
+                await response_of(error)(scope, receive, send_with_headers)
+            else:
+                await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            log.exception("%s failed", what)
+            if status:
+                raise
+            await response_to_unforeseen(error)(scope, receive, send_with_headers)
+        finally:
+            milliseconds = (time.perf_counter() - begun) * 1000
+            log.info("%s %d %.0f ms", what, status, milliseconds)
+
+
+class WithoutTrailingSlash:
+    """`/v1/models/` is `/v1/models`. A redirect would lose the bodies and the keys of many clients."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)
+
+
+class HeadAsGet:
+    """Answers HEAD with the headers that GET would have. A stream ends right after them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        is_answered = asyncio.Event()
+        is_read = False
+
+        async def receive_nothing() -> Message:
+            nonlocal is_read
+            if is_read:
+                await is_answered.wait()
+                return {"type": "http.disconnect"}
+            is_read = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                is_answered.set()
+
+        await self._app({**scope, "method": "GET"}, receive_nothing, send_head)
+
+
+class BodyLimit:
+    """Refuses a body that is larger than its route accepts, by its announced length or as it arrives.
+
+    The rest of an announced body is read and dropped first, within reason: a server that hangs up while its
+    client still sends makes the client see a broken connection instead of the answer."""
+
+    def __init__(self, app: ASGIApp, *, limits: Mapping[str, int], default: int) -> None:
+        """`limits` in bytes by path."""
+        self._app = app
+        self._limits = limits
+        self._default = default
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._limits.get(scope["path"], self._default)
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and int(announced) > limit:
+            if int(announced) <= 2 * limit:
+                await _drop_body(receive)
+            await response_of(PayloadTooLarge(_too_large(limit)))(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > limit:
+                    # HTTPException is the one error that FastAPI lets out of its body reader.
+                    raise HTTPException(413, _too_large(limit))
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+
+async def _drop_body(receive: Receive) -> None:
+    while (await receive()).get("more_body", False):
+        pass
+
+
+def _too_large(limit: int) -> str:
+    return f"The request is larger than this route accepts: at most {limit} bytes ({limit / 2**20:g} MiB)."

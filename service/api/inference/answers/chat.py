@@ -1,0 +1,195 @@
+"""Generation events as OpenAI's chat completion, whole or in chunks. Pure."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from cluster.contracts.generation import (
+    FinishEvent,
+    FinishReason,
+    GenerationEvent,
+    PromptEvent,
+    TextEvent,
+    TokenLogprob,
+    ToolCallEvent,
+)
+from service.api.inference.answers.tally import Heading, Tally
+from service.api.schemas.chat import (
+    AnsweredCall,
+    ChatAnswerMessage,
+    ChatChoice,
+    ChatChunkChoice,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatDelta,
+    ChatFinishReason,
+    ChatLogprobs,
+    ChatTokenLogprob,
+    ChatTokenTop,
+    FunctionCall,
+    FunctionCallDelta,
+    ToolCallDelta,
+)
+
+
+class ChatAnswer:
+    """`n` choices for one conversation."""
+
+    def __init__(
+        self,
+        heading: Heading,
+        *,
+        n: int,
+        wants_logprobs: bool,
+        wants_usage_chunk: bool,
+        has_tools: bool = False,
+        is_call_named: bool = False,
+        has_functions: bool = False,
+    ) -> None:
+        """`has_tools`: the model may call some, and an answer without a text then has no content.
+        `is_call_named`: the one that must be called was named, and its call then ends with `stop`, as
+        OpenAI's does. `has_functions`: the tools were asked for in their older spelling, and calls are
+        answered in it."""
+        self._heading = heading
+        self._has_tools = has_tools
+        self._has_functions = has_functions
+        self._is_call_named = is_call_named
+        self._wants_logprobs = wants_logprobs
+        self._wants_usage_chunk = wants_usage_chunk
+        self._tally = Tally()
+        self._choices = [_Choice() for _ in range(n)]
+
+    def add(self, prompt: int, event: GenerationEvent) -> list[ChatCompletionChunk]:
+        """Takes an event in; returns the chunks that a stream sends for it. `prompt` is always 0."""
+        match event:
+            case PromptEvent():
+                self._tally.prompt_tokens += event.prompt_tokens
+                if self._has_tools:
+                    return []  # What comes first tells whether there is a content.
+                return [self._opening(index, "") for index in range(len(self._choices))]
+            case TextEvent():
+                choice = self._choices[event.index]
+                choice.text += event.text
+                choice.tokens += event.tokens
+                choice.unsent += event.tokens
+                if not event.text:
+                    return [self._chunk(event.index, ChatDelta())] if choice.is_open else []
+                return [*self._opened(event.index), self._chunk(event.index, ChatDelta(content=event.text))]
+            case ToolCallEvent():
+                choice = self._choices[event.index]
+                choice.tokens += event.tokens
+                choice.unsent += event.tokens
+                call = self._call(event)
+                delta = ChatDelta(tool_calls=[call])
+                if self._has_functions:
+                    delta = ChatDelta(function_call=call.function)
+                return [*self._opened(event.index), self._chunk(event.index, delta)]
+            case FinishEvent():
+                self._tally.completion_tokens += event.completion_tokens
+                reason = self._reason(event.reason)
+                self._choices[event.index].finish_reason = reason
+                return [*self._opened(event.index), self._chunk(event.index, ChatDelta(), reason)]
+
+    def _opened(self, index: int) -> list[ChatCompletionChunk]:
+        """The choice's first chunk, unless it is sent."""
+        choice = self._choices[index]
+        return [] if choice.is_open else [self._opening(index, "" if choice.text else None)]
+
+    def _opening(self, index: int, content: str | None) -> ChatCompletionChunk:
+        chunk = self._chunk(index, ChatDelta(role="assistant", content=content))
+        self._choices[index].is_open = True
+        return chunk
+
+    def _reason(self, reason: FinishReason) -> ChatFinishReason:
+        if reason != "tool_calls":
+            return reason
+        if self._is_call_named:
+            return "stop"
+        return "function_call" if self._has_functions else "tool_calls"
+
+    def _call(self, event: ToolCallEvent) -> ToolCallDelta:
+        """Takes the piece of a call in; returns it as a stream sends it."""
+        choice = self._choices[event.index]
+        if event.name:
+            # The same for the same answer, whoever asks how often.
+            seed = f"{self._heading.id}/{event.index}/{event.call}"
+            id_ = "call_" + hashlib.sha256(seed.encode()).hexdigest()[:24]
+            choice.calls.append(_Call(id_, event.name))
+            function = FunctionCallDelta(name=event.name, arguments="")
+            return ToolCallDelta(index=event.call, id=id_, type="function", function=function)
+        choice.calls[event.call].arguments += event.arguments
+        return ToolCallDelta(index=event.call, function=FunctionCallDelta(arguments=event.arguments))
+
+    def whole(self) -> ChatCompletion:
+        choices = [
+            ChatChoice(
+                index=index,
+                message=self._message(choice),
+                logprobs=_logprobs(choice.tokens) if self._wants_logprobs else None,
+                finish_reason=choice.finish_reason or "stop",
+            )
+            for index, choice in enumerate(self._choices)
+        ]
+        return ChatCompletion(**vars(self._heading), choices=choices, usage=self._tally.usage())
+
+    def _message(self, choice: "_Choice") -> ChatAnswerMessage:
+        content = None if self._has_tools and not choice.text else choice.text
+        calls = [call.answered() for call in choice.calls]
+        if calls and self._has_functions:
+            return ChatAnswerMessage(content=content, function_call=calls[0].function)
+        return ChatAnswerMessage(content=content, tool_calls=calls or None)
+
+    def usage_chunk(self) -> ChatCompletionChunk:
+        return ChatCompletionChunk(
+            object="chat.completion.chunk", **vars(self._heading), choices=[], usage=self._tally.usage()
+        )
+
+    def _chunk(
+        self, index: int, delta: ChatDelta, reason: ChatFinishReason | None = None
+    ) -> ChatCompletionChunk:
+        """With the tokens that are not sent yet, once the choice is open."""
+        choice = self._choices[index]
+        tokens: list[TokenLogprob] = []
+        if choice.is_open:
+            tokens, choice.unsent = choice.unsent, []
+        logprobs = _logprobs(tokens) if self._wants_logprobs and tokens else None
+        part = ChatChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=reason)
+        usage = {"usage": None} if self._wants_usage_chunk else {}
+        return ChatCompletionChunk(
+            object="chat.completion.chunk", **vars(self._heading), choices=[part], **usage
+        )
+
+
+@dataclass
+class _Call:
+    id: str
+    name: str
+    arguments: str = ""
+
+    def answered(self) -> AnsweredCall:
+        return AnsweredCall(id=self.id, function=FunctionCall(name=self.name, arguments=self.arguments))
+
+
+@dataclass
+class _Choice:
+    text: str = ""
+    tokens: list[TokenLogprob] = field(default_factory=list)
+    unsent: list[TokenLogprob] = field(default_factory=list)
+    """Those at the end of `tokens` that no chunk has told of yet."""
+    is_open: bool = False
+    """Its first chunk is sent."""
+    calls: list[_Call] = field(default_factory=list)
+    finish_reason: ChatFinishReason | None = None
+
+
+def _logprobs(tokens: list[TokenLogprob]) -> ChatLogprobs:
+    return ChatLogprobs(content=[_token(token) for token in tokens], refusal=None)
+
+
+def _token(token: TokenLogprob) -> ChatTokenLogprob:
+    assert token.logprob is not None, "only the first token of an echoed prompt has no log-probability"
+    top = [
+        ChatTokenTop(token=other.token, logprob=other.logprob, bytes=other.bytes)
+        for other in token.top
+        if other.logprob is not None
+    ]
+    return ChatTokenLogprob(token=token.token, logprob=token.logprob, bytes=token.bytes, top_logprobs=top)

@@ -1,0 +1,110 @@
+"""Generation events as OpenAI's text completion, whole or in chunks. Pure."""
+
+from dataclasses import dataclass, field
+
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    PromptEvent,
+    TextEvent,
+    TokenLogprob,
+    ToolCallEvent,
+)
+from service.api.inference.answers.tally import Heading, Tally, TextOffsets
+from service.api.schemas.completions import Completion, CompletionChoice, CompletionLogprobs
+from service.api.schemas.sampling import FinishReason
+
+
+class CompletionAnswer:
+    """`n` choices for each of `num_prompts` prompts; those of prompt i have the indices from i * n on."""
+
+    def __init__(
+        self, heading: Heading, *, num_prompts: int, n: int, wants_logprobs: bool, wants_usage_chunk: bool
+    ) -> None:
+        self._heading = heading
+        self._n = n
+        self._wants_logprobs = wants_logprobs
+        self._wants_usage_chunk = wants_usage_chunk
+        self._tally = Tally()
+        self._choices = [_Choice() for _ in range(num_prompts * n)]
+        self._offsets = [TextOffsets() for _ in self._choices]
+
+    def add(self, prompt: int, event: GenerationEvent) -> list[Completion]:
+        """Takes an event in; returns the chunks that a stream sends for it."""
+        match event:
+            case PromptEvent():
+                self._tally.prompt_tokens += event.prompt_tokens
+                if not event.text and not event.tokens:
+                    return []
+                return [
+                    self._chunk(prompt * self._n + index, event.text, event.tokens)
+                    for index in range(self._n)
+                ]
+            case TextEvent():
+                return [self._chunk(prompt * self._n + event.index, event.text, event.tokens)]
+            case ToolCallEvent():
+                raise AssertionError("only chats have tools")
+            case FinishEvent():
+                assert event.reason != "tool_calls"
+                self._tally.completion_tokens += event.completion_tokens
+                return [self._chunk(prompt * self._n + event.index, "", [], event.reason)]
+
+    def whole(self) -> Completion:
+        choices = []
+        for index, choice in enumerate(self._choices):
+            logprobs = self._logprobs(choice.tokens, TextOffsets())
+            choices.append(
+                CompletionChoice(
+                    index=index, text=choice.text, logprobs=logprobs, finish_reason=choice.finish_reason
+                )
+            )
+        return Completion(**vars(self._heading), choices=choices, usage=self._tally.usage())
+
+    def usage_chunk(self) -> Completion:
+        return Completion(**vars(self._heading), choices=[], usage=self._tally.usage())
+
+    def _chunk(
+        self, index: int, text: str, tokens: list[TokenLogprob], reason: FinishReason | None = None
+    ) -> Completion:
+        choice = self._choices[index]
+        choice.text += text
+        choice.tokens += tokens
+        choice.finish_reason = reason
+        logprobs = self._logprobs(tokens, self._offsets[index]) if tokens else None
+        part = CompletionChoice(index=index, text=text, logprobs=logprobs, finish_reason=reason)
+        usage = {"usage": None} if self._wants_usage_chunk else {}
+        return Completion(object="text_completion", **vars(self._heading), choices=[part], **usage)
+
+    def _logprobs(self, tokens: list[TokenLogprob], offsets: TextOffsets) -> CompletionLogprobs | None:
+        if not self._wants_logprobs:
+            return None
+        return CompletionLogprobs(
+            tokens=[token.token for token in tokens],
+            token_logprobs=[token.logprob for token in tokens],
+            top_logprobs=[_top(token) for token in tokens],
+            text_offset=[offsets.place(token) for token in tokens],
+        )
+
+
+@dataclass
+class _Choice:
+    text: str = ""
+    tokens: list[TokenLogprob] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+
+def _top(token: TokenLogprob) -> dict[str, float] | None:
+    """The most likely tokens, and the chosen one under its name in `tokens` whether it is among them or not.
+
+    Another token of the same text, such as a byte that has a token of its own, is named by its id.
+    """
+    if token.logprob is None:
+        return None
+    names = {token.token: token.token_id}
+    top: dict[str, float] = {}
+    for other in token.top:
+        is_taken = names.setdefault(other.token, other.token_id) != other.token_id
+        if other.logprob is not None:
+            top[f"token_id:{other.token_id}" if is_taken else other.token] = other.logprob
+    top.setdefault(token.token, token.logprob)
+    return top

@@ -1,0 +1,144 @@
+"""The engine as a caller sees it: its requests wait for their turn, and what they use is counted."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request, Response
+
+from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    PromptEvent,
+    TextEvent,
+    ToolCallEvent,
+)
+from service.api.http.strict_json import StrictJsonRoute
+from service.api.inference.admission import Admission
+from service.api.inference.engine import Engine
+from service.api.inference.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_COST
+from service.api.inference.sizes import check_fits
+from service.api.inference.usage_meter import UsageMeter
+from service.db.api_keys import Principal
+from service.db.usage import Used
+
+Texts = TypeVar("Texts", ClassificationRequest, EmbeddingRequest)
+Encoded = TypeVar("Encoded", ClassificationAnswer, EmbeddingAnswer)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What all requests to models share."""
+
+    engine: Engine
+    admission: Admission
+    usage: UsageMeter
+
+    def for_caller(self, caller: Principal, model: str) -> "CallersEngine":
+        """For one request over HTTP, which may be several of the engine's, to `model` by its public name."""
+        return CallersEngine(self, caller, model)
+
+
+class ServingRoute(StrictJsonRoute):
+    """For `APIRouter(route_class=…)` of requests to models: one whose caller has a full queue is refused
+    before its body is read: a flood may be refused hundreds of times a second, and so takes a third of the
+    CPU."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            serving: Serving = request.app.state.serving
+            principal: Principal = request.state.principal
+            serving.admission.check_room(principal.tenant.project_id)
+            return await handler(request)
+
+        return handle
+
+
+class CallersEngine:
+    """Generates, classifies and embeds as the engine does; raises what it raises, and what Admission does."""
+
+    def __init__(self, serving: Serving, caller: Principal, model: str) -> None:
+        self._serving = serving
+        self._caller = caller
+        self._model = model
+        self._is_counted = False
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
+        check_fits(request)
+        bill = Bill()
+        async with self._serving.admission.turn(request.tenant, request.sampling.n) as turn:
+            try:
+                async with aclosing(self._serving.engine.generate(request)) as events:
+                    async for event in events:
+                        self._serving.admission.charge(turn, bill.add(event))
+                        if not _is_silent(event):
+                            yield event
+            finally:
+                if bill.is_accepted:
+                    self._count(bill.prompt_tokens, bill.completion_tokens)
+
+    async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
+        return await self._encoded(self._serving.engine.classify, request)
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
+        return await self._encoded(self._serving.engine.embed, request)
+
+    async def _encoded(self, encode: Callable[[Texts], Awaitable[Encoded]], texts: Texts) -> Encoded:
+        check_fits(texts)
+        # One place however many inputs: they share forward passes and hold no slots.
+        async with self._serving.admission.turn(texts.tenant, 1) as turn:
+            answer = await encode(texts)
+            self._serving.admission.charge(turn, answer.prompt_tokens * PROMPT_TOKEN_COST)
+            self._count(answer.prompt_tokens, 0)
+            return answer
+
+    def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
+        requests = 0 if self._is_counted else 1
+        self._is_counted = True
+        self._serving.usage.add(self._caller, self._model, Used(requests, prompt_tokens, completion_tokens))
+
+
+@dataclass
+class Bill:
+    """The tokens of a generation, known at any moment."""
+
+    prompt_tokens: int = 0
+    is_accepted: bool = False
+    _generated: Counter[int] = field(default_factory=Counter)
+    """By choice."""
+
+    @property
+    def completion_tokens(self) -> int:
+        return self._generated.total()
+
+    def add(self, event: GenerationEvent) -> float:
+        """What the tenant is to pay more since the event before."""
+        match event:
+            case PromptEvent():
+                self.is_accepted = True
+                self.prompt_tokens = event.prompt_tokens
+                return event.prompt_tokens * PROMPT_TOKEN_COST
+            case TextEvent() | ToolCallEvent() | FinishEvent():
+                more = event.completion_tokens - self._generated[event.index]
+                self._generated[event.index] = event.completion_tokens
+                return more * GENERATED_TOKEN_COST
+
+
+def _is_silent(event: GenerationEvent) -> bool:
+    """Its token is all held back: it is counted, and says nothing to the client."""
+    return isinstance(event, TextEvent) and not event.text and not event.tokens
+
+
+async def _serving(request: Request) -> Serving:
+    serving: Serving = request.app.state.serving
+    return serving
+
+
+UsesServing = Annotated[Serving, Depends(_serving)]

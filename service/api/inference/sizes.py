@@ -1,0 +1,53 @@
+"""Refuses what is far too long for its model before it waits for a turn or goes to the cluster. Pure."""
+
+from collections.abc import Iterator
+
+from cluster.bases.text.text_size import check_characters
+from cluster.contracts.classification import ClassificationRequest, TextInput, TokensInput, WordsInput
+from cluster.contracts.embedding import EmbeddingRequest
+from cluster.contracts.errors import ContextLengthExceeded
+from cluster.contracts.generation import ChatPrompt, GenerationRequest, TextPrompt, TokenPrompt
+
+
+def check_fits(request: GenerationRequest | ClassificationRequest | EmbeddingRequest) -> None:
+    """Raises ContextLengthExceeded for more token ids than the model reads, or a text that cannot be so few
+    tokens; what is shorter is counted by the engine, which has the tokenizer."""
+    limit = request.model.base.context_length
+    for size, unit, param in _sizes(request):
+        if unit == "tokens" and size > limit:
+            raise ContextLengthExceeded(
+                f"This model's context is {limit} tokens; {size} were sent. Shorten what is sent.",
+                param=param,
+            )
+        if unit == "characters":
+            check_characters(size, context_length=limit, param=param)
+
+
+def _sizes(
+    request: GenerationRequest | ClassificationRequest | EmbeddingRequest,
+) -> Iterator[tuple[int, str, str]]:
+    """What each prompt or input holds, in which unit, and what it is named."""
+    if isinstance(request, GenerationRequest):
+        match request.prompt:
+            case TokenPrompt(token_ids=token_ids):
+                yield len(token_ids), "tokens", "prompt"
+            case TextPrompt(text=text):
+                yield len(text), "characters", "prompt"
+            case ChatPrompt(messages=messages):
+                yield sum(_length(message.get("content")) for message in messages), "characters", "messages"
+        return
+    for place, given in enumerate(request.inputs):
+        param = f"input[{place}]" if len(request.inputs) > 1 else "input"
+        match given:
+            case TokensInput(token_ids=token_ids):
+                yield len(token_ids), "tokens", param
+            case TextInput(text=text, text_pair=pair):
+                yield len(text) + len(pair or ""), "characters", param
+            case WordsInput(words=words):
+                yield sum(map(len, words)), "characters", param
+
+
+def _length(content: object) -> int:
+    if isinstance(content, list):
+        return sum(len(part.get("text", "")) for part in content)
+    return len(content) if isinstance(content, str) else 0

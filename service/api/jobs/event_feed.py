@@ -1,0 +1,204 @@
+"""Follows the logs of jobs for all who stream them: one task asks the database, however many streams there
+are, and a stream reads only when its job has something new."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from cluster.contracts.errors import TuneryError
+from service.api.http.draining import Draining
+from service.api.inference.sse import frame
+from service.api.jobs.public_jobs import public_event
+from service.api.lookups import Lookups
+from service.db.database import Database
+from service.db.job_heads import Head, heads
+from service.db.jobs import Jobs
+from service.db.tenancy import Tenant
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+"""Between two looks for what other processes wrote."""
+KEEP_ALIVE_SECONDS = 15.0
+KEEP_ALIVE = b": keep-alive\n\n"
+_UNSEEN = Head(0, is_over=False)
+_THREADS = 2
+"""For reading events: many who begin to follow at once must not take the threads of other requests."""
+
+
+class _Batch(NamedTuple):
+    frames: list[tuple[int, bytes]]
+    """By the event's number."""
+    head: Head
+
+
+@dataclass
+class _Followed:
+    """A job, by what was last seen of it."""
+
+    head: Head = _UNSEEN
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the head moves, and replaced by a new one."""
+    num_readers: int = 0
+
+    def see(self, head: Head) -> None:
+        if head > self.head:
+            self.head = head
+            self.tell()
+
+    def tell(self) -> None:
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+
+class EventFeed:
+    """For one event loop."""
+
+    def __init__(self, database: Database, draining: Draining) -> None:
+        self._database = database
+        self._draining = draining
+        self._followed: dict[str, _Followed] = {}
+        self._written: set[str] = set()
+        self._is_due = asyncio.Event()
+        self._is_failing = False
+        self._lookups: Lookups[_Batch] = Lookups(threads=_THREADS)
+
+    @asynccontextmanager
+    async def polling(self) -> AsyncIterator[None]:
+        """Within it, streams hear of what is new: at once of what this process writes."""
+        loop = asyncio.get_running_loop()
+
+        def wake(job_ids: Collection[str]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody follows any more
+                loop.call_soon_threadsafe(self._wake, job_ids)
+
+        task = asyncio.create_task(self._poll())
+        try:
+            with self._database.telling(wake):
+                yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def follow(self, tenant: Tenant, job_id: str, last_seq: int) -> AsyncGenerator[bytes]:
+        """Frames of the events after `last_seq`, until the job has ended and all is told, the process is to
+        end, or the database fails: then the reader comes back with the last number. Raises NotFound."""
+        first = await self._read(tenant, job_id, last_seq)
+        return self._frames(tenant, job_id, last_seq, first)
+
+    async def _frames(
+        self, tenant: Tenant, job_id: str, last_seq: int, batch: _Batch
+    ) -> AsyncGenerator[bytes]:
+        with self._following(job_id) as job:
+            while True:
+                for seq, text in batch.frames:
+                    last_seq = seq
+                    yield text
+                if not batch.frames:
+                    last_seq = max(last_seq, batch.head.next_seq - 1)
+                job.see(batch.head)
+                while last_seq + 1 >= job.head.next_seq and not job.head.is_over:
+                    if self._draining.has_begun:
+                        return
+                    if not await _is_set(job.changed, KEEP_ALIVE_SECONDS):
+                        yield KEEP_ALIVE
+                if last_seq + 1 >= job.head.next_seq or self._draining.has_begun:
+                    return
+                try:
+                    batch = await self._read(tenant, job_id, last_seq)
+                except TuneryError:
+                    return
+
+    async def _read(self, tenant: Tenant, job_id: str, last_seq: int) -> _Batch:
+        """Made once for all who follow the same job from the same place."""
+
+        def look() -> _Batch:
+            with self._database.read() as session:
+                jobs = Jobs(session, tenant)
+                head = jobs.head(job_id)
+                events = jobs.events_since(job_id, seq=last_seq)
+            frames = [
+                (event.seq, frame(public_event(event).model_dump_json(), event_id=str(event.seq)))
+                for event in events
+            ]
+            return _Batch(frames, head)
+
+        return await self._lookups.get((tenant, job_id, last_seq), look)
+
+    @contextmanager
+    def _following(self, job_id: str) -> Iterator[_Followed]:
+        job = self._followed.setdefault(job_id, _Followed())
+        job.num_readers += 1
+        try:
+            yield job
+        finally:
+            job.num_readers -= 1
+            if not job.num_readers:
+                del self._followed[job_id]
+
+    def _wake(self, job_ids: Collection[str]) -> None:
+        written = self._followed.keys() & set(job_ids)
+        if written:
+            self._written |= written
+            self._is_due.set()
+
+    async def _poll(self) -> None:
+        looked_at = -math.inf
+        while True:
+            left = looked_at + POLL_SECONDS - time.monotonic()
+            if await _is_set(self._is_due, max(0.0, left)):
+                job_ids = self._written
+            else:
+                looked_at, job_ids = time.monotonic(), set(self._followed)
+            self._written = set()
+            self._is_due.clear()
+            if self._draining.has_begun:
+                for job in self._followed.values():
+                    job.tell()
+            elif job_ids:
+                await self._look_at(job_ids)
+
+    async def _look_at(self, job_ids: Collection[str]) -> None:
+        def look() -> dict[str, Head]:
+            with self._database.read() as session:
+                return heads(session, job_ids)
+
+        try:
+            found = await run_in_threadpool(look)
+        except Exception:
+            # Streams go on when the database does; one line for each time that it goes away.
+            if not self._is_failing:
+                log.exception("followed jobs cannot be looked at")
+            self._is_failing = True
+            return
+        self._is_failing = False
+        for job_id, head in found.items():
+            if job_id in self._followed:
+                self._followed[job_id].see(head)
+
+
+async def _is_set(event: asyncio.Event, seconds: float) -> bool:
+    """Waits for it, but no longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _feed(request: Request) -> EventFeed:
+    feed: EventFeed = request.app.state.feed
+    return feed
+
+
+UsesEventFeed = Annotated[EventFeed, Depends(_feed)]

@@ -1,0 +1,97 @@
+"""From a create request to the job that is to be: everything that can be refused without reading files."""
+
+import hashlib
+from collections.abc import Mapping
+
+import orjson
+
+from cluster.bases.layers import layers_here
+from cluster.contracts.adapter_layers import check_layers
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.datasets import formats_for
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.hyperparameters import Method, TrainingOptions, check_options
+from service.api.jobs.continuing import Start, continued
+from service.api.schemas.jobs import (
+    CreateJobBody,
+    DpoMethodBody,
+    HyperparametersBody,
+    ReinforcementMethodBody,
+)
+from service.db.jobs import NewJob
+from service.settings import Settings
+
+
+def new_job(
+    body: CreateJobBody, start: Start | None, catalogue: Mapping[str, BaseSpec], settings: Settings
+) -> NewJob:
+    """`start` is what the request continues from. Raises InvalidRequest, which names the parameter."""
+    base = _base(body.model if start is None else start.base, catalogue)
+    method = _method(body)
+    if body.integrations:
+        raise InvalidRequest(
+            "Integrations are not supported yet; metrics are in the job's events and result file.",
+            code="unsupported_integration",
+            param="integrations",
+        )
+    training = body.training or TrainingOptions()
+    if start is not None:
+        training = continued(training, start)
+    check_options(training, base, method)
+    if (layers := layers_here(base)) is not None:
+        check_layers(training, layers, base.alias)
+    slots = settings.training_slots
+    if training.num_workers > slots:
+        raise InvalidRequest(
+            f"training.num_workers is {training.num_workers}, but this server runs at most {slots} at once.",
+            param="training.num_workers",
+        )
+    return NewJob(
+        model=base.alias,
+        training_file=body.training_file,
+        validation_file=body.validation_file,
+        formats=formats_for(base, method),
+        start_from=None if start is None else start.manifest_key,
+        suffix=body.suffix,
+        seed=body.seed,
+        method=method,
+        hyperparameters=_hyperparameters(body).asked(),
+        training=training,
+        metadata=body.metadata,
+    )
+
+
+def request_sha256(body: CreateJobBody) -> str:
+    """Of what was asked for, however it was spaced and ordered."""
+    plain = body.model_dump(mode="json", exclude_unset=True)
+    return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _base(alias: str, catalogue: Mapping[str, BaseSpec]) -> BaseSpec:
+    base = catalogue.get(alias)
+    if base is None:
+        raise InvalidRequest(
+            f"The model '{alias}' cannot be fine-tuned or does not exist. "
+            "GET /v1/models lists the base models.",
+            code="model_not_found",
+            param="model",
+        )
+    return base
+
+
+def _method(body: CreateJobBody) -> Method:
+    if isinstance(body.method, ReinforcementMethodBody):
+        raise InvalidRequest(
+            f"The method '{body.method.type}' is not supported yet; supported: 'supervised', 'dpo'.",
+            code="unsupported_method",
+            param="method.type",
+        )
+    return "dpo" if isinstance(body.method, DpoMethodBody) else "supervised"
+
+
+def _hyperparameters(body: CreateJobBody) -> HyperparametersBody:
+    if body.hyperparameters is not None:
+        return body.hyperparameters
+    if body.method is None or isinstance(body.method, ReinforcementMethodBody):
+        return HyperparametersBody()
+    return body.method.hyperparameters()

@@ -1,0 +1,89 @@
+"""Jobs, events and checkpoints as the API shows them."""
+
+from typing import cast
+
+from service.api.jobs.public_evaluation import public_evaluation
+from service.api.schemas.jobs import (
+    CheckpointMetrics,
+    Dpo,
+    DpoMethod,
+    FineTuningJob,
+    FineTuningJobCheckpoint,
+    FineTuningJobEvent,
+    FineTuningJobStatus,
+    JobError,
+    JobExtension,
+    JobProgress,
+    ResolvedDpoHyperparameters,
+    ResolvedHyperparameters,
+    Supervised,
+    SupervisedMethod,
+)
+from service.db.jobs import Checkpoint, Event, Job
+
+
+def public_job(job: Job) -> FineTuningJob:
+    return FineTuningJob(
+        id=job.id,
+        created_at=job.created_at,
+        error=JobError(code=job.error.code, message=job.error.message, param=job.error.param)
+        if job.error
+        else None,
+        fine_tuned_model=job.fine_tuned_model,
+        finished_at=job.finished_at,
+        hyperparameters=_hyperparameters(job),
+        model=job.model,
+        organization_id=job.tenant.organization_id,
+        result_files=[job.result_file] if job.result_file else [],
+        status=cast(FineTuningJobStatus, job.status.public),
+        trained_tokens=job.trained_tokens,
+        training_file=job.training_file,
+        validation_file=job.validation_file,
+        seed=job.seed,
+        estimated_finish=job.estimated_finish,
+        integrations=job.integrations,
+        method=_method(job),
+        metadata=job.metadata,
+        user_provided_suffix=job.suffix,
+        tunery=JobExtension(
+            progress=JobProgress(**job.progress) if job.progress else None,
+            attempt=job.attempt,
+            training=job.training,
+            evaluation=public_evaluation(job.report),
+        ),
+    )
+
+
+def _method(job: Job) -> SupervisedMethod | DpoMethod:
+    hyperparameters = _hyperparameters(job)
+    if isinstance(hyperparameters, ResolvedDpoHyperparameters):
+        return DpoMethod(dpo=Dpo(hyperparameters=hyperparameters))
+    return SupervisedMethod(supervised=Supervised(hyperparameters=hyperparameters))
+
+
+def _hyperparameters(job: Job) -> ResolvedHyperparameters:
+    """Those of the job's method."""
+    known = job.hyperparameters.model_dump(exclude_none=True)
+    return ResolvedDpoHyperparameters(**known) if job.method == "dpo" else ResolvedHyperparameters(**known)
+
+
+def public_event(event: Event) -> FineTuningJobEvent:
+    return FineTuningJobEvent(
+        id=event.id,
+        created_at=event.created_at,
+        level=event.level,
+        message=event.message,
+        type=event.type,
+        data=event.data,
+    )
+
+
+def public_checkpoint(checkpoint: Checkpoint) -> FineTuningJobCheckpoint:
+    return FineTuningJobCheckpoint(
+        id=checkpoint.id,
+        created_at=checkpoint.created_at,
+        fine_tuning_job_id=checkpoint.job_id,
+        fine_tuned_model_checkpoint=checkpoint.model_name,
+        step_number=checkpoint.step,
+        metrics=CheckpointMetrics(**checkpoint.metrics),
+    )

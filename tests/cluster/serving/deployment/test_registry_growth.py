@@ -1,0 +1,102 @@
+"""Many more adapters are published, served and deleted than a replica has room for."""
+
+import asyncio
+import gc
+import json
+import tracemalloc
+import weakref
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from cluster.contracts.generation import AdapterRef
+from cluster.serving.residency.model_cache import Loans
+from cluster.serving.weights.adapter import Adapter
+from cluster.serving.weights.disk_cache import folder_bytes
+from cluster.serving.weights.folder import WeightsFolder
+from cluster.serving.weights.lora_files import read_adapter
+from tests.cluster.serving.published import publish_bytes
+from tests.cluster.serving.stores import MemoryStore
+
+LAYER = "model.layers.0.self_attn.q_proj"
+SHAPES = {LAYER: (32, 24)}
+CPU = torch.device("cpu")
+CONFIG = json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}).encode()
+MEMORY_BYTES, DISK_BYTES = 8 << 10, 16 << 10
+
+
+class Replica:
+    """What an engine keeps of adapters, on disk and in memory."""
+
+    def __init__(self, cache: Path) -> None:
+        self.store = MemoryStore()
+        self.weights = WeightsFolder(cache, self.store, budget_bytes=DISK_BYTES)
+        self.loans: Loans[Adapter] = Loans(
+            capacity=1000, max_waiting=0, budget=MEMORY_BYTES, num_bytes=lambda adapter: adapter.num_bytes
+        )
+        self.alive: weakref.WeakSet[Adapter] = weakref.WeakSet()
+
+    def publish(self, number: int) -> AdapterRef:
+        pair = {f"base_model.model.{LAYER}.lora_A.weight": torch.full((4, 32), float(number))}
+        pair[f"base_model.model.{LAYER}.lora_B.weight"] = torch.ones(24, 4)
+        files = {"adapter_config.json": CONFIG, "adapter_model.safetensors": save(pair)}
+        return publish_bytes(self.store, f"j{number}", files)
+
+    async def use(self, ref: AdapterRef) -> float:
+        """A weight of the adapter."""
+
+        async def load() -> Adapter:
+            with self.weights.borrowed(ref, base_digest="b", template_digest="t") as folder:
+                return read_adapter(folder, ref.digest, SHAPES, CPU)
+
+        adapter = await self.loans.borrow(ref.digest, load)
+        self.alive.add(adapter)
+        self.loans.give_back(ref.digest)
+        return float(adapter.pairs[LAYER].down[0, 0])
+
+    def delete(self, ref: AdapterRef) -> None:
+        for stored in list(self.store.list(ref.manifest_key.removesuffix("manifest.json"))):
+            self.store.delete(stored.key)
+
+    async def pass_through(self, numbers: range) -> None:
+        for number in numbers:
+            ref = self.publish(number)
+            assert await self.use(ref) == number
+            self.delete(ref)
+
+
+async def _publish_and_delete(cache: Path) -> None:
+    replica = Replica(cache)
+    tracemalloc.start()
+    try:
+        await replica.pass_through(range(100))
+        before = _traced_bytes()
+        await replica.pass_through(range(100, 1000))
+        grown = _traced_bytes() - before
+    finally:
+        tracemalloc.stop()
+    assert sum(adapter.num_bytes for adapter in replica.alive) <= MEMORY_BYTES
+    assert folder_bytes(cache) <= DISK_BYTES
+    # Less than any part of each would take; pydantic and safetensors keep 200 bytes of what they read.
+    assert grown < 900 * 320
+
+
+def _traced_bytes() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def test_a_thousand_adapters_come_and_go_within_the_same_memory_and_disk(tmp_path: Path) -> None:
+    asyncio.run(_publish_and_delete(tmp_path / "cache"))
+
+
+async def _registered(cache: Path) -> None:
+    replica = Replica(cache)
+    refs = [replica.publish(number) for number in range(1000)]
+    assert [await replica.use(ref) for ref in refs] == list(range(1000))
+    assert [await replica.use(ref) for ref in refs[::20]] == list(range(0, 1000, 20))
+
+
+def test_each_of_a_thousand_registered_adapters_can_be_used_at_any_time(tmp_path: Path) -> None:
+    asyncio.run(_registered(tmp_path / "cache"))

@@ -1,0 +1,176 @@
+"""The way from the entry to models in deployments of their own, over handles that a test plays."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from grpc.aio import UsageError
+from ray.exceptions import ActorUnavailableError, RayTaskError
+
+from cluster.contracts.errors import NotFound, Unavailable
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    PromptEvent,
+    TextPrompt,
+)
+from cluster.serving.deployment.remote import RemoteModels
+from cluster.serving.deployment.settings import EngineSettings
+from cluster.wire.events import line
+from tests.api import BASE
+
+REQUEST = GenerationRequest(id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
+PROMPT = PromptEvent(prompt_tokens=1)
+END = FinishEvent(index=0, reason="stop", completion_tokens=1)
+
+
+LOST = ActorUnavailableError("gone", None)
+CLOSED = UsageError("Channel is closed.")
+
+
+class Stream:
+    def __init__(self, items: list[GenerationEvent | Exception]) -> None:
+        self._items = items
+        self.is_cancelled = False
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        for item in self._items:
+            if isinstance(item, Exception):
+                raise item
+            yield line(item)
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class Handle:
+    """Of one application: `streams` are its answers to `generate`, one after another."""
+
+    def __init__(self, *streams: list[GenerationEvent | Exception]) -> None:
+        self.streams = [Stream(items) for items in streams]
+        self.asked: list[str] = []
+        self.woken: Callable[[], Any] = lambda: asyncio.sleep(0)
+
+    def options(self, *, method_name: str, **_: object) -> "Handle.Method":
+        return Handle.Method(self, method_name)
+
+    class Method:
+        def __init__(self, handle: "Handle", name: str) -> None:
+            self.handle, self.name = handle, name
+
+        def remote(self, *_: object) -> Any:
+            self.handle.asked.append(self.name)
+            if self.name == "generate":
+                return self.handle.streams[self.handle.asked.count("generate") - 1]
+            return self.handle.woken()
+
+
+class Placer:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def options(self, *, method_name: str) -> "Placer":
+        assert method_name == "place"
+        return self
+
+    async def remote(self, model: str) -> str:
+        self.asked += 1
+        return f"model-{ModelRef.model_validate_json(model).base.alias}"
+
+
+def ask(handle: Handle, *, patience_seconds: float | None = None) -> list[GenerationEvent]:
+    async def run() -> list[GenerationEvent]:
+        models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
+        return [event async for event in models.generate(REQUEST, patience_seconds=patience_seconds)]
+
+    return asyncio.run(run())
+
+
+def test_a_replica_is_woken_up_before_the_first_request() -> None:
+    handle = Handle([PROMPT, END])
+    assert ask(handle) == [PROMPT, END]
+    assert handle.asked == ["ensure", "generate"]
+
+
+@pytest.mark.parametrize("lost", [LOST, CLOSED], ids=["actor", "channel"])
+def test_a_request_whose_replica_is_lost_before_it_answered_is_made_again_once(lost: Exception) -> None:
+    handle = Handle([lost], [PROMPT, END])
+    assert ask(handle) == [PROMPT, END]
+    assert handle.asked == ["ensure", "generate", "ensure", "generate"]
+    with pytest.raises(Unavailable, match="replica was lost"):
+        ask(Handle([lost], [lost]))
+
+
+def test_the_application_of_a_lost_replica_is_placed_again() -> None:
+    handle = Handle([LOST], [PROMPT, END])
+    placer = Placer()
+    models = RemoteModels(EngineSettings(), placer, find=lambda name: handle)
+    assert asyncio.run(_all(models.generate(REQUEST, patience_seconds=None))) == [PROMPT, END]
+    assert placer.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("items", "kind"),
+    [
+        ([PROMPT, LOST], Unavailable),
+        ([NotFound("no files")], NotFound),
+        ([PROMPT, NotFound("x")], NotFound),
+    ],
+)
+def test_what_was_begun_or_refused_is_not_made_again(
+    items: list[GenerationEvent | Exception], kind: type[Exception]
+) -> None:
+    handle = Handle(items)
+    with pytest.raises(kind):
+        ask(handle)
+    assert handle.asked == ["ensure", "generate"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [ValueError("a fault of ours"), RayTaskError("generate", "…", ValueError("over Ray's own way"))],
+    ids=["as raised", "wrapped"],
+)
+def test_what_is_no_answer_counts_as_a_loss(fault: Exception) -> None:
+    handle = Handle([fault], [fault])
+    with pytest.raises(Unavailable, match="replica was lost"):
+        ask(handle)
+    assert handle.asked == ["ensure", "generate", "ensure", "generate"]
+
+
+def test_who_waits_for_a_replica_to_start_is_told_since_when_and_leaves_the_start_to_others() -> None:
+    handle = Handle([PROMPT, END])
+
+    async def run() -> list[GenerationEvent]:
+        is_up = asyncio.Event()
+        handle.woken = is_up.wait
+        models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
+        patient = asyncio.ensure_future(_all(models.generate(REQUEST, patience_seconds=None)))
+        with pytest.raises(Unavailable, match="is being loaded since 0 s"):
+            await _all(models.generate(REQUEST, patience_seconds=0.01))
+        is_up.set()
+        return await patient
+
+    assert asyncio.run(run()) == [PROMPT, END]
+    assert handle.asked == ["ensure", "generate"]
+
+
+def test_leaving_cancels_the_request_at_its_replica() -> None:
+    handle = Handle([PROMPT, END])
+
+    async def run() -> None:
+        models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
+        events = models.generate(REQUEST, patience_seconds=None)
+        assert await anext(events) == PROMPT
+        assert not handle.streams[0].is_cancelled
+        await events.aclose()
+
+    asyncio.run(run())
+    assert handle.streams[0].is_cancelled
+
+
+async def _all(events: Any) -> list[GenerationEvent]:
+    return [event async for event in events]

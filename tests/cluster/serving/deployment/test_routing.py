@@ -1,0 +1,101 @@
+"""Which replica answers, in tables."""
+
+from collections import Counter
+
+import pytest
+
+from cluster.contracts.generation import AdapterRef, ModelRef, adapted_name, weights_of
+from cluster.serving.deployment.routing import Replica, in_order
+from tests.api import BASE
+
+A = adapted_name("base", "a")
+
+
+def replica(id_: str, ongoing: int, *models: str) -> Replica:
+    return Replica(id_, frozenset(models), ongoing)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "best"),
+    [
+        ([replica("x", 0, "base"), replica("y", 0, "base", A), replica("z", 0)], "y"),
+        ([replica("x", 0), replica("y", 0), replica("z", 0, "base")], "z"),
+        ([replica("x", 0, "other"), replica("y", 20, "base"), replica("z", 0, "other")], "y"),
+        ([replica("x", 0, "base"), replica("y", 16, "base", A)], "y"),
+        ([replica("x", 0, "base"), replica("y", 17, "base", A)], "x"),
+        ([replica("x", 0), replica("y", 40, "base", A)], "y"),
+        ([replica("x", 0), replica("y", 41, "base", A)], "x"),
+        ([replica("x", 99, "base", A)], "x"),
+        ([replica("x", 50, "base", A), replica("y", 60, "base", A), replica("z", 30, "base", A)], "z"),
+    ],
+)
+def test_a_model_goes_where_it_is_loaded_unless_loading_it_elsewhere_is_worth_it(
+    replicas: list[Replica], best: str
+) -> None:
+    order = in_order(replicas, A)
+    assert order[0] == best
+    assert sorted(order) == sorted(replica.id for replica in replicas)
+    assert in_order(list(reversed(replicas)), A) == order
+
+
+def test_without_replicas_there_is_no_choice() -> None:
+    assert in_order([], A) == []
+
+
+def test_any_replica_that_is_not_busy_takes_a_request_without_a_model() -> None:
+    assert in_order([replica("x", 30, "base"), replica("y", 0), replica("z", 9)], "")[0] == "y"
+
+
+def test_before_word_has_spread_adapters_of_a_base_go_to_one_replica_and_bases_to_all() -> None:
+    replicas = [replica(f"replica-{i}", i) for i in range(4)]
+    names = [adapted_name("base", str(i)) for i in range(50)]
+    assert len({in_order(replicas, name)[0] for name in names}) == 1
+    spread = Counter(in_order(replicas, f"base-{i}")[0] for i in range(400))
+    assert set(spread) == {replica.id for replica in replicas}
+    assert max(spread.values()) < 2 * min(spread.values())
+
+
+def test_adapters_spread_over_the_replicas_of_their_base_and_stay_when_one_more_comes() -> None:
+    replicas = [replica(f"replica-{i}", 0, "base") for i in range(3)]
+    names = [adapted_name("base", str(i)) for i in range(300)]
+    before = {name: in_order(replicas, name)[0] for name in names}
+    assert min(Counter(before.values()).values()) > 60
+    after = {name: in_order([*replicas, replica("new", 0, "base")], name)[0] for name in names}
+    assert {after[name] for name in names if after[name] != before[name]} == {"new"}
+
+
+def test_a_flood_of_one_adapter_spills_over_and_the_others_stay() -> None:
+    """Every request goes to the best replica, which has the adapter from then on."""
+    models: dict[str, set[str]] = {id_: {"base"} for id_ in "xyz"}
+    ongoing = dict.fromkeys("xyz", 0)
+
+    def send(name: str) -> str:
+        (best, *_) = in_order([replica(id_, ongoing[id_], *models[id_]) for id_ in "xyz"], name)
+        models[best].add(name)
+        return best
+
+    quiet = {name: send(name) for name in (adapted_name("base", str(i)) for i in range(6))}
+    for _ in range(120):
+        ongoing[send(A)] += 1
+    assert min(ongoing.values()) > 30
+    assert {name: send(name) for name in quiet} == quiet
+
+
+def test_names_tell_models_apart_by_weights_and_adapter() -> None:
+    lora = AdapterRef(digest="1" * 64, manifest_key="k")
+    full = AdapterRef(digest="2" * 64, manifest_key="k", form="full")
+    qlora = AdapterRef(digest="3" * 64, manifest_key="k", form="qlora")
+    base, adapted, tuned, quantized = (
+        ModelRef(base=BASE, adapter=adapter) for adapter in (None, lora, full, qlora)
+    )
+    changed = ModelRef(base=BASE.model_copy(update={"context_length": 7}))
+    assert base.name == base.weights == adapted.weights == weights_of(adapted.name)
+    assert len({base.name, adapted.name, tuned.name, quantized.name, changed.name}) == 5
+    assert tuned.name == tuned.weights
+    assert base.weights != quantized.weights == weights_of(quantized.name)
+    assert [one.owner.weights for one in (adapted, tuned, quantized)] == [
+        base.weights,
+        tuned.weights,
+        quantized.weights,
+    ]
+    assert quantized.owner.adapter is None

@@ -1,0 +1,246 @@
+"""What the embedded engine does when its model fails, which no request can bring about."""
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cluster.contracts.bases import BaseSpec, FolderSource
+from cluster.contracts.errors import InvalidRequest, Unavailable
+from cluster.contracts.generation import (
+    AdapterRef,
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    Sampling,
+    TextEvent,
+    TextPrompt,
+)
+from cluster.serving.embedded.engine import EmbeddedEngine
+from cluster.serving.embedded.runner import Prefill
+from cluster.serving.limits import Limits
+from cluster.serving.residency.footprint import Footprint
+from cluster.serving.text.vocabulary import Vocabulary
+from cluster.serving.weights.adapter import Adapter
+from tests.cluster.serving.conftest import Serve, Tuned
+from tests.tiny_base import make_tokenizer
+
+BASE = BaseSpec(alias="fake", source=FolderSource(path="-"), context_length=64, learning_rates={"lora": 1.0})
+
+
+class FakeRunner:
+    """Says token 70 for ever, and fails as often as it is told to."""
+
+    num_embeddings = 352
+    failures = 0
+
+    def start(self, prompts: Sequence[list[int]], adapters: Sequence[Adapter | None]) -> Prefill:
+        lengths = [len(prompt) for prompt in prompts]
+        return Prefill(torch.zeros(len(prompts), max(lengths)), lengths, list(adapters), None)
+
+    def prefill(self, prefill: Prefill, num_tokens: int, *, keeps_all: bool) -> Tensor:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("out of memory")
+        prefill.done = prefill.token_ids_KT.shape[1]
+        return self.decode(prefill.lengths)
+
+    def add_row(self, prefill: Prefill, row: int) -> None: ...
+
+    def decode(self, tokens: Sequence[int]) -> Tensor:
+        return torch.eye(self.num_embeddings)[[70] * len(tokens)]
+
+    def release(self, row: int) -> None: ...
+
+    def clear(self) -> None: ...
+
+
+def _no_adapters(ref: AdapterRef) -> Adapter:
+    raise AssertionError("no adapter was asked for")
+
+
+def _engine(
+    runner: Any, load_adapter: Callable[[AdapterRef], Adapter] = _no_adapters, **limits: int
+) -> EmbeddedEngine:
+    tokenizer = make_tokenizer()
+    return EmbeddedEngine(
+        BASE,
+        runner,
+        tokenizer,
+        vocabulary=Vocabulary(tokenizer),
+        stop_tokens=frozenset({1}),
+        load_adapter=load_adapter,
+        limits=Limits(**limits),
+        footprint=Footprint(weights=0, row=0, adapters=0),
+    )
+
+
+async def _ask(engine: EmbeddedEngine, id_: str = "r") -> list[GenerationEvent]:
+    request = GenerationRequest(
+        id=id_,
+        model=ModelRef(base=BASE),
+        prompt=TextPrompt(text="x"),
+        sampling=Sampling(temperature=0, max_tokens=3),
+    )
+    return [event async for event in engine.generate(request)]
+
+
+class PacedRunner(FakeRunner):
+    """Takes as many steps as it is allowed to."""
+
+    def __init__(self) -> None:
+        self.allowed = threading.Semaphore(2)
+
+    def decode(self, tokens: Sequence[int]) -> Tensor:
+        assert self.allowed.acquire(timeout=60)
+        return super().decode(tokens)
+
+
+async def _leaves_in_mid_stream() -> tuple[int, int]:
+    """Tokens that the last event seen told of, and those that the engine made in all."""
+    runner = PacedRunner()
+    engine = _engine(runner)
+    sampling = Sampling(temperature=0, max_tokens=50, stop=["a" * 50 + "!"])
+    request = GenerationRequest(
+        id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"), sampling=sampling
+    )
+    told = 0
+    async with aclosing(engine.generate(request)) as events:
+        async for event in events:
+            if isinstance(event, TextEvent):
+                assert not event.text, "all of it may become the stop string"
+                told = event.completion_tokens
+                if told == 5:
+                    break
+                runner.allowed.release()
+    runner.allowed.release(50)
+    await _idle(engine)
+    made = (await engine.stats()).generated_tokens
+    await engine.close()
+    return told, made
+
+
+async def _idle(engine: EmbeddedEngine) -> None:
+    """Its thread does everything in order, so what is asked now is answered when the rest is done."""
+    await _ask(engine, "last")
+
+
+def test_who_leaves_has_been_told_of_all_tokens_but_those_of_two_steps() -> None:
+    told, made = asyncio.run(_leaves_in_mid_stream())
+    assert told == 5
+    assert made - 3 - told <= 2
+
+
+async def _adapters_after_a_leaver() -> None:
+    runner = PacedRunner()
+    loaded: list[str] = []
+
+    def load(ref: AdapterRef) -> Adapter:
+        loaded.append(ref.digest)
+        return Adapter(ref.digest)
+
+    engine = _engine(runner, load, adapters=1)
+    first, second = (
+        ModelRef(base=BASE, adapter=AdapterRef(digest=digest, manifest_key="-")) for digest in "ab"
+    )
+    sampling = Sampling(temperature=0, max_tokens=50)
+    request = GenerationRequest(id="r", model=first, prompt=TextPrompt(text="x"), sampling=sampling)
+    async with aclosing(engine.generate(request)) as events:
+        async for event in events:
+            # Its thread goes on to a step that waits for the test.
+            if isinstance(event, TextEvent) and event.completion_tokens == 2:
+                break
+    waiting = asyncio.create_task(engine.ensure(second))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (await engine.stats()).adapters == ["a"]
+    runner.allowed.release(50)
+    await waiting
+    assert loaded == ["a", "b"]
+    assert (await engine.stats()).adapters == ["b"]
+    await engine.close()
+
+
+def test_the_adapter_of_who_leaves_stays_until_the_engines_thread_has_let_go_of_it() -> None:
+    asyncio.run(_adapters_after_a_leaver())
+
+
+async def _fails_and_goes_on() -> None:
+    runner = FakeRunner()
+    runner.failures = 1
+    engine = _engine(runner)
+    with pytest.raises(Unavailable, match="try again"):
+        await _ask(engine)
+    assert (await _ask(engine))[-1] == FinishEvent(index=0, reason="length", completion_tokens=3)
+    assert (await engine.stats()).running == 0
+    await engine.close()
+
+
+def test_a_failed_step_ends_its_requests_and_the_engine_goes_on() -> None:
+    asyncio.run(_fails_and_goes_on())
+
+
+async def _breaks() -> None:
+    runner = FakeRunner()
+    runner.failures = 3
+    engine = _engine(runner)
+    for _ in range(3):
+        await engine.stats()
+        with pytest.raises(Unavailable, match="try again"):
+            await _ask(engine)
+    with pytest.raises(Unavailable, match="broken"):
+        await _ask(engine)
+    with pytest.raises(Unavailable, match="broken"):
+        await engine.stats()
+    await engine.close()
+
+
+def test_an_engine_that_only_fails_says_that_it_is_broken() -> None:
+    asyncio.run(_breaks())
+
+
+@pytest.mark.parametrize("serve", ["embedded"], indirect=True)
+def test_an_adapter_that_is_larger_than_the_budget_is_refused(serve: Serve, tuned: Tuned) -> None:
+    served = serve(adapter_bytes=1000)
+    with pytest.raises(InvalidRequest) as caught:
+        served.ask(served.request(tuned.refs["all_linear"]))
+    assert caught.value.code == "model_too_large"
+
+
+async def _closes_while_loading() -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def load(ref: AdapterRef) -> Adapter:
+        has_begun.set()
+        assert may_end.wait(30)
+        return Adapter(ref.digest)
+
+    runner = FakeRunner()
+    engine = _engine(runner, load)
+    ref = AdapterRef(digest="d", manifest_key="m")
+    request = GenerationRequest(id="r", model=ModelRef(base=BASE, adapter=ref), prompt=TextPrompt(text="x"))
+    asked = asyncio.create_task(anext(engine.generate(request), None))
+    assert await asyncio.to_thread(has_begun.wait, 30)
+    closing = asyncio.create_task(engine.close())
+    may_end.set()
+    with pytest.raises(Unavailable, match="closed"):
+        await asked
+    await closing
+    await engine.cancel("r")
+    await engine.close()
+    alive = weakref.ref(runner)
+    del runner
+    gc.collect()
+    assert alive() is None, "a closed engine holds no model, whoever holds the engine"
+
+
+def test_an_engine_closed_while_an_adapter_loads_ends_its_requests_and_frees_its_model() -> None:
+    asyncio.run(_closes_while_loading())

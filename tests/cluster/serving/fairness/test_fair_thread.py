@@ -1,0 +1,55 @@
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from cluster.contracts.errors import Unavailable
+from cluster.serving.fairness.fair_thread import FairThread
+
+
+class _Work:
+    """Notes who was served; the first one waits for the gate."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.done: list[str] = []
+
+    def of(self, tenant: str) -> Callable[[], None]:
+        def work() -> None:
+            assert self.gate.wait(30)
+            self.done.append(tenant)
+
+        return work
+
+
+async def _flood() -> None:
+    thread, work = FairThread("test"), _Work()
+    asked = [asyncio.create_task(thread.run(tenant, work.of(tenant))) for tenant in "aaaaabbc"]
+    await asyncio.sleep(0)
+    work.gate.set()
+    await asyncio.gather(*asked)
+    thread.close()
+    assert "".join(work.done[:3]) == "abc"
+    assert "".join(work.done[3:5]) in {"ab", "ba"}
+    assert "".join(work.done[5:]) == "aaa"
+
+
+def test_who_comes_beside_a_flood_is_next() -> None:
+    asyncio.run(_flood())
+
+
+async def _closed() -> None:
+    thread, work = FairThread("test"), _Work()
+    asked = [asyncio.create_task(thread.run("a", work.of("a"))) for _ in range(2)]
+    await asyncio.sleep(0)
+    thread.close()
+    work.gate.set()
+    await asked[0]
+    with pytest.raises(Unavailable, match="closed"):
+        await asked[1]
+    assert work.done == ["a"]
+
+
+def test_what_has_begun_ends_and_what_waits_is_told_that_it_was_closed() -> None:
+    asyncio.run(_closed())

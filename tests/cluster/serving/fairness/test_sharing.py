@@ -1,0 +1,115 @@
+"""How long a tenant within its share waits for those beyond theirs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from cluster.serving.fairness.sharing import Pace
+
+Cost = Callable[[int], float]
+
+
+def on_cpu(rows: int) -> float:
+    return 3.0 + rows
+
+
+def on_gpu(rows: int) -> float:
+    return 10.0 + 0.03 * rows
+
+
+@dataclass
+class Engine:
+    """One that takes `cost` seconds for a step."""
+
+    held: Mapping[str, int]
+    cost: Cost
+    wake: float = 0.0
+    """Seconds by which a step is later for each row that was part of the one before."""
+    hiccups: Mapping[int, float] = field(default_factory=dict)
+    """By the number of a step: seconds for which something else held it up."""
+    pace: Pace = field(default_factory=Pace)
+    seconds: float = 0.0
+    tokens: dict[str, int] = field(default_factory=dict)
+    """Of each row of a tenant."""
+    rows: list[int] = field(default_factory=list)
+    """Of each step."""
+
+    def step(self) -> None:
+        shares = self.pace.decide(self.held)
+        taking_part = [tenant for tenant in self.held if tenant not in shares.sit_out]
+        rows = sum(self.held[tenant] for tenant in taking_part)
+        late = self.wake * (self.rows[-1] if self.rows else 0) + self.hiccups.get(len(self.rows), 0.0)
+        seconds = self.cost(rows) + late
+        self.rows.append(rows)
+        self.seconds += seconds
+        self.pace.decoded(shares, seconds)
+        for tenant in taking_part:
+            self.tokens[tenant] = self.tokens.get(tenant, 0) + 1
+
+
+def run(held: Mapping[str, int], cost: Cost, steps: int = 400, wake: float = 0.0) -> Engine:
+    engine = Engine(held, cost, wake)
+    for _ in range(steps):
+        engine.step()
+    return engine
+
+
+def test_beside_a_flood_tokens_come_at_most_a_third_slower_and_the_flood_goes_on() -> None:
+    engine = run({"quiet": 1, "flood": 32}, on_cpu)
+    seconds_a_token = engine.seconds / engine.tokens["quiet"]
+    assert on_cpu(1) < seconds_a_token <= 1.37 * on_cpu(1)
+    # The rest of the time is the flood's, and it does not waste it.
+    assert engine.tokens["flood"] * 32 * on_cpu(33) / 32 >= 0.22 * engine.seconds
+
+
+def test_what_a_floods_tokens_add_to_the_step_after_them_is_the_floods_too() -> None:
+    engine = run({"quiet": 1, "flood": 32}, on_cpu, wake=0.2)
+    apart = on_cpu(1) + 0.2
+    assert apart < engine.seconds / engine.tokens["quiet"] <= 1.37 * apart
+    assert engine.tokens["flood"] * (on_cpu(33) + 0.2 * 32) >= 0.22 * engine.seconds
+
+
+def test_a_step_that_something_else_held_up_lets_no_more_of_a_flood_in() -> None:
+    engine = Engine({"quiet": 1, "flood": 32}, on_cpu, hiccups={50: 1000.0})
+    while len(engine.rows) <= 50:
+        engine.step()
+    assert engine.rows[-1] == 1, "the quiet one's alone"
+    before = engine.tokens["flood"]
+    for _ in range(100):
+        engine.step()
+    assert engine.tokens["flood"] - before <= 5
+
+
+def test_who_comes_has_waited_for_a_step_of_the_flood_and_begins_without_it() -> None:
+    for cost, is_apart in ((on_cpu, True), (on_gpu, False)):
+        engine = run({"quiet": 1, "flood": 32}, cost)
+        engine.held = {"flood": 32}
+        for _ in range(3):
+            engine.step()
+        assert engine.rows[-3:] == [32] * 3
+        assert bool(engine.pace.decide({"quiet": 1, "flood": 32}).sit_out) == is_apart
+
+
+def test_where_full_steps_take_hardly_longer_nobody_sits_out_but_to_be_timed() -> None:
+    engine = run({"quiet": 1, "flood": 32}, on_gpu)
+    assert engine.tokens["flood"] >= 0.96 * engine.tokens["quiet"]
+
+
+def test_tenants_with_equal_shares_all_take_part() -> None:
+    engine = run({"a": 16, "b": 16}, on_cpu)
+    assert engine.tokens["a"] == engine.tokens["b"] == 400
+
+
+def test_nobody_sits_out_for_one_that_has_no_row_yet() -> None:
+    engine = run({"flood": 32, "quiet": 0}, on_cpu)
+    assert engine.tokens["flood"] == 400
+
+
+def test_a_floods_prompts_are_made_up_for_too() -> None:
+    engine = Engine({"quiet": 1, "flood": 32}, on_cpu)
+    engine.step()
+    shares = engine.pace.decide(engine.held)
+    engine.pace.prefilled(shares, frozenset({"flood"}), 100.0)
+    while engine.tokens.get("flood", 0) == 0:
+        engine.step()
+    assert (engine.seconds + 100.0) / engine.tokens["quiet"] <= 1.37 * on_cpu(1) + on_cpu(33)
+    assert engine.tokens["quiet"] >= 100.0 / (on_cpu(1) / 3)

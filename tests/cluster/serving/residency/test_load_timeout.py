@@ -1,0 +1,89 @@
+"""Who waits for a model waits no longer than it said, and is told what for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+
+from cluster.contracts.errors import Unavailable
+from cluster.contracts.generation import ModelRef
+from cluster.serving.residency.load_timeout import Timed, at_most, not_ready
+from tests.api import BASE
+
+MODEL = ModelRef(base=BASE)
+
+
+class Clock:
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def while_loading(
+    clock: Clock, loaded: Timed[str], release: asyncio.Event
+) -> Callable[[], Awaitable[tuple[Unavailable, float]]]:
+    async def load_once() -> tuple[Unavailable, float]:
+        release.clear()
+        loading = asyncio.ensure_future(loaded(MODEL))
+        await asyncio.sleep(0)
+        clock.seconds += 12
+        told = loaded.not_ready(MODEL, 5)
+        clock.seconds += 30
+        late = loaded.not_ready(MODEL, 5)
+        release.set()
+        await loading
+        return told, late.retry_after_seconds
+
+    return load_once
+
+
+def test_what_a_load_is_known_to_take_is_told_and_when_to_come_back() -> None:
+    async def run() -> None:
+        clock, release = Clock(), asyncio.Event()
+
+        async def load(model: ModelRef) -> str:
+            await release.wait()
+            return model.base.alias
+
+        loaded = Timed(load, clock=clock)
+        load_once = while_loading(clock, loaded, release)
+        first, _ = await load_once()
+        assert first.message == f"{BASE.alias} is being loaded since 12 s. Try again in 10 s."
+        second, late_seconds = await load_once()
+        assert second.message == (
+            f"{BASE.alias} is being loaded since 12 s; loading it took 42 s the last time. Try again in 30 s."
+        )
+        assert (second.retry_after_seconds, second.code) == (30, "model_not_ready")
+        assert late_seconds == 1
+        assert "has not answered within 5 s" in loaded.not_ready(MODEL, 5).message
+
+    asyncio.run(run())
+
+
+def test_a_load_that_failed_does_not_say_how_long_loading_takes() -> None:
+    async def run() -> None:
+        async def load(model: ModelRef) -> str:
+            raise Unavailable("storage is away")
+
+        loaded = Timed(load)
+        with pytest.raises(Unavailable, match="storage is away"):
+            await loaded(MODEL)
+        assert "the last time" not in loaded.not_ready(MODEL, 1).message
+
+    asyncio.run(run())
+
+
+def test_patience_ends_the_wait_alone_and_time_outs_of_others_are_theirs() -> None:
+    async def run() -> None:
+        with pytest.raises(Unavailable, match=r"within 0 s"):
+            async with at_most(0.01, partial(not_ready, MODEL)):
+                await asyncio.Event().wait()
+        with pytest.raises(TimeoutError, match="storage"):
+            async with at_most(60, partial(not_ready, MODEL)):
+                raise TimeoutError("storage")
+        async with at_most(None, partial(not_ready, MODEL)):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())

@@ -1,0 +1,466 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from cluster.contracts.errors import InvalidRequest, NotFound, Overloaded, Unavailable
+from cluster.serving.residency.model_cache import Loans
+
+
+class Shelf:
+    """Counts loads, which wait for their gate if there is one."""
+
+    def __init__(self) -> None:
+        self.loads: list[str] = []
+        self.dropped: list[str] = []
+        self.gates: dict[str, asyncio.Event] = {}
+        self.drop_gates: dict[str, asyncio.Event] = {}
+        self.broken: set[str] = set()
+
+    def loans(self, capacity: int, max_waiting: int = 10, **limits: Any) -> Loans[str]:
+        """Each thing takes as many bytes as its key has characters."""
+        return Loans(capacity=capacity, max_waiting=max_waiting, drop=self.drop, num_bytes=len, **limits)
+
+    async def drop(self, key: str) -> None:
+        if gate := self.drop_gates.get(key):
+            await gate.wait()
+        self.dropped.append(key)
+
+    async def load(self, key: str) -> str:
+        self.loads.append(key)
+        if gate := self.gates.get(key):
+            await gate.wait()
+        if key in self.broken:
+            raise NotFound(key)
+        return key
+
+    async def borrow(self, loans: Loans[str], key: str, *, expects_bytes: int = 0) -> str:
+        return await loans.borrow(key, lambda: self.load(key), expects_bytes=expects_bytes)
+
+
+async def _settle() -> None:
+    """Lets every task run until it waits."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def _load_once() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(2)
+    assert await asyncio.gather(*(shelf.borrow(loans, "a") for _ in range(5))) == ["a"] * 5
+    assert shelf.loads == ["a"]
+
+
+def test_one_load_however_many_ask() -> None:
+    asyncio.run(_load_once())
+
+
+async def _least_recent() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(2)
+    for key in ("a", "b", "a", "c"):
+        await shelf.borrow(loans, key)
+        loans.give_back(key)
+    assert shelf.dropped == ["b"]
+    assert set(loans.loaded) == {"a", "c"}
+
+
+def test_the_least_recently_used_idle_one_makes_room() -> None:
+    asyncio.run(_least_recent())
+
+
+async def _in_use() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    await shelf.borrow(loans, "a")
+    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in ("b", "c", "b")]
+    await _settle()
+    assert shelf.loads == ["a"]
+    assert not any(task.done() for task in others)
+    loans.give_back("a")
+    await _settle()
+    assert [task.done() for task in others] == [True, False, True], "who wants the same comes in together"
+    loans.give_back("b")
+    await _settle()
+    assert not others[1].done()
+    loans.give_back("b")
+    assert await others[1] == "c"
+    assert shelf.dropped == ["a", "b"]
+
+
+def test_one_in_use_is_never_dropped_and_the_next_waits() -> None:
+    asyncio.run(_in_use())
+
+
+async def _failing() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    shelf.broken.add("a")
+    outcomes = await asyncio.gather(*(shelf.borrow(loans, "a") for _ in range(2)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [NotFound, NotFound]
+    assert loans.loaded == {}
+    shelf.broken.clear()
+    assert await shelf.borrow(loans, "a") == "a"
+    assert shelf.loads == ["a", "a"]
+
+
+def test_a_failed_load_reaches_all_who_asked_and_is_tried_again() -> None:
+    asyncio.run(_failing())
+
+
+async def _leaving() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    shelf.gates["a"] = asyncio.Event()
+    leaver = asyncio.create_task(shelf.borrow(loans, "a"))
+    stayer = asyncio.create_task(shelf.borrow(loans, "a"))
+    await _settle()
+    leaver.cancel()
+    await _settle()
+    shelf.gates["a"].set()
+    assert await stayer == "a"
+    other = asyncio.create_task(shelf.borrow(loans, "b"))
+    await _settle()
+    assert not other.done(), "the stayer has it still"
+    loans.give_back("a")
+    assert await other == "b"
+
+
+def test_who_goes_away_takes_nothing_from_the_others() -> None:
+    asyncio.run(_leaving())
+
+
+async def _bounded() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1, max_waiting=1)
+    await shelf.borrow(loans, "a")
+    waiting = asyncio.create_task(shelf.borrow(loans, "b"))
+    await _settle()
+    with pytest.raises(Overloaded):
+        await shelf.borrow(loans, "c")
+    await loans.close()
+    with pytest.raises(Unavailable):
+        await waiting
+    with pytest.raises(Unavailable):
+        await shelf.borrow(loans, "a")
+    assert shelf.dropped == ["a"]
+
+
+def test_too_many_waiting_are_refused_and_closing_ends_the_wait() -> None:
+    asyncio.run(_bounded())
+
+
+async def _abandoned() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    shelf.broken.add("a")
+    shelf.gates["a"] = asyncio.Event()
+    leaver = asyncio.create_task(shelf.borrow(loans, "a"))
+    await _settle()
+    leaver.cancel()
+    shelf.gates["a"].set()
+    await _settle()
+    shelf.broken.clear()
+    assert await shelf.borrow(loans, "a") == "a"
+
+
+def test_a_failure_that_nobody_stayed_for_is_nobodys() -> None:
+    asyncio.run(_abandoned())
+
+
+async def _by_size() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=7)
+    for key in ("a", "bb", "ccc", "a", "dddd"):
+        await shelf.borrow(loans, key)
+        loans.give_back(key)
+    assert shelf.dropped == ["bb", "ccc"]
+    assert set(loans.loaded) == {"a", "dddd"}
+    with pytest.raises(InvalidRequest, match="8 bytes"):
+        await shelf.borrow(loans, "too long")
+    assert set(loans.loaded) == {"a", "dddd"}, "nothing is dropped for what can never fit"
+
+
+def test_the_least_recently_used_leave_until_the_next_fits_the_budget() -> None:
+    asyncio.run(_by_size())
+
+
+async def _in_use_by_size() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=5)
+    for key in ("aaa", "b"):
+        await shelf.borrow(loans, key)
+    loans.give_back("b")
+    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in ("cccc", "dd", "cccc")]
+    await _settle()
+    assert [task.done() for task in others] == [False, True, False], (
+        "what fits beside the others does not wait"
+    )
+    assert shelf.dropped == ["cccc", "b"], "it was loaded before its size was known, and could not stay"
+    for key in ("aaa", "dd"):
+        assert not others[0].done()
+        loans.give_back(key)
+        await _settle()
+    assert await asyncio.gather(others[0], others[2]) == ["cccc"] * 2
+    assert shelf.loads == ["aaa", "b", "cccc", "dd", "cccc"]
+
+
+def test_what_does_not_fit_beside_those_in_use_waits_and_none_of_them_is_dropped() -> None:
+    asyncio.run(_in_use_by_size())
+
+
+async def _in_order() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    await shelf.borrow(loans, "a")
+    keys = ["b", "c", "d"]
+    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in keys]
+    await _settle()
+    for task, key, before in zip(others, keys, ["a", *keys], strict=False):
+        loans.give_back(before)
+        assert await task == key
+    assert shelf.loads == ["a", *keys]
+
+
+def test_who_waits_longest_is_next() -> None:
+    asyncio.run(_in_order())
+
+
+async def _newcomers() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=5)
+    for key in ("a", "aaa"):
+        await shelf.borrow(loans, key, expects_bytes=len(key))
+
+    async def use(key: str) -> None:
+        await shelf.borrow(loans, key, expects_bytes=len(key))
+        loans.give_back(key)
+
+    large = asyncio.create_task(use("bbbb"))
+    await _settle()
+    small = asyncio.create_task(use("c"))
+    await _settle()
+    assert not small.done(), "there is room for it, but of what another one waits for"
+    await asyncio.wait_for(use("a"), 30)
+    loans.give_back("aaa")
+    # Before those who wait have heard of it.
+    await use("d")
+    assert shelf.loads == ["a", "aaa", "bbbb", "c", "d"]
+    await asyncio.gather(large, small)
+
+
+def test_nobody_takes_the_room_that_another_one_waits_for() -> None:
+    asyncio.run(_newcomers())
+
+
+async def _impatient() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=5)
+    await shelf.borrow(loans, "aaa", expects_bytes=3)
+    large = asyncio.create_task(shelf.borrow(loans, "bbbb", expects_bytes=4))
+    await _settle()
+    small = asyncio.create_task(shelf.borrow(loans, "cc", expects_bytes=2))
+    await _settle()
+    assert not small.done()
+    large.cancel()
+    assert await asyncio.wait_for(small, 30) == "cc"
+
+
+def test_who_waits_no_longer_keeps_no_room_from_the_others() -> None:
+    asyncio.run(_impatient())
+
+
+async def _foretold() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=5)
+    await shelf.borrow(loans, "aaa", expects_bytes=3)
+    await shelf.borrow(loans, "b", expects_bytes=1)
+    loans.give_back("b")
+    waiting = asyncio.create_task(shelf.borrow(loans, "ccc", expects_bytes=3))
+    await _settle()
+    assert (shelf.loads, shelf.dropped) == (["aaa", "b"], []), "it is known beforehand that it does not fit"
+    loans.give_back("aaa")
+    assert await waiting == "ccc"
+    assert shelf.dropped == ["b", "aaa"]
+    with pytest.raises(InvalidRequest, match=r"takes 6 bytes.*may take 5") as caught:
+        await shelf.borrow(loans, "dddddd", expects_bytes=6)
+    assert caught.value.code == "model_too_large"
+    assert "dddddd" not in shelf.loads
+
+
+def test_room_is_made_for_what_a_thing_is_expected_to_take_before_it_is_loaded() -> None:
+    asyncio.run(_foretold())
+
+
+async def _less_than_expected() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, budget=5)
+    shelf.gates["a"] = asyncio.Event()
+    larger = asyncio.create_task(shelf.borrow(loans, "a", expects_bytes=5))
+    await _settle()
+    other = asyncio.create_task(shelf.borrow(loans, "bb", expects_bytes=2))
+    await _settle()
+    assert not other.done()
+    shelf.gates["a"].set()
+    assert await asyncio.gather(larger, other) == ["a", "bb"]
+
+
+def test_what_a_thing_does_not_take_after_all_is_free_for_others() -> None:
+    asyncio.run(_less_than_expected())
+
+
+async def _leaves_first() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    await shelf.borrow(loans, "a")
+    loans.give_back("a")
+    shelf.drop_gates["a"] = asyncio.Event()
+    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in ("b", "b")]
+    await _settle()
+    assert shelf.loads == ["a"]
+    shelf.drop_gates["a"].set()
+    assert await asyncio.gather(*others) == ["b", "b"]
+    assert (shelf.loads, shelf.dropped) == (["a", "b"], ["a"])
+
+
+def test_nothing_is_loaded_before_what_makes_room_for_it_has_left() -> None:
+    asyncio.run(_leaves_first())
+
+
+async def _broken_drop() -> None:
+    shelf = Shelf()
+
+    async def fail(key: str) -> None:
+        raise RuntimeError(key)
+
+    loans: Loans[str] = Loans(capacity=1, max_waiting=1, drop=fail)
+    for key in ("a", "b"):
+        assert await shelf.borrow(loans, key) == key
+        loans.give_back(key)
+    await loans.close()
+
+
+def test_one_that_fails_to_leave_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(_broken_drop())
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["a", "b"]
+
+
+async def _long_wait() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1, wait_seconds=0.01)
+    await shelf.borrow(loans, "a")
+    with pytest.raises(Unavailable, match=r"0\.01 s") as caught:
+        await shelf.borrow(loans, "b")
+    assert caught.value.retry_after_seconds > 0
+    loans.give_back("a")
+    assert await shelf.borrow(loans, "b") == "b"
+
+
+def test_who_has_waited_the_longest_time_is_told_to_try_again_later() -> None:
+    asyncio.run(_long_wait())
+
+
+async def _nobody_stayed() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(1)
+    shelf.gates["a"] = asyncio.Event()
+    leaver = asyncio.create_task(shelf.borrow(loans, "a"))
+    await _settle()
+    other = asyncio.create_task(shelf.borrow(loans, "b"))
+    leaver.cancel()
+    await _settle()
+    shelf.gates["a"].set()
+    async with asyncio.timeout(30):
+        assert await other == "b"
+
+
+def test_what_was_loaded_for_nobody_makes_room_for_who_waits() -> None:
+    asyncio.run(_nobody_stayed())
+
+
+class Watched(Shelf):
+    """Says when something was dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_dropped = asyncio.Event()
+
+    async def drop(self, key: str) -> None:
+        await super().drop(key)
+        self.has_dropped.set()
+
+
+async def _idle() -> None:
+    shelf = Watched()
+    loans = shelf.loans(10, idle_seconds=0.01)
+    await shelf.borrow(loans, "kept")
+    await shelf.borrow(loans, "a")
+    await shelf.borrow(loans, "a")
+    loans.give_back("a")
+    shelf.gates["b"] = asyncio.Event()
+    leaver = asyncio.create_task(shelf.borrow(loans, "b"))
+    await _settle()
+    leaver.cancel()
+    await _settle()
+    shelf.gates["b"].set()
+    async with asyncio.timeout(30):
+        await shelf.has_dropped.wait()
+        assert shelf.dropped == ["b"], "the others are in use"
+        shelf.has_dropped.clear()
+        loans.give_back("a")
+        await shelf.has_dropped.wait()
+    assert shelf.dropped == ["b", "a"]
+    assert set(loans.loaded) == {"kept"}
+    assert await shelf.borrow(loans, "a") == "a"
+    await loans.close()
+
+
+def test_what_nobody_used_for_so_long_leaves_by_itself() -> None:
+    asyncio.run(_idle())
+
+
+async def _used_again() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(10, idle_seconds=0.05)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 0.2
+    while loop.time() < until:
+        await shelf.borrow(loans, "a")
+        loans.give_back("a")
+        await asyncio.sleep(0)
+    assert shelf.loads == ["a"]
+
+
+def test_what_is_used_again_and_again_stays() -> None:
+    asyncio.run(_used_again())
+
+
+async def _last_used() -> None:
+    shelf = Shelf()
+    loans = shelf.loans(2)
+    await shelf.borrow(loans, "long")
+    await shelf.borrow(loans, "short")
+    loans.give_back("short")
+    loans.give_back("long")
+    await shelf.borrow(loans, "new")
+    assert shelf.dropped == ["short"]
+
+
+def test_a_long_use_counts_until_its_end() -> None:
+    asyncio.run(_last_used())
+
+
+async def _kept() -> None:
+    shelf = Shelf()
+    by_size, by_number = shelf.loans(10, budget=5), shelf.loans(1)
+    for loans in (by_size, by_number):
+        await shelf.borrow(loans, "aaa")
+        loans.keep("aaa")
+        with pytest.raises(InvalidRequest, match=r"takes 3 bytes.* 1 of \d+ are always kept, and take 3"):
+            await shelf.borrow(loans, "bbb", expects_bytes=3)
+        assert await shelf.borrow(loans, "aaa") == "aaa"
+    assert await shelf.borrow(by_size, "cc", expects_bytes=2) == "cc"
+
+
+def test_what_can_never_fit_beside_those_that_are_kept_does_not_wait() -> None:
+    asyncio.run(_kept())

@@ -1,0 +1,241 @@
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from cluster.contracts.bases import BaseSpec, FolderSource
+from cluster.contracts.errors import CorruptArtefact, InvalidRequest, NotFound, Unavailable
+from cluster.contracts.generation import (
+    AdapterRef,
+    EngineStats,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    PromptEvent,
+    TextPrompt,
+)
+from cluster.serving.residency.pool import EnginePool
+from cluster.serving.residency.residents import Residents, shared_memory
+from cluster.wire.events import error_event, headers_of, status_of
+
+
+class FakeEngine:
+    """Answers with its own model's name once its gate is open."""
+
+    def __init__(self, model: ModelRef) -> None:
+        self.model = model
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.ensured: list[ModelRef] = []
+        self.cancelled: list[str] = []
+        self.closed = asyncio.Event()
+
+    num_bytes = 1
+
+    async def ensure(self, model: ModelRef) -> None:
+        self.ensured.append(model)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        yield PromptEvent(prompt_tokens=1, text=self.model.base.alias)
+        await self.gate.wait()
+
+    async def cancel(self, request_id: str) -> None:
+        self.cancelled.append(request_id)
+        self.gate.set()
+
+    async def stats(self) -> EngineStats:
+        return EngineStats(
+            base=self.model.base.alias, running=0, waiting=0, slots=1, adapters=[], generated_tokens=0
+        )
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+class Factory:
+    def __init__(self) -> None:
+        self.engines: list[FakeEngine] = []
+        self.opened = asyncio.Event()
+        self.opened.set()
+
+    async def __call__(self, model: ModelRef) -> FakeEngine:
+        await self.opened.wait()
+        self.engines.append(FakeEngine(model))
+        return self.engines[-1]
+
+    async def expected_bytes(self, model: ModelRef) -> int:
+        return 1
+
+
+def _model(alias: str, adapter: AdapterRef | None = None) -> ModelRef:
+    base = BaseSpec(
+        alias=alias, source=FolderSource(path=str(Path("x"))), context_length=8, learning_rates={"lora": 1.0}
+    )
+    return ModelRef(base=base, adapter=adapter)
+
+
+def _request(model: ModelRef, id_: str = "r") -> GenerationRequest:
+    return GenerationRequest(id=id_, model=model, prompt=TextPrompt(text="x"))
+
+
+LORA = AdapterRef(digest="1", manifest_key="m")
+FULL = AdapterRef(digest="2", manifest_key="m", form="full")
+
+
+async def _routes() -> None:
+    factory = Factory()
+    pool = EnginePool(factory, shared_memory(capacity=4))
+    for model in (_model("a"), _model("a", LORA), _model("b"), _model("a", FULL)):
+        events = [event async for event in pool.generate(_request(model))]
+        assert [event.text for event in events if event.type == "prompt"] == [model.base.alias]
+    await pool.ensure(_model("a", LORA))
+    assert [engine.model for engine in factory.engines] == [_model("a"), _model("b"), _model("a", FULL)]
+    assert factory.engines[0].ensured == [_model("a", LORA)]
+    assert [stats.base for stats in await pool.stats()] == ["b", "a", "a"], "least recently used first"
+
+
+def test_each_base_and_each_full_model_has_one_engine_and_adapters_share_their_bases() -> None:
+    asyncio.run(_routes())
+
+
+async def _unloads() -> None:
+    factory = Factory()
+    pool = EnginePool(factory, shared_memory(capacity=2))
+    await pool.keep(_model("kept"))
+    await pool.ensure(_model("a"))
+    await pool.ensure(_model("b"))
+    await asyncio.sleep(0)
+    assert [engine.closed.is_set() for engine in factory.engines] == [False, True, False]
+    await pool.close()
+    assert all(engine.closed.is_set() for engine in factory.engines)
+    with pytest.raises(Unavailable):
+        await pool.ensure(_model("kept"))
+
+
+def test_an_idle_model_is_closed_to_make_room_and_a_kept_one_never() -> None:
+    asyncio.run(_unloads())
+
+
+async def _idles() -> None:
+    factory = Factory()
+    pool = EnginePool(factory, shared_memory(capacity=4, idle_seconds=0.01))
+    await pool.keep(_model("kept"))
+    await pool.ensure(_model("a"))
+    async with asyncio.timeout(30):
+        await factory.engines[1].closed.wait()
+    assert [stats.base for stats in await pool.stats()] == ["kept"]
+    await pool.ensure(_model("a"))
+    assert [engine.model for engine in factory.engines] == [_model("kept"), _model("a"), _model("a")]
+
+
+def test_an_idle_model_is_unloaded_after_a_while_and_a_kept_one_never() -> None:
+    asyncio.run(_idles())
+
+
+async def _shares() -> None:
+    factory = Factory()
+    memory = shared_memory(capacity=4, budget=2)
+    pool = EnginePool(factory, memory)
+    others: Residents[FakeEngine] = Residents("other", memory)
+
+    async def load() -> FakeEngine:
+        return FakeEngine(_model("other"))
+
+    await pool.ensure(_model("a"))
+    other = await others.borrow(_model("a").weights, load, expects_bytes=1)
+    assert other is not factory.engines[0], "kinds are told apart, whatever their weights are called"
+    await pool.ensure(_model("b"))
+    assert factory.engines[0].closed.is_set()
+    others.give_back(_model("a").weights)
+    await pool.ensure(_model("b"))
+    await pool.ensure(_model("c"))
+    assert other.closed.is_set()
+    assert len(await pool.stats()) == 2
+
+
+def test_models_of_other_kinds_share_the_memory() -> None:
+    asyncio.run(_shares())
+
+
+class Weights:
+    """In a cycle, as models are: without a collection of garbage it stays."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+async def _fails_to_load() -> None:
+    left: list[weakref.ref[Weights]] = []
+
+    def read() -> None:
+        weights = Weights()
+        left.append(weakref.ref(weights))
+        try:
+            raise NotFound("half of the weights")
+        except NotFound as error:
+            raise CorruptArtefact("cannot be read") from error
+
+    async def load() -> FakeEngine:
+        await asyncio.to_thread(read)
+        raise AssertionError("read raises")
+
+    residents: Residents[FakeEngine] = Residents("other", shared_memory(capacity=1))
+    gc.disable()
+    try:
+        with pytest.raises(CorruptArtefact) as caught:
+            await residents.borrow("a", load, expects_bytes=1)
+        assert left[0]() is None, "who has the error keeps nothing of what was read"
+    finally:
+        gc.enable()
+    assert isinstance(caught.value.__cause__, NotFound)
+
+
+def test_what_a_failed_load_has_read_is_given_back_at_once() -> None:
+    asyncio.run(_fails_to_load())
+
+
+async def _cancels() -> None:
+    factory = Factory()
+    pool = EnginePool(factory, shared_memory(capacity=1))
+    await pool.ensure(_model("a"))
+    factory.engines[0].gate.clear()
+    events = pool.generate(_request(_model("a")))
+    await anext(events)
+    with pytest.raises(InvalidRequest, match="under way"):
+        await anext(pool.generate(_request(_model("a"))))
+    await pool.cancel("r")
+    await pool.cancel("unknown")
+    assert [event async for event in events] == []
+    assert factory.engines[0].cancelled == ["r"]
+
+
+def test_cancel_reaches_the_engine_that_has_the_request() -> None:
+    asyncio.run(_cancels())
+
+
+async def _cancels_early() -> None:
+    factory = Factory()
+    factory.opened.clear()
+    pool = EnginePool(factory, shared_memory(capacity=1))
+    task = asyncio.create_task(anext(pool.generate(_request(_model("a"))), None))
+    await asyncio.sleep(0)
+    await pool.cancel("r")
+    factory.opened.set()
+    assert await task is None
+
+
+def test_a_request_cancelled_while_its_model_loads_never_starts() -> None:
+    asyncio.run(_cancels_early())
+
+
+def test_errors_travel_by_their_nearest_known_name() -> None:
+    error = Unavailable("later", retry_after_seconds=2.6)
+    assert (error_event(error).error, status_of(error), headers_of(error)) == (
+        "Unavailable",
+        503,
+        {"Retry-After": "3"},
+    )
+    assert status_of(ValueError()) == 500

@@ -1,0 +1,196 @@
+"""What grammars of tools let a model say, in every form of calls."""
+
+import json
+from random import Random
+from typing import Any
+
+import jsonschema
+import pytest
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.generation import ToolUse
+from cluster.serving.text.grammar import Grammar, tools_grammar
+from cluster.serving.text.guidance import Guidance, Guide, Masks
+from cluster.serving.text.vocabulary import Vocabulary
+from tests.cluster.serving.text.test_tool_calls import (
+    SEVERAL,
+    TEMPLATES,
+    WITH_TEXT,
+    _form,
+    _reader,
+    _tokenizer,
+    _told,
+)
+
+CITY: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "maxLength": 4},
+        "days": {"type": "integer", "maximum": 9, "minimum": 0},
+    },
+    "required": ["city", "days"],
+    "additionalProperties": False,
+}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"answer": {"enum": [42]}},
+    "required": ["answer"],
+    "additionalProperties": False,
+}
+
+
+def _tool(name: str, parameters: dict[str, Any] | None, *, strict: bool | None = None) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "parameters": parameters, "strict": strict}}
+
+
+TOOLS = [_tool("get", None), _tool("get_weather", CITY)]
+ALL = [*TEMPLATES, "built-in"]
+
+
+class Walk:
+    """A text that grows under a grammar."""
+
+    def __init__(self, template: str, grammar: Grammar) -> None:
+        tokenizer = _tokenizer(template)
+        self.form = _form(template)
+        self.vocabulary = Vocabulary(tokenizer)
+        self.end = tokenizer.convert_tokens_to_ids("<|end|>")
+        num_tokens = len(self.vocabulary)
+        guidance = Guidance(self.vocabulary, num_tokens=num_tokens, stop_tokens=frozenset({self.end}))
+        self.guide: Guide = guidance.start(grammar)
+        self.masks = Masks(num_tokens)
+        self.said = b""
+
+    def allowed(self) -> list[int]:
+        tokens: list[int] = self.masks.allowed([self.guide])[0].nonzero()[:, 0].tolist()
+        return tokens
+
+    def take(self, token: int) -> None:
+        self.guide.accept(token)
+        is_mark = token in self.form.marks
+        self.said += self.vocabulary.token_bytes(token) if is_mark else self.vocabulary.text_bytes(token)
+
+    def wander(self, seed: int, *, num_tokens: int = 3000) -> str:
+        random = Random(seed)
+        for _ in range(num_tokens):
+            token = random.choice(self.allowed())
+            if token == self.end:
+                break
+            self.take(token)
+            if self.guide.must_end:
+                break
+        return self.said.decode()
+
+    def can_say(self, text: str) -> bool:
+        """Whether it may go on by this text, in some tokens of it, and end there."""
+        wanted = self.said + text.encode()
+        while self.said != wanted:
+            fitting = [
+                token
+                for token in self.allowed()
+                if self._shown(token) and wanted.startswith(self.said + self._shown(token))
+            ]
+            if not fitting:
+                return False
+            self.take(max(fitting, key=lambda token: len(self._shown(token))))
+        return self.guide.must_end or self.end in self.allowed()
+
+    def _shown(self, token: int) -> bytes:
+        return (
+            self.vocabulary.token_bytes(token)
+            if token in self.form.marks
+            else self.vocabulary.text_bytes(token)
+        )
+
+
+def _walk(template: str, use: ToolUse, *, schema: dict[str, Any] | None = None, tools: Any = TOOLS) -> Walk:
+    added = Vocabulary(_tokenizer(template)).added
+    grammar = tools_grammar(_form(template), tools, use, schema, added)
+    assert grammar is not None
+    return Walk(template, grammar)
+
+
+@pytest.mark.parametrize("template", ALL)
+def test_required_calls_are_all_that_can_be_said_and_their_arguments_valid(template: str) -> None:
+    called = set()
+    for seed in range(12):
+        walk = _walk(template, ToolUse(is_required=True))
+        text, calls = _told(_read_whole(template, walk.wander(seed)))
+        assert text in ("", walk.form.lead)
+        assert calls
+        for name, arguments in calls:
+            called.add(name)
+            if name == "get":
+                assert json.loads(arguments) == {}
+            else:
+                jsonschema.validate(json.loads(arguments), CITY)
+    assert called == {"get", "get_weather"}
+
+
+def _read_whole(template: str, text: str) -> Any:
+    reader = _reader(template)
+    return [*reader.push(text), *reader.push("", is_last=True)]
+
+
+@pytest.mark.parametrize("template", SEVERAL)
+def test_several_calls_are_drawn_only_where_they_may_be(template: str) -> None:
+    def most(use: ToolUse) -> int:
+        walks = [_walk(template, use, tools=TOOLS[:1]) for _ in range(12)]
+        return max(len(_told(_read_whole(template, walk.wander(seed)))[1]) for seed, walk in enumerate(walks))
+
+    assert most(ToolUse(is_required=True)) > 1
+    assert most(ToolUse(is_required=True, is_parallel=False)) == 1
+
+
+@pytest.mark.parametrize("template", ALL)
+def test_a_schema_beside_tools_leaves_the_choice_between_both(template: str) -> None:
+    kinds = set()
+    for seed in range(12):
+        walk = _walk(template, ToolUse(), schema=SCHEMA)
+        text, calls = _told(_read_whole(template, walk.wander(seed)))
+        kinds.add(bool(calls))
+        if not calls:
+            assert json.loads(text.removeprefix(walk.form.lead)) == {"answer": 42}
+    assert kinds == {True, False}
+
+
+@pytest.mark.parametrize("template", ALL)
+def test_beside_free_text_a_strict_tool_is_called_by_its_parameters(template: str) -> None:
+    tools = [_tool("get", CITY), _tool("get_weather", CITY, strict=True)]
+    form = _form(template)
+    good = (
+        form.opening
+        + "get_weather"
+        + form.middle
+        + '{"city": "x", "days": 1}'
+        + form.closing.replace("\0", "abcdefgh1")
+    )
+    assert _walk(template, ToolUse(), tools=tools).can_say(good)
+    assert _walk(template, ToolUse(), tools=tools).can_say("any <text> at all {")
+    assert not _walk(template, ToolUse(), tools=tools).can_say(good.replace('"days"', '"hours"'))
+    assert not _walk(template, ToolUse(), tools=tools).can_say(form.opening + "nothing")
+    loose = good.replace("get_weather", "get").replace('"days"', '"hours"')
+    assert _walk(template, ToolUse(), tools=tools).can_say(loose)
+
+
+@pytest.mark.parametrize("template", WITH_TEXT)
+def test_a_strict_call_may_follow_a_text(template: str) -> None:
+    form = _form(template)
+    call = form.opening + "get_weather" + form.middle + '{"city": "x", "days": 1}' + form.closing
+    tools = [_tool("get_weather", CITY, strict=True)]
+    assert _walk(template, ToolUse(), tools=tools).can_say("Well." + (form.joint or "") + call)
+
+
+def test_free_text_without_strict_tools_is_not_held_to_anything() -> None:
+    assert tools_grammar(_form("tagged lines"), TOOLS, ToolUse(), None, {}) is None
+
+
+def test_parameters_that_cannot_be_followed_are_refused_for_the_tools() -> None:
+    with pytest.raises(InvalidRequest, match="no finite value") as refused:
+        _walk("tagged lines", ToolUse(is_required=True), tools=[_tool("get", {"$ref": "#"})])
+    assert refused.value.param == "tools"
+
+
+def test_marks_of_a_form_are_written_in_the_tokens_that_were_trained() -> None:
+    walk = _walk("built-in", ToolUse(is_required=True))
+    assert [walk.vocabulary.token_bytes(token) for token in walk.allowed()] == [b"<|tool_call|>"]

@@ -1,0 +1,81 @@
+"""What training leaves behind is read by plain PEFT and plain transformers, and computes the same."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.jobs import Finished, JobSpec
+from cluster.contracts.manifest import Manifest
+from cluster.storage.local import LocalStore
+from cluster.training.checkpoints.checkpoint import download
+from cluster.training.checkpoints.export import merge
+from cluster.training.data.tokenizer import load_tokenizer
+from tests.cluster.training.recording import record
+from tests.tiny_base import CHAT_TEMPLATE
+
+MakeSpec = Callable[..., JobSpec]
+
+
+@torch.no_grad()
+def logits(model: Any) -> Tensor:
+    token_ids = torch.randint(0, 300, (2, 40), generator=torch.Generator().manual_seed(0))
+    found: Tensor = model.eval()(token_ids).logits
+    return found
+
+
+def plain(folder: str | Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def trained(spec: JobSpec, store: LocalStore, folder: Path) -> Manifest:
+    """The manifest of a job's model, whose files are put into `folder`."""
+    recording = record(spec, store)
+    assert isinstance(recording.result, Finished)
+    folder.mkdir()
+    manifest, _ = download(store, recording.result.manifest_key, folder)
+    return manifest
+
+
+@pytest.mark.parametrize("use_rslora", [False, True])
+def test_an_adapter_in_peft_computes_what_its_merged_model_does_in_transformers(
+    make_spec: MakeSpec, store: LocalStore, base: BaseSpec, tmp_path: Path, use_rslora: bool
+) -> None:
+    adapter, merged = tmp_path / "adapter", tmp_path / "merged"
+    assert trained(make_spec(use_rslora=use_rslora), store, adapter).form == "lora"
+    merged.mkdir()
+    adapted = PeftModel.from_pretrained(plain(base.source.path), adapter)
+    expected = logits(adapted)
+    merge(adapted, load_tokenizer(base), "float32", merged)
+    torch.testing.assert_close(logits(plain(merged)), expected, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(expected, logits(plain(base.source.path)), atol=1e-2)
+    assert AutoTokenizer.from_pretrained(merged).chat_template == CHAT_TEMPLATE
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"use_dora": True},
+        {"type": "peft", "peft_config": {"peft_type": "LOHA", "r": 4}},
+        {"type": "peft", "peft_config": {"peft_type": "IA3"}, "learning_rate": 5e-2},
+    ],
+    ids=["dora", "loha", "ia3"],
+)
+def test_a_model_that_is_served_merged_scores_in_transformers_as_it_did_in_training(
+    make_spec: MakeSpec, store: LocalStore, base: BaseSpec, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    manifest = trained(make_spec(**options), store, tmp_path / "model")
+    assert manifest.form == "full"
+    model = plain(tmp_path / "model").eval()
+    assert not torch.allclose(logits(model), logits(plain(base.source.path)), atol=1e-3)
+    for row, expected in zip(manifest.probe.token_ids, manifest.probe.logprobs, strict=True):
+        token_ids = torch.tensor([row])
+        with torch.no_grad():
+            scores = model(token_ids).logits[0, :-1].log_softmax(-1).gather(-1, token_ids[0, 1:, None])
+        torch.testing.assert_close(scores[:, 0], torch.tensor(expected), atol=1e-4, rtol=1e-4)

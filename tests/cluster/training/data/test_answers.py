@@ -1,0 +1,138 @@
+"""What a model is taught to write, with chat templates as bases in use have them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.bases.text.chat_template import chat_template
+from cluster.contracts.bases import BaseSpec, BuiltinSource
+from cluster.contracts.errors import InvalidDataset, InvalidRequest
+from cluster.contracts.jsonl import parse_row
+from cluster.contracts.rows import ChatRow, PreferenceRow
+from cluster.training.data.compiler import Recipe, compile_file
+from cluster.training.data.template import Rendered, render_pair, render_row
+from tests.chat_templates import CHATML, FIRST_SYSTEM_ONLY, MARKED_WITHOUT_END, PLAIN_LINES, chat_tokenizer
+from tests.cluster.serving.tool_templates import BARE_OBJECT
+from tests.cluster.training.data.test_template import learned_texts
+
+ASK = {"role": "user", "content": "hi"}
+CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "get", "arguments": "{}"}}],
+}
+TOOLS = [{"type": "function", "function": {"name": "get"}}]
+
+
+def say(content: str, **others: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content, **others}
+
+
+def rendered(tokenizer: Any, messages: list[dict[str, Any]], **others: Any) -> Rendered:
+    row = parse_row(json.dumps({"messages": messages, **others}).encode())
+    assert isinstance(row, ChatRow)
+    return render_row(chat_template(tokenizer), row)
+
+
+def learned(tokenizer: Any, row: Rendered) -> list[str]:
+    return learned_texts(tokenizer, row.token_ids, row.mask)
+
+
+@pytest.mark.parametrize("template", [CHATML, MARKED_WITHOUT_END])
+def test_the_end_of_turn_is_learned_wherever_the_marks_end(template: str) -> None:
+    tokenizer = chat_tokenizer(template)
+    row = rendered(tokenizer, [ASK, say("yes"), ASK, say("no")])
+    assert learned(tokenizer, row) == ["yes<|im_end|>", "no<|im_end|>"]
+
+
+def test_end_of_text_is_added_and_learned_where_the_template_ends_answers_with_nothing() -> None:
+    tokenizer = chat_tokenizer(PLAIN_LINES)
+    row = rendered(tokenizer, [ASK, say("yes"), ASK, say("no")])
+    assert tokenizer.decode(row.token_ids) == "user:hi\nassistant:yes\nuser:hi\nassistant:no<|endoftext|>"
+    assert learned(tokenizer, row) == ["yes", "no<|endoftext|>"]
+    ignored = rendered(tokenizer, [ASK, say("yes"), ASK, say("no", weight=0)])
+    assert learned(tokenizer, ignored) == ["yes"]
+    open_row = rendered(tokenizer, [ASK, say("yes"), ASK])
+    assert tokenizer.decode(open_row.token_ids) == "user:hi\nassistant:yes\nuser:hi\n"
+
+
+def test_preferred_answers_get_an_end_too() -> None:
+    tokenizer = chat_tokenizer(PLAIN_LINES)
+    pair = {"input": {"messages": [ASK]}, "preferred_output": [say("a")], "non_preferred_output": [say("b")]}
+    row = parse_row(json.dumps(pair).encode())
+    assert isinstance(row, PreferenceRow)
+    ends = [learned(tokenizer, one) for one in render_pair(chat_template(tokenizer), row)]
+    assert ends == [["a<|endoftext|>"], ["b<|endoftext|>"]]
+
+
+def test_a_base_that_has_no_end_at_all_is_refused_once(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps({"messages": [ASK, say("yes")]}) + "\n")
+    base = BaseSpec(alias="b", source=BuiltinSource(name="x"), context_length=99, learning_rates={})
+    with pytest.raises(InvalidRequest, match="would never stop") as caught:
+        compile_file(
+            path, chat_tokenizer(PLAIN_LINES, eos_token=None), Recipe(base, "supervised", 99, "error")
+        )
+    assert (caught.value.code, caught.value.param) == ("no_end_of_turn", "model")
+
+
+@pytest.mark.parametrize("template", [CHATML, MARKED_WITHOUT_END])
+@pytest.mark.parametrize("content", ["\n\nfoo", "\nfoo", " foo", "\n"])
+def test_white_space_that_begins_an_answer_is_part_of_it(template: str, content: str) -> None:
+    tokenizer = chat_tokenizer(template)
+    assert len(tokenizer.encode("\n\n\n")) == 1, "the tokenizer would merge the header's line break with them"
+    row = rendered(tokenizer, [ASK, say(content)])
+    assert learned(tokenizer, row) == [f"{content}<|im_end|>"]
+    template_ = chat_template(tokenizer)
+    prompt = template_.encode(template_.prompt([ASK], None))
+    assert row.token_ids[: len(prompt)] == prompt, "training's prompt is not the one that serving reads"
+    assert row.mask.index(True) == len(prompt)
+
+
+@pytest.mark.parametrize("template", [CHATML, MARKED_WITHOUT_END, FIRST_SYSTEM_ONLY])
+@pytest.mark.parametrize("content", ["Always", "Another", "hi"])
+def test_of_a_conversation_that_begins_with_an_answer_only_the_answer_is_learned(
+    template: str, content: str
+) -> None:
+    tokenizer = chat_tokenizer(template)
+    row = rendered(tokenizer, [say(content), ASK, say("yes")])
+    assert learned(tokenizer, row) == [f"{content}<|im_end|>", "yes<|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "tools", "problem"),
+    [
+        ([ASK, CALL], TOOLS, "renders no tools"),
+        ([ASK, CALL], None, "renders no calls of tools"),
+        ([ASK, {**CALL, "weight": 0}, say("yes")], None, "renders no calls of tools"),
+        ([ASK, say("yes")], TOOLS, "renders no tools"),
+    ],
+)
+def test_what_the_template_would_drop_is_refused(messages: Any, tools: Any, problem: str) -> None:
+    with pytest.raises(InvalidDataset, match=problem):
+        rendered(chat_tokenizer(CHATML), messages, **({"tools": tools} if tools else {}))
+
+
+def test_a_second_system_message_that_would_be_dropped_is_refused_with_its_place() -> None:
+    system = {"role": "system", "content": "Be brief."}
+    tokenizer = chat_tokenizer(FIRST_SYSTEM_ONLY)
+    assert "Be brief." in tokenizer.decode(rendered(tokenizer, [system, ASK, say("yes")]).token_ids)
+    with pytest.raises(InvalidDataset, match="only the first system message") as caught:
+        rendered(tokenizer, [system, ASK, say("yes"), {**system, "role": "developer"}, ASK, say("no")])
+    assert caught.value.param == "messages[3]"
+
+
+def test_an_answer_whose_text_would_be_dropped_beside_calls_is_refused_unless_it_is_context() -> None:
+    tokenizer = chat_tokenizer(BARE_OBJECT)
+    said = {**CALL, "content": "Let me see."}
+    with pytest.raises(InvalidDataset, match="no text beside calls"):
+        rendered(tokenizer, [ASK, said], tools=TOOLS)
+    rendered(tokenizer, [ASK, {**said, "weight": 0}, ASK, say("yes")], tools=TOOLS)
+
+
+def test_an_answer_that_the_template_trims_to_nothing_is_refused() -> None:
+    with pytest.raises(InvalidDataset, match="white space, which this model's chat template removes"):
+        rendered(chat_tokenizer(FIRST_SYSTEM_ONLY), [ASK, say(" \n")])
+    assert any(rendered(chat_tokenizer(CHATML), [ASK, say(" \n")]).mask)

@@ -1,0 +1,65 @@
+"""What the job's owner hears of a run beside its steps."""
+
+import threading
+
+import pytest
+
+from cluster.contracts.jobs import RunnerMessage
+from cluster.training.loop.progress import Passes, phase
+
+
+class Heard:
+    """A safe report, which a test can wait for."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, event: RunnerMessage) -> None:
+        with self._changed:
+            self.texts.append(event.message)
+            self._changed.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.texts) >= count, timeout=30)
+
+
+def test_a_short_phase_is_not_worth_a_word() -> None:
+    heard = Heard()
+    with phase(heard, "Saving"):
+        pass
+    assert heard.texts == []
+
+
+def test_a_long_phase_is_told_again_and_again_until_it_ends_also_by_an_error() -> None:
+    heard = Heard()
+
+    def fail_later() -> None:
+        with phase(heard, "Saving", first_seconds=0.01, next_seconds=0.01):
+            heard.wait_for(3)
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail_later()
+    count = len(heard.texts)
+    assert heard.texts[0] == "Saving: under way for 0 seconds"
+    assert not [one for one in threading.enumerate() if one.name == "phase"]
+    assert len(heard.texts) == count
+
+
+def test_passes_tell_how_far_they_are_now_and_then() -> None:
+    heard, beats, seconds = Heard(), [], [0.0]
+    passes = Passes(heard, "Evaluation", beat=lambda: beats.append(1), clock=lambda: seconds[0])
+    passes.expect(150)
+    passes.expect(50)
+    for second in range(200):
+        seconds[0] = float(second)
+        passes()
+    assert len(beats) == 200
+    assert heard.texts == [
+        "Evaluation: 5% (10 of 200 passes)",
+        "Evaluation: 35% (70 of 200 passes)",
+        "Evaluation: 65% (130 of 200 passes)",
+        "Evaluation: 95% (190 of 200 passes)",
+    ]

@@ -1,0 +1,125 @@
+"""Default-deny: every route needs a key, and the scope that it names."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from starlette.testclient import TestClient
+
+from service.api.app import create_app
+from service.api.http.auth import PUBLIC_PATHS, Requires
+from service.api.state import Parts
+from service.db.api_keys import ApiKeys
+from service.settings import Settings
+from tests.api import Project, add_key
+
+WITHOUT_KEY = {"/healthz", "/readyz", "/openapi.json"}
+"""Said again here, so that whoever opens another path must change a test too."""
+
+
+def routes(app: FastAPI) -> Iterator[Any]:
+    yield from iter_route_contexts(app.routes)
+
+
+def methods_and_path(route: Any) -> list[tuple[str, str]]:
+    path = re.sub(r"\{[^}]*\}", "1", route.path)
+    return [(method, path) for method in sorted(route.methods - {"HEAD"})]
+
+
+def scopes_of(dependant: Dependant) -> list[str]:
+    found = list(dependant.call.scopes) if isinstance(dependant.call, Requires) else []
+    return found + [scope for inner in dependant.dependencies for scope in scopes_of(inner)]
+
+
+def test_the_public_list_is_this_short() -> None:
+    assert PUBLIC_PATHS == WITHOUT_KEY
+
+
+def test_every_route_is_public_or_names_its_scope() -> None:
+    found = 0
+    for route in routes(create_app(Settings())):
+        found += 1
+        if route.path in WITHOUT_KEY:
+            continue
+        assert scopes_of(route.dependant), f"{route.path} asks for no scope"
+        writes = route.methods & {"POST", "PUT", "PATCH", "DELETE"}
+        assert not writes or "read" not in scopes_of(route.dependant), (
+            f"{route.path} may be changed by readers"
+        )
+    assert found >= 20
+
+
+def test_no_route_answers_without_a_good_key(http: TestClient, subtests: pytest.Subtests) -> None:
+    app = http.app
+    assert isinstance(app, FastAPI)
+    forged = "tk-" + "a" * 12 + "-" + "0" * 64 + "-00000000"
+    for route in routes(app):
+        if route.path in WITHOUT_KEY:
+            continue
+        for method, path in methods_and_path(route):
+            for header in ("", "Bearer ", "Basic abc", "Bearer wrong", f"Bearer {forged}", "Bearer é"):
+                with subtests.test(method=method, path=path, header=header):
+                    answer = http.request(
+                        method, path, headers={"authorization": header.encode("latin-1")}, json={}
+                    )
+                    assert answer.status_code == 401
+                    assert answer.json()["error"]["type"] == "authentication_error"
+                    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_an_unknown_path_needs_a_key_too(http: TestClient) -> None:
+    for path in ("/", "/v1", "/docs", "/healthz/x", "/internal", "/openapi.json/x"):
+        assert http.get(path, headers={"authorization": ""}).status_code == 401, path
+
+
+def test_public_paths_need_none(http: TestClient) -> None:
+    for path in WITHOUT_KEY:
+        assert http.get(path, headers={"authorization": ""}).status_code in (200, 503), path
+
+
+def test_a_key_does_only_what_its_scopes_allow(
+    parts: Parts, project: Project, http: TestClient, subtests: pytest.Subtests
+) -> None:
+    chat = {"model": "base-1", "messages": [{"role": "user", "content": "x"}]}
+    calls: list[tuple[str, str, Any, set[str]]] = [
+        ("GET", "/v1/files", None, {"read"}),
+        ("GET", "/v1/fine_tuning/jobs", None, {"read"}),
+        ("GET", "/v1/models", None, {"read", "infer"}),
+        ("POST", "/v1/fine_tuning/jobs", {}, {"write"}),
+        ("POST", "/v1/files", None, {"write"}),
+        ("DELETE", "/v1/files/file-1", None, {"write"}),
+        ("DELETE", "/v1/models/m", None, {"write"}),
+        ("POST", "/v1/chat/completions", chat, {"infer"}),
+        ("POST", "/v1/completions", {"model": "base-1", "prompt": "x"}, {"infer"}),
+    ]
+    for scope in ("read", "write", "infer", "admin"):
+        key = add_key(parts.database, project.tenant, frozenset({scope}))
+        for method, path, body, allowed in calls:
+            with subtests.test(scope=scope, method=method, path=path):
+                answer = http.request(method, path, json=body, headers={"authorization": f"Bearer {key}"})
+                is_refused = answer.status_code == 403
+                assert is_refused == (scope != "admin" and scope not in allowed), answer.text
+                if is_refused:
+                    assert answer.json()["error"]["code"] == "insufficient_permissions"
+
+
+def test_a_revoked_key_is_refused_at_once(parts: Parts, project: Project, http: TestClient) -> None:
+    assert http.get("/v1/models").status_code == 200
+    with parts.database.write() as session:
+        keys = ApiKeys(session)
+        for key in keys.list(project.tenant):
+            keys.revoke(project.tenant, key.id)
+    assert http.get("/v1/models").status_code == 401
+
+
+def test_a_body_is_not_read_before_its_sender_is_known(http: TestClient) -> None:
+    def body() -> Iterator[bytes]:
+        raise AssertionError("the body was asked for")
+        yield b""
+
+    answer = http.post("/v1/files", content=body(), headers={"authorization": "Bearer wrong"})
+    assert answer.status_code == 401

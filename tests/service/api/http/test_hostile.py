@@ -1,0 +1,265 @@
+"""Whatever is sent, the answer is never a fault of ours."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.api.state import Parts
+from tests.api import add_encoder, add_tuned_model, jsonl, preferences
+
+WEIRD: list[Any] = [
+    None,
+    "",
+    "x" * 5_000,
+    "\x7f\u202e\U0001f600\ufffe'; DROP TABLE jobs; --",
+    True,
+    -1,
+    2**63,
+    1e308,
+    [],
+    [None],
+    {"": {"": []}},
+    ["x"] * 200,
+]
+
+JOB: dict[str, Any] = {
+    "model": "base-1",
+    "training_file": "{file}",
+    "validation_file": "{file}",
+    "suffix": "s",
+    "seed": 1,
+    "method": {
+        "type": "supervised",
+        "supervised": {"hyperparameters": {"n_epochs": 1, "batch_size": 4, "learning_rate_multiplier": 1.0}},
+    },
+    "metadata": {"k": "v"},
+    "integrations": [],
+    "training": {
+        "type": "lora",
+        "r": 8,
+        "target_modules": ["q_proj"],
+        "early_stopping": {"patience": 2, "min_delta": 0.5},
+        "general_file": "{file}",
+        "max_regression": 0.5,
+    },
+}
+DPO: dict[str, Any] = {
+    "model": "base-1",
+    "training_file": "{file}",
+    "method": {"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 1, "beta": 0.5}}},
+    "training": {"validation_split": 0.25, "early_stopping": {"patience": 1}, "use_rslora": True},
+}
+CONTINUED: dict[str, Any] = {
+    "model": "base-1",
+    "training_file": "{file}",
+    "training": {"from_checkpoint": "{model}", "restore_optimizer": True},
+}
+PEFT_CONFIGS: list[dict[str, Any]] = [
+    {
+        "peft_type": "PREFIX_TUNING",
+        "num_virtual_tokens": 4,
+        "prefix_projection": True,
+        "encoder_hidden_size": 64,
+    },
+    {
+        "peft_type": "LOHA",
+        "r": 4,
+        "alpha": 8,
+        "target_modules": ["q_proj"],
+        "rank_pattern": {"q_proj": 2},
+        "layers_to_transform": [0, 1],
+    },
+]
+COMPLETION: dict[str, Any] = {
+    "model": "base-1",
+    "prompt": ["a"],
+    "max_tokens": 3,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "n": 1,
+    "logprobs": 1,
+    "echo": True,
+    "stop": ["x"],
+    "logit_bias": {"1": 2},
+    "seed": 1,
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+CHAT: dict[str, Any] = {
+    "model": "base-1",
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "a"}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "b"},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+    "tool_choice": "auto",
+    "logprobs": True,
+    "top_logprobs": 1,
+    "max_completion_tokens": 3,
+    "response_format": {"type": "text"},
+    "metadata": {"k": "v"},
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def with_value(body: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(body)
+    here: Any = changed
+    for key in path[:-1]:
+        here = here[key]
+    here[path[-1]] = value
+    return changed
+
+
+def upload(http: TestClient, content: bytes) -> str:
+    form = {"files": {"file": ("a.jsonl", content)}, "data": {"purpose": "fine-tune"}}
+    return str(http.post("/v1/files", **form).json()["id"])  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def file_id(http: TestClient) -> str:
+    return upload(http, jsonl())
+
+
+def check_body(http: TestClient, path: str, body: dict[str, Any]) -> None:
+    assert http.post(path, json=body).status_code == 200
+    for place in places(body):
+        for value in WEIRD:
+            answer = http.post(path, json=with_value(body, place, value))
+            assert answer.status_code < 500, (path, place, str(value)[:99])
+            if answer.status_code >= 400:
+                assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_weird_value_anywhere_in_a_job_is_refused_or_stored_but_never_500(
+    http: TestClient, file_id: str
+) -> None:
+    files = {"training_file": file_id, "validation_file": file_id}
+    training = JOB["training"] | {"general_file": file_id}
+    check_body(http, "/v1/fine_tuning/jobs", JOB | files | {"training": training})
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_weird_value_anywhere_in_a_preference_job_is_refused_or_stored_but_never_500(
+    http: TestClient,
+) -> None:
+    check_body(http, "/v1/fine_tuning/jobs", DPO | {"training_file": upload(http, preferences())})
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_weird_value_anywhere_in_a_continued_job_is_refused_or_stored_but_never_500(
+    http: TestClient, parts: Parts, file_id: str
+) -> None:
+    job = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file_id}).json()["id"]
+    model, _ = add_tuned_model(parts.database, job)
+    training = CONTINUED["training"] | {"from_checkpoint": model}
+    check_body(http, "/v1/fine_tuning/jobs", CONTINUED | {"training_file": file_id, "training": training})
+
+
+@pytest.mark.parametrize("config", PEFT_CONFIGS, ids=lambda config: config["peft_type"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_weird_value_anywhere_in_a_peft_config_is_refused_or_stored_but_never_500(
+    http: TestClient, file_id: str, config: dict[str, Any]
+) -> None:
+    training = {"type": "peft", "peft_config": config}
+    check_body(
+        http, "/v1/fine_tuning/jobs", {"model": "base-1", "training_file": file_id, "training": training}
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"peft_type": ["PREFIX_TUNING"]}, "peft_type"),
+        ({"peft_type": {}}, "peft_type"),
+        ({"num_virtual_tokens": "4"}, "num_virtual_tokens"),
+        ({"num_virtual_tokens": 4.0}, "num_virtual_tokens"),
+        ({"num_virtual_tokens": True}, "num_virtual_tokens"),
+        ({"num_virtual_tokens": None}, "num_virtual_tokens"),
+        ({"num_virtual_tokens": 2**63}, "num_virtual_tokens"),
+        ({"prefix_projection": "no"}, "prefix_projection"),
+        ({"encoder_hidden_size": 10**9}, "encoder_hidden_size"),
+        ({"encoder_hidden_size": "64"}, "encoder_hidden_size"),
+        ({"encoder_hidden_size": [64]}, "encoder_hidden_size"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_prefix_of_the_wrong_type_or_size_is_refused_by_field(
+    http: TestClient, file_id: str, change: dict[str, Any], field: str
+) -> None:
+    training = {"type": "peft", "peft_config": PEFT_CONFIGS[0] | change}
+    body = {"model": "base-1", "training_file": file_id, "training": training}
+    answer = http.post("/v1/fine_tuning/jobs", json=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == f"training.peft_config.{field}"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_weird_value_anywhere_in_a_question_is_refused_or_answered_but_never_500(
+    http: TestClient, parts: Parts
+) -> None:
+    check_body(http, "/v1/completions", COMPLETION)
+    check_body(http, "/v1/chat/completions", CHAT)
+    texts = {"model": add_encoder(parts), "input": ["a", "b"]}
+    check_body(http, "/v1/embeddings", texts | {"dimensions": 2, "encoding_format": "float", "user": "u"})
+    check_body(http, "/v1/embeddings", texts | {"input": [[1, 2], [3]], "encoding_format": "base64"})
+
+
+def test_a_weird_id_or_cursor_is_absent_or_invalid_but_never_500(http: TestClient) -> None:
+    words = ("%2e%2e", "..%2f..", "%f0%9f%98%80", "%ff%fe", "a" * 5000, "'%20or%201=1", "%0a%0d", "-", "%25")
+    for word in words:
+        for path in (
+            f"/v1/files/{word}",
+            f"/v1/files/{word}/content",
+            f"/v1/fine_tuning/jobs/{word}",
+            f"/v1/fine_tuning/jobs/{word}/events",
+            f"/v1/fine_tuning/jobs/{word}/events?stream=true",
+            f"/v1/fine_tuning/jobs/{word}/checkpoints",
+            f"/v1/models/{word}",
+            f"/v1/files?after={word}",
+            f"/v1/fine_tuning/jobs?after={word}",
+            f"/v1/fine_tuning/jobs?metadata[{word}]={word}",
+            f"/v1/fine_tuning/jobs?metadata={word}",
+        ):
+            assert http.get(path).status_code in (200, 400, 404), path
+
+
+def test_a_weird_form_is_refused_but_never_500(http: TestClient) -> None:
+    start = b'--b\r\nContent-Disposition: form-data; name="file"; filename='
+    forms = (
+        b"",
+        b"--b",
+        b"--b--\r\n",
+        b"--b\r\n\r\nx\r\n--b--\r\n",
+        start + b'"a\r\nb.jsonl"\r\n\r\nx\r\n--b--\r\n',
+        start + b'"\x00.jsonl"\r\n\r\nx\r\n--b--\r\n',
+        start + b'"\xff\xfe.jsonl"\r\n\r\nx\r\n--b--\r\n',
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
+        b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n\xff\xff\r\n--b--\r\n',
+        b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n' + b"x" * 2**21 + b"\r\n--b--\r\n",
+    )
+    for content in forms:
+        for kind in (
+            "multipart/form-data; boundary=b",
+            "multipart/form-data",
+            "application/json",
+            "text/plain",
+        ):
+            answer = http.post("/v1/files", content=content, headers={"content-type": kind})
+            assert answer.status_code == 400, (content[:99], kind, answer.text)
+            assert answer.json()["error"]["message"]

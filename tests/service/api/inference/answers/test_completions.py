@@ -1,0 +1,120 @@
+"""Log-probabilities in the older form, in which tokens are told apart by their names."""
+
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
+
+from cluster.contracts.generation import FinishEvent, PromptEvent, TextEvent, TokenLogprob
+from cluster.serving.text.logprobs import score
+from cluster.serving.text.vocabulary import Vocabulary
+from service.api.inference.answers.completions import CompletionAnswer
+from service.api.inference.answers.tally import Heading
+from tests.tiny_base import make_tokenizer
+
+HEADING = Heading("cmpl-1", 0, "m", "fp_1")
+TEXT = "北京→ é𝄞"
+"""Whose characters are of several tokens each, of the tiny tokenizer."""
+
+
+def _sentencepiece() -> Any:
+    """Like Llama 2's: a byte that is a character has a token beside that character's."""
+    vocab = {"<s>": 0, "</s>": 1, "▁": 2, "A": 3, "<0x41>": 4, "<0xE4>": 5, "<0xBD>": 6, "b": 7}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[], byte_fallback=True))
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    tokenizer.add_special_tokens([AddedToken("<s>", special=True), AddedToken("</s>", special=True)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
+
+
+def _scored(vocabulary: Vocabulary, tokens: list[int], k: int, *, is_greedy: bool) -> list[TokenLogprob]:
+    """Tokens as an engine tells them, each the likeliest in its place or the least likely."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(len(tokens), len(vocabulary), generator=generator)
+    logits[range(len(tokens)), tokens] = 9.0 if is_greedy else -9.0
+    return [vocabulary.logprob(scored) for scored in score(logits, torch.tensor(tokens), k)]
+
+
+def _answer(tokens: list[TokenLogprob], *, text: str = "", prompt: PromptEvent | None = None) -> Any:
+    """The log-probabilities of the whole answer, and of all chunks of the streamed one."""
+    answer = CompletionAnswer(HEADING, num_prompts=1, n=1, wants_logprobs=True, wants_usage_chunk=False)
+    events: list[Any] = [prompt or PromptEvent(prompt_tokens=1)]
+    events += [TextEvent(index=0, text=text, completion_tokens=1, tokens=[one]) for one in tokens]
+    events += [FinishEvent(index=0, reason="length", completion_tokens=len(tokens))]
+    chunks = [chunk for event in events for chunk in answer.add(0, event)]
+    parts = [chunk.choices[0].logprobs for chunk in chunks if chunk.choices[0].logprobs]
+    streamed = {
+        field: [value for part in parts for value in getattr(part, field)]
+        for field in ("tokens", "token_logprobs", "top_logprobs", "text_offset")
+    }
+    whole = answer.whole().choices[0].logprobs
+    assert whole is not None
+    assert whole.model_dump() == streamed
+    return whole
+
+
+def _is_greedy_by_name(logprobs: Any) -> bool:
+    """The rule by which lm-evaluation-harness judged answers of OpenAI's completions."""
+    return all(
+        token == max(top, key=lambda name: top[name])
+        for token, top in zip(logprobs.tokens, logprobs.top_logprobs, strict=True)
+        if top is not None
+    )
+
+
+def _is_greedy_by_value(logprobs: Any) -> bool:
+    """The one by which it judges them of local servers."""
+    return all(
+        value == max(top.values())
+        for value, top in zip(logprobs.token_logprobs, logprobs.top_logprobs, strict=True)
+        if top is not None
+    )
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("is_greedy", [True, False])
+@pytest.mark.parametrize("kind", ["byte-level", "sentencepiece"])
+def test_parts_of_characters_are_told_apart_and_greedy_answers_known(
+    kind: str, is_greedy: bool, k: int
+) -> None:
+    tokenizer: Any = make_tokenizer() if kind == "byte-level" else _sentencepiece()
+    vocabulary = Vocabulary(tokenizer)
+    tokens = tokenizer.encode(TEXT) if kind == "byte-level" else [5, 6, 4, 3, 7, 5]
+    told = _scored(vocabulary, tokens, k, is_greedy=is_greedy)
+    logprobs = _answer(told)
+    for one, name, value, top in zip(
+        told, logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, strict=True
+    ):
+        assert top[name] == value == one.logprob
+        assert len(top) == len({one.token_id, *(other.token_id for other in one.top)})
+        assert sorted(top.values()) == sorted(
+            {other.token_id: other.logprob for other in (*one.top, one)}.values()
+        )
+    assert len(set(logprobs.tokens)) == len({bytes(one.bytes) for one in told})
+    assert _is_greedy_by_name(logprobs) == is_greedy
+    assert _is_greedy_by_value(logprobs) == is_greedy
+
+
+def test_parts_of_characters_are_named_as_openai_names_them() -> None:
+    vocabulary = Vocabulary(_sentencepiece())
+    logprobs = _answer(_scored(vocabulary, [5, 6, 7], 0, is_greedy=True))
+    assert logprobs.tokens == [r"bytes:\xe4", r"bytes:\xbd", "b"]
+
+
+def test_an_echoed_prompt_names_its_tokens_so_too_and_counts_none_that_is_no_text() -> None:
+    tokenizer = make_tokenizer()
+    vocabulary = Vocabulary(tokenizer)
+    tokens = [1, *tokenizer.encode(TEXT)]
+    assert tokens[0] in vocabulary.special
+    told = _scored(vocabulary, tokens, 2, is_greedy=True)
+    first = told[0].model_copy(update={"logprob": None, "top": []})
+    prompt = PromptEvent(prompt_tokens=len(tokens), text=TEXT, tokens=[first, *told[1:]])
+    logprobs = _answer([], prompt=prompt)
+    assert logprobs.top_logprobs[0] is None
+    assert _is_greedy_by_name(logprobs)
+    for place, offset in enumerate(logprobs.text_offset):
+        before = vocabulary.text(tokens[:place])
+        assert TEXT[:offset] == before.rstrip("\ufffd")

@@ -1,0 +1,155 @@
+"""Waiting for a turn at the engine: refused, called, cancelled, too late."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from cluster.contracts.errors import Overloaded, Unavailable
+from service.api.inference.admission import Admission
+from service.api.inference.fair_queue import Limits
+
+LIMITS = Limits(running=2, waiting_of_tenant=3, waiting_in_all=5)
+
+
+class Visit:
+    """One request: it stays at the engine until it is told to leave."""
+
+    def __init__(self, admission: Admission, tenant: str) -> None:
+        self.entered = asyncio.Event()
+        self.may_leave = asyncio.Event()
+        self._admission, self._tenant = admission, tenant
+        self.task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        async with self._admission.turn(self._tenant, 1) as turn:
+            self.entered.set()
+            await self.may_leave.wait()
+            self._admission.charge(turn, 100.0)
+
+    async def leave(self) -> None:
+        self.may_leave.set()
+        await self.task
+
+
+async def visits(admission: Admission, tenant: str, count: int) -> list[Visit]:
+    made = [Visit(admission, tenant) for _ in range(count)]
+    await settled()
+    return made
+
+
+async def settled() -> None:
+    """Everything that can go on without another event has gone on."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def run(test: Callable[[Admission], Coroutine[Any, Any, None]], **options: Any) -> None:
+    async def within_limit() -> None:
+        async with asyncio.timeout(30):
+            await test(Admission(LIMITS, **{"wait_seconds": 60.0, **options}))
+
+    asyncio.run(within_limit())
+
+
+def test_a_quiet_tenant_waits_for_one_of_those_that_run_and_not_for_the_floods_queue() -> None:
+    async def test(admission: Admission) -> None:
+        flood = await visits(admission, "flood", 5)
+        assert [visit.entered.is_set() for visit in flood] == [True, True, False, False, False]
+        (quiet,) = await visits(admission, "quiet", 1)
+        assert not quiet.entered.is_set()
+        await flood[0].leave()
+        await quiet.entered.wait()
+        assert not flood[2].entered.is_set()
+        for visit in [quiet, *flood[1:]]:
+            await visit.leave()
+        await admission.wait_until_empty()
+
+    run(test)
+
+
+def test_a_full_queue_says_which_limit_it_is_and_when_to_come_back() -> None:
+    now = 0.0
+
+    async def test(admission: Admission) -> None:
+        nonlocal now
+        (first,) = await visits(admission, "a", 1)
+        now = 8.0
+        await first.leave()  # eight seconds: two places serve one in four
+        # Held, or the garbage collector may end them.
+        here = await visits(admission, "a", 5)
+        with pytest.raises(Overloaded, match=r"3 of your project's .* at most 3 .* in 12 s") as refused:
+            async with admission.turn("a", 1):
+                pass
+        assert (refused.value.retry_after_seconds, refused.value.code) == (12, "rate_limit_exceeded")
+        here += await visits(admission, "b", 2)
+        with pytest.raises(Overloaded, match="at most 5 of all projects may wait") as refused:
+            async with admission.turn("b", 1):
+                pass
+        assert refused.value.retry_after_seconds == 20
+        for visit in here:
+            visit.task.cancel()
+
+    run(test, clock=lambda: now)
+
+
+def test_one_that_goes_away_while_it_waits_leaves_the_queue() -> None:
+    async def test(admission: Admission) -> None:
+        one, two, gone, next_one, _ = await visits(admission, "a", 5)
+        gone.task.cancel()
+        await asyncio.gather(gone.task, return_exceptions=True)
+        (late,) = await visits(admission, "a", 1)  # there is a place again
+        assert not late.task.done()
+        await one.leave()
+        await next_one.entered.wait()
+        assert not gone.entered.is_set()
+        two.task.cancel()
+
+    run(test)
+
+
+def test_one_that_goes_away_as_it_is_called_lets_the_next_one_in() -> None:
+    async def test(admission: Admission) -> None:
+        async with admission.turn("a", 1):
+            two, called, next_one = await visits(admission, "a", 3)
+        called.task.cancel()  # it has been called, and has not run since
+        await next_one.entered.wait()
+        assert not called.entered.is_set()
+        await next_one.leave()
+        await two.leave()
+        await admission.wait_until_empty()
+
+    run(test)
+
+
+def test_one_whose_turn_fails_lets_the_next_one_in() -> None:
+    async def test(admission: Admission) -> None:
+        async def fail() -> None:
+            async with admission.turn("a", 1):
+                await may_fail.wait()
+                raise ZeroDivisionError
+
+        may_fail = asyncio.Event()
+        failing = asyncio.create_task(fail())
+        _, next_one = await visits(admission, "a", 2)
+        may_fail.set()
+        with pytest.raises(ZeroDivisionError):
+            await failing
+        await next_one.entered.wait()
+
+    run(test)
+
+
+def test_the_longest_wait_ends_in_an_error_that_names_it() -> None:
+    async def test(admission: Admission) -> None:
+        one, two = await visits(admission, "a", 2)
+        with pytest.raises(Unavailable, match=r"waited 0\.001 s for its turn") as late:
+            async with admission.turn("b", 1):
+                pass
+        assert late.value.code == "queue_timeout"
+        await one.leave()
+        await two.leave()
+        await admission.wait_until_empty()
+
+    run(test, wait_seconds=0.001)

@@ -1,0 +1,335 @@
+"""The client of the serving engines, against a server that speaks as Ray Serve's proxy does."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest
+from cluster.contracts.errors import (
+    ContextLengthExceeded,
+    NotFound,
+    Overloaded,
+    TuneryError,
+    Unavailable,
+)
+from cluster.contracts.generation import (
+    MODEL_HEADER,
+    PATIENCE_HEADER,
+    REPLICA_HEADER,
+    ErrorEvent,
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    PromptEvent,
+    Sampling,
+    TextEvent,
+    TextPrompt,
+)
+from service.api.inference.engine import ServeEngine
+from service.ports import free_ports
+from tests.api import BASE, listening
+
+REQUEST = GenerationRequest(id="r1", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
+EVENTS: list[GenerationEvent] = [
+    PromptEvent(prompt_tokens=1),
+    TextEvent(index=0, text="line\nbreaks \u2028 \x85 \u2029 and ünïcödé 🙂", completion_tokens=1),
+    FinishEvent(index=0, reason="stop", completion_tokens=1),
+]
+
+
+def ndjson(events: list[Any]) -> bytes:
+    return b"".join(event.model_dump_json().encode() + b"\n" for event in events)
+
+
+def ask(answer: Callable[[Request], Any], request: GenerationRequest = REQUEST) -> list[GenerationEvent]:
+    async def generate() -> list[GenerationEvent]:
+        engine = ServeEngine(url, "token-1", idle_seconds=5)
+        try:
+            return [event async for event in engine.generate(request)]
+        finally:
+            await engine.close()
+
+    async def route(incoming: Request) -> Response:
+        return await answer(incoming)
+
+    with listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url:
+        return asyncio.run(generate())
+
+
+def in_pieces(content: bytes, size: int) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), size):
+            yield content[start : start + size]
+
+    return StreamingResponse(pieces(), media_type="application/x-ndjson")
+
+
+def test_events_arrive_whole_however_the_bytes_are_cut() -> None:
+    async def answer(incoming: Request) -> Response:
+        assert incoming.headers["authorization"] == "Bearer token-1"
+        assert incoming.headers[MODEL_HEADER] == REQUEST.model.name
+        assert GenerationRequest.model_validate_json(await incoming.body()) == REQUEST
+        return in_pieces(ndjson(EVENTS), 3)
+
+    assert ask(answer) == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("response", "kind", "words"),
+    [
+        (
+            JSONResponse(
+                ErrorEvent(
+                    error="ContextLengthExceeded",
+                    message="too long",
+                    code="context_length_exceeded",
+                    param="prompt",
+                ).model_dump(),
+                status_code=400,
+            ),
+            ContextLengthExceeded,
+            "too long",
+        ),
+        (JSONResponse(ErrorEvent(error="NotFound", message="gone").model_dump(), 404), NotFound, "gone"),
+        (
+            JSONResponse(ErrorEvent(error="Overloaded", message="busy", code="full").model_dump(), 503),
+            Overloaded,
+            "busy",
+        ),
+        (
+            PlainTextResponse("Request dropped due to backpressure (num_queued=9)", 503),
+            Overloaded,
+            "too many",
+        ),
+        (PlainTextResponse("Path '/engine' not found", 404), Unavailable, "status 404"),
+        (PlainTextResponse("Internal Server Error", 500), Unavailable, "status 500"),
+        (Response(status_code=307, headers={"location": "/engine/ready"}), Unavailable, "status 307"),
+        (Response(ndjson(EVENTS[:2])), Unavailable, "broke off"),
+        (Response(b"<html>"), Unavailable, "unreadable"),
+        (Response(ndjson([EVENTS[0], ErrorEvent(error="Unavailable", message="lost")])), Unavailable, "lost"),
+    ],
+)
+def test_what_goes_wrong_is_a_domain_error(response: Response, kind: type[TuneryError], words: str) -> None:
+    async def answer(incoming: Request) -> Response:
+        return response
+
+    with pytest.raises(kind, match=words) as raised:
+        ask(answer)
+    assert type(raised.value) is kind
+
+
+def test_when_to_come_back_is_the_engines_to_say() -> None:
+    async def answer(incoming: Request) -> Response:
+        event = ErrorEvent(error="Overloaded", message="busy")
+        return JSONResponse(event.model_dump(), 503, {"retry-after": "7"})
+
+    with pytest.raises(Overloaded) as raised:
+        ask(answer)
+    assert raised.value.retry_after_seconds == 7
+
+
+def test_an_engine_that_is_not_there_is_unavailable() -> None:
+    async def generate() -> None:
+        engine = ServeEngine("http://127.0.0.1:1", "")
+        try:
+            await anext(engine.generate(REQUEST))
+        finally:
+            await engine.close()
+
+    with pytest.raises(Unavailable):
+        asyncio.run(generate())
+
+
+def test_a_server_that_falls_silent_is_unavailable() -> None:
+    async def answer(incoming: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield ndjson(EVENTS[:1])
+            while not await incoming.is_disconnected():
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(pieces())
+
+    async def generate(url: str) -> None:
+        engine = ServeEngine(url, "", idle_seconds=0.2)
+        try:
+            async for _ in engine.generate(REQUEST):
+                pass
+        finally:
+            await engine.close()
+
+    async def route(incoming: Request) -> Response:
+        return await answer(incoming)
+
+    with (
+        listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url,
+        pytest.raises(Unavailable),
+    ):
+        asyncio.run(generate(url))
+
+
+def test_a_request_says_how_patient_it_is_and_is_not_more_patient_than_that() -> None:
+    async def generate(url: str) -> None:
+        engine = ServeEngine(url, "", load_seconds=7, begin_seconds=0.2)
+        try:
+            await anext(engine.generate(REQUEST))
+        finally:
+            await engine.close()
+
+    async def route(incoming: Request) -> Response:
+        assert incoming.headers[PATIENCE_HEADER] == "7"
+        while not await incoming.is_disconnected():
+            await asyncio.sleep(0.01)
+        return Response()
+
+    with (
+        listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url,
+        pytest.raises(Unavailable, match=r"within 0.2 s: it starts a replica") as raised,
+    ):
+        asyncio.run(generate(url))
+    assert (raised.value.code, raised.value.retry_after_seconds) == ("model_not_ready", 30)
+
+
+def test_an_answer_is_whole_only_when_every_choice_has_finished() -> None:
+    async def answer(incoming: Request) -> Response:
+        return Response(ndjson(EVENTS))
+
+    with pytest.raises(Unavailable, match="broke off"):
+        ask(answer, REQUEST.model_copy(update={"sampling": Sampling(n=2)}))
+
+
+def test_closing_the_generator_disconnects_from_the_engine() -> None:
+    left = threading.Event()
+
+    async def route(incoming: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                yield ndjson(EVENTS[:1])
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+
+        return StreamingResponse(pieces())
+
+    async def generate(url: str) -> None:
+        engine = ServeEngine(url, "")
+        async with aclosing(engine.generate(REQUEST)) as events:
+            assert await anext(events) == EVENTS[0]
+        assert await asyncio.to_thread(left.wait, 5)
+        await engine.close()
+
+    with listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url:
+        asyncio.run(generate(url))
+
+
+def test_requests_one_after_another_share_a_connection() -> None:
+    clients = set()
+
+    async def route(incoming: Request) -> Response:
+        clients.add(incoming.client)
+        return in_pieces(ndjson(EVENTS), 50)
+
+    async def generate(url: str) -> None:
+        engine = ServeEngine(url, "")
+        try:
+            for _ in range(3):
+                assert [event async for event in engine.generate(REQUEST)] == EVENTS
+        finally:
+            await engine.close()
+
+    with listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url:
+        asyncio.run(generate(url))
+    assert len(clients) == 1
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_health_is_what_the_engine_says(status: int) -> None:
+    async def route(incoming: Request) -> Response:
+        return Response(status_code=status)
+
+    async def check(url: str) -> None:
+        engine = ServeEngine(url, "")
+        try:
+            await engine.check_health()
+        finally:
+            await engine.close()
+
+    with listening(Starlette(routes=[Route("/datasets/ready", route)])) as url:
+        if status == 200:
+            asyncio.run(check(url))
+        else:
+            with pytest.raises(Unavailable):
+                asyncio.run(check(url))
+
+
+def asked_in_turn(replica_port: int | None = None) -> list[str]:
+    """Who was asked for three requests one after another: the proxy, or the replica, which listens where the
+    proxy's answers say, unless they say `replica_port`."""
+    asked: list[str] = []
+
+    async def proxy(incoming: Request) -> Response:
+        asked.append("proxy")
+        return Response(ndjson(EVENTS), headers={REPLICA_HEADER: replica_url})
+
+    async def replica(incoming: Request) -> Response:
+        assert incoming.headers["authorization"] == "Bearer token-1"
+        asked.append("replica")
+        return Response(ndjson(EVENTS))
+
+    async def generate(url: str) -> None:
+        engine = ServeEngine(url, "token-1", idle_seconds=5)
+        try:
+            for _ in range(3):
+                assert [event async for event in engine.generate(REQUEST)] == EVENTS
+        finally:
+            await engine.close()
+
+    route = "/engine/generate"
+    with (
+        listening(Starlette(routes=[Route(route, proxy, methods=["POST"])])) as url,
+        listening(Starlette(routes=[Route(route, replica, methods=["POST"])])) as replica_url,
+    ):
+        if replica_port is not None:
+            replica_url = f"http://127.0.0.1:{replica_port}"
+        asyncio.run(generate(url))
+    return asked
+
+
+def test_a_lone_replica_is_asked_where_it_says_that_it_listens() -> None:
+    assert asked_in_turn() == ["proxy", "replica", "replica"]
+
+
+def test_a_replica_that_cannot_be_reached_is_left_to_the_proxy_for_good() -> None:
+    (nobody,) = free_ports(1)
+    assert asked_in_turn(nobody) == ["proxy", "proxy", "proxy"]
+
+
+def test_which_bases_are_missing_is_asked_of_the_datasets_application() -> None:
+    async def answer(incoming: Request) -> Response:
+        assert incoming.headers["authorization"] == "Bearer token-1"
+        asked = BasesRequest.model_validate_json(await incoming.body())
+        if len(asked.bases) != 1:
+            return Response("starting", 503)
+        return JSONResponse(BasesAnswer(unavailable={asked.bases[0].alias: "why"}).model_dump())
+
+    async def ask(*bases: BaseSpec) -> dict[str, str]:
+        engine = ServeEngine(url, "token-1")
+        try:
+            return await engine.unavailable_bases(list(bases))
+        finally:
+            await engine.close()
+
+    with listening(Starlette(routes=[Route("/datasets/bases", answer, methods=["POST"])])) as url:
+        assert asyncio.run(ask(BASE)) == {BASE.alias: "why"}
+        with pytest.raises(Unavailable):
+            asyncio.run(ask())
+    with pytest.raises(Unavailable):
+        asyncio.run(ask(BASE))

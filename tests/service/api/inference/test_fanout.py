@@ -1,0 +1,39 @@
+"""Several requests' events as one stream."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.generation import GenerationRequest, ModelRef, TextPrompt
+from service.api.inference.fanout import generate_all
+from tests.api import BASE
+from tests.fakes import FakeEngine
+
+ASKED = GenerationRequest(id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
+
+
+def test_a_reader_that_takes_nothing_any_more_loses_its_place_at_the_engine() -> None:
+    engine = FakeEngine(pieces=["x"] * 1000)
+
+    async def read() -> None:
+        async with aclosing(generate_all(engine, [ASKED], stall_seconds=0.01)) as events:
+            await anext(events)
+            assert await asyncio.to_thread(engine.was_cancelled.wait, 10)
+            with pytest.raises(InvalidRequest, match="nothing of it was read") as slow:
+                async for _ in events:
+                    pass
+            assert slow.value.code == "reader_too_slow"
+
+    asyncio.run(read())
+
+
+def test_a_slow_reader_that_goes_on_gets_everything() -> None:
+    async def read() -> list[int]:
+        engine = FakeEngine(pieces=["x"] * 1000)
+        async with aclosing(generate_all(engine, [ASKED, ASKED], stall_seconds=30)) as events:
+            return [index async for index, _ in events]
+
+    indices = asyncio.run(read())
+    assert (indices.count(0), indices.count(1)) == (1002, 1002)

@@ -1,0 +1,223 @@
+"""What a caller uses of the engine is charged, counted and written, however its request ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from datetime import date
+from typing import Any, Literal
+
+import pytest
+
+from cluster.contracts.classification import ClassificationRequest, TextInput
+from cluster.contracts.embedding import EmbeddingRequest
+from cluster.contracts.errors import Overloaded, Unavailable
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    PromptEvent,
+    Sampling,
+    TextEvent,
+    TextPrompt,
+    ToolCallEvent,
+)
+from service.api.inference.admission import Admission
+from service.api.inference.fair_queue import Limits
+from service.api.inference.serving import Bill, CallersEngine, Serving
+from service.api.inference.usage_meter import UsageMeter
+from service.db.api_keys import ApiKeys, Principal
+from service.db.database import Database
+from service.db.usage import Usage, Used
+from tests.api import BASE, ENCODER, Project, add_project
+from tests.fakes import FakeEngine
+
+NOON = 1_772_452_800.0
+TODAY = date(2026, 3, 2)
+DAY = 86_400
+
+
+@pytest.fixture
+def project(database: Database) -> Project:
+    return add_project(database)
+
+
+@pytest.fixture
+def caller(database: Database, project: Project) -> Principal:
+    with database.read() as session:
+        return ApiKeys(session).authenticate(project.key)
+
+
+def asked(n: int = 1) -> GenerationRequest:
+    return GenerationRequest(
+        id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="a b"), sampling=Sampling(n=n), tenant="t"
+    )
+
+
+def run(
+    database: Database,
+    caller: Principal,
+    engine: FakeEngine,
+    use: Callable[[CallersEngine], Coroutine[Any, Any, None]],
+) -> dict[str, Used]:
+    """Usage by model after this use of the engine."""
+
+    async def used() -> None:
+        meter = UsageMeter(database, clock=lambda: NOON)
+        limits = Limits(running=4, waiting_of_tenant=4, waiting_in_all=4)
+        admission = Admission(limits, wait_seconds=5)
+        async with asyncio.timeout(30), meter.writing(every_seconds=60):
+            await use(Serving(engine, admission, meter).for_caller(caller, "model-1"))
+            await admission.wait_until_empty()
+
+    asyncio.run(used())
+    with database.read() as session:
+        found = Usage(session, caller.tenant).between(TODAY, TODAY)
+    assert all((key.api_key_id, key.day) == (caller.key_id, TODAY) for key, _ in found)
+    return {key.model: used for key, used in found}
+
+
+async def drain(events: AsyncGenerator[GenerationEvent]) -> None:
+    async for _ in events:
+        pass
+
+
+def test_a_whole_answer_is_counted_once_however_many_prompts_it_has(
+    database: Database, caller: Principal
+) -> None:
+    async def use(engine: CallersEngine) -> None:
+        await asyncio.gather(drain(engine.generate(asked(n=2))), drain(engine.generate(asked())))
+
+    assert run(database, caller, FakeEngine(), use) == {"model-1": Used(1, 4, 9)}
+
+
+def test_what_was_generated_until_the_client_left_is_counted(database: Database, caller: Principal) -> None:
+    async def use(engine: CallersEngine) -> None:
+        async with aclosing(engine.generate(asked())) as events:
+            assert isinstance(await anext(events), PromptEvent)
+            assert isinstance(await anext(events), TextEvent)
+            assert isinstance(await anext(events), TextEvent)
+
+    fake = FakeEngine()
+    assert run(database, caller, fake, use) == {"model-1": Used(1, 2, 2)}
+    assert fake.was_cancelled.is_set()
+
+
+def test_tokens_whose_text_is_held_back_are_counted_and_not_passed_on(
+    database: Database, caller: Principal
+) -> None:
+    async def use(engine: CallersEngine) -> None:
+        async with aclosing(engine.generate(asked())) as events:
+            assert isinstance(await anext(events), PromptEvent)
+            with pytest.raises(Unavailable):
+                await anext(events)
+
+    fake = FakeEngine(pieces=["", "", "", "later"], fault=Unavailable("gone"))
+    assert run(database, caller, fake, use) == {"model-1": Used(1, 2, 3)}
+
+
+def test_what_was_generated_until_the_engine_failed_is_counted(database: Database, caller: Principal) -> None:
+    async def use(engine: CallersEngine) -> None:
+        with pytest.raises(Unavailable):
+            await drain(engine.generate(asked()))
+
+    fake = FakeEngine(fault=Unavailable("gone"))
+    assert run(database, caller, fake, use) == {"model-1": Used(1, 2, 2)}
+
+
+def test_what_the_engine_refused_is_not_counted(database: Database, caller: Principal) -> None:
+    async def use(engine: CallersEngine) -> None:
+        with pytest.raises(Overloaded):
+            await drain(engine.generate(asked()))
+
+    assert run(database, caller, FakeEngine(refusal=Overloaded("busy")), use) == {}
+
+
+@pytest.mark.parametrize("kind", ["classify", "embed"])
+def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
+    database: Database, caller: Principal, kind: Literal["classify", "embed"]
+) -> None:
+    """Of two that wait, the one whose tenant has had less goes next, though it came later."""
+    fake = FakeEngine()
+    model = ModelRef(base=ENCODER)
+
+    async def ask(engine: CallersEngine, id_: str, tenant: str) -> None:
+        if kind == "classify":
+            await engine.classify(
+                ClassificationRequest(id=id_, model=model, inputs=[TextInput(text="x")], tenant=tenant)
+            )
+        else:
+            await engine.embed(
+                EmbeddingRequest(id=id_, model=model, inputs=[TextInput(text="x")], tenant=tenant)
+            )
+
+    async def main() -> None:
+        admission = Admission(Limits(running=1, waiting_of_tenant=4, waiting_in_all=4), wait_seconds=5)
+        engine = Serving(fake, admission, UsageMeter(database)).for_caller(caller, "model-1")
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, admission.turn("another", 1):
+            for id_, tenant in (("a1", "a"), ("a2", "a"), ("b1", "b")):
+                tasks.create_task(ask(engine, id_, tenant))
+                await asyncio.sleep(0)
+            assert not fake.classified
+            assert not fake.embedded
+
+    asyncio.run(main())
+    assert [asked.id for asked in [*fake.classified, *fake.embedded]] == ["a1", "b1", "a2"]
+
+
+def test_usage_outlives_a_database_that_is_away(database: Database, caller: Principal) -> None:
+    class Away:
+        def write(self) -> Any:
+            raise Unavailable("The database does not answer.")
+
+    async def count() -> None:
+        meter = UsageMeter(database, clock=lambda: NOON)
+        meter.add(caller, "m", Used(1, 2, 3))
+        meter._database = Away()  # type: ignore[assignment]
+        with pytest.raises(Unavailable):
+            await meter.flush()
+        meter._database = database
+        meter.add(caller, "m", Used(1, 2, 3))
+        await meter.flush()
+        await meter.flush()
+
+    asyncio.run(count())
+    with database.read() as session:
+        ((_, used),) = Usage(session, caller.tenant).between(TODAY, TODAY)
+    assert used == Used(2, 4, 6)
+
+
+def test_days_are_counted_apart_and_forgotten_once_they_are_written(
+    database: Database, caller: Principal
+) -> None:
+    now = NOON
+
+    async def count() -> None:
+        nonlocal now
+        meter = UsageMeter(database, clock=lambda: now)
+        for _ in range(4):
+            meter.add(caller, "m", Used(1, 2, 3))
+            await meter.flush()
+            now += DAY
+        assert len(meter._totals) == 2
+
+    asyncio.run(count())
+    with database.read() as session:
+        found = Usage(session, caller.tenant).between(TODAY, date(2026, 3, 9))
+    assert [(key.day.day, used) for key, used in found] == [(day, Used(1, 2, 3)) for day in (2, 3, 4, 5)]
+
+
+def test_a_bill_is_the_engines_own_count_at_every_moment() -> None:
+    bill = Bill()
+    events: list[GenerationEvent] = [
+        PromptEvent(prompt_tokens=7),
+        TextEvent(index=0, text="ab", completion_tokens=2),
+        TextEvent(index=1, text="", completion_tokens=3),
+        TextEvent(index=1, text="y", completion_tokens=4),
+        FinishEvent(index=0, reason="stop", completion_tokens=5),
+        ToolCallEvent(index=1, call=0, name="f", completion_tokens=8),
+        ToolCallEvent(index=1, call=0, arguments="{}", completion_tokens=8),
+        FinishEvent(index=1, reason="tool_calls", completion_tokens=9),
+    ]
+    assert [bill.add(event) for event in events] == [7, 4, 6, 2, 6, 8, 0, 2]
+    assert (bill.prompt_tokens, bill.completion_tokens) == (7, 14)

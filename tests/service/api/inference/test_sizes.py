@@ -1,0 +1,84 @@
+"""What is far too long for its model goes no further than the API."""
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.api.state import Parts
+from tests.api import BASE, ENCODER, add_encoder
+from tests.fakes import FakeEngine
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+LIMIT = BASE.context_length
+LONG_TEXT = "a" * (256 * LIMIT + 1)
+LONG_TOKENS = [7] * (LIMIT + 1)
+
+
+@pytest.fixture
+def engine(parts: Parts) -> FakeEngine:
+    assert isinstance(parts.engine, FakeEngine)
+    return parts.engine
+
+
+def _said(text: Any) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("completions", {"prompt": LONG_TOKENS}, "prompt"),
+        ("completions", {"prompt": [7] * 300_000}, "prompt"),
+        ("completions", {"prompt": [[7], LONG_TOKENS]}, "prompt"),
+        ("completions", {"prompt": LONG_TEXT}, "prompt"),
+        ("completions", {"prompt": ["a", LONG_TEXT]}, "prompt"),
+        ("chat/completions", {"messages": [_said(LONG_TEXT)]}, "messages"),
+        ("chat/completions", {"messages": [_said([{"type": "text", "text": LONG_TEXT}])]}, "messages"),
+        ("chat/completions", {"messages": [_said(LONG_TEXT[: len(LONG_TEXT) // 2 + 1])] * 2}, "messages"),
+    ],
+)
+def test_a_prompt_that_cannot_fit_is_refused_before_anything_runs(
+    http: TestClient, engine: FakeEngine, path: str, body: dict[str, Any], param: str, stream: bool
+) -> None:
+    answer = http.post(f"/v1/{path}", json={"model": BASE.alias, "stream": stream, **body})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "context_length_exceeded", param)
+    assert str(LIMIT) in error["message"]
+    assert all(asked.prompt.kind != "chat" for asked in engine.asked)
+    assert len(engine.asked) <= 1, "but for the short one beside it"
+
+
+def test_three_million_token_ids_are_refused(http: TestClient, engine: FakeEngine) -> None:
+    content = b'{"model": "base-1", "prompt": [' + b"7," * 2_999_999 + b"7]}"
+    answer = http.post("/v1/completions", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert engine.asked == []
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        (LONG_TOKENS, "input"),
+        ([[7], LONG_TOKENS], "input[1]"),
+        (LONG_TEXT, "input"),
+        (["a", LONG_TEXT], "input[1]"),
+    ],
+)
+def test_an_input_that_cannot_fit_is_refused_before_anything_runs(
+    parts: Parts, http: TestClient, engine: FakeEngine, given: Any, param: str
+) -> None:
+    model = add_encoder(parts)
+    assert ENCODER.context_length == LIMIT
+    answer = http.post("/v1/embeddings", json={"model": model, "input": given})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "context_length_exceeded", param)
+    assert engine.embedded == []
+
+
+def test_what_may_fit_is_the_engines_to_judge(http: TestClient, engine: FakeEngine) -> None:
+    for prompt in (LONG_TEXT[1:], LONG_TOKENS[1:]):
+        assert http.post("/v1/completions", json={"model": BASE.alias, "prompt": prompt}).status_code == 200
+    assert len(engine.asked) == 2

@@ -1,0 +1,216 @@
+"""Many streams of events cost the database no more than one, and hear at once of what is written here."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from cluster.contracts.errors import NotFound, Unavailable
+from service.api.http.draining import Draining
+from service.api.jobs import event_feed
+from service.api.jobs.event_feed import KEEP_ALIVE, EventFeed
+from service.db.database import Database
+from service.db.job_heads import Head, heads
+from service.db.jobs import Jobs
+from tests.service.db.rows import OTHER, TENANT, add_file, add_job, add_tenants
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+NEVER = 1000.0
+CREATED = 2
+"""Events that a new job has."""
+
+
+class Watched(Database):
+    """Counts its reads, and fails them when it is told to."""
+
+    num_reads = 0
+    is_down = False
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        self.num_reads += 1
+        if self.is_down:
+            raise Unavailable("The database does not answer.")
+        with super().read() as session:
+            yield session
+
+
+@pytest.fixture
+def watched(database: Database, database_url: str) -> Iterator[Watched]:
+    add_tenants(database)
+    watched = Watched(database_url)
+    yield watched
+    watched.close()
+
+
+@pytest.fixture
+def jobs(database: Database, watched: Watched) -> Callable[[int], list[str]]:
+    def add(count: int) -> list[str]:
+        file = add_file(database)
+        return [add_job(database, file=file).id for _ in range(count)]
+
+    return add
+
+
+def cancel(database: Database, job_id: str) -> None:
+    with database.write() as session:
+        Jobs(session, TENANT).cancel(job_id)
+
+
+def run(feed: EventFeed, talk: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(30), feed.polling():
+            await talk()
+
+    asyncio.run(main())
+
+
+async def take(frames: AsyncGenerator[bytes], count: int) -> list[bytes]:
+    return [await anext(frames) for _ in range(count)]
+
+
+async def polls(watched: Watched, count: int) -> None:
+    """Until the database was asked so many times more."""
+    enough = watched.num_reads + count
+    while watched.num_reads < enough:
+        await asyncio.sleep(0.01)
+
+
+def test_what_this_process_writes_is_told_without_a_poll(
+    watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "POLL_SECONDS", NEVER)
+    (job,) = jobs(1)
+    feed = EventFeed(watched, Draining())
+
+    async def talk() -> None:
+        async with aclosing(await feed.follow(TENANT, job, -1)) as frames:
+            await take(frames, CREATED)
+            rest = asyncio.ensure_future(take(frames, 1))
+            await asyncio.to_thread(cancel, watched, job)
+            assert b"cancelled" in (await rest)[0]
+            assert [frame async for frame in frames] == []
+
+    run(feed, talk)
+
+
+def test_what_another_process_writes_is_found_by_polling(
+    database: Database, watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.05)
+    (job,) = jobs(1)
+    feed = EventFeed(watched, Draining())
+
+    async def talk() -> None:
+        async with aclosing(await feed.follow(TENANT, job, 0)) as frames:
+            await take(frames, CREATED - 1)
+            await asyncio.to_thread(cancel, database, job)
+            assert len([frame async for frame in frames]) == 1
+
+    run(feed, talk)
+
+
+def test_polling_costs_one_read_however_many_jobs_are_followed(
+    watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.02)
+    asked: list[int] = []
+
+    def counted(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
+        asked.append(len(job_ids))
+        return heads(session, job_ids)
+
+    monkeypatch.setattr(event_feed, "heads", counted)
+    followed = jobs(30)
+    feed = EventFeed(watched, Draining())
+
+    async def talk() -> None:
+        streams = [await feed.follow(TENANT, job, -1) for job in followed]
+        for frames in streams:
+            await take(frames, CREATED)
+        waiting = [asyncio.ensure_future(anext(frames)) for frames in streams]
+        await polls(watched, 2)
+        asked.clear()
+        before = watched.num_reads
+        await polls(watched, 5)
+        assert set(asked) == {30}
+        assert watched.num_reads - before <= len(asked) + 1
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    run(feed, talk)
+
+
+def test_streams_at_the_same_place_share_a_read(
+    watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "POLL_SECONDS", NEVER)
+    (job,) = jobs(1)
+    feed = EventFeed(watched, Draining())
+
+    async def all_of(frames: AsyncGenerator[bytes]) -> list[bytes]:
+        return [frame async for frame in frames]
+
+    async def talk() -> None:
+        streams = await asyncio.gather(*(feed.follow(TENANT, job, -1) for _ in range(100)))
+        told = [asyncio.ensure_future(all_of(frames)) for frames in streams]
+        await asyncio.to_thread(cancel, watched, job)
+        for frames in await asyncio.gather(*told):
+            assert len(frames) == CREATED + 1
+        assert watched.num_reads <= 6
+
+    run(feed, talk)
+
+
+def test_a_stream_outlives_a_database_that_goes_away_for_a_while(
+    database: Database, watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.02)
+    (job,) = jobs(1)
+    feed = EventFeed(watched, Draining())
+
+    async def talk() -> None:
+        async with aclosing(await feed.follow(TENANT, job, CREATED - 1)) as frames:
+            rest = asyncio.ensure_future(take(frames, 1))
+            watched.is_down = True
+            await polls(watched, 3)
+            watched.is_down = False
+            await asyncio.to_thread(cancel, database, job)
+            assert b"cancelled" in (await rest)[0]
+
+    run(feed, talk)
+
+
+@pytest.mark.parametrize("last_seq", [-1, 10**9])
+def test_a_quiet_stream_says_that_it_lives_and_ends_with_the_process(
+    watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch, last_seq: int
+) -> None:
+    monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(event_feed, "KEEP_ALIVE_SECONDS", 0.1)
+    (job,) = jobs(1)
+    draining = Draining()
+    feed = EventFeed(watched, draining)
+
+    async def talk() -> None:
+        async with aclosing(await feed.follow(TENANT, job, last_seq)) as frames:
+            await take(frames, CREATED if last_seq < 0 else 0)
+            assert await take(frames, 2) == [KEEP_ALIVE, KEEP_ALIVE]
+            draining.has_begun = True
+            assert {frame async for frame in frames} <= {KEEP_ALIVE}
+
+    run(feed, talk)
+
+
+def test_another_tenants_job_is_absent(watched: Watched, jobs: Callable[[int], list[str]]) -> None:
+    (job,) = jobs(1)
+    feed = EventFeed(watched, Draining())
+
+    async def talk() -> None:
+        with pytest.raises(NotFound):
+            await feed.follow(OTHER, job, -1)
+
+    run(feed, talk)

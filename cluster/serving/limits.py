@@ -8,7 +8,7 @@ class Limits:
     """How much one engine does at once."""
 
     slots: int = 32
-    """Choices that are decoded together; those of `kept_slots` are beside them."""
+    """Choices that are decoded together; those of `reserved_slots` are beside them."""
     max_waiting: int = 256
     """Choices of one tenant in the queue; a request that would make it longer is refused."""
     adapters: int = 32

@@ -173,7 +173,7 @@ class Job(Table):
 
 
 class IdempotencyKey(Table):
-    """A create request, and the tries that its client makes at it, as `service.api.jobs.idempotency` tells them apart."""
+    """A create request and its client's tries at it, which `service.api.jobs.idempotency` tells apart."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("ix_idempotency_keys_expires", "expires_at"),)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import httpx2
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel
 
 from cluster.contracts import errors
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, TokensInput
@@ -13,18 +13,17 @@ from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.generation import (
     MODEL_HEADER,
     PATIENCE_HEADER,
-    ErrorEvent,
     FinishEvent,
     FinishReason,
+    GenerationEvent,
     GenerationRequest,
     ModelRef,
     PromptEvent,
     Sampling,
     TokenPrompt,
-    WireEvent,
 )
+from cluster.wire.codec import decode_answer, decode_events, decode_refusal
 
-_event: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
 _SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=0)
 """Generates nothing: the prompt comes back with each token's log-probability."""
 
@@ -46,10 +45,7 @@ class HttpServing:
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
         # The check goes on without us; what it waits for is for the job's owner to know.
         answer = self._post("/datasets/check", request, {PATIENCE_HEADER: str(_CHECK_SECONDS)})
-        try:
-            return DatasetCheck.model_validate_json(answer)
-        except ValidationError as error:
-            raise _unavailable("The dataset check's answer cannot be read.") from error
+        return decode_answer(DatasetCheck, answer)
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         return [self._score(model, row) for row in rows]
@@ -66,10 +62,7 @@ class HttpServing:
             id=_new_id(), model=model, inputs=[TokensInput(token_ids=list(row)) for row in rows]
         )
         answer = self._post("/engine/classify", request, {MODEL_HEADER: model.name})
-        try:
-            results = ClassificationAnswer.model_validate_json(answer).results
-        except ValidationError as error:
-            raise _unavailable("The engine's answer cannot be read.") from error
+        results = decode_answer(ClassificationAnswer, answer).results
         return [list(chain.from_iterable(result.logprobs)) for result in results]
 
     def close(self) -> None:
@@ -81,19 +74,11 @@ class HttpServing:
                 return [token.logprob for token in event.tokens[1:] if token.logprob is not None]
         raise _unavailable("The engine's answer was cut off.")
 
-    def _generate(self, model: ModelRef, prompt: Sequence[int], sampling: Sampling) -> list[WireEvent]:
+    def _generate(self, model: ModelRef, prompt: Sequence[int], sampling: Sampling) -> list[GenerationEvent]:
         request = GenerationRequest(
             id=_new_id(), model=model, prompt=TokenPrompt(token_ids=list(prompt)), sampling=sampling
         )
-        answer = self._post("/engine/generate", request, {MODEL_HEADER: model.name})
-        try:
-            events = [_event.validate_json(line) for line in answer.splitlines() if line]
-        except ValidationError as error:
-            raise _unavailable("The engine's answer cannot be read.") from error
-        for event in events:
-            if isinstance(event, ErrorEvent):
-                raise event.as_error()
-        return events
+        return decode_events(self._post("/engine/generate", request, {MODEL_HEADER: model.name}))
 
     def _post(self, path: str, request: BaseModel, headers: Mapping[str, str]) -> bytes:
         headers = {"Content-Type": "application/json", **headers}
@@ -103,11 +88,7 @@ class HttpServing:
             raise _unavailable(f"The model server does not answer: {error!r}.") from error
         if response.is_success:
             return response.content
-        try:
-            event = ErrorEvent.model_validate_json(response.content)
-        except ValidationError:
-            raise _unavailable(f"The model server answered {response.status_code} to {path}.") from None
-        raise event.as_error()
+        raise decode_refusal(response.status_code, response.headers.get("retry-after"), response.content)
 
 
 def _new_id() -> str:

@@ -28,7 +28,7 @@ from cluster.serving.deployment.remote import RemoteModels
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.wire.events import error_event, line, lines_of
+from cluster.wire.codec import encode_error, encode_event, encode_stream
 
 _STATS = TypeAdapter(list[EngineStats])
 
@@ -74,7 +74,7 @@ class EngineApp:
 
     async def _generate(self, request: Request) -> Response:
         asked = await read(GenerationRequest, request)
-        pieces = lines_of(self._models.generate(asked, patience_seconds=patience(request)))
+        pieces = encode_stream(self._models.generate(asked, patience_seconds=patience(request)))
         # The first of them decides between a status and a stream.
         first = await anext(pieces, "")
         return StreamingResponse(_lines(first, pieces), media_type="application/x-ndjson")
@@ -103,7 +103,7 @@ async def _lines(first: str, pieces: AsyncGenerator[str, None]) -> AsyncGenerato
             async for lines in pieces:
                 yield lines
         except Exception as error:
-            yield line(error_event(error))
+            yield encode_event(encode_error(error))
 
 
 def _application() -> Application:

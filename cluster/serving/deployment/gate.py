@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, InvalidRequest, NotFound
 from cluster.contracts.generation import PATIENCE_HEADER
-from cluster.wire.events import error_event, headers_of, status_of
+from cluster.wire.codec import encode_error, encode_headers, encode_status
 
 Body = TypeVar("Body", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]
@@ -72,9 +72,9 @@ def json_answer(answer: BaseModel) -> Response:
 
 
 def _refusal(error: Exception) -> Response:
-    status = 401 if isinstance(error, AuthenticationFailed) else status_of(error)
+    status = 401 if isinstance(error, AuthenticationFailed) else encode_status(error)
     return Response(
-        error_event(error).model_dump_json(), status, headers_of(error), media_type="application/json"
+        encode_error(error).model_dump_json(), status, encode_headers(error), media_type="application/json"
     )
 
 

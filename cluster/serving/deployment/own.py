@@ -24,7 +24,7 @@ from cluster.serving.deployment.models import Models
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.wire.events import lines_of
+from cluster.wire.codec import encode_stream
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class ModelApp:
         asked = GenerationRequest.model_validate_json(request)
         self._check(asked.model)
         events = self._models.generate(asked, patience_seconds=patience_seconds)
-        async with aclosing(lines_of(events)) as pieces:
+        async with aclosing(encode_stream(events)) as pieces:
             async for lines in pieces:
                 yield lines
 

@@ -18,7 +18,7 @@ from cluster.serving.deployment.application import Application, ReplicaLost, as_
 from cluster.serving.deployment.hot import HotAdapters
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.residency.load_timeout import Timed, at_most
-from cluster.wire.events import events_of
+from cluster.wire.codec import decode_events
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class RemoteModels:
                 async for lines in answer:
                     application.answered_at = time.monotonic()
                     has_begun = True
-                    for event in events_of(lines):
+                    for event in decode_events(lines):
                         count(event)
                         yield event
                 return

@@ -20,7 +20,7 @@ from cluster.serving.embedded.lora.adapted_model import AdaptedModel
 from cluster.serving.embedded.lora.merge import merged_model
 from cluster.serving.embedded.model import find_runner, load_model, served_dtype
 from cluster.serving.embedded.prefix import read_prefix
-from cluster.serving.fairness.sharing import kept_slots
+from cluster.serving.fairness.reserved_slots import reserved_slots
 from cluster.serving.limits import Limits
 from cluster.serving.residency.footprint import Footprint, kept_bytes, loaded_bytes, stored_bytes, token_bytes
 from cluster.serving.residency.loading import base_marks
@@ -108,7 +108,7 @@ class EmbeddedLoader:
                 footprint.total(self._limits.slots),
                 self._budget,
             )
-        max_rows = limits.slots + kept_slots(limits.slots)
+        max_rows = limits.slots + reserved_slots(limits.slots)
         runner = find_runner(adapted, max_rows=max_rows, max_length=ref.base.context_length)
 
         def load_adapter(adapter: AdapterRef) -> Adapter:

@@ -13,10 +13,10 @@ from cluster.contracts.errors import InvalidConfiguration, TuneryError
 from cluster.serving.embedded.attention import implementation, proof_length, read_attention
 from cluster.serving.embedded.batched import JointRunner
 from cluster.serving.embedded.lora.adapted_model import AdaptedModel
-from cluster.serving.embedded.packed_linear import has_bf16
 from cluster.serving.embedded.parity_check import error_of, tolerance
 from cluster.serving.embedded.per_row import SoloRunner
 from cluster.serving.embedded.runner import Runner
+from cluster.serving.weights.packed_linear import has_bf16
 
 _log = logging.getLogger(__name__)
 

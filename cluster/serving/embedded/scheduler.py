@@ -62,10 +62,3 @@ def pick_group(
         left.remove(best)
         slots[choice.tenant] = slots.get(choice.tenant, 0) + 1
     return picked
-
-
-def is_overloaded(waiting: Mapping[str, int], tenant: str, arriving: int, *, max_waiting: int) -> bool:
-    """Whether `arriving` more choices are too many: a tenant may have `max_waiting` in the queue, and all
-    tenants together four times that, so that a flood fills its own share only."""
-    own = waiting.get(tenant, 0) + arriving
-    return own > max_waiting or sum(waiting.values()) + arriving > 4 * max_waiting

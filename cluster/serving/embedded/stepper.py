@@ -13,8 +13,10 @@ from cluster.contracts.generation import FinishEvent, PromptEvent
 from cluster.serving.embedded.request import Choice, Job, Output
 from cluster.serving.embedded.runner import Prefill, Runner
 from cluster.serving.embedded.sampling import Draw, pick_tokens
-from cluster.serving.embedded.scheduler import Waiting, is_overloaded, pick_group
-from cluster.serving.fairness.sharing import Pace, Shares, kept_slots
+from cluster.serving.embedded.scheduler import Waiting, pick_group
+from cluster.serving.fairness.overload import is_overloaded
+from cluster.serving.fairness.reserved_slots import reserved_slots
+from cluster.serving.fairness.sharing import Pace, Shares
 from cluster.serving.limits import Limits
 from cluster.serving.text.answer import ChoiceAnswer
 from cluster.serving.text.guidance import Masks
@@ -198,7 +200,7 @@ class Stepper:
         free, waiting = self._limits.slots - len(self._rows) - len(under_way), self._waiting
         held = self._held() + Counter(choice.tenant for choice in under_way)
         if free <= 0:
-            kept = kept_slots(self._limits.slots)
+            kept = reserved_slots(self._limits.slots)
             free += kept
             waiting = [choice for choice in waiting if held[choice.tenant] < kept]
         waiting = [choice for choice in waiting if choice.tenant not in shares.beyond] or [

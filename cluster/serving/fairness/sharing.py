@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-_KEPT = 8
-"""One slot is kept for so many."""
 _SLOWER = 1 / 3
 """A third of the others' time is a quarter of all. Where one machine also reads, answers and refuses a
 flood's requests, that slows the others too: this leaves room for it below twice as long."""
@@ -22,16 +20,6 @@ _OUT_OF_DATE = 32
 _REMEMBERED = 8
 """Steps apart, of which the median counts."""
 _NOBODY = frozenset[str]()
-
-
-def kept_slots(slots: int) -> int:
-    """Beside so many, for tenants that hold fewer than these: who comes beside a flood finds one free."""
-    return slots // _KEPT
-
-
-def slots_of(rows: int) -> int:
-    """The most that, with those kept beside them, are no more than `rows`."""
-    return (_KEPT * rows + _KEPT - 1) // (_KEPT + 1)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from cluster.serving.embedded.packed_linear import PackedLinear, packs
-from cluster.serving.fairness.sharing import kept_slots, slots_of
+from cluster.serving.fairness.reserved_slots import most_slots, reserved_slots
+from cluster.serving.weights.packed_linear import PackedLinear, packs
 
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
@@ -33,12 +33,12 @@ class Footprint:
         """As many as there is room for beside the rest, at least 1."""
         if budget is None or self.total(wanted) <= budget or not self.row:
             return wanted
-        return max(1, slots_of((budget - self.weights - self.adapters) // self.row - 1))
+        return max(1, most_slots((budget - self.weights - self.adapters) // self.row - 1))
 
     def cache(self, slots: int) -> int:
         """With every context full, those of the slots that are kept too, and one more that is being
         prefilled."""
-        return (slots + kept_slots(slots) + 1) * self.row
+        return (slots + reserved_slots(slots) + 1) * self.row
 
     def total(self, slots: int) -> int:
         return self.weights + self.adapters + self.cache(slots)

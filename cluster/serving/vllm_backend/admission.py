@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from cluster.contracts.errors import Overloaded
-from cluster.serving.embedded.scheduler import is_overloaded
+from cluster.serving.fairness.overload import is_overloaded
 
 
 @dataclass(eq=False)

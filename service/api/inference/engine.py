@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import aiohttp
-from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cluster.contracts import errors
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest
@@ -16,18 +15,13 @@ from cluster.contracts.generation import (
     MODEL_HEADER,
     PATIENCE_HEADER,
     REPLICA_HEADER,
-    ErrorEvent,
     FinishEvent,
     GenerationEvent,
     GenerationRequest,
     ModelRef,
-    WireEvent,
 )
+from cluster.wire.codec import Answer, decode_answer, decode_event, decode_refusal
 
-Answer = TypeVar("Answer", bound=BaseModel)
-
-_EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
-_ERROR = TypeAdapter(ErrorEvent)
 _HEALTH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=5.0)
 
 
@@ -101,9 +95,7 @@ class ServeEngine:
         finished = 0
         async with self._asked("/engine/generate", request) as response:
             async for line in _lines(response):
-                event = _parse(line)
-                if isinstance(event, ErrorEvent):
-                    raise event.as_error()
+                event = decode_event(line)
                 finished += isinstance(event, FinishEvent)
                 yield event
         if finished < request.sampling.n:
@@ -120,7 +112,7 @@ class ServeEngine:
             # Not the engines themselves, which may rest at zero replicas and would be woken up by it.
             async with self._http.get(f"{self._url}/datasets/ready", timeout=_HEALTH_TIMEOUT) as response:
                 if response.status != 200:
-                    raise _refusal(response, await response.read())
+                    raise await _refusal(response)
 
     async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
         content = BasesRequest(bases=bases).model_dump_json().encode()
@@ -129,13 +121,9 @@ class ServeEngine:
                 f"{self._url}/datasets/bases", content, {"content-type": "application/json"}, _HEALTH_TIMEOUT
             )
             async with response:
-                body = await response.read()
                 if response.status != 200:
-                    raise _refusal(response, body)
-        try:
-            return BasesAnswer.model_validate_json(body).unavailable
-        except ValidationError as error:
-            raise _unreadable() from error
+                    raise await _refusal(response)
+                return decode_answer(BasesAnswer, await response.read()).unavailable
 
     async def close(self) -> None:
         await self._http.close()
@@ -144,11 +132,7 @@ class ServeEngine:
         self, path: str, request: ClassificationRequest | EmbeddingRequest, kind: type[Answer]
     ) -> Answer:
         async with self._asked(path, request) as response:
-            content = await response.read()
-        try:
-            return kind.model_validate_json(content)
-        except ValidationError as error:
-            raise _unreadable() from error
+            return decode_answer(kind, await response.read())
 
     @asynccontextmanager
     async def _asked(
@@ -163,7 +147,7 @@ class ServeEngine:
                 response = await self._sent(path, content, headers)
             async with response:
                 if response.status != 200:
-                    raise _refusal(response, await response.read())
+                    raise await _refusal(response)
                 yield response
 
     async def _sent(self, path: str, content: bytes, headers: dict[str, str]) -> aiohttp.ClientResponse:
@@ -230,27 +214,5 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         yield rest
 
 
-def _parse(line: bytes) -> WireEvent:
-    try:
-        return _EVENT.validate_json(line)
-    except ValidationError as error:
-        raise _unreadable() from error
-
-
-def _unreadable() -> errors.Unavailable:
-    return errors.Unavailable("The model server answered with something unreadable.")
-
-
-def _refusal(response: aiohttp.ClientResponse, body: bytes) -> errors.TuneryError:
-    """The error of an answer that never became a stream: the engine's own, or one of the proxy before it."""
-    status, wait = response.status, response.headers.get("retry-after", "")
-    retry_after_seconds = float(wait) if wait.isdecimal() else 2.0
-    try:
-        return _ERROR.validate_json(body).as_error(retry_after_seconds=retry_after_seconds)
-    except ValidationError:
-        pass
-    if status == 503 and b"backpressure" in body.lower():
-        return errors.Overloaded("The model server has too many requests at once. Try again shortly.")
-    return errors.Unavailable(
-        f"The model server is not ready (status {status}).", retry_after_seconds=retry_after_seconds
-    )
+async def _refusal(response: aiohttp.ClientResponse) -> errors.TuneryError:
+    return decode_refusal(response.status, response.headers.get("retry-after"), await response.read())

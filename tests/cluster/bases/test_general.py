@@ -20,7 +20,10 @@ def test_the_file_is_what_the_function_makes() -> None:
 
 
 def test_the_set_does_not_depend_on_the_order_of_hashes() -> None:
-    code = "import json; from cluster.bases.tiny.recipe.general import general_rows; print(json.dumps(general_rows()))"
+    code = (
+        "import json; from cluster.bases.tiny.recipe.general import general_rows; "
+        "print(json.dumps(general_rows()))"
+    )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
     assert json.loads(made.stdout) == general_rows()

@@ -1,4 +1,4 @@
-"""Train the tiny model: `python -m cluster.bases.tiny.recipe.pretrain --work DIR [--threads N] [--minutes M]`.
+"""Train the tiny model: `python -m cluster.bases.tiny.recipe.pretrain --work DIR --minutes M`.
 
 One schedule over M minutes of training time, resumable from DIR: a checkpoint holds parameters, optimizer,
 generator state, data cursor and the time used. Data are drawn as training goes, deterministic by seed and

@@ -10,8 +10,8 @@ from transformers import DynamicCache
 from cluster.bases.layer_kinds import layer_kinds
 from cluster.bases.lora_form import ROW_LAYERS
 from cluster.serving.embedded.lora.rows import RowLora
-from cluster.serving.embedded.packed_linear import pack_layers
 from cluster.serving.weights.adapter import Adapter
+from cluster.serving.weights.packed_linear import pack_layers
 
 
 class AdaptedModel:

@@ -19,7 +19,7 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.deployment.remote import RemoteModels
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.wire.events import line
+from cluster.wire.codec import encode_event
 from tests.api import BASE
 
 REQUEST = GenerationRequest(id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
@@ -40,7 +40,7 @@ class Stream:
         for item in self._items:
             if isinstance(item, Exception):
                 raise item
-            yield line(item)
+            yield encode_event(item)
 
     def cancel(self) -> None:
         self.is_cancelled = True

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.serving.embedded.scheduler import Waiting, is_overloaded, pick_group
+from cluster.serving.embedded.scheduler import Waiting, pick_group
 
 
 def _choice(
@@ -72,10 +72,3 @@ def test_something_is_picked_and_never_more_than_fits(waiting: list[Waiting], fr
     requests = {waiting[place].request_id for place in picked}
     if len(requests) > 1:
         assert not any(waiting[place].is_scored for place in picked)
-
-
-def test_a_tenants_share_of_the_queue_is_bounded_and_others_still_enter() -> None:
-    assert not is_overloaded({"a": 7}, "a", 1, max_waiting=8)
-    assert is_overloaded({"a": 8}, "a", 1, max_waiting=8)
-    assert not is_overloaded({"a": 8}, "b", 8, max_waiting=8)
-    assert is_overloaded({"a": 8, "b": 8, "c": 8, "d": 8}, "e", 1, max_waiting=8)

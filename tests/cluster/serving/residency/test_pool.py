@@ -19,7 +19,7 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.residency.pool import EnginePool
 from cluster.serving.residency.residents import Residents, shared_memory
-from cluster.wire.events import error_event, headers_of, status_of
+from cluster.wire.codec import encode_error, encode_headers, encode_status
 
 
 class FakeEngine:
@@ -233,9 +233,9 @@ def test_a_request_cancelled_while_its_model_loads_never_starts() -> None:
 
 def test_errors_travel_by_their_nearest_known_name() -> None:
     error = Unavailable("later", retry_after_seconds=2.6)
-    assert (error_event(error).error, status_of(error), headers_of(error)) == (
+    assert (encode_error(error).error, encode_status(error), encode_headers(error)) == (
         "Unavailable",
         503,
         {"Retry-After": "3"},
     )
-    assert status_of(ValueError()) == 500
+    assert encode_status(ValueError()) == 500

@@ -8,7 +8,7 @@ import pytest
 from cluster.contracts import errors
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import ErrorEvent
-from cluster.wire.events import error_event, status_of
+from cluster.wire.codec import encode_error, encode_status
 
 FORESEEN = [
     errors.InvalidRequest,
@@ -26,14 +26,14 @@ FORESEEN = [
 
 @pytest.mark.parametrize("kind", FORESEEN)
 def test_what_was_foreseen_arrives_as_it_was_raised(kind: type[TuneryError]) -> None:
-    line = error_event(kind("why", code="so")).model_dump_json()
+    line = encode_error(kind("why", code="so")).model_dump_json()
     arrived = ErrorEvent.model_validate_json(line).as_error()
     assert (type(arrived), arrived.message, arrived.code) == (kind, "why", "so")
 
 
 def test_what_nobody_foresaw_is_logged_and_named_by_an_id(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        arrived = error_event(ValueError("a secret")).as_error()
+        arrived = encode_error(ValueError("a secret")).as_error()
     assert type(arrived) is errors.InternalError
     assert "secret" not in arrived.message
     (error_id,) = re.findall("err_[0-9a-f]{16}", arrived.message)
@@ -45,5 +45,5 @@ def test_what_nobody_foresaw_is_logged_and_named_by_an_id(caplog: pytest.LogCapt
 
 def test_what_is_the_services_affair_is_not_its_callers() -> None:
     refusal = errors.AuthenticationFailed("The cluster's token is wrong.")
-    assert type(error_event(refusal).as_error()) is TuneryError
-    assert status_of(refusal) == 500
+    assert type(encode_error(refusal).as_error()) is TuneryError
+    assert encode_status(refusal) == 500

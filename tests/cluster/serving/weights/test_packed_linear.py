@@ -4,7 +4,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from cluster.serving.embedded.model import served_dtype
-from cluster.serving.embedded.packed_linear import PackedLinear, has_bf16, pack_layers, packs
+from cluster.serving.weights.packed_linear import PackedLinear, has_bf16, pack_layers, packs
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,114 @@
+"""The codec between the service and the Serve replicas: one JSON event per line, errors as events, and a
+status code for a request that is refused before its stream begins."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TypeVar, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from cluster.contracts.errors import InternalError, Overloaded, TuneryError, Unavailable
+from cluster.contracts.generation import ErrorEvent, GenerationEvent, WireEvent
+from cluster.wire.chunks import in_chunks
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+_CHUNK_SECONDS = 0.02
+"""Between two chunks of a stream. Each chunk costs the replica and the proxy a quarter of a millisecond of
+CPU together: over gRPC, with 16 streams, 64 tokens in 130 ms cost 11.3 ms one by one and 7.4 ms in chunks."""
+
+_EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
+_log = logging.getLogger(__name__)
+
+_NAMES = frozenset(get_args(ErrorEvent.model_fields["error"].annotation))
+_STATUS = {
+    "InvalidRequest": 400,
+    "InvalidDataset": 400,
+    "ContextLengthExceeded": 400,
+    "NotFound": 404,
+    "Overloaded": 429,
+    "Unavailable": 503,
+}
+
+
+def encode_event(event: WireEvent) -> str:
+    """One event as a line."""
+    return event.model_dump_json() + "\n"
+
+
+async def encode_stream(events: AsyncGenerator[GenerationEvent, None]) -> AsyncGenerator[str, None]:
+    """Yields chunks of whole lines; events of a fast stream share a chunk. Raises what `events` raises, after
+    the lines of the events before it. Closing this generator closes `events`."""
+    async with aclosing(in_chunks(events, pace_seconds=_CHUNK_SECONDS)) as chunks:
+        async for chunk in chunks:
+            yield "".join(map(encode_event, chunk))
+
+
+def decode_event(line: bytes) -> GenerationEvent:
+    """Raises the error that the line carries, and Unavailable if it cannot be read."""
+    try:
+        event = _EVENT.validate_json(line)
+    except ValidationError as error:
+        raise _unreadable() from error
+    if isinstance(event, ErrorEvent):
+        raise event.as_error()
+    return event
+
+
+def decode_events(lines: str | bytes) -> list[GenerationEvent]:
+    """The events of whole lines. Raises as `decode_event` does."""
+    content = lines.encode() if isinstance(lines, str) else lines
+    return [decode_event(line) for line in content.split(b"\n") if line]
+
+
+def decode_answer(kind: type[Answer], content: bytes) -> Answer:
+    """The body of a request that is answered at once. Raises Unavailable if it cannot be read."""
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise _unreadable() from error
+
+
+def encode_error(error: Exception) -> ErrorEvent:
+    """The error under the nearest name that the wire knows. An unforeseen one is logged with its traceback,
+    and the caller learns the id of the log entry."""
+    if not isinstance(error, TuneryError):
+        internal = InternalError.of("The model server")
+        _log.error("%s", internal.message, exc_info=error)
+        error = internal
+    name = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _NAMES)
+    return ErrorEvent.model_validate(
+        {"error": name, "message": error.message, "code": error.code, "param": error.param}
+    )
+
+
+def encode_status(error: Exception) -> int:
+    """The HTTP status of a request that is refused with `error`."""
+    return _STATUS.get(encode_error(error).error, 500) if isinstance(error, TuneryError) else 500
+
+
+def encode_headers(error: Exception) -> dict[str, str]:
+    """The HTTP headers of a request that is refused with `error`."""
+    if isinstance(error, Overloaded | Unavailable):
+        return {"Retry-After": str(max(1, round(error.retry_after_seconds)))}
+    return {}
+
+
+def decode_refusal(status: int, retry_after: str | None, body: bytes) -> TuneryError:
+    """The error behind a status other than 200: the replica's own, or one of the Serve proxy in front of it.
+    `retry_after` is the header of that name."""
+    retry_after_seconds = float(retry_after) if retry_after and retry_after.isdecimal() else 2.0
+    try:
+        return ErrorEvent.model_validate_json(body).as_error(retry_after_seconds=retry_after_seconds)
+    except ValidationError:
+        pass
+    if status == 503 and b"backpressure" in body.lower():
+        return Overloaded("The model server has too many requests at once. Try again shortly.")
+    return Unavailable(
+        f"The model server is not ready (status {status}).", retry_after_seconds=retry_after_seconds
+    )
+
+
+def _unreadable() -> Unavailable:
+    return Unavailable("The model server answered with something unreadable.")

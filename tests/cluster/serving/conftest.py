@@ -24,9 +24,9 @@ from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectStore
-from tests.cluster.serving.encoders import encoders, pooled
 from tests.cluster.serving.fake_vllm import FakeVllm
 from tests.cluster.serving.harness import LoopThread, Served
+from tests.cluster.serving.loaded_encoders import encoders, pooled
 from tests.cluster.serving.published import publish_full, publish_lora
 from tests.tiny_base import make_tiny_base
 

@@ -38,7 +38,7 @@ from cluster.contracts.manifest import Manifest
 from cluster.serving.encoders import encoder as module
 from cluster.serving.encoders.pool import EncoderPool
 from cluster.storage.keys import file_key
-from tests.cluster.serving.encoders import CLASSES, Encoders
+from tests.cluster.serving.loaded_encoders import CLASSES, Encoders
 from tests.cluster.serving.published import publish_folder
 from tests.cluster.training.recording import record
 

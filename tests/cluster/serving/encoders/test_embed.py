@@ -29,7 +29,7 @@ from cluster.contracts.generation import ModelRef
 from cluster.serving.encoders import encoder as module
 from cluster.serving.encoders import pool as pool_module
 from cluster.serving.encoders.pool import EncoderPool
-from tests.cluster.serving.encoders import Encoders
+from tests.cluster.serving.loaded_encoders import Encoders
 from tests.cluster.serving.published import publish_folder
 from tests.families import make_family
 

@@ -13,7 +13,11 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 SUITE = ROOT / "tests" / "cluster" / "serving"
 CONTRACT = SUITE / "test_engine_contract.py"
-ALSO = [SUITE / "test_structured.py", SUITE / "test_tools.py", Path(__file__).with_name("replica.py")]
+ALSO = [
+    SUITE / "text" / "test_structured.py",
+    SUITE / "text" / "test_tools.py",
+    Path(__file__).with_name("replica.py"),
+]
 
 NOT_KEPT = [
     # vLLM does not clear the memory of keys and values that it gives to the next request; publishing refuses

@@ -1,116 +1,195 @@
-"""The service's settings, read from the environment: `TUNERY_` before each field's name."""
+"""The service's settings, read from environment variables: `TUNERY_` followed by the field's name in
+capitals.
 
+`Field.description` of every field is its docstring; `docs/settings.md` is generated from them.
+"""
+
+import os
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.db.retries import Retries
 
+RENAMED = {
+    "TUNERY_MAX_WAITING_CHOICES_IN_ALL": "max_waiting_choices_total",
+    "TUNERY_QUEUE_SECONDS": "queue_timeout_seconds",
+    "TUNERY_LOAD_SECONDS": "load_timeout_seconds",
+    "TUNERY_USAGE_SECONDS": "usage_flush_seconds",
+    "TUNERY_LONGEST_RETRY_SECONDS": "max_retry_seconds",
+    "TUNERY_LEASE_SECONDS": "heartbeat_timeout_seconds",
+    "TUNERY_LEASE_EXTENSION_SECONDS": "heartbeat_grace_seconds",
+    "TUNERY_START_SECONDS": "start_timeout_seconds",
+    "TUNERY_LEADER_SECONDS": "leader_lease_seconds",
+    "TUNERY_VALIDATE_SECONDS": "validation_timeout_seconds",
+    "TUNERY_PUBLISH_SECONDS": "publish_timeout_seconds",
+}
+"""Former variables and the fields that they set. They still work, with a warning, until release 0.2."""
+
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="TUNERY_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TUNERY_", extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
     database_url: str = "sqlite:///tunery.db"
-    """`sqlite:///relative`, `sqlite:////absolute` or `postgresql://user:password@host/name`."""
+    """URL of the database: `sqlite:///relative/path`, `sqlite:////absolute/path` or
+    `postgresql://user:password@host/name`. SQLite serves processes on one machine only. `tunery up` uses
+    `tunery.db` in its data folder by default."""
     storage_url: str = "file:///var/lib/tunery/objects"
-    """`file:///absolute/folder` or `s3://bucket/prefix`."""
+    """Where files and checkpoints are stored: `file:///absolute/folder` or `s3://bucket/prefix`. The cluster
+    must see the same place. `tunery up` uses `objects/` in its data folder by default."""
     storage_endpoint: str | None = None
-    """Root of an S3-compatible store that is not AWS."""
+    """Root URL of an S3-compatible store other than AWS. Leave it unset for AWS and for folders."""
     catalogue: Path | None = None
-    """A catalogue of base models that replaces the packaged one."""
+    """Path of a TOML file with the base models on offer; it replaces the packaged catalogue. The API, the
+    scheduler and the cluster must have the same one."""
 
     ray_url: str = "http://127.0.0.1:8265"
-    """Root of Ray's dashboard, which carries its jobs API."""
+    """Root URL of Ray's dashboard, which carries its jobs API. The default is Ray's own port on this
+    machine."""
     ray_auth_token: SecretStr | None = Field(default=None, validation_alias="RAY_AUTH_TOKEN")
-    """Ray's own bearer token, from Ray's own variable."""
+    """Ray's bearer token. It is read from Ray's own variable, `RAY_AUTH_TOKEN`; unset sends none."""
     serving_url: str = "http://127.0.0.1:8000"
-    """Root of Ray Serve's HTTP proxy, under which `/engine` and `/datasets` are."""
+    """Root URL of Ray Serve's HTTP proxy, which has `/engine` and `/datasets` under it. The default is
+    Serve's own port on this machine."""
     cluster_token: SecretStr = SecretStr("")
-    """Bearer token of our own Serve applications; empty sends none."""
+    """Bearer token of Tunery's own Serve applications; the cluster must have the same one. Empty sends
+    none."""
     service_url: str = "http://127.0.0.1:8001"
-    """Root of the API's internal port as the cluster reaches it: where runners sync."""
+    """Root URL of the API's internal port as the cluster reaches it. Training jobs report there."""
 
     organization: str = Field(default="tunery", pattern=r"^[a-z0-9-]+$")
-    """The default organization's name, a part of tuned models' names."""
+    """Name of the default organization, which is part of every tuned model's name (`ft:base:NAME:…`): lower
+    case letters, digits and hyphens."""
     max_file_bytes: int = Field(default=512 * 2**20, gt=0)
-    """The largest file that may be uploaded in one request; OpenAI's limit by default."""
+    """Largest upload, in bytes. The default, 512 MiB, is OpenAI's limit."""
     idempotency_seconds: float = Field(default=86_400.0, gt=0)
-    """How long a create request is remembered: by its `Idempotency-Key` header, if it has one."""
+    """How long a request that creates a job is remembered, in seconds, so that a repeated one with the same
+    `Idempotency-Key` returns the same job. The default is a day."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Where web pages may call the API from, separated by commas: `https://app.example.com`, or `*` for
-    anywhere. None by default."""
+    """Origins of web pages that may call the API, separated by commas, such as `https://app.example.com`; `*`
+    allows any. None by default: browsers then block such calls."""
     max_connections: int = Field(default=2048, ge=16)
-    """To one API process at once; the longest idle ones make room for new ones."""
+    """Connections that one API process holds at once. When the limit is reached, the connections that have
+    been idle longest are closed to make room for new ones."""
 
     max_running_choices: int = Field(default=64, ge=1)
-    """Choices that one API process has at its engines at once, over all tenants; twice the slots of the
-    embedded engine by default, so that it always knows the next ones. An eighth of them is kept free for
-    projects that have little or nothing there. A request for more runs alone."""
+    """Choices (`n` of a request) that one API process generates at once, over all projects. The default is
+    twice the slots of the embedded engine, so that the engine always knows which sequences come next. An
+    eighth is reserved for projects with little or nothing running. A request with more choices than this
+    runs alone."""
     max_waiting_choices: int = Field(default=256, ge=0)
-    """Of one project, waiting for their turn there; one more is answered with 429."""
-    max_waiting_choices_in_all: int = Field(default=1024, ge=0)
-    """The same over all projects."""
-    queue_seconds: float = Field(default=300.0, gt=0)
-    """The longest wait for a turn; then 503."""
-    load_seconds: float = Field(default=300.0, gt=0)
-    """The longest wait for a model that is being loaded; then 503, which says since when. Where a replica
-    must be started first, nobody can say how far it is: that wait may take `queue_seconds` more. A proxy
-    before the API must be as patient: nothing is sent before a request is accepted, so that a refusal is a
-    status."""
-    usage_seconds: float = Field(default=5.0, gt=0)
-    """Between two writes of what keys have used: what a process that is killed may not have counted."""
+    """Choices of one project that may wait in one API process for their turn. A request that would exceed
+    the limit is answered with 429. 0 refuses every request that cannot start at once."""
+    max_waiting_choices_total: int = Field(default=1024, ge=0)
+    """Choices of all projects that may wait in one API process. A request that would exceed the limit is
+    answered with 429. The default lets four projects fill their own queues."""
+    queue_timeout_seconds: float = Field(default=300.0, gt=0)
+    """How long a request may wait for its turn, in seconds; then it is answered with 503."""
+    load_timeout_seconds: float = Field(default=300.0, gt=0)
+    """How long a request may wait for its model to be loaded, in seconds; then it is answered with 503, which
+    says how long loading has taken so far. If a replica must be started first, the wait may take
+    `queue_timeout_seconds` longer, because no progress is known until the replica is up. Nothing is sent
+    while a request waits, so read time-outs of proxies in front of the API must be longer than both
+    together."""
+    usage_flush_seconds: float = Field(default=5.0, gt=0)
+    """Time between two writes of the token counts of API keys to the database, in seconds. An API process
+    that is killed loses at most this much."""
     drain_seconds: int = Field(default=5, ge=0)
-    """For requests and streams under way when the API is asked to end; those that last longer are cut. The
-    default fits into what `tunery up` may take to end; a rolling restart wants more than the longest
-    stream."""
+    """How long requests and streams may go on after the API is asked to stop, in seconds; the rest is cut
+    off. The default fits into the 8 seconds in which `tunery up` stops. For rolling restarts, set it longer
+    than the longest stream. 0 cuts everything off at once."""
     drain_notice_seconds: float = Field(default=0.0, ge=0)
-    """Before that, the API answers as ever, but not ready at /readyz: for load balancers to notice."""
+    """How long the API answers as usual after it is asked to stop, but reports "not ready" at /readyz, in
+    seconds. Behind a load balancer, set it longer than the interval of its health checks. 0, the default,
+    stops accepting at once."""
 
     training_slots: int = Field(default=1, ge=1)
-    """Training processes that may run at once, over all jobs; a job takes `training.num_workers` of them."""
+    """Training processes that may run at once, over all jobs. A job takes `training.num_workers` of them. Set
+    it to the number of GPUs (or CPU workers) of the cluster that serving does not need."""
     max_attempts: int = Field(default=3, ge=1)
-    """Tries at one step of a job, or at going on from one checkpoint, before a fault of the platform ends the
-    job. Progress, such as a new checkpoint, starts the count again."""
+    """Platform faults in a row that end a job. A new checkpoint, or any other progress, resets the count, so
+    that long jobs survive more interruptions than that."""
     retry_seconds: float = Field(default=2.0, ge=0)
-    """The pause after the first fault; each further one doubles it."""
-    longest_retry_seconds: float = Field(default=60.0, ge=0)
-    """The longest pause."""
-    lease_seconds: float = Field(default=45.0, gt=0)
-    """An attempt that has not synced for so long is doubted: it is lost unless Ray says its process lives."""
-    lease_extension_seconds: float = Field(default=300.0, ge=0)
-    """How much longer an attempt may be silent whose process lives, because its host is busy or cannot reach
-    the API; then it is lost."""
-    start_seconds: float = Field(default=300.0, gt=0)
-    """The same for an attempt that has not synced yet: its processes are still being started."""
-    leader_seconds: float = Field(default=10.0, gt=0)
-    """The scheduler's own lease: another one takes over after so long a silence."""
-    validate_seconds: float = Field(default=1800.0, gt=0)
-    """How long a new job waits for the cluster, for storage or for its base model, which may have to be
-    downloaded, before it fails."""
-    publish_seconds: float = Field(default=900.0, gt=0)
-    """How long a trained model waits for serving or storage to answer before its job fails."""
+    """Pause before the first retry after a platform fault, in seconds. Each further fault doubles it, up to
+    `max_retry_seconds`."""
+    max_retry_seconds: float = Field(default=60.0, ge=0)
+    """Longest pause before a retry, in seconds."""
+    heartbeat_timeout_seconds: float = Field(default=45.0, gt=0)
+    """How long a training attempt may be silent, in seconds. An attempt whose process Ray reports alive then
+    has `heartbeat_grace_seconds` more before it counts as lost and is retried. An attempt whose process is
+    gone is lost at once."""
+    heartbeat_grace_seconds: float = Field(default=300.0, ge=0)
+    """How much longer, in seconds, an attempt may be silent while Ray reports its process alive: its host may
+    be overloaded or unable to reach the API."""
+    start_timeout_seconds: float = Field(default=300.0, gt=0)
+    """`heartbeat_timeout_seconds` for an attempt that has not reported yet, in seconds. It is longer because
+    the processes are still being started."""
+    leader_lease_seconds: float = Field(default=10.0, gt=0)
+    """Lease of the scheduler that leads, in seconds. Another scheduler takes over when the leader has been
+    silent for so long; the leader renews the lease after a third of it."""
+    validation_timeout_seconds: float = Field(default=1800.0, gt=0)
+    """How long a new job waits for the cluster, the storage or its base model during validation, in seconds;
+    then it fails. The default leaves time to download a base model."""
+    publish_timeout_seconds: float = Field(default=900.0, gt=0)
+    """How long a trained model waits for serving or storage before its job fails, in seconds."""
     stop_grace_seconds: float = Field(default=3.0, ge=0)
-    """What a runner may take to end by itself before Ray is told to stop it."""
+    """How long an attempt that has ended or was cancelled may take to exit by itself, in seconds, before Ray
+    is asked to stop it."""
     tick_seconds: float = Field(default=0.5, gt=0)
-    """Between two rounds of the scheduler."""
+    """Time between two rounds of the scheduler, in seconds."""
 
     sweep_interval_seconds: float = Field(default=3600.0, ge=0)
-    """Between two sweeps, which free storage of what nobody needs any more; 0 leaves that to `tunery
-    sweep`."""
+    """Time between two sweeps, in seconds, over the whole installation. A sweep deletes what nothing refers
+    to any more from storage. 0 leaves that to `tunery sweep`."""
     sweep_grace_seconds: float = Field(default=24 * 3600.0, ge=0)
-    """Nothing younger is swept."""
+    """Age that an object must have before a sweep deletes it, in seconds. The default of a day gives the
+    operator time to notice that something is wrong."""
     resume_state_seconds: float = Field(default=24 * 3600.0, ge=0)
-    """How long after a job's end the optimizer's state of its checkpoints is kept, for
-    `training.restore_optimizer`. The weights stay until they are deleted."""
+    """How long the optimizer state of a job's checkpoints is kept after the job has ended, in seconds. Jobs
+    that continue with `training.restore_optimizer` need it. The weights stay until they are deleted."""
 
     @property
     def retries(self) -> Retries:
-        return Retries(self.max_attempts, self.retry_seconds, self.longest_retry_seconds)
+        return Retries(self.max_attempts, self.retry_seconds, self.max_retry_seconds)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _RenamedVariables(settings_cls)
 
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+class _RenamedVariables(PydanticBaseSettingsSource):
+    """Reads the former names of variables and warns about each."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {field: self._value(old, field) for old, field in RENAMED.items() if old in os.environ}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError
+
+    def _value(self, old: str, field: str) -> str:
+        # A FutureWarning, because Python hides DeprecationWarning from operators.
+        warnings.warn(
+            f"{old} is now called TUNERY_{field.upper()}; the old name will stop working in release 0.2.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return os.environ[old]

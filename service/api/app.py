@@ -95,7 +95,7 @@ def _lifespan(
         app.state.feed = EventFeed(parts.database, app.state.draining)
         try:
             async with (
-                meter.writing(parts.settings.usage_seconds),
+                meter.writing(parts.settings.usage_flush_seconds),
                 app.state.feed.polling(),
                 parts.availability.watching(parts.engine.unavailable_bases, parts.catalogue),
             ):
@@ -114,17 +114,17 @@ def _admission(settings: Settings) -> Admission:
     limits = Limits(
         running=settings.max_running_choices,
         waiting_of_tenant=settings.max_waiting_choices,
-        waiting_in_all=settings.max_waiting_choices_in_all,
+        waiting_in_all=settings.max_waiting_choices_total,
     )
-    return Admission(limits, wait_seconds=settings.queue_seconds)
+    return Admission(limits, wait_seconds=settings.queue_timeout_seconds)
 
 
 def _open_parts(settings: Settings) -> Parts:
-    begin_seconds = settings.load_seconds + settings.queue_seconds
+    begin_seconds = settings.load_timeout_seconds + settings.queue_timeout_seconds
     engine: Engine = ServeEngine(
         settings.serving_url,
         settings.cluster_token.get_secret_value(),
-        load_seconds=settings.load_seconds,
+        load_seconds=settings.load_timeout_seconds,
         begin_seconds=begin_seconds,
         idle_seconds=max(600.0, begin_seconds),
     )

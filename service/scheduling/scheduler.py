@@ -81,7 +81,7 @@ class Scheduler:
     def _lead(self) -> Work | None:
         """Prolongs the lease when a third of it is gone: every prolongation is a disk write."""
         if self._work is None or time.monotonic() >= self._renew_at:
-            seconds = self._settings.leader_seconds
+            seconds = self._settings.leader_lease_seconds
             self._renew_at = time.monotonic() + seconds / 3
             with self._ports.database.write() as session:
                 epoch = Leases(session).acquire(LEASE, self._name, seconds=seconds)
@@ -107,10 +107,10 @@ class Scheduler:
     def _begin_chores(self, work: Work, seen: Snapshot) -> None:
         for job in seen.validating:
             run = partial(self._validate, work, job)
-            self._chores.begin(work, job, Step("Validation", self._settings.validate_seconds, run))
+            self._chores.begin(work, job, Step("Validation", self._settings.validation_timeout_seconds, run))
         for job in seen.publishing:
             run = partial(self._publish, work, job)
-            self._chores.begin(work, job, Step("Publishing", self._settings.publish_seconds, run))
+            self._chores.begin(work, job, Step("Publishing", self._settings.publish_timeout_seconds, run))
 
     def _validate(self, work: Work, job: Job) -> None:
         ports = self._ports

@@ -29,7 +29,7 @@ class Watcher:
     def excuse_silence(self, at: float) -> None:
         """The database was down until `at`, so that no heartbeat could be written: everyone has a whole lease
         to speak again."""
-        self._trust_silence_from = at + self._settings.lease_seconds
+        self._trust_silence_from = at + self._settings.heartbeat_timeout_seconds
 
     def watch(self, work: Work, seen: Snapshot) -> int | None:
         """Returns how many training processes are held, or None if Ray does not answer."""
@@ -76,11 +76,13 @@ class Watcher:
         """A process that lives is given more than its lease: its host may be too busy to let it speak."""
         if at < self._trust_silence_from:
             return math.inf
-        return self._lease_seconds(attempt) + self._settings.lease_extension_seconds
+        return self._lease_seconds(attempt) + self._settings.heartbeat_grace_seconds
 
     def _lease_seconds(self, attempt: Attempt) -> float:
         has_spoken = attempt.state == "running"
-        return self._settings.lease_seconds if has_spoken else self._settings.start_seconds
+        return (
+            self._settings.heartbeat_timeout_seconds if has_spoken else self._settings.start_timeout_seconds
+        )
 
     def _log_doubt(self, attempt: Attempt, at: float) -> None:
         if at - attempt.heartbeat_at > self._lease_seconds(attempt):

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_job_survives_kill_of_api_scheduler_and_runner_with_one_model_and_every_event_once(tmp_path) -> None:
-    with running(tmp_path / "data", TUNERY_LEASE_SECONDS="6") as tunery:
+    with running(tmp_path / "data", TUNERY_HEARTBEAT_TIMEOUT_SECONDS="6") as tunery:
         client = tunery.client()
         file = client.files.create(file=("train.jsonl", jsonl(40)), purpose="fine-tune")
         job = client.fine_tuning.jobs.create(

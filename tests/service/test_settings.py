@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings
+from service.settings import RENAMED, Settings
 
 
 def test_settings_come_from_variables_with_our_prefix_and_rays_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +20,7 @@ def test_settings_come_from_variables_with_our_prefix_and_rays_own(monkeypatch: 
     ("name", "value"),
     [
         ("training_slots", 0),
-        ("lease_seconds", 0),
+        ("heartbeat_timeout_seconds", 0),
         ("organization", "no spaces: or colons"),
         ("max_attempts", -1),
     ],
@@ -28,3 +28,26 @@ def test_settings_come_from_variables_with_our_prefix_and_rays_own(monkeypatch: 
 def test_a_setting_out_of_its_range_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings(**{name: value})
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_described(name: str) -> None:
+    description = Settings.model_fields[name].description
+    assert description is not None
+    assert description.endswith(".")
+
+
+@pytest.mark.parametrize(("old", "field"), RENAMED.items())
+def test_a_renamed_variable_still_works_and_warns(
+    old: str, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(old, "7")
+    with pytest.warns(FutureWarning, match=f"{old} is now called TUNERY_{field.upper()}"):
+        assert getattr(Settings(), field) == 7
+
+
+def test_a_variables_new_name_wins_over_its_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNERY_LOAD_SECONDS", "7")
+    monkeypatch.setenv("TUNERY_LOAD_TIMEOUT_SECONDS", "8")
+    with pytest.warns(FutureWarning):
+        assert Settings().load_timeout_seconds == 8

@@ -388,10 +388,10 @@ def test_a_living_runner_that_is_silent_has_an_extension_and_is_then_replaced_an
 ) -> None:
     """Its host may be too busy to let it speak."""
     job, scheduler = _running(world)
-    world.silence(job, world.settings.lease_seconds + 20)
+    world.silence(job, world.settings.heartbeat_timeout_seconds + 20)
     scheduler.tick()
     assert world.status(job) is JobStatus.RUNNING
-    world.silence(job, world.settings.lease_extension_seconds)
+    world.silence(job, world.settings.heartbeat_grace_seconds)
     scheduler.tick()
     assert world.status(job) is JobStatus.QUEUED
     scheduler.tick()
@@ -405,13 +405,13 @@ def test_an_attempt_that_never_speaks_has_longer_to_start(world: World) -> None:
     scheduler = world.scheduler()
     scheduler.tick()
     scheduler.tick()
-    world.silence(job, world.settings.lease_seconds + 5)
+    world.silence(job, world.settings.heartbeat_timeout_seconds + 5)
     scheduler.tick()
     assert world.status(job) is JobStatus.STARTING
-    world.silence(job, world.settings.start_seconds)
+    world.silence(job, world.settings.start_timeout_seconds)
     scheduler.tick()
     assert world.status(job) is JobStatus.STARTING, "Ray says that its process lives"
-    world.silence(job, world.settings.lease_extension_seconds)
+    world.silence(job, world.settings.heartbeat_grace_seconds)
     scheduler.tick()
     assert world.status(job) is JobStatus.QUEUED
 
@@ -421,7 +421,7 @@ def test_silence_while_the_database_was_down_is_excused(world: World) -> None:
     world.schedulers_database.is_down = True
     scheduler.tick()
     world.schedulers_database.is_down = False
-    world.silence(job, world.settings.lease_seconds + world.settings.lease_extension_seconds + 60)
+    world.silence(job, world.settings.heartbeat_timeout_seconds + world.settings.heartbeat_grace_seconds + 60)
     scheduler.tick()
     assert world.status(job) is JobStatus.RUNNING
 
@@ -614,7 +614,7 @@ def test_publishing_waits_for_serving_but_not_for_ever(world: World) -> None:
     world.serving.fault = Unavailable("loading")
     world.scheduler().tick()
     assert world.status(job) is JobStatus.PUBLISHING
-    world.settings = world.settings.model_copy(update={"publish_seconds": 1e-9})
+    world.settings = world.settings.model_copy(update={"publish_timeout_seconds": 1e-9})
     world.scheduler().tick()
     failed = world.see(job)
     assert failed.error.message.endswith("Last: loading")
@@ -817,7 +817,7 @@ def test_a_step_that_recovers_starts_with_a_whole_budget_again(world: World) -> 
 
 
 def test_a_failed_step_pauses_longer_each_time_whoever_leads(world: World) -> None:
-    update = {"retry_seconds": 30.0, "longest_retry_seconds": 50.0}
+    update = {"retry_seconds": 30.0, "max_retry_seconds": 50.0}
     world.settings = world.settings.model_copy(update=update)
     job = world.job()
     world.serving.fault = RuntimeError("a bug of ours")
@@ -882,7 +882,7 @@ def test_what_a_step_waits_for_is_told_once_and_for_no_longer_than_the_limit(wor
     told = [event.message for event in world.log(job) if event.level == "warn"]
     assert told == [f"Validation waits: {fault.message}" for fault in (serving_away, no_model)]
     assert world.status(job) is JobStatus.VALIDATING_FILES
-    world.pass_time(job, world.settings.validate_seconds + 1)
+    world.pass_time(job, world.settings.validation_timeout_seconds + 1)
     world.scheduler().tick()
     failed = world.see(job)
     assert (failed.status, failed.error.code) == (JobStatus.FAILED, MODEL_NOT_AVAILABLE)

@@ -53,7 +53,7 @@ class World:
         self.ray = FakeRayJobs()
         self.serving = FakeServing(GOOD)
         self.settings = Settings(
-            service_url="http://service", stop_grace_seconds=0, leader_seconds=600, retry_seconds=0
+            service_url="http://service", stop_grace_seconds=0, leader_lease_seconds=600, retry_seconds=0
         )
         self.answer_prompts: list[AnswerPrompt] = []
         """In every manifest."""

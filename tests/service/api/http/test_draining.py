@@ -149,7 +149,7 @@ def test_one_that_is_killed_keeps_what_it_wrote_and_the_next_one_adds_to_it(
     database: Database, database_url: str, tmp_path: Path, project: Project
 ) -> None:
     for expected in (2, 4):
-        with running(database_url, tmp_path, project, TUNERY_USAGE_SECONDS="0.05") as api:
+        with running(database_url, tmp_path, project, TUNERY_USAGE_FLUSH_SECONDS="0.05") as api:
             api.engine.may_finish.set()
             api.openai().completions.create(model=MODEL, prompt="x")
             deadline = time.monotonic() + 10

@@ -160,7 +160,7 @@ def test_a_client_that_leaves_while_it_waits_never_reaches_the_engine(parts: Par
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_too_long_a_wait_is_503(parts: Parts, project: Project) -> None:
-    few = changed(parts, max_running_choices=1, queue_seconds=0.01)
+    few = changed(parts, max_running_choices=1, queue_timeout_seconds=0.01)
     with listening(create_app(few.settings, open_parts=lambda _: few)) as url:
         live = LiveApi(url, few, project)
         live.engine.stalls = True

@@ -37,7 +37,7 @@ class ControlActor:
             self._state = state
             self._has_ended.set()
 
-    async def order(self, command: Command) -> None:
+    async def set_command(self, command: Command) -> None:
         self._command = command
 
     async def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
@@ -48,7 +48,7 @@ class ControlActor:
 
 
 class RayRun:
-    """A `supervise.Run` that trains on the Ray cluster this process belongs to.
+    """A `supervise.SupervisedRun` that trains on the Ray cluster this process belongs to.
 
     Everything that takes long happens in a thread, so that the runner answers the service meanwhile.
     """
@@ -56,35 +56,35 @@ class RayRun:
     def __init__(self, spec: JobSpec, scratch: Path) -> None:
         """`scratch` is a folder for Ray Train's own notes."""
         self._actor: Any = None
-        self._asked: Any = None
+        self._pending_take: Any = None
         """An answer of the actor's that is still to come: the actor gets what the training leaves of the CPU,
         and the heartbeat must not wait for it."""
-        self._is_told = threading.Event()
+        self._is_ready = threading.Event()
         self._failure: Failed | None = None
         threading.Thread(target=self._train, args=(spec, scratch), name="train", daemon=True).start()
 
     def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
-        if not self._is_told.wait(wait_seconds):
+        if not self._is_ready.wait(wait_seconds):
             return [], Running()
         if self._failure is not None:
             return [], self._failure
         import ray
 
-        if self._asked is None:
-            self._asked = self._actor.take.remote(wait_seconds)
-        answered, _ = ray.wait([self._asked], timeout=wait_seconds + ANSWER_SECONDS)
+        if self._pending_take is None:
+            self._pending_take = self._actor.take.remote(wait_seconds)
+        answered, _ = ray.wait([self._pending_take], timeout=wait_seconds + ANSWER_SECONDS)
         if not answered:
             return [], Running()
-        asked, self._asked = self._asked, None
+        pending, self._pending_take = self._pending_take, None
         try:
-            taken: tuple[list[RunnerEvent], RunnerState] = ray.get(asked)
+            taken: tuple[list[RunnerEvent], RunnerState] = ray.get(pending)
         except ray.exceptions.RayError as error:
             return [], _lost(error)
         return taken
 
     def pause(self) -> None:
         if self._actor is not None:
-            self._actor.order.remote("pause")
+            self._actor.set_command.remote("pause")
 
     def _train(self, spec: JobSpec, scratch: Path) -> None:
         try:
@@ -92,7 +92,7 @@ class RayRun:
 
             ray.init()
             self._actor = ray.remote(num_cpus=0)(ControlActor).remote()
-            self._is_told.set()
+            self._is_ready.set()
             from cluster.training.ray_run import fit
 
             fit(spec, self._actor, scratch)
@@ -106,7 +106,7 @@ class RayRun:
 
         if self._actor is None:
             self._failure = failure
-            self._is_told.set()
+            self._is_ready.set()
         else:
             ray.get(self._actor.finish.remote(failure))
 

@@ -8,7 +8,7 @@ from cluster.contracts.jobs import RunnerEvent, RunnerState, Running, Stopped
 from cluster.runner.sync import EVENTS_SECONDS, ServiceLink
 
 
-class Run(Protocol):
+class SupervisedRun(Protocol):
     """Training that goes on elsewhere."""
 
     def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
@@ -22,7 +22,7 @@ class Run(Protocol):
 
 
 def supervise(
-    link: ServiceLink, start: Callable[[], Run], *, sleep: Callable[[float], None] = time.sleep
+    link: ServiceLink, start: Callable[[], SupervisedRun], *, sleep: Callable[[float], None] = time.sleep
 ) -> RunnerState:
     """Runs one attempt and returns its final state, which the service has then acknowledged.
 
@@ -40,7 +40,7 @@ def supervise(
     return state
 
 
-def _follow(link: ServiceLink, run: Run) -> RunnerState:
+def _follow(link: ServiceLink, run: SupervisedRun) -> RunnerState:
     while True:
         events, state = run.take(min(EVENTS_SECONDS, link.seconds_until_due()))
         link.add(events)

@@ -31,14 +31,14 @@ BYTES_PER_CALL = MAX_SYNC_BYTES // 2
 LONGEST_MESSAGE = 8_000
 """Characters of an event's or a state's message; the rest is left out, or the service would never take it."""
 
-Spoken = TypeVar("Spoken", RunnerEvent, RunnerState)
+Outgoing = TypeVar("Outgoing", RunnerEvent, RunnerState)
 
 
 class FencedError(Exception):
     """A later attempt of the job exists: this process must end and write nothing more."""
 
 
-class Answer(NamedTuple):
+class SyncResult(NamedTuple):
     command: Command
     has_all: bool
     """Whether the service now has every event, and the state that was passed."""
@@ -57,7 +57,7 @@ class ServiceLink:
         self._client, self._clock = client, clock
         self._url = f"{spec.service_url}/internal/attempts/{spec.job_id}/{spec.attempt}/sync"
         self._headers = {"Authorization": f"Bearer {spec.attempt_token}", "Content-Type": "application/json"}
-        self._waiting: deque[tuple[RunnerEvent, int]] = deque()
+        self._unsent: deque[tuple[RunnerEvent, int]] = deque()
         """With each event's bytes."""
         self._next_seq = 0
         self._failures = 0
@@ -66,7 +66,7 @@ class ServiceLink:
     def add(self, events: Iterable[RunnerEvent]) -> None:
         for event in events:
             numbered = _clipped(event.model_copy(update={"seq": self._next_seq}))
-            self._waiting.append((numbered, len(numbered.model_dump_json().encode())))
+            self._unsent.append((numbered, len(numbered.model_dump_json().encode())))
             self._next_seq += 1
 
     def seconds_until_due(self) -> float:
@@ -74,14 +74,14 @@ class ServiceLink:
         if self._failures:
             pause = min(LONGEST_BACK_OFF_SECONDS, FIRST_BACK_OFF_SECONDS * 2.0 ** (self._failures - 1))
         else:
-            pause = EVENTS_SECONDS if self._waiting else HEARTBEAT_SECONDS
+            pause = EVENTS_SECONDS if self._unsent else HEARTBEAT_SECONDS
         return max(0.0, self._last_call + pause - self._clock())
 
-    def call(self, state: RunnerState) -> Answer | None:
+    def call(self, state: RunnerState) -> SyncResult | None:
         """Sends the oldest events and, with the last of them, `state`. Returns None if the service did not
         take them; raises FencedError."""
         batch = self._batch()
-        has_all = len(batch) == len(self._waiting)
+        has_all = len(batch) == len(self._unsent)
         response = self._post(SyncRequest(events=batch, state=_clipped(state) if has_all else Running()))
         self._last_call = self._clock()
         if response is None:
@@ -89,14 +89,14 @@ class ServiceLink:
             return None
         self._failures = 0
         for _ in batch:
-            self._waiting.popleft()
-        return Answer(response.command, has_all)
+            self._unsent.popleft()
+        return SyncResult(response.command, has_all)
 
     def _batch(self) -> list[RunnerEvent]:
         """The oldest events, as many as the service takes at once."""
         batch: list[RunnerEvent] = []
         left = BYTES_PER_CALL
-        for event, size in self._waiting:
+        for event, size in self._unsent:
             left -= size
             if batch and (left < 0 or len(batch) == EVENTS_PER_CALL):
                 break
@@ -118,7 +118,7 @@ class ServiceLink:
             return None
 
 
-def _clipped(spoken: Spoken) -> Spoken:
-    if isinstance(spoken, RunnerMessage | Failed) and len(spoken.message) > LONGEST_MESSAGE:
-        return spoken.model_copy(update={"message": spoken.message[:LONGEST_MESSAGE] + " …"})
-    return spoken
+def _clipped(outgoing: Outgoing) -> Outgoing:
+    if isinstance(outgoing, RunnerMessage | Failed) and len(outgoing.message) > LONGEST_MESSAGE:
+        return outgoing.model_copy(update={"message": outgoing.message[:LONGEST_MESSAGE] + " …"})
+    return outgoing

@@ -75,17 +75,17 @@ def sibling_key(manifest_key: str, name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class FilePlace:
+class FileKey:
     file_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetPlace:
+class DatasetKey:
     file_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptPlace:
+class AttemptKey:
     """Something that attempt `number` of a job wrote."""
 
     job_id: str
@@ -97,28 +97,28 @@ class AttemptPlace:
     name: str
 
 
-Place = FilePlace | DatasetPlace | AttemptPlace
+ObjectKey = FileKey | DatasetKey | AttemptKey
 
 FOLDERS = ("files/", "datasets/", "jobs/")
 """Beginnings of all keys that stand for a place."""
-_PLACES = re.compile(
+_KEYS = re.compile(
     r"files/(?P<file_id>[^/]+)|datasets/(?P<file_sha256>[^/]+)/[^/]+|"
     r"(?P<folder>jobs/(?P<job_id>[^/]+)/attempts/(?P<number>\d+)/(checkpoints/step-(?P<step>\d+)/)?)"
     r"(?P<name>[^/]+)"
 )
 
 
-def place_of(key: str) -> Place | None:
+def parse_key(key: str) -> ObjectKey | None:
     """What the key names; None if none of the functions above made it."""
-    found = _PLACES.fullmatch(key)
+    found = _KEYS.fullmatch(key)
     if found is None:
         return None
     if found["file_id"]:
-        return FilePlace(found["file_id"])
+        return FileKey(found["file_id"])
     if found["file_sha256"]:
-        return DatasetPlace(found["file_sha256"])
+        return DatasetKey(found["file_sha256"])
     step = None if found["step"] is None else int(found["step"])
-    return AttemptPlace(found["job_id"], int(found["number"]), step, found["folder"], found["name"])
+    return AttemptKey(found["job_id"], int(found["number"]), step, found["folder"], found["name"])
 
 
 def _segment(name: str) -> str:

@@ -14,19 +14,19 @@ from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Command, Finished, JobSpec, RunnerEvent, Stopped
 from cluster.storage.store import ObjectStore
-from cluster.training.checkpoints.checkpoint import CheckpointWriter, Writing, download
-from cluster.training.checkpoints.snapshot import Saved
+from cluster.training.checkpoints.checkpoint import CheckpointContext, CheckpointWriter, download
+from cluster.training.checkpoints.training_state import Saved
 from cluster.training.data.answer_prompts import answer_prompts
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.datasets import Datasets, load_datasets
 from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.evaluation.report import evaluation_report
 from cluster.training.loop.loop import Progress
-from cluster.training.loop.progress import message, phase
+from cluster.training.loop.reporting import message, report_if_slow
 from cluster.training.loop.step import is_out_of_memory, typed_out_of_memory
 from cluster.training.run import Run
 from cluster.training.scratch import scratch_folder
-from cluster.training.start import Start, find_start
+from cluster.training.starting_point import StartingPoint, find_starting_point
 from cluster.training.world import World, joined_world
 
 logger = logging.getLogger(__name__)
@@ -39,34 +39,44 @@ def run_attempt(
     report: Callable[[RunnerEvent], None],
     command: Callable[[], Command],
     device: torch.device,
-    beat: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> Finished | Stopped | None:
     """Trains as `spec` says and stores checkpoints under the attempt's own keys.
 
     Every worker of the gang calls this; only the first one reports, writes and returns the final state.
-    Events come without a number (`seq` 0); `beat` is called before each pass through the model, as a sign of
-    life. Raises the errors of `loop.train` and of storage, InvalidDataset, and CorruptArtefact if data or
-    checkpoint are not what the specification names.
-    """
+    Events come without a number (`seq` 0); `heartbeat` is called before each pass through the model, as a
+    sign of life. Raises the errors of `loop.train` and of storage, InvalidDataset, and CorruptArtefact if
+    data or checkpoint are not what the specification names."""
     world = joined_world(is_sharded=spec.config.parallelism == "fsdp")
     if not world.is_first:
-        report = _unheard
+        report = _ignore
     with scratch_folder() as folder, typed_out_of_memory():
-        with phase(report, "Reading the training data"):
+        with report_if_slow(report, "Reading the training data"):
             data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
-        beat()
-        with phase(report, "Fetching the weights to begin with"):
-            start = find_start(spec, store, data.training, folder)
-        beat()
+        heartbeat()
+        with report_if_slow(report, "Fetching the weights to begin with"):
+            start = find_starting_point(spec, store, data.training, folder)
+        heartbeat()
         ended = _train(
-            spec, store, data, start, folder, world, device, report=report, command=command, beat=beat
+            spec,
+            store,
+            data,
+            start,
+            folder,
+            world,
+            device,
+            report=report,
+            command=command,
+            heartbeat=heartbeat,
         )
         if not world.is_first:
             return None
         if ended is None:
             return Stopped()
         # Here, where the model that was trained is gone: the report loads models of its own.
-        measured = _measured(spec, store, data, start, ended, folder, device, report=report, beat=beat)
+        measured = _measured(
+            spec, store, data, start, ended, folder, device, report=report, heartbeat=heartbeat
+        )
     return Finished(
         trained_tokens=ended.trained_tokens,
         manifest_key=ended.saved.manifest_key,
@@ -93,25 +103,25 @@ def _train(
     spec: JobSpec,
     store: ObjectStore,
     data: Datasets,
-    start: Start,
+    start: StartingPoint,
     folder: Path,
     world: World,
     device: torch.device,
     *,
     report: Callable[[RunnerEvent], None],
     command: Callable[[], Command],
-    beat: Callable[[], None],
+    heartbeat: Callable[[], None],
 ) -> _Ended | None:
     """From the model's first step, or the next one of a resumed run, to its last; None if a command ended it,
     or if another worker has the checkpoints."""
     is_new, resumed = start.resumed is None, _resumed(start)
-    run = Run(spec, data, start, device, world, tell=report, beat=beat)
+    run = Run(spec, data, start, device, world, report=report, heartbeat=heartbeat)
     start.forget()
     if is_new:
         for note in data.notes + run.trainee.notes:
             report(message(note, "warn"))
     tokenizer = load_tokenizer(spec.base)
-    writing = Writing(
+    context = CheckpointContext(
         spec,
         store,
         run.trainee,
@@ -121,16 +131,16 @@ def _train(
         answer_prompts(data.training, stop_tokens(base_folder(spec.base), tokenizer)),
         world,
     )
-    with closing(CheckpointWriter(writing, folder, resumed=resumed)) as writer:
-        outcome = run.train(writer, report=report, command=command, beat=beat)
-        with phase(report, "Storing the last checkpoint"):
+    with closing(CheckpointWriter(context, folder, resumed=resumed)) as writer:
+        outcome = run.train(writer, report=report, command=command, heartbeat=heartbeat)
+        with report_if_slow(report, "Storing the last checkpoint"):
             saved = writer.flush()
         for event in saved:
             report(event)
     if not outcome.is_complete or not world.is_first:
         return None
     if outcome.is_early:
-        report(message(_early(outcome.progress), "info"))
+        report(message(_early_stopping_message(outcome.progress), "info"))
     step = run.final_step(outcome.progress)
     return _Ended(
         outcome.progress.trained_tokens,
@@ -145,13 +155,13 @@ def _measured(
     spec: JobSpec,
     store: ObjectStore,
     data: Datasets,
-    start: Start,
+    start: StartingPoint,
     ended: _Ended,
     folder: Path,
     device: torch.device,
     *,
     report: Callable[[RunnerEvent], None],
-    beat: Callable[[], None],
+    heartbeat: Callable[[], None],
 ) -> EvaluationReport | None:
     """The report; None, with a word to the job's owner, if there is no memory for it: a trained model is not
     given up for a figure about it."""
@@ -165,8 +175,8 @@ def _measured(
             folder=ended.folder or _downloaded(store, ended.saved, folder),
             trained_loss=ended.loss,
             device=device,
-            tell=report,
-            beat=beat,
+            report=report,
+            heartbeat=heartbeat,
         )
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -175,7 +185,7 @@ def _measured(
         report(message("Gain and forgetting are not measured: there is not enough memory for it.", "warn"))
         return None
     if spec.config.type == "qlora":
-        report(message(_on_four_bits(measured, spec.base), "info"))
+        report(message(_four_bit_message(measured, spec.base), "info"))
     return measured
 
 
@@ -183,7 +193,7 @@ def _probe_data(data: Datasets) -> Dataset:
     return data.training if data.held_out is None else data.held_out
 
 
-def _resumed(start: Start) -> dict[int, Saved]:
+def _resumed(start: StartingPoint) -> dict[int, Saved]:
     """The checkpoints before this attempt that may still become the job's model."""
     if start.resumed is None or start.resumed_from is None:
         return {}
@@ -200,7 +210,7 @@ def _downloaded(store: ObjectStore, saved: Saved, folder: Path) -> Path:
     return place
 
 
-def _on_four_bits(report: EvaluationReport, base: BaseSpec) -> str:
+def _four_bit_message(report: EvaluationReport, base: BaseSpec) -> str:
     served = "the dequantized base" if base.qlora_served_on == "four_bits" else "the base in full precision"
     if report.held_out is None or report.trained_loss is None:
         return (
@@ -213,7 +223,7 @@ def _on_four_bits(report: EvaluationReport, base: BaseSpec) -> str:
     )
 
 
-def _early(progress: Progress) -> str:
+def _early_stopping_message(progress: Progress) -> str:
     told = f"Stopped early: the validation loss has not fallen for {progress.stale_epochs} epoch(s)."
     if not progress.best_step:
         return f"{told} It was never a finite number; the model is the last checkpoint."
@@ -223,5 +233,5 @@ def _early(progress: Progress) -> str:
     )
 
 
-def _unheard(event: RunnerEvent) -> None:
+def _ignore(event: RunnerEvent) -> None:
     """Only the first worker reports."""

@@ -93,7 +93,7 @@ def _work(config: dict[str, Any]) -> None:
         from ray.train.torch import get_device
 
         device = get_device()
-    control = _Control(config["control"])
+    control = _ControlClient(config["control"])
     store = open_store(config["storage_url"], endpoint_url=config["storage_endpoint"])
     try:
         with Watchdog(config["hang_seconds"], lambda: _end_hung(control, config["hang_seconds"])) as watchdog:
@@ -103,7 +103,7 @@ def _work(config: dict[str, Any]) -> None:
                 report=control.report,
                 command=control.command,
                 device=device,
-                beat=watchdog.beat,
+                heartbeat=watchdog.heartbeat,
             )
     except Exception as error:
         control.finish(failed_state(error))
@@ -112,7 +112,7 @@ def _work(config: dict[str, Any]) -> None:
         control.finish(state)
 
 
-def _end_hung(control: "_Control", seconds: float) -> None:
+def _end_hung(control: "_ControlClient", seconds: float) -> None:
     """Nothing in this process can be trusted to end by itself: a collective waits in C++."""
     try:
         control.give_up(
@@ -126,7 +126,7 @@ def _end_hung(control: "_Control", seconds: float) -> None:
         os._exit(1)
 
 
-class _Control:
+class _ControlClient:
     """The first worker's side of the control actor; a few calls a second however short the steps are."""
 
     def __init__(self, actor: Any) -> None:
@@ -134,7 +134,7 @@ class _Control:
         self._lock = threading.Lock()
         """A phase that takes long is told by a thread of its own."""
         self._events: list[RunnerEvent] = []
-        self._asked_at = float("-inf")
+        self._pushed_at = float("-inf")
 
     def report(self, event: RunnerEvent) -> None:
         with self._lock:
@@ -144,7 +144,7 @@ class _Control:
                 self._push()
 
     def command(self) -> Command:
-        if time.monotonic() - self._asked_at < COMMAND_SECONDS:
+        if time.monotonic() - self._pushed_at < COMMAND_SECONDS:
             return "continue"
         with self._lock:
             return self._push()
@@ -152,7 +152,7 @@ class _Control:
     def _push(self) -> Command:
         command: Command = ray.get(self._actor.push.remote(self._events))
         self._events = []
-        self._asked_at = time.monotonic()
+        self._pushed_at = time.monotonic()
         return command
 
     def give_up(self, state: Failed) -> None:

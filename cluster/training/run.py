@@ -11,7 +11,7 @@ from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import Command, JobSpec, RunnerEvent, StepMetrics
 from cluster.training.checkpoints.checkpoint import CheckpointWriter
 from cluster.training.checkpoints.export import DTYPES
-from cluster.training.checkpoints.snapshot import Snapshot, restore_weights
+from cluster.training.checkpoints.training_state import TrainingState, restore_weights
 from cluster.training.data.batches import Batcher, pass_tokens
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.datasets import Datasets
@@ -23,16 +23,16 @@ from cluster.training.loop.objectives import (
     reference_logprobs,
 )
 from cluster.training.loop.optimizer import make_optimizer, moments, restore_moments
-from cluster.training.loop.pace import flop_counter
-from cluster.training.loop.progress import Passes, Report, phase
+from cluster.training.loop.reporting import PassProgress, Report, report_if_slow
+from cluster.training.loop.throughput import flop_counter
 from cluster.training.model.adalora import RankAllocation
 from cluster.training.model.head import causal_model
 from cluster.training.model.trainee import Trainee, autocast, layers, load_trainee, trainable_parameters
-from cluster.training.start import Start
+from cluster.training.starting_point import StartingPoint
 from cluster.training.world import World, host_copies
 
 _ALLOCATION = "allocation/"
-"""Before the names of AdaLoRA's tensors among a snapshot's extras."""
+"""Before the names of AdaLoRA's tensors among a state's extras."""
 
 
 class Run:
@@ -42,18 +42,18 @@ class Run:
         self,
         spec: JobSpec,
         data: Datasets,
-        start: Start,
+        start: StartingPoint,
         device: torch.device,
         world: World,
         *,
-        tell: Report,
-        beat: Callable[[], None],
+        report: Report,
+        heartbeat: Callable[[], None],
     ) -> None:
-        """`tell` hears of what takes long; `beat` is called before each pass through the model."""
-        self._tell = tell
+        """`report` hears of what takes long; `heartbeat` is called before each pass through the model."""
+        self._report = report
         self._device, self._world = device, world
         self._config = config = spec.config
-        with phase(tell, "Loading the model"):
+        with report_if_slow(report, "Loading the model"):
             self.trainee = load_trainee(
                 start.weights,
                 spec.base,
@@ -68,7 +68,7 @@ class Run:
         self._training = self._batcher(data.training)
         self._held_out = None if data.held_out is None else self._batcher(data.held_out)
         self._closing_tokens = closing_tokens(data)
-        continued, resumed = start.snapshot, start.resumed
+        continued, resumed = start.state, start.resumed
         own = trainable_parameters(self.trainee.model)
         if continued is not None:
             restore_weights(own, continued.weights)
@@ -78,7 +78,7 @@ class Run:
         if world.is_sharded:
             blocks = layers(causal_model(self.trainee.model))
             world.shard(self._objective, blocks, device, DTYPES[spec.base.dtype])
-        self._find_references(resumed, tell, beat)
+        self._find_references(resumed, report, heartbeat)
         self._parameters = trainable_parameters(self.trainee.model)
         self._optimizer = make_optimizer(self._parameters, config)
         self._allocation = None
@@ -97,7 +97,7 @@ class Run:
         *,
         report: Callable[[RunnerEvent], None],
         command: Callable[[], Command],
-        beat: Callable[[], None],
+        heartbeat: Callable[[], None],
     ) -> Outcome:
         def look() -> Command:
             for event in writer.finished():
@@ -106,8 +106,8 @@ class Run:
 
         def save(progress: Progress, metrics: StepMetrics) -> None:
             is_last_so_far = self.final_step(progress) == progress.step
-            take = partial(self._snapshot, progress, writer)
-            with phase(self._tell, f"Saving the checkpoint of step {progress.step}"):
+            take = partial(self._state, progress, writer)
+            with report_if_slow(self._report, f"Saving the checkpoint of step {progress.step}"):
                 writer.save(take, progress, metrics, keeps=is_last_so_far)
 
         return train(
@@ -126,7 +126,7 @@ class Run:
             start=self._start,
             closing_tokens=self._closing_tokens,
             world=self._world,
-            beat=beat,
+            heartbeat=heartbeat,
         )
 
     def final_step(self, progress: Progress) -> int:
@@ -150,13 +150,15 @@ class Run:
             world_size=self._world.size,
         )
 
-    def _find_references(self, resumed: Snapshot | None, tell: Report, beat: Callable[[], None]) -> None:
+    def _find_references(
+        self, resumed: TrainingState | None, report: Report, heartbeat: Callable[[], None]
+    ) -> None:
         """DPO: of the model as it is now, or as it was when the resumed run began."""
         for name, batcher in self._references():
             if resumed is not None:
                 batcher.reference = resumed.extras[name]
                 continue
-            passes = Passes(tell, "Scoring the examples before training", beat=beat)
+            passes = PassProgress(report, "Scoring the examples before training", heartbeat=heartbeat)
             passes.expect(batcher.n_passes(batcher.all_examples()))
             batcher.reference = reference_logprobs(
                 self._objective,
@@ -164,7 +166,7 @@ class Run:
                 autocast=self._autocast,
                 device=self._device,
                 world=self._world,
-                beat=passes,
+                heartbeat=passes,
             )
 
     def _references(self) -> list[tuple[str, Batcher]]:
@@ -173,7 +175,7 @@ class Run:
         named = [("reference", self._training), ("held_out_reference", self._held_out)]
         return [(name, batcher) for name, batcher in named if batcher is not None]
 
-    def _resume(self, resumed: Snapshot) -> None:
+    def _resume(self, resumed: TrainingState) -> None:
         step = resumed.progress.step
         restore_moments(self._parameters, self._optimizer, resumed.moments, step=step)
         if self._allocation is not None:
@@ -186,14 +188,14 @@ class Run:
             )
         self._start = resumed.progress
 
-    def _snapshot(self, progress: Progress, writer: CheckpointWriter) -> Snapshot:
+    def _state(self, progress: Progress, writer: CheckpointWriter) -> TrainingState:
         extras: dict[str, Tensor] = {}
         for name, batcher in self._references():
             assert batcher.reference is not None
             extras[name] = batcher.reference
         if self._allocation is not None:
             extras |= {_ALLOCATION + name: value for name, value in self._allocation.state().items()}
-        return Snapshot(
+        return TrainingState(
             progress=progress,
             weights=host_copies(self._parameters, self._world),
             moments=moments(self._parameters, self._optimizer, self._world),

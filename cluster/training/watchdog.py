@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Watchdog:
-    """Calls `on_hang`, in a thread of its own, once `beat` has not been called for `seconds` inside the
+    """Calls `on_hang`, in a thread of its own, once `heartbeat` has not been called for `seconds` inside the
     `with`, which it sees within as long again."""
 
     def __init__(self, seconds: float, on_hang: Callable[[], None]) -> None:
@@ -17,7 +17,7 @@ class Watchdog:
         self._is_over = False
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         self._count += 1
 
     def __enter__(self) -> Self:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import JobStatus
 from cluster.contracts.manifest import is_resume_file
-from cluster.storage.keys import AttemptPlace, DatasetPlace, FilePlace, Place
+from cluster.storage.keys import AttemptKey, DatasetKey, FileKey, ObjectKey
 from service.db import tables
 from service.db.database import now
 from service.db.ids import result_file_id
@@ -44,7 +44,7 @@ class JobNeeds:
     checkpoints: dict[str, bool]
     """By folder: those that have a name or are gone on from, and whether with their resume state."""
 
-    def include(self, place: AttemptPlace) -> bool:
+    def include(self, place: AttemptKey) -> bool:
         if place.step is None:
             return place.number == self.writing
         if (is_whole := self.checkpoints.get(place.folder)) is not None:
@@ -61,13 +61,13 @@ class Needs:
     datasets: frozenset[str] = frozenset()
     jobs: dict[str, JobNeeds] = field(default_factory=dict)
 
-    def include(self, place: Place) -> bool:
+    def include(self, place: ObjectKey) -> bool:
         match place:
-            case FilePlace(file_id):
+            case FileKey(file_id):
                 return file_id in self.files
-            case DatasetPlace(file_sha256):
+            case DatasetKey(file_sha256):
                 return file_sha256 in self.datasets
-            case AttemptPlace(job_id):
+            case AttemptKey(job_id):
                 job = self.jobs.get(job_id)
                 return job is not None and job.include(place)
 
@@ -78,23 +78,23 @@ def knows_anything(session: Session) -> bool:
     return any(session.scalar(select(column).limit(1)) is not None for column in tables_used)
 
 
-def condemn(session: Session, places: Iterable[Place], *, resume_state_seconds: float) -> None:
+def condemn(session: Session, places: Iterable[ObjectKey], *, resume_state_seconds: float) -> None:
     """Writes down, for all time, what of these places the clock has ended: uploads whose process must be
     dead, files that have expired, and the resume state of jobs that ended so long ago. (Use
     `Database.write`.)"""
     places = list(places)
     Uploads(session).give_up_old()
-    _delete_expired(session, {place.file_id for place in places if isinstance(place, FilePlace)})
-    jobs = {place.job_id for place in places if isinstance(place, AttemptPlace)}
+    _delete_expired(session, {place.file_id for place in places if isinstance(place, FileKey)})
+    jobs = {place.job_id for place in places if isinstance(place, AttemptKey)}
     _end_resume_state(session, jobs, resume_state_seconds)
 
 
-def find_needs(session: Session, places: Iterable[Place]) -> Needs:
+def find_needs(session: Session, places: Iterable[ObjectKey]) -> Needs:
     """As of one moment: use `Database.read`."""
     places = list(places)
-    files = {place.file_id for place in places if isinstance(place, FilePlace)}
-    datasets = {place.file_sha256 for place in places if isinstance(place, DatasetPlace)}
-    jobs = {place.job_id for place in places if isinstance(place, AttemptPlace)}
+    files = {place.file_id for place in places if isinstance(place, FileKey)}
+    datasets = {place.file_sha256 for place in places if isinstance(place, DatasetKey)}
+    jobs = {place.job_id for place in places if isinstance(place, AttemptKey)}
     return Needs(
         files=_needed_files(session, files),
         datasets=frozenset(

@@ -17,7 +17,7 @@ import structlog
 
 from cluster.contracts.errors import TuneryError, Unavailable
 from cluster.contracts.manifest import is_resume_file
-from cluster.storage.keys import FOLDERS, DatasetPlace, FilePlace, Place, place_of
+from cluster.storage.keys import FOLDERS, DatasetKey, FileKey, ObjectKey, parse_key
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
 from service.db.database import Database
 from service.db.leases import Leases
@@ -158,7 +158,7 @@ def _sweep_objects(
     latest: float,
     report: Report,
 ) -> None:
-    places = {info.key: place_of(info.key) for info in page}
+    places = {info.key: parse_key(info.key) for info in page}
     needs = _needs(database, terms, places.values())
     removed = []
     for info in page:
@@ -178,7 +178,7 @@ def _sweep_unfinished(
     """What is put to a needed place is under way, until it has taken too long."""
     abandoned = at - max(terms.grace_seconds, ABANDONED_SECONDS)
     for page in _pages(put for folder in FOLDERS for put in store.unfinished(folder)):
-        places = {put.id: place_of(put.key) for put in page}
+        places = {put.id: parse_key(put.key) for put in page}
         needs = _needs(database, terms, places.values())
         for put in page:
             place = places[put.id]
@@ -206,7 +206,7 @@ def _abort(store: ObjectStore, terms: Terms, put: UnfinishedPut, report: Report)
         store.abort(put)
 
 
-def _needs(database: Database, terms: Terms, found: Iterable[Place | None]) -> Needs:
+def _needs(database: Database, terms: Terms, found: Iterable[ObjectKey | None]) -> Needs:
     places = [place for place in found if place is not None]
     if terms.is_dry_run:
         with database.write() as session, session.begin_nested() as savepoint:
@@ -221,11 +221,11 @@ def _needs(database: Database, terms: Terms, found: Iterable[Place | None]) -> N
         return find_needs(session, places)
 
 
-def _kind(place: Place, key: str) -> str:
+def _kind(place: ObjectKey, key: str) -> str:
     match place:
-        case FilePlace():
+        case FileKey():
             return "files"
-        case DatasetPlace():
+        case DatasetKey():
             return "compiled files"
         case _ if place.step is None:
             return "job specifications"

@@ -1,10 +1,10 @@
 """Checkpoints in storage: weights in the formats that others read, and beside them what a resume needs.
 
-    adapter_config.json, adapter_model.safetensors    form lora: PEFT's own
-    prefix.safetensors                                form prefix: keys and values before every prompt
-    config.json, model*.safetensors, tokenizer files  form full: transformers' own
-    resume_*                                          weights that learn, optimizer, progress: see snapshot.py
-    manifest.json                                     written last; without it there is no checkpoint
+    adapter_config.json, adapter_model.safetensors    form lora: PEFT's own prefix.safetensors
+    form prefix: keys and values before every prompt config.json, model*.safetensors, tokenizer files  form
+    full: transformers' own resume_*                                          trainable weights, optimizer,
+    progress: training_state.py manifest.json                                     written last; without it
+    there is no checkpoint
 
 Safetensors and JSON only: nothing in a checkpoint can run.
 """
@@ -32,7 +32,7 @@ from cluster.storage.store import ObjectStore
 from cluster.training.checkpoints.export import distinct_state, is_adapted, merge, save_adapter, save_full
 from cluster.training.checkpoints.probe import score_probe
 from cluster.training.checkpoints.served import load_classifier, load_served
-from cluster.training.checkpoints.snapshot import Saved, Snapshot, restore_weights, write_snapshot
+from cluster.training.checkpoints.training_state import Saved, TrainingState, restore_weights, write_state
 from cluster.training.data.dataset import Dataset
 from cluster.training.loop.loop import Progress
 from cluster.training.model.adapters import attach
@@ -42,7 +42,7 @@ from cluster.training.world import World, host_copies
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class CheckpointContext:
     """What every checkpoint of an attempt has in common."""
 
     spec: JobSpec
@@ -60,10 +60,10 @@ class CheckpointWriter:
     """Writes the checkpoints of one attempt, each under its step's own keys, while training goes on: weights
     are copied at once and stored by a thread, one checkpoint at a time. Close it."""
 
-    def __init__(self, writing: Writing, folder: Path, *, resumed: Mapping[int, Saved]) -> None:
+    def __init__(self, context: CheckpointContext, folder: Path, *, resumed: Mapping[int, Saved]) -> None:
         """`folder` takes what is on its way to storage; `resumed` are checkpoints of earlier attempts by
         step."""
-        self._writing = writing
+        self._context = context
         self.stored: dict[int, Saved] = dict(resumed)
         """What is in storage, by step."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -73,7 +73,7 @@ class CheckpointWriter:
         self._root = folder
 
     def save(
-        self, take: Callable[[], Snapshot], progress: Progress, metrics: StepMetrics, *, keeps: bool
+        self, take: Callable[[], TrainingState], progress: Progress, metrics: StepMetrics, *, keeps: bool
     ) -> None:
         """Every worker calls it; the first one writes. `take` copies the run. Returns once training may
         go on; waits for the checkpoint before this one. With `keeps` the served files stay in `folder` after
@@ -82,20 +82,20 @@ class CheckpointWriter:
         Raises Unavailable if storage did not take the one before; what is there already stays as it was.
         """
         self._wait()
-        snapshot = take()
-        full = _full_weights(self._writing, snapshot)
-        if not self._writing.world.is_first:
+        state = take()
+        full = _full_weights(self._context, state)
+        if not self._context.world.is_first:
             return
         step = progress.step
         folder = self._root / f"step-{step}"
         folder.mkdir()
-        self._write_served(snapshot, full, folder, total_steps=metrics.total_steps)
+        self._write_served(state, full, folder, total_steps=metrics.total_steps)
         manifest = self._manifest(progress, metrics, self._probe(folder))
         if keeps:
             if self._kept is not None:
                 shutil.rmtree(self._kept[1])
             self._kept = (step, folder)
-        self._under_way = self._thread.submit(self._store_files, snapshot, manifest, folder, metrics, keeps)
+        self._under_way = self._thread.submit(self._store_files, state, manifest, folder, metrics, keeps)
 
     def finished(self) -> list[CheckpointSaved]:
         """Those that were stored since the last call. Raises what storing the last one raised."""
@@ -125,69 +125,71 @@ class CheckpointWriter:
             self._done.append(event)
 
     def _write_served(
-        self, snapshot: Snapshot, full: dict[str, torch.Tensor], folder: Path, *, total_steps: int
+        self, state: TrainingState, full: dict[str, torch.Tensor], folder: Path, *, total_steps: int
     ) -> None:
-        job, trainee = self._writing, self._writing.trainee
-        dtype = job.spec.base.dtype
+        context, trainee = self._context, self._context.trainee
+        dtype = context.spec.base.dtype
         if not is_adapted(trainee.model):
-            save_full(trainee.model, full, job.tokenizer, dtype, folder)
+            save_full(trainee.model, full, context.tokenizer, dtype, folder)
         elif trainee.form in ("lora", "qlora"):
-            save_adapter(trainee.model, snapshot.weights, folder)
+            save_adapter(trainee.model, state.weights, folder)
         elif trainee.form == "prefix":
             save_file(prefix_states(trainee.model), folder / "prefix.safetensors")
         else:
-            merge(self._in_full_precision(snapshot, total_steps), job.tokenizer, dtype, folder)
+            merge(self._in_full_precision(state, total_steps), context.tokenizer, dtype, folder)
 
-    def _in_full_precision(self, snapshot: Snapshot, total_steps: int) -> Any:
+    def _in_full_precision(self, state: TrainingState, total_steps: int) -> Any:
         """The adapter on a base of its own in fp32: merging and parting again would change the one in
         training."""
-        job = self._writing
-        base, config = job.spec.base, job.spec.config
+        context = self._context
+        base, config = context.spec.base, context.spec.config
         model = load_merge_base(
-            job.weights, base, config, job.probe_data, is_quantized=is_served_quantized(base, config)
+            context.weights, base, config, context.probe_data, is_quantized=is_served_quantized(base, config)
         )
-        task = job.trainee.model.peft_config["default"].task_type
+        task = context.trainee.model.peft_config["default"].task_type
         adapted = attach(model, base, config, total_steps=total_steps, task=task)
-        restore_weights(trainable_parameters(adapted), snapshot.weights)
+        restore_weights(trainable_parameters(adapted), state.weights)
         return adapted
 
     def _probe(self, folder: Path) -> Probe:
         """By the model that serving will load. Plain LoRA on the base's own weights is that model already;
         everything else is read back from its files."""
-        job, trainee = self._writing, self._writing.trainee
-        if trainee.form == "lora" and job.spec.config.type == "lora" and not job.world.is_sharded:
-            return score_probe(trainee.model, job.probe_data)
+        context, trainee = self._context, self._context.trainee
+        if trainee.form == "lora" and context.spec.config.type == "lora" and not context.world.is_sharded:
+            return score_probe(trainee.model, context.probe_data)
         # Where there is room: the device is full of training.
-        device, dtype = torch.device("cpu"), job.spec.base.dtype
-        if job.spec.base.architecture == "encoder":
-            return score_probe(load_classifier(folder, dtype, device), job.probe_data)
-        return score_probe(load_served(folder, trainee.form, job.weights, dtype, device), job.probe_data)
+        device, dtype = torch.device("cpu"), context.spec.base.dtype
+        if context.spec.base.architecture == "encoder":
+            return score_probe(load_classifier(folder, dtype, device), context.probe_data)
+        return score_probe(
+            load_served(folder, trainee.form, context.weights, dtype, device), context.probe_data
+        )
 
     def _manifest(self, progress: Progress, metrics: StepMetrics, probe: Probe) -> Manifest:
-        spec, total_steps = self._writing.spec, metrics.total_steps
+        spec, total_steps = self._context.spec, metrics.total_steps
         return Manifest(
             job_id=spec.job_id,
             attempt=spec.attempt,
             step=progress.step,
             total_steps=total_steps,
             epoch=progress.step * spec.config.n_epochs / total_steps,
-            form=self._writing.trainee.form,
+            form=self._context.trainee.form,
             base_alias=spec.base.alias,
             base_digest=base_digest(base_folder(spec.base)),
             data_sha256=spec.training_sha256,
-            template_sha256=template_digest(template_text(self._writing.tokenizer)),
+            template_sha256=template_digest(template_text(self._context.tokenizer)),
             config=spec.config,
             files=[],
             probe=probe,
-            answer_prompts=self._writing.answer_prompts,
+            answer_prompts=self._context.answer_prompts,
         )
 
     def _store_files(
-        self, snapshot: Snapshot, manifest: Manifest, folder: Path, metrics: StepMetrics, keeps: bool
+        self, state: TrainingState, manifest: Manifest, folder: Path, metrics: StepMetrics, keeps: bool
     ) -> CheckpointSaved:
-        write_snapshot(snapshot, folder)
+        write_state(state, folder)
         key = manifest_key(manifest.job_id, manifest.attempt, manifest.step)
-        saved = upload(self._writing.store, folder, key, manifest)
+        saved = upload(self._context.store, folder, key, manifest)
         for path in list(folder.iterdir()):
             if not keeps or path.name.startswith("resume"):
                 path.unlink()
@@ -255,13 +257,13 @@ def check_same_run(spec: JobSpec, manifest: Manifest) -> None:
         )
 
 
-def _full_weights(writing: Writing, snapshot: Snapshot) -> dict[str, torch.Tensor]:
+def _full_weights(context: CheckpointContext, state: TrainingState) -> dict[str, torch.Tensor]:
     """Of a full fine-tune all that its folder needs, else nothing. Every worker must ask."""
-    if is_adapted(writing.trainee.model):
+    if is_adapted(context.trainee.model):
         return {}
-    state = distinct_state(writing.trainee.model)
-    # What learns is in the snapshot already; buffers and frozen weights are not.
-    learned = {name for name, value in state.items() if value.requires_grad}
-    others = {name: value for name, value in state.items() if name not in learned}
-    copies = host_copies(others, writing.world) | snapshot.weights
-    return {name: copies[name] for name in state if name in copies}
+    weights = distinct_state(context.trainee.model)
+    # What learns is in the state already; buffers and frozen weights are not.
+    learned = {name for name, value in weights.items() if value.requires_grad}
+    others = {name: value for name, value in weights.items() if name not in learned}
+    copies = host_copies(others, context.world) | state.weights
+    return {name: copies[name] for name in weights if name in copies}

@@ -16,7 +16,7 @@ from cluster.training.data.batches import Batcher
 from cluster.training.data.dataset import Dataset
 from cluster.training.evaluation.evaluation import evaluate
 from cluster.training.loop.objectives import ClassificationObjective, sequence_logprobs
-from cluster.training.loop.progress import Passes
+from cluster.training.loop.reporting import PassProgress
 from cluster.training.model.head import Head
 from cluster.training.model.layout import head_of
 from cluster.training.world import World
@@ -64,7 +64,7 @@ def compare_language(
     *,
     microbatch_tokens: int,
     beta: float | None,
-    passes: Passes,
+    passes: PassProgress,
 ) -> EvaluationReport:
     """Of decoders. With `beta` the held-out data are preferences, on which the base itself is the reference:
     it prefers neither answer, so that its loss is ln 2 and it is right half of the time."""
@@ -94,7 +94,7 @@ def compare_classes(
     held_out: Dataset | None,
     *,
     microbatch_tokens: int,
-    passes: Passes,
+    passes: PassProgress,
 ) -> EvaluationReport:
     """Of encoders. The base has no classes: its figures are those of guessing by how often each class occurs
     in the training file."""
@@ -110,7 +110,7 @@ def compare_classes(
             autocast=nullcontext,
             device=model.device,
             world=World(),
-            beat=passes,
+            heartbeat=passes,
         )
         base_loss, base_accuracy = _by_frequency(training, held_out)
         comparison = Comparison(
@@ -133,12 +133,12 @@ def _by_frequency(training: Dataset, held_out: Dataset) -> tuple[float, float]:
     return float(-np.log(shares[truth]).mean()), float((truth == shares.argmax()).mean())
 
 
-def _on_tokens(pair: Pair, batcher: Batcher, beat: Callable[[], None]) -> tuple[Comparison, float]:
+def _on_tokens(pair: Pair, batcher: Batcher, heartbeat: Callable[[], None]) -> tuple[Comparison, float]:
     """The comparison, and the mean KL(base || tuned) of the learned positions."""
     totals = _Totals()
     everything = batcher.all_examples()
     for microbatch in batcher.microbatches(everything):
-        beat()
+        heartbeat()
         with pair.base() as (model, head):
             batch = microbatch.to(model.device)
             base_rows = head.rows(model, batch)
@@ -162,11 +162,11 @@ def _add(totals: _Totals, base: Tensor, tuned: Tensor, targets: Tensor) -> None:
     totals.kl += float((base.exp() * (base - tuned)).sum())
 
 
-def _on_preferences(pair: Pair, batcher: Batcher, beta: float, beat: Callable[[], None]) -> Comparison:
+def _on_preferences(pair: Pair, batcher: Batcher, beta: float, heartbeat: Callable[[], None]) -> Comparison:
     totals = _Totals()
     everything = batcher.all_examples()
     for microbatch in batcher.microbatches(everything):
-        beat()
+        heartbeat()
         scores = []
         for context in (pair.base, pair.tuned):
             with context() as (model, head):

@@ -29,16 +29,16 @@ def evaluate(
     autocast: Callable[[], Any],
     device: torch.device,
     world: World,
-    beat: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> Score:
     """Of the mean over `examples`; every worker takes a share and gets the whole. Leaves the model in
-    training mode. `beat` is called before each pass."""
+    training mode. `heartbeat` is called before each pass."""
     classes = len(batcher.dataset.class_names)
     totals = torch.zeros(2, dtype=torch.float64, device=device)
     confusion = torch.zeros(classes, classes, dtype=torch.float64, device=device)
     objective.model.eval()
     for microbatch in batcher.microbatches(examples):
-        beat()
+        heartbeat()
         batch = microbatch.to(device)
         with autocast():
             sums = objective(batch)

@@ -18,8 +18,8 @@ from cluster.training.evaluation.comparison import (
     two_models,
     with_and_without,
 )
-from cluster.training.loop.progress import Passes, Report, message, phase
-from cluster.training.start import Start
+from cluster.training.loop.reporting import PassProgress, Report, message, report_if_slow
+from cluster.training.starting_point import StartingPoint
 
 _LOADING = "Loading the models to be evaluated"
 
@@ -29,22 +29,22 @@ def evaluation_report(
     config: TrainingConfig,
     data: Datasets,
     *,
-    start: Start,
+    start: StartingPoint,
     form: WeightsForm,
     folder: Path,
     trained_loss: float | None,
     device: torch.device,
-    tell: Report,
-    beat: Callable[[], None],
+    report: Report,
+    heartbeat: Callable[[], None],
 ) -> EvaluationReport:
     """By the checkpoint's files in `folder`, loaded as serving does: after training from 4 bits, or merged
     and rounded, the served model is not quite the one that was trained, whose loss on the held-out examples
-    is `trained_loss`. `tell` hears of the beginning, the progress and the end; `beat` is called before each
-    pass."""
-    tell(message(_beginning(data)))
-    passes = Passes(tell, "Evaluation", beat=beat)
-    found = _compared(base, config, data, start, form, folder, device, passes, tell)
-    tell(message(_end(found)))
+    is `trained_loss`. `report` hears of the beginning, the progress and the end; `heartbeat` is called before
+    each pass."""
+    report(message(_beginning(data)))
+    passes = PassProgress(report, "Evaluation", heartbeat=heartbeat)
+    found = _compared(base, config, data, start, form, folder, device, passes, report)
+    report(message(_end(found)))
     return found.model_copy(update={"trained_loss": trained_loss})
 
 
@@ -52,19 +52,19 @@ def _compared(
     base: BaseSpec,
     config: TrainingConfig,
     data: Datasets,
-    start: Start,
+    start: StartingPoint,
     form: WeightsForm,
     folder: Path,
     device: torch.device,
-    passes: Passes,
-    tell: Report,
+    passes: PassProgress,
+    report: Report,
 ) -> EvaluationReport:
     tokens = pass_tokens(config, device)
     if base.architecture == "encoder":
-        with phase(tell, _LOADING):
+        with report_if_slow(report, _LOADING):
             model = load_classifier(folder, base.dtype, device)
         return compare_classes(model, data.training, data.held_out, microbatch_tokens=tokens, passes=passes)
-    with phase(tell, _LOADING):
+    with report_if_slow(report, _LOADING):
         pair = _pair(base, start, form, folder, device)
     return compare_language(
         pair,
@@ -76,7 +76,9 @@ def _compared(
     )
 
 
-def _pair(base: BaseSpec, start: Start, form: WeightsForm, folder: Path, device: torch.device) -> Pair:
+def _pair(
+    base: BaseSpec, start: StartingPoint, form: WeightsForm, folder: Path, device: torch.device
+) -> Pair:
     tuned = load_served(folder, form, start.weights, base.dtype, device)
     if form == "lora" and start.adapter is None:
         return with_and_without(tuned)

@@ -17,9 +17,9 @@ from cluster.training.data.batches import Batcher, Schedule, Step
 from cluster.training.data.dataset import Indices
 from cluster.training.evaluation.evaluation import Score, evaluate
 from cluster.training.loop.objectives import Objective
-from cluster.training.loop.pace import FORWARD_SHARE, FlopCounter, Pace, memory_bytes, peak_flops
-from cluster.training.loop.progress import Passes, Report
+from cluster.training.loop.reporting import PassProgress, Report
 from cluster.training.loop.step import StepEngine
+from cluster.training.loop.throughput import FORWARD_SHARE, FlopCounter, Throughput, memory_bytes, peak_flops
 from cluster.training.model.adalora import RankAllocation
 from cluster.training.world import World, whole
 
@@ -82,7 +82,7 @@ def train(
     start: Progress = Progress(),
     closing_tokens: int = 0,
     world: World = World(),
-    beat: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Trains the objective's model in place, from `start` to the end or to a command.
@@ -91,17 +91,21 @@ def train(
     is cut into workers and microbatches. The first worker calls `report` once a step; `checkpoint` is called
     after each epoch, when CHECKPOINT_SECONDS have passed, and before a pause is obeyed; the first worker's
     `command` counts for all. `closing_tokens` are scored by the caller afterwards, for the time that is left;
-    `beat` is called before each pass.
+    `heartbeat` is called before each pass.
 
     Raises TrainingFailed with code `non_finite_loss` before a bad update is applied, or `out_of_memory`.
     """
     parameters = [group["params"] for group in optimizer.param_groups]
     flat = [parameter for group in parameters for parameter in group]
     schedule = plan(data, config)
-    engine = StepEngine(objective, data, autocast=autocast, device=device, world=world, beat=beat)
-    score = partial(_scored, objective, tell=report, autocast=autocast, device=device, world=world, beat=beat)
+    engine = StepEngine(objective, data, autocast=autocast, device=device, world=world, heartbeat=heartbeat)
+    score = partial(
+        _scored, objective, report=report, autocast=autocast, device=device, world=world, heartbeat=heartbeat
+    )
     validation = None if held_out is None else _Validation(held_out, score, size=config.batch_size)
-    pace = Pace(_work(schedule, data, validation, start) + closing_tokens * FORWARD_SHARE, clock=clock)
+    throughput = Throughput(
+        _work(schedule, data, validation, start) + closing_tokens * FORWARD_SHARE, clock=clock
+    )
     peak = peak_flops(device, world.size)
     progress, last_checkpoint = start, clock()
     if _is_stale(start, config.early_stopping):
@@ -110,10 +114,12 @@ def train(
 
     for step in schedule.steps(start.step):
         is_due = step.ends_epoch or clock() - last_checkpoint >= CHECKPOINT_SECONDS
-        word = _word(command(), is_due=is_due) if world.is_first else 0
+        command_code = _encoded(command(), is_due=is_due) if world.is_first else 0
         # One seed a step and worker: dropout needs no state in a checkpoint, and a resume repeats it exactly.
-        sums = engine.run(step.examples, seed=_mixed_seed(config.seed, step.number, world.rank), word=word)
-        order, is_due = _read_word(sums.word)
+        sums = engine.run(
+            step.examples, seed=_mixed_seed(config.seed, step.number, world.rank), command_code=command_code
+        )
+        order, is_due = _decoded(sums.command_code)
         if order == "cancel":
             return Outcome(progress, is_complete=False)
         if sums.was_halved and world.is_first:
@@ -136,12 +142,12 @@ def train(
 
         n_tokens, n_units = data.n_tokens(step.examples), data.n_units(step.examples)
         progress = replace(progress, step=step.number + 1, trained_tokens=progress.trained_tokens + n_tokens)
-        pace.trained(n_tokens, flops(data, step.examples) if flops is not None else 0.0)
+        throughput.trained(n_tokens, flops(data, step.examples) if flops is not None else 0.0)
         few = everything = None
         if validation is not None:
-            few, everything = validation.after(step, schedule.total_steps, pace)
+            few, everything = validation.after(step, schedule.total_steps, throughput)
             if everything is not None:
-                progress = judged(progress, everything.loss, config.early_stopping)
+                progress = update_best(progress, everything.loss, config.early_stopping)
         is_early = step.ends_epoch and _is_stale(progress, config.early_stopping)
         metrics = StepMetrics(
             seq=0,
@@ -152,10 +158,10 @@ def train(
             train_mean_token_accuracy=sums.correct / n_units,
             learning_rate=learning_rate,
             grad_norm=grad_norm,
-            tokens_per_second=pace.tokens_per_second,
-            eta_seconds=0.0 if is_early else pace.eta_seconds,
+            tokens_per_second=throughput.tokens_per_second,
+            eta_seconds=0.0 if is_early else throughput.eta_seconds,
             memory_bytes=memory_bytes(device),
-            mfu=pace.mfu(peak),
+            mfu=throughput.mfu(peak),
             reward_margin=sums.margin / n_units if config.method == "dpo" else None,
             valid_loss=few and few.loss,
             valid_mean_token_accuracy=few and few.accuracy,
@@ -201,7 +207,7 @@ def scheduled_rate(config: TrainingConfig, step: int, total_steps: int) -> float
     return config.learning_rate * (total_steps - step) / max(1, total_steps - warmup_steps)
 
 
-def judged(progress: Progress, loss: float, rule: EarlyStopping | None) -> Progress:
+def update_best(progress: Progress, loss: float, rule: EarlyStopping | None) -> Progress:
     """The progress after an epoch of this validation loss: the best one so far, or another stale one."""
     progress = replace(progress, last_loss=loss)
     min_delta = 0.0 if rule is None else rule.min_delta
@@ -219,13 +225,15 @@ class _Validation:
         self._score, self._size = score, size
         self._everything = batcher.all_examples()
 
-    def after(self, step: Step, total_steps: int, pace: Pace) -> tuple[Score | None, Score | None]:
+    def after(
+        self, step: Step, total_steps: int, throughput: Throughput
+    ) -> tuple[Score | None, Score | None]:
         """The scores that are due after this step: of a few examples, and of all."""
         few = everything = None
         if self.is_due(step, total_steps):
-            few = self._scored(self._few(step.number // _every(total_steps)), pace)
+            few = self._scored(self._few(step.number // _every(total_steps)), throughput)
         if step.ends_epoch:
-            everything = self._scored(self._everything, pace)
+            everything = self._scored(self._everything, throughput)
         return few, everything
 
     def work(self, step: Step, total_steps: int) -> float:
@@ -246,9 +254,9 @@ class _Validation:
         size = min(self._size, len(self._everything))
         return self._everything.take(np.arange(turn * size, (turn + 1) * size), mode="wrap")
 
-    def _scored(self, examples: Indices, pace: Pace) -> Score:
+    def _scored(self, examples: Indices, throughput: Throughput) -> Score:
         score = self._score(self.batcher, examples)
-        pace.scored(self.batcher.n_tokens(examples))
+        throughput.scored(self.batcher.n_tokens(examples))
         return score
 
 
@@ -257,15 +265,15 @@ def _scored(
     batcher: Batcher,
     examples: Indices,
     *,
-    tell: Report,
-    beat: Callable[[], None],
+    report: Report,
+    heartbeat: Callable[[], None],
     world: World,
     **how: Any,
 ) -> Score:
     """`evaluate`, whose progress the job's owner hears of if it takes long."""
-    passes = Passes(tell if world.is_first else lambda _: None, "Validation", beat=beat)
+    passes = PassProgress(report if world.is_first else lambda _: None, "Validation", heartbeat=heartbeat)
     passes.expect(batcher.n_passes(examples))
-    return evaluate(objective, batcher, examples, world=world, beat=passes, **how)
+    return evaluate(objective, batcher, examples, world=world, heartbeat=passes, **how)
 
 
 def _work(schedule: Schedule, data: Batcher, validation: _Validation | None, start: Progress) -> float:
@@ -283,12 +291,12 @@ def _every(total_steps: int) -> int:
     return max(1, total_steps // VALIDATIONS)
 
 
-def _word(order: Command, *, is_due: bool) -> int:
+def _encoded(order: Command, *, is_due: bool) -> int:
     return COMMANDS.index(order) + len(COMMANDS) * is_due
 
 
-def _read_word(word: int) -> tuple[Command, bool]:
-    return COMMANDS[word % len(COMMANDS)], word >= len(COMMANDS)
+def _decoded(code: int) -> tuple[Command, bool]:
+    return COMMANDS[code % len(COMMANDS)], code >= len(COMMANDS)
 
 
 def _is_stale(progress: Progress, rule: EarlyStopping | None) -> bool:

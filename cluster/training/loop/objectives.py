@@ -73,9 +73,9 @@ class PreferenceObjective(nn.Module):
         margins = rewards[0::2] - rewards[1::2]
         # A microbatch that only keeps other workers company learns nothing.
         margins = margins if len(batch.targets) else margins[:0]
-        told = margins.detach()
+        detached = margins.detach()
         loss = -functional.logsigmoid(margins).sum()
-        return Sums(loss, (told > 0).sum(), told.sum(), logprobs=policy.detach())
+        return Sums(loss, (detached > 0).sum(), detached.sum(), logprobs=policy.detach())
 
 
 class ClassificationObjective(nn.Module):
@@ -111,14 +111,14 @@ def reference_logprobs(
     autocast: Callable[[], Any],
     device: torch.device,
     world: World,
-    beat: Callable[[], None],
+    heartbeat: Callable[[], None],
 ) -> Tensor:
     """float32 (sequences of the data set,), in the host's memory: of everything, by the model as it is, in
     evaluation mode; every worker takes a share and gets the whole. Leaves the model in training mode."""
     found = torch.zeros(len(batcher.dataset.offsets) - 1, device=device)
     objective.model.eval()
     for microbatch in batcher.microbatches(batcher.all_examples()):
-        beat()
+        heartbeat()
         batch = microbatch.to(device)
         with autocast():
             sums = objective(batch)

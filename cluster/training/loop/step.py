@@ -26,8 +26,8 @@ class StepSums(NamedTuple):
     loss: float
     correct: float
     margin: float
-    word: int
-    """What the first worker said to all."""
+    command_code: int
+    """What the first worker passed to `run`."""
     was_halved: bool
     """Memory did not suffice, and passes have half as many tokens from now on."""
 
@@ -43,31 +43,30 @@ class StepEngine:
         autocast: Callable[[], Any],
         device: torch.device,
         world: World,
-        beat: Callable[[], None],
+        heartbeat: Callable[[], None],
     ) -> None:
-        """`beat` is called before each pass: a sign of life."""
+        """`heartbeat` is called before each pass: a sign of life."""
         self._objective, self._batcher = objective, batcher
-        self._autocast, self._device, self._world, self._beat = autocast, device, world, beat
+        self._autocast, self._device, self._world, self._heartbeat = autocast, device, world, heartbeat
         self._parameters = [p for p in objective.model.parameters() if p.requires_grad]
         self._has_halved = False
 
-    def run(self, examples: Indices, *, seed: int, word: int) -> StepSums:
+    def run(self, examples: Indices, *, seed: int, command_code: int) -> StepSums:
         """Adds to each parameter's gradient that of the mean loss over the learned units of `examples`.
 
-        `word` reaches all workers. The first time that memory does not suffice on one of them, all go on with
-        passes of half as many tokens, which changes no result. Raises TrainingFailed (`out_of_memory`) the
-        second time.
-        """
+        The first worker's `command_code` reaches all workers. The first time that memory does not suffice on
+        one of them, all go on with passes of half as many tokens, which changes no result. Raises
+        TrainingFailed (`out_of_memory`) the second time."""
         was_halved = False
         while True:
             torch.manual_seed(seed)
             totals = torch.zeros(5, dtype=torch.float64, device=self._device)
-            totals[3] = word if self._world.is_first else 0
+            totals[3] = command_code if self._world.is_first else 0
             failure = self._accumulate(examples, totals)
             self._world.add_up(totals)
-            loss, correct, margin, told, n_failed = totals.tolist()
+            loss, correct, margin, code, n_failed = totals.tolist()
             if not n_failed:
-                return StepSums(loss, correct, margin, int(told), was_halved)
+                return StepSums(loss, correct, margin, int(code), was_halved)
             if self._has_halved:
                 raise out_of_memory(self._batcher, examples) from failure
             self._halve()
@@ -77,7 +76,7 @@ class StepEngine:
         units = self._batcher.n_units(examples)
         try:
             for microbatch in self._batcher.microbatches(examples):
-                self._beat()
+                self._heartbeat()
                 with self._autocast():
                     sums = self._objective(microbatch.to(self._device))
                 torch.autograd.backward(sums.loss / units)

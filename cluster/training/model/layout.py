@@ -18,7 +18,7 @@ _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
 0.1 and more."""
 
 
-class Proven(NamedTuple):
+class CheckedLayout(NamedTuple):
     layout: Layout
     head: Head
     notes: list[str]
@@ -26,7 +26,7 @@ class Proven(NamedTuple):
 
 
 @torch.no_grad()
-def prove(model: Any, *, packing: bool) -> Proven:
+def check_layout(model: Any, *, packing: bool) -> CheckedLayout:
     """Chooses and sets the causal model's attention, and says how batches and head go with it.
 
     The reference is the family's own plain attention, each example by itself. Raises InvalidConfiguration if
@@ -49,7 +49,7 @@ def prove(model: Any, *, packing: bool) -> Proven:
         choose_attention(model)
     head = head_of(model)
     model.train(was_training)
-    return Proven(layout, head, notes)
+    return CheckedLayout(layout, head, notes)
 
 
 def _examples(model: Any) -> list[Tensor]:
@@ -81,11 +81,11 @@ def _packs(model: Any, examples: list[Tensor], expected: Tensor) -> bool:
         logits = model(
             input_ids=torch.cat(examples, 1), position_ids=places[None], segments=segments, use_cache=False
         ).logits
-        return is_close(logits, expected) and _windows_told(segments) == _windows_expected(model)
+        return is_close(logits, expected) and _windows_seen(segments) == _windows_expected(model)
     return False
 
 
-def _windows_told(segments: Segments) -> int:
+def _windows_seen(segments: Segments) -> int:
     return sum(window is not None for window in segments.windows)
 
 

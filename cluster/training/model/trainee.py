@@ -17,11 +17,11 @@ from cluster.contracts.peft_options import PREFIXES
 from cluster.training.checkpoints.export import DTYPES
 from cluster.training.data.batches import Layout
 from cluster.training.data.dataset import Dataset
-from cluster.training.loop.pace import elements
+from cluster.training.loop.throughput import elements
 from cluster.training.model import attention
 from cluster.training.model.adapters import attach
 from cluster.training.model.head import Head, causal_model
-from cluster.training.model.layout import prove
+from cluster.training.model.layout import check_layout
 from cluster.training.model.pretrained import load_dequantized, load_pretrained
 
 CHECKPOINTED_PARAMETERS = 1_000_000_000
@@ -73,7 +73,7 @@ def load_trainee(
         kinds = layer_kinds(model.to(device))
         is_prefixed = config.peft_type in PREFIXES
         with autocast(base, device):
-            layout, head, notes = prove(model, packing=config.packing and not is_prefixed)
+            layout, head, notes = check_layout(model, packing=config.packing and not is_prefixed)
         head = Head(is_apart=head.is_apart and not is_prefixed)
     model = model.to(device)
     form: WeightsForm = "full"

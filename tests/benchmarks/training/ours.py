@@ -14,7 +14,7 @@ from cluster.training.data.dataset import Dataset
 from cluster.training.loop.loop import plan, train
 from cluster.training.loop.objectives import LanguageObjective
 from cluster.training.loop.optimizer import make_optimizer
-from cluster.training.loop.pace import FlopCounter, peak_flops
+from cluster.training.loop.throughput import FlopCounter, peak_flops
 from cluster.training.model.trainee import autocast, load_trainee, trainable_parameters
 from tests.benchmarks.training.chats import IGNORED, Chat
 from tests.benchmarks.training.meter import Meter

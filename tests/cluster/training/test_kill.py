@@ -54,7 +54,7 @@ if rank == 1:
 spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
 with Watchdog(3.0, lambda: os._exit(9)) as watchdog:
     run_attempt(spec, LocalStore(folder / "store"), report=print, command=lambda: "continue",
-                device=torch.device("cpu"), beat=watchdog.beat)
+                device=torch.device("cpu"), heartbeat=watchdog.heartbeat)
 """
 
 

@@ -14,13 +14,13 @@ def test_silence_is_told_once() -> None:
         told.set()
 
     with Watchdog(0.01, on_hang) as watchdog:
-        watchdog.beat()
+        watchdog.heartbeat()
         assert told.wait(30)
     assert calls == [1]
 
 
 def test_beats_keep_it_quiet() -> None:
-    """A beat comes whenever the watchdog is about to look."""
+    """A heartbeat comes whenever the watchdog is about to look."""
     looks = 0
 
     class Beating(Watchdog):

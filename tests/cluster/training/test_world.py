@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.local import LocalStore
-from cluster.training.checkpoints.snapshot import WEIGHTS_FILE
+from cluster.training.checkpoints.training_state import WEIGHTS_FILE
 from tests.cluster.training.recording import Recording, record
 
 WORKER = """
@@ -24,7 +24,7 @@ import torch
 from torch import distributed
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.local import LocalStore
-from cluster.training.checkpoints.snapshot import WEIGHTS_FILE
+from cluster.training.checkpoints.training_state import WEIGHTS_FILE
 from tests.cluster.training.recording import Recording, record
 
 torch.set_num_threads(1)

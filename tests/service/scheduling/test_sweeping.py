@@ -22,7 +22,7 @@ from cluster.contracts.errors import Conflict, InvalidRequest, NotFound, Unavail
 from cluster.contracts.hyperparameters import EarlyStopping, TrainingOptions
 from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobStatus
 from cluster.contracts.manifest import Manifest, ManifestFile, Probe
-from cluster.storage.keys import dataset_key, file_key, manifest_key, place_of, sibling_key, spec_key
+from cluster.storage.keys import dataset_key, file_key, manifest_key, parse_key, sibling_key, spec_key
 from cluster.storage.local import LocalStore
 from cluster.storage.s3 import S3Store
 from cluster.storage.store import ObjectInfo, UnfinishedPut
@@ -349,7 +349,7 @@ class Installation:
         if job.status.is_terminal:
             # Of a source that a job goes on from.
             return any((other.start_from or "").rpartition("/")[0] in key for other in self._unfinished())
-        place = place_of(key)
+        place = parse_key(key)
         is_own = job.status in HELD_BY_ATTEMPT and key.startswith(f"jobs/{job.id}/attempts/{job.attempt}/")
         return job.training.early_stopping is not None or (
             is_own and (getattr(place, "step", None) or 10**9) > self._newest_step(job)

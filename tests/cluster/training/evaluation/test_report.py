@@ -17,7 +17,7 @@ from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Finished, JobSpec, RunnerMessage
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
-from cluster.training.loop.progress import Passes
+from cluster.training.loop.reporting import PassProgress
 from tests.cluster.training.recording import Recording, record
 from tests.tiny_base import make_tiny_base
 
@@ -107,8 +107,8 @@ def test_progress_is_told_in_every_phase_of_minutes(
     make_spec: MakeSpec, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if each of them took that long: a word at every pass."""
-    monkeypatch.setattr("cluster.training.loop.progress.NEXT_WORD_SECONDS", 0.0)
-    monkeypatch.setattr(Passes, "__init__", partialmethod(Passes.__init__, first_seconds=0.0))
+    monkeypatch.setattr("cluster.training.loop.reporting.NEXT_MESSAGE_SECONDS", 0.0)
+    monkeypatch.setattr(PassProgress, "__init__", partialmethod(PassProgress.__init__, first_seconds=0.0))
     plain = record(make_spec(), store)
     told = [event.message for event in plain.events if isinstance(event, RunnerMessage)]
     for phase in ("Validation: ", "Evaluation: "):

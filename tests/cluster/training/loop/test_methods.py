@@ -22,7 +22,7 @@ from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
 from cluster.training.checkpoints.export import merge
 from cluster.training.data.tokenizer import load_tokenizer
-from cluster.training.loop.pace import flop_counter
+from cluster.training.loop.throughput import flop_counter
 from cluster.training.model import attention
 from cluster.training.model.trainee import check_vocabulary, load_decoder
 from tests.cluster.training.recording import Recording, record

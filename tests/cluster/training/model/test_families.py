@@ -26,7 +26,7 @@ from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
 from cluster.training.model import attention
 from cluster.training.model.attention import Segments
-from cluster.training.model.layout import prove
+from cluster.training.model.layout import check_layout
 from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.training.recording import Recording, record
 from tests.families import DECODERS, ENCODERS, UNEVEN, make_family
@@ -189,7 +189,7 @@ def test_packed_examples_give_the_logits_of_separate_ones_in_training_mode(
     """Where they would not, as in linear attention, packing is refused."""
     base = make_family(family, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, **no_dropout(family))
-    layout = prove(model, packing=True).layout
+    layout = check_layout(model, packing=True).layout
     assert layout == ("padded" if family in PADDED else "packed")
     if layout == "padded":
         return

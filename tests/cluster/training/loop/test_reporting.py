@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from cluster.contracts.jobs import RunnerMessage
-from cluster.training.loop.progress import Passes, phase
+from cluster.training.loop.reporting import PassProgress, report_if_slow
 
 
 class Heard:
@@ -27,7 +27,7 @@ class Heard:
 
 def test_a_short_phase_is_not_worth_a_word() -> None:
     heard = Heard()
-    with phase(heard, "Saving"):
+    with report_if_slow(heard, "Saving"):
         pass
     assert heard.texts == []
 
@@ -36,7 +36,7 @@ def test_a_long_phase_is_told_again_and_again_until_it_ends_also_by_an_error() -
     heard = Heard()
 
     def fail_later() -> None:
-        with phase(heard, "Saving", first_seconds=0.01, next_seconds=0.01):
+        with report_if_slow(heard, "Saving", first_seconds=0.01, next_seconds=0.01):
             heard.wait_for(3)
             raise OSError("full")
 
@@ -44,13 +44,13 @@ def test_a_long_phase_is_told_again_and_again_until_it_ends_also_by_an_error() -
         fail_later()
     count = len(heard.texts)
     assert heard.texts[0] == "Saving: under way for 0 seconds"
-    assert not [one for one in threading.enumerate() if one.name == "phase"]
+    assert not [one for one in threading.enumerate() if one.name == "slow-phase"]
     assert len(heard.texts) == count
 
 
 def test_passes_tell_how_far_they_are_now_and_then() -> None:
     heard, beats, seconds = Heard(), [], [0.0]
-    passes = Passes(heard, "Evaluation", beat=lambda: beats.append(1), clock=lambda: seconds[0])
+    passes = PassProgress(heard, "Evaluation", heartbeat=lambda: beats.append(1), clock=lambda: seconds[0])
     passes.expect(150)
     passes.expect(50)
     for second in range(200):

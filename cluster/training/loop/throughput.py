@@ -29,7 +29,7 @@ _PEAKS = {
 counts."""
 
 
-class Pace:
+class Throughput:
     """Measures work in tokens trained on, tokens only scored counting a third, so that one number tells what
     is done and what is left."""
 

@@ -11,7 +11,7 @@ from cluster.contracts.jobs import JobSpec
 from cluster.storage.local import LocalStore
 from cluster.training.data.batches import Batcher
 from cluster.training.data.dataset import Dataset
-from cluster.training.loop.pace import FlopCounter, Pace
+from cluster.training.loop.throughput import FlopCounter, Throughput
 from tests.cluster.training.recording import record
 
 
@@ -25,15 +25,15 @@ class Clock:
 
 def test_the_time_left_counts_scoring_as_a_third_of_training() -> None:
     clock = Clock()
-    pace = Pace(1000 + 3 * 300 / 3, clock=clock)
+    throughput = Throughput(1000 + 3 * 300 / 3, clock=clock)
     clock.now = 10.0
-    pace.trained(100, flops=0)
-    assert pace.tokens_per_second == 10
-    assert pace.eta_seconds == pytest.approx(120)
+    throughput.trained(100, flops=0)
+    assert throughput.tokens_per_second == 10
+    assert throughput.eta_seconds == pytest.approx(120)
     clock.now = 20.0
-    pace.scored(300)
-    assert pace.eta_seconds == pytest.approx(110)
-    assert pace.tokens_per_second == 5
+    throughput.scored(300)
+    assert throughput.eta_seconds == pytest.approx(110)
+    assert throughput.tokens_per_second == 5
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -43,15 +43,15 @@ def test_after_a_tenth_of_a_run_the_estimate_is_within_30_percent(seed: int) -> 
     random = np.random.default_rng(seed)
     tokens = np.minimum(random.lognormal(6, 1, 300), 8000).round()
     clock = Clock()
-    pace = Pace(float(tokens.sum()) + 3 * 20_000 / 3, clock=clock)
+    throughput = Throughput(float(tokens.sum()) + 3 * 20_000 / 3, clock=clock)
     estimates = []
     for number, step in enumerate(tokens, start=1):
         clock.now += step * 1e-3 * random.uniform(0.75, 1.25)
-        pace.trained(int(step), flops=0)
+        throughput.trained(int(step), flops=0)
         if number % 100 == 0:
             clock.now += 20_000 / 3 * 1e-3
-            pace.scored(20_000)
-        estimates.append(clock.now + pace.eta_seconds)
+            throughput.scored(20_000)
+        estimates.append(clock.now + throughput.eta_seconds)
     assert all(estimate == pytest.approx(clock.now, rel=0.3) for estimate in estimates[30:])
 
 
@@ -63,11 +63,11 @@ def test_the_estimate_reaches_beyond_the_last_step_to_the_report(
 
 def test_utilisation_is_useful_arithmetic_over_the_peak() -> None:
     clock = Clock()
-    pace = Pace(1000, clock=clock)
+    throughput = Throughput(1000, clock=clock)
     clock.now = 2.0
-    pace.trained(10, flops=4e12)
-    assert pace.mfu(1e13) == pytest.approx(0.2)
-    assert pace.mfu(None) is None
+    throughput.trained(10, flops=4e12)
+    assert throughput.mfu(1e13) == pytest.approx(0.2)
+    assert throughput.mfu(None) is None
 
 
 def test_flops_are_those_of_the_matrices_attention_and_learned_positions(base: BaseSpec) -> None:

@@ -31,7 +31,7 @@ class Saved(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class TrainingState:
     """A run at one step, whole and in the host's memory."""
 
     progress: Progress
@@ -45,26 +45,26 @@ class Snapshot:
     """The checkpoint of the best epoch before this one."""
 
 
-def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
+def write_state(state: TrainingState, folder: Path) -> None:
     for name, tensors in (
-        (WEIGHTS_FILE, snapshot.weights),
-        (OPTIMIZER_FILE, snapshot.moments),
-        (EXTRAS_FILE, snapshot.extras),
+        (WEIGHTS_FILE, state.weights),
+        (OPTIMIZER_FILE, state.moments),
+        (EXTRAS_FILE, state.extras),
     ):
         save_file(contiguous(tensors), folder / name)
-    progress = asdict(snapshot.progress)
-    if math.isinf(snapshot.progress.best_loss):
+    progress = asdict(state.progress)
+    if math.isinf(state.progress.best_loss):
         progress["best_loss"] = None  # JSON has no infinity.
-    (folder / PROGRESS_FILE).write_text(json.dumps({"progress": progress, "best": snapshot.best}))
+    (folder / PROGRESS_FILE).write_text(json.dumps({"progress": progress, "best": state.best}))
 
 
-def read_snapshot(folder: Path) -> Snapshot:
-    """What `write_snapshot` wrote."""
+def read_state(folder: Path) -> TrainingState:
+    """What `write_state` wrote."""
     kept = json.loads((folder / PROGRESS_FILE).read_text())
     progress = kept["progress"]
     if progress["best_loss"] is None:
         progress["best_loss"] = math.inf
-    return Snapshot(
+    return TrainingState(
         progress=Progress(**progress),
         weights=load_file(folder / WEIGHTS_FILE),
         moments=load_file(folder / OPTIMIZER_FILE),
@@ -73,14 +73,14 @@ def read_snapshot(folder: Path) -> Snapshot:
     )
 
 
-def read_adapter(folder: Path) -> Snapshot:
+def read_adapter_state(folder: Path) -> TrainingState:
     """A run at its beginning, from PEFT's LoRA weights, which are those that learned, to the last bit."""
     saved = load_file(folder / "adapter_model.safetensors")
     # PEFT leaves the adapter's own name out of its files.
     named = {
         re.sub(r"(?<=\.lora_[AB])(?=\.weight$)", ".default", name): value for name, value in saved.items()
     }
-    return Snapshot(Progress(), named, moments={}, extras={})
+    return TrainingState(Progress(), named, moments={}, extras={})
 
 
 def restore_weights(parameters: Mapping[str, torch.nn.Parameter], weights: Mapping[str, Tensor]) -> None:

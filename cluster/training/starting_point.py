@@ -11,14 +11,14 @@ from cluster.contracts.jobs import JobSpec
 from cluster.storage.store import ObjectStore
 from cluster.training.checkpoints.checkpoint import check_same_run, download
 from cluster.training.checkpoints.export import merge
-from cluster.training.checkpoints.snapshot import Saved, Snapshot, read_adapter, read_snapshot
+from cluster.training.checkpoints.training_state import Saved, TrainingState, read_adapter_state, read_state
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.model.trainee import load_merge_base
 
 
 @dataclass(slots=True)
-class Start:
+class StartingPoint:
     weights: Path
     """The folder from which the model is loaded."""
     is_base: bool
@@ -27,18 +27,18 @@ class Start:
     """A checkpoint's files, whose adapter is continued."""
     form: WeightsForm = "lora"
     """What that checkpoint is to serving."""
-    snapshot: Snapshot | None = None
+    state: TrainingState | None = None
     """The run that is continued, where its adapter or its optimizer is."""
-    resumed: Snapshot | None = None
+    resumed: TrainingState | None = None
     """This job's own, at an earlier step."""
     resumed_from: Saved | None = None
 
     def forget(self) -> None:
         """Lets go of the tensors of runs before, once they are where they belong."""
-        self.snapshot = self.resumed = None
+        self.state = self.resumed = None
 
 
-def find_start(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> Start:
+def find_starting_point(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> StartingPoint:
     """Downloads into `folder` what the run begins with.
 
     Raises TrainingFailed if the tuned weights cannot be continued this way; NotFound, Unavailable and
@@ -51,13 +51,13 @@ def find_start(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
     own.mkdir()
     manifest, saved = download(store, spec.resume_from, own)
     check_same_run(spec, manifest)
-    return replace(start, resumed=read_snapshot(own), resumed_from=saved)
+    return replace(start, resumed=read_state(own), resumed_from=saved)
 
 
-def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> Start:
+def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> StartingPoint:
     base = base_folder(spec.base)
     if spec.start_from is None:
-        return Start(base, is_base=True)
+        return StartingPoint(base, is_base=True)
     tuned = folder / "start"
     tuned.mkdir()
     restores = spec.config.restore_optimizer
@@ -70,11 +70,11 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
         is_continued = restores and spec.config.type == "full"
         if restores and not is_continued:
             raise _other_parameters()
-        return Start(tuned, is_base=False, snapshot=read_snapshot(tuned) if is_continued else None)
+        return StartingPoint(tuned, is_base=False, state=read_state(tuned) if is_continued else None)
     if spec.config.type != "full":
         has_state = restores or manifest.form == "prefix"
-        snapshot = read_snapshot(tuned) if has_state else read_adapter(tuned)
-        return Start(base, is_base=True, adapter=tuned, form=manifest.form, snapshot=snapshot)
+        state = read_state(tuned) if has_state else read_adapter_state(tuned)
+        return StartingPoint(base, is_base=True, adapter=tuned, form=manifest.form, state=state)
     from peft import PeftModel
 
     if manifest.form == "prefix":
@@ -85,7 +85,7 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
     merged.mkdir()
     whole = load_merge_base(base, spec.base, spec.config, data, is_quantized=manifest.form == "qlora")
     merge(PeftModel.from_pretrained(whole, tuned), load_tokenizer(spec.base), "float32", merged)
-    return Start(merged, is_base=False)
+    return StartingPoint(merged, is_base=False)
 
 
 def _check_classes(tuned: Path, data: Dataset) -> None:

@@ -21,7 +21,7 @@ from cluster.contracts.jobs import JobStatus
 from cluster.storage.local import LocalStore
 from cluster.wire.guarded import GuardedHttp
 from service.api.app import create_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db import tables
 from service.db.api_keys import ApiKeys, Scope
 from service.db.database import Database
@@ -116,10 +116,10 @@ def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
         return model.id, checkpoint.model_name
 
 
-def add_encoder(parts: Parts) -> str:
+def add_encoder(state: AppState) -> str:
     """Puts a base that classifies into the catalogue; returns its alias."""
-    assert isinstance(parts.catalogue, dict)
-    parts.catalogue[ENCODER.alias] = ENCODER
+    assert isinstance(state.catalogue, dict)
+    state.catalogue[ENCODER.alias] = ENCODER
     return ENCODER.alias
 
 
@@ -156,13 +156,13 @@ class LiveApi:
     """The API on a socket of this machine."""
 
     url: str
-    parts: Parts
+    state: AppState
     project: Project
 
     @property
     def engine(self) -> FakeEngine:
-        assert isinstance(self.parts.engine, FakeEngine)
-        return self.parts.engine
+        assert isinstance(self.state.engine, FakeEngine)
+        return self.state.engine
 
     def openai(self, **options: object) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key=self.project.key, **{"max_retries": 0, **options})
@@ -197,10 +197,10 @@ def listening(app: ASGIApp) -> Iterator[str]:
 
 
 @pytest.fixture
-def parts(database: Database, tmp_path: Path) -> Parts:
+def state(database: Database, tmp_path: Path) -> AppState:
     settings = Settings(database_url="sqlite://", storage_url=f"file://{tmp_path}/objects")
     store = LocalStore(tmp_path / "objects")
-    return Parts(settings, database, store, FakeEngine(), {BASE.alias: BASE})
+    return AppState(settings, database, store, FakeEngine(), {BASE.alias: BASE})
 
 
 @pytest.fixture
@@ -209,18 +209,18 @@ def project(database: Database) -> Project:
 
 
 @pytest.fixture
-def live(parts: Parts, project: Project) -> Iterator[LiveApi]:
-    with listening(create_app(parts.settings, open_parts=lambda _: parts)) as url:
-        yield LiveApi(url, parts, project)
+def live(state: AppState, project: Project) -> Iterator[LiveApi]:
+    with listening(create_app(state.settings, open_state=lambda _: state)) as url:
+        yield LiveApi(url, state, project)
 
 
 @pytest.fixture
-def http(parts: Parts, project: Project) -> Iterator[TestClient]:
+def http(state: AppState, project: Project) -> Iterator[TestClient]:
     """In the test's own process, with the project's key."""
-    app = create_app(parts.settings, open_parts=lambda _: parts)
+    app = create_app(state.settings, open_state=lambda _: state)
     with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as client:
         yield client
 
 
-def with_settings(parts: Parts, **changes: object) -> Parts:
-    return replace(parts, settings=parts.settings.model_copy(update=changes))
+def with_settings(state: AppState, **changes: object) -> AppState:
+    return replace(state, settings=state.settings.model_copy(update=changes))

@@ -64,7 +64,7 @@ class FakeEngine:
     stalls: bool = False
     """Never goes on after the last piece: only a cancelled request ends."""
     is_healthy: bool = True
-    asked: list[GenerationRequest] = field(default_factory=list)
+    requests: list[GenerationRequest] = field(default_factory=list)
     class_scores: dict[str, float] = field(default_factory=lambda: {"polite": 0.25, "rude": 0.75})
     """The probabilities of every text and word."""
     classified: list[ClassificationRequest] = field(default_factory=list)
@@ -74,7 +74,7 @@ class FakeEngine:
     was_cancelled: threading.Event = field(default_factory=threading.Event)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
-        self.asked.append(request)
+        self.requests.append(request)
         try:
             if self.refusal is not None:
                 raise self.refusal
@@ -188,7 +188,7 @@ class FakeRayJobs:
     """Raised by every call."""
     submissions: list[str] = field(default_factory=list)
     """Every submission that started a process."""
-    asked: int = 0
+    num_calls: int = 0
     stopped: list[str] = field(default_factory=list)
 
     def submit(self, submission_id: str, spec_key: str) -> None:
@@ -208,7 +208,7 @@ class FakeRayJobs:
 
     @contextmanager
     def _call(self) -> Iterator[None]:
-        self.asked += 1
+        self.num_calls += 1
         self.fuse.burn()
         if self.fault is not None:
             raise self.fault
@@ -231,7 +231,7 @@ class FakeServing:
     scored: list[ModelRef] = field(default_factory=list)
     reason: FinishReason = "stop"
     """How every answer ends."""
-    asked: list[tuple[list[int], int]] = field(default_factory=list)
+    generated: list[tuple[list[int], int]] = field(default_factory=list)
     """Prompts, and the tokens that their answers might have."""
     classified: list[ModelRef] = field(default_factory=list)
 
@@ -247,7 +247,7 @@ class FakeServing:
 
     def finish_reason(self, model: ModelRef, prompt: Sequence[int], max_tokens: int) -> FinishReason:
         self._call()
-        self.asked.append((list(prompt), max_tokens))
+        self.generated.append((list(prompt), max_tokens))
         return self.reason
 
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:

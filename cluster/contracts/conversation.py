@@ -10,12 +10,12 @@ from typing import Any
 _OLD_KEYS = ("function_call", "refusal", "reasoning")
 
 
-def tools_of(functions: list[Any]) -> list[dict[str, Any]]:
+def tools_from_functions(functions: list[Any]) -> list[dict[str, Any]]:
     """What the older `functions` are as `tools`."""
     return [{"type": "function", "function": function} for function in functions]
 
 
-def one_spelling(messages: list[Any]) -> list[Any]:
+def normalize_messages(messages: list[Any]) -> list[Any]:
     """The same messages, where
 
     - `function_call` is one of `tool_calls`, and a message of the role `function` is a tool's answer to the
@@ -36,7 +36,7 @@ def one_spelling(messages: list[Any]) -> list[Any]:
     return rewritten
 
 
-def stray_tool_message(messages: Iterable[Any]) -> int | None:
+def find_stray_tool_message(messages: Iterable[Any]) -> int | None:
     """Index of the first message of a tool that answers no call before it. Messages are objects."""
     called: set[str] = set()
     for index, message in enumerate(messages):

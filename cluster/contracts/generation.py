@@ -12,7 +12,7 @@ from cluster.contracts.json_schema import JsonSchema
 MODEL_HEADER = "serve-multiplexed-model-id"
 """In which a request over HTTP carries its `ModelRef.name`: it leads to a replica that has the model."""
 
-PATIENCE_HEADER = "tunery-patience-seconds"
+LOAD_TIMEOUT_HEADER = "tunery-patience-seconds"
 """In which it says how long it waits for a model that is not loaded; then it is Unavailable."""
 
 REPLICA_HEADER = "tunery-replica-url"

@@ -7,8 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from cluster.contracts.bases import BaseSpec, TrainingType
 from cluster.contracts.errors import InvalidRequest
-from cluster.contracts.given import Given
 from cluster.contracts.peft_options import MAX_SCALE, PREFIXES, RATE_FACTORS, check_peft_config
+from cluster.contracts.strict_model import StrictModel
 
 Auto = Literal["auto"]
 OnOverlength = Literal["error", "drop", "truncate"]
@@ -23,7 +23,7 @@ AUTO_BETA = 0.1
 
 
 class Hyperparameters(BaseModel):
-    """OpenAI's hyperparameters of a method, as asked for."""
+    """OpenAI's hyperparameters of a method, as requested for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +37,7 @@ class Hyperparameters(BaseModel):
     """DPO alone: how closely the tuned model is held to the one it began as, in (0, 2]; larger is closer."""
 
 
-class EarlyStopping(Given):
+class EarlyStopping(StrictModel):
     """Ends training when the validation loss no longer falls. The model is then the best checkpoint."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -57,7 +57,7 @@ def _without_nulls(config: Any) -> Any:
     return {name: value for name, value in config.items() if value is not None}
 
 
-class TrainingOptions(Given):
+class TrainingOptions(StrictModel):
     """Tunery's `training` extension of the create request: how the weights are adapted."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -175,7 +175,7 @@ class TrainingConfig(BaseModel):
 
 
 def resolve(
-    asked: Hyperparameters,
+    requested: Hyperparameters,
     options: TrainingOptions,
     base: BaseSpec,
     *,
@@ -195,12 +195,14 @@ def resolve(
     InvalidRequest if the base cannot be trained this way.
     """
     check_options(options, base, method)
-    n_epochs = _auto_epochs(n_examples) if asked.n_epochs == "auto" else asked.n_epochs
-    batch_size = min(max(4, n_examples // 500), 256) if asked.batch_size == "auto" else asked.batch_size
-    multiplier = 1.0 if asked.learning_rate_multiplier == "auto" else asked.learning_rate_multiplier
+    n_epochs = _auto_epochs(n_examples) if requested.n_epochs == "auto" else requested.n_epochs
+    batch_size = (
+        min(max(4, n_examples // 500), 256) if requested.batch_size == "auto" else requested.batch_size
+    )
+    multiplier = 1.0 if requested.learning_rate_multiplier == "auto" else requested.learning_rate_multiplier
     beta = None
     if method == "dpo":
-        beta = AUTO_BETA if asked.beta in (None, "auto") else asked.beta
+        beta = AUTO_BETA if requested.beta in (None, "auto") else requested.beta
     concrete = Hyperparameters(
         batch_size=batch_size, learning_rate_multiplier=multiplier, n_epochs=n_epochs, beta=beta
     )

@@ -15,14 +15,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES, DatasetFormat, Problem, too_few_examples
 from cluster.contracts.errors import InvalidDataset
-from cluster.contracts.foreign import (
-    ForeignFormat,
-    foreign_file,
-    foreign_row,
-    one_byte_text,
-    unreadable_json,
-)
 from cluster.contracts.rows import OWN_RULES, ROW_TYPES, Row, row_format
+from cluster.contracts.unsupported_formats import (
+    UnsupportedFormat,
+    cp1252_character,
+    json_mistake,
+    unsupported_file,
+    unsupported_row,
+)
 
 MAX_LINE_BYTES = 1 << 20
 MAX_DEPTH = 64
@@ -62,7 +62,7 @@ def check_jsonl(
     n_examples = n_problems = 0
     problems: list[Problem] = []
     for number, line in _numbered_lines(stream):
-        n_examples += isinstance(line, bytes | ForeignFormat)
+        n_examples += isinstance(line, bytes | UnsupportedFormat)
         try:
             if isinstance(line, InvalidDataset):
                 raise line
@@ -71,7 +71,7 @@ def check_jsonl(
             n_problems += 1
             if len(problems) < MAX_PROBLEMS:
                 problems.append(_as_problem(number, error))
-            if isinstance(error, ForeignFormat) and found is None:
+            if isinstance(error, UnsupportedFormat) and found is None:
                 return FormatReport(
                     format=None, n_examples=n_examples, problems=problems, n_problems=n_problems
                 )
@@ -117,7 +117,7 @@ def _numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | InvalidData
     first_blank = 0
     lines = _lines(stream)
     head = list(islice(lines, 2))
-    if foreign := foreign_file(head):
+    if foreign := unsupported_file(head):
         yield 1, foreign
         return
     for number, line in enumerate(chain(head, lines), start=1):
@@ -170,17 +170,17 @@ def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> InvalidDataset:
         return _undecodable(line, undecodable)
     if "depth limit" in error.msg:
         return _too_deep()
-    if habit := unreadable_json(line, error.pos):
+    if habit := json_mistake(line, error.pos):
         return InvalidDataset(f"The line {habit}.", code="invalid_json")
     return InvalidDataset(f"The line is not JSON: {error.msg} at column {error.colno}.", code="invalid_json")
 
 
 def _undecodable(line: bytes, error: UnicodeDecodeError) -> InvalidDataset:
     place = f"The line is not UTF-8: byte 0x{line[error.start]:02x} at byte {error.start + 1}"
-    character = one_byte_text(line, error.start)
+    character = cp1252_character(line, error.start)
     if character is None or error.reason == "unexpected end of data":
         return InvalidDataset(f"{place}; save the file as UTF-8.", code="invalid_encoding")
-    return ForeignFormat(
+    return UnsupportedFormat(
         f"{place} is '{character}' in Latin-1 or Windows-1252; save the file as UTF-8.",
         code="invalid_encoding",
     )
@@ -221,7 +221,7 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _named_format(data: dict[str, Any]) -> DatasetFormat:
-    if foreign := foreign_row(data):
+    if foreign := unsupported_row(data):
         raise foreign
     if "messages" in data:
         return "chat"

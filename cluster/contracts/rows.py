@@ -11,9 +11,9 @@ import orjson
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from cluster.contracts.conversation import one_spelling, stray_tool_message, tools_of
+from cluster.contracts.conversation import find_stray_tool_message, normalize_messages, tools_from_functions
 from cluster.contracts.datasets import DatasetFormat
-from cluster.contracts.given import Given, Ignored
+from cluster.contracts.strict_model import Ignored, StrictModel
 
 OWN_RULES = frozenset(
     {
@@ -72,20 +72,20 @@ Text = Annotated[str, BeforeValidator(_joined_text)]
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-class FunctionCall(Given):
+class FunctionCall(StrictModel):
     name: FunctionName
     arguments: Annotated[str, BeforeValidator(_json_object)]
     """A JSON object, as a string."""
     parsed_arguments: Ignored = None
 
 
-class ToolCall(Given):
+class ToolCall(StrictModel):
     id: str = Field(min_length=1)
     type: Literal["function"]
     function: FunctionCall
 
 
-class FunctionDefinition(Given):
+class FunctionDefinition(StrictModel):
     name: FunctionName
     description: str | None = None
     parameters: dict[str, Any] | None = None
@@ -93,24 +93,24 @@ class FunctionDefinition(Given):
     strict: bool | None = None
 
 
-class Tool(Given):
+class Tool(StrictModel):
     type: Literal["function"]
     function: FunctionDefinition
 
 
-class InstructionMessage(Given):
+class InstructionMessage(StrictModel):
     role: Literal["system", "developer"]
     content: Text
     name: str | None = None
 
 
-class UserMessage(Given):
+class UserMessage(StrictModel):
     role: Literal["user"]
     content: Text
     name: str | None = None
 
 
-class AssistantMessage(Given):
+class AssistantMessage(StrictModel):
     role: Literal["assistant"]
     content: Text | None = None
     """None only beside tool calls."""
@@ -133,7 +133,7 @@ class AssistantMessage(Given):
         return self.weight != 0 and bool(self.content or self.tool_calls)
 
 
-class ToolMessage(Given):
+class ToolMessage(StrictModel):
     role: Literal["tool"]
     content: Text
     tool_call_id: str
@@ -145,7 +145,7 @@ Message = Annotated[
 ]
 
 
-class Conversation(Given):
+class Conversation(StrictModel):
     """Messages in order, and the tools that they may call."""
 
     messages: list[Message] = Field(min_length=1)
@@ -159,7 +159,7 @@ class Conversation(Given):
 
     @model_validator(mode="after")
     def _tool_messages_answer_calls(self) -> Self:
-        if (index := stray_tool_message(self.messages)) is not None:
+        if (index := find_stray_tool_message(self.messages)) is not None:
             message = self.messages[index]
             assert isinstance(message, ToolMessage)
             raise PydanticCustomError(
@@ -183,14 +183,14 @@ class ChatRow(Conversation):
         )
 
 
-class CompletionRow(Given):
+class CompletionRow(StrictModel):
     """Supervised: loss on the completion."""
 
     prompt: str
     completion: str = Field(min_length=1)
 
 
-class PreferenceRow(Given):
+class PreferenceRow(StrictModel):
     """A conversation, and two answers to it of which the first is the better one."""
 
     input: Conversation
@@ -210,13 +210,15 @@ class PreferenceRow(Given):
     def _rewrite(cls, row: Any) -> Any:
         if not isinstance(row, dict):
             return row
-        return {key: one_spelling(value) if isinstance(value, list) else value for key, value in row.items()}
+        return {
+            key: normalize_messages(value) if isinstance(value, list) else value for key, value in row.items()
+        }
 
 
 Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARACTERS)]
 
 
-class ClassificationRow(Given):
+class ClassificationRow(StrictModel):
     """A text, or a text and another that is read beside it, and its class."""
 
     text: str = Field(min_length=1)
@@ -224,7 +226,7 @@ class ClassificationRow(Given):
     label: Label
 
 
-class TokenClassificationRow(Given):
+class TokenClassificationRow(StrictModel):
     """Words in order, and the class of each."""
 
     tokens: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
@@ -265,6 +267,6 @@ def _in_one_spelling(row: dict[str, Any]) -> dict[str, Any]:
         if row.get("tools") is not None:
             raise PydanticCustomError("tools_and_functions", "has both tools and functions; give tools")
         row = {key: value for key, value in row.items() if key != "functions"} | {
-            "tools": tools_of(functions)
+            "tools": tools_from_functions(functions)
         }
-    return {**row, "messages": one_spelling(messages)} if isinstance(messages, list) else row
+    return {**row, "messages": normalize_messages(messages)} if isinstance(messages, list) else row

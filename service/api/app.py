@@ -14,10 +14,10 @@ from service.api.http.auth import Authentication
 from service.api.http.document import ERROR_RESPONSES, describe
 from service.api.http.draining import Draining
 from service.api.http.middleware import BodyLimit, HeadAsGet, RequestContext, WithoutTrailingSlash
-from service.api.inference.admission import Admission
+from service.api.inference.admission import AdmissionQueue
+from service.api.inference.context import InferenceContext
 from service.api.inference.engine import Engine, ServeEngine
-from service.api.inference.fair_queue import Limits
-from service.api.inference.serving import Serving
+from service.api.inference.fair_queue import QueueLimits
 from service.api.inference.usage_meter import UsageMeter
 from service.api.jobs.event_feed import EventFeed
 from service.api.readiness import Readiness
@@ -32,7 +32,7 @@ from service.api.routes import (
     models,
     usage,
 )
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.database import Database
 from service.settings import Settings
 
@@ -45,11 +45,11 @@ _CUT_STREAMS_SECONDS = 1.0
 """For streams that were cut at the end to be counted."""
 
 
-def create_app(settings: Settings, *, open_parts: Callable[[Settings], Parts] | None = None) -> FastAPI:
-    """`open_parts` makes what the application runs on; by default what the settings name."""
+def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState] | None = None) -> FastAPI:
+    """`open_state` makes what the application runs on; by default what the settings name."""
     app = FastAPI(
         title="Tunery",
-        lifespan=_lifespan(settings, open_parts or _open_parts),
+        lifespan=_lifespan(settings, open_state or _open_state),
         # Their pages load scripts from elsewhere; the document is at /openapi.json.
         docs_url=None,
         redoc_url=None,
@@ -82,44 +82,44 @@ def create_app(settings: Settings, *, open_parts: Callable[[Settings], Parts] | 
 
 
 def _lifespan(
-    settings: Settings, open_parts: Callable[[Settings], Parts]
+    settings: Settings, open_state: Callable[[Settings], AppState]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        parts = open_parts(settings)
-        meter = UsageMeter(parts.database)
-        serving = Serving(parts.engine, _admission(parts.settings), meter)
-        app.state.parts = parts
-        app.state.serving = serving
-        app.state.readiness = Readiness(parts, app.state.draining)
-        app.state.feed = EventFeed(parts.database, app.state.draining)
+        state = open_state(settings)
+        meter = UsageMeter(state.database)
+        inference = InferenceContext(state.engine, _admission(state.settings), meter)
+        app.state.app_state = state
+        app.state.inference = inference
+        app.state.readiness = Readiness(state, app.state.draining)
+        app.state.feed = EventFeed(state.database, app.state.draining)
         try:
             async with (
-                meter.writing(parts.settings.usage_flush_seconds),
+                meter.writing(state.settings.usage_flush_seconds),
                 app.state.feed.polling(),
-                parts.availability.watching(parts.engine.unavailable_bases, parts.catalogue),
+                state.availability.watching(state.engine.unavailable_bases, state.catalogue),
             ):
                 yield
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_CUT_STREAMS_SECONDS):
-                        await serving.admission.wait_until_empty()
+                        await inference.admission.wait_until_empty()
         finally:
-            await parts.engine.close()
-            parts.database.close()
+            await state.engine.close()
+            state.database.close()
 
     return lifespan
 
 
-def _admission(settings: Settings) -> Admission:
-    limits = Limits(
-        running=settings.max_running_choices,
-        waiting_of_tenant=settings.max_waiting_choices,
-        waiting_in_all=settings.max_waiting_choices_total,
+def _admission(settings: Settings) -> AdmissionQueue:
+    limits = QueueLimits(
+        max_running=settings.max_running_choices,
+        max_waiting_per_tenant=settings.max_waiting_choices,
+        max_waiting=settings.max_waiting_choices_total,
     )
-    return Admission(limits, wait_seconds=settings.queue_timeout_seconds)
+    return AdmissionQueue(limits, wait_seconds=settings.queue_timeout_seconds)
 
 
-def _open_parts(settings: Settings) -> Parts:
+def _open_state(settings: Settings) -> AppState:
     begin_seconds = settings.load_timeout_seconds + settings.queue_timeout_seconds
     engine: Engine = ServeEngine(
         settings.serving_url,
@@ -128,7 +128,7 @@ def _open_parts(settings: Settings) -> Parts:
         begin_seconds=begin_seconds,
         idle_seconds=max(600.0, begin_seconds),
     )
-    return Parts(
+    return AppState(
         settings=settings,
         database=Database(settings.database_url),
         store=open_store(settings.storage_url, endpoint_url=settings.storage_endpoint),

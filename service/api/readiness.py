@@ -15,7 +15,7 @@ from anyio import CapacityLimiter
 
 from cluster.contracts.errors import TuneryError, Unavailable
 from service.api.http.draining import Draining
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.leases import Leases
 from service.db.scheduler_store import LEASE
 
@@ -28,8 +28,8 @@ _THREADS = 6
 
 
 class Readiness:
-    def __init__(self, parts: Parts, draining: Draining) -> None:
-        self._parts = parts
+    def __init__(self, state: AppState, draining: Draining) -> None:
+        self._state = state
         self._draining = draining
         self._one_at_a_time = asyncio.Lock()
         self._threads = CapacityLimiter(_THREADS)
@@ -51,17 +51,17 @@ class Readiness:
         checks: dict[str, Callable[[], Awaitable[None]]] = {
             "database": lambda: self._in_thread(_check_database),
             "storage": lambda: self._in_thread(_check_storage),
-            "serving": self._parts.engine.check_health,
+            "serving": self._state.engine.check_health,
             "scheduler": lambda: self._in_thread(_check_scheduler),
         }
-        found = await asyncio.gather(*(_told(check) for check in checks.values()))
+        found = await asyncio.gather(*(_result_of(check) for check in checks.values()))
         return dict(zip(checks, found, strict=True))
 
-    async def _in_thread(self, check: Callable[[Parts], None]) -> None:
-        await anyio.to_thread.run_sync(check, self._parts, limiter=self._threads, abandon_on_cancel=True)
+    async def _in_thread(self, check: Callable[[AppState], None]) -> None:
+        await anyio.to_thread.run_sync(check, self._state, limiter=self._threads, abandon_on_cancel=True)
 
 
-async def _told(check: Callable[[], Awaitable[None]]) -> str:
+async def _result_of(check: Callable[[], Awaitable[None]]) -> str:
     try:
         async with asyncio.timeout(PART_SECONDS):
             await check()
@@ -75,24 +75,24 @@ async def _told(check: Callable[[], Awaitable[None]]) -> str:
     return "ok"
 
 
-def _check_database(parts: Parts) -> None:
+def _check_database(state: AppState) -> None:
     """Writes a row: a full disk or a read-only replica shows only so."""
-    with parts.database.write() as session:
+    with state.database.write() as session:
         Leases(session).acquire("readiness", "api", seconds=0)
 
 
-def _check_storage(parts: Parts) -> None:
+def _check_storage(state: AppState) -> None:
     """Writes, reads and removes an object: a full disk or a read-only key shows only so."""
     key = f"health/{uuid.uuid4().hex}"
-    parts.store.put(key, b"ready")
+    state.store.put(key, b"ready")
     try:
-        if parts.store.get(key) != b"ready":
+        if state.store.get(key) != b"ready":
             raise Unavailable("storage gives back other bytes than were written")
     finally:
-        parts.store.delete(key)
+        state.store.delete(key)
 
 
-def _check_scheduler(parts: Parts) -> None:
-    with parts.database.read() as session:
+def _check_scheduler(state: AppState) -> None:
+    with state.database.read() as session:
         if not Leases(session).is_held(LEASE):
             raise Unavailable("no scheduler is running")

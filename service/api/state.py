@@ -11,14 +11,14 @@ from cluster.contracts.bases import BaseSpec
 from cluster.storage.store import ObjectStore
 from service.api.availability import Availability
 from service.api.inference.engine import Engine
-from service.api.jobs.unseen_tries import UnseenTries
-from service.api.lookups import Lookups
+from service.api.jobs.unrecorded_requests import UnrecordedRequests
+from service.api.shared_reads import SharedReads
 from service.db.database import Database
 from service.settings import Settings
 
 
 @dataclass(frozen=True)
-class Parts:
+class AppState:
     settings: Settings
     database: Database
     store: ObjectStore
@@ -27,15 +27,15 @@ class Parts:
     """Base models by alias."""
     availability: Availability = field(default_factory=Availability)
     """Of the base models."""
-    lookups: Lookups[Any] = field(default_factory=Lookups)
+    shared_reads: SharedReads[Any] = field(default_factory=SharedReads)
     parsing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     """Of large bodies: each takes several times its size for a moment, and all share one interpreter."""
-    unseen_tries: UnseenTries = field(default_factory=UnseenTries)
+    unrecorded_requests: UnrecordedRequests = field(default_factory=UnrecordedRequests)
 
 
-async def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
+async def _state(request: Request) -> AppState:
+    state: AppState = request.app.state.app_state
+    return state
 
 
-UsesParts = Annotated[Parts, Depends(_parts)]
+UsesAppState = Annotated[AppState, Depends(_state)]

@@ -26,7 +26,7 @@ _FORGOTTEN_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class CreateRequest:
     """One sending of a create request."""
 
     api_key_id: str
@@ -39,7 +39,7 @@ class Try:
     """Seconds after which the client gives up a try that is not answered."""
     idempotency_key: str | None = None
     """The client's own name for the call."""
-    unseen_began: float | None = None
+    unrecorded_began: float | None = None
     """When a first try at this request began that could not be noted here, by `time.monotonic`."""
 
     @property
@@ -66,31 +66,31 @@ class IdempotencyKeys:
         self._tenant = tenant
         self._keep_seconds = keep_seconds
 
-    def begin(self, sent: Try) -> Claim | Job:
+    def begin(self, request: CreateRequest) -> Claim | Job:
         """Notes the try. Returns the job that its call made before, or the right to make it.
 
         Raises InProgress while another try of the call is at work, unless this one takes over from it, and
         InvalidRequest if the client's key was used for another request.
         """
         self._forget_expired()
-        row = self._locked(sent.key)
+        row = self._locked(request.key)
         at = now(self._session)
         # What this machine measures, by the database's clock.
         clock = at - time.monotonic()
         if row.expires_at <= at:
-            return self._new_call(row, sent, at, clock)
-        if sent.idempotency_key is not None:
-            return self._same_key(row, sent, at)
-        if not _is_same_call(row, sent, clock):
-            return self._new_call(row, sent, at, clock)
-        if sent.retry_count == 0:
+            return self._new_call(row, request, at, clock)
+        if request.idempotency_key is not None:
+            return self._same_key(row, request, at)
+        if not _is_same_call(row, request, clock):
+            return self._new_call(row, request, at, clock)
+        if request.retry_count == 0:
             row.is_first_seen = True
             if row.job_id is None:
                 raise _in_progress()
         if (job := self._job(row)) is None:
             return self._claim(row, at)
         if job.status.is_terminal:
-            return self._new_call(row, sent, at, clock)
+            return self._new_call(row, request, at, clock)
         row.answered_at = at
         return job
 
@@ -120,11 +120,11 @@ class IdempotencyKeys:
             )
         )
 
-    def _same_key(self, row: tables.IdempotencyKey, sent: Try, at: float) -> Claim | Job:
-        if row.request_sha256 != sent.request_sha256:
+    def _same_key(self, row: tables.IdempotencyKey, request: CreateRequest, at: float) -> Claim | Job:
+        if row.request_sha256 != request.request_sha256:
             raise InvalidRequest(
-                f"The Idempotency-Key '{sent.idempotency_key}' was used for another request; use a new key "
-                "for a new request, and the same body for the same key.",
+                f"The Idempotency-Key '{request.idempotency_key}' was used for another request; use a new "
+                "key for a new request, and the same body for the same key.",
                 code="idempotency_key_reused",
                 param="Idempotency-Key",
             )
@@ -134,11 +134,11 @@ class IdempotencyKeys:
             raise _in_progress()
         return self._claim(row, at)
 
-    def _new_call(self, row: tables.IdempotencyKey, sent: Try, at: float, clock: float) -> Claim:
-        row.request_sha256 = sent.request_sha256
+    def _new_call(self, row: tables.IdempotencyKey, request: CreateRequest, at: float, clock: float) -> Claim:
+        row.request_sha256 = request.request_sha256
         row.call = secrets.token_hex(8)
-        row.is_first_seen = sent.retry_count == 0
-        row.began_at = clock + sent.began
+        row.is_first_seen = request.retry_count == 0
+        row.began_at = clock + request.began
         row.answered_at = row.job_id = None
         row.expires_at = at + self._keep_seconds
         return self._claim(row, at)
@@ -189,22 +189,22 @@ class IdempotencyKeys:
         self._session.execute(delete(row).where(tuple_(row.project_id, row.key).in_(expired)))
 
 
-def _is_same_call(row: tables.IdempotencyKey, sent: Try, clock: float) -> bool:
+def _is_same_call(row: tables.IdempotencyKey, request: CreateRequest, clock: float) -> bool:
     """Whether a try without a key of the client's belongs to the latest call by its API key with its body.
     `clock`: the database's time less `time.monotonic`."""
-    began_at = clock + sent.began
-    if sent.retry_count == 0:
+    began_at = clock + request.began
+    if request.retry_count == 0:
         # A first try begins a call, unless its own retry has overtaken it.
         return not row.is_first_seen and began_at < row.began_at
-    if sent.unseen_began is not None and clock + sent.unseen_began > row.began_at:
+    if request.unrecorded_began is not None and clock + request.unrecorded_began > row.began_at:
         return False
     if row.answered_at is None or began_at <= row.answered_at:
         return True
     # The answer was lost: the client saw that at once, or when its time ran out.
-    patience = sent.retry_count * _LONGEST_BACKOFF_SECONDS
+    patience = request.retry_count * _LONGEST_BACKOFF_SECONDS
     if began_at - row.answered_at <= patience:
         return True
-    return sent.timeout is not None and abs(began_at - row.began_at - sent.timeout) <= patience
+    return request.timeout is not None and abs(began_at - row.began_at - request.timeout) <= patience
 
 
 def _in_progress() -> InProgress:

@@ -11,8 +11,8 @@ from cluster.contracts import errors
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, TokensInput
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.generation import (
+    LOAD_TIMEOUT_HEADER,
     MODEL_HEADER,
-    PATIENCE_HEADER,
     FinishEvent,
     FinishReason,
     GenerationEvent,
@@ -38,13 +38,13 @@ class HttpServing:
         """`timeout_seconds`: for one answer, in which a base or an adapter may have to be loaded first."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # The answer that the model is not ready must have time to come.
-        headers[PATIENCE_HEADER] = str(timeout_seconds * 0.9)
+        headers[LOAD_TIMEOUT_HEADER] = str(timeout_seconds * 0.9)
         timeout = httpx2.Timeout(timeout_seconds, connect=5.0)
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
         # The check goes on without us; what it waits for is for the job's owner to know.
-        answer = self._post("/datasets/check", request, {PATIENCE_HEADER: str(_CHECK_SECONDS)})
+        answer = self._post("/datasets/check", request, {LOAD_TIMEOUT_HEADER: str(_CHECK_SECONDS)})
         return decode_answer(DatasetCheck, answer)
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:

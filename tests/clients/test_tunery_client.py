@@ -20,7 +20,7 @@ from tunery_client import (
 
 from cluster.contracts import errors
 from service.api.app import create_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.jobs import Jobs, NewJob
 from tests.api import (
     REPORT,
@@ -116,7 +116,7 @@ def test_a_tuned_model_is_continued_and_shows_its_evaluation(
     file = tunery.files.upload(training).id
     job = tunery.jobs.create(model="base-1", training_file=file, training={"r": 8})
     assert job.tunery.evaluation is None
-    model, _ = add_tuned_model(live.parts.database, job.id)
+    model, _ = add_tuned_model(live.state.database, job.id)
     evaluation = tunery.jobs.retrieve(job.id).tunery.evaluation
     assert evaluation.to_dict() == REPORT.model_dump()
     assert tunery.models.retrieve(model).tunery.evaluation == evaluation
@@ -126,7 +126,7 @@ def test_a_tuned_model_is_continued_and_shows_its_evaluation(
 
 def test_lists_go_through_every_page(live: LiveApi, tunery: Tunery, training: Path) -> None:
     file = tunery.files.upload(training)
-    with live.parts.database.write() as session:
+    with live.state.database.write() as session:
         jobs = Jobs(session, live.project.tenant)
         made = [jobs.create(NewJob(model="base-1", training_file=file.id)).id for _ in range(103)]
     assert [job.id for job in tunery.jobs.list()] == made[::-1]
@@ -145,7 +145,7 @@ def test_wait_tells_every_event_once_and_returns_the_ended_job(
 
     def cancel_later() -> None:
         assert has_begun.wait(10)
-        with live.parts.database.write() as session:
+        with live.state.database.write() as session:
             Jobs(session, live.project.tenant).cancel(job.id)
 
     thread = threading.Thread(target=cancel_later)
@@ -163,11 +163,11 @@ def test_wait_gives_up_in_time_and_leaves_the_job_alone(tunery: Tunery, training
     assert tunery.jobs.retrieve(job.id).status == "validating_files"
 
 
-def test_wait_outlives_a_restart_of_the_server(parts: Parts, project: Project, training: Path) -> None:
+def test_wait_outlives_a_restart_of_the_server(state: AppState, project: Project, training: Path) -> None:
     """The first server ends in mid-stream; a second one takes its place at another port."""
 
     def app() -> object:
-        return create_app(parts.settings, open_parts=lambda _: parts)
+        return create_app(state.settings, open_state=lambda _: state)
 
     heard: list[str] = []
     with listening(app()) as first:  # type: ignore[arg-type]
@@ -177,7 +177,7 @@ def test_wait_outlives_a_restart_of_the_server(parts: Parts, project: Project, t
         heard += [next(events).message for _ in range(2)]
     with listening(app()) as second:  # type: ignore[arg-type]
         tunery._client.get_httpx_client().base_url = second
-        with parts.database.write() as session:
+        with state.database.write() as session:
             Jobs(session, project.tenant).cancel(job.id)
         heard += [event.message for event in events]
         assert heard == [event.message for event in tunery.jobs.events(job.id)][::-1]
@@ -185,7 +185,7 @@ def test_wait_outlives_a_restart_of_the_server(parts: Parts, project: Project, t
 
 def test_models_answer_and_are_deleted(live: LiveApi, tunery: Tunery, training: Path) -> None:
     job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
-    model, checkpoint = add_tuned_model(live.parts.database, job.id)
+    model, checkpoint = add_tuned_model(live.state.database, job.id)
     assert [one.id for one in tunery.models.list()] == ["base-1", model]
     assert [one.fine_tuned_model_checkpoint for one in tunery.jobs.checkpoints(job.id)] == [checkpoint]
     assert tunery.models.retrieve(model).id == model
@@ -206,8 +206,8 @@ def test_models_answer_and_are_deleted(live: LiveApi, tunery: Tunery, training: 
 
 def test_a_tuned_encoder_sorts(live: LiveApi, tunery: Tunery, training: Path) -> None:
     training.write_bytes(labels())
-    job = tunery.jobs.create(model=add_encoder(live.parts), training_file=tunery.files.upload(training).id)
-    model, _ = add_tuned_model(live.parts.database, job.id)
+    job = tunery.jobs.create(model=add_encoder(live.state), training_file=tunery.files.upload(training).id)
+    model, _ = add_tuned_model(live.state.database, job.id)
     (text,) = tunery.classifications.create(model=model, input="hello").data
     assert (text.label, text.scores["rude"]) == ("rude", pytest.approx(0.75))
     words = tunery.classifications.create(model=model, input=[["Ada", "sang"], ["yes"]]).data
@@ -215,7 +215,7 @@ def test_a_tuned_encoder_sorts(live: LiveApi, tunery: Tunery, training: Path) ->
 
 
 def test_an_encoder_makes_vectors(live: LiveApi, tunery: Tunery) -> None:
-    answer = tunery.embeddings.create(model=add_encoder(live.parts), input=["a", "b"], dimensions=2)
+    answer = tunery.embeddings.create(model=add_encoder(live.state), input=["a", "b"], dimensions=2)
     assert [one.embedding for one in answer.data] == [pytest.approx([0.6, -0.8])] * 2
     assert answer.usage.prompt_tokens == 6
 

@@ -21,7 +21,7 @@ def client(live: LiveApi) -> OpenAI:
 
 
 def prompt_of(live: LiveApi) -> ChatPrompt:
-    prompt = live.engine.asked[-1].prompt
+    prompt = live.engine.requests[-1].prompt
     assert isinstance(prompt, ChatPrompt)
     return prompt
 
@@ -110,7 +110,7 @@ def test_both_names_of_the_token_limit_work_and_none_means_the_context(live: Liv
     client.chat.completions.create(model="base-1", messages=ASK, max_tokens=3)
     client.chat.completions.create(model="base-1", messages=ASK, max_completion_tokens=4)
     client.chat.completions.create(model="base-1", messages=ASK)
-    assert [asked.sampling.max_tokens for asked in live.engine.asked] == [3, 4, None]
+    assert [asked.sampling.max_tokens for asked in live.engine.requests] == [3, 4, None]
 
 
 def test_options_without_effect_are_accepted(client: OpenAI) -> None:
@@ -143,11 +143,11 @@ def _nested(depth: int) -> dict[str, Any]:
 def test_a_schema_of_the_response_reaches_the_engine(live: LiveApi, client: OpenAI) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
     client.chat.completions.create(model="base-1", messages=ASK, response_format=_format(schema))
-    assert live.engine.asked[-1].sampling.json_schema == schema
+    assert live.engine.requests[-1].sampling.json_schema == schema
     client.chat.completions.create(
         model="base-1", messages=ASK, response_format={"type": "json_schema", "json_schema": {"name": "any"}}
     )
-    assert live.engine.asked[-1].sampling.json_schema == {"type": "object"}
+    assert live.engine.requests[-1].sampling.json_schema == {"type": "object"}
 
 
 def test_any_object_must_be_asked_for_in_words_too(live: LiveApi, client: OpenAI) -> None:
@@ -156,7 +156,7 @@ def test_any_object_must_be_asked_for_in_words_too(live: LiveApi, client: OpenAI
         messages=[{"role": "system", "content": [{"type": "text", "text": "Answer in JSON."}]}, *ASK],
         response_format={"type": "json_object"},
     )
-    assert live.engine.asked[-1].sampling.json_schema == {"type": "object"}
+    assert live.engine.requests[-1].sampling.json_schema == {"type": "object"}
 
 
 class Person(BaseModel):
@@ -168,7 +168,7 @@ def test_the_sdk_parses_an_answer_into_its_model(live: LiveApi, client: OpenAI) 
     live.engine.pieces = ['{"name": "A', "da", '", "age": 36}']
     answer = client.chat.completions.parse(model="base-1", messages=ASK, response_format=Person)
     assert answer.choices[0].message.parsed == Person(name="Ada", age=36)
-    schema = live.engine.asked[-1].sampling.json_schema
+    schema = live.engine.requests[-1].sampling.json_schema
     assert schema
     assert schema["required"] == ["name", "age"]
     with client.chat.completions.stream(model="base-1", messages=ASK, response_format=Person) as stream:
@@ -200,4 +200,4 @@ def test_what_is_not_supported_is_refused_by_name(
                 client.chat.completions.create(**{"model": "base-1", "messages": ASK, **changes})
             assert error.value.param == param
             assert error.value.code
-    assert live.engine.asked == []
+    assert live.engine.requests == []

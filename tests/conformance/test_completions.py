@@ -60,9 +60,9 @@ def test_a_stream_says_the_same_in_pieces(client: OpenAI) -> None:
 
 def test_every_form_of_prompt_reaches_the_engine(live: LiveApi, client: OpenAI) -> None:
     for prompt in ("a b", ["a", "b c"], [1, 2, 3], [[1], [2, 3]]):
-        live.engine.asked.clear()
+        live.engine.requests.clear()
         answer = client.completions.create(model="base-1", prompt=prompt, n=2)
-        prompts = [asked.prompt for asked in live.engine.asked]
+        prompts = [asked.prompt for asked in live.engine.requests]
         expected = {
             "a b": [TextPrompt(text="a b")],
             "['a', 'b c']": [TextPrompt(text="a"), TextPrompt(text="b c")],
@@ -80,7 +80,7 @@ def test_special_tokens_in_a_prompt_can_be_made_ordinary_text(
     for splits in (False, True):
         extension = {"tunery": {"split_special_tokens": splits}}
         client.completions.create(model="base-1", prompt=prompt, extra_body=extension)
-        asked = live.engine.asked[-1].prompt
+        asked = live.engine.requests[-1].prompt
         assert isinstance(asked, TextPrompt)
         assert asked.split_special_tokens is splits
 
@@ -111,7 +111,7 @@ def test_sampling_parameters_reach_the_engine(live: LiveApi, client: OpenAI) -> 
         best_of=3,
         user="someone",
     )
-    sampling = live.engine.asked[0].sampling
+    sampling = live.engine.requests[0].sampling
     assert sampling.model_dump() == {
         "max_tokens": 5,
         "temperature": 0.3,
@@ -127,9 +127,9 @@ def test_sampling_parameters_reach_the_engine(live: LiveApi, client: OpenAI) -> 
         "json_schema": None,
         "tool_use": None,
     }
-    assert live.engine.asked[0].tenant == live.project.tenant.project_id
+    assert live.engine.requests[0].tenant == live.project.tenant.project_id
     client.completions.create(model="base-1", prompt="x")
-    assert live.engine.asked[1].sampling.max_tokens == 16
+    assert live.engine.requests[1].sampling.max_tokens == 16
 
 
 def test_echo_scores_the_prompt(client: OpenAI) -> None:
@@ -167,7 +167,7 @@ def test_what_is_not_supported_is_refused_by_name(
                 client.completions.create(**{"model": "base-1", "prompt": "x", **changes})
             assert error.value.param == param
             assert error.value.code
-    assert live.engine.asked == []
+    assert live.engine.requests == []
 
 
 def test_an_unknown_model_leaks_nothing(client: OpenAI) -> None:

@@ -38,7 +38,7 @@ def test_functions_reach_the_engine_as_tools(live: LiveApi, client: OpenAI, subt
             client.chat.completions.create(
                 model="base-1", messages=ASK, functions=[WEATHER, TIME], function_call=choice
             )
-            asked: Any = live.engine.asked[-1]
+            asked: Any = live.engine.requests[-1]
             assert asked.sampling.tool_use == use
             assert asked.prompt.tools == (None if use is None else tools)
 
@@ -79,7 +79,7 @@ def test_a_conversation_goes_on_in_the_older_spelling(live: LiveApi, client: Ope
     result: Any = {"role": "function", "name": "get_weather", "content": "sunny"}
     for said in (message, message.to_dict(), message.model_dump()):
         client.chat.completions.create(messages=[*ASK, said, result], **asked)  # type: ignore[list-item]
-        prompt: Any = live.engine.asked[-1].prompt
+        prompt: Any = live.engine.requests[-1].prompt
         assert prompt.messages[1:] == [
             {
                 "role": "assistant",
@@ -110,4 +110,4 @@ def test_wrong_functions_and_choices_are_refused_in_their_own_names(live: LiveAp
         with pytest.raises(openai.BadRequestError) as error:
             client.chat.completions.create(**{"model": "base-1", "messages": ASK, **changes})
         assert error.value.param == param, changes
-    assert live.engine.asked == []
+    assert live.engine.requests == []

@@ -25,7 +25,7 @@ def client(live: LiveApi) -> OpenAI:
 def seen(live: LiveApi, *messages: Any) -> list[dict[str, Any]]:
     """What the template is given of these messages."""
     live.openai().chat.completions.create(model="base-1", messages=[ASK, *messages, ASK])
-    prompt = live.engine.asked[-1].prompt
+    prompt = live.engine.requests[-1].prompt
     assert isinstance(prompt, ChatPrompt)
     return prompt.messages[1:-1]
 

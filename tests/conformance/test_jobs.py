@@ -108,7 +108,7 @@ def test_everything_of_a_preference_job_may_be_left_to_the_server(live: LiveApi,
 
 
 def test_an_encoder_is_trained_on_labels(live: LiveApi, client: OpenAI, file: str) -> None:
-    encoder, labelled = add_encoder(live.parts), live.upload(labels())
+    encoder, labelled = add_encoder(live.state), live.upload(labels())
     job = client.fine_tuning.jobs.create(model=encoder, training_file=labelled)
     assert job.model == encoder
     for changes, param, code in (
@@ -124,7 +124,7 @@ def test_an_encoder_is_trained_on_labels(live: LiveApi, client: OpenAI, file: st
 
 def test_a_job_that_ended_shows_its_evaluation(live: LiveApi, client: OpenAI, file: str) -> None:
     job = client.fine_tuning.jobs.create(model="base-1", training_file=file)
-    model, checkpoint = add_tuned_model(live.parts.database, job.id)
+    model, checkpoint = add_tuned_model(live.state.database, job.id)
     evaluation = REPORT.model_dump()
     extension: Any = client.fine_tuning.jobs.retrieve(job.id).to_dict()["tunery"]
     assert extension["evaluation"] == evaluation
@@ -340,7 +340,7 @@ def test_events_are_paged_newest_first(client: OpenAI, file: str) -> None:
 
 def test_a_finished_job_shows_its_model_and_checkpoints(live: LiveApi, client: OpenAI, file: str) -> None:
     job = client.fine_tuning.jobs.create(model="base-1", training_file=file, suffix="shop")
-    model, checkpoint = add_tuned_model(live.parts.database, job.id)
+    model, checkpoint = add_tuned_model(live.state.database, job.id)
     assert client.fine_tuning.jobs.retrieve(job.id).fine_tuned_model == model
     assert model.startswith("ft:base-1:tunery:shop:") or model.count(":") == 4
     page = client.fine_tuning.jobs.checkpoints.list(job.id)

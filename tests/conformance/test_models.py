@@ -11,7 +11,7 @@ def test_bases_and_tuned_models_are_listed_and_checkpoints_answer_to_their_names
     client = live.openai()
     job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload())
     assert [model.id for model in client.models.list()] == ["base-1"]
-    model, checkpoint = add_tuned_model(live.parts.database, job.id)
+    model, checkpoint = add_tuned_model(live.state.database, job.id)
     assert [one.id for one in client.models.list()] == ["base-1", model]
     for name in ("base-1", model, checkpoint):
         found = client.models.retrieve(name)
@@ -22,21 +22,21 @@ def test_bases_and_tuned_models_are_listed_and_checkpoints_answer_to_their_names
 def test_a_model_that_was_asked_for_too_early_answers_once_it_is_there(live: LiveApi) -> None:
     client = live.openai()
     job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload())
-    with live.parts.database.read() as session:
+    with live.state.database.read() as session:
         model = session.get_one(tables.Job, job.id).output_model
     for name in (model, f"{model}:ckpt-step-7"):
         with pytest.raises(openai.NotFoundError):
             client.completions.create(model=name, prompt="x")
-    assert add_tuned_model(live.parts.database, job.id) == (model, f"{model}:ckpt-step-7")
+    assert add_tuned_model(live.state.database, job.id) == (model, f"{model}:ckpt-step-7")
     for name in (model, f"{model}:ckpt-step-7"):
         assert client.completions.create(model=name, prompt="x").model == name
-    assert [bool(asked.model.adapter) for asked in live.engine.asked] == [True, True]
+    assert [bool(asked.model.adapter) for asked in live.engine.requests] == [True, True]
 
 
 def test_a_deleted_model_is_gone_with_its_checkpoints_and_a_base_stays(live: LiveApi) -> None:
     client = live.openai()
     job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload())
-    model, checkpoint = add_tuned_model(live.parts.database, job.id)
+    model, checkpoint = add_tuned_model(live.state.database, job.id)
     assert client.models.delete(model).deleted
     for name in (model, checkpoint):
         with pytest.raises(openai.NotFoundError) as error:

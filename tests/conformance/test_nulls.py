@@ -10,7 +10,7 @@ from openai.types.fine_tuning import job_create_params as job
 from starlette.testclient import TestClient
 
 from cluster.contracts.peft_options import ALLOWED
-from service.api.state import Parts
+from service.api.state import AppState
 from tests.api import add_encoder, add_tuned_model, jsonl
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -57,9 +57,9 @@ def test_every_parameter_of_chat_completions_may_be_null(http: TestClient) -> No
     check(http, "/v1/chat/completions", {"model": "base-1", "messages": ASK}, names)
 
 
-def test_every_parameter_of_embeddings_may_be_null(http: TestClient, parts: Parts) -> None:
+def test_every_parameter_of_embeddings_may_be_null(http: TestClient, state: AppState) -> None:
     names = nullable(embedding.EmbeddingCreateParams, {"model", "input"})
-    check(http, "/v1/embeddings", {"model": add_encoder(parts), "input": "x"}, names)
+    check(http, "/v1/embeddings", {"model": add_encoder(state), "input": "x"}, names)
 
 
 def test_every_parameter_of_a_job_may_be_null(http: TestClient, file: str) -> None:
@@ -102,11 +102,11 @@ def test_a_null_field_of_a_peft_config_is_its_default(http: TestClient, file: st
 
 
 def test_a_null_option_is_taken_over_from_a_continued_model(
-    http: TestClient, parts: Parts, file: str
+    http: TestClient, state: AppState, file: str
 ) -> None:
     body: Any = {"model": "base-1", "training_file": file, "training": {"r": 4}}
     first = http.post("/v1/fine_tuning/jobs", json=body).json()["id"]
-    model, _ = add_tuned_model(parts.database, first)
+    model, _ = add_tuned_model(state.database, first)
     nulls = {"type": None, "r": None, "alpha": None, "target_modules": None}
     answer = http.post("/v1/fine_tuning/jobs", json=body | {"model": model, "training": nulls})
     assert answer.status_code == 200, answer.text
@@ -131,7 +131,7 @@ def test_what_must_be_there_may_not_be_null(http: TestClient, file: str) -> None
 
 
 def test_openai_nodes_null_in_a_query_is_an_absent_parameter(
-    http: TestClient, parts: Parts, file: str
+    http: TestClient, state: AppState, file: str
 ) -> None:
     """openai-node writes null as an empty value."""
     ids = {}

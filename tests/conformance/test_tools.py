@@ -147,7 +147,7 @@ def test_a_conversation_goes_on_with_the_results_of_calls(live: LiveApi, client:
     ]
     said: Any = message
     client.chat.completions.create(model="base-1", messages=[*ASK, said, *results], tools=TOOLS)
-    prompt: Any = live.engine.asked[-1].prompt
+    prompt: Any = live.engine.requests[-1].prompt
     assert [one["role"] for one in prompt.messages] == ["user", "assistant", "tool", "tool"]
     assert prompt.messages[1]["tool_calls"][0]["function"]["arguments"] == '{"city": "Paris"}'
 
@@ -178,12 +178,12 @@ def test_choices_of_tools_reach_the_engine(live: LiveApi, client: OpenAI, subtes
     ):
         with subtests.test(changes=changes):
             client.chat.completions.create(**{"model": "base-1", "messages": ASK, "tools": TOOLS, **changes})
-            asked = live.engine.asked[-1]
+            asked = live.engine.requests[-1]
             assert asked.sampling.tool_use == use
             prompt: Any = asked.prompt
             assert prompt.tools == (None if use is None else TOOLS)
     client.chat.completions.create(model="base-1", messages=ASK)
-    assert live.engine.asked[-1].sampling.tool_use is None
+    assert live.engine.requests[-1].sampling.tool_use is None
 
 
 def test_wrong_tools_and_choices_are_refused_by_name(
@@ -207,4 +207,4 @@ def test_wrong_tools_and_choices_are_refused_by_name(
                     **{"model": "base-1", "messages": ASK, "tools": TOOLS, **changes}
                 )
             assert error.value.param == param
-    assert live.engine.asked == []
+    assert live.engine.requests == []

@@ -12,8 +12,8 @@
     GET  /datasets/ready    -> {} if the engines run or rest at zero replicas
 
 An error before a stream starts is a status and an ErrorEvent. `MODEL_HEADER` leads a request to a replica
-that has its model, `PATIENCE_HEADER` bounds its wait for a load or a check, and the header `Replica` of an
-answer names who gave it, and `REPLICA_HEADER` where it listens itself, if it does.
+that has its model, `LOAD_TIMEOUT_HEADER` bounds its wait for a load or a check, and the header `Replica` of
+an answer names who gave it, and `REPLICA_HEADER` where it listens itself, if it does.
 
 The settings are the replica's environment: TUNERY_CLUSTER_TOKEN (required), TUNERY_STORAGE_URL and
 TUNERY_STORAGE_ENDPOINT, TUNERY_CATALOGUE, and those of `settings`. A replica uses a GPU if Serve's

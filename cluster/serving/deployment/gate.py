@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, InvalidRequest, NotFound
-from cluster.contracts.generation import PATIENCE_HEADER
+from cluster.contracts.generation import LOAD_TIMEOUT_HEADER
 from cluster.wire.codec import encode_error, encode_headers, encode_status
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -64,7 +64,7 @@ async def read(kind: type[Body], request: Request) -> Body:
 def patience(request: Request) -> float | None:
     """How many seconds its sender waits, if he says so. Raises InvalidRequest."""
     with _unreadable_is_invalid():
-        return _PATIENCE.validate_python(request.headers.get(PATIENCE_HEADER))
+        return _PATIENCE.validate_python(request.headers.get(LOAD_TIMEOUT_HEADER))
 
 
 def json_answer(answer: BaseModel) -> Response:

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cluster.contracts.errors import AuthenticationFailed, PermissionDenied, TuneryError
 from service.api.http.errors import response_of
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db import api_keys
 from service.db.api_keys import ApiKeys, Principal
 
@@ -29,7 +29,7 @@ class Authentication:
             return
         assert scope["type"] == "http", "this API has no websockets"
         try:
-            principal = await _authenticate(scope["app"].state.parts, bearer_token(Headers(scope=scope)))
+            principal = await _authenticate(scope["app"].state.app_state, bearer_token(Headers(scope=scope)))
         except TuneryError as error:
             await response_of(error)(scope, receive, send)
             return
@@ -68,10 +68,10 @@ ModelReader = Annotated[Principal, Depends(Requires(("read", "infer")))]
 """Whoever may ask models may also see which there are."""
 
 
-async def _authenticate(parts: Parts, token: str) -> Principal:
+async def _authenticate(state: AppState, token: str) -> Principal:
     def look() -> Principal:
-        with parts.database.read() as session:
+        with state.database.read() as session:
             return ApiKeys(session).authenticate(token)
 
-    principal: Principal = await parts.lookups.get(("key", token), look)
+    principal: Principal = await state.shared_reads.get(("key", token), look)
     return principal

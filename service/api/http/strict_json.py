@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from cluster.contracts.errors import InvalidRequest
-from service.api.state import Parts
+from service.api.state import AppState
 
 MAX_VALUES = 30_000
 """In a body, token ids apart."""
@@ -80,8 +80,8 @@ class _StrictRequest(Request):
         except ClientDisconnect:
             raise HTTPException(400, "The request was broken off.") from None
         if len(body) > _QUICK_BYTES:
-            parts: Parts = self.app.state.parts
-            self._json = await anyio.to_thread.run_sync(loads, body, limiter=parts.parsing)
+            state: AppState = self.app.state.app_state
+            self._json = await anyio.to_thread.run_sync(loads, body, limiter=state.parsing)
         elif body:
             self._json = loads(body)
         self._body = body

@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from cluster.contracts.errors import Overloaded, Unavailable
-from service.api.inference.fair_queue import FairQueue, Limits, Turn
+from service.api.inference.fair_queue import FairQueue, QueueLimits, Turn
 
 _NEWEST_SHARE = 0.1
 """Of the newest duration in the mean: about the last ten count."""
 _LONGEST_RETRY_SECONDS = 60
 
 
-class Admission:
+class AdmissionQueue:
     """A process's way to its engines. For one event loop."""
 
     def __init__(
-        self, limits: Limits, *, wait_seconds: float, clock: Callable[[], float] = time.monotonic
+        self, limits: QueueLimits, *, wait_seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`wait_seconds`: the longest that a request waits for its turn."""
         self._limits = limits
@@ -94,11 +94,11 @@ class Admission:
             own = self._queue.num_waiting(turn.tenant)
             waiting = own * self._queue.num_waiting_tenants
             what = f"{own} of your project's choices wait, which leaves no place for {turn.num_choices} more"
-            limit = f"at most {self._limits.waiting_of_tenant} of a project may wait"
+            limit = f"at most {self._limits.max_waiting_per_tenant} of a project may wait"
         else:
             waiting = self._queue.num_waiting()
             what = f"The queue has no place for {turn.num_choices} more choices"
-            limit = f"at most {self._limits.waiting_in_all} of all projects may wait"
+            limit = f"at most {self._limits.max_waiting} of all projects may wait"
         seconds = self._retry_after_seconds(waiting)
         raise Overloaded(
             f"{what}; {limit} for the model server. Try again in {seconds} s.",
@@ -112,5 +112,5 @@ class Admission:
     def _retry_after_seconds(self, num_waiting: int) -> int:
         """In which so many choices had their turn, at the measured pace: each place serves one after another
         (Little's law)."""
-        seconds = num_waiting * self._mean_seconds / self._limits.running
+        seconds = num_waiting * self._mean_seconds / self._limits.max_running
         return min(max(1, math.ceil(seconds)), _LONGEST_RETRY_SECONDS)

@@ -12,8 +12,8 @@ from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
+    LOAD_TIMEOUT_HEADER,
     MODEL_HEADER,
-    PATIENCE_HEADER,
     REPLICA_HEADER,
     FinishEvent,
     GenerationEvent,
@@ -93,7 +93,7 @@ class ServeEngine:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
         finished = 0
-        async with self._asked("/engine/generate", request) as response:
+        async with self._open("/engine/generate", request) as response:
             async for line in _lines(response):
                 event = decode_event(line)
                 finished += isinstance(event, FinishEvent)
@@ -131,11 +131,11 @@ class ServeEngine:
     async def _once(
         self, path: str, request: ClassificationRequest | EmbeddingRequest, kind: type[Answer]
     ) -> Answer:
-        async with self._asked(path, request) as response:
+        async with self._open(path, request) as response:
             return decode_answer(kind, await response.read())
 
     @asynccontextmanager
-    async def _asked(
+    async def _open(
         self, path: str, request: GenerationRequest | ClassificationRequest | EmbeddingRequest
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer once it has begun; leaving it before its end closes its connection. Raises the refusal,
@@ -176,7 +176,7 @@ class ServeEngine:
         return {
             "content-type": "application/json",
             MODEL_HEADER: model.name,
-            PATIENCE_HEADER: str(self._load_seconds),
+            LOAD_TIMEOUT_HEADER: str(self._load_seconds),
         }
 
     @asynccontextmanager

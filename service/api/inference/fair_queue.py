@@ -16,19 +16,19 @@ GENERATED_TOKEN_COST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QueueLimits:
     """In choices: a request for `n` of them counts n times, as it takes n slots of its engine."""
 
-    running: int
+    max_running: int
     """At the engine. A request for more than these runs alone."""
-    waiting_of_tenant: int
-    waiting_in_all: int
+    max_waiting_per_tenant: int
+    max_waiting: int
 
     @property
-    def kept_free(self) -> int:
-        """The last eighth of `running` is for tenants that have no more than this there, or nothing: who
+    def num_reserved(self) -> int:
+        """The last eighth of `max_running` is for tenants that have no more than this there, or nothing: who
         comes beside a flood need not wait until one of its answers ends."""
-        return self.running // 8
+        return self.max_running // 8
 
 
 @dataclass(eq=False, slots=True)
@@ -42,7 +42,7 @@ class Turn:
 class FairQueue:
     """Turns wait, run and leave; the order is by what their tenants were charged."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
         self._waiting: dict[str, deque[Turn]] = {}
         """Only tenants that wait have an entry, oldest turn first."""
@@ -68,9 +68,9 @@ class FairQueue:
         """Which limit on those that wait forbids that this turn joins them."""
         if not self._waiting and self._has_room(turn):
             return None
-        if self.num_waiting(turn.tenant) + turn.num_choices > self._limits.waiting_of_tenant:
+        if self.num_waiting(turn.tenant) + turn.num_choices > self._limits.max_waiting_per_tenant:
             return "tenant"
-        if self.num_waiting() + turn.num_choices > self._limits.waiting_in_all:
+        if self.num_waiting() + turn.num_choices > self._limits.max_waiting:
             return "all"
         return None
 
@@ -125,17 +125,18 @@ class FairQueue:
         if not self._running:
             return True
         is_shared = (
-            self._num_running.total() + turn.num_choices <= self._limits.running - self._limits.kept_free
+            self._num_running.total() + turn.num_choices
+            <= self._limits.max_running - self._limits.num_reserved
         )
         return is_shared or (self._fits(turn) and self._is_small(turn))
 
     def _fits(self, turn: Turn) -> bool:
-        return not self._running or self._num_running.total() + turn.num_choices <= self._limits.running
+        return not self._running or self._num_running.total() + turn.num_choices <= self._limits.max_running
 
     def _is_small(self, turn: Turn) -> bool:
         """May have what is kept free."""
         running = self._num_running[turn.tenant]
-        return not running or running + turn.num_choices <= self._limits.kept_free
+        return not running or running + turn.num_choices <= self._limits.num_reserved
 
     def _remove_waiting(self, turn: Turn) -> None:
         queue = self._waiting[turn.tenant]

@@ -38,12 +38,12 @@ class Answer(Protocol):
 
 
 async def answer_whole(
-    request: Request, engine: Generator, asked: Sequence[GenerationRequest], answer: Answer
+    request: Request, engine: Generator, engine_requests: Sequence[GenerationRequest], answer: Answer
 ) -> Response:
     """Raises what the engine raises."""
 
     async def collect() -> str:
-        async with aclosing(generate_all(engine, asked)) as events:
+        async with aclosing(generate_all(engine, engine_requests)) as events:
             async for prompt, event in events:
                 answer.add(prompt, event)
         return answer.whole().model_dump_json()
@@ -60,17 +60,17 @@ async def answer_once(request: Request, work: Coroutine[Any, Any, str]) -> Respo
 async def answer_streamed(
     request: Request,
     engine: Generator,
-    asked: Sequence[GenerationRequest],
+    engine_requests: Sequence[GenerationRequest],
     answer: Answer,
     *,
     wants_usage_chunk: bool,
 ) -> Response:
     """Begins to answer once every prompt is accepted, so that a refusal is still a status; raises it."""
-    events = generate_all(engine, asked)
+    events = generate_all(engine, engine_requests)
     accepted: list[tuple[int, GenerationEvent]] = []
 
     async def accept() -> bool:
-        waiting = len(asked)
+        waiting = len(engine_requests)
         while waiting:
             accepted.append(await anext(events))
             waiting -= isinstance(accepted[-1][1], PromptEvent)

@@ -17,7 +17,7 @@ from cluster.contracts.errors import TuneryError
 from service.api.http.draining import Draining
 from service.api.inference.sse import frame
 from service.api.jobs.public_jobs import public_event
-from service.api.lookups import Lookups
+from service.api.shared_reads import SharedReads
 from service.db.database import Database
 from service.db.job_heads import Head, heads
 from service.db.jobs import Jobs
@@ -52,9 +52,9 @@ class _Followed:
     def see(self, head: Head) -> None:
         if head > self.head:
             self.head = head
-            self.tell()
+            self.notify()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
@@ -69,7 +69,7 @@ class EventFeed:
         self._written: set[str] = set()
         self._is_due = asyncio.Event()
         self._is_failing = False
-        self._lookups: Lookups[_Batch] = Lookups(threads=_THREADS)
+        self._shared_reads: SharedReads[_Batch] = SharedReads(threads=_THREADS)
 
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
@@ -132,7 +132,7 @@ class EventFeed:
             ]
             return _Batch(frames, head)
 
-        return await self._lookups.get((tenant, job_id, last_seq), look)
+        return await self._shared_reads.get((tenant, job_id, last_seq), look)
 
     @contextmanager
     def _following(self, job_id: str) -> Iterator[_Followed]:
@@ -163,7 +163,7 @@ class EventFeed:
             self._is_due.clear()
             if self._draining.has_begun:
                 for job in self._followed.values():
-                    job.tell()
+                    job.notify()
             elif job_ids:
                 await self._look_at(job_ids)
 

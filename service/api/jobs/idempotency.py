@@ -25,34 +25,38 @@ from dataclasses import replace
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import TuneryError, Unavailable
-from service.api.state import Parts
-from service.db.idempotency import IdempotencyKeys, Try
+from service.api.state import AppState
+from service.db.idempotency import CreateRequest, IdempotencyKeys
 from service.db.jobs import Job
 from service.db.tenancy import Tenant
 
 
-def create_once(parts: Parts, tenant: Tenant, sent: Try, create: Callable[[Session], Job]) -> Job:
+def create_idempotently(
+    state: AppState, tenant: Tenant, request: CreateRequest, create: Callable[[Session], Job]
+) -> Job:
     """The job that `create` makes in the transaction it is given, or that another try of the same call made.
     Raises what `create` raises, and InProgress and InvalidRequest as `IdempotencyKeys.begin` does."""
 
     def keys(session: Session) -> IdempotencyKeys:
-        return IdempotencyKeys(session, tenant, keep_seconds=parts.settings.idempotency_seconds)
+        return IdempotencyKeys(session, tenant, keep_seconds=state.settings.idempotency_seconds)
 
     try:
-        with parts.database.write() as session:
-            begun = keys(session).begin(replace(sent, unseen_began=parts.unseen_tries.began(sent)))
+        with state.database.write() as session:
+            begun = keys(session).begin(
+                replace(request, unrecorded_began=state.unrecorded_requests.began(request))
+            )
     except Unavailable:
-        if sent.retry_count == 0:
-            parts.unseen_tries.add(sent)
+        if request.retry_count == 0:
+            state.unrecorded_requests.add(request)
         raise
     if isinstance(begun, Job):
         return begun
     claim = begun
     try:
-        with parts.database.write() as session:
+        with state.database.write() as session:
             return keys(session).finish(claim, lambda: create(session))
     except Exception:
         # If that fails too, the next try takes over after a while.
-        with suppress(TuneryError), parts.database.write() as session:
+        with suppress(TuneryError), state.database.write() as session:
             keys(session).give_up(claim)
         raise

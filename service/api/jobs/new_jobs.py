@@ -11,7 +11,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.datasets import formats_for
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.hyperparameters import Method, TrainingOptions, check_options
-from service.api.jobs.continuing import Start, continued
+from service.api.jobs.from_checkpoint import SourceCheckpoint, inherit_options
 from service.api.schemas.jobs import (
     CreateJobBody,
     DpoMethodBody,
@@ -23,10 +23,13 @@ from service.settings import Settings
 
 
 def new_job(
-    body: CreateJobBody, start: Start | None, catalogue: Mapping[str, BaseSpec], settings: Settings
+    body: CreateJobBody,
+    source: SourceCheckpoint | None,
+    catalogue: Mapping[str, BaseSpec],
+    settings: Settings,
 ) -> NewJob:
-    """`start` is what the request continues from. Raises InvalidRequest, which names the parameter."""
-    base = _base(body.model if start is None else start.base, catalogue)
+    """`source` is what the request continues from. Raises InvalidRequest, which names the parameter."""
+    base = _base(body.model if source is None else source.base, catalogue)
     method = _method(body)
     if body.integrations:
         raise InvalidRequest(
@@ -35,8 +38,8 @@ def new_job(
             param="integrations",
         )
     training = body.training or TrainingOptions()
-    if start is not None:
-        training = continued(training, start)
+    if source is not None:
+        training = inherit_options(training, source)
     check_options(training, base, method)
     if (layers := layers_here(base)) is not None:
         check_layers(training, layers, base.alias)
@@ -51,11 +54,11 @@ def new_job(
         training_file=body.training_file,
         validation_file=body.validation_file,
         formats=formats_for(base, method),
-        start_from=None if start is None else start.manifest_key,
+        start_from=None if source is None else source.manifest_key,
         suffix=body.suffix,
         seed=body.seed,
         method=method,
-        hyperparameters=_hyperparameters(body).asked(),
+        hyperparameters=_hyperparameters(body).to_hyperparameters(),
         training=training,
         metadata=body.metadata,
     )

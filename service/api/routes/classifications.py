@@ -6,14 +6,14 @@ from starlette.responses import Response
 from cluster.contracts.abilities import check_classifies
 from service.api.http.auth import Inferrer
 from service.api.inference.answers.classifications import classification, classification_request
-from service.api.inference.answers.tally import Heading
+from service.api.inference.answers.response_meta import ResponseMeta
+from service.api.inference.context import InferenceRoute, UsesInference
 from service.api.inference.gateway import answer_once
-from service.api.inference.serving import ServingRoute, UsesServing
 from service.api.routes.models import resolve
 from service.api.schemas.classifications import Classification, ClassificationBody
-from service.api.state import UsesParts
+from service.api.state import UsesAppState
 
-router = APIRouter(route_class=ServingRoute)
+router = APIRouter(route_class=InferenceRoute)
 
 
 @router.post(
@@ -24,16 +24,20 @@ router = APIRouter(route_class=ServingRoute)
     response_model=Classification,
 )
 async def create_classification(
-    body: ClassificationBody, request: Request, caller: Inferrer, parts: UsesParts, serving: UsesServing
+    body: ClassificationBody,
+    request: Request,
+    caller: Inferrer,
+    state: UsesAppState,
+    inference: UsesInference,
 ) -> Response:
     """Tunery's own; OpenAI has no such route."""
-    model = await resolve(parts, caller.tenant, body.model)
+    model = await resolve(state, caller.tenant, body.model)
     check_classifies(model)
-    asked = classification_request(body, model, caller.tenant.project_id)
-    heading = Heading.make("clsf", asked.id, body.model, model)
+    engine_request = classification_request(body, model, caller.tenant.project_id)
+    meta = ResponseMeta.make("clsf", engine_request.id, body.model, model)
 
     async def classify() -> str:
-        answer = await serving.for_caller(caller, body.model).classify(asked)
-        return classification(heading, asked, answer).model_dump_json()
+        answer = await inference.for_caller(caller, body.model).classify(engine_request)
+        return classification(meta, engine_request, answer).model_dump_json()
 
     return await answer_once(request, classify())

@@ -10,15 +10,15 @@ from service.api.http.auth import Inferrer
 from service.api.inference.answers.chat import ChatAnswer
 from service.api.inference.answers.completions import CompletionAnswer
 from service.api.inference.answers.prompts import chat_request, completion_requests
-from service.api.inference.answers.tally import Heading
+from service.api.inference.answers.response_meta import ResponseMeta
+from service.api.inference.context import InferenceRoute, UsesInference
 from service.api.inference.gateway import answer_streamed, answer_whole
-from service.api.inference.serving import ServingRoute, UsesServing
 from service.api.routes.models import resolve
 from service.api.schemas.chat import ChatCompletion, ChatCompletionBody, ChatCompletionChunk, NamedTool
 from service.api.schemas.completions import Completion, CompletionBody
-from service.api.state import UsesParts
+from service.api.state import UsesAppState
 
-router = APIRouter(route_class=ServingRoute)
+router = APIRouter(route_class=InferenceRoute)
 
 
 def _streams(chunk: type) -> dict[int | str, dict[str, Any]]:
@@ -36,22 +36,24 @@ def _streams(chunk: type) -> dict[int | str, dict[str, Any]]:
     responses=_streams(Completion),
 )
 async def create_completion(
-    body: CompletionBody, request: Request, caller: Inferrer, parts: UsesParts, serving: UsesServing
+    body: CompletionBody, request: Request, caller: Inferrer, state: UsesAppState, inference: UsesInference
 ) -> Response:
-    model = await resolve(parts, caller.tenant, body.model)
+    model = await resolve(state, caller.tenant, body.model)
     check_generates(model)
-    asked = completion_requests(body, model, caller.tenant.project_id)
+    engine_requests = completion_requests(body, model, caller.tenant.project_id)
     answer = CompletionAnswer(
-        Heading.make("cmpl", asked[0].id, body.model, model),
-        num_prompts=len(asked),
+        ResponseMeta.make("cmpl", engine_requests[0].id, body.model, model),
+        num_prompts=len(engine_requests),
         n=body.n or 1,
         wants_logprobs=body.logprobs is not None,
         wants_usage_chunk=body.wants_usage_chunk,
     )
-    engine = serving.for_caller(caller, body.model)
+    engine = inference.for_caller(caller, body.model)
     if not body.stream:
-        return await answer_whole(request, engine, asked, answer)
-    return await answer_streamed(request, engine, asked, answer, wants_usage_chunk=body.wants_usage_chunk)
+        return await answer_whole(request, engine, engine_requests, answer)
+    return await answer_streamed(
+        request, engine, engine_requests, answer, wants_usage_chunk=body.wants_usage_chunk
+    )
 
 
 @router.post(
@@ -63,21 +65,27 @@ async def create_completion(
     responses=_streams(ChatCompletionChunk),
 )
 async def create_chat_completion(
-    body: ChatCompletionBody, request: Request, caller: Inferrer, parts: UsesParts, serving: UsesServing
+    body: ChatCompletionBody,
+    request: Request,
+    caller: Inferrer,
+    state: UsesAppState,
+    inference: UsesInference,
 ) -> Response:
-    model = await resolve(parts, caller.tenant, body.model)
+    model = await resolve(state, caller.tenant, body.model)
     check_generates(model)
-    asked = chat_request(body, model, caller.tenant.project_id)
+    engine_request = chat_request(body, model, caller.tenant.project_id)
     answer = ChatAnswer(
-        Heading.make("chatcmpl", asked.id, body.model, model),
+        ResponseMeta.make("chatcmpl", engine_request.id, body.model, model),
         n=body.n or 1,
         wants_logprobs=bool(body.logprobs),
         wants_usage_chunk=body.wants_usage_chunk,
-        has_tools=asked.sampling.tool_use is not None,
+        has_tools=engine_request.sampling.tool_use is not None,
         is_call_named=isinstance(body.choice, NamedTool),
         has_functions=body.functions is not None,
     )
-    engine = serving.for_caller(caller, body.model)
+    engine = inference.for_caller(caller, body.model)
     if not body.stream:
-        return await answer_whole(request, engine, [asked], answer)
-    return await answer_streamed(request, engine, [asked], answer, wants_usage_chunk=body.wants_usage_chunk)
+        return await answer_whole(request, engine, [engine_request], answer)
+    return await answer_streamed(
+        request, engine, [engine_request], answer, wants_usage_chunk=body.wants_usage_chunk
+    )

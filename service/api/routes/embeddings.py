@@ -8,13 +8,13 @@ from cluster.contracts.abilities import check_embeds
 from cluster.contracts.embedding import EmbeddingAnswer
 from service.api.http.auth import Inferrer
 from service.api.inference.answers.embeddings import embedding_list, embedding_request
+from service.api.inference.context import InferenceRoute, UsesInference
 from service.api.inference.gateway import answer_once
-from service.api.inference.serving import ServingRoute, UsesServing
 from service.api.routes.models import resolve
 from service.api.schemas.embeddings import EmbeddingBody, EmbeddingList
-from service.api.state import UsesParts
+from service.api.state import UsesAppState
 
-router = APIRouter(route_class=ServingRoute)
+router = APIRouter(route_class=InferenceRoute)
 
 
 @router.post(
@@ -25,19 +25,19 @@ router = APIRouter(route_class=ServingRoute)
     response_model=EmbeddingList,
 )
 async def create_embedding(
-    body: EmbeddingBody, request: Request, caller: Inferrer, parts: UsesParts, serving: UsesServing
+    body: EmbeddingBody, request: Request, caller: Inferrer, state: UsesAppState, inference: UsesInference
 ) -> Response:
     """The mean over a text's tokens, or the first one's vector where the base's sentence-transformers files
     say so, scaled to length 1. A tuned model answers with its body, without the head that sorts."""
-    model = await resolve(parts, caller.tenant, body.model)
+    model = await resolve(state, caller.tenant, body.model)
     check_embeds(model)
-    asked = embedding_request(body, model, caller.tenant.project_id)
+    engine_request = embedding_request(body, model, caller.tenant.project_id)
 
     def written(answer: EmbeddingAnswer) -> str:
         return embedding_list(body, answer).model_dump_json()
 
     async def embed() -> str:
-        answer = await serving.for_caller(caller, body.model).embed(asked)
+        answer = await inference.for_caller(caller, body.model).embed(engine_request)
         # Thousands of vectors as decimal numbers take longer than other requests should wait.
         return await run_in_threadpool(written, answer)
 

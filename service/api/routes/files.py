@@ -20,7 +20,7 @@ from service.api.http.auth import Reader, Writer
 from service.api.http.errors import PayloadTooLarge
 from service.api.schemas.base import Absent, Deleted, OrDefault, WholeNumber
 from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
-from service.api.state import Parts, UsesParts
+from service.api.state import AppState, UsesAppState
 from service.db.files import File, Files
 from service.db.tenancy import Tenant
 from service.db.uploads import Uploads
@@ -28,7 +28,7 @@ from service.db.uploads import Uploads
 _Anchor = Literal["created_at"]
 _Lifetime = Annotated[int, Field(ge=3600, le=2_592_000)]
 
-_PROBLEMS_TOLD = 20
+_MAX_PROBLEMS_SHOWN = 20
 _CHUNK_BYTES = 2**18
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ router = APIRouter(prefix="/files", tags=["Files"])
 @router.post("", operation_id="files_create", summary="Upload a file")
 def create(
     caller: Writer,
-    parts: UsesParts,
+    state: UsesAppState,
     file: UploadFile,
     purpose: Annotated[UploadPurpose, Form()],
     expires_after_anchor: Annotated[
@@ -53,13 +53,13 @@ def create(
     if (expires_after_anchor is None) != (expires_after_seconds is None):
         raise InvalidRequest("'expires_after' needs both 'anchor' and 'seconds'.", param="expires_after")
     filename = _checked_name(file.filename, purpose)
-    limit = parts.settings.max_file_bytes
+    limit = state.settings.max_file_bytes
     if (file.size or 0) > limit:
         raise PayloadTooLarge(f"The file has {file.size} bytes; at most {limit} are allowed.", param="file")
-    with _stored(parts, caller.tenant, file.file) as upload:
+    with _stored(state, caller.tenant, file.file) as upload:
         assert upload.object.sha256 is not None, "put has seen every byte"
         verdict = _checked_lines(file.file) if purpose == "fine-tune" else _Verdict("processed")
-        with parts.database.write() as session:
+        with state.database.write() as session:
             Uploads(session).finish(upload.id)
             files = Files(session, caller.tenant)
             files.create(
@@ -85,13 +85,13 @@ def create(
 @router.get("", operation_id="files_list", summary="List files")
 def list_files(
     caller: Reader,
-    parts: UsesParts,
+    state: UsesAppState,
     purpose: Annotated[FilePurpose | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=10_000), WholeNumber] = 10_000,
     order: Annotated[Literal["asc", "desc"], OrDefault] = "desc",
     after: Annotated[str | Absent, OrDefault] = None,
 ) -> FileList:
-    with parts.database.read() as session:
+    with state.database.read() as session:
         page = Files(session, caller.tenant).list(purpose=purpose, after=after, limit=limit, order=order)
     data = [_public(file) for file in page.data]
     return FileList(
@@ -103,8 +103,8 @@ def list_files(
 
 
 @router.get("/{file_id}", operation_id="files_retrieve", summary="Retrieve a file's description")
-def retrieve(caller: Reader, parts: UsesParts, file_id: str) -> FileObject:
-    return _public(_find(parts, caller.tenant, file_id))
+def retrieve(caller: Reader, state: UsesAppState, file_id: str) -> FileObject:
+    return _public(_find(state, caller.tenant, file_id))
 
 
 @router.get(
@@ -116,27 +116,27 @@ def retrieve(caller: Reader, parts: UsesParts, file_id: str) -> FileObject:
         200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
     },
 )
-def content(caller: Reader, parts: UsesParts, file_id: str) -> StreamingResponse:
-    file = _find(parts, caller.tenant, file_id)
+def content(caller: Reader, state: UsesAppState, file_id: str) -> StreamingResponse:
+    file = _find(state, caller.tenant, file_id)
     headers = {
         "content-length": str(file.bytes),
         # Whatever a tenant uploaded, a browser saves it and never renders it.
         "content-disposition": f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",
         "x-content-type-options": "nosniff",
     }
-    stream = parts.store.open(file.object_key)
+    stream = state.store.open(file.object_key)
     return StreamingResponse(_chunks(stream), headers=headers, media_type="application/octet-stream")
 
 
 @router.delete("/{file_id}", operation_id="files_delete", summary="Delete a file")
-def delete(caller: Writer, parts: UsesParts, file_id: str) -> Deleted:
+def delete(caller: Writer, state: UsesAppState, file_id: str) -> Deleted:
     """Refused while a job that has not ended uses the file."""
-    with parts.database.write(frees_space=True) as session:
+    with state.database.write(frees_space=True) as session:
         files = Files(session, caller.tenant)
         object_key = files.get(file_id).object_key
         files.delete(file_id)
     try:
-        parts.store.delete(object_key)
+        state.store.delete(object_key)
     except TuneryError:
         # The row is a tombstone already; garbage collection removes what stays behind.
         log.warning("object %s of a deleted file is left in storage", object_key, exc_info=True)
@@ -152,30 +152,30 @@ class _Upload:
 
 
 @contextmanager
-def _stored(parts: Parts, tenant: Tenant, source: BinaryIO) -> Iterator[_Upload]:
+def _stored(state: AppState, tenant: Tenant, source: BinaryIO) -> Iterator[_Upload]:
     """A new file's object, which is removed again if the block gives it no row."""
     file_id = Files.new_id()
     key, upload = file_key(file_id), None
-    with parts.database.write() as session:
+    with state.database.write() as session:
         Uploads(session).begin(file_id)
     try:
         # Within: the object may be there although storage's answer was lost.
-        upload = _Upload(file_id, parts.store.put(key, source))
+        upload = _Upload(file_id, state.store.put(key, source))
         yield upload
     except BaseException:
         try:
-            if upload is None or not upload.may_have_row or not _has_row(parts, tenant, file_id):
-                parts.store.delete(key)
-            with parts.database.write() as session:
+            if upload is None or not upload.may_have_row or not _has_row(state, tenant, file_id):
+                state.store.delete(key)
+            with state.database.write() as session:
                 Uploads(session).abandon(file_id)
         except TuneryError:
             log.warning("object %s of a failed upload is left to the sweeper", key, exc_info=True)
         raise
 
 
-def _has_row(parts: Parts, tenant: Tenant, file_id: str) -> bool:
+def _has_row(state: AppState, tenant: Tenant, file_id: str) -> bool:
     try:
-        _find(parts, tenant, file_id)
+        _find(state, tenant, file_id)
     except NotFound:
         return False
     return True
@@ -194,12 +194,12 @@ def _checked_lines(stream: BinaryIO) -> _Verdict:
     stream.seek(0)
     report = check_jsonl(stream, role="file")
     if report.problems:
-        return _Verdict("error", _told(report), report.format, report.n_examples)
+        return _Verdict("error", _describe(report), report.format, report.n_examples)
     return _Verdict("processed", None, report.format, report.n_examples)
 
 
-def _told(report: FormatReport) -> str:
-    lines = [f"{problem.message} [{problem.code}]" for problem in report.problems[:_PROBLEMS_TOLD]]
+def _describe(report: FormatReport) -> str:
+    lines = [f"{problem.message} [{problem.code}]" for problem in report.problems[:_MAX_PROBLEMS_SHOWN]]
     if report.n_problems > len(lines):
         lines.append(f"… and {report.n_problems - len(lines)} more.")
     return "\n".join(lines)
@@ -218,8 +218,8 @@ def _checked_name(filename: str | None, purpose: UploadPurpose) -> str:
     return filename
 
 
-def _find(parts: Parts, tenant: Tenant, file_id: str) -> File:
-    with parts.database.read() as session:
+def _find(state: AppState, tenant: Tenant, file_id: str) -> File:
+    with state.database.read() as session:
         return Files(session, tenant).get(file_id)
 
 

@@ -17,7 +17,7 @@ from service.api.http import errors
 from service.api.http.auth import bearer_token
 from service.api.http.middleware import BodyLimit, RequestContext
 from service.api.http.strict_json import loads
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.attempts import Attempts
 
 _MAX_NUMBER = 2**31
@@ -48,17 +48,17 @@ class AttemptAuthentication:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        parts: Parts = scope["app"].state.parts
+        state: AppState = scope["app"].state.app_state
         job_id, number = scope["path_params"]["job_id"], scope["path_params"]["number"]
         token = bearer_token(Headers(scope=scope))
         if number >= _MAX_NUMBER:
             raise AuthenticationFailed("This token is not the attempt's.", code="invalid_attempt_token")
 
         def look() -> None:
-            with parts.database.read() as session:
+            with state.database.read() as session:
                 Attempts(session).authenticate(job_id, number, token)
 
-        await parts.lookups.get(("attempt", job_id, number, token), look)
+        await state.shared_reads.get(("attempt", job_id, number, token), look)
         scope.setdefault("state", {})["token"] = token
         await self._app(scope, receive, send)
 
@@ -70,12 +70,12 @@ async def _sync(request: Request) -> Response:
 
 
 def _synced(request: Request, body: bytes) -> Response:
-    parts: Parts = request.app.state.parts
+    state: AppState = request.app.state.app_state
     try:
         said = SyncRequest.model_validate(loads(body))
     except ValidationError as error:
         raise InvalidRequest(f"The body is no sync: {error.error_count()} errors.") from error
-    with parts.database.write() as session:
-        attempts = Attempts(session, parts.settings.retries)
+    with state.database.write() as session:
+        attempts = Attempts(session, state.settings.retries)
         answer = attempts.sync(**request.path_params, token=request.state.token, request=said)
     return Response(answer.model_dump_json(), media_type="application/json")

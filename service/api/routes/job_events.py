@@ -12,7 +12,7 @@ from service.api.jobs.event_feed import UsesEventFeed
 from service.api.jobs.public_jobs import public_event
 from service.api.schemas.base import Absent, Flag, OrDefault, WholeNumber
 from service.api.schemas.jobs import FineTuningJobEventList
-from service.api.state import Parts, UsesParts
+from service.api.state import AppState, UsesAppState
 from service.db.jobs import Jobs
 from service.db.tenancy import Tenant
 
@@ -32,7 +32,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 )
 async def list_events(
     caller: Reader,
-    parts: UsesParts,
+    state: UsesAppState,
     feed: UsesEventFeed,
     job_id: str,
     after: Annotated[str | Absent, OrDefault] = None,
@@ -45,10 +45,12 @@ async def list_events(
     come back with `Last-Event-ID`."""
     if stream:
         return EventStream(await feed.follow(caller.tenant, job_id, last_event_id))
-    return await run_in_threadpool(_page, parts, caller.tenant, job_id, after, limit)
+    return await run_in_threadpool(_page, state, caller.tenant, job_id, after, limit)
 
 
-def _page(parts: Parts, tenant: Tenant, job_id: str, after: str | None, limit: int) -> FineTuningJobEventList:
-    with parts.database.read() as session:
+def _page(
+    state: AppState, tenant: Tenant, job_id: str, after: str | None, limit: int
+) -> FineTuningJobEventList:
+    with state.database.read() as session:
         page = Jobs(session, tenant).events(job_id, after=after, limit=limit)
     return FineTuningJobEventList(data=[public_event(event) for event in page.data], has_more=page.has_more)

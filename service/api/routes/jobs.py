@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import InvalidRequest
 from service.api.http.auth import Reader, Writer
 from service.api.http.strict_json import StrictJsonRoute
-from service.api.jobs.continuing import find_start
-from service.api.jobs.idempotency import create_once
+from service.api.jobs.from_checkpoint import find_source
+from service.api.jobs.idempotency import create_idempotently
 from service.api.jobs.new_jobs import new_job, request_sha256
 from service.api.jobs.public_jobs import public_checkpoint, public_job
 from service.api.schemas.base import Absent, OrDefault, WholeNumber
@@ -21,8 +21,8 @@ from service.api.schemas.jobs import (
     FineTuningJobCheckpointList,
     FineTuningJobList,
 )
-from service.api.state import UsesParts
-from service.db.idempotency import Try
+from service.api.state import UsesAppState
+from service.db.idempotency import CreateRequest
 from service.db.jobs import Job, Jobs
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class=StrictJsonRoute)
@@ -46,7 +46,7 @@ async def _began() -> float:
 def create(
     body: CreateJobBody,
     caller: Writer,
-    parts: UsesParts,
+    state: UsesAppState,
     began: Annotated[float, Depends(_began)],
     idempotency_key: Annotated[str | Absent, Header(min_length=1, max_length=255)] = None,
     x_stainless_retry_count: Annotated[str, Header(include_in_schema=False)] = "",
@@ -54,7 +54,7 @@ def create(
 ) -> FineTuningJob:
     """Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
     makes one job a day, however often it is sent; the openai SDK's retries are recognised without it."""
-    sent = Try(
+    request = CreateRequest(
         api_key_id=caller.key_id,
         request_sha256=request_sha256(body),
         began=began,
@@ -64,12 +64,12 @@ def create(
     )
 
     def create_job(session: Session) -> Job:
-        start = find_start(body, session, caller.tenant)
-        new = new_job(body, start, parts.catalogue, parts.settings)
-        parts.availability.check(new.model)
+        source = find_source(body, session, caller.tenant)
+        new = new_job(body, source, state.catalogue, state.settings)
+        state.availability.check(new.model)
         return Jobs(session, caller.tenant).create(new)
 
-    return public_job(create_once(parts, caller.tenant, sent, create_job))
+    return public_job(create_idempotently(state, caller.tenant, request, create_job))
 
 
 @router.get(
@@ -81,25 +81,25 @@ def create(
 def list_jobs(
     request: Request,
     caller: Reader,
-    parts: UsesParts,
+    state: UsesAppState,
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
 ) -> FineTuningJobList:
     metadata = _metadata_filter(request)
-    with parts.database.read() as session:
+    with state.database.read() as session:
         page = Jobs(session, caller.tenant).list(after=after, limit=limit, metadata=metadata)
     return FineTuningJobList(data=[public_job(job) for job in page.data], has_more=page.has_more)
 
 
 @router.get("/{job_id}", operation_id="fine_tuning_jobs_retrieve", summary="Retrieve a fine-tuning job")
-def retrieve(caller: Reader, parts: UsesParts, job_id: str) -> FineTuningJob:
-    with parts.database.read() as session:
+def retrieve(caller: Reader, state: UsesAppState, job_id: str) -> FineTuningJob:
+    with state.database.read() as session:
         return public_job(Jobs(session, caller.tenant).get(job_id))
 
 
 @router.post("/{job_id}/cancel", operation_id="fine_tuning_jobs_cancel", summary="Cancel a fine-tuning job")
-def cancel(caller: Writer, parts: UsesParts, job_id: str) -> FineTuningJob:
-    with parts.database.write() as session:
+def cancel(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
+    with state.database.write() as session:
         return public_job(Jobs(session, caller.tenant).cancel(job_id))
 
 
@@ -110,12 +110,12 @@ def cancel(caller: Writer, parts: UsesParts, job_id: str) -> FineTuningJob:
 )
 def list_checkpoints(
     caller: Reader,
-    parts: UsesParts,
+    state: UsesAppState,
     job_id: str,
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 10,
 ) -> FineTuningJobCheckpointList:
-    with parts.database.read() as session:
+    with state.database.read() as session:
         page = Jobs(session, caller.tenant).checkpoints(job_id, after=after, limit=limit)
     data = [public_checkpoint(checkpoint) for checkpoint in page.data]
     return FineTuningJobCheckpointList(

@@ -9,7 +9,7 @@ from cluster.contracts.errors import InvalidRequest
 from service.api.http.auth import Reader
 from service.api.schemas.base import Absent, Day
 from service.api.schemas.usage import KeyUsage, UsageList
-from service.api.state import UsesParts
+from service.api.state import UsesAppState
 from service.db.usage import Usage
 
 router = APIRouter(prefix="/usage", tags=["Usage"])
@@ -21,14 +21,14 @@ _MAX_DAYS = 366
 @router.get("", operation_id="usage_list", summary="List usage by day, key and model")
 def list_usage(
     caller: Reader,
-    parts: UsesParts,
+    state: UsesAppState,
     start: Annotated[date | Absent, Day] = None,
     end: Annotated[date | Absent, Day] = None,
 ) -> UsageList:
     """From `start` to `end`, both included, at most 366 days; by default the 30 days up to today, in UTC.
     Oldest first. Tunery's own; what a request used shows a few seconds after it has ended."""
     first, last = _days(start, end)
-    with parts.database.read() as session:
+    with state.database.read() as session:
         found = Usage(session, caller.tenant).between(first, last)
     return UsageList(
         data=[

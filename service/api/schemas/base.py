@@ -8,10 +8,10 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, PydanticUseDefault
 from typing_extensions import TypeAliasType
 
-from cluster.contracts.given import Given
+from cluster.contracts.strict_model import StrictModel
 
 
-class Body(Given):
+class Body(StrictModel):
     """A request's body, or a part of one."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)

@@ -5,9 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
-from cluster.contracts.conversation import stray_tool_message
-from cluster.contracts.given import Ignored
+from cluster.contracts.conversation import find_stray_tool_message
 from cluster.contracts.json_schema import JsonSchema
+from cluster.contracts.strict_model import Ignored
 from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata, Piece, Unsupported
 from service.api.schemas.sampling import SamplingBody, Usage
@@ -221,7 +221,7 @@ class ChatCompletionBody(SamplingBody):
 
     @model_validator(mode="after")
     def _tool_messages_answer_calls(self) -> Self:
-        if (index := stray_tool_message(self.messages)) is not None:
+        if (index := find_stray_tool_message(self.messages)) is not None:
             raise cross_field_error(
                 f"messages[{index}].role",
                 f"messages[{index}] has the role 'tool', so it must answer a call in the 'tool_calls' of a "

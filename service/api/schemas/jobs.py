@@ -24,7 +24,7 @@ class HyperparametersBody(Body):
     n_epochs: Auto | Annotated[int, Field(ge=1, le=50)] = "auto"
     """Passes over the training file."""
 
-    def asked(self) -> Hyperparameters:
+    def to_hyperparameters(self) -> Hyperparameters:
         return Hyperparameters(**self.model_dump())
 
 

@@ -1,3 +1,3 @@
-from tests.api import http, live, parts, project
+from tests.api import http, live, project, state
 
-__all__ = ["http", "live", "parts", "project"]
+__all__ = ["http", "live", "project", "state"]

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.errors import Unavailable
 from service.api.availability import Availability
-from service.api.state import Parts
+from service.api.state import AppState
 from tests.api import BASE, add_tuned_model, jsonl
 from tests.fakes import FakeEngine
 
@@ -18,30 +18,30 @@ REASON = "The base model 'base-1' is not available: its folder does not exist."
 FOLDER = BASE.model_copy(update={"source": FolderSource(path="/models/secret-place")})
 
 
-def look(parts: Parts, answer: Callable[[list[BaseSpec]], dict[str, str]]) -> None:
+def look(state: AppState, answer: Callable[[list[BaseSpec]], dict[str, str]]) -> None:
     async def ask(bases: list[BaseSpec]) -> dict[str, str]:
         return answer(bases)
 
-    asyncio.run(parts.availability.look(ask, parts.catalogue))
+    asyncio.run(state.availability.look(ask, state.catalogue))
 
 
 def test_an_unavailable_base_is_listed_with_the_reason_and_so_is_what_was_tuned_from_it(
-    parts: Parts, http: TestClient
+    state: AppState, http: TestClient
 ) -> None:
     file = http.post("/v1/files", files={"file": ("a.jsonl", jsonl())}, data={"purpose": "fine-tune"})
     job = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file.json()["id"]})
-    add_tuned_model(parts.database, job.json()["id"])
+    add_tuned_model(state.database, job.json()["id"])
     assert [one["tunery"]["unavailable"] for one in http.get("/v1/models").json()["data"]] == [None, None]
-    look(parts, lambda bases: {"base-1": REASON})
+    look(state, lambda bases: {"base-1": REASON})
     assert [one["tunery"]["unavailable"] for one in http.get("/v1/models").json()["data"]] == [REASON] * 2
     assert http.get("/v1/models/base-1").json()["tunery"]["unavailable"] == REASON
-    look(parts, lambda bases: {})
+    look(state, lambda bases: {})
     assert http.get("/v1/models/base-1").json()["tunery"]["unavailable"] is None
 
 
-def test_no_job_is_created_for_an_unavailable_base(parts: Parts, http: TestClient) -> None:
+def test_no_job_is_created_for_an_unavailable_base(state: AppState, http: TestClient) -> None:
     file = http.post("/v1/files", files={"file": ("a.jsonl", jsonl())}, data={"purpose": "fine-tune"})
-    look(parts, lambda bases: {"base-1": REASON})
+    look(state, lambda bases: {"base-1": REASON})
     refused = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file.json()["id"]})
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_not_available")
     assert refused.json()["error"]["message"] == REASON
@@ -56,10 +56,10 @@ def test_no_job_is_created_for_an_unavailable_base(parts: Parts, http: TestClien
     ],
 )
 def test_a_request_to_it_is_answered_503_with_the_reason(
-    parts: Parts, http: TestClient, path: str, body: dict[str, object]
+    state: AppState, http: TestClient, path: str, body: dict[str, object]
 ) -> None:
-    assert isinstance(parts.engine, FakeEngine)
-    parts.engine.refusal = Unavailable(REASON, code="model_not_available")
+    assert isinstance(state.engine, FakeEngine)
+    state.engine.refusal = Unavailable(REASON, code="model_not_available")
     answer = http.post(path, json={"model": "base-1", **body})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_available")
     assert answer.json()["error"]["message"] == REASON

@@ -17,7 +17,7 @@ from cluster.contracts.errors import InsufficientStorage
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.database import Database
 from service.db.reserve import Reserve
 from tests.api import Project, jsonl
@@ -32,7 +32,7 @@ from pathlib import Path
 from starlette.testclient import TestClient
 from cluster.storage.local import LocalStore
 from service.api.app import create_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.database import Database
 from service.settings import Settings
 from tests.api import BASE, add_project, add_tuned_model, jsonl
@@ -42,8 +42,8 @@ root = Path(sys.argv[1])
 database = Database(f"sqlite:///{root}/tunery.db")
 database.migrate()
 project = add_project(database)
-parts = Parts(Settings(), database, LocalStore(root / "objects"), FakeEngine(), {BASE.alias: BASE})
-app = create_app(parts.settings, open_parts=lambda _: parts)
+state = AppState(Settings(), database, LocalStore(root / "objects"), FakeEngine(), {BASE.alias: BASE})
+app = create_app(state.settings, open_state=lambda _: state)
 form = lambda: {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
 with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as http:
     small, other = [http.post("/v1/files", **form()).json()["id"] for _ in range(2)]
@@ -113,13 +113,13 @@ def test_an_upload_that_cannot_even_be_collected_is_507(
 
 
 @on_sqlite
-def test_a_full_disk_that_nobody_expected_is_507_too(parts: Parts, project: Project) -> None:
+def test_a_full_disk_that_nobody_expected_is_507_too(state: AppState, project: Project) -> None:
     class Raw(LocalStore):
         def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
             raise OSError(errno.ENOSPC, "no space", "/srv/secret/objects")
 
-    raw = replace(parts, store=Raw(parts.store._root))  # type: ignore[attr-defined]
-    app = create_app(parts.settings, open_parts=lambda _: raw)
+    raw = replace(state, store=Raw(state.store._root))  # type: ignore[attr-defined]
+    app = create_app(state.settings, open_state=lambda _: raw)
     with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as http:
         answer = http.post("/v1/files", **FORM)  # type: ignore[arg-type]
         assert (answer.status_code, "secret" in answer.text) == (507, False)

@@ -14,15 +14,15 @@ from cluster.contracts.errors import Unavailable
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db import tables
 from service.db.database import Database
 from service.db.leases import Leases
 from tests.fakes import FakeEngine
 
 
-def lead(parts: Parts) -> None:
-    with parts.database.write() as session:
+def lead(state: AppState) -> None:
+    with state.database.write() as session:
         assert Leases(session).acquire("scheduler", "me", seconds=60)
 
 
@@ -36,8 +36,8 @@ class Broken(LocalStore):
         raise OSError(5, "Input/output error", "/srv/objects")
 
 
-def ready(parts: Parts) -> tuple[int, dict[str, str]]:
-    with TestClient(create_app(parts.settings, open_parts=lambda _: parts)) as client:
+def ready(state: AppState) -> tuple[int, dict[str, str]]:
+    with TestClient(create_app(state.settings, open_state=lambda _: state)) as client:
         assert client.get("/healthz").json() == {"status": "alive"}
         answer = client.get("/readyz")
         body = answer.json()
@@ -45,7 +45,7 @@ def ready(parts: Parts) -> tuple[int, dict[str, str]]:
         return answer.status_code, body["parts"]
 
 
-def test_asking_again_at_once_costs_the_parts_nothing(parts: Parts) -> None:
+def test_asking_again_at_once_costs_the_parts_nothing(state: AppState) -> None:
     puts = 0
 
     class Counted(LocalStore):
@@ -54,44 +54,44 @@ def test_asking_again_at_once_costs_the_parts_nothing(parts: Parts) -> None:
             puts += 1
             return super().put(key, source)
 
-    counted = replace(parts, store=Counted(parts.store._root))  # type: ignore[attr-defined]
-    with TestClient(create_app(parts.settings, open_parts=lambda _: counted)) as client:
+    counted = replace(state, store=Counted(state.store._root))  # type: ignore[attr-defined]
+    with TestClient(create_app(state.settings, open_state=lambda _: counted)) as client:
         first, second = client.get("/readyz"), client.get("/readyz")
     assert (first.json(), puts) == (second.json(), 1)
 
 
-def test_ready_is_200_only_when_every_part_is(parts: Parts) -> None:
+def test_ready_is_200_only_when_every_part_is(state: AppState) -> None:
     fine = {"database": "ok", "storage": "ok", "serving": "ok", "scheduler": "ok"}
-    assert ready(parts) == (503, fine | {"scheduler": "no scheduler is running"})
-    lead(parts)
-    assert ready(parts) == (200, fine)
-    assert list(parts.store.list()) == []
-    away = replace(parts, engine=FakeEngine(is_healthy=False))
+    assert ready(state) == (503, fine | {"scheduler": "no scheduler is running"})
+    lead(state)
+    assert ready(state) == (200, fine)
+    assert list(state.store.list()) == []
+    away = replace(state, engine=FakeEngine(is_healthy=False))
     assert ready(away) == (503, fine | {"serving": "The model server does not answer."})
-    broken = replace(parts, store=Broken(parts.store._root))  # type: ignore[attr-defined]
+    broken = replace(state, store=Broken(state.store._root))  # type: ignore[attr-defined]
     assert ready(broken) == (503, fine | {"storage": "it fails, and the server's log says why"})
-    full = replace(parts, store=FullDisk(parts.store._root))  # type: ignore[attr-defined]
+    full = replace(state, store=FullDisk(state.store._root))  # type: ignore[attr-defined]
     assert ready(full) == (503, fine | {"storage": "no space left in storage"})
-    gone = replace(parts, database=Database("postgresql://nobody@127.0.0.1:1/none"))
+    gone = replace(state, database=Database("postgresql://nobody@127.0.0.1:1/none"))
     status, found = ready(gone)
     assert status == 503
     assert found["database"] != "ok"
     assert "nobody" not in str(found)
 
 
-def test_a_database_that_takes_no_writes_is_not_ready(parts: Parts, database_url: str) -> None:
-    lead(parts)
-    with parts.database.write() as session:
+def test_a_database_that_takes_no_writes_is_not_ready(state: AppState, database_url: str) -> None:
+    lead(state)
+    with state.database.write() as session:
         # Held by another writer for longer than anyone waits: reads go on.
         session.execute(update(tables.Lease).values(holder="another"))
         session.execute(insert(tables.Lease).values(name="readiness", holder="", epoch=0, expires_at=0))
-        status, found = ready(replace(parts, database=Database(database_url, busy_seconds=0.2)))
+        status, found = ready(replace(state, database=Database(database_url, busy_seconds=0.2)))
     assert (status, found["scheduler"]) == (503, "ok")
     assert found["database"] == "The database does not answer."
-    assert ready(parts)[0] == 200
+    assert ready(state)[0] == 200
 
 
-def test_asking_again_at_once_writes_nothing(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asking_again_at_once_writes_nothing(state: AppState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.api.readiness.KEPT_SECONDS", 1000.0)
     writes = 0
 
@@ -100,12 +100,12 @@ def test_asking_again_at_once_writes_nothing(parts: Parts, monkeypatch: pytest.M
         def write(self, *, frees_space: bool = False) -> Iterator[Session]:
             nonlocal writes
             writes += 1
-            with parts.database.write() as session:
+            with state.database.write() as session:
                 yield session
 
-    counted = replace(parts, database=Counted("sqlite:///unused"))
-    counted.database.read = parts.database.read  # type: ignore[method-assign]
-    with TestClient(create_app(parts.settings, open_parts=lambda _: counted)) as client:
+    counted = replace(state, database=Counted("sqlite:///unused"))
+    counted.database.read = state.database.read  # type: ignore[method-assign]
+    with TestClient(create_app(state.settings, open_state=lambda _: counted)) as client:
         for _ in range(20):
             client.get("/readyz")
     assert writes == 1

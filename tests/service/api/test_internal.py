@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from cluster.contracts.jobs import MAX_SYNC_BYTES
 from service.api.routes.internal import create_internal_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db import tables
 from service.db.attempts import token_sha256
 from tests.api import jsonl
@@ -27,7 +27,7 @@ def runner(http: TestClient) -> TestClient:
 
 
 @pytest.fixture
-def job(parts: Parts, http: TestClient) -> str:
+def job(state: AppState, http: TestClient) -> str:
     """Of which attempt 1 has just been submitted."""
     upload = http.post(
         "/v1/files", files={"file": ("a.jsonl", jsonl())}, data={"purpose": "fine-tune"}
@@ -35,7 +35,7 @@ def job(parts: Parts, http: TestClient) -> str:
     job_id = http.post(
         "/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": upload["id"]}
     ).json()["id"]
-    with parts.database.write() as session:
+    with state.database.write() as session:
         row = session.get_one(tables.Job, job_id)
         row.status, row.attempt = "starting", 1
         session.add(
@@ -117,13 +117,13 @@ def test_the_public_port_knows_nothing_of_it(http: TestClient, runner: TestClien
 
 
 def test_not_a_byte_of_the_body_is_read_and_no_lock_taken_before_the_token_is_known(
-    parts: Parts, runner: TestClient, job: str
+    state: AppState, runner: TestClient, job: str
 ) -> None:
     def body() -> Iterator[bytes]:
         raise AssertionError("the body was asked for")
         yield b""
 
-    with parts.database.write():  # on SQLite nobody else could write meanwhile
+    with state.database.write():  # on SQLite nobody else could write meanwhile
         wrong = {"authorization": "Bearer wrong"}
         assert runner.post(SYNC.format(job=job), content=body(), headers=wrong).status_code == 401
 
@@ -153,8 +153,8 @@ def test_events_that_are_all_wrong_cost_one_finding(runner: TestClient, job: str
     assert "1 error" in runner.post(SYNC.format(job=job), content=body).json()["error"]["message"]
 
 
-def test_a_newer_attempt_fences_the_older_with_409(parts: Parts, runner: TestClient, job: str) -> None:
-    with parts.database.write() as session:
+def test_a_newer_attempt_fences_the_older_with_409(state: AppState, runner: TestClient, job: str) -> None:
+    with state.database.write() as session:
         session.get_one(tables.Job, job).attempt = 2
     answer = runner.post(SYNC.format(job=job), json={})
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "fenced")

@@ -9,7 +9,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.settings import Settings
 from tests.api import Project, add_project, add_tuned_model, jsonl
 
@@ -54,19 +54,19 @@ def filled(template: Any, ids: dict[str, str]) -> Any:
 
 @pytest.fixture(params=["another organization", "the same organization"])
 def theirs(
-    request: pytest.FixtureRequest, parts: Parts, http: TestClient, project: Project
+    request: pytest.FixtureRequest, state: AppState, http: TestClient, project: Project
 ) -> dict[str, str]:
     """Ids of another project's things, all of which exist."""
     is_same = request.param == "the same organization"
     stranger = add_project(
-        parts.database, organization_id=project.tenant.organization_id if is_same else None
+        state.database, organization_id=project.tenant.organization_id if is_same else None
     )
     other = {"authorization": f"Bearer {stranger.key}"}
     upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
     file_id = http.post("/v1/files", headers=other, **upload).json()["id"]
     asked = {"model": "base-1", "training_file": file_id}
     job_id = http.post("/v1/fine_tuning/jobs", headers=other, json=asked).json()["id"]
-    model, _ = add_tuned_model(parts.database, job_id)
+    model, _ = add_tuned_model(state.database, job_id)
     assert http.get(f"/v1/models/{model}", headers=other).status_code == 200
     return {"file_id": file_id, "job_id": job_id, "model": model}
 
@@ -114,12 +114,12 @@ def test_a_job_cannot_use_another_projects_validation_file(
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_validation_file")
 
 
-def test_a_retried_create_never_finds_another_projects_job(http: TestClient, parts: Parts) -> None:
+def test_a_retried_create_never_finds_another_projects_job(http: TestClient, state: AppState) -> None:
     upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
     own = http.post("/v1/files", **upload).json()["id"]
     asked = {"model": "base-1", "training_file": own}
     first = http.post("/v1/fine_tuning/jobs", json=asked).json()["id"]
     retry = {"x-stainless-retry-count": "1"}
     assert http.post("/v1/fine_tuning/jobs", json=asked, headers=retry).json()["id"] == first
-    stranger = retry | {"authorization": f"Bearer {add_project(parts.database).key}"}
+    stranger = retry | {"authorization": f"Bearer {add_project(state.database).key}"}
     assert http.post("/v1/fine_tuning/jobs", json=asked, headers=stranger).status_code == 400

@@ -19,7 +19,7 @@ from cluster.contracts.errors import Unavailable
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.database import Database
 from service.db.files import Files
 from tests.api import LiveApi, Project, jsonl, listening, with_settings
@@ -34,7 +34,7 @@ from tests.databases import migrate
 from tests.fakes import FakeEngine
 from cluster.storage.local import LocalStore
 from service.api.app import create_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.database import Database
 from service.db.files import Files
 from service.settings import Settings
@@ -45,7 +45,7 @@ url = f"sqlite:///{folder}/t.db"
 migrate(url)
 database = Database(url)
 project = add_project(database)
-parts = Parts(Settings(), database, LocalStore(folder / "objects"), FakeEngine(), {BASE.alias: BASE})
+state = AppState(Settings(), database, LocalStore(folder / "objects"), FakeEngine(), {BASE.alias: BASE})
 line = b'{"prompt": "' + b"x" * 100_000 + b'", "completion": "y"}\\n'
 big = folder / "big.jsonl"
 with big.open("wb") as file:
@@ -69,7 +69,7 @@ def sent(path):
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
-with listening(create_app(parts.settings, open_parts=lambda _: parts)) as root:
+with listening(create_app(state.settings, open_state=lambda _: state)) as root:
     small = folder / "small.jsonl"
     small.write_bytes(line * 3)
     assert sent(small)["status"] == "processed"
@@ -102,15 +102,15 @@ def test_an_upload_that_is_cut_off_leaves_nothing(live: LiveApi) -> None:
         pass
     connection.close()
     assert live.openai().files.list().data == []
-    assert list(live.parts.store.list()) == []
+    assert list(live.state.store.list()) == []
 
 
 @on_sqlite
 def test_a_file_over_the_limit_is_413_and_its_sender_gets_to_read_that(
-    parts: Parts, project: Project
+    state: AppState, project: Project
 ) -> None:
-    small = with_settings(parts, max_file_bytes=2**20)
-    with listening(create_app(small.settings, open_parts=lambda _: small)) as url:
+    small = with_settings(state, max_file_bytes=2**20)
+    with listening(create_app(small.settings, open_state=lambda _: small)) as url:
         client = LiveApi(url, small, project).openai()
         for size, message in (
             (2**20 + 1, "1048577 bytes; at most 1048576"),
@@ -150,32 +150,32 @@ class FaultyDatabase(Database):
             raise Unavailable("The database does not answer.")
 
 
-def upload_to(parts: Parts, project: Project) -> int:
+def upload_to(state: AppState, project: Project) -> int:
     """Status; what was stored stays to be looked at."""
-    app = create_app(parts.settings, open_parts=lambda _: parts)
+    app = create_app(state.settings, open_state=lambda _: state)
     with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as http:
         form = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
         return http.post("/v1/files", **form).status_code  # type: ignore[arg-type]
 
 
-def rows(parts: Parts, project: Project) -> list[str]:
-    with parts.database.read() as session:
+def rows(state: AppState, project: Project) -> list[str]:
+    with state.database.read() as session:
         return [file.object_key for file in Files(session, project.tenant).list().data]
 
 
-def test_an_upload_whose_storing_is_not_heard_of_leaves_no_object(parts: Parts, project: Project) -> None:
-    assert isinstance(parts.store, LocalStore)
-    faulty = replace(parts, store=FaultyStore(parts.store._root))
+def test_an_upload_whose_storing_is_not_heard_of_leaves_no_object(state: AppState, project: Project) -> None:
+    assert isinstance(state.store, LocalStore)
+    faulty = replace(state, store=FaultyStore(state.store._root))
     assert upload_to(faulty, project) == 503
-    assert (rows(parts, project), list(parts.store.list())) == ([], [])
+    assert (rows(state, project), list(state.store.list())) == ([], [])
 
 
 @pytest.mark.parametrize("fails_at", ["begin", "commit", "answer"])
 def test_a_refused_upload_leaves_an_object_only_if_it_has_a_row(
-    parts: Parts, project: Project, database_url: str, fails_at: str
+    state: AppState, project: Project, database_url: str, fails_at: str
 ) -> None:
     faulty = FaultyDatabase(database_url)
     faulty.fails_at = fails_at
-    assert upload_to(replace(parts, database=faulty), project) == 503
-    stored = [info.key for info in parts.store.list()]
-    assert (len(stored), stored) == (int(fails_at == "answer"), rows(parts, project))
+    assert upload_to(replace(state, database=faulty), project) == 503
+    stored = [info.key for info in state.store.list()]
+    assert (len(stored), stored) == (int(fails_at == "answer"), rows(state, project))

@@ -520,7 +520,7 @@ def test_a_model_that_never_ends_its_answers_is_published_with_a_warning(world: 
     job = _trained(world)
     world.scheduler().tick()
     assert world.status(job) is JobStatus.SUCCEEDED
-    assert world.serving.asked == [([1, 2], 26), ([3], 28)]
+    assert world.serving.generated == [([1, 2], 26), ([3], 28)]
     warning, created, done = world.log(job)[-3:]
     assert warning.level == "warn"
     assert "did not end its answer by itself on any of 2 training prompts" in warning.message
@@ -534,7 +534,7 @@ def test_one_answer_that_ends_by_itself_is_enough(world: World) -> None:
     world.answer_prompts = [AnswerPrompt(token_ids=[1, 2], answer_tokens=5)] * 2
     job = _trained(world)
     world.scheduler().tick()
-    assert len(world.serving.asked) == 1
+    assert len(world.serving.generated) == 1
     assert [event.level for event in world.log(job)[-2:]] == ["info", "info"]
 
 
@@ -543,7 +543,7 @@ def test_a_prompt_that_leaves_no_room_for_its_answer_is_not_asked(world: World) 
     world.serving.reason = "length"
     job = _trained(world)
     world.scheduler().tick()
-    assert world.serving.asked == []
+    assert world.serving.generated == []
     assert world.log(job)[-1].level == "info"
 
 
@@ -707,9 +707,9 @@ def test_ray_away_keeps_intents_and_starts_each_job_once_when_it_is_back(world: 
     world.ray.fault = Unavailable("away", code="ray_unavailable")
     scheduler.tick()
     assert world.status(job) is JobStatus.STARTING
-    asked = world.ray.asked
+    num_calls = world.ray.num_calls
     scheduler.tick()
-    assert world.ray.asked == asked + 1, "one question a round is enough to know"
+    assert world.ray.num_calls == num_calls + 1, "one question a round is enough to know"
     world.ray.fault = None
     scheduler.tick()
     assert world.ray.submissions == [f"{job.id}-a1"]

@@ -27,7 +27,7 @@ from cluster.storage.local import LocalStore
 from cluster.storage.s3 import S3Store
 from cluster.storage.store import ObjectInfo, UnfinishedPut
 from service.api.routes import files as files_route
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db import tables
 from service.db.api_keys import Principal
 from service.db.database import Database
@@ -123,7 +123,9 @@ class Installation:
         self.world.settings = self.world.settings.model_copy(update={"retry_seconds": 0.0})
         self.store = MemoryStore(self._between, self._is_awaited)
         self.world.store = self.store  # type: ignore[assignment]
-        self.parts = Parts(Settings(), self.world.database, self.store, FakeEngine(), {BASE.alias: BASE})
+        self.app_state = AppState(
+            Settings(), self.world.database, self.store, FakeEngine(), {BASE.alias: BASE}
+        )
         self.scheduler = self.world.scheduler()
         self.depth = 0
         self.is_quiet = self.is_ticking = False
@@ -158,7 +160,7 @@ class Installation:
     def upload(self) -> None:
         content = jsonl(self._any([10, 11]))
         file = UploadFile(io.BytesIO(content), size=len(content), filename="a.jsonl")
-        made = files_route.create(ADMIN, self.parts, file, "fine-tune")
+        made = files_route.create(ADMIN, self.app_state, file, "fine-tune")
         assert made.status == "processed"
 
     def upload_is_killed(self) -> None:
@@ -174,7 +176,7 @@ class Installation:
             )
 
     def delete_file(self) -> None:
-        files_route.delete(ADMIN, self.parts, self._any(self._files()).id)
+        files_route.delete(ADMIN, self.app_state, self._any(self._files()).id)
 
     def file_expires(self) -> None:
         with self.world.database.write() as session:
@@ -302,7 +304,7 @@ class Installation:
                 for checkpoint in Jobs(session, TENANT).checkpoints(job.id, limit=100).data:
                     models.delete(checkpoint.model_name)
         for file in self._files():
-            files_route.delete(ADMIN, self.parts, file.id)
+            files_route.delete(ADMIN, self.app_state, file.id)
 
     def _needed(self) -> set[str]:
         """The keys of all that somebody may still read, as the API and the runners see it."""
@@ -512,9 +514,9 @@ def whole(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> 
 
 
 def upload(world: World) -> str:
-    parts = Parts(Settings(), world.database, world.store, FakeEngine(), {BASE.alias: BASE})
+    state = AppState(Settings(), world.database, world.store, FakeEngine(), {BASE.alias: BASE})
     file = UploadFile(io.BytesIO(jsonl()), size=len(jsonl()), filename="a.jsonl")
-    return files_route.create(ADMIN, parts, file, "fine-tune").id
+    return files_route.create(ADMIN, state, file, "fine-tune").id
 
 
 def keys(world: World) -> list[str]:

@@ -12,7 +12,7 @@ from cluster.contracts.generation import (
     TokenLogprob,
     ToolCallEvent,
 )
-from service.api.inference.answers.tally import Heading, Tally
+from service.api.inference.answers.response_meta import ResponseMeta, Tally
 from service.api.schemas.chat import (
     AnsweredCall,
     ChatAnswerMessage,
@@ -36,7 +36,7 @@ class ChatAnswer:
 
     def __init__(
         self,
-        heading: Heading,
+        meta: ResponseMeta,
         *,
         n: int,
         wants_logprobs: bool,
@@ -49,7 +49,7 @@ class ChatAnswer:
         `is_call_named`: the one that must be called was named, and its call then ends with `stop`, as
         OpenAI's does. `has_functions`: the tools were asked for in their older spelling, and calls are
         answered in it."""
-        self._heading = heading
+        self._meta = meta
         self._has_tools = has_tools
         self._has_functions = has_functions
         self._is_call_named = is_call_named
@@ -111,7 +111,7 @@ class ChatAnswer:
         choice = self._choices[event.index]
         if event.name:
             # The same for the same answer, whoever asks how often.
-            seed = f"{self._heading.id}/{event.index}/{event.call}"
+            seed = f"{self._meta.id}/{event.index}/{event.call}"
             id_ = "call_" + hashlib.sha256(seed.encode()).hexdigest()[:24]
             choice.calls.append(_Call(id_, event.name))
             function = FunctionCallDelta(name=event.name, arguments="")
@@ -129,7 +129,7 @@ class ChatAnswer:
             )
             for index, choice in enumerate(self._choices)
         ]
-        return ChatCompletion(**vars(self._heading), choices=choices, usage=self._tally.usage())
+        return ChatCompletion(**vars(self._meta), choices=choices, usage=self._tally.usage())
 
     def _message(self, choice: "_Choice") -> ChatAnswerMessage:
         content = None if self._has_tools and not choice.text else choice.text
@@ -140,7 +140,7 @@ class ChatAnswer:
 
     def usage_chunk(self) -> ChatCompletionChunk:
         return ChatCompletionChunk(
-            object="chat.completion.chunk", **vars(self._heading), choices=[], usage=self._tally.usage()
+            object="chat.completion.chunk", **vars(self._meta), choices=[], usage=self._tally.usage()
         )
 
     def _chunk(
@@ -155,7 +155,7 @@ class ChatAnswer:
         part = ChatChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=reason)
         usage = {"usage": None} if self._wants_usage_chunk else {}
         return ChatCompletionChunk(
-            object="chat.completion.chunk", **vars(self._heading), choices=[part], **usage
+            object="chat.completion.chunk", **vars(self._meta), choices=[part], **usage
         )
 
 

@@ -12,7 +12,7 @@ from cluster.contracts.classification import (
     WordsInput,
 )
 from cluster.contracts.generation import ModelRef
-from service.api.inference.answers.tally import Heading
+from service.api.inference.answers.response_meta import ResponseMeta
 from service.api.schemas.base import InputUsage
 from service.api.schemas.classifications import (
     Classification,
@@ -32,10 +32,10 @@ def classification_request(body: ClassificationBody, model: ModelRef, tenant: st
 
 
 def classification(
-    heading: Heading, asked: ClassificationRequest, answer: ClassificationAnswer
+    meta: ResponseMeta, request: ClassificationRequest, answer: ClassificationAnswer
 ) -> Classification:
     data: list[ClassifiedText | ClassifiedWords] = []
-    for index, (given, result) in enumerate(zip(asked.inputs, answer.results, strict=True)):
+    for index, (given, result) in enumerate(zip(request.inputs, answer.results, strict=True)):
         if isinstance(given, WordsInput):
             pairs = zip(given.words, result.logprobs, strict=True)
             words = [_word(word, answer.classes, logprobs) for word, logprobs in pairs]
@@ -45,9 +45,9 @@ def classification(
             data.append(_text(index, answer.classes, logprobs))
     num_tokens = answer.prompt_tokens
     return Classification(
-        id=heading.id,
-        created=heading.created,
-        model=heading.model,
+        id=meta.id,
+        created=meta.created,
+        model=meta.model,
         data=data,
         usage=InputUsage(prompt_tokens=num_tokens, total_tokens=num_tokens),
     )

@@ -10,7 +10,7 @@ from cluster.contracts.generation import (
     TokenLogprob,
     ToolCallEvent,
 )
-from service.api.inference.answers.tally import Heading, Tally, TextOffsets
+from service.api.inference.answers.response_meta import ResponseMeta, Tally, TextOffsets
 from service.api.schemas.completions import Completion, CompletionChoice, CompletionLogprobs
 from service.api.schemas.sampling import FinishReason
 
@@ -19,9 +19,9 @@ class CompletionAnswer:
     """`n` choices for each of `num_prompts` prompts; those of prompt i have the indices from i * n on."""
 
     def __init__(
-        self, heading: Heading, *, num_prompts: int, n: int, wants_logprobs: bool, wants_usage_chunk: bool
+        self, meta: ResponseMeta, *, num_prompts: int, n: int, wants_logprobs: bool, wants_usage_chunk: bool
     ) -> None:
-        self._heading = heading
+        self._meta = meta
         self._n = n
         self._wants_logprobs = wants_logprobs
         self._wants_usage_chunk = wants_usage_chunk
@@ -58,10 +58,10 @@ class CompletionAnswer:
                     index=index, text=choice.text, logprobs=logprobs, finish_reason=choice.finish_reason
                 )
             )
-        return Completion(**vars(self._heading), choices=choices, usage=self._tally.usage())
+        return Completion(**vars(self._meta), choices=choices, usage=self._tally.usage())
 
     def usage_chunk(self) -> Completion:
-        return Completion(**vars(self._heading), choices=[], usage=self._tally.usage())
+        return Completion(**vars(self._meta), choices=[], usage=self._tally.usage())
 
     def _chunk(
         self, index: int, text: str, tokens: list[TokenLogprob], reason: FinishReason | None = None
@@ -73,7 +73,7 @@ class CompletionAnswer:
         logprobs = self._logprobs(tokens, self._offsets[index]) if tokens else None
         part = CompletionChoice(index=index, text=text, logprobs=logprobs, finish_reason=reason)
         usage = {"usage": None} if self._wants_usage_chunk else {}
-        return Completion(object="text_completion", **vars(self._heading), choices=[part], **usage)
+        return Completion(object="text_completion", **vars(self._meta), choices=[part], **usage)
 
     def _logprobs(self, tokens: list[TokenLogprob], offsets: TextOffsets) -> CompletionLogprobs | None:
         if not self._wants_logprobs:

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from cluster.contracts.conversation import one_spelling, tools_of
+from cluster.contracts.conversation import normalize_messages, tools_from_functions
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import (
     ChatPrompt,
@@ -59,7 +59,7 @@ def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> Gene
         id=_new_id(),
         model=model,
         prompt=ChatPrompt(
-            messages=one_spelling([message.model_dump(exclude_none=True) for message in body.messages]),
+            messages=normalize_messages([message.model_dump(exclude_none=True) for message in body.messages]),
             tools=tools,
         ),
         sampling=body.sampling(
@@ -74,7 +74,7 @@ def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> Gene
 
 def _tools(body: ChatCompletionBody) -> list[dict[str, Any]] | None:
     if body.functions:
-        return tools_of([function.model_dump(exclude_none=True) for function in body.functions])
+        return tools_from_functions([function.model_dump(exclude_none=True) for function in body.functions])
     return [tool.model_dump(exclude_none=True) for tool in body.tools or []] or None
 
 

@@ -15,7 +15,7 @@ from starlette.types import Message
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, FolderSource, HubSource
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
-from cluster.contracts.generation import PATIENCE_HEADER, ErrorEvent
+from cluster.contracts.generation import LOAD_TIMEOUT_HEADER, ErrorEvent
 from cluster.serving.deployment import datasets
 from cluster.storage.local import LocalStore
 
@@ -35,7 +35,7 @@ async def post(app: datasets.DatasetsApp, path: str, content: str, *, patience: 
     async def receive() -> Message:
         return {"type": "http.request", "body": content.encode(), "more_body": False}
 
-    headers = {"authorization": f"Bearer {TOKEN}", PATIENCE_HEADER: str(patience)}
+    headers = {"authorization": f"Bearer {TOKEN}", LOAD_TIMEOUT_HEADER: str(patience)}
     scope = {
         "type": "http",
         "method": "POST",

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from service.api.app import create_app
 from service.api.http.auth import PUBLIC_PATHS, Requires
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.api_keys import ApiKeys
 from service.settings import Settings
 from tests.api import Project, add_key
@@ -82,7 +82,7 @@ def test_public_paths_need_none(http: TestClient) -> None:
 
 
 def test_a_key_does_only_what_its_scopes_allow(
-    parts: Parts, project: Project, http: TestClient, subtests: pytest.Subtests
+    state: AppState, project: Project, http: TestClient, subtests: pytest.Subtests
 ) -> None:
     chat = {"model": "base-1", "messages": [{"role": "user", "content": "x"}]}
     calls: list[tuple[str, str, Any, set[str]]] = [
@@ -97,7 +97,7 @@ def test_a_key_does_only_what_its_scopes_allow(
         ("POST", "/v1/completions", {"model": "base-1", "prompt": "x"}, {"infer"}),
     ]
     for scope in ("read", "write", "infer", "admin"):
-        key = add_key(parts.database, project.tenant, frozenset({scope}))
+        key = add_key(state.database, project.tenant, frozenset({scope}))
         for method, path, body, allowed in calls:
             with subtests.test(scope=scope, method=method, path=path):
                 answer = http.request(method, path, json=body, headers={"authorization": f"Bearer {key}"})
@@ -107,9 +107,9 @@ def test_a_key_does_only_what_its_scopes_allow(
                     assert answer.json()["error"]["code"] == "insufficient_permissions"
 
 
-def test_a_revoked_key_is_refused_at_once(parts: Parts, project: Project, http: TestClient) -> None:
+def test_a_revoked_key_is_refused_at_once(state: AppState, project: Project, http: TestClient) -> None:
     assert http.get("/v1/models").status_code == 200
-    with parts.database.write() as session:
+    with state.database.write() as session:
         keys = ApiKeys(session)
         for key in keys.list(project.tenant):
             keys.revoke(project.tenant, key.id)

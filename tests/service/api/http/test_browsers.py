@@ -10,7 +10,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.settings import Settings
 from tests.api import LiveApi, Project, jsonl, with_settings
 
@@ -82,10 +82,10 @@ def test_a_slash_opens_nothing_that_is_closed(http: TestClient) -> None:
 
 
 @pytest.fixture
-def opened(parts: Parts, project: Project) -> Iterator[TestClient]:
+def opened(state: AppState, project: Project) -> Iterator[TestClient]:
     """As `http`, for pages of ORIGIN."""
-    parts = with_settings(parts, cors_origins=(ORIGIN,))
-    app = create_app(parts.settings, open_parts=lambda _: parts)
+    state = with_settings(state, cors_origins=(ORIGIN,))
+    app = create_app(state.settings, open_state=lambda _: state)
     with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as client:
         yield client
 

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from cluster.contracts.generation import FinishEvent, GenerationEvent, PromptEvent, TextEvent
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.database import Database
 from service.db.usage import Usage
 from service.ports import free_ports
@@ -160,7 +160,7 @@ def test_one_that_is_killed_keeps_what_it_wrote_and_the_next_one_adds_to_it(
 
 
 def test_a_jobs_events_end_for_their_reader_to_come_back_to_another_process(
-    parts: Parts, http: TestClient
+    state: AppState, http: TestClient
 ) -> None:
     upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
     file_id = http.post("/v1/files", **upload).json()["id"]

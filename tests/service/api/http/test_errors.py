@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from cluster.contracts.errors import InternalError, Overloaded, Unavailable
 from service.api.app import create_app
 from service.api.http.errors import response_of
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.database import Database
 from tests.api import Project
 from tests.fakes import FakeEngine
@@ -131,10 +131,10 @@ def test_a_wrong_query_names_its_parameter(http: TestClient, subtests: pytest.Su
 
 
 def test_a_fault_of_ours_tells_the_log_everything_and_the_caller_nothing(
-    parts: Parts, http: TestClient, caplog: pytest.LogCaptureFixture
+    state: AppState, http: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert isinstance(parts.engine, FakeEngine)
-    parts.engine.refusal = ZeroDivisionError("secret detail")  # type: ignore[assignment]
+    assert isinstance(state.engine, FakeEngine)
+    state.engine.refusal = ZeroDivisionError("secret detail")  # type: ignore[assignment]
     with caplog.at_level(logging.ERROR):
         answer = http.post("/v1/completions", json={"model": "base-1", "prompt": "x"})
     assert answer.status_code == 500
@@ -145,10 +145,10 @@ def test_a_fault_of_ours_tells_the_log_everything_and_the_caller_nothing(
 
 
 def test_a_fault_of_the_engine_is_told_by_the_id_under_which_its_log_has_it(
-    parts: Parts, http: TestClient
+    state: AppState, http: TestClient
 ) -> None:
-    assert isinstance(parts.engine, FakeEngine)
-    parts.engine.refusal = fault = InternalError.of("The model server")
+    assert isinstance(state.engine, FakeEngine)
+    state.engine.refusal = fault = InternalError.of("The model server")
     answer = http.post("/v1/completions", json={"model": "base-1", "prompt": "x"})
     assert (answer.status_code, error_of(answer)["code"]) == (500, "internal_error")
     assert error_of(answer)["message"] == fault.message
@@ -190,9 +190,9 @@ def test_an_oversized_body_is_413_whether_announced_or_not(http: TestClient) -> 
         assert "33554432 bytes" in error_of(answer)["message"]
 
 
-def test_a_database_that_does_not_answer_is_503_with_retry_after(parts: Parts, project: Project) -> None:
+def test_a_database_that_does_not_answer_is_503_with_retry_after(state: AppState, project: Project) -> None:
     gone = Database("postgresql://nobody@127.0.0.1:1/none")
-    app = create_app(parts.settings, open_parts=lambda _: replace(parts, database=gone))
+    app = create_app(state.settings, open_state=lambda _: replace(state, database=gone))
     with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as client:
         answer = client.get("/v1/models")
     assert answer.status_code == 503

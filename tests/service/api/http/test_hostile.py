@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.api.state import Parts
+from service.api.state import AppState
 from tests.api import add_encoder, add_tuned_model, jsonl, preferences
 
 WEIRD: list[Any] = [
@@ -162,10 +162,10 @@ def test_a_weird_value_anywhere_in_a_preference_job_is_refused_or_stored_but_nev
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_weird_value_anywhere_in_a_continued_job_is_refused_or_stored_but_never_500(
-    http: TestClient, parts: Parts, file_id: str
+    http: TestClient, state: AppState, file_id: str
 ) -> None:
     job = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file_id}).json()["id"]
-    model, _ = add_tuned_model(parts.database, job)
+    model, _ = add_tuned_model(state.database, job)
     training = CONTINUED["training"] | {"from_checkpoint": model}
     check_body(http, "/v1/fine_tuning/jobs", CONTINUED | {"training_file": file_id, "training": training})
 
@@ -211,11 +211,11 @@ def test_a_prefix_of_the_wrong_type_or_size_is_refused_by_field(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_weird_value_anywhere_in_a_question_is_refused_or_answered_but_never_500(
-    http: TestClient, parts: Parts
+    http: TestClient, state: AppState
 ) -> None:
     check_body(http, "/v1/completions", COMPLETION)
     check_body(http, "/v1/chat/completions", CHAT)
-    texts = {"model": add_encoder(parts), "input": ["a", "b"]}
+    texts = {"model": add_encoder(state), "input": ["a", "b"]}
     check_body(http, "/v1/embeddings", texts | {"dimensions": 2, "encoding_format": "float", "user": "u"})
     check_body(http, "/v1/embeddings", texts | {"input": [[1, 2], [3]], "encoding_format": "base64"})
 

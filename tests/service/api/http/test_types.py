@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.api.state import Parts
+from service.api.state import AppState
 from tests.api import add_encoder, jsonl
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -157,12 +157,12 @@ def test_chat_completions_take_no_value_of_another_type(http: TestClient) -> Non
     check(http, "/v1/chat/completions", {"model": "base-1", "messages": ASK}, CHAT)
 
 
-def test_embeddings_take_no_value_of_another_type(http: TestClient, parts: Parts) -> None:
-    check(http, "/v1/embeddings", {"model": add_encoder(parts), "input": "x"}, EMBEDDINGS)
+def test_embeddings_take_no_value_of_another_type(http: TestClient, state: AppState) -> None:
+    check(http, "/v1/embeddings", {"model": add_encoder(state), "input": "x"}, EMBEDDINGS)
 
 
-def test_classifications_take_no_value_of_another_type(http: TestClient, parts: Parts) -> None:
-    body = {"model": add_encoder(parts), "input": "x"}
+def test_classifications_take_no_value_of_another_type(http: TestClient, state: AppState) -> None:
+    body = {"model": add_encoder(state), "input": "x"}
     for changes, param in CLASSIFICATIONS:
         answer = http.post("/v1/classifications", json=body | changes)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text

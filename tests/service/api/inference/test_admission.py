@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from cluster.contracts.errors import Overloaded, Unavailable
-from service.api.inference.admission import Admission
-from service.api.inference.fair_queue import Limits
+from service.api.inference.admission import AdmissionQueue
+from service.api.inference.fair_queue import QueueLimits
 
-LIMITS = Limits(running=2, waiting_of_tenant=3, waiting_in_all=5)
+LIMITS = QueueLimits(max_running=2, max_waiting_per_tenant=3, max_waiting=5)
 
 
 class Visit:
     """One request: it stays at the engine until it is told to leave."""
 
-    def __init__(self, admission: Admission, tenant: str) -> None:
+    def __init__(self, admission: AdmissionQueue, tenant: str) -> None:
         self.entered = asyncio.Event()
         self.may_leave = asyncio.Event()
         self._admission, self._tenant = admission, tenant
@@ -33,7 +33,7 @@ class Visit:
         await self.task
 
 
-async def visits(admission: Admission, tenant: str, count: int) -> list[Visit]:
+async def visits(admission: AdmissionQueue, tenant: str, count: int) -> list[Visit]:
     made = [Visit(admission, tenant) for _ in range(count)]
     await settled()
     return made
@@ -45,16 +45,16 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def run(test: Callable[[Admission], Coroutine[Any, Any, None]], **options: Any) -> None:
+def run(test: Callable[[AdmissionQueue], Coroutine[Any, Any, None]], **options: Any) -> None:
     async def within_limit() -> None:
         async with asyncio.timeout(30):
-            await test(Admission(LIMITS, **{"wait_seconds": 60.0, **options}))
+            await test(AdmissionQueue(LIMITS, **{"wait_seconds": 60.0, **options}))
 
     asyncio.run(within_limit())
 
 
 def test_a_quiet_tenant_waits_for_one_of_those_that_run_and_not_for_the_floods_queue() -> None:
-    async def test(admission: Admission) -> None:
+    async def test(admission: AdmissionQueue) -> None:
         flood = await visits(admission, "flood", 5)
         assert [visit.entered.is_set() for visit in flood] == [True, True, False, False, False]
         (quiet,) = await visits(admission, "quiet", 1)
@@ -72,7 +72,7 @@ def test_a_quiet_tenant_waits_for_one_of_those_that_run_and_not_for_the_floods_q
 def test_a_full_queue_says_which_limit_it_is_and_when_to_come_back() -> None:
     now = 0.0
 
-    async def test(admission: Admission) -> None:
+    async def test(admission: AdmissionQueue) -> None:
         nonlocal now
         (first,) = await visits(admission, "a", 1)
         now = 8.0
@@ -95,7 +95,7 @@ def test_a_full_queue_says_which_limit_it_is_and_when_to_come_back() -> None:
 
 
 def test_one_that_goes_away_while_it_waits_leaves_the_queue() -> None:
-    async def test(admission: Admission) -> None:
+    async def test(admission: AdmissionQueue) -> None:
         one, two, gone, next_one, _ = await visits(admission, "a", 5)
         gone.task.cancel()
         await asyncio.gather(gone.task, return_exceptions=True)
@@ -110,7 +110,7 @@ def test_one_that_goes_away_while_it_waits_leaves_the_queue() -> None:
 
 
 def test_one_that_goes_away_as_it_is_called_lets_the_next_one_in() -> None:
-    async def test(admission: Admission) -> None:
+    async def test(admission: AdmissionQueue) -> None:
         async with admission.turn("a", 1):
             two, called, next_one = await visits(admission, "a", 3)
         called.task.cancel()  # it has been called, and has not run since
@@ -124,7 +124,7 @@ def test_one_that_goes_away_as_it_is_called_lets_the_next_one_in() -> None:
 
 
 def test_one_whose_turn_fails_lets_the_next_one_in() -> None:
-    async def test(admission: Admission) -> None:
+    async def test(admission: AdmissionQueue) -> None:
         async def fail() -> None:
             async with admission.turn("a", 1):
                 await may_fail.wait()
@@ -142,7 +142,7 @@ def test_one_whose_turn_fails_lets_the_next_one_in() -> None:
 
 
 def test_the_longest_wait_ends_in_an_error_that_names_it() -> None:
-    async def test(admission: Admission) -> None:
+    async def test(admission: AdmissionQueue) -> None:
         one, two = await visits(admission, "a", 2)
         with pytest.raises(Unavailable, match=r"waited 0\.001 s for its turn") as late:
             async with admission.turn("b", 1):

@@ -23,29 +23,29 @@ from cluster.contracts.classification import (
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest, TuneryError, Unavailable
 from cluster.contracts.generation import AdapterRef, ErrorEvent, ModelRef
 from service.api.inference.engine import ServeEngine
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.api_keys import Scope
 from tests.api import ENCODER, Project, add_encoder, add_key, add_tuned_model, jsonl, labels, listening
 from tests.fakes import FakeEngine
 
 
 @pytest.fixture
-def engine(parts: Parts) -> FakeEngine:
-    assert isinstance(parts.engine, FakeEngine)
-    return parts.engine
+def engine(state: AppState) -> FakeEngine:
+    assert isinstance(state.engine, FakeEngine)
+    return state.engine
 
 
 @pytest.fixture
-def classifier(parts: Parts, http: TestClient) -> str:
+def classifier(state: AppState, http: TestClient) -> str:
     """The name of a model tuned from an encoder."""
-    return tuned(parts, http, add_encoder(parts), labels())
+    return tuned(state, http, add_encoder(state), labels())
 
 
-def tuned(parts: Parts, http: TestClient, base: str, content: bytes) -> str:
+def tuned(state: AppState, http: TestClient, base: str, content: bytes) -> str:
     upload = {"files": {"file": ("a.jsonl", content)}, "data": {"purpose": "fine-tune"}}
     file_id = http.post("/v1/files", **upload).json()["id"]
     job = http.post("/v1/fine_tuning/jobs", json={"model": base, "training_file": file_id})
-    return add_tuned_model(parts.database, job.raise_for_status().json()["id"])[0]
+    return add_tuned_model(state.database, job.raise_for_status().json()["id"])[0]
 
 
 def refused(http: TestClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -132,15 +132,15 @@ def test_as_many_inputs_as_allowed_are_taken(http: TestClient, classifier: str) 
     assert len(http.post("/v1/classifications", json=body).json()["data"]) == MAX_INPUTS
 
 
-def test_models_that_write_are_no_classifiers(parts: Parts, http: TestClient) -> None:
-    for model in ("base-1", tuned(parts, http, "base-1", jsonl())):
+def test_models_that_write_are_no_classifiers(state: AppState, http: TestClient) -> None:
+    for model in ("base-1", tuned(state, http, "base-1", jsonl())):
         error = refused(http, "/v1/classifications", {"model": model, "input": "x"})
         assert (error["code"], error["param"]) == ("not_a_classifier", "model")
         assert "/v1/completions" in error["message"]
 
 
-def test_an_encoder_has_no_classes_before_it_is_tuned(parts: Parts, http: TestClient) -> None:
-    error = refused(http, "/v1/classifications", {"model": add_encoder(parts), "input": "x"})
+def test_an_encoder_has_no_classes_before_it_is_tuned(state: AppState, http: TestClient) -> None:
+    error = refused(http, "/v1/classifications", {"model": add_encoder(state), "input": "x"})
     assert (error["code"], error["param"]) == ("not_a_classifier", "model")
 
 
@@ -168,9 +168,9 @@ def test_what_the_engine_refuses_reaches_the_caller(
 
 @pytest.mark.parametrize(("scope", "status"), [("infer", 200), ("read", 403)])
 def test_the_scope_of_inference_is_needed(
-    parts: Parts, http: TestClient, project: Project, classifier: str, scope: Scope, status: int
+    state: AppState, http: TestClient, project: Project, classifier: str, scope: Scope, status: int
 ) -> None:
-    key = add_key(parts.database, project.tenant, frozenset({scope}))
+    key = add_key(state.database, project.tenant, frozenset({scope}))
     answer = http.post(
         "/v1/classifications",
         json={"model": classifier, "input": "x"},

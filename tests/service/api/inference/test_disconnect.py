@@ -33,7 +33,7 @@ def is_asked(live: LiveApi) -> threading.Event:
             super().append(item)
             asked.set()
 
-    live.engine.asked = Watched()
+    live.engine.requests = Watched()
     return asked
 
 

@@ -18,21 +18,21 @@ from cluster.contracts.embedding import MAX_INPUTS, EmbeddingAnswer, EmbeddingRe
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest, TuneryError, Unavailable
 from cluster.contracts.generation import MODEL_HEADER, ErrorEvent, ModelRef
 from service.api.inference.engine import ServeEngine
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.api_keys import Scope
 from tests.api import ENCODER, LiveApi, Project, add_encoder, add_key, add_tuned_model, labels, listening
 from tests.fakes import FakeEngine
 
 
 @pytest.fixture
-def engine(parts: Parts) -> FakeEngine:
-    assert isinstance(parts.engine, FakeEngine)
-    return parts.engine
+def engine(state: AppState) -> FakeEngine:
+    assert isinstance(state.engine, FakeEngine)
+    return state.engine
 
 
 @pytest.fixture
-def encoder(parts: Parts) -> str:
-    return add_encoder(parts)
+def encoder(state: AppState) -> str:
+    return add_encoder(state)
 
 
 def refused(http: TestClient, body: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def refused(http: TestClient, body: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_sdk_reads_the_vectors(live: LiveApi) -> None:
     """It asks for base64 unless told otherwise, and decodes it."""
-    model = add_encoder(live.parts)
+    model = add_encoder(live.state)
     given = {"model": model, "input": ["a", "b"]}
     answer = live.openai().embeddings.create(**given)
     assert answer.object == "list"
@@ -97,12 +97,12 @@ def test_texts_and_token_ids_reach_the_engine_in_their_order(
 
 
 def test_a_tuned_encoder_is_asked_with_its_weights(
-    parts: Parts, http: TestClient, encoder: str, engine: FakeEngine
+    state: AppState, http: TestClient, encoder: str, engine: FakeEngine
 ) -> None:
     upload = {"files": {"file": ("a.jsonl", labels())}, "data": {"purpose": "fine-tune"}}
     file_id = http.post("/v1/files", **upload).json()["id"]
     job = http.post("/v1/fine_tuning/jobs", json={"model": encoder, "training_file": file_id}).json()
-    model, checkpoint = add_tuned_model(parts.database, job["id"])
+    model, checkpoint = add_tuned_model(state.database, job["id"])
     for name in (model, checkpoint):
         assert http.post("/v1/embeddings", json={"model": name, "input": "x"}).json()["model"] == name
         assert engine.embedded[-1].model.adapter is not None
@@ -154,9 +154,9 @@ def test_what_the_engine_refuses_reaches_the_caller(
 
 @pytest.mark.parametrize(("scope", "status"), [("infer", 200), ("read", 403)])
 def test_the_scope_of_inference_is_needed(
-    parts: Parts, http: TestClient, project: Project, encoder: str, scope: Scope, status: int
+    state: AppState, http: TestClient, project: Project, encoder: str, scope: Scope, status: int
 ) -> None:
-    key = add_key(parts.database, project.tenant, frozenset({scope}))
+    key = add_key(state.database, project.tenant, frozenset({scope}))
     answer = http.post(
         "/v1/embeddings",
         json={"model": encoder, "input": "x"},

@@ -21,8 +21,8 @@ from cluster.contracts.errors import (
     Unavailable,
 )
 from cluster.contracts.generation import (
+    LOAD_TIMEOUT_HEADER,
     MODEL_HEADER,
-    PATIENCE_HEADER,
     REPLICA_HEADER,
     ErrorEvent,
     FinishEvent,
@@ -185,7 +185,7 @@ def test_a_request_says_how_patient_it_is_and_is_not_more_patient_than_that() ->
             await engine.close()
 
     async def route(incoming: Request) -> Response:
-        assert incoming.headers[PATIENCE_HEADER] == "7"
+        assert incoming.headers[LOAD_TIMEOUT_HEADER] == "7"
         while not await incoming.is_disconnected():
             await asyncio.sleep(0.01)
         return Response()

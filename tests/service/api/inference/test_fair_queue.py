@@ -1,10 +1,10 @@
 """The order in which tenants' requests are let in."""
 
-from service.api.inference.fair_queue import FairQueue, Limits, Turn
+from service.api.inference.fair_queue import FairQueue, QueueLimits, Turn
 
 
-def queue(running: int = 2, of_tenant: int = 100, in_all: int = 400) -> FairQueue:
-    return FairQueue(Limits(running=running, waiting_of_tenant=of_tenant, waiting_in_all=in_all))
+def queue(max_running: int = 2, max_waiting_per_tenant: int = 100, max_waiting: int = 400) -> FairQueue:
+    return FairQueue(QueueLimits(max_running, max_waiting_per_tenant, max_waiting))
 
 
 def join(fair: FairQueue, tenant: str, count: int = 1, num_choices: int = 1) -> list[Turn]:
@@ -26,7 +26,7 @@ def serve(fair: FairQueue, turns: list[Turn], cost: float) -> list[Turn]:
 
 
 def test_what_fits_runs_at_once_in_order_of_arrival() -> None:
-    fair = queue(running=2)
+    fair = queue(max_running=2)
     turns = join(fair, "a", 3)
     assert fair.admit() == turns[:2]
     fair.leave(turns[0])
@@ -34,7 +34,7 @@ def test_what_fits_runs_at_once_in_order_of_arrival() -> None:
 
 
 def test_a_quiet_tenants_request_is_the_next_one_however_long_the_floods_queue_is() -> None:
-    fair = queue(running=2)
+    fair = queue(max_running=2)
     join(fair, "flood", 90)
     running = fair.admit()
     (quiet,) = join(fair, "quiet")
@@ -44,7 +44,7 @@ def test_a_quiet_tenants_request_is_the_next_one_however_long_the_floods_queue_i
 
 
 def test_two_that_flood_get_the_same_tokens_though_ones_requests_are_longer() -> None:
-    fair = queue(running=1)
+    fair = queue(max_running=1)
     join(fair, "long", 90)
     join(fair, "short", 90)
     costs = {"long": 300.0, "short": 100.0}
@@ -58,7 +58,7 @@ def test_two_that_flood_get_the_same_tokens_though_ones_requests_are_longer() ->
 
 
 def test_having_been_away_earns_nothing() -> None:
-    fair = queue(running=1)
+    fair = queue(max_running=1)
     join(fair, "busy", 40)
     running = fair.admit()
     for _ in range(10):
@@ -72,7 +72,7 @@ def test_having_been_away_earns_nothing() -> None:
 
 
 def test_debt_ends_when_nobody_waits_or_runs() -> None:
-    fair = queue(running=1)
+    fair = queue(max_running=1)
     join(fair, "a")
     serve(fair, fair.admit(), 1e6)
     assert fair.is_empty
@@ -83,7 +83,7 @@ def test_debt_ends_when_nobody_waits_or_runs() -> None:
 
 
 def test_a_request_counts_for_its_choices_and_nobody_passes_it() -> None:
-    fair = queue(running=4)
+    fair = queue(max_running=4)
     small = join(fair, "a", 2)
     assert fair.admit() == small
     wide = join(fair, "b", num_choices=4)
@@ -98,7 +98,7 @@ def test_a_request_counts_for_its_choices_and_nobody_passes_it() -> None:
 
 
 def test_a_request_for_more_than_the_limit_runs_alone() -> None:
-    fair = queue(running=4)
+    fair = queue(max_running=4)
     wide = join(fair, "a", num_choices=128)
     assert fair.admit() == wide
     other = join(fair, "b")
@@ -108,7 +108,7 @@ def test_a_request_for_more_than_the_limit_runs_alone() -> None:
 
 
 def test_who_comes_beside_a_flood_finds_a_place_that_the_flood_may_not_have() -> None:
-    fair = queue(running=16)
+    fair = queue(max_running=16)
     join(fair, "flood", 40)
     flood = fair.admit()
     assert len(flood) == 14
@@ -126,7 +126,7 @@ def test_who_comes_beside_a_flood_finds_a_place_that_the_flood_may_not_have() ->
 
 
 def test_a_wide_request_of_a_newcomer_is_not_passed_by_for_ever() -> None:
-    fair = queue(running=16)
+    fair = queue(max_running=16)
     join(fair, "flood", 80)
     flood = fair.admit()
     (wide,) = join(fair, "wide", num_choices=10)
@@ -140,7 +140,7 @@ def test_a_wide_request_of_a_newcomer_is_not_passed_by_for_ever() -> None:
 
 
 def test_limits_are_on_those_that_wait() -> None:
-    fair = queue(running=1, of_tenant=2, in_all=3)
+    fair = queue(max_running=1, max_waiting_per_tenant=2, max_waiting=3)
     assert fair.exceeded(Turn("a", 128)) is None  # it would run at once
     join(fair, "a")
     fair.admit()
@@ -156,7 +156,7 @@ def test_limits_are_on_those_that_wait() -> None:
 
 
 def test_one_that_waits_may_leave() -> None:
-    fair = queue(running=1)
+    fair = queue(max_running=1)
     running, gone, next_one = join(fair, "a", 3)
     fair.admit()
     fair.leave(gone)

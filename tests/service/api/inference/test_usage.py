@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
-from service.api.state import Parts
+from service.api.state import AppState
 from service.db.api_keys import ApiKeys
 from tests.api import LiveApi, Project, add_encoder, add_key, add_project, add_tuned_model, labels, listening
 from tests.api import with_settings as changed
@@ -18,20 +18,20 @@ COMPLETION = {"model": "base-1", "prompt": ["a b", "c"]}
 
 def flush(http: TestClient) -> None:
     assert http.portal is not None
-    http.portal.call(http.app.state.serving.usage.flush)  # type: ignore[attr-defined]
+    http.portal.call(http.app.state.inference.usage.flush)  # type: ignore[attr-defined]
 
 
 def today() -> date:
     return datetime.now(UTC).date()
 
 
-def test_usage_is_listed_by_day_key_and_model(parts: Parts, http: TestClient, project: Project) -> None:
+def test_usage_is_listed_by_day_key_and_model(state: AppState, http: TestClient, project: Project) -> None:
     before = today()
-    encoder = add_encoder(parts)
+    encoder = add_encoder(state)
     upload = {"files": {"file": ("a.jsonl", labels())}, "data": {"purpose": "fine-tune"}}
     file_id = http.post("/v1/files", **upload).json()["id"]
     job = http.post("/v1/fine_tuning/jobs", json={"model": encoder, "training_file": file_id}).json()
-    classifier, _ = add_tuned_model(parts.database, job["id"])
+    classifier, _ = add_tuned_model(state.database, job["id"])
     assert http.post("/v1/completions", json=COMPLETION).status_code == 200
     assert http.post("/v1/completions", json=COMPLETION | {"stream": True}).status_code == 200
     assert http.post("/v1/classifications", json={"model": classifier, "input": "x"}).status_code == 200
@@ -40,7 +40,7 @@ def test_usage_is_listed_by_day_key_and_model(parts: Parts, http: TestClient, pr
     answer = http.get("/v1/usage").json()
     assert answer["object"] == "list"
     if before == today():
-        with parts.database.read() as session:
+        with state.database.read() as session:
             key_id = ApiKeys(session).authenticate(project.key).key_id
         common = {"object": "usage", "date": str(before), "api_key_id": key_id}
         expected = [
@@ -54,18 +54,18 @@ def test_usage_is_listed_by_day_key_and_model(parts: Parts, http: TestClient, pr
     assert http.get(f"/v1/usage?start={last_week}&end={last_week}").json()["data"] == []
 
 
-def test_another_projects_usage_is_absent(parts: Parts, http: TestClient, project: Project) -> None:
+def test_another_projects_usage_is_absent(state: AppState, http: TestClient, project: Project) -> None:
     http.post("/v1/completions", json=COMPLETION)
     flush(http)
     assert http.get("/v1/usage").json()["data"]
     for organization_id in (None, project.tenant.organization_id):
-        stranger = add_project(parts.database, organization_id=organization_id)
+        stranger = add_project(state.database, organization_id=organization_id)
         other = {"authorization": f"Bearer {stranger.key}"}
         assert http.get("/v1/usage", headers=other).json()["data"] == []
 
 
-def test_what_was_counted_is_written_when_the_api_ends(parts: Parts, project: Project) -> None:
-    app = create_app(parts.settings, open_parts=lambda _: parts)
+def test_what_was_counted_is_written_when_the_api_ends(state: AppState, project: Project) -> None:
+    app = create_app(state.settings, open_state=lambda _: state)
     headers = {"authorization": f"Bearer {project.key}"}
     with TestClient(app, headers=headers) as http:
         http.post("/v1/completions", json=COMPLETION)
@@ -74,8 +74,8 @@ def test_what_was_counted_is_written_when_the_api_ends(parts: Parts, project: Pr
     assert used["requests"] == 1
 
 
-def test_usage_needs_the_scope_of_reading(parts: Parts, http: TestClient, project: Project) -> None:
-    key = add_key(parts.database, project.tenant, frozenset({"infer"}))
+def test_usage_needs_the_scope_of_reading(state: AppState, http: TestClient, project: Project) -> None:
+    key = add_key(state.database, project.tenant, frozenset({"infer"}))
     assert http.get("/v1/usage", headers={"authorization": f"Bearer {key}"}).status_code == 403
 
 
@@ -99,9 +99,9 @@ def test_the_first_day_of_all_is_no_fault(http: TestClient) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_full_queue_is_429_with_the_limit_and_when_to_come_back(parts: Parts, project: Project) -> None:
-    few = changed(parts, max_running_choices=1, max_waiting_choices=1)
-    with listening(create_app(few.settings, open_parts=lambda _: few)) as url:
+def test_a_full_queue_is_429_with_the_limit_and_when_to_come_back(state: AppState, project: Project) -> None:
+    few = changed(state, max_running_choices=1, max_waiting_choices=1)
+    with listening(create_app(few.settings, open_state=lambda _: few)) as url:
         live = LiveApi(url, few, project)
         client = live.openai()
         live.engine.stalls = True
@@ -119,11 +119,11 @@ def test_a_full_queue_is_429_with_the_limit_and_when_to_come_back(parts: Parts, 
 @pytest.mark.parametrize("path", ["completions", "chat/completions", "embeddings", "classifications"])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_whose_queue_is_full_is_refused_before_the_request_is_read(
-    parts: Parts, project: Project, path: str
+    state: AppState, project: Project, path: str
 ) -> None:
-    few = changed(parts, max_running_choices=1, max_waiting_choices=0)
-    other = add_project(parts.database)
-    with listening(create_app(few.settings, open_parts=lambda _: few)) as url:
+    few = changed(state, max_running_choices=1, max_waiting_choices=0)
+    other = add_project(state.database)
+    with listening(create_app(few.settings, open_state=lambda _: few)) as url:
         live = LiveApi(url, few, project)
         live.engine.stalls = True
         with live.openai().completions.create(model="base-1", prompt="x", stream=True):
@@ -141,27 +141,29 @@ def test_whose_queue_is_full_is_refused_before_the_request_is_read(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_client_that_leaves_while_it_waits_never_reaches_the_engine(parts: Parts, project: Project) -> None:
-    few = changed(parts, max_running_choices=1)
-    with listening(create_app(few.settings, open_parts=lambda _: few)) as url:
+def test_a_client_that_leaves_while_it_waits_never_reaches_the_engine(
+    state: AppState, project: Project
+) -> None:
+    few = changed(state, max_running_choices=1)
+    with listening(create_app(few.settings, open_state=lambda _: few)) as url:
         live = LiveApi(url, few, project)
         client = live.openai()
         live.engine.stalls = True
         stream = client.completions.create(model="base-1", prompt="x", stream=True)
-        live.engine.asked.clear()
+        live.engine.requests.clear()
         with pytest.raises(openai.APITimeoutError):
             client.completions.create(model="base-1", prompt="left", timeout=0.2)
         assert httpx2.get(f"{url}/healthz", trust_env=False).is_success  # so the server has seen it leave
         live.engine.stalls = False
         stream.close()
         client.completions.create(model="base-1", prompt="stayed")
-        assert [getattr(request.prompt, "text", "") for request in live.engine.asked] == ["stayed"]
+        assert [getattr(request.prompt, "text", "") for request in live.engine.requests] == ["stayed"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_too_long_a_wait_is_503(parts: Parts, project: Project) -> None:
-    few = changed(parts, max_running_choices=1, queue_timeout_seconds=0.01)
-    with listening(create_app(few.settings, open_parts=lambda _: few)) as url:
+def test_too_long_a_wait_is_503(state: AppState, project: Project) -> None:
+    few = changed(state, max_running_choices=1, queue_timeout_seconds=0.01)
+    with listening(create_app(few.settings, open_state=lambda _: few)) as url:
         live = LiveApi(url, few, project)
         live.engine.stalls = True
         with live.openai().completions.create(model="base-1", prompt="x", stream=True):

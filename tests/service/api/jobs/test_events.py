@@ -64,7 +64,7 @@ def test_an_event_that_happens_later_is_told_to_who_is_listening(live: LiveApi) 
         lines = stream.iter_lines()
         seen = [json.loads(line.removeprefix("data: "))["message"] for line in _take_data(lines, 2)]
         assert seen[0].startswith("Created")
-        _cancel(live.parts.database, live.project.tenant, job)
+        _cancel(live.state.database, live.project.tenant, job)
         rest = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
     assert rest
     assert client.fine_tuning.jobs.retrieve(job).status == "cancelled"

@@ -13,11 +13,11 @@ from starlette.testclient import TestClient
 from cluster.contracts.errors import InProgress, Unavailable
 from cluster.contracts.jobs import JobStatus
 from service.api.app import create_app
-from service.api.jobs.idempotency import create_once
-from service.api.state import Parts
+from service.api.jobs.idempotency import create_idempotently
+from service.api.state import AppState
 from service.db import tables
 from service.db.database import Database, now
-from service.db.idempotency import IN_PROGRESS_SECONDS, IdempotencyKeys, Try
+from service.db.idempotency import IN_PROGRESS_SECONDS, CreateRequest, IdempotencyKeys
 from service.db.jobs import Job, Jobs, NewJob
 from tests.api import Project, add_key, add_project, jsonl
 
@@ -70,10 +70,12 @@ def num_jobs(database: Database) -> int:
         return session.scalars(select(func.count()).select_from(tables.Job)).one()
 
 
-def test_a_retry_finds_the_job_of_its_own_call(http: TestClient, parts: Parts, body: dict[str, Any]) -> None:
+def test_a_retry_finds_the_job_of_its_own_call(
+    http: TestClient, state: AppState, body: dict[str, Any]
+) -> None:
     first = send(http, body)
     assert [send(http, body, count) for count in (1, 2)] == [first, first]
-    pass_time(parts.database, 15)
+    pass_time(state.database, 15)
     assert send(http, body, 2) == first
     second = send(http, body)
     assert second != first
@@ -82,10 +84,10 @@ def test_a_retry_finds_the_job_of_its_own_call(http: TestClient, parts: Parts, b
 
 @pytest.mark.parametrize("status", [JobStatus.CANCELLED, JobStatus.FAILED, JobStatus.SUCCEEDED])
 def test_no_retry_is_answered_with_a_job_that_has_ended(
-    http: TestClient, parts: Parts, body: dict[str, Any], status: JobStatus
+    http: TestClient, state: AppState, body: dict[str, Any], status: JobStatus
 ) -> None:
     first = send(http, body)
-    end(parts.database, first, status)
+    end(state.database, first, status)
     second = send(http, body, 1)
     assert second != first
     assert send(http, body, 2) == second
@@ -108,10 +110,10 @@ class Refusing(Database):
 
 @pytest.mark.parametrize("num_refusals", [1, 2, 3])
 def test_a_second_call_whose_first_send_met_a_503_makes_its_own_job(
-    parts: Parts, project: Project, num_refusals: int
+    state: AppState, project: Project, num_refusals: int
 ) -> None:
-    database = Refusing(parts.database)
-    app = create_app(parts.settings, open_parts=lambda _: replace(parts, database=database))
+    database = Refusing(state.database)
+    app = create_app(state.settings, open_state=lambda _: replace(state, database=database))
     with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as http:
         body = {"model": "base-1", "training_file": upload(http)}
         first = send(http, body)
@@ -122,11 +124,11 @@ def test_a_second_call_whose_first_send_met_a_503_makes_its_own_job(
         second = send(http, body, num_refusals)
         assert second != first
         assert send(http, body, num_refusals + 1) == second
-    assert num_jobs(parts.database) == 2
+    assert num_jobs(state.database) == 2
 
 
 def test_a_first_send_that_fails_after_it_was_noted_leaves_no_job_to_its_retry(
-    http: TestClient, parts: Parts, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    http: TestClient, state: AppState, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = send(http, body)
 
@@ -142,30 +144,30 @@ def test_a_first_send_that_fails_after_it_was_noted_leaves_no_job_to_its_retry(
 
 
 def test_a_retry_whose_first_send_was_never_seen_makes_its_own_job(
-    http: TestClient, parts: Parts, body: dict[str, Any]
+    http: TestClient, state: AppState, body: dict[str, Any]
 ) -> None:
     first = send(http, body)
-    pass_time(parts.database, 60)
+    pass_time(state.database, 60)
     second = send(http, body, 1)
     assert second != first
     assert send(http, body, 2) == second
 
 
 def test_a_retry_after_a_timeout_finds_the_job_that_its_client_waited_for(
-    http: TestClient, parts: Parts, body: dict[str, Any]
+    http: TestClient, state: AppState, body: dict[str, Any]
 ) -> None:
     first = send(http, body)
-    pass_time(parts.database, 601)
+    pass_time(state.database, 601)
     assert send(http, body, 1) == first
-    pass_time(parts.database, 300)
+    pass_time(state.database, 300)
     assert send(http, body, 1) != first
 
 
 def test_another_key_of_the_project_is_another_client(
-    http: TestClient, parts: Parts, project: Project, body: dict[str, Any]
+    http: TestClient, state: AppState, project: Project, body: dict[str, Any]
 ) -> None:
     first = send(http, body)
-    other = add_key(parts.database, project.tenant, frozenset({"write"}))
+    other = add_key(state.database, project.tenant, frozenset({"write"}))
     assert send(http, body, 1, authorization=f"Bearer {other}") != first
 
 
@@ -179,15 +181,15 @@ def test_a_retry_with_another_body_is_another_request(http: TestClient, body: di
 class Client:
     """Tries at one request, below HTTP: `age` says how many seconds ago each began."""
 
-    parts: Parts
+    state: AppState
     project: Project
     training_file: str
 
     def send(self, retry_count: int, *, age: float = 0.0) -> str:
-        sent = Try(
+        request = CreateRequest(
             api_key_id="key", request_sha256="sha", began=time.monotonic() - age, retry_count=retry_count
         )
-        return create_once(self.parts, self.project.tenant, sent, self.create).id
+        return create_idempotently(self.state, self.project.tenant, request, self.create).id
 
     def create(self, session: Any) -> Job:
         new = NewJob(model="base-1", training_file=self.training_file)
@@ -198,8 +200,8 @@ class Client:
 
 
 @pytest.fixture
-def client(parts: Parts, project: Project, body: dict[str, Any]) -> Client:
-    return Client(parts, project, body["training_file"])
+def client(state: AppState, project: Project, body: dict[str, Any]) -> Client:
+    return Client(state, project, body["training_file"])
 
 
 def test_a_first_send_that_its_retry_has_overtaken_makes_no_second_job(client: Client) -> None:
@@ -211,25 +213,25 @@ def test_a_first_send_that_its_retry_has_overtaken_makes_no_second_job(client: C
 
 def test_a_try_that_a_retry_took_over_from_is_fenced(client: Client) -> None:
     """A first try that hung between noting itself and doing its work."""
-    sent = Try(api_key_id="key", request_sha256="sha", began=time.monotonic())
-    with client.parts.database.write() as session:
-        claim: Any = client.keys(session).begin(sent)
+    request = CreateRequest(api_key_id="key", request_sha256="sha", began=time.monotonic())
+    with client.state.database.write() as session:
+        claim: Any = client.keys(session).begin(request)
     job = client.send(1)
-    with client.parts.database.write() as session:
+    with client.state.database.write() as session:
         assert client.keys(session).finish(claim, lambda: client.create(session)).id == job
-    assert num_jobs(client.parts.database) == 1
+    assert num_jobs(client.state.database) == 1
 
 
 def test_two_equal_calls_at_once_are_two_jobs(client: Client) -> None:
     claims: Any = []
     for _ in range(2):
-        with client.parts.database.write() as session:
-            sent = Try(api_key_id="key", request_sha256="sha", began=time.monotonic())
-            claims.append(client.keys(session).begin(sent))
+        with client.state.database.write() as session:
+            request = CreateRequest(api_key_id="key", request_sha256="sha", began=time.monotonic())
+            claims.append(client.keys(session).begin(request))
     for claim in claims:
-        with client.parts.database.write() as session:
+        with client.state.database.write() as session:
             client.keys(session).finish(claim, lambda: client.create(session))
-    assert num_jobs(client.parts.database) == 2
+    assert num_jobs(client.state.database) == 2
 
 
 def test_twenty_tries_of_one_call_at_once_are_one_job(client: Client) -> None:
@@ -241,20 +243,20 @@ def test_twenty_tries_of_one_call_at_once_are_one_job(client: Client) -> None:
 
     with ThreadPoolExecutor(20) as pool:
         ids = set(pool.map(one, [*range(1, 20), 0])) - {None}
-    assert num_jobs(client.parts.database) == 1
+    assert num_jobs(client.state.database) == 1
     assert ids == {client.send(20)}
 
 
 def test_a_key_names_one_job_whatever_becomes_of_it(
-    http: TestClient, parts: Parts, body: dict[str, Any]
+    http: TestClient, state: AppState, body: dict[str, Any]
 ) -> None:
     first = keyed(http, body).json()["id"]
-    pass_time(parts.database, 3600)
-    end(parts.database, first, JobStatus.CANCELLED)
+    pass_time(state.database, 3600)
+    end(state.database, first, JobStatus.CANCELLED)
     again = keyed(http, body)
     assert (again.status_code, again.json()["id"], again.json()["status"]) == (200, first, "cancelled")
     assert keyed(http, body, "other").json()["id"] != first
-    pass_time(parts.database, 24 * 3600)
+    pass_time(state.database, 24 * 3600)
     assert keyed(http, body).json()["id"] != first
 
 
@@ -266,9 +268,9 @@ def test_a_key_with_another_body_is_refused(http: TestClient, body: dict[str, An
     assert (error["param"], "'k'" in error["message"]) == ("Idempotency-Key", True)
 
 
-def test_a_key_is_its_projects_alone(http: TestClient, parts: Parts, body: dict[str, Any]) -> None:
+def test_a_key_is_its_projects_alone(http: TestClient, state: AppState, body: dict[str, Any]) -> None:
     first = keyed(http, body).json()["id"]
-    stranger = f"Bearer {add_project(parts.database).key}"
+    stranger = f"Bearer {add_project(state.database).key}"
     theirs = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
     file = http.post("/v1/files", **theirs, headers={"authorization": stranger}).json()["id"]  # type: ignore[arg-type]
     other = keyed(http, {"model": "base-1", "training_file": file}, authorization=stranger)
@@ -279,7 +281,7 @@ def test_a_key_is_its_projects_alone(http: TestClient, parts: Parts, body: dict[
 def test_a_key_whose_request_is_being_worked_on_is_409_and_may_be_retried(
     http: TestClient, client: Client, body: dict[str, Any]
 ) -> None:
-    with client.parts.database.write() as session:
+    with client.state.database.write() as session:
         session.add(
             tables.IdempotencyKey(
                 project_id=client.project.tenant.project_id,
@@ -297,14 +299,14 @@ def test_a_key_whose_request_is_being_worked_on_is_409_and_may_be_retried(
     answer = keyed(http, body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "request_in_progress")
     assert answer.headers["x-should-retry"] == "true"
-    pass_time(client.parts.database, IN_PROGRESS_SECONDS)
+    pass_time(client.state.database, IN_PROGRESS_SECONDS)
     assert keyed(http, body).status_code == 200
 
 
 def _sha_of(http: TestClient, client: Client, body: dict[str, Any]) -> str:
     """The body's, as an earlier request has left it."""
     keyed(http, body, "earlier")
-    with client.parts.database.read() as session:
+    with client.state.database.read() as session:
         return session.scalars(select(tables.IdempotencyKey.request_sha256)).one()
 
 
@@ -321,11 +323,11 @@ def test_a_key_has_1_to_255_characters(http: TestClient, body: dict[str, Any], k
 
 
 def test_what_is_remembered_is_forgotten_in_time(
-    http: TestClient, parts: Parts, body: dict[str, Any]
+    http: TestClient, state: AppState, body: dict[str, Any]
 ) -> None:
     for key in "abc":
         keyed(http, body, key)
-    pass_time(parts.database, 25 * 3600)
+    pass_time(state.database, 25 * 3600)
     keyed(http, body, "d")
-    with parts.database.read() as session:
+    with state.database.read() as session:
         assert session.scalars(select(tables.IdempotencyKey.key)).all() == ["key:d"]

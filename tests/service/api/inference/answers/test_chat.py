@@ -7,7 +7,7 @@ import pytest
 
 from cluster.contracts.generation import FinishEvent, GenerationEvent, PromptEvent, TextEvent, ToolCallEvent
 from service.api.inference.answers.chat import ChatAnswer
-from service.api.inference.answers.tally import Heading
+from service.api.inference.answers.response_meta import ResponseMeta
 from tests.fakes import token
 
 CUT = FinishEvent(index=0, reason="length", completion_tokens=1)
@@ -20,8 +20,8 @@ def _held_back(text: str = "") -> TextEvent:
 
 def _answered(events: list[GenerationEvent], *, has_tools: bool = True) -> tuple[Any, list[Any]]:
     """The choice of the whole answer, and the parts of the stream's chunks."""
-    heading = Heading("chatcmpl-1", 0, "m", "fp_1")
-    answer = ChatAnswer(heading, n=1, wants_logprobs=True, wants_usage_chunk=False, has_tools=has_tools)
+    meta = ResponseMeta("chatcmpl-1", 0, "m", "fp_1")
+    answer = ChatAnswer(meta, n=1, wants_logprobs=True, wants_usage_chunk=False, has_tools=has_tools)
     chunks = [chunk for event in [PromptEvent(prompt_tokens=1), *events] for chunk in answer.add(0, event)]
     parts = [json.loads(chunk.model_dump_json(exclude_unset=True))["choices"][0] for chunk in chunks]
     return answer.whole().choices[0], parts

@@ -11,10 +11,10 @@ from cluster.contracts.generation import FinishEvent, PromptEvent, TextEvent, To
 from cluster.serving.text.logprobs import score
 from cluster.serving.text.vocabulary import Vocabulary
 from service.api.inference.answers.completions import CompletionAnswer
-from service.api.inference.answers.tally import Heading
+from service.api.inference.answers.response_meta import ResponseMeta
 from tests.tiny_base import make_tokenizer
 
-HEADING = Heading("cmpl-1", 0, "m", "fp_1")
+HEADING = ResponseMeta("cmpl-1", 0, "m", "fp_1")
 TEXT = "北京→ é𝄞"
 """Whose characters are of several tokens each, of the tiny tokenizer."""
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from service.api.lookups import Lookups
+from service.api.shared_reads import SharedReads
 
 
 class Slow:
@@ -28,26 +28,26 @@ async def _begun(slow: Slow) -> None:
     assert await asyncio.to_thread(slow.begun.acquire, timeout=30)
 
 
-async def _ask(lookups: Lookups[int], slow: Slow, count: int) -> list[asyncio.Task[int]]:
-    asking = [asyncio.create_task(lookups.get("key", slow)) for _ in range(count)]
+async def _ask(shared_reads: SharedReads[int], slow: Slow, count: int) -> list[asyncio.Task[int]]:
+    asking = [asyncio.create_task(shared_reads.get("key", slow)) for _ in range(count)]
     await asyncio.sleep(0)  # each has asked
     return asking
 
 
 def test_who_asks_while_one_runs_shares_the_next_one_and_never_gets_an_older_answer() -> None:
     async def run() -> None:
-        lookups, slow = Lookups[int](), Slow()
-        first = await _ask(lookups, slow, 1)
+        shared_reads, slow = SharedReads[int](), Slow()
+        first = await _ask(shared_reads, slow, 1)
         await _begun(slow)
-        second = await _ask(lookups, slow, 50)
+        second = await _ask(shared_reads, slow, 50)
         slow.gate.release()
         await _begun(slow)
-        third = await _ask(lookups, slow, 50)
+        third = await _ask(shared_reads, slow, 50)
         slow.gate.release(2)
         answers = [set(await asyncio.gather(*asking)) for asking in (first, second, third)]
         assert answers == [{1}, {2}, {3}]
         slow.gate.release()
-        assert await lookups.get("key", slow) == 4
+        assert await shared_reads.get("key", slow) == 4
 
     asyncio.run(run())
 
@@ -57,17 +57,17 @@ def test_one_who_goes_away_takes_the_answer_from_nobody_and_an_error_is_everyone
         raise ValueError("no")
 
     async def run() -> None:
-        lookups, slow = Lookups[int](), Slow()
-        gone, stays = [*await _ask(lookups, slow, 1), *await _ask(lookups, slow, 1)]
+        shared_reads, slow = SharedReads[int](), Slow()
+        gone, stays = [*await _ask(shared_reads, slow, 1), *await _ask(shared_reads, slow, 1)]
         await _begun(slow)
         gone.cancel()
         slow.gate.release(2)
         assert await stays == 2
         outcomes = await asyncio.gather(
-            *(lookups.get("other", fails) for _ in range(3)), return_exceptions=True
+            *(shared_reads.get("other", fails) for _ in range(3)), return_exceptions=True
         )
         assert [type(outcome) for outcome in outcomes] == [ValueError] * 3
         with pytest.raises(ValueError, match="no"):
-            await lookups.get("other", fails)
+            await shared_reads.get("other", fails)
 
     asyncio.run(run())

@@ -9,7 +9,7 @@ from cluster.contracts.errors import ContextLengthExceeded
 from cluster.contracts.generation import ChatPrompt, GenerationRequest, TextPrompt, TokenPrompt
 
 
-def check_fits(request: GenerationRequest | ClassificationRequest | EmbeddingRequest) -> None:
+def check_prompt_length(request: GenerationRequest | ClassificationRequest | EmbeddingRequest) -> None:
     """Raises ContextLengthExceeded for more token ids than the model reads, or a text that cannot be so few
     tokens; what is shorter is counted by the engine, which has the tokenizer."""
     limit = request.model.base.context_length

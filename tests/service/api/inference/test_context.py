@@ -22,9 +22,9 @@ from cluster.contracts.generation import (
     TextPrompt,
     ToolCallEvent,
 )
-from service.api.inference.admission import Admission
-from service.api.inference.fair_queue import Limits
-from service.api.inference.serving import Bill, CallersEngine, Serving
+from service.api.inference.admission import AdmissionQueue
+from service.api.inference.context import InferenceContext, MeteredEngine, TokenMeter
+from service.api.inference.fair_queue import QueueLimits
 from service.api.inference.usage_meter import UsageMeter
 from service.db.api_keys import ApiKeys, Principal
 from service.db.database import Database
@@ -58,16 +58,16 @@ def run(
     database: Database,
     caller: Principal,
     engine: FakeEngine,
-    use: Callable[[CallersEngine], Coroutine[Any, Any, None]],
+    use: Callable[[MeteredEngine], Coroutine[Any, Any, None]],
 ) -> dict[str, Used]:
     """Usage by model after this use of the engine."""
 
     async def used() -> None:
         meter = UsageMeter(database, clock=lambda: NOON)
-        limits = Limits(running=4, waiting_of_tenant=4, waiting_in_all=4)
-        admission = Admission(limits, wait_seconds=5)
+        limits = QueueLimits(max_running=4, max_waiting_per_tenant=4, max_waiting=4)
+        admission = AdmissionQueue(limits, wait_seconds=5)
         async with asyncio.timeout(30), meter.writing(every_seconds=60):
-            await use(Serving(engine, admission, meter).for_caller(caller, "model-1"))
+            await use(InferenceContext(engine, admission, meter).for_caller(caller, "model-1"))
             await admission.wait_until_empty()
 
     asyncio.run(used())
@@ -85,14 +85,14 @@ async def drain(events: AsyncGenerator[GenerationEvent]) -> None:
 def test_a_whole_answer_is_counted_once_however_many_prompts_it_has(
     database: Database, caller: Principal
 ) -> None:
-    async def use(engine: CallersEngine) -> None:
+    async def use(engine: MeteredEngine) -> None:
         await asyncio.gather(drain(engine.generate(asked(n=2))), drain(engine.generate(asked())))
 
     assert run(database, caller, FakeEngine(), use) == {"model-1": Used(1, 4, 9)}
 
 
 def test_what_was_generated_until_the_client_left_is_counted(database: Database, caller: Principal) -> None:
-    async def use(engine: CallersEngine) -> None:
+    async def use(engine: MeteredEngine) -> None:
         async with aclosing(engine.generate(asked())) as events:
             assert isinstance(await anext(events), PromptEvent)
             assert isinstance(await anext(events), TextEvent)
@@ -106,7 +106,7 @@ def test_what_was_generated_until_the_client_left_is_counted(database: Database,
 def test_tokens_whose_text_is_held_back_are_counted_and_not_passed_on(
     database: Database, caller: Principal
 ) -> None:
-    async def use(engine: CallersEngine) -> None:
+    async def use(engine: MeteredEngine) -> None:
         async with aclosing(engine.generate(asked())) as events:
             assert isinstance(await anext(events), PromptEvent)
             with pytest.raises(Unavailable):
@@ -117,7 +117,7 @@ def test_tokens_whose_text_is_held_back_are_counted_and_not_passed_on(
 
 
 def test_what_was_generated_until_the_engine_failed_is_counted(database: Database, caller: Principal) -> None:
-    async def use(engine: CallersEngine) -> None:
+    async def use(engine: MeteredEngine) -> None:
         with pytest.raises(Unavailable):
             await drain(engine.generate(asked()))
 
@@ -126,7 +126,7 @@ def test_what_was_generated_until_the_engine_failed_is_counted(database: Databas
 
 
 def test_what_the_engine_refused_is_not_counted(database: Database, caller: Principal) -> None:
-    async def use(engine: CallersEngine) -> None:
+    async def use(engine: MeteredEngine) -> None:
         with pytest.raises(Overloaded):
             await drain(engine.generate(asked()))
 
@@ -141,7 +141,7 @@ def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
     fake = FakeEngine()
     model = ModelRef(base=ENCODER)
 
-    async def ask(engine: CallersEngine, id_: str, tenant: str) -> None:
+    async def ask(engine: MeteredEngine, id_: str, tenant: str) -> None:
         if kind == "classify":
             await engine.classify(
                 ClassificationRequest(id=id_, model=model, inputs=[TextInput(text="x")], tenant=tenant)
@@ -152,8 +152,10 @@ def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
             )
 
     async def main() -> None:
-        admission = Admission(Limits(running=1, waiting_of_tenant=4, waiting_in_all=4), wait_seconds=5)
-        engine = Serving(fake, admission, UsageMeter(database)).for_caller(caller, "model-1")
+        admission = AdmissionQueue(
+            QueueLimits(max_running=1, max_waiting_per_tenant=4, max_waiting=4), wait_seconds=5
+        )
+        engine = InferenceContext(fake, admission, UsageMeter(database)).for_caller(caller, "model-1")
         async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, admission.turn("another", 1):
             for id_, tenant in (("a1", "a"), ("a2", "a"), ("b1", "b")):
                 tasks.create_task(ask(engine, id_, tenant))
@@ -208,7 +210,7 @@ def test_days_are_counted_apart_and_forgotten_once_they_are_written(
 
 
 def test_a_bill_is_the_engines_own_count_at_every_moment() -> None:
-    bill = Bill()
+    meter = TokenMeter()
     events: list[GenerationEvent] = [
         PromptEvent(prompt_tokens=7),
         TextEvent(index=0, text="ab", completion_tokens=2),
@@ -219,5 +221,5 @@ def test_a_bill_is_the_engines_own_count_at_every_moment() -> None:
         ToolCallEvent(index=1, call=0, arguments="{}", completion_tokens=8),
         FinishEvent(index=1, reason="tool_calls", completion_tokens=9),
     ]
-    assert [bill.add(event) for event in events] == [7, 4, 6, 2, 6, 8, 0, 2]
-    assert (bill.prompt_tokens, bill.completion_tokens) == (7, 14)
+    assert [meter.add(event) for event in events] == [7, 4, 6, 2, 6, 8, 0, 2]
+    assert (meter.prompt_tokens, meter.completion_tokens) == (7, 14)

@@ -3,26 +3,26 @@
 import threading
 from collections import OrderedDict
 
-from service.db.idempotency import Try
+from service.db.idempotency import CreateRequest
 
-_MAX_UNSEEN = 4096
+_MAX_REQUESTS = 4096
 
 
-class UnseenTries:
+class UnrecordedRequests:
     """First tries that the database could not note, by key, with when they began. Safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._began: OrderedDict[str, float] = OrderedDict()
 
-    def add(self, sent: Try) -> None:
-        key = sent.key
+    def add(self, request: CreateRequest) -> None:
+        key = request.key
         with self._lock:
-            self._began[key] = sent.began
+            self._began[key] = request.began
             self._began.move_to_end(key)
-            if len(self._began) > _MAX_UNSEEN:
+            if len(self._began) > _MAX_REQUESTS:
                 self._began.popitem(last=False)
 
-    def began(self, sent: Try) -> float | None:
+    def began(self, request: CreateRequest) -> float | None:
         with self._lock:
-            return self._began.get(sent.key)
+            return self._began.get(request.key)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.api.state import Parts
+from service.api.state import AppState
 from tests.api import BASE, ENCODER, add_encoder
 from tests.fakes import FakeEngine
 
@@ -17,9 +17,9 @@ LONG_TOKENS = [7] * (LIMIT + 1)
 
 
 @pytest.fixture
-def engine(parts: Parts) -> FakeEngine:
-    assert isinstance(parts.engine, FakeEngine)
-    return parts.engine
+def engine(state: AppState) -> FakeEngine:
+    assert isinstance(state.engine, FakeEngine)
+    return state.engine
 
 
 def _said(text: Any) -> dict[str, Any]:
@@ -47,15 +47,15 @@ def test_a_prompt_that_cannot_fit_is_refused_before_anything_runs(
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (400, "context_length_exceeded", param)
     assert str(LIMIT) in error["message"]
-    assert all(asked.prompt.kind != "chat" for asked in engine.asked)
-    assert len(engine.asked) <= 1, "but for the short one beside it"
+    assert all(asked.prompt.kind != "chat" for asked in engine.requests)
+    assert len(engine.requests) <= 1, "but for the short one beside it"
 
 
 def test_three_million_token_ids_are_refused(http: TestClient, engine: FakeEngine) -> None:
     content = b'{"model": "base-1", "prompt": [' + b"7," * 2_999_999 + b"7]}"
     answer = http.post("/v1/completions", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == 400
-    assert engine.asked == []
+    assert engine.requests == []
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_three_million_token_ids_are_refused(http: TestClient, engine: FakeEngin
     ],
 )
 def test_an_input_that_cannot_fit_is_refused_before_anything_runs(
-    parts: Parts, http: TestClient, engine: FakeEngine, given: Any, param: str
+    state: AppState, http: TestClient, engine: FakeEngine, given: Any, param: str
 ) -> None:
-    model = add_encoder(parts)
+    model = add_encoder(state)
     assert ENCODER.context_length == LIMIT
     answer = http.post("/v1/embeddings", json={"model": model, "input": given})
     error = answer.json()["error"]
@@ -81,4 +81,4 @@ def test_an_input_that_cannot_fit_is_refused_before_anything_runs(
 def test_what_may_fit_is_the_engines_to_judge(http: TestClient, engine: FakeEngine) -> None:
     for prompt in (LONG_TEXT[1:], LONG_TOKENS[1:]):
         assert http.post("/v1/completions", json={"model": BASE.alias, "prompt": prompt}).status_code == 200
-    assert len(engine.asked) == 2
+    assert len(engine.requests) == 2

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 
-class Given(BaseModel):
+class StrictModel(BaseModel):
     """A JSON object by strict rules.
 
     - Types are JSON's: no text for a number, no `1` for `true`, no `2.0` for an integer.

@@ -19,10 +19,10 @@ from cluster.contracts.generation import (
     ToolCallEvent,
 )
 from service.api.http.strict_json import StrictJsonRoute
-from service.api.inference.admission import Admission
+from service.api.inference.admission import AdmissionQueue
 from service.api.inference.engine import Engine
 from service.api.inference.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_COST
-from service.api.inference.sizes import check_fits
+from service.api.inference.prompt_length import check_prompt_length
 from service.api.inference.usage_meter import UsageMeter
 from service.db.api_keys import Principal
 from service.db.usage import Used
@@ -32,19 +32,19 @@ Encoded = TypeVar("Encoded", ClassificationAnswer, EmbeddingAnswer)
 
 
 @dataclass(frozen=True)
-class Serving:
+class InferenceContext:
     """What all requests to models share."""
 
     engine: Engine
-    admission: Admission
+    admission: AdmissionQueue
     usage: UsageMeter
 
-    def for_caller(self, caller: Principal, model: str) -> "CallersEngine":
+    def for_caller(self, caller: Principal, model: str) -> "MeteredEngine":
         """For one request over HTTP, which may be several of the engine's, to `model` by its public name."""
-        return CallersEngine(self, caller, model)
+        return MeteredEngine(self, caller, model)
 
 
-class ServingRoute(StrictJsonRoute):
+class InferenceRoute(StrictJsonRoute):
     """For `APIRouter(route_class=…)` of requests to models: one whose caller has a full queue is refused
     before its body is read: a flood may be refused hundreds of times a second, and so takes a third of the
     CPU."""
@@ -53,60 +53,62 @@ class ServingRoute(StrictJsonRoute):
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            serving: Serving = request.app.state.serving
+            context: InferenceContext = request.app.state.inference
             principal: Principal = request.state.principal
-            serving.admission.check_room(principal.tenant.project_id)
+            context.admission.check_room(principal.tenant.project_id)
             return await handler(request)
 
         return handle
 
 
-class CallersEngine:
-    """Generates, classifies and embeds as the engine does; raises what it raises, and what Admission does."""
+class MeteredEngine:
+    """An engine whose requests wait in the admission queue and whose tokens are counted for one caller.
 
-    def __init__(self, serving: Serving, caller: Principal, model: str) -> None:
-        self._serving = serving
+    Raises what the engine and `AdmissionQueue.turn` raise."""
+
+    def __init__(self, context: InferenceContext, caller: Principal, model: str) -> None:
+        self._context = context
         self._caller = caller
         self._model = model
         self._is_counted = False
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
-        check_fits(request)
-        bill = Bill()
-        async with self._serving.admission.turn(request.tenant, request.sampling.n) as turn:
+        check_prompt_length(request)
+        meter = TokenMeter()
+        async with self._context.admission.turn(request.tenant, request.sampling.n) as turn:
             try:
-                async with aclosing(self._serving.engine.generate(request)) as events:
+                async with aclosing(self._context.engine.generate(request)) as events:
                     async for event in events:
-                        self._serving.admission.charge(turn, bill.add(event))
+                        self._context.admission.charge(turn, meter.add(event))
                         if not _is_silent(event):
                             yield event
             finally:
-                if bill.is_accepted:
-                    self._count(bill.prompt_tokens, bill.completion_tokens)
+                if meter.is_accepted:
+                    self._count(meter.prompt_tokens, meter.completion_tokens)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
-        return await self._encoded(self._serving.engine.classify, request)
+        return await self._encoded(self._context.engine.classify, request)
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
-        return await self._encoded(self._serving.engine.embed, request)
+        return await self._encoded(self._context.engine.embed, request)
 
     async def _encoded(self, encode: Callable[[Texts], Awaitable[Encoded]], texts: Texts) -> Encoded:
-        check_fits(texts)
+        check_prompt_length(texts)
         # One place however many inputs: they share forward passes and hold no slots.
-        async with self._serving.admission.turn(texts.tenant, 1) as turn:
+        async with self._context.admission.turn(texts.tenant, 1) as turn:
             answer = await encode(texts)
-            self._serving.admission.charge(turn, answer.prompt_tokens * PROMPT_TOKEN_COST)
+            self._context.admission.charge(turn, answer.prompt_tokens * PROMPT_TOKEN_COST)
             self._count(answer.prompt_tokens, 0)
             return answer
 
     def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
         requests = 0 if self._is_counted else 1
         self._is_counted = True
-        self._serving.usage.add(self._caller, self._model, Used(requests, prompt_tokens, completion_tokens))
+        self._context.usage.add(self._caller, self._model, Used(requests, prompt_tokens, completion_tokens))
 
 
 @dataclass
-class Bill:
+class TokenMeter:
     """The tokens of a generation, known at any moment."""
 
     prompt_tokens: int = 0
@@ -136,9 +138,9 @@ def _is_silent(event: GenerationEvent) -> bool:
     return isinstance(event, TextEvent) and not event.text and not event.tokens
 
 
-async def _serving(request: Request) -> Serving:
-    serving: Serving = request.app.state.serving
-    return serving
+async def _context(request: Request) -> InferenceContext:
+    context: InferenceContext = request.app.state.inference
+    return context
 
 
-UsesServing = Annotated[Serving, Depends(_serving)]
+UsesInference = Annotated[InferenceContext, Depends(_context)]

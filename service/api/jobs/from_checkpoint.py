@@ -19,7 +19,7 @@ _SHAPE = ("r", "alpha", "target_modules", "use_rslora", "use_dora")
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class SourceCheckpoint:
     """The tuned weights that a job begins with."""
 
     name: str
@@ -32,7 +32,7 @@ class Start:
     """Of the job that made them."""
 
 
-def find_start(body: CreateJobBody, session: Session, tenant: Tenant) -> Start | None:
+def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> SourceCheckpoint | None:
     """What `training.from_checkpoint`, or a tuned model's name in `model`, stands for; None begins with a
     base. It stays in storage until the transaction ends, and from then on for the job that it is written
     into. Raises InvalidRequest: `model_not_found`, the same for what is absent and what is another
@@ -67,50 +67,53 @@ def find_start(body: CreateJobBody, session: Session, tenant: Tenant) -> Start |
             code="optimizer_state_gone",
             param="training.restore_optimizer",
         )
-    return Start(name, found.base, found.adapter.manifest_key, found.adapter.form != "full", job.training)
+    return SourceCheckpoint(
+        name, found.base, found.adapter.manifest_key, found.adapter.form != "full", job.training
+    )
 
 
-def continued(asked: TrainingOptions, start: Start) -> TrainingOptions:
-    """`asked` with the start's name, and with everything that decides an adapter's shape taken from the start
-    where the request left it out. Raises InvalidRequest where it asks an adapter to be of another type or
-    shape."""
-    before = start.training
-    taken: dict[str, object] = {"from_checkpoint": start.name}
-    if "type" not in asked.model_fields_set:
+def inherit_options(requested: TrainingOptions, source: SourceCheckpoint) -> TrainingOptions:
+    """Returns the requested options, completed with the source's name and, where the request leaves them out,
+    with the options that determine the shape of the source's adapter.
+
+    Raises InvalidRequest if the request asks for an adapter of another type or shape."""
+    before = source.training
+    taken: dict[str, object] = {"from_checkpoint": source.name}
+    if "type" not in requested.model_fields_set:
         taken |= {"type": before.type, "peft_config": before.peft_config}
-        asked = asked.model_copy(update=taken)
-    _check_type(asked, start)
-    if {asked.type, before.type} <= _LOW_RANK:
+        requested = requested.model_copy(update=taken)
+    _check_type(requested, source)
+    if {requested.type, before.type} <= _LOW_RANK:
         kept: tuple[str, ...] = _SHAPE
-    elif asked.type == before.type == "peft":
+    elif requested.type == before.type == "peft":
         kept = ("peft_config",)
     else:
         kept = ()
     for field in kept:
-        ours, theirs = getattr(asked, field), getattr(before, field)
-        if field in asked.model_fields_set and ours != theirs:
-            if not start.is_adapter:
+        ours, theirs = getattr(requested, field), getattr(before, field)
+        if field in requested.model_fields_set and ours != theirs:
+            if not source.is_adapter:
                 continue
             raise InvalidRequest(
-                f"training.{field} is {ours!r}, but '{start.name}' was trained with {theirs!r}, and an "
+                f"training.{field} is {ours!r}, but '{source.name}' was trained with {theirs!r}, and an "
                 "adapter keeps its shape when it is continued; leave the field out.",
                 param=f"training.{field}",
             )
         taken[field] = theirs
-    if kept == _SHAPE and "dropout" not in asked.model_fields_set:
+    if kept == _SHAPE and "dropout" not in requested.model_fields_set:
         taken["dropout"] = before.dropout
-    return asked.model_copy(update=taken)
+    return requested.model_copy(update=taken)
 
 
-def _check_type(asked: TrainingOptions, start: Start) -> None:
-    before = start.training
-    if not start.is_adapter or asked.type == before.type or {asked.type, before.type} <= _LOW_RANK:
+def _check_type(requested: TrainingOptions, source: SourceCheckpoint) -> None:
+    before = source.training
+    if not source.is_adapter or requested.type == before.type or {requested.type, before.type} <= _LOW_RANK:
         return
     # Learned positions cannot be merged into weights.
-    if asked.type == "full" and before.peft_type not in PREFIXES:
+    if requested.type == "full" and before.peft_type not in PREFIXES:
         return
     raise InvalidRequest(
-        f"training.type is '{asked.type}', but '{start.name}' is an adapter of type '{before.type}' and goes "
-        "on as one; leave the field out.",
+        f"training.type is '{requested.type}', but '{source.name}' is an adapter of type '{before.type}' and "
+        "goes on as one; leave the field out.",
         param="training.type",
     )

@@ -10,7 +10,7 @@ from service.api.schemas.sampling import Usage
 
 
 @dataclass(frozen=True)
-class Heading:
+class ResponseMeta:
     """What every chunk of one answer repeats."""
 
     id: str
@@ -19,11 +19,11 @@ class Heading:
     system_fingerprint: str
 
     @staticmethod
-    def make(prefix: str, request_id: str, name: str, model: ModelRef) -> "Heading":
+    def make(prefix: str, request_id: str, name: str, model: ModelRef) -> "ResponseMeta":
         """The fingerprint changes whenever other weights answer under the same name."""
         weights = f"{model.base.alias} {model.base.source!r} {model.adapter and model.adapter.digest}"
         fingerprint = "fp_" + hashlib.sha256(weights.encode()).hexdigest()[:10]
-        return Heading(f"{prefix}-{request_id}", int(time.time()), name, fingerprint)
+        return ResponseMeta(f"{prefix}-{request_id}", int(time.time()), name, fingerprint)
 
 
 @dataclass

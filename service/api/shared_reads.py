@@ -13,9 +13,11 @@ _THREADS = 4
 """They share one interpreter: more of them only get in the event loop's way."""
 
 
-class Lookups(Generic[T]):
-    """Runs lookups in threads. Those who ask for the same key while one runs share the next one: however many
-    a flood asks at once, two are made, and nobody's answer is from before they asked. For one event loop."""
+class SharedReads(Generic[T]):
+    """Runs reads in threads, at most two at a time per key. Calls that arrive while a read of their key is
+    running share the next one, so no caller gets a result that was read before it called.
+
+    Belongs to one event loop."""
 
     def __init__(self, *, threads: int = _THREADS) -> None:
         self._limiter = CapacityLimiter(threads)

@@ -9,11 +9,11 @@ import orjson
 from cluster.contracts.errors import InvalidDataset
 
 
-class ForeignFormat(InvalidDataset):
+class UnsupportedFormat(InvalidDataset):
     """A file or row of another known format. Where no row before it was good, the whole file is of it."""
 
 
-def foreign_file(head: list[bytes]) -> ForeignFormat | None:
+def unsupported_file(head: list[bytes]) -> UnsupportedFormat | None:
     """What a file is that begins with these lines: compressed or binary, a table, text in another encoding or
     with other line ends, or one JSON document. None if it is none of them."""
     if not head:
@@ -24,15 +24,15 @@ def foreign_file(head: list[bytes]) -> ForeignFormat | None:
     )
 
 
-def foreign_row(row: dict[str, Any]) -> ForeignFormat | None:
+def unsupported_row(row: dict[str, Any]) -> UnsupportedFormat | None:
     """What a row of another library's format is."""
     if "messages" in row:
         return None
     for known in _ROWS:
         if known.keys <= row.keys():
-            return ForeignFormat(f"The line is {known.name}; {known.remedy}.", code="unknown_format")
+            return UnsupportedFormat(f"The line is {known.name}; {known.remedy}.", code="unknown_format")
     if row.keys() == {"text"}:
-        return ForeignFormat(
+        return UnsupportedFormat(
             "label is missing: text alone is for classification; to learn plain text, write "
             '{"prompt": "", "completion": "…"}.',
             code="missing_label",
@@ -41,7 +41,7 @@ def foreign_row(row: dict[str, Any]) -> ForeignFormat | None:
     return None
 
 
-def unreadable_json(line: bytes, position: int) -> str | None:
+def json_mistake(line: bytes, position: int) -> str | None:
     """Why a line of text is no JSON, if the reason is a known habit: the end of a sentence that begins with
     "The line". `position` is the byte at which a parser gave up."""
     text = line.strip()
@@ -62,7 +62,7 @@ def unreadable_json(line: bytes, position: int) -> str | None:
     return None
 
 
-def one_byte_text(line: bytes, start: int) -> str | None:
+def cp1252_character(line: bytes, start: int) -> str | None:
     """The byte at `start`, which is not UTF-8, in the encoding of old Windows programs."""
     if re.search(rb"\xed[\xa0-\xbf][\x80-\xbf]", line):
         return None  # half of a surrogate pair, from a program that broke an emoji
@@ -140,7 +140,7 @@ _ROWS = (
 )
 
 
-def _packed(first: bytes) -> ForeignFormat | None:
+def _packed(first: bytes) -> UnsupportedFormat | None:
     if first.startswith(b"PK\x03\x04") and (b"[Content_Types].xml" in first or b"xl/" in first):
         return _file("an Excel workbook", _EXPORT, code="unknown_format")
     for magic in _MAGIC:
@@ -149,7 +149,7 @@ def _packed(first: bytes) -> ForeignFormat | None:
     return None
 
 
-def _wide_text(first: bytes) -> ForeignFormat | None:
+def _wide_text(first: bytes) -> UnsupportedFormat | None:
     """Text of two or four bytes a character, with a byte order mark or without."""
     start = first[:64]
     num_nul = start.count(0)
@@ -162,7 +162,7 @@ def _wide_text(first: bytes) -> ForeignFormat | None:
     return _file(f"{name} text", "save it as UTF-8", code="invalid_encoding")
 
 
-def _old_mac_text(first: bytes) -> ForeignFormat | None:
+def _old_mac_text(first: bytes) -> UnsupportedFormat | None:
     if not re.search(rb"\}[ \t]*\r[ \t]*\{", first):
         return None
     return _file(
@@ -170,7 +170,7 @@ def _old_mac_text(first: bytes) -> ForeignFormat | None:
     )
 
 
-def _whole_document(head: list[bytes]) -> ForeignFormat | None:
+def _whole_document(head: list[bytes]) -> UnsupportedFormat | None:
     """One object or array for all rows, on one line or over all of them."""
     first, second = (line.strip() for line in [*head, b""][:2])
     if re.match(rb"\[\s*\{", first) and _is_json(first):
@@ -184,7 +184,7 @@ def _whole_document(head: list[bytes]) -> ForeignFormat | None:
     return _file(name, "write each row as one object on a line of its own", code="invalid_json")
 
 
-def _table(head: list[bytes]) -> ForeignFormat | None:
+def _table(head: list[bytes]) -> UnsupportedFormat | None:
     """Cells between commas, semicolons or tabs: names in the first line, or as many of them in the second."""
     try:
         first, second = (line.decode().strip("\r\n\ufeff") for line in [*head, b""][:2])
@@ -215,5 +215,5 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _file(name: str, remedy: str, *, code: str) -> ForeignFormat:
-    return ForeignFormat(f"The file is {name}; {remedy}.", code=code)
+def _file(name: str, remedy: str, *, code: str) -> UnsupportedFormat:
+    return UnsupportedFormat(f"The file is {name}; {remedy}.", code=code)

@@ -27,16 +27,16 @@ def tuned(live: LiveApi, **training: Any) -> tuple[str, str]:
     job = client.fine_tuning.jobs.create(
         model="base-1", training_file=live.upload(), extra_body={"training": training}
     )
-    return add_tuned_model(live.parts.database, job.id)
+    return add_tuned_model(live.state.database, job.id)
 
 
 def stranger(live: LiveApi) -> OpenAI:
     """Another project's client."""
-    return live.openai().with_options(api_key=add_project(live.parts.database).key)
+    return live.openai().with_options(api_key=add_project(live.state.database).key)
 
 
 def start_of(live: LiveApi, job_id: str) -> str | None:
-    with live.parts.database.read() as session:
+    with live.state.database.read() as session:
         return session.get_one(tables.Job, job_id).start_from
 
 
@@ -112,7 +112,7 @@ def test_weights_that_are_a_model_of_their_own_take_an_adapter_of_any_shape(
     live: LiveApi, client: OpenAI, file: str
 ) -> None:
     model, _ = tuned(live, r=8, use_dora=True)
-    with live.parts.database.write() as session:
+    with live.state.database.write() as session:
         session.get_one(tables.Model, model).form = "full"
     training: Any = continued(client, file, model, r=4).to_dict()["tunery"]["training"]
     assert (training["r"], training["use_dora"]) == (4, True)
@@ -137,7 +137,7 @@ def test_a_continued_job_is_trained_as_before_unless_it_says_otherwise(
 def test_what_cannot_be_continued_is_refused(
     live: LiveApi, client: OpenAI, file: str, subtests: pytest.Subtests
 ) -> None:
-    add_encoder(live.parts)
+    add_encoder(live.state)
     model, checkpoint = tuned(live)
     gone, _ = tuned(live)
     client.models.delete(gone)
@@ -192,7 +192,7 @@ def test_the_optimizers_state_can_be_asked_for_until_it_is_gone(
 ) -> None:
     model, _ = tuned(live)
     assert continued(client, file, model, restore_optimizer=True).status == "validating_files"
-    with live.parts.database.write() as session:
+    with live.state.database.write() as session:
         session.execute(update(tables.Job).values(resume_state_gone_at=1))
     with pytest.raises(openai.BadRequestError, match="not kept any more") as refused:
         continued(client, file, model, restore_optimizer=True)

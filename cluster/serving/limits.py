@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limits:
+class EngineLimits:
     """How much one engine does at once."""
 
     slots: int = 32

@@ -22,15 +22,17 @@ class ReplicaLost(Unavailable):
 
 
 @dataclass
-class Application:
+class ModelApplication:
     handle: DeploymentHandle
     placed_at: float
     answered_at: float | None = None
-    waking: asyncio.Task[None] | None = None
+    starting: asyncio.Task[None] | None = None
 
-    def is_awake(self, rest_seconds: float) -> bool:
-        """For certain: a replica stays for `rest_seconds` after it answered."""
-        return self.answered_at is not None and time.monotonic() - self.answered_at < rest_seconds / 2
+    def is_up(self, scale_to_zero_seconds: float) -> bool:
+        """For certain: a replica stays for `scale_to_zero_seconds` after it answered."""
+        return (
+            self.answered_at is not None and time.monotonic() - self.answered_at < scale_to_zero_seconds / 2
+        )
 
     async def ensure(self, model: ModelRef, *, named: str) -> None:
         """Waits for a replica, and for the model in it. `named` leads to the one that has it."""
@@ -42,11 +44,11 @@ class Application:
             raise as_ours(error) from error
         self.answered_at = time.monotonic()
 
-    def woken(self, waking: asyncio.Task[None]) -> None:
-        """Called when `waking` has ended."""
-        self.waking = None
-        if not waking.cancelled():
-            waking.exception()
+    def start_ended(self, starting: asyncio.Task[None]) -> None:
+        """Called when `starting` has ended."""
+        self.starting = None
+        if not starting.cancelled():
+            starting.exception()
 
 
 def as_ours(error: Exception) -> Exception:

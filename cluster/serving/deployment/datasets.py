@@ -15,10 +15,10 @@ from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSour
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import Unavailable
 from cluster.niceness import yield_to_others
-from cluster.serving.deployment.gate import Gate, json_answer, patience, read
+from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
 from cluster.serving.deployment.loopback import listen_where_the_node_is
-from cluster.serving.deployment.once import Once
 from cluster.serving.deployment.readiness import check_engines
+from cluster.serving.deployment.single_flight import SingleFlight
 from cluster.storage.location import store_from_environment
 from cluster.storage.store import ObjectStore
 from cluster.training.data.compiled import check_dataset
@@ -44,7 +44,7 @@ class DatasetsApp:
         )
         self._store = store or store_from_environment()
         self._checks = asyncio.Semaphore(CHECKS)
-        self._once = Once()
+        self._once = SingleFlight()
         # Threads of their own: a hub that does not answer must not take those of everything else.
         self._fetchers = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
 
@@ -53,20 +53,20 @@ class DatasetsApp:
 
     async def _check(self, request: Request) -> Response:
         """Bounded by the caller's patience: who comes back finds what has been done meanwhile."""
-        wanted = await read(DatasetCheckRequest, request)
-        patience_seconds = patience(request)
+        wanted = await parse_body(DatasetCheckRequest, request)
+        load_timeout_seconds = load_timeout(request)
         base = wanted.base
         if isinstance(base.source, HubSource):
             await self._once.run(
                 base.model_dump_json(),
                 partial(self._fetch, base),
-                patience_seconds=patience_seconds,
+                load_timeout_seconds=load_timeout_seconds,
                 why=partial(_fetching, base),
             )
         found = await self._once.run(
             wanted.model_dump_json(),
             partial(self._checked, wanted),
-            patience_seconds=patience_seconds,
+            load_timeout_seconds=load_timeout_seconds,
             why=_checking,
         )
         return json_answer(found)
@@ -79,7 +79,7 @@ class DatasetsApp:
             return await asyncio.to_thread(check_dataset, wanted, self._store)
 
     async def _bases(self, request: Request) -> Response:
-        wanted = await read(BasesRequest, request)
+        wanted = await parse_body(BasesRequest, request)
         found = {base.alias: await asyncio.to_thread(why_unavailable, base) for base in wanted.bases}
         return json_answer(BasesAnswer(unavailable={name: why for name, why in found.items() if why}))
 

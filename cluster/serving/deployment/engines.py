@@ -19,11 +19,11 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
-from cluster.serving.deployment.gate import Gate, json_answer, patience, read
+from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
 from cluster.serving.deployment.listener import Listener
 from cluster.serving.deployment.loopback import listen_where_the_node_is
-from cluster.serving.deployment.models import Models
-from cluster.serving.deployment.own import Placer
+from cluster.serving.deployment.models import ReplicaModels
+from cluster.serving.deployment.per_model import Placer
 from cluster.serving.deployment.remote import RemoteModels
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
@@ -49,7 +49,7 @@ class EngineApp:
         )
         self._gate.headers["replica"] = serve.get_replica_context().replica_id.unique_id
         settings = EngineSettings.read()
-        self._models = Models(settings) if placer is None else RemoteModels(settings, placer)
+        self._models = ReplicaModels(settings) if placer is None else RemoteModels(settings, placer)
         await self._models.warm()
         self._listener: Listener | None = None
         if settings.listen_host:
@@ -73,23 +73,23 @@ class EngineApp:
         return routing_stats(await self._models.names())
 
     async def _generate(self, request: Request) -> Response:
-        asked = await read(GenerationRequest, request)
-        pieces = encode_stream(self._models.generate(asked, patience_seconds=patience(request)))
+        asked = await parse_body(GenerationRequest, request)
+        pieces = encode_stream(self._models.generate(asked, load_timeout_seconds=load_timeout(request)))
         # The first of them decides between a status and a stream.
         first = await anext(pieces, "")
         return StreamingResponse(_lines(first, pieces), media_type="application/x-ndjson")
 
     async def _classify(self, request: Request) -> Response:
-        asked = await read(ClassificationRequest, request)
-        return json_answer(await self._models.classify(asked, patience_seconds=patience(request)))
+        asked = await parse_body(ClassificationRequest, request)
+        return json_answer(await self._models.classify(asked, load_timeout_seconds=load_timeout(request)))
 
     async def _embed(self, request: Request) -> Response:
-        asked = await read(EmbeddingRequest, request)
-        return json_answer(await self._models.embed(asked, patience_seconds=patience(request)))
+        asked = await parse_body(EmbeddingRequest, request)
+        return json_answer(await self._models.embed(asked, load_timeout_seconds=load_timeout(request)))
 
     async def _ensure(self, request: Request) -> Response:
-        model = await read(ModelRef, request)
-        await self._models.ensure(model, patience_seconds=patience(request))
+        model = await parse_body(ModelRef, request)
+        await self._models.ensure(model, load_timeout_seconds=load_timeout(request))
         return JSONResponse({})
 
     async def _stats(self, request: Request) -> Response:

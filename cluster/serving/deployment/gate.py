@@ -16,7 +16,7 @@ from cluster.wire.codec import encode_error, encode_headers, encode_status
 
 Body = TypeVar("Body", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]
-_PATIENCE: TypeAdapter[float | None] = TypeAdapter(Annotated[float, Field(gt=0, le=86_400)] | None)
+_LOAD_TIMEOUT: TypeAdapter[float | None] = TypeAdapter(Annotated[float, Field(gt=0, le=86_400)] | None)
 
 
 class Gate:
@@ -32,7 +32,7 @@ class Gate:
         self.headers: dict[str, str] = {}
         """Of every answer."""
 
-    def knows(self, request: Request) -> bool:
+    def is_authorized(self, request: Request) -> bool:
         """Whether it carries the token."""
         given = request.headers.get("authorization", "").encode()
         return hmac.compare_digest(given, self._expected)
@@ -44,7 +44,7 @@ class Gate:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            if not self.knows(request):
+            if not self.is_authorized(request):
                 raise AuthenticationFailed("The cluster's token is missing or wrong.")
             handler = self._handlers.get((request.method, request.url.path.rpartition("/")[2]))
             if handler is None:
@@ -54,17 +54,17 @@ class Gate:
             return _refusal(error)
 
 
-async def read(kind: type[Body], request: Request) -> Body:
+async def parse_body(kind: type[Body], request: Request) -> Body:
     """The request's body. Raises InvalidRequest."""
     content = await request.body()
     with _unreadable_is_invalid():
         return kind.model_validate_json(content)
 
 
-def patience(request: Request) -> float | None:
+def load_timeout(request: Request) -> float | None:
     """How many seconds its sender waits, if he says so. Raises InvalidRequest."""
     with _unreadable_is_invalid():
-        return _PATIENCE.validate_python(request.headers.get(LOAD_TIMEOUT_HEADER))
+        return _LOAD_TIMEOUT.validate_python(request.headers.get(LOAD_TIMEOUT_HEADER))
 
 
 def json_answer(answer: BaseModel) -> Response:

@@ -46,7 +46,7 @@ class Listener:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Who leaves cancels what is done for him, as behind Serve's proxy."""
         request = Request(scope, receive)
-        if not self._gate.knows(request):
+        if not self._gate.is_authorized(request):
             await (await self._gate.answer(request))(scope, receive, send)
             return
         content = await request.body()

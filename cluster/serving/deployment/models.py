@@ -14,11 +14,11 @@ from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.encoders.pool import EncoderPool
 from cluster.serving.engine import Engine
-from cluster.serving.limits import Limits
-from cluster.serving.residency.load_timeout import Timed, at_most, not_ready
-from cluster.serving.residency.memory import free_bytes, settle, total_bytes
-from cluster.serving.residency.pool import EnginePool, LoadEngine
-from cluster.serving.residency.residents import shared_memory
+from cluster.serving.limits import EngineLimits
+from cluster.serving.residency.load_timeout import LoadTimer, not_ready, time_limit
+from cluster.serving.residency.memory import free_bytes, freeze_loaded_objects, total_bytes
+from cluster.serving.residency.pool import EngineLoader, EnginePool
+from cluster.serving.residency.shared_cache import shared_cache
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions, no_four_bits
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.location import store_from_environment
@@ -28,7 +28,7 @@ _SHARES = {"embedded": 0.8, "vllm": 0.9}
 which vLLM counts among its own."""
 
 
-class Models:
+class ReplicaModels:
     """Any number of models, in one process."""
 
     def __init__(self, settings: EngineSettings, *, merges: bool = False) -> None:
@@ -36,10 +36,10 @@ class Models:
         yield_to_others()
         weights = WeightsFolder(settings.cache_dir / "weights", store_from_environment())
         budget = settings.bytes or int(_SHARES[settings.engine] * free_bytes())
-        memory = shared_memory(
+        memory = shared_cache(
             capacity=settings.models, budget=budget, idle_seconds=settings.idle_seconds or None
         )
-        self._load = _TimedLoader(engine_loader(settings, weights, budget, merges=merges))
+        self._load = _TimedEngineLoader(engine_loader(settings, weights, budget, merges=merges))
         self._engines = EnginePool(self._load, memory)
         self._encoders = EncoderPool(weights, memory)
         self._engine = settings.engine
@@ -58,33 +58,35 @@ class Models:
                     param="TUNERY_WARM_BASES",
                 )
             model = ModelRef(base=catalogue[alias])
-            await self._pool_of(model).keep(model)
-        settle()
+            await self._pool_of(model).pin(model)
+        freeze_loaded_objects()
 
-    async def ensure(self, model: ModelRef, *, patience_seconds: float | None = None) -> None:
+    async def ensure(self, model: ModelRef, *, load_timeout_seconds: float | None = None) -> None:
         """Raises Unavailable (`model_not_ready`) if the model is not loaded in time."""
         is_encoder = model.base.architecture == "encoder"
         why = not_ready if is_encoder else self._load.not_ready
-        async with at_most(patience_seconds, partial(why, model)):
+        async with time_limit(load_timeout_seconds, partial(why, model)):
             await self._pool_of(model).ensure(model)
 
     async def generate(
-        self, request: GenerationRequest, *, patience_seconds: float | None
+        self, request: GenerationRequest, *, load_timeout_seconds: float | None
     ) -> AsyncGenerator[GenerationEvent, None]:
         """As an Engine does; raises what `ensure` raises before it."""
-        await self.ensure(request.model, patience_seconds=patience_seconds)
+        await self.ensure(request.model, load_timeout_seconds=load_timeout_seconds)
         async with aclosing(self._engines.generate(request)) as events:
             async for event in events:
                 yield event
 
     async def classify(
-        self, request: ClassificationRequest, *, patience_seconds: float | None
+        self, request: ClassificationRequest, *, load_timeout_seconds: float | None
     ) -> ClassificationAnswer:
-        async with at_most(patience_seconds, partial(not_ready, request.model)):
+        async with time_limit(load_timeout_seconds, partial(not_ready, request.model)):
             return await self._encoders.classify(request)
 
-    async def embed(self, request: EmbeddingRequest, *, patience_seconds: float | None) -> EmbeddingAnswer:
-        async with at_most(patience_seconds, partial(not_ready, request.model)):
+    async def embed(
+        self, request: EmbeddingRequest, *, load_timeout_seconds: float | None
+    ) -> EmbeddingAnswer:
+        async with time_limit(load_timeout_seconds, partial(not_ready, request.model)):
             return await self._encoders.embed(request)
 
     async def stats(self) -> list[EngineStats]:
@@ -102,8 +104,8 @@ class Models:
         return self._encoders if model.base.architecture == "encoder" else self._engines
 
 
-class _TimedLoader(Timed[Engine]):
-    def __init__(self, load: LoadEngine) -> None:
+class _TimedEngineLoader(LoadTimer[Engine]):
+    def __init__(self, load: EngineLoader) -> None:
         super().__init__(load)
         self._engine_loader = load
 
@@ -113,9 +115,9 @@ class _TimedLoader(Timed[Engine]):
 
 def engine_loader(
     settings: EngineSettings, weights: WeightsFolder, budget: int, *, merges: bool = False
-) -> LoadEngine:
+) -> EngineLoader:
     """`budget` is what all models may take together, in bytes."""
-    limits = Limits(
+    limits = EngineLimits(
         slots=settings.slots,
         max_waiting=settings.waiting,
         adapters=settings.adapters,

@@ -14,10 +14,10 @@ from ray.serve.handle import DeploymentHandle
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
-from cluster.serving.deployment.application import Application, ReplicaLost, as_ours
-from cluster.serving.deployment.hot import HotAdapters
+from cluster.serving.deployment.application import ModelApplication, ReplicaLost, as_ours
+from cluster.serving.deployment.merged_adapters import MergedAdapters
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.serving.residency.load_timeout import Timed, at_most
+from cluster.serving.residency.load_timeout import LoadTimer, time_limit
 from cluster.wire.codec import decode_events
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _ATTEMPTS = 2
 
 
 class RemoteModels:
-    """Behaves as `Models` does. Holds no model: what it costs is a handle each."""
+    """Behaves as `ReplicaModels` does. Holds no model: what it costs is a handle each."""
 
     def __init__(
         self,
@@ -41,28 +41,28 @@ class RemoteModels:
         """`find` gives the handle of an application by its name."""
         self._placer = placer
         self._find = find
-        self._rest_seconds = settings.rest_seconds
-        self._applications: dict[str, Application] = {}
+        self._scale_to_zero_seconds = settings.scale_to_zero_seconds
+        self._applications: dict[str, ModelApplication] = {}
         """By weights."""
-        self._wake = Timed(self._ensured)
-        self._hot = HotAdapters(settings, self._report, self._found)
+        self._start = LoadTimer(self._ensure_weights)
+        self._hot = MergedAdapters(settings, self._report, self._application)
 
     async def warm(self) -> None:
         """Nothing: deployments rest until somebody asks."""
 
-    async def ensure(self, model: ModelRef, *, patience_seconds: float | None = None) -> None:
-        await self._ask("ensure", model, model.model_dump_json(), patience_seconds)
+    async def ensure(self, model: ModelRef, *, load_timeout_seconds: float | None = None) -> None:
+        await self._ask("ensure", model, model.model_dump_json(), load_timeout_seconds)
 
     async def generate(
-        self, request: GenerationRequest, *, patience_seconds: float | None
+        self, request: GenerationRequest, *, load_timeout_seconds: float | None
     ) -> AsyncGenerator[GenerationEvent, None]:
         count = self._hot.counter(request.model)
         for attempt in range(_ATTEMPTS):
-            application = await self._awake(request.model, patience_seconds)
+            application = await self._ready_application(request.model, load_timeout_seconds)
             method = application.handle.options(
                 method_name="generate", stream=True, multiplexed_model_id=request.model.name
             )
-            answer = method.remote(request.model_dump_json(), patience_seconds)
+            answer = method.remote(request.model_dump_json(), load_timeout_seconds)
             has_begun = False
             try:
                 async for lines in answer:
@@ -80,23 +80,25 @@ class RemoteModels:
                 answer.cancel()
 
     async def classify(
-        self, request: ClassificationRequest, *, patience_seconds: float | None
+        self, request: ClassificationRequest, *, load_timeout_seconds: float | None
     ) -> ClassificationAnswer:
         answer: ClassificationAnswer = await self._ask(
-            "classify", request.model, request.model_dump_json(), patience_seconds
+            "classify", request.model, request.model_dump_json(), load_timeout_seconds
         )
         return answer
 
-    async def embed(self, request: EmbeddingRequest, *, patience_seconds: float | None) -> EmbeddingAnswer:
+    async def embed(
+        self, request: EmbeddingRequest, *, load_timeout_seconds: float | None
+    ) -> EmbeddingAnswer:
         answer: EmbeddingAnswer = await self._ask(
-            "embed", request.model, request.model_dump_json(), patience_seconds
+            "embed", request.model, request.model_dump_json(), load_timeout_seconds
         )
         return answer
 
     async def stats(self) -> list[EngineStats]:
         """Of one replica of each application that is awake for certain."""
         known = [*self._applications.values(), *self._hot.applications]
-        awake = [one for one in known if one.is_awake(self._rest_seconds)]
+        awake = [one for one in known if one.is_up(self._scale_to_zero_seconds)]
         found = await asyncio.gather(*(one.handle.options(method_name="stats").remote() for one in awake))
         return [stats for of_one in found for stats in of_one]
 
@@ -107,12 +109,14 @@ class RemoteModels:
         """Every entry is as good for every model."""
         return []
 
-    async def _ask(self, method: str, model: ModelRef, content: str, patience_seconds: float | None) -> Any:
+    async def _ask(
+        self, method: str, model: ModelRef, content: str, load_timeout_seconds: float | None
+    ) -> Any:
         for attempt in range(_ATTEMPTS):
-            application = await self._awake(model, patience_seconds)
+            application = await self._ready_application(model, load_timeout_seconds)
             options = application.handle.options(method_name=method, multiplexed_model_id=model.name)
             try:
-                answer = await options.remote(content, patience_seconds)
+                answer = await options.remote(content, load_timeout_seconds)
             except Exception as error:
                 self._lose_or_raise(application, error, is_last=attempt == _ATTEMPTS - 1)
             else:
@@ -120,7 +124,7 @@ class RemoteModels:
                 return answer
         raise AssertionError("the last attempt returns or raises")
 
-    def _lose_or_raise(self, application: Application, error: Exception, *, is_last: bool) -> None:
+    def _lose_or_raise(self, application: ModelApplication, error: Exception, *, is_last: bool) -> None:
         """Returns if the request may be made again: its replica was lost before it answered."""
         ours = as_ours(error)
         if is_last or not isinstance(ours, ReplicaLost):
@@ -128,39 +132,41 @@ class RemoteModels:
         _log.warning("A replica was lost before it answered; the request is made again.", exc_info=error)
         application.answered_at, application.placed_at = None, -math.inf
 
-    async def _awake(self, model: ModelRef, patience_seconds: float | None) -> Application:
+    async def _ready_application(
+        self, model: ModelRef, load_timeout_seconds: float | None
+    ) -> ModelApplication:
         """Its application, with a replica that has the weights. Raises Unavailable if that takes too long."""
-        if (merged := self._hot.awake(model)) is not None:
+        if (merged := self._hot.ready_application(model)) is not None:
             return merged
-        async with at_most(patience_seconds, partial(self._wake.not_ready, model)):
-            application = await self._placed(model)
-            if not application.is_awake(self._rest_seconds):
-                if application.waking is None:
-                    application.waking = asyncio.create_task(self._wake(model))
-                    application.waking.add_done_callback(application.woken)
+        async with time_limit(load_timeout_seconds, partial(self._start.not_ready, model)):
+            application = await self._place(model)
+            if not application.is_up(self._scale_to_zero_seconds):
+                if application.starting is None:
+                    application.starting = asyncio.create_task(self._start(model))
+                    application.starting.add_done_callback(application.start_ended)
                 # Shielded: who goes away must not take it from those who wait for it too.
-                await asyncio.shield(application.waking)
+                await asyncio.shield(application.starting)
         return application
 
-    async def _placed(self, model: ModelRef) -> Application:
+    async def _place(self, model: ModelRef) -> ModelApplication:
         application = self._applications.get(model.weights)
         now = time.monotonic()
         if application is None or now - application.placed_at > _PLACED_SECONDS:
             try:
                 name = await self._placer.options(method_name="place").remote(model.model_dump_json())
-                found = self._found(name)
+                found = self._application(name)
             except Exception as error:
                 raise as_ours(error) from error
             application = self._applications.setdefault(model.weights, found)
             application.handle, application.placed_at = found.handle, now
         return application
 
-    async def _ensured(self, model: ModelRef) -> None:
+    async def _ensure_weights(self, model: ModelRef) -> None:
         """Waits for a replica, and for the weights in it; adapters are its own affair."""
         await self._applications[model.weights].ensure(model.owner, named=model.weights)
 
-    def _found(self, name: str) -> Application:
-        return Application(self._find(name), time.monotonic())
+    def _application(self, name: str) -> ModelApplication:
+        return ModelApplication(self._find(name), time.monotonic())
 
     async def _report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
         hot: dict[str, str] = await self._placer.options(method_name="report").remote(tokens, refused)

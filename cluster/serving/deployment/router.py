@@ -8,7 +8,7 @@ from typing import Any
 from ray.serve.config import RequestRouterConfig
 from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
 
-from cluster.serving.deployment.routing import Replica, in_order
+from cluster.serving.deployment.routing import Replica, rank_replicas
 
 
 class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for it.
@@ -32,7 +32,7 @@ class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for 
             )
             for id_, replica in by_id.items()
         ]
-        return [[by_id[id_]] for id_ in in_order(known, model)]
+        return [[by_id[id_]] for id_ in rank_replicas(known, model)]
 
 
 def routing_stats(models: list[str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Replica:
     """Requests under way."""
 
 
-def in_order(replicas: Sequence[Replica], model: str) -> list[str]:
+def rank_replicas(replicas: Sequence[Replica], model: str) -> list[str]:
     """The ids of all replicas, the best for `model` (a `ModelRef.name`; empty: any model) first.
 
     Those that must load as much as each other are ordered by a hash, so that every router sends a model the

@@ -37,7 +37,7 @@ class EngineSettings(BaseSettings):
     """An address, of the replica of `engine`, at a free port of which it listens itself. The API asks it
     there, which is half the way through Serve's proxy, and asks the proxy where that cannot be reached. Only
     for a deployment of one replica, because Serve neither counts nor spreads these requests."""
-    rest_seconds: PositiveFloat = Field(600.0, validation_alias="TUNERY_ENGINE_REST_SECONDS")
+    scale_to_zero_seconds: PositiveFloat = Field(600.0, validation_alias="TUNERY_ENGINE_REST_SECONDS")
     """For which a replica must have been one too many before it goes."""
     forget_seconds: float = Field(7 * 86_400.0, ge=600, validation_alias="TUNERY_ENGINE_FORGET_SECONDS")
     """For which nobody must have asked for a model before its own deployment, at zero replicas by then, is
@@ -89,10 +89,11 @@ class EngineSettings(BaseSettings):
                 f"TUNERY_ENGINE_MIN_REPLICAS ({self.min_replicas}) must not be more than "
                 f"TUNERY_ENGINE_MAX_REPLICAS ({self.max_replicas})"
             )
-        if self.placement == "own" and self.forget_seconds < self.rest_seconds:
+        if self.placement == "own" and self.forget_seconds < self.scale_to_zero_seconds:
             raise ValueError(
                 f"TUNERY_ENGINE_FORGET_SECONDS ({self.forget_seconds:g}) must not be less than "
-                f"TUNERY_ENGINE_REST_SECONDS ({self.rest_seconds:g}): it would remove replicas that run"
+                f"TUNERY_ENGINE_REST_SECONDS ({self.scale_to_zero_seconds:g}): it would remove running "
+                "replicas"
             )
         if self.hot_tokens_per_second and (self.placement, self.engine) != ("own", "embedded"):
             raise ValueError(

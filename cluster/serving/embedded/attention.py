@@ -10,7 +10,7 @@ from torch import Tensor
 _FULL, _SLIDING = "full_attention", "sliding_attention"
 _MARGIN = 8
 """Tokens of a proof beyond the window."""
-_LONGEST_PROOF = 520
+_LONGEST_CHECK = 520
 """Tokens. Longer windows are taken to be what the configuration says: proving them would delay loading."""
 
 
@@ -59,11 +59,11 @@ def implementation(config: Any) -> str | None:
     return "eager" if getattr(config, "attn_logit_softcapping", None) is not None else None
 
 
-def proof_length(config: Any) -> int:
+def parity_check_length(config: Any) -> int:
     """Tokens of a text that reaches beyond whatever window the configuration names, unless that is long."""
     named = [
         value
         for name, value in config.to_dict().items()
-        if "window" in name and isinstance(value, int) and value + _MARGIN <= _LONGEST_PROOF
+        if "window" in name and isinstance(value, int) and value + _MARGIN <= _LONGEST_CHECK
     ]
     return max([_MARGIN, *named]) + _MARGIN

@@ -36,8 +36,8 @@ class _Part:
     """Of its newest tokens."""
 
 
-class JointRunner:
-    """A Runner whose rows share every forward pass."""
+class BatchedRunner:
+    """A ModelRunner whose rows share every forward pass."""
 
     def __init__(self, model: AdaptedModel, attention: Attention, *, max_rows: int, max_length: int) -> None:
         self._model = model

@@ -25,17 +25,17 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
-from cluster.serving.embedded.request import Job, Output
-from cluster.serving.embedded.runner import Runner
+from cluster.serving.embedded.request import Output, Request
+from cluster.serving.embedded.runner import ModelRunner
 from cluster.serving.embedded.stepper import Stepper
 from cluster.serving.fairness.fair_thread import FairThread
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.footprint import Footprint
-from cluster.serving.residency.model_cache import Loans
+from cluster.serving.residency.model_cache import ModelCache
 from cluster.serving.text.checked import checked
 from cluster.serving.text.compiling import Compiler
 from cluster.serving.text.guidance import Guidance, Guide
-from cluster.serving.text.prompts import PromptReader, ReadPrompt
+from cluster.serving.text.prompts import PromptTokenizer, TokenizedPrompt
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter
 
@@ -50,7 +50,7 @@ class _Stream:
     """A request's way from the engine's thread back to the event loop."""
 
     outputs: asyncio.Queue[GenerationEvent | TuneryError | None] = field(default_factory=asyncio.Queue)
-    job: Job | None = None
+    request: Request | None = None
     """None while its model is being loaded."""
     is_cancelled: bool = False
     is_over: bool = False
@@ -67,13 +67,13 @@ class EmbeddedEngine:
     def __init__(
         self,
         base: BaseSpec,
-        runner: Runner,
+        runner: ModelRunner,
         tokenizer: Any,
         *,
         vocabulary: Vocabulary,
         stop_tokens: frozenset[int],
         load_adapter: Callable[[AdapterRef], Adapter],
-        limits: Limits,
+        limits: EngineLimits,
         footprint: Footprint,
         own_digest: str | None = None,
     ) -> None:
@@ -82,13 +82,13 @@ class EmbeddedEngine:
         self._base = base
         self._limits = limits
         self._footprint = footprint
-        self._prompts = PromptReader(
+        self._prompts = PromptTokenizer(
             tokenizer, vocabulary, context_length=base.context_length, num_embeddings=runner.num_embeddings
         )
         self._stepper = Stepper(runner, vocabulary, stop_tokens=stop_tokens, limits=limits)
         self._own_digest = own_digest
         self._load_adapter = load_adapter
-        self._adapters: Loans[Adapter] = Loans(
+        self._adapters: ModelCache[Adapter] = ModelCache(
             capacity=limits.adapters,
             max_waiting=limits.max_waiting,
             budget=limits.adapter_bytes,
@@ -119,8 +119,8 @@ class EmbeddedEngine:
     async def ensure(self, model: ModelRef) -> None:
         self._check_open()
         if (ref := self._adapter_of(model)) is not None:
-            await self._borrow(ref)
-            self._adapters.give_back(ref.digest)
+            await self._acquire(ref)
+            self._adapters.release(ref.digest)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         self._check_open()
@@ -128,39 +128,41 @@ class EmbeddedEngine:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
         stream = self._streams[request.id] = _Stream()
         ref = self._adapter_of(request.model)
-        is_lent = False
+        is_acquired = False
         try:
             prompt = await self._tokenising.run(
-                request.tenant, functools.partial(self._prompts.read, request)
+                request.tenant, functools.partial(self._prompts.tokenize, request)
             )
             guide = await self._guide(request.tenant, prompt)
-            adapter = await self._borrow(ref) if ref is not None else None
-            is_lent = ref is not None
+            adapter = await self._acquire(ref) if ref is not None else None
+            is_acquired = ref is not None
             if adapter is not None and adapter.prefix_length:
                 prompt = self._prompts.after_prefix(prompt, request, adapter.prefix_length)
             self._check_open()
             if stream.is_cancelled:
                 return
             seed = request.sampling.seed
-            stream.job = Job(request, prompt, adapter, secrets.randbits(63) if seed is None else seed, guide)
-            self._commands.put(functools.partial(self._stepper.add, stream.job))
+            stream.request = Request(
+                request, prompt, adapter, secrets.randbits(63) if seed is None else seed, guide
+            )
+            self._commands.put(functools.partial(self._stepper.add, stream.request))
             checking = functools.partial(self._checking.run, request.tenant)
-            async with aclosing(checked(_told(stream), prompt.checks, checking)) as events:
+            async with aclosing(checked(_events_of(stream), prompt.checks, checking)) as events:
                 async for event in events:
                     yield event
         finally:
-            if stream.job is not None and not stream.is_over:
-                # The adapter stays lent until the thread has let go of its rows.
+            if stream.request is not None and not stream.is_over:
+                # The adapter stays acquired until the thread has let go of its rows.
                 self._commands.put(functools.partial(self._stepper.cancel, request.id))
             else:
                 self._streams.pop(request.id, None)
-                if is_lent and stream.job is None and ref is not None:
-                    self._adapters.give_back(ref.digest)
+                if is_acquired and stream.request is None and ref is not None:
+                    self._adapters.release(ref.digest)
 
     async def cancel(self, request_id: str) -> None:
         if stream := self._streams.get(request_id):
             stream.is_cancelled = True
-            if stream.job is not None:
+            if stream.request is not None:
                 self._commands.put(functools.partial(self._stepper.cancel, request_id))
 
     async def stats(self) -> EngineStats:
@@ -193,16 +195,16 @@ class EmbeddedEngine:
         for owner in ("_stepper", "_load_adapter"):
             vars(self).pop(owner, None)
 
-    async def _guide(self, tenant: str, prompt: ReadPrompt) -> Guide | None:
+    async def _guide(self, tenant: str, prompt: TokenizedPrompt) -> Guide | None:
         if prompt.grammar is None:
             return None
         return await self._compiler.start(tenant, prompt.grammar)
 
-    async def _borrow(self, ref: AdapterRef) -> Adapter:
+    async def _acquire(self, ref: AdapterRef) -> Adapter:
         async def load() -> Adapter:
             return await self._loop.run_in_executor(self._loading, self._load_adapter, ref)
 
-        return await self._adapters.borrow(ref.digest, load)
+        return await self._adapters.acquire(ref.digest, load)
 
     def _adapter_of(self, model: ModelRef) -> AdapterRef | None:
         """The adapter to load, unless it is in the engine's own weights."""
@@ -222,11 +224,11 @@ class EmbeddedEngine:
         failures = 0
         while not self._is_closing:
             try:
-                self._obey(waits=not self._stepper.has_work)
+                self._run_commands(waits=not self._stepper.has_work)
                 if self._is_broken:
                     self._stepper.fail_all(Unavailable("The engine is broken."))
                 elif self._stepper.has_work:
-                    self._stepper.read()
+                    self._stepper.prefill()
                     self._deliver()  # first tokens wait for no others
                     self._stepper.decode()
                     failures = 0
@@ -236,11 +238,11 @@ class EmbeddedEngine:
                 failures += 1
                 self._is_broken = failures == _FAILURES_OF_A_BROKEN_ENGINE
             self._deliver()
-        self._obey(waits=False)
+        self._run_commands(waits=False)
         self._stepper.fail_all(Unavailable("The engine was closed."))
         self._deliver()
 
-    def _obey(self, *, waits: bool) -> None:
+    def _run_commands(self, *, waits: bool) -> None:
         """Runs the commands that have come; waits for one if there is nothing else to do."""
         with contextlib.suppress(queue.Empty):
             self._commands.get(block=waits)()
@@ -254,17 +256,17 @@ class EmbeddedEngine:
                 self._loop.call_soon_threadsafe(self._receive, outputs)
 
     def _receive(self, outputs: list[Output]) -> None:
-        for job, output in outputs:
-            stream = self._streams[job.request.id]
+        for request, output in outputs:
+            stream = self._streams[request.id]
             stream.outputs.put_nowait(output)
             if output is None or isinstance(output, TuneryError):
                 stream.is_over = True
-                del self._streams[job.request.id]
-                if job.adapter is not None:
-                    self._adapters.give_back(job.adapter.digest)
+                del self._streams[request.id]
+                if request.adapter is not None:
+                    self._adapters.release(request.adapter.digest)
 
 
-async def _told(stream: _Stream) -> AsyncGenerator[GenerationEvent, None]:
+async def _events_of(stream: _Stream) -> AsyncGenerator[GenerationEvent, None]:
     while (output := await stream.outputs.get()) is not None:
         if isinstance(output, TuneryError):
             raise output

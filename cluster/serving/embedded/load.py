@@ -21,9 +21,9 @@ from cluster.serving.embedded.lora.merge import merged_model
 from cluster.serving.embedded.model import find_runner, load_model, served_dtype
 from cluster.serving.embedded.prefix import read_prefix
 from cluster.serving.fairness.reserved_slots import reserved_slots
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.footprint import Footprint, kept_bytes, loaded_bytes, stored_bytes, token_bytes
-from cluster.serving.residency.loading import base_marks
+from cluster.serving.residency.loading import base_digests
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter
 from cluster.serving.weights.folder import WeightsFolder
@@ -37,7 +37,7 @@ class EmbeddedLoader:
     which keeps its base's tokenizer. Adapters are the engine's own affair later."""
 
     def __init__(
-        self, weights: WeightsFolder, limits: Limits, *, budget: int | None = None, merges: bool = False
+        self, weights: WeightsFolder, limits: EngineLimits, *, budget: int | None = None, merges: bool = False
     ) -> None:
         """`budget` is what all models may take together, in bytes. An engine has fewer slots than `limits`
         says where with all of them it would be larger. `merges`: a LoRA adapter that the ModelRef names is
@@ -77,7 +77,7 @@ class EmbeddedLoader:
         device = self._device
         folder = base_folder(ref.base)
         tokenizer = read_tokenizer(folder)
-        fits = base_marks(folder, tokenizer)
+        fits = base_digests(folder, tokenizer)
 
         def load_base() -> Any:
             return load_model(folder, dtype=ref.base.dtype, device=device, is_quantized=ref.is_quantized)
@@ -86,7 +86,7 @@ class EmbeddedLoader:
         if own is None:
             model = load_base()
         else:
-            with self._weights.borrowed(own, **fits) as found:
+            with self._weights.lease(own, **fits) as found:
                 if own.form == "full":
                     model = load_model(found, dtype=ref.base.dtype, device=device)
                 else:
@@ -112,7 +112,7 @@ class EmbeddedLoader:
         runner = find_runner(adapted, max_rows=max_rows, max_length=ref.base.context_length)
 
         def load_adapter(adapter: AdapterRef) -> Adapter:
-            with self._weights.borrowed(adapter, **fits) as found:
+            with self._weights.lease(adapter, **fits) as found:
                 if adapter.form == "prefix":
                     return read_prefix(found, adapter.digest, adapted.states, device)
                 return read_adapter(found, adapter.digest, adapted.shapes, device)

@@ -10,12 +10,12 @@ from transformers import AutoModelForCausalLM
 from cluster.bases.four_bits import in_four_bits
 from cluster.bases.pretrained import LOADING, read_config
 from cluster.contracts.errors import InvalidConfiguration, TuneryError
-from cluster.serving.embedded.attention import implementation, proof_length, read_attention
-from cluster.serving.embedded.batched import JointRunner
+from cluster.serving.embedded.attention import implementation, parity_check_length, read_attention
+from cluster.serving.embedded.batched import BatchedRunner
 from cluster.serving.embedded.lora.adapted_model import AdaptedModel
-from cluster.serving.embedded.parity_check import error_of, tolerance
-from cluster.serving.embedded.per_row import SoloRunner
-from cluster.serving.embedded.runner import Runner
+from cluster.serving.embedded.parity_check import parity_error, tolerance
+from cluster.serving.embedded.per_row import PerRowRunner
+from cluster.serving.embedded.runner import ModelRunner
 from cluster.serving.weights.packed_linear import has_bf16
 
 _log = logging.getLogger(__name__)
@@ -50,29 +50,29 @@ def load_model(folder: Path, *, dtype: str, device: torch.device, is_quantized: 
     return model.eval().requires_grad_(False).to(device)
 
 
-def find_runner(model: AdaptedModel, *, max_rows: int, max_length: int) -> Runner:
+def find_runner(model: AdaptedModel, *, max_rows: int, max_length: int) -> ModelRunner:
     """The fastest runner that is shown to compute what the model does: all rows in one pass, or each alone.
 
     Raises InvalidConfiguration if neither does, CorruptArtefact if the model's numbers are not finite.
     """
-    length = min(proof_length(model.config), max_length)
+    length = min(parity_check_length(model.config), max_length)
     attention = read_attention(model.config, model.dtype)
-    if attention is not None and _is_right(
-        JointRunner(model, attention, max_rows=2, max_length=length), model, length
+    if attention is not None and _passes_parity_check(
+        BatchedRunner(model, attention, max_rows=2, max_length=length), model, length
     ):
-        return JointRunner(model, attention, max_rows=max_rows, max_length=max_length)
+        return BatchedRunner(model, attention, max_rows=max_rows, max_length=max_length)
     _log.warning("Models of type %s run one row at a time here.", model.config.model_type)
-    if _is_right(SoloRunner(model), model, length):
-        return SoloRunner(model)
+    if _passes_parity_check(PerRowRunner(model), model, length):
+        return PerRowRunner(model)
     raise InvalidConfiguration(
         f"Models of type {model.config.model_type} keep what they have read in a way that this engine does "
         "not know."
     )
 
 
-def _is_right(runner: Runner, model: AdaptedModel, length: int) -> bool:
+def _passes_parity_check(runner: ModelRunner, model: AdaptedModel, length: int) -> bool:
     try:
-        error = error_of(runner, model, length)
+        error = parity_error(runner, model, length)
     except TuneryError:
         raise
     except Exception:

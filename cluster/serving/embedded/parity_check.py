@@ -5,7 +5,7 @@ from torch import Tensor
 
 from cluster.contracts.errors import CorruptArtefact
 from cluster.serving.embedded.lora.adapted_model import AdaptedModel
-from cluster.serving.embedded.runner import Runner
+from cluster.serving.embedded.runner import ModelRunner
 
 _STEPS = 3
 """Tokens that are decoded one by one; those before are prefilled, in two parts."""
@@ -18,7 +18,7 @@ with 24 random layers, 0.04, and 0.07 with experts, which are chosen anew; a wro
 
 
 @torch.inference_mode()
-def error_of(runner: Runner, model: AdaptedModel, length: int) -> float:
+def parity_error(runner: ModelRunner, model: AdaptedModel, length: int) -> float:
     """How far the runner's logits are from those of plain forward passes, on two rows of random tokens of
     `length` and fewer; see `tolerance`. Leaves the runner empty.
 
@@ -47,7 +47,7 @@ def _plain(model: AdaptedModel, text: list[int]) -> Tensor:
     return model.forward([text], [None], use_cache=False)[0, -_STEPS - 1 :]
 
 
-def _decoded(runner: Runner, texts: list[list[int]]) -> list[Tensor]:
+def _decoded(runner: ModelRunner, texts: list[list[int]]) -> list[Tensor]:
     """The same, by row."""
     prefill = runner.start([text[:-_STEPS] for text in texts], [None] * len(texts))
     # Both rows end in the second part.

@@ -23,9 +23,9 @@ class _Row:
     """Logits after the newest token."""
 
 
-class SoloRunner:
-    """A Runner for models whose rows cannot share a cache: linear attention, position biases that are counted
-    from the cache's length, and what else a proof finds."""
+class PerRowRunner:
+    """A ModelRunner for models whose rows cannot share a cache: linear attention, position biases that are
+    counted from the cache's length, and what else a proof finds."""
 
     def __init__(self, model: AdaptedModel) -> None:
         self._model = model

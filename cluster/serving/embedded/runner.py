@@ -38,7 +38,7 @@ class Prefill:
         return 0 if first is None else first.prefix_length
 
 
-class Runner(Protocol):
+class ModelRunner(Protocol):
     """Prefills prompts in caches of their own and decodes all rows together. Belongs to one thread."""
 
     @property

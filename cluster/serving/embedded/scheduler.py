@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """One choice of a request that waits for a slot."""
+class QueuedSequence:
+    """One sequence of a request that waits for a slot."""
 
     request_id: str
     tenant: str
@@ -19,14 +19,14 @@ class Waiting:
 
 
 def pick_group(
-    waiting: Sequence[Waiting],
+    waiting: Sequence[QueuedSequence],
     running: Mapping[str, int],
     *,
     free_slots: int,
     token_budget: int,
     shorter_than: int | None = None,
 ) -> list[int]:
-    """Indices into `waiting` (oldest first) of the choices to prefill together, at most `free_slots`, whose
+    """Indices into `waiting` (oldest first) of the sequences to prefill together, at most `free_slots`, whose
     prompts have fewer tokens than `shorter_than` if that is given.
 
     The tenant with the fewest slots goes first, then the older request; so one tenant's flood delays another
@@ -37,28 +37,28 @@ def pick_group(
     slots = dict(running)
     left = [
         place
-        for place, choice in enumerate(waiting)
-        if shorter_than is None or choice.num_tokens < shorter_than
+        for place, sequence in enumerate(waiting)
+        if shorter_than is None or sequence.num_tokens < shorter_than
     ]
     picked: list[int] = []
     requests: set[str] = set()
     longest = 0
     while left and len(picked) < free_slots:
         best = min(left, key=lambda place: (slots.get(waiting[place].tenant, 0), place))
-        choice = waiting[best]
-        if choice.request_id not in requests:
-            padded = max(longest, choice.num_tokens) * (len(requests) + 1)
-            is_alone = choice.is_scored or padded > token_budget
+        sequence = waiting[best]
+        if sequence.request_id not in requests:
+            padded = max(longest, sequence.num_tokens) * (len(requests) + 1)
+            is_alone = sequence.is_scored or padded > token_budget
             if requests and is_alone:
                 break
-            requests.add(choice.request_id)
-            longest = max(longest, choice.num_tokens)
+            requests.add(sequence.request_id)
+            longest = max(longest, sequence.num_tokens)
             if is_alone:
-                siblings = [place for place in left if waiting[place].request_id == choice.request_id]
+                siblings = [place for place in left if waiting[place].request_id == sequence.request_id]
                 return siblings[:free_slots]
         if not picked:
-            left = [place for place in left if waiting[place].prefix == choice.prefix]
+            left = [place for place in left if waiting[place].prefix == sequence.prefix]
         picked.append(best)
         left.remove(best)
-        slots[choice.tenant] = slots.get(choice.tenant, 0) + 1
+        slots[sequence.tenant] = slots.get(sequence.tenant, 0) + 1
     return picked

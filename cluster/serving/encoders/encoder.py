@@ -20,11 +20,11 @@ from cluster.serving.residency.footprint import loaded_bytes
 PASS_TOKENS = 8192
 """Of one forward pass, padding included, unless one input alone is longer."""
 
-Sorts = Literal["texts", "words"]
+InputKind = Literal["texts", "words"]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TokenizedInput:
     token_ids: list[int]
     positions: list[int] | None = None
     """The tokens whose classes are wanted; None is all of them. Where texts are sorted, nobody asks."""
@@ -35,15 +35,16 @@ class Encoder:
     time."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, base: Path, context_length: int, sorts: Sorts | None
+        self, model: Any, tokenizer: Any, *, base: Path, context_length: int, input_kind: InputKind | None
     ) -> None:
-        """`base` is the folder whose files say how vectors are pooled; `sorts` is None for a base itself."""
+        """`base` is the folder whose files say how vectors are pooled; `input_kind` is None for a base
+        itself."""
         self._model, self._tokenizer, self._base = model, tokenizer, base
         self._context_length = context_length
         self._num_embeddings: int = model.get_input_embeddings().num_embeddings
-        self._sorts = sorts
+        self._input_kind = input_kind
         self.width: int = model.config.hidden_size
-        labels: dict[int, str] = model.config.id2label if sorts else {}
+        labels: dict[int, str] = model.config.id2label if input_kind else {}
         self.classes = [labels[number] for number in range(len(labels))]
 
     @cached_property
@@ -56,13 +57,13 @@ class Encoder:
         """Of its weights."""
         return loaded_bytes(self._model)
 
-    def check_sorts(self, inputs: Sequence[ClassificationInput]) -> None:
+    def check_input_kind(self, inputs: Sequence[ClassificationInput]) -> None:
         """Raises InvalidRequest (`wrong_input`) for inputs of the kind that the model does not sort."""
         for place, given in enumerate(inputs):
             match given:
-                case TextInput() if self._sorts == "words":
+                case TextInput() if self._input_kind == "words":
                     wanted, got = "lists of words", "a text"
-                case WordsInput() if self._sorts == "texts":
+                case WordsInput() if self._input_kind == "texts":
                     wanted, got = "texts", "a list of words"
                 case _:
                     continue
@@ -72,15 +73,17 @@ class Encoder:
                 param=_param(place, inputs),
             )
 
-    def read(self, inputs: Sequence[ClassificationInput], *, most_tokens: int | None = None) -> list[Reading]:
+    def tokenize(
+        self, inputs: Sequence[ClassificationInput], *, most_tokens: int | None = None
+    ) -> list[TokenizedInput]:
         """Raises InvalidRequest for tokens that the model does not have and for more than `most_tokens` in
         all, and ContextLengthExceeded. Reads nothing after what it refuses."""
-        readings: list[Reading] = []
+        tokenized: list[TokenizedInput] = []
         total = 0
         for place, given in enumerate(inputs):
             param = _param(place, inputs)
-            readings.append(self._encode(place, given, param))
-            if (num_tokens := len(readings[-1].token_ids)) > self._context_length:
+            tokenized.append(self._encode(place, given, param))
+            if (num_tokens := len(tokenized[-1].token_ids)) > self._context_length:
                 raise ContextLengthExceeded(
                     f"This model reads {self._context_length} tokens. Input {place} has {num_tokens}; "
                     "shorten it.",
@@ -94,32 +97,32 @@ class Encoder:
                     code="max_tokens_per_request",
                     param="input",
                 )
-        return readings
+        return tokenized
 
     @torch.inference_mode()
-    def classify(self, readings: Sequence[Reading]) -> list[list[list[float]]]:
+    def classify(self, tokenized: Sequence[TokenizedInput]) -> list[list[list[float]]]:
         """Of each reading the classes' log-probabilities: one row for a text, or one a wanted token."""
-        logits = self._run(self._model, readings).logits
+        logits = self._run(self._model, tokenized).logits
         logprobs = _finite(logits.float().log_softmax(-1))
-        if self._sorts == "texts":
+        if self._input_kind == "texts":
             return [[row] for row in logprobs.tolist()]
         found = []
-        for number, reading in enumerate(readings):
+        for number, reading in enumerate(tokenized):
             rows = logprobs[number, : len(reading.token_ids)].tolist()
             wanted = range(len(rows)) if reading.positions is None else reading.positions
             found.append([rows[position] for position in wanted])
         return found
 
     @torch.inference_mode()
-    def embed(self, readings: Sequence[Reading], *, dimensions: int | None = None) -> list[bytes]:
+    def embed(self, tokenized: Sequence[TokenizedInput], *, dimensions: int | None = None) -> list[bytes]:
         """Of each reading a vector of length 1, pooled in float32: float32 numbers, little-endian. With
         `dimensions` only the first ones of it, scaled to length 1 again. Raises InvalidConfiguration."""
         pooling = self.pooling
-        hidden_BTH = self._run(self._model.base_model, readings).last_hidden_state.float()
+        hidden_BTH = self._run(self._model.base_model, tokenized).last_hidden_state.float()
         if pooling == "cls":
             pooled_BH = hidden_BTH[:, 0]
         else:
-            lengths_B1 = torch.tensor([[len(reading.token_ids)] for reading in readings]).to(
+            lengths_B1 = torch.tensor([[len(reading.token_ids)] for reading in tokenized]).to(
                 hidden_BTH.device
             )
             mask_BT = torch.arange(hidden_BTH.shape[1], device=hidden_BTH.device) < lengths_B1
@@ -127,15 +130,15 @@ class Encoder:
         vectors = _finite(normalize(pooled_BH[:, :dimensions], dim=-1))
         return [row.tobytes() for row in vectors.numpy().astype("<f4")]
 
-    def _encode(self, place: int, given: ClassificationInput, param: str) -> Reading:
+    def _encode(self, place: int, given: ClassificationInput, param: str) -> TokenizedInput:
         match given:
             case TextInput():
                 self._check_size(param, given.text + (given.text_pair or ""))
-                return Reading(encode_texts(self._tokenizer, [(given.text, given.text_pair)])[0])
+                return TokenizedInput(encode_texts(self._tokenizer, [(given.text, given.text_pair)])[0])
             case WordsInput():
                 self._check_size(param, " ".join(given.words))
                 encoded = encode_words(self._tokenizer, [given.words])[0]
-                return Reading(encoded.token_ids, [position or 0 for position in encoded.positions])
+                return TokenizedInput(encoded.token_ids, [position or 0 for position in encoded.positions])
             case TokensInput(token_ids=token_ids):
                 for token in token_ids:
                     if not 0 <= token < self._num_embeddings:
@@ -144,28 +147,28 @@ class Encoder:
                             f"{self._num_embeddings - 1}.",
                             param=param,
                         )
-                return Reading(token_ids)
+                return TokenizedInput(token_ids)
 
     def _check_size(self, param: str, text: str) -> None:
         check_size(self._tokenizer, text, context_length=self._context_length, param=param)
 
-    def _run(self, model: Any, readings: Sequence[Reading]) -> Any:
+    def _run(self, model: Any, tokenized: Sequence[TokenizedInput]) -> Any:
         """All rows in one pass, padded on the right."""
-        width = max(len(reading.token_ids) for reading in readings)
-        token_ids_BT = torch.zeros(len(readings), width, dtype=torch.int64)
-        mask_BT = torch.zeros(len(readings), width, dtype=torch.int64)
-        for number, reading in enumerate(readings):
+        width = max(len(reading.token_ids) for reading in tokenized)
+        token_ids_BT = torch.zeros(len(tokenized), width, dtype=torch.int64)
+        mask_BT = torch.zeros(len(tokenized), width, dtype=torch.int64)
+        for number, reading in enumerate(tokenized):
             token_ids_BT[number, : len(reading.token_ids)] = torch.tensor(reading.token_ids)
             mask_BT[number, : len(reading.token_ids)] = 1
         device = model.device
         return model(input_ids=token_ids_BT.to(device), attention_mask=mask_BT.to(device))
 
 
-def split_passes(readings: Sequence[Reading]) -> Iterator[list[int]]:
-    """The places of `readings`, by length, in groups of PASS_TOKENS when padded."""
+def split_passes(tokenized: Sequence[TokenizedInput]) -> Iterator[list[int]]:
+    """The places of `tokenized`, by length, in groups of PASS_TOKENS when padded."""
     group: list[int] = []
-    for place in sorted(range(len(readings)), key=lambda place: len(readings[place].token_ids)):
-        if group and (len(group) + 1) * len(readings[place].token_ids) > PASS_TOKENS:
+    for place in sorted(range(len(tokenized)), key=lambda place: len(tokenized[place].token_ids)):
+        if group and (len(group) + 1) * len(tokenized[place].token_ids) > PASS_TOKENS:
             yield group
             group = []
         group.append(place)

@@ -11,13 +11,13 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.generation import ModelRef
-from cluster.serving.encoders.encoder import Encoder, Sorts
+from cluster.serving.encoders.encoder import Encoder, InputKind
 from cluster.serving.residency.footprint import stored_bytes
-from cluster.serving.residency.loading import base_marks
+from cluster.serving.residency.loading import base_digests
 from cluster.serving.weights.folder import WeightsFolder
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_HEADS: dict[Sorts, Any] = {
+_HEADS: dict[InputKind, Any] = {
     "texts": AutoModelForSequenceClassification,
     "words": AutoModelForTokenClassification,
 }
@@ -32,18 +32,18 @@ def expected_bytes(base: BaseSpec) -> int:
 
 
 def load_encoder(weights: WeightsFolder, ref: ModelRef) -> Encoder:
-    """Blocks. Raises what `WeightsFolder.borrowed` raises, and CorruptArtefact for weights that are missing
+    """Blocks. Raises what `WeightsFolder.lease` raises, and CorruptArtefact for weights that are missing
     or not finite."""
     base = base_folder(ref.base)
     tokenizer = read_tokenizer(base)
-    sorts: Sorts | None = None
+    input_kind: InputKind | None = None
     if ref.adapter is None:
         model = _load(AutoModel, base, ref)
     else:
-        with weights.borrowed(ref.adapter, **base_marks(base, tokenizer)) as folder:
-            sorts = _sorts(folder)
-            model = _load(_HEADS[sorts], folder, ref)
-    return Encoder(model, tokenizer, base=base, context_length=ref.base.context_length, sorts=sorts)
+        with weights.lease(ref.adapter, **base_digests(base, tokenizer)) as folder:
+            input_kind = _input_kind(folder)
+            model = _load(_HEADS[input_kind], folder, ref)
+    return Encoder(model, tokenizer, base=base, context_length=ref.base.context_length, input_kind=input_kind)
 
 
 def _load(kind: Any, folder: Path, ref: ModelRef) -> Any:
@@ -67,6 +67,6 @@ def _load(kind: Any, folder: Path, ref: ModelRef) -> Any:
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
 
 
-def _sorts(folder: Path) -> Sorts:
+def _input_kind(folder: Path) -> InputKind:
     architecture = read_config(folder).architectures[0]
     return "words" if str(architecture).endswith("ForTokenClassification") else "texts"

@@ -12,9 +12,9 @@ from cluster.contracts.classification import ClassificationAnswer, Classificatio
 from cluster.contracts.embedding import MAX_TOKENS, EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidRequest, Overloaded
 from cluster.contracts.generation import EngineStats, ModelRef
-from cluster.serving.encoders.encoder import Encoder, Reading, split_passes
+from cluster.serving.encoders.encoder import Encoder, TokenizedInput, split_passes
 from cluster.serving.encoders.load import expected_bytes, load_encoder
-from cluster.serving.residency.residents import Memory, Residents
+from cluster.serving.residency.shared_cache import CacheView, SharedCache
 from cluster.serving.weights.folder import WeightsFolder
 
 T = TypeVar("T")
@@ -25,34 +25,34 @@ class EncoderPool:
     requests take turns at that, so that none waits for all of a long one. At most `max_waiting` are at one
     encoder. Used from one event loop."""
 
-    def __init__(self, weights: WeightsFolder, memory: Memory, *, max_waiting: int = 256) -> None:
-        """`memory` is closed with it."""
+    def __init__(self, weights: WeightsFolder, cache: SharedCache, *, max_waiting: int = 256) -> None:
+        """`cache` is closed with the pool."""
         self._weights = weights
         self._max_waiting = max_waiting
-        self._desks: Residents[_Desk] = Residents("encoder", memory)
+        self._encoders: CacheView[_LoadedEncoder] = CacheView("encoder", cache)
 
-    async def keep(self, model: ModelRef) -> None:
+    async def pin(self, model: ModelRef) -> None:
         """Loads the encoder and never unloads it."""
-        await self._borrow(model)
-        self._desks.keep(model.weights)
+        await self._acquire(model)
+        self._encoders.pin(model.weights)
 
     async def ensure(self, model: ModelRef) -> None:
         """Loads the encoder. Raises InvalidRequest unless it is one, and what fetching the weights raises."""
-        await self._borrow(model)
-        self._desks.give_back(model.weights)
+        await self._acquire(model)
+        self._encoders.release(model.weights)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
         """Raises InvalidRequest if the model is no tuned encoder or the inputs do not suit it,
         ContextLengthExceeded, Overloaded, and what `ensure` raises."""
         check_classifies(request.model)
-        async with self._desk(request.model) as desk:
-            encoder = desk.encoder
-            encoder.check_sorts(request.inputs)
-            readings = await desk.run(encoder.read, request.inputs)
-            rows = await desk.in_passes(encoder.classify, readings)
+        async with self._use(request.model) as loaded:
+            encoder = loaded.encoder
+            encoder.check_input_kind(request.inputs)
+            tokenized = await loaded.run(encoder.tokenize, request.inputs)
+            rows = await loaded.run_in_passes(encoder.classify, tokenized)
         results = [
             ClassificationResult(logprobs=found, prompt_tokens=len(reading.token_ids))
-            for found, reading in zip(rows, readings, strict=True)
+            for found, reading in zip(rows, tokenized, strict=True)
         ]
         return ClassificationAnswer(classes=encoder.classes, results=results)
 
@@ -60,59 +60,61 @@ class EncoderPool:
         """Raises InvalidRequest if the model is no encoder, for more dimensions than it has or more tokens
         than a request may have, ContextLengthExceeded, Overloaded, InvalidConfiguration if the base's vectors
         are made in a way that is not known here, and what `ensure` raises."""
-        async with self._desk(request.model) as desk:
-            encoder = desk.encoder
+        async with self._use(request.model) as loaded:
+            encoder = loaded.encoder
             if request.dimensions is not None and request.dimensions > encoder.width:
                 raise InvalidRequest(
                     f"This model makes {encoder.width} dimensions; {request.dimensions} are too many.",
                     param="dimensions",
                 )
-            readings = await desk.run(partial(encoder.read, most_tokens=MAX_TOKENS), request.inputs)
-            vectors = await desk.in_passes(partial(encoder.embed, dimensions=request.dimensions), readings)
+            tokenized = await loaded.run(partial(encoder.tokenize, most_tokens=MAX_TOKENS), request.inputs)
+            vectors = await loaded.run_in_passes(
+                partial(encoder.embed, dimensions=request.dimensions), tokenized
+            )
         embeddings = [base64.b64encode(vector).decode() for vector in vectors]
-        num_tokens = sum(len(reading.token_ids) for reading in readings)
+        num_tokens = sum(len(reading.token_ids) for reading in tokenized)
         return EmbeddingAnswer(embeddings=embeddings, prompt_tokens=num_tokens)
 
     def stats(self) -> list[EngineStats]:
         """A request counts as running while it is at a forward pass, and for the others as waiting."""
         return [
-            desk.stats().model_copy(update={"load_seconds": self._desks.load_seconds(weights)})
-            for weights, desk in self._desks.loaded.items()
+            loaded.stats().model_copy(update={"load_seconds": self._encoders.load_seconds(weights)})
+            for weights, loaded in self._encoders.loaded.items()
         ]
 
     def names(self) -> list[str]:
         """Of the weights in memory."""
-        return list(self._desks.loaded)
+        return list(self._encoders.loaded)
 
     async def close(self) -> None:
-        await self._desks.close()
+        await self._encoders.close()
 
     @asynccontextmanager
-    async def _desk(self, model: ModelRef) -> AsyncGenerator["_Desk"]:
-        desk = await self._borrow(model)
+    async def _use(self, model: ModelRef) -> AsyncGenerator["_LoadedEncoder"]:
+        loaded = await self._acquire(model)
         try:
-            if desk.num_requests >= self._max_waiting:
+            if loaded.num_requests >= self._max_waiting:
                 raise Overloaded("Too many requests wait for this model; try again.")
-            desk.num_requests += 1
+            loaded.num_requests += 1
             try:
-                yield desk
+                yield loaded
             finally:
-                desk.num_requests -= 1
+                loaded.num_requests -= 1
         finally:
-            self._desks.give_back(model.weights)
+            self._encoders.release(model.weights)
 
-    async def _borrow(self, model: ModelRef) -> "_Desk":
+    async def _acquire(self, model: ModelRef) -> "_LoadedEncoder":
         _check_served(model)
         weights, expects_bytes = model.weights, 0
-        if weights not in self._desks:
+        if weights not in self._encoders:
             expects_bytes = await asyncio.to_thread(expected_bytes, model.base)
-        return await self._desks.borrow(weights, partial(self._open, model), expects_bytes=expects_bytes)
+        return await self._encoders.acquire(weights, partial(self._open, model), expects_bytes=expects_bytes)
 
-    async def _open(self, model: ModelRef) -> "_Desk":
-        return _Desk(model, await asyncio.to_thread(load_encoder, self._weights, model))
+    async def _open(self, model: ModelRef) -> "_LoadedEncoder":
+        return _LoadedEncoder(model, await asyncio.to_thread(load_encoder, self._weights, model))
 
 
-class _Desk:
+class _LoadedEncoder:
     """An encoder and the turns at it."""
 
     def __init__(self, model: ModelRef, encoder: Encoder) -> None:
@@ -140,18 +142,20 @@ class _Desk:
         )
 
     async def close(self) -> None:
-        # Who holds the desk still holds no weights.
+        # A caller that still refers to this object keeps no weights in memory.
         del self.encoder
 
-    async def in_passes(
-        self, compute: Callable[[Sequence[Reading]], Sequence[T]], readings: Sequence[Reading]
+    async def run_in_passes(
+        self,
+        compute: Callable[[Sequence[TokenizedInput]], Sequence[T]],
+        tokenized: Sequence[TokenizedInput],
     ) -> list[T]:
         """What `compute` makes of each reading, with a turn for each forward pass."""
         found: dict[int, T] = {}
-        for places in split_passes(readings):
-            made = await self.run(compute, [readings[place] for place in places])
+        for places in split_passes(tokenized):
+            made = await self.run(compute, [tokenized[place] for place in places])
             found.update(zip(places, made, strict=True))
-        return [found[place] for place in range(len(readings))]
+        return [found[place] for place in range(len(tokenized))]
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
         """A thread cannot be stopped: who goes away waits for it, so that the next one finds the encoder

@@ -17,13 +17,13 @@ class FairThread:
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._tenant_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By tenant, while it has something to be done."""
         self._is_closed = False
 
     async def run(self, tenant: str, work: Callable[[], T]) -> T:
         """What `work` returns or raises. Raises Unavailable once closed."""
-        async with self._turns.setdefault(tenant, asyncio.Lock()):
+        async with self._tenant_locks.setdefault(tenant, asyncio.Lock()):
             if self._is_closed:
                 raise Unavailable("The engine was closed.")
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -23,18 +23,18 @@ _NOBODY = frozenset[str]()
 
 
 @dataclass(frozen=True)
-class Shares:
+class StepShares:
     """A moment's decision."""
 
-    beyond: frozenset[str]
+    over_share: frozenset[str]
     """Tenants with more than an equal share of the rows, where others have less."""
-    sit_out: frozenset[str]
+    skipping: frozenset[str]
     """Those of them whose rows and prompts have to wait now: all or none."""
     is_shared: bool
     """Others have rows beside them."""
 
 
-class Pace:
+class StepSharing:
     """Decides at each step whether tenants beyond their share take part.
 
     What a step takes is counted from the end of the one before: handing out the tokens of many rows takes
@@ -50,32 +50,32 @@ class Pace:
         self._together = 0
         """Steps since the last one apart."""
 
-    def decide(self, held: Mapping[str, int]) -> Shares:
+    def decide(self, held: Mapping[str, int]) -> StepShares:
         """By the rows that each tenant holds; those that only wait hold none."""
         equal = sum(held.values()) / max(1, len(held))
         beyond = frozenset(tenant for tenant, rows in held.items() if rows > equal)
         if not beyond or not any(held[tenant] for tenant in held.keys() - beyond):
-            return Shares(beyond, _NOBODY, is_shared=False)
+            return StepShares(beyond, _NOBODY, is_shared=False)
         lets_all_in = bool(self._steps_apart) and self._owed <= 0 and self._together < _OUT_OF_DATE
-        return Shares(beyond, _NOBODY if lets_all_in else beyond, is_shared=True)
+        return StepShares(beyond, _NOBODY if lets_all_in else beyond, is_shared=True)
 
-    def decoded(self, shares: Shares, seconds: float) -> None:
+    def record_decode(self, shares: StepShares, seconds: float) -> None:
         """A token for every row but of those that sat out, `seconds` after the one before."""
-        in_wake, self._together = self._together > 0, 0 if shares.sit_out else self._together + 1
+        in_wake, self._together = self._together > 0, 0 if shares.skipping else self._together + 1
         too_long = seconds - (1 + _SLOWER) * self._apart if self._steps_apart else 0.0
         if not shares.is_shared:
             # Nobody else was behind; but who comes now may have waited for this one.
             self._owed = max(0.0, too_long)
-        elif not shares.sit_out:
+        elif not shares.skipping:
             self._owe(too_long)
         elif self._steps_apart or not in_wake:
             late = max(0.0, seconds - self._apart) if in_wake else 0.0
             self._steps_apart.append(seconds - late)
             self._owe(late - _SLOWER * (seconds - late))
 
-    def prefilled(self, shares: Shares, tenants: frozenset[str], seconds: float) -> None:
+    def record_prefill(self, shares: StepShares, tenants: frozenset[str], seconds: float) -> None:
         """Prompts of these tenants."""
-        if shares.is_shared and tenants <= shares.beyond:
+        if shares.is_shared and tenants <= shares.over_share:
             self._owed += seconds
 
     @property

@@ -16,7 +16,7 @@ _RETRY_SECONDS = 10.0
 """Where it is not known how long loading takes."""
 
 
-class Timed(Generic[T]):
+class LoadTimer(Generic[T]):
     """A loader that knows since when it loads what, and how long that took the last time."""
 
     def __init__(
@@ -64,7 +64,7 @@ def not_ready(model: ModelRef, waited_seconds: float) -> Unavailable:
 
 
 @asynccontextmanager
-async def at_most(seconds: float | None, why: Callable[[float], Unavailable]) -> AsyncIterator[None]:
+async def time_limit(seconds: float | None, why: Callable[[float], Unavailable]) -> AsyncIterator[None]:
     """Cuts the block off after `seconds` (None: never) and raises what `why(seconds)` says."""
     limit = asyncio.timeout(seconds)
     try:

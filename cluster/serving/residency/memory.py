@@ -24,9 +24,9 @@ def total_bytes() -> int:
     return int(torch.cuda.mem_get_info()[1]) if torch.cuda.is_available() else _total_in_machine()
 
 
-def give_back() -> None:
-    """Returns to the system what models left. Holds up the process for some milliseconds after `settle`, and
-    else for a quarter of a second.
+def release_unused() -> None:
+    """Returns to the system what models left. Holds up the process for some milliseconds after
+    `freeze_loaded_objects`, and else for a quarter of a second.
 
     Without this glibc keeps most of it: of 130 MB of weights 105, and 140 where cycles of Python objects hold
     them.
@@ -52,8 +52,8 @@ def _total_in_machine() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def settle() -> None:
-    """What is here now, some 400,000 objects of libraries, stays: no later `give_back` looks at it."""
+def freeze_loaded_objects() -> None:
+    """What is here now, some 400,000 objects of libraries, stays: no later `release` looks at it."""
     gc.collect()
     gc.freeze()
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from cluster.contracts.errors import InvalidRequest, Unavailable
-from cluster.serving.residency.wait_queue import Turns
+from cluster.serving.residency.wait_queue import BoundedWaitQueue
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class _Entry(Generic[T]):
     num_bytes: int
     """What the thing takes; while it is being loaded, what is kept free for it."""
     users: int = 0
-    is_kept: bool = False
+    is_pinned: bool = False
     load_seconds: float = 0.0
     expiry: asyncio.TimerHandle | None = None
     """While nobody uses it."""
@@ -47,7 +47,7 @@ class _TooLarge(Exception):
         self.num_bytes = num_bytes
 
 
-class Loans(Generic[T]):
+class ModelCache(Generic[T]):
     """At most `capacity` things by key, which take at most `budget` bytes together; `num_bytes` tells of each
     what it takes.
 
@@ -81,7 +81,7 @@ class Loans(Generic[T]):
         self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()
         """Least recently used first; no failed ones."""
         self._leaving: set[asyncio.Task[None]] = set()
-        self._turns = Turns(max_waiting=max_waiting, wait_seconds=wait_seconds)
+        self._wait_queue = BoundedWaitQueue(max_waiting=max_waiting, wait_seconds=wait_seconds)
         self._is_closed = False
 
     def __contains__(self, key: str) -> bool:
@@ -97,7 +97,7 @@ class Loans(Generic[T]):
         """That it took to load what is in memory."""
         return self._entries[key].load_seconds
 
-    async def borrow(self, key: str, load: Callable[[], Awaitable[T]], *, expects_bytes: int = 0) -> T:
+    async def acquire(self, key: str, load: Callable[[], Awaitable[T]], *, expects_bytes: int = 0) -> T:
         """The thing, to be given back. `load` runs once however many ask; what it raises, all of them get,
         and the next one tries again. Raises Overloaded if too many wait for room, Unavailable after the
         longest wait, and InvalidRequest for a thing that can never fit beside those that are kept.
@@ -107,7 +107,7 @@ class Loans(Generic[T]):
         """
         num_bytes = expects_bytes
         while True:
-            await self._turns.wait_until(partial(self._is_here_or_fits, key, num_bytes))
+            await self._wait_queue.wait_until(partial(self._is_here_or_fits, key, num_bytes))
             if (entry := self._entries.get(key)) is None:
                 entry = self._begin(key, load, num_bytes)
             self._entries.move_to_end(key)
@@ -123,11 +123,11 @@ class Loans(Generic[T]):
                 self._let_go(key, entry)
                 raise
 
-    def keep(self, key: str) -> None:
+    def pin(self, key: str) -> None:
         """For who has borrowed it and will not give it back."""
-        self._entries[key].is_kept = True
+        self._entries[key].is_pinned = True
 
-    def give_back(self, key: str) -> None:
+    def release(self, key: str) -> None:
         if entry := self._entries.get(key):
             self._let_go(key, entry)
 
@@ -138,7 +138,7 @@ class Loans(Generic[T]):
         await asyncio.gather(*loading, return_exceptions=True)
         for key in list(self._entries):
             self._remove(key)
-        self._turns.wake()
+        self._wait_queue.wake()
         await self._all_left()
 
     def _begin(self, key: str, load: Callable[[], Awaitable[T]], num_bytes: int) -> _Entry[T]:
@@ -146,7 +146,7 @@ class Loans(Generic[T]):
         # All who asked may have gone away by then.
         entry.loading.add_done_callback(lambda _: self._rest_if_idle(key, entry))
         self._entries[key] = entry
-        self._turns.wake()
+        self._wait_queue.wake()
         return entry
 
     async def _loaded(self, key: str, load: Callable[[], Awaitable[T]]) -> T:
@@ -166,7 +166,7 @@ class Loans(Generic[T]):
             raise
         finally:
             # It may take less than was kept free for it.
-            self._turns.wake()
+            self._wait_queue.wake()
 
     def _admit(self, entry: _Entry[T], num_bytes: int) -> None:
         self._check_size(num_bytes)
@@ -175,7 +175,7 @@ class Loans(Generic[T]):
             raise _TooLarge(num_bytes)
 
     def _check_size(self, num_bytes: int) -> None:
-        kept = [entry.num_bytes for entry in self._entries.values() if entry.is_kept]
+        kept = [entry.num_bytes for entry in self._entries.values() if entry.is_pinned]
         if num_bytes > self._budget - sum(kept) or len(kept) >= self._capacity:
             setting = f" ({self._setting})" if self._setting else ""
             rest = f"; {len(kept)} of {self._capacity} are always kept, and take {sum(kept)}" if kept else ""
@@ -197,7 +197,7 @@ class Loans(Generic[T]):
         if self._idle_seconds is not None:
             entry.stop_expiry()
             entry.expiry = asyncio.get_running_loop().call_later(self._idle_seconds, self._remove, key)
-        self._turns.wake()
+        self._wait_queue.wake()
 
     def _is_here_or_fits(self, key: str, num_bytes: int, is_next: bool) -> bool:
         if self._is_closed:

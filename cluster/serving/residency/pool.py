@@ -15,10 +15,10 @@ from cluster.contracts.generation import (
     adapted_name,
 )
 from cluster.serving.engine import Engine
-from cluster.serving.residency.residents import Memory, Residents
+from cluster.serving.residency.shared_cache import CacheView, SharedCache
 
 
-class LoadEngine(Protocol):
+class EngineLoader(Protocol):
     """Makes the engine of a model's weights. Both raise what loading them raises."""
 
     async def __call__(self, model: ModelRef) -> Engine: ...
@@ -34,34 +34,34 @@ class EnginePool:
     One in use is never unloaded, nor is one that was kept.
     """
 
-    def __init__(self, load: LoadEngine, memory: Memory) -> None:
-        """`memory` is closed with it."""
+    def __init__(self, load: EngineLoader, cache: SharedCache) -> None:
+        """`cache` is closed with the pool."""
         self._load = load
-        self._engines: Residents[Engine] = Residents("engine", memory)
-        self._foretelling: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._engines: CacheView[Engine] = CacheView("engine", cache)
+        self._estimate_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By weights, while somebody needs it."""
         self._under_way: dict[str, Engine | None] = {}
         """By request; None while its engine is being loaded."""
         self._cancelled: set[str] = set()
 
-    async def keep(self, model: ModelRef) -> None:
+    async def pin(self, model: ModelRef) -> None:
         """Loads the engine of `model` and never unloads it."""
-        await self._borrow(model)
-        self._engines.keep(model.weights)
+        await self._acquire(model)
+        self._engines.pin(model.weights)
 
     async def ensure(self, model: ModelRef) -> None:
-        engine = await self._borrow(model)
+        engine = await self._acquire(model)
         try:
             await engine.ensure(model)
         finally:
-            self._engines.give_back(model.weights)
+            self._engines.release(model.weights)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         if request.id in self._under_way:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
         self._under_way[request.id] = None
         try:
-            engine = await self._borrow(request.model)
+            engine = await self._acquire(request.model)
             try:
                 if request.id in self._cancelled:
                     return
@@ -70,7 +70,7 @@ class EnginePool:
                     async for event in events:
                         yield event
             finally:
-                self._engines.give_back(request.model.weights)
+                self._engines.release(request.model.weights)
         finally:
             del self._under_way[request.id]
             self._cancelled.discard(request.id)
@@ -102,12 +102,12 @@ class EnginePool:
     async def close(self) -> None:
         await self._engines.close()
 
-    async def _borrow(self, model: ModelRef) -> Engine:
+    async def _acquire(self, model: ModelRef) -> Engine:
         async def load() -> Engine:
             return await self._load(model)
 
         weights = model.weights
         # Reads files, and so only where it matters, and once at a time for the same weights.
-        async with self._foretelling.setdefault(weights, asyncio.Lock()):
+        async with self._estimate_locks.setdefault(weights, asyncio.Lock()):
             expects_bytes = 0 if weights in self._engines else await self._load.expected_bytes(model)
-        return await self._engines.borrow(weights, load, expects_bytes=expects_bytes)
+        return await self._engines.acquire(weights, load, expects_bytes=expects_bytes)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from cluster.contracts.errors import Overloaded, Unavailable
 
 
-class Turns:
+class BoundedWaitQueue:
     """At most `max_waiting` wait, each for `wait_seconds` at most (None: for as long as it takes). Used from
     one event loop."""
 

@@ -27,7 +27,7 @@ class Checks:
     def __bool__(self) -> bool:
         return self.answer is not None or bool(self.calls)
 
-    def failure(self, said: "Said") -> InvalidRequest | None:
+    def failure(self, said: "GeneratedAnswer") -> InvalidRequest | None:
         """What is wrong with a whole answer."""
         if self.answer is not None and not said.calls:
             text = said.text.removeprefix(self.lead)
@@ -41,7 +41,7 @@ class Checks:
 
 
 @dataclass
-class Said:
+class GeneratedAnswer:
     """By one choice."""
 
     text: str = ""
@@ -65,13 +65,13 @@ async def checked(
 ) -> AsyncGenerator[GenerationEvent, None]:
     """The events. Raises InvalidRequest (`schema_not_followed`) in the place of the end of a choice that came
     to it by itself and breaks a check; `run` does the checking elsewhere than in the event loop."""
-    choices: dict[int, Said] = {}
+    choices: dict[int, GeneratedAnswer] = {}
     async with aclosing(events):
         async for event in events:
             if checks and isinstance(event, TextEvent | ToolCallEvent):
-                choices.setdefault(event.index, Said()).add(event)
+                choices.setdefault(event.index, GeneratedAnswer()).add(event)
             if checks and isinstance(event, FinishEvent) and event.reason != "length":
-                said = choices.pop(event.index, Said())
+                said = choices.pop(event.index, GeneratedAnswer())
                 if (failure := await run(partial(checks.failure, said))) is not None:
                     raise failure
             yield event

@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import ToolUse
-from cluster.serving.schemas.held import Held, hold
+from cluster.serving.schemas.grammar_schema import GrammarSchema, to_grammar_schema
 from cluster.serving.schemas.references import SchemaError
 from cluster.serving.text.checked import Checks
 from cluster.serving.text.tool_form import ID, ToolForm
@@ -21,7 +21,7 @@ look for the tokenizer's own way at every token takes 50 ms where 60,000 charact
 _WHITE_SPACE = r"\x20|\x0A[\x20\x09]{0,40}"
 """Between the parts of a JSON value, at most once: a weak model that may go on with it for ever does."""
 
-_ANY_ARGUMENTS = Held({"type": "object"}, is_exact=True)
+_ANY_ARGUMENTS = GrammarSchema({"type": "object"}, is_exact=True)
 """Of a tool that is called as the model likes."""
 _NO_PARAMETERS = {"type": "object", "properties": {}, "additionalProperties": False}
 """Of a tool that declares none."""
@@ -39,7 +39,7 @@ class Grammar:
 def json_grammar(schema: dict[str, Any]) -> Grammar:
     """The whole text is one JSON value by `schema`, whose numbers are doubles: exact up to 2^53. Raises
     InvalidRequest for a schema that cannot be read."""
-    held = _held(schema, "response_format")
+    held = _translated(schema, "response_format")
     checks = Checks(answer=None if held.is_exact else schema)
     return Grammar(f"{_HEAD}start: {_json(held)}\n", "response_format", checks)
 
@@ -72,7 +72,7 @@ def tools_grammar(
     for place, function in enumerate(functions):
         parameters = function.get("parameters") or _NO_PARAMETERS
         is_loose = is_free and not function.get("strict")
-        held = _ANY_ARGUMENTS if is_loose else _held(parameters, "tools", is_object=True)
+        held = _ANY_ARGUMENTS if is_loose else _translated(parameters, "tools", is_object=True)
         if not held.is_exact:
             unchecked[function["name"]] = parameters
         rules.append(f"call_{place}: {lark.literal(function['name'] + form.middle)} {_json(held)}")
@@ -83,7 +83,7 @@ def tools_grammar(
     elif schema is None:
         rules.append(f"start: {lead} {lark.literal(form.opening)} calls")
     else:
-        held = _held(schema, "response_format")
+        held = _translated(schema, "response_format")
         answer = None if held.is_exact else schema
         rules.append(f"start: {lead} ({lark.literal(form.opening)} calls | {_json(held)})")
     checks = Checks(answer, unchecked, form.lead)
@@ -134,7 +134,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if text else ""
 
 
-def _held(schema: dict[str, Any], param: str, *, is_object: bool = False) -> Held:
+def _translated(schema: dict[str, Any], param: str, *, is_object: bool = False) -> GrammarSchema:
     try:
         return _held_json(json.dumps(schema), is_object=is_object)
     except SchemaError as error:
@@ -144,10 +144,10 @@ def _held(schema: dict[str, Any], param: str, *, is_object: bool = False) -> Hel
 
 
 @lru_cache(maxsize=64)
-def _held_json(schema: str, *, is_object: bool) -> Held:
-    return hold(json.loads(schema), is_object=is_object)
+def _held_json(schema: str, *, is_object: bool) -> GrammarSchema:
+    return to_grammar_schema(json.loads(schema), is_object=is_object)
 
 
-def _json(held: Held) -> str:
+def _json(held: GrammarSchema) -> str:
     options = {"whitespace_pattern": _WHITE_SPACE, "lenient": False, "coerce_one_of": False}
     return "%json " + json.dumps({**held.schema, "x-guidance": options})

@@ -24,7 +24,7 @@ from cluster.serving.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
-class ReadPrompt:
+class TokenizedPrompt:
     token_ids: list[int]
     text: str
     """As `echo` repeats it."""
@@ -41,7 +41,7 @@ class ReadPrompt:
         return Checks() if self.grammar is None else self.grammar.checks
 
 
-class PromptReader:
+class PromptTokenizer:
     """Tokenises prompts as training did. Not for two threads at once: a fast tokenizer keeps padding and
     truncation as state."""
 
@@ -54,7 +54,7 @@ class PromptReader:
         self._context_length = context_length
         self._num_embeddings = num_embeddings
 
-    def read(self, request: GenerationRequest) -> ReadPrompt:
+    def tokenize(self, request: GenerationRequest) -> TokenizedPrompt:
         """Raises InvalidRequest, and ContextLengthExceeded if prompt and completion do not fit together."""
         token_ids, text = self._encode(request.prompt)
         for token in request.sampling.logit_bias:
@@ -64,9 +64,11 @@ class PromptReader:
                     param="logit_bias",
                 )
         room = self._room(request, len(token_ids))
-        return ReadPrompt(token_ids, text, room, *self._demands(request.prompt, request.sampling))
+        return TokenizedPrompt(token_ids, text, room, *self._demands(request.prompt, request.sampling))
 
-    def after_prefix(self, prompt: ReadPrompt, request: GenerationRequest, prefix_length: int) -> ReadPrompt:
+    def after_prefix(
+        self, prompt: TokenizedPrompt, request: GenerationRequest, prefix_length: int
+    ) -> TokenizedPrompt:
         """The request's prompt where a prefix takes that many tokens of the context. Raises
         ContextLengthExceeded."""
         room = self._room(request, len(prompt.token_ids), prefix_length)

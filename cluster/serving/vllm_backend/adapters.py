@@ -1,4 +1,4 @@
-"""The adapters of one vLLM engine: loaded once on first use, lent, and removed when their room is needed."""
+"""The adapters of one vLLM engine: loaded once on first use, and removed when their room is needed."""
 
 import asyncio
 import itertools
@@ -12,8 +12,8 @@ from typing import Any
 
 from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.generation import AdapterRef
-from cluster.serving.limits import Limits
-from cluster.serving.residency.model_cache import Loans
+from cluster.serving.limits import EngineLimits
+from cluster.serving.residency.model_cache import ModelCache
 from cluster.serving.vllm_backend.interface import AsyncLLM, Vllm
 from cluster.serving.vllm_backend.plain_lora import rank_of, write_plain
 from cluster.serving.weights.adapter import Adapter
@@ -43,7 +43,7 @@ class Adapters:
         *,
         read: Callable[[AdapterRef], Adapter],
         folder: Path,
-        limits: Limits,
+        limits: EngineLimits,
         max_rank: int,
     ) -> None:
         """`read` blocks: it fetches and checks an adapter. `folder` is this engine's own."""
@@ -53,7 +53,7 @@ class Adapters:
         self._folder = folder
         self._max_rank = max_rank
         self._numbers = itertools.count(1)
-        self._loans: Loans[_Loaded] = Loans(
+        self._cache: ModelCache[_Loaded] = ModelCache(
             capacity=limits.adapters,
             max_waiting=limits.max_waiting,
             drop=self._remove,
@@ -62,22 +62,22 @@ class Adapters:
 
     @property
     def digests(self) -> list[str]:
-        return list(self._loans.loaded)
+        return list(self._cache.loaded)
 
     @asynccontextmanager
-    async def lent(self, ref: AdapterRef | None) -> AsyncIterator[Any]:
+    async def acquire(self, ref: AdapterRef | None) -> AsyncIterator[Any]:
         """The adapter's LoRARequest, which stays good meanwhile; None for the engine's own weights."""
         if ref is None:
             yield None
             return
-        loaded = await self._loans.borrow(ref.digest, lambda: self._load(ref))
+        loaded = await self._cache.acquire(ref.digest, lambda: self._load(ref))
         try:
             yield loaded.request
         finally:
-            self._loans.give_back(ref.digest)
+            self._cache.release(ref.digest)
 
     async def close(self) -> None:
-        await self._loans.close()
+        await self._cache.close()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def _load(self, ref: AdapterRef) -> _Loaded:

@@ -26,19 +26,19 @@ from cluster.contracts.generation import (
     TokenLogprob,
 )
 from cluster.serving.fairness.fair_thread import FairThread
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.serving.text.answer import ChoiceAnswer
 from cluster.serving.text.checked import checked
 from cluster.serving.text.compiling import Compiler
 from cluster.serving.text.guidance import Guidance, Guide
-from cluster.serving.text.prompts import PromptReader, ReadPrompt
+from cluster.serving.text.prompts import PromptTokenizer, TokenizedPrompt
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
-from cluster.serving.vllm_backend.admission import Admission, Ticket
-from cluster.serving.vllm_backend.blame import Blame
 from cluster.serving.vllm_backend.choice import ChoiceReader, scored_prompt
 from cluster.serving.vllm_backend.interface import AsyncLLM, RequestOutput, Vllm
+from cluster.serving.vllm_backend.nonfinite import NonFiniteTracker
 from cluster.serving.vllm_backend.params import choice_params
+from cluster.serving.vllm_backend.slot_queue import SlotQueue, Ticket
 
 _log = logging.getLogger(__name__)
 
@@ -67,9 +67,9 @@ class _Stream:
 
 
 @dataclass(frozen=True)
-class _Job:
-    request: GenerationRequest
-    prompt: ReadPrompt
+class _Request:
+    body: GenerationRequest
+    prompt: TokenizedPrompt
     adapter: Any
     """A LoRARequest, or None."""
     stream: _Stream
@@ -77,7 +77,7 @@ class _Job:
 
     @property
     def must_score(self) -> bool:
-        return self.request.sampling.echo and self.request.sampling.logprobs is not None
+        return self.body.sampling.echo and self.body.sampling.logprobs is not None
 
 
 class VllmEngine:
@@ -98,7 +98,7 @@ class VllmEngine:
         num_embeddings: int,
         stop_tokens: frozenset[int],
         adapters: Adapters,
-        limits: Limits,
+        limits: EngineLimits,
         num_bytes: int,
         full_digest: str | None = None,
     ) -> None:
@@ -113,14 +113,14 @@ class VllmEngine:
         self._adapters = adapters
         self._slots = limits.slots
         self._full_digest = full_digest
-        self._prompts = PromptReader(
+        self._prompts = PromptTokenizer(
             tokenizer, vocabulary, context_length=base.context_length, num_embeddings=num_embeddings
         )
-        self._admission = Admission(slots=limits.slots, max_waiting=limits.max_waiting)
+        self._slot_queue = SlotQueue(slots=limits.slots, max_waiting=limits.max_waiting)
         self._compiler = Compiler(Guidance(vocabulary, num_tokens=num_embeddings, stop_tokens=stop_tokens))
         self._tokenising = FairThread("tokenise")
         self._checking = FairThread("check")
-        self._blame = Blame()
+        self._nonfinite = NonFiniteTracker()
         self._streams: dict[str, _Stream] = {}
         self._generated_tokens = 0
         self._is_closed = False
@@ -131,28 +131,28 @@ class VllmEngine:
 
     async def ensure(self, model: ModelRef) -> None:
         self._check_open()
-        async with self._adapters.lent(model.beside):
+        async with self._adapters.acquire(model.beside):
             pass
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         self._check_open()
         if request.id in self._streams:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
-        self._blame.check(request.model.beside)
+        self._nonfinite.check(request.model.beside)
         stream = self._streams[request.id] = _Stream()
         try:
             tenant = request.tenant
-            prompt = await self._tokenising.run(tenant, partial(self._prompts.read, request))
+            prompt = await self._tokenising.run(tenant, partial(self._prompts.tokenize, request))
             guide = None
             if prompt.grammar is not None:
                 # vLLM has its own; this one refuses, within our limits, what vLLM's process need not compile,
                 # and tells where the text must end.
                 guide = await self._compiler.start(tenant, prompt.grammar)
-            async with self._adapters.lent(request.model.beside) as adapter:
+            async with self._adapters.acquire(request.model.beside) as adapter:
                 self._check_open()
                 if stream.is_over:
                     return
-                told = self._events(_Job(request, prompt, adapter, stream, guide))
+                told = self._events(_Request(request, prompt, adapter, stream, guide))
                 checking = partial(self._checking.run, tenant)
                 async with aclosing(checked(told, prompt.checks, checking)) as events:
                     async for event in events:
@@ -168,8 +168,8 @@ class VllmEngine:
         self._check_open()
         return EngineStats(
             base=self._base.alias,
-            running=self._admission.num_running,
-            waiting=self._admission.num_waiting,
+            running=self._slot_queue.num_running,
+            waiting=self._slot_queue.num_waiting,
             slots=self._slots,
             adapters=[*filter(None, [self._full_digest]), *self._adapters.digests],
             generated_tokens=self._generated_tokens,
@@ -190,20 +190,20 @@ class VllmEngine:
         self._compiler.close()
         self._checking.close()
 
-    async def _events(self, job: _Job) -> AsyncGenerator[GenerationEvent, None]:
-        sampling, stream = job.request.sampling, job.stream
-        is_empty = job.prompt.max_tokens == 0
-        if is_empty and not job.must_score:
-            yield self._announcement(job, [])
+    async def _events(self, request: _Request) -> AsyncGenerator[GenerationEvent, None]:
+        sampling, stream = request.body.sampling, request.stream
+        is_empty = request.prompt.max_tokens == 0
+        if is_empty and not request.must_score:
+            yield self._announcement(request, [])
             for index in range(sampling.n):
                 yield _empty_finish(index)
             return
-        self._check_room(job)
-        tickets = self._admission.queue(job.request.tenant, 1 if is_empty else sampling.n)
-        if not job.must_score:
-            stream.say(self._announcement(job, []))
+        self._check_room(request)
+        tickets = self._slot_queue.queue(request.body.tenant, 1 if is_empty else sampling.n)
+        if not request.must_score:
+            stream.say(self._announcement(request, []))
             stream.announced.set()
-        stream.tasks += [self._start(job, index, ticket) for index, ticket in enumerate(tickets)]
+        stream.tasks += [self._start(request, index, ticket) for index, ticket in enumerate(tickets)]
         try:
             unfinished = sampling.n
             while unfinished and (output := await stream.outputs.get()) is not None:
@@ -217,81 +217,81 @@ class VllmEngine:
             # vLLM has let go of the adapter, and the places are free, when these have ended.
             await asyncio.gather(*stream.tasks, return_exceptions=True)
 
-    def _start(self, job: _Job, index: int, ticket: Ticket) -> asyncio.Task[None]:
-        running = asyncio.create_task(self._run(job, index, ticket))
+    def _start(self, request: _Request, index: int, ticket: Ticket) -> asyncio.Task[None]:
+        running = asyncio.create_task(self._run(request, index, ticket))
         # Not by the task itself, which never begins if it is cancelled at once.
-        running.add_done_callback(lambda _: self._admission.leave(ticket))
+        running.add_done_callback(lambda _: self._slot_queue.leave(ticket))
         return running
 
-    async def _run(self, job: _Job, index: int, ticket: Ticket) -> None:
+    async def _run(self, request: _Request, index: int, ticket: Ticket) -> None:
         """One choice, from its place in the queue to its last event."""
         try:
             await ticket.turn
             if index:
                 # The first choice brings the prompt's scores, and its prompt is in the cache then.
-                await job.stream.announced.wait()
-            await self._decode(job, index)
-            self._blame.clear(job.request.model.beside)
+                await request.stream.announced.wait()
+            await self._decode(request, index)
+            self._nonfinite.clear(request.body.model.beside)
         except CorruptArtefact as error:
-            job.stream.end(self._blame.judge(job.request.model.beside, error))
+            request.stream.end(self._nonfinite.judge(request.body.model.beside, error))
         except TuneryError as error:
-            job.stream.end(error)
+            request.stream.end(error)
         except Exception as error:
-            job.stream.end(self._as_ours(error))
+            request.stream.end(self._as_ours(error))
 
-    async def _decode(self, job: _Job, index: int) -> None:
+    async def _decode(self, request: _Request, index: int) -> None:
         answer = ChoiceAnswer(
-            job.request.sampling,
+            request.body.sampling,
             index,
             vocabulary=self._vocabulary,
             stop_tokens=self._stop_tokens,
-            guide=job.guide and job.guide.fork(),
-            calls=job.prompt.calls,
+            guide=request.guide and request.guide.fork(),
+            calls=request.prompt.calls,
         )
-        reader = ChoiceReader(job.request, answer)
-        async with aclosing(self._outputs(job, index)) as outputs:
+        reader = ChoiceReader(request.body, answer)
+        async with aclosing(self._outputs(request, index)) as outputs:
             async for output in outputs:
-                if not job.stream.announced.is_set():
+                if not request.stream.announced.is_set():
                     tokens = scored_prompt(
-                        job.request, job.prompt.token_ids, output.prompt_logprobs, self._vocabulary
+                        request.body, request.prompt.token_ids, output.prompt_logprobs, self._vocabulary
                     )
-                    job.stream.say(self._announcement(job, tokens))
-                    job.stream.announced.set()
-                if job.prompt.max_tokens == 0:
+                    request.stream.say(self._announcement(request, tokens))
+                    request.stream.announced.set()
+                if request.prompt.max_tokens == 0:
                     # Its one token is only what vLLM needs to score a prompt.
-                    for choice in range(job.request.sampling.n):
-                        job.stream.say(_empty_finish(choice))
+                    for choice in range(request.body.sampling.n):
+                        request.stream.say(_empty_finish(choice))
                     return
                 completion = output.outputs[0]
                 self._generated_tokens += len(completion.token_ids)
                 for event in reader.read(completion):
-                    job.stream.say(event)
+                    request.stream.say(event)
                 if reader.is_finished:
                     return
         raise Unavailable("The engine ended the request; try again.")
 
-    def _outputs(self, job: _Job, index: int) -> AsyncGenerator[RequestOutput, None]:
-        request = job.request
+    def _outputs(self, request: _Request, index: int) -> AsyncGenerator[RequestOutput, None]:
+        body, prompt = request.body, request.prompt
         return self._llm.generate(
             # Tenants share no cached keys and values, so that none can time another's prompts.
-            self._vllm.tokens_input(job.prompt.token_ids, cache_salt=request.tenant or None),
-            choice_params(self._vllm, request, job.prompt, index, stop_tokens=self._stop_tokens),
-            f"{request.id}-{index}",
-            lora_request=job.adapter,
+            self._vllm.tokens_input(prompt.token_ids, cache_salt=body.tenant or None),
+            choice_params(self._vllm, body, prompt, index, stop_tokens=self._stop_tokens),
+            f"{body.id}-{index}",
+            lora_request=request.adapter,
         )
 
-    def _check_room(self, job: _Job) -> None:
-        if len(job.prompt.token_ids) >= self._base.context_length:
+    def _check_room(self, request: _Request) -> None:
+        if len(request.prompt.token_ids) >= self._base.context_length:
             raise ContextLengthExceeded(
                 f"vLLM scores prompts of {self._base.context_length - 1} tokens at most, one less than the "
-                f"context of this model; this one has {len(job.prompt.token_ids)}.",
-                param=job.request.prompt.param,
+                f"context of this model; this one has {len(request.prompt.token_ids)}.",
+                param=request.body.prompt.param,
             )
 
-    def _announcement(self, job: _Job, tokens: list[TokenLogprob]) -> PromptEvent:
+    def _announcement(self, request: _Request, tokens: list[TokenLogprob]) -> PromptEvent:
         return PromptEvent(
-            prompt_tokens=len(job.prompt.token_ids),
-            text=job.prompt.text if job.request.sampling.echo else "",
+            prompt_tokens=len(request.prompt.token_ids),
+            text=request.prompt.text if request.body.sampling.echo else "",
             tokens=tokens,
         )
 
@@ -304,7 +304,7 @@ class VllmEngine:
     def _check_open(self) -> None:
         if self._is_closed:
             raise Unavailable("The engine was closed.")
-        if self._llm.errored or self._blame.is_memory_spoiled:
+        if self._llm.errored or self._nonfinite.is_memory_spoiled:
             raise Unavailable("The engine is broken.")
 
 

@@ -20,8 +20,8 @@ from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
 from cluster.contracts.generation import AdapterRef, ModelRef
-from cluster.serving.limits import Limits
-from cluster.serving.residency.loading import base_marks
+from cluster.serving.limits import EngineLimits
+from cluster.serving.residency.loading import base_digests
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
@@ -55,7 +55,7 @@ class VllmLoader:
     def __init__(
         self,
         weights: WeightsFolder,
-        limits: Limits,
+        limits: EngineLimits,
         options: VllmOptions,
         vllm: Callable[[], Vllm] = import_vllm,
     ) -> None:
@@ -87,9 +87,9 @@ class VllmLoader:
         vllm = self._vllm()
         folder = base_folder(ref.base)
         tokenizer = read_tokenizer(folder)
-        fits = base_marks(folder, tokenizer)
+        fits = base_digests(folder, tokenizer)
         full = ref.full
-        with self._weights.borrowed(full, **fits) if full else nullcontext(folder) as of_model:
+        with self._weights.lease(full, **fits) if full else nullcontext(folder) as of_model:
             if full:
                 _check_finite(of_model, full.digest)
             outlined = outline(of_model)
@@ -130,7 +130,7 @@ class VllmLoader:
     def _read(
         self, adapter: AdapterRef, *, shapes: dict[str, tuple[int, int]], fits: dict[str, str]
     ) -> Adapter:
-        with self._weights.borrowed(adapter, **fits) as found:
+        with self._weights.lease(adapter, **fits) as found:
             return read_adapter(found, adapter.digest, shapes, torch.device("cpu"))
 
     def _arguments(

@@ -4,12 +4,17 @@ import hashlib
 from typing import Any
 
 from cluster.contracts.generation import GenerationRequest
-from cluster.serving.text.prompts import ReadPrompt
+from cluster.serving.text.prompts import TokenizedPrompt
 from cluster.serving.vllm_backend.interface import Vllm
 
 
 def choice_params(
-    vllm: Vllm, request: GenerationRequest, prompt: ReadPrompt, index: int, *, stop_tokens: frozenset[int]
+    vllm: Vllm,
+    request: GenerationRequest,
+    prompt: TokenizedPrompt,
+    index: int,
+    *,
+    stop_tokens: frozenset[int],
 ) -> Any:
     """Each choice is a request of its own to vLLM, which refuses several greedy ones together and gives
     choice i of seed s what it gives choice 0 of seed s + i.

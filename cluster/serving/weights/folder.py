@@ -56,7 +56,7 @@ class WeightsFolder:
         self._locks_lock = threading.Lock()
 
     @contextmanager
-    def borrowed(self, ref: AdapterRef, *, base_digest: str, template_digest: str) -> Iterator[Path]:
+    def lease(self, ref: AdapterRef, *, base_digest: str, template_digest: str) -> Iterator[Path]:
         """The folder with the weight files that the manifest names, which stays until the end of the `with`.
         Downloaded, manifest and all, unless they are here whole, and once however many threads ask.
 

@@ -24,7 +24,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import GenerationRequest, ModelRef, Sampling, TokenPrompt
 from cluster.serving.embedded.engine import EmbeddedEngine
 from cluster.serving.embedded.load import EmbeddedLoader
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.benchmarks.serving.children import run_child
@@ -123,7 +123,7 @@ def _share(alone: _Taken, http: _Taken) -> float:
 @asynccontextmanager
 async def _direct(base: BaseSpec, folder: Path) -> AsyncIterator[Ask]:
     weights = WeightsFolder(folder / "cache", LocalStore(folder / "objects"))
-    engine: EmbeddedEngine = await EmbeddedLoader(weights, Limits())(ModelRef(base=base))
+    engine: EmbeddedEngine = await EmbeddedLoader(weights, EngineLimits())(ModelRef(base=base))
     numbers = itertools.count()
 
     async def ask(tokens: int) -> None:

@@ -17,7 +17,7 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.embedded.engine import EmbeddedEngine
 from cluster.serving.embedded.load import EmbeddedLoader
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.benchmarks.serving.meter import Arrived, Burst, measure_in_turns
@@ -32,7 +32,7 @@ def ours(task: Task) -> dict[str, dict[int, Measurement]]:
     bases = [ModelRef(base=base_of(task))] * task.n_adapters
     with tempfile.TemporaryDirectory() as cache, asyncio.Runner() as runner:
         weights = WeightsFolder(Path(cache), LocalStore(Path(task.folder) / "store"))
-        engine = runner.run(_started(EmbeddedLoader(weights, Limits()), models))
+        engine = runner.run(_started(EmbeddedLoader(weights, EngineLimits()), models))
         numbers = itertools.count()
 
         def asking(models: Sequence[ModelRef]) -> Burst:

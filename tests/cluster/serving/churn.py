@@ -19,6 +19,6 @@ def churn(folder: Path, refs: list[AdapterRef], seed: int, start: Barrier) -> No
     start.wait(30)
     for _ in range(60):
         number = chosen.randrange(len(refs))
-        with weights.borrowed(refs[number], base_digest="b", template_digest="t") as found:
+        with weights.lease(refs[number], base_digest="b", template_digest="t") as found:
             for _ in range(2):
                 assert (found / "a.safetensors").read_bytes() == b"%d" % number

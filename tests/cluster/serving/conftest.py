@@ -16,9 +16,9 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef
 from cluster.serving.embedded.load import EmbeddedLoader
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.pool import EnginePool
-from cluster.serving.residency.residents import shared_memory
+from cluster.serving.residency.shared_cache import shared_cache
 from cluster.serving.vllm_backend.interface import import_vllm
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
 from cluster.serving.weights.folder import WeightsFolder
@@ -81,12 +81,12 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
 
 
 @contextmanager
-def _embedded(base: BaseSpec, store: ObjectStore, cache: Path, limits: Limits) -> Iterator[Served]:
+def _embedded(base: BaseSpec, store: ObjectStore, cache: Path, limits: EngineLimits) -> Iterator[Served]:
     loop = LoopThread()
     loader = EmbeddedLoader(WeightsFolder(cache, store), limits)
 
     async def start() -> EnginePool:
-        return EnginePool(loader, shared_memory(capacity=4))
+        return EnginePool(loader, shared_cache(capacity=4))
 
     pool = loop.run(start())
     try:
@@ -97,7 +97,7 @@ def _embedded(base: BaseSpec, store: ObjectStore, cache: Path, limits: Limits) -
 
 
 @contextmanager
-def _vllm(base: BaseSpec, store: ObjectStore, cache: Path, limits: Limits) -> Iterator[Served]:
+def _vllm(base: BaseSpec, store: ObjectStore, cache: Path, limits: EngineLimits) -> Iterator[Served]:
     """The real one where TUNERY_TEST_VLLM says so, as tests/real_vllm does; else its double."""
     is_real = os.environ.get("TUNERY_TEST_VLLM") == "real"
     # Tests keep several engines at once on one GPU, all of tiny models.
@@ -106,7 +106,7 @@ def _vllm(base: BaseSpec, store: ObjectStore, cache: Path, limits: Limits) -> It
     loop = LoopThread()
 
     async def start() -> EnginePool:
-        return EnginePool(loader, shared_memory(capacity=4))
+        return EnginePool(loader, shared_cache(capacity=4))
 
     pool = loop.run(start())
     try:
@@ -125,7 +125,9 @@ Serve = Callable[..., Served]
 @pytest.fixture(scope="session", params=BACKENDS)
 def served(request: pytest.FixtureRequest, tuned: Tuned, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One engine for all tests that only ask it things."""
-    with BACKENDS[request.param](tuned.base, tuned.store, tmp_path_factory.mktemp("cache"), Limits()) as made:
+    with BACKENDS[request.param](
+        tuned.base, tuned.store, tmp_path_factory.mktemp("cache"), EngineLimits()
+    ) as made:
         yield made
 
 
@@ -135,7 +137,7 @@ def serve(request: pytest.FixtureRequest, tuned: Tuned, tmp_path: Path) -> Itera
     open_: list[Any] = []
 
     def start(*, base: BaseSpec = tuned.base, store: ObjectStore = tuned.store, **limits: int) -> Served:
-        context = BACKENDS[request.param](base, store, tmp_path / "cache", Limits(**limits))
+        context = BACKENDS[request.param](base, store, tmp_path / "cache", EngineLimits(**limits))
         open_.append(context)
         made: Served = context.__enter__()
         return made

@@ -18,7 +18,7 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.serving.encoders.pool import EncoderPool
-from cluster.serving.residency.residents import shared_memory
+from cluster.serving.residency.shared_cache import shared_cache
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.published import publish_folder
@@ -75,7 +75,7 @@ def pooled(encoders: Encoders, tmp_path: Path) -> Callable[..., Any]:
     ) -> Any:
         async def main() -> Any:
             weights = WeightsFolder(tmp_path / "cache", encoders.store)
-            pool = EncoderPool(weights, shared_memory(capacity=capacity), **limits)
+            pool = EncoderPool(weights, shared_cache(capacity=capacity), **limits)
             try:
                 return await work(pool)
             finally:

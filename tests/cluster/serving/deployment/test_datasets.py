@@ -31,11 +31,11 @@ def app(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> datasets.Datasets
     return datasets.DatasetsApp(store)
 
 
-async def post(app: datasets.DatasetsApp, path: str, content: str, *, patience: float = 30) -> Response:
+async def post(app: datasets.DatasetsApp, path: str, content: str, *, timeout: float = 30) -> Response:
     async def receive() -> Message:
         return {"type": "http.request", "body": content.encode(), "more_body": False}
 
-    headers = {"authorization": f"Bearer {TOKEN}", LOAD_TIMEOUT_HEADER: str(patience)}
+    headers = {"authorization": f"Bearer {TOKEN}", LOAD_TIMEOUT_HEADER: str(timeout)}
     scope = {
         "type": "http",
         "method": "POST",
@@ -57,8 +57,8 @@ def test_bases_that_are_not_there_are_told_by_name(
     absent = base.model_copy(
         update={"alias": "absent", "source": FolderSource(path=str(tmp_path / "nowhere"))}
     )
-    asked = BasesRequest(bases=[base, absent]).model_dump_json()
-    answer = BasesAnswer.model_validate_json(asyncio.run(post(app, "/datasets/bases", asked)).body)
+    content = BasesRequest(bases=[base, absent]).model_dump_json()
+    answer = BasesAnswer.model_validate_json(asyncio.run(post(app, "/datasets/bases", content)).body)
     assert list(answer.unavailable) == ["absent"]
     assert "its folder does not exist" in answer.unavailable["absent"]
 
@@ -80,12 +80,12 @@ def test_who_waits_for_a_base_is_told_for_what_and_later_what_became_of_it(
 
     monkeypatch.setattr(datasets, "base_folder", fetch)
     hub = HubSource(repository="owner/slow", revision="0" * 40)
-    asked = check_request(base.model_copy(update={"source": hub}), put_rows, chat_rows)
+    content = check_request(base.model_copy(update={"source": hub}), put_rows, chat_rows)
 
     async def run() -> list[ErrorEvent]:
-        answers = [await post(app, "/datasets/check", asked, patience=0.05) for _ in range(2)]
+        answers = [await post(app, "/datasets/check", content, timeout=0.05) for _ in range(2)]
         may_end.set()
-        answers.append(await post(app, "/datasets/check", asked))
+        answers.append(await post(app, "/datasets/check", content))
         assert [answer.status_code for answer in answers] == [503] * 3
         return [ErrorEvent.model_validate_json(answer.body) for answer in answers]
 
@@ -110,12 +110,12 @@ def test_a_check_that_outlasts_its_caller_goes_on_and_is_found_by_the_next_one(
         return check(request, store)
 
     monkeypatch.setattr(datasets, "check_dataset", slow)
-    asked = check_request(base, put_rows, chat_rows)
+    content = check_request(base, put_rows, chat_rows)
 
     async def run() -> tuple[Response, Response]:
-        early = await post(app, "/datasets/check", asked, patience=0.05)
+        early = await post(app, "/datasets/check", content, timeout=0.05)
         may_end.set()
-        return early, await post(app, "/datasets/check", asked)
+        return early, await post(app, "/datasets/check", content)
 
     early, late = asyncio.run(run())
     assert json.loads(early.body)["code"] == "dataset_not_ready"

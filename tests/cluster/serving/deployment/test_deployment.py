@@ -375,15 +375,15 @@ def test_an_encoder_classifies_and_embeds_and_a_decoder_does_neither(
         tmp_path / "base", num_labels=2, id2label={0: "no", 1: "yes"}
     ).save_pretrained(tmp_path / "tuned")
     tuned = publish_folder(deployed.store, encoder, tmp_path / "tuned", job_id="ftjob-encoder", form="full")
-    asked = ClassificationRequest(
+    request = ClassificationRequest(
         id="d",
         model=ModelRef(base=encoder, adapter=tuned),
         inputs=[TextInput(text="hi"), TextInput(text="ho")],
     )
-    decoder = asked.model_copy(update={"model": ModelRef(base=deployed.base)})
+    decoder = request.model_copy(update={"model": ModelRef(base=deployed.base)})
     with deployed.client() as client:
-        assert client.post("/engine/ensure", content=asked.model.model_dump_json()).json() == {}
-        answered = client.post("/engine/classify", content=asked.model_dump_json())
+        assert client.post("/engine/ensure", content=request.model.model_dump_json()).json() == {}
+        answered = client.post("/engine/classify", content=request.model_dump_json())
         refused = client.post("/engine/classify", content=decoder.model_dump_json())
         base, tuned_one = (
             client.post(
@@ -392,7 +392,7 @@ def test_an_encoder_classifies_and_embeds_and_a_decoder_does_neither(
                     id="e", model=model, inputs=[TextInput(text="hi")]
                 ).model_dump_json(),
             )
-            for model in (ModelRef(base=encoder), asked.model)
+            for model in (ModelRef(base=encoder), request.model)
         )
     answer = ClassificationAnswer.model_validate_json(answered.raise_for_status().content)
     assert answer.classes == ["no", "yes"]

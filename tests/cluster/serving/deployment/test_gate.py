@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from cluster.contracts.generation import ErrorEvent
-from cluster.serving.deployment.gate import Gate, Handler, json_answer, read
+from cluster.serving.deployment.gate import Gate, Handler, json_answer, parse_body
 
 TOKEN = "a-token-for-the-cluster"
 
@@ -38,7 +38,7 @@ def ask(handler: Handler, content: bytes, monkeypatch: pytest.MonkeyPatch) -> Re
 
 
 async def _echo(request: Request) -> Response:
-    return json_answer(await read(Question, request))
+    return json_answer(await parse_body(Question, request))
 
 
 def test_a_request_that_cannot_be_read_is_the_callers_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_the_same_error_later_is_a_fault_of_ours_and_has_an_id(
     """Else a mistake in the compiler would refuse a good job for ever."""
 
     async def stumble(request: Request) -> Response:
-        await read(Question, request)
+        await parse_body(Question, request)
         return json_answer(Question.model_validate({"number": "many"}))
 
     with caplog.at_level(logging.ERROR):

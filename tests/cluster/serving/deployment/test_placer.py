@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 
 from cluster.contracts.generation import AdapterRef, ModelRef
-from cluster.serving.deployment.own import Placer, application_name, forget, unused
+from cluster.serving.deployment.per_model import Placer, application_name, forget, unused
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
 
@@ -45,9 +45,9 @@ def test_an_application_is_made_once_and_again_when_serve_has_given_it_up() -> N
 
     async def ask() -> None:
         placer = await started(applications)
-        asked = [MODEL, TUNED, MODEL, MODEL]
-        names = await asyncio.gather(*(placer.place(model.model_dump_json()) for model in asked))
-        assert names == [name_of(model) for model in asked]
+        models = [MODEL, TUNED, MODEL, MODEL]
+        names = await asyncio.gather(*(placer.place(model.model_dump_json()) for model in models))
+        assert names == [name_of(model) for model in models]
         assert sorted(applications.made) == sorted({name_of(MODEL), name_of(TUNED)})
         applications.names.remove(name_of(MODEL))
         for model in (TUNED, MODEL, MODEL):
@@ -75,14 +75,14 @@ def test_what_nobody_asked_for_is_forgotten() -> None:
 def test_who_is_asked_for_while_others_are_forgotten_stays_and_a_failure_stops_nothing() -> None:
     now = time.monotonic()
     used = {"model-a": now - 700, "model-b": now - 700, "model-c": now - 700}
-    asked: list[str] = []
+    deleted: list[str] = []
 
     def delete(name: str) -> None:
-        asked.append(name)
+        deleted.append(name)
         used["model-b"] = time.monotonic()
         if name == "model-a":
             raise RuntimeError("Serve is busy")
 
     asyncio.run(forget(used, {}, 600.0, delete))
-    assert asked == ["model-a", "model-c"]
+    assert deleted == ["model-a", "model-c"]
     assert list(used) == ["model-b"]

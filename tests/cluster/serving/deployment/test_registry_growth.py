@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 
 from cluster.contracts.generation import AdapterRef
-from cluster.serving.residency.model_cache import Loans
+from cluster.serving.residency.model_cache import ModelCache
 from cluster.serving.weights.adapter import Adapter
 from cluster.serving.weights.disk_cache import folder_bytes
 from cluster.serving.weights.folder import WeightsFolder
@@ -32,7 +32,7 @@ class Replica:
     def __init__(self, cache: Path) -> None:
         self.store = MemoryStore()
         self.weights = WeightsFolder(cache, self.store, budget_bytes=DISK_BYTES)
-        self.loans: Loans[Adapter] = Loans(
+        self.cache: ModelCache[Adapter] = ModelCache(
             capacity=1000, max_waiting=0, budget=MEMORY_BYTES, num_bytes=lambda adapter: adapter.num_bytes
         )
         self.alive: weakref.WeakSet[Adapter] = weakref.WeakSet()
@@ -47,12 +47,12 @@ class Replica:
         """A weight of the adapter."""
 
         async def load() -> Adapter:
-            with self.weights.borrowed(ref, base_digest="b", template_digest="t") as folder:
+            with self.weights.lease(ref, base_digest="b", template_digest="t") as folder:
                 return read_adapter(folder, ref.digest, SHAPES, CPU)
 
-        adapter = await self.loans.borrow(ref.digest, load)
+        adapter = await self.cache.acquire(ref.digest, load)
         self.alive.add(adapter)
-        self.loans.give_back(ref.digest)
+        self.cache.release(ref.digest)
         return float(adapter.pairs[LAYER].down[0, 0])
 
     def delete(self, ref: AdapterRef) -> None:

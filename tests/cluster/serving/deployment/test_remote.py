@@ -51,7 +51,7 @@ class Handle:
 
     def __init__(self, *streams: list[GenerationEvent | Exception]) -> None:
         self.streams = [Stream(items) for items in streams]
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         self.woken: Callable[[], Any] = lambda: asyncio.sleep(0)
 
     def options(self, *, method_name: str, **_: object) -> "Handle.Method":
@@ -62,29 +62,29 @@ class Handle:
             self.handle, self.name = handle, name
 
         def remote(self, *_: object) -> Any:
-            self.handle.asked.append(self.name)
+            self.handle.calls.append(self.name)
             if self.name == "generate":
-                return self.handle.streams[self.handle.asked.count("generate") - 1]
+                return self.handle.streams[self.handle.calls.count("generate") - 1]
             return self.handle.woken()
 
 
 class Placer:
     def __init__(self) -> None:
-        self.asked = 0
+        self.num_calls = 0
 
     def options(self, *, method_name: str) -> "Placer":
         assert method_name == "place"
         return self
 
     async def remote(self, model: str) -> str:
-        self.asked += 1
+        self.num_calls += 1
         return f"model-{ModelRef.model_validate_json(model).base.alias}"
 
 
-def ask(handle: Handle, *, patience_seconds: float | None = None) -> list[GenerationEvent]:
+def ask(handle: Handle, *, load_timeout_seconds: float | None = None) -> list[GenerationEvent]:
     async def run() -> list[GenerationEvent]:
         models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
-        return [event async for event in models.generate(REQUEST, patience_seconds=patience_seconds)]
+        return [event async for event in models.generate(REQUEST, load_timeout_seconds=load_timeout_seconds)]
 
     return asyncio.run(run())
 
@@ -92,14 +92,14 @@ def ask(handle: Handle, *, patience_seconds: float | None = None) -> list[Genera
 def test_a_replica_is_woken_up_before_the_first_request() -> None:
     handle = Handle([PROMPT, END])
     assert ask(handle) == [PROMPT, END]
-    assert handle.asked == ["ensure", "generate"]
+    assert handle.calls == ["ensure", "generate"]
 
 
 @pytest.mark.parametrize("lost", [LOST, CLOSED], ids=["actor", "channel"])
 def test_a_request_whose_replica_is_lost_before_it_answered_is_made_again_once(lost: Exception) -> None:
     handle = Handle([lost], [PROMPT, END])
     assert ask(handle) == [PROMPT, END]
-    assert handle.asked == ["ensure", "generate", "ensure", "generate"]
+    assert handle.calls == ["ensure", "generate", "ensure", "generate"]
     with pytest.raises(Unavailable, match="replica was lost"):
         ask(Handle([lost], [lost]))
 
@@ -108,8 +108,8 @@ def test_the_application_of_a_lost_replica_is_placed_again() -> None:
     handle = Handle([LOST], [PROMPT, END])
     placer = Placer()
     models = RemoteModels(EngineSettings(), placer, find=lambda name: handle)
-    assert asyncio.run(_all(models.generate(REQUEST, patience_seconds=None))) == [PROMPT, END]
-    assert placer.asked == 2
+    assert asyncio.run(_all(models.generate(REQUEST, load_timeout_seconds=None))) == [PROMPT, END]
+    assert placer.num_calls == 2
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_was_begun_or_refused_is_not_made_again(
     handle = Handle(items)
     with pytest.raises(kind):
         ask(handle)
-    assert handle.asked == ["ensure", "generate"]
+    assert handle.calls == ["ensure", "generate"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_what_is_no_answer_counts_as_a_loss(fault: Exception) -> None:
     handle = Handle([fault], [fault])
     with pytest.raises(Unavailable, match="replica was lost"):
         ask(handle)
-    assert handle.asked == ["ensure", "generate", "ensure", "generate"]
+    assert handle.calls == ["ensure", "generate", "ensure", "generate"]
 
 
 def test_who_waits_for_a_replica_to_start_is_told_since_when_and_leaves_the_start_to_others() -> None:
@@ -148,14 +148,14 @@ def test_who_waits_for_a_replica_to_start_is_told_since_when_and_leaves_the_star
         is_up = asyncio.Event()
         handle.woken = is_up.wait
         models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
-        patient = asyncio.ensure_future(_all(models.generate(REQUEST, patience_seconds=None)))
+        patient = asyncio.ensure_future(_all(models.generate(REQUEST, load_timeout_seconds=None)))
         with pytest.raises(Unavailable, match="is being loaded since 0 s"):
-            await _all(models.generate(REQUEST, patience_seconds=0.01))
+            await _all(models.generate(REQUEST, load_timeout_seconds=0.01))
         is_up.set()
         return await patient
 
     assert asyncio.run(run()) == [PROMPT, END]
-    assert handle.asked == ["ensure", "generate"]
+    assert handle.calls == ["ensure", "generate"]
 
 
 def test_leaving_cancels_the_request_at_its_replica() -> None:
@@ -163,7 +163,7 @@ def test_leaving_cancels_the_request_at_its_replica() -> None:
 
     async def run() -> None:
         models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
-        events = models.generate(REQUEST, patience_seconds=None)
+        events = models.generate(REQUEST, load_timeout_seconds=None)
         assert await anext(events) == PROMPT
         assert not handle.streams[0].is_cancelled
         await events.aclose()

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from cluster.contracts.generation import AdapterRef, ModelRef, adapted_name, weights_of
-from cluster.serving.deployment.routing import Replica, in_order
+from cluster.serving.deployment.routing import Replica, rank_replicas
 from tests.api import BASE
 
 A = adapted_name("base", "a")
@@ -32,25 +32,25 @@ def replica(id_: str, ongoing: int, *models: str) -> Replica:
 def test_a_model_goes_where_it_is_loaded_unless_loading_it_elsewhere_is_worth_it(
     replicas: list[Replica], best: str
 ) -> None:
-    order = in_order(replicas, A)
+    order = rank_replicas(replicas, A)
     assert order[0] == best
     assert sorted(order) == sorted(replica.id for replica in replicas)
-    assert in_order(list(reversed(replicas)), A) == order
+    assert rank_replicas(list(reversed(replicas)), A) == order
 
 
 def test_without_replicas_there_is_no_choice() -> None:
-    assert in_order([], A) == []
+    assert rank_replicas([], A) == []
 
 
 def test_any_replica_that_is_not_busy_takes_a_request_without_a_model() -> None:
-    assert in_order([replica("x", 30, "base"), replica("y", 0), replica("z", 9)], "")[0] == "y"
+    assert rank_replicas([replica("x", 30, "base"), replica("y", 0), replica("z", 9)], "")[0] == "y"
 
 
 def test_before_word_has_spread_adapters_of_a_base_go_to_one_replica_and_bases_to_all() -> None:
     replicas = [replica(f"replica-{i}", i) for i in range(4)]
     names = [adapted_name("base", str(i)) for i in range(50)]
-    assert len({in_order(replicas, name)[0] for name in names}) == 1
-    spread = Counter(in_order(replicas, f"base-{i}")[0] for i in range(400))
+    assert len({rank_replicas(replicas, name)[0] for name in names}) == 1
+    spread = Counter(rank_replicas(replicas, f"base-{i}")[0] for i in range(400))
     assert set(spread) == {replica.id for replica in replicas}
     assert max(spread.values()) < 2 * min(spread.values())
 
@@ -58,9 +58,9 @@ def test_before_word_has_spread_adapters_of_a_base_go_to_one_replica_and_bases_t
 def test_adapters_spread_over_the_replicas_of_their_base_and_stay_when_one_more_comes() -> None:
     replicas = [replica(f"replica-{i}", 0, "base") for i in range(3)]
     names = [adapted_name("base", str(i)) for i in range(300)]
-    before = {name: in_order(replicas, name)[0] for name in names}
+    before = {name: rank_replicas(replicas, name)[0] for name in names}
     assert min(Counter(before.values()).values()) > 60
-    after = {name: in_order([*replicas, replica("new", 0, "base")], name)[0] for name in names}
+    after = {name: rank_replicas([*replicas, replica("new", 0, "base")], name)[0] for name in names}
     assert {after[name] for name in names if after[name] != before[name]} == {"new"}
 
 
@@ -70,7 +70,7 @@ def test_a_flood_of_one_adapter_spills_over_and_the_others_stay() -> None:
     ongoing = dict.fromkeys("xyz", 0)
 
     def send(name: str) -> str:
-        (best, *_) = in_order([replica(id_, ongoing[id_], *models[id_]) for id_ in "xyz"], name)
+        (best, *_) = rank_replicas([replica(id_, ongoing[id_], *models[id_]) for id_ in "xyz"], name)
         models[best].add(name)
         return best
 

@@ -4,7 +4,7 @@ import pytest
 
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import AdapterRef, ModelRef
-from cluster.serving.deployment.own import application_name
+from cluster.serving.deployment.per_model import application_name
 from cluster.serving.deployment.scaling import replicas
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE

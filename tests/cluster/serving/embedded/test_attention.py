@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import Gemma2Config, GPTNeoConfig, LlamaConfig, MistralConfig, Qwen3Config, Qwen3NextConfig
 
-from cluster.serving.embedded.attention import Attention, implementation, proof_length, read_attention
+from cluster.serving.embedded.attention import Attention, implementation, parity_check_length, read_attention
 
 POSITIONS = torch.tensor([[5], [3]])
 
@@ -66,6 +66,6 @@ def test_capped_scores_need_eager_attention() -> None:
 
 
 def test_a_proof_reaches_beyond_a_window_unless_that_is_long() -> None:
-    assert proof_length(MistralConfig(sliding_window=100)) > 100
-    assert proof_length(GPTNeoConfig(window_size=256)) > 256
-    assert proof_length(MistralConfig(sliding_window=4096)) < 100
+    assert parity_check_length(MistralConfig(sliding_window=100)) > 100
+    assert parity_check_length(GPTNeoConfig(window_size=256)) > 256
+    assert parity_check_length(MistralConfig(sliding_window=4096)) < 100

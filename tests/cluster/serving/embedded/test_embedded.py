@@ -26,7 +26,7 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.embedded.engine import EmbeddedEngine
 from cluster.serving.embedded.runner import Prefill
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.footprint import Footprint
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter
@@ -64,7 +64,7 @@ class FakeRunner:
 
 
 def _no_adapters(ref: AdapterRef) -> Adapter:
-    raise AssertionError("no adapter was asked for")
+    raise AssertionError("no adapter was requested")
 
 
 def _engine(
@@ -78,7 +78,7 @@ def _engine(
         vocabulary=Vocabulary(tokenizer),
         stop_tokens=frozenset({1}),
         load_adapter=load_adapter,
-        limits=Limits(**limits),
+        limits=EngineLimits(**limits),
         footprint=Footprint(weights=0, row=0, adapters=0),
     )
 
@@ -129,7 +129,7 @@ async def _leaves_in_mid_stream() -> tuple[int, int]:
 
 
 async def _idle(engine: EmbeddedEngine) -> None:
-    """Its thread does everything in order, so what is asked now is answered when the rest is done."""
+    """Its thread does everything in order, so a request sent now is answered when the rest is done."""
     await _ask(engine, "last")
 
 
@@ -227,12 +227,12 @@ async def _closes_while_loading() -> None:
     engine = _engine(runner, load)
     ref = AdapterRef(digest="d", manifest_key="m")
     request = GenerationRequest(id="r", model=ModelRef(base=BASE, adapter=ref), prompt=TextPrompt(text="x"))
-    asked = asyncio.create_task(anext(engine.generate(request), None))
+    running = asyncio.create_task(anext(engine.generate(request), None))
     assert await asyncio.to_thread(has_begun.wait, 30)
     closing = asyncio.create_task(engine.close())
     may_end.set()
     with pytest.raises(Unavailable, match="closed"):
-        await asked
+        await running
     await closing
     await engine.cancel("r")
     await engine.close()

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef, TokenPrompt
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.serving.harness import Answer, Served
@@ -68,7 +68,7 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "other": _lora(store, spec, folder / "other", seed=2),
         "full": publish_full(store, spec, folder / "full", seed=3),
     }
-    with BACKENDS["embedded"](spec, store, folder / "cache", Limits()) as served:
+    with BACKENDS["embedded"](spec, store, folder / "cache", EngineLimits()) as served:
         yield Family(served, folder, refs)
 
 

@@ -11,11 +11,11 @@ from transformers import GPTNeoConfig, GPTNeoForCausalLM, MambaConfig, MambaForC
 
 from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration, InvalidRequest
 from cluster.serving.embedded.attention import Attention, read_attention
-from cluster.serving.embedded.batched import JointRunner
+from cluster.serving.embedded.batched import BatchedRunner
 from cluster.serving.embedded.lora.adapted_model import AdaptedModel
 from cluster.serving.embedded.model import find_runner, load_model
-from cluster.serving.embedded.parity_check import error_of, tolerance
-from cluster.serving.embedded.per_row import SoloRunner
+from cluster.serving.embedded.parity_check import parity_error, tolerance
+from cluster.serving.embedded.per_row import PerRowRunner
 from cluster.serving.weights.adapter import Adapter, LoraPair
 from tests.cluster.serving.conftest import Serve
 from tests.families import DECODERS, ENCODERS, UNEVEN, WINDOW, make_family
@@ -49,12 +49,12 @@ def test_an_adapter_that_was_run_is_held_by_no_one_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", DECODERS)
 def test_every_promised_family_decodes_its_rows_together(name: str, dtype: str, tmp_path: Path) -> None:
     runner = find_runner(_load(name, tmp_path, dtype), max_rows=4, max_length=128)
-    assert isinstance(runner, JointRunner)
+    assert isinstance(runner, BatchedRunner)
 
 
 @pytest.mark.parametrize("name", UNEVEN)
 def test_rows_that_cannot_be_read_together_are_run_one_by_one(name: str, tmp_path: Path) -> None:
-    assert isinstance(find_runner(_load(name, tmp_path), max_rows=4, max_length=128), SoloRunner)
+    assert isinstance(find_runner(_load(name, tmp_path), max_rows=4, max_length=128), PerRowRunner)
 
 
 def test_a_window_that_no_mask_tells_of_is_found() -> None:
@@ -68,7 +68,7 @@ def test_a_window_that_no_mask_tells_of_is_found() -> None:
         window_size=WINDOW,
         initializer_range=0.2,
     )
-    assert isinstance(find_runner(_made(GPTNeoForCausalLM(config)), max_rows=4, max_length=128), SoloRunner)
+    assert isinstance(find_runner(_made(GPTNeoForCausalLM(config)), max_rows=4, max_length=128), PerRowRunner)
 
 
 def test_a_model_that_no_runner_gets_right_is_refused() -> None:
@@ -85,7 +85,7 @@ def test_a_wrong_window_is_no_rounding(name: str, dtype: str, tmp_path: Path) ->
     assert right is not None
     wrong = Attention(dict.fromkeys(right.windows), right.bias_dtype)
     errors = [
-        error_of(JointRunner(model, attention, max_rows=2, max_length=LENGTH), model, LENGTH)
+        parity_error(BatchedRunner(model, attention, max_rows=2, max_length=LENGTH), model, LENGTH)
         for attention in (right, wrong)
     ]
     assert errors[0] < tolerance(model.dtype) < errors[1]

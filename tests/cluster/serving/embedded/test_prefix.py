@@ -17,7 +17,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import ContextLengthExceeded, CorruptArtefact, InvalidRequest
 from cluster.contracts.generation import AdapterRef, TokenPrompt
 from cluster.serving.embedded.prefix import read_prefix
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.storage.local import LocalStore
 from cluster.training.model.prefix import prefix_states
 from tests.cluster.serving.conftest import BACKENDS
@@ -65,7 +65,7 @@ def prefixed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     refs["lora"] = publish_lora(
         store, spec, folder / "lora", seed=2, target_modules=layers, fan_in_fan_out=layers != "all-linear"
     )
-    with BACKENDS["embedded"](spec, store, folder / "cache", Limits()) as served:
+    with BACKENDS["embedded"](spec, store, folder / "cache", EngineLimits()) as served:
         yield Prefixed(served, folder, refs)
 
 

@@ -1,13 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.serving.embedded.scheduler import Waiting, pick_group
+from cluster.serving.embedded.scheduler import QueuedSequence, pick_group
 
 
 def _choice(
     request: str, tenant: str = "a", num_tokens: int = 10, is_scored: bool = False, prefix: str = ""
-) -> Waiting:
-    return Waiting(request, tenant, num_tokens, is_scored, prefix)
+) -> QueuedSequence:
+    return QueuedSequence(request, tenant, num_tokens, is_scored, prefix)
 
 
 def test_the_oldest_go_first_up_to_the_free_slots() -> None:
@@ -65,7 +65,7 @@ def test_only_prompts_that_are_sooner_done_pass_by() -> None:
     ),
     free_slots=st.integers(1, 8),
 )
-def test_something_is_picked_and_never_more_than_fits(waiting: list[Waiting], free_slots: int) -> None:
+def test_something_is_picked_and_never_more_than_fits(waiting: list[QueuedSequence], free_slots: int) -> None:
     picked = pick_group(waiting, {"a": 2}, free_slots=free_slots, token_budget=60)
     assert len(picked) == len(set(picked)) <= free_slots
     assert bool(picked) == bool(waiting)

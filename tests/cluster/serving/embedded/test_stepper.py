@@ -18,13 +18,13 @@ from cluster.contracts.generation import (
     TextEvent,
     TokenPrompt,
 )
-from cluster.serving.embedded.request import Job
+from cluster.serving.embedded.request import Request
 from cluster.serving.embedded.runner import Prefill
 from cluster.serving.embedded.stepper import Stepper
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.serving.text.grammar import Grammar
 from cluster.serving.text.guidance import Guidance, Guide
-from cluster.serving.text.prompts import ReadPrompt
+from cluster.serving.text.prompts import TokenizedPrompt
 from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter, Prefix
 from tests.tiny_base import make_tokenizer
@@ -86,7 +86,7 @@ class Steps:
             self.runner,
             VOCABULARY,
             stop_tokens=STOP_TOKENS,
-            limits=Limits(slots=slots, prefill_tokens=BUDGET),
+            limits=EngineLimits(slots=slots, prefill_tokens=BUDGET),
             clock=lambda: self.now,
         )
         self.tokens: dict[str, int] = {}
@@ -112,23 +112,23 @@ class Steps:
             prompt=TokenPrompt(token_ids=[9] * length),
             sampling=Sampling(temperature=0, **sampling),
         )
-        prompt = ReadPrompt([9] * length, "", max_tokens, None, None)
-        self.stepper.add(Job(request, prompt, adapter, 0, guide))
+        prompt = TokenizedPrompt([9] * length, "", max_tokens, None, None)
+        self.stepper.add(Request(request, prompt, adapter, 0, guide))
 
     def step(self, times: int = 1) -> None:
         for _ in range(times):
-            self.stepper.read()
+            self.stepper.prefill()
             self.stepper.decode()
-            for job, output in self.stepper.take_outputs():
+            for request, output in self.stepper.take_outputs():
                 match output:
                     case TextEvent():
-                        self.tokens[job.request.id] = self.tokens.get(job.request.id, 0) + 1
+                        self.tokens[request.id] = self.tokens.get(request.id, 0) + 1
                     case PromptEvent():
-                        self.scores[job.request.id] = len(output.tokens)
+                        self.scores[request.id] = len(output.tokens)
                     case FinishEvent():
-                        self.finished.add(job.request.id)
+                        self.finished.add(request.id)
                     case TuneryError():
-                        self.errors[job.request.id] = output
+                        self.errors[request.id] = output
 
 
 def test_a_short_prompt_does_not_wait_behind_a_long_one() -> None:
@@ -172,9 +172,9 @@ def test_a_first_token_waits_neither_for_other_rows_nor_for_a_floods_prompts() -
     steps.add("flood-4", 3, tenant="flood")
     steps.add("quiet", 2, tenant="quiet")
     steps.runner.passes.clear()
-    steps.stepper.read()
+    steps.stepper.prefill()
     assert steps.runner.passes == [([2], 2)]
-    said = [job.request.id for job, output in steps.stepper.take_outputs() if isinstance(output, TextEvent)]
+    said = [request.id for request, output in steps.stepper.take_outputs() if isinstance(output, TextEvent)]
     assert said == ["quiet"]
 
 

@@ -180,8 +180,8 @@ def test_requests_at_once_share_one_model_and_too_many_are_refused(
     async def work(pool: EncoderPool) -> list[Any]:
         await asyncio.gather(*[pool.classify(request(name)) for name in ("texts", "words") * 4])
         await pool.ensure(encoders.model("texts"))
-        asked = [pool.classify(request("texts")) for _ in range(12)]
-        return await asyncio.gather(*asked, return_exceptions=True)
+        requests = [pool.classify(request("texts")) for _ in range(12)]
+        return await asyncio.gather(*requests, return_exceptions=True)
 
     answers = pooled(work, capacity=1, max_waiting=9)
     assert sum(isinstance(answer, Overloaded) for answer in answers) == 3
@@ -255,12 +255,12 @@ def test_what_is_in_memory_and_under_way_is_told(encoders: Encoders, pooled: Cal
         await pool.ensure(encoders.model("texts"))
         threads = GatedThreads()
         asyncio.get_running_loop().set_default_executor(threads)
-        asked = [asyncio.create_task(pool.classify(request)) for _ in range(3)]
+        requests = [asyncio.create_task(pool.classify(request)) for _ in range(3)]
         for _ in range(9):
             await asyncio.sleep(0)
         base, tuned = pool.stats()
         threads.gate.set()
-        await asyncio.gather(*asked)
+        await asyncio.gather(*requests)
         assert [one.base for one in (base, tuned)] == [encoders.base.alias] * 2
         assert [one.adapters for one in (base, tuned)] == [[], [encoders.refs["texts"].digest]]
         assert [(one.running, one.waiting) for one in (base, tuned)] == [(0, 0), (1, 2)]

@@ -25,10 +25,10 @@ class _Work:
 
 async def _flood() -> None:
     thread, work = FairThread("test"), _Work()
-    asked = [asyncio.create_task(thread.run(tenant, work.of(tenant))) for tenant in "aaaaabbc"]
+    runs = [asyncio.create_task(thread.run(tenant, work.of(tenant))) for tenant in "aaaaabbc"]
     await asyncio.sleep(0)
     work.gate.set()
-    await asyncio.gather(*asked)
+    await asyncio.gather(*runs)
     thread.close()
     assert "".join(work.done[:3]) == "abc"
     assert "".join(work.done[3:5]) in {"ab", "ba"}
@@ -41,13 +41,13 @@ def test_who_comes_beside_a_flood_is_next() -> None:
 
 async def _closed() -> None:
     thread, work = FairThread("test"), _Work()
-    asked = [asyncio.create_task(thread.run("a", work.of("a"))) for _ in range(2)]
+    runs = [asyncio.create_task(thread.run("a", work.of("a"))) for _ in range(2)]
     await asyncio.sleep(0)
     thread.close()
     work.gate.set()
-    await asked[0]
+    await runs[0]
     with pytest.raises(Unavailable, match="closed"):
-        await asked[1]
+        await runs[1]
     assert work.done == ["a"]
 
 

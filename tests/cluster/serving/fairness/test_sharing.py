@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from cluster.serving.fairness.sharing import Pace
+from cluster.serving.fairness.sharing import StepSharing
 
 Cost = Callable[[int], float]
 
@@ -26,7 +26,7 @@ class Engine:
     """Seconds by which a step is later for each row that was part of the one before."""
     hiccups: Mapping[int, float] = field(default_factory=dict)
     """By the number of a step: seconds for which something else held it up."""
-    pace: Pace = field(default_factory=Pace)
+    sharing: StepSharing = field(default_factory=StepSharing)
     seconds: float = 0.0
     tokens: dict[str, int] = field(default_factory=dict)
     """Of each row of a tenant."""
@@ -34,14 +34,14 @@ class Engine:
     """Of each step."""
 
     def step(self) -> None:
-        shares = self.pace.decide(self.held)
-        taking_part = [tenant for tenant in self.held if tenant not in shares.sit_out]
+        shares = self.sharing.decide(self.held)
+        taking_part = [tenant for tenant in self.held if tenant not in shares.skipping]
         rows = sum(self.held[tenant] for tenant in taking_part)
         late = self.wake * (self.rows[-1] if self.rows else 0) + self.hiccups.get(len(self.rows), 0.0)
         seconds = self.cost(rows) + late
         self.rows.append(rows)
         self.seconds += seconds
-        self.pace.decoded(shares, seconds)
+        self.sharing.record_decode(shares, seconds)
         for tenant in taking_part:
             self.tokens[tenant] = self.tokens.get(tenant, 0) + 1
 
@@ -86,7 +86,7 @@ def test_who_comes_has_waited_for_a_step_of_the_flood_and_begins_without_it() ->
         for _ in range(3):
             engine.step()
         assert engine.rows[-3:] == [32] * 3
-        assert bool(engine.pace.decide({"quiet": 1, "flood": 32}).sit_out) == is_apart
+        assert bool(engine.sharing.decide({"quiet": 1, "flood": 32}).skipping) == is_apart
 
 
 def test_where_full_steps_take_hardly_longer_nobody_sits_out_but_to_be_timed() -> None:
@@ -107,8 +107,8 @@ def test_nobody_sits_out_for_one_that_has_no_row_yet() -> None:
 def test_a_floods_prompts_are_made_up_for_too() -> None:
     engine = Engine({"quiet": 1, "flood": 32}, on_cpu)
     engine.step()
-    shares = engine.pace.decide(engine.held)
-    engine.pace.prefilled(shares, frozenset({"flood"}), 100.0)
+    shares = engine.sharing.decide(engine.held)
+    engine.sharing.record_prefill(shares, frozenset({"flood"}), 100.0)
     while engine.tokens.get("flood", 0) == 0:
         engine.step()
     assert (engine.seconds + 100.0) / engine.tokens["quiet"] <= 1.37 * on_cpu(1) + on_cpu(33)

@@ -14,11 +14,11 @@ from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.generation import GenerationRequest, ModelRef, Sampling, TextPrompt
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.encoders.load import expected_bytes, load_encoder
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.footprint import Footprint, stored_bytes
-from cluster.serving.residency.memory import free_in_groups, give_back
+from cluster.serving.residency.memory import free_in_groups, release_unused
 from cluster.serving.residency.pool import EnginePool
-from cluster.serving.residency.residents import shared_memory
+from cluster.serving.residency.shared_cache import shared_cache
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.families import DECODERS, ENCODERS, UNEVEN, make_family
@@ -30,7 +30,7 @@ CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="reads the memor
 
 def _loader(folder: Path, budget: int | None = None, **limits: int) -> EmbeddedLoader:
     weights = WeightsFolder(folder / "cache", LocalStore(folder / "store"))
-    return EmbeddedLoader(weights, Limits(**limits), budget=budget)
+    return EmbeddedLoader(weights, EngineLimits(**limits), budget=budget)
 
 
 async def _foretold_and_loaded(loader: EmbeddedLoader, base: BaseSpec) -> tuple[int, int]:
@@ -108,7 +108,7 @@ Work = Callable[[EnginePool], Awaitable[None]]
 
 def _pooled(loader: EmbeddedLoader, budget: int, work: Work, **options: float) -> None:
     async def main() -> None:
-        pool = EnginePool(loader, shared_memory(capacity=10, budget=budget, **options))
+        pool = EnginePool(loader, shared_cache(capacity=10, budget=budget, **options))
         try:
             await work(pool)
         finally:
@@ -225,10 +225,10 @@ def test_memory_comes_back_however_often_models_come_and_go(tmp_path: Path) -> N
                 loaded.append(_resident_bytes())
 
     for _ in range(3):
-        give_back()
+        release_unused()
         unloaded.append(_resident_bytes())
         _pooled(loader, int(1.5 * room), work)
-    give_back()
+    release_unused()
     # The first round loads libraries too.
     assert _resident_bytes() - unloaded[1] < 0.2 * room
     assert max(loaded[6:]) - unloaded[1] < 1.6 * room

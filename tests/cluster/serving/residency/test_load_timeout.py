@@ -8,7 +8,7 @@ import pytest
 
 from cluster.contracts.errors import Unavailable
 from cluster.contracts.generation import ModelRef
-from cluster.serving.residency.load_timeout import Timed, at_most, not_ready
+from cluster.serving.residency.load_timeout import LoadTimer, not_ready, time_limit
 from tests.api import BASE
 
 MODEL = ModelRef(base=BASE)
@@ -22,7 +22,7 @@ class Clock:
 
 
 def while_loading(
-    clock: Clock, loaded: Timed[str], release: asyncio.Event
+    clock: Clock, loaded: LoadTimer[str], release: asyncio.Event
 ) -> Callable[[], Awaitable[tuple[Unavailable, float]]]:
     async def load_once() -> tuple[Unavailable, float]:
         release.clear()
@@ -47,7 +47,7 @@ def test_what_a_load_is_known_to_take_is_told_and_when_to_come_back() -> None:
             await release.wait()
             return model.base.alias
 
-        loaded = Timed(load, clock=clock)
+        loaded = LoadTimer(load, clock=clock)
         load_once = while_loading(clock, loaded, release)
         first, _ = await load_once()
         assert first.message == f"{BASE.alias} is being loaded since 12 s. Try again in 10 s."
@@ -67,7 +67,7 @@ def test_a_load_that_failed_does_not_say_how_long_loading_takes() -> None:
         async def load(model: ModelRef) -> str:
             raise Unavailable("storage is away")
 
-        loaded = Timed(load)
+        loaded = LoadTimer(load)
         with pytest.raises(Unavailable, match="storage is away"):
             await loaded(MODEL)
         assert "the last time" not in loaded.not_ready(MODEL, 1).message
@@ -78,12 +78,12 @@ def test_a_load_that_failed_does_not_say_how_long_loading_takes() -> None:
 def test_patience_ends_the_wait_alone_and_time_outs_of_others_are_theirs() -> None:
     async def run() -> None:
         with pytest.raises(Unavailable, match=r"within 0 s"):
-            async with at_most(0.01, partial(not_ready, MODEL)):
+            async with time_limit(0.01, partial(not_ready, MODEL)):
                 await asyncio.Event().wait()
         with pytest.raises(TimeoutError, match="storage"):
-            async with at_most(60, partial(not_ready, MODEL)):
+            async with time_limit(60, partial(not_ready, MODEL)):
                 raise TimeoutError("storage")
-        async with at_most(None, partial(not_ready, MODEL)):
+        async with time_limit(None, partial(not_ready, MODEL)):
             await asyncio.sleep(0)
 
     asyncio.run(run())

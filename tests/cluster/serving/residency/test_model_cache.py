@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from cluster.contracts.errors import InvalidRequest, NotFound, Overloaded, Unavailable
-from cluster.serving.residency.model_cache import Loans
+from cluster.serving.residency.model_cache import ModelCache
 
 
 class Shelf:
@@ -17,9 +17,9 @@ class Shelf:
         self.drop_gates: dict[str, asyncio.Event] = {}
         self.broken: set[str] = set()
 
-    def loans(self, capacity: int, max_waiting: int = 10, **limits: Any) -> Loans[str]:
+    def cache(self, capacity: int, max_waiting: int = 10, **limits: Any) -> ModelCache[str]:
         """Each thing takes as many bytes as its key has characters."""
-        return Loans(capacity=capacity, max_waiting=max_waiting, drop=self.drop, num_bytes=len, **limits)
+        return ModelCache(capacity=capacity, max_waiting=max_waiting, drop=self.drop, num_bytes=len, **limits)
 
     async def drop(self, key: str) -> None:
         if gate := self.drop_gates.get(key):
@@ -34,8 +34,8 @@ class Shelf:
             raise NotFound(key)
         return key
 
-    async def borrow(self, loans: Loans[str], key: str, *, expects_bytes: int = 0) -> str:
-        return await loans.borrow(key, lambda: self.load(key), expects_bytes=expects_bytes)
+    async def acquire(self, cache: ModelCache[str], key: str, *, expects_bytes: int = 0) -> str:
+        return await cache.acquire(key, lambda: self.load(key), expects_bytes=expects_bytes)
 
 
 async def _settle() -> None:
@@ -46,8 +46,8 @@ async def _settle() -> None:
 
 async def _load_once() -> None:
     shelf = Shelf()
-    loans = shelf.loans(2)
-    assert await asyncio.gather(*(shelf.borrow(loans, "a") for _ in range(5))) == ["a"] * 5
+    cache = shelf.cache(2)
+    assert await asyncio.gather(*(shelf.acquire(cache, "a") for _ in range(5))) == ["a"] * 5
     assert shelf.loads == ["a"]
 
 
@@ -57,12 +57,12 @@ def test_one_load_however_many_ask() -> None:
 
 async def _least_recent() -> None:
     shelf = Shelf()
-    loans = shelf.loans(2)
+    cache = shelf.cache(2)
     for key in ("a", "b", "a", "c"):
-        await shelf.borrow(loans, key)
-        loans.give_back(key)
+        await shelf.acquire(cache, key)
+        cache.release(key)
     assert shelf.dropped == ["b"]
-    assert set(loans.loaded) == {"a", "c"}
+    assert set(cache.loaded) == {"a", "c"}
 
 
 def test_the_least_recently_used_idle_one_makes_room() -> None:
@@ -71,19 +71,19 @@ def test_the_least_recently_used_idle_one_makes_room() -> None:
 
 async def _in_use() -> None:
     shelf = Shelf()
-    loans = shelf.loans(1)
-    await shelf.borrow(loans, "a")
-    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in ("b", "c", "b")]
+    cache = shelf.cache(1)
+    await shelf.acquire(cache, "a")
+    others = [asyncio.create_task(shelf.acquire(cache, key)) for key in ("b", "c", "b")]
     await _settle()
     assert shelf.loads == ["a"]
     assert not any(task.done() for task in others)
-    loans.give_back("a")
+    cache.release("a")
     await _settle()
     assert [task.done() for task in others] == [True, False, True], "who wants the same comes in together"
-    loans.give_back("b")
+    cache.release("b")
     await _settle()
     assert not others[1].done()
-    loans.give_back("b")
+    cache.release("b")
     assert await others[1] == "c"
     assert shelf.dropped == ["a", "b"]
 
@@ -94,13 +94,13 @@ def test_one_in_use_is_never_dropped_and_the_next_waits() -> None:
 
 async def _failing() -> None:
     shelf = Shelf()
-    loans = shelf.loans(1)
+    cache = shelf.cache(1)
     shelf.broken.add("a")
-    outcomes = await asyncio.gather(*(shelf.borrow(loans, "a") for _ in range(2)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(shelf.acquire(cache, "a") for _ in range(2)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [NotFound, NotFound]
-    assert loans.loaded == {}
+    assert cache.loaded == {}
     shelf.broken.clear()
-    assert await shelf.borrow(loans, "a") == "a"
+    assert await shelf.acquire(cache, "a") == "a"
     assert shelf.loads == ["a", "a"]
 
 
@@ -110,19 +110,19 @@ def test_a_failed_load_reaches_all_who_asked_and_is_tried_again() -> None:
 
 async def _leaving() -> None:
     shelf = Shelf()
-    loans = shelf.loans(1)
+    cache = shelf.cache(1)
     shelf.gates["a"] = asyncio.Event()
-    leaver = asyncio.create_task(shelf.borrow(loans, "a"))
-    stayer = asyncio.create_task(shelf.borrow(loans, "a"))
+    leaver = asyncio.create_task(shelf.acquire(cache, "a"))
+    stayer = asyncio.create_task(shelf.acquire(cache, "a"))
     await _settle()
     leaver.cancel()
     await _settle()
     shelf.gates["a"].set()
     assert await stayer == "a"
-    other = asyncio.create_task(shelf.borrow(loans, "b"))
+    other = asyncio.create_task(shelf.acquire(cache, "b"))
     await _settle()
     assert not other.done(), "the stayer has it still"
-    loans.give_back("a")
+    cache.release("a")
     assert await other == "b"
 
 
@@ -132,17 +132,17 @@ def test_who_goes_away_takes_nothing_from_the_others() -> None:
 
 async def _bounded() -> None:
     shelf = Shelf()
-    loans = shelf.loans(1, max_waiting=1)
-    await shelf.borrow(loans, "a")
-    waiting = asyncio.create_task(shelf.borrow(loans, "b"))
+    cache = shelf.cache(1, max_waiting=1)
+    await shelf.acquire(cache, "a")
+    waiting = asyncio.create_task(shelf.acquire(cache, "b"))
     await _settle()
     with pytest.raises(Overloaded):
-        await shelf.borrow(loans, "c")
-    await loans.close()
+        await shelf.acquire(cache, "c")
+    await cache.close()
     with pytest.raises(Unavailable):
         await waiting
     with pytest.raises(Unavailable):
-        await shelf.borrow(loans, "a")
+        await shelf.acquire(cache, "a")
     assert shelf.dropped == ["a"]
 
 
@@ -152,16 +152,16 @@ def test_too_many_waiting_are_refused_and_closing_ends_the_wait() -> None:
 
 async def _abandoned() -> None:
     shelf = Shelf()
-    loans = shelf.loans(1)
+    cache = shelf.cache(1)
     shelf.broken.add("a")
     shelf.gates["a"] = asyncio.Event()
-    leaver = asyncio.create_task(shelf.borrow(loans, "a"))
+    leaver = asyncio.create_task(shelf.acquire(cache, "a"))
     await _settle()
     leaver.cancel()
     shelf.gates["a"].set()
     await _settle()
     shelf.broken.clear()
-    assert await shelf.borrow(loans, "a") == "a"
+    assert await shelf.acquire(cache, "a") == "a"
 
 
 def test_a_failure_that_nobody_stayed_for_is_nobodys() -> None:
@@ -170,15 +170,15 @@ def test_a_failure_that_nobody_stayed_for_is_nobodys() -> None:
 
 async def _by_size() -> None:
     shelf = Shelf()
-    loans = shelf.loans(10, budget=7)
+    cache = shelf.cache(10, budget=7)
     for key in ("a", "bb", "ccc", "a", "dddd"):
-        await shelf.borrow(loans, key)
-        loans.give_back(key)
+        await shelf.acquire(cache, key)
+        cache.release(key)
     assert shelf.dropped == ["bb", "ccc"]
-    assert set(loans.loaded) == {"a", "dddd"}
+    assert set(cache.loaded) == {"a", "dddd"}
     with pytest.raises(InvalidRequest, match="8 bytes"):
-        await shelf.borrow(loans, "too long")
-    assert set(loans.loaded) == {"a", "dddd"}, "nothing is dropped for what can never fit"
+        await shelf.acquire(cache, "too long")
+    assert set(cache.loaded) == {"a", "dddd"}, "nothing is dropped for what can never fit"
 
 
 def test_the_least_recently_used_leave_until_the_next_fits_the_budget() -> None:
@@ -187,11 +187,11 @@ def test_the_least_recently_used_leave_until_the_next_fits_the_budget() -> None:
 
 async def _in_use_by_size() -> None:
     shelf = Shelf()
-    loans = shelf.loans(10, budget=5)
+    cache = shelf.cache(10, budget=5)
     for key in ("aaa", "b"):
-        await shelf.borrow(loans, key)
-    loans.give_back("b")
-    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in ("cccc", "dd", "cccc")]
+        await shelf.acquire(cache, key)
+    cache.release("b")
+    others = [asyncio.create_task(shelf.acquire(cache, key)) for key in ("cccc", "dd", "cccc")]
     await _settle()
     assert [task.done() for task in others] == [False, True, False], (
         "what fits beside the others does not wait"
@@ -199,7 +199,7 @@ async def _in_use_by_size() -> None:
     assert shelf.dropped == ["cccc", "b"], "it was loaded before its size was known, and could not stay"
     for key in ("aaa", "dd"):
         assert not others[0].done()
-        loans.give_back(key)
+        cache.release(key)
         await _settle()
     assert await asyncio.gather(others[0], others[2]) == ["cccc"] * 2
     assert shelf.loads == ["aaa", "b", "cccc", "dd", "cccc"]
@@ -211,13 +211,13 @@ def test_what_does_not_fit_beside_those_in_use_waits_and_none_of_them_is_dropped
 
 async def _in_order() -> None:
     shelf = Shelf()
-    loans = shelf.loans(1)
-    await shelf.borrow(loans, "a")
+    cache = shelf.cache(1)
+    await shelf.acquire(cache, "a")
     keys = ["b", "c", "d"]
-    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in keys]
+    others = [asyncio.create_task(shelf.acquire(cache, key)) for key in keys]
     await _settle()
     for task, key, before in zip(others, keys, ["a", *keys], strict=False):
-        loans.give_back(before)
+        cache.release(before)
         assert await task == key
     assert shelf.loads == ["a", *keys]
 
@@ -228,13 +228,13 @@ def test_who_waits_longest_is_next() -> None:
 
 async def _newcomers() -> None:
     shelf = Shelf()
-    loans = shelf.loans(10, budget=5)
+    cache = shelf.cache(10, budget=5)
     for key in ("a", "aaa"):
-        await shelf.borrow(loans, key, expects_bytes=len(key))
+        await shelf.acquire(cache, key, expects_bytes=len(key))
 
     async def use(key: str) -> None:
-        await shelf.borrow(loans, key, expects_bytes=len(key))
-        loans.give_back(key)
+        await shelf.acquire(cache, key, expects_bytes=len(key))
+        cache.release(key)
 
     large = asyncio.create_task(use("bbbb"))
     await _settle()
@@ -242,7 +242,7 @@ async def _newcomers() -> None:
     await _settle()
     assert not small.done(), "there is room for it, but of what another one waits for"
     await asyncio.wait_for(use("a"), 30)
-    loans.give_back("aaa")
+    cache.release("aaa")
     # Before those who wait have heard of it.
     await use("d")
     assert shelf.loads == ["a", "aaa", "bbbb", "c", "d"]
@@ -255,11 +255,11 @@ def test_nobody_takes_the_room_that_another_one_waits_for() -> None:
 
 async def _impatient() -> None:
     shelf = Shelf()
-    loans = shelf.loans(10, budget=5)
-    await shelf.borrow(loans, "aaa", expects_bytes=3)
-    large = asyncio.create_task(shelf.borrow(loans, "bbbb", expects_bytes=4))
+    cache = shelf.cache(10, budget=5)
+    await shelf.acquire(cache, "aaa", expects_bytes=3)
+    large = asyncio.create_task(shelf.acquire(cache, "bbbb", expects_bytes=4))
     await _settle()
-    small = asyncio.create_task(shelf.borrow(loans, "cc", expects_bytes=2))
+    small = asyncio.create_task(shelf.acquire(cache, "cc", expects_bytes=2))
     await _settle()
     assert not small.done()
     large.cancel()
@@ -272,18 +272,18 @@ def test_who_waits_no_longer_keeps_no_room_from_the_others() -> None:
 
 async def _foretold() -> None:
     shelf = Shelf()
-    loans = shelf.loans(10, budget=5)
-    await shelf.borrow(loans, "aaa", expects_bytes=3)
-    await shelf.borrow(loans, "b", expects_bytes=1)
-    loans.give_back("b")
-    waiting = asyncio.create_task(shelf.borrow(loans, "ccc", expects_bytes=3))
+    cache = shelf.cache(10, budget=5)
+    await shelf.acquire(cache, "aaa", expects_bytes=3)
+    await shelf.acquire(cache, "b", expects_bytes=1)
+    cache.release("b")
+    waiting = asyncio.create_task(shelf.acquire(cache, "ccc", expects_bytes=3))
     await _settle()
     assert (shelf.loads, shelf.dropped) == (["aaa", "b"], []), "it is known beforehand that it does not fit"
-    loans.give_back("aaa")
+    cache.release("aaa")
     assert await waiting == "ccc"
     assert shelf.dropped == ["b", "aaa"]
     with pytest.raises(InvalidRequest, match=r"takes 6 bytes.*may take 5") as caught:
-        await shelf.borrow(loans, "dddddd", expects_bytes=6)
+        await shelf.acquire(cache, "dddddd", expects_bytes=6)
     assert caught.value.code == "model_too_large"
     assert "dddddd" not in shelf.loads
 
@@ -294,11 +294,11 @@ def test_room_is_made_for_what_a_thing_is_expected_to_take_before_it_is_loaded()
 
 async def _less_than_expected() -> None:
     shelf = Shelf()
-    loans = shelf.loans(10, budget=5)
+    cache = shelf.cache(10, budget=5)
     shelf.gates["a"] = asyncio.Event()
-    larger = asyncio.create_task(shelf.borrow(loans, "a", expects_bytes=5))
+    larger = asyncio.create_task(shelf.acquire(cache, "a", expects_bytes=5))
     await _settle()
-    other = asyncio.create_task(shelf.borrow(loans, "bb", expects_bytes=2))
+    other = asyncio.create_task(shelf.acquire(cache, "bb", expects_bytes=2))
     await _settle()
     assert not other.done()
     shelf.gates["a"].set()
@@ -311,11 +311,11 @@ def test_what_a_thing_does_not_take_after_all_is_free_for_others() -> None:
 
 async def _leaves_first() -> None:
     shelf = Shelf()
-    loans = shelf.loans(1)
-    await shelf.borrow(loans, "a")
-    loans.give_back("a")
+    cache = shelf.cache(1)
+    await shelf.acquire(cache, "a")
+    cache.release("a")
     shelf.drop_gates["a"] = asyncio.Event()
-    others = [asyncio.create_task(shelf.borrow(loans, key)) for key in ("b", "b")]
+    others = [asyncio.create_task(shelf.acquire(cache, key)) for key in ("b", "b")]
     await _settle()
     assert shelf.loads == ["a"]
     shelf.drop_gates["a"].set()
@@ -333,11 +333,11 @@ async def _broken_drop() -> None:
     async def fail(key: str) -> None:
         raise RuntimeError(key)
 
-    loans: Loans[str] = Loans(capacity=1, max_waiting=1, drop=fail)
+    cache: ModelCache[str] = ModelCache(capacity=1, max_waiting=1, drop=fail)
     for key in ("a", "b"):
-        assert await shelf.borrow(loans, key) == key
-        loans.give_back(key)
-    await loans.close()
+        assert await shelf.acquire(cache, key) == key
+        cache.release(key)
+    await cache.close()
 
 
 def test_one_that_fails_to_leave_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
@@ -347,13 +347,13 @@ def test_one_that_fails_to_leave_holds_up_nobody(caplog: pytest.LogCaptureFixtur
 
 async def _long_wait() -> None:
     shelf = Shelf()
-    loans = shelf.loans(1, wait_seconds=0.01)
-    await shelf.borrow(loans, "a")
+    cache = shelf.cache(1, wait_seconds=0.01)
+    await shelf.acquire(cache, "a")
     with pytest.raises(Unavailable, match=r"0\.01 s") as caught:
-        await shelf.borrow(loans, "b")
+        await shelf.acquire(cache, "b")
     assert caught.value.retry_after_seconds > 0
-    loans.give_back("a")
-    assert await shelf.borrow(loans, "b") == "b"
+    cache.release("a")
+    assert await shelf.acquire(cache, "b") == "b"
 
 
 def test_who_has_waited_the_longest_time_is_told_to_try_again_later() -> None:
@@ -362,11 +362,11 @@ def test_who_has_waited_the_longest_time_is_told_to_try_again_later() -> None:
 
 async def _nobody_stayed() -> None:
     shelf = Shelf()
-    loans = shelf.loans(1)
+    cache = shelf.cache(1)
     shelf.gates["a"] = asyncio.Event()
-    leaver = asyncio.create_task(shelf.borrow(loans, "a"))
+    leaver = asyncio.create_task(shelf.acquire(cache, "a"))
     await _settle()
-    other = asyncio.create_task(shelf.borrow(loans, "b"))
+    other = asyncio.create_task(shelf.acquire(cache, "b"))
     leaver.cancel()
     await _settle()
     shelf.gates["a"].set()
@@ -392,13 +392,13 @@ class Watched(Shelf):
 
 async def _idle() -> None:
     shelf = Watched()
-    loans = shelf.loans(10, idle_seconds=0.01)
-    await shelf.borrow(loans, "kept")
-    await shelf.borrow(loans, "a")
-    await shelf.borrow(loans, "a")
-    loans.give_back("a")
+    cache = shelf.cache(10, idle_seconds=0.01)
+    await shelf.acquire(cache, "kept")
+    await shelf.acquire(cache, "a")
+    await shelf.acquire(cache, "a")
+    cache.release("a")
     shelf.gates["b"] = asyncio.Event()
-    leaver = asyncio.create_task(shelf.borrow(loans, "b"))
+    leaver = asyncio.create_task(shelf.acquire(cache, "b"))
     await _settle()
     leaver.cancel()
     await _settle()
@@ -407,12 +407,12 @@ async def _idle() -> None:
         await shelf.has_dropped.wait()
         assert shelf.dropped == ["b"], "the others are in use"
         shelf.has_dropped.clear()
-        loans.give_back("a")
+        cache.release("a")
         await shelf.has_dropped.wait()
     assert shelf.dropped == ["b", "a"]
-    assert set(loans.loaded) == {"kept"}
-    assert await shelf.borrow(loans, "a") == "a"
-    await loans.close()
+    assert set(cache.loaded) == {"kept"}
+    assert await shelf.acquire(cache, "a") == "a"
+    await cache.close()
 
 
 def test_what_nobody_used_for_so_long_leaves_by_itself() -> None:
@@ -421,12 +421,12 @@ def test_what_nobody_used_for_so_long_leaves_by_itself() -> None:
 
 async def _used_again() -> None:
     shelf = Shelf()
-    loans = shelf.loans(10, idle_seconds=0.05)
+    cache = shelf.cache(10, idle_seconds=0.05)
     loop = asyncio.get_running_loop()
     until = loop.time() + 0.2
     while loop.time() < until:
-        await shelf.borrow(loans, "a")
-        loans.give_back("a")
+        await shelf.acquire(cache, "a")
+        cache.release("a")
         await asyncio.sleep(0)
     assert shelf.loads == ["a"]
 
@@ -437,12 +437,12 @@ def test_what_is_used_again_and_again_stays() -> None:
 
 async def _last_used() -> None:
     shelf = Shelf()
-    loans = shelf.loans(2)
-    await shelf.borrow(loans, "long")
-    await shelf.borrow(loans, "short")
-    loans.give_back("short")
-    loans.give_back("long")
-    await shelf.borrow(loans, "new")
+    cache = shelf.cache(2)
+    await shelf.acquire(cache, "long")
+    await shelf.acquire(cache, "short")
+    cache.release("short")
+    cache.release("long")
+    await shelf.acquire(cache, "new")
     assert shelf.dropped == ["short"]
 
 
@@ -452,14 +452,14 @@ def test_a_long_use_counts_until_its_end() -> None:
 
 async def _kept() -> None:
     shelf = Shelf()
-    by_size, by_number = shelf.loans(10, budget=5), shelf.loans(1)
-    for loans in (by_size, by_number):
-        await shelf.borrow(loans, "aaa")
-        loans.keep("aaa")
+    by_size, by_number = shelf.cache(10, budget=5), shelf.cache(1)
+    for cache in (by_size, by_number):
+        await shelf.acquire(cache, "aaa")
+        cache.pin("aaa")
         with pytest.raises(InvalidRequest, match=r"takes 3 bytes.* 1 of \d+ are always kept, and take 3"):
-            await shelf.borrow(loans, "bbb", expects_bytes=3)
-        assert await shelf.borrow(loans, "aaa") == "aaa"
-    assert await shelf.borrow(by_size, "cc", expects_bytes=2) == "cc"
+            await shelf.acquire(cache, "bbb", expects_bytes=3)
+        assert await shelf.acquire(cache, "aaa") == "aaa"
+    assert await shelf.acquire(by_size, "cc", expects_bytes=2) == "cc"
 
 
 def test_what_can_never_fit_beside_those_that_are_kept_does_not_wait() -> None:

@@ -18,7 +18,7 @@ from cluster.contracts.generation import (
     TextPrompt,
 )
 from cluster.serving.residency.pool import EnginePool
-from cluster.serving.residency.residents import Residents, shared_memory
+from cluster.serving.residency.shared_cache import CacheView, shared_cache
 from cluster.wire.codec import encode_error, encode_headers, encode_status
 
 
@@ -87,7 +87,7 @@ FULL = AdapterRef(digest="2", manifest_key="m", form="full")
 
 async def _routes() -> None:
     factory = Factory()
-    pool = EnginePool(factory, shared_memory(capacity=4))
+    pool = EnginePool(factory, shared_cache(capacity=4))
     for model in (_model("a"), _model("a", LORA), _model("b"), _model("a", FULL)):
         events = [event async for event in pool.generate(_request(model))]
         assert [event.text for event in events if event.type == "prompt"] == [model.base.alias]
@@ -103,8 +103,8 @@ def test_each_base_and_each_full_model_has_one_engine_and_adapters_share_their_b
 
 async def _unloads() -> None:
     factory = Factory()
-    pool = EnginePool(factory, shared_memory(capacity=2))
-    await pool.keep(_model("kept"))
+    pool = EnginePool(factory, shared_cache(capacity=2))
+    await pool.pin(_model("kept"))
     await pool.ensure(_model("a"))
     await pool.ensure(_model("b"))
     await asyncio.sleep(0)
@@ -121,8 +121,8 @@ def test_an_idle_model_is_closed_to_make_room_and_a_kept_one_never() -> None:
 
 async def _idles() -> None:
     factory = Factory()
-    pool = EnginePool(factory, shared_memory(capacity=4, idle_seconds=0.01))
-    await pool.keep(_model("kept"))
+    pool = EnginePool(factory, shared_cache(capacity=4, idle_seconds=0.01))
+    await pool.pin(_model("kept"))
     await pool.ensure(_model("a"))
     async with asyncio.timeout(30):
         await factory.engines[1].closed.wait()
@@ -137,19 +137,19 @@ def test_an_idle_model_is_unloaded_after_a_while_and_a_kept_one_never() -> None:
 
 async def _shares() -> None:
     factory = Factory()
-    memory = shared_memory(capacity=4, budget=2)
+    memory = shared_cache(capacity=4, budget=2)
     pool = EnginePool(factory, memory)
-    others: Residents[FakeEngine] = Residents("other", memory)
+    others: CacheView[FakeEngine] = CacheView("other", memory)
 
     async def load() -> FakeEngine:
         return FakeEngine(_model("other"))
 
     await pool.ensure(_model("a"))
-    other = await others.borrow(_model("a").weights, load, expects_bytes=1)
+    other = await others.acquire(_model("a").weights, load, expects_bytes=1)
     assert other is not factory.engines[0], "kinds are told apart, whatever their weights are called"
     await pool.ensure(_model("b"))
     assert factory.engines[0].closed.is_set()
-    others.give_back(_model("a").weights)
+    others.release(_model("a").weights)
     await pool.ensure(_model("b"))
     await pool.ensure(_model("c"))
     assert other.closed.is_set()
@@ -182,11 +182,11 @@ async def _fails_to_load() -> None:
         await asyncio.to_thread(read)
         raise AssertionError("read raises")
 
-    residents: Residents[FakeEngine] = Residents("other", shared_memory(capacity=1))
+    residents: CacheView[FakeEngine] = CacheView("other", shared_cache(capacity=1))
     gc.disable()
     try:
         with pytest.raises(CorruptArtefact) as caught:
-            await residents.borrow("a", load, expects_bytes=1)
+            await residents.acquire("a", load, expects_bytes=1)
         assert left[0]() is None, "who has the error keeps nothing of what was read"
     finally:
         gc.enable()
@@ -199,7 +199,7 @@ def test_what_a_failed_load_has_read_is_given_back_at_once() -> None:
 
 async def _cancels() -> None:
     factory = Factory()
-    pool = EnginePool(factory, shared_memory(capacity=1))
+    pool = EnginePool(factory, shared_cache(capacity=1))
     await pool.ensure(_model("a"))
     factory.engines[0].gate.clear()
     events = pool.generate(_request(_model("a")))
@@ -219,7 +219,7 @@ def test_cancel_reaches_the_engine_that_has_the_request() -> None:
 async def _cancels_early() -> None:
     factory = Factory()
     factory.opened.clear()
-    pool = EnginePool(factory, shared_memory(capacity=1))
+    pool = EnginePool(factory, shared_cache(capacity=1))
     task = asyncio.create_task(anext(pool.generate(_request(_model("a"))), None))
     await asyncio.sleep(0)
     await pool.cancel("r")

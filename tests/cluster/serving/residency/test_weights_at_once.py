@@ -19,7 +19,7 @@ FILES = {"a.safetensors": b"aa", "a.json": b"{}"}
 
 
 def _contents(weights: WeightsFolder, ref: AdapterRef) -> dict[str, bytes]:
-    with weights.borrowed(ref, **FITS) as folder:
+    with weights.lease(ref, **FITS) as folder:
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
 
 
@@ -42,10 +42,10 @@ def test_one_download_however_many_threads_ask(tmp_path: Path) -> None:
     weights = WeightsFolder(tmp_path / "cache", store)
     ref = publish_bytes(store, "j", FILES)
     with ThreadPoolExecutor(8) as threads:
-        asked = [threads.submit(_contents, weights, ref) for _ in range(8)]
+        reads = [threads.submit(_contents, weights, ref) for _ in range(8)]
         assert store.is_held_up.wait(30)
         store.gate.set()
-        assert [one.result() for one in asked] == [FILES] * 8
+        assert [one.result() for one in reads] == [FILES] * 8
     assert len(store.downloads) == len(FILES)
 
 
@@ -54,14 +54,14 @@ def test_a_slow_download_holds_up_no_other_adapter_and_survives_a_neighbours_sta
     weights = WeightsFolder(tmp_path / "cache", store)
     slow, quick = (publish_bytes(store, job, FILES) for job in ("slow", "quick"))
     with ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(_contents, weights, slow)
+        reads = threads.submit(_contents, weights, slow)
         assert store.is_held_up.wait(30)
         try:
             assert _contents(weights, quick) == FILES
             assert _contents(WeightsFolder(tmp_path / "cache", store), quick) == FILES
         finally:
             store.gate.set()
-        assert asked.result() == FILES
+        assert reads.result() == FILES
 
 
 def test_a_failed_file_fails_the_download_which_can_be_tried_again(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ PERSON: dict[str, Any] = {
 def test_what_stops_is_json_by_the_schema(
     served: Served, schema: dict[str, Any], seed: int, temperature: float
 ) -> None:
-    asked = served.request(json_schema=schema, seed=seed, temperature=temperature, max_tokens=200)
-    answer = served.ask(asked)
+    request = served.request(json_schema=schema, seed=seed, temperature=temperature, max_tokens=200)
+    answer = served.ask(request)
     assert answer.finishes[0].completion_tokens <= 200
     if answer.finishes[0].reason == "stop":
         jsonschema.validate(json.loads(answer.text), schema)

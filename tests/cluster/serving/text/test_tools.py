@@ -16,7 +16,7 @@ from cluster.contracts.generation import (
     ToolCallEvent,
     ToolUse,
 )
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.conftest import BACKENDS, Serve
 from tests.cluster.serving.harness import Answer, Served
@@ -54,7 +54,9 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """With room for tools in its prompts."""
     folder = tmp_path_factory.mktemp("tools")
     base = make_tiny_base(folder / "base", context_length=1024)
-    with BACKENDS[request.param](base, LocalStore(folder / "store"), folder / "cache", Limits()) as made:
+    with BACKENDS[request.param](
+        base, LocalStore(folder / "store"), folder / "cache", EngineLimits()
+    ) as made:
         yield made
 
 

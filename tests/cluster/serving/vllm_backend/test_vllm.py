@@ -24,7 +24,7 @@ from cluster.contracts.errors import (
 )
 from cluster.contracts.generation import AdapterRef, GenerationEvent, GenerationRequest, ModelRef, TokenPrompt
 from cluster.serving.embedded.load import EmbeddedLoader
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import import_vllm
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions, outline
@@ -50,7 +50,7 @@ def start(tuned: Tuned, tmp_path: Path) -> Iterator[Start]:
     ) -> tuple[Served, AsyncLLM]:
         fake = FakeVllm(tokens_per_output=tokens_per_output)
         weights = WeightsFolder(tmp_path / "cache", tuned.store)
-        loader = VllmLoader(weights, Limits(**limits), VllmOptions(lora_rank=lora_rank), fake)
+        loader = VllmLoader(weights, EngineLimits(**limits), VllmOptions(lora_rank=lora_rank), fake)
         engines.append(loop.run(loader(ModelRef(base=tuned.base, adapter=adapter))))
         return Served(loop, engines[-1], tuned.base), fake.engines[-1]
 
@@ -132,8 +132,8 @@ def test_a_full_fine_tune_takes_no_adapters(start: Start, tuned: Tuned) -> None:
 def test_several_tokens_in_one_output_are_events_one_by_one(start: Start) -> None:
     one, _ = start()
     many, _ = start(tokens_per_output=5)
-    asked = {"max_tokens": 12, "logprobs": 2, "echo": True, **ENDLESS}
-    expected, found = (served.loop.run(_events(served, served.request(**asked))) for served in (one, many))
+    sampling = {"max_tokens": 12, "logprobs": 2, "echo": True, **ENDLESS}
+    expected, found = (served.loop.run(_events(served, served.request(**sampling))) for served in (one, many))
     assert found == expected
 
 
@@ -187,10 +187,10 @@ def test_an_adapter_that_overflows_is_not_run_again_and_others_are(
         wild = _wild(tuned, tmp_path, seed)
         with pytest.raises(CorruptArtefact, match="for this prompt"):
             served.ask(served.request(wild, n=3))
-        asked = len(llm.seen)
+        num_seen = len(llm.seen)
         with pytest.raises(CorruptArtefact, match="does not run them again"):
             served.ask(served.request(wild))
-        assert len(llm.seen) == asked
+        assert len(llm.seen) == num_seen
     assert served.ask(served.request(tuned.refs["rslora"])).finishes
     assert served.ask(served.request()).finishes
     served.loop.run(served.engine.stats())
@@ -376,7 +376,7 @@ def test_no_vllm_is_left_if_there_is_no_folder_for_its_adapters(
     tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = FakeVllm()
-    loader = VllmLoader(WeightsFolder(tmp_path / "cache", tuned.store), Limits(), VllmOptions(), fake)
+    loader = VllmLoader(WeightsFolder(tmp_path / "cache", tuned.store), EngineLimits(), VllmOptions(), fake)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
     with pytest.raises(FileNotFoundError):
         asyncio.run(loader(ModelRef(base=tuned.base)))

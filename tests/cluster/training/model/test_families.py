@@ -20,7 +20,7 @@ from transformers import (
 from cluster.contracts.generation import AdapterRef, TokenPrompt
 from cluster.contracts.jobs import Finished, JobSpec, RunnerMessage
 from cluster.contracts.manifest import Manifest
-from cluster.serving.limits import Limits
+from cluster.serving.limits import EngineLimits
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
@@ -102,7 +102,7 @@ def assert_served(
     spec: JobSpec, result: Finished, manifest: Manifest, store: LocalStore, tmp_path: Path
 ) -> None:
     tuned = AdapterRef(digest=result.manifest_sha256, manifest_key=result.manifest_key, form=result.form)
-    with BACKENDS["embedded"](spec.base, store, tmp_path / "cache", Limits()) as served:
+    with BACKENDS["embedded"](spec.base, store, tmp_path / "cache", EngineLimits()) as served:
         for row, expected in zip(manifest.probe.token_ids, manifest.probe.logprobs, strict=True):
             prompt = TokenPrompt(token_ids=row)
             answer = served.ask(served.request(tuned, prompt, echo=True, logprobs=0, max_tokens=0))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.serving.deployment.heat import Heat, hot_models
+from cluster.serving.deployment.usage_rates import UsageRates, models_to_merge
 
 
 @pytest.mark.parametrize(
@@ -19,17 +19,17 @@ from cluster.serving.deployment.heat import Heat, hot_models
 def test_what_is_hot_begins_at_the_threshold_ends_at_its_half_and_is_no_more_than_the_limit(
     rates: dict[str, float], hot: str, found: str
 ) -> None:
-    assert hot_models(rates, frozenset(hot), threshold=10, most=2) == frozenset(found)
+    assert models_to_merge(rates, frozenset(hot), threshold=10, most=2) == frozenset(found)
 
 
 def test_what_was_refused_is_not_hot_and_leaves_its_place_to_the_next() -> None:
     rates = {"a": 30.0, "b": 20.0, "c": 11.0}
-    assert hot_models(rates, {"a"}, refused={"a"}, threshold=10, most=2) == {"b", "c"}
+    assert models_to_merge(rates, {"a"}, refused={"a"}, threshold=10, most=2) == {"b", "c"}
 
 
 def test_heat_is_the_rate_of_the_last_minutes_and_fades() -> None:
     now = 0.0
-    heat = Heat(300, clock=lambda: now)
+    heat = UsageRates(300, clock=lambda: now)
     for _ in range(600):
         now += 5
         heat.add({"steady": 100})

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
 from cluster.contracts.generation import GenerationEvent, ModelRef, PromptEvent
-from cluster.serving.deployment.application import Application
+from cluster.serving.deployment.application import ModelApplication
 from cluster.serving.deployment.settings import EngineSettings
 
 _log = logging.getLogger(__name__)
@@ -23,20 +23,20 @@ Report = Callable[[dict[str, int], list[str]], Awaitable[dict[str, str]]]
 of the hot ones; models are JSON."""
 
 
-class HotAdapters:
+class MergedAdapters:
     """Belongs to one event loop. Only what is awake is offered, so that nobody waits for a merge."""
 
     def __init__(
         self,
         settings: EngineSettings,
         report: Report,
-        find: Callable[[str], Application],
+        find: Callable[[str], ModelApplication],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`find` gives an application by its name."""
         self._is_on = settings.hot_tokens_per_second > 0
-        self._rest_seconds = settings.rest_seconds
+        self._scale_to_zero_seconds = settings.scale_to_zero_seconds
         self._report = report
         self._find = find
         self._clock = clock
@@ -44,7 +44,7 @@ class HotAdapters:
         """Since the last report, by model."""
         self._reported_at = float("-inf")
         self._reporting: asyncio.Task[None] | None = None
-        self._applications: dict[str, Application] = {}
+        self._applications: dict[str, ModelApplication] = {}
         """Of what is hot, by model."""
         self._refused: set[str] = set()
         """Models that cannot be merged. An adapter is in it only after it was hot."""
@@ -70,15 +70,15 @@ class HotAdapters:
 
         return count
 
-    def awake(self, model: ModelRef) -> Application | None:
+    def ready_application(self, model: ModelRef) -> ModelApplication | None:
         """The application that has the model merged, if it is hot and answers at once."""
         if model.adapter is None or not self._applications:
             return None
         application = self._applications.get(model.model_dump_json())
-        return application if application and application.is_awake(self._rest_seconds) else None
+        return application if application and application.is_up(self._scale_to_zero_seconds) else None
 
     @property
-    def applications(self) -> list[Application]:
+    def applications(self) -> list[ModelApplication]:
         return list(self._applications.values())
 
     async def _exchange(self) -> None:
@@ -95,8 +95,8 @@ class HotAdapters:
     def _follow(self, hot: dict[str, str]) -> None:
         for cooled in self._applications.keys() - hot.keys():
             # Requests under way there come to their ends; then it rests.
-            if waking := self._applications.pop(cooled).waking:
-                waking.cancel()
+            if starting := self._applications.pop(cooled).starting:
+                starting.cancel()
             self._failed_at.pop(cooled, None)
         for model, name in hot.items():
             if model in self._refused:
@@ -105,11 +105,15 @@ class HotAdapters:
                 self._applications[model] = self._find(name)
             application = self._applications[model]
             is_left = self._clock() - self._failed_at.get(model, float("-inf")) < _RETRY_SECONDS
-            if application.waking is None and not is_left and not application.is_awake(self._rest_seconds):
-                application.waking = asyncio.create_task(self._wake(model, application))
-                application.waking.add_done_callback(application.woken)
+            if (
+                application.starting is None
+                and not is_left
+                and not application.is_up(self._scale_to_zero_seconds)
+            ):
+                application.starting = asyncio.create_task(self._start(model, application))
+                application.starting.add_done_callback(application.start_ended)
 
-    async def _wake(self, model: str, application: Application) -> None:
+    async def _start(self, model: str, application: ModelApplication) -> None:
         ref = ModelRef.model_validate_json(model)
         try:
             await application.ensure(ref, named=ref.name)

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 from cluster.contracts.errors import Unavailable
-from cluster.serving.residency.load_timeout import at_most
+from cluster.serving.residency.load_timeout import time_limit
 
 T = TypeVar("T")
 
 
-class Once:
+class SingleFlight:
     """Runs work once for all who ask for it at a time, and goes on with it when they have left. What came of
     it is kept for a while for the next one who asks, so that one who comes back learns of a failure too. For
     one event loop."""
@@ -26,17 +26,17 @@ class Once:
         key: Hashable,
         work: Callable[[], Awaitable[T]],
         *,
-        patience_seconds: float | None,
+        load_timeout_seconds: float | None,
         why: Callable[[float], Unavailable],
     ) -> T:
         """What `work()` returns or raises. `key` names it. Raises `why(seconds)`, with the time for which it
-        has been under way, after a wait of `patience_seconds` (None: never)."""
+        has been under way, after a wait of `load_timeout_seconds` (None: never)."""
         if key not in self._tasks:
             task = asyncio.create_task(_awaited(work))
             self._tasks[key] = task, time.monotonic()
             task.add_done_callback(lambda _: self._keep(key, task))
         task, began = self._tasks[key]
-        async with at_most(patience_seconds, lambda _: why(time.monotonic() - began)):
+        async with time_limit(load_timeout_seconds, lambda _: why(time.monotonic() - began)):
             # Who leaves does not take it from those who wait for it too: `wait` cancels nothing.
             await asyncio.wait([task])
         self._forget(key, task)

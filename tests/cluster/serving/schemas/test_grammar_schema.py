@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.contracts.errors import InvalidRequest
-from cluster.serving.schemas import held
-from cluster.serving.schemas.held import hold
+from cluster.serving.schemas import grammar_schema
+from cluster.serving.schemas.grammar_schema import to_grammar_schema
 from cluster.serving.schemas.references import SchemaError
 from cluster.serving.text.grammar import json_grammar
 from tests.cluster.serving.schemas.corpus import MODELS
@@ -86,7 +86,7 @@ def test_an_object_has_the_properties_that_are_declared_for_it_and_no_others(nam
     assert keys
     assert keys <= allowed
     for value in _values(schema):
-        if hold(schema).is_exact:
+        if to_grammar_schema(schema).is_exact:
             jsonschema.validate(value, schema)
 
 
@@ -151,8 +151,8 @@ def test_a_value_of_which_nothing_is_said_ends_though_a_model_would_rather_add_t
     monkeypatch: pytest.MonkeyPatch, type_: str | None, text: str
 ) -> None:
     for name, bound in {"DEPTH": 2, "ITEMS": 3, "MEMBERS": 3}.items():
-        monkeypatch.setattr(held, f"_ANY_{name}", bound)
-    monkeypatch.setattr(held, "_ANYTHING", {"$ref": "#/$defs/any2"})
+        monkeypatch.setattr(grammar_schema, f"_ANY_{name}", bound)
+    monkeypatch.setattr(grammar_schema, "_ANYTHING", {"$ref": "#/$defs/any2"})
     schema = {"title": f"{text} {type_}", **({"type": type_} if type_ else {})}
     said = written(json_grammar(schema), 0, num_tokens=20_000, insists_on=text)
     assert said is not None
@@ -168,7 +168,7 @@ def test_a_value_of_which_nothing_is_said_keeps_what_is_meant(value: Any) -> Non
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_schemas_of_pydantic_models_are_followed(model: Any, mode: Any) -> None:
     schema = model.model_json_schema(mode=mode)
-    is_exact = hold(schema).is_exact
+    is_exact = to_grammar_schema(schema).is_exact
     for value in _values(schema, seeds=6):
         if is_exact:
             jsonschema.validate(value, schema)
@@ -259,7 +259,7 @@ ENDLESS: dict[str, Schema] = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_schema_that_nothing_finite_follows_is_refused(name: str) -> None:
     with pytest.raises(SchemaError, match="no finite value"):
-        hold(ENDLESS[name])
+        to_grammar_schema(ENDLESS[name])
 
 
 def test_what_is_endless_is_left_out_where_it_may_be() -> None:
@@ -297,7 +297,7 @@ def _moved(schema: Schema) -> Schema:
 def test_what_is_no_constraint_is_ignored_and_what_cannot_be_held_is_left_to_be_checked(
     schema: Schema, is_exact: bool
 ) -> None:
-    assert hold(schema).is_exact == is_exact
+    assert to_grammar_schema(schema).is_exact == is_exact
     assert _values(schema)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef, Sampling, TextPrompt
-from cluster.serving.deployment.own import ModelApp
+from cluster.serving.deployment.per_model import ModelApp
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.published import publish_lora
 from tests.families import make_family

@@ -10,7 +10,7 @@ _COLD = 1e-3
 """Tokens a second, under which a model is forgotten."""
 
 
-class Heat:
+class UsageRates:
     """Tokens a second by model, over about the last `window_seconds`: each token counts for less the longer
     ago it was, by an exponential."""
 
@@ -34,7 +34,7 @@ class Heat:
         return {model: rate * left for model, rate in self._rates.items()}
 
 
-def hot_models(
+def models_to_merge(
     rates: Mapping[str, float],
     hot: Set[str],
     *,

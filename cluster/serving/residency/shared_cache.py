@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar, cast
 
 from cluster.serving.residency import memory
-from cluster.serving.residency.model_cache import Loans
+from cluster.serving.residency.model_cache import ModelCache
 
 
-class Resident(Protocol):
+class CachedModel(Protocol):
     @property
     def num_bytes(self) -> int:
         """Of the device's memory, that it may come to take."""
@@ -20,21 +20,21 @@ class Resident(Protocol):
         ...
 
 
-Memory = Loans[Resident]
+SharedCache = ModelCache[CachedModel]
 
-R = TypeVar("R", bound=Resident)
+R = TypeVar("R", bound=CachedModel)
 
 
-def shared_memory(
+def shared_cache(
     *,
     capacity: int,
     max_waiting: int = 256,
     budget: int | None = None,
     wait_seconds: float | None = 60.0,
     idle_seconds: float | None = None,
-) -> Memory:
+) -> SharedCache:
     """For at most `capacity` models, which may take `budget` bytes together."""
-    return Loans(
+    return ModelCache(
         capacity=capacity,
         max_waiting=max_waiting,
         drop=_unload,
@@ -46,50 +46,50 @@ def shared_memory(
     )
 
 
-class Residents(Generic[R]):
+class CacheView(Generic[R]):
     """Those of one kind, by the name of their weights."""
 
-    def __init__(self, kind: str, memory: Memory) -> None:
+    def __init__(self, kind: str, cache: SharedCache) -> None:
         self._prefix = f"{kind} "
-        self._memory = memory
+        self._cache = cache
 
     def __contains__(self, weights: str) -> bool:
-        return self._prefix + weights in self._memory
+        return self._prefix + weights in self._cache
 
     @property
     def loaded(self) -> dict[str, R]:
         return {
             key.removeprefix(self._prefix): cast(R, resident)
-            for key, resident in self._memory.loaded.items()
+            for key, resident in self._cache.loaded.items()
             if key.startswith(self._prefix)
         }
 
     def load_seconds(self, weights: str) -> float:
-        return self._memory.load_seconds(self._prefix + weights)
+        return self._cache.load_seconds(self._prefix + weights)
 
-    async def borrow(self, weights: str, load: Callable[[], Awaitable[R]], *, expects_bytes: int) -> R:
-        """As Loans does. A load that fails gives its memory back before anybody hears of it."""
+    async def acquire(self, weights: str, load: Callable[[], Awaitable[R]], *, expects_bytes: int) -> R:
+        """As ModelCache does. A load that fails gives its memory back before anybody hears of it."""
 
         async def load_or_give_back() -> R:
             try:
                 return await load()
             except Exception as error:
                 _forget_locals(error)
-                await asyncio.to_thread(memory.give_back)
+                await asyncio.to_thread(memory.release_unused)
                 raise
 
         key = self._prefix + weights
-        return cast(R, await self._memory.borrow(key, load_or_give_back, expects_bytes=expects_bytes))
+        return cast(R, await self._cache.acquire(key, load_or_give_back, expects_bytes=expects_bytes))
 
-    def keep(self, weights: str) -> None:
-        self._memory.keep(self._prefix + weights)
+    def pin(self, weights: str) -> None:
+        self._cache.pin(self._prefix + weights)
 
-    def give_back(self, weights: str) -> None:
-        self._memory.give_back(self._prefix + weights)
+    def release(self, weights: str) -> None:
+        self._cache.release(self._prefix + weights)
 
     async def close(self) -> None:
         """The whole memory, with what else is in it."""
-        await self._memory.close()
+        await self._cache.close()
 
 
 def _forget_locals(error: BaseException | None) -> None:
@@ -99,6 +99,6 @@ def _forget_locals(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-async def _unload(resident: Resident) -> None:
+async def _unload(resident: CachedModel) -> None:
     await resident.close()
-    await asyncio.to_thread(memory.give_back)
+    await asyncio.to_thread(memory.release_unused)

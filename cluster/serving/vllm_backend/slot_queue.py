@@ -17,7 +17,7 @@ class Ticket:
     """Done when it may begin."""
 
 
-class Admission:
+class SlotQueue:
     """At most `slots` choices at once. The tenant that has the fewest goes first, then who came first."""
 
     def __init__(self, *, slots: int, max_waiting: int) -> None:

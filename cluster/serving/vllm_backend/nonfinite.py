@@ -15,7 +15,7 @@ _REMEMBERED = 4096
 """Weights that have answered, of which the latest are known."""
 
 
-class Blame:
+class NonFiniteTracker:
     """Weights go by their adapter; None is what the engine has of its own."""
 
     def __init__(self) -> None:

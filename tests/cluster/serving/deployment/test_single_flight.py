@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from cluster.contracts.errors import CorruptArtefact, Unavailable
-from cluster.serving.deployment.once import Once
+from cluster.serving.deployment.single_flight import SingleFlight
 
 
 class Work:
@@ -24,61 +24,61 @@ def why(seconds: float) -> Unavailable:
     return Unavailable(f"Under way for {seconds:.1f} s.")
 
 
-def in_loop(test: Callable[[Once, Work], Awaitable[None]], **options: float) -> None:
+def in_loop(test: Callable[[SingleFlight, Work], Awaitable[None]], **options: float) -> None:
     async def run() -> None:
-        await test(Once(**options), Work())
+        await test(SingleFlight(**options), Work())
 
     asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def test_all_who_ask_wait_for_one_run_and_the_next_one_begins_anew() -> None:
-    async def test(once: Once, work: Work) -> None:
-        asked = [once.run("a", work, patience_seconds=None, why=why) for _ in range(3)]
-        waiting = asyncio.gather(*asked)
+    async def test(once: SingleFlight, work: Work) -> None:
+        runs = [once.run("a", work, load_timeout_seconds=None, why=why) for _ in range(3)]
+        waiting = asyncio.gather(*runs)
         await asyncio.sleep(0)
         work.go_on.set()
         assert await waiting == [1, 1, 1]
-        assert await once.run("a", work, patience_seconds=None, why=why) == 2
-        assert await once.run("b", work, patience_seconds=None, why=why) == 3
+        assert await once.run("a", work, load_timeout_seconds=None, why=why) == 2
+        assert await once.run("b", work, load_timeout_seconds=None, why=why) == 3
 
     in_loop(test)
 
 
 def test_who_waited_long_enough_is_told_so_and_finds_what_came_of_it_later() -> None:
-    async def test(once: Once, work: Work) -> None:
+    async def test(once: SingleFlight, work: Work) -> None:
         for _ in range(2):
             with pytest.raises(Unavailable, match="Under way"):
-                await once.run("a", work, patience_seconds=0.01, why=why)
+                await once.run("a", work, load_timeout_seconds=0.01, why=why)
         work.go_on.set()
-        assert await once.run("a", work, patience_seconds=5, why=why) == 1
+        assert await once.run("a", work, load_timeout_seconds=5, why=why) == 1
 
     in_loop(test)
 
 
 def test_a_failure_that_nobody_waited_for_is_told_to_the_next_one() -> None:
-    async def test(once: Once, work: Work) -> None:
+    async def test(once: SingleFlight, work: Work) -> None:
         async def fail() -> int:
             await work()
             raise CorruptArtefact("The bytes differ.")
 
         with pytest.raises(Unavailable):
-            await once.run("a", fail, patience_seconds=0.01, why=why)
+            await once.run("a", fail, load_timeout_seconds=0.01, why=why)
         work.go_on.set()
         await asyncio.sleep(0.05)
         with pytest.raises(CorruptArtefact):
-            await once.run("a", fail, patience_seconds=5, why=why)
+            await once.run("a", fail, load_timeout_seconds=5, why=why)
         assert work.begun == 1
         with pytest.raises(CorruptArtefact):
-            await once.run("a", fail, patience_seconds=5, why=why)
+            await once.run("a", fail, load_timeout_seconds=5, why=why)
         assert work.begun == 2
 
     in_loop(test)
 
 
 def test_what_nobody_comes_back_for_is_forgotten() -> None:
-    async def test(once: Once, work: Work) -> None:
+    async def test(once: SingleFlight, work: Work) -> None:
         work.go_on.set()
-        leaving = asyncio.create_task(once.run("a", work, patience_seconds=None, why=why))
+        leaving = asyncio.create_task(once.run("a", work, load_timeout_seconds=None, why=why))
         await asyncio.sleep(0)
         leaving.cancel()
         while once._tasks:

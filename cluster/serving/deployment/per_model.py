@@ -18,12 +18,12 @@ from cluster.contracts.classification import ClassificationAnswer, Classificatio
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
-from cluster.serving.deployment.heat import Heat, hot_models
 from cluster.serving.deployment.loopback import listen_where_the_node_is
-from cluster.serving.deployment.models import Models
+from cluster.serving.deployment.models import ReplicaModels
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import EngineSettings
+from cluster.serving.deployment.usage_rates import UsageRates, models_to_merge
 from cluster.wire.codec import encode_stream
 
 _log = logging.getLogger(__name__)
@@ -38,42 +38,42 @@ _WINDOW_SECONDS = 300.0
 
 class ModelApp:
     """A replica of one model and of the adapters on it, or of one adapter merged into its base and of nothing
-    else. Called through a handle, with JSON; raises what `Models` raises, and InvalidRequest for what it does
-    not run."""
+    else. Called through a handle, with JSON; raises what `ReplicaModels` raises, and InvalidRequest for what
+    it does not run."""
 
     async def __init__(self, model: str, merges: bool) -> None:  # type: ignore[misc]  # Serve awaits it.
         listen_where_the_node_is()
         settings = EngineSettings.read().model_copy(update={"models": 1, "warm_bases": ""})
-        self._models = Models(settings, merges=merges)
+        self._models = ReplicaModels(settings, merges=merges)
         own = ModelRef.model_validate_json(model)
         self._only = own.name if merges else None
         # Not awaited: what keeps it from being loaded is for the requests to hear, not for Serve.
         self._loading = asyncio.create_task(self._models.ensure(own))
         self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    async def generate(self, request: str, patience_seconds: float | None) -> AsyncGenerator[str, None]:
+    async def generate(self, request: str, load_timeout_seconds: float | None) -> AsyncGenerator[str, None]:
         """Lines of events, as over HTTP."""
         asked = GenerationRequest.model_validate_json(request)
         self._check(asked.model)
-        events = self._models.generate(asked, patience_seconds=patience_seconds)
+        events = self._models.generate(asked, load_timeout_seconds=load_timeout_seconds)
         async with aclosing(encode_stream(events)) as pieces:
             async for lines in pieces:
                 yield lines
 
-    async def classify(self, request: str, patience_seconds: float | None) -> ClassificationAnswer:
+    async def classify(self, request: str, load_timeout_seconds: float | None) -> ClassificationAnswer:
         asked = ClassificationRequest.model_validate_json(request)
         self._check(asked.model)
-        return await self._models.classify(asked, patience_seconds=patience_seconds)
+        return await self._models.classify(asked, load_timeout_seconds=load_timeout_seconds)
 
-    async def embed(self, request: str, patience_seconds: float | None) -> EmbeddingAnswer:
+    async def embed(self, request: str, load_timeout_seconds: float | None) -> EmbeddingAnswer:
         asked = EmbeddingRequest.model_validate_json(request)
         self._check(asked.model)
-        return await self._models.embed(asked, patience_seconds=patience_seconds)
+        return await self._models.embed(asked, load_timeout_seconds=load_timeout_seconds)
 
-    async def ensure(self, model: str, patience_seconds: float | None) -> None:
+    async def ensure(self, model: str, load_timeout_seconds: float | None) -> None:
         asked = ModelRef.model_validate_json(model)
         self._check(asked)
-        await self._models.ensure(asked, patience_seconds=patience_seconds)
+        await self._models.ensure(asked, load_timeout_seconds=load_timeout_seconds)
 
     async def stats(self) -> list[EngineStats]:
         return await self._models.stats()
@@ -152,7 +152,7 @@ class Placer:
         self._locks: dict[str, asyncio.Lock] = {}
         alive = await asyncio.to_thread(self._applications.alive)
         self._used = dict.fromkeys(alive, time.monotonic())
-        self._heat = Heat(_WINDOW_SECONDS)
+        self._rates = UsageRates(_WINDOW_SECONDS)
         self._hot: frozenset[str] = frozenset()
         self._refused: set[str] = set()
         self._forgetting = asyncio.create_task(self._forget())
@@ -165,10 +165,10 @@ class Placer:
         """Counts what adapters were asked for since the last report. Returns the names of the applications in
         which the hot ones are merged into their bases, which are there now; `refused` cannot be. Models are
         JSON."""
-        self._heat.add(tokens)
+        self._rates.add(tokens)
         self._refused.update(refused)
-        self._hot = hot_models(
-            self._heat.rates(),
+        self._hot = models_to_merge(
+            self._rates.rates(),
             self._hot,
             refused=self._refused,
             threshold=self._settings.hot_tokens_per_second,

@@ -9,8 +9,8 @@ import pytest
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.generation import AdapterRef, FinishEvent, ModelRef, PromptEvent, TextEvent
-from cluster.serving.deployment.application import Application
-from cluster.serving.deployment.hot import HotAdapters
+from cluster.serving.deployment.application import ModelApplication
+from cluster.serving.deployment.merged_adapters import MergedAdapters
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
 
@@ -23,16 +23,17 @@ SETTINGS = EngineSettings(TUNERY_ENGINE_PLACEMENT="own", TUNERY_ENGINE_HOT_TOKEN
 
 
 class Entry:
-    """HotAdapters beside a placer that says what is in `hot`, and an application that wakes with `woken`."""
+    """MergedAdapters beside a placer that says what is in `hot`, and an application that wakes with
+    `woken`."""
 
     def __init__(self, settings: EngineSettings = SETTINGS) -> None:
         self.now = 0.0
         self.hot = {KEY: "model-hot"}
         self.woken: Callable[[], Coroutine[Any, Any, None]] = lambda: asyncio.sleep(0)
         self.reports: list[tuple[dict[str, int], list[str]]] = []
-        self.asked: list[str] = []
-        self.adapters = HotAdapters(
-            settings, self._report, lambda name: Application(self, 0.0), clock=lambda: self.now
+        self.calls: list[str] = []
+        self.adapters = MergedAdapters(
+            settings, self._report, lambda name: ModelApplication(self, 0.0), clock=lambda: self.now
         )
 
     async def answer(self, model: ModelRef = HOT) -> None:
@@ -49,7 +50,7 @@ class Entry:
 
     @property
     def is_switched(self) -> bool:
-        return self.adapters.awake(HOT) is not None
+        return self.adapters.ready_application(HOT) is not None
 
     async def _report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
         self.reports.append((tokens, refused))
@@ -60,8 +61,8 @@ class Entry:
         assert (method_name, multiplexed_model_id) == ("ensure", HOT.name)
         return self
 
-    async def remote(self, model: str, patience_seconds: float | None) -> None:
-        self.asked.append(model)
+    async def remote(self, model: str, load_timeout_seconds: float | None) -> None:
+        self.calls.append(model)
         await self.woken()
 
 
@@ -112,10 +113,10 @@ def test_requests_go_to_the_merged_adapter_from_when_it_is_awake_until_it_is_hot
         entry.woken = is_up.wait
         await entry.answer()
         await entry.answer()
-        assert (entry.asked, entry.is_switched) == ([KEY], False)
+        assert (entry.calls, entry.is_switched) == ([KEY], False)
         is_up.set()
         await entry.answer()
-        assert (entry.asked, entry.is_switched) == ([KEY], True)
+        assert (entry.calls, entry.is_switched) == ([KEY], True)
         entry.hot = {}
         await entry.answer()
         assert (entry.is_switched, entry.adapters.applications) == (False, [])
@@ -158,7 +159,7 @@ def test_an_adapter_that_cannot_be_merged_is_told_of_and_tried_once() -> None:
         entry.now += 10_000
         await entry.answer()
         await entry.answer()
-        assert (entry.asked, entry.is_switched) == ([KEY], False)
+        assert (entry.calls, entry.is_switched) == ([KEY], False)
         assert [refused for _, refused in entry.reports] == [[], [KEY], [KEY]]
 
     asyncio.run(run())
@@ -171,11 +172,11 @@ def test_a_merge_that_came_to_nothing_is_tried_again_after_minutes(error: Except
         failing(entry, error)
         for _ in range(10):
             await entry.answer()
-        assert len(entry.asked) == 1
+        assert len(entry.calls) == 1
         entry.now += 300
         entry.woken = lambda: asyncio.sleep(0)
         await entry.answer()
-        assert (len(entry.asked), entry.is_switched) == (2, True)
+        assert (len(entry.calls), entry.is_switched) == (2, True)
 
     asyncio.run(run())
 

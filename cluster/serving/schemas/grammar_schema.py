@@ -1,6 +1,6 @@
 """What a grammar can hold a text to of a JSON Schema. Pure.
 
-Both engines follow grammars of what `hold` returns. It reads a schema as its author means it:
+Both engines follow grammars of what `to_grammar_schema` returns. It reads a schema as its author means it:
 
 - Annotations, and what is unknown, are ignored, as JSON Schema says.
 - An object that declares properties and says nothing about others has no others; so has an array that
@@ -64,17 +64,17 @@ for whoever means them would lose their ends without a word."""
 
 
 @dataclass(frozen=True)
-class Held:
+class GrammarSchema:
     schema: dict[str, Any]
     """For llguidance. It refers to nothing but its own `$defs`."""
     is_exact: bool
     """Whatever follows it is valid; otherwise an answer is to be checked."""
 
 
-def hold(schema: dict[str, Any], *, is_object: bool = False) -> Held:
+def to_grammar_schema(schema: dict[str, Any], *, is_object: bool = False) -> GrammarSchema:
     """`is_object`: the value is one, whether the schema says so or not. Raises SchemaError if the schema
     cannot be read, or nothing finite can follow it."""
-    return _Holding(schema).whole(is_object=is_object)
+    return _Translator(schema).whole(is_object=is_object)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ _ALONE: _Part | None = None
 _SHARED = _Part(is_all_shared=True)
 
 
-class _Holding:
+class _Translator:
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
         self._references = References(root)
@@ -102,20 +102,20 @@ class _Holding:
         self._num_parts = 0
         self._is_exact = True
 
-    def whole(self, *, is_object: bool) -> Held:
+    def whole(self, *, is_object: bool) -> GrammarSchema:
         root = {"type": "object", **self._root} if is_object else self._root
-        self._definitions["root"] = self._held(root, _ALONE)
+        self._definitions["root"] = self._translated(root, _ALONE)
         while self._left:
             name, reference, part = self._left.popleft()
-            self._definitions[name] = self._held(self._references.target(reference), part)
+            self._definitions[name] = self._translated(self._references.target(reference), part)
         definitions = without_endless(self._definitions)
         if definitions["root"] is False:
             raise SchemaError(
                 "no finite value can follow it: what it requires leads back to itself, or is 'false'"
             )
-        return Held({"$ref": "#/$defs/root", "$defs": definitions}, self._is_exact)
+        return GrammarSchema({"$ref": "#/$defs/root", "$defs": definitions}, self._is_exact)
 
-    def _held(self, schema: Any, part: _Part | None) -> Schema:
+    def _translated(self, schema: Any, part: _Part | None) -> Schema:
         self._num_parts += 1
         if self._num_parts > _MAX_PARTS:
             raise SchemaError(f"it has more than {_MAX_PARTS} schemas where its references are followed")
@@ -210,7 +210,7 @@ class _Holding:
         return {"allOf": held}
 
     def _all_of(self, base: dict[str, Any], groups: dict[str, list[Any]], part: _Part) -> Schema:
-        held = [self._held(base, part)] if base else []
+        held = [self._translated(base, part)] if base else []
         for keyword, some in groups.items():
             parts = [self._part(one, part) for one in some]
             held += [{"anyOf": parts}] if keyword in ("anyOf", "oneOf") else parts
@@ -219,7 +219,7 @@ class _Holding:
     def _part(self, schema: Any, part: _Part | None) -> Schema:
         if isinstance(schema, dict) and schema.keys() == {"$ref"} and isinstance(schema["$ref"], str):
             return self._reference(schema["$ref"], part)
-        return self._held(schema, part)
+        return self._translated(schema, part)
 
     def _reference(self, reference: str, part: _Part | None) -> Schema:
         key = (reference, part)
@@ -235,11 +235,11 @@ class _Holding:
         for keyword in _ONLY_CHECKED & schema.keys():
             self._is_exact = False
             self._check_references(schema[keyword])
-        self._hold_text(schema, held)
+        self._translate_text(schema, held)
         if _is(schema, "array"):
-            self._hold_array(schema, held, part)
+            self._translate_array(schema, held, part)
         if _is(schema, "object"):
-            self._hold_object(schema, held, part)
+            self._translate_object(schema, held, part)
         return held
 
     def _check_references(self, value: Any) -> None:
@@ -249,7 +249,7 @@ class _Holding:
         for within in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             self._check_references(within)
 
-    def _hold_text(self, schema: dict[str, Any], held: dict[str, Any]) -> None:
+    def _translate_text(self, schema: dict[str, Any], held: dict[str, Any]) -> None:
         if (format_ := schema.get("format")) in _FORMATS:
             held["format"] = format_
         if "pattern" not in schema:
@@ -267,7 +267,7 @@ class _Holding:
         for other in patterns[1:]:
             held.setdefault("allOf", []).append({"pattern": other})
 
-    def _hold_array(self, schema: dict[str, Any], held: dict[str, Any], part: _Part | None) -> None:
+    def _translate_array(self, schema: dict[str, Any], held: dict[str, Any], part: _Part | None) -> None:
         within = _ALONE if part is None else _SHARED
         first = schemas(schema, "prefixItems")
         least = schema.get("minItems", 0)
@@ -292,7 +292,7 @@ class _Holding:
         values = schema.get("enum") if isinstance(schema, dict) else None
         return len(values) if isinstance(values, list) else None
 
-    def _hold_object(self, schema: dict[str, Any], held: dict[str, Any], part: _Part | None) -> None:
+    def _translate_object(self, schema: dict[str, Any], held: dict[str, Any], part: _Part | None) -> None:
         within = _ALONE if part is None else _SHARED
         properties = {
             name: self._part(one, _SHARED if part and (part.is_all_shared or name in part.shared) else _ALONE)
@@ -307,9 +307,9 @@ class _Holding:
             rest = self._part(schema.get("additionalProperties", True), within)
             properties |= {name: rest for name in required if name not in properties}
         if "propertyNames" in schema:
-            others = self._hold_names(schema["propertyNames"], properties, patterns, others)
+            others = self._translate_names(schema["propertyNames"], properties, patterns, others)
         has_optional = not properties.keys() <= set(required)
-        self._hold_count(schema, held, can=part is None and not has_optional)
+        self._translate_count(schema, held, can=part is None and not has_optional)
         if others == _ANYTHING and not patterns and not has_optional:
             held.setdefault("maxProperties", max(_ANY_MEMBERS, held.get("minProperties", 0), len(required)))
             patterns, others = {_ANY_NAME: others}, False
@@ -335,12 +335,12 @@ class _Holding:
                 return False
         return self._anything(part)
 
-    def _hold_names(
+    def _translate_names(
         self, rules: Any, properties: dict[str, Schema], patterns: dict[str, Schema], others: Schema
     ) -> Schema:
         """Holds names to `propertyNames`. Returns what unnamed properties are then."""
         rules = self._references.resolved(rules)
-        self._held(rules, _SHARED)  # It may be wrong.
+        self._translated(rules, _SHARED)  # It may be wrong.
         if not isinstance(rules, dict):
             return others if rules else False
         names = rules.get("enum", [rules["const"]] if "const" in rules else None)
@@ -367,7 +367,7 @@ class _Holding:
         self._is_exact = False
         return others
 
-    def _hold_count(self, schema: dict[str, Any], held: dict[str, Any], *, can: bool) -> None:
+    def _translate_count(self, schema: dict[str, Any], held: dict[str, Any], *, can: bool) -> None:
         """Holds an object to a number of properties, where llguidance can: without any that it may lack."""
         for keyword in ("minProperties", "maxProperties"):
             if keyword in schema and can:

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from service.db.retries import Retries
+from service.db.retries import RetryPolicy
 
 RENAMED = {
     "TUNERY_MAX_WAITING_CHOICES_IN_ALL": "max_waiting_choices_total",
@@ -156,8 +156,8 @@ class Settings(BaseSettings):
     that continue with `training.restore_optimizer` need it. The weights stay until they are deleted."""
 
     @property
-    def retries(self) -> Retries:
-        return Retries(self.max_attempts, self.retry_seconds, self.max_retry_seconds)
+    def retries(self) -> RetryPolicy:
+        return RetryPolicy(self.max_attempts, self.retry_seconds, self.max_retry_seconds)
 
     @classmethod
     def settings_customise_sources(

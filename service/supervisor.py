@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from service.kept_logs import rotate
+from service.log_rotation import rotate
 
 STOP_SECONDS = 8.0
 """How long children may take to end by themselves before they are killed."""
@@ -43,7 +43,7 @@ class Program:
 class _Child:
     program: Program
     process: subprocess.Popen[bytes]
-    over: threading.Event
+    ended: threading.Event
     started_at: float
     failures: int
 
@@ -75,7 +75,7 @@ class Supervisor:
     def __exit__(self, *exception: object) -> None:
         self.stopping.set()
         for child in self._children.values():
-            child.over.set()
+            child.ended.set()
             with suppress(ProcessLookupError):
                 child.process.terminate()
         _, alive = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=STOP_SECONDS)
@@ -92,7 +92,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_begin,
+                preexec_fn=_prepare_child,
                 # Ctrl-C reaches the supervisor alone, which ends its children in order.
                 start_new_session=True,
             )
@@ -100,7 +100,7 @@ class Supervisor:
         self._children[program.name] = child
         if program.after_start is not None:
             after_start = program.after_start
-            self.in_background(lambda: after_start(child.over))
+            self.in_background(lambda: after_start(child.ended))
 
     def in_background(self, work: Callable[[], None]) -> None:
         threading.Thread(target=work, daemon=True).start()
@@ -120,7 +120,7 @@ class Supervisor:
         for name, child in list(self._children.items()):
             if child.process.poll() is None:
                 continue
-            child.over.set()
+            child.ended.set()
             del self._children[name]
             # Long-lived means healthy: its next death starts from the shortest delay again.
             failures = 0 if time.monotonic() - child.started_at > 60 else child.failures
@@ -147,7 +147,7 @@ def _await_signal(seconds: float) -> int | None:
     return information.si_signo if information else None
 
 
-def _begin() -> None:
+def _prepare_child() -> None:
     """In the child, before its program: ends with its parent, and takes signals, which the parent blocks."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -8,7 +8,7 @@ from cluster.contracts.errors import TuneryError
 from cluster.storage.location import open_store
 from service.data_folder import database_url, storage_url
 from service.db.database import Database
-from service.scheduling.sweeping import Count, Report, Terms, sweep
+from service.scheduling.sweeping import ObjectCount, SweepOptions, SweepReport, sweep
 from service.settings import Settings
 
 
@@ -32,14 +32,14 @@ def sweep_now(
     try:
         store = open_store(storage_url(folder), endpoint_url=settings.storage_endpoint)
         with closing(Database(url)) as database:
-            report = sweep(database, store, Terms(grace, settings.resume_state_seconds, is_dry_run))
+            report = sweep(database, store, SweepOptions(grace, settings.resume_state_seconds, is_dry_run))
     except TuneryError as error:
         raise SweepFailed(error.message) from error
-    for line in told(report, is_dry_run=is_dry_run):
+    for line in report_lines(report, is_dry_run=is_dry_run):
         say(line)
 
 
-def told(report: Report, *, is_dry_run: bool) -> list[str]:
+def report_lines(report: SweepReport, *, is_dry_run: bool) -> list[str]:
     """A table of what was removed, by kind, and what stayed."""
     rows = [*sorted(report.removed.items()), ("total", report.total())]
     return [
@@ -49,5 +49,5 @@ def told(report: Report, *, is_dry_run: bool) -> list[str]:
     ]
 
 
-def _count(count: Count) -> str:
+def _count(count: ObjectCount) -> str:
     return f"{count.objects:>8,} objects {count.bytes:>18,} bytes"

@@ -36,9 +36,9 @@ import httpx2
 from service.data_folder import database_url, storage_url
 from service.db.api_keys import ApiKeys
 from service.db.database import Database
-from service.kept_logs import LONGEST_BYTES, OLDER_KEPT, keep_ray_logs
+from service.log_rotation import BACKUP_COUNT, MAX_LOG_BYTES, archive_ray_logs
+from service.permissions import UMASK, make_private_folder
 from service.ports import free_ports
-from service.private import UMASK, private_folder
 from service.settings import Settings
 from service.supervisor import Program, Supervisor
 
@@ -55,7 +55,7 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
     """Runs Tunery until SIGTERM or SIGINT. Raises AlreadyRunning or PortTaken before anything is started."""
     folder = folder.absolute()
     os.umask(UMASK)
-    private_folder(folder)
+    make_private_folder(folder)
     with _locked(folder), _ray_folder(folder) as ray_folder:
         _check_free(host, port)
         plan = _Plan.make(folder, host, port, ray_folder)
@@ -133,8 +133,8 @@ class _Plan:
                 "TUNERY_WORKER_CPUS": outside.get("TUNERY_WORKER_CPUS", str(cores)),
                 "OMP_WAIT_POLICY": "PASSIVE",
                 # What is told of one file, in bytes, and how many older ones beside it.
-                "RAY_ROTATION_MAX_BYTES": outside.get("RAY_ROTATION_MAX_BYTES", str(LONGEST_BYTES)),
-                "RAY_ROTATION_BACKUP_COUNT": outside.get("RAY_ROTATION_BACKUP_COUNT", str(OLDER_KEPT)),
+                "RAY_ROTATION_MAX_BYTES": outside.get("RAY_ROTATION_MAX_BYTES", str(MAX_LOG_BYTES)),
+                "RAY_ROTATION_BACKUP_COUNT": outside.get("RAY_ROTATION_BACKUP_COUNT", str(BACKUP_COUNT)),
                 # Beside what computes, and makes itself nice, a runner must be heard of.
                 "RAY_worker_niceness": "0",
                 "TUNERY_ENGINE_LISTEN_HOST": outside.get("TUNERY_ENGINE_LISTEN_HOST", _listen_host(outside)),
@@ -167,7 +167,7 @@ class _Plan:
             Program("api", api, self.service_environment),
         ]
 
-    def deploy_serving(self, over: threading.Event) -> None:
+    def deploy_serving(self, ended: threading.Event) -> None:
         """Declares the Serve applications to Ray, as soon as its dashboard answers."""
         config: dict[str, Any] = {
             "proxy_location": "HeadOnly",
@@ -183,11 +183,11 @@ class _Plan:
         }
         headers = {"Authorization": f"Bearer {self.ray_token}"}
         with httpx2.Client(base_url=self.ray_url, headers=headers, timeout=60, trust_env=False) as http:
-            while not over.is_set():
+            while not ended.is_set():
                 with suppress(httpx2.TransportError):
                     if http.put("/api/serve/applications/", json=config).is_success:
                         return
-                over.wait(0.3)
+                ended.wait(0.3)
 
 
 def _listen_host(environment: Mapping[str, str]) -> str:
@@ -274,7 +274,7 @@ def _remove_ray_folder(around: Path, logs: Path) -> None:
     # After a restart of the machine the name may be another user's.
     if around.is_symlink() or not around.is_dir() or around.stat().st_uid != os.getuid():
         return
-    keep_ray_logs(around / "ray", logs)
+    archive_ray_logs(around / "ray", logs)
     shutil.rmtree(around, ignore_errors=True)
 
 

@@ -58,11 +58,11 @@ ALLOWED = {
     "service.cli": ("service.ports", "service.sweep", "service.up"),
     "service.data_folder": (),
     "service.migrate": ("service.db", "service.settings"),
-    "service.kept_logs": (),
+    "service.log_rotation": (),
     "service.ports": (),
-    "service.private": (),
-    "service.repeats": (),
-    "service.supervisor": ("service.kept_logs",),
+    "service.permissions": (),
+    "service.log_rate_limit": (),
+    "service.supervisor": ("service.log_rotation",),
     "service.sweep": ("cluster", "service"),
     # The composition of the whole on one machine.
     "service.up": ("cluster", "service"),
@@ -110,7 +110,7 @@ def test_module_imports_only_what_is_below_it(module: str) -> None:
         return
     allowed = [part, *ALLOWED[part]]
     if part in {"service.api", "service.scheduling"}:
-        allowed += ["service.settings", "service.repeats"]
+        allowed += ["service.settings", "service.log_rate_limit"]
     for name in imported(module):
         if name.startswith(("cluster.", "service.")):
             assert any(is_in(name, package) for package in allowed), f"{module} imports {name}"

@@ -17,7 +17,7 @@ from service.api.app import create_app
 from service.api.http.by_port import ByPort
 from service.api.http.draining import DrainingServer
 from service.api.routes.internal import create_internal_app
-from service.repeats import LoggingRepeats
+from service.log_rate_limit import LoggingRateLimit
 from service.settings import Settings
 
 log = logging.getLogger("service.api")
@@ -33,7 +33,7 @@ def main() -> None:
     options = _options()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for handler in logging.getLogger().handlers:
-        handler.addFilter(LoggingRepeats())
+        handler.addFilter(LoggingRateLimit())
     settings = Settings()
     try:
         public = _listen(options.host, options.port)

@@ -25,9 +25,9 @@ from cluster.contracts.jobs import (
 )
 from service.db import tables
 from service.db.database import now
-from service.db.faults import PROGRESS, fail, try_again
-from service.db.retries import Retries
-from service.db.runner_events import record
+from service.db.faults import RESET_FAULTS, fail, retry
+from service.db.retries import RetryPolicy
+from service.db.runner_events import record_events
 from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, transition
 
 STARTED = "Fine-tuning job started"
@@ -47,7 +47,7 @@ def token_sha256(token: str) -> str:
 class Attempts:
     """All tenants' attempts: the service's own view, never a client's."""
 
-    def __init__(self, session: Session, retries: Retries = Retries()) -> None:
+    def __init__(self, session: Session, retries: RetryPolicy = RetryPolicy()) -> None:
         self._session = session
         self._retries = retries
 
@@ -83,7 +83,7 @@ class Attempts:
         if attempt.state != "running":
             attempt.state = "running"
         job = self._start(job, attempt, at)
-        record(self._session, job, number, _in_order(request), at=at)
+        record_events(self._session, job, number, _in_order(request), at=at)
         self._settle(job, attempt, request.state, at)
         if job.status == JobStatus.PAUSING and isinstance(request.state, Running):
             return SyncResponse(command="pause")
@@ -119,7 +119,7 @@ class Attempts:
                     at=at,
                     trained_tokens=state.trained_tokens,
                     report=attempt.result["report"],
-                    **PROGRESS,
+                    **RESET_FAULTS,
                 )
                 add_events(self._session, job, [NewEvent(PUBLISHING)], at=at)
             case Failed(is_user_fault=True):
@@ -140,11 +140,11 @@ class Attempts:
         return bool(self._session.scalar(select(found)))
 
 
-def requeue(session: Session, job: tables.Job, reason: str, *, retries: Retries, at: float) -> None:
+def requeue(session: Session, job: tables.Job, reason: str, *, retries: RetryPolicy, at: float) -> None:
     """Gives the job back to the queue after a fault that is not its owner's, from where its next attempt goes
     on from its last checkpoint; or ends it, if there were too many."""
     what = f"Attempt {job.attempt} ended early: {reason}"
-    try_again(session, job, what, retries=retries, at=at, to=JobStatus.QUEUED)
+    retry(session, job, what, retries=retries, at=at, to=JobStatus.QUEUED)
 
 
 def _storable(state: RunnerState) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import InsufficientStorage, InvalidConfiguration, Unavailable
-from service.db.reserve import Reserve
+from service.db.reserved_space import ReservedSpace
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x74756E657279
@@ -42,8 +42,8 @@ class Database:
         """`sqlite:///…` or `postgresql://…`. `busy_seconds`: how long a writer waits for another's lock."""
         engine = _engine(_checked(url), busy_seconds)
         self._engine = engine
-        self._reserve = _reserve(engine.url)
-        self._told: list[Callable[[Collection[str]], None]] = []
+        self._reserved_space = _reserved_space(engine.url)
+        self._listeners: list[Callable[[Collection[str]], None]] = []
         self.dialect = engine.dialect.name
         # Options that the "begin" listener, respectively psycopg, turns into the right kind of transaction.
         self._writing: Engine = engine.execution_options(is_write=True)
@@ -68,25 +68,27 @@ class Database:
         nothing of it was written, unless the commit itself was cut off: repeat only what is idempotent.
         """
         with (
-            self._reserve.lent() if frees_space and self._reserve is not None else nullcontext(),
+            self._reserved_space.released()
+            if frees_space and self._reserved_space is not None
+            else nullcontext(),
             _unavailable_if_down(),
             Session(self._writing, expire_on_commit=False) as session,
             session.begin(),
         ):
             yield session
         if changed := session.info.get(_CHANGED_JOBS):
-            for tell in self._told:
-                tell(changed)
+            for listener in self._listeners:
+                listener(changed)
 
     @contextmanager
-    def telling(self, tell: Callable[[Collection[str]], None]) -> Iterator[None]:
-        """Within it, `tell` is called after each write that changed jobs (`note_change`), with their ids, in
-        the writer's thread."""
-        self._told.append(tell)
+    def on_job_change(self, listener: Callable[[Collection[str]], None]) -> Iterator[None]:
+        """Within it, `listener` is called after each write that changed jobs (`note_change`), with their ids,
+        in the writer's thread."""
+        self._listeners.append(listener)
         try:
             yield
         finally:
-            self._told.remove(tell)
+            self._listeners.remove(listener)
 
     def migrate(self) -> None:
         """Brings the schema up to date; safe when several processes start at once."""
@@ -96,8 +98,8 @@ class Database:
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             command.upgrade(migration_config(connection), "head")
-        if self._reserve is not None:
-            self._reserve.keep()
+        if self._reserved_space is not None:
+            self._reserved_space.allocate()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -138,9 +140,9 @@ def _checked(url: str) -> URL:
     )
 
 
-def _reserve(url: URL) -> Reserve | None:
+def _reserved_space(url: URL) -> ReservedSpace | None:
     """Beside SQLite's file; another database's disk is not ours."""
-    return Reserve(Path(f"{url.database}-reserve")) if url.get_backend_name() == "sqlite" else None
+    return ReservedSpace(Path(f"{url.database}-reserve")) if url.get_backend_name() == "sqlite" else None
 
 
 def _engine(url: URL, busy_seconds: float) -> Engine:

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Overloaded, Unavailable
 from cluster.contracts.jobs import JobStatus
 from service.db import tables
-from service.db.retries import Retries
+from service.db.retries import RetryPolicy
 from service.db.transitions import NewEvent, add_events, transition
 
-PROGRESS: dict[str, Any] = {"faults": 0, "retry_at": None, "waiting_since": None, "waited_for": None}
+RESET_FAULTS: dict[str, Any] = {"faults": 0, "retry_at": None, "waiting_since": None, "waited_for": None}
 """A job's columns once it has got on: a step is done, or a checkpoint saved."""
 
 _NOT_YOURS = "It was not the job's fault, and the job may be created again."
@@ -38,12 +38,12 @@ def fail(
     add_events(session, job, [NewEvent(message, level="error", data=event_data)], at=at)
 
 
-def try_again(
+def retry(
     session: Session,
     job: tables.Job,
     what: str,
     *,
-    retries: Retries,
+    retries: RetryPolicy,
     at: float,
     to: JobStatus | None = None,
 ) -> None:
@@ -64,21 +64,21 @@ def try_again(
     add_events(session, job, [NewEvent(f"{what} {then}", level="warn")], at=at)
 
 
-def wait(
+def note_wait(
     session: Session,
     job: tables.Job,
     step: str,
     error: Unavailable | Overloaded,
     *,
-    patience_seconds: float,
+    timeout_seconds: float,
     at: float,
 ) -> None:
     """Notes that a step ("Validation") cannot go on before something answers. The job's owner is told once
-    for each thing; the job ends after `patience_seconds`. The caller holds the job's lock."""
+    for each thing; the job ends after `timeout_seconds`. The caller holds the job's lock."""
     since = job.waiting_since
     if since is None:
         job.waiting_since = at
-    elif at - since >= patience_seconds:
+    elif at - since >= timeout_seconds:
         # What the operator must mend keeps its name.
         code = error.code if error.code == MODEL_NOT_AVAILABLE else "platform_error"
         message = f"{step} waited for {at - since:.0f} seconds, which is the limit. {_NOT_YOURS}"

@@ -17,7 +17,7 @@ GENERAL_FORMATS: tuple[DatasetFormat, ...] = ("chat", "completion")
 
 
 @dataclass(frozen=True, slots=True)
-class WantedFile:
+class FileRequirement:
     param: str
     """Where the request names it, e.g. `training_file`."""
     id: str
@@ -25,7 +25,7 @@ class WantedFile:
     """The row formats that it may have."""
 
 
-def check_files(session: Session, tenant: Tenant, wanted: list[WantedFile]) -> None:
+def check_files(session: Session, tenant: Tenant, wanted: list[FileRequirement]) -> None:
     """Raises InvalidRequest, with the file's `param`, if one is absent, has another purpose, is empty
     (`invalid_n_examples`), was found broken or has rows of another format (`wrong_format`)."""
     # Locked, and in one order: a file is either deleted before, and absent, or pinned by the job afterwards.

@@ -17,11 +17,11 @@ from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id, random_characters
-from service.db.job_files import GENERAL_FORMATS, WantedFile, check_files
-from service.db.job_heads import Head
+from service.db.job_files import GENERAL_FORMATS, FileRequirement, check_files
+from service.db.log_positions import LogPosition
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
-from service.db.transitions import NewEvent, add_events, lock, tell, transition
+from service.db.transitions import NewEvent, add_events, enqueue_notification, lock, transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Jobs:
         Raises InvalidRequest, with `param` training_file, validation_file or training.general_file, if the
         file is absent, has another purpose, was found broken or has rows of another format.
         """
-        check_files(self._session, self._tenant, _wanted_files(new))
+        check_files(self._session, self._tenant, _required_files(new))
         at = now(self._session)
         job_id = new_id("ftjob-")
         row = tables.Job(
@@ -171,7 +171,7 @@ class Jobs:
             validating += f" and validation file: {new.validation_file}"
         events = [NewEvent(f"Created fine-tuning job: {job_id}"), NewEvent(validating)]
         add_events(self._session, row, events, at=at)
-        tell(self._session, row, "fine_tuning.job.created", at=at)
+        enqueue_notification(self._session, row, "fine_tuning.job.created", at=at)
         return job_of(row)
 
     def get(self, id: str) -> Job:
@@ -219,10 +219,10 @@ class Jobs:
         add_events(self._session, row, [NewEvent("The job has been cancelled")], at=at)
         return job_of(row)
 
-    def head(self, id: str) -> Head:
+    def log_position(self, id: str) -> LogPosition:
         """How far its log has come. Raises NotFound."""
         row = self._row(id)
-        return Head(row.next_event_seq, JobStatus(row.status).is_terminal)
+        return LogPosition(row.next_event_seq, JobStatus(row.status).is_terminal)
 
     def events(self, id: str, *, after: str | None = None, limit: int = 20) -> Page[Event]:
         """Newest first; `after` is an event's id. Raises NotFound for the job, InvalidRequest for `after`."""
@@ -294,12 +294,12 @@ _ENDED = {
 }
 
 
-def _wanted_files(new: NewJob) -> list[WantedFile]:
-    wanted = [WantedFile("training_file", new.training_file, new.formats)]
+def _required_files(new: NewJob) -> list[FileRequirement]:
+    wanted = [FileRequirement("training_file", new.training_file, new.formats)]
     if new.validation_file is not None:
-        wanted.append(WantedFile("validation_file", new.validation_file, new.formats))
+        wanted.append(FileRequirement("validation_file", new.validation_file, new.formats))
     if new.training.general_file is not None:
-        wanted.append(WantedFile("training.general_file", new.training.general_file, GENERAL_FORMATS))
+        wanted.append(FileRequirement("training.general_file", new.training.general_file, GENERAL_FORMATS))
     return wanted
 
 

@@ -35,7 +35,7 @@ class TunedModel:
     report: EvaluationReport | None = None
 
 
-class Models:
+class TunedModels:
     """The tuned models of one tenant. Bases are the catalogue's, not the database's."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
@@ -52,7 +52,7 @@ class Models:
         (`model_not_found`)."""
         return self._resolve_checkpoint(name) if ":ckpt-step-" in name else _model_of(self._row(name))
 
-    def hold(self, name: str) -> TunedModel:
+    def resolve_and_lock(self, name: str) -> TunedModel:
         """`resolve`, and nobody deletes it or anything that belongs to it until the transaction ends."""
         job = select(tables.Job.id).where(tables.Job.id == self.resolve(name).job_id)
         self._session.execute(job.with_for_update(read=True))

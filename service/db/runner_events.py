@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import CheckpointSaved, RunnerEvent, RunnerMessage, StepMetrics
 from service.db import tables
-from service.db.faults import PROGRESS
+from service.db.faults import RESET_FAULTS
 from service.db.ids import new_id
 from service.db.transitions import NewEvent, add_events
 
@@ -17,7 +17,7 @@ CHECKPOINTS_KEPT = 3
 """Of a job, listed and usable, as OpenAI does."""
 
 
-def record(
+def record_events(
     session: Session, job: tables.Job, attempt: int, events: Sequence[RunnerEvent], *, at: float
 ) -> None:
     """Adds what is new in `events`, ordered by `seq`. The caller holds the job's lock.
@@ -46,7 +46,7 @@ def record(
                 if last_checkpoint is not None and event.step <= last_checkpoint:
                     continue
                 last_checkpoint = event.step
-                for column, value in PROGRESS.items():
+                for column, value in RESET_FAULTS.items():
                     setattr(job, column, value)
                 line = NewEvent(_add_checkpoint(session, job, event, at))
             case RunnerMessage():

@@ -19,12 +19,12 @@ from cluster.contracts.jobs import Failed, Finished, JobStatus
 from service.db import tables
 from service.db.attempts import new_token, requeue, token_sha256
 from service.db.database import Database, now
-from service.db.faults import PROGRESS, fail, try_again, wait
+from service.db.faults import RESET_FAULTS, fail, note_wait, retry
 from service.db.files import File, file_of
 from service.db.jobs import Job, job_of
 from service.db.leases import Leases
-from service.db.retries import Retries
-from service.db.snapshot import Attempt, Snapshot, look
+from service.db.pending_work import Attempt, PendingWork, pending_work
+from service.db.retries import RetryPolicy
 from service.db.transitions import NewEvent, add_events, lock, transition
 
 LEASE = "scheduler"
@@ -68,17 +68,17 @@ class Publication:
     result_key: str
 
 
-class Work:
+class SchedulerStore:
     """Takes steps as the holder of the scheduler's lease of this epoch. Safe for threads."""
 
-    def __init__(self, database: Database, epoch: int, retries: Retries = Retries()) -> None:
+    def __init__(self, database: Database, epoch: int, retries: RetryPolicy = RetryPolicy()) -> None:
         self._database = database
         self.epoch = epoch
         self._retries = retries
 
-    def look(self) -> Snapshot:
+    def pending_work(self) -> PendingWork:
         with self._database.read() as session:
-            return look(session)
+            return pending_work(session)
 
     def files(self, job: Job) -> JobFiles:
         """The job's files, even if they expired meanwhile."""
@@ -89,7 +89,7 @@ class Work:
                 general=_file(session, job.training.general_file),
             )
 
-    def validated(
+    def mark_validated(
         self,
         job: Job,
         hyperparameters: Hyperparameters,
@@ -98,7 +98,7 @@ class Work:
     ) -> bool:
         """To the queue, with every "auto" resolved."""
         with self._database.write() as session:
-            row = self._still(session, job)
+            row = self._locked_if_unchanged(session, job)
             if row is None:
                 return False
             at = now(session)
@@ -109,7 +109,7 @@ class Work:
                 at=at,
                 hyperparameters=hyperparameters.model_dump(mode="json"),
                 config=config.model_dump(mode="json"),
-                **PROGRESS,
+                **RESET_FAULTS,
             )
             events = [event for check in checks for event in _overlength_events(check, config)]
             notes = dict.fromkeys(note for check in checks for note in check.found.notes)
@@ -129,36 +129,38 @@ class Work:
     ) -> bool:
         """Ends the job with an error."""
         with self._database.write() as session:
-            row = self._still(session, job)
+            row = self._locked_if_unchanged(session, job)
             if row is None:
                 return False
             fail(session, row, code=code, message=message, param=param, data=data, at=now(session))
             return True
 
-    def try_again(self, job: Job, what: str) -> bool:
+    def retry(self, job: Job, what: str) -> bool:
         """Counts a fault of the platform, told by the sentence `what`, in a step of the job: it is due again
         after a pause, or ends after too many."""
         with self._database.write() as session:
-            row = self._still(session, job)
+            row = self._locked_if_unchanged(session, job)
             if row is None:
                 return False
-            try_again(session, row, what, retries=self._retries, at=now(session))
+            retry(session, row, what, retries=self._retries, at=now(session))
             return True
 
-    def wait(self, job: Job, step: str, error: Unavailable | Overloaded, *, patience_seconds: float) -> bool:
+    def note_wait(
+        self, job: Job, step: str, error: Unavailable | Overloaded, *, timeout_seconds: float
+    ) -> bool:
         """Tells the owner what a step of the job waits for, and ends the job after so long a wait."""
         with self._database.write() as session:
-            row = self._still(session, job)
+            row = self._locked_if_unchanged(session, job)
             if row is None:
                 return False
-            wait(session, row, step, error, patience_seconds=patience_seconds, at=now(session))
+            note_wait(session, row, step, error, timeout_seconds=timeout_seconds, at=now(session))
             return True
 
     def claim(self, job_id: str) -> Claim | None:
         """Writes down that a new attempt is about to be submitted, before Ray hears of it; it goes on from
         the newest checkpoint."""
         with self._database.write() as session:
-            self._pin(session)
+            self._require_lease(session)
             row = lock(session, job_id)
             if row is None or row.status != JobStatus.QUEUED:
                 return None
@@ -184,14 +186,14 @@ class Work:
         """Of an attempt whose submission was cut off before its specification was stored: with a new token,
         since only the old one's hash is known."""
         with self._database.write() as session:
-            row = self._still_in(session, attempt, "submitting")
+            row = self._locked_if_in_state(session, attempt, "submitting")
             if row is None:
                 return None
             token = new_token()
             row.token_sha256 = token_sha256(token)
             return Claim(row.number, row.submission_id, token, row.resume_from)
 
-    def knows_token(self, attempt: Attempt, token: str) -> bool:
+    def token_matches(self, attempt: Attempt, token: str) -> bool:
         with self._database.read() as session:
             row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
             return row.token_sha256 == token_sha256(token)
@@ -200,19 +202,19 @@ class Work:
         with self._database.read() as session:
             return job_of(session.get_one(tables.Job, job_id))
 
-    def submitted(self, job_id: str, number: int) -> None:
+    def mark_submitted(self, job_id: str, number: int) -> None:
         """Ray has it. Does nothing if the runner has spoken already."""
         with self._database.write() as session:
-            self._pin(session)
+            self._require_lease(session)
             lock(session, job_id)
             row = session.get_one(tables.Attempt, (job_id, number), populate_existing=True)
             if row.state == "submitting":
                 row.state, row.heartbeat_at = "submitted", now(session)
 
-    def lose(self, attempt: Attempt, reason: str) -> bool:
+    def mark_lost(self, attempt: Attempt, reason: str) -> bool:
         """Gives the job of a dead attempt back to the queue, unless the attempt has spoken since."""
         with self._database.write() as session:
-            row = self._still_in(session, attempt, attempt.state)
+            row = self._locked_if_in_state(session, attempt, attempt.state)
             if row is None or row.heartbeat_at != attempt.heartbeat_at:
                 return False
             job = lock(session, attempt.job_id)
@@ -225,7 +227,7 @@ class Work:
     def release(self, attempt: Attempt) -> None:
         """Ray holds nothing of it any more: its place is free."""
         with self._database.write() as session:
-            self._pin(session)
+            self._require_lease(session)
             row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
             row.released_at = now(session)
 
@@ -248,7 +250,7 @@ class Work:
     def publish(self, job: Job, publication: Publication) -> bool:
         """The model, its result file and the job's success, all at once."""
         with self._database.write() as session:
-            row = self._still(session, job)
+            row = self._locked_if_unchanged(session, job)
             if row is None:
                 return False
             at = now(session)
@@ -263,17 +265,17 @@ class Work:
             add_events(session, row, events, at=at)
             return True
 
-    def _pin(self, session: Session) -> None:
+    def _require_lease(self, session: Session) -> None:
         Leases(session).require(LEASE, self.epoch)
 
-    def _still(self, session: Session, job: Job) -> tables.Job | None:
-        self._pin(session)
+    def _locked_if_unchanged(self, session: Session, job: Job) -> tables.Job | None:
+        self._require_lease(session)
         row = lock(session, job.id)
         return row if row is not None and row.version == job.version else None
 
-    def _still_in(self, session: Session, attempt: Attempt, state: str) -> tables.Attempt | None:
+    def _locked_if_in_state(self, session: Session, attempt: Attempt, state: str) -> tables.Attempt | None:
         """The attempt's row, with its job locked, if it is its job's newest and in `state`."""
-        self._pin(session)
+        self._require_lease(session)
         job = lock(session, attempt.job_id)
         row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number), populate_existing=True)
         is_newest = job is not None and job.attempt == attempt.number

@@ -16,7 +16,7 @@ from service.db.ids import new_id
 
 HELD_BY_ATTEMPT = frozenset({JobStatus.STARTING, JobStatus.RUNNING, JobStatus.PAUSING})
 """The states in which the newest attempt is at work; leaving them ends it."""
-_TOLD = {
+_NOTIFICATION_TOPICS = {
     JobStatus.SUCCEEDED: "fine_tuning.job.succeeded",
     JobStatus.FAILED: "fine_tuning.job.failed",
     JobStatus.CANCELLED: "fine_tuning.job.cancelled",
@@ -71,8 +71,8 @@ def transition(session: Session, job: tables.Job, to: JobStatus, *, at: float, *
     note_change(session, job.id)
     if source in HELD_BY_ATTEMPT and to not in HELD_BY_ATTEMPT:
         _end_attempt(session, moved, at)
-    if to in _TOLD:
-        tell(session, moved, _TOLD[to], at=at)
+    if to in _NOTIFICATION_TOPICS:
+        enqueue_notification(session, moved, _NOTIFICATION_TOPICS[to], at=at)
     return moved
 
 
@@ -102,7 +102,7 @@ def add_events(session: Session, job: tables.Job, events: Sequence[NewEvent], *,
     session.flush()
 
 
-def tell(session: Session, job: tables.Job, topic: str, *, at: float) -> None:
+def enqueue_notification(session: Session, job: tables.Job, topic: str, *, at: float) -> None:
     """Leaves a note to deliver outside, once this transaction is committed."""
     session.add(
         tables.OutboxEntry(

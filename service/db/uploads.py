@@ -33,7 +33,7 @@ class Uploads:
         row = delete(tables.Upload).where(tables.Upload.file_id == file_id).returning(tables.Upload.file_id)
         return self._session.scalar(row) is not None
 
-    def give_up_old(self) -> None:
+    def abandon_expired(self) -> None:
         """Abandons all that began too long ago."""
         latest = now(self._session) - LONGEST_UPLOAD_SECONDS
         self._session.execute(delete(tables.Upload).where(tables.Upload.started_at < latest))

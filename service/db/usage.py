@@ -24,13 +24,13 @@ class UsageKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class UsageCounts:
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
-    def __add__(self, other: "Used") -> "Used":
-        return Used(
+    def __add__(self, other: "UsageCounts") -> "UsageCounts":
+        return UsageCounts(
             self.requests + other.requests,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
@@ -44,7 +44,7 @@ class Usage:
         self._session = session
         self._tenant = tenant
 
-    def between(self, start: date, end: date) -> Sequence[tuple[UsageKey, Used]]:
+    def between(self, start: date, end: date) -> Sequence[tuple[UsageKey, UsageCounts]]:
         """Both days included; by day, key and model."""
         row = tables.Usage
         sums = (func.sum(row.requests), func.sum(row.prompt_tokens), func.sum(row.completion_tokens))
@@ -59,12 +59,15 @@ class Usage:
             .order_by(row.day, row.api_key_id, row.model)
         )
         return [
-            (UsageKey(self._tenant, api_key_id, model, date.fromisoformat(day)), Used(*map(int, counts)))
+            (
+                UsageKey(self._tenant, api_key_id, model, date.fromisoformat(day)),
+                UsageCounts(*map(int, counts)),
+            )
             for day, api_key_id, model, *counts in found
         ]
 
 
-def write_totals(session: Session, writer: str, totals: Mapping[UsageKey, Used]) -> None:
+def write_totals(session: Session, writer: str, totals: Mapping[UsageKey, UsageCounts]) -> None:
     """`totals` are all that `writer` has counted of each key: the same written again changes nothing."""
     for key, used in _in_order(totals.items()):
         session.merge(
@@ -82,5 +85,5 @@ def write_totals(session: Session, writer: str, totals: Mapping[UsageKey, Used])
         )
 
 
-def _in_order(totals: Iterable[tuple[UsageKey, Used]]) -> list[tuple[UsageKey, Used]]:
+def _in_order(totals: Iterable[tuple[UsageKey, UsageCounts]]) -> list[tuple[UsageKey, UsageCounts]]:
     return sorted(totals, key=lambda item: (item[0].day, item[0].api_key_id, item[0].model))

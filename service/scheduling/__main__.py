@@ -16,10 +16,10 @@ from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.errors import Unavailable
 from cluster.storage.location import open_store
 from service.db.database import Database
-from service.repeats import StructlogRepeats
+from service.log_rate_limit import StructlogRateLimit
 from service.scheduling.ray_jobs import HttpRayJobs
-from service.scheduling.scheduler import Ports, Scheduler
-from service.scheduling.serving import HttpServing
+from service.scheduling.scheduler import Dependencies, Scheduler
+from service.scheduling.serving import HttpServingClient
 from service.settings import Settings
 
 _WORKERS = 4
@@ -33,9 +33,11 @@ def main() -> None:
     with (
         closing(Database(settings.database_url)) as database,
         closing(HttpRayJobs(settings.ray_url, ray_token)) as ray,
-        closing(HttpServing(settings.serving_url, settings.cluster_token.get_secret_value())) as serving,
+        closing(
+            HttpServingClient(settings.serving_url, settings.cluster_token.get_secret_value())
+        ) as serving,
     ):
-        ports = Ports(
+        dependencies = Dependencies(
             database=database,
             store=open_store(settings.storage_url, endpoint_url=settings.storage_endpoint),
             ray=ray,
@@ -43,8 +45,8 @@ def main() -> None:
             bases=load_catalogue(settings.catalogue),
         )
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="chore")
-        run(Scheduler(ports, settings, workers, name=name), stop, settings.tick_seconds)
+        workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="background-step")
+        run(Scheduler(dependencies, settings, workers, name=name), stop, settings.tick_seconds)
     # A step that waits for a time-out is simply taken again by the next scheduler.
     sys.stdout.flush()
     os._exit(0)
@@ -82,7 +84,7 @@ def _configure_logs() -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            StructlogRepeats(),
+            StructlogRateLimit(),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

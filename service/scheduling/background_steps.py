@@ -20,7 +20,7 @@ from cluster.contracts.errors import (
     Unavailable,
 )
 from service.db.jobs import Job
-from service.db.scheduler_store import Work
+from service.db.scheduler_store import SchedulerStore
 
 _log = structlog.get_logger()
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
@@ -34,12 +34,12 @@ _REFUSALS = (InvalidRequest, InvalidConfiguration, CorruptArtefact, TrainingFail
 class Step:
     name: str
     """For the job's owner, at the head of a sentence: "Validation"."""
-    patience_seconds: float
+    timeout_seconds: float
     """How long it may wait for what does not answer."""
     run: Callable[[], None]
 
 
-class Chores:
+class BackgroundSteps:
     """At most one step at a time for each job. What can never work ends the job; a fault of the platform is
     counted, and the step due again later; what does not answer is waited for. Safe for threads."""
 
@@ -49,19 +49,19 @@ class Chores:
         self._busy: set[str] = set()
         self._failures: dict[str, tuple[int, float]] = {}
 
-    def begin(self, work: Work, job: Job, step: Step) -> None:
+    def begin(self, jobs: SchedulerStore, job: Job, step: Step) -> None:
         """Hands `step` to a worker, unless the job has one under way or must wait."""
         with self._lock:
             _, not_before = self._failures.get(job.id, (0, 0.0))
             if job.id in self._busy or time.monotonic() < not_before:
                 return
             self._busy.add(job.id)
-        self._workers.submit(self._run, work, job, step)
+        self._workers.submit(self._run, jobs, job, step)
 
-    def _run(self, work: Work, job: Job, step: Step) -> None:
+    def _run(self, jobs: SchedulerStore, job: Job, step: Step) -> None:
         is_over = False
         try:
-            is_over = _attempt(work, job, step)
+            is_over = _attempt(jobs, job, step)
         except Conflict as error:
             is_over = True
             _log.info("job or lease moved on meanwhile", job=job.id, error=error.message)
@@ -82,22 +82,22 @@ class Chores:
                 self._failures[job_id] = (count + 1, time.monotonic() + pause)
 
 
-def _attempt(work: Work, job: Job, step: Step) -> bool:
+def _attempt(jobs: SchedulerStore, job: Job, step: Step) -> bool:
     """Returns whether nothing is left to try."""
     try:
         step.run()
     except (Unavailable, Overloaded) as error:
         _log.warning("a step waits", job=job.id, step=step.name, error=error.message)
-        work.wait(job, step.name, error, patience_seconds=step.patience_seconds)
+        jobs.note_wait(job, step.name, error, timeout_seconds=step.timeout_seconds)
         return False
     except Conflict:
         raise
     except _REFUSALS as error:
         _log.warning("job rejected", job=job.id, code=error.code, error=error.message)
-        work.reject(job, code=error.code or "internal_error", message=error.message, param=error.param)
+        jobs.reject(job, code=error.code or "internal_error", message=error.message, param=error.param)
     except Exception as error:
         fault = error if isinstance(error, TuneryError) else InternalError.of(step.name)
         _log.exception("a step failed", job=job.id, step=step.name, error=fault.message)
-        work.try_again(job, f"{step.name} failed: {fault.message}")
+        jobs.retry(job, f"{step.name} failed: {fault.message}")
         return False
     return True

@@ -28,7 +28,7 @@ class RayJobs(Protocol):
         ...
 
 
-class Serving(Protocol):
+class ServingClient(Protocol):
     """The Serve applications. Every method raises Unavailable or Overloaded when it should be asked again
     later."""
 

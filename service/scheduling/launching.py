@@ -9,8 +9,8 @@ from cluster.contracts.jobs import JobSpec
 from cluster.storage.keys import spec_key
 from cluster.storage.store import ObjectStore
 from service.db.jobs import Job
-from service.db.scheduler_store import Claim, Work
-from service.db.snapshot import Attempt
+from service.db.pending_work import Attempt
+from service.db.scheduler_store import Claim, SchedulerStore
 from service.scheduling.interfaces import RayJobs, RayStatus
 from service.scheduling.validation import base_of
 
@@ -27,39 +27,39 @@ class Launcher:
         self._bases = bases
         self._service_url = service_url
 
-    def launch(self, work: Work, job: Job, claim: Claim) -> None:
+    def launch(self, jobs: SchedulerStore, job: Job, claim: Claim) -> None:
         """The claim is in the database; now its specification, then Ray, then the database again."""
         try:
-            spec = self._spec(work, job, claim)
+            spec = self._spec(jobs, job, claim)
         except InvalidConfiguration as error:
-            work.reject(job, code=error.code or "", message=error.message)
+            jobs.reject(job, code=error.code or "", message=error.message)
             return
         self._store.put(spec_key(job.id, claim.number), spec.encode())
-        self._submit(work, job.id, claim.number, claim.submission_id)
+        self._submit(jobs, job.id, claim.number, claim.submission_id)
 
-    def recover(self, work: Work, attempt: Attempt, status: RayStatus) -> None:
+    def recover(self, jobs: SchedulerStore, attempt: Attempt, status: RayStatus) -> None:
         """Goes on with a submission that was cut off, wherever that was. `status` is Ray's of now."""
         if status != "absent":
-            work.submitted(attempt.job_id, attempt.number)
-        elif self._is_specified(work, attempt):
-            self._submit(work, attempt.job_id, attempt.number, attempt.submission_id)
-        elif (claim := work.reclaim(attempt)) is not None:
-            self.launch(work, work.job(attempt.job_id), claim)
+            jobs.mark_submitted(attempt.job_id, attempt.number)
+        elif self._is_specified(jobs, attempt):
+            self._submit(jobs, attempt.job_id, attempt.number, attempt.submission_id)
+        elif (claim := jobs.reclaim(attempt)) is not None:
+            self.launch(jobs, jobs.job(attempt.job_id), claim)
 
-    def _submit(self, work: Work, job_id: str, number: int, submission_id: str) -> None:
+    def _submit(self, jobs: SchedulerStore, job_id: str, number: int, submission_id: str) -> None:
         self._ray.submit(submission_id, spec_key(job_id, number))
-        work.submitted(job_id, number)
+        jobs.mark_submitted(job_id, number)
 
-    def _is_specified(self, work: Work, attempt: Attempt) -> bool:
+    def _is_specified(self, jobs: SchedulerStore, attempt: Attempt) -> bool:
         try:
             spec = JobSpec.model_validate_json(self._store.get(spec_key(attempt.job_id, attempt.number)))
         except NotFound:
             return False
-        return work.knows_token(attempt, spec.attempt_token)
+        return jobs.token_matches(attempt, spec.attempt_token)
 
-    def _spec(self, work: Work, job: Job, claim: Claim) -> str:
+    def _spec(self, jobs: SchedulerStore, job: Job, claim: Claim) -> str:
         assert job.config is not None, "a queued job is resolved"
-        files = work.files(job)
+        files = jobs.files(job)
         return JobSpec(
             job_id=job.id,
             attempt=claim.number,

@@ -7,14 +7,16 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.contracts.manifest import Probe
-from service.scheduling.interfaces import Serving
+from service.scheduling.interfaces import ServingClient
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.15}
 """Largest difference between a log-probability in training and in serving, in nats, by the type of the frozen
 weights."""
 
 
-def check_parity(adapter: AdapterRef, probe: Probe, serving: Serving, base: BaseSpec) -> dict[str, float]:
+def check_parity(
+    adapter: AdapterRef, probe: Probe, serving: ServingClient, base: BaseSpec
+) -> dict[str, float]:
     """The differences, over tokens of a decoder or classes of an encoder; TrainingFailed if they are too
     large."""
     model = ModelRef(base=base, adapter=adapter)

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from service.db.snapshot import Attempt, Waiting
+from service.db.pending_work import Attempt, QueuedJob
 from service.scheduling.interfaces import GONE, RayStatus
 
 
-def admit(queue: Sequence[Waiting], *, slots: int, held: int) -> list[Waiting]:
+def admit(queue: Sequence[QueuedJob], *, slots: int, held: int) -> list[QueuedJob]:
     """The jobs of `queue`, best first, that start now on `slots` training processes of which `held` are
     taken.
 
     A job starts with all its processes or not at all. One that does not fit yet holds back those behind it,
     or small jobs would keep a large one waiting for ever; one that could never fit holds back nobody.
     """
-    admitted: list[Waiting] = []
+    admitted: list[QueuedJob] = []
     free = slots - held
     for job in queue:
         if job.num_workers > slots:
@@ -25,7 +25,7 @@ def admit(queue: Sequence[Waiting], *, slots: int, held: int) -> list[Waiting]:
     return admitted
 
 
-def reason_lost(
+def lost_reason(
     attempt: Attempt, status: RayStatus | None, *, at: float, silence_seconds: float
 ) -> str | None:
     """Why the attempt is lost, or None while there is hope. `status` is None if Ray was not asked or did not

@@ -16,8 +16,8 @@ from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
 from service.db.ids import result_file_id
 from service.db.jobs import Job
-from service.db.scheduler_store import Publication, Work
-from service.scheduling.interfaces import Serving
+from service.db.scheduler_store import Publication, SchedulerStore
+from service.scheduling.interfaces import ServingClient
 from service.scheduling.parity import check_parity
 from service.scheduling.regression import check_regression
 from service.scheduling.results import result_csv
@@ -29,9 +29,9 @@ _log = structlog.get_logger()
 
 def publish(
     job: Job,
-    work: Work,
+    jobs: SchedulerStore,
     store: ObjectStore,
-    serving: Serving,
+    serving: ServingClient,
     bases: Mapping[str, BaseSpec],
 ) -> None:
     """Killed anywhere, it is simply done again.
@@ -39,7 +39,7 @@ def publish(
     Raises Unavailable or Overloaded if it must be tried later; CorruptArtefact or TrainingFailed if the
     weights cannot be published.
     """
-    finished = work.outcome(job)
+    finished = jobs.outcome(job)
     check_regression(finished.report, job.training.max_regression)
     manifest = _verified(job, finished, store)
     adapter = AdapterRef(
@@ -48,7 +48,7 @@ def publish(
     base = base_of(job, bases)
     differences = check_parity(adapter, manifest.probe, serving, base)
     warning = stop_warning(adapter, manifest.answer_prompts, serving, base)
-    results = result_csv(work.metrics(job))
+    results = result_csv(jobs.metrics(job))
     file_id = result_file_id(job.id)
     stored = store.put(file_key(file_id), results)
     publication = Publication(
@@ -60,7 +60,7 @@ def publish(
         result_sha256=hashlib.sha256(results).hexdigest(),
         result_key=file_key(file_id),
     )
-    if work.publish(job, publication):
+    if jobs.publish(job, publication):
         _log.info("published", job=job.id, model=job.output_model, **differences)
 
 

@@ -14,10 +14,10 @@ from cluster.storage.store import ObjectStore
 from service.db.database import Database
 from service.db.jobs import Job
 from service.db.leases import LeaseLost, Leases
-from service.db.scheduler_store import LEASE, Work
-from service.db.snapshot import Snapshot, Waiting
-from service.scheduling.background_steps import Chores, Step
-from service.scheduling.interfaces import RayJobs, Serving
+from service.db.pending_work import PendingWork, QueuedJob
+from service.db.scheduler_store import LEASE, SchedulerStore
+from service.scheduling.background_steps import BackgroundSteps, Step
+from service.scheduling.interfaces import RayJobs, ServingClient
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit
 from service.scheduling.publishing import publish
@@ -30,13 +30,13 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class Dependencies:
     """All that the scheduler reaches."""
 
     database: Database
     store: ObjectStore
     ray: RayJobs
-    serving: Serving
+    serving: ServingClient
     bases: Mapping[str, BaseSpec]
 
 
@@ -44,89 +44,97 @@ class Scheduler:
     """Any number may run; the one that holds the lease acts. `tick` is for one thread; what takes long (file
     validation, publishing) runs on `workers`."""
 
-    def __init__(self, ports: Ports, settings: Settings, workers: Executor, *, name: str) -> None:
+    def __init__(
+        self, dependencies: Dependencies, settings: Settings, workers: Executor, *, name: str
+    ) -> None:
         """`name` tells schedulers apart and must be unique to this one."""
-        self._ports = ports
+        self._dependencies = dependencies
         self._settings = settings
         self._name = name
-        self._launcher = Launcher(ports.store, ports.ray, ports.bases, service_url=settings.service_url)
-        self._watcher = Watcher(ports.ray, self._launcher, settings)
-        self._chores = Chores(workers)
-        self._sweeper = Sweeper(ports.database, ports.store, settings, workers, name=name)
-        self._work: Work | None = None
+        self._launcher = Launcher(
+            dependencies.store, dependencies.ray, dependencies.bases, service_url=settings.service_url
+        )
+        self._watcher = Watcher(dependencies.ray, self._launcher, settings)
+        self._background_steps = BackgroundSteps(workers)
+        self._sweeper = Sweeper(dependencies.database, dependencies.store, settings, workers, name=name)
+        self._jobs: SchedulerStore | None = None
         self._renew_at = 0.0
-        self._was_blind = False
+        self._was_database_down = False
 
     def tick(self) -> None:
         """One round. What does not answer now is left for a later one; trouble with one job stops no
         other."""
         try:
-            work = self._lead()
-            if work is not None:
-                self._round(work)
+            jobs = self._lead()
+            if jobs is not None:
+                self._round(jobs)
         except LeaseLost:
-            self._work = None
+            self._jobs = None
             _log.warning("lease lost", scheduler=self._name)
         except Unavailable as error:
-            self._was_blind = True
+            self._was_database_down = True
             _log.warning("database unavailable", error=error.message)
 
     def close(self) -> None:
         """Lets another scheduler take over at once."""
-        if self._work is not None:
-            with self._ports.database.write() as session:
-                Leases(session).release(LEASE, self._work.epoch)
-            self._work = None
+        if self._jobs is not None:
+            with self._dependencies.database.write() as session:
+                Leases(session).release(LEASE, self._jobs.epoch)
+            self._jobs = None
 
-    def _lead(self) -> Work | None:
+    def _lead(self) -> SchedulerStore | None:
         """Prolongs the lease when a third of it is gone: every prolongation is a disk write."""
-        if self._work is None or time.monotonic() >= self._renew_at:
+        if self._jobs is None or time.monotonic() >= self._renew_at:
             seconds = self._settings.leader_lease_seconds
             self._renew_at = time.monotonic() + seconds / 3
-            with self._ports.database.write() as session:
+            with self._dependencies.database.write() as session:
                 epoch = Leases(session).acquire(LEASE, self._name, seconds=seconds)
             if epoch is None:
-                self._work = None
-            elif self._work is None or self._work.epoch != epoch:
-                self._work = Work(self._ports.database, epoch, self._settings.retries)
+                self._jobs = None
+            elif self._jobs is None or self._jobs.epoch != epoch:
+                self._jobs = SchedulerStore(self._dependencies.database, epoch, self._settings.retries)
                 _log.info("leading", scheduler=self._name, epoch=epoch)
-        return self._work
+        return self._jobs
 
-    def _round(self, work: Work) -> None:
-        seen = work.look()
-        if self._was_blind:
-            self._was_blind = False
-            self._watcher.excuse_silence(seen.at)
-        self._begin_chores(work, seen)
+    def _round(self, jobs: SchedulerStore) -> None:
+        seen = jobs.pending_work()
+        if self._was_database_down:
+            self._was_database_down = False
+            self._watcher.restart_timeouts(seen.at)
+        self._begin_background_steps(jobs, seen)
         self._sweeper.begin_if_due()
-        held = self._watcher.watch(work, seen)
+        held = self._watcher.watch(jobs, seen)
         if held is not None:
             for waiting in admit(seen.queued, slots=self._settings.training_slots, held=held):
-                self._start(work, waiting)
+                self._start(jobs, waiting)
 
-    def _begin_chores(self, work: Work, seen: Snapshot) -> None:
+    def _begin_background_steps(self, jobs: SchedulerStore, seen: PendingWork) -> None:
         for job in seen.validating:
-            run = partial(self._validate, work, job)
-            self._chores.begin(work, job, Step("Validation", self._settings.validation_timeout_seconds, run))
+            run = partial(self._validate, jobs, job)
+            self._background_steps.begin(
+                jobs, job, Step("Validation", self._settings.validation_timeout_seconds, run)
+            )
         for job in seen.publishing:
-            run = partial(self._publish, work, job)
-            self._chores.begin(work, job, Step("Publishing", self._settings.publish_timeout_seconds, run))
+            run = partial(self._publish, jobs, job)
+            self._background_steps.begin(
+                jobs, job, Step("Publishing", self._settings.publish_timeout_seconds, run)
+            )
 
-    def _validate(self, work: Work, job: Job) -> None:
-        ports = self._ports
-        validate(job, work, ports.serving, ports.bases, slots=self._settings.training_slots)
+    def _validate(self, jobs: SchedulerStore, job: Job) -> None:
+        dependencies = self._dependencies
+        validate(job, jobs, dependencies.serving, dependencies.bases, slots=self._settings.training_slots)
 
-    def _publish(self, work: Work, job: Job) -> None:
-        ports = self._ports
-        publish(job, work, ports.store, ports.serving, ports.bases)
+    def _publish(self, jobs: SchedulerStore, job: Job) -> None:
+        dependencies = self._dependencies
+        publish(job, jobs, dependencies.store, dependencies.serving, dependencies.bases)
 
-    def _start(self, work: Work, waiting: Waiting) -> None:
-        claim = work.claim(waiting.job_id)
+    def _start(self, jobs: SchedulerStore, waiting: QueuedJob) -> None:
+        claim = jobs.claim(waiting.job_id)
         if claim is None:
             return
         _log.info("starting", job=waiting.job_id, attempt=claim.number, resume_from=claim.resume_from)
         try:
-            self._launcher.launch(work, work.job(waiting.job_id), claim)
+            self._launcher.launch(jobs, jobs.job(waiting.job_id), claim)
         except Unavailable as error:
             _log.warning("submission to be finished later", job=waiting.job_id, error=error.message)
         except LeaseLost:

@@ -31,7 +31,7 @@ _CHECK_SECONDS = 15.0
 """Between two looks at how far the check of a file is."""
 
 
-class HttpServing:
+class HttpServingClient:
     """Safe for threads. Close it."""
 
     def __init__(self, url: str, token: str, *, timeout_seconds: float = 120.0) -> None:

@@ -3,7 +3,7 @@
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import AdapterRef, ModelRef
 from cluster.contracts.manifest import AnswerPrompt
-from service.scheduling.interfaces import Serving
+from service.scheduling.interfaces import ServingClient
 
 _MOST_TOKENS = 512
 """Of one answer: publishing is not to take minutes."""
@@ -12,25 +12,25 @@ _VIRTUAL_TOKENS = 256
 
 
 def stop_warning(
-    adapter: AdapterRef, prompts: list[AnswerPrompt], serving: Serving, base: BaseSpec
+    adapter: AdapterRef, prompts: list[AnswerPrompt], serving: ServingClient, base: BaseSpec
 ) -> str | None:
     """None if the model ends its answer to one of `prompts`, or if there is none to ask; else a sentence for
     the job's owner."""
     model = ModelRef(base=base, adapter=adapter)
-    reserved = _VIRTUAL_TOKENS if adapter.form == "prefix" else 0
-    asked = 0
+    reserved_tokens = _VIRTUAL_TOKENS if adapter.form == "prefix" else 0
+    num_prompts = 0
     for prompt in prompts:
-        room = base.context_length - reserved - len(prompt.token_ids)
+        room = base.context_length - reserved_tokens - len(prompt.token_ids)
         max_tokens = min(2 * prompt.answer_tokens + 16, _MOST_TOKENS, room)
         if max_tokens < prompt.answer_tokens:
             continue
-        asked += 1
+        num_prompts += 1
         if serving.finish_reason(model, prompt.token_ids, max_tokens) == "stop":
             return None
-    if not asked:
+    if not num_prompts:
         return None
     return (
-        f"The tuned model did not end its answer by itself on any of {asked} training prompts, within twice "
-        "the length of the answers that it was trained on. Its answers may run on to max_tokens. More epochs "
-        "or a higher learning_rate_multiplier usually help."
+        f"The tuned model did not end its answer by itself on any of {num_prompts} training prompts, within "
+        "twice the length of the answers that it was trained on. Its answers may run on to max_tokens. More "
+        "epochs or a higher learning_rate_multiplier usually help."
     )

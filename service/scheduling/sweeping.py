@@ -1,8 +1,7 @@
 """Frees storage of what nobody needs: mark and sweep, from the rows of the database.
 
-`service.db.needs` decides, and says why that is safe beside everything that runs. Any number of sweeps may
-run at once, and one that is cut off anywhere is simply done again.
-"""
+`service.db.reachable_objects` decides, and says why that is safe beside everything that runs. Any number of
+sweeps may run at once, and one that is cut off anywhere is simply done again."""
 
 import threading
 import time
@@ -21,7 +20,7 @@ from cluster.storage.keys import FOLDERS, DatasetKey, FileKey, ObjectKey, parse_
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
 from service.db.database import Database
 from service.db.leases import Leases
-from service.db.needs import Needs, condemn, find_needs, knows_anything
+from service.db.reachable_objects import ReachableObjects, expire, find_reachable, has_been_used
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -40,7 +39,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SweepOptions:
     grace_seconds: float
     """Nothing younger is removed. Needed for no other's safety: it is the operator's time to find out that
     something was wrong, with the database above all."""
@@ -51,7 +50,7 @@ class Terms:
 
 
 @dataclass(slots=True)
-class Count:
+class ObjectCount:
     objects: int = 0
     bytes: int = 0
 
@@ -61,37 +60,37 @@ class Count:
 
 
 @dataclass(slots=True)
-class Report:
-    removed: dict[str, Count] = field(default_factory=dict)
+class SweepReport:
+    removed: dict[str, ObjectCount] = field(default_factory=dict)
     """By kind; of a dry run, what would have been."""
-    kept: Count = field(default_factory=Count)
+    kept: ObjectCount = field(default_factory=ObjectCount)
 
-    def total(self) -> Count:
+    def total(self) -> ObjectCount:
         counts = self.removed.values()
-        return Count(sum(one.objects for one in counts), sum(one.bytes for one in counts))
+        return ObjectCount(sum(one.objects for one in counts), sum(one.bytes for one in counts))
 
     def remove(self, kind: str, size: int) -> None:
-        self.removed.setdefault(kind, Count()).add(size)
+        self.removed.setdefault(kind, ObjectCount()).add(size)
 
 
 def sweep(
-    database: Database, store: ObjectStore, terms: Terms, *, clock: Callable[[], float] = time.time
-) -> Report:
+    database: Database, store: ObjectStore, options: SweepOptions, *, clock: Callable[[], float] = time.time
+) -> SweepReport:
     """Removes what is not needed, and returns what that was. Raises Unavailable if database or store do not
     answer; what was removed by then stays so.
 
     Storage of another installation looks like rubbish: nothing is removed for a database that was never used.
     Objects whose keys are not Tunery's are left alone.
     """
-    report = Report()
+    report = SweepReport()
     with database.read() as session:
-        if not knows_anything(session):
+        if not has_been_used(session):
             return report
     for folder in FOLDERS:
         for page in _pages(store.list(folder)):
-            _sweep_objects(database, store, terms, page, clock() - terms.grace_seconds, report)
-    _sweep_unfinished(database, store, terms, clock(), report)
-    _sweep_probes(store, terms, clock(), report)
+            _sweep_objects(database, store, options, page, clock() - options.grace_seconds, report)
+    _sweep_unfinished(database, store, options, clock(), report)
+    _sweep_probes(store, options, clock(), report)
     return report
 
 
@@ -143,8 +142,8 @@ class Sweeper:
             return Leases(session).acquire(LEASE, holder, seconds=seconds) is not None
 
     def _sweep(self) -> None:
-        terms = Terms(self._settings.sweep_grace_seconds, self._settings.resume_state_seconds)
-        report = sweep(self._database, self._store, terms)
+        options = SweepOptions(self._settings.sweep_grace_seconds, self._settings.resume_state_seconds)
+        report = sweep(self._database, self._store, options)
         if (removed := report.total()).objects:
             kinds = {kind: count.bytes for kind, count in report.removed.items()}
             _log.info("swept", objects=removed.objects, bytes=removed.bytes, bytes_by_kind=kinds)
@@ -153,72 +152,74 @@ class Sweeper:
 def _sweep_objects(
     database: Database,
     store: ObjectStore,
-    terms: Terms,
+    options: SweepOptions,
     page: list[ObjectInfo],
     latest: float,
-    report: Report,
+    report: SweepReport,
 ) -> None:
     places = {info.key: parse_key(info.key) for info in page}
-    needs = _needs(database, terms, places.values())
+    reachable = _reachable(database, options, places.values())
     removed = []
     for info in page:
         place = places[info.key]
-        if place is None or info.modified_at > latest or needs.include(place):
+        if place is None or info.modified_at > latest or reachable.contains(place):
             report.kept.add(info.bytes)
         else:
             report.remove(_kind(place, info.key), info.bytes)
             removed.append(info.key)
-    if not terms.is_dry_run:
+    if not options.is_dry_run:
         store.delete_many(removed)
 
 
 def _sweep_unfinished(
-    database: Database, store: ObjectStore, terms: Terms, at: float, report: Report
+    database: Database, store: ObjectStore, options: SweepOptions, at: float, report: SweepReport
 ) -> None:
     """What is put to a needed place is under way, until it has taken too long."""
-    abandoned = at - max(terms.grace_seconds, ABANDONED_SECONDS)
+    abandoned = at - max(options.grace_seconds, ABANDONED_SECONDS)
     for page in _pages(put for folder in FOLDERS for put in store.unfinished(folder)):
         places = {put.id: parse_key(put.key) for put in page}
-        needs = _needs(database, terms, places.values())
+        reachable = _reachable(database, options, places.values())
         for put in page:
             place = places[put.id]
-            if place is None or put.changed_at > at - terms.grace_seconds:
+            if place is None or put.changed_at > at - options.grace_seconds:
                 continue
-            if put.changed_at <= abandoned or not needs.include(place):
-                _abort(store, terms, put, report)
+            if put.changed_at <= abandoned or not reachable.contains(place):
+                _abort(store, options, put, report)
 
 
-def _sweep_probes(store: ObjectStore, terms: Terms, at: float, report: Report) -> None:
-    latest = at - max(terms.grace_seconds, _PROBE_SECONDS)
+def _sweep_probes(store: ObjectStore, options: SweepOptions, at: float, report: SweepReport) -> None:
+    latest = at - max(options.grace_seconds, _PROBE_SECONDS)
     for page in _pages(info for info in store.list(PROBES) if info.modified_at <= latest):
         for info in page:
             report.remove("probes", info.bytes)
-        if not terms.is_dry_run:
+        if not options.is_dry_run:
             store.delete_many([info.key for info in page])
     for put in store.unfinished(PROBES):
         if put.changed_at <= latest:
-            _abort(store, terms, put, report)
+            _abort(store, options, put, report)
 
 
-def _abort(store: ObjectStore, terms: Terms, put: UnfinishedPut, report: Report) -> None:
+def _abort(store: ObjectStore, options: SweepOptions, put: UnfinishedPut, report: SweepReport) -> None:
     report.remove("unfinished uploads", put.bytes)
-    if not terms.is_dry_run:
+    if not options.is_dry_run:
         store.abort(put)
 
 
-def _needs(database: Database, terms: Terms, found: Iterable[ObjectKey | None]) -> Needs:
+def _reachable(
+    database: Database, options: SweepOptions, found: Iterable[ObjectKey | None]
+) -> ReachableObjects:
     places = [place for place in found if place is not None]
-    if terms.is_dry_run:
+    if options.is_dry_run:
         with database.write() as session, session.begin_nested() as savepoint:
-            condemn(session, places, resume_state_seconds=terms.resume_state_seconds)
-            needs = find_needs(session, places)
+            expire(session, places, resume_state_seconds=options.resume_state_seconds)
+            reachable = find_reachable(session, places)
             savepoint.rollback()
-            return needs
+            return reachable
     # A full disk may take no writes: what needs none can still go, and makes room for the next time.
     with suppress(Unavailable), database.write(frees_space=True) as session:
-        condemn(session, places, resume_state_seconds=terms.resume_state_seconds)
+        expire(session, places, resume_state_seconds=options.resume_state_seconds)
     with database.read() as session:
-        return find_needs(session, places)
+        return find_reachable(session, places)
 
 
 def _kind(place: ObjectKey, key: str) -> str:

@@ -17,13 +17,15 @@ from cluster.contracts.hyperparameters import Method, OnOverlength, held_out_cou
 from service.db.files import File
 from service.db.job_files import GENERAL_FORMATS, format_problem
 from service.db.jobs import Job
-from service.db.scheduler_store import CheckedFile, JobFiles, Work
-from service.scheduling.interfaces import Serving
+from service.db.scheduler_store import CheckedFile, JobFiles, SchedulerStore
+from service.scheduling.interfaces import ServingClient
 
 _SHOWN_PROBLEMS = 5
 
 
-def validate(job: Job, work: Work, serving: Serving, bases: Mapping[str, BaseSpec], *, slots: int) -> None:
+def validate(
+    job: Job, jobs: SchedulerStore, serving: ServingClient, bases: Mapping[str, BaseSpec], *, slots: int
+) -> None:
     """Moves the job on. Raises Unavailable or Overloaded if it must be tried later, and InvalidDataset,
     InvalidRequest or InvalidConfiguration if it can never run."""
     base = base_of(job, bases)
@@ -33,7 +35,7 @@ def validate(job: Job, work: Work, serving: Serving, bases: Mapping[str, BaseSpe
             "process(es) at most.",
             param="training.num_workers",
         )
-    checks = _checked_files(job, base, work.files(job), serving)
+    checks = _checked_files(job, base, jobs.files(job), serving)
     n_examples = checks[0].found.n_examples
     _check_number(n_examples, base)
     hyperparameters, config = resolve(
@@ -44,7 +46,7 @@ def validate(job: Job, work: Work, serving: Serving, bases: Mapping[str, BaseSpe
         seed=job.seed,
         method=job.method,
     )
-    work.validated(job, hyperparameters, config, checks)
+    jobs.mark_validated(job, hyperparameters, config, checks)
 
 
 def base_of(job: Job, bases: Mapping[str, BaseSpec]) -> BaseSpec:
@@ -55,7 +57,7 @@ def base_of(job: Job, bases: Mapping[str, BaseSpec]) -> BaseSpec:
     return base
 
 
-def _checked_files(job: Job, base: BaseSpec, files: JobFiles, serving: Serving) -> list[CheckedFile]:
+def _checked_files(job: Job, base: BaseSpec, files: JobFiles, serving: ServingClient) -> list[CheckedFile]:
     """The training file first. Each is asked about as training will compile it."""
 
     def checked(
@@ -94,7 +96,7 @@ def _check_format(file: File, param: str, allowed: Sequence[DatasetFormat | None
         raise _invalid(param, f"It {problem}", code="wrong_format")
 
 
-def _found(file: File, param: str, request: DatasetCheckRequest, serving: Serving) -> DatasetCheck:
+def _found(file: File, param: str, request: DatasetCheckRequest, serving: ServingClient) -> DatasetCheck:
     """Raises InvalidDataset, with `param`, if the file cannot be used."""
     if file.status == "error":
         raise _invalid(param, file.status_details or "its format is wrong.")

@@ -25,7 +25,7 @@ from service.api.inference.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_
 from service.api.inference.prompt_length import check_prompt_length
 from service.api.inference.usage_meter import UsageMeter
 from service.db.api_keys import Principal
-from service.db.usage import Used
+from service.db.usage import UsageCounts
 
 Texts = TypeVar("Texts", ClassificationRequest, EmbeddingRequest)
 Encoded = TypeVar("Encoded", ClassificationAnswer, EmbeddingAnswer)
@@ -104,7 +104,9 @@ class MeteredEngine:
     def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
         requests = 0 if self._is_counted else 1
         self._is_counted = True
-        self._context.usage.add(self._caller, self._model, Used(requests, prompt_tokens, completion_tokens))
+        self._context.usage.add(
+            self._caller, self._model, UsageCounts(requests, prompt_tokens, completion_tokens)
+        )
 
 
 @dataclass

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.db.api_keys import Principal
 from service.db.database import Database
-from service.db.usage import UsageKey, Used, write_totals
+from service.db.usage import UsageCounts, UsageKey, write_totals
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ class UsageMeter:
         self._database = database
         self._clock = clock
         self._writer = uuid.uuid4().hex
-        self._totals: dict[UsageKey, Used] = {}
+        self._totals: dict[UsageKey, UsageCounts] = {}
         """All since this process began, of today and yesterday at least: each write replaces the last."""
         self._unwritten: set[UsageKey] = set()
         self._is_closing = asyncio.Event()
 
-    def add(self, caller: Principal, model: str, used: Used) -> None:
+    def add(self, caller: Principal, model: str, used: UsageCounts) -> None:
         key = UsageKey(caller.tenant, caller.key_id, model, self._today())
-        self._totals[key] = self._totals.get(key, Used()) + used
+        self._totals[key] = self._totals.get(key, UsageCounts()) + used
         self._unwritten.add(key)
 
     @asynccontextmanager
@@ -75,7 +75,7 @@ class UsageMeter:
             # Whatever it is, requests are served and counted meanwhile, and the next round tries again.
             log.exception("usage is not written")
 
-    def _write(self, totals: dict[UsageKey, Used]) -> None:
+    def _write(self, totals: dict[UsageKey, UsageCounts]) -> None:
         with self._database.write() as session:
             write_totals(session, self._writer, totals)
 

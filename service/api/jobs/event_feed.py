@@ -19,8 +19,8 @@ from service.api.inference.sse import frame
 from service.api.jobs.public_jobs import public_event
 from service.api.shared_reads import SharedReads
 from service.db.database import Database
-from service.db.job_heads import Head, heads
 from service.db.jobs import Jobs
+from service.db.log_positions import LogPosition, log_positions
 from service.db.tenancy import Tenant
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.5
 """Between two looks for what other processes wrote."""
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
-_UNSEEN = Head(0, is_over=False)
+_UNSEEN = LogPosition(0, is_over=False)
 _THREADS = 2
 """For reading events: many who begin to follow at once must not take the threads of other requests."""
 
@@ -37,21 +37,21 @@ _THREADS = 2
 class _Batch(NamedTuple):
     frames: list[tuple[int, bytes]]
     """By the event's number."""
-    head: Head
+    position: LogPosition
 
 
 @dataclass
 class _Followed:
     """A job, by what was last seen of it."""
 
-    head: Head = _UNSEEN
+    position: LogPosition = _UNSEEN
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the head moves, and replaced by a new one."""
+    """Set when the position moves, and replaced by a new one."""
     num_readers: int = 0
 
-    def see(self, head: Head) -> None:
-        if head > self.head:
-            self.head = head
+    def see(self, position: LogPosition) -> None:
+        if position > self.position:
+            self.position = position
             self.notify()
 
     def notify(self) -> None:
@@ -82,7 +82,7 @@ class EventFeed:
 
         task = asyncio.create_task(self._poll())
         try:
-            with self._database.telling(wake):
+            with self._database.on_job_change(wake):
                 yield
         finally:
             task.cancel()
@@ -104,14 +104,14 @@ class EventFeed:
                     last_seq = seq
                     yield text
                 if not batch.frames:
-                    last_seq = max(last_seq, batch.head.next_seq - 1)
-                job.see(batch.head)
-                while last_seq + 1 >= job.head.next_seq and not job.head.is_over:
+                    last_seq = max(last_seq, batch.position.next_seq - 1)
+                job.see(batch.position)
+                while last_seq + 1 >= job.position.next_seq and not job.position.is_over:
                     if self._draining.has_begun:
                         return
                     if not await _is_set(job.changed, KEEP_ALIVE_SECONDS):
                         yield KEEP_ALIVE
-                if last_seq + 1 >= job.head.next_seq or self._draining.has_begun:
+                if last_seq + 1 >= job.position.next_seq or self._draining.has_begun:
                     return
                 try:
                     batch = await self._read(tenant, job_id, last_seq)
@@ -124,13 +124,13 @@ class EventFeed:
         def look() -> _Batch:
             with self._database.read() as session:
                 jobs = Jobs(session, tenant)
-                head = jobs.head(job_id)
+                position = jobs.log_position(job_id)
                 events = jobs.events_since(job_id, seq=last_seq)
             frames = [
                 (event.seq, frame(public_event(event).model_dump_json(), event_id=str(event.seq)))
                 for event in events
             ]
-            return _Batch(frames, head)
+            return _Batch(frames, position)
 
         return await self._shared_reads.get((tenant, job_id, last_seq), look)
 
@@ -168,9 +168,9 @@ class EventFeed:
                 await self._look_at(job_ids)
 
     async def _look_at(self, job_ids: Collection[str]) -> None:
-        def look() -> dict[str, Head]:
+        def look() -> dict[str, LogPosition]:
             with self._database.read() as session:
-                return heads(session, job_ids)
+                return log_positions(session, job_ids)
 
         try:
             found = await run_in_threadpool(look)
@@ -181,9 +181,9 @@ class EventFeed:
             self._is_failing = True
             return
         self._is_failing = False
-        for job_id, head in found.items():
+        for job_id, position in found.items():
             if job_id in self._followed:
-                self._followed[job_id].see(head)
+                self._followed[job_id].see(position)
 
 
 async def _is_set(event: asyncio.Event, seconds: float) -> bool:

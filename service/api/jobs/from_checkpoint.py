@@ -9,7 +9,7 @@ from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.peft_options import PREFIXES
 from service.api.schemas.jobs import CreateJobBody
 from service.db.jobs import Jobs
-from service.db.models import Models
+from service.db.models import TunedModels
 from service.db.tenancy import Tenant
 
 _LOW_RANK = frozenset({"lora", "qlora"})
@@ -48,7 +48,7 @@ def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> Source
         )
     name = named or tuned or ""
     try:
-        found = Models(session, tenant).hold(name)
+        found = TunedModels(session, tenant).resolve_and_lock(name)
     except NotFound as error:
         param = "model" if named is None else "training.from_checkpoint"
         raise InvalidRequest(error.message, code=error.code, param=param) from error

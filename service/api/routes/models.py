@@ -10,7 +10,7 @@ from service.api.jobs.public_evaluation import public_evaluation
 from service.api.schemas.base import Deleted
 from service.api.schemas.models import ModelExtension, ModelList, ModelObject, Parity
 from service.api.state import AppState, UsesAppState
-from service.db.models import Models, TunedModel
+from service.db.models import TunedModel, TunedModels
 from service.db.tenancy import Tenant
 
 router = APIRouter(prefix="/models", tags=["Models"])
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/models", tags=["Models"])
 def list_models(caller: ModelReader, state: UsesAppState) -> ModelList:
     """Checkpoints are not listed, but answer to their names."""
     with state.database.read() as session:
-        tuned = Models(session, caller.tenant).list()
+        tuned = TunedModels(session, caller.tenant).list()
     bases = [_base(spec, state) for spec in state.catalogue.values()]
     return ModelList(data=bases + [_tuned(model, caller.tenant, state) for model in tuned])
 
@@ -30,7 +30,7 @@ def retrieve(caller: ModelReader, state: UsesAppState, model: str) -> ModelObjec
     if model in state.catalogue:
         return _base(state.catalogue[model], state)
     with state.database.read() as session:
-        found = Models(session, caller.tenant).resolve(model)
+        found = TunedModels(session, caller.tenant).resolve(model)
     return _tuned(found, caller.tenant, state)
 
 
@@ -42,7 +42,7 @@ def delete(caller: Writer, state: UsesAppState, model: str) -> Deleted:
             f"'{model}' is a base model of this server and cannot be deleted.", param="model"
         )
     with state.database.write(frees_space=True) as session:
-        Models(session, caller.tenant).delete(model)
+        TunedModels(session, caller.tenant).delete(model)
     return Deleted(id=model, object="model")
 
 
@@ -52,7 +52,7 @@ async def resolve(state: AppState, tenant: Tenant, name: str) -> ModelRef:
 
     def look() -> TunedModel:
         with state.database.read() as session:
-            return Models(session, tenant).resolve(name)
+            return TunedModels(session, tenant).resolve(name)
 
     if name in state.catalogue:
         return ModelRef(base=state.catalogue[name])

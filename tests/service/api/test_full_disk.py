@@ -19,7 +19,7 @@ from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db.database import Database
-from service.db.reserve import Reserve
+from service.db.reserved_space import ReservedSpace
 from tests.api import Project, jsonl
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -138,15 +138,15 @@ def test_the_reserve_is_given_up_only_when_needed_and_taken_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "reserve"
-    reserve = Reserve(path)
-    reserve.keep()
+    reserve = ReservedSpace(path)
+    reserve.allocate()
     size = path.stat().st_blocks
     assert size > 0
     assert path.stat().st_mode & 0o777 == 0o600
-    with reserve.lent():
+    with reserve.released():
         assert path.exists()
     monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(free=0))
-    with reserve.lent():
+    with reserve.released():
         assert not path.exists()
     assert path.stat().st_blocks == size
 

@@ -17,7 +17,7 @@ from service.db import tables
 from service.db.api_keys import ApiKeys
 from service.db.database import Database, migration_config
 from service.db.jobs import Jobs
-from service.db.models import Models
+from service.db.models import TunedModels
 from service.db.tenancy import Tenant
 from tests.databases import postgres_database
 
@@ -128,7 +128,7 @@ def test_rows_of_the_first_schema_stay_whole_and_learn_their_form(url: str) -> N
         forms: dict[str, WeightsForm] = {"one": "lora", "two": "full"}
         for id, form in forms.items():
             adapter = AdapterRef(digest="s", manifest_key="k", form=form)
-            models = Models(session, TENANT)
+            models = TunedModels(session, TENANT)
             assert models.resolve(f"ft:{id}").adapter == adapter
             assert models.resolve(f"ft:{id}:ckpt-step-1").adapter == adapter
             result = session.get_one(tables.Attempt, (id, 1)).result

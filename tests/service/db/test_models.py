@@ -10,7 +10,7 @@ from service.db import tables
 from service.db.attempts import Attempts
 from service.db.database import Database
 from service.db.jobs import Job, Jobs
-from service.db.models import Models
+from service.db.models import TunedModels
 from tests.service.db.rows import OTHER, TENANT, TOKEN, add_running_job, add_tenants, checkpoint, move
 
 REPORT = EvaluationReport(held_out=None, general=None, general_kl=0.5, regression=None)
@@ -44,7 +44,7 @@ def job(database: Database) -> Job:
 
 def test_a_tuned_name_stands_for_a_base_and_an_adapter(database: Database, job: Job) -> None:
     with database.read() as session:
-        model = Models(session, TENANT).resolve(job.output_model)
+        model = TunedModels(session, TENANT).resolve(job.output_model)
     assert (model.base, model.job_id) == ("tiny", job.id)
     assert (model.parity, model.report) == ({"max_abs": 1e-6, "mean_abs": 1e-7}, REPORT)
     assert model.adapter == AdapterRef(digest="d" * 64, manifest_key="jobs/x/manifest.json", form="lora")
@@ -52,7 +52,7 @@ def test_a_tuned_name_stands_for_a_base_and_an_adapter(database: Database, job: 
 
 def test_a_checkpoints_name_stands_for_its_own_weights(database: Database, job: Job) -> None:
     with database.read() as session:
-        model = Models(session, TENANT).resolve(f"{job.output_model}:ckpt-step-7")
+        model = TunedModels(session, TENANT).resolve(f"{job.output_model}:ckpt-step-7")
     assert "step-00000007" in model.adapter.manifest_key
     assert (model.base, model.adapter.form, model.report) == ("tiny", "prefix", None)
 
@@ -62,13 +62,13 @@ def test_a_checkpoints_name_stands_for_its_own_weights(database: Database, job: 
 )
 def test_any_other_name_is_not_found(database: Database, job: Job, name: str) -> None:
     with database.read() as session, pytest.raises(NotFound) as raised:
-        Models(session, TENANT).resolve(name.format(job.output_model))
+        TunedModels(session, TENANT).resolve(name.format(job.output_model))
     assert (raised.value.code, raised.value.param) == ("model_not_found", "model")
 
 
 def test_anothers_model_is_absent(database: Database, job: Job) -> None:
     with database.write() as session:
-        models = Models(session, OTHER)
+        models = TunedModels(session, OTHER)
         assert models.list() == []
         for name in (job.output_model, f"{job.output_model}:ckpt-step-7"):
             with pytest.raises(NotFound):
@@ -76,14 +76,14 @@ def test_anothers_model_is_absent(database: Database, job: Job) -> None:
         with pytest.raises(NotFound):
             models.delete(job.output_model)
     with database.read() as session:
-        assert [model.name for model in Models(session, TENANT).list()] == [job.output_model]
+        assert [model.name for model in TunedModels(session, TENANT).list()] == [job.output_model]
 
 
 def test_a_deleted_model_is_absent_with_its_checkpoints(database: Database, job: Job) -> None:
     with database.write() as session:
-        Models(session, TENANT).delete(job.output_model)
+        TunedModels(session, TENANT).delete(job.output_model)
     with database.write() as session:
-        models = Models(session, TENANT)
+        models = TunedModels(session, TENANT)
         assert models.list() == []
         for name in (job.output_model, f"{job.output_model}:ckpt-step-7"):
             with pytest.raises(NotFound):
@@ -95,13 +95,13 @@ def test_a_deleted_model_is_absent_with_its_checkpoints(database: Database, job:
 def test_a_checkpoint_can_be_deleted_by_itself_once_its_job_has_ended(database: Database, job: Job) -> None:
     name = f"{job.output_model}:ckpt-step-7"
     with database.write() as session, pytest.raises(NotFound):
-        Models(session, OTHER).delete(name)
+        TunedModels(session, OTHER).delete(name)
     with database.write() as session, pytest.raises(Conflict, match="Cancel the job") as refused:
-        Models(session, TENANT).delete(name)
+        TunedModels(session, TENANT).delete(name)
     assert refused.value.code == "checkpoint_in_use"
     move(database, job.id, JobStatus.CANCELLED)
     with database.write() as session:
-        models = Models(session, TENANT)
+        models = TunedModels(session, TENANT)
         models.delete(name)
         for act in (models.resolve, models.delete):
             with pytest.raises(NotFound):
@@ -117,15 +117,15 @@ def test_a_held_model_is_deleted_only_after_the_job_that_goes_on_from_it_is_writ
 
     def delete() -> None:
         with database.write() as session:
-            Models(session, TENANT).delete(job.output_model)
+            TunedModels(session, TENANT).delete(job.output_model)
         deleted.set()
 
     thread = threading.Thread(target=delete)
     with database.write() as session:
-        Models(session, TENANT).hold(job.output_model)
+        TunedModels(session, TENANT).resolve_and_lock(job.output_model)
         thread.start()
         assert not deleted.wait(0.3)
     thread.join()
     assert deleted.is_set()
     with database.write() as session, pytest.raises(NotFound):
-        Models(session, TENANT).hold(job.output_model)
+        TunedModels(session, TENANT).resolve_and_lock(job.output_model)

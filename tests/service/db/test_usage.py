@@ -5,7 +5,7 @@ import pytest
 from service.db.api_keys import ApiKeys
 from service.db.database import Database
 from service.db.tenancy import Tenant
-from service.db.usage import Usage, UsageKey, Used, write_totals
+from service.db.usage import Usage, UsageCounts, UsageKey, write_totals
 from tests.service.db.rows import OTHER, TENANT, add_tenants
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
@@ -21,12 +21,14 @@ def key_ids(database: Database) -> dict[Tenant, str]:
         }
 
 
-def write(database: Database, writer: str, totals: dict[UsageKey, Used]) -> None:
+def write(database: Database, writer: str, totals: dict[UsageKey, UsageCounts]) -> None:
     with database.write() as session:
         write_totals(session, writer, totals)
 
 
-def between(database: Database, start: date, end: date, tenant: Tenant = TENANT) -> dict[UsageKey, Used]:
+def between(
+    database: Database, start: date, end: date, tenant: Tenant = TENANT
+) -> dict[UsageKey, UsageCounts]:
     with database.read() as session:
         found = Usage(session, tenant).between(start, end)
     assert [(key.day, key.api_key_id, key.model) for key, _ in found] == sorted(
@@ -37,7 +39,7 @@ def between(database: Database, start: date, end: date, tenant: Tenant = TENANT)
 
 def test_usage_is_kept_by_day_and_model(database: Database, key_ids: dict[Tenant, str]) -> None:
     totals = {
-        UsageKey(TENANT, key_ids[TENANT], model, day): Used(1, 2, place)
+        UsageKey(TENANT, key_ids[TENANT], model, day): UsageCounts(1, 2, place)
         for place, (model, day) in enumerate([("b", TUESDAY), ("a", TUESDAY), ("a", MONDAY)])
     }
     write(database, "w", totals)
@@ -50,20 +52,20 @@ def test_the_same_total_written_again_changes_nothing_and_a_newer_one_replaces_i
     database: Database, key_ids: dict[Tenant, str]
 ) -> None:
     key = UsageKey(TENANT, key_ids[TENANT], "a", MONDAY)
-    for total in (Used(1, 10, 5), Used(1, 10, 5), Used(2, 20, 2**40)):
+    for total in (UsageCounts(1, 10, 5), UsageCounts(1, 10, 5), UsageCounts(2, 20, 2**40)):
         write(database, "w", {key: total})
-    assert between(database, MONDAY, MONDAY) == {key: Used(2, 20, 2**40)}
+    assert between(database, MONDAY, MONDAY) == {key: UsageCounts(2, 20, 2**40)}
 
 
 def test_what_several_processes_count_is_added(database: Database, key_ids: dict[Tenant, str]) -> None:
     key = UsageKey(TENANT, key_ids[TENANT], "a", MONDAY)
-    write(database, "one", {key: Used(1, 10, 5)})
-    write(database, "two", {key: Used(2, 20, 6)})
-    assert between(database, MONDAY, MONDAY) == {key: Used(3, 30, 11)}
+    write(database, "one", {key: UsageCounts(1, 10, 5)})
+    write(database, "two", {key: UsageCounts(2, 20, 6)})
+    assert between(database, MONDAY, MONDAY) == {key: UsageCounts(3, 30, 11)}
 
 
 def test_anothers_usage_is_absent(database: Database, key_ids: dict[Tenant, str]) -> None:
     own, others = (UsageKey(tenant, key_ids[tenant], "a", MONDAY) for tenant in (TENANT, OTHER))
-    write(database, "w", {own: Used(1, 1, 1), others: Used(2, 2, 2)})
-    assert between(database, MONDAY, MONDAY) == {own: Used(1, 1, 1)}
-    assert between(database, MONDAY, MONDAY, OTHER) == {others: Used(2, 2, 2)}
+    write(database, "w", {own: UsageCounts(1, 1, 1), others: UsageCounts(2, 2, 2)})
+    assert between(database, MONDAY, MONDAY) == {own: UsageCounts(1, 1, 1)}
+    assert between(database, MONDAY, MONDAY, OTHER) == {others: UsageCounts(2, 2, 2)}

@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.db.snapshot import Attempt, Waiting
-from service.scheduling.policy import admit, reason_lost
+from service.db.pending_work import Attempt, QueuedJob
+from service.scheduling.policy import admit, lost_reason
 
 
-def queue(*sizes: int) -> list[Waiting]:
-    return [Waiting(f"job-{place}", size) for place, size in enumerate(sizes)]
+def queue(*sizes: int) -> list[QueuedJob]:
+    return [QueuedJob(f"job-{place}", size) for place, size in enumerate(sizes)]
 
 
 def admitted(sizes: list[int], *, slots: int, held: int = 0) -> list[int]:
@@ -58,5 +58,5 @@ def attempt(state: str, heartbeat_at: float) -> Attempt:
 def test_an_attempt_is_lost_when_ray_says_so_or_a_living_one_was_silent_for_too_long(
     state, status, silence, is_lost
 ) -> None:
-    reason = reason_lost(attempt(state, 1000.0), status, at=1000.0 + silence, silence_seconds=300)
+    reason = lost_reason(attempt(state, 1000.0), status, at=1000.0 + silence, silence_seconds=300)
     assert (reason is not None) == is_lost

@@ -22,7 +22,7 @@ from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from cluster.contracts.jobs import Failed, JobStatus, Running, Stopped
 from cluster.contracts.manifest import AnswerPrompt
 from service.db.files import Files
-from service.db.models import Models
+from service.db.models import TunedModels
 from service.scheduling.__main__ import run
 from tests.fakes import Fuse, Killed
 from tests.service.db.rows import TENANT, add_file, outbox, step
@@ -137,7 +137,7 @@ def test_a_published_model_is_the_manifest_that_the_runner_named(world: World) -
     job = _trained(world)
     world.scheduler().tick()
     with world.database.read() as session:
-        model = Models(session, TENANT).resolve(job.output_model)
+        model = TunedModels(session, TENANT).resolve(job.output_model)
     assert world.serving.scored[0].adapter == model.adapter
     assert model.adapter.manifest_key.endswith("/step-00000004/manifest.json")
     assert world.models()[0].parity == {"max_abs": 0.0, "mean_abs": 0.0}
@@ -576,7 +576,7 @@ def test_a_published_model_keeps_its_evaluation(world: World) -> None:
     job = _evaluated(world, 0.5, max_regression=0.5)
     assert job.status is JobStatus.SUCCEEDED
     with world.database.read() as session:
-        assert Models(session, TENANT).resolve(job.output_model).report == job.report
+        assert TunedModels(session, TENANT).resolve(job.output_model).report == job.report
     assert job.report.regression == 0.5
 
 

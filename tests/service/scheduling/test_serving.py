@@ -22,7 +22,7 @@ from cluster.contracts.generation import (
     TokenLogprob,
     TokenPrompt,
 )
-from service.scheduling.serving import HttpServing
+from service.scheduling.serving import HttpServingClient
 from tests.service.scheduling.http_double import HttpDouble, http_double
 from tests.service.scheduling.world import BASE, GOOD
 
@@ -37,12 +37,12 @@ def server() -> Iterator[HttpDouble]:
 
 
 @pytest.fixture
-def serving(server: HttpDouble) -> Iterator[HttpServing]:
-    with closing(HttpServing(server.url, "secret", timeout_seconds=5)) as serving:
+def serving(server: HttpDouble) -> Iterator[HttpServingClient]:
+    with closing(HttpServingClient(server.url, "secret", timeout_seconds=5)) as serving:
         yield serving
 
 
-def calls(serving: HttpServing) -> list[Callable[[], object]]:
+def calls(serving: HttpServingClient) -> list[Callable[[], object]]:
     return [
         lambda: serving.score(MODEL, [[1, 2]]),
         lambda: serving.finish_reason(MODEL, [1, 2], 3),
@@ -60,7 +60,9 @@ def scored(*logprobs: float | None) -> PromptEvent:
     return PromptEvent(prompt_tokens=len(tokens), tokens=tokens)
 
 
-def test_a_file_is_checked_by_the_datasets_application(server: HttpDouble, serving: HttpServing) -> None:
+def test_a_file_is_checked_by_the_datasets_application(
+    server: HttpDouble, serving: HttpServingClient
+) -> None:
     server.answer = lambda asked: (200, GOOD.model_dump_json().encode())
     assert serving.check_dataset(REQUEST) == GOOD
     asked = server.asked[0]
@@ -69,7 +71,7 @@ def test_a_file_is_checked_by_the_datasets_application(server: HttpDouble, servi
 
 
 def test_a_score_is_the_echoed_prompts_without_its_first_token(
-    server: HttpDouble, serving: HttpServing
+    server: HttpDouble, serving: HttpServingClient
 ) -> None:
     end = FinishEvent(index=0, reason="length", completion_tokens=0)
     server.answer = lambda asked: (200, lines(scored(None, -1.5, -0.25), end))
@@ -81,7 +83,9 @@ def test_a_score_is_the_echoed_prompts_without_its_first_token(
     assert (server.asked[0].path, server.asked[0].model) == ("/engine/generate", MODEL.name)
 
 
-def test_an_answers_end_is_that_of_the_most_likely_one(server: HttpDouble, serving: HttpServing) -> None:
+def test_an_answers_end_is_that_of_the_most_likely_one(
+    server: HttpDouble, serving: HttpServingClient
+) -> None:
     end = FinishEvent(index=0, reason="stop", completion_tokens=3)
     server.answer = lambda asked: (200, lines(PromptEvent(prompt_tokens=2), end))
     assert serving.finish_reason(MODEL, [5, 6], 9) == "stop"
@@ -90,13 +94,13 @@ def test_an_answers_end_is_that_of_the_most_likely_one(server: HttpDouble, servi
     assert (asked.sampling.max_tokens, asked.sampling.temperature, asked.sampling.n) == (9, 0, 1)
 
 
-def test_an_answer_without_an_end_is_asked_for_again(server: HttpDouble, serving: HttpServing) -> None:
+def test_an_answer_without_an_end_is_asked_for_again(server: HttpDouble, serving: HttpServingClient) -> None:
     server.answer = lambda asked: (200, lines(PromptEvent(prompt_tokens=2)))
     with pytest.raises(Unavailable, match="cut off"):
         serving.finish_reason(MODEL, [5, 6], 9)
 
 
-def test_class_scores_are_flat(server: HttpDouble, serving: HttpServing) -> None:
+def test_class_scores_are_flat(server: HttpDouble, serving: HttpServingClient) -> None:
     results = [[[-1.0, -0.5]], [[-1.5, -0.25], [-2.0, -0.125]]]
     answer = ClassificationAnswer(
         classes=["no", "yes"],
@@ -112,7 +116,7 @@ def test_class_scores_are_flat(server: HttpDouble, serving: HttpServing) -> None
     assert request.model == MODEL
 
 
-def test_an_error_in_the_stream_is_raised_as_itself(server: HttpDouble, serving: HttpServing) -> None:
+def test_an_error_in_the_stream_is_raised_as_itself(server: HttpDouble, serving: HttpServingClient) -> None:
     event = ErrorEvent(error="CorruptArtefact", message="The digest differs.", code="digest")
     server.answer = lambda asked: (200, lines(event))
     with pytest.raises(CorruptArtefact, match="The digest differs") as raised:
@@ -125,7 +129,7 @@ def test_an_error_in_the_stream_is_raised_as_itself(server: HttpDouble, serving:
     [("Overloaded", Overloaded), ("Unavailable", Unavailable), ("CorruptArtefact", CorruptArtefact)],
 )
 def test_a_refusal_is_raised_as_itself(
-    server: HttpDouble, serving: HttpServing, name: str, kind: type[TuneryError]
+    server: HttpDouble, serving: HttpServingClient, name: str, kind: type[TuneryError]
 ) -> None:
     server.answer = lambda asked: (503, ErrorEvent(error=name, message="why").model_dump_json().encode())
     for call in calls(serving):
@@ -145,7 +149,7 @@ def test_a_refusal_is_raised_as_itself(
     ],
 )
 def test_an_answer_that_is_none_means_later(
-    server: HttpDouble, serving: HttpServing, answer: tuple[int, bytes]
+    server: HttpDouble, serving: HttpServingClient, answer: tuple[int, bytes]
 ) -> None:
     server.answer = lambda asked: answer
     for call in calls(serving):
@@ -153,7 +157,9 @@ def test_an_answer_that_is_none_means_later(
             call()
 
 
-def test_a_stream_cut_off_before_the_scores_means_later(server: HttpDouble, serving: HttpServing) -> None:
+def test_a_stream_cut_off_before_the_scores_means_later(
+    server: HttpDouble, serving: HttpServingClient
+) -> None:
     end = FinishEvent(index=0, reason="length", completion_tokens=0)
     server.answer = lambda asked: (200, lines(end))
     with pytest.raises(Unavailable):

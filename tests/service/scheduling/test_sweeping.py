@@ -34,10 +34,10 @@ from service.db.database import Database
 from service.db.files import Files
 from service.db.ids import result_file_id
 from service.db.jobs import Job, Jobs, NewJob
-from service.db.models import Models
+from service.db.models import TunedModels
 from service.db.transitions import HELD_BY_ATTEMPT
 from service.db.uploads import LONGEST_UPLOAD_SECONDS, Uploads
-from service.scheduling.sweeping import Report, Sweeper, Terms, sweep
+from service.scheduling.sweeping import Sweeper, SweepOptions, SweepReport, sweep
 from service.settings import Settings
 from tests.api import jsonl
 from tests.fakes import FakeEngine, InlineExecutor
@@ -50,7 +50,7 @@ ADMIN = Principal("key", TENANT, frozenset({"admin"}))
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "resume_optimizer.safetensors"
 _IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Hundreds of commits an example."""
-NO_GRACE = Terms(grace_seconds=0, resume_state_seconds=0)
+NO_GRACE = SweepOptions(grace_seconds=0, resume_state_seconds=0)
 
 
 class MemoryStore:
@@ -134,7 +134,7 @@ class Installation:
         """Checkpoints whose manifests are in storage, by job, told of or not."""
         often = [self.whole_job, self.create_job, self.tick, self.save_checkpoint, self.train_to_the_end]
         seldom = [self.upload, self.upload_is_killed, self.delete_file, self.file_expires, self.compile]
-        ends = [self.fail, self.lose, self.cancel, self.delete_model, self.delete_checkpoint, self.sweep]
+        ends = [self.fail, self.mark_lost, self.cancel, self.delete_model, self.delete_checkpoint, self.sweep]
         self.steps: list[Callable[[], None]] = [*often, *often, *seldom, *ends]
 
     def act(self) -> None:
@@ -152,8 +152,10 @@ class Installation:
             self.sweep() if self._chance(2) else self.act()
             self.depth -= 1
 
-    def sweep(self) -> Report:
-        report = sweep(self.world.database, self.store, Terms(0, self._any([0.0, 1e9])), clock=lambda: 1)
+    def sweep(self) -> SweepReport:
+        report = sweep(
+            self.world.database, self.store, SweepOptions(0, self._any([0.0, 1e9])), clock=lambda: 1
+        )
         self.check_nothing_is_missing()
         return report
 
@@ -192,7 +194,7 @@ class Installation:
             restores, stops = self._chance(2), self._chance(2)
             key = None
             if start is not None:
-                held = Models(session, TENANT).hold(start)
+                held = TunedModels(session, TENANT).resolve_and_lock(start)
                 gone_at = Jobs(session, TENANT).get(held.job_id).resume_state_gone_at
                 restores = restores and gone_at is None
                 key = held.adapter.manifest_key
@@ -259,7 +261,7 @@ class Installation:
         is_user_fault = self._chance(2)
         self.world.sync(job, [], Failed(code="x", message="x", is_user_fault=is_user_fault))
 
-    def lose(self) -> None:
+    def mark_lost(self) -> None:
         self.world.silence(self._any(self._held()), 10_000)
         self.tick()
 
@@ -268,13 +270,13 @@ class Installation:
 
     def delete_model(self) -> None:
         with self.world.database.write() as session:
-            models = Models(session, TENANT)
+            models = TunedModels(session, TENANT)
             models.delete(self._any([model.name for model in models.list()]))
 
     def delete_checkpoint(self) -> None:
         with self.world.database.write() as session:
             names = list(session.scalars(select(tables.Checkpoint.model_name)))
-            Models(session, TENANT).delete(self._any(names))
+            TunedModels(session, TENANT).delete(self._any(names))
 
     def check_nothing_is_missing(self) -> None:
         missing = self._needed() - self.store.objects.keys()
@@ -297,7 +299,7 @@ class Installation:
         for job in self._unfinished():
             self.world.cancel(job)
         with self.world.database.write() as session:
-            models = Models(session, TENANT)
+            models = TunedModels(session, TENANT)
             for name in [model.name for model in models.list()]:
                 models.delete(name)
             for job in self._jobs():
@@ -312,7 +314,7 @@ class Installation:
         with self.world.database.read() as session:
             rows = session.scalars(select(tables.File).where(tables.File.deleted_at.is_(None)))
             needed |= {row.object_key for row in rows}
-            for model in Models(session, TENANT).list():
+            for model in TunedModels(session, TENANT).list():
                 needed |= self._checkpoint_keys(model.adapter.manifest_key, self._has_resume(model.job_id))
             for checkpoint in session.scalars(select(tables.Checkpoint)):
                 needed |= self._checkpoint_keys(checkpoint.manifest_key, self._has_resume(checkpoint.job_id))
@@ -429,7 +431,7 @@ class Installation:
 
     def _names(self) -> list[str]:
         with self.world.database.read() as session:
-            models = [model.name for model in Models(session, TENANT).list()]
+            models = [model.name for model in TunedModels(session, TENANT).list()]
             return models + list(session.scalars(select(tables.Checkpoint.model_name)))
 
     def _files(self) -> list[Any]:
@@ -546,7 +548,7 @@ def published(world: World) -> Job:
 
 def delete_all(world: World, job: Job) -> None:
     with world.database.write() as session:
-        Models(session, TENANT).delete(job.output_model)
+        TunedModels(session, TENANT).delete(job.output_model)
         for file in Files(session, TENANT).list().data:
             Files(session, TENANT).delete(file.id)
 
@@ -561,7 +563,7 @@ def test_after_everything_was_deleted_one_sweep_leaves_a_fresh_installation(whol
     delete_all(whole, job)
     before = {info.key: info.bytes for info in whole.store.list()}
     left = sum(put.bytes for put in whole.store.unfinished())
-    dry = sweep(whole.database, whole.store, Terms(0, 0, is_dry_run=True), clock=later)
+    dry = sweep(whole.database, whole.store, SweepOptions(0, 0, is_dry_run=True), clock=later)
     assert {info.key: info.bytes for info in whole.store.list()} == before
     assert dry.total().bytes == sum(before.values()) + left > 16 * MIB
     report = sweep(whole.database, whole.store, NO_GRACE, clock=later)
@@ -598,7 +600,7 @@ def test_a_job_that_has_ended_keeps_what_can_be_served_and_for_a_while_what_can_
     superseded = manifest_key(job.id, 1, 1)
     world.store.put(folder + OPTIMIZER, b"moments")
     assert superseded in keys(world)
-    sweep(world.database, world.store, Terms(0, resume_state_seconds=1e6), clock=later)
+    sweep(world.database, world.store, SweepOptions(0, resume_state_seconds=1e6), clock=later)
     assert superseded not in keys(world)
     assert spec_key(job.id, 1) not in keys(world)
     assert folder + OPTIMIZER in keys(world)
@@ -614,7 +616,7 @@ def test_a_job_that_has_ended_keeps_what_can_be_served_and_for_a_while_what_can_
 def test_what_is_younger_than_the_grace_stays(world: World) -> None:
     delete_all(world, published(world))
     before = keys(world)
-    report = sweep(world.database, world.store, Terms(grace_seconds=3600, resume_state_seconds=0))
+    report = sweep(world.database, world.store, SweepOptions(grace_seconds=3600, resume_state_seconds=0))
     assert (keys(world), report.total().objects, report.kept.objects) == (before, 0, len(before))
 
 
@@ -623,7 +625,7 @@ def test_nothing_is_swept_for_a_database_that_was_never_used(world: World, sqlit
     published(world)
     before = keys(world)
     with closing(Database(f"sqlite:///{sqlite_template}")) as other:
-        assert sweep(other, world.store, NO_GRACE, clock=later) == Report()
+        assert sweep(other, world.store, NO_GRACE, clock=later) == SweepReport()
     assert keys(world) == before
 
 

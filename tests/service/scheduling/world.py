@@ -28,7 +28,7 @@ from service.db import tables
 from service.db.attempts import Attempts
 from service.db.database import Database
 from service.db.jobs import Job, Jobs
-from service.scheduling.scheduler import Ports, Scheduler
+from service.scheduling.scheduler import Dependencies, Scheduler
 from service.settings import Settings
 from tests.fakes import FakeRayJobs, FakeServing, Fuse, FusedDatabase, InlineExecutor
 from tests.service.db.rows import TENANT, add_job, add_tenants, get_job, log_of, messages, step
@@ -67,8 +67,8 @@ class World:
         self.ray.fuse = self.serving.fuse = fuse or Fuse()
         self.schedulers_database = FusedDatabase(self.database, fuse or Fuse())
         bases = bases or {"tiny": BASE, "encoder": ENCODER}
-        ports = Ports(self.schedulers_database, self.store, self.ray, self.serving, bases)
-        return Scheduler(ports, self.settings, executor or InlineExecutor(), name=f"s{next(_names)}")
+        dependencies = Dependencies(self.schedulers_database, self.store, self.ray, self.serving, bases)
+        return Scheduler(dependencies, self.settings, executor or InlineExecutor(), name=f"s{next(_names)}")
 
     def expire_lease(self) -> None:
         with self.database.write() as session:

@@ -28,7 +28,7 @@ from service.api.inference.fair_queue import QueueLimits
 from service.api.inference.usage_meter import UsageMeter
 from service.db.api_keys import ApiKeys, Principal
 from service.db.database import Database
-from service.db.usage import Usage, Used
+from service.db.usage import Usage, UsageCounts
 from tests.api import BASE, ENCODER, Project, add_project
 from tests.fakes import FakeEngine
 
@@ -59,7 +59,7 @@ def run(
     caller: Principal,
     engine: FakeEngine,
     use: Callable[[MeteredEngine], Coroutine[Any, Any, None]],
-) -> dict[str, Used]:
+) -> dict[str, UsageCounts]:
     """Usage by model after this use of the engine."""
 
     async def used() -> None:
@@ -88,7 +88,7 @@ def test_a_whole_answer_is_counted_once_however_many_prompts_it_has(
     async def use(engine: MeteredEngine) -> None:
         await asyncio.gather(drain(engine.generate(asked(n=2))), drain(engine.generate(asked())))
 
-    assert run(database, caller, FakeEngine(), use) == {"model-1": Used(1, 4, 9)}
+    assert run(database, caller, FakeEngine(), use) == {"model-1": UsageCounts(1, 4, 9)}
 
 
 def test_what_was_generated_until_the_client_left_is_counted(database: Database, caller: Principal) -> None:
@@ -99,7 +99,7 @@ def test_what_was_generated_until_the_client_left_is_counted(database: Database,
             assert isinstance(await anext(events), TextEvent)
 
     fake = FakeEngine()
-    assert run(database, caller, fake, use) == {"model-1": Used(1, 2, 2)}
+    assert run(database, caller, fake, use) == {"model-1": UsageCounts(1, 2, 2)}
     assert fake.was_cancelled.is_set()
 
 
@@ -113,7 +113,7 @@ def test_tokens_whose_text_is_held_back_are_counted_and_not_passed_on(
                 await anext(events)
 
     fake = FakeEngine(pieces=["", "", "", "later"], fault=Unavailable("gone"))
-    assert run(database, caller, fake, use) == {"model-1": Used(1, 2, 3)}
+    assert run(database, caller, fake, use) == {"model-1": UsageCounts(1, 2, 3)}
 
 
 def test_what_was_generated_until_the_engine_failed_is_counted(database: Database, caller: Principal) -> None:
@@ -122,7 +122,7 @@ def test_what_was_generated_until_the_engine_failed_is_counted(database: Databas
             await drain(engine.generate(asked()))
 
     fake = FakeEngine(fault=Unavailable("gone"))
-    assert run(database, caller, fake, use) == {"model-1": Used(1, 2, 2)}
+    assert run(database, caller, fake, use) == {"model-1": UsageCounts(1, 2, 2)}
 
 
 def test_what_the_engine_refused_is_not_counted(database: Database, caller: Principal) -> None:
@@ -174,19 +174,19 @@ def test_usage_outlives_a_database_that_is_away(database: Database, caller: Prin
 
     async def count() -> None:
         meter = UsageMeter(database, clock=lambda: NOON)
-        meter.add(caller, "m", Used(1, 2, 3))
+        meter.add(caller, "m", UsageCounts(1, 2, 3))
         meter._database = Away()  # type: ignore[assignment]
         with pytest.raises(Unavailable):
             await meter.flush()
         meter._database = database
-        meter.add(caller, "m", Used(1, 2, 3))
+        meter.add(caller, "m", UsageCounts(1, 2, 3))
         await meter.flush()
         await meter.flush()
 
     asyncio.run(count())
     with database.read() as session:
         ((_, used),) = Usage(session, caller.tenant).between(TODAY, TODAY)
-    assert used == Used(2, 4, 6)
+    assert used == UsageCounts(2, 4, 6)
 
 
 def test_days_are_counted_apart_and_forgotten_once_they_are_written(
@@ -198,7 +198,7 @@ def test_days_are_counted_apart_and_forgotten_once_they_are_written(
         nonlocal now
         meter = UsageMeter(database, clock=lambda: now)
         for _ in range(4):
-            meter.add(caller, "m", Used(1, 2, 3))
+            meter.add(caller, "m", UsageCounts(1, 2, 3))
             await meter.flush()
             now += DAY
         assert len(meter._totals) == 2
@@ -206,7 +206,9 @@ def test_days_are_counted_apart_and_forgotten_once_they_are_written(
     asyncio.run(count())
     with database.read() as session:
         found = Usage(session, caller.tenant).between(TODAY, date(2026, 3, 9))
-    assert [(key.day.day, used) for key, used in found] == [(day, Used(1, 2, 3)) for day in (2, 3, 4, 5)]
+    assert [(key.day.day, used) for key, used in found] == [
+        (day, UsageCounts(1, 2, 3)) for day in (2, 3, 4, 5)
+    ]
 
 
 def test_a_bill_is_the_engines_own_count_at_every_moment() -> None:

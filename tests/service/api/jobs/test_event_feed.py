@@ -13,8 +13,8 @@ from service.api.http.draining import Draining
 from service.api.jobs import event_feed
 from service.api.jobs.event_feed import KEEP_ALIVE, EventFeed
 from service.db.database import Database
-from service.db.job_heads import Head, heads
 from service.db.jobs import Jobs
+from service.db.log_positions import LogPosition, log_positions
 from tests.service.db.rows import OTHER, TENANT, add_file, add_job, add_tenants
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -119,11 +119,11 @@ def test_polling_costs_one_read_however_many_jobs_are_followed(
     monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.02)
     asked: list[int] = []
 
-    def counted(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
+    def counted(session: Session, job_ids: Collection[str]) -> dict[str, LogPosition]:
         asked.append(len(job_ids))
-        return heads(session, job_ids)
+        return log_positions(session, job_ids)
 
-    monkeypatch.setattr(event_feed, "heads", counted)
+    monkeypatch.setattr(event_feed, "log_positions", counted)
     followed = jobs(30)
     feed = EventFeed(watched, Draining())
 

@@ -18,7 +18,7 @@ _STEPS_AT_MOST = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedJob:
     """A job that could run."""
 
     job_id: str
@@ -41,20 +41,20 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class PendingWork:
     """What there is to do, oldest first."""
 
     at: float
     """The database's clock."""
     validating: list[Job]
-    queued: list[Waiting]
+    queued: list[QueuedJob]
     publishing: list[Job]
     attempts: list[Attempt]
 
 
-def look(session: Session) -> Snapshot:
+def pending_work(session: Session) -> PendingWork:
     at = now(session)
-    return Snapshot(
+    return PendingWork(
         at=at,
         validating=_jobs_in(session, JobStatus.VALIDATING_FILES, at),
         queued=_queued(session, at),
@@ -73,14 +73,14 @@ def _jobs_in(session: Session, status: JobStatus, at: float) -> list[Job]:
     return [job_of(row) for row in rows]
 
 
-def _queued(session: Session, at: float) -> list[Waiting]:
+def _queued(session: Session, at: float) -> list[QueuedJob]:
     rows = session.execute(
         select(tables.Job.id, tables.Job.training)
         .where(tables.Job.status == JobStatus.QUEUED.value, _is_due(at))
         .order_by(tables.Job.created_at, tables.Job.id)
         .limit(_QUEUED_AT_MOST)
     )
-    return [Waiting(job_id, training["num_workers"]) for job_id, training in rows]
+    return [QueuedJob(job_id, training["num_workers"]) for job_id, training in rows]
 
 
 def _is_due(at: float) -> ColumnElement[bool]:

@@ -1,7 +1,7 @@
 import stat
 from pathlib import Path
 
-from service.private import private_folder
+from service.permissions import make_private_folder
 
 
 def mode(path: Path) -> int:
@@ -9,8 +9,8 @@ def mode(path: Path) -> int:
 
 
 def test_a_new_folder_is_private_with_those_above_it(tmp_path: Path) -> None:
-    private_folder(tmp_path / "a" / "data")
-    private_folder(tmp_path / "a" / "data")
+    make_private_folder(tmp_path / "a" / "data")
+    make_private_folder(tmp_path / "a" / "data")
     assert mode(tmp_path / "a" / "data") & 0o077 == 0
 
 
@@ -34,7 +34,7 @@ def test_an_open_folder_is_closed_with_all_that_is_in_it_and_nothing_outside(tmp
         (script, 0o755),
     ):
         path.chmod(was)
-    private_folder(data)
+    make_private_folder(data)
     assert [mode(path) for path in (data, data / "objects", deep, spec, script)] == [
         *(0o700, 0o700, 0o700, 0o600, 0o700)
     ]

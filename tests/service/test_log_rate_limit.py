@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import structlog
 
-from service.repeats import LoggingRepeats, Repeats
+from service.log_rate_limit import LoggingRateLimit, LogRateLimiter
 from service.scheduling.__main__ import _configure_logs
 
 
@@ -17,12 +17,12 @@ class Clock:
 
 def test_a_line_is_said_once_a_minute_and_then_how_often_it_was_held_back() -> None:
     clock = Clock()
-    repeats = Repeats(60, clock=clock)
+    limiter = LogRateLimiter(60, clock=clock)
     answers = []
     for second in range(0, 130):
         clock.at = second / 1
-        answers.append(repeats.held_back("Ray does not answer."))
-        assert repeats.held_back(("another", second)) == 0
+        answers.append(limiter.allow("Ray does not answer."))
+        assert limiter.allow(("another", second)) == 0
     assert [(second, count) for second, count in enumerate(answers) if count is not None] == [
         (0, 0),
         (60, 59),
@@ -31,11 +31,11 @@ def test_a_line_is_said_once_a_minute_and_then_how_often_it_was_held_back() -> N
 
 
 def test_only_so_many_lines_are_remembered() -> None:
-    repeats = Repeats(60)
+    limiter = LogRateLimiter(60)
     for number in range(5000):
-        assert repeats.held_back(number) == 0
-    assert len(repeats._said) == 1000
-    assert repeats.held_back(4999) is None
+        assert limiter.allow(number) == 0
+    assert len(limiter._lines) == 1000
+    assert limiter.allow(4999) is None
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_ticks_that_fail_alike_are_said_once_and_others_at_once(scheduler_logs: 
 def test_the_apis_repeated_warnings_are_held_back_too(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     log = logging.getLogger("service.api.test")
-    caplog.handler.addFilter(held := LoggingRepeats(Repeats(60, clock=clock)))
+    caplog.handler.addFilter(held := LoggingRateLimit(LogRateLimiter(60, clock=clock)))
     try:
         with caplog.at_level(logging.INFO):
             for second in range(61):

@@ -6,29 +6,29 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-LONGEST_BYTES = 16 << 20
+MAX_LOG_BYTES = 16 << 20
 """Of a log file; one that is longer becomes an older one."""
-OLDER_KEPT = 3
+BACKUP_COUNT = 3
 """Of each log file, beside it: `name.1` is the newest."""
-RUNS_KEPT = 5
+RAY_RUNS_KEPT = 5
 """Of Ray, each with a folder of logs."""
 
 
-def rotate(log: Path, *, longest: int = LONGEST_BYTES) -> None:
+def rotate(log: Path, *, longest: int = MAX_LOG_BYTES) -> None:
     """Moves what is in a log file that has grown too long to `name.1`. Whoever has it open to append to it
     goes on at its new beginning; a line that is written in this very moment may be lost. Without room for the
     copy everything stays as it is."""
     with suppress(OSError):
         if log.stat().st_size <= longest:
             return
-        for age in range(OLDER_KEPT, 1, -1):
+        for age in range(BACKUP_COUNT, 1, -1):
             with suppress(FileNotFoundError):
                 _older(log, age - 1).replace(_older(log, age))
         _copy_end(log, _older(log, 1), longest)
         os.truncate(log, 0)
 
 
-def keep_ray_logs(ray_folder: Path, logs: Path) -> None:
+def archive_ray_logs(ray_folder: Path, logs: Path) -> None:
     """Copies the logs of each of Ray's sessions in `ray_folder` (its temporary folder) to a folder of the
     session's name in `logs`, of each file at most the end, and removes those of the oldest runs. What cannot
     be copied is left out: it is better to lose logs than to keep an installation from its end or its
@@ -40,10 +40,10 @@ def keep_ray_logs(ray_folder: Path, logs: Path) -> None:
             target = logs / session.name / source.relative_to(session / "logs")
             with suppress(OSError):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _copy_end(source, target, LONGEST_BYTES)
+                _copy_end(source, target, MAX_LOG_BYTES)
     with suppress(OSError):
         # Their names begin with the time of their start.
-        for old in sorted(logs.glob("session_*"))[:-RUNS_KEPT]:
+        for old in sorted(logs.glob("session_*"))[:-RAY_RUNS_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 
 

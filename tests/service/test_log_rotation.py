@@ -1,20 +1,20 @@
 from pathlib import Path
 
-from service.kept_logs import LONGEST_BYTES, OLDER_KEPT, RUNS_KEPT, keep_ray_logs, rotate
+from service.log_rotation import BACKUP_COUNT, MAX_LOG_BYTES, RAY_RUNS_KEPT, archive_ray_logs, rotate
 
 
 def test_a_log_that_is_open_is_rotated_and_goes_on_at_its_new_beginning(tmp_path: Path) -> None:
     log = tmp_path / "api.log"
     with log.open("ab", buffering=0) as writer:
-        for number in range(OLDER_KEPT + 2):
+        for number in range(BACKUP_COUNT + 2):
             writer.write(b"%d" % number * 101)
             rotate(log, longest=100)
             rotate(log, longest=100)
         writer.write(b"new")
     assert log.read_bytes() == b"new"
-    older = [tmp_path / f"api.log.{age}" for age in range(1, OLDER_KEPT + 1)]
+    older = [tmp_path / f"api.log.{age}" for age in range(1, BACKUP_COUNT + 1)]
     assert [path.read_bytes()[:1] for path in older] == [b"4", b"3", b"2"]
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 100 * OLDER_KEPT + 3
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 100 * BACKUP_COUNT + 3
 
 
 def session(ray: Path, name: str, content: bytes = b"worker") -> Path:
@@ -28,18 +28,18 @@ def session(ray: Path, name: str, content: bytes = b"worker") -> Path:
 
 def test_logs_of_rays_sessions_are_kept_of_the_last_runs_and_of_each_file_the_end(tmp_path: Path) -> None:
     ray, kept = tmp_path / "ray", tmp_path / "logs"
-    for number in range(RUNS_KEPT + 2):
-        logs = session(ray / str(number), f"2026-11-2{number}", b"x" * LONGEST_BYTES + b"the end")
+    for number in range(RAY_RUNS_KEPT + 2):
+        logs = session(ray / str(number), f"2026-11-2{number}", b"x" * MAX_LOG_BYTES + b"the end")
         (logs / "elsewhere").symlink_to(tmp_path)
         (ray / str(number) / "session_latest").symlink_to(logs.parent)
-        keep_ray_logs(ray / str(number), kept)
+        archive_ray_logs(ray / str(number), kept)
     runs = sorted(path.name for path in kept.iterdir())
-    assert runs == [f"session_2026-11-2{number}" for number in range(2, RUNS_KEPT + 2)]
+    assert runs == [f"session_2026-11-2{number}" for number in range(2, RAY_RUNS_KEPT + 2)]
     newest = kept / runs[-1]
     files = sorted(path.relative_to(newest).as_posix() for path in newest.rglob("*") if path.is_file())
     assert files == ["job-driver-ftjob-1-a1.log", "serve/replica_engine.log", "worker-1.err"]
     content = (newest / "worker-1.err").read_bytes()
-    assert len(content) == LONGEST_BYTES
+    assert len(content) == MAX_LOG_BYTES
     assert content.endswith(b"the end")
 
 

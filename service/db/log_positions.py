@@ -11,7 +11,7 @@ from service.db import tables
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Head:
+class LogPosition:
     """Only grows."""
 
     next_seq: int
@@ -20,8 +20,8 @@ class Head:
     """The job has ended: none comes."""
 
 
-def heads(session: Session, job_ids: Collection[str]) -> dict[str, Head]:
+def log_positions(session: Session, job_ids: Collection[str]) -> dict[str, LogPosition]:
     """Of any tenant's jobs: for those who have been checked. Jobs that do not exist are left out."""
     columns = select(tables.Job.id, tables.Job.next_event_seq, tables.Job.status)
     rows = session.execute(columns.where(tables.Job.id.in_(job_ids)))
-    return {id: Head(next_seq, JobStatus(status).is_terminal) for id, next_seq, status in rows}
+    return {id: LogPosition(next_seq, JobStatus(status).is_terminal) for id, next_seq, status in rows}

@@ -8,7 +8,7 @@ it safe at any moment, with no word between the sweep and those who write:
   row when the rows are read.
 - What nothing needs any more is never needed again: deleted files, models and checkpoints do not come back, a
   job that has ended stays so, and an attempt that was replaced is not listened to. What a clock would decide
-  is written down first (`condemn`), under the lock that a new user of it takes too.
+  is written down first (`expire`), under the lock that a new user of it takes too.
 - A compiled data set may go at any time: without it the file is compiled again.
 """
 
@@ -32,36 +32,36 @@ _UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
 
 
 @dataclass(frozen=True, slots=True)
-class JobNeeds:
+class ReachableJobObjects:
     """What is needed of the objects of one job."""
 
-    writing: int | None
+    writing_attempt: int | None
     """The attempt that may be writing now."""
     newest_step: int
     """Of the checkpoints that are listed; 0 without any. What comes after it is on its way."""
-    keeps_all: bool
+    keeps_all_checkpoints: bool
     """Any checkpoint may still become the model: it stops early, and goes back to the best."""
     checkpoints: dict[str, bool]
     """By folder: those that have a name or are gone on from, and whether with their resume state."""
 
-    def include(self, place: AttemptKey) -> bool:
+    def contains(self, place: AttemptKey) -> bool:
         if place.step is None:
-            return place.number == self.writing
+            return place.number == self.writing_attempt
         if (is_whole := self.checkpoints.get(place.folder)) is not None:
             return is_whole or not is_resume_file(place.name)
-        is_under_way = place.number == self.writing and place.step > self.newest_step
-        return self.keeps_all or is_under_way
+        is_under_way = place.number == self.writing_attempt and place.step > self.newest_step
+        return self.keeps_all_checkpoints or is_under_way
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class ReachableObjects:
     """Of the places that were asked about."""
 
     files: frozenset[str] = frozenset()
     datasets: frozenset[str] = frozenset()
-    jobs: dict[str, JobNeeds] = field(default_factory=dict)
+    jobs: dict[str, ReachableJobObjects] = field(default_factory=dict)
 
-    def include(self, place: ObjectKey) -> bool:
+    def contains(self, place: ObjectKey) -> bool:
         match place:
             case FileKey(file_id):
                 return file_id in self.files
@@ -69,34 +69,34 @@ class Needs:
                 return file_sha256 in self.datasets
             case AttemptKey(job_id):
                 job = self.jobs.get(job_id)
-                return job is not None and job.include(place)
+                return job is not None and job.contains(place)
 
 
-def knows_anything(session: Session) -> bool:
+def has_been_used(session: Session) -> bool:
     """Whether this database was ever used: rows of files and jobs are never removed."""
     tables_used = (tables.File.id, tables.Job.id)
     return any(session.scalar(select(column).limit(1)) is not None for column in tables_used)
 
 
-def condemn(session: Session, places: Iterable[ObjectKey], *, resume_state_seconds: float) -> None:
+def expire(session: Session, places: Iterable[ObjectKey], *, resume_state_seconds: float) -> None:
     """Writes down, for all time, what of these places the clock has ended: uploads whose process must be
     dead, files that have expired, and the resume state of jobs that ended so long ago. (Use
     `Database.write`.)"""
     places = list(places)
-    Uploads(session).give_up_old()
+    Uploads(session).abandon_expired()
     _delete_expired(session, {place.file_id for place in places if isinstance(place, FileKey)})
     jobs = {place.job_id for place in places if isinstance(place, AttemptKey)}
     _end_resume_state(session, jobs, resume_state_seconds)
 
 
-def find_needs(session: Session, places: Iterable[ObjectKey]) -> Needs:
+def find_reachable(session: Session, places: Iterable[ObjectKey]) -> ReachableObjects:
     """As of one moment: use `Database.read`."""
     places = list(places)
     files = {place.file_id for place in places if isinstance(place, FileKey)}
     datasets = {place.file_sha256 for place in places if isinstance(place, DatasetKey)}
     jobs = {place.job_id for place in places if isinstance(place, AttemptKey)}
-    return Needs(
-        files=_needed_files(session, files),
+    return ReachableObjects(
+        files=_reachable_files(session, files),
         datasets=frozenset(
             session.scalars(
                 select(tables.File.sha256).where(
@@ -104,7 +104,7 @@ def find_needs(session: Session, places: Iterable[ObjectKey]) -> Needs:
                 )
             )
         ),
-        jobs=_job_needs(session, jobs),
+        jobs=_reachable_job_objects(session, jobs),
     )
 
 
@@ -149,7 +149,7 @@ def _end_resume_state(session: Session, job_ids: Collection[str], seconds: float
     session.flush()
 
 
-def _needed_files(session: Session, ids: Collection[str]) -> frozenset[str]:
+def _reachable_files(session: Session, ids: Collection[str]) -> frozenset[str]:
     if not ids:
         return frozenset()
     written = select(tables.File.id).where(tables.File.id.in_(ids), tables.File.deleted_at.is_(None))
@@ -159,7 +159,7 @@ def _needed_files(session: Session, ids: Collection[str]) -> frozenset[str]:
     return frozenset([*session.scalars(written), *session.scalars(on_their_way), *results])
 
 
-def _job_needs(session: Session, ids: Collection[str]) -> dict[str, JobNeeds]:
+def _reachable_job_objects(session: Session, ids: Collection[str]) -> dict[str, ReachableJobObjects]:
     if not ids:
         return {}
     named = _named_checkpoints(session, ids)
@@ -173,20 +173,20 @@ def _job_needs(session: Session, ids: Collection[str]) -> dict[str, JobNeeds]:
         .tuples()
         .all()
     )
-    needs = {}
+    reachable = {}
     for job in session.scalars(select(tables.Job).where(tables.Job.id.in_(ids))):
         has_resume_state = job.resume_state_gone_at is None
         # A prefix as it is served cannot be trained on: what is learned is in its resume state.
         folders = {folder: has_resume_state or form == "prefix" for folder, form in named.get(job.id, [])}
         folders |= {folder: True for folder in continued if folder.startswith(f"jobs/{job.id}/")}
         status = JobStatus(job.status)
-        needs[job.id] = JobNeeds(
-            writing=job.attempt if status in HELD_BY_ATTEMPT else None,
+        reachable[job.id] = ReachableJobObjects(
+            writing_attempt=job.attempt if status in HELD_BY_ATTEMPT else None,
             newest_step=newest.get(job.id, 0),
-            keeps_all=not status.is_terminal and job.training.get("early_stopping") is not None,
+            keeps_all_checkpoints=not status.is_terminal and job.training.get("early_stopping") is not None,
             checkpoints=folders,
         )
-    return needs
+    return reachable
 
 
 def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list[tuple[str, str]]]:

@@ -11,13 +11,13 @@ _SIZES = (4 << 20, 1 << 20, 256 << 10)
 """Bytes; the largest for which there is room."""
 
 
-class Reserve:
+class ReservedSpace:
     """The file `path`, which is given up while something is being deleted on a full disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def keep(self) -> None:
+    def allocate(self) -> None:
         """Takes the space, if it is not taken and there is any."""
         for size in _SIZES:
             with suppress(OSError):
@@ -25,7 +25,7 @@ class Reserve:
                 return
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
+    def released(self) -> Iterator[None]:
         """Within it, the space is free for use if there is no other."""
         with suppress(OSError):
             if shutil.disk_usage(self._path.parent).free < _SIZES[0]:
@@ -33,7 +33,7 @@ class Reserve:
         try:
             yield
         finally:
-            self.keep()
+            self.allocate()
 
     def _take(self, size: int) -> None:
         if self._path.exists():

@@ -9,7 +9,7 @@ UMASK = 0o077
 """Of every process of an installation on one machine: files 0600, folders 0700."""
 
 
-def private_folder(folder: Path) -> None:
+def make_private_folder(folder: Path) -> None:
     """Makes the folder with mode 0700. One that is there already and was open to others is closed to them,
     with all that is in it.
 

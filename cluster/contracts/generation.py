@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.contracts import errors
-from cluster.contracts.bases import BaseSpec, WeightsForm
+from cluster.contracts.bases import BaseSpec
 from cluster.contracts.json_schema import JsonSchema
+from cluster.contracts.weights import WeightsRef
 
 MODEL_HEADER = "serve-multiplexed-model-id"
 """In which a request over HTTP carries its `ModelRef.name`: it leads to a replica that has the model."""
@@ -28,18 +29,9 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AdapterRef(_Frozen):
-    """Tuned weights, named by their manifest: the digest is the identity, the key says where it is stored."""
-
-    digest: str
-    """SHA-256 of the manifest's bytes."""
-    manifest_key: str
-    form: WeightsForm = "lora"
-
-
 class ModelRef(_Frozen):
     base: BaseSpec
-    adapter: AdapterRef | None = None
+    adapter: WeightsRef | None = None
     """None is the base itself."""
     on_quantized_base: bool = False
     """The base's weights are those of its quantization to 4 bits. An adapter of form `qlora` implies it."""
@@ -49,12 +41,12 @@ class ModelRef(_Frozen):
         return self.on_quantized_base or (self.adapter is not None and self.adapter.form == "qlora")
 
     @property
-    def full(self) -> AdapterRef | None:
+    def full(self) -> WeightsRef | None:
         """Weights that take the place of the base's."""
         return self.adapter if self.adapter is not None and self.adapter.form == "full" else None
 
     @property
-    def beside(self) -> AdapterRef | None:
+    def beside(self) -> WeightsRef | None:
         """What is added to the base's weights."""
         return self.adapter if self.full is None else None
 

@@ -1,13 +1,14 @@
 """A fine-tuning job, as both sides of Tunery speak of it: status, specification, and the runner's sync."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.contracts.weights import WeightsRef
 
 
 class JobStatus(StrEnum):
@@ -118,16 +119,31 @@ class StepMetrics(_Frozen):
     """Classification: mean F1 of the labels."""
 
 
-class CheckpointSaved(_Frozen):
+class _WithWeights(_Frozen):
+    """A WeightsRef as fields of its own: the names on the wire and in stored rows."""
+
+    manifest_key: str
+    manifest_sha256: str
+    form: WeightsForm
+
+    @classmethod
+    def of(cls, weights: WeightsRef, **fields: Any) -> Self:
+        return cls(
+            manifest_key=weights.manifest_key, manifest_sha256=weights.digest, form=weights.form, **fields
+        )
+
+    @property
+    def weights(self) -> WeightsRef:
+        return WeightsRef(digest=self.manifest_sha256, manifest_key=self.manifest_key, form=self.form)
+
+
+class CheckpointSaved(_WithWeights):
     """A checkpoint whose manifest is in storage."""
 
     type: Literal["checkpoint"] = "checkpoint"
     seq: int = Field(ge=0)
     created_at: int
     step: int
-    manifest_key: str
-    manifest_sha256: str
-    form: WeightsForm
     metrics: StepMetrics
 
 
@@ -148,14 +164,11 @@ class Running(_Frozen):
     state: Literal["running"] = "running"
 
 
-class Finished(_Frozen):
+class Finished(_WithWeights):
     """Training is complete; the manifest names the final weights, or with early stopping the best ones."""
 
     state: Literal["finished"] = "finished"
     trained_tokens: int
-    manifest_key: str
-    manifest_sha256: str
-    form: WeightsForm
     report: EvaluationReport | None = None
 
 

@@ -10,12 +10,12 @@ import torch
 
 from cluster.bases.pretrained import stop_tokens
 from cluster.bases.resolve import base_folder
-from cluster.contracts.bases import BaseSpec, WeightsForm
+from cluster.contracts.bases import BaseSpec
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Command, Finished, JobSpec, RunnerEvent, Stopped
+from cluster.contracts.weights import WeightsRef
 from cluster.storage.store import ObjectStore
 from cluster.training.checkpoints.checkpoint import CheckpointContext, CheckpointWriter, download
-from cluster.training.checkpoints.training_state import Saved
 from cluster.training.data.answer_prompts import answer_prompts
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.datasets import Datasets, load_datasets
@@ -77,22 +77,15 @@ def run_attempt(
         measured = _measured(
             spec, store, data, start, ended, folder, device, report=report, heartbeat=heartbeat
         )
-    return Finished(
-        trained_tokens=ended.trained_tokens,
-        manifest_key=ended.saved.manifest_key,
-        manifest_sha256=ended.saved.manifest_sha256,
-        form=ended.form,
-        report=measured,
-    )
+    return Finished.of(ended.weights, trained_tokens=ended.trained_tokens, report=measured)
 
 
 class _Ended(NamedTuple):
     """A run that is complete."""
 
     trained_tokens: int
-    saved: Saved
+    weights: WeightsRef
     """The job's model."""
-    form: WeightsForm
     folder: Path | None
     """Its served files, if they are still here."""
     loss: float | None
@@ -145,7 +138,6 @@ def _train(
     return _Ended(
         outcome.progress.trained_tokens,
         writer.stored[step],
-        run.trainee.form,
         writer.folder(step),
         run.final_loss(outcome.progress),
     )
@@ -171,8 +163,8 @@ def _measured(
             spec.config,
             data,
             start=start,
-            form=ended.form,
-            folder=ended.folder or _downloaded(store, ended.saved, folder),
+            form=ended.weights.form,
+            folder=ended.folder or _downloaded(store, ended.weights, folder),
             trained_loss=ended.loss,
             device=device,
             report=report,
@@ -193,7 +185,7 @@ def _probe_data(data: Datasets) -> Dataset:
     return data.training if data.held_out is None else data.held_out
 
 
-def _resumed(start: StartingPoint) -> dict[int, Saved]:
+def _resumed(start: StartingPoint) -> dict[int, WeightsRef]:
     """The checkpoints before this attempt that may still become the job's model."""
     if start.resumed is None or start.resumed_from is None:
         return {}
@@ -203,10 +195,10 @@ def _resumed(start: StartingPoint) -> dict[int, Saved]:
     return known
 
 
-def _downloaded(store: ObjectStore, saved: Saved, folder: Path) -> Path:
+def _downloaded(store: ObjectStore, weights: WeightsRef, folder: Path) -> Path:
     place = folder / "final"
     place.mkdir()
-    download(store, saved.manifest_key, place, with_resume_state=False)
+    download(store, weights.manifest_key, place, with_resume_state=False)
     return place
 
 

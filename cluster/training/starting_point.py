@@ -8,10 +8,11 @@ from cluster.bases.resolve import base_digest, base_folder
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.jobs import JobSpec
+from cluster.contracts.weights import WeightsRef
 from cluster.storage.store import ObjectStore
 from cluster.training.checkpoints.checkpoint import check_same_run, download
 from cluster.training.checkpoints.export import merge
-from cluster.training.checkpoints.training_state import Saved, TrainingState, read_adapter_state, read_state
+from cluster.training.checkpoints.training_state import TrainingState, read_adapter_state, read_state
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.model.trainee import load_merge_base
@@ -31,7 +32,7 @@ class StartingPoint:
     """The run that is continued, where its adapter or its optimizer is."""
     resumed: TrainingState | None = None
     """This job's own, at an earlier step."""
-    resumed_from: Saved | None = None
+    resumed_from: WeightsRef | None = None
 
     def forget(self) -> None:
         """Lets go of the tensors of runs before, once they are where they belong."""
@@ -51,7 +52,7 @@ def find_starting_point(spec: JobSpec, store: ObjectStore, data: Dataset, folder
     own.mkdir()
     manifest, saved = download(store, spec.resume_from, own)
     check_same_run(spec, manifest)
-    return replace(start, resumed=read_state(own), resumed_from=saved)
+    return replace(start, resumed=read_state(own, manifest.form), resumed_from=saved)
 
 
 def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> StartingPoint:
@@ -70,10 +71,10 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
         is_continued = restores and spec.config.type == "full"
         if restores and not is_continued:
             raise _other_parameters()
-        return StartingPoint(tuned, is_base=False, state=read_state(tuned) if is_continued else None)
+        return StartingPoint(tuned, is_base=False, state=read_state(tuned, "full") if is_continued else None)
     if spec.config.type != "full":
         has_state = restores or manifest.form == "prefix"
-        state = read_state(tuned) if has_state else read_adapter_state(tuned)
+        state = read_state(tuned, manifest.form) if has_state else read_adapter_state(tuned)
         return StartingPoint(base, is_base=True, adapter=tuned, form=manifest.form, state=state)
     from peft import PeftModel
 

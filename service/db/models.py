@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import Conflict, NotFound
 from cluster.contracts.evaluation import EvaluationReport
-from cluster.contracts.generation import AdapterRef
 from cluster.contracts.jobs import JobStatus
+from cluster.contracts.weights import WeightsRef
 from service.db import tables
 from service.db.database import now
 from service.db.tenancy import Tenant
@@ -26,7 +26,7 @@ class TunedModel:
     """`ft:…`, of a checkpoint `ft:…:ckpt-step-N`."""
     base: str
     """Alias of the base."""
-    adapter: AdapterRef
+    adapter: WeightsRef
     job_id: str
     created_at: int
     parity: dict[str, float] | None = None
@@ -131,7 +131,7 @@ def _model_of(row: tables.Model) -> TunedModel:
     )
 
 
-def _adapter_of(row: tables.Model | tables.Checkpoint) -> AdapterRef:
-    return AdapterRef(
+def _adapter_of(row: tables.Model | tables.Checkpoint) -> WeightsRef:
+    return WeightsRef(
         digest=row.manifest_sha256, manifest_key=row.manifest_key, form=cast(WeightsForm, row.form)
     )

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import TrainingFailed
-from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.generation import ModelRef
 from cluster.contracts.manifest import Probe
+from cluster.contracts.weights import WeightsRef
 from service.scheduling.interfaces import ServingClient
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.15}
@@ -15,7 +16,7 @@ weights."""
 
 
 def check_parity(
-    adapter: AdapterRef, probe: Probe, serving: ServingClient, base: BaseSpec
+    adapter: WeightsRef, probe: Probe, serving: ServingClient, base: BaseSpec
 ) -> dict[str, float]:
     """The differences, over tokens of a decoder or classes of an encoder; TrainingFailed if they are too
     large."""

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, NotFound
-from cluster.contracts.generation import AdapterRef
 from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest
 from cluster.storage.keys import file_key, sibling_key
@@ -42,12 +41,9 @@ def publish(
     finished = jobs.outcome(job)
     check_regression(finished.report, job.training.max_regression)
     manifest = _verified(job, finished, store)
-    adapter = AdapterRef(
-        digest=finished.manifest_sha256, manifest_key=finished.manifest_key, form=finished.form
-    )
     base = base_of(job, bases)
-    differences = check_parity(adapter, manifest.probe, serving, base)
-    warning = stop_warning(adapter, manifest.answer_prompts, serving, base)
+    differences = check_parity(finished.weights, manifest.probe, serving, base)
+    warning = stop_warning(finished.weights, manifest.answer_prompts, serving, base)
     results = result_csv(jobs.metrics(job))
     file_id = result_file_id(job.id)
     stored = store.put(file_key(file_id), results)

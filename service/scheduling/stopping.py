@@ -1,8 +1,9 @@
 """Whether a tuned model ends its answers by itself, as it was taught to."""
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.generation import ModelRef
 from cluster.contracts.manifest import AnswerPrompt
+from cluster.contracts.weights import WeightsRef
 from service.scheduling.interfaces import ServingClient
 
 _MOST_TOKENS = 512
@@ -12,7 +13,7 @@ _VIRTUAL_TOKENS = 256
 
 
 def stop_warning(
-    adapter: AdapterRef, prompts: list[AnswerPrompt], serving: ServingClient, base: BaseSpec
+    adapter: WeightsRef, prompts: list[AnswerPrompt], serving: ServingClient, base: BaseSpec
 ) -> str | None:
     """None if the model ends its answer to one of `prompts`, or if there is none to ask; else a sentence for
     the job's owner."""

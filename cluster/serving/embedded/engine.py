@@ -18,13 +18,8 @@ import torch
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidRequest, TuneryError, Unavailable
-from cluster.contracts.generation import (
-    AdapterRef,
-    EngineStats,
-    GenerationEvent,
-    GenerationRequest,
-    ModelRef,
-)
+from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.embedded.request import Output, Request
 from cluster.serving.embedded.runner import ModelRunner
 from cluster.serving.embedded.stepper import Stepper
@@ -72,7 +67,7 @@ class EmbeddedEngine:
         *,
         vocabulary: Vocabulary,
         stop_tokens: frozenset[int],
-        load_adapter: Callable[[AdapterRef], Adapter],
+        load_adapter: Callable[[WeightsRef], Adapter],
         limits: EngineLimits,
         footprint: Footprint,
         own_digest: str | None = None,
@@ -200,13 +195,13 @@ class EmbeddedEngine:
             return None
         return await self._compiler.start(tenant, prompt.grammar)
 
-    async def _acquire(self, ref: AdapterRef) -> Adapter:
+    async def _acquire(self, ref: WeightsRef) -> Adapter:
         async def load() -> Adapter:
             return await self._loop.run_in_executor(self._loading, self._load_adapter, ref)
 
         return await self._adapters.acquire(ref.digest, load)
 
-    def _adapter_of(self, model: ModelRef) -> AdapterRef | None:
+    def _adapter_of(self, model: ModelRef) -> WeightsRef | None:
         """The adapter to load, unless it is in the engine's own weights."""
         is_own = model.adapter is None or model.adapter.digest == self._own_digest
         return None if is_own else model.adapter

@@ -14,7 +14,8 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
-from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.generation import ModelRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.embedded.engine import EmbeddedEngine
 from cluster.serving.embedded.lora.adapted_model import AdaptedModel
 from cluster.serving.embedded.lora.merge import merged_model
@@ -111,7 +112,7 @@ class EmbeddedLoader:
         max_rows = limits.slots + reserved_slots(limits.slots)
         runner = find_runner(adapted, max_rows=max_rows, max_length=ref.base.context_length)
 
-        def load_adapter(adapter: AdapterRef) -> Adapter:
+        def load_adapter(adapter: WeightsRef) -> Adapter:
             with self._weights.lease(adapter, **fits) as found:
                 if adapter.form == "prefix":
                     return read_prefix(found, adapter.digest, adapted.states, device)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.contracts.errors import InvalidRequest, Unavailable
-from cluster.contracts.generation import AdapterRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.model_cache import ModelCache
 from cluster.serving.vllm_backend.interface import AsyncLLM, Vllm
@@ -41,7 +41,7 @@ class Adapters:
         vllm: Vllm,
         llm: AsyncLLM,
         *,
-        read: Callable[[AdapterRef], Adapter],
+        read: Callable[[WeightsRef], Adapter],
         folder: Path,
         limits: EngineLimits,
         max_rank: int,
@@ -65,7 +65,7 @@ class Adapters:
         return list(self._cache.loaded)
 
     @asynccontextmanager
-    async def acquire(self, ref: AdapterRef | None) -> AsyncIterator[Any]:
+    async def acquire(self, ref: WeightsRef | None) -> AsyncIterator[Any]:
         """The adapter's LoRARequest, which stays good meanwhile; None for the engine's own weights."""
         if ref is None:
             yield None
@@ -80,7 +80,7 @@ class Adapters:
         await self._cache.close()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
-    async def _load(self, ref: AdapterRef) -> _Loaded:
+    async def _load(self, ref: WeightsRef) -> _Loaded:
         if ref.form != "lora":
             raise InvalidRequest(
                 f"This engine adds LoRA adapters to a base; weights of form '{ref.form}' are served by the "
@@ -99,7 +99,7 @@ class Adapters:
             raise
         return _Loaded(request, number, folder)
 
-    def _write(self, ref: AdapterRef, folder: Path) -> None:
+    def _write(self, ref: WeightsRef, folder: Path) -> None:
         adapter = self._read(ref)
         if (rank := rank_of(adapter)) > self._max_rank:
             raise InvalidRequest(
@@ -109,7 +109,7 @@ class Adapters:
             )
         write_plain(adapter, folder)
 
-    async def _add(self, request: Any, ref: AdapterRef) -> None:
+    async def _add(self, request: Any, ref: WeightsRef) -> None:
         try:
             await self._llm.add_lora(request)
         except Exception as error:

@@ -19,7 +19,8 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
-from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.generation import ModelRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.loading import base_digests
 from cluster.serving.text.vocabulary import Vocabulary
@@ -128,7 +129,7 @@ class VllmLoader:
         )
 
     def _read(
-        self, adapter: AdapterRef, *, shapes: dict[str, tuple[int, int]], fits: dict[str, str]
+        self, adapter: WeightsRef, *, shapes: dict[str, tuple[int, int]], fits: dict[str, str]
     ) -> Adapter:
         with self._weights.lease(adapter, **fits) as found:
             return read_adapter(found, adapter.digest, shapes, torch.device("cpu"))
@@ -173,7 +174,7 @@ class _Started:
     vocabulary: Vocabulary
     num_embeddings: int
     stop_tokens: frozenset[int]
-    read: Callable[[AdapterRef], Adapter]
+    read: Callable[[WeightsRef], Adapter]
     llm: AsyncLLM
 
 

@@ -9,7 +9,7 @@ but a new engine ends that.
 from collections import OrderedDict
 
 from cluster.contracts.errors import CorruptArtefact, TuneryError, Unavailable
-from cluster.contracts.generation import AdapterRef
+from cluster.contracts.weights import WeightsRef
 
 _REMEMBERED = 4096
 """Weights that have answered, of which the latest are known."""
@@ -24,7 +24,7 @@ class NonFiniteTracker:
         self.is_memory_spoiled = False
         """The engine must be replaced."""
 
-    def check(self, adapter: AdapterRef | None) -> None:
+    def check(self, adapter: WeightsRef | None) -> None:
         """Raises CorruptArtefact for an adapter that must not spoil the memory again."""
         if adapter is not None and adapter.digest in self._culprits:
             raise CorruptArtefact(
@@ -32,7 +32,7 @@ class NonFiniteTracker:
                 "engine does not run them again."
             )
 
-    def clear(self, adapter: AdapterRef | None) -> None:
+    def clear(self, adapter: WeightsRef | None) -> None:
         """A choice of these weights has come to its end with finite numbers."""
         name = _name(adapter)
         self._sound[name] = None
@@ -40,7 +40,7 @@ class NonFiniteTracker:
         if len(self._sound) > _REMEMBERED:
             self._sound.popitem(last=False)
 
-    def judge(self, adapter: AdapterRef | None, error: CorruptArtefact) -> TuneryError:
+    def judge(self, adapter: WeightsRef | None, error: CorruptArtefact) -> TuneryError:
         """What to answer to a request that met numbers that are not finite: `error`, unless these weights
         have answered before and others have given such numbers meanwhile. Then those are in the memory."""
         name = _name(adapter)
@@ -52,5 +52,5 @@ class NonFiniteTracker:
         return error
 
 
-def _name(adapter: AdapterRef | None) -> str:
+def _name(adapter: WeightsRef | None) -> str:
     return "" if adapter is None else adapter.digest

@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 from pydantic import ValidationError
 
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
-from cluster.contracts.generation import AdapterRef
 from cluster.contracts.manifest import Manifest, ManifestFile, weight_file_names
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.weights.checksums import Checksums
 from cluster.serving.weights.disk_cache import DiskCache, budget_from_environment
 from cluster.storage.files import write_atomically
@@ -56,7 +56,7 @@ class WeightsFolder:
         self._locks_lock = threading.Lock()
 
     @contextmanager
-    def lease(self, ref: AdapterRef, *, base_digest: str, template_digest: str) -> Iterator[Path]:
+    def lease(self, ref: WeightsRef, *, base_digest: str, template_digest: str) -> Iterator[Path]:
         """The folder with the weight files that the manifest names, which stays until the end of the `with`.
         Downloaded, manifest and all, unless they are here whole, and once however many threads ask.
 
@@ -73,7 +73,7 @@ class WeightsFolder:
         with self._locks_lock:
             return self._locks.setdefault(digest, threading.Lock())
 
-    def _lease(self, ref: AdapterRef, check: _Check, leases: ExitStack) -> Path:
+    def _lease(self, ref: WeightsRef, check: _Check, leases: ExitStack) -> Path:
         while True:
             with ExitStack() as attempt:
                 folder = attempt.enter_context(self._cache.lease(ref.digest))
@@ -87,7 +87,7 @@ class WeightsFolder:
                     leases.enter_context(attempt.pop_all())
                     return folder
 
-    def _download(self, ref: AdapterRef, check: _Check, leases: ExitStack) -> Path | None:
+    def _download(self, ref: WeightsRef, check: _Check, leases: ExitStack) -> Path | None:
         content = self._store.get(ref.manifest_key)
         manifest = _parsed(content, ref)
         check(manifest)
@@ -110,12 +110,12 @@ class WeightsFolder:
         for folder in self._cache.evict(for_bytes=for_bytes, for_entries=for_entries):
             self._checksums.forget(folder)
 
-    def _download_file(self, ref: AdapterRef, folder: Path, file: ManifestFile) -> None:
+    def _download_file(self, ref: WeightsRef, folder: Path, file: ManifestFile) -> None:
         key = sibling_key(ref.manifest_key, file.name)
         if self._store.download(key, folder / file.name).sha256 != file.sha256:
             raise CorruptArtefact(f"The stored bytes of {key} differ from their manifest.")
 
-    def _is_whole(self, folder: Path, ref: AdapterRef, check: _Check) -> bool:
+    def _is_whole(self, folder: Path, ref: WeightsRef, check: _Check) -> bool:
         try:
             manifest = _parsed((folder / _MANIFEST).read_bytes(), ref)
         except (OSError, CorruptArtefact):
@@ -125,7 +125,7 @@ class WeightsFolder:
         return all(self._checksums.of(folder / file.name) == file.sha256 for file in files)
 
 
-def _parsed(content: bytes, ref: AdapterRef) -> Manifest:
+def _parsed(content: bytes, ref: WeightsRef) -> Manifest:
     if hashlib.sha256(content).hexdigest() != ref.digest:
         raise CorruptArtefact(f"The manifest {ref.manifest_key} is not the one with digest {ref.digest}.")
     try:
@@ -139,7 +139,7 @@ def _weight_files(manifest: Manifest) -> list[ManifestFile]:
     return [file for file in manifest.files if file.name in wanted]
 
 
-def _check_fits(manifest: Manifest, *, ref: AdapterRef, base_digest: str, template_digest: str) -> None:
+def _check_fits(manifest: Manifest, *, ref: WeightsRef, base_digest: str, template_digest: str) -> None:
     if manifest.form != ref.form:
         raise InvalidRequest(f"These weights are of form '{manifest.form}', not '{ref.form}'.", param="model")
     if manifest.base_digest != base_digest:

@@ -27,12 +27,13 @@ from cluster.bases.text.chat_template import template_text
 from cluster.contracts.errors import CorruptArtefact, NotFound
 from cluster.contracts.jobs import CheckpointSaved, JobSpec, StepMetrics
 from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe, is_resume_file
+from cluster.contracts.weights import WeightsRef
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.store import ObjectStore
 from cluster.training.checkpoints.export import distinct_state, is_adapted, merge, save_adapter, save_full
 from cluster.training.checkpoints.probe import score_probe
 from cluster.training.checkpoints.served import load_classifier, load_served
-from cluster.training.checkpoints.training_state import Saved, TrainingState, restore_weights, write_state
+from cluster.training.checkpoints.training_state import TrainingState, restore_weights, write_state
 from cluster.training.data.dataset import Dataset
 from cluster.training.loop.loop import Progress
 from cluster.training.model.adapters import attach
@@ -60,11 +61,13 @@ class CheckpointWriter:
     """Writes the checkpoints of one attempt, each under its step's own keys, while training goes on: weights
     are copied at once and stored by a thread, one checkpoint at a time. Close it."""
 
-    def __init__(self, context: CheckpointContext, folder: Path, *, resumed: Mapping[int, Saved]) -> None:
+    def __init__(
+        self, context: CheckpointContext, folder: Path, *, resumed: Mapping[int, WeightsRef]
+    ) -> None:
         """`folder` takes what is on its way to storage; `resumed` are checkpoints of earlier attempts by
         step."""
         self._context = context
-        self.stored: dict[int, Saved] = dict(resumed)
+        self.stored: dict[int, WeightsRef] = dict(resumed)
         """What is in storage, by step."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._under_way: Future[CheckpointSaved] | None = None
@@ -121,7 +124,7 @@ class CheckpointWriter:
         if self._under_way is not None:
             under_way, self._under_way = self._under_way, None
             event = under_way.result()
-            self.stored[event.step] = Saved(event.manifest_key, event.manifest_sha256)
+            self.stored[event.step] = event.weights
             self._done.append(event)
 
     def _write_served(
@@ -195,18 +198,12 @@ class CheckpointWriter:
                 path.unlink()
         if not keeps:
             folder.rmdir()
-        return CheckpointSaved(
-            seq=0,
-            created_at=int(time.time()),
-            step=manifest.step,
-            manifest_key=saved.manifest_key,
-            manifest_sha256=saved.manifest_sha256,
-            form=manifest.form,
-            metrics=metrics,
+        return CheckpointSaved.of(
+            saved, seq=0, created_at=int(time.time()), step=manifest.step, metrics=metrics
         )
 
 
-def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manifest) -> Saved:
+def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manifest) -> WeightsRef:
     """Uploads every file of `folder`, and the manifest, completed with their sizes and digests, when all are
     stored. Raises CorruptArtefact if storage holds other bytes than the folder."""
     files = []
@@ -220,12 +217,12 @@ def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manife
         files.append(ManifestFile(name=path.name, bytes=path.stat().st_size, sha256=sha256))
     body = manifest.model_copy(update={"files": files}).model_dump_json(indent=1).encode()
     store.put(manifest_key, body)
-    return Saved(manifest_key, hashlib.sha256(body).hexdigest())
+    return _ref(body, manifest_key, manifest)
 
 
 def download(
     store: ObjectStore, manifest_key: str, folder: Path, *, with_resume_state: bool = True
-) -> tuple[Manifest, Saved]:
+) -> tuple[Manifest, WeightsRef]:
     """The files of a checkpoint, in `folder`; without its resume state those that are there as long as it has
     a name. Raises CorruptArtefact if one is missing or differs from the manifest, NotFound if there is no
     manifest."""
@@ -244,7 +241,12 @@ def download(
             raise CorruptArtefact(f"{file.name} of checkpoint {manifest_key!r} is missing.") from error
         if (found.bytes, found.sha256) != (file.bytes, file.sha256):
             raise CorruptArtefact(f"{file.name} of checkpoint {manifest_key!r} differs from its manifest.")
-    return manifest, Saved(manifest_key, hashlib.sha256(body).hexdigest())
+    return manifest, _ref(body, manifest_key, manifest)
+
+
+def _ref(body: bytes, manifest_key: str, manifest: Manifest) -> WeightsRef:
+    digest = hashlib.sha256(body).hexdigest()
+    return WeightsRef(digest=digest, manifest_key=manifest_key, form=manifest.form)
 
 
 def check_same_run(spec: JobSpec, manifest: Manifest) -> None:

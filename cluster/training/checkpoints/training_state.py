@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import TrainingFailed
+from cluster.contracts.weights import WeightsRef
 from cluster.training.checkpoints.export import contiguous
 from cluster.training.loop.loop import Progress
 from cluster.training.world import put
@@ -21,13 +22,6 @@ OPTIMIZER_FILE = "resume_optimizer.safetensors"
 WEIGHTS_FILE = "resume_weights.safetensors"
 EXTRAS_FILE = "resume_extras.safetensors"
 PROGRESS_FILE = "resume_progress.json"
-
-
-class Saved(NamedTuple):
-    """A stored checkpoint."""
-
-    manifest_key: str
-    manifest_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +35,7 @@ class TrainingState:
     """The optimizer's, as `optimizer.moments` names them."""
     extras: dict[str, Tensor]
     """What methods keep beside: DPO's reference, AdaLoRA's allocation."""
-    best: Saved | None = None
+    best: WeightsRef | None = None
     """The checkpoint of the best epoch before this one."""
 
 
@@ -55,21 +49,26 @@ def write_state(state: TrainingState, folder: Path) -> None:
     progress = asdict(state.progress)
     if math.isinf(state.progress.best_loss):
         progress["best_loss"] = None  # JSON has no infinity.
-    (folder / PROGRESS_FILE).write_text(json.dumps({"progress": progress, "best": state.best}))
+    best = state.best and [state.best.manifest_key, state.best.digest]
+    (folder / PROGRESS_FILE).write_text(json.dumps({"progress": progress, "best": best}))
 
 
-def read_state(folder: Path) -> TrainingState:
-    """What `write_state` wrote."""
+def read_state(folder: Path, form: WeightsForm) -> TrainingState:
+    """What `write_state` wrote; `form` is that of the run's checkpoints."""
     kept = json.loads((folder / PROGRESS_FILE).read_text())
     progress = kept["progress"]
     if progress["best_loss"] is None:
         progress["best_loss"] = math.inf
+    best = None
+    if kept["best"] is not None:
+        manifest_key, digest = kept["best"]
+        best = WeightsRef(digest=digest, manifest_key=manifest_key, form=form)
     return TrainingState(
         progress=Progress(**progress),
         weights=load_file(folder / WEIGHTS_FILE),
         moments=load_file(folder / OPTIMIZER_FILE),
         extras=load_file(folder / EXTRAS_FILE),
-        best=kept["best"] and Saved(*kept["best"]),
+        best=best,
     )
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.bases.catalogue import load_catalogue
-from cluster.contracts.generation import AdapterRef
 from cluster.contracts.jobs import JobStatus
+from cluster.contracts.weights import WeightsRef
 from cluster.storage.local import LocalStore
 from service.db import tables
 from service.db.database import Database, now
@@ -65,7 +65,7 @@ def make_world(folder: Path, *, num_models: int, num_projects: int) -> World:
     return World(data, projects, models)
 
 
-def _published(database: Database, project: Project, ref: AdapterRef) -> str:
+def _published(database: Database, project: Project, ref: WeightsRef) -> str:
     file = add_file(database, project.tenant)
     with database.write() as session:
         new = NewJob(model=BASE, training_file=file.id)

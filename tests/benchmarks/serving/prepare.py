@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from cluster.contracts.bases import BaseSpec, FolderSource
-from cluster.contracts.generation import AdapterRef
+from cluster.contracts.weights import WeightsRef
 from cluster.storage.local import LocalStore
 from tests.benchmarks.serving.task import FIRST_WORD, Task
 from tests.benchmarks.training.shapes import Shape, make_base
@@ -49,8 +49,8 @@ def adapter_folder(task: Task, number: int) -> Path:
     return Path(task.folder) / f"adapter-{number}"
 
 
-def adapters_of(task: Task) -> list[AdapterRef]:
-    return [AdapterRef(**ref) for ref in json.loads((Path(task.folder) / "refs.json").read_text())]
+def adapters_of(task: Task) -> list[WeightsRef]:
+    return [WeightsRef(**ref) for ref in json.loads((Path(task.folder) / "refs.json").read_text())]
 
 
 def _tokenizer(vocab: int) -> PreTrainedTokenizerFast:

@@ -4,12 +4,12 @@ import random
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from cluster.contracts.generation import AdapterRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 
 
-def churn(folder: Path, refs: list[AdapterRef], seed: int, start: Barrier) -> None:
+def churn(folder: Path, refs: list[WeightsRef], seed: int, start: Barrier) -> None:
     """Borrows at random in a cache with room for two, of weights that hold their own numbers, and reads twice
     what it borrows."""
     chosen = random.Random(seed)

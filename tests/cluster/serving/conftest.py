@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.generation import AdapterRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.pool import EnginePool
@@ -53,7 +53,7 @@ class Tuned:
     base: BaseSpec
     store: LocalStore
     folder: Path
-    refs: dict[str, AdapterRef | None]
+    refs: dict[str, WeightsRef | None]
     """`base` is None: the base itself."""
 
     @property
@@ -73,7 +73,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     folder = tmp_path_factory.mktemp("tuned")
     base = make_tiny_base(folder / "tiny")
     store = LocalStore(folder / "store")
-    refs: dict[str, AdapterRef | None] = {"base": None}
+    refs: dict[str, WeightsRef | None] = {"base": None}
     for seed, (name, options) in enumerate(ADAPTERS.items()):
         refs[name] = publish_lora(store, base, folder / name, seed=seed, **options)
     refs["full"] = publish_full(store, base, folder / "full", seed=9)

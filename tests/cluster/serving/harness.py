@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import (
-    AdapterRef,
     FinishEvent,
     GenerationEvent,
     GenerationRequest,
@@ -24,6 +23,7 @@ from cluster.contracts.generation import (
     TokenLogprob,
     ToolCallEvent,
 )
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.engine import Engine
 from cluster.serving.residency.pool import EnginePool
 
@@ -109,7 +109,7 @@ class Served:
         self.base = base
 
     def request(
-        self, adapter: AdapterRef | None = None, prompt: Prompt | str = "The quick brown", **sampling: Any
+        self, adapter: WeightsRef | None = None, prompt: Prompt | str = "The quick brown", **sampling: Any
     ) -> GenerationRequest:
         """Greedy and 12 tokens unless `sampling` says otherwise."""
         return GenerationRequest(

@@ -16,7 +16,8 @@ from transformers import (
 
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.generation import ModelRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.encoders.pool import EncoderPool
 from cluster.serving.residency.shared_cache import shared_cache
 from cluster.serving.weights.folder import WeightsFolder
@@ -33,7 +34,7 @@ class Encoders:
     base: BaseSpec
     store: LocalStore
     folder: Path
-    refs: dict[str, AdapterRef]
+    refs: dict[str, WeightsRef]
 
     def model(self, name: str) -> ModelRef:
         return ModelRef(base=self.base, adapter=self.refs[name])

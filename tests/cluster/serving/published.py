@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from cluster.bases.resolve import base_digest, base_folder, template_digest
 from cluster.bases.text.chat_template import template_text
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.generation import AdapterRef
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.manifest import Manifest, ManifestFile, Probe
+from cluster.contracts.weights import WeightsRef
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.store import ObjectStore
 
@@ -33,7 +33,7 @@ def publish_lora(
     scale: float = 0.3,
     change: Callable[[Any], None] = lambda model: None,
     **options: Any,
-) -> AdapterRef:
+) -> WeightsRef:
     """A random adapter of `LoraConfig(**options)`, saved by PEFT into `folder` and from there to storage. Its
     weights are large enough to change what a tiny model says."""
     model = AutoModelForCausalLM.from_pretrained(base_folder(spec), dtype=torch.float32)
@@ -48,7 +48,7 @@ def publish_lora(
     return publish_folder(store, spec, folder, job_id=f"ftjob-{folder.name}")
 
 
-def publish_full(store: ObjectStore, spec: BaseSpec, folder: Path, *, seed: int) -> AdapterRef:
+def publish_full(store: ObjectStore, spec: BaseSpec, folder: Path, *, seed: int) -> WeightsRef:
     model = AutoModelForCausalLM.from_pretrained(base_folder(spec), dtype=torch.float32)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -60,7 +60,7 @@ def publish_full(store: ObjectStore, spec: BaseSpec, folder: Path, *, seed: int)
 
 def publish_folder(
     store: ObjectStore, spec: BaseSpec, folder: Path, *, job_id: str, **changes: Any
-) -> AdapterRef:
+) -> WeightsRef:
     """Everything in `folder` and a manifest that is right but for `changes` in its fields."""
     key = manifest_key(job_id, 1, 10)
     files = []
@@ -88,12 +88,12 @@ def publish_folder(
     manifest = Manifest(**fields | changes)
     content = manifest.model_dump_json().encode()
     store.put(key, content)
-    return AdapterRef(
+    return WeightsRef(
         digest=hashlib.sha256(content).hexdigest(), manifest_key=key, form=changes.get("form", "lora")
     )
 
 
-def publish_bytes(store: ObjectStore, job: str, files: dict[str, bytes], **changes: Any) -> AdapterRef:
+def publish_bytes(store: ObjectStore, job: str, files: dict[str, bytes], **changes: Any) -> WeightsRef:
     """A manifest that names `files`, with `changes` in its fields; nothing has to be weights. It is of base
     "b" and template "t"."""
     key = f"jobs/{job}/attempts/1/checkpoints/step-00000001/manifest.json"
@@ -111,4 +111,4 @@ def publish_bytes(store: ObjectStore, job: str, files: dict[str, bytes], **chang
     }  # fmt: skip
     content = Manifest(**fields | changes).model_dump_json().encode()
     store.put(key, content)
-    return AdapterRef(digest=hashlib.sha256(content).hexdigest(), manifest_key=key)
+    return WeightsRef(digest=hashlib.sha256(content).hexdigest(), manifest_key=key)

@@ -23,7 +23,6 @@ from cluster.contracts.errors import (
     Unavailable,
 )
 from cluster.contracts.generation import (
-    AdapterRef,
     ChatPrompt,
     FinishEvent,
     GenerationEvent,
@@ -33,6 +32,7 @@ from cluster.contracts.generation import (
     TextPrompt,
     TokenPrompt,
 )
+from cluster.contracts.weights import WeightsRef
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.conftest import ADAPTERS, Serve, Tuned
 from tests.cluster.serving.harness import Answer, Served
@@ -477,7 +477,7 @@ def test_weights_that_overflow_fail_alone_and_leave_neighbours_bit_equal(
     wild = publish_lora(tuned.store, tuned.base, tmp_path / "wild", scale=1e30, **options)
     tame = publish_lora(tuned.store, tuned.base, tmp_path / "tame", **options)
 
-    def neighbours(third: AdapterRef, max_tokens: int) -> list[Answer | TuneryError]:
+    def neighbours(third: WeightsRef, max_tokens: int) -> list[Answer | TuneryError]:
         served = serve(slots=4)
         refs = [None, tuned.refs["rslora"], third, tuned.refs["all_linear"]]
         requests = [
@@ -644,8 +644,8 @@ def test_wrong_digest_base_or_type_is_refused(served: Served, tuned: Tuned, tmp_
     other = make_tiny_base(tmp_path / "other", seed=5)
     stranger = publish_lora(tuned.store, other, tmp_path / "stranger", seed=1, target_modules=["q_proj"])
     for ref, error, message in [
-        (AdapterRef(digest="0" * 64, manifest_key=good.manifest_key), CorruptArtefact, "digest"),
-        (AdapterRef(digest="0" * 64, manifest_key="jobs/no/manifest.json"), NotFound, "manifest"),
+        (WeightsRef(digest="0" * 64, manifest_key=good.manifest_key), CorruptArtefact, "digest"),
+        (WeightsRef(digest="0" * 64, manifest_key="jobs/no/manifest.json"), NotFound, "manifest"),
         (stranger, InvalidRequest, "trained on"),
         (good.model_copy(update={"form": "full"}), InvalidRequest, "form 'lora'"),
     ]:

@@ -8,10 +8,11 @@ import pytest
 
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.errors import InvalidConfiguration
-from cluster.contracts.generation import AdapterRef, ChatPrompt, TokenPrompt
+from cluster.contracts.generation import ChatPrompt, TokenPrompt
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest
+from cluster.contracts.weights import WeightsRef
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
 from tests.chat_templates import CHATML, MARKED_WITHOUT_END, PLAIN_LINES
@@ -79,7 +80,7 @@ def test_a_tuned_model_stops_where_it_was_taught_to(serve: Serve, tmp_path: Path
     manifest = Manifest.model_validate_json(store.get(end.manifest_key))
     assert manifest.answer_prompts
     served = serve(base=base, store=store)
-    tuned = AdapterRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form="full")
+    tuned = WeightsRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form="full")
     prompts = [TokenPrompt(token_ids=prompt.token_ids) for prompt in manifest.answer_prompts]
     chat = ChatPrompt(messages=[{"role": "user", "content": "Say 3."}])
     for prompt in (chat, *prompts):
@@ -104,9 +105,9 @@ def _check(
     assert probe.token_ids
 
     served = serve(base=base, store=store)
-    tuned = AdapterRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form=form)
+    tuned = WeightsRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form=form)
 
-    def score(adapter: AdapterRef | None, row: list[int]) -> list[float | None]:
+    def score(adapter: WeightsRef | None, row: list[int]) -> list[float | None]:
         prompt = TokenPrompt(token_ids=row)
         answer = served.ask(served.request(adapter, prompt, echo=True, logprobs=0, max_tokens=0))
         assert answer.prompt is not None

@@ -11,8 +11,8 @@ from sqlalchemy import create_engine, make_url, text
 
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import AuthenticationFailed
-from cluster.contracts.generation import AdapterRef
 from cluster.contracts.jobs import Finished
+from cluster.contracts.weights import WeightsRef
 from service.db import tables
 from service.db.api_keys import ApiKeys
 from service.db.database import Database, migration_config
@@ -127,7 +127,7 @@ def test_rows_of_the_first_schema_stay_whole_and_learn_their_form(url: str) -> N
     with database.read() as session:
         forms: dict[str, WeightsForm] = {"one": "lora", "two": "full"}
         for id, form in forms.items():
-            adapter = AdapterRef(digest="s", manifest_key="k", form=form)
+            adapter = WeightsRef(digest="s", manifest_key="k", form=form)
             models = TunedModels(session, TENANT)
             assert models.resolve(f"ft:{id}").adapter == adapter
             assert models.resolve(f"ft:{id}:ckpt-step-1").adapter == adapter

@@ -4,8 +4,8 @@ import pytest
 
 from cluster.contracts.errors import Conflict, NotFound
 from cluster.contracts.evaluation import EvaluationReport
-from cluster.contracts.generation import AdapterRef
 from cluster.contracts.jobs import JobStatus, SyncRequest
+from cluster.contracts.weights import WeightsRef
 from service.db import tables
 from service.db.attempts import Attempts
 from service.db.database import Database
@@ -47,7 +47,7 @@ def test_a_tuned_name_stands_for_a_base_and_an_adapter(database: Database, job: 
         model = TunedModels(session, TENANT).resolve(job.output_model)
     assert (model.base, model.job_id) == ("tiny", job.id)
     assert (model.parity, model.report) == ({"max_abs": 1e-6, "mean_abs": 1e-7}, REPORT)
-    assert model.adapter == AdapterRef(digest="d" * 64, manifest_key="jobs/x/manifest.json", form="lora")
+    assert model.adapter == WeightsRef(digest="d" * 64, manifest_key="jobs/x/manifest.json", form="lora")
 
 
 def test_a_checkpoints_name_stands_for_its_own_weights(database: Database, job: Job) -> None:

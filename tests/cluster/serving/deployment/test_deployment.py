@@ -21,7 +21,6 @@ from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
     MODEL_HEADER,
-    AdapterRef,
     EngineStats,
     ErrorEvent,
     FinishEvent,
@@ -32,6 +31,7 @@ from cluster.contracts.generation import (
     TextPrompt,
     WireEvent,
 )
+from cluster.contracts.weights import WeightsRef
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
 from service.ports import free_ports
@@ -83,7 +83,7 @@ SERVE_CONFIG: dict[str, Any] = {
 class Deployed:
     url: str
     base: BaseSpec
-    adapter: AdapterRef
+    adapter: WeightsRef
     store: LocalStore
     head: RayHead
 
@@ -257,7 +257,7 @@ def test_each_base_and_full_fine_tune_has_a_deployment_of_its_own_that_rests_whe
     base, adapted, tuned = (
         ModelRef(base=deployed.base, adapter=adapter) for adapter in (None, deployed.adapter, full)
     )
-    absent = ModelRef(base=deployed.base, adapter=AdapterRef(digest="0" * 64, manifest_key="jobs/x/y.json"))
+    absent = ModelRef(base=deployed.base, adapter=WeightsRef(digest="0" * 64, manifest_key="jobs/x/y.json"))
 
     def ask(model: ModelRef, route: str, number: int = 0) -> httpx2.Response:
         request = deployed.request(f"{route}-{model.name}-{number}", max_tokens=8)
@@ -350,7 +350,7 @@ def test_an_error_before_the_stream_is_a_status_and_an_error_event(deployed: Dep
         absent = client.post(
             "/engine/ensure",
             content=ModelRef(
-                base=deployed.base, adapter=AdapterRef(digest="0" * 64, manifest_key="jobs/x/manifest.json")
+                base=deployed.base, adapter=WeightsRef(digest="0" * 64, manifest_key="jobs/x/manifest.json")
             ).model_dump_json(),
         )
     assert refused.status_code == 400

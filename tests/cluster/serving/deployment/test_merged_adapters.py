@@ -8,7 +8,8 @@ import pytest
 
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import InvalidRequest, Unavailable
-from cluster.contracts.generation import AdapterRef, FinishEvent, ModelRef, PromptEvent, TextEvent
+from cluster.contracts.generation import FinishEvent, ModelRef, PromptEvent, TextEvent
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.application import ModelApplication
 from cluster.serving.deployment.merged_adapters import MergedAdapters
 from cluster.serving.deployment.settings import EngineSettings
@@ -16,7 +17,7 @@ from tests.api import BASE
 
 FORMS: tuple[WeightsForm, ...] = ("lora", "qlora", "full", "prefix")
 HOT, QUANTIZED, FULL, PREFIX = (
-    ModelRef(base=BASE, adapter=AdapterRef(digest="1" * 64, manifest_key="k", form=form)) for form in FORMS
+    ModelRef(base=BASE, adapter=WeightsRef(digest="1" * 64, manifest_key="k", form=form)) for form in FORMS
 )
 KEY = HOT.model_dump_json()
 SETTINGS = EngineSettings(TUNERY_ENGINE_PLACEMENT="own", TUNERY_ENGINE_HOT_TOKENS_PER_SECOND="1")

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.generation import ModelRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.per_model import Placer, application_name, forget, unused
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
 
 MODEL = ModelRef(base=BASE)
-TUNED = ModelRef(base=BASE, adapter=AdapterRef(digest="1" * 64, manifest_key="k", form="full"))
+TUNED = ModelRef(base=BASE, adapter=WeightsRef(digest="1" * 64, manifest_key="k", form="full"))
 
 
 class Applications:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from cluster.contracts.generation import AdapterRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.residency.model_cache import ModelCache
 from cluster.serving.weights.adapter import Adapter
 from cluster.serving.weights.disk_cache import folder_bytes
@@ -37,13 +37,13 @@ class Replica:
         )
         self.alive: weakref.WeakSet[Adapter] = weakref.WeakSet()
 
-    def publish(self, number: int) -> AdapterRef:
+    def publish(self, number: int) -> WeightsRef:
         pair = {f"base_model.model.{LAYER}.lora_A.weight": torch.full((4, 32), float(number))}
         pair[f"base_model.model.{LAYER}.lora_B.weight"] = torch.ones(24, 4)
         files = {"adapter_config.json": CONFIG, "adapter_model.safetensors": save(pair)}
         return publish_bytes(self.store, f"j{number}", files)
 
-    async def use(self, ref: AdapterRef) -> float:
+    async def use(self, ref: WeightsRef) -> float:
         """A weight of the adapter."""
 
         async def load() -> Adapter:
@@ -55,7 +55,7 @@ class Replica:
         self.cache.release(ref.digest)
         return float(adapter.pairs[LAYER].down[0, 0])
 
-    def delete(self, ref: AdapterRef) -> None:
+    def delete(self, ref: WeightsRef) -> None:
         for stored in list(self.store.list(ref.manifest_key.removesuffix("manifest.json"))):
             self.store.delete(stored.key)
 

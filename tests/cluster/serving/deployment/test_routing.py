@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from cluster.contracts.generation import AdapterRef, ModelRef, adapted_name, weights_of
+from cluster.contracts.generation import ModelRef, adapted_name, weights_of
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.routing import Replica, rank_replicas
 from tests.api import BASE
 
@@ -82,9 +83,9 @@ def test_a_flood_of_one_adapter_spills_over_and_the_others_stay() -> None:
 
 
 def test_names_tell_models_apart_by_weights_and_adapter() -> None:
-    lora = AdapterRef(digest="1" * 64, manifest_key="k")
-    full = AdapterRef(digest="2" * 64, manifest_key="k", form="full")
-    qlora = AdapterRef(digest="3" * 64, manifest_key="k", form="qlora")
+    lora = WeightsRef(digest="1" * 64, manifest_key="k")
+    full = WeightsRef(digest="2" * 64, manifest_key="k", form="full")
+    qlora = WeightsRef(digest="3" * 64, manifest_key="k", form="qlora")
     base, adapted, tuned, quantized = (
         ModelRef(base=BASE, adapter=adapter) for adapter in (None, lora, full, qlora)
     )

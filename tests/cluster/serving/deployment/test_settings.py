@@ -3,7 +3,8 @@
 import pytest
 
 from cluster.contracts.errors import InvalidConfiguration
-from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.generation import ModelRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.per_model import application_name
 from cluster.serving.deployment.scaling import replicas
 from cluster.serving.deployment.settings import EngineSettings
@@ -54,8 +55,8 @@ def test_an_application_is_of_weights_and_settings(monkeypatch: pytest.MonkeyPat
         ModelRef(base=BASE, adapter=adapter)
         for adapter in (
             None,
-            AdapterRef(digest="1" * 64, manifest_key="k"),
-            AdapterRef(digest="1" * 64, manifest_key="k", form="full"),
+            WeightsRef(digest="1" * 64, manifest_key="k"),
+            WeightsRef(digest="1" * 64, manifest_key="k", form="full"),
         )
     )
     beside = {application_name(model, settings, merges=False) for model in (base, adapted)}

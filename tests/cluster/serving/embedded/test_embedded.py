@@ -15,7 +15,6 @@ from torch import Tensor
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.generation import (
-    AdapterRef,
     FinishEvent,
     GenerationEvent,
     GenerationRequest,
@@ -24,6 +23,7 @@ from cluster.contracts.generation import (
     TextEvent,
     TextPrompt,
 )
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.embedded.engine import EmbeddedEngine
 from cluster.serving.embedded.runner import Prefill
 from cluster.serving.limits import EngineLimits
@@ -63,12 +63,12 @@ class FakeRunner:
     def clear(self) -> None: ...
 
 
-def _no_adapters(ref: AdapterRef) -> Adapter:
+def _no_adapters(ref: WeightsRef) -> Adapter:
     raise AssertionError("no adapter was requested")
 
 
 def _engine(
-    runner: Any, load_adapter: Callable[[AdapterRef], Adapter] = _no_adapters, **limits: int
+    runner: Any, load_adapter: Callable[[WeightsRef], Adapter] = _no_adapters, **limits: int
 ) -> EmbeddedEngine:
     tokenizer = make_tokenizer()
     return EmbeddedEngine(
@@ -143,13 +143,13 @@ async def _adapters_after_a_leaver() -> None:
     runner = PacedRunner()
     loaded: list[str] = []
 
-    def load(ref: AdapterRef) -> Adapter:
+    def load(ref: WeightsRef) -> Adapter:
         loaded.append(ref.digest)
         return Adapter(ref.digest)
 
     engine = _engine(runner, load, adapters=1)
     first, second = (
-        ModelRef(base=BASE, adapter=AdapterRef(digest=digest, manifest_key="-")) for digest in "ab"
+        ModelRef(base=BASE, adapter=WeightsRef(digest=digest, manifest_key="-")) for digest in "ab"
     )
     sampling = Sampling(temperature=0, max_tokens=50)
     request = GenerationRequest(id="r", model=first, prompt=TextPrompt(text="x"), sampling=sampling)
@@ -218,14 +218,14 @@ def test_an_adapter_that_is_larger_than_the_budget_is_refused(serve: Serve, tune
 async def _closes_while_loading() -> None:
     has_begun, may_end = threading.Event(), threading.Event()
 
-    def load(ref: AdapterRef) -> Adapter:
+    def load(ref: WeightsRef) -> Adapter:
         has_begun.set()
         assert may_end.wait(30)
         return Adapter(ref.digest)
 
     runner = FakeRunner()
     engine = _engine(runner, load)
-    ref = AdapterRef(digest="d", manifest_key="m")
+    ref = WeightsRef(digest="d", manifest_key="m")
     request = GenerationRequest(id="r", model=ModelRef(base=BASE, adapter=ref), prompt=TextPrompt(text="x"))
     running = asyncio.create_task(anext(engine.generate(request), None))
     assert await asyncio.to_thread(has_begun.wait, 30)

@@ -11,7 +11,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.generation import AdapterRef, TokenPrompt
+from cluster.contracts.generation import TokenPrompt
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.limits import EngineLimits
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.conftest import BACKENDS
@@ -34,7 +35,7 @@ ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 class Family:
     served: Served
     folder: Path
-    refs: dict[str, AdapterRef | None]
+    refs: dict[str, WeightsRef | None]
 
     def reference(self, name: str) -> Any:
         """The model as its own library loads it, with the attention that its family is defined by."""
@@ -72,7 +73,7 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield Family(served, folder, refs)
 
 
-def _lora(store: LocalStore, spec: BaseSpec, folder: Path, seed: int) -> AdapterRef:
+def _lora(store: LocalStore, spec: BaseSpec, folder: Path, seed: int) -> WeightsRef:
     return publish_lora(
         store,
         spec,

@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import ContextLengthExceeded, CorruptArtefact, InvalidRequest
-from cluster.contracts.generation import AdapterRef, TokenPrompt
+from cluster.contracts.generation import TokenPrompt
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.embedded.prefix import read_prefix
 from cluster.serving.limits import EngineLimits
 from cluster.storage.local import LocalStore
@@ -43,7 +44,7 @@ PROMPTS = [[70, 84, 90, 60, 273], list(range(100, 100 + WINDOW + 4))]
 class Prefixed:
     served: Served
     folder: Path
-    refs: dict[str, AdapterRef | None]
+    refs: dict[str, WeightsRef | None]
 
     def reference(self, name: str) -> Any:
         model = AutoModelForCausalLM.from_pretrained(self.folder / "base", dtype=torch.float32)
@@ -59,7 +60,7 @@ def prefixed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp(request.param)
     spec = make_family(request.param, folder / "base", context_length=CONTEXT)
     store = LocalStore(folder / "store")
-    refs: dict[str, AdapterRef | None] = {"base": None}
+    refs: dict[str, WeightsRef | None] = {"base": None}
     refs |= {name: _publish(store, spec, folder / name, config) for name, config in CONFIGS.items()}
     layers = ["c_attn", "c_fc"] if request.param == "gpt2" else "all-linear"
     refs["lora"] = publish_lora(
@@ -69,7 +70,7 @@ def prefixed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         yield Prefixed(served, folder, refs)
 
 
-def _publish(store: LocalStore, spec: BaseSpec, folder: Path, config: Any) -> AdapterRef:
+def _publish(store: LocalStore, spec: BaseSpec, folder: Path, config: Any) -> WeightsRef:
     model = AutoModelForCausalLM.from_pretrained(base_folder(spec), dtype=torch.float32)
     with torch.random.fork_rng():
         torch.manual_seed(7)

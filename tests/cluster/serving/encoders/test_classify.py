@@ -31,10 +31,11 @@ from cluster.contracts.errors import (
     Overloaded,
     TuneryError,
 )
-from cluster.contracts.generation import AdapterRef, ModelRef
+from cluster.contracts.generation import ModelRef
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.encoders import encoder as module
 from cluster.serving.encoders.pool import EncoderPool
 from cluster.storage.keys import file_key
@@ -307,7 +308,7 @@ def test_a_trained_encoder_is_served_with_the_trainers_own_probabilities(
     assert isinstance(end, Finished)
     assert end.form == "full"
     probe = Manifest.model_validate_json(encoders.store.get(end.manifest_key)).probe
-    adapter = AdapterRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form="full")
+    adapter = WeightsRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form="full")
     inputs = [TokensInput(token_ids=row) for row in probe.token_ids]
     answer = ask(ModelRef(base=encoders.base, adapter=adapter), *inputs)
     assert answer.classes == sorted({"billing", "other"})

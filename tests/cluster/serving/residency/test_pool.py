@@ -9,7 +9,6 @@ import pytest
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest, NotFound, Unavailable
 from cluster.contracts.generation import (
-    AdapterRef,
     EngineStats,
     GenerationEvent,
     GenerationRequest,
@@ -17,6 +16,7 @@ from cluster.contracts.generation import (
     PromptEvent,
     TextPrompt,
 )
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.residency.pool import EnginePool
 from cluster.serving.residency.shared_cache import CacheView, shared_cache
 from cluster.wire.codec import encode_error, encode_headers, encode_status
@@ -70,7 +70,7 @@ class Factory:
         return 1
 
 
-def _model(alias: str, adapter: AdapterRef | None = None) -> ModelRef:
+def _model(alias: str, adapter: WeightsRef | None = None) -> ModelRef:
     base = BaseSpec(
         alias=alias, source=FolderSource(path=str(Path("x"))), context_length=8, learning_rates={"lora": 1.0}
     )
@@ -81,8 +81,8 @@ def _request(model: ModelRef, id_: str = "r") -> GenerationRequest:
     return GenerationRequest(id=id_, model=model, prompt=TextPrompt(text="x"))
 
 
-LORA = AdapterRef(digest="1", manifest_key="m")
-FULL = AdapterRef(digest="2", manifest_key="m", form="full")
+LORA = WeightsRef(digest="1", manifest_key="m")
+FULL = WeightsRef(digest="2", manifest_key="m", form="full")
 
 
 async def _routes() -> None:

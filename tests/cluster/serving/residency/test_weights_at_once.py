@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.contracts.errors import NotFound
-from cluster.contracts.generation import AdapterRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.churn import churn
@@ -18,7 +18,7 @@ FITS = {"base_digest": "b", "template_digest": "t"}
 FILES = {"a.safetensors": b"aa", "a.json": b"{}"}
 
 
-def _contents(weights: WeightsFolder, ref: AdapterRef) -> dict[str, bytes]:
+def _contents(weights: WeightsFolder, ref: WeightsRef) -> dict[str, bytes]:
     with weights.lease(ref, **FITS) as folder:
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
 

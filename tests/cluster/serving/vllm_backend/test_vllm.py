@@ -22,7 +22,8 @@ from cluster.contracts.errors import (
     TuneryError,
     Unavailable,
 )
-from cluster.contracts.generation import AdapterRef, GenerationEvent, GenerationRequest, ModelRef, TokenPrompt
+from cluster.contracts.generation import GenerationEvent, GenerationRequest, ModelRef, TokenPrompt
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import EngineLimits
 from cluster.serving.vllm_backend.engine import VllmEngine
@@ -46,7 +47,7 @@ def start(tuned: Tuned, tmp_path: Path) -> Iterator[Start]:
     engines: list[VllmEngine] = []
 
     def started(
-        *, adapter: AdapterRef | None = None, tokens_per_output: int = 1, lora_rank: int = 64, **limits: int
+        *, adapter: WeightsRef | None = None, tokens_per_output: int = 1, lora_rank: int = 64, **limits: int
     ) -> tuple[Served, AsyncLLM]:
         fake = FakeVllm(tokens_per_output=tokens_per_output)
         weights = WeightsFolder(tmp_path / "cache", tuned.store)
@@ -171,7 +172,7 @@ def test_a_dead_engine_says_so(start: Start) -> None:
             served.loop.run(work)  # type: ignore[arg-type]
 
 
-def _wild(tuned: Tuned, folder: Path, seed: int) -> AdapterRef:
+def _wild(tuned: Tuned, folder: Path, seed: int) -> WeightsRef:
     """Finite weights whose products are not."""
     return publish_lora(
         tuned.store, tuned.base, folder / f"wild-{seed}", seed=seed, scale=1e30, target_modules="all-linear"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest, NotFound
-from cluster.contracts.generation import AdapterRef
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.published import publish_bytes
@@ -12,7 +12,7 @@ from tests.cluster.serving.published import publish_bytes
 FITS = {"base_digest": "b", "template_digest": "t"}
 
 
-def _acquire(weights: WeightsFolder, ref: AdapterRef) -> Path:
+def _acquire(weights: WeightsFolder, ref: WeightsRef) -> Path:
     with weights.lease(ref, **FITS) as folder:
         return folder
 

@@ -154,7 +154,7 @@ def test_the_manifest_pins_base_data_template_and_configuration(
     spec = make_spec()
     recording = record(spec, store)
     manifest, saved = download(store, recording.checkpoints[0].manifest_key, tmp_path)
-    assert saved.manifest_sha256 == recording.checkpoints[0].manifest_sha256
+    assert saved == recording.checkpoints[0].weights
     assert manifest.base_digest == base_digest(Path(base.source.path))
     assert manifest.data_sha256 == spec.training_sha256
     assert manifest.template_sha256 == template_digest(CHAT_TEMPLATE)

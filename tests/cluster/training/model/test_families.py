@@ -17,7 +17,7 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
-from cluster.contracts.generation import AdapterRef, TokenPrompt
+from cluster.contracts.generation import TokenPrompt
 from cluster.contracts.jobs import Finished, JobSpec, RunnerMessage
 from cluster.contracts.manifest import Manifest
 from cluster.serving.limits import EngineLimits
@@ -101,7 +101,7 @@ def assert_scores(model: Any, manifest: Manifest) -> None:
 def assert_served(
     spec: JobSpec, result: Finished, manifest: Manifest, store: LocalStore, tmp_path: Path
 ) -> None:
-    tuned = AdapterRef(digest=result.manifest_sha256, manifest_key=result.manifest_key, form=result.form)
+    tuned = result.weights
     with BACKENDS["embedded"](spec.base, store, tmp_path / "cache", EngineLimits()) as served:
         for row, expected in zip(manifest.probe.token_ids, manifest.probe.logprobs, strict=True):
             prompt = TokenPrompt(token_ids=row)

@@ -21,7 +21,8 @@ from cluster.contracts.classification import (
     WordsInput,
 )
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest, TuneryError, Unavailable
-from cluster.contracts.generation import AdapterRef, ErrorEvent, ModelRef
+from cluster.contracts.generation import ErrorEvent, ModelRef
+from cluster.contracts.weights import WeightsRef
 from service.api.inference.engine import ServeEngine
 from service.api.state import AppState
 from service.db.api_keys import Scope
@@ -181,7 +182,7 @@ def test_the_scope_of_inference_is_needed(
 
 REQUEST = ClassificationRequest(
     id="r",
-    model=ModelRef(base=ENCODER, adapter=AdapterRef(digest="1", manifest_key="m", form="full")),
+    model=ModelRef(base=ENCODER, adapter=WeightsRef(digest="1", manifest_key="m", form="full")),
     inputs=[TextInput(text="x")],
 )
 ANSWER = ClassificationAnswer(

@@ -1,7 +1,8 @@
 """What answers count."""
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.generation import AdapterRef, ModelRef, TokenLogprob
+from cluster.contracts.generation import ModelRef, TokenLogprob
+from cluster.contracts.weights import WeightsRef
 from service.api.inference.answers.response_meta import ResponseMeta, TextOffsets
 from tests.api import BASE
 
@@ -24,7 +25,7 @@ def test_tokens_within_one_character_begin_where_it_begins() -> None:
 
 def test_the_fingerprint_changes_with_the_weights_and_with_nothing_else() -> None:
     def fingerprint(base: BaseSpec, digest: str | None) -> str:
-        adapter = AdapterRef(digest=digest, manifest_key="jobs/k/manifest.json") if digest else None
+        adapter = WeightsRef(digest=digest, manifest_key="jobs/k/manifest.json") if digest else None
         return ResponseMeta.make("cmpl", "1", "any", ModelRef(base=base, adapter=adapter)).system_fingerprint
 
     other = BASE.model_copy(update={"alias": "base-2"})

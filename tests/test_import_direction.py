@@ -136,6 +136,12 @@ def test_a_serving_backend_is_imported_by_the_deployment_only(module: str) -> No
             assert not others, f"{module} imports {name}"
 
 
+@pytest.mark.parametrize("module", modules("service.api.routes"))
+def test_no_route_imports_another_route(module: str) -> None:
+    for name in imported(module):
+        assert not is_in(name, "service.api.routes"), f"{module} imports {name}"
+
+
 @pytest.mark.parametrize("module", modules("cluster"))
 def test_cluster_names_neither_fastapi_nor_sqlalchemy(module: str) -> None:
     for name in imported(module):

@@ -9,7 +9,7 @@ from service.api.inference.answers.classifications import classification, classi
 from service.api.inference.answers.response_meta import ResponseMeta
 from service.api.inference.context import InferenceRoute, UsesInference
 from service.api.inference.gateway import answer_once
-from service.api.routes.models import resolve
+from service.api.inference.models import resolve_model
 from service.api.schemas.classifications import Classification, ClassificationBody
 from service.api.state import UsesAppState
 
@@ -31,7 +31,7 @@ async def create_classification(
     inference: UsesInference,
 ) -> Response:
     """Tunery's own; OpenAI has no such route."""
-    model = await resolve(state, caller.tenant, body.model)
+    model = await resolve_model(state, caller.tenant, body.model)
     check_classifies(model)
     engine_request = classification_request(body, model, caller.tenant.project_id)
     meta = ResponseMeta.make("clsf", engine_request.id, body.model, model)

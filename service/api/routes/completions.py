@@ -13,7 +13,7 @@ from service.api.inference.answers.prompts import chat_request, completion_reque
 from service.api.inference.answers.response_meta import ResponseMeta
 from service.api.inference.context import InferenceRoute, UsesInference
 from service.api.inference.gateway import answer_streamed, answer_whole
-from service.api.routes.models import resolve
+from service.api.inference.models import resolve_model
 from service.api.schemas.chat import ChatCompletion, ChatCompletionBody, ChatCompletionChunk, NamedTool
 from service.api.schemas.completions import Completion, CompletionBody
 from service.api.state import UsesAppState
@@ -38,7 +38,7 @@ def _streams(chunk: type) -> dict[int | str, dict[str, Any]]:
 async def create_completion(
     body: CompletionBody, request: Request, caller: Inferrer, state: UsesAppState, inference: UsesInference
 ) -> Response:
-    model = await resolve(state, caller.tenant, body.model)
+    model = await resolve_model(state, caller.tenant, body.model)
     check_generates(model)
     engine_requests = completion_requests(body, model, caller.tenant.project_id)
     answer = CompletionAnswer(
@@ -71,7 +71,7 @@ async def create_chat_completion(
     state: UsesAppState,
     inference: UsesInference,
 ) -> Response:
-    model = await resolve(state, caller.tenant, body.model)
+    model = await resolve_model(state, caller.tenant, body.model)
     check_generates(model)
     engine_request = chat_request(body, model, caller.tenant.project_id)
     answer = ChatAnswer(

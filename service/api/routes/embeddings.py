@@ -10,7 +10,7 @@ from service.api.http.auth import Inferrer
 from service.api.inference.answers.embeddings import embedding_list, embedding_request
 from service.api.inference.context import InferenceRoute, UsesInference
 from service.api.inference.gateway import answer_once
-from service.api.routes.models import resolve
+from service.api.inference.models import resolve_model
 from service.api.schemas.embeddings import EmbeddingBody, EmbeddingList
 from service.api.state import UsesAppState
 
@@ -29,7 +29,7 @@ async def create_embedding(
 ) -> Response:
     """The mean over a text's tokens, or the first one's vector where the base's sentence-transformers files
     say so, scaled to length 1. A tuned model answers with its body, without the head that sorts."""
-    model = await resolve(state, caller.tenant, body.model)
+    model = await resolve_model(state, caller.tenant, body.model)
     check_embeds(model)
     engine_request = embedding_request(body, model, caller.tenant.project_id)
 

@@ -3,8 +3,7 @@
 from fastapi import APIRouter
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import NotFound, PermissionDenied
-from cluster.contracts.generation import ModelRef
+from cluster.contracts.errors import PermissionDenied
 from service.api.http.auth import ModelReader, Writer
 from service.api.jobs.public_evaluation import public_evaluation
 from service.api.schemas.base import Deleted
@@ -44,26 +43,6 @@ def delete(caller: Writer, state: UsesAppState, model: str) -> Deleted:
     with state.database.write(frees_space=True) as session:
         TunedModels(session, caller.tenant).delete(model)
     return Deleted(id=model, object="model")
-
-
-async def resolve(state: AppState, tenant: Tenant, name: str) -> ModelRef:
-    """What a request's `model` stands for. Raises NotFound (`model_not_found`), the same for a name that does
-    not exist and for one of another tenant."""
-
-    def look() -> TunedModel:
-        with state.database.read() as session:
-            return TunedModels(session, tenant).resolve(name)
-
-    if name in state.catalogue:
-        return ModelRef(base=state.catalogue[name])
-    found: TunedModel = await state.shared_reads.get(("model", tenant, name), look)
-    if found.base not in state.catalogue:
-        raise NotFound(
-            f"The model '{name}' was tuned from '{found.base}', which is not in the catalogue any more.",
-            code="model_not_found",
-            param="model",
-        )
-    return ModelRef(base=state.catalogue[found.base], adapter=found.adapter)
 
 
 def _base(spec: BaseSpec, state: AppState) -> ModelObject:

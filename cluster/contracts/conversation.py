@@ -4,15 +4,24 @@ OpenAI's API had functions before it had tools, and clients send back, or write 
 answered them. Everything after this module knows tools, tool calls and text.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _OLD_KEYS = ("function_call", "refusal", "reasoning")
 
 
-def tools_from_functions(functions: list[Any]) -> list[dict[str, Any]]:
-    """What the older `functions` are as `tools`."""
-    return [{"type": "function", "function": function} for function in functions]
+def normalize_conversation(conversation: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the conversation with `functions` rewritten as `tools`, and with its `messages` as
+    `normalize_messages` returns them. Any other key is kept.
+
+    Values of the wrong type are kept too: the caller refuses them, as it does `functions` beside `tools`."""
+    normalized = dict(conversation)
+    if isinstance(functions := normalized.get("functions"), list):
+        del normalized["functions"]
+        normalized["tools"] = [{"type": "function", "function": function} for function in functions]
+    if isinstance(messages := normalized.get("messages"), list):
+        normalized["messages"] = normalize_messages(messages)
+    return normalized
 
 
 def normalize_messages(messages: list[Any]) -> list[Any]:

@@ -11,7 +11,11 @@ import orjson
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from cluster.contracts.conversation import find_stray_tool_message, normalize_messages, tools_from_functions
+from cluster.contracts.conversation import (
+    find_stray_tool_message,
+    normalize_conversation,
+    normalize_messages,
+)
 from cluster.contracts.datasets import DatasetFormat
 from cluster.contracts.strict_model import Ignored, StrictModel
 
@@ -155,7 +159,11 @@ class Conversation(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _rewrite(cls, row: Any) -> Any:
-        return _in_one_spelling(row) if isinstance(row, dict) else row
+        if not isinstance(row, dict):
+            return row
+        if isinstance(row.get("functions"), list) and row.get("tools") is not None:
+            raise PydanticCustomError("tools_and_functions", "has both tools and functions; give tools")
+        return normalize_conversation(row)
 
     @model_validator(mode="after")
     def _tool_messages_answer_calls(self) -> Self:
@@ -259,14 +267,3 @@ def row_format(row: Row) -> DatasetFormat:
 
 
 _FORMATS: dict[type[Row], DatasetFormat] = {row_type: name for name, row_type in ROW_TYPES.items()}
-
-
-def _in_one_spelling(row: dict[str, Any]) -> dict[str, Any]:
-    functions, messages = row.get("functions"), row.get("messages")
-    if isinstance(functions, list):
-        if row.get("tools") is not None:
-            raise PydanticCustomError("tools_and_functions", "has both tools and functions; give tools")
-        row = {key: value for key, value in row.items() if key != "functions"} | {
-            "tools": tools_from_functions(functions)
-        }
-    return {**row, "messages": normalize_messages(messages)} if isinstance(messages, list) else row

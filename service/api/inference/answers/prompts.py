@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from cluster.contracts.conversation import normalize_messages, tools_from_functions
+from cluster.contracts.conversation import normalize_conversation
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import (
     ChatPrompt,
@@ -52,16 +52,16 @@ def completion_requests(body: CompletionBody, model: ModelRef, tenant: str) -> l
 
 
 def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> GenerationRequest:
-    tools = None if body.choice == "none" else _tools(body)
+    conversation = normalize_conversation(
+        body.model_dump(include={"messages", "tools", "functions"}, exclude_none=True)
+    )
+    tools = None if body.choice == "none" else conversation.get("tools") or None
     max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     return GenerationRequest(
         id=_new_id(),
         model=model,
-        prompt=ChatPrompt(
-            messages=normalize_messages([message.model_dump(exclude_none=True) for message in body.messages]),
-            tools=tools,
-        ),
+        prompt=ChatPrompt(messages=conversation["messages"], tools=tools),
         sampling=body.sampling(
             max_tokens=max_tokens,
             logprobs=logprobs,
@@ -70,12 +70,6 @@ def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> Gene
         ),
         tenant=tenant,
     )
-
-
-def _tools(body: ChatCompletionBody) -> list[dict[str, Any]] | None:
-    if body.functions:
-        return tools_from_functions([function.model_dump(exclude_none=True) for function in body.functions])
-    return [tool.model_dump(exclude_none=True) for tool in body.tools or []] or None
 
 
 def _tool_use(body: ChatCompletionBody) -> ToolUse:

@@ -8,12 +8,12 @@ deep.
 import json
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES, DatasetFormat, Problem, too_few_examples
+from cluster.contracts.datasets import DatasetFormat, Problem, too_few_examples
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.rows import OWN_RULES, ROW_TYPES, Row, row_format
 from cluster.contracts.unsupported_formats import (
@@ -52,12 +52,12 @@ class FormatReport(BaseModel):
     n_problems: int = 0
 
 
-def check_jsonl(
-    stream: BinaryIO, *, role: Literal["training_file", "validation_file", "file"] = "training_file"
-) -> FormatReport:
-    """Checks every line against the row formats and the file against its own rules: one format throughout,
-    blank lines at the end only, and for training at least 10 examples, else at least one. `role` "file": what
-    it is for is not known yet. A file of a foreign format is one problem, and is not read further."""
+def check_jsonl(stream: BinaryIO) -> FormatReport:
+    """Checks every line against the row formats, and the file against its own rules: one format throughout,
+    blank lines only at the end, and at least one example.
+
+    The number of examples that training needs is checked when a job uses the file. A file in an unsupported
+    format is reported as one problem and is not read further."""
     found: DatasetFormat | None = None
     n_examples = n_problems = 0
     problems: list[Problem] = []
@@ -75,10 +75,9 @@ def check_jsonl(
                 return FormatReport(
                     format=None, n_examples=n_examples, problems=problems, n_problems=n_problems
                 )
-    least = MIN_TRAINING_EXAMPLES if role == "training_file" else 1
-    if n_examples < least and not (n_problems and not n_examples):
+    if not n_examples and not n_problems:
         n_problems += 1
-        problems.append(_too_few(n_examples, least, role))
+        problems.append(_no_examples())
     return FormatReport(format=found, n_examples=n_examples, problems=problems, n_problems=n_problems)
 
 
@@ -297,10 +296,8 @@ def _as_problem(line: int, error: InvalidDataset) -> Problem:
     )
 
 
-def _too_few(n_examples: int, least: int, role: str) -> Problem:
-    return Problem(
-        line=0, code="invalid_n_examples", message=too_few_examples(role, n_examples, least), param=role
-    )
+def _no_examples() -> Problem:
+    return Problem(line=0, code="invalid_n_examples", message=too_few_examples("file", 0, 1), param="file")
 
 
 def _shown(value: object) -> str:

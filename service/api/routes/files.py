@@ -192,7 +192,7 @@ class _Verdict:
 def _checked_lines(stream: BinaryIO) -> _Verdict:
     """The rules that hold for any fine-tuning file; how many examples training needs, its job says."""
     stream.seek(0)
-    report = check_jsonl(stream, role="file")
+    report = check_jsonl(stream)
     if report.problems:
         return _Verdict("error", _describe(report), report.format, report.n_examples)
     return _Verdict("processed", None, report.format, report.n_examples)

@@ -42,43 +42,44 @@ def lines(*rows: object) -> io.BytesIO:
     ],
 )
 def test_problem_says_line_place_value_and_rule(message: dict, expected: str, param: str) -> None:
-    report = check_jsonl(
-        lines({"messages": [USER, ASSISTANT]}, {"messages": [USER, message]}), role="validation_file"
-    )
+    report = check_jsonl(lines({"messages": [USER, ASSISTANT]}, {"messages": [USER, message]}))
     assert [problem.model_dump() for problem in report.problems] == [
         {"line": 2, "code": report.problems[0].code, "message": f"Line 2: {expected}", "param": param}
     ]
 
 
 def test_words_and_labels_of_unequal_number_are_counted() -> None:
-    report = check_jsonl(lines({"tokens": ["Ada", "sang"], "labels": ["O"]}), role="validation_file")
+    report = check_jsonl(lines({"tokens": ["Ada", "sang"], "labels": ["O"]}))
     assert [(p.message, p.param) for p in report.problems] == [
         ("Line 1: The row has 2 tokens and 1 labels; every token needs one label.", None)
     ]
 
 
 def test_long_values_are_cut_in_messages() -> None:
-    report = check_jsonl(lines({"prompt": list(range(100_000)), "completion": "x"}), role="validation_file")
+    report = check_jsonl(lines({"prompt": list(range(100_000)), "completion": "x"}))
     assert len(report.problems[0].message) < 200
 
 
-def test_too_few_examples_say_what_openai_says() -> None:
-    report = check_jsonl(lines(*[{"messages": [USER, ASSISTANT]}] * 7))
-    assert [(p.code, p.message, p.param, p.line) for p in report.problems] == [
-        (
-            "invalid_n_examples",
-            "Training file has 7 example(s), but must have at least 10 examples",
-            "training_file",
-            0,
-        )
-    ]
-    assert report.format == "chat"
-    assert report.n_examples == 7
+def test_a_file_without_examples_is_refused_as_openai_refuses_it() -> None:
+    report = check_jsonl(io.BytesIO(b"\n"))
+    assert report.model_dump() == {
+        "format": None,
+        "n_examples": 0,
+        "problems": [
+            {
+                "line": 0,
+                "code": "invalid_n_examples",
+                "message": "File has 0 example(s), but must have at least 1 example",
+                "param": "file",
+            }
+        ],
+        "n_problems": 1,
+    }
 
 
-@pytest.mark.parametrize(("role", "n_examples"), [("training_file", 10), ("validation_file", 1)])
-def test_enough_examples_are_no_problem(role, n_examples: int) -> None:
-    report = check_jsonl(lines(*[{"prompt": "a", "completion": "b"}] * n_examples), role=role)
+@pytest.mark.parametrize("n_examples", [1, 7])
+def test_one_example_is_enough_for_a_file(n_examples: int) -> None:
+    report = check_jsonl(lines(*[{"prompt": "a", "completion": "b"}] * n_examples))
     assert report.model_dump() == {
         "format": "completion",
         "n_examples": n_examples,
@@ -163,7 +164,7 @@ def test_any_bytes_get_a_verdict_and_never_an_exception() -> None:
         line = bytearray(json.dumps(spoiled(chance.choice(SEEDS), chance)).encode())
         for _ in range(chance.choice([0, 0, 1, 3])):
             line[chance.randrange(len(line))] = chance.choice(b'\x00\xff"{}[],:\\\n')
-        report = check_jsonl(io.BytesIO(bytes(line)), role="validation_file")
+        report = check_jsonl(io.BytesIO(bytes(line)))
         seen |= {problem.code for problem in report.problems}
         # What is told can be stored and sent.
         report.model_dump_json().encode()

@@ -407,7 +407,7 @@ FILES: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_has_its_verdict(name: str) -> None:
     content, verdict = FILES[name]
-    report = check_jsonl(io.BytesIO(content), role="validation_file")
+    report = check_jsonl(io.BytesIO(content))
     assert [(problem.line, problem.code) for problem in report.problems] == verdict
     assert report.n_problems == len(verdict)
     for problem in report.problems:
@@ -454,6 +454,6 @@ SAID = {
 @pytest.mark.parametrize("name", SAID)
 def test_what_people_hold_is_named_in_one_sentence_with_what_to_do(name: str) -> None:
     content = FILES[name][0] if name in FILES else line({"text": "refund me"})
-    problem = check_jsonl(io.BytesIO(content), role="file").problems[0]
+    problem = check_jsonl(io.BytesIO(content)).problems[0]
     assert SAID[name] in problem.message
     assert problem.message.count(". ") == 0

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from cluster.contracts.frozen import FrozenModel
 
 TrainingType = Literal["lora", "qlora", "full", "peft"]
 """How weights are adapted: LoRA, LoRA on a base in 4 bits, every weight, or another of PEFT's methods."""
@@ -12,25 +14,21 @@ WeightsForm = Literal["lora", "qlora", "prefix", "full"]
 keys and values that precede every prompt, or a model of its own."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BuiltinSource(_Frozen):
+class BuiltinSource(FrozenModel):
     """Weights that ship with Tunery, under `cluster/bases/<name>/weights`."""
 
     kind: Literal["builtin"] = "builtin"
     name: str = Field(pattern=r"^[a-z0-9_]+$")
 
 
-class FolderSource(_Frozen):
+class FolderSource(FrozenModel):
     """A folder in transformers' format, at the same path on every node."""
 
     kind: Literal["folder"] = "folder"
     path: str
 
 
-class HubSource(_Frozen):
+class HubSource(FrozenModel):
     """A hub repository at a pinned commit."""
 
     kind: Literal["hub"] = "hub"
@@ -41,7 +39,7 @@ class HubSource(_Frozen):
 BaseSource = Annotated[BuiltinSource | FolderSource | HubSource, Field(discriminator="kind")]
 
 
-class BaseSpec(_Frozen):
+class BaseSpec(FrozenModel):
     """One line of the catalogue: a base model that jobs may tune and clients may ask."""
 
     alias: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
@@ -68,12 +66,12 @@ class BaseSpec(_Frozen):
     """Unix seconds, shown by `/v1/models`."""
 
 
-class BasesRequest(_Frozen):
+class BasesRequest(FrozenModel):
     """Which of these can the cluster use?"""
 
     bases: list[BaseSpec]
 
 
-class BasesAnswer(_Frozen):
+class BasesAnswer(FrozenModel):
     unavailable: dict[str, str]
     """Why not, by alias, of those that it cannot."""

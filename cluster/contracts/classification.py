@@ -2,30 +2,27 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.generation import ModelRef
 
 MAX_INPUTS = 256
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TextInput(_Frozen):
+class TextInput(FrozenModel):
     kind: Literal["text"] = "text"
     text: str
     text_pair: str | None = None
     """Read beside the first, if the model was tuned on pairs."""
 
 
-class WordsInput(_Frozen):
+class WordsInput(FrozenModel):
     kind: Literal["words"] = "words"
     words: list[str] = Field(min_length=1)
 
 
-class TokensInput(_Frozen):
+class TokensInput(FrozenModel):
     """Token ids as the model reads them, special tokens included; what training's own scores are checked
     with."""
 
@@ -36,7 +33,7 @@ class TokensInput(_Frozen):
 ClassificationInput = Annotated[TextInput | WordsInput | TokensInput, Field(discriminator="kind")]
 
 
-class ClassificationRequest(_Frozen):
+class ClassificationRequest(FrozenModel):
     id: str
     model: ModelRef
     """A full form of an encoder. It sorts either texts or words; token ids fit both."""
@@ -45,7 +42,7 @@ class ClassificationRequest(_Frozen):
     """The project that asks."""
 
 
-class ClassificationResult(_Frozen):
+class ClassificationResult(FrozenModel):
     logprobs: list[list[float]]
     """One row of the classes' log-probabilities for a text, one a word for words; of token ids one for the
     text or one a token, by what the model sorts. A word of which the tokenizer makes nothing has the row of
@@ -53,7 +50,7 @@ class ClassificationResult(_Frozen):
     prompt_tokens: int
 
 
-class ClassificationAnswer(_Frozen):
+class ClassificationAnswer(FrozenModel):
     classes: list[str]
     """What the columns of `logprobs` stand for."""
     results: list[ClassificationResult]

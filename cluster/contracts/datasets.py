@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.hyperparameters import Method, OnOverlength, TrainingOptions
 
 DatasetFormat = Literal["chat", "completion", "preference", "classification", "token_classification"]
@@ -13,10 +14,8 @@ MAX_CLASSES = 1000
 MIN_TRAINING_EXAMPLES = 10
 
 
-class Problem(BaseModel):
+class Problem(FrozenModel):
     """One broken rule. `line` counts from 1; 0 is the file as a whole."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     line: int = Field(ge=0)
     code: str
@@ -26,10 +25,8 @@ class Problem(BaseModel):
     """Where in the line, e.g. `messages[2].role`."""
 
 
-class DatasetCheckRequest(BaseModel):
+class DatasetCheckRequest(FrozenModel):
     """Asks the dataset compiler what a stored file becomes for one base."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: BaseSpec
     key: str
@@ -43,10 +40,8 @@ class DatasetCheckRequest(BaseModel):
     decides by itself."""
 
 
-class DatasetCheck(BaseModel):
+class DatasetCheck(FrozenModel):
     """The compiler's answer: what would be trained on, after the over-length policy."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: DatasetFormat | None = None
     """None only where no row could be read, which is a problem then."""

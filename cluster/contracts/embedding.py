@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cluster.contracts.classification import TextInput, TokensInput
+from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.generation import ModelRef
 
 MAX_INPUTS = 2048
@@ -14,11 +15,7 @@ MAX_TOKENS = 300_000
 EmbeddingInput = Annotated[TextInput | TokensInput, Field(discriminator="kind")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class EmbeddingRequest(_Frozen):
+class EmbeddingRequest(FrozenModel):
     id: str
     model: ModelRef
     """An encoder, or a full form of one: then its body answers, and not its classes."""
@@ -29,7 +26,7 @@ class EmbeddingRequest(_Frozen):
     """The project that asks."""
 
 
-class EmbeddingAnswer(_Frozen):
+class EmbeddingAnswer(FrozenModel):
     embeddings: list[str]
     """In the order of the inputs, each of length 1: float32, little-endian, in base64."""
     prompt_tokens: int

@@ -1,14 +1,9 @@
 """What training gained and what it cost: the tuned model beside the one it began as."""
 
-from pydantic import BaseModel, ConfigDict
+from cluster.contracts.frozen import NonFiniteModel
 
 
-class _Frozen(BaseModel):
-    # A loss may be NaN or infinite, which JSON has no number for.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Comparison(_Frozen):
+class Comparison(NonFiniteModel):
     """Both models on the same examples. Losses are nats per learned token (per pair for preferences, per
     label for classification), accuracies shares of them."""
 
@@ -19,7 +14,7 @@ class Comparison(_Frozen):
     tuned_accuracy: float
 
 
-class EvaluationReport(_Frozen):
+class EvaluationReport(NonFiniteModel):
     """The tuned model as it is served, beside the model that the job began with."""
 
     held_out: Comparison | None

@@ -3,10 +3,11 @@
 import hashlib
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cluster.contracts import errors
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.json_schema import JsonSchema
 from cluster.contracts.weights import WeightsRef
 
@@ -25,11 +26,7 @@ MAX_BIASES = 1024
 in which nobody else's tokens are computed."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelRef(_Frozen):
+class ModelRef(FrozenModel):
     base: BaseSpec
     adapter: WeightsRef | None = None
     """None is the base itself."""
@@ -81,7 +78,7 @@ def weights_of(name: str) -> str:
     return name.partition(":")[0]
 
 
-class TextPrompt(_Frozen):
+class TextPrompt(FrozenModel):
     param: ClassVar[str] = "prompt"
     """The parameter of a client's request in which it came: what errors name."""
     kind: Literal["text"] = "text"
@@ -90,13 +87,13 @@ class TextPrompt(_Frozen):
     """Special tokens in the text are ordinary text."""
 
 
-class TokenPrompt(_Frozen):
+class TokenPrompt(FrozenModel):
     param: ClassVar[str] = "prompt"
     kind: Literal["tokens"] = "tokens"
     token_ids: list[int]
 
 
-class ChatPrompt(_Frozen):
+class ChatPrompt(FrozenModel):
     """Rendered with the model's own chat template, as in training, up to the assistant's turn."""
 
     param: ClassVar[str] = "messages"
@@ -108,7 +105,7 @@ class ChatPrompt(_Frozen):
 Prompt = Annotated[TextPrompt | TokenPrompt | ChatPrompt, Field(discriminator="kind")]
 
 
-class ToolUse(_Frozen):
+class ToolUse(FrozenModel):
     """How the tools that a chat shows may be called."""
 
     names: list[str] | None = None
@@ -119,7 +116,7 @@ class ToolUse(_Frozen):
     """Several in one answer; otherwise it ends after the first."""
 
 
-class Sampling(_Frozen):
+class Sampling(FrozenModel):
     max_tokens: int | None = Field(default=None, ge=0)
     """New tokens at most; None is what the context leaves. 0 only scores the prompt (with `echo`)."""
     temperature: float = Field(default=1.0, ge=0, le=2)
@@ -145,7 +142,7 @@ class Sampling(_Frozen):
     None: calls are text like any other."""
 
 
-class GenerationRequest(_Frozen):
+class GenerationRequest(FrozenModel):
     id: str
     """Unique while the request is under way; `cancel` takes it."""
     model: ModelRef
@@ -155,7 +152,7 @@ class GenerationRequest(_Frozen):
     """The project that asks: fairness and cache isolation go by it."""
 
 
-class TokenLogprob(_Frozen):
+class TokenLogprob(FrozenModel):
     token: str
     """The token's text. One that is not whole characters is named by its bytes: `bytes:\\xe4\\xbd`."""
     bytes: list[int]
@@ -171,7 +168,7 @@ FinishReason = Literal["stop", "length", "tool_calls"]
 """By itself, by its limit of tokens, or by itself after at least one call."""
 
 
-class PromptEvent(_Frozen):
+class PromptEvent(FrozenModel):
     """Always first, once a request: its prompt is tokenised and accepted."""
 
     type: Literal["prompt"] = "prompt"
@@ -182,7 +179,7 @@ class PromptEvent(_Frozen):
     """One a prompt token if `echo` and `logprobs` were asked for."""
 
 
-class TextEvent(_Frozen):
+class TextEvent(FrozenModel):
     """Text that is safe to send: complete UTF-8, held back while it might become a stop string. It is empty
     where all is held back, and then says only that another token was generated."""
 
@@ -195,7 +192,7 @@ class TextEvent(_Frozen):
     tokens: list[TokenLogprob] = []
 
 
-class ToolCallEvent(_Frozen):
+class ToolCallEvent(FrozenModel):
     """A piece of a call of a tool: first its name, then its arguments as they come."""
 
     type: Literal["tool_call"] = "tool_call"
@@ -212,7 +209,7 @@ class ToolCallEvent(_Frozen):
     tokens: list[TokenLogprob] = []
 
 
-class FinishEvent(_Frozen):
+class FinishEvent(FrozenModel):
     """Always last of its choice."""
 
     type: Literal["finish"] = "finish"
@@ -221,7 +218,7 @@ class FinishEvent(_Frozen):
     completion_tokens: int
 
 
-class ErrorEvent(_Frozen):
+class ErrorEvent(FrozenModel):
     """On the wire only: ends the stream; the client raises it as a domain error again."""
 
     type: Literal["error"] = "error"
@@ -259,7 +256,7 @@ WireEvent = Annotated[
 ]
 
 
-class EngineStats(_Frozen):
+class EngineStats(FrozenModel):
     """A moment's view of one engine, or of an encoder, whose requests count as choices and take turns at one
     slot."""
 

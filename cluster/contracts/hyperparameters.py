@@ -3,10 +3,11 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from cluster.contracts.bases import BaseSpec, TrainingType
 from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.peft_options import MAX_SCALE, PREFIXES, RATE_FACTORS, check_peft_config
 from cluster.contracts.strict_model import StrictModel
 
@@ -22,10 +23,8 @@ AUTO_BETA = 0.1
 """OpenAI's and TRL's default."""
 
 
-class Hyperparameters(BaseModel):
+class Hyperparameters(FrozenModel):
     """OpenAI's hyperparameters of a method, as requested for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: Auto | int = Field(default="auto")
     """Examples per optimizer step, 1-256."""
@@ -127,11 +126,9 @@ class TrainingOptions(StrictModel):
         return None if self.peft_config is None else self.peft_config.get("peft_type")
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(FrozenModel):
     """Everything the training loop needs to know, concrete and frozen. Stored in each checkpoint's
     manifest. Fields that TrainingOptions has too mean the same here."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Method = "supervised"
     type: TrainingType

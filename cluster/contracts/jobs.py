@@ -3,10 +3,11 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.evaluation import EvaluationReport
+from cluster.contracts.frozen import NonFiniteModel
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.weights import WeightsRef
 
@@ -54,12 +55,7 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
 queued."""
 
 
-class _Frozen(BaseModel):
-    # A loss may be NaN or infinite; as JSON's null it would be refused by the reader, and never get through.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class JobSpec(_Frozen):
+class JobSpec(NonFiniteModel):
     """What one attempt must do. Written to storage by the scheduler, read by the runner; never changed."""
 
     job_id: str
@@ -84,7 +80,7 @@ class JobSpec(_Frozen):
     """Key of the manifest of this job's own checkpoint to go on from."""
 
 
-class StepMetrics(_Frozen):
+class StepMetrics(NonFiniteModel):
     """One optimizer step. Losses are nats per learned token and accuracies shares of them; of a preference
     pair the loss is DPO's and the accuracy how often the better answer got the larger reward; of
     classification both are per label."""
@@ -119,7 +115,7 @@ class StepMetrics(_Frozen):
     """Classification: mean F1 of the labels."""
 
 
-class _WithWeights(_Frozen):
+class _WithWeights(NonFiniteModel):
     """A WeightsRef as fields of its own: the names on the wire and in stored rows."""
 
     manifest_key: str
@@ -147,7 +143,7 @@ class CheckpointSaved(_WithWeights):
     metrics: StepMetrics
 
 
-class RunnerMessage(_Frozen):
+class RunnerMessage(NonFiniteModel):
     """A line for the job's owner."""
 
     type: Literal["message"] = "message"
@@ -160,7 +156,7 @@ class RunnerMessage(_Frozen):
 RunnerEvent = Annotated[StepMetrics | CheckpointSaved | RunnerMessage, Field(discriminator="type")]
 
 
-class Running(_Frozen):
+class Running(NonFiniteModel):
     state: Literal["running"] = "running"
 
 
@@ -172,7 +168,7 @@ class Finished(_WithWeights):
     report: EvaluationReport | None = None
 
 
-class Failed(_Frozen):
+class Failed(NonFiniteModel):
     """The run ended with an error. A user fault is final, anything else may be tried again."""
 
     state: Literal["failed"] = "failed"
@@ -183,7 +179,7 @@ class Failed(_Frozen):
     is_user_fault: bool
 
 
-class Stopped(_Frozen):
+class Stopped(NonFiniteModel):
     """The runner obeyed a command; its last checkpoint is saved."""
 
     state: Literal["stopped"] = "stopped"
@@ -197,7 +193,7 @@ MAX_SYNC_BYTES = 2**20
 MAX_SYNC_EVENTS = 1000
 
 
-class SyncRequest(_Frozen):
+class SyncRequest(NonFiniteModel):
     """The runner's one call: heartbeat, event upload and state. Sent again until answered 200; events are
     told apart by (attempt, seq), so a repeated one changes nothing."""
 
@@ -209,7 +205,7 @@ Command = Literal["continue", "pause", "cancel"]
 """Pause: save a checkpoint, then stop. Cancel: stop at once."""
 
 
-class SyncResponse(_Frozen):
+class SyncResponse(NonFiniteModel):
     """What the runner must do next. A fenced runner gets 409 instead and must exit at once."""
 
     command: Command = "continue"

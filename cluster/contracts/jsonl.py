@@ -11,10 +11,11 @@ from itertools import chain, islice
 from typing import Any, BinaryIO
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from cluster.contracts.datasets import DatasetFormat, Problem, too_few_examples
 from cluster.contracts.errors import InvalidDataset
+from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.rows import OWN_RULES, ROW_TYPES, Row, row_format
 from cluster.contracts.unsupported_formats import (
     UnsupportedFormat,
@@ -38,10 +39,8 @@ _ROLE_TAGS = ("system", "developer", "user", "assistant", "tool")
 _ROLES = ", ".join(_ROLE_TAGS)
 
 
-class FormatReport(BaseModel):
+class FormatReport(FrozenModel):
     """What `check_jsonl` found. The file may be used if `problems` is empty."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: DatasetFormat | None
     """Of the first good line; None if there is none."""

@@ -1,23 +1,20 @@
 """The manifest that makes a set of stored files a checkpoint. Written last: no manifest, no checkpoint."""
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, Field
 
 from cluster.contracts.bases import WeightsForm
+from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.hyperparameters import TrainingConfig
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ManifestFile(_Frozen):
+class ManifestFile(FrozenModel):
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")
     """Relative to the manifest's own key prefix; no folders."""
     bytes: int
     sha256: str
 
 
-class Probe(_Frozen):
+class Probe(FrozenModel):
     """Held-out rows as the trainer scored them; serving must agree before the model is published."""
 
     token_ids: list[list[int]]
@@ -26,7 +23,7 @@ class Probe(_Frozen):
     log-probabilities, of the text or of one token after the other."""
 
 
-class AnswerPrompt(_Frozen):
+class AnswerPrompt(FrozenModel):
     """A training prompt whose answer ended with a token that stops generation, and was learned with it."""
 
     token_ids: list[int]
@@ -34,7 +31,7 @@ class AnswerPrompt(_Frozen):
     """Of the answer, the one that ends it included."""
 
 
-class Manifest(_Frozen):
+class Manifest(FrozenModel):
     """`manifest.json` of a checkpoint."""
 
     format: int = 1

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from cluster.contracts.datasets import DatasetFormat
+from cluster.contracts.frozen import FrozenModel
 from cluster.training.data.compiler import Compiled
 from cluster.training.data.dataset import Dataset
 
@@ -21,10 +21,8 @@ class Unreadable(ValueError):
     """Not a file that `write_compiled` wrote, or only a part of one."""
 
 
-class _Description(BaseModel):
+class _Description(FrozenModel):
     """What goes beside the arrays."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: DatasetFormat
     longest: int

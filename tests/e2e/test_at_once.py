@@ -27,7 +27,12 @@ def test_eight_jobs_of_all_kinds_created_at_once_as_soon_as_it_is_ready_all_succ
         chats, pairs = _upload(client, jsonl(12)), _upload(client, _preferences(12))
         kinds: list[dict[str, Any]] = [
             {"training_file": chats, "method": SUPERVISED},
-            {"training_file": chats, "method": SUPERVISED, "extra_body": {"training": {"type": "full"}}},
+            # Hyperparameters as they were given before there were methods.
+            {
+                "training_file": chats,
+                "hyperparameters": HYPERPARAMETERS,
+                "extra_body": {"training": {"type": "full"}},
+            },
             {"training_file": pairs, "method": DPO},
             {"training_file": chats, "method": SUPERVISED, "extra_body": {"training": {"type": "qlora"}}},
         ]
@@ -43,7 +48,10 @@ def test_eight_jobs_of_all_kinds_created_at_once_as_soon_as_it_is_ready_all_succ
         assert [(job.status, job.error) for job in ended] == [("succeeded", None)] * len(created)
         asked = {"messages": [{"role": "user", "content": "order 3 qty 4"}], "max_tokens": 4}
         for job in ended:
-            answer = client.chat.completions.create(model=job.fine_tuned_model or "", **asked)
+            assert job.fine_tuned_model
+            assert job.fine_tuned_model.startswith(f"ft:{BASE}:tunery::")
+            answer = client.chat.completions.create(model=job.fine_tuned_model, **asked)
+            assert answer.model == job.fine_tuned_model
             assert answer.usage
             assert answer.usage.completion_tokens > 0
 

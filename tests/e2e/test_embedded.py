@@ -18,7 +18,7 @@ from tunery_client import Tunery as Client
 from service.ports import free_ports
 from tests.e2e.improvement import check_improvement
 from tests.e2e.lifecycle import check_lifecycle, wait
-from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl, running
+from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl, running, started
 
 pytestmark = pytest.mark.e2e
 
@@ -65,22 +65,6 @@ def test_our_own_client_takes_a_model_through_its_whole_life(embedded: Tunery, t
 
 def test_a_tuned_model_is_improved_measured_and_gated_and_an_encoder_sorts(embedded: Tunery) -> None:
     check_improvement(embedded.client())
-
-
-def test_full_fine_tuning_with_the_deprecated_spelling_is_served(embedded: Tunery) -> None:
-    client = embedded.client()
-    file = client.files.create(file=("train.jsonl", jsonl(12)), purpose="fine-tune")
-    job = client.fine_tuning.jobs.create(
-        model=BASE,
-        training_file=file.id,
-        hyperparameters={"n_epochs": 1, "batch_size": 4},
-        extra_body={"training": {"type": "full"}},
-    )
-    job = wait(client, job.id)
-    assert job.status == "succeeded", job.error
-    assert f"ft:{BASE}:tunery::" in (job.fine_tuned_model or "")
-    answer = client.completions.create(model=job.fine_tuned_model or "", prompt="order 1", max_tokens=3)
-    assert answer.model == job.fine_tuned_model
 
 
 def test_cancel_reaches_a_running_job_within_five_seconds(embedded: Tunery) -> None:
@@ -210,10 +194,8 @@ def test_restarted_on_the_same_folder_everything_is_there_and_jobs_go_on(tmp_pat
 
 
 def test_a_killed_supervisor_loses_no_logs_and_leaves_nothing_in_tmp(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [TUNERY, "up", "--data", tmp_path / "data", "--port", str(free_ports(1)[0])],
-        stdout=subprocess.DEVNULL,
-    )
+    command = [str(TUNERY), "up", "--data", str(tmp_path / "data"), "--port"]
+    process = subprocess.Popen([*command, str(free_ports(1)[0])], stdout=subprocess.DEVNULL)
     note = tmp_path / "data" / "ray.folder"
     logs = tmp_path / "data" / "logs" / "ray"
     await_true(lambda: (logs / "now" / "gcs_server.out").exists(), 60, "Ray logs")
@@ -226,7 +208,9 @@ def test_a_killed_supervisor_loses_no_logs_and_leaves_nothing_in_tmp(tmp_path: P
     for left in alive:
         left.kill()
     assert (logs / "now").is_symlink()
-    with running(tmp_path / "data"):
+    with started([*command, str(free_ports(1)[0])], dict(os.environ)) as second:
+        assert second.stdout
+        assert second.stdout.readline().startswith("Tunery http")
         assert not around.exists()
         assert (logs / session / "gcs_server.out").exists()
 

@@ -146,29 +146,21 @@ def test_pause_saves_a_checkpoint_and_a_cancel_after_the_resume_ends_all_within_
     assert service.state == Stopped()
 
 
-def test_a_killed_worker_is_told_as_a_fault_of_the_platform(
+def test_training_yields_the_cpu_the_heartbeat_needs_none_of_ray_and_a_killed_worker_is_a_platform_fault(
     start: Start, service: FakeService, head: RayHead
 ) -> None:
     process = start(**ENDLESS)
     wait_for(service, lambda: len(steps(service)) >= 1, 240)
-    worker(head, "RayTrainWorker").kill()
-    wait_for(service, lambda: isinstance(service.state, Failed), 30)
-    assert process.wait(20) == 1
-    assert isinstance(service.state, Failed)
-    assert (service.state.code, service.state.is_user_fault) == ("worker_lost", False)
+    trainer = worker(head, "RayTrainWorker")
+    assert psutil.Process(process.pid).nice() <= 0
+    assert trainer.nice() == COMPUTING
 
-
-def test_the_heartbeat_goes_on_while_nothing_of_ray_has_any_cpu(
-    start: Start, service: FakeService, head: RayHead
-) -> None:
-    """As beside a load that leaves none to Ray's workers, the one between training and runner among them."""
-    process = start(**ENDLESS)
-    wait_for(service, lambda: len(steps(service)) >= 1, 240)
-    held = [worker(head, "ControlActor"), worker(head, "RayTrainWorker")]
+    # As beside a load that leaves no CPU to Ray's workers, including the one between training and runner.
+    held = [worker(head, "ControlActor"), trainer]
     for one in held:
         one.suspend()
     try:
-        heard = len(service.requests) + 5  # the first of them may have been on their way
+        heard = len(service.requests) + 5  # The first of them may have been on their way.
         wait_for(service, lambda: len(service.requests) >= heard, 30)
     finally:
         for one in held:
@@ -177,17 +169,12 @@ def test_the_heartbeat_goes_on_while_nothing_of_ray_has_any_cpu(
     wait_for(service, lambda: len(steps(service)) > known, 240)
     assert isinstance(service.state, Running)
     assert [event.seq for event in service.events] == list(range(len(service.events)))
-    service.command = "cancel"
-    assert process.wait(20) == 0
 
-
-def test_training_yields_the_cpu_to_its_runner(start: Start, service: FakeService, head: RayHead) -> None:
-    process = start(**ENDLESS)
-    wait_for(service, lambda: len(steps(service)) >= 1, 240)
-    assert psutil.Process(process.pid).nice() <= 0
-    assert worker(head, "RayTrainWorker").nice() == COMPUTING
-    service.command = "cancel"
-    assert process.wait(20) == 0
+    trainer.kill()
+    wait_for(service, lambda: isinstance(service.state, Failed), 30)
+    assert process.wait(20) == 1
+    assert isinstance(service.state, Failed)
+    assert (service.state.code, service.state.is_user_fault) == ("worker_lost", False)
 
 
 def test_a_fault_of_the_job_is_told_as_one(start: Start, service: FakeService) -> None:

@@ -1,16 +1,14 @@
 """Fine-tuning jobs, as their owners see and steer them."""
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, String, column, exists, func, select
+from sqlalchemy import ColumnElement, String, column, exists, func, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.bases import WeightsForm
 from cluster.contracts.datasets import DatasetFormat
-from cluster.contracts.errors import Conflict, NotFound
+from cluster.contracts.errors import Conflict
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import Hyperparameters, Method, TrainingConfig, TrainingOptions
 from cluster.contracts.jobs import JobStatus
@@ -18,7 +16,7 @@ from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id, random_characters
 from service.db.job_files import GENERAL_FORMATS, FileRequirement, check_files
-from service.db.log_positions import LogPosition
+from service.db.owned_jobs import get_owned_job, select_owned_jobs
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
 from service.db.transitions import NewEvent, add_events, enqueue_notification, lock, transition
@@ -95,36 +93,6 @@ class NewJob:
     integrations: list[dict[str, Any]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    id: str
-    """`ftevent-…`"""
-    job_id: str
-    seq: int
-    """Per job from 0, without gaps."""
-    level: Literal["info", "warn", "error"]
-    type: Literal["message", "metrics"]
-    message: str
-    data: dict[str, Any]
-    created_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    id: str
-    """`ftckpt_…`"""
-    job_id: str
-    step: int
-    model_name: str
-    """`<output_model>:ckpt-step-<step>`."""
-    manifest_key: str
-    manifest_sha256: str
-    form: WeightsForm
-    metrics: dict[str, Any]
-    """OpenAI's names: step, train_loss, …, full_valid_mean_token_accuracy; absent when not measured."""
-    created_at: int
-
-
 class Jobs:
     """The jobs of one tenant."""
 
@@ -176,7 +144,7 @@ class Jobs:
 
     def get(self, id: str) -> Job:
         """Raises NotFound."""
-        return job_of(self._row(id))
+        return job_of(get_owned_job(self._session, self._tenant, id))
 
     def list(
         self,
@@ -187,7 +155,7 @@ class Jobs:
     ) -> Page[Job]:
         """Newest first. `metadata`: jobs that carry at least these pairs; "null": jobs without any; None:
         all. `after` is the id of the last job seen; InvalidRequest if it never existed."""
-        statement = self._owned()
+        statement = select_owned_jobs(self._tenant)
         if metadata == "null":
             statement = statement.where(tables.Job.job_metadata.is_(None))
         elif isinstance(metadata, dict):
@@ -198,7 +166,7 @@ class Jobs:
             statement,
             key=(tables.Job.created_at, tables.Job.id),
             after=after,
-            cursors=self._owned(),
+            cursors=select_owned_jobs(self._tenant),
             limit=limit,
         )
         return Page([job_of(row) for row in found.data], found.has_more)
@@ -206,7 +174,7 @@ class Jobs:
     def cancel(self, id: str) -> Job:
         """Ends the job at once; its runner is told at its next sync. Raises NotFound, and Conflict if it has
         ended."""
-        self._row(id)
+        get_owned_job(self._session, self._tenant, id)
         row = lock(self._session, id)
         assert row is not None
         status = JobStatus(row.status)
@@ -218,60 +186,6 @@ class Jobs:
         row = transition(self._session, row, JobStatus.CANCELLED, at=at)
         add_events(self._session, row, [NewEvent("The job has been cancelled")], at=at)
         return job_of(row)
-
-    def log_position(self, id: str) -> LogPosition:
-        """How far its log has come. Raises NotFound."""
-        row = self._row(id)
-        return LogPosition(row.next_event_seq, JobStatus(row.status).is_terminal)
-
-    def events(self, id: str, *, after: str | None = None, limit: int = 20) -> Page[Event]:
-        """Newest first; `after` is an event's id. Raises NotFound for the job, InvalidRequest for `after`."""
-        self._row(id)
-        statement = select(tables.JobEvent).where(tables.JobEvent.job_id == id)
-        found = page(
-            self._session, statement, key=(tables.JobEvent.seq,), after=after, cursors=statement, limit=limit
-        )
-        return Page([_event_of(row) for row in found.data], found.has_more)
-
-    def events_since(self, id: str, *, seq: int, limit: int = 100) -> Sequence[Event]:
-        """Oldest first, those with `Event.seq` > seq: how a stream goes on. Raises NotFound."""
-        self._row(id)
-        rows = self._session.scalars(
-            select(tables.JobEvent)
-            .where(tables.JobEvent.job_id == id, tables.JobEvent.seq > seq)
-            .order_by(tables.JobEvent.seq)
-            .limit(limit)
-        )
-        return [_event_of(row) for row in rows]
-
-    def checkpoints(self, id: str, *, after: str | None = None, limit: int = 10) -> Page[Checkpoint]:
-        """Newest first; `after` is a checkpoint's id. Raises NotFound for the job, InvalidRequest for
-        `after`."""
-        self._row(id)
-        statement = select(tables.Checkpoint).where(tables.Checkpoint.job_id == id)
-        found = page(
-            self._session,
-            statement,
-            key=(tables.Checkpoint.step,),
-            after=after,
-            cursors=statement,
-            limit=limit,
-        )
-        return Page([_checkpoint_of(row) for row in found.data], found.has_more)
-
-    def _owned(self) -> Select[tables.Job]:
-        return select(tables.Job).where(
-            tables.Job.organization_id == self._tenant.organization_id,
-            tables.Job.project_id == self._tenant.project_id,
-        )
-
-    def _row(self, id: str) -> tables.Job:
-        row = self._session.scalar(self._owned().where(tables.Job.id == id))
-        if row is None:
-            raise NotFound(
-                f"Could not find fine tune: {id}", param="fine_tuning_job_id", code="fine_tune_not_found"
-            )
-        return row
 
     def _has_pair(self, key: str, value: str) -> ColumnElement[bool]:
         # Not by JSON path: SQLite's has no way to write a quotation mark in a key.
@@ -332,31 +246,4 @@ def job_of(row: tables.Job) -> Job:
         created_at=row.created_at,
         finished_at=row.finished_at,
         resume_state_gone_at=row.resume_state_gone_at,
-    )
-
-
-def _event_of(row: tables.JobEvent) -> Event:
-    return Event(
-        id=row.id,
-        job_id=row.job_id,
-        seq=row.seq,
-        level=cast(Any, row.level),
-        type=cast(Any, row.type),
-        message=row.message,
-        data=row.data,
-        created_at=row.created_at,
-    )
-
-
-def _checkpoint_of(row: tables.Checkpoint) -> Checkpoint:
-    return Checkpoint(
-        id=row.id,
-        job_id=row.job_id,
-        step=row.step,
-        model_name=row.model_name,
-        manifest_key=row.manifest_key,
-        manifest_sha256=row.manifest_sha256,
-        form=cast(WeightsForm, row.form),
-        metrics=row.metrics,
-        created_at=row.created_at,
     )

@@ -19,8 +19,7 @@ from service.api.inference.sse import frame
 from service.api.jobs.public_jobs import public_event
 from service.api.shared_reads import SharedReads
 from service.db.database import Database
-from service.db.jobs import Jobs
-from service.db.log_positions import LogPosition, log_positions
+from service.db.job_events import JobEvents, LogPosition, log_positions
 from service.db.tenancy import Tenant
 
 log = logging.getLogger(__name__)
@@ -123,9 +122,9 @@ class EventFeed:
 
         def look() -> _Batch:
             with self._database.read() as session:
-                jobs = Jobs(session, tenant)
-                position = jobs.log_position(job_id)
-                events = jobs.events_since(job_id, seq=last_seq)
+                log = JobEvents(session, tenant)
+                position = log.position(job_id)
+                events = log.since(job_id, seq=last_seq)
             frames = [
                 (event.seq, frame(public_event(event).model_dump_json(), event_id=str(event.seq)))
                 for event in events

@@ -19,7 +19,9 @@ from service.api.schemas.jobs import (
     Supervised,
     SupervisedMethod,
 )
-from service.db.jobs import Checkpoint, Event, Job
+from service.db.checkpoints import Checkpoint
+from service.db.job_events import Event
+from service.db.jobs import Job
 
 
 def public_job(job: Job) -> FineTuningJob:

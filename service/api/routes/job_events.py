@@ -13,7 +13,7 @@ from service.api.jobs.public_jobs import public_event
 from service.api.schemas.base import Absent, Flag, OrDefault, WholeNumber
 from service.api.schemas.jobs import FineTuningJobEventList
 from service.api.state import AppState, UsesAppState
-from service.db.jobs import Jobs
+from service.db.job_events import JobEvents
 from service.db.tenancy import Tenant
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"])
@@ -52,5 +52,5 @@ def _page(
     state: AppState, tenant: Tenant, job_id: str, after: str | None, limit: int
 ) -> FineTuningJobEventList:
     with state.database.read() as session:
-        page = Jobs(session, tenant).events(job_id, after=after, limit=limit)
+        page = JobEvents(session, tenant).page(job_id, after=after, limit=limit)
     return FineTuningJobEventList(data=[public_event(event) for event in page.data], has_more=page.has_more)

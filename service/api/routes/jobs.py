@@ -22,6 +22,7 @@ from service.api.schemas.jobs import (
     FineTuningJobList,
 )
 from service.api.state import UsesAppState
+from service.db.checkpoints import Checkpoints
 from service.db.idempotency import CreateRequest
 from service.db.jobs import Job, Jobs
 
@@ -116,7 +117,7 @@ def list_checkpoints(
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 10,
 ) -> FineTuningJobCheckpointList:
     with state.database.read() as session:
-        page = Jobs(session, caller.tenant).checkpoints(job_id, after=after, limit=limit)
+        page = Checkpoints(session, caller.tenant).page(job_id, after=after, limit=limit)
     data = [public_checkpoint(checkpoint) for checkpoint in page.data]
     return FineTuningJobCheckpointList(
         data=data,

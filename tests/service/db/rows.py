@@ -10,7 +10,8 @@ from service.db.api_keys import DEFAULT_TENANT, ApiKeys
 from service.db.attempts import token_sha256
 from service.db.database import Database, now
 from service.db.files import File, Files
-from service.db.jobs import Event, Job, Jobs, NewJob
+from service.db.job_events import Event, JobEvents
+from service.db.jobs import Job, Jobs, NewJob
 from service.db.tenancy import Tenant
 from service.db.transitions import lock, transition
 
@@ -92,7 +93,7 @@ def get_job(database: Database, job_id: str, tenant: Tenant = TENANT) -> Job:
 def log_of(database: Database, job_id: str) -> list[Event]:
     """The whole log, oldest first; also checks that it is numbered without gaps."""
     with database.read() as session:
-        events = list(Jobs(session, TENANT).events_since(job_id, seq=-1, limit=100_000))
+        events = list(JobEvents(session, TENANT).since(job_id, seq=-1, limit=100_000))
     assert [event.seq for event in events] == list(range(len(events)))
     return events
 

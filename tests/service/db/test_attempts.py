@@ -19,6 +19,7 @@ from cluster.contracts.jobs import (
 )
 from service.db import tables
 from service.db.attempts import Attempts
+from service.db.checkpoints import Checkpoints
 from service.db.database import Database
 from service.db.jobs import Job, Jobs
 from tests.service.db.rows import (
@@ -112,7 +113,7 @@ def test_what_openai_does_not_measure_is_told_too(database: Database, job: Job) 
     saved = checkpoint(job.id, 1, 1)
     sync(database, job, events=[saved.model_copy(update={"metrics": step(1, 1, **told)})])
     with database.read() as session:
-        metrics = Jobs(session, TENANT).checkpoints(job.id).data[0].metrics
+        metrics = Checkpoints(session, TENANT).page(job.id).data[0].metrics
     assert (metrics["full_valid_f1"], metrics["reward_margin"]) == (0.5, -0.25)
 
 
@@ -191,8 +192,8 @@ def test_the_last_three_checkpoints_are_kept(database: Database, job: Job) -> No
     sync(database, job, events=saved)
     sync(database, job, events=saved[:2])  # the oldest, once more: they do not come back
     with database.read() as session:
-        kept = Jobs(session, TENANT).checkpoints(job.id).data
-        page = Jobs(session, TENANT).checkpoints(job.id, limit=1, after=kept[0].id)
+        kept = Checkpoints(session, TENANT).page(job.id).data
+        page = Checkpoints(session, TENANT).page(job.id, limit=1, after=kept[0].id)
     assert [one.step for one in kept] == [5, 4, 3]
     assert kept[0].model_name == f"{job.output_model}:ckpt-step-5"
     assert kept[0].id.startswith("ftckpt_")

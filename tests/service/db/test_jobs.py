@@ -6,8 +6,10 @@ from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.jobs import JobStatus, SyncRequest
 from service.db.attempts import Attempts
+from service.db.checkpoints import Checkpoints
 from service.db.database import Database
 from service.db.files import Files
+from service.db.job_events import JobEvents
 from service.db.jobs import Jobs, NewJob
 from tests.service.db.rows import (
     OTHER,
@@ -133,14 +135,15 @@ def test_metadata_keys_may_hold_any_character(database: Database) -> None:
 def test_anothers_job_is_absent(database: Database) -> None:
     theirs = add_job(database, OTHER)
     with database.write() as session:
-        jobs = Jobs(session, TENANT)
+        jobs, events = Jobs(session, TENANT), JobEvents(session, TENANT)
         assert jobs.list().data == []
         for call in (
             jobs.get,
             jobs.cancel,
-            jobs.events,
-            jobs.checkpoints,
-            lambda id: jobs.events_since(id, seq=-1),
+            events.page,
+            events.position,
+            lambda id: events.since(id, seq=-1),
+            Checkpoints(session, TENANT).page,
         ):
             with pytest.raises(NotFound):
                 call(theirs.id)
@@ -191,10 +194,10 @@ def test_events_are_newest_first_page_by_page(database: Database) -> None:
         request = SyncRequest(events=[step(i, i + 1) for i in range(5)])
         Attempts(session).sync(job.id, 1, TOKEN, request)
     with database.read() as session:
-        jobs = Jobs(session, TENANT)
-        first = jobs.events(job.id, limit=3)
-        rest = jobs.events(job.id, after=first.data[-1].id, limit=20)
-        assert jobs.events_since(job.id, seq=4)[0].seq == 5
+        events = JobEvents(session, TENANT)
+        first = events.page(job.id, limit=3)
+        rest = events.page(job.id, after=first.data[-1].id, limit=20)
+        assert events.since(job.id, seq=4)[0].seq == 5
     assert [event.seq for event in [*first.data, *rest.data]] == [7, 6, 5, 4, 3, 2, 1, 0]
     assert (first.has_more, rest.has_more) == (True, False)
     assert {event.type for event in first.data} == {"metrics"}
@@ -206,9 +209,9 @@ def test_an_event_or_checkpoint_of_another_job_is_no_cursor(database: Database) 
         with database.write() as session:
             Attempts(session).sync(one.id, 1, TOKEN, SyncRequest(events=[checkpoint(one.id, 0, 1)]))
     with database.read() as session:
-        jobs = Jobs(session, TENANT)
-        event, saved = jobs.events(other.id).data[0], jobs.checkpoints(other.id).data[0]
+        events, checkpoints = JobEvents(session, TENANT), Checkpoints(session, TENANT)
+        event, saved = events.page(other.id).data[0], checkpoints.page(other.id).data[0]
         with pytest.raises(InvalidRequest):
-            jobs.events(job.id, after=event.id)
+            events.page(job.id, after=event.id)
         with pytest.raises(InvalidRequest):
-            jobs.checkpoints(job.id, after=saved.id)
+            checkpoints.page(job.id, after=saved.id)

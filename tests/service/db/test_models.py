@@ -8,8 +8,9 @@ from cluster.contracts.jobs import JobStatus, SyncRequest
 from cluster.contracts.weights import WeightsRef
 from service.db import tables
 from service.db.attempts import Attempts
+from service.db.checkpoints import Checkpoints
 from service.db.database import Database
-from service.db.jobs import Job, Jobs
+from service.db.jobs import Job
 from service.db.models import TunedModels
 from tests.service.db.rows import OTHER, TENANT, TOKEN, add_running_job, add_tenants, checkpoint, move
 
@@ -107,7 +108,7 @@ def test_a_checkpoint_can_be_deleted_by_itself_once_its_job_has_ended(database: 
             with pytest.raises(NotFound):
                 act(name)
         assert models.resolve(job.output_model).name == job.output_model
-        assert Jobs(session, TENANT).checkpoints(job.id).data == []
+        assert Checkpoints(session, TENANT).page(job.id).data == []
 
 
 def test_a_held_model_is_deleted_only_after_the_job_that_goes_on_from_it_is_written(

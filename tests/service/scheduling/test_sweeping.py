@@ -30,6 +30,7 @@ from service.api.routes import files as files_route
 from service.api.state import AppState
 from service.db import tables
 from service.db.api_keys import Principal
+from service.db.checkpoints import Checkpoints
 from service.db.database import Database
 from service.db.files import Files
 from service.db.ids import result_file_id
@@ -303,7 +304,7 @@ class Installation:
             for name in [model.name for model in models.list()]:
                 models.delete(name)
             for job in self._jobs():
-                for checkpoint in Jobs(session, TENANT).checkpoints(job.id, limit=100).data:
+                for checkpoint in Checkpoints(session, TENANT).page(job.id, limit=100).data:
                     models.delete(checkpoint.model_name)
         for file in self._files():
             files_route.delete(ADMIN, self.app_state, file.id)
@@ -424,7 +425,7 @@ class Installation:
 
     def _listed(self, job: Job) -> list[Any]:
         with self.world.database.read() as session:
-            return list(Jobs(session, TENANT).checkpoints(job.id).data)
+            return list(Checkpoints(session, TENANT).page(job.id).data)
 
     def _newest_step(self, job: Job) -> int:
         return max((checkpoint.step for checkpoint in self._listed(job)), default=0)

@@ -1,8 +1,8 @@
-"""One attempt of a job, in one worker: from its specification to stored checkpoints. No Ray."""
+"""One attempt of a job in one worker, from its specification to stored checkpoints. No Ray."""
 
 import logging
-from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from cluster.bases.pretrained import stop_tokens
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.evaluation import EvaluationReport
-from cluster.contracts.jobs import Command, Finished, JobSpec, RunnerEvent, Stopped
+from cluster.contracts.jobs import Finished, JobSpec, Stopped
 from cluster.contracts.weights import WeightsRef
 from cluster.storage.store import ObjectStore
 from cluster.training.checkpoints.checkpoint import CheckpointContext, CheckpointWriter, download
@@ -20,8 +20,9 @@ from cluster.training.data.answer_prompts import answer_prompts
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.datasets import Datasets, load_datasets
 from cluster.training.data.tokenizer import load_tokenizer
-from cluster.training.evaluation.report import evaluation_report
-from cluster.training.loop.loop import Progress
+from cluster.training.evaluation.report import TunedFiles, evaluation_report
+from cluster.training.loop.hooks import RunHooks
+from cluster.training.loop.progress import Progress
 from cluster.training.loop.reporting import message, report_if_slow
 from cluster.training.loop.step import is_out_of_memory, typed_out_of_memory
 from cluster.training.run import Run
@@ -33,90 +34,70 @@ logger = logging.getLogger(__name__)
 
 
 def run_attempt(
-    spec: JobSpec,
-    store: ObjectStore,
-    *,
-    report: Callable[[RunnerEvent], None],
-    command: Callable[[], Command],
-    device: torch.device,
-    heartbeat: Callable[[], None] = lambda: None,
+    spec: JobSpec, store: ObjectStore, hooks: RunHooks, *, device: torch.device
 ) -> Finished | Stopped | None:
     """Trains as `spec` says and stores checkpoints under the attempt's own keys.
 
-    Every worker of the gang calls this; only the first one reports, writes and returns the final state.
-    Events come without a number (`seq` 0); `heartbeat` is called before each pass through the model, as a
-    sign of life. Raises the errors of `loop.train` and of storage, InvalidDataset, and CorruptArtefact if
-    data or checkpoint are not what the specification names."""
+    Every worker of the gang calls this; only the first one reports, writes, and returns the final state.
+    Raises the errors of `loop.train` and of storage, InvalidDataset, and CorruptArtefact if data or
+    checkpoint are not what the specification names."""
     world = joined_world(is_sharded=spec.config.parallelism == "fsdp")
     if not world.is_first:
-        report = _ignore
+        hooks = hooks.without_reports()
     with scratch_folder() as folder, typed_out_of_memory():
-        with report_if_slow(report, "Reading the training data"):
+        attempt = _Attempt(spec, store, folder, device, world, hooks)
+        with report_if_slow(hooks.report, "Reading the training data"):
             data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
-        heartbeat()
-        with report_if_slow(report, "Fetching the weights to begin with"):
+        hooks.heartbeat()
+        with report_if_slow(hooks.report, "Fetching the weights to begin with"):
             start = find_starting_point(spec, store, data.training, folder)
-        heartbeat()
-        ended = _train(
-            spec,
-            store,
-            data,
-            start,
-            folder,
-            world,
-            device,
-            report=report,
-            command=command,
-            heartbeat=heartbeat,
-        )
+        hooks.heartbeat()
+        trained = _train(attempt, data, start)
         if not world.is_first:
             return None
-        if ended is None:
+        if trained is None:
             return Stopped()
-        # Here, where the model that was trained is gone: the report loads models of its own.
-        measured = _measured(
-            spec, store, data, start, ended, folder, device, report=report, heartbeat=heartbeat
-        )
-    return Finished.of(ended.weights, trained_tokens=ended.trained_tokens, report=measured)
+        # Not in `_train`: the report loads models of its own, after the trained one is freed.
+        report = _evaluate(attempt, data, start, trained)
+    return Finished.of(trained.weights, trained_tokens=trained.trained_tokens, report=report)
 
 
-class _Ended(NamedTuple):
-    """A run that is complete."""
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    spec: JobSpec
+    store: ObjectStore
+    folder: Path
+    """Scratch space."""
+    device: torch.device
+    world: World
+    hooks: RunHooks
+
+
+class _Trained(NamedTuple):
+    """A complete run."""
 
     trained_tokens: int
     weights: WeightsRef
     """The job's model."""
     folder: Path | None
-    """Its served files, if they are still here."""
+    """The model's served files, if they are still on this machine."""
     loss: float | None
-    """On the held-out examples, as it was trained."""
+    """The trained model's loss on the held-out examples."""
 
 
-def _train(
-    spec: JobSpec,
-    store: ObjectStore,
-    data: Datasets,
-    start: StartingPoint,
-    folder: Path,
-    world: World,
-    device: torch.device,
-    *,
-    report: Callable[[RunnerEvent], None],
-    command: Callable[[], Command],
-    heartbeat: Callable[[], None],
-) -> _Ended | None:
-    """From the model's first step, or the next one of a resumed run, to its last; None if a command ended it,
-    or if another worker has the checkpoints."""
+def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> _Trained | None:
+    """Trains to the last step. Returns None if a command ended the run, and on every worker but the first."""
+    spec, world, hooks = attempt.spec, attempt.world, attempt.hooks
     is_new, resumed = start.resumed is None, _resumed(start)
-    run = Run(spec, data, start, device, world, report=report, heartbeat=heartbeat)
+    run = Run(spec, data, start, attempt.device, world, hooks)
     start.forget()
     if is_new:
         for note in data.notes + run.trainee.notes:
-            report(message(note, "warn"))
+            hooks.report(message(note, "warn"))
     tokenizer = load_tokenizer(spec.base)
     context = CheckpointContext(
         spec,
-        store,
+        attempt.store,
         run.trainee,
         start.weights,
         tokenizer,
@@ -124,18 +105,18 @@ def _train(
         answer_prompts(data.training, stop_tokens(base_folder(spec.base), tokenizer)),
         world,
     )
-    with closing(CheckpointWriter(context, folder, resumed=resumed)) as writer:
-        outcome = run.train(writer, report=report, command=command, heartbeat=heartbeat)
-        with report_if_slow(report, "Storing the last checkpoint"):
+    with closing(CheckpointWriter(context, attempt.folder, resumed=resumed)) as writer:
+        outcome = run.train(writer)
+        with report_if_slow(hooks.report, "Storing the last checkpoint"):
             saved = writer.flush()
         for event in saved:
-            report(event)
+            hooks.report(event)
     if not outcome.is_complete or not world.is_first:
         return None
     if outcome.is_early:
-        report(message(_early_stopping_message(outcome.progress), "info"))
+        hooks.report(message(_early_stopping_message(outcome.progress), "info"))
     step = run.final_step(outcome.progress)
-    return _Ended(
+    return _Trained(
         outcome.progress.trained_tokens,
         writer.stored[step],
         writer.folder(step),
@@ -143,42 +124,25 @@ def _train(
     )
 
 
-def _measured(
-    spec: JobSpec,
-    store: ObjectStore,
-    data: Datasets,
-    start: StartingPoint,
-    ended: _Ended,
-    folder: Path,
-    device: torch.device,
-    *,
-    report: Callable[[RunnerEvent], None],
-    heartbeat: Callable[[], None],
+def _evaluate(
+    attempt: _Attempt, data: Datasets, start: StartingPoint, trained: _Trained
 ) -> EvaluationReport | None:
-    """The report; None, with a word to the job's owner, if there is no memory for it: a trained model is not
-    given up for a figure about it."""
+    """The report. Without enough memory for it, returns None and warns the job's owner: a trained model must
+    not be lost for a figure about it."""
     try:
-        measured = evaluation_report(
-            spec.base,
-            spec.config,
-            data,
-            start=start,
-            form=ended.weights.form,
-            folder=ended.folder or _downloaded(store, ended.weights, folder),
-            trained_loss=ended.loss,
-            device=device,
-            report=report,
-            heartbeat=heartbeat,
-        )
+        folder = trained.folder or _download(attempt, trained.weights)
+        tuned = TunedFiles(folder, trained.weights.form, trained.loss)
+        report = evaluation_report(attempt.spec, data, start, tuned, attempt.device, attempt.hooks)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        logger.exception("There is no memory for the evaluation report.")
-        report(message("Gain and forgetting are not measured: there is not enough memory for it.", "warn"))
+        logger.exception("There is not enough memory for the evaluation report.")
+        text = "Gain and forgetting are not measured: there is not enough memory for it."
+        attempt.hooks.report(message(text, "warn"))
         return None
-    if spec.config.type == "qlora":
-        report(message(_four_bit_message(measured, spec.base), "info"))
-    return measured
+    if attempt.spec.config.type == "qlora":
+        attempt.hooks.report(message(_four_bit_message(report, attempt.spec.base), "info"))
+    return report
 
 
 def _probe_data(data: Datasets) -> Dataset:
@@ -195,10 +159,10 @@ def _resumed(start: StartingPoint) -> dict[int, WeightsRef]:
     return known
 
 
-def _downloaded(store: ObjectStore, weights: WeightsRef, folder: Path) -> Path:
-    place = folder / "final"
+def _download(attempt: _Attempt, weights: WeightsRef) -> Path:
+    place = attempt.folder / "final"
     place.mkdir()
-    download(store, weights.manifest_key, place, with_resume_state=False)
+    download(attempt.store, weights.manifest_key, place, with_resume_state=False)
     return place
 
 
@@ -216,14 +180,10 @@ def _four_bit_message(report: EvaluationReport, base: BaseSpec) -> str:
 
 
 def _early_stopping_message(progress: Progress) -> str:
-    told = f"Stopped early: the validation loss has not fallen for {progress.stale_epochs} epoch(s)."
+    stopped = f"Stopped early: the validation loss has not fallen for {progress.stale_epochs} epoch(s)."
     if not progress.best_step:
-        return f"{told} It was never a finite number; the model is the last checkpoint."
+        return f"{stopped} It was never a finite number; the model is the last checkpoint."
     return (
-        f"{told} The model is the checkpoint of step {progress.best_step}, whose validation loss is "
+        f"{stopped} The model is the checkpoint of step {progress.best_step}, whose validation loss is "
         f"{progress.best_loss:.4f}."
     )
-
-
-def _ignore(event: RunnerEvent) -> None:
-    """Only the first worker reports."""

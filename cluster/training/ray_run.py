@@ -81,6 +81,7 @@ def _work(config: dict[str, Any]) -> None:
     from transformers.utils import logging as transformers_logging
 
     from cluster.training.attempt import run_attempt
+    from cluster.training.loop.hooks import RunHooks
 
     yield_to_others()
     # It misses a kernel for inference on CPUs, whenever PEFT imports it.
@@ -97,14 +98,8 @@ def _work(config: dict[str, Any]) -> None:
     store = open_store(config["storage_url"], endpoint_url=config["storage_endpoint"])
     try:
         with Watchdog(config["hang_seconds"], lambda: _end_hung(control, config["hang_seconds"])) as watchdog:
-            state = run_attempt(
-                config["spec"],
-                store,
-                report=control.report,
-                command=control.command,
-                device=device,
-                heartbeat=watchdog.heartbeat,
-            )
+            hooks = RunHooks(control.report, control.command, heartbeat=watchdog.heartbeat)
+            state = run_attempt(config["spec"], store, hooks, device=device)
     except Exception as error:
         control.finish(failed_state(error))
         raise

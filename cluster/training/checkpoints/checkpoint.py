@@ -35,7 +35,7 @@ from cluster.training.checkpoints.probe import score_probe
 from cluster.training.checkpoints.served import load_classifier, load_served
 from cluster.training.checkpoints.training_state import TrainingState, restore_weights, write_state
 from cluster.training.data.dataset import Dataset
-from cluster.training.loop.loop import Progress
+from cluster.training.loop.progress import Progress
 from cluster.training.model.adapters import attach
 from cluster.training.model.prefix import prefix_states
 from cluster.training.model.trainee import Trainee, is_served_quantized, load_merge_base, trainable_parameters

@@ -15,7 +15,7 @@ from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.weights import WeightsRef
 from cluster.training.checkpoints.export import contiguous
-from cluster.training.loop.loop import Progress
+from cluster.training.loop.progress import Progress
 from cluster.training.world import put
 
 OPTIMIZER_FILE = "resume_optimizer.safetensors"

@@ -1,8 +1,9 @@
-"""What training gained and what it cost: the tuned model as it is served, beside the one it began as."""
+"""What training gained and what it cost: the tuned model as it is served, compared with the one it began
+as."""
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,14 +16,14 @@ from cluster.contracts.evaluation import Comparison, EvaluationReport
 from cluster.training.data.batches import Batcher
 from cluster.training.data.dataset import Dataset
 from cluster.training.evaluation.evaluation import evaluate
+from cluster.training.loop.compute import Compute
 from cluster.training.loop.objectives import ClassificationObjective, sequence_logprobs
 from cluster.training.loop.reporting import PassProgress
 from cluster.training.model.head import Head
 from cluster.training.model.layout import head_of
-from cluster.training.world import World
 
 KL_TOKENS = 256
-"""Positions whose distributions are compared at once: two rows of logits each."""
+"""How many positions are compared at once. Each takes two rows of logits."""
 
 
 class Scorer(NamedTuple):
@@ -31,8 +32,9 @@ class Scorer(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Both models, ready to be scored, each inside its context. They may be one model that changes."""
+class ModelPair:
+    """Both models, each ready to be scored inside its context. They may be one model with an adapter that is
+    switched on and off."""
 
     base: Callable[[], AbstractContextManager[Scorer]]
     tuned: Callable[[], AbstractContextManager[Scorer]]
@@ -58,28 +60,28 @@ class _Totals:
 
 @torch.no_grad()
 def compare_language(
-    pair: Pair,
+    pair: ModelPair,
     held_out: Dataset | None,
     general: Dataset | None,
     *,
     microbatch_tokens: int,
     beta: float | None,
-    passes: PassProgress,
+    progress: PassProgress,
 ) -> EvaluationReport:
-    """Of decoders. With `beta` the held-out data are preferences, on which the base itself is the reference:
-    it prefers neither answer, so that its loss is ln 2 and it is right half of the time."""
+    """Compares decoders. With `beta`, the held-out data are preferences and the base is the reference: it
+    prefers neither answer, so its loss is ln 2 and its accuracy one half."""
     cut = partial(Batcher, microbatch_tokens=microbatch_tokens, layout="padded")
     own = None if held_out is None else cut(held_out)
     others = None if general is None else cut(general)
     for batcher in filter(None, (own, others)):
-        passes.expect(batcher.n_passes(batcher.all_examples()))
+        progress.expect(batcher.n_passes(batcher.all_examples()))
     found = known = kl = None
     if own is not None and beta is not None:
-        found = _on_preferences(pair, own, beta, passes)
+        found = _on_preferences(pair, own, beta, progress)
     elif own is not None:
-        found, _ = _on_tokens(pair, own, passes)
+        found, _ = _on_tokens(pair, own, progress)
     if others is not None:
-        known, kl = _on_tokens(pair, others, passes)
+        known, kl = _on_tokens(pair, others, progress)
     return EvaluationReport(
         held_out=found,
         general=known,
@@ -94,23 +96,21 @@ def compare_classes(
     held_out: Dataset | None,
     *,
     microbatch_tokens: int,
-    passes: PassProgress,
+    progress: PassProgress,
 ) -> EvaluationReport:
-    """Of encoders. The base has no classes: its figures are those of guessing by how often each class occurs
-    in the training file."""
+    """Compares encoders. The base has no classes, so its figures are those of guessing by how often each
+    class occurs in the training file."""
     comparison = None
     if held_out is not None:
         objective = ClassificationObjective(model, is_per_token=held_out.is_per_token)
         batcher = Batcher(held_out, microbatch_tokens=microbatch_tokens, layout="masked")
-        passes.expect(batcher.n_passes(batcher.all_examples()))
+        progress.expect(batcher.n_passes(batcher.all_examples()))
         tuned = evaluate(
             objective,
             batcher,
             batcher.all_examples(),
-            autocast=nullcontext,
-            device=model.device,
-            world=World(),
-            heartbeat=passes,
+            Compute(model.device),
+            before_pass=progress,
         )
         base_loss, base_accuracy = _by_frequency(training, held_out)
         comparison = Comparison(
@@ -127,18 +127,20 @@ def _by_frequency(training: Dataset, held_out: Dataset) -> tuple[float, float]:
     assert training.class_ids is not None
     assert held_out.class_ids is not None
     counts = np.bincount(training.class_ids[training.mask], minlength=len(training.class_names)).astype(float)
-    # A class that only the held-out data have counts as seen once, or its loss would be infinite.
+    # A class that only the held-out data have counts as seen once; otherwise its loss would be infinite.
     shares = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
     truth = held_out.class_ids[held_out.mask]
     return float(-np.log(shares[truth]).mean()), float((truth == shares.argmax()).mean())
 
 
-def _on_tokens(pair: Pair, batcher: Batcher, heartbeat: Callable[[], None]) -> tuple[Comparison, float]:
+def _on_tokens(
+    pair: ModelPair, batcher: Batcher, before_pass: Callable[[], None]
+) -> tuple[Comparison, float]:
     """The comparison, and the mean KL(base || tuned) of the learned positions."""
     totals = _Totals()
     everything = batcher.all_examples()
     for microbatch in batcher.microbatches(everything):
-        heartbeat()
+        before_pass()
         with pair.base() as (model, head):
             batch = microbatch.to(model.device)
             base_rows = head.rows(model, batch)
@@ -162,11 +164,13 @@ def _add(totals: _Totals, base: Tensor, tuned: Tensor, targets: Tensor) -> None:
     totals.kl += float((base.exp() * (base - tuned)).sum())
 
 
-def _on_preferences(pair: Pair, batcher: Batcher, beta: float, heartbeat: Callable[[], None]) -> Comparison:
+def _on_preferences(
+    pair: ModelPair, batcher: Batcher, beta: float, before_pass: Callable[[], None]
+) -> Comparison:
     totals = _Totals()
     everything = batcher.all_examples()
     for microbatch in batcher.microbatches(everything):
-        heartbeat()
+        before_pass()
         scores = []
         for context in (pair.base, pair.tuned):
             with context() as (model, head):
@@ -180,17 +184,16 @@ def _on_preferences(pair: Pair, batcher: Batcher, beta: float, heartbeat: Callab
     return totals.comparison(len(batcher), len(batcher))
 
 
-def two_models(base: Any, tuned: Any) -> Pair:
-    """Two models in memory."""
-    return Pair(
+def two_models(base: Any, tuned: Any) -> ModelPair:
+    return ModelPair(
         partial(_always, Scorer(base, head_of(base))), partial(_always, Scorer(tuned, head_of(tuned)))
     )
 
 
-def with_and_without(adapted: Any) -> Pair:
-    """One model: PEFT's wrapper, whose adapter is switched off for the base."""
+def with_and_without(adapted: Any) -> ModelPair:
+    """A pair from one model: PEFT's wrapper, whose adapter is switched off for the base."""
     scorer = Scorer(adapted, head_of(adapted.get_base_model()))
-    return Pair(partial(_switched_off, scorer), partial(_always, scorer))
+    return ModelPair(partial(_switched_off, scorer), partial(_always, scorer))
 
 
 @contextmanager

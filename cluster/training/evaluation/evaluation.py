@@ -1,15 +1,15 @@
-"""Scores of a model on a data set, without learning."""
+"""Scoring a model on a data set without training it."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from cluster.training.data.batches import Batcher
 from cluster.training.data.dataset import Indices
+from cluster.training.loop.compute import Compute
 from cluster.training.loop.objectives import Objective, Sums
-from cluster.training.world import World
 
 
 class Score(NamedTuple):
@@ -17,7 +17,7 @@ class Score(NamedTuple):
     """Nats per learned token, pair or label."""
     accuracy: float
     f1: float | None = None
-    """Of classes: the mean over those that occur or were chosen."""
+    """For classes: the mean F1 over those that occur or were predicted."""
 
 
 @torch.no_grad()
@@ -25,22 +25,21 @@ def evaluate(
     objective: Objective,
     batcher: Batcher,
     examples: Indices,
+    compute: Compute,
     *,
-    autocast: Callable[[], Any],
-    device: torch.device,
-    world: World,
-    heartbeat: Callable[[], None] = lambda: None,
+    before_pass: Callable[[], None] = lambda: None,
 ) -> Score:
-    """Of the mean over `examples`; every worker takes a share and gets the whole. Leaves the model in
-    training mode. `heartbeat` is called before each pass."""
+    """The mean scores over `examples`. Every worker computes a share and gets the whole. Leaves the model in
+    training mode."""
+    device, world = compute.device, compute.world
     classes = len(batcher.dataset.class_names)
     totals = torch.zeros(2, dtype=torch.float64, device=device)
     confusion = torch.zeros(classes, classes, dtype=torch.float64, device=device)
     objective.model.eval()
     for microbatch in batcher.microbatches(examples):
-        heartbeat()
+        before_pass()
         batch = microbatch.to(device)
-        with autocast():
+        with compute.autocast():
             sums = objective(batch)
         totals += torch.stack([sums.loss.double(), sums.correct.double()])
         _count(confusion, sums, batch.targets)
@@ -53,7 +52,7 @@ def evaluate(
 
 
 def macro_f1(confusion: Tensor) -> float:
-    """Of counts (true class, chosen class)."""
+    """The mean F1 of a matrix of counts (true class, predicted class)."""
     hits = confusion.diagonal()
     occurring = confusion.sum(0) + confusion.sum(1)
     counted = occurring > 0

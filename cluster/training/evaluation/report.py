@@ -1,86 +1,88 @@
-"""The evaluation report of a run that has ended: its checkpoint beside the model it began as."""
+"""The evaluation report of a finished run: its model compared with the one it began as."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.evaluation import EvaluationReport
-from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.contracts.jobs import JobSpec
 from cluster.training.checkpoints.served import load_causal, load_classifier, load_served
 from cluster.training.data.batches import pass_tokens
 from cluster.training.data.datasets import Datasets
 from cluster.training.evaluation.comparison import (
-    Pair,
+    ModelPair,
     compare_classes,
     compare_language,
     two_models,
     with_and_without,
 )
-from cluster.training.loop.reporting import PassProgress, Report, message, report_if_slow
+from cluster.training.loop.hooks import RunHooks
+from cluster.training.loop.reporting import PassProgress, message, report_if_slow
 from cluster.training.starting_point import StartingPoint
 
 _LOADING = "Loading the models to be evaluated"
 
 
+@dataclass(frozen=True, slots=True)
+class TunedFiles:
+    """The served files of a tuned model."""
+
+    folder: Path
+    form: WeightsForm
+    trained_loss: float | None
+    """Its loss on the held-out examples as training measured it. After training from 4 bits, or with a merged
+    and rounded model, the served model differs a little from the trained one."""
+
+
 def evaluation_report(
-    base: BaseSpec,
-    config: TrainingConfig,
-    data: Datasets,
-    *,
-    start: StartingPoint,
-    form: WeightsForm,
-    folder: Path,
-    trained_loss: float | None,
-    device: torch.device,
-    report: Report,
-    heartbeat: Callable[[], None],
-) -> EvaluationReport:
-    """By the checkpoint's files in `folder`, loaded as serving does: after training from 4 bits, or merged
-    and rounded, the served model is not quite the one that was trained, whose loss on the held-out examples
-    is `trained_loss`. `report` hears of the beginning, the progress and the end; `heartbeat` is called before
-    each pass."""
-    report(message(_beginning(data)))
-    passes = PassProgress(report, "Evaluation", heartbeat=heartbeat)
-    found = _compared(base, config, data, start, form, folder, device, passes, report)
-    report(message(_end(found)))
-    return found.model_copy(update={"trained_loss": trained_loss})
-
-
-def _compared(
-    base: BaseSpec,
-    config: TrainingConfig,
+    spec: JobSpec,
     data: Datasets,
     start: StartingPoint,
-    form: WeightsForm,
-    folder: Path,
+    tuned: TunedFiles,
     device: torch.device,
-    passes: PassProgress,
-    report: Report,
+    hooks: RunHooks,
 ) -> EvaluationReport:
-    tokens = pass_tokens(config, device)
-    if base.architecture == "encoder":
-        with report_if_slow(report, _LOADING):
-            model = load_classifier(folder, base.dtype, device)
-        return compare_classes(model, data.training, data.held_out, microbatch_tokens=tokens, passes=passes)
-    with report_if_slow(report, _LOADING):
-        pair = _pair(base, start, form, folder, device)
+    """Compares the tuned model, loaded from its files as serving does, with the one that the job began with.
+    Reports the beginning, the progress and the end."""
+    hooks.report(message(_beginning(data)))
+    found = _compare(spec, data, start, tuned, device, hooks)
+    hooks.report(message(_end(found)))
+    return found.model_copy(update={"trained_loss": tuned.trained_loss})
+
+
+def _compare(
+    spec: JobSpec,
+    data: Datasets,
+    start: StartingPoint,
+    tuned: TunedFiles,
+    device: torch.device,
+    hooks: RunHooks,
+) -> EvaluationReport:
+    progress = PassProgress(hooks, "Evaluation")
+    tokens = pass_tokens(spec.config, device)
+    if spec.base.architecture == "encoder":
+        with report_if_slow(hooks.report, _LOADING):
+            model = load_classifier(tuned.folder, spec.base.dtype, device)
+        return compare_classes(
+            model, data.training, data.held_out, microbatch_tokens=tokens, progress=progress
+        )
+    with report_if_slow(hooks.report, _LOADING):
+        pair = _load_pair(spec.base, start, tuned, device)
     return compare_language(
         pair,
         data.held_out,
         data.general,
         microbatch_tokens=tokens,
-        beta=config.beta,
-        passes=passes,
+        beta=spec.config.beta,
+        progress=progress,
     )
 
 
-def _pair(
-    base: BaseSpec, start: StartingPoint, form: WeightsForm, folder: Path, device: torch.device
-) -> Pair:
-    tuned = load_served(folder, form, start.weights, base.dtype, device)
-    if form == "lora" and start.adapter is None:
+def _load_pair(base: BaseSpec, start: StartingPoint, files: TunedFiles, device: torch.device) -> ModelPair:
+    tuned = load_served(files.folder, files.form, start.weights, base.dtype, device)
+    if files.form == "lora" and start.adapter is None:
         return with_and_without(tuned)
     if start.adapter is not None:
         return two_models(load_served(start.adapter, start.form, start.weights, base.dtype, device), tuned)

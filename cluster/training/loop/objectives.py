@@ -1,8 +1,8 @@
-"""What training minimises, as modules over a model: losses as sums, with counts beside them, because sums of
+"""What training minimises, as modules over a model. Losses are sums with counts beside them, because sums of
 parts add up to the whole and means of parts do not.
 
-An objective is called, never the model inside it, so that whatever shares the model among workers sees every
-use of its weights.
+Always call the objective, never the model inside it: FSDP, which shares the weights among workers, must see
+every use of them.
 """
 
 from collections.abc import Callable
@@ -13,26 +13,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cluster.training.data.batches import Batcher, Microbatch
+from cluster.training.loop.compute import Compute
 from cluster.training.model.head import Head
-from cluster.training.world import World
 
 
 class Sums(NamedTuple):
     loss: Tensor
     """Scalar: nats, summed over learned tokens, pairs or labels; differentiable."""
     correct: Tensor
-    """Scalar: how many of them were right: the most likely token or class, or the better answer's reward the
-    larger one."""
+    """Scalar: how many of them were right. A token or class is right if it was the most likely one, a pair if
+    the preferred answer got the larger reward."""
     margin: Tensor
-    """Scalar: rewards of the better answers less those of the others, summed; 0 but for preferences."""
+    """Scalar: rewards of preferred answers minus those of the others, summed; 0 except for preferences."""
     logprobs: Tensor | None = None
-    """float32 (sequences,): of a preference microbatch, each sequence's learned tokens."""
+    """float32 (sequences,): the log-probability of each sequence's learned tokens, for preferences."""
     predictions: Tensor | None = None
     """int64 (S,): the class chosen for each label, in the order of the microbatch's targets."""
 
 
 class Objective(Protocol):
-    """Also an nn.Module."""
+    """An nn.Module as well."""
 
     model: Any
 
@@ -56,8 +56,8 @@ class LanguageObjective(nn.Module):
 class PreferenceObjective(nn.Module):
     """Direct preference optimisation (Rafailov et al., 2023, arXiv:2305.18290, equation 7).
 
-    The reference is the model as it was before the first step, of which only each sequence's log-probability
-    is kept, in the microbatch. Without it the model is its own reference.
+    The reference is the model before the first step. Only its log-probability of each sequence is kept, in
+    the microbatch. Without one, the model is its own reference.
     """
 
     def __init__(self, model: Any, head: Head, *, beta: float) -> None:
@@ -71,7 +71,7 @@ class PreferenceObjective(nn.Module):
         reference = policy.detach() if batch.reference is None else batch.reference
         rewards = self._beta * (policy - reference)
         margins = rewards[0::2] - rewards[1::2]
-        # A microbatch that only keeps other workers company learns nothing.
+        # A microbatch that only keeps this worker in step with the others has no targets.
         margins = margins if len(batch.targets) else margins[:0]
         detached = margins.detach()
         loss = -functional.logsigmoid(margins).sum()
@@ -107,23 +107,22 @@ def sequence_logprobs(model: Any, head: Head, batch: Microbatch) -> Tensor:
 def reference_logprobs(
     objective: PreferenceObjective,
     batcher: Batcher,
+    compute: Compute,
     *,
-    autocast: Callable[[], Any],
-    device: torch.device,
-    world: World,
-    heartbeat: Callable[[], None],
+    before_pass: Callable[[], None],
 ) -> Tensor:
-    """float32 (sequences of the data set,), in the host's memory: of everything, by the model as it is, in
-    evaluation mode; every worker takes a share and gets the whole. Leaves the model in training mode."""
-    found = torch.zeros(len(batcher.dataset.offsets) - 1, device=device)
+    """float32 (sequences of the data set,), in the host's memory: the log-probability of each sequence under
+    the model as it is, in evaluation mode. Every worker computes a share and gets the whole. Leaves the model
+    in training mode."""
+    found = torch.zeros(len(batcher.dataset.offsets) - 1, device=compute.device)
     objective.model.eval()
     for microbatch in batcher.microbatches(batcher.all_examples()):
-        heartbeat()
-        batch = microbatch.to(device)
-        with autocast():
+        before_pass()
+        batch = microbatch.to(compute.device)
+        with compute.autocast():
             sums = objective(batch)
         if len(batch.targets):
             found[batch.sequences] = sums.logprobs
     objective.model.train()
-    world.add_up(found)
+    compute.world.add_up(found)
     return found.cpu()

@@ -1,4 +1,4 @@
-"""AdamW over the parameters that learn, and its moments as tensors with names."""
+"""AdamW over the trainable parameters, and its moments as named tensors."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from cluster.training.world import World, host_copies, put
 def make_optimizer(
     parameters: Mapping[str, torch.nn.Parameter], config: TrainingConfig
 ) -> torch.optim.Optimizer:
-    """Weight decay leaves biases and norms alone."""
+    """AdamW, or its 8-bit form. Weight decay applies to matrices only, not to biases and norms."""
     matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
     vectors = [parameter for parameter in parameters.values() if parameter.ndim < 2]
     groups = [
@@ -22,7 +22,7 @@ def make_optimizer(
     ]
     groups = [group for group in groups if group["params"]]
     if config.optimizer == "adamw_8bit":
-        # Here, because few runs need it and it looks for GPU libraries when it is imported.
+        # Imported here because few runs need it and the import searches for GPU libraries.
         from bitsandbytes import optim
 
         made: torch.optim.Optimizer = optim.AdamW8bit(groups, lr=0.0, weight_decay=0.0)
@@ -33,8 +33,8 @@ def make_optimizer(
 def moments(
     parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer, world: World
 ) -> dict[str, Tensor]:
-    """The optimizer's tensors as `<parameter>:<name>`, as `host_copies` gives them. Empty before the first
-    step."""
+    """Host copies of the optimizer's tensors, named `<parameter>:<name>`. Empty before the first step, and on
+    every worker but the first."""
     state = {
         f"{name}:{kind}": value
         for name, parameter in parameters.items()
@@ -51,8 +51,8 @@ def restore_moments(
     *,
     step: int,
 ) -> None:
-    """Puts back what `moments` gave after `step` steps; also where another number of workers saved it. Raises
-    TrainingFailed (`checkpoint_mismatch`) if another optimizer saved it."""
+    """Restores what `moments` returned after `step` steps, for any number of workers. Raises TrainingFailed
+    (`checkpoint_mismatch`) if it comes from another optimizer."""
     is_plain = isinstance(optimizer, torch.optim.AdamW)
     states: dict[str, dict[str, Tensor]] = {}
     for key, value in saved.items():
@@ -75,15 +75,16 @@ def _check_kinds(state: Mapping[str, Tensor], parameter: torch.nn.Parameter, *, 
     first = state.get("exp_avg" if is_plain else "state1")
     if not needed <= state.keys() or first is None or first.shape != parameter.shape:
         raise TrainingFailed(
-            "The checkpoint's optimizer cannot go on: it is of another kind or has other parameters. Use the "
-            "training.optimizer that it was made with, or leave training.restore_optimizer out.",
+            "The checkpoint's optimizer state cannot be restored: it is of another kind or has other "
+            "parameters. Use the training.optimizer that it was made with, or leave out "
+            "training.restore_optimizer.",
             code="checkpoint_mismatch",
             param="training.restore_optimizer",
         )
 
 
 def _placed(value: Tensor, parameter: torch.nn.Parameter) -> Tensor:
-    """On the parameter's device; spread over the workers as it is, if it has its shape."""
+    """The value on the parameter's device. If it has the parameter's shape, it is sharded like it."""
     if value.shape != parameter.shape:
         return value.to(parameter.device)
     placed = torch.empty_like(parameter, dtype=value.dtype)

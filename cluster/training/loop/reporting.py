@@ -1,5 +1,4 @@
-"""What the job's owner hears of a run beside its steps, so that a phase of minutes does not look like a job
-that hangs."""
+"""Messages to the job's owner while something takes minutes, so that it does not look as if the job hangs."""
 
 import threading
 import time
@@ -8,12 +7,10 @@ from contextlib import contextmanager
 from typing import Literal
 
 from cluster.contracts.jobs import RunnerMessage
-
-Report = Callable[[RunnerMessage], None]
-"""Safe for threads."""
+from cluster.training.loop.hooks import RunHooks
 
 FIRST_MESSAGE_SECONDS = 10.0
-"""A phase that is over sooner needs no word."""
+"""Anything that is over sooner sends no message."""
 NEXT_MESSAGE_SECONDS = 60.0
 
 
@@ -23,14 +20,14 @@ def message(text: str, level: Literal["info", "warn"] = "info") -> RunnerMessage
 
 @contextmanager
 def report_if_slow(
-    report: Report,
+    report: Callable[[RunnerMessage], None],
     what: str,
     *,
     first_seconds: float = FIRST_MESSAGE_SECONDS,
     next_seconds: float = NEXT_MESSAGE_SECONDS,
 ) -> Iterator[None]:
-    """Inside the `with`, `report` hears that `what` is under way: first after `first_seconds`, then every
-    `next_seconds`."""
+    """Reports that `what` is under way while the `with` block runs: first after `first_seconds`, then every
+    `next_seconds`. Calls `report` from a thread of its own."""
     is_over = threading.Event()
 
     def report_until_over() -> None:
@@ -49,31 +46,24 @@ def report_if_slow(
 
 
 class PassProgress:
-    """Counts passes through a model whose number is known: each is a sign of life, and now and then a word
-    for the job's owner. Call it before each pass."""
+    """Counts passes through a model whose number is known. Call it before each pass: it sends a heartbeat,
+    and now and then a message about how far the passes have come."""
 
-    def __init__(
-        self,
-        report: Report,
-        what: str,
-        *,
-        heartbeat: Callable[[], None],
-        first_seconds: float = FIRST_MESSAGE_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._report, self._what, self._heartbeat, self._clock = report, what, heartbeat, clock
+    def __init__(self, hooks: RunHooks, what: str, *, first_seconds: float = FIRST_MESSAGE_SECONDS) -> None:
+        self._hooks, self._what = hooks, what
         self._pause = first_seconds
-        self._reported_at = clock()
+        self._reported_at = hooks.clock()
         self._count = self._total = 0
 
     def expect(self, passes: int) -> None:
-        """So many more are to come."""
+        """Adds to the number of passes that are to come."""
         self._total += passes
 
     def __call__(self) -> None:
-        self._heartbeat()
-        if self._clock() - self._reported_at >= self._pause:
-            self._reported_at, self._pause = self._clock(), NEXT_MESSAGE_SECONDS
+        self._hooks.heartbeat()
+        if self._hooks.clock() - self._reported_at >= self._pause:
+            self._reported_at, self._pause = self._hooks.clock(), NEXT_MESSAGE_SECONDS
             share = self._count / max(1, self._total)
-            self._report(message(f"{self._what}: {share:.0%} ({self._count} of {self._total} passes)"))
+            text = f"{self._what}: {share:.0%} ({self._count} of {self._total} passes)"
+            self._hooks.report(message(text))
         self._count += 1

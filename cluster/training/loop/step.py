@@ -1,16 +1,17 @@
-"""One step's forward and backward passes: gradients of the whole batch, however it is cut."""
+"""The forward and backward passes of one step: the gradient of the whole batch, however it is cut."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from cluster.contracts.errors import TrainingFailed
 from cluster.training.data.batches import Batcher, Step
 from cluster.training.data.dataset import Indices
+from cluster.training.loop.compute import Compute
 from cluster.training.loop.objectives import Objective
-from cluster.training.world import World, whole
+from cluster.training.world import whole
 
 _CODE = "out_of_memory"
 _ADVICE = (
@@ -21,7 +22,7 @@ _ADVICE = (
 
 
 class StepSums(NamedTuple):
-    """Over all workers."""
+    """Sums over the step's examples and all workers."""
 
     loss: float
     correct: float
@@ -29,34 +30,34 @@ class StepSums(NamedTuple):
     command_code: int
     """What the first worker passed to `run`."""
     was_halved: bool
-    """Memory did not suffice, and passes have half as many tokens from now on."""
+    """Whether memory ran out, so that passes have half as many tokens from now on."""
 
 
 class StepEngine:
-    """Computes gradients. Knows nothing of optimizers and epochs."""
+    """Computes gradients. Optimizer and epochs are the loop's."""
 
     def __init__(
         self,
         objective: Objective,
         batcher: Batcher,
+        compute: Compute,
         *,
-        autocast: Callable[[], Any],
-        device: torch.device,
-        world: World,
         heartbeat: Callable[[], None],
     ) -> None:
-        """`heartbeat` is called before each pass: a sign of life."""
-        self._objective, self._batcher = objective, batcher
-        self._autocast, self._device, self._world, self._heartbeat = autocast, device, world, heartbeat
+        """`heartbeat` is called before each pass."""
+        self._objective, self._batcher, self._heartbeat = objective, batcher, heartbeat
+        self._autocast, self._device, self._world = compute.autocast, compute.device, compute.world
         self._parameters = [p for p in objective.model.parameters() if p.requires_grad]
         self._has_halved = False
 
     def run(self, examples: Indices, *, seed: int, command_code: int) -> StepSums:
-        """Adds to each parameter's gradient that of the mean loss over the learned units of `examples`.
+        """Adds the gradient of the mean loss over the learned units of `examples` to each parameter's
+        gradient.
 
-        The first worker's `command_code` reaches all workers. The first time that memory does not suffice on
-        one of them, all go on with passes of half as many tokens, which changes no result. Raises
-        TrainingFailed (`out_of_memory`) the second time."""
+        Passes the first worker's `command_code` to all workers. When any worker runs out of memory for the
+        first time, all of them continue with passes of half as many tokens, which changes no result; the
+        second time, raises TrainingFailed (`out_of_memory`).
+        """
         was_halved = False
         while True:
             torch.manual_seed(seed)
@@ -82,11 +83,11 @@ class StepEngine:
                 torch.autograd.backward(sums.loss / units)
                 totals[:3] += torch.stack([sums.loss.detach(), sums.correct, sums.margin]).double()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            # Workers that share a model wait for this one in the midst of a pass: there is no going on.
+            # Workers that share a model wait for this one in the middle of a pass, and cannot repeat it.
             if not is_out_of_memory(error) or self._world.is_sharded:
                 raise
             totals[4] = 1
-            # Its frames hold the tensors that there is no memory for.
+            # The frames of its traceback hold the tensors that did not fit.
             return error.with_traceback(None)
         return None
 
@@ -99,11 +100,11 @@ class StepEngine:
         self._has_halved = True
 
     def add_up_gradients(self) -> None:
-        """Over all workers."""
+        """Replaces gradients by their sums over all workers."""
         self._world.add_up_gradients(self._parameters)
 
     def broken_lines(self, step: Step) -> list[int]:
-        """The lines whose loss or gradient alone is not finite. Leaves no gradients behind."""
+        """The lines of the step whose own loss or gradient is not finite. Clears all gradients."""
         lines = []
         for example in step.examples:
             finite = torch.ones((), dtype=torch.float64, device=self._device)
@@ -125,7 +126,7 @@ class StepEngine:
 
 @contextmanager
 def typed_out_of_memory() -> Iterator[None]:
-    """Whatever runs out of memory where passes cannot be halved ends as TrainingFailed (`out_of_memory`)."""
+    """Turns running out of memory into TrainingFailed (`out_of_memory`) where passes cannot be halved."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -135,14 +136,14 @@ def typed_out_of_memory() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """torch says OutOfMemoryError on a GPU; its CPU allocator raises a RuntimeError with these words."""
+    """torch raises OutOfMemoryError on a GPU; its CPU allocator raises a RuntimeError with this text."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return type(error) is RuntimeError and "not enough memory" in str(error)
 
 
 def out_of_memory(batcher: Batcher, examples: Indices) -> TrainingFailed:
-    """With a hint that names what is large."""
+    """An error that names the longest example of the step and says what to change."""
     lengths = batcher.dataset.lengths()[examples]
     line = int(batcher.dataset.lines[examples[lengths.argmax()]])
     return TrainingFailed(

@@ -1,4 +1,4 @@
-"""How fast a run is, how long it still takes, and what it uses."""
+"""How fast a run is, how long it will still take, and how much of the device it uses."""
 
 import resource
 import sys
@@ -12,7 +12,7 @@ from cluster.training.data.batches import Batcher
 from cluster.training.data.dataset import Indices
 
 FORWARD_SHARE = 1 / 3
-"""What a token costs that is only scored, as a share of one that is trained on: forward without backward."""
+"""The cost of a token that is only scored (forward without backward), relative to one that is trained on."""
 
 _PEAKS = {
     "H200": 989e12,
@@ -25,16 +25,15 @@ _PEAKS = {
     "L4": 121e12,
     "A10": 125e12,
 }
-"""Dense bf16 FLOP/s of a device, by a part of its name; by NVIDIA's data sheets. The first that fits
-counts."""
+"""Dense bf16 FLOP/s by part of the device's name, from NVIDIA's data sheets. The first match counts."""
 
 
 class Throughput:
-    """Measures work in tokens trained on, tokens only scored counting a third, so that one number tells what
-    is done and what is left."""
+    """Measures work in tokens that are trained on. A token that is only scored counts as FORWARD_SHARE of
+    one, so that one number says how much is done and how much is left."""
 
     def __init__(self, work: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`work`: of the whole attempt."""
+        """`work` is that of the whole attempt."""
         self._clock = clock
         self._left = work
         self._began = clock()
@@ -42,12 +41,12 @@ class Throughput:
         self._tokens = 0
         self._flops = 0.0
 
-    def trained(self, tokens: int, flops: float) -> None:
+    def add_trained(self, tokens: int, flops: float) -> None:
         self._tokens += tokens
         self._flops += flops
         self._advance(tokens)
 
-    def scored(self, tokens: int) -> None:
+    def add_scored(self, tokens: int) -> None:
         self._advance(tokens * FORWARD_SHARE)
 
     def _advance(self, work: float) -> None:
@@ -67,14 +66,14 @@ class Throughput:
         return self.seconds / self._done * max(0.0, self._left)
 
     def mfu(self, peak_flops: float | None) -> float | None:
-        """Model FLOPs utilisation (Chowdhery et al., 2022, arXiv:2204.02311, appendix B), counting what
-        training needs: no gradients of frozen weights, nothing computed twice, heads and attention only where
-        they are needed."""
+        """Model FLOPs utilisation (Chowdhery et al., 2022, arXiv:2204.02311, appendix B). Counts only what
+        training needs: no gradients of frozen weights, no recomputation, and the head only on learned
+        positions. None if the peak is unknown."""
         return None if peak_flops is None else self._flops / self.seconds / peak_flops
 
 
 def peak_flops(device: torch.device, workers: int) -> float | None:
-    """FLOP/s in bf16 of all workers' devices together; None for a device whose peak is not known."""
+    """The bf16 FLOP/s of all workers' devices together; None for a device whose peak is unknown."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
@@ -82,15 +81,15 @@ def peak_flops(device: torch.device, workers: int) -> float | None:
 
 
 def flop_counter(model: Any, *, is_full: bool) -> "FlopCounter | None":
-    """None for a model whose shape is not understood: a figure for display ends no job."""
+    """None for a model whose shape is not understood: a job must not fail over a figure for display."""
     try:
         return FlopCounter(model, is_full=is_full)
-    except Exception:  # Configurations raise errors of their own where a family has no such number.
+    except Exception:  # A family's configuration may raise any error for a number it lacks.
         return None
 
 
 class FlopCounter:
-    """FLOPs that training on given examples needs, by the model's shape."""
+    """The FLOPs that training on given examples needs, from the model's shape."""
 
     def __init__(self, model: Any, *, is_full: bool) -> None:
         config = model.config.get_text_config()
@@ -107,9 +106,9 @@ class FlopCounter:
         )
         self._per_token = 2.0 * linear
         self._per_pair = 4.0 * heads * width * config.num_hidden_layers / 2
-        """Of a token and one before it: two products, and half of all pairs are seen."""
+        """Per pair of tokens in a sequence: two products, of which the causal mask leaves half."""
         self._per_target = 0.0 if head is None else 2.0 * config.vocab_size * config.hidden_size
-        # Backward costs a forward for the activations, and another one for weights that learn.
+        # The backward pass costs one forward for activations, and another one for trainable weights.
         self._passes = 3.0 if is_full else 2.0
 
     def __call__(self, batcher: Batcher, examples: Indices) -> float:
@@ -117,18 +116,18 @@ class FlopCounter:
         forward = self._per_token * batcher.n_tokens(examples) + self._per_target * batcher.n_learned(
             examples
         )
-        # Attention has no weights: its backward is two forwards in any case.
+        # Attention has no weights: its backward pass always costs two forwards.
         return float(self._passes * forward + 3 * self._per_pair * pairs)
 
 
 def elements(parameter: torch.nn.Parameter) -> int:
-    """Also of a weight that bitsandbytes holds in 4 bits."""
+    """The number of elements, also of a weight that bitsandbytes packs in 4 bits."""
     state = getattr(parameter, "quant_state", None)
     return parameter.numel() if state is None else int(state.shape.numel())
 
 
 def memory_bytes(device: torch.device) -> int:
-    """Most that was in use so far: of the GPU, or the resident memory of this process."""
+    """The peak so far: memory of the GPU, or resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,5 +1,6 @@
 """Tunery's own loop, as a job runs it, without storage."""
 
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import torch
 
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.hyperparameters import TrainingConfig
-from cluster.contracts.jobs import StepMetrics
+from cluster.contracts.jobs import RunnerEvent, StepMetrics
 from cluster.training.data.batches import Batcher, pass_tokens
 from cluster.training.data.dataset import Dataset
-from cluster.training.loop.loop import plan, train
+from cluster.training.loop.compute import Compute
+from cluster.training.loop.hooks import RunHooks
+from cluster.training.loop.loop import Learner, RunData, plan, train
 from cluster.training.loop.objectives import LanguageObjective
 from cluster.training.loop.optimizer import make_optimizer
 from cluster.training.loop.throughput import FlopCounter, peak_flops
@@ -30,20 +33,19 @@ def measure(task: Task, device: torch.device) -> Measurement:
     steps = iter(plan(batcher, config).steps())
     meter = Meter("ours", task, total_steps=total_steps)
 
-    def report(metrics: StepMetrics) -> None:
-        meter.step(tokens=batcher.n_tokens(next(steps).examples), loss=metrics.train_loss)
+    def report(event: RunnerEvent) -> None:
+        assert isinstance(event, StepMetrics), event
+        meter.step(tokens=batcher.n_tokens(next(steps).examples), loss=event.train_loss)
 
     train(
-        LanguageObjective(trainee.model, trainee.head),
-        make_optimizer(trainable_parameters(trainee.model), config),
-        batcher,
-        None,
+        Learner(
+            LanguageObjective(trainee.model, trainee.head),
+            make_optimizer(trainable_parameters(trainee.model), config),
+        ),
+        RunData(batcher),
         config,
-        report=report,
-        command=lambda: "continue",
-        checkpoint=lambda progress, metrics: None,
-        autocast=lambda: autocast(base, device),
-        device=device,
+        Compute(device, partial(autocast, base, device)),
+        RunHooks(report),
     )
     counted = [step.examples for step in plan(batcher, config).steps(1)]
     flops = sum(FlopCounter(trainee.model, is_full=task.type == "full")(batcher, step) for step in counted)

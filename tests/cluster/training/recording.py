@@ -15,6 +15,7 @@ from cluster.contracts.jobs import (
 )
 from cluster.storage.store import ObjectStore
 from cluster.training.attempt import run_attempt
+from cluster.training.loop.hooks import RunHooks
 
 
 @dataclass
@@ -44,7 +45,6 @@ def record(
     def command() -> Command:
         return order if stop_after is not None and len(recording.steps) >= stop_after - 1 else "continue"
 
-    recording.result = run_attempt(
-        spec, store, report=recording.events.append, command=command, device=torch.device("cpu")
-    )
+    hooks = RunHooks(recording.events.append, command)
+    recording.result = run_attempt(spec, store, hooks, device=torch.device("cpu"))
     return recording

@@ -24,6 +24,7 @@ from cluster.contracts.jobs import JobSpec
 from cluster.storage.local import LocalStore
 from cluster.training.loop import loop
 from cluster.training.attempt import run_attempt
+from cluster.training.loop.hooks import RunHooks
 
 torch.set_num_threads(1)
 loop.CHECKPOINT_SECONDS = 0.0
@@ -32,8 +33,7 @@ spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
 def report(event):
     if event.type == "checkpoint":
         print(event.step, event.manifest_key, flush=True)
-run_attempt(spec, LocalStore(folder / "store"), report=report, command=lambda: "continue",
-            device=torch.device("cpu"))
+run_attempt(spec, LocalStore(folder / "store"), RunHooks(report), device=torch.device("cpu"))
 """
 
 ALONE = """
@@ -44,6 +44,7 @@ from torch import distributed
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.local import LocalStore
 from cluster.training.attempt import run_attempt
+from cluster.training.loop.hooks import RunHooks
 from cluster.training.watchdog import Watchdog
 
 folder, rank = Path(sys.argv[1]), int(sys.argv[2])
@@ -53,8 +54,8 @@ if rank == 1:
     sys.stdin.read()
 spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
 with Watchdog(3.0, lambda: os._exit(9)) as watchdog:
-    run_attempt(spec, LocalStore(folder / "store"), report=print, command=lambda: "continue",
-                device=torch.device("cpu"), heartbeat=watchdog.heartbeat)
+    hooks = RunHooks(print, heartbeat=watchdog.heartbeat)
+    run_attempt(spec, LocalStore(folder / "store"), hooks, device=torch.device("cpu"))
 """
 
 

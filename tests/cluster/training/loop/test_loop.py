@@ -4,7 +4,6 @@ import copy
 import itertools
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import TrainingFailed
-from cluster.contracts.jobs import JobSpec, RunnerMessage, StepMetrics
+from cluster.contracts.jobs import JobSpec, RunnerEvent, RunnerMessage, StepMetrics
 from cluster.storage.keys import sibling_key
 from cluster.storage.local import LocalStore
 from cluster.training.data.batches import Batcher, Microbatch
 from cluster.training.data.compiled import compiled_dataset
-from cluster.training.loop.loop import train
+from cluster.training.loop.compute import Compute
+from cluster.training.loop.hooks import RunHooks
+from cluster.training.loop.loop import Learner, RunData, train
 from cluster.training.loop.objectives import LanguageObjective, Sums
 from cluster.training.loop.optimizer import make_optimizer
 from cluster.training.loop.step import typed_out_of_memory
@@ -176,10 +177,9 @@ class FailingObjective(nn.Module):
 
 
 def train_directly(
-    spec: JobSpec, store: LocalStore, tmp_path: Path, objective: Any, **options: Any
-) -> tuple[list[StepMetrics | RunnerMessage], list[int]]:
-    """Calls the plain function; returns what it reported, and the steps at which it asked for a
-    checkpoint."""
+    spec: JobSpec, store: LocalStore, tmp_path: Path, objective: Any, **hooks: Any
+) -> tuple[list[RunnerEvent], list[int]]:
+    """Calls `train` itself; returns what it reported, and the steps after which it saved a checkpoint."""
     data = compiled_dataset(
         store,
         spec.base,
@@ -190,20 +190,18 @@ def train_directly(
         policy="error",
         folder=tmp_path,
     )
-    events: list[StepMetrics | RunnerMessage] = []
+    events: list[RunnerEvent] = []
     checkpoints: list[int] = []
     train(
-        objective,
-        make_optimizer(trainable_parameters(objective.model), spec.config),
-        Batcher(data, microbatch_tokens=spec.config.microbatch_tokens, layout="padded"),
-        None,
+        Learner(objective, make_optimizer(trainable_parameters(objective.model), spec.config)),
+        RunData(Batcher(data, microbatch_tokens=spec.config.microbatch_tokens, layout="padded")),
         spec.config,
-        report=events.append,
-        command=lambda: "continue",
-        checkpoint=lambda progress, metrics: checkpoints.append(progress.step),
-        autocast=nullcontext,
-        device=torch.device("cpu"),
-        **options,
+        Compute(torch.device("cpu")),
+        RunHooks(
+            events.append,
+            checkpoint=lambda progress, metrics: checkpoints.append(progress.step),
+            **hooks,
+        ),
     )
     return events, checkpoints
 
@@ -247,7 +245,7 @@ def test_no_memory_once_halves_the_passes_and_changes_no_result(
     assert "half as many tokens" in told[0]
 
 
-def losses(events: list[StepMetrics | RunnerMessage]) -> list[float]:
+def losses(events: list[RunnerEvent]) -> list[float]:
     return [event.train_loss for event in events if isinstance(event, StepMetrics)]
 
 

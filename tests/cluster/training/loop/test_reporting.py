@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from cluster.contracts.jobs import RunnerMessage
+from cluster.contracts.jobs import RunnerEvent, RunnerMessage
+from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.reporting import PassProgress, report_if_slow
 
 
@@ -15,7 +16,8 @@ class Heard:
         self.texts: list[str] = []
         self._changed = threading.Condition()
 
-    def __call__(self, event: RunnerMessage) -> None:
+    def __call__(self, event: RunnerEvent) -> None:
+        assert isinstance(event, RunnerMessage)
         with self._changed:
             self.texts.append(event.message)
             self._changed.notify_all()
@@ -50,7 +52,8 @@ def test_a_long_phase_is_told_again_and_again_until_it_ends_also_by_an_error() -
 
 def test_passes_tell_how_far_they_are_now_and_then() -> None:
     heard, beats, seconds = Heard(), [], [0.0]
-    passes = PassProgress(heard, "Evaluation", heartbeat=lambda: beats.append(1), clock=lambda: seconds[0])
+    hooks = RunHooks(heard, heartbeat=lambda: beats.append(1), clock=lambda: seconds[0])
+    passes = PassProgress(hooks, "Evaluation")
     passes.expect(150)
     passes.expect(50)
     for second in range(200):

@@ -27,11 +27,11 @@ def test_the_time_left_counts_scoring_as_a_third_of_training() -> None:
     clock = Clock()
     throughput = Throughput(1000 + 3 * 300 / 3, clock=clock)
     clock.now = 10.0
-    throughput.trained(100, flops=0)
+    throughput.add_trained(100, flops=0)
     assert throughput.tokens_per_second == 10
     assert throughput.eta_seconds == pytest.approx(120)
     clock.now = 20.0
-    throughput.scored(300)
+    throughput.add_scored(300)
     assert throughput.eta_seconds == pytest.approx(110)
     assert throughput.tokens_per_second == 5
 
@@ -47,10 +47,10 @@ def test_after_a_tenth_of_a_run_the_estimate_is_within_30_percent(seed: int) -> 
     estimates = []
     for number, step in enumerate(tokens, start=1):
         clock.now += step * 1e-3 * random.uniform(0.75, 1.25)
-        throughput.trained(int(step), flops=0)
+        throughput.add_trained(int(step), flops=0)
         if number % 100 == 0:
             clock.now += 20_000 / 3 * 1e-3
-            throughput.scored(20_000)
+            throughput.add_scored(20_000)
         estimates.append(clock.now + throughput.eta_seconds)
     assert all(estimate == pytest.approx(clock.now, rel=0.3) for estimate in estimates[30:])
 
@@ -65,7 +65,7 @@ def test_utilisation_is_useful_arithmetic_over_the_peak() -> None:
     clock = Clock()
     throughput = Throughput(1000, clock=clock)
     clock.now = 2.0
-    throughput.trained(10, flops=4e12)
+    throughput.add_trained(10, flops=4e12)
     assert throughput.mfu(1e13) == pytest.approx(0.2)
     assert throughput.mfu(None) is None
 

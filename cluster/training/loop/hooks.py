@@ -1,0 +1,33 @@
+"""How a run talks to whatever started it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from cluster.contracts.jobs import Command, RunnerEvent, StepMetrics
+from cluster.training.loop.progress import Progress
+
+
+class SaveCheckpoint(Protocol):
+    def __call__(self, progress: Progress, metrics: StepMetrics) -> None:
+        """Saves weights, optimizer and progress. Every worker calls it after the same steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHooks:
+    """The functions that a run calls while it trains, and the clock that it reads."""
+
+    report: Callable[[RunnerEvent], None]
+    """Receives every event. May be called from any thread."""
+    command: Callable[[], Command] = lambda: "continue"
+    """Returns the command to obey after the current step. The first worker's counts for all."""
+    checkpoint: SaveCheckpoint = lambda progress, metrics: None
+    heartbeat: Callable[[], None] = lambda: None
+    """Called before every pass through a model, to show that the run is alive."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds."""
+
+    def without_reports(self) -> "RunHooks":
+        """The same hooks for a worker that must not report."""
+        return replace(self, report=lambda event: None)

@@ -2,9 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-gpu test-vllm test-real-model peers lint types drift format bench-training bench-serving bench-http bench-streams bench-fairness bench-load
+.PHONY: help install demo test test-fast test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage format bench-training bench-serving bench-http bench-streams bench-fairness bench-load
 
-install: .venv/installed
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## +/\1\t/' | awk -F '\t' '{printf "%-16s %s\n", $$1, $$2}'
+
+install: .venv/installed  ## a virtual environment with everything, in .venv
 
 .venv/installed: pyproject.toml constraints.txt clients/python/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -14,8 +17,11 @@ install: .venv/installed
 demo: install  ## upload, fine-tune, and ask the tuned model beside its base
 	$(BIN)/tunery demo
 
-test: install
+test: install  ## all tests; about an hour on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: install  ## the tests that start no server and no Ray and train nothing; under 2 minutes on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not e2e and not ray and not benchmark and not slow'
 
 test-gpu:  ## the engine contract on the real vLLM; needs a GPU and an environment with '.[cluster,vllm]' and pytest
 	$(PYTHON) -m tests.real_vllm
@@ -48,18 +54,40 @@ peers: .venv-vllm/installed .llama-cpp/installed  ## what bench-serving also mea
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --target .llama-cpp llama-cpp-python gguf
 	touch $@
 
-lint: install
+lint: install  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install
+types: install  ## mypy
 	$(BIN)/mypy
 
-drift: install  ## the committed OpenAPI document and client are what the source generates
+drift: install  ## the committed OpenAPI document, client and documentation are what the source generates
 	$(BIN)/python -m service.api.openapi --check
 	$(BIN)/python clients/python/generate.py --check
+	$(BIN)/python -m tests.docs.generate --check
 
-format: install
+generate: install  ## write what `make drift` checks
+	$(BIN)/python -m service.api.openapi > openapi/openapi.json.new
+	mv openapi/openapi.json.new openapi/openapi.json
+	$(BIN)/python clients/python/generate.py
+	$(BIN)/python -m tests.docs.generate
+
+docs: install  ## the documentation as a website, in build/docs; fails on broken links and anchors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+audit: .venv-audit/installed  ## the pinned versions beside known vulnerabilities; asks the package index's own service
+	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
+.venv-audit/installed:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	touch $@
+
+coverage: install  ## lines of scheduling, database and training that no test reaches
+	$(BIN)/python -m pytest -n 2 --dist loadfile --quiet tests/service tests/cluster/training \
+		--cov=service.scheduling --cov=service.db --cov=cluster.training --cov-report=term-missing:skip-covered
+
+format: install  ## ruff, in place
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 

@@ -1,4 +1,4 @@
-"""What the documents name exists. Their examples are run by tests/e2e/test_readme.py."""
+"""What the documents name exists. tests/e2e/test_readme.py runs their examples."""
 
 import re
 import subprocess
@@ -8,11 +8,11 @@ from typer.main import get_command
 
 from service.cli.main import app
 from service.settings import Settings
-from tests.documents import DOCUMENTS, ROOT, Block, blocks
+from tests.documents import DOCUMENTS, PAGES, ROOT, RUN, Block, blocks
 
 SHELLS = ("sh", "bash")
-RUN = ("README.md", "clients/python/README.md")
-"""Documents whose examples are run."""
+CHECKED = ("jsonl", "toml")
+"""Languages of examples that tests/docs validates."""
 _SOURCES = ("cluster", "service")
 _TARGETS = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 _FOLDERS = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
@@ -47,11 +47,18 @@ def test_every_setting_that_a_document_names_is_read(document: str) -> None:
         assert name in settings or name in read, name
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_fence_begins_a_line(document: str) -> None:
+    """An indented block would be overlooked by the tests of examples."""
+    assert not re.search(r"^[ \t>]+(```|~~~)|^~~~", text_of(document), re.MULTILINE)
+
+
 @pytest.mark.parametrize("block", [b for name in DOCUMENTS for b in blocks(name)], ids=lambda b: b.place)
-def test_every_example_is_of_a_kind_that_is_checked(block: Block) -> None:
+def test_every_example_is_run_or_says_why_not(block: Block) -> None:
     """A shell's example that is not run has at least the shell's grammar."""
-    assert block.language in (*SHELLS, "python")
-    if block.document not in RUN:
-        assert block.language in SHELLS, "only the examples of README.md and of the client's README are run"
+    if block.not_run is None:
+        is_run = block.document in RUN and block.language in (*SHELLS, "python")
+        assert is_run or (block.document in PAGES and block.language in CHECKED)
+    elif block.language in SHELLS:
         done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

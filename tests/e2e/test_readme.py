@@ -1,4 +1,4 @@
-"""Every example of README.md and of the Python client's README runs as it is pasted.
+"""Every example of README.md, of the documentation and of the Python client's README runs as it is pasted.
 
 In a folder that looks like a clone, with a `tunery up` that README's own command starts. The port and the
 folder of the encoder are this test's; nothing else in a block is changed.
@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from service.ports import free_ports
-from tests.documents import ROOT, Block, blocks
+from tests.documents import ROOT, RUN, Block, blocks
 from tests.e2e.lifecycle import wait
 from tests.e2e.server import Tunery, started
 from tests.families import make_family
@@ -46,10 +46,10 @@ class _Prompt(code.InteractiveConsole):
         raise
 
 
-def test_every_example_of_the_readmes_runs_as_it_is_pasted(
+def test_every_example_runs_as_it_is_pasted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    examples = _with_our_places(tmp_path, blocks("README.md") + blocks("clients/python/README.md"))
+    examples = _with_our_places(tmp_path, _examples())
     # What `tunery up` reads when it starts is written before.
     (catalogue,), examples = _parted(examples, "TUNERY_CATALOGUE")
     (up,), examples = _parted(examples, "tunery up")
@@ -57,13 +57,12 @@ def test_every_example_of_the_readmes_runs_as_it_is_pasted(
     monkeypatch.chdir(_clone(tmp_path))
     _run(catalogue, monkeypatch)
     with _up(up) as tunery:
-        for example in examples:
-            if example.language == "sh":
-                _run(example, monkeypatch)
         prompt = _Prompt()
         for example in examples:
             if example.language == "python":
                 prompt.paste(example)
+            else:
+                _run(example, monkeypatch)
         client = tunery.client()
         jobs = [wait(client, job.id) for job in client.fine_tuning.jobs.list()]
         assert [job.error for job in jobs if job.status != "succeeded"] == []
@@ -92,6 +91,16 @@ def test_the_key_in_the_examples_is_the_one_that_the_environment_gives(
         monkeypatch.setenv("TUNERY_API_KEY", given)
         _run(example, monkeypatch)
         assert os.environ["OPENAI_API_KEY"] == expected
+
+
+def _examples() -> list[Block]:
+    """Those that are run, in the order of their documents; what two documents share comes once."""
+    found: dict[str, Block] = {}
+    for document in RUN:
+        for block in blocks(document):
+            if block.not_run is None and block.language in ("sh", "python"):
+                found.setdefault(block.text, block)
+    return list(found.values())
 
 
 def _with_our_places(folder: Path, examples: list[Block]) -> list[Block]:

@@ -1,0 +1,201 @@
+"""Tables of settings, options and commands."""
+
+import ast
+import inspect
+import textwrap
+from typing import Any
+
+import click
+import typer
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from cluster.bases.catalogue import load_catalogue
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
+from cluster.contracts.peft_options import _RULES, ALLOWED, RATE_FACTORS
+from cluster.serving.deployment.settings import EngineSettings
+from service.api.http.errors import _STATUS
+from service.cli.main import app
+from service.settings import RENAMED, Settings
+from tests.docs.api import fields, load_document
+from tests.docs.markdown import code, sentence, table
+
+COMPUTED = {
+    "TUNERY_ENGINE_MIN_REPLICAS": "1 if shared, 0 if own",
+    "TUNERY_CACHE_DIR": "`~/.cache/tunery`",
+}
+"""Defaults that a function makes."""
+
+OTHERS = {
+    "TUNERY_API_KEY": (
+        "`tunery up`, `python -m service.migrate`",
+        "The admin key. It replaces the one that was set this way before. Without it, `tunery up` makes a "
+        "key, prints it once and keeps it in `DIR/admin.key`.",
+    ),
+    "TUNERY_WORKER_CPUS": (
+        "runner",
+        "CPUs that each training process reserves and computes with; 1 by default. `tunery up` gives all of "
+        "the machine's.",
+    ),
+    "TUNERY_HANG_SECONDS": (
+        "runner",
+        "The longest that one forward or backward pass, or one message between workers, may take; 1800 by "
+        "default. Then the attempt ends as `hung`.",
+    ),
+    "TUNERY_CACHE_BYTES": (
+        "engine",
+        "How much of the disk the weights in `TUNERY_CACHE_DIR` may take; by default half of what is free.",
+    ),
+}
+"""Variables that no settings class reads: who reads them, and what they do."""
+
+_EXAMPLE_COUNTS = (10, 20, 50, 250, 1_000, 5_000, 10_000, 100_000)
+
+
+def service_settings() -> str:
+    return _settings(Settings, "TUNERY_")
+
+
+def engine_settings() -> str:
+    return _settings(EngineSettings, "")
+
+
+def other_settings() -> str:
+    rows = [(code(name), reader, sentence(meaning)) for name, (reader, meaning) in OTHERS.items()]
+    return table(("Variable", "Read by", "Meaning"), rows)
+
+
+def renamed_settings() -> str:
+    rows = [(code(old), code(f"TUNERY_{field.upper()}")) for old, field in RENAMED.items()]
+    return table(("Formerly", "Now"), rows)
+
+
+def hyperparameters() -> str:
+    return _schema_table("DpoHyperparametersBody")
+
+
+def training_options() -> str:
+    return _schema_table("TrainingOptions") + "\n\n`early_stopping`:\n\n" + _schema_table("EarlyStopping")
+
+
+def auto_values() -> str:
+    base = next(iter(load_catalogue().values()))
+    rows = []
+    for count in _EXAMPLE_COUNTS:
+        found, _ = resolve(Hyperparameters(), TrainingOptions(), base, n_examples=count, seed=0)
+        rows.append((f"{count:,}", str(found.n_epochs), str(found.batch_size)))
+    return table(("Examples", "`n_epochs`", "`batch_size`"), rows)
+
+
+def peft_methods() -> str:
+    rows = [
+        (code(name), f"{RATE_FACTORS.get(name, 1.0):g}", ", ".join(code(one) for one in sorted(allowed)))
+        for name, allowed in ALLOWED.items()
+    ]
+    return table(("`peft_type`", "Rate factor", "Fields"), rows)
+
+
+def peft_fields() -> str:
+    names: dict[str, list[str]] = {}
+    for name, rule in _RULES.items():
+        names.setdefault(rule.said, []).append(code(name))
+    return table(("Fields", "Value"), [(", ".join(found), sentence(said)) for said, found in names.items()])
+
+
+def catalogue_fields() -> str:
+    docs = _attribute_docs(BaseSpec)
+    rows = [
+        (code(name), _default(field), sentence(docs.get(name, "")))
+        for name, field in BaseSpec.model_fields.items()
+    ]
+    return table(("Field", "Default", "Meaning"), rows)
+
+
+def packaged_catalogue() -> str:
+    rows = [
+        (
+            code(base.alias),
+            f"{base.context_length:,}",
+            ", ".join(f"{name} {rate:g}" for name, rate in base.learning_rates.items()),
+            base.dtype,
+        )
+        for base in load_catalogue().values()
+    ]
+    return table(("Model", "Context (tokens)", "Learning rates", "Weights"), rows)
+
+
+def statuses() -> str:
+    rows = [(str(status), code(kind), code(error.default_code)) for error, status, kind in _STATUS]
+    rows.append(("500", "`server_error`", "`internal_error`"))
+    return table(("Status", "`type`", "`code`, unless a more specific one applies"), rows)
+
+
+def commands() -> str:
+    group = typer.main.get_command(app)
+    assert isinstance(group, click.Group) or hasattr(group, "commands")
+    parts = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        rows = [
+            (code(option.opts[0]), _option_default(option), sentence(getattr(option, "help", None) or ""))
+            for option in command.params
+        ]
+        described = sentence(command.help or "")
+        parts.append(f"### `tunery {name}`\n\n{described}\n\n{table(('Option', 'Default', 'Meaning'), rows)}")
+    return "\n\n".join(parts)
+
+
+def settings_names() -> set[str]:
+    """Every variable that the settings classes read."""
+    return {_variable(Settings, name, "TUNERY_") for name in Settings.model_fields} | {
+        _variable(EngineSettings, name, "") for name in EngineSettings.model_fields
+    }
+
+
+def _settings(model: type[BaseModel], prefix: str) -> str:
+    docs = _attribute_docs(model)
+    rows = []
+    for name, field in model.model_fields.items():
+        variable = _variable(model, name, prefix)
+        default = COMPUTED.get(variable) or _default(field)
+        rows.append((code(variable), default, sentence(docs.get(name, ""))))
+    return table(("Variable", "Default", "Meaning"), rows)
+
+
+def _variable(model: type[BaseModel], name: str, prefix: str) -> str:
+    alias = model.model_fields[name].validation_alias
+    return str(alias) if alias is not None else f"{prefix}{name.upper()}"
+
+
+def _default(field: FieldInfo) -> str:
+    value: Any = field.default
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if field.is_required():
+        return "required"
+    if value is PydanticUndefined or value is None or value in ("", ()):
+        return "—"
+    return code(value)
+
+
+def _option_default(option: Any) -> str:
+    default = option.default
+    return "—" if default in (None, False) else code(default)
+
+
+def _schema_table(name: str) -> str:
+    document = load_document()
+    return fields(document, document["components"]["schemas"][name])
+
+
+def _attribute_docs(model: type) -> dict[str, str]:
+    """The string below each field of the class."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(body, ast.ClassDef)
+    docs = {}
+    for before, after in zip(body.body, body.body[1:], strict=False):
+        is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and is_text:
+            docs[before.target.id] = str(after.value.value)  # type: ignore[attr-defined]
+    return docs

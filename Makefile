@@ -17,7 +17,7 @@ install: .venv/installed  ## a virtual environment with everything, in .venv
 demo: install  ## upload, fine-tune, and ask the tuned model beside its base
 	$(BIN)/tunery demo
 
-test: install  ## all tests; about an hour on two cores
+test: install  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: install  ## the tests that start no server and no Ray and train nothing; under 2 minutes on two cores
@@ -58,8 +58,10 @@ lint: install  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install  ## mypy
+types: install  ## mypy: strict over the packages and the client, plain over the tests
 	$(BIN)/mypy
+	cd clients/python && ../../$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini tests
 
 drift: install  ## the committed OpenAPI document, client and documentation are what the source generates
 	$(BIN)/python -m service.api.openapi --check

@@ -411,7 +411,7 @@ def test_a_cancelled_request_ends_and_its_slots_are_free_within_two_steps(serve:
 
     async def cancelled() -> tuple[list[str], int, int]:
         request = served.request(max_tokens=240, n=4, **ENDLESS)
-        kinds = []
+        kinds: list[str] = []
         at_cancel = 0
         async for event in served.engine.generate(request):
             kinds.append(event.type)

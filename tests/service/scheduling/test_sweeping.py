@@ -136,7 +136,7 @@ class Installation:
         often = [self.whole_job, self.create_job, self.tick, self.save_checkpoint, self.train_to_the_end]
         seldom = [self.upload, self.upload_is_killed, self.delete_file, self.file_expires, self.compile]
         ends = [self.fail, self.mark_lost, self.cancel, self.delete_model, self.delete_checkpoint, self.sweep]
-        self.steps: list[Callable[[], None]] = [*often, *often, *seldom, *ends]
+        self.steps: list[Callable[[], object]] = [*often, *often, *seldom, *ends]
 
     def act(self) -> None:
         """One step of anybody. What is refused changes nothing."""
@@ -679,7 +679,12 @@ def test_the_scheduler_sweeps_once_an_interval_in_the_whole_installation(world: 
     sweeper = Sweeper(world.database, world.store, settings, InlineExecutor(), name="one")
     sweeper.begin_if_due()
     assert keys(world) != [], "the first look is not at once"
-    await_true(lambda: sweeper.begin_if_due() or keys(world) == [], 20)
+
+    def is_swept() -> bool:
+        sweeper.begin_if_due()
+        return keys(world) == []
+
+    await_true(is_swept, 20)
     world.store.put("files/orphan", b"1")
     hourly = Settings(sweep_interval_seconds=3600, sweep_grace_seconds=0)
     with world.database.write() as session:

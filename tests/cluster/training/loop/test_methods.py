@@ -58,13 +58,14 @@ def options(way: str) -> dict[str, Any]:
     """The configuration of one way to adapt weights."""
     if way in PEFT:
         return {"type": "peft", "peft_config": {"peft_type": way, **PEFT[way]}}
-    return {
+    ways: dict[str, dict[str, Any]] = {
         "rslora": {"use_rslora": True},
         "dora": {"use_dora": True},
         "qlora": {"type": "qlora"},
         "adamw_8bit": {"type": "full", "optimizer": "adamw_8bit", "learning_rate": 1e-3},
         "activation_checkpointing": {"activation_checkpointing": "full"},
-    }[way]
+    }
+    return ways[way]
 
 
 def messages(recording: Recording) -> list[str]:

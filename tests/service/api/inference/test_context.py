@@ -164,7 +164,8 @@ def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
             assert not fake.embedded
 
     asyncio.run(main())
-    assert [asked.id for asked in [*fake.classified, *fake.embedded]] == ["a1", "b1", "a2"]
+    asked = [one.id for one in fake.classified] + [one.id for one in fake.embedded]
+    assert asked == ["a1", "b1", "a2"]
 
 
 def test_usage_outlives_a_database_that_is_away(database: Database, caller: Principal) -> None:

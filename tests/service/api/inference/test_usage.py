@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
+from service.api.inference.usage_meter import UsageMeter
 from service.api.state import AppState
 from service.db.api_keys import ApiKeys
 from tests.api import LiveApi, Project, add_encoder, add_key, add_project, add_tuned_model, labels, listening
@@ -18,7 +19,8 @@ COMPLETION = {"model": "base-1", "prompt": ["a b", "c"]}
 
 def flush(http: TestClient) -> None:
     assert http.portal is not None
-    http.portal.call(http.app.state.inference.usage.flush)  # type: ignore[attr-defined]
+    meter: UsageMeter = http.app.state.inference.usage  # type: ignore[attr-defined]
+    http.portal.call(meter.flush)
 
 
 def today() -> date:

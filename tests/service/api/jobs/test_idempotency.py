@@ -1,6 +1,7 @@
 """One job for one call, however often its client sends it."""
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from cluster.contracts.errors import InProgress, Unavailable
@@ -96,15 +98,17 @@ def test_no_retry_is_answered_with_a_job_that_has_ended(
 class Refusing(Database):
     """A database that refuses the next writes."""
 
+    left: int
+
     def __init__(self, database: Database) -> None:
         self.__dict__ = database.__dict__ | {"left": 0}
 
     @contextmanager
-    def write(self) -> Any:
+    def write(self, *, frees_space: bool = False) -> Iterator[Session]:
         if self.left:
             self.left -= 1
             raise Unavailable("The database does not answer.")
-        with super().write() as session:
+        with super().write(frees_space=frees_space) as session:
             yield session
 
 

@@ -13,7 +13,7 @@ ways = pytest.mark.parametrize("is_compiled", [True, False])
 lengths = pytest.mark.parametrize("num_tokens", [1, 4])
 
 
-def _model() -> nn.Module:
+def _model() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 5))
 

@@ -1,7 +1,7 @@
-"""`python -m service.api --host H --port N`: the API under uvicorn, until SIGTERM or SIGINT.
+"""Runs the API under uvicorn until SIGTERM or SIGINT: `python -m service.api --host H --port N`.
 
-Runners call a port of their own, which nobody else needs to reach: `--internal-host` and `--internal-port`.
-"""
+Runners call the API on a separate port (`--internal-host`, `--internal-port`) that only the cluster needs to
+reach."""
 
 import argparse
 import logging
@@ -24,9 +24,9 @@ log = logging.getLogger("service.api")
 
 _BACKLOG = 2048
 _OTHER_FILES = 256
-"""Open files that are no connections of clients."""
+"""Open files that are not client connections."""
 _CANNOT_START = 3
-"""uvicorn's own number."""
+"""uvicorn's exit code for a failed start."""
 
 
 def main() -> None:
@@ -75,12 +75,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _connections(wanted: int) -> int:
-    """As many as the process may have files open for; its soft limit is raised first."""
+    """Returns how many connections the process can hold open. Raises the soft limit on open files first."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard == resource.RLIM_INFINITY or hard >= wanted + _OTHER_FILES:
         return wanted
-    log.warning("at most %d files may be open: fewer than %d connections are taken", hard, wanted)
+    log.warning("at most %d files may be open: accepting fewer than %d connections", hard, wanted)
     return max(1, hard - _OTHER_FILES)
 
 

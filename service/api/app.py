@@ -1,4 +1,4 @@
-"""The API as an ASGI application. Making it does no work; running it opens what it is made of."""
+"""The API as an ASGI application. Creating it does no work; its lifespan opens and closes what it runs on."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -38,19 +38,19 @@ from service.settings import Settings
 
 _MAX_JSON_BYTES = 32 * 2**20
 _FORM_BYTES = 2**20
-"""What a multipart form may add to its file."""
+"""How much a multipart form may add to the size of its file."""
 _EXPOSED_HEADERS = ("x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms", "x-should-retry")
-"""Of answers, which a page's code may read."""
+"""Response headers that scripts on a web page may read."""
 _CUT_STREAMS_SECONDS = 1.0
-"""For streams that were cut at the end to be counted."""
+"""How long to wait at shutdown for interrupted streams to be counted."""
 
 
 def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState] | None = None) -> FastAPI:
-    """`open_state` makes what the application runs on; by default what the settings name."""
+    """Creates the application. `open_state` opens what it runs on; by default, what the settings name."""
     app = FastAPI(
         title="Tunery",
         lifespan=_lifespan(settings, open_state or _open_state),
-        # Their pages load scripts from elsewhere; the document is at /openapi.json.
+        # FastAPI's documentation pages load scripts from a CDN. The document itself is at /openapi.json.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -61,7 +61,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
     app.include_router(health.router)
     errors.install(app)
     describe(app)
-    # The last one added is the outermost.
+    # The middleware that is added last is the outermost.
     app.add_middleware(
         BodyLimit, limits={"/v1/files": settings.max_file_bytes + _FORM_BYTES}, default=_MAX_JSON_BYTES
     )
@@ -70,7 +70,8 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
     app.add_middleware(WithoutTrailingSlash)
     app.add_middleware(RequestContext)
     if settings.cors_origins:
-        # Keys travel in a header that pages set themselves: no cookies, so no credentials.
+        # API keys travel in a header that pages set themselves, not in cookies, so no credentials are
+        # allowed.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,

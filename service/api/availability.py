@@ -1,4 +1,4 @@
-"""Which base models cannot be used now: the cluster knows, because their folders are there."""
+"""Tracks which base models are unavailable, as reported by the cluster, which can see their folders."""
 
 import asyncio
 import logging
@@ -10,37 +10,37 @@ from cluster.contracts.errors import MODEL_NOT_AVAILABLE, TuneryError, Unavailab
 
 log = logging.getLogger(__name__)
 
-Look = Callable[[list[BaseSpec]], Awaitable[dict[str, str]]]
-"""Why not, by alias, of those of the bases that the cluster cannot use. Raises a TuneryError if it does not
-say."""
+FindUnavailable = Callable[[list[BaseSpec]], Awaitable[dict[str, str]]]
+"""Returns the bases that the cluster cannot use, as alias → reason. Raises a TuneryError if the cluster does
+not answer."""
 
 _SECONDS = 60.0
-"""Between two looks."""
+"""Interval between two checks."""
 _SOON_SECONDS = 5.0
-"""The same while something is amiss, which may be mended at any moment."""
+"""Interval while a base is unavailable or the cluster does not answer: both can be fixed at any moment."""
 
 
 class Availability:
-    """What was found at the last look. Until the first one everything counts as available."""
+    """The result of the last check. Until the first check, every base counts as available."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
 
     def reason(self, alias: str) -> str | None:
-        """Why the base cannot be used; None if it can."""
+        """Returns why the base is unavailable, or None if it is available."""
         return self._reasons.get(alias)
 
     def check(self, alias: str) -> None:
-        """Raises Unavailable (`model_not_available`) with the reason."""
+        """Raises Unavailable (`model_not_available`) with the reason if the base is unavailable."""
         if reason := self._reasons.get(alias):
             raise Unavailable(reason, code=MODEL_NOT_AVAILABLE, retry_after_seconds=30.0)
 
-    async def look(self, look: Look, catalogue: Mapping[str, BaseSpec]) -> None:
-        """Asks now. Raises a TuneryError, and keeps what was known, if the cluster does not say."""
-        found = await look(list(catalogue.values()))
+    async def refresh(self, find_unavailable: FindUnavailable, catalogue: Mapping[str, BaseSpec]) -> None:
+        """Checks now. Raises a TuneryError and keeps the previous result if the cluster does not answer."""
+        found = await find_unavailable(list(catalogue.values()))
         for alias in found.keys() - self._reasons.keys():
             source = catalogue[alias].source
-            # The path is for the operator alone.
+            # Only the operator may see the path.
             where = f" Its folder is {source.path}." if isinstance(source, FolderSource) else ""
             log.warning("%s%s", found[alias], where)
         for alias in self._reasons.keys() - found.keys():
@@ -48,9 +48,11 @@ class Availability:
         self._reasons = found
 
     @asynccontextmanager
-    async def watching(self, look: Look, catalogue: Mapping[str, BaseSpec]) -> AsyncIterator[None]:
-        """Looks at once and again and again, as long as the block runs."""
-        watching = asyncio.create_task(self._watch(look, catalogue))
+    async def watching(
+        self, find_unavailable: FindUnavailable, catalogue: Mapping[str, BaseSpec]
+    ) -> AsyncIterator[None]:
+        """Checks in the background, at once and then periodically, while the block runs."""
+        watching = asyncio.create_task(self._watch(find_unavailable, catalogue))
         try:
             yield
         finally:
@@ -58,14 +60,14 @@ class Availability:
             with suppress(asyncio.CancelledError):
                 await watching
 
-    async def _watch(self, look: Look, catalogue: Mapping[str, BaseSpec]) -> None:
+    async def _watch(self, find_unavailable: FindUnavailable, catalogue: Mapping[str, BaseSpec]) -> None:
         while True:
             pause = _SECONDS
             try:
-                await self.look(look, catalogue)
+                await self.refresh(find_unavailable, catalogue)
             except TuneryError as error:
-                log.debug("The cluster does not say which base models it has: %s", error.message)
+                log.debug("The cluster does not report its base models: %s", error.message)
                 pause = _SOON_SECONDS
             except Exception:
-                log.exception("Cannot find out which base models the cluster has.")
+                log.exception("cannot find out which base models the cluster has")
             await asyncio.sleep(_SOON_SECONDS if self._reasons else pause)

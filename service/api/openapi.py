@@ -1,8 +1,7 @@
-"""The command that writes the API's OpenAPI document:
+"""Writes the API's OpenAPI document, or checks that the committed one is current:
 
 python -m service.api.openapi > openapi/openapi.json
-python -m service.api.openapi --check
-"""
+python -m service.api.openapi --check"""
 
 import sys
 from pathlib import Path

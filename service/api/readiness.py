@@ -1,7 +1,7 @@
-"""Whether a request would be served now: each part is asked, none for longer than a moment.
+"""Readiness: whether a request would be served now.
 
-Anyone may ask, and an answer costs writes to database and storage. So what was found is kept for a second,
-however many ask."""
+Each component is checked, with a time limit. The endpoint is public and a check writes to the database and to
+storage, so its result is cached for a second."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 PART_SECONDS = 6.0
 KEPT_SECONDS = 1.0
 _THREADS = 6
-"""Twice those that a check takes: one that hangs keeps its thread, and must not take them all from others."""
+"""Twice what one check needs: a check that hangs keeps its thread, and must not starve the next one."""
 
 
 class Readiness:
@@ -37,10 +37,10 @@ class Readiness:
         self._found_at = -math.inf
 
     async def check(self) -> dict[str, str]:
-        """By part, "ok" or what is wrong with it, in words that are safe to show; of a process that is
-        ending, only that it is."""
+        """Returns "ok" or a problem for each component, in words that are safe to show. While the process is
+        shutting down, returns only that."""
         if self._draining.has_begun:
-            return {"api": "draining: it was asked to end"}
+            return {"api": "draining: the process is shutting down"}
         async with self._one_at_a_time:
             if time.monotonic() - self._found_at >= KEPT_SECONDS:
                 self._found = await self._check()
@@ -70,24 +70,24 @@ async def _result_of(check: Callable[[], Awaitable[None]]) -> str:
     except TimeoutError:
         return f"no answer within {PART_SECONDS:g} s"
     except Exception:
-        log.exception("a part cannot be checked")
-        return "it fails, and the server's log says why"
+        log.exception("readiness check failed")
+        return "the check failed; see the server's log"
     return "ok"
 
 
 def _check_database(state: AppState) -> None:
-    """Writes a row: a full disk or a read-only replica shows only so."""
+    """Writes a row: only a write reveals a full disk or a read-only replica."""
     with state.database.write() as session:
         Leases(session).acquire("readiness", "api", seconds=0)
 
 
 def _check_storage(state: AppState) -> None:
-    """Writes, reads and removes an object: a full disk or a read-only key shows only so."""
+    """Writes, reads and deletes an object: only a write reveals a full disk or a read-only key."""
     key = f"health/{uuid.uuid4().hex}"
     state.store.put(key, b"ready")
     try:
         if state.store.get(key) != b"ready":
-            raise Unavailable("storage gives back other bytes than were written")
+            raise Unavailable("storage returned different bytes than were written")
     finally:
         state.store.delete(key)
 

@@ -1,4 +1,4 @@
-"""What a running API is made of; opened when it starts, closed when it ends."""
+"""What a running API consists of. Opened at startup, closed at shutdown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class AppState:
     """Of the base models."""
     shared_reads: SharedReads[Any] = field(default_factory=SharedReads)
     parsing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
-    """Of large bodies: each takes several times its size for a moment, and all share one interpreter."""
+    """Limits the parsing of large bodies, which briefly takes several times their size in memory."""
     unrecorded_requests: UnrecordedRequests = field(default_factory=UnrecordedRequests)
 
 

@@ -99,12 +99,12 @@ def test_a_continued_adapter_takes_no_other_shape(
 def test_a_continued_adapter_becomes_no_other_kind(live: LiveApi, client: OpenAI, file: str) -> None:
     model, _ = tuned(live, r=8)
     rank = {"peft_type": "LOHA", "r": 4}
-    with pytest.raises(openai.BadRequestError, match="goes on as one") as error:
+    with pytest.raises(openai.BadRequestError, match="continues as one") as error:
         continued(client, file, model, type="peft", peft_config=rank)
     assert error.value.param == "training.type"
     prefix = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4}
     model, _ = tuned(live, type="peft", peft_config=prefix)
-    with pytest.raises(openai.BadRequestError, match="goes on as one"):
+    with pytest.raises(openai.BadRequestError, match="continues as one"):
         continued(client, file, model, type="full")
 
 
@@ -194,7 +194,7 @@ def test_the_optimizers_state_can_be_asked_for_until_it_is_gone(
     assert continued(client, file, model, restore_optimizer=True).status == "validating_files"
     with live.state.database.write() as session:
         session.execute(update(tables.Job).values(resume_state_gone_at=1))
-    with pytest.raises(openai.BadRequestError, match="not kept any more") as refused:
+    with pytest.raises(openai.BadRequestError, match="no longer kept") as refused:
         continued(client, file, model, restore_optimizer=True)
     assert (refused.value.code, refused.value.param) == (
         "optimizer_state_gone",

@@ -1,4 +1,4 @@
-"""Who may do what. Everything needs an API key unless its path is listed here."""
+"""Authentication and scopes. Every path needs an API key unless it is listed here."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,11 +14,11 @@ from service.db import api_keys
 from service.db.api_keys import ApiKeys, Principal
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
-"""Answered to anyone."""
+"""Paths that need no API key."""
 
 
 class Authentication:
-    """Default-deny, before routing and before the body is read: no route can be forgotten."""
+    """Denies by default, before routing and before the body is read, so that no route can be forgotten."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,7 +38,7 @@ class Authentication:
 
 
 def bearer_token(headers: Headers) -> str:
-    """Raises AuthenticationFailed."""
+    """Returns the token of the Authorization header. Raises AuthenticationFailed if there is none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise AuthenticationFailed(
@@ -49,7 +49,7 @@ def bearer_token(headers: Headers) -> str:
 
 @dataclass(frozen=True)
 class Requires:
-    """A dependency: the caller, whose key has one of these scopes."""
+    """A dependency that returns the caller and raises PermissionDenied unless its key has one of `scopes`."""
 
     scopes: tuple[api_keys.Scope, ...]
 
@@ -65,13 +65,13 @@ Reader = Annotated[Principal, Depends(Requires(("read",)))]
 Writer = Annotated[Principal, Depends(Requires(("write",)))]
 Inferrer = Annotated[Principal, Depends(Requires(("infer",)))]
 ModelReader = Annotated[Principal, Depends(Requires(("read", "infer")))]
-"""Whoever may ask models may also see which there are."""
+"""Keys that may use models may also list them."""
 
 
 async def _authenticate(state: AppState, token: str) -> Principal:
-    def look() -> Principal:
+    def read() -> Principal:
         with state.database.read() as session:
             return ApiKeys(session).authenticate(token)
 
-    principal: Principal = await state.shared_reads.get(("key", token), look)
+    principal: Principal = await state.shared_reads.get(("key", token), read)
     return principal

@@ -1,4 +1,4 @@
-"""Several applications in one process, told apart by the port that a request came in at."""
+"""Serves several applications from one process, chosen by the port a request arrived on."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class ByPort:
-    """`main` is the one that is started and ended; it has every port but those of `others`."""
+    """Dispatches by local port. `main` handles startup, shutdown and every port that is not in `others`."""
 
     def __init__(self, main: ASGIApp, others: Mapping[int, ASGIApp]) -> None:
         self._main = main
         self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The connection's own address: nothing that a client sends can change it.
+        # The connection's local address, which a client cannot influence.
         port = scope["server"][1] if scope["type"] == "http" else 0
         await self._others.get(port, self._main)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The API's OpenAPI document: FastAPI's, made fit for generators of clients."""
+"""The API's OpenAPI document: FastAPI's, adjusted for client generators."""
 
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -20,7 +20,7 @@ _DESCRIPTION = "OpenAI's fine-tuning, files and inference endpoints over your ow
 
 
 def describe(app: FastAPI) -> None:
-    """Makes `app.openapi()` and `/openapi.json` this module's document."""
+    """Makes `app.openapi()` and `/openapi.json` return this module's document."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -43,7 +43,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             if path in PUBLIC_PATHS:
                 operation["security"] = []
     _rename(document, "Body_files_create", "FileUpload")
-    # What generators know a file by; `contentMediaType`, which FastAPI writes, they read as text.
+    # Client generators recognize a file by `format: binary`. They read FastAPI's `contentMediaType` as text.
     document["components"]["schemas"]["FileUpload"]["properties"]["file"]["format"] = "binary"
     _add_models(document, ChatCompletionChunk)
     _enums_for_consts(document, document["components"]["schemas"].values())
@@ -51,7 +51,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_models(document: dict[str, Any], model: type[BaseModel]) -> None:
-    """A model that only server-sent events carry, which FastAPI does not see."""
+    """Adds a model that appears only in server-sent events, which FastAPI does not see."""
     schema = model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     schemas = document["components"]["schemas"]
     for name, definition in (schema.pop("$defs", {}) | {model.__name__: schema}).items():
@@ -59,15 +59,15 @@ def _add_models(document: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def _rename(document: dict[str, Any], old: str, new: str) -> None:
-    """FastAPI names the model of a form after its operation."""
+    """Renames a schema: FastAPI names a form's model after its operation."""
     schemas = document["components"]["schemas"]
     schemas[new] = schemas.pop(old) | {"title": new}
     _point_to(document, f"#/components/schemas/{old}", f"#/components/schemas/{new}")
 
 
 def _enums_for_consts(value: Any, schemas: Iterable[Any] = ()) -> None:
-    """Where a schema is one of several types, a `const` becomes an `enum` of one, as in OpenAI's document:
-    generators of clients take a const for the only choice."""
+    """Replaces each `const` in a union by an `enum` with one value, as in OpenAI's document. Client
+    generators take a `const` for the only choice."""
     for schema in schemas:
         if "const" in schema:
             schema["enum"] = [schema.pop("const")]

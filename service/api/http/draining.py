@@ -1,5 +1,7 @@
-"""Ending without cutting anyone off: from SIGTERM on not ready, then no new connections, then the end once
-what runs has ended by itself or its time is over."""
+"""Graceful shutdown.
+
+On SIGTERM the process first reports that it is not ready, then stops accepting connections, and exits when
+running requests have finished or the drain time is over."""
 
 import asyncio
 import logging
@@ -12,19 +14,20 @@ import uvicorn
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.1
-"""As often as uvicorn looks for a second signal."""
+_POLL_SECONDS = 0.1
+"""As often as uvicorn checks for a second signal."""
 
 
 @dataclass
 class Draining:
-    """Whether this process has been asked to end."""
+    """Whether this process is shutting down."""
 
     has_begun: bool = False
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn's own way to end, begun with a notice; a second SIGINT ends the notice and the wait."""
+    """uvicorn's server with a notice period before its own shutdown. A second SIGINT skips the notice and the
+    drain."""
 
     def __init__(self, config: uvicorn.Config, draining: Draining, *, notice_seconds: float) -> None:
         super().__init__(config)
@@ -43,5 +46,5 @@ class DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         deadline = time.monotonic() + self._notice_seconds
         while time.monotonic() < deadline and not self.force_exit:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
         await super().shutdown(sockets)

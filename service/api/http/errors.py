@@ -1,4 +1,4 @@
-"""The one place that knows HTTP: errors become a status and OpenAI's body, `{"error": {…}}`."""
+"""Maps errors to HTTP: a status and OpenAI's error body, `{"error": {…}}`. The only module that does."""
 
 import errno
 import logging
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 _SPREAD = 1.5
 _LONGEST_HEEDED_SECONDS = 60.0
-"""Many clients, older openai SDKs among them, pass over a longer wait and come back within seconds."""
+"""Many clients, older openai SDKs among them, ignore a longer wait and retry within seconds."""
 
 
 class PayloadTooLarge(errors.InvalidRequest):
@@ -42,7 +42,7 @@ _STATUS: list[tuple[type[TuneryError], int, str]] = [
     (errors.InsufficientStorage, 507, "server_error"),
     (errors.Unavailable, 503, "server_error"),
 ]
-"""Most special first. Anything else is 500, and its message stays in the log."""
+"""From most to least specific. Any other error is a 500 whose message appears only in the log."""
 
 INTERNAL_ERROR: dict[str, Any] = {
     "error": {
@@ -59,8 +59,8 @@ def status_of(error: TuneryError) -> int:
 
 
 def body_of(error: Exception) -> dict[str, Any]:
-    """OpenAI's error object; an error that is not for callers' eyes becomes a general one. One that nobody
-    foresaw names the id under which a log has it."""
+    """Returns OpenAI's error object. Errors that callers must not see become a generic one; an InternalError
+    names the id under which it was logged."""
     is_shown = isinstance(error, errors.InternalError)
     if not isinstance(error, TuneryError) or (_kind(error)[0] == 500 and not is_shown):
         return INTERNAL_ERROR
@@ -73,11 +73,11 @@ def response_of(error: TuneryError) -> Response:
     if isinstance(error, errors.Overloaded | errors.Unavailable):
         seconds = max(1.0, error.retry_after_seconds)
         headers["retry-after"] = str(math.ceil(seconds))
-        # What the openai SDK goes by. Spread, or all that were refused at once would come back at once.
+        # The openai SDK uses this header. It is jittered so that rejected clients do not all return at once.
         spread = min(seconds, _LONGEST_HEEDED_SECONDS / _SPREAD) * random.uniform(1, _SPREAD)
         headers["retry-after-ms"] = str(round(1000 * spread))
     if isinstance(error, errors.Conflict | errors.InsufficientStorage):
-        # The openai SDK repeats a 409 or 507 unless told otherwise.
+        # The openai SDK retries a 409 or 507 unless this header says otherwise.
         headers["x-should-retry"] = "true" if isinstance(error, errors.InProgress) else "false"
     if isinstance(error, errors.AuthenticationFailed):
         headers["www-authenticate"] = "Bearer"
@@ -89,12 +89,12 @@ def response_of(error: TuneryError) -> Response:
 
 
 def response_to_unforeseen(error: BaseException) -> Response:
-    """A full disk is told as such, wherever it was met; all else is a bare 500."""
+    """Returns 507 for a full disk, wherever it was detected, and a bare 500 for anything else."""
     return response_of(errors.InsufficientStorage()) if _is_full_disk(error) else _json(500, INTERNAL_ERROR)
 
 
 def install(app: Starlette) -> None:
-    """Every error that a route can raise is answered by this module."""
+    """Registers this module's handlers for every error that a route can raise."""
     handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
         TuneryError: _tunery_error,
         RequestValidationError: _validation_error,
@@ -113,8 +113,8 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
 
 
 async def _http_exception(request: Request, error: HTTPException) -> Response:
-    """What the framework itself refuses: unknown routes, wrong methods, unreadable bodies."""
-    # FastAPI makes a 400 of whatever its reading of a form raises.
+    """Handles what the framework rejects: unknown routes, wrong methods, unreadable bodies."""
+    # FastAPI turns any error while it reads a form into a 400.
     if _is_full_disk(error.__cause__):
         return response_of(errors.InsufficientStorage())
     where = f"{request.method} {request.url.path}"
@@ -130,7 +130,7 @@ def _is_full_disk(error: BaseException | None) -> bool:
 
 
 def _reason(error: TuneryError) -> str:
-    """For the log: what callers are not shown."""
+    """For the log only; callers do not see it."""
     return "; ".join([repr(error.__cause__ or ""), *getattr(error, "__notes__", [])])
 
 

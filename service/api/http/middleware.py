@@ -1,4 +1,4 @@
-"""What surrounds every request, as plain ASGI: a wrapper that buffers would break streaming."""
+"""Middleware around every request, as plain ASGI because a buffering wrapper would break streaming."""
 
 import asyncio
 import logging
@@ -18,9 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class RequestContext:
-    """Names each request, times it, and turns what nothing else caught into a bare 500.
+    """Gives each request an id, times it, and turns uncaught exceptions into a bare 500.
 
-    `x-request-id` is ours, never the caller's: log lines must not be chosen from outside."""
+    `x-request-id` is always generated here and never taken from the caller, who could otherwise choose what
+    log lines contain."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -30,7 +31,8 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         request_id = f"req_{uuid.uuid4().hex}"
-        # Quoted, so that a path cannot forge a line of the log; without the query, which may hold anything.
+        # Quoted, so that a path cannot forge log lines. The query is left out because it may contain
+        # anything.
         what = f"{request_id} {scope['method']} {quote(scope['path'], safe='/:')}"
         begun = time.perf_counter()
         status = 0
@@ -61,7 +63,7 @@ class RequestContext:
 
 
 class WithoutTrailingSlash:
-    """`/v1/models/` is `/v1/models`. A redirect would lose the bodies and the keys of many clients."""
+    """Routes `/v1/models/` as `/v1/models`. On a redirect, many clients would drop the body and the key."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -73,7 +75,7 @@ class WithoutTrailingSlash:
 
 
 class HeadAsGet:
-    """Answers HEAD with the headers that GET would have. A stream ends right after them."""
+    """Answers HEAD with the headers of GET. A stream ends right after its headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -103,13 +105,14 @@ class HeadAsGet:
 
 
 class BodyLimit:
-    """Refuses a body that is larger than its route accepts, by its announced length or as it arrives.
+    """Rejects a body that is larger than its route accepts, by its declared length or as it arrives.
 
-    The rest of an announced body is read and dropped first, within reason: a server that hangs up while its
-    client still sends makes the client see a broken connection instead of the answer."""
+    The rest of a declared body is read and discarded first, up to a limit: if the server closed the
+    connection while the client is still sending, the client would see a broken connection instead of the
+    response."""
 
     def __init__(self, app: ASGIApp, *, limits: Mapping[str, int], default: int) -> None:
-        """`limits` in bytes by path."""
+        """`limits` holds the maximum number of bytes per path, and `default` that of all other paths."""
         self._app = app
         self._limits = limits
         self._default = default
@@ -133,7 +136,7 @@ class BodyLimit:
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 if received > limit:
-                    # HTTPException is the one error that FastAPI lets out of its body reader.
+                    # HTTPException is the only exception that FastAPI's body reader lets through.
                     raise HTTPException(413, _too_large(limit))
             return message
 

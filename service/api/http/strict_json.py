@@ -1,9 +1,9 @@
-"""JSON bodies are read by one strict parser, which also bounds what a body can become.
+"""Reads JSON bodies with one strict parser, and limits what they can expand to.
 
-The standard library's parser accepts NaN, lone surrogates and NUL characters, which then fail later, in the
-database or when the answer is written. And a value of two bytes becomes an object of a hundred; one that is
-wrong becomes a finding of pydantic's, of a kilobyte: 24 MiB of `[0,0,…]` took gigabytes.
-"""
+The standard library's parser accepts NaN, lone surrogates and NUL characters, which fail later, in the
+database or when the response is written. Parsing also multiplies size: two bytes become an object of a
+hundred bytes, and an invalid value becomes a pydantic error of a kilobyte. 24 MiB of `[0,0,…]` took
+gigabytes."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -20,32 +20,32 @@ from cluster.contracts.errors import InvalidRequest
 from service.api.state import AppState
 
 MAX_VALUES = 30_000
-"""In a body, token ids apart."""
+"""Values in a body, not counting token ids."""
 MAX_TOKENS = 500_000
 """Token ids in a body."""
 MAX_DEPTH = 100
-"""Of arrays and objects in one another; more than a JSON Schema may have."""
+"""Nesting depth of arrays and objects; deeper than a JSON Schema may be."""
 _NAMED_LEVELS = 3
-"""Of the path to what is too deep."""
+"""How many levels of the path an error about depth names."""
 _TOKENS_IN = ("prompt", "input")
-"""The members of a body that may be lists of token ids; their types end at the first item that is wrong."""
+"""Members of a body that may be lists of token ids. Their validation stops at the first invalid item."""
 _QUICK_BYTES = 65_536
-"""Larger bodies are parsed in a thread, one after the other."""
+"""Larger bodies are parsed in a thread, one at a time."""
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _INTEGERS = re.compile(rb"\[[\s\d,-]*\]")
 
 
 class StrictJsonRoute(APIRoute):
-    """For `APIRouter(route_class=…)`."""
+    """A route whose JSON body is read by `loads`. Pass it as `APIRouter(route_class=…)`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
             strict = _StrictRequest(request.scope, request.receive)
-            # Here, because FastAPI's own error for a body that cannot be read keeps the body in memory, in a
-            # circle of references.
+            # Parsed here because FastAPI's own error for an unreadable body keeps the body in memory, in a
+            # reference cycle.
             await strict.parse()
             return await handler(strict)
 
@@ -53,7 +53,8 @@ class StrictJsonRoute(APIRoute):
 
 
 def loads(body: bytes) -> Any:
-    """Raises InvalidRequest."""
+    """Parses a JSON body. Raises InvalidRequest if it is not valid JSON, too deep, too large or contains
+    NUL."""
     is_large = _most_values(body) > MAX_VALUES
     if is_large:
         _check_outline(body)
@@ -72,13 +73,13 @@ def loads(body: bytes) -> Any:
 
 class _StrictRequest(Request):
     async def parse(self) -> None:
-        """Raises InvalidRequest."""
+        """Reads and parses the body if it is JSON. Raises InvalidRequest."""
         if "json" not in self.headers.get("content-type", ""):
             return
         try:
             body = await self._collected()
         except ClientDisconnect:
-            raise HTTPException(400, "The request was broken off.") from None
+            raise HTTPException(400, "The client disconnected.") from None
         if len(body) > _QUICK_BYTES:
             state: AppState = self.app.state.app_state
             self._json = await anyio.to_thread.run_sync(loads, body, limiter=state.parsing)
@@ -87,7 +88,7 @@ class _StrictRequest(Request):
         self._body = body
 
     async def _collected(self) -> bytes:
-        """In one place: pieces by the thousand, as Starlette keeps them, leave memory in fragments."""
+        """Collects the body in one buffer: thousands of chunks, as Starlette keeps them, fragment memory."""
         body = bytearray()
         async for piece in self.stream():
             body += piece
@@ -95,12 +96,13 @@ class _StrictRequest(Request):
 
 
 def _most_values(text: bytes) -> int:
-    """As many values as there can be in JSON with these separators."""
+    """Returns an upper bound on the number of values in JSON with these separators."""
     return text.count(b",") + text.count(b"[") + text.count(b"{") + 1
 
 
 def _check_outline(body: bytes) -> None:
-    """Counts before anything is made of it: separators outside of strings, those between integers apart."""
+    """Rejects bodies with too many values before parsing, by counting separators outside of strings.
+    Separators between integers count as token ids."""
     outline = _STRING.sub(b"", body)
     if _most_values(outline) > MAX_VALUES + MAX_TOKENS:
         raise _too_many_values()
@@ -110,7 +112,7 @@ def _check_outline(body: bytes) -> None:
 
 def _too_many_values() -> InvalidRequest:
     return InvalidRequest(
-        f"The body holds too many values: at most {MAX_VALUES}, and {MAX_TOKENS} token ids, are accepted."
+        f"The body has too many values: at most {MAX_VALUES} and {MAX_TOKENS} token ids are accepted."
         " Send it in several requests.",
         code="too_many_values",
     )
@@ -130,7 +132,7 @@ def _check_depth(value: Any, path: tuple[str | int, ...] = ()) -> None:
 
 
 def _num_values(body: Any) -> int:
-    """All but token ids where they may be."""
+    """Counts all values except token ids where they are allowed."""
     if not isinstance(body, dict):
         return _num_within(body)
     others = (item for name, item in body.items() if name not in _TOKENS_IN or not _is_tokens(item))
@@ -143,7 +145,7 @@ def _num_within(value: Any) -> int:
 
 
 def _is_tokens(value: Any) -> bool:
-    """A list of integers, or of such lists."""
+    """Whether the value is a list of integers, or a list of such lists."""
     if not isinstance(value, list):
         return False
     lists = value if value and isinstance(value[0], list) else [value]

@@ -1,4 +1,5 @@
-"""From pydantic's list of findings to the one sentence, parameter and code that OpenAI's clients expect."""
+"""Turns pydantic's validation errors into the one message, parameter and code that OpenAI's clients
+expect."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,12 +17,12 @@ _CODES = {
 
 
 def cross_field_error(param: str, message: str, *, code: str | None = None) -> PydanticCustomError:
-    """For validators of whole bodies, which are to blame one parameter. `message` is a whole sentence."""
+    """For validators of a whole body that blame one parameter. `message` is a complete sentence."""
     return PydanticCustomError("cross_field", "{message}", {"message": message, "param": param, "code": code})
 
 
 def invalid_request(error: RequestValidationError) -> InvalidRequest:
-    """Tells the first parameter that is wrong, with everything that was found wrong with it."""
+    """Reports the first invalid parameter, with every problem found in it."""
     findings = error.errors()
     first = _most_telling(findings, error.body)
     kind = first["type"]
@@ -39,7 +40,7 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
     elif kind == "unsupported":
         message = f"Unsupported parameter: '{param}'. {first['msg']}."
     else:
-        # "Value error, " is pydantic's own beginning of what a validator says.
+        # pydantic prefixes a validator's message with "Value error, ".
         reasons = [
             finding["msg"].removeprefix("Value error, ")
             for finding in findings
@@ -50,14 +51,15 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
 
 
 def _most_telling(findings: Sequence[Any], body: Any) -> Any:
-    """The first one; or, if that is about a value of which a part is wrong, the first that leads deepest."""
+    """Returns the first error or, if that error is about a value that contains an invalid part, the error
+    with the deepest path."""
     start = _param(findings[0], body)
     within = [finding for finding in findings if start and (_param(finding, body) or "").startswith(start)]
     return max(within or findings[:1], key=lambda finding: len(_path(finding, body)))
 
 
 def _param(finding: Any, body: Any) -> str | None:
-    """`messages[2].role` from ("body", "messages", 2, "user", "role")."""
+    """Returns `messages[2].role` for ("body", "messages", 2, "user", "role")."""
     name = ""
     for segment in _path(finding, body):
         name += f"[{segment}]" if isinstance(segment, int) else f".{segment}"
@@ -65,8 +67,10 @@ def _param(finding: Any, body: Any) -> str | None:
 
 
 def _path(finding: Any, body: Any) -> list[str | int]:
-    """pydantic puts the names of union branches among the keys: a segment that leads nowhere in the body is
-    skipped. Of a missing parameter the last segment is kept; of a query's, header's or path's the first."""
+    """Returns the keys that lead to the value.
+
+    pydantic inserts the names of union branches; segments that lead nowhere in the body are skipped. The last
+    segment of a missing parameter is kept, and so is the first one of a query, header or path parameter."""
     source, *segments = finding["loc"]
     kept: list[str | int] = []
     if source != "body":

@@ -1,4 +1,4 @@
-"""Requests wait here for their turn at the engine; what decides is `fair_queue`."""
+"""Makes requests wait for their turn at the engine. `fair_queue` decides whose turn it is."""
 
 import asyncio
 import math
@@ -10,17 +10,17 @@ from cluster.contracts.errors import Overloaded, Unavailable
 from service.api.inference.fair_queue import FairQueue, QueueLimits, Turn
 
 _NEWEST_SHARE = 0.1
-"""Of the newest duration in the mean: about the last ten count."""
+"""Weight of the newest duration in the moving average: about the last ten count."""
 _LONGEST_RETRY_SECONDS = 60
 
 
 class AdmissionQueue:
-    """A process's way to its engines. For one event loop."""
+    """Admits requests to the engines, for one process and one event loop."""
 
     def __init__(
         self, limits: QueueLimits, *, wait_seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`wait_seconds`: the longest that a request waits for its turn."""
+        """`wait_seconds`: the longest that a request may wait for its turn."""
         self._limits = limits
         self._wait_seconds = wait_seconds
         self._clock = clock
@@ -32,10 +32,10 @@ class AdmissionQueue:
 
     @asynccontextmanager
     async def turn(self, tenant: str, num_choices: int) -> AsyncIterator[Turn]:
-        """Entered once it is this request's turn, which ends with the block.
+        """Waits until it is this request's turn. The turn ends with the block.
 
-        Raises Overloaded if too many wait already, Unavailable (`queue_timeout`) after the longest wait. One
-        that is cancelled leaves the queue at once."""
+        Raises Overloaded if too many requests are waiting, and Unavailable (`queue_timeout`) after the
+        longest wait. A cancelled request leaves the queue at once."""
         turn = Turn(tenant, num_choices)
         self._check_room(turn)
         self._queue.join(turn)
@@ -52,16 +52,16 @@ class AdmissionQueue:
                 self._is_empty.set()
 
     def check_room(self, tenant: str) -> None:
-        """Raises Overloaded if `turn` would, whatever else the tenant's next request says: for who would
-        rather know before it is read."""
+        """Raises Overloaded if the tenant's next request would find no place in the queue, so that it can be
+        rejected before its body is read."""
         self._check_room(Turn(tenant, 1))
 
     def charge(self, turn: Turn, cost: float) -> None:
-        """What the turn has cost since the last charge."""
+        """Adds what the turn has cost since the last charge."""
         self._queue.charge(turn, cost)
 
     async def wait_until_empty(self) -> None:
-        """Nobody waits and nobody runs."""
+        """Returns once no request is waiting or running."""
         await self._is_empty.wait()
 
     async def _called(self, turn: Turn) -> None:
@@ -72,8 +72,8 @@ class AdmissionQueue:
                 await call
         except TimeoutError as error:
             raise Unavailable(
-                f"The request has waited {self._wait_seconds:g} s for its turn, the longest that one may "
-                "wait: the model server has too much to do. Try again later.",
+                f"The request has waited for its turn for {self._wait_seconds:g} s, the longest wait "
+                "allowed: the model server is busy. Try again later.",
                 retry_after_seconds=self._retry_after_seconds(self._queue.num_waiting()),
                 code="queue_timeout",
             ) from error
@@ -82,7 +82,7 @@ class AdmissionQueue:
 
     def _call_next(self) -> None:
         for turn in self._queue.admit():
-            # One that was cancelled in this very moment is on its way out, and then calls the next.
+            # A request that was cancelled just now is about to leave, and will then call the next one.
             if not self._calls[turn].done():
                 self._calls[turn].set_result(None)
 
@@ -93,11 +93,14 @@ class AdmissionQueue:
         if exceeded == "tenant":
             own = self._queue.num_waiting(turn.tenant)
             waiting = own * self._queue.num_waiting_tenants
-            what = f"{own} of your project's choices wait, which leaves no place for {turn.num_choices} more"
+            what = (
+                f"{own} of your project's choices are waiting, which leaves no room for "
+                f"{turn.num_choices} more"
+            )
             limit = f"at most {self._limits.max_waiting_per_tenant} of a project may wait"
         else:
             waiting = self._queue.num_waiting()
-            what = f"The queue has no place for {turn.num_choices} more choices"
+            what = f"The queue has no room for {turn.num_choices} more choices"
             limit = f"at most {self._limits.max_waiting} of all projects may wait"
         seconds = self._retry_after_seconds(waiting)
         raise Overloaded(
@@ -110,7 +113,7 @@ class AdmissionQueue:
         self._mean_seconds += share * (seconds - self._mean_seconds)
 
     def _retry_after_seconds(self, num_waiting: int) -> int:
-        """In which so many choices had their turn, at the measured pace: each place serves one after another
-        (Little's law)."""
+        """Estimates when so many choices will have had their turn, from the measured throughput (Little's
+        law)."""
         seconds = num_waiting * self._mean_seconds / self._limits.max_running
         return min(max(1, math.ceil(seconds)), _LONGEST_RETRY_SECONDS)

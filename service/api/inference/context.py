@@ -1,4 +1,4 @@
-"""The engine as a caller sees it: its requests wait for their turn, and what they use is counted."""
+"""The engine as one caller sees it: requests wait for their turn, and their tokens are counted."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -33,21 +33,23 @@ Encoded = TypeVar("Encoded", ClassificationAnswer, EmbeddingAnswer)
 
 @dataclass(frozen=True)
 class InferenceContext:
-    """What all requests to models share."""
+    """What all inference requests share."""
 
     engine: Engine
     admission: AdmissionQueue
     usage: UsageMeter
 
     def for_caller(self, caller: Principal, model: str) -> "MeteredEngine":
-        """For one request over HTTP, which may be several of the engine's, to `model` by its public name."""
+        """Returns the engine for one HTTP request, which may make several engine requests, to the model with
+        this public name."""
         return MeteredEngine(self, caller, model)
 
 
 class InferenceRoute(StrictJsonRoute):
-    """For `APIRouter(route_class=…)` of requests to models: one whose caller has a full queue is refused
-    before its body is read: a flood may be refused hundreds of times a second, and so takes a third of the
-    CPU."""
+    """A route for inference requests. Pass it as `APIRouter(route_class=…)`.
+
+    A request whose project has a full queue is rejected before its body is read: a flood can be rejected
+    hundreds of times a second, and reading the bodies took a third of the CPU."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -94,7 +96,7 @@ class MeteredEngine:
 
     async def _encoded(self, encode: Callable[[Texts], Awaitable[Encoded]], texts: Texts) -> Encoded:
         check_prompt_length(texts)
-        # One place however many inputs: they share forward passes and hold no slots.
+        # One place, however many inputs: they share forward passes and hold no slots.
         async with self._context.admission.turn(texts.tenant, 1) as turn:
             answer = await encode(texts)
             self._context.admission.charge(turn, answer.prompt_tokens * PROMPT_TOKEN_COST)
@@ -111,7 +113,7 @@ class MeteredEngine:
 
 @dataclass
 class TokenMeter:
-    """The tokens of a generation, known at any moment."""
+    """Counts the tokens of one generation as its events arrive."""
 
     prompt_tokens: int = 0
     is_accepted: bool = False
@@ -123,7 +125,7 @@ class TokenMeter:
         return self._generated.total()
 
     def add(self, event: GenerationEvent) -> float:
-        """What the tenant is to pay more since the event before."""
+        """Counts the event, and returns what it adds to the tenant's cost."""
         match event:
             case PromptEvent():
                 self.is_accepted = True
@@ -136,7 +138,7 @@ class TokenMeter:
 
 
 def _is_silent(event: GenerationEvent) -> bool:
-    """Its token is all held back: it is counted, and says nothing to the client."""
+    """Whether the event's token is held back entirely: it is counted, but there is nothing to send yet."""
     return isinstance(event, TextEvent) and not event.text and not event.tokens
 
 

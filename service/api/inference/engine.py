@@ -1,4 +1,4 @@
-"""The gateway's way to the serving engines: HTTP to Ray Serve, one JSON event a line."""
+"""The gateway's client for the serving engines: HTTP to Ray Serve, one JSON event per line."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -26,17 +26,19 @@ _HEALTH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=5.0)
 
 
 class Generator(Protocol):
-    """What an answer is made from."""
+    """Generates text."""
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
-        """The request's events, as the contract orders them; closing the generator cancels the request.
+        """Yields the request's events, in the order that the contract defines. Closing the generator cancels
+        the request.
 
-        Raises a TuneryError: what the engine refused, or Unavailable if it does not answer or breaks off."""
+        Raises the TuneryError with which the engine refused the request, or Unavailable if it does not answer
+        or breaks off."""
         ...
 
 
 class Engine(Generator, Protocol):
-    """What the gateway needs of whatever generates, classifies and embeds."""
+    """What the gateway needs from the serving side."""
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
         """Raises what `generate` raises."""
@@ -51,15 +53,18 @@ class Engine(Generator, Protocol):
         ...
 
     async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
-        """Why not, by alias, of those that the cluster cannot use. Raises Unavailable if it does not say."""
+        """Returns the bases that the cluster cannot use, as alias → reason. Raises Unavailable if it does not
+        answer."""
         ...
 
     async def close(self) -> None: ...
 
 
 class ServeEngine:
-    """The engine application behind Ray Serve's proxy at `url`; or its replica itself, if it is the only one
-    and has said where it listens. Made in the event loop that it is for."""
+    """The engine application behind Ray Serve's proxy at `url`.
+
+    If the application has a single replica that has announced its own address, requests go there directly.
+    Must be created in the event loop that uses it."""
 
     def __init__(
         self,
@@ -70,23 +75,23 @@ class ServeEngine:
         begin_seconds: float = 600.0,
         idle_seconds: float = 600.0,
     ) -> None:
-        """`load_seconds`: what a request waits for a model that is being loaded, which the replica bounds;
-        `begin_seconds`: for its first event, whatever keeps that back; `idle_seconds`: the longest silence
-        before the engine counts as gone."""
+        """`load_seconds`: how long a request waits for its model to load, enforced by the replica.
+        `begin_seconds`: how long it waits for its first event, whatever the delay. `idle_seconds`: the
+        longest silence before the engine counts as gone."""
         self._url = url.rstrip("/")
         self._load_seconds = load_seconds
         self._begin_seconds = begin_seconds
-        # Serve may choose a replica, and start it; a replica that listens answers at once or is gone.
+        # Serve may have to choose a replica and start it. A listening replica accepts at once, or is gone.
         self._timeout = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=idle_seconds)
         self._replica_timeout = aiohttp.ClientTimeout(total=None, connect=1.0, sock_read=idle_seconds)
         self._replica: str | None = None
-        """Where it listens."""
+        """The replica's own address."""
         self._lost: set[str] = set()
-        """Where none was reached; a new replica has a new port."""
+        """Addresses that could not be reached. A new replica has a new port."""
         self._http = aiohttp.ClientSession(
             headers={"authorization": f"Bearer {token}"} if token else {},
             timeout=self._timeout,
-            # One connection a stream; how many run at once is the engine's to bound.
+            # One connection per stream. The engine limits how many run at once.
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -109,7 +114,7 @@ class ServeEngine:
 
     async def check_health(self) -> None:
         with _transport_is_unavailable():
-            # Not the engines themselves, which may rest at zero replicas and would be woken up by it.
+            # Not the engines themselves: they may be scaled to zero, and a health check would wake them up.
             async with self._http.get(f"{self._url}/datasets/ready", timeout=_HEALTH_TIMEOUT) as response:
                 if response.status != 200:
                     raise await _refusal(response)
@@ -138,8 +143,8 @@ class ServeEngine:
     async def _open(
         self, path: str, request: GenerationRequest | ClassificationRequest | EmbeddingRequest
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer once it has begun; leaving it before its end closes its connection. Raises the refusal,
-        if it is one."""
+        """Yields the response once it has begun. Leaving the block early closes the connection. Raises the
+        engine's error if the response is one."""
         content = request.model_dump_json().encode()
         headers = self._headers(request.model)
         with _transport_is_unavailable():
@@ -157,7 +162,8 @@ class ServeEngine:
             except aiohttp.SocketTimeoutError:
                 raise
             except (aiohttp.ClientConnectionError, aiohttp.ClientResponseError):
-                # It has gone, or is going. Nothing of an answer has come, so Serve finds it another one.
+                # The replica is gone or shutting down. No part of a response has arrived, so Serve can choose
+                # another.
                 self._lost.add(replica)
                 self._replica = None
         response = await self._post(self._url + path, content, headers, self._timeout)
@@ -186,8 +192,8 @@ class ServeEngine:
                 yield
         except TimeoutError as error:
             raise errors.Unavailable(
-                f"The model server has not begun on the request within {self._begin_seconds:g} s: it starts "
-                "a replica for it, or has too much to do. Try again later.",
+                f"The model server has not started on the request within {self._begin_seconds:g} s: it is "
+                "starting a replica, or is busy. Try again later.",
                 retry_after_seconds=30.0,
                 code="model_not_ready",
             ) from error
@@ -195,7 +201,7 @@ class ServeEngine:
 
 @contextmanager
 def _transport_is_unavailable() -> Iterator[None]:
-    """Whatever goes wrong on the way to the engine is Unavailable."""
+    """Turns every transport error into Unavailable."""
     try:
         yield
     except aiohttp.ClientError as error:
@@ -203,7 +209,7 @@ def _transport_is_unavailable() -> Iterator[None]:
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
-    """Of any length, as they come."""
+    """Yields lines of any length as they arrive."""
     rest = b""
     async for chunk in response.content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")

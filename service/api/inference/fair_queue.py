@@ -1,10 +1,9 @@
-"""Whose request goes to the engine next. Pure: knows neither a clock nor an event loop.
+"""Decides whose request goes to the engine next. Pure: uses neither a clock nor an event loop.
 
-The Virtual Token Counter of "Fairness in Serving Large Language Models" (Sheng et al., OSDI 2024,
-https://arxiv.org/abs/2401.00588): every tenant has a counter of the tokens it was served, and of those that
-wait, the one with the smallest counter goes next. A tenant that begins to wait is lifted to the smallest
-counter of those that already do: having been away earns nothing.
-"""
+Implements the Virtual Token Counter of "Fairness in Serving Large Language Models" (Sheng et al., OSDI 2024,
+https://arxiv.org/abs/2401.00588). Every tenant has a counter of the tokens it was served, and the waiting
+tenant with the smallest counter goes next. The counter of a tenant that starts to wait is raised to the
+smallest counter of those already waiting, so that being away earns no credit."""
 
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -12,47 +11,47 @@ from typing import Literal
 
 PROMPT_TOKEN_COST = 1.0
 GENERATED_TOKEN_COST = 2.0
-"""The paper's weights: a prompt's tokens are computed together, generated ones step by step."""
+"""The paper's weights: the tokens of a prompt are computed together, generated tokens one step at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """In choices: a request for `n` of them counts n times, as it takes n slots of its engine."""
+    """Limits in choices: a request for `n` choices counts n times, as it takes n of the engine's slots."""
 
     max_running: int
-    """At the engine. A request for more than these runs alone."""
+    """At the engine. A larger request runs alone."""
     max_waiting_per_tenant: int
     max_waiting: int
 
     @property
     def num_reserved(self) -> int:
-        """The last eighth of `max_running` is for tenants that have no more than this there, or nothing: who
-        comes beside a flood need not wait until one of its answers ends."""
+        """The last eighth of `max_running`, reserved for tenants that run at most that many choices, so that
+        a new tenant need not wait for one of a busy tenant's requests to finish."""
         return self.max_running // 8
 
 
 @dataclass(eq=False, slots=True)
 class Turn:
-    """One request's way through the queue and the engine."""
+    """One request's passage through the queue and the engine."""
 
     tenant: str
     num_choices: int
 
 
 class FairQueue:
-    """Turns wait, run and leave; the order is by what their tenants were charged."""
+    """Queues turns and admits them in the order of what their tenants have been charged."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
         self._waiting: dict[str, deque[Turn]] = {}
-        """Only tenants that wait have an entry, oldest turn first."""
+        """Turns by tenant, oldest first. Only tenants that are waiting have an entry."""
         self._running: set[Turn] = set()
         self._num_running: Counter[str] = Counter()
         self._costs: dict[str, float] = {}
         self._last_admitted = ""
 
     def num_waiting(self, tenant: str | None = None) -> int:
-        """In choices; of all tenants without a name."""
+        """The number of waiting choices, of one tenant or of all."""
         queues = self._waiting.values() if tenant is None else [self._waiting.get(tenant, ())]
         return sum(turn.num_choices for queue in queues for turn in queue)
 
@@ -65,7 +64,7 @@ class FairQueue:
         return not self._waiting and not self._running
 
     def exceeded(self, turn: Turn) -> Literal["tenant", "all"] | None:
-        """Which limit on those that wait forbids that this turn joins them."""
+        """Returns which limit on waiting choices keeps this turn from joining, or None."""
         if not self._waiting and self._has_room(turn):
             return None
         if self.num_waiting(turn.tenant) + turn.num_choices > self._limits.max_waiting_per_tenant:
@@ -83,8 +82,8 @@ class FairQueue:
         self._waiting[turn.tenant].append(turn)
 
     def admit(self) -> list[Turn]:
-        """Those that run from now on. Nobody passes the one whose turn it is, however many choices it has to
-        wait for, else it might wait for ever; but what it may not have is others'."""
+        """Returns the turns that start running now. Nobody overtakes the turn that is next, however large it
+        is, or it might wait forever; but others may use the slots that it is not allowed to have."""
         admitted: list[Turn] = []
         while (turn := self._next()) is not None:
             self._remove_waiting(turn)
@@ -98,20 +97,21 @@ class FairQueue:
         self._costs[turn.tenant] += cost
 
     def leave(self, turn: Turn) -> None:
-        """Whether it waits or runs."""
+        """Ends a turn, whether it is waiting or running."""
         if turn in self._running:
             self._running.remove(turn)
             self._num_running[turn.tenant] -= turn.num_choices
         else:
             self._remove_waiting(turn)
         if self.is_empty:
-            # Nobody is owed anything, and counters of tenants that are gone take no room.
+            # With nobody waiting or running, no credit is owed, and counters of past tenants are dropped.
             self._costs.clear()
             self._num_running.clear()
 
     def _next(self) -> Turn | None:
-        """Of equal tenants first the one that runs least, then the one that has waited longest: what is
-        running is not all charged yet."""
+        """Returns the next turn that may run. Among tenants with equal counters, the one with the fewest
+        running choices goes first, as those are not fully charged yet; then the one that has waited
+        longest."""
         tenants = sorted(self._waiting, key=lambda tenant: (self._costs[tenant], self._num_running[tenant]))
         for place, tenant in enumerate(tenants):
             turn = self._waiting[tenant][0]
@@ -134,7 +134,7 @@ class FairQueue:
         return not self._running or self._num_running.total() + turn.num_choices <= self._limits.max_running
 
     def _is_small(self, turn: Turn) -> bool:
-        """May have what is kept free."""
+        """Whether the turn may use the reserved slots."""
         running = self._num_running[turn.tenant]
         return not running or running + turn.num_choices <= self._limits.num_reserved
 

@@ -1,4 +1,4 @@
-"""Several generation requests as one stream of events."""
+"""Merges several generation requests into one stream of events."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -11,17 +11,18 @@ from cluster.contracts.generation import GenerationEvent, GenerationRequest
 from service.api.inference.engine import Generator
 
 _BUFFERED_EVENTS = 256
-"""A slow reader holds its engines back instead of filling memory."""
+"""Bounds memory: a slow reader slows down its engines instead."""
 _STALL_SECONDS = 60.0
 
 
 async def generate_all(
     engine: Generator, requests: Sequence[GenerationRequest], *, stall_seconds: float = _STALL_SECONDS
 ) -> AsyncGenerator[tuple[int, GenerationEvent]]:
-    """Events with the index of their request, as they come. The first error ends all; closing cancels all.
+    """Yields events with the index of their request, as they arrive. The first error ends the stream; closing
+    the generator cancels all requests.
 
-    A request whose events nobody takes for `stall_seconds`, with the buffer full, is cancelled, since it
-    holds a place at the engine; its reader then finds InvalidRequest (`reader_too_slow`)."""
+    If the buffer is full and the reader takes no event for `stall_seconds`, the requests are cancelled
+    because they hold places at the engine. The reader then gets InvalidRequest (`reader_too_slow`)."""
     queue: asyncio.Queue[tuple[int, GenerationEvent] | BaseException | None] = asyncio.Queue(_BUFFERED_EVENTS)
 
     async def put(item: tuple[int, GenerationEvent]) -> None:
@@ -57,12 +58,12 @@ async def generate_all(
     finally:
         for task in tasks:
             task.cancel()
-        # The reader's own cancellation must not keep the engines' connections from being closed.
+        # The connections to the engines must be closed even if the reader itself is cancelled.
         with anyio.CancelScope(shield=True):
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _too_slow(seconds: float) -> InvalidRequest:
     return InvalidRequest(
-        f"The answer was broken off: nothing of it was read for {seconds:g} s.", code="reader_too_slow"
+        f"The answer was cancelled: the client has read nothing for {seconds:g} s.", code="reader_too_slow"
     )

@@ -1,4 +1,4 @@
-"""From a generation request to an HTTP answer, whole or streamed, for as long as the client listens."""
+"""Answers generation requests over HTTP, whole or streamed, for as long as the client stays connected."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ class Answer(Protocol):
     """Turns events into OpenAI's objects."""
 
     def add(self, prompt: int, event: GenerationEvent) -> Sequence[BaseModel]:
-        """Takes an event in; returns the chunks that a stream sends for it."""
+        """Processes an event, and returns the chunks that a stream sends for it."""
         ...
 
     def whole(self) -> BaseModel: ...
@@ -40,7 +40,7 @@ class Answer(Protocol):
 async def answer_whole(
     request: Request, engine: Generator, engine_requests: Sequence[GenerationRequest], answer: Answer
 ) -> Response:
-    """Raises what the engine raises."""
+    """Answers with one JSON object. Raises what the engine raises."""
 
     async def collect() -> str:
         async with aclosing(generate_all(engine, engine_requests)) as events:
@@ -52,7 +52,8 @@ async def answer_whole(
 
 
 async def answer_once(request: Request, work: Coroutine[Any, Any, str]) -> Response:
-    """The JSON that `work` makes, which is cancelled if the client goes first; raises what it raises."""
+    """Answers with the JSON that `work` returns. Cancels `work` if the client disconnects; raises what it
+    raises."""
     content = await _while_connected(request.receive, work)
     return _gone() if content is None else Response(content, media_type="application/json")
 
@@ -65,7 +66,8 @@ async def answer_streamed(
     *,
     wants_usage_chunk: bool,
 ) -> Response:
-    """Begins to answer once every prompt is accepted, so that a refusal is still a status; raises it."""
+    """Answers with a stream. Starts only when every prompt has been accepted, so that a refusal can still be
+    raised and become a status."""
     events = generate_all(engine, engine_requests)
     accepted: list[tuple[int, GenerationEvent]] = []
 
@@ -97,7 +99,7 @@ async def _frames(
                 for chunk in answer.add(prompt, event):
                     yield frame(chunk.model_dump_json(exclude_unset=True))
         except Exception as error:
-            # The status is sent: all that is left is an event, which OpenAI's SDKs raise as an error.
+            # The status has been sent. What is left is an event, which OpenAI's SDKs raise as an error.
             if not isinstance(error, TuneryError):
                 log.exception("stream failed")
             yield frame(orjson.dumps(body_of(error)))
@@ -108,12 +110,11 @@ async def _frames(
 
 
 def _gone() -> Response:
-    return Response(status_code=499)  # nginx's number for a client that left; nobody reads it
+    return Response(status_code=499)  # nginx's status for a client that disconnected; nobody reads it
 
 
 async def _while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """Runs `work` to its end and returns what it returns; cancels it and returns None once the client is
-    gone."""
+    """Runs `work` and returns its result. If the client disconnects first, cancels it and returns None."""
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnect(receive))
     try:

@@ -1,4 +1,4 @@
-"""Refuses what is far too long for its model before it waits for a turn or goes to the cluster. Pure."""
+"""Rejects input that is far too long for its model before it queues or reaches the cluster. Pure."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ from cluster.contracts.generation import ChatPrompt, GenerationRequest, TextProm
 
 
 def check_prompt_length(request: GenerationRequest | ClassificationRequest | EmbeddingRequest) -> None:
-    """Raises ContextLengthExceeded for more token ids than the model reads, or a text that cannot be so few
-    tokens; what is shorter is counted by the engine, which has the tokenizer."""
+    """Raises ContextLengthExceeded if there are more token ids than the context holds, or more characters
+    than could fit into it. Shorter input is counted by the engine, which has the tokenizer."""
     limit = request.model.base.context_length
     for size, unit, param in _sizes(request):
         if unit == "tokens" and size > limit:
@@ -26,7 +26,7 @@ def check_prompt_length(request: GenerationRequest | ClassificationRequest | Emb
 def _sizes(
     request: GenerationRequest | ClassificationRequest | EmbeddingRequest,
 ) -> Iterator[tuple[int, str, str]]:
-    """What each prompt or input holds, in which unit, and what it is named."""
+    """Yields the size of each prompt or input, its unit, and the name of its parameter."""
     if isinstance(request, GenerationRequest):
         match request.prompt:
             case TokenPrompt(token_ids=token_ids):

@@ -1,4 +1,4 @@
-"""Server-sent events: frames, and a response that lets go of its source at once."""
+"""Server-sent events: frames, and a response that closes its source promptly."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -8,13 +8,17 @@ from starlette.types import Send
 
 DONE = b"data: [DONE]\n\n"
 
-_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # the latter: nginx buffers otherwise
+_HEADERS = {
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}  # nginx would buffer without the second one
 
 
 def frame(data: str | bytes, *, event_id: str | None = None) -> bytes:
-    """One event; `data` is JSON on one line.
+    """Formats one event. `data` is JSON on one line.
 
-    Line separators that JSON allows inside strings are escaped: some clients split on any of them."""
+    Line separators that JSON allows inside strings are escaped, because some clients split lines at any of
+    them."""
     text = data.decode() if isinstance(data, bytes) else data
     for separator in ("\x85", "\u2028", "\u2029"):
         text = text.replace(separator, f"\\u{ord(separator):04x}")
@@ -23,7 +27,8 @@ def frame(data: str | bytes, *, event_id: str | None = None) -> bytes:
 
 
 class EventStream(StreamingResponse):
-    """Closes its generator the moment the client is gone, instead of when it is garbage-collected."""
+    """A stream that closes its generator as soon as the client disconnects, not when it is
+    garbage-collected."""
 
     media_type = "text/event-stream"
 

@@ -1,7 +1,6 @@
-"""Counts what keys use, in memory, and writes it to the database every few seconds.
+"""Counts usage by API key in memory, and writes it to the database every few seconds.
 
-A process that is killed loses what it counted since the last write; one that ends in order, nothing.
-"""
+A process that is killed loses what it has counted since the last write. One that shuts down loses nothing."""
 
 import asyncio
 import logging
@@ -21,14 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class UsageMeter:
-    """For one event loop."""
+    """Belongs to one event loop."""
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
         self._writer = uuid.uuid4().hex
         self._totals: dict[UsageKey, UsageCounts] = {}
-        """All since this process began, of today and yesterday at least: each write replaces the last."""
+        """Totals since this process started, for today and yesterday at least. Each write replaces the
+        previous one."""
         self._unwritten: set[UsageKey] = set()
         self._is_closing = asyncio.Event()
 
@@ -39,7 +39,7 @@ class UsageMeter:
 
     @asynccontextmanager
     async def writing(self, every_seconds: float) -> AsyncIterator[None]:
-        """Writes in the background within the block, and once more at its end."""
+        """Writes in the background while the block runs, and once more at its end."""
         task = asyncio.create_task(self._write_until_closed(every_seconds))
         try:
             yield
@@ -49,7 +49,8 @@ class UsageMeter:
             await self._flush_or_log()
 
     async def flush(self) -> None:
-        """Writes what is new, in one transaction. Raises Unavailable; then it is still new."""
+        """Writes new counts in one transaction. Raises Unavailable, and then keeps them for the next
+        write."""
         keys, self._unwritten = self._unwritten, set()
         if not keys:
             return
@@ -72,15 +73,16 @@ class UsageMeter:
         try:
             await self.flush()
         except Exception:
-            # Whatever it is, requests are served and counted meanwhile, and the next round tries again.
-            log.exception("usage is not written")
+            # Requests continue to be served and counted, and the next round tries again.
+            log.exception("cannot write usage")
 
     def _write(self, totals: dict[UsageKey, UsageCounts]) -> None:
         with self._database.write() as session:
             write_totals(session, self._writer, totals)
 
     def _forget_past_days(self) -> None:
-        """Yesterday's stay: were the clock set back a little, a total begun anew would replace them."""
+        """Drops past days, except yesterday: if the clock were set back a little, a new total would replace
+        the old one."""
         oldest = self._today() - timedelta(days=1)
         for key in [key for key in self._totals if key.day < oldest and key not in self._unwritten]:
             del self._totals[key]

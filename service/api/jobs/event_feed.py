@@ -1,5 +1,7 @@
-"""Follows the logs of jobs for all who stream them: one task asks the database, however many streams there
-are, and a stream reads only when its job has something new."""
+"""Streams the events of jobs to many readers.
+
+One task polls the database, however many streams there are. A stream reads only when its job has new
+events."""
 
 import asyncio
 import logging
@@ -25,27 +27,27 @@ from service.db.tenancy import Tenant
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-"""Between two looks for what other processes wrote."""
+"""Interval of polling for events that other processes wrote."""
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
 _UNSEEN = LogPosition(0, is_over=False)
 _THREADS = 2
-"""For reading events: many who begin to follow at once must not take the threads of other requests."""
+"""Many streams that start at once must not take the threads of other requests."""
 
 
 class _Batch(NamedTuple):
     frames: list[tuple[int, bytes]]
-    """By the event's number."""
+    """With the event's sequence number."""
     position: LogPosition
 
 
 @dataclass
 class _Followed:
-    """A job, by what was last seen of it."""
+    """The last known state of a followed job."""
 
     position: LogPosition = _UNSEEN
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the position moves, and replaced by a new one."""
+    """Set when the position moves, and then replaced by a new event."""
     num_readers: int = 0
 
     def see(self, position: LogPosition) -> None:
@@ -59,7 +61,7 @@ class _Followed:
 
 
 class EventFeed:
-    """For one event loop."""
+    """Belongs to one event loop."""
 
     def __init__(self, database: Database, draining: Draining) -> None:
         self._database = database
@@ -72,7 +74,7 @@ class EventFeed:
 
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
-        """Within it, streams hear of what is new: at once of what this process writes."""
+        """Notifies streams of new events while the block runs; immediately, if this process wrote them."""
         loop = asyncio.get_running_loop()
 
         def wake(job_ids: Collection[str]) -> None:
@@ -89,8 +91,9 @@ class EventFeed:
                 await task
 
     async def follow(self, tenant: Tenant, job_id: str, last_seq: int) -> AsyncGenerator[bytes]:
-        """Frames of the events after `last_seq`, until the job has ended and all is told, the process is to
-        end, or the database fails: then the reader comes back with the last number. Raises NotFound."""
+        """Returns frames of the events after `last_seq`, until the job has ended and all its events are sent,
+        the process shuts down, or the database fails. In the latter two cases the reader reconnects with the
+        last sequence number it saw. Raises NotFound."""
         first = await self._read(tenant, job_id, last_seq)
         return self._frames(tenant, job_id, last_seq, first)
 
@@ -118,9 +121,9 @@ class EventFeed:
                     return
 
     async def _read(self, tenant: Tenant, job_id: str, last_seq: int) -> _Batch:
-        """Made once for all who follow the same job from the same place."""
+        """Reads once for all streams that follow the same job from the same position."""
 
-        def look() -> _Batch:
+        def read() -> _Batch:
             with self._database.read() as session:
                 log = JobEvents(session, tenant)
                 position = log.position(job_id)
@@ -131,7 +134,7 @@ class EventFeed:
             ]
             return _Batch(frames, position)
 
-        return await self._shared_reads.get((tenant, job_id, last_seq), look)
+        return await self._shared_reads.get((tenant, job_id, last_seq), read)
 
     @contextmanager
     def _following(self, job_id: str) -> Iterator[_Followed]:
@@ -151,32 +154,32 @@ class EventFeed:
             self._is_due.set()
 
     async def _poll(self) -> None:
-        looked_at = -math.inf
+        polled_at = -math.inf
         while True:
-            left = looked_at + POLL_SECONDS - time.monotonic()
+            left = polled_at + POLL_SECONDS - time.monotonic()
             if await _is_set(self._is_due, max(0.0, left)):
                 job_ids = self._written
             else:
-                looked_at, job_ids = time.monotonic(), set(self._followed)
+                polled_at, job_ids = time.monotonic(), set(self._followed)
             self._written = set()
             self._is_due.clear()
             if self._draining.has_begun:
                 for job in self._followed.values():
                     job.notify()
             elif job_ids:
-                await self._look_at(job_ids)
+                await self._refresh(job_ids)
 
-    async def _look_at(self, job_ids: Collection[str]) -> None:
-        def look() -> dict[str, LogPosition]:
+    async def _refresh(self, job_ids: Collection[str]) -> None:
+        def read() -> dict[str, LogPosition]:
             with self._database.read() as session:
                 return log_positions(session, job_ids)
 
         try:
-            found = await run_in_threadpool(look)
+            found = await run_in_threadpool(read)
         except Exception:
-            # Streams go on when the database does; one line for each time that it goes away.
+            # Streams continue when the database is back. Each outage is logged once.
             if not self._is_failing:
-                log.exception("followed jobs cannot be looked at")
+                log.exception("cannot read the state of followed jobs")
             self._is_failing = True
             return
         self._is_failing = False
@@ -186,7 +189,7 @@ class EventFeed:
 
 
 async def _is_set(event: asyncio.Event, seconds: float) -> bool:
-    """Waits for it, but no longer."""
+    """Waits for the event at most so long. Returns whether it was set."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

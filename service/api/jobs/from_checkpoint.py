@@ -1,4 +1,4 @@
-"""Jobs that go on from tuned weights: which ones a request names, and what such a job takes over."""
+"""Jobs that continue from tuned weights: finds the source, and completes the options from it."""
 
 from dataclasses import dataclass
 
@@ -13,30 +13,32 @@ from service.db.models import TunedModels
 from service.db.tenancy import Tenant
 
 _LOW_RANK = frozenset({"lora", "qlora"})
-"""Types whose adapters are alike, whatever the base is stored in."""
+"""Types whose adapters have the same form, whatever the precision of the base."""
 _SHAPE = ("r", "alpha", "target_modules", "use_rslora", "use_dora")
-"""What a LoRA adapter computes; its dropout is training's alone."""
+"""The options that determine what a LoRA adapter computes. Dropout matters only in training."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceCheckpoint:
-    """The tuned weights that a job begins with."""
+    """The tuned weights that a job starts from."""
 
     name: str
     base: str
-    """Alias of the base."""
+    """Alias of the base model."""
     manifest_key: str
     is_adapter: bool
-    """Its adapter itself is trained on. Weights that are a model of their own take any new adapter."""
+    """Whether the job continues to train this adapter. On full weights, any new adapter can be trained."""
     training: TrainingOptions
-    """Of the job that made them."""
+    """The options of the job that made the weights."""
 
 
 def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> SourceCheckpoint | None:
-    """What `training.from_checkpoint`, or a tuned model's name in `model`, stands for; None begins with a
-    base. It stays in storage until the transaction ends, and from then on for the job that it is written
-    into. Raises InvalidRequest: `model_not_found`, the same for what is absent and what is another
-    tenant's; `optimizer_state_gone`."""
+    """Resolves `training.from_checkpoint`, or a tuned model's name in `model`. Returns None if the job starts
+    from a base model.
+
+    The weights stay in storage until the transaction ends, and after that for the job that refers to them.
+    Raises InvalidRequest: `model_not_found`, with the same answer for names that do not exist and names of
+    other tenants, or `optimizer_state_gone`."""
     named = body.training.from_checkpoint if body.training else None
     tuned = body.model if body.model.startswith("ft:") else None
     if named is None and tuned is None:
@@ -61,8 +63,8 @@ def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> Source
     job = Jobs(session, tenant).get(found.job_id)
     if body.training is not None and body.training.restore_optimizer and job.resume_state_gone_at is not None:
         raise InvalidRequest(
-            f"The optimizer state of '{name}' is not kept any more, some time after its job has ended. "
-            "Leave training.restore_optimizer out: the job then goes on from the same weights with a new "
+            f"The optimizer state of '{name}' is no longer kept: it is deleted some time after its job ends. "
+            "Leave training.restore_optimizer out: the job then continues from the same weights with a new "
             "optimizer.",
             code="optimizer_state_gone",
             param="training.restore_optimizer",
@@ -109,11 +111,11 @@ def _check_type(requested: TrainingOptions, source: SourceCheckpoint) -> None:
     before = source.training
     if not source.is_adapter or requested.type == before.type or {requested.type, before.type} <= _LOW_RANK:
         return
-    # Learned positions cannot be merged into weights.
+    # Learned prefixes cannot be merged into weights.
     if requested.type == "full" and before.peft_type not in PREFIXES:
         return
     raise InvalidRequest(
         f"training.type is '{requested.type}', but '{source.name}' is an adapter of type '{before.type}' and "
-        "goes on as one; leave the field out.",
+        "continues as one; leave the field out.",
         param="training.type",
     )

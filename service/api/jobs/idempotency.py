@@ -1,22 +1,24 @@
-"""A job is made once, however often its client sends the request for it.
+"""Creates each job once, however often the client sends the request.
 
-With an `Idempotency-Key`, the key names the call for a day: the same key brings the same job, whatever has
-become of it. Another body is refused, and so is a try that comes while another is at work (409).
+A client's *call* to create a job may reach the server as several *requests*: the first one and its retries.
 
-Without one, the only mark is the openai SDK's `x-stainless-retry-count`. A first try (0) begins a call, and
-is noted in the database before any work is done. A retry belongs to the latest call by its API key with its
-body if that can be: it comes within the SDK's back-off after that call's answer, or when its client has
-waited out its timeout. Otherwise its own first try was never seen, and the retry begins the call. A first try
-that its retry has overtaken began before it, and joins the retry's call. No retry is answered with a job that
-has ended.
+With an `Idempotency-Key`, the key identifies the call for a day: the same key returns the same job, whatever
+its status. The same key with another body is refused, and so is a request that arrives while another request
+of its call is being worked on (409).
 
-A first try that the database refuses to note is noted in this process, so that its retry is not taken for one
-of an earlier call. Where even that fails (without a database no API key can be checked), a retry within
-seconds of the answer to an equal call is taken for that call's.
+Without a key, the only evidence is the openai SDK's `x-stainless-retry-count`. A first request (0) begins a
+call, and is recorded in the database before any work is done. A retry belongs to the latest call with its API
+key and body if that is possible: either it arrives within the SDK's back-off after that call's answer, or its
+client has waited for its full timeout. Otherwise its own first request never arrived, and the retry begins
+the call. A first request that was overtaken by its retry began before it, and joins the retry's call. A retry
+is never answered with a job that has ended.
 
-The work is done in a second transaction, by the latest try of a call: an earlier one that is still under way
-finds itself fenced and returns the other's job.
-"""
+A first request that the database fails to record is recorded in this process, so that its retry is not
+mistaken for one of an earlier call. Where even that fails (without a database, no API key can be checked), a
+retry within seconds of the answer to an equal call counts as part of that call.
+
+The work is done in a second transaction, by the latest request of a call: an earlier one that is still
+running finds itself fenced and returns the other's job."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,8 +36,8 @@ from service.db.tenancy import Tenant
 def create_idempotently(
     state: AppState, tenant: Tenant, request: CreateRequest, create: Callable[[Session], Job]
 ) -> Job:
-    """The job that `create` makes in the transaction it is given, or that another try of the same call made.
-    Raises what `create` raises, and InProgress and InvalidRequest as `IdempotencyKeys.begin` does."""
+    """Returns the job that `create` makes in its transaction, or that another request of the same call has
+    made. Raises what `create` raises, and InProgress and InvalidRequest like `IdempotencyKeys.begin`."""
 
     def keys(session: Session) -> IdempotencyKeys:
         return IdempotencyKeys(session, tenant, keep_seconds=state.settings.idempotency_seconds)
@@ -56,7 +58,7 @@ def create_idempotently(
         with state.database.write() as session:
             return keys(session).finish(claim, lambda: create(session))
     except Exception:
-        # If that fails too, the next try takes over after a while.
+        # If this fails too, the next request takes over after a while.
         with suppress(TuneryError), state.database.write() as session:
             keys(session).give_up(claim)
         raise

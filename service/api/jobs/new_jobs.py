@@ -1,4 +1,4 @@
-"""From a create request to the job that is to be: everything that can be refused without reading files."""
+"""Turns a create request into a new job. Checks everything that can be checked without reading files."""
 
 import hashlib
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def new_job(
     catalogue: Mapping[str, BaseSpec],
     settings: Settings,
 ) -> NewJob:
-    """`source` is what the request continues from. Raises InvalidRequest, which names the parameter."""
+    """`source` is what the job continues from. Raises InvalidRequest, which names the parameter."""
     base = _base(body.model if source is None else source.base, catalogue)
     method = _method(body)
     if body.integrations:
@@ -65,7 +65,7 @@ def new_job(
 
 
 def request_sha256(body: CreateJobBody) -> str:
-    """Of what was asked for, however it was spaced and ordered."""
+    """Hashes the request's content, independent of spacing and key order."""
     plain = body.model_dump(mode="json", exclude_unset=True)
     return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).hexdigest()
 

@@ -12,7 +12,7 @@ def public_evaluation(report: EvaluationReport | None) -> Evaluation | None:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN."""
+    """Replaces infinity and NaN by None: JSON has neither."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

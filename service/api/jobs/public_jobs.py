@@ -64,7 +64,7 @@ def _method(job: Job) -> SupervisedMethod | DpoMethod:
 
 
 def _hyperparameters(job: Job) -> ResolvedHyperparameters:
-    """Those of the job's method."""
+    """The hyperparameters in the form of the job's method."""
     known = job.hyperparameters.model_dump(exclude_none=True)
     return ResolvedDpoHyperparameters(**known) if job.method == "dpo" else ResolvedHyperparameters(**known)
 

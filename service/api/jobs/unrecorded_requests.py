@@ -1,4 +1,4 @@
-"""Calls that a database which did not answer could not note."""
+"""Create requests that the database failed to record."""
 
 import threading
 from collections import OrderedDict
@@ -9,7 +9,7 @@ _MAX_REQUESTS = 4096
 
 
 class UnrecordedRequests:
-    """First tries that the database could not note, by key, with when they began. Safe for threads."""
+    """First requests that the database could not record, as key → when they began. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""`/v1/classifications`: a tuned encoder sorts texts, or their words, into the classes it was tuned on."""
+"""`/v1/classifications`: a tuned encoder classifies texts or words."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response

@@ -1,4 +1,4 @@
-"""`/v1/completions` and `/v1/chat/completions`: from a model's name to its answer."""
+"""`/v1/completions` and `/v1/chat/completions`."""
 
 from typing import Any
 
@@ -22,7 +22,8 @@ router = APIRouter(route_class=InferenceRoute)
 
 
 def _streams(chunk: type) -> dict[int | str, dict[str, Any]]:
-    """Documents that with `stream` the answer is server-sent events of this model, then `data: [DONE]`."""
+    """Documents that with `stream` the answer is server-sent events of this model, followed by `data:
+    [DONE]`."""
     schema = {"$ref": f"#/components/schemas/{chunk.__name__}"}
     return {200: {"content": {"text/event-stream": {"schema": schema}}}}
 

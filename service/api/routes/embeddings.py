@@ -1,4 +1,4 @@
-"""`/v1/embeddings`: an encoder, tuned or not, makes vectors of texts."""
+"""`/v1/embeddings`: an encoder, tuned or not, embeds texts."""
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -38,7 +38,7 @@ async def create_embedding(
 
     async def embed() -> str:
         answer = await inference.for_caller(caller, body.model).embed(engine_request)
-        # Thousands of vectors as decimal numbers take longer than other requests should wait.
+        # Formatting thousands of vectors as decimal numbers would block other requests for too long.
         return await run_in_threadpool(written, answer)
 
     return await answer_once(request, embed())

@@ -1,4 +1,4 @@
-"""`/v1/files`: bytes go to storage in a stream, rows to the database."""
+"""`/v1/files`: file contents are streamed to and from storage; the database holds their rows."""
 
 import logging
 from collections.abc import Iterator
@@ -120,7 +120,7 @@ def content(caller: Reader, state: UsesAppState, file_id: str) -> StreamingRespo
     file = _find(state, caller.tenant, file_id)
     headers = {
         "content-length": str(file.bytes),
-        # Whatever a tenant uploaded, a browser saves it and never renders it.
+        # Browsers must save the file, whatever it contains, and never render it.
         "content-disposition": f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",
         "x-content-type-options": "nosniff",
     }
@@ -138,8 +138,10 @@ def delete(caller: Writer, state: UsesAppState, file_id: str) -> Deleted:
     try:
         state.store.delete(object_key)
     except TuneryError:
-        # The row is a tombstone already; garbage collection removes what stays behind.
-        log.warning("object %s of a deleted file is left in storage", object_key, exc_info=True)
+        # The row is a tombstone already. Garbage collection will delete the object.
+        log.warning(
+            "cannot delete object %s of a deleted file; it stays in storage", object_key, exc_info=True
+        )
     return Deleted(id=file_id, object="file")
 
 
@@ -148,18 +150,18 @@ class _Upload:
     id: str
     object: ObjectInfo
     may_have_row: bool = False
-    """Its row is about to be committed; a commit that is cut off may have been made all the same."""
+    """Set before the commit: a commit that was interrupted may still have succeeded."""
 
 
 @contextmanager
 def _stored(state: AppState, tenant: Tenant, source: BinaryIO) -> Iterator[_Upload]:
-    """A new file's object, which is removed again if the block gives it no row."""
+    """Stores a new file's object, and deletes it again if the block does not create a row for it."""
     file_id = Files.new_id()
     key, upload = file_key(file_id), None
     with state.database.write() as session:
         Uploads(session).begin(file_id)
     try:
-        # Within: the object may be there although storage's answer was lost.
+        # Inside the try block, because the object may exist even if storage's answer was lost.
         upload = _Upload(file_id, state.store.put(key, source))
         yield upload
     except BaseException:
@@ -169,7 +171,7 @@ def _stored(state: AppState, tenant: Tenant, source: BinaryIO) -> Iterator[_Uplo
             with state.database.write() as session:
                 Uploads(session).abandon(file_id)
         except TuneryError:
-            log.warning("object %s of a failed upload is left to the sweeper", key, exc_info=True)
+            log.warning("cannot clean up object %s of a failed upload; the sweeper will", key, exc_info=True)
         raise
 
 
@@ -190,7 +192,8 @@ class _Verdict:
 
 
 def _checked_lines(stream: BinaryIO) -> _Verdict:
-    """The rules that hold for any fine-tuning file; how many examples training needs, its job says."""
+    """Checks the rules for any fine-tuning file. Whether there are enough examples is checked when a job uses
+    it."""
     stream.seek(0)
     report = check_jsonl(stream)
     if report.problems:
@@ -206,7 +209,7 @@ def _describe(report: FormatReport) -> str:
 
 
 def _checked_name(filename: str | None, purpose: UploadPurpose) -> str:
-    """Names are for people: storage goes by ids. Raises InvalidRequest."""
+    """Checks the file's name, which is for people: storage uses ids. Raises InvalidRequest."""
     if not filename or len(filename) > 255 or not filename.isprintable():
         raise InvalidRequest("The file needs a name of 1-255 printable characters.", param="file")
     if purpose == "fine-tune" and not filename.lower().endswith(".jsonl"):

@@ -1,4 +1,4 @@
-"""For those who watch the service: public, and telling nothing of its tenants."""
+"""`/healthz` and `/readyz`: public, and free of any tenant's data."""
 
 from typing import Literal
 
@@ -23,7 +23,7 @@ class ReadinessAnswer(Answer):
 
 @router.get("/healthz", operation_id="healthz", summary="Whether the process is alive")
 async def healthz() -> Alive:
-    # Not in a thread: it must be answered while all of them are busy.
+    # Not in a thread: it must answer even when all threads are busy.
     return Alive()
 
 

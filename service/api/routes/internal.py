@@ -1,5 +1,6 @@
-"""The runner's one call, authenticated by its attempt's own token: an application for a port of its own,
-which is not published."""
+"""The runner's sync call, authenticated with the token of its attempt.
+
+It is an application of its own, on a port that is not published."""
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -24,12 +25,12 @@ _MAX_NUMBER = 2**31
 
 
 def create_internal_app(state: State) -> Starlette:
-    """`state` is that of the public application, which opens and closes what both run on."""
+    """`state` is the state of the public application, whose lifespan opens and closes it."""
     route = Route(
         "/internal/attempts/{job_id}/{number:int}/sync",
         _sync,
         methods=["POST"],
-        # In this order: not a byte of the body is read before its sender is known.
+        # In this order: the sender is authenticated before any of the body is read.
         middleware=[
             Middleware(AttemptAuthentication),
             Middleware(BodyLimit, limits={}, default=MAX_SYNC_BYTES),
@@ -42,7 +43,7 @@ def create_internal_app(state: State) -> Starlette:
 
 
 class AttemptAuthentication:
-    """Lets in who has the token of the attempt that the path names. Only reads the database."""
+    """Requires the token of the attempt that the path names. Only reads the database."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -54,17 +55,17 @@ class AttemptAuthentication:
         if number >= _MAX_NUMBER:
             raise AuthenticationFailed("This token is not the attempt's.", code="invalid_attempt_token")
 
-        def look() -> None:
+        def read() -> None:
             with state.database.read() as session:
                 Attempts(session).authenticate(job_id, number, token)
 
-        await state.shared_reads.get(("attempt", job_id, number, token), look)
+        await state.shared_reads.get(("attempt", job_id, number, token), read)
         scope.setdefault("state", {})["token"] = token
         await self._app(scope, receive, send)
 
 
 async def _sync(request: Request) -> Response:
-    """409 tells the runner that it is fenced and must exit."""
+    """Records what the runner reports. 409 tells a fenced runner to exit."""
     body = await request.body()
     return await run_in_threadpool(_synced, request, body)
 
@@ -74,7 +75,9 @@ def _synced(request: Request, body: bytes) -> Response:
     try:
         said = SyncRequest.model_validate(loads(body))
     except ValidationError as error:
-        raise InvalidRequest(f"The body is no sync: {error.error_count()} errors.") from error
+        raise InvalidRequest(
+            f"The body is not a valid sync request: {error.error_count()} errors."
+        ) from error
     with state.database.write() as session:
         attempts = Attempts(session, state.settings.retries)
         answer = attempts.sync(**request.path_params, token=request.state.token, request=said)

@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: creating, seeing and ending jobs. What happens to them is the scheduler's."""
+"""`/v1/fine_tuning/jobs`: creates, lists and cancels jobs. The scheduler runs them."""
 
 import re
 import time
@@ -39,7 +39,7 @@ _METADATA_PARAMETER: dict[str, Any] = {
 
 
 async def _began() -> float:
-    # On the event loop: a request may wait long for a thread.
+    # Measured on the event loop, because a request may wait a long time for a thread.
     return time.monotonic()
 
 
@@ -128,16 +128,16 @@ def list_checkpoints(
 
 
 def _number(header: str) -> float | None:
-    """What an SDK says of itself is taken as said, or not at all."""
+    """Parses a number that an SDK sent about itself; None if it is malformed."""
     return float(header) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", header) else None
 
 
 def _metadata_filter(request: Request) -> dict[str, str] | Literal["null"] | None:
-    """`metadata[key]=value`, which no declared parameter can take in, or `metadata=null`."""
+    """Parses `metadata[key]=value`, which no declared parameter can express, or `metadata=null`."""
     pairs: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name == "metadata":
-            # openai-python and openai-node write null in different ways.
+            # openai-python and openai-node encode null differently.
             if value not in ("null", ""):
                 raise InvalidRequest("Write 'metadata[key]=value', or 'metadata=null'.", param="metadata")
             return "null"

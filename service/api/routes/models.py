@@ -1,4 +1,4 @@
-"""`/v1/models`: the catalogue's bases and the tenant's own tuned models. Engines are never asked."""
+"""`/v1/models`: the catalogue's base models and the tenant's tuned models. Never calls the engines."""
 
 from fastapi import APIRouter
 

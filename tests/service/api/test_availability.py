@@ -18,11 +18,11 @@ REASON = "The base model 'base-1' is not available: its folder does not exist."
 FOLDER = BASE.model_copy(update={"source": FolderSource(path="/models/secret-place")})
 
 
-def look(state: AppState, answer: Callable[[list[BaseSpec]], dict[str, str]]) -> None:
-    async def ask(bases: list[BaseSpec]) -> dict[str, str]:
+def refresh(state: AppState, answer: Callable[[list[BaseSpec]], dict[str, str]]) -> None:
+    async def find_unavailable(bases: list[BaseSpec]) -> dict[str, str]:
         return answer(bases)
 
-    asyncio.run(state.availability.look(ask, state.catalogue))
+    asyncio.run(state.availability.refresh(find_unavailable, state.catalogue))
 
 
 def test_an_unavailable_base_is_listed_with_the_reason_and_so_is_what_was_tuned_from_it(
@@ -32,16 +32,16 @@ def test_an_unavailable_base_is_listed_with_the_reason_and_so_is_what_was_tuned_
     job = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file.json()["id"]})
     add_tuned_model(state.database, job.json()["id"])
     assert [one["tunery"]["unavailable"] for one in http.get("/v1/models").json()["data"]] == [None, None]
-    look(state, lambda bases: {"base-1": REASON})
+    refresh(state, lambda bases: {"base-1": REASON})
     assert [one["tunery"]["unavailable"] for one in http.get("/v1/models").json()["data"]] == [REASON] * 2
     assert http.get("/v1/models/base-1").json()["tunery"]["unavailable"] == REASON
-    look(state, lambda bases: {})
+    refresh(state, lambda bases: {})
     assert http.get("/v1/models/base-1").json()["tunery"]["unavailable"] is None
 
 
 def test_no_job_is_created_for_an_unavailable_base(state: AppState, http: TestClient) -> None:
     file = http.post("/v1/files", files={"file": ("a.jsonl", jsonl())}, data={"purpose": "fine-tune"})
-    look(state, lambda bases: {"base-1": REASON})
+    refresh(state, lambda bases: {"base-1": REASON})
     refused = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file.json()["id"]})
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_not_available")
     assert refused.json()["error"]["message"] == REASON
@@ -69,14 +69,14 @@ def test_the_operator_is_told_once_and_where_the_folder_should_be(caplog: pytest
     found: dict[str, str] = {"base-1": REASON}
     availability = Availability()
 
-    async def ask(bases: list[BaseSpec]) -> dict[str, str]:
+    async def find_unavailable(bases: list[BaseSpec]) -> dict[str, str]:
         return found
 
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            asyncio.run(availability.look(ask, {"base-1": FOLDER}))
+            asyncio.run(availability.refresh(find_unavailable, {"base-1": FOLDER}))
         found = {}
-        asyncio.run(availability.look(ask, {"base-1": FOLDER}))
+        asyncio.run(availability.refresh(find_unavailable, {"base-1": FOLDER}))
     told = [record.getMessage() for record in caplog.records if "base-1" in record.getMessage()]
     assert told == [
         f"{REASON} Its folder is /models/secret-place.",
@@ -92,14 +92,14 @@ def test_it_is_asked_at_the_start_and_until_the_cluster_answers(monkeypatch: pyt
     async def run() -> None:
         answered = asyncio.Event()
 
-        async def ask(bases: list[BaseSpec]) -> dict[str, str]:
+        async def find_unavailable(bases: list[BaseSpec]) -> dict[str, str]:
             answer = answers.pop(0) if answers else None
             if answer is not None:
                 raise answer
             answered.set()
             return {"base-1": REASON}
 
-        async with availability.watching(ask, {"base-1": FOLDER}):
+        async with availability.watching(find_unavailable, {"base-1": FOLDER}):
             await asyncio.wait_for(answered.wait(), 30)
             while availability.reason("base-1") is None:
                 await asyncio.sleep(0)

@@ -69,7 +69,7 @@ def test_ready_is_200_only_when_every_part_is(state: AppState) -> None:
     away = replace(state, engine=FakeEngine(is_healthy=False))
     assert ready(away) == (503, fine | {"serving": "The model server does not answer."})
     broken = replace(state, store=Broken(state.store._root))  # type: ignore[attr-defined]
-    assert ready(broken) == (503, fine | {"storage": "it fails, and the server's log says why"})
+    assert ready(broken) == (503, fine | {"storage": "the check failed; see the server's log"})
     full = replace(state, store=FullDisk(state.store._root))  # type: ignore[attr-defined]
     assert ready(full) == (503, fine | {"storage": "no space left in storage"})
     gone = replace(state, database=Database("postgresql://nobody@127.0.0.1:1/none"))

@@ -51,19 +51,19 @@ def test_objects_have_names(document: dict[str, Any]) -> None:
     """An object that is described inside another one has no name in a generated client."""
     anonymous = []
 
-    def look(place: str, schema: Any, is_named: bool) -> None:
+    def visit(place: str, schema: Any, is_named: bool) -> None:
         if isinstance(schema, list):
             for item in schema:
-                look(place, item, False)
+                visit(place, item, False)
         elif isinstance(schema, dict):
             if schema.get("type") == "object" and "properties" in schema and not is_named:
                 anonymous.append(place)
             for key, value in schema.items():
-                look(f"{place}.{key}", value, False)
+                visit(f"{place}.{key}", value, False)
 
     for name, schema in document["components"]["schemas"].items():
-        look(name, schema, True)
-    look("paths", document["paths"], False)
+        visit(name, schema, True)
+    visit("paths", document["paths"], False)
     assert anonymous == []
 
 

@@ -1,4 +1,4 @@
-"""Generation events as OpenAI's chat completion, whole or in chunks. Pure."""
+"""Turns generation events into OpenAI's chat completions, whole or in chunks. Pure."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ from service.api.schemas.chat import (
 
 
 class ChatAnswer:
-    """`n` choices for one conversation."""
+    """The answer to one conversation, with `n` choices."""
 
     def __init__(
         self,
@@ -45,10 +45,9 @@ class ChatAnswer:
         is_call_named: bool = False,
         has_functions: bool = False,
     ) -> None:
-        """`has_tools`: the model may call some, and an answer without a text then has no content.
-        `is_call_named`: the one that must be called was named, and its call then ends with `stop`, as
-        OpenAI's does. `has_functions`: the tools were asked for in their older spelling, and calls are
-        answered in it."""
+        """`has_tools`: the model may call tools, so an answer without text has no content. `is_call_named`:
+        the request named the function that must be called; `finish_reason` is then `stop`, as in OpenAI's
+        API. `has_functions`: the request used the older `functions`, and so does the answer."""
         self._meta = meta
         self._has_tools = has_tools
         self._has_functions = has_functions
@@ -59,12 +58,12 @@ class ChatAnswer:
         self._choices = [_Choice() for _ in range(n)]
 
     def add(self, prompt: int, event: GenerationEvent) -> list[ChatCompletionChunk]:
-        """Takes an event in; returns the chunks that a stream sends for it. `prompt` is always 0."""
+        """Processes an event, and returns the chunks that a stream sends for it. `prompt` is always 0."""
         match event:
             case PromptEvent():
                 self._tally.prompt_tokens += event.prompt_tokens
                 if self._has_tools:
-                    return []  # What comes first tells whether there is a content.
+                    return []  # Whether there is any content depends on what comes first.
                 return [self._opening(index, "") for index in range(len(self._choices))]
             case TextEvent():
                 choice = self._choices[event.index]
@@ -90,7 +89,7 @@ class ChatAnswer:
                 return [*self._opened(event.index), self._chunk(event.index, ChatDelta(), reason)]
 
     def _opened(self, index: int) -> list[ChatCompletionChunk]:
-        """The choice's first chunk, unless it is sent."""
+        """Returns the choice's first chunk unless it has been sent."""
         choice = self._choices[index]
         return [] if choice.is_open else [self._opening(index, "" if choice.text else None)]
 
@@ -107,10 +106,10 @@ class ChatAnswer:
         return "function_call" if self._has_functions else "tool_calls"
 
     def _call(self, event: ToolCallEvent) -> ToolCallDelta:
-        """Takes the piece of a call in; returns it as a stream sends it."""
+        """Records a piece of a call, and returns it in the form that a stream sends."""
         choice = self._choices[event.index]
         if event.name:
-            # The same for the same answer, whoever asks how often.
+            # Derived, so that the whole answer and its chunks agree.
             seed = f"{self._meta.id}/{event.index}/{event.call}"
             id_ = "call_" + hashlib.sha256(seed.encode()).hexdigest()[:24]
             choice.calls.append(_Call(id_, event.name))
@@ -146,7 +145,7 @@ class ChatAnswer:
     def _chunk(
         self, index: int, delta: ChatDelta, reason: ChatFinishReason | None = None
     ) -> ChatCompletionChunk:
-        """With the tokens that are not sent yet, once the choice is open."""
+        """Builds a chunk. It carries the tokens that have not been sent yet, if the choice is open."""
         choice = self._choices[index]
         tokens: list[TokenLogprob] = []
         if choice.is_open:
@@ -174,9 +173,9 @@ class _Choice:
     text: str = ""
     tokens: list[TokenLogprob] = field(default_factory=list)
     unsent: list[TokenLogprob] = field(default_factory=list)
-    """Those at the end of `tokens` that no chunk has told of yet."""
+    """The tokens at the end of `tokens` that no chunk has carried yet."""
     is_open: bool = False
-    """Its first chunk is sent."""
+    """Whether its first chunk has been sent."""
     calls: list[_Call] = field(default_factory=list)
     finish_reason: ChatFinishReason | None = None
 

@@ -1,4 +1,4 @@
-"""From a body to a classification request, and from the engine's log-probabilities to the answer. Pure."""
+"""Builds classification requests from bodies, and answers from the engine's log-probabilities. Pure."""
 
 import math
 import uuid
@@ -74,6 +74,6 @@ def _word(word: str, classes: Sequence[str], logprobs: Sequence[float]) -> Class
 
 
 def _best(scores: dict[str, float]) -> tuple[str, float]:
-    """The first of the most likely classes. A probability just above 1 is a rounding of 1."""
+    """Returns the first of the most likely classes. A probability just above 1 is a rounding error."""
     label = max(scores, key=scores.__getitem__)
     return label, min(scores[label], 1.0)

@@ -1,4 +1,4 @@
-"""Generation events as OpenAI's text completion, whole or in chunks. Pure."""
+"""Turns generation events into OpenAI's text completions, whole or in chunks. Pure."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,8 @@ from service.api.schemas.sampling import FinishReason
 
 
 class CompletionAnswer:
-    """`n` choices for each of `num_prompts` prompts; those of prompt i have the indices from i * n on."""
+    """The answer to `num_prompts` prompts with `n` choices each. The choices of prompt i start at index i *
+    n."""
 
     def __init__(
         self, meta: ResponseMeta, *, num_prompts: int, n: int, wants_logprobs: bool, wants_usage_chunk: bool
@@ -30,7 +31,7 @@ class CompletionAnswer:
         self._offsets = [TextOffsets() for _ in self._choices]
 
     def add(self, prompt: int, event: GenerationEvent) -> list[Completion]:
-        """Takes an event in; returns the chunks that a stream sends for it."""
+        """Processes an event, and returns the chunks that a stream sends for it."""
         match event:
             case PromptEvent():
                 self._tally.prompt_tokens += event.prompt_tokens
@@ -94,10 +95,9 @@ class _Choice:
 
 
 def _top(token: TokenLogprob) -> dict[str, float] | None:
-    """The most likely tokens, and the chosen one under its name in `tokens` whether it is among them or not.
+    """Returns the most likely tokens and, if it is not among them, the chosen token.
 
-    Another token of the same text, such as a byte that has a token of its own, is named by its id.
-    """
+    A token with the same text as another, such as a byte that is a token of its own, is named by its id."""
     if token.logprob is None:
         return None
     names = {token.token: token.token_id}

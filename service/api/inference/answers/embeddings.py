@@ -1,4 +1,4 @@
-"""From a body to a request for vectors, and from the engine's vectors to the answer. Pure."""
+"""Builds embedding requests from bodies, and answers from the engine's vectors. Pure."""
 
 import base64
 import struct

@@ -1,4 +1,4 @@
-"""What a client asks, as generation requests. Refuses by name what this server cannot honour yet."""
+"""Builds generation requests from bodies. Refuses by name what this server does not support."""
 
 import uuid
 from typing import Any
@@ -30,7 +30,7 @@ _ANY_OBJECT = {"type": "object"}
 
 
 def completion_requests(body: CompletionBody, model: ModelRef, tenant: str) -> list[GenerationRequest]:
-    """One request a prompt, each with `n` choices."""
+    """Returns one request per prompt, each with `n` choices."""
     if body.suffix is not None:
         raise _unsupported("suffix", "Inserting text before a suffix is not supported.")
     if body.best_of is not None and body.best_of > (body.n or 1):
@@ -88,7 +88,7 @@ def _tool_use(body: ChatCompletionBody) -> ToolUse:
 def _json_schema(body: ChatCompletionBody) -> dict[str, Any] | None:
     match body.response_format:
         case JsonObjectFormat():
-            # A model that was not asked for JSON writes white space for ever: OpenAI refuses this too.
+            # A model that was not asked for JSON may write white space forever. OpenAI refuses this too.
             if not any("json" in _text(message).lower() for message in body.messages):
                 raise InvalidRequest(
                     "'messages' must contain the word 'json' in some form, to use 'response_format' of type "

@@ -1,4 +1,4 @@
-"""What both kinds of answers count and remember of each choice."""
+"""What chat and text completions have in common."""
 
 import codecs
 import hashlib
@@ -11,7 +11,7 @@ from service.api.schemas.sampling import Usage
 
 @dataclass(frozen=True)
 class ResponseMeta:
-    """What every chunk of one answer repeats."""
+    """The fields that every chunk of an answer repeats."""
 
     id: str
     created: int
@@ -20,7 +20,7 @@ class ResponseMeta:
 
     @staticmethod
     def make(prefix: str, request_id: str, name: str, model: ModelRef) -> "ResponseMeta":
-        """The fingerprint changes whenever other weights answer under the same name."""
+        """The fingerprint changes whenever different weights answer under the same name."""
         weights = f"{model.base.alias} {model.base.source!r} {model.adapter and model.adapter.digest}"
         fingerprint = "fp_" + hashlib.sha256(weights.encode()).hexdigest()[:10]
         return ResponseMeta(f"{prefix}-{request_id}", int(time.time()), name, fingerprint)
@@ -40,9 +40,9 @@ class Tally:
 
 
 class TextOffsets:
-    """Where each token begins in its choice's text, in characters."""
+    """Computes where each token begins in its choice's text, in characters."""
 
-    # A token that ends inside a character leaves the next one to begin where that character does.
+    # When a token ends in the middle of a character, the next one begins where that character does.
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")

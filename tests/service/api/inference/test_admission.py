@@ -144,7 +144,7 @@ def test_one_whose_turn_fails_lets_the_next_one_in() -> None:
 def test_the_longest_wait_ends_in_an_error_that_names_it() -> None:
     async def test(admission: AdmissionQueue) -> None:
         one, two = await visits(admission, "a", 2)
-        with pytest.raises(Unavailable, match=r"waited 0\.001 s for its turn") as late:
+        with pytest.raises(Unavailable, match=r"waited for its turn for 0\.001 s") as late:
             async with admission.turn("b", 1):
                 pass
         assert late.value.code == "queue_timeout"

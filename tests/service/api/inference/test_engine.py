@@ -192,7 +192,7 @@ def test_a_request_says_how_patient_it_is_and_is_not_more_patient_than_that() ->
 
     with (
         listening(Starlette(routes=[Route("/engine/generate", route, methods=["POST"])])) as url,
-        pytest.raises(Unavailable, match=r"within 0.2 s: it starts a replica") as raised,
+        pytest.raises(Unavailable, match=r"within 0.2 s: it is starting a replica") as raised,
     ):
         asyncio.run(generate(url))
     assert (raised.value.code, raised.value.retry_after_seconds) == ("model_not_ready", 30)

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test test-fast test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage format bench-training bench-serving bench-http bench-streams bench-fairness bench-load
+.PHONY: help install demo test test-fast test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage mutation format bench-training bench-serving bench-http bench-streams bench-fairness bench-load
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## +/\1\t/' | awk -F '\t' '{printf "%-16s %s\n", $$1, $$2}'
@@ -88,6 +88,14 @@ audit: .venv-audit/installed  ## the pinned versions beside known vulnerabilitie
 coverage: install  ## lines of scheduling, database and training that no test reaches
 	$(BIN)/python -m pytest -n 2 --dist loadfile --quiet tests/service tests/cluster/training \
 		--cov=service.scheduling --cov=service.db --cov=cluster.training --cov-report=term-missing:skip-covered
+
+mutation: .mutation/installed  ## small changes of contracts and scheduling policy that no test notices; about half an hour
+	PYTHONPATH=.mutation $(BIN)/python -m mutmut run
+	PYTHONPATH=.mutation $(BIN)/python -m mutmut results
+
+.mutation/installed: constraints.txt | .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --target .mutation mutmut
+	touch $@
 
 format: install  ## ruff, in place
 	$(BIN)/ruff check --fix-only .

@@ -1,4 +1,4 @@
-"""Objects as files of one folder: the store of a single machine, or of a shared file system."""
+"""Objects as files in one folder, on a single machine or a shared file system."""
 
 import io
 import os
@@ -11,13 +11,14 @@ from typing import BinaryIO
 from cluster.contracts.errors import InvalidRequest, NotFound
 from cluster.storage.files import TEMPORARY_MARK, as_domain_error, write_atomically
 from cluster.storage.keys import checked_key, checked_prefix
-from cluster.storage.store import ObjectInfo, UnfinishedPut
+from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
 
 
-class LocalStore:
-    """The ObjectStore of the folder `root`, which the first `put` makes.
+class LocalStore(ObjectStore):
+    """The ObjectStore of the folder `root`, which the first `put` creates.
 
-    A symbolic link inside the folder is never followed: as an object it is absent, as a folder it is refused.
+    Symbolic links inside the folder are never followed: a link to a file counts as absent, and a link to a
+    folder is refused.
     """
 
     def __init__(self, root: Path) -> None:
@@ -79,14 +80,6 @@ class LocalStore:
         path = self._path(put.key)
         self._remove(path.with_name(put.id.rpartition("/")[2]))
 
-    def upload(self, key: str, path: Path) -> ObjectInfo:
-        with path.open("rb") as source:
-            return self.put(key, source)
-
-    def download(self, key: str, path: Path) -> ObjectInfo:
-        with self.open(key) as reader:
-            return ObjectInfo(key, *write_atomically(path, reader))
-
     def _files(self, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
         folder = checked_prefix(prefix).rpartition("/")[0]
         for name, found in _walk(self._path(folder) if folder else self._root, folder):
@@ -94,7 +87,7 @@ class LocalStore:
                 yield name, found
 
     def _remove(self, path: Path) -> None:
-        """The file, and the folders above it that are empty then."""
+        """Removes the file, and then the folders above it that are empty."""
         try:
             path.unlink(missing_ok=True)
         except (NotADirectoryError, IsADirectoryError):
@@ -115,8 +108,8 @@ class LocalStore:
 
 
 def _walk(folder: Path, above: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Regular files below `folder` with their keys, in the order of keys as S3 has it: byte by byte, so that
-    a folder sorts as its name and a slash. Files that vanish meanwhile are left out."""
+    """Yields the regular files below `folder` with their keys, sorted byte by byte as in S3, so that a folder
+    sorts as its name with a slash. Files that vanish in the meantime are left out."""
     try:
         entries = sorted(os.scandir(folder), key=_sort_name)
     except (FileNotFoundError, NotADirectoryError):

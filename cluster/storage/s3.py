@@ -1,10 +1,9 @@
-"""Objects in an S3-compatible store, over boto3."""
+"""Objects in an S3-compatible store, through boto3."""
 
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import boto3
@@ -12,9 +11,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cluster.contracts.errors import InsufficientStorage, NotFound, TuneryError, Unavailable
-from cluster.storage.files import write_atomically
 from cluster.storage.keys import checked_key, checked_prefix
-from cluster.storage.store import ObjectInfo, UnfinishedPut
+from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -23,19 +21,19 @@ if TYPE_CHECKING:
     Parts = list[CompletedPartTypeDef]
 
 PART_BYTES = 8 << 20
-"""An upload has at most 10,000 parts by S3's rule: 80 GB an object."""
+"""S3 allows 10,000 parts per upload, so an object can have 80 GB."""
 _FULL_CODES = ("XMinioStorageFull", "QuotaExceeded")
-"""Of stores that have no space left for a bucket, beside HTTP's 507."""
+"""Error codes of stores that are out of space for a bucket, besides HTTP status 507."""
 _DELETED_AT_ONCE = 1000
 """S3's own limit."""
 
 
-class S3Store:
-    """The ObjectStore of `bucket`, below `prefix` in it.
+class S3Store(ObjectStore):
+    """The ObjectStore of `bucket`, under `prefix`.
 
-    Memory holds one part of an upload, whatever the object's size. `checksums` is boto3's request and
-    response checksum mode: `when_required` works with every S3-compatible store, `when_supported` (boto3's
-    own default) breaks several. `part_bytes` is the size of a part, at least 5 MiB by S3's rule.
+    An upload holds one part in memory, whatever the object's size. `checksums` is boto3's checksum mode for
+    requests and responses: `when_required` works with every S3-compatible store, while `when_supported`,
+    boto3's own default, fails with several. `part_bytes` is the size of a part; S3 requires at least 5 MiB.
     """
 
     def __init__(
@@ -60,8 +58,7 @@ class S3Store:
             request_checksum_calculation=checksums,
             response_checksum_validation=checksums,
         )
-        # A session of its own: boto3's default session is shared and not safe to make clients from in
-        # threads.
+        # Not boto3's default session: it is shared, and making clients from it is not thread-safe.
         self._client: S3Client = boto3.session.Session().client(
             "s3", endpoint_url=endpoint_url, config=config
         )
@@ -77,7 +74,7 @@ class S3Store:
             else:
                 size, digest = self._put_in_parts(name, first, reader)
         try:
-            # Its size is not compared: by now it may be another writer's.
+            # The size is not compared: by now the object may be another writer's.
             return ObjectInfo(key, size, digest, self.stat(key).modified_at)
         except NotFound as error:
             raise Unavailable(f"Storage accepted {key!r} and does not have it.") from error
@@ -139,14 +136,6 @@ class S3Store:
                 if not _is_no_upload(error):
                     raise
 
-    def upload(self, key: str, path: Path) -> ObjectInfo:
-        with path.open("rb") as source:
-            return self.put(key, source)
-
-    def download(self, key: str, path: Path) -> ObjectInfo:
-        with self.open(key) as reader:
-            return ObjectInfo(key, *write_atomically(path, reader))
-
     def _delete_batch(self, names: Sequence[str]) -> None:
         objects: list[ObjectIdentifierTypeDef] = [{"Key": name} for name in names]
         with _mapped_errors(names[0]):
@@ -155,7 +144,7 @@ class S3Store:
                     Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
                 )
             except ClientError:
-                # Not every store that speaks S3 knows this request.
+                # Some S3-compatible stores do not implement this request.
                 for name in names:
                     self._client.delete_object(Bucket=self._bucket, Key=name)
                 return
@@ -163,7 +152,7 @@ class S3Store:
             raise Unavailable(f"Storage refuses to delete {error.get('Key')!r}: {error.get('Message')}.")
 
     def _parts(self, name: str, upload_id: str) -> "Sequence[PartTypeDef]":
-        """Of an unfinished upload; none once it has ended."""
+        """The parts of an unfinished upload; empty once it has ended."""
         pages = self._client.get_paginator("list_parts").paginate(
             Bucket=self._bucket, Key=name, UploadId=upload_id
         )
@@ -178,7 +167,8 @@ class S3Store:
         return self._prefix + checked_key(key)
 
     def _read_part(self, reader: BinaryIO) -> bytes:
-        """Exactly one part, or less at the end of `reader`, which itself may answer in smaller pieces."""
+        """Reads exactly one part, or less at the end of `reader`, whose own reads may return smaller
+        pieces."""
         pieces = []
         missing = self._part_bytes
         while missing and (piece := reader.read(missing)):
@@ -208,8 +198,8 @@ class S3Store:
         return size, sha256.hexdigest()
 
     def _abort(self, target: dict[str, Any], reason: BaseException) -> None:
-        """Frees the parts. If the store does not even answer this, its lifecycle rule must; the object is not
-        visible either way, and the error that matters is the first."""
+        """Frees the parts of a failed upload. If this fails too, the store's lifecycle rule must free them;
+        the object is not visible either way, and the error that matters is the first one."""
         try:
             self._client.abort_multipart_upload(**target)
         except (ClientError, BotoCoreError) as error:
@@ -217,8 +207,8 @@ class S3Store:
 
 
 class _Body(io.RawIOBase):
-    """An S3 response body as a file, with this module's errors. Ends early only by raising: botocore checks
-    the length."""
+    """An S3 response body as a file that raises this module's errors. A body that ends early raises, because
+    botocore checks its length."""
 
     def __init__(self, key: str, body: Any) -> None:
         self._key, self._body = key, body
@@ -238,8 +228,8 @@ class _Body(io.RawIOBase):
 
 
 def _present(answer: Mapping[str, Any], field: str) -> Any:
-    """A field that every whole answer has. botocore does not compare an answer's length with what was
-    announced, and reads one that was cut before its first byte as empty."""
+    """Returns a field that every complete response has. botocore does not compare a response's length with
+    the announced one, and reads a response that was cut before its first byte as an empty one."""
     if field not in answer:
         raise Unavailable(f"Storage's answer ended before {field}.")
     return answer[field]

@@ -1,28 +1,29 @@
-"""Who yields the CPU to whom on a host that has too little of it.
+"""CPU priorities of Tunery's processes on a busy host.
 
-Ray gives all its workers the niceness RAY_worker_niceness (15), and a runner's heartbeat is one of their
-children. Where it is 0, what computes makes itself nice, so that the runner is heard of beside it.
+Ray gives all its workers, and the runner among their children, the niceness RAY_worker_niceness (15). Where
+that is 0, processes that compute raise their own niceness, so that the runner still gets to send heartbeats.
 """
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
-COMPUTING = 10
-"""Of training and serving."""
+COMPUTE_NICENESS = 10
+"""The niceness of training and serving."""
 
 
 def yield_to_others() -> None:
-    """Makes every thread of this process as nice as what computes, and so all that it starts from now on."""
+    """Gives every thread of this process COMPUTE_NICENESS. Threads and processes that it starts inherit
+    it."""
     for task in Path("/proc/self/task").iterdir():
-        # A thread may end meanwhile.
+        # The thread may have ended.
         with suppress(ProcessLookupError):
             thread = int(task.name)
-            if os.getpriority(os.PRIO_PROCESS, thread) < COMPUTING:
-                os.setpriority(os.PRIO_PROCESS, thread, COMPUTING)
+            if os.getpriority(os.PRIO_PROCESS, thread) < COMPUTE_NICENESS:
+                os.setpriority(os.PRIO_PROCESS, thread, COMPUTE_NICENESS)
 
 
-def yield_to_nobody() -> None:
-    """Takes this thread's niceness away, where the system allows that."""
+def reset_niceness() -> None:
+    """Sets this thread's niceness to 0, where the system allows it."""
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, min(0, os.getpriority(os.PRIO_PROCESS, 0)))

@@ -1,6 +1,6 @@
-"""The driver of a Ray job: `python -m cluster.runner` with TUNERY_JOB_SPEC naming the specification's object.
+"""The driver of a Ray job: `python -m cluster.runner`. TUNERY_JOB_SPEC is the storage key of its JobSpec.
 
-Exit codes: 0 finished or stopped, 1 failed, 3 fenced: a later attempt has the job; 143 told to end.
+Exit codes: 0 finished or stopped, 1 failed, 3 fenced because a later attempt has the job, 143 terminated.
 """
 
 import logging
@@ -15,7 +15,7 @@ from typing import NoReturn
 import httpx2
 
 from cluster.contracts.jobs import Failed, JobSpec
-from cluster.niceness import yield_to_nobody
+from cluster.niceness import reset_niceness
 from cluster.runner.control import RayRun
 from cluster.runner.supervise import supervise
 from cluster.runner.sync import FencedError, ServiceLink
@@ -27,8 +27,8 @@ SYNC_TIMEOUT_SECONDS = 10.0
 
 def main() -> int:
     signal.signal(signal.SIGTERM, _end)
-    # Before there are other threads: they are as nice as the one that starts them.
-    yield_to_nobody()
+    # Before other threads start, because they inherit the niceness.
+    reset_niceness()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     store = store_from_environment()
@@ -57,5 +57,6 @@ if __name__ == "__main__":
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        # Not sys.exit, which waits for Ray and the training thread. Ray ends the workers with their driver.
+        # Not sys.exit, which waits for Ray and the training thread. Ray stops the workers when their driver
+        # exits.
         os._exit(code)

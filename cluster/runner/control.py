@@ -1,4 +1,4 @@
-"""Training on Ray, as the runner sees it: an actor between the driver and the first worker."""
+"""The runner's side of training on Ray: an actor that connects the driver with the first worker."""
 
 import asyncio
 import logging
@@ -13,11 +13,11 @@ from cluster.training.failure import failed_state
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 0.1
-"""What an actor that is not held up needs to answer, beyond what it waits."""
+"""How long an idle actor needs to answer, beyond the time that it waits."""
 
 
 class ControlActor:
-    """Holds what one side has said until the other asks: events and the final state, and the command."""
+    """Holds events, the final state and the command until the other side fetches them."""
 
     def __init__(self) -> None:
         self._events: list[RunnerEvent] = []
@@ -26,13 +26,13 @@ class ControlActor:
         self._has_ended = asyncio.Event()
 
     async def push(self, events: list[RunnerEvent]) -> Command:
-        """For the first worker. Nothing is taken after the end."""
+        """Called by the first worker. Events that come after the final state are dropped."""
         if not self._has_ended.is_set():
             self._events += events
         return self._command
 
     async def finish(self, state: RunnerState) -> None:
-        """For whoever knows first; the first word counts."""
+        """Called by the first worker and by the driver. The first state counts."""
         if not self._has_ended.is_set():
             self._state = state
             self._has_ended.set()
@@ -48,17 +48,17 @@ class ControlActor:
 
 
 class RayRun:
-    """A `supervise.SupervisedRun` that trains on the Ray cluster this process belongs to.
+    """A `supervise.SupervisedRun` that trains on the Ray cluster of this process.
 
-    Everything that takes long happens in a thread, so that the runner answers the service meanwhile.
+    Slow work happens in a thread, so that the runner keeps talking to the service.
     """
 
     def __init__(self, spec: JobSpec, scratch: Path) -> None:
-        """`scratch` is a folder for Ray Train's own notes."""
+        """`scratch` is a folder for Ray Train's own files."""
         self._actor: Any = None
         self._pending_take: Any = None
-        """An answer of the actor's that is still to come: the actor gets what the training leaves of the CPU,
-        and the heartbeat must not wait for it."""
+        """A call of the actor's `take` that has not returned yet. The actor gets only the CPU time that
+        training leaves it, and the heartbeat must not wait for it."""
         self._is_ready = threading.Event()
         self._failure: Failed | None = None
         threading.Thread(target=self._train, args=(spec, scratch), name="train", daemon=True).start()
@@ -72,8 +72,8 @@ class RayRun:
 
         if self._pending_take is None:
             self._pending_take = self._actor.take.remote(wait_seconds)
-        answered, _ = ray.wait([self._pending_take], timeout=wait_seconds + ANSWER_SECONDS)
-        if not answered:
+        ready, _ = ray.wait([self._pending_take], timeout=wait_seconds + ANSWER_SECONDS)
+        if not ready:
             return [], Running()
         pending, self._pending_take = self._pending_take, None
         try:
@@ -101,7 +101,8 @@ class RayRun:
             self._end(_lost(error))
 
     def _end(self, failure: Failed) -> None:
-        """The actor has the first worker's last events, and may have its last word already."""
+        """Sets the final state through the actor, which holds the first worker's last events and may have its
+        final state already."""
         import ray
 
         if self._actor is None:

@@ -1,4 +1,4 @@
-"""What a runner does from its first word to its last: keeps a run and the service in step."""
+"""The runner's main loop: passes events and commands between a run and the service."""
 
 import time
 from collections.abc import Callable
@@ -9,33 +9,33 @@ from cluster.runner.sync import EVENTS_SECONDS, ServiceLink
 
 
 class SupervisedRun(Protocol):
-    """Training that goes on elsewhere."""
+    """Training that runs elsewhere."""
 
     def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
-        """The events since the last call, and the state; waits for at most `wait_seconds`, less if the run
-        ends meanwhile. After the final state there are no more events."""
+        """Returns the events since the last call, and the state. Waits for at most `wait_seconds`, and less
+        if the run ends. There are no events after the final state."""
         ...
 
     def pause(self) -> None:
-        """Asks the run to save a checkpoint and stop. May be asked again."""
+        """Asks the run to save a checkpoint and stop. May be called repeatedly."""
         ...
 
 
 def supervise(
     link: ServiceLink, start: Callable[[], SupervisedRun], *, sleep: Callable[[float], None] = time.sleep
 ) -> RunnerState:
-    """Runs one attempt and returns its final state, which the service has then acknowledged.
+    """Runs one attempt and returns its final state once the service has acknowledged it.
 
-    The first call comes before `start`, which takes seconds: the job shows as started at once, and one that
-    was cancelled meanwhile never starts. A service that is away stops nothing. Raises FencedError; the caller
-    must then end the process, and with it the run.
+    The first call to the service precedes `start`, which takes seconds: the job is shown as started at once,
+    and a job that was cancelled in the meantime never starts. Training continues while the service is down.
+    Raises FencedError; the caller must then end the process, and the run with it.
     """
-    answer = link.call(Running())
-    if answer is not None and answer.command != "continue":
+    result = link.call(Running())
+    if result is not None and result.command != "continue":
         state: RunnerState = Stopped()
     else:
         state = _follow(link, start())
-    while (answer := link.call(state)) is None or not answer.has_all:
+    while (result := link.call(state)) is None or not result.is_up_to_date:
         sleep(link.seconds_until_due())
     return state
 
@@ -48,9 +48,9 @@ def _follow(link: ServiceLink, run: SupervisedRun) -> RunnerState:
             return state
         if link.seconds_until_due() > 0:
             continue
-        answer = link.call(state)
-        if answer is not None and answer.command == "cancel":
-            # Nobody waits for the run: it ends with this process.
+        result = link.call(state)
+        if result is not None and result.command == "cancel":
+            # The run needs no goodbye: it ends with this process.
             return Stopped()
-        if answer is not None and answer.command == "pause":
+        if result is not None and result.command == "pause":
             run.pause()

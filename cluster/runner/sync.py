@@ -1,4 +1,5 @@
-"""The runner's one call to the service: heartbeat, events and state up, command down, and the fence."""
+"""The runner's one call to the service. It carries the heartbeat, events and state, and returns the
+command."""
 
 import time
 from collections import deque
@@ -27,28 +28,29 @@ LONGEST_BACK_OFF_SECONDS = 5.0
 FIRST_BACK_OFF_SECONDS = 0.25
 EVENTS_PER_CALL = 500
 BYTES_PER_CALL = MAX_SYNC_BYTES // 2
-"""Of events; the state comes beside them."""
+"""Of events. The state is sent beside them."""
 LONGEST_MESSAGE = 8_000
-"""Characters of an event's or a state's message; the rest is left out, or the service would never take it."""
+"""Characters of a message. The rest is cut off, because the service would refuse a larger request for
+ever."""
 
 Outgoing = TypeVar("Outgoing", RunnerEvent, RunnerState)
 
 
 class FencedError(Exception):
-    """A later attempt of the job exists: this process must end and write nothing more."""
+    """A later attempt of the job exists, so this process must end and write nothing more."""
 
 
 class SyncResult(NamedTuple):
     command: Command
-    has_all: bool
-    """Whether the service now has every event, and the state that was passed."""
+    is_up_to_date: bool
+    """Whether the service now has every event and the state that was passed."""
 
 
 class ServiceLink:
-    """Numbers events, keeps them until the service has them, and tells what it answers.
+    """Numbers events, keeps them until the service has them, and passes on its commands.
 
-    The service may be away for as long as it likes: nothing is lost, sent out of order or numbered anew. A
-    call whose answer was lost is sent again with the same numbers, by which the service knows it.
+    However long the service is down, no event is lost, reordered or renumbered. A call whose response was
+    lost is sent again with the same numbers, so that the service recognises the events.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class ServiceLink:
         self._url = f"{spec.service_url}/internal/attempts/{spec.job_id}/{spec.attempt}/sync"
         self._headers = {"Authorization": f"Bearer {spec.attempt_token}", "Content-Type": "application/json"}
         self._unsent: deque[tuple[RunnerEvent, int]] = deque()
-        """With each event's bytes."""
+        """Each event with its size in bytes."""
         self._next_seq = 0
         self._failures = 0
         self._last_call = float("-inf")
@@ -70,7 +72,7 @@ class ServiceLink:
             self._next_seq += 1
 
     def seconds_until_due(self) -> float:
-        """Until events, or a sign of life, should be sent; longer after calls that failed."""
+        """Seconds until the next call is due, with events or as a heartbeat; more after failed calls."""
         if self._failures:
             pause = min(LONGEST_BACK_OFF_SECONDS, FIRST_BACK_OFF_SECONDS * 2.0 ** (self._failures - 1))
         else:
@@ -78,11 +80,13 @@ class ServiceLink:
         return max(0.0, self._last_call + pause - self._clock())
 
     def call(self, state: RunnerState) -> SyncResult | None:
-        """Sends the oldest events and, with the last of them, `state`. Returns None if the service did not
-        take them; raises FencedError."""
+        """Sends the oldest events, and `state` together with the last of them. Returns None if the service
+        did not accept them. Raises FencedError."""
         batch = self._batch()
-        has_all = len(batch) == len(self._unsent)
-        response = self._post(SyncRequest(events=batch, state=_clipped(state) if has_all else Running()))
+        is_up_to_date = len(batch) == len(self._unsent)
+        response = self._post(
+            SyncRequest(events=batch, state=_clipped(state) if is_up_to_date else Running())
+        )
         self._last_call = self._clock()
         if response is None:
             self._failures += 1
@@ -90,10 +94,10 @@ class ServiceLink:
         self._failures = 0
         for _ in batch:
             self._unsent.popleft()
-        return SyncResult(response.command, has_all)
+        return SyncResult(response.command, is_up_to_date)
 
     def _batch(self) -> list[RunnerEvent]:
-        """The oldest events, as many as the service takes at once."""
+        """The oldest events, as many as the service accepts in one call."""
         batch: list[RunnerEvent] = []
         left = BYTES_PER_CALL
         for event, size in self._unsent:
@@ -105,15 +109,15 @@ class ServiceLink:
 
     def _post(self, request: SyncRequest) -> SyncResponse | None:
         try:
-            answer = self._client.post(self._url, content=request.model_dump_json(), headers=self._headers)
+            response = self._client.post(self._url, content=request.model_dump_json(), headers=self._headers)
         except httpx2.TransportError:
             return None
-        if answer.status_code == 409:
-            raise FencedError(f"The service has given this job to a later attempt: {answer.text[:200]}")
-        if answer.status_code != 200:
+        if response.status_code == 409:
+            raise FencedError(f"The service has given this job to a later attempt: {response.text[:200]}")
+        if response.status_code != 200:
             return None
         try:
-            return SyncResponse.model_validate_json(answer.content)
+            return SyncResponse.model_validate_json(response.content)
         except ValidationError:
             return None
 

@@ -1,4 +1,4 @@
-"""Files on this machine that appear whole or not at all."""
+"""Writes files on this machine so that they appear whole or not at all."""
 
 import errno
 import hashlib
@@ -15,7 +15,7 @@ from cluster.contracts.errors import InsufficientStorage, TuneryError, Unavailab
 CHUNK_BYTES = 1 << 20
 
 TEMPORARY_MARK = "~"
-"""In the name of every unfinished file and of no key."""
+"""Part of the name of every unfinished file. No key contains it."""
 
 _ATTEMPTS = 100
 
@@ -30,13 +30,13 @@ class Written(NamedTuple):
 def write_atomically(path: Path, source: BinaryIO) -> Written:
     """Copies `source` to `path` in chunks.
 
-    The bytes go to a file beside `path`, are synced to disk and renamed, so that a reader, a crash or an
-    error sees the old file or the new one. Raises InsufficientStorage if the disk is full, and Unavailable if
-    it fails; errors of `source` pass.
+    The bytes go to a file beside `path`, which is synced to disk and then renamed, so that a reader, a crash
+    or an error leaves either the old file or the new one. Raises InsufficientStorage if the disk is full and
+    Unavailable if it fails. Errors of `source` propagate.
     """
     temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{secrets.token_hex(8)}")
     with _readable_errors(path):
-        target = _opened(temporary)
+        target = _create(temporary)
     try:
         with target:
             size, digest = _copy(source, target, path)
@@ -52,15 +52,15 @@ def write_atomically(path: Path, source: BinaryIO) -> Written:
     return Written(size, digest, modified_at)
 
 
-def _opened(path: Path) -> FileIO:
-    """A new file, with the folders above it. Unbuffered: closing a file writes its buffer once more, and so
-    would fail where nobody expects it."""
+def _create(path: Path) -> FileIO:
+    """Creates a file and the folders above it. It is unbuffered: closing a buffered file writes what is left
+    of the buffer, and would raise an error where none is expected."""
     for attempt in range(_ATTEMPTS):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return path.open("xb", buffering=0)
         except FileNotFoundError:
-            # Whoever deletes the last file of a folder removes the folder too.
+            # Deleting the last file of a folder removes the folder too.
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")
@@ -83,7 +83,7 @@ def _write_all(target: FileIO, chunk: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Without this a power cut may forget the rename."""
+    """Makes the rename survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -100,7 +100,8 @@ def _readable_errors(path: Path) -> Iterator[None]:
 
 
 def as_domain_error(error: OSError, path: Path) -> TuneryError:
-    """A full or failing disk, in words for anyone. Its note, which logs show, is for the operator."""
+    """An error whose message is safe to show to users. Its note, which only logs show, is for the
+    operator."""
     found: TuneryError
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         found = InsufficientStorage()

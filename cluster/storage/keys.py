@@ -1,4 +1,4 @@
-"""Where things are kept: the names of objects, and what a name may look like."""
+"""The keys of stored objects, and the rules that a key must follow."""
 
 import re
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from cluster.contracts.errors import InvalidRequest
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _LONGEST_KEY = 900
-"""S3 takes 1024 bytes, of which the bucket prefix needs some."""
+"""S3 allows 1024 bytes, of which the prefix inside the bucket needs some."""
 
 
 def checked_key(key: str) -> str:
-    """Returns `key` if it is `segment/segment/…`, each of letters, digits, `.`, `_`, `-`; else
-    InvalidRequest.
+    """Returns `key` if it is `segment/segment/…`, each made of letters, digits, `.`, `_` and `-`. Raises
+    InvalidRequest otherwise.
 
-    The same rule for every store, so that a key which works in a folder works in S3 and none can leave the
-    store.
+    The rule is the same for every store, so that a key that works in a folder works in S3, and no key can
+    leave the store.
     """
     if len(key) > _LONGEST_KEY:
         raise InvalidRequest(
@@ -44,18 +44,18 @@ def file_key(file_id: str) -> str:
 
 
 def dataset_prefix(file_sha256: str) -> str:
-    """All that was compiled of files with these bytes: to be deleted with the last of them, and no loss but
-    of time."""
+    """Everything that was compiled from files with these bytes. It is deleted with the last of these files;
+    losing it costs time only."""
     return checked_key(f"datasets/{_segment(file_sha256)}") + "/"
 
 
 def dataset_key(file_sha256: str, digest: str) -> str:
-    """A compiled training file, named by its bytes and by all else that decides what they compile to."""
+    """A compiled training file, named by its bytes and by everything else that affects the result."""
     return checked_key(f"{dataset_prefix(file_sha256)}{_segment(digest)}.safetensors")
 
 
 def attempt_prefix(job_id: str, number: int) -> str:
-    """All that one attempt writes. The attempt's number is the fence: no two attempts share a key."""
+    """Everything that one attempt writes. The attempt's number is the fence: no two attempts share a key."""
     return checked_key(f"jobs/{_segment(job_id)}/attempts/{number}") + "/"
 
 
@@ -65,7 +65,7 @@ def spec_key(job_id: str, number: int) -> str:
 
 
 def manifest_key(job_id: str, number: int, step: int) -> str:
-    """A checkpoint's manifest. Zero-padded, so that the order of keys is the order of steps."""
+    """A checkpoint's manifest. The step is zero-padded, so that keys sort by step."""
     return f"{attempt_prefix(job_id, number)}checkpoints/step-{step:08d}/manifest.json"
 
 
@@ -91,16 +91,16 @@ class AttemptKey:
     job_id: str
     number: int
     step: int | None
-    """Of the checkpoint that it belongs to."""
+    """The step of the checkpoint that the object belongs to; None if it belongs to none."""
     folder: str
-    """The key up to `name`: the same for a checkpoint's files and its manifest."""
+    """The key up to `name`. A checkpoint's files share it with their manifest."""
     name: str
 
 
 ObjectKey = FileKey | DatasetKey | AttemptKey
 
 FOLDERS = ("files/", "datasets/", "jobs/")
-"""Beginnings of all keys that stand for a place."""
+"""The prefixes of all keys that `parse_key` knows."""
 _KEYS = re.compile(
     r"files/(?P<file_id>[^/]+)|datasets/(?P<file_sha256>[^/]+)/[^/]+|"
     r"(?P<folder>jobs/(?P<job_id>[^/]+)/attempts/(?P<number>\d+)/(checkpoints/step-(?P<step>\d+)/)?)"
@@ -109,7 +109,7 @@ _KEYS = re.compile(
 
 
 def parse_key(key: str) -> ObjectKey | None:
-    """What the key names; None if none of the functions above made it."""
+    """What the key names; None if none of the functions above made the key."""
     found = _KEYS.fullmatch(key)
     if found is None:
         return None
@@ -122,7 +122,7 @@ def parse_key(key: str) -> ObjectKey | None:
 
 
 def _segment(name: str) -> str:
-    """A part of a key must not bring folders of its own."""
+    """Refuses a name that would add folders to a key."""
     if "/" in name:
         raise InvalidRequest(f"Name {name!r} in an object key has a '/'.", param="key")
     return name

@@ -1,4 +1,4 @@
-"""From a storage URL to the store behind it."""
+"""Opens the store behind a storage URL."""
 
 import os
 from pathlib import Path
@@ -10,17 +10,17 @@ from cluster.storage.store import ObjectStore
 
 
 def open_store(url: str, *, endpoint_url: str | None = None) -> ObjectStore:
-    """`file:///absolute/folder`, or `s3://bucket` and `s3://bucket/prefix`, at `endpoint_url` if it is not
-    AWS.
+    """Opens `file:///absolute/folder`, `s3://bucket` or `s3://bucket/prefix`. `endpoint_url` is needed for an
+    S3 store other than AWS.
 
-    Credentials for S3 come by boto3's usual chain: environment, shared files, instance role. Nothing is
-    contacted yet. Raises InvalidConfiguration for any other URL.
+    Credentials for S3 come from boto3's usual chain: environment, shared files, instance role. Opening
+    contacts nothing. Raises InvalidConfiguration for any other URL.
     """
     parts = urlsplit(url)
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         return LocalStore(Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
-        # Here, so that a folder store needs no half a second for boto3.
+        # Imported here because boto3 takes half a second, which a folder store does not need.
         from cluster.storage.s3 import S3Store
 
         return S3Store(parts.netloc, prefix=parts.path.strip("/"), endpoint_url=endpoint_url or None)
@@ -31,8 +31,8 @@ def open_store(url: str, *, endpoint_url: str | None = None) -> ObjectStore:
 
 
 def store_from_environment() -> ObjectStore:
-    """The store of TUNERY_STORAGE_URL, at TUNERY_STORAGE_ENDPOINT if that is set: how a process on the
-    cluster, which has no settings object, finds it."""
+    """Opens the store at TUNERY_STORAGE_URL (and TUNERY_STORAGE_ENDPOINT, if set), for processes on the
+    cluster, which have no settings object."""
     url = os.environ.get("TUNERY_STORAGE_URL")
     if not url:
         raise InvalidConfiguration(

@@ -16,7 +16,7 @@ import pytest
 
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobSpec, Running, StepMetrics, Stopped
-from cluster.niceness import COMPUTING
+from cluster.niceness import COMPUTE_NICENESS
 from cluster.storage.keys import spec_key
 from cluster.storage.local import LocalStore
 from tests.cluster.runner.fake_service import FakeService, fake_service
@@ -153,7 +153,7 @@ def test_training_yields_the_cpu_the_heartbeat_needs_none_of_ray_and_a_killed_wo
     wait_for(service, lambda: len(steps(service)) >= 1, 240)
     trainer = worker(head, "RayTrainWorker")
     assert psutil.Process(process.pid).nice() <= 0
-    assert trainer.nice() == COMPUTING
+    assert trainer.nice() == COMPUTE_NICENESS
 
     # As beside a load that leaves no CPU to Ray's workers, including the one between training and runner.
     held = [worker(head, "ControlActor"), trainer]

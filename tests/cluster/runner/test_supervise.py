@@ -228,8 +228,8 @@ def test_no_call_is_larger_than_the_service_takes_however_much_there_is_to_tell(
     with httpx2.Client(timeout=5) as client:
         link = ServiceLink(spec, client)
         link.add(message(text) for text in [longest] * 60 + ["é" * 3 * MAX_SYNC_BYTES, "last"])
-        while not (answer := link.call(failed)) or not answer.has_all:
-            assert answer is not None, "refused"
+        while not (result := link.call(failed)) or not result.is_up_to_date:
+            assert result is not None, "refused"
     assert [event.seq for event in service.events] == list(range(62))
     assert texts(service)[-3:] == [longest, "é" * LONGEST_MESSAGE + " …", "last"]
     assert isinstance(service.state, Failed)

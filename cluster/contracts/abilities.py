@@ -1,5 +1,5 @@
-"""What a model can be asked for: decoders write, encoders make vectors, and sort once they are tuned. The
-service and the engines refuse the same, in the same words."""
+"""What a model can do: decoders generate text; encoders embed, and classify once they are tuned. The service
+and the engines share these checks, and so give the same errors."""
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import ModelRef
@@ -28,7 +28,7 @@ def check_embeds(model: ModelRef) -> None:
 
 
 def check_classifies(model: ModelRef) -> None:
-    """Raises InvalidRequest (`not_a_classifier`) for a decoder, and for an encoder that was not tuned."""
+    """Raises InvalidRequest (`not_a_classifier`) for a decoder, or for an encoder that has not been tuned."""
     if model.base.architecture != "encoder":
         raise InvalidRequest(
             f"This model is '{model.base.alias}' or was tuned from it, which writes text and has no classes; "

@@ -1,4 +1,4 @@
-"""Which layers of a base an adapter may name. Pure: what the layers are, `cluster.bases.layers` reads."""
+"""Checks which layers of a base an adapter may name. Pure: `cluster.bases.layers` reads the layers."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,22 +15,22 @@ _MISS_RANK, _FREQUENCIES = 64, 1000
 
 @dataclass(frozen=True, slots=True)
 class BaseLayers:
-    """The layers of a base that have a weight."""
+    """The layers of a base that have weights."""
 
     shapes: Mapping[str, tuple[int, ...]]
-    """Of the weights, by the layer's full name."""
+    """Shapes of the weights, by the layer's full name."""
     vocab_size: int | None
     num_layers: int | None
-    """Of its numbered blocks. Both are None where the base's configuration does not say."""
+    """Number of numbered blocks. This and `vocab_size` are None if the base's configuration does not say."""
 
     @property
     def linear(self) -> set[str]:
-        """Layers that multiply by a matrix and are neither embeddings nor head."""
+        """Linear layers, except embeddings and the head."""
         return {name for name, shape in self.shapes.items() if len(shape) > 1} - self.outer
 
     @property
     def outer(self) -> set[str]:
-        """Embeddings and head: outside of the blocks, and as many rows as the vocabulary."""
+        """The embeddings and the head: layers outside of the blocks, with as many rows as the vocabulary."""
         return {
             name
             for name, shape in self.shapes.items()
@@ -39,10 +39,10 @@ class BaseLayers:
 
 
 def check_layers(options: TrainingOptions, layers: BaseLayers, alias: str) -> None:
-    """Raises InvalidRequest, which names what exists, if `options` name a layer that the base does not have
-    or that no adapter can change, or a size that its layers are too small for."""
+    """Raises InvalidRequest if `options` name a layer that the base does not have or that no adapter can
+    change, or a size that its layers are too small for. The message names what exists."""
     if not layers.linear:
-        return  # Weights in a form that is not known here.
+        return  # The weights are in a form that is not known here.
     if options.peft_config is not None:
         _check_peft(options.peft_config, layers, alias)
     elif options.type != "full" and options.target_modules != "all-linear":
@@ -119,7 +119,8 @@ def _adapted(config: Mapping[str, Any], allowed: set[str]) -> set[str]:
 
 
 def _is_called(layer: str, name: str) -> bool:
-    """By its full name or the end of it. A file may leave out the first parts of a model's names."""
+    """Whether the layer has this full name or ends with it. Files may leave out the first parts of a model's
+    names."""
     return layer == name or layer.endswith(f".{name}") or name.endswith(f".{layer}")
 
 

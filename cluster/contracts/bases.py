@@ -1,4 +1,4 @@
-"""What Tunery knows of a base model before it loads one."""
+"""What Tunery knows about a base model before loading it."""
 
 from typing import Annotated, Literal
 
@@ -7,11 +7,11 @@ from pydantic import Field
 from cluster.contracts.frozen import FrozenModel
 
 TrainingType = Literal["lora", "qlora", "full", "peft"]
-"""How weights are adapted: LoRA, LoRA on a base in 4 bits, every weight, or another of PEFT's methods."""
+"""How weights are adapted: LoRA, LoRA on a base in 4 bits, all weights, or another PEFT method."""
 
 WeightsForm = Literal["lora", "qlora", "prefix", "full"]
-"""What a checkpoint is to serving: a plain LoRA adapter on its base, one on its base quantized to 4 bits,
-keys and values that precede every prompt, or a model of its own."""
+"""What a checkpoint is for serving: a plain LoRA adapter, a LoRA adapter on the base quantized to 4 bits, a
+prefix of keys and values before every prompt, or a model of its own."""
 
 
 class BuiltinSource(FrozenModel):
@@ -22,14 +22,14 @@ class BuiltinSource(FrozenModel):
 
 
 class FolderSource(FrozenModel):
-    """A folder in transformers' format, at the same path on every node."""
+    """A folder in transformers' format, with the same path on every node."""
 
     kind: Literal["folder"] = "folder"
     path: str
 
 
 class HubSource(FrozenModel):
-    """A hub repository at a pinned commit."""
+    """A Hugging Face Hub repository at a pinned commit."""
 
     kind: Literal["hub"] = "hub"
     repository: str
@@ -40,38 +40,40 @@ BaseSource = Annotated[BuiltinSource | FolderSource | HubSource, Field(discrimin
 
 
 class BaseSpec(FrozenModel):
-    """One line of the catalogue: a base model that jobs may tune and clients may ask."""
+    """A catalogue entry: a base model that jobs may tune and clients may use."""
 
     alias: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
-    """The public model id. Without `/`, which the openai SDK percent-encodes, and without `:`, which parts
-    the fields of a tuned model's name."""
+    """The public model id. It contains no `/`, which the openai SDK percent-encodes, and no `:`, which
+    separates the fields of a tuned model's name."""
     source: BaseSource
     context_length: int = Field(gt=0)
-    """Tokens of prompt and completion together."""
+    """Prompt and completion tokens together."""
     learning_rates: dict[TrainingType, float]
-    """The rate that `learning_rate_multiplier` = 1 means in supervised training, by training type. `qlora`
-    and `peft` go by `lora`'s where they have none; another missing type is refused."""
+    """The learning rate that `learning_rate_multiplier` = 1 stands for in supervised training, by training
+    type. `qlora` and `peft` fall back to the rate of `lora`; any other missing type is refused."""
     architecture: Literal["decoder", "encoder"] = "decoder"
-    """A decoder continues text; an encoder sorts texts, or their words, into classes."""
+    """A decoder generates text; an encoder classifies texts or words."""
     max_training_examples: int = Field(default=1_000_000, gt=0)
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """The type that frozen weights are held in, for training and serving alike."""
+    """The data type of frozen weights, in training and in serving."""
     qlora_served_on: Literal["full_precision", "four_bits"] = "full_precision"
-    """What QLoRA adapters, which are trained on the base in 4 bits, are served on. `full_precision`: on the
-    base that all adapters share; the model then differs a little from the one that was trained, and the job's
-    evaluation says by how much. `four_bits`: on the weights it was trained on, dequantized, which take the
-    memory of another base; the vLLM backend has none of these. Models keep what they were published with."""
+    """What QLoRA adapters are served on. They are trained on the base in 4 bits.
+
+    `full_precision`: the base that all adapters share. The served model then differs slightly from the
+    trained one, and the job's evaluation reports by how much. `four_bits`: the weights it was trained on,
+    dequantized, which take as much memory as another base. The vLLM backend does not support it. Models keep
+    the setting that they were published with."""
     owned_by: str = "tunery"
     created: int = 0
-    """Unix seconds, shown by `/v1/models`."""
+    """Unix seconds; shown by `/v1/models`."""
 
 
 class BasesRequest(FrozenModel):
-    """Which of these can the cluster use?"""
+    """Asks which of these bases the cluster can use."""
 
     bases: list[BaseSpec]
 
 
 class BasesAnswer(FrozenModel):
     unavailable: dict[str, str]
-    """Why not, by alias, of those that it cannot."""
+    """The bases that the cluster cannot use, as alias → reason."""

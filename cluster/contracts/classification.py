@@ -1,4 +1,4 @@
-"""A request to sort texts, or their words, into a tuned encoder's classes, and the answer."""
+"""Requests to classify texts or words with a tuned encoder, and their answers."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ class TextInput(FrozenModel):
     kind: Literal["text"] = "text"
     text: str
     text_pair: str | None = None
-    """Read beside the first, if the model was tuned on pairs."""
+    """The second text, if the model was tuned on pairs."""
 
 
 class WordsInput(FrozenModel):
@@ -23,8 +23,8 @@ class WordsInput(FrozenModel):
 
 
 class TokensInput(FrozenModel):
-    """Token ids as the model reads them, special tokens included; what training's own scores are checked
-    with."""
+    """Token ids as the model reads them, special tokens included. Used to check serving against the scores of
+    training."""
 
     kind: Literal["tokens"] = "tokens"
     token_ids: list[int] = Field(min_length=1)
@@ -36,23 +36,23 @@ ClassificationInput = Annotated[TextInput | WordsInput | TokensInput, Field(disc
 class ClassificationRequest(FrozenModel):
     id: str
     model: ModelRef
-    """A full form of an encoder. It sorts either texts or words; token ids fit both."""
+    """An encoder with full tuned weights. It classifies either texts or words; token ids work with both."""
     inputs: list[ClassificationInput] = Field(min_length=1, max_length=MAX_INPUTS)
     tenant: str = ""
-    """The project that asks."""
+    """The project that makes the request."""
 
 
 class ClassificationResult(FrozenModel):
     logprobs: list[list[float]]
-    """One row of the classes' log-probabilities for a text, one a word for words; of token ids one for the
-    text or one a token, by what the model sorts. A word of which the tokenizer makes nothing has the row of
-    the sequence's first token."""
+    """Log-probabilities of the classes: one row for a text, or one row per word. Token ids get one row, or
+    one row per token, depending on what the model classifies. A word without any tokens gets the row of the
+    sequence's first token."""
     prompt_tokens: int
 
 
 class ClassificationAnswer(FrozenModel):
     classes: list[str]
-    """What the columns of `logprobs` stand for."""
+    """The classes of the columns of `logprobs`."""
     results: list[ClassificationResult]
     """In the order of the inputs."""
 

@@ -1,8 +1,7 @@
-"""One spelling of conversations, for training files and chat requests alike.
+"""Normalizes conversations, for training files and chat requests alike.
 
-OpenAI's API had functions before it had tools, and clients send back, or write into a file, what some server
-answered them. Everything after this module knows tools, tool calls and text.
-"""
+OpenAI's API had functions before it had tools. Clients send back, or write into files, what some server
+answered them. All later code sees only tools, tool calls and text."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -25,15 +24,14 @@ def normalize_conversation(conversation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def normalize_messages(messages: list[Any]) -> list[Any]:
-    """The same messages, where
+    """Returns the messages, rewritten so that
 
-    - `function_call` is one of `tool_calls`, and a message of the role `function` is a tool's answer to the
-      latest call, which has no id in the older spelling;
-    - a refusal is the text that the assistant said;
-    - `reasoning` is called `reasoning_content`.
+    - `function_call` becomes an entry of `tool_calls`, and a message with the role `function` becomes a tool
+      message that answers the latest call, which has no id in the older format;
+    - a refusal becomes the assistant's text;
+    - `reasoning` becomes `reasoning_content`.
 
-    Values of wrong types are kept, for the caller to refuse.
-    """
+    Values of the wrong type are kept, for the caller to refuse."""
     rewritten = []
     latest_id = ""
     for index, message in enumerate(messages):
@@ -46,7 +44,8 @@ def normalize_messages(messages: list[Any]) -> list[Any]:
 
 
 def find_stray_tool_message(messages: Iterable[Any]) -> int | None:
-    """Index of the first message of a tool that answers no call before it. Messages are objects."""
+    """Returns the index of the first tool message that answers no earlier call, or None. The messages are
+    objects."""
     called: set[str] = set()
     for index, message in enumerate(messages):
         if message.role == "assistant":

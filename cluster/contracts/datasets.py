@@ -1,4 +1,4 @@
-"""Training files: the row formats and the rules that every line must keep. Pure, no tokenizer."""
+"""Training files: row formats, and the results of checking a file. Pure, without a tokenizer."""
 
 from typing import Literal
 
@@ -15,18 +15,18 @@ MIN_TRAINING_EXAMPLES = 10
 
 
 class Problem(FrozenModel):
-    """One broken rule. `line` counts from 1; 0 is the file as a whole."""
+    """One broken rule. `line` counts from 1; 0 means the file as a whole."""
 
     line: int = Field(ge=0)
     code: str
     """The rule, e.g. `invalid_json`, `missing_messages`, `empty_assistant`."""
     message: str
     param: str | None = None
-    """Where in the line, e.g. `messages[2].role`."""
+    """The place in the line, e.g. `messages[2].role`."""
 
 
 class DatasetCheckRequest(FrozenModel):
-    """Asks the dataset compiler what a stored file becomes for one base."""
+    """Asks the dataset compiler what a stored file becomes for a base."""
 
     base: BaseSpec
     key: str
@@ -34,47 +34,47 @@ class DatasetCheckRequest(FrozenModel):
     on_overlength: OnOverlength = "error"
     method: Method = "supervised"
     training: TrainingOptions | None = None
-    """The layers that they name are looked for in the base; None: not."""
+    """If given, the layers that the options name are looked up in the base."""
     class_names: list[str] = []
-    """The classes that the file may use, for a validation file those of the training file. Empty: the file
-    decides by itself."""
+    """The only classes that the file may use; for a validation file, those of the training file. If empty,
+    the file defines its classes."""
 
 
 class DatasetCheck(FrozenModel):
-    """The compiler's answer: what would be trained on, after the over-length policy."""
+    """The compiler's answer: what would be trained on, after the over-length policy is applied."""
 
     format: DatasetFormat | None = None
-    """None only where no row could be read, which is a problem then."""
+    """None only if no row could be read, which is also reported as a problem."""
     n_examples: int
     n_tokens: int
     n_supervised_tokens: int
-    """Of an encoder's file: the labels."""
+    """For an encoder's file, the labels."""
     longest: int
-    """Tokens of the longest sequence that the model would see, before the policy."""
+    """Length in tokens of the longest sequence, before the over-length policy is applied."""
     class_names: list[str] = []
-    """The classes: those that were given, or sorted those that were found. Empty for a decoder's file."""
+    """The classes: those of the request, or else those found, sorted. Empty for a decoder's file."""
     problems: list[Problem] = []
-    """Not empty: the file cannot be used. The first 100."""
+    """The first 100. If there are any, the file cannot be used."""
     dropped_lines: list[int] = []
-    """Lines that the policy leaves out: all that are too long, or those of which nothing learned would be
-    left. The first 100."""
+    """The first 100 lines that the policy drops: those that are too long, or those that would have nothing
+    left to learn."""
     n_dropped: int = 0
     truncated_lines: list[int] = []
-    """Lines that the policy cuts at the end. The first 100."""
+    """The first 100 lines that the policy truncates."""
     n_truncated: int = 0
     notes: list[str] = []
-    """What the job's owner should know of how the file is trained on."""
+    """What the job's owner should know about how the file is used."""
 
 
 def too_few_examples(param: str, n_examples: int, least: int) -> str:
-    """OpenAI's sentence, about the file that `param` names, such as `training_file`."""
+    """Returns OpenAI's message about the file that `param` names, e.g. `training_file`."""
     name = param.rpartition(".")[2].replace("_", " ").capitalize()
     examples = "example" if least == 1 else "examples"
     return f"{name} has {n_examples} example(s), but must have at least {least} {examples}"
 
 
 def formats_for(base: BaseSpec, method: Method) -> tuple[DatasetFormat, ...]:
-    """The row formats that a method trains a base on."""
+    """Returns the row formats that a method can train a base on."""
     if base.architecture == "encoder":
         return ("classification", "token_classification")
     return ("preference",) if method == "dpo" else ("chat", "completion")

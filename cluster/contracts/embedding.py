@@ -1,4 +1,4 @@
-"""A request for the vectors that an encoder, tuned or not, makes of texts, and the answer."""
+"""Requests for embeddings of texts, and their answers."""
 
 from typing import Annotated
 
@@ -18,16 +18,17 @@ EmbeddingInput = Annotated[TextInput | TokensInput, Field(discriminator="kind")]
 class EmbeddingRequest(FrozenModel):
     id: str
     model: ModelRef
-    """An encoder, or a full form of one: then its body answers, and not its classes."""
+    """An encoder, with or without full tuned weights. A tuned one embeds with its body and ignores its
+    classification head."""
     inputs: list[EmbeddingInput] = Field(min_length=1, max_length=MAX_INPUTS)
     dimensions: int | None = Field(default=None, ge=1)
-    """Only so many of the first numbers of each vector, scaled to length 1 again."""
+    """If set, vectors are cut to this length and scaled to length 1 again."""
     tenant: str = ""
-    """The project that asks."""
+    """The project that makes the request."""
 
 
 class EmbeddingAnswer(FrozenModel):
     embeddings: list[str]
-    """In the order of the inputs, each of length 1: float32, little-endian, in base64."""
+    """In the order of the inputs, each scaled to length 1: little-endian float32 in base64."""
     prompt_tokens: int
     """Of all inputs together."""

@@ -1,24 +1,23 @@
-"""The errors Tunery's own code raises. Only `service/api/http/errors.py` knows HTTP.
+"""The errors that Tunery's own code raises. Only `service/api/http/errors.py` maps them to HTTP.
 
 TuneryError                     code, message, param
 ├── InvalidRequest              the caller sent something that can never work
 │   ├── InvalidDataset          a training or validation file breaks a rule; carries its problems
 │   └── ContextLengthExceeded   prompt plus completion do not fit the model
 ├── AuthenticationFailed        no key, or one that is unknown, expired or malformed
-├── PermissionDenied            the key is good, its scope is not
+├── PermissionDenied            the key is valid but lacks the scope
 ├── NotFound                    absent, or another tenant's: the same answer for both
 ├── Conflict                    the resource is in a state that forbids the call
-│   └── InProgress              the same request is being worked on; it may be sent again soon
-├── Overloaded                  too much at once; `retry_after_seconds` says when to try again
-├── Unavailable                 a part that the call needs does not answer; `retry_after_seconds`
+│   └── InProgress              the same request is already being processed; retry soon
+├── Overloaded                  too many requests; `retry_after_seconds` says when to retry
+├── Unavailable                 a component that the call needs does not answer; `retry_after_seconds`
 │   └── InsufficientStorage     a disk is full
 ├── InvalidConfiguration        the operator's settings or catalogue cannot be used
 ├── CorruptArtefact             stored bytes differ from their manifest
 ├── TrainingFailed              a run ended for a reason that its owner must act on
-└── InternalError               nobody foresaw it; a log has the traceback under the id that the message names
+└── InternalError               an unexpected fault; the message has the id of the log entry with the traceback
 
-Every error survives pickling, because errors cross Ray.
-"""
+Every error survives pickling, because errors cross Ray."""
 
 import secrets
 from typing import Any
@@ -28,7 +27,7 @@ MODEL_NOT_AVAILABLE = "model_not_available"
 
 
 class TuneryError(Exception):
-    """Base of the tree: `code` is for programs, `message` is for people and safe to show."""
+    """Base of the tree. `code` is for programs; `message` is for people, and safe to show."""
 
     default_code: str | None = None
 
@@ -121,12 +120,13 @@ class TrainingFailed(TuneryError):
 
 
 class InternalError(TuneryError):
-    """A fault of the platform, which may succeed when it is tried again."""
+    """A fault of the platform. A retry may succeed."""
 
     default_code = "internal_error"
 
     @staticmethod
     def of(part: str) -> "InternalError":
-        """A new one, of what failed: "The model server". Log the traceback beside its message."""
+        """Returns a new error about the component that failed, e.g. "The model server". Log its message with
+        the traceback."""
         error_id = f"err_{secrets.token_hex(8)}"
         return InternalError(f"{part} failed unexpectedly; the log has the details under {error_id}.")

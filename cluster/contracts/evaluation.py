@@ -1,11 +1,11 @@
-"""What training gained and what it cost: the tuned model beside the one it began as."""
+"""What training gained and what it cost: the tuned model compared with the model it started from."""
 
 from cluster.contracts.frozen import NonFiniteModel
 
 
 class Comparison(NonFiniteModel):
-    """Both models on the same examples. Losses are nats per learned token (per pair for preferences, per
-    label for classification), accuracies shares of them."""
+    """Both models on the same examples. Losses are in nats per learned token (per pair for preferences, per
+    label for classification); accuracies are shares of those."""
 
     n_examples: int
     base_loss: float
@@ -15,17 +15,20 @@ class Comparison(NonFiniteModel):
 
 
 class EvaluationReport(NonFiniteModel):
-    """The tuned model as it is served, beside the model that the job began with."""
+    """The tuned model, as it is served, compared with the model that the job started from."""
 
     held_out: Comparison | None
-    """On the validation file or the split; None if the job has neither."""
+    """On the validation file or the split. None if the job has neither."""
     trained_loss: float | None = None
-    """The same tuned loss as training measured it. held_out.tuned_loss differs where the served model is not
-    quite the trained one: a QLoRA adapter on the base in full precision, a merged model that was rounded."""
+    """The tuned model's loss as measured in training. It differs from `held_out.tuned_loss` if the served
+    model is not exactly the trained one: a QLoRA adapter on the base in full precision, or a merged model
+    that was rounded."""
     general: Comparison | None
-    """On the general set, of what the job did not train for; None for an encoder, or where the set does not
-    fit the base."""
+    """On the general set, which covers what the job did not train for. None for an encoder, or if the set
+    does not fit the base."""
     general_kl: float | None
-    """Mean KL(base || tuned) of the next token on the general set, in nats: how far the model moved there."""
+    """Mean KL(base || tuned) of the next token on the general set, in nats: how far the model has moved
+    there."""
     regression: float | None
-    """general.tuned_loss - general.base_loss: what was forgotten, in nats; negative if the model improved."""
+    """general.tuned_loss - general.base_loss, in nats: what the model has forgotten. Negative if it
+    improved."""

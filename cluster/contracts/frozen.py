@@ -1,4 +1,4 @@
-"""The base classes of the data that parts of Tunery exchange and store."""
+"""Base classes of the data that components exchange and store."""
 
 from pydantic import BaseModel, ConfigDict
 

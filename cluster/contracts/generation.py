@@ -1,4 +1,4 @@
-"""A request to a serving engine, and the events it answers with."""
+"""Requests to a serving engine, and the events it answers with."""
 
 import hashlib
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,26 +12,27 @@ from cluster.contracts.json_schema import JsonSchema
 from cluster.contracts.weights import WeightsRef
 
 MODEL_HEADER = "serve-multiplexed-model-id"
-"""In which a request over HTTP carries its `ModelRef.name`: it leads to a replica that has the model."""
+"""Carries the request's `ModelRef.name`, and routes the request to a replica that has the model."""
 
 LOAD_TIMEOUT_HEADER = "tunery-patience-seconds"
-"""In which it says how long it waits for a model that is not loaded; then it is Unavailable."""
+"""How many seconds the request waits for its model to load before it fails with Unavailable."""
 
 REPLICA_HEADER = "tunery-replica-url"
-"""In which a lone replica's answer says where it can be asked itself, without the proxy."""
+"""In the response of an application's only replica: the address where it can be called directly, without the
+proxy."""
 
 
 MAX_BIASES = 1024
-"""Of one request. Each costs time at every token: those of a whole vocabulary of 152k take 20 ms a choice,
-in which nobody else's tokens are computed."""
+"""Of one request. Each bias costs time at every token: biases for a whole vocabulary of 152k take 20 ms per
+choice, which delays everybody else's tokens."""
 
 
 class ModelRef(FrozenModel):
     base: BaseSpec
     adapter: WeightsRef | None = None
-    """None is the base itself."""
+    """None means the base itself."""
     on_quantized_base: bool = False
-    """The base's weights are those of its quantization to 4 bits. An adapter of form `qlora` implies it."""
+    """Whether the base's weights are quantized to 4 bits. Implied by an adapter of form `qlora`."""
 
     @property
     def is_quantized(self) -> bool:
@@ -39,24 +40,24 @@ class ModelRef(FrozenModel):
 
     @property
     def full(self) -> WeightsRef | None:
-        """Weights that take the place of the base's."""
+        """Weights that replace the base's."""
         return self.adapter if self.adapter is not None and self.adapter.form == "full" else None
 
     @property
     def beside(self) -> WeightsRef | None:
-        """What is added to the base's weights."""
+        """Weights that are added to the base's."""
         return self.adapter if self.full is None else None
 
     @property
     def owner(self) -> "ModelRef":
-        """The model that is these weights alone, without what is added to them."""
+        """The model without what is added to its weights."""
         return ModelRef(base=self.base, adapter=self.full, on_quantized_base=self.is_quantized)
 
     @property
     def weights(self) -> str:
-        """Names what an engine of this model must have as its own: the weights of the base, which is told
-        apart by its whole line of the catalogue, so that a changed one is another, the same in 4 bits,
-        or those of a full fine-tune."""
+        """Names the weights that an engine of this model must own: those of the base, those of the base in 4
+        bits, or those of a full fine-tune. The base is identified by its whole catalogue entry, so that a
+        changed entry is a different base."""
         named = self.base.model_dump_json() + (self.full.digest if self.full else "")
         if self.is_quantized:
             named += "in 4 bits"
@@ -64,27 +65,27 @@ class ModelRef(FrozenModel):
 
     @property
     def name(self) -> str:
-        """The weights and, of an adapter on them, its digest."""
+        """The weights and, for an adapter on them, its digest."""
         return adapted_name(self.weights, self.beside.digest) if self.beside else self.weights
 
 
 def adapted_name(weights: str, digest: str) -> str:
-    """The `ModelRef.name` of an adapter on these weights."""
+    """Returns the `ModelRef.name` of an adapter on these weights."""
     return f"{weights}:{digest}"
 
 
 def weights_of(name: str) -> str:
-    """The weights in a `ModelRef.name`."""
+    """Returns the weights in a `ModelRef.name`."""
     return name.partition(":")[0]
 
 
 class TextPrompt(FrozenModel):
     param: ClassVar[str] = "prompt"
-    """The parameter of a client's request in which it came: what errors name."""
+    """The request parameter that holds the prompt; errors name it."""
     kind: Literal["text"] = "text"
     text: str
     split_special_tokens: bool = False
-    """Special tokens in the text are ordinary text."""
+    """Treat special tokens in the text as ordinary text."""
 
 
 class TokenPrompt(FrozenModel):
@@ -94,7 +95,7 @@ class TokenPrompt(FrozenModel):
 
 
 class ChatPrompt(FrozenModel):
-    """Rendered with the model's own chat template, as in training, up to the assistant's turn."""
+    """A conversation, rendered with the model's chat template as in training, up to the assistant's turn."""
 
     param: ClassVar[str] = "messages"
     kind: Literal["chat"] = "chat"
@@ -106,111 +107,113 @@ Prompt = Annotated[TextPrompt | TokenPrompt | ChatPrompt, Field(discriminator="k
 
 
 class ToolUse(FrozenModel):
-    """How the tools that a chat shows may be called."""
+    """How the model may call the tools of a chat."""
 
     names: list[str] | None = None
-    """The ones that may be; None is all."""
+    """The tools that may be called; None allows all."""
     is_required: bool = False
-    """The answer is calls, by the schemas of their tools. Else only those of strict tools are sure to be."""
+    """Whether the answer must be calls that follow their tools' schemas. Otherwise only calls of strict tools
+    are guaranteed to."""
     is_parallel: bool = True
-    """Several in one answer; otherwise it ends after the first."""
+    """Whether an answer may have several calls. Otherwise it ends after the first."""
 
 
 class Sampling(FrozenModel):
     max_tokens: int | None = Field(default=None, ge=0)
-    """New tokens at most; None is what the context leaves. 0 only scores the prompt (with `echo`)."""
+    """The most new tokens; None means what the context leaves. 0 only scores the prompt (with `echo`)."""
     temperature: float = Field(default=1.0, ge=0, le=2)
-    """0 is greedy."""
+    """0 means greedy decoding."""
     top_p: float = Field(default=1.0, ge=0, le=1)
     n: int = Field(default=1, ge=1, le=128)
-    """Choices. With a seed, choice i draws from a stream of its own derived from (seed, i)."""
+    """Number of choices. With a seed, choice i draws from its own stream, derived from (seed, i)."""
     seed: int | None = None
     stop: list[str] = Field(default=[], max_length=4)
-    """The text ends before the first of these; none of it is sent."""
+    """The text ends before the first of these strings, no part of which is sent."""
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
     logit_bias: dict[int, float] = Field(default={}, max_length=MAX_BIASES)
     logprobs: int | None = Field(default=None, ge=0, le=20)
-    """None: no log-probabilities; k: the chosen token's, and the k most likely ones'."""
+    """None for no log-probabilities; k for those of the chosen token and the k most likely ones."""
     echo: bool = False
-    """Begin with the prompt; its log-probabilities too when `logprobs` is set."""
+    """Start with the prompt, and with its log-probabilities if `logprobs` is set."""
     json_schema: JsonSchema | None = None
-    """The new text is one JSON value by this schema, and ends where that does; {"type": "object"} is any
-    object. None: any text. Log-probabilities stay those of the model without it."""
+    """The new text is one JSON value that follows this schema, and ends where the value does; {"type":
+    "object"} allows any object. None allows any text. Log-probabilities are those of the model without this
+    constraint."""
     tool_use: ToolUse | None = None
-    """For a chat with tools: calls in the new text are told as such; `json_schema` is for answers without.
-    None: calls are text like any other."""
+    """For a chat with tools: calls in the new text are reported as such, and `json_schema` applies to answers
+    without calls. None treats calls as text."""
 
 
 class GenerationRequest(FrozenModel):
     id: str
-    """Unique while the request is under way; `cancel` takes it."""
+    """Unique while the request is running; `cancel` takes it."""
     model: ModelRef
     prompt: Prompt
     sampling: Sampling = Sampling()
     tenant: str = ""
-    """The project that asks: fairness and cache isolation go by it."""
+    """The project that makes the request. Fairness and cache isolation depend on it."""
 
 
 class TokenLogprob(FrozenModel):
     token: str
-    """The token's text. One that is not whole characters is named by its bytes: `bytes:\\xe4\\xbd`."""
+    """The token's text. A token that is not whole characters is named by its bytes: `bytes:\xe4\xbd`."""
     bytes: list[int]
     token_id: int
     logprob: float | None
-    """None for the first token of an echoed prompt, which nothing precedes."""
+    """None for the first token of an echoed prompt, which has no preceding token."""
     top: list["TokenLogprob"] = []
     is_text: bool = True
     """False for a special token, which adds nothing to the text."""
 
 
 FinishReason = Literal["stop", "length", "tool_calls"]
-"""By itself, by its limit of tokens, or by itself after at least one call."""
+"""By itself, at its token limit, or by itself after at least one call."""
 
 
 class PromptEvent(FrozenModel):
-    """Always first, once a request: its prompt is tokenised and accepted."""
+    """Always the first event, once per request: its prompt has been tokenized and accepted."""
 
     type: Literal["prompt"] = "prompt"
     prompt_tokens: int
     text: str = ""
-    """The prompt's text if `echo` was asked for."""
+    """The prompt's text, if `echo` is set."""
     tokens: list[TokenLogprob] = []
-    """One a prompt token if `echo` and `logprobs` were asked for."""
+    """One per prompt token, if `echo` and `logprobs` are set."""
 
 
 class TextEvent(FrozenModel):
-    """Text that is safe to send: complete UTF-8, held back while it might become a stop string. It is empty
-    where all is held back, and then says only that another token was generated."""
+    """Text that is safe to send: complete UTF-8, held back while it might be the start of a stop string. If
+    everything is held back, the text is empty, and the event only says that another token was generated."""
 
     type: Literal["text"] = "text"
     index: int
     """Which of the n choices."""
     text: str
     completion_tokens: int
-    """That the choice has so far."""
+    """Generated for this choice so far."""
     tokens: list[TokenLogprob] = []
 
 
 class ToolCallEvent(FrozenModel):
-    """A piece of a call of a tool: first its name, then its arguments as they come."""
+    """A piece of a tool call: first its name, then its arguments as they are generated."""
 
     type: Literal["tool_call"] = "tool_call"
     index: int
     """Which of the n choices."""
     call: int
-    """Which of the choice's calls, from 0."""
+    """Which of the choice's calls, counted from 0."""
     name: str = ""
-    """With the call's first event only, which has no arguments."""
+    """Only in the call's first event, which has no arguments."""
     arguments: str = ""
-    """More of the JSON object, as the model writes it; it is incomplete if the choice is cut off."""
+    """The next piece of the JSON object. The object is incomplete if the choice is cut off."""
     completion_tokens: int
-    """That the choice has so far."""
+    """Generated for this choice so far."""
     tokens: list[TokenLogprob] = []
 
 
 class FinishEvent(FrozenModel):
-    """Always last of its choice."""
+    """Always the last event of its choice."""
 
     type: Literal["finish"] = "finish"
     index: int
@@ -219,7 +222,7 @@ class FinishEvent(FrozenModel):
 
 
 class ErrorEvent(FrozenModel):
-    """On the wire only: ends the stream; the client raises it as a domain error again."""
+    """Only on the wire: ends the stream, and is raised as a domain error by the client."""
 
     type: Literal["error"] = "error"
     error: Literal[
@@ -235,13 +238,14 @@ class ErrorEvent(FrozenModel):
         "InternalError",
         "TuneryError",
     ]
-    """The last is any other, such as a wrong cluster token: it is the service's affair, not its caller's."""
+    """The last one stands for any other error, such as a wrong cluster token, which concerns the service and
+    not its caller."""
     message: str
     code: str | None = None
     param: str | None = None
 
     def as_error(self, *, retry_after_seconds: float = 1.0) -> errors.TuneryError:
-        """The error as it was raised on the cluster, or the nearest one that the wire knows."""
+        """Returns the error as it was raised on the cluster, or the nearest one that the wire format has."""
         kind: type[errors.TuneryError] = getattr(errors, self.error)
         if issubclass(kind, errors.Overloaded | errors.Unavailable):
             return kind(self.message, retry_after_seconds=retry_after_seconds, code=self.code)
@@ -257,8 +261,7 @@ WireEvent = Annotated[
 
 
 class EngineStats(FrozenModel):
-    """A moment's view of one engine, or of an encoder, whose requests count as choices and take turns at one
-    slot."""
+    """A snapshot of one engine. For an encoder, requests count as choices and share one slot."""
 
     base: str
     running: int
@@ -268,14 +271,14 @@ class EngineStats(FrozenModel):
     adapters: list[str]
     """Digests of the tuned weights in memory."""
     generated_tokens: int
-    """Since the engine began."""
+    """Since the engine started."""
     reserved_bytes: int = 0
-    """Of the device's memory, that it may come to take: what counts in the replica's budget."""
+    """Device memory that the engine may come to use, as counted in the replica's budget."""
     weight_bytes: int = 0
-    """Here and below, 0 is for an engine that does not say."""
+    """Here and below, 0 if the engine does not report it."""
     cache_bytes: int = 0
     """Keys and values when the contexts of all slots are full."""
     adapter_bytes: int = 0
     """Of the adapters in memory now."""
     load_seconds: float = 0.0
-    """From storage or disk to ready."""
+    """From storage or disk until ready."""

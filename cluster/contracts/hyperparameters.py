@@ -1,4 +1,4 @@
-"""From what a client asks ("auto" or a number) to one concrete training configuration."""
+"""Resolves what a client requests ("auto" or a number) to a concrete training configuration."""
 
 import math
 from typing import Annotated, Any, Literal, Self
@@ -16,15 +16,16 @@ OnOverlength = Literal["error", "drop", "truncate"]
 Method = Literal["supervised", "dpo"]
 
 MAX_RATE_MULTIPLIER = 100.0
-"""Of the base model's own learning rate: far above it nothing is learned, and numbers overflow."""
+"""Of the base model's own learning rate. Far above it nothing is learned, and numbers overflow."""
 DPO_RATE_FACTOR = 0.1
-"""Times the supervised learning rate: preferences move a model that is already near where it should be."""
+"""Times the supervised learning rate: preference training starts from a model that is already close to its
+goal."""
 AUTO_BETA = 0.1
 """OpenAI's and TRL's default."""
 
 
 class Hyperparameters(FrozenModel):
-    """OpenAI's hyperparameters of a method, as requested for."""
+    """OpenAI's hyperparameters of a method, as requested."""
 
     batch_size: Auto | int = Field(default="auto")
     """Examples per optimizer step, 1-256."""
@@ -33,7 +34,7 @@ class Hyperparameters(FrozenModel):
     n_epochs: Auto | int = Field(default="auto")
     """Passes over the training file, 1-50."""
     beta: Auto | float | None = None
-    """DPO alone: how closely the tuned model is held to the one it began as, in (0, 2]; larger is closer."""
+    """DPO only: how closely the tuned model is held to its starting point, in (0, 2]; larger is closer."""
 
 
 class EarlyStopping(StrictModel):
@@ -127,8 +128,8 @@ class TrainingOptions(StrictModel):
 
 
 class TrainingConfig(FrozenModel):
-    """Everything the training loop needs to know, concrete and frozen. Stored in each checkpoint's
-    manifest. Fields that TrainingOptions has too mean the same here."""
+    """Everything that the training loop needs to know, concrete and frozen. Stored in each checkpoint's
+    manifest. Fields that TrainingOptions also has mean the same here."""
 
     method: Method = "supervised"
     type: TrainingType
@@ -153,17 +154,17 @@ class TrainingConfig(FrozenModel):
     batch_size: int
     """Examples per optimizer step, over all workers."""
     learning_rate: float
-    """Peak rate of AdamW, reached after the warm-up, decaying linearly to zero."""
+    """Peak rate of AdamW, reached after the warm-up, then decaying linearly to zero."""
     beta: float | None = None
-    """DPO's; None for other methods."""
+    """For DPO; None for other methods."""
     warmup_ratio: float = 0.05
     """Share of all steps in which the rate rises linearly from zero."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     microbatch_tokens: int = 8192
-    """Tokens of one forward pass at most, padding included; a step of more is accumulated."""
+    """Most tokens in one forward pass, padding included. Larger steps accumulate gradients."""
     max_length: int
-    """Tokens of one example, the base's context length."""
+    """In tokens; the base's context length."""
     seed: int
 
     @property
@@ -180,17 +181,16 @@ def resolve(
     seed: int,
     method: Method = "supervised",
 ) -> tuple[Hyperparameters, TrainingConfig]:
-    """Turns every "auto" into a number. `n_examples` are those that are trained on, without a split.
+    """Turns every "auto" into a number. `n_examples` is the number of examples trained on, without the split.
 
-    - epochs: OpenAI's published recipe, 3, but up to 25 for few examples and 1 for very many
-    - batch: 0.2 % of the examples (OpenAI's rule for its older models), at least 4 and at most 256
+    - epochs: 3, as OpenAI published, but up to 25 for few examples and 1 for very many
+    - batch size: 0.2 % of the examples (OpenAI's rule for its older models), at least 4 and at most 256
     - learning rate: `base_rate` of model, method and training type, times the multiplier, which is 1
     - beta: 0.1
-    - fsdp for a full fine-tune on several workers, else ddp
+    - parallelism: fsdp for a full fine-tune on several workers, else ddp
 
     Returns the concrete hyperparameters, for the job object, and the configuration, for the trainer. Raises
-    InvalidRequest if the base cannot be trained this way.
-    """
+    InvalidRequest if the base cannot be trained this way."""
     check_options(options, base, method)
     n_epochs = _auto_epochs(n_examples) if requested.n_epochs == "auto" else requested.n_epochs
     batch_size = (
@@ -219,7 +219,7 @@ def resolve(
 
 
 def _check_schedule(options: TrainingOptions, *, total_steps: int) -> None:
-    """AdaLoRA cuts ranks between its first and its last steps."""
+    """AdaLoRA prunes ranks between its first and its last steps."""
     if options.peft_type != "ADALORA" or options.peft_config is None:
         return
     first, last = options.peft_config.get("tinit", 0), options.peft_config.get("tfinal", 0)
@@ -232,14 +232,14 @@ def _check_schedule(options: TrainingOptions, *, total_steps: int) -> None:
 
 
 def held_out_count(n_examples: int, share: float) -> int:
-    """How many of a training file's examples a `validation_split` of `share` holds out; at least one, unless
-    the share is 0."""
+    """Returns how many training examples a `validation_split` of `share` holds out: at least one, unless the
+    share is 0."""
     return max(1, round(share * n_examples)) if share else 0
 
 
 def base_rate(options: TrainingOptions, base: BaseSpec, method: Method) -> float:
-    """The learning rate that a multiplier of 1 means: the catalogue's for the base and training type; a tenth
-    of it for DPO; ten times it for PEFT methods that learn a few vectors."""
+    """Returns the learning rate that a multiplier of 1 stands for: the catalogue's for the base and training
+    type, a tenth of it for DPO, and ten times it for PEFT methods that learn a few vectors."""
     own_rate = base.learning_rates.get(options.type)
     rate = base.learning_rates["lora"] if own_rate is None else own_rate
     if method == "dpo":
@@ -278,7 +278,7 @@ def check_options(options: TrainingOptions, base: BaseSpec, method: Method) -> N
 
 
 def parallelism_of(options: TrainingOptions) -> Literal["ddp", "fsdp"]:
-    """Several workers share the weights of a full fine-tune and replicate the rest, unless told otherwise."""
+    """By default, several workers shard the weights of a full fine-tune and replicate those of any other."""
     is_shared = options.parallelism == "fsdp" or (options.parallelism == "auto" and options.type == "full")
     return "fsdp" if is_shared and options.num_workers > 1 else "ddp"
 

@@ -1,4 +1,5 @@
-"""A fine-tuning job, as both sides of Tunery speak of it: status, specification, and the runner's sync."""
+"""Fine-tuning jobs as the service and the cluster share them: status, specification, and the runner's
+sync."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -16,10 +17,10 @@ class JobStatus(StrEnum):
     VALIDATING_FILES = "validating_files"
     QUEUED = "queued"
     STARTING = "starting"
-    """Internal, shown as queued: an attempt is submitted, its runner has not spoken yet."""
+    """Internal, shown as queued: an attempt has been submitted, but its runner has not reported yet."""
     RUNNING = "running"
     PUBLISHING = "publishing"
-    """Internal, shown as running: training is done, the model is being checked and made servable."""
+    """Internal, shown as running: training is done, and the model is being checked and made servable."""
     PAUSING = "pausing"
     PAUSED = "paused"
     SUCCEEDED = "succeeded"
@@ -32,7 +33,7 @@ class JobStatus(StrEnum):
 
     @property
     def public(self) -> str:
-        """The word that the API shows."""
+        """The status that the API shows."""
         shown = {JobStatus.STARTING: JobStatus.QUEUED, JobStatus.PUBLISHING: JobStatus.RUNNING}
         return shown.get(self, self).value
 
@@ -51,18 +52,19 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.FAILED: frozenset(),
     JobStatus.CANCELLED: frozenset(),
 }
-"""The one table of legal transitions; every status update uses it as its guard. A lost attempt goes back to
+"""The only table of legal transitions; every status update uses it as its guard. A lost attempt returns to
 queued."""
 
 
 class JobSpec(NonFiniteModel):
-    """What one attempt must do. Written to storage by the scheduler, read by the runner; never changed."""
+    """What an attempt must do. The scheduler writes it to storage and the runner reads it; it never
+    changes."""
 
     job_id: str
     attempt: int = Field(ge=1)
-    """The fence: each attempt of a job has a higher number, and only the highest is listened to."""
+    """The fence: each attempt of a job has a higher number, and only the highest one is accepted."""
     attempt_token: str
-    """Authenticates this attempt's sync calls and nothing else."""
+    """Authenticates this attempt's sync calls, and nothing else."""
     service_url: str
     """Root of the API as the cluster reaches it, without `/v1`."""
     base: BaseSpec
@@ -73,17 +75,18 @@ class JobSpec(NonFiniteModel):
     validation_sha256: str | None = None
     general_key: str | None = None
     general_sha256: str | None = None
-    """The general set of the evaluation, if the job's owner replaced ours."""
+    """The general set of the evaluation, if the job's owner provided one."""
     start_from: str | None = None
-    """Manifest key of the tuned weights that the job continues, of another job; None begins with the base."""
+    """Manifest key of the tuned weights, from another job, that the job continues. None starts from the
+    base."""
     resume_from: str | None = None
-    """Key of the manifest of this job's own checkpoint to go on from."""
+    """Manifest key of this job's own checkpoint to resume from."""
 
 
 class StepMetrics(NonFiniteModel):
-    """One optimizer step. Losses are nats per learned token and accuracies shares of them; of a preference
-    pair the loss is DPO's and the accuracy how often the better answer got the larger reward; of
-    classification both are per label."""
+    """One optimizer step. Losses are in nats per learned token, and accuracies are shares of those. For
+    preferences, the loss is DPO's, and the accuracy is how often the better answer got the larger reward. For
+    classification, both are per label."""
 
     type: Literal["step"] = "step"
     seq: int = Field(ge=0)
@@ -95,18 +98,18 @@ class StepMetrics(NonFiniteModel):
     learning_rate: float
     grad_norm: float
     tokens_per_second: float
-    """Real (unpadded) tokens trained on per second since the attempt's first step."""
+    """Tokens trained on per second since the attempt's first step, without padding."""
     eta_seconds: float
     """Until the job's training ends, evaluation and checkpoints included."""
     memory_bytes: int | None = None
-    """Most that was in use so far: of the GPU, or the resident memory of the process."""
+    """Peak so far: of the GPU, or the resident memory of the process."""
     mfu: float | None = None
     """Model FLOPs utilisation since the attempt's first step: useful arithmetic as a share of the device's
-    peak; None where that is unknown."""
+    peak. None if the peak is unknown."""
     reward_margin: float | None = None
-    """DPO: mean reward of the better answers less that of the others."""
+    """DPO: mean reward of the better answers minus that of the others."""
     valid_loss: float | None = None
-    """On a few validation examples, another few each time."""
+    """On a few validation examples, different ones each time."""
     valid_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
     """On all validation examples, at the end of an epoch."""
@@ -144,7 +147,7 @@ class CheckpointSaved(_WithWeights):
 
 
 class RunnerMessage(NonFiniteModel):
-    """A line for the job's owner."""
+    """A message for the job's owner."""
 
     type: Literal["message"] = "message"
     seq: int = Field(ge=0)
@@ -161,7 +164,7 @@ class Running(NonFiniteModel):
 
 
 class Finished(_WithWeights):
-    """Training is complete; the manifest names the final weights, or with early stopping the best ones."""
+    """Training is complete. The manifest names the final weights or, with early stopping, the best ones."""
 
     state: Literal["finished"] = "finished"
     trained_tokens: int
@@ -169,18 +172,18 @@ class Finished(_WithWeights):
 
 
 class Failed(NonFiniteModel):
-    """The run ended with an error. A user fault is final, anything else may be tried again."""
+    """The run ended with an error. A user fault is final; anything else may be retried."""
 
     state: Literal["failed"] = "failed"
     code: str
     message: str
     param: str | None = None
-    """What of the create request is to blame."""
+    """The parameter of the create request that is to blame."""
     is_user_fault: bool
 
 
 class Stopped(NonFiniteModel):
-    """The runner obeyed a command; its last checkpoint is saved."""
+    """The runner obeyed a command. Its last checkpoint is saved."""
 
     state: Literal["stopped"] = "stopped"
 
@@ -194,8 +197,8 @@ MAX_SYNC_EVENTS = 1000
 
 
 class SyncRequest(NonFiniteModel):
-    """The runner's one call: heartbeat, event upload and state. Sent again until answered 200; events are
-    told apart by (attempt, seq), so a repeated one changes nothing."""
+    """The runner's only call: heartbeat, event upload and state. Repeated until it is answered with 200.
+    Events are identified by (attempt, seq), so repeating one changes nothing."""
 
     events: Annotated[list[RunnerEvent], Field(fail_fast=True, max_length=MAX_SYNC_EVENTS)] = []
     state: RunnerState = Running()
@@ -206,6 +209,6 @@ Command = Literal["continue", "pause", "cancel"]
 
 
 class SyncResponse(NonFiniteModel):
-    """What the runner must do next. A fenced runner gets 409 instead and must exit at once."""
+    """What the runner must do next. A fenced runner gets a 409 instead, and must exit at once."""
 
     command: Command = "continue"

@@ -1,4 +1,4 @@
-"""JSON Schemas of tenants, bounded before anything walks or compiles them."""
+"""Limits on tenants' JSON Schemas, checked before anything walks or compiles them."""
 
 import json
 import math
@@ -11,12 +11,12 @@ from typing_extensions import TypeAliasType
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 64
-"""Objects and arrays within one another, in a schema."""
+"""Nesting depth of objects and arrays in a schema."""
 MAX_MULTIPLE = 1000
-"""Least common multiple of all that a schema's `multipleOf` say, in units of their last decimal: a grammar
-holds a state for each remainder: 0.5 MB, and 2 ms to compile, for a thousand."""
+"""Least common multiple of all `multipleOf` in a schema, in units of their last decimal. A grammar has a
+state for each remainder: for a thousand, that takes 0.5 MB, and 2 ms to compile."""
 MAX_COMBINED_PATTERNS = 8
-"""Patterns and formats of a schema that lays parts over one another: 20 take 2 s to compile, 40 for ever."""
+"""Patterns and formats in a schema with overlapping parts: 20 take 2 s to compile, 40 never finish."""
 
 _COMBINING = {"$ref", "allOf", "anyOf", "oneOf"}
 _REMARKS = {
@@ -33,7 +33,8 @@ _REMARKS = {
 
 
 def bounded_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema as it is. Raises ValueError if it is too large, too deep, or takes too long to compile."""
+    """Returns the schema unchanged. Raises ValueError if it is too large, too deep, or would take too long to
+    compile."""
     multiples: list[Decimal] = []
     num_patterns = 0
     combines = False
@@ -58,11 +59,12 @@ def bounded_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 JsonSchema = TypeAliasType("JsonSchema", Annotated[dict[str, Any], AfterValidator(bounded_schema)])
-"""A JSON Schema, of draft 2020-12."""
+"""A JSON Schema, draft 2020-12."""
 
 
 def _values(value: Any) -> Iterator[tuple[Any, int]]:
-    """All values in `value` with their depth; without recursion, because the depth is yet to be checked."""
+    """Yields all values in `value` with their depth. Does not recurse, because the depth has not been checked
+    yet."""
     left = [(value, 1)]
     while left:
         value, depth = left.pop()
@@ -95,7 +97,7 @@ def _is_number(value: object) -> bool:
 def _common_multiple(values: list[Decimal]) -> int:
     if not values:
         return 1
-    # More digits than this are above any limit, and slow to count with.
+    # Numbers with more digits exceed any limit, and are slow to compute with.
     if any(abs(value.adjusted()) > 30 for value in values):
         return MAX_MULTIPLE + 1
     smallest = min(int(value.normalize().as_tuple().exponent) for value in values)

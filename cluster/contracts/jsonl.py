@@ -1,9 +1,9 @@
-"""Training files as JSON Lines: one pass over a stream, one row in memory, a fixed verdict for every line.
+"""Checks training files in JSON Lines format: one pass over a stream, one row in memory, and a fixed verdict
+for every line.
 
-A line is refused unless two parsers would read the same from it: it is UTF-8 and strict JSON (orjson: no NaN,
-no infinite number, no lone surrogate), without duplicate keys, without NUL, at most 1 MiB long and 64 levels
-deep.
-"""
+A line is refused unless any two parsers would read the same from it: it must be UTF-8 and strict JSON
+(orjson: no NaN, no infinite number, no lone surrogate), without duplicate keys and NUL, at most 1 MiB long,
+and at most 64 levels deep."""
 
 import json
 from collections.abc import Iterator
@@ -31,8 +31,8 @@ MAX_PROBLEMS = 100
 _SHOWN_CHARACTERS = 80
 
 _READ_BYTES = MAX_LINE_BYTES + 6
-"""The longest allowed line with a byte order mark and its end, and one more: a longer line is seen to be
-one."""
+"""The longest allowed line with a byte order mark and a line end, plus one byte, by which longer lines are
+recognized."""
 
 _BOM = b"\xef\xbb\xbf"
 _ROLE_TAGS = ("system", "developer", "user", "assistant", "tool")
@@ -40,14 +40,14 @@ _ROLES = ", ".join(_ROLE_TAGS)
 
 
 class FormatReport(FrozenModel):
-    """What `check_jsonl` found. The file may be used if `problems` is empty."""
+    """The result of `check_jsonl`. The file may be used if `problems` is empty."""
 
     format: DatasetFormat | None
-    """Of the first good line; None if there is none."""
+    """Of the first valid line. None if there is none."""
     n_examples: int
-    """Lines that are not blank, good or not."""
+    """Lines that are not blank, valid or not."""
     problems: list[Problem] = []
-    """In the order of lines, one a line, the first 100."""
+    """The first 100, at most one per line, in the order of lines."""
     n_problems: int = 0
 
 
@@ -81,7 +81,7 @@ def check_jsonl(stream: BinaryIO) -> FormatReport:
 
 
 def read_rows(stream: BinaryIO) -> Iterator[tuple[int, Row]]:
-    """The rows with their line numbers, from 1. Raises InvalidDataset, which names the line, at the first
+    """Yields rows with their line numbers, from 1. Raises InvalidDataset, naming the line, at the first
     problem."""
     found: DatasetFormat | None = None
     for number, line in _numbered_lines(stream):
@@ -97,8 +97,8 @@ def read_rows(stream: BinaryIO) -> Iterator[tuple[int, Row]]:
 
 
 def parse_row(line: bytes) -> Row:
-    """One line, without its end, as a row. Raises InvalidDataset: `code` is the broken rule, `param` the
-    place in the line, e.g. `messages[2].role`, and the message says the value and what is allowed."""
+    """Parses one line, without its end. Raises InvalidDataset: `code` is the broken rule, `param` the place
+    in the line, e.g. `messages[2].role`, and the message has the value and what is allowed."""
     data = _strict_json(line)
     if not isinstance(data, dict):
         raise InvalidDataset(
@@ -111,7 +111,8 @@ def parse_row(line: bytes) -> Row:
 
 
 def _numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | InvalidDataset]]:
-    """Lines from 1 without their ends, and in place of a line that cannot be taken at all, its error."""
+    """Yields numbered lines without their ends, from 1. A line that cannot be accepted at all is replaced by
+    its error."""
     first_blank = 0
     lines = _lines(stream)
     head = list(islice(lines, 2))
@@ -131,7 +132,7 @@ def _numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | InvalidData
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Of a line that is too long, so much that this can be seen."""
+    """Yields lines without their ends. A line that is too long is cut, but stays too long."""
     while raw := stream.readline(_READ_BYTES):
         if not raw.endswith(b"\n"):
             _skip_to_line_end(stream)
@@ -152,7 +153,8 @@ def _strict_json(line: bytes) -> Any:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise _unreadable(line, error) from error
-    # Brackets bound the depth from above and are counted in C; few lines have so many that a walk is needed.
+    # The number of brackets is an upper bound of the depth, and is counted in C. Few lines have enough
+    # brackets to need a walk.
     if line.count(b"{") + line.count(b"[") > MAX_DEPTH and _is_deeper(data, MAX_DEPTH):
         raise _too_deep()
     if rb"\u0000" in line and _has_nul(data):
@@ -273,8 +275,8 @@ def _broken(code: str, place: str, message: str) -> InvalidDataset:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """`messages[2].role` from pydantic's ("messages", 2, "user", "role"), whose third part is the union's
-    tag."""
+    """Returns `messages[2].role` for pydantic's ("messages", 2, "user", "role"), whose third part is the
+    union's tag."""
     place = ""
     before: int | str = ""
     for part in location:
@@ -300,6 +302,6 @@ def _no_examples() -> Problem:
 
 
 def _shown(value: object) -> str:
-    """A value as JSON, short enough for a message."""
+    """Formats a value as JSON, short enough for a message."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

@@ -1,7 +1,7 @@
-"""The other adaptation methods of the PEFT library: which ones, and which of their fields a job may set.
+"""The PEFT library's other adaptation methods: which ones a job may use, and which of their fields it may
+set.
 
-An allow-list: fields that name code, files or other models are not on it.
-"""
+This is an allow-list. It leaves out fields that name code, files or other models."""
 
 import math
 import re
@@ -23,7 +23,7 @@ _PRODUCTS = _TARGETED | {
 _INITS = (True, False, "gaussian", "orthogonal", "pissa", "olora")
 
 PREFIXES: frozenset[str] = frozenset({"PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING"})
-"""Methods that put learned positions before the prompt and leave the base's weights alone."""
+"""Methods that put learned positions before the prompt and leave the base's weights unchanged."""
 
 ALLOWED: dict[str, frozenset[str]] = {
     "LORA": _LORA,
@@ -53,7 +53,7 @@ RATE_FACTORS: dict[str, float] = {
     "PROMPT_TUNING": 10.0,
     "P_TUNING": 10.0,
 }
-"""Times LoRA's learning rate: methods of few parameters, or of vectors that multiply, move slowly."""
+"""Factors on LoRA's learning rate: methods with few parameters, or with multiplied vectors, learn slowly."""
 
 MAX_VIRTUAL_TOKENS = 1024
 MAX_SCALE = 10_000
@@ -139,11 +139,11 @@ _RULES: dict[str, _Rule] = {
     "rank_pattern": _by_layer(_RANK),
     "alpha_pattern": _by_layer(_NUMBER),
 }
-"""What a field may hold, where that is more than any name or number."""
+"""What a field may hold, if that is more restricted than any name or number."""
 
 
 def check_peft_config(config: dict[str, Any]) -> None:
-    """Raises InvalidRequest, which names the field, the value and what is allowed."""
+    """Raises InvalidRequest, naming the field, the value and what is allowed."""
     method = config.get("peft_type")
     if not isinstance(method, str) or method not in ALLOWED:
         raise _invalid("peft_type", method, f"allowed: {', '.join(sorted(ALLOWED))}")
@@ -167,7 +167,7 @@ def check_peft_config(config: dict[str, Any]) -> None:
 
 
 def _check_together(method: str, config: dict[str, Any]) -> None:
-    """What PEFT would refuse once the job has started."""
+    """Checks what PEFT would refuse only after the job has started."""
     targets = config.get("target_modules")
     if "layers_to_transform" in config and not isinstance(targets, list):
         raise _invalid(
@@ -197,7 +197,7 @@ def _check_value(name: str, value: Any) -> None:
 
 
 def _is_plain(value: object) -> bool:
-    """Names of layers are names: PEFT would read them as regular expressions."""
+    """Whether layer names are plain names. PEFT would read anything else as a regular expression."""
     if isinstance(value, list):
         return all(isinstance(item, int) or _is_name(item) for item in value)
     if isinstance(value, dict):

@@ -1,9 +1,8 @@
-"""The rows of a training file: what one parsed line may hold, as OpenAI documents it.
+"""The rows of a training file: what a parsed line may hold, as OpenAI documents it.
 
-Older spellings are read and rewritten, so that everything after this module knows one: those that
-`conversation` knows, `preferred_completion`, which becomes `preferred_output`, and a list of text parts,
-which becomes the text.
-"""
+Older forms are accepted and rewritten, so that all later code sees only one: those that `conversation`
+handles, `preferred_completion`, which becomes `preferred_output`, and a list of text parts, which becomes one
+text."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -31,13 +30,14 @@ OWN_RULES = frozenset(
         "unequal_lengths",
     }
 )
-"""Rules that this module checks by itself; their messages complete a sentence that begins with the place."""
+"""Codes of the rules that this module checks itself. Their messages complete a sentence that starts with the
+place."""
 
 MAX_LABEL_CHARACTERS = 200
 
 
 def _joined_text(content: object) -> object:
-    """The text of a list of text parts; anything else is left to the field's type."""
+    """Joins a list of text parts. Anything else is left to the field's type."""
     if isinstance(content, str) or not isinstance(content, list):
         return content
     if not content:
@@ -67,7 +67,7 @@ def _json_object(arguments: object) -> object:
 
 
 def _integer(weight: object) -> object:
-    if isinstance(weight, bool | float):  # both are equal to integers
+    if isinstance(weight, bool | float):  # both compare equal to integers
         raise PydanticCustomError("literal_error", "Input should be 0 or 1")
     return weight
 
@@ -117,14 +117,14 @@ class UserMessage(StrictModel):
 class AssistantMessage(StrictModel):
     role: Literal["assistant"]
     content: Text | None = None
-    """None only beside tool calls."""
+    """None only together with tool calls."""
     name: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] | None = Field(default=None, min_length=1)
     annotations: Ignored = None
     parsed: Ignored = None
     weight: Annotated[Literal[0, 1], BeforeValidator(_integer)] = 1
-    """0: the message is context, no loss is taken on it."""
+    """0: the message is only context, and adds nothing to the loss."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -150,7 +150,7 @@ Message = Annotated[
 
 
 class Conversation(StrictModel):
-    """Messages in order, and the tools that they may call."""
+    """Messages in order, and the tools that the assistant may call."""
 
     messages: list[Message] = Field(min_length=1)
     tools: list[Tool] | None = None
@@ -179,7 +179,7 @@ class Conversation(StrictModel):
 
 
 class ChatRow(Conversation):
-    """Supervised: loss on every assistant message but those of weight 0."""
+    """Supervised: loss on every assistant message, except those with weight 0."""
 
     @model_validator(mode="after")
     def _has_something_to_learn(self) -> Self:
@@ -199,7 +199,7 @@ class CompletionRow(StrictModel):
 
 
 class PreferenceRow(StrictModel):
-    """A conversation, and two answers to it of which the first is the better one."""
+    """A conversation with two answers, the first of which is the better one."""
 
     input: Conversation
     preferred_output: list[AssistantMessage] = Field(
@@ -227,7 +227,7 @@ Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARACTERS)]
 
 
 class ClassificationRow(StrictModel):
-    """A text, or a text and another that is read beside it, and its class."""
+    """A text or a pair of texts, and its class."""
 
     text: str = Field(min_length=1)
     text_pair: str | None = Field(default=None, min_length=1)

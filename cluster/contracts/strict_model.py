@@ -1,4 +1,4 @@
-"""Data that others write: request bodies and rows of training files."""
+"""A base class for data that others write: request bodies and rows of training files."""
 
 from typing import Annotated, Any
 
@@ -7,13 +7,12 @@ from pydantic.json_schema import SkipJsonSchema
 
 
 class StrictModel(BaseModel):
-    """A JSON object by strict rules.
+    """A JSON object under strict rules.
 
     - Types are JSON's: no text for a number, no `1` for `true`, no `2.0` for an integer.
     - An unknown key is refused, because a misspelt option must not be ignored.
-    - null means absent, except for a key that must be there. That holds for unknown keys too: clients send
-      null for parameters that they know and do not use, and they may be newer than this server.
-    """
+    - null means absent, except for a required key. This holds for unknown keys too: clients send null for
+      parameters that they know but do not use, and they may be newer than this server."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -31,4 +30,4 @@ class StrictModel(BaseModel):
 
 
 Ignored = SkipJsonSchema[Annotated[Any, Field(exclude=True)]]
-"""A key that clients send and that says nothing more to this server."""
+"""A key that clients send and that this server ignores."""

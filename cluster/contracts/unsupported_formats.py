@@ -1,4 +1,4 @@
-"""Files and rows of other formats that people hold: what they are, and what makes a training file of them."""
+"""Recognizes files and rows in other common formats, and says how to turn them into a training file."""
 
 import csv
 import re
@@ -10,12 +10,13 @@ from cluster.contracts.errors import InvalidDataset
 
 
 class UnsupportedFormat(InvalidDataset):
-    """A file or row of another known format. Where no row before it was good, the whole file is of it."""
+    """A file or row in another known format. If no valid row came before it, the whole file is in that
+    format."""
 
 
 def unsupported_file(head: list[bytes]) -> UnsupportedFormat | None:
-    """What a file is that begins with these lines: compressed or binary, a table, text in another encoding or
-    with other line ends, or one JSON document. None if it is none of them."""
+    """Recognizes, by its first lines, a file that is compressed or binary, a table, text in another encoding
+    or with other line ends, or one JSON document. Returns None if it is none of these."""
     if not head:
         return None
     first = head[0]
@@ -25,7 +26,7 @@ def unsupported_file(head: list[bytes]) -> UnsupportedFormat | None:
 
 
 def unsupported_row(row: dict[str, Any]) -> UnsupportedFormat | None:
-    """What a row of another library's format is."""
+    """Recognizes a row in another library's format. Returns None if it is none."""
     if "messages" in row:
         return None
     for known in _ROWS:
@@ -42,8 +43,8 @@ def unsupported_row(row: dict[str, Any]) -> UnsupportedFormat | None:
 
 
 def json_mistake(line: bytes, position: int) -> str | None:
-    """Why a line of text is no JSON, if the reason is a known habit: the end of a sentence that begins with
-    "The line". `position` is the byte at which a parser gave up."""
+    """Explains why a line of text is not JSON, if the reason is a common mistake: returns the end of a
+    sentence that starts with "The line". `position` is the byte at which the parser stopped."""
     text = line.strip()
     if text.startswith((b"//", b"#", b"/*")):
         return "is a comment; JSON has none, so leave the line out"
@@ -63,9 +64,9 @@ def json_mistake(line: bytes, position: int) -> str | None:
 
 
 def cp1252_character(line: bytes, start: int) -> str | None:
-    """The byte at `start`, which is not UTF-8, in the encoding of old Windows programs."""
+    """Returns the byte at `start`, which is not UTF-8, as a Windows-1252 character if it is printable."""
     if re.search(rb"\xed[\xa0-\xbf][\x80-\xbf]", line):
-        return None  # half of a surrogate pair, from a program that broke an emoji
+        return None  # half of a surrogate pair, from a program that split an emoji
     try:
         character = line[start : start + 1].decode("cp1252")
     except UnicodeDecodeError:
@@ -150,7 +151,7 @@ def _packed(first: bytes) -> UnsupportedFormat | None:
 
 
 def _wide_text(first: bytes) -> UnsupportedFormat | None:
-    """Text of two or four bytes a character, with a byte order mark or without."""
+    """Text with two or four bytes per character, with or without a byte order mark."""
     start = first[:64]
     num_nul = start.count(0)
     if start.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")) or num_nul > 0.6 * len(start):
@@ -171,7 +172,7 @@ def _old_mac_text(first: bytes) -> UnsupportedFormat | None:
 
 
 def _whole_document(head: list[bytes]) -> UnsupportedFormat | None:
-    """One object or array for all rows, on one line or over all of them."""
+    """One object or array that holds all rows, on one line or across all lines."""
     first, second = (line.strip() for line in [*head, b""][:2])
     if re.match(rb"\[\s*\{", first) and _is_json(first):
         return _file("one JSON array", "write each of its objects on a line of its own", code="not_an_object")
@@ -185,7 +186,8 @@ def _whole_document(head: list[bytes]) -> UnsupportedFormat | None:
 
 
 def _table(head: list[bytes]) -> UnsupportedFormat | None:
-    """Cells between commas, semicolons or tabs: names in the first line, or as many of them in the second."""
+    """Cells separated by commas, semicolons or tabs, with names in the first line or as many cells in the
+    second."""
     try:
         first, second = (line.decode().strip("\r\n\ufeff") for line in [*head, b""][:2])
     except UnicodeDecodeError:

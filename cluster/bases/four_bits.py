@@ -1,4 +1,4 @@
-"""A base in 4 bits, as QLoRA trains on it: NF4 with double quantisation, https://arxiv.org/abs/2305.14314."""
+"""Loads a base in 4 bits for QLoRA: NF4 with double quantisation, https://arxiv.org/abs/2305.14314."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import torch
 
 
 def in_four_bits(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
-    """Options of `from_pretrained` that load a model's linear layers in 4 bits; they compute in `dtype`.
+    """Returns options for `from_pretrained` that load a model's linear layers in 4 bits and compute in
+    `dtype`.
 
-    The model's `dequantize()` makes ordinary weights of them, which hold the same numbers: the model then
-    computes the same, and takes the memory of one in full precision.
-    """
-    # Here, because the import takes seconds and few processes need it.
+    The model's `dequantize()` turns them into ordinary weights with the same values. The model then computes
+    the same, and takes the memory of one in full precision."""
+    # Imported here because it takes seconds and few processes need it.
     from transformers import BitsAndBytesConfig
 
     config = BitsAndBytesConfig(

@@ -1,4 +1,5 @@
-"""What the layers of a model are to an adapter: found by watching a short forward pass."""
+"""Finds out what kind of layer each module of a model is for an adapter, by observing a short forward
+pass."""
 
 from typing import Any
 
@@ -7,24 +8,23 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 UNORDERED = "Unordered"
-"""The kind of a layer that sees tokens without their rows, or that no forward pass calls."""
+"""A layer that sees tokens without their rows, or that no forward pass calls."""
 
 _ROWS, _LENGTH = 2, 7
 
 
 @torch.no_grad()
 def layer_kinds(model: Any) -> dict[str, str]:
-    """The kind of every module of the causal `model` that has no children, by name.
+    """Returns the kind of every module of the causal `model` that has no children, by name.
 
-    Linear layers and their subclasses are "Linear", transformers' transposed ones "Conv1D", if they are given
-    the batch's tokens row by row, as [B, T, ...] or flattened to [B x T, ...]; else they are UNORDERED. Other
-    modules are named by their class.
+    Linear layers and their subclasses are "Linear", and transformers' transposed ones "Conv1D", if they get
+    the batch's tokens row by row, as [B, T, ...] or flattened to [B x T, ...]; otherwise they are UNORDERED.
+    Other modules are named by their class.
 
-    Runs the model on a few tokens in evaluation mode and leaves it in the mode it was in.
-    """
+    Runs the model on a few tokens in evaluation mode, and restores its mode."""
     leaves = {name: module for name, module in model.named_modules() if not any(module.children())}
     linear = {name: module for name, module in leaves.items() if isinstance(module, nn.Linear | Conv1D)}
-    # Not 0, which is often the padding that some models warn of.
+    # Not 0, which is often the padding token, about which some models warn.
     token_ids = torch.arange(1, 1 + _ROWS * _LENGTH, device=model.device).view(_ROWS, _LENGTH)
     is_training = model.training
     model.eval()
@@ -47,12 +47,12 @@ def _kind(module: nn.Module, together: Tensor | None, first_alone: Tensor | None
 
 
 def _is_close(one: Tensor, other: Tensor) -> bool:
-    """Up to rounding in half precision; other tokens are far away."""
+    """Whether the tensors are equal up to rounding in half precision. Different tokens are far apart."""
     return bool((one.float() - other.float()).norm() <= 0.1 * other.float().norm())
 
 
 def _inputs(model: Any, layers: dict[str, nn.Module], token_ids: Tensor) -> dict[str, Tensor]:
-    """What each layer is given in a forward pass over `token_ids`, by name."""
+    """Returns what each layer gets in a forward pass over `token_ids`, by name."""
     seen: dict[str, Tensor] = {}
 
     def note(name: str) -> Any:

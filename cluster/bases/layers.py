@@ -1,4 +1,5 @@
-"""The layers of a base, read from the headers of its safetensors files: without torch or weights."""
+"""Reads the layers of a base from the headers of its safetensors files, without torch and without the
+weights."""
 
 import json
 from functools import lru_cache
@@ -16,7 +17,8 @@ _MAX_HEADER_BYTES = 100 * 2**20
 
 
 def layers_here(spec: BaseSpec) -> BaseLayers | None:
-    """The layers of a base whose folder is on this machine; None if it is not, or cannot be read."""
+    """Returns the layers of a base whose folder is on this machine; None if it is not there or cannot be
+    read."""
     if isinstance(spec.source, HubSource):
         return None
     try:
@@ -26,7 +28,7 @@ def layers_here(spec: BaseSpec) -> BaseLayers | None:
 
 
 def read_layers(folder: Path) -> BaseLayers:
-    """Raises InvalidConfiguration if the folder's files cannot be read."""
+    """Reads the layers of the base in `folder`. Raises InvalidConfiguration if its files cannot be read."""
     try:
         return _read(folder, *(file.stat().st_mtime_ns for file in sorted(folder.glob("*.safetensors"))))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -50,7 +52,8 @@ def _read(folder: Path, *_changed_at: int) -> BaseLayers:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """Those that transformers loads; a folder may hold the same weights in another form too."""
+    """Returns the files that transformers loads. A folder may also hold the same weights in another
+    format."""
     index, alone = folder / _INDEX, folder / "model.safetensors"
     if index.exists():
         return [folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]

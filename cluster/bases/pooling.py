@@ -1,4 +1,4 @@
-"""How an encoder's base makes one vector of a text, as the sentence-transformers files beside it say."""
+"""How an encoder base turns a text into one vector, according to its sentence-transformers files."""
 
 import json
 from pathlib import Path
@@ -7,18 +7,17 @@ from typing import Any, Literal
 from cluster.contracts.errors import InvalidConfiguration
 
 Pooling = Literal["mean", "cls"]
-"""The mean over all of a text's tokens, special ones included; or the first token's own vector."""
+"""The mean over all of a text's tokens, special tokens included, or the vector of the first token."""
 
 _PARTS = {"Transformer", "Pooling", "Normalize"}
 
 
 def read_pooling(folder: Path) -> Pooling:
-    """Of the base in `folder`: "mean" unless `modules.json` and the configuration of its Pooling say "cls".
+    """Returns the pooling of the base in `folder`: "mean", unless `modules.json` and the configuration of its
+    Pooling module say "cls".
 
-    Raises InvalidConfiguration for a base that would make its vectors in another way than these two, so that
-    nobody gets vectors that are not the model's own. Whether it names Normalize makes no difference: vectors
-    are always scaled to length 1.
-    """
+    Raises InvalidConfiguration for a base with any other pooling, because its vectors would not be the
+    model's own. A Normalize module makes no difference: vectors are always scaled to length 1."""
     if not (folder / "modules.json").exists():
         return "mean"
     modules = _read(folder, "modules.json")
@@ -38,7 +37,7 @@ def _mode(folder: Path, path: str) -> Pooling:
     if not isinstance(config, dict):
         raise _unusable(folder, f"{path}/config.json is no object")
     flags = {"pooling_mode_mean_tokens": True} | config
-    # The newer form names one mode; the older one switches each on or off.
+    # The newer format names one mode; the older one switches each mode on or off.
     modes = (
         [config["pooling_mode"]]
         if "pooling_mode" in config

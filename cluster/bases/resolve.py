@@ -1,5 +1,5 @@
-"""From a line of the catalogue to a folder of weights on this machine, and the digests that pin what is in
-it."""
+"""Resolves a catalogue entry to a folder of weights on this machine, and computes the digests that pin its
+contents."""
 
 import hashlib
 import json
@@ -10,10 +10,10 @@ from cluster.contracts.bases import BaseSpec, BuiltinSource, FolderSource, HubSo
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
 
 _HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-"""Weights, configuration, tokenizer and template: nothing that could be run, no pickle."""
+"""Weights, configuration, tokenizer and template: nothing executable, and no pickles."""
 
 _MENDED_SECONDS = 30.0
-"""After which it may be worth asking again for a model that is not there."""
+"""When a request for an unavailable model may be worth retrying."""
 
 _TOKENIZER_FILES = (
     "tokenizer*.json",
@@ -24,16 +24,15 @@ _TOKENIZER_FILES = (
     "*.model",
     "chat_template.*",
 )
-"""All that a tokenizer in transformers' format may consist of."""
+"""All files that a tokenizer in transformers' format may consist of."""
 
 
 def base_folder(spec: BaseSpec) -> Path:
-    """The folder, in transformers' format, of the base's weights, configuration and tokenizer.
+    """Returns the folder with the base's weights, configuration and tokenizer, in transformers' format.
 
-    A hub model is downloaded at its pinned commit on first use and then read from the local cache, without a
-    network. Raises Unavailable (`model_not_available`) if the weights are not there or cannot be had now: its
-    operator may mend that, and paths are for him alone.
-    """
+    A hub model is downloaded at its pinned commit on first use, and then read from the local cache without a
+    network. Raises Unavailable (`model_not_available`) if the weights are missing or cannot be downloaded
+    now. The operator may be able to fix that, and only the operator may see paths."""
     source = spec.source
     folder = _hub_snapshot(spec, source) if isinstance(source, HubSource) else local_folder(source)
     if problem := _problem(folder):
@@ -42,8 +41,8 @@ def base_folder(spec: BaseSpec) -> Path:
 
 
 def why_unavailable(spec: BaseSpec) -> str | None:
-    """Why the base cannot be used on this machine, as far as that shows without a network; None if it can, or
-    is still to be downloaded."""
+    """Returns why the base cannot be used on this machine, as far as can be told without a network. None if
+    it can be used, or has yet to be downloaded."""
     if isinstance(spec.source, HubSource):
         return None
     problem = _problem(local_folder(spec.source))
@@ -51,16 +50,17 @@ def why_unavailable(spec: BaseSpec) -> str | None:
 
 
 def base_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of the folder's safetensors files, in the order of names.
+    """Returns the SHA-256 over the names and contents of the folder's safetensors files, in the order of
+    their names.
 
-    Each file adds its name, a zero byte and the 32 bytes of its own SHA-256. The answer is kept for as long
-    as the files' sizes and times of change stay the same.
-    """
+    Each file adds its name, a zero byte and the 32 bytes of its own SHA-256. The result is cached for as long
+    as the files' sizes and modification times stay the same."""
     return _digest_of(sorted(folder.glob("*.safetensors")))
 
 
 def tokenizer_digest(folder: Path) -> str:
-    """SHA-256 over the folder's tokenizer files and chat template, in the same manner as `base_digest`."""
+    """Returns the SHA-256 over the folder's tokenizer files and chat template, computed like
+    `base_digest`."""
     return _digest_of(sorted({file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)}))
 
 
@@ -90,7 +90,7 @@ def local_folder(source: BuiltinSource | FolderSource) -> Path:
 
 
 def _problem(folder: Path) -> str | None:
-    """What keeps the folder from being a model's."""
+    """Returns why the folder does not hold a usable model, or None."""
     if not folder.is_dir():
         return "its folder does not exist"
     for pattern in ("config.json", "*.safetensors"):
@@ -117,7 +117,7 @@ def _not_available(spec: BaseSpec, problem: str) -> Unavailable:
 
 
 def _hub_snapshot(spec: BaseSpec, source: HubSource) -> Path:
-    # Here, because only hub models need it and it takes longer to import than all the rest.
+    # Imported here because only hub models need it, and it takes longer than all other imports.
     import httpx2
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
@@ -129,7 +129,8 @@ def _hub_snapshot(spec: BaseSpec, source: HubSource) -> Path:
                 source.repository,
                 revision=source.revision,
                 allow_patterns=_HUB_FILES,
-                # Folders hold other formats; one that begins with 1 is where encoders' pooling is told.
+                # Subfolders hold other formats, except the one that starts with 1, which holds the pooling of
+                # encoders.
                 ignore_patterns=["[!1]*/*"],
             )
         )

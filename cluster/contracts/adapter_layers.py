@@ -70,13 +70,13 @@ def _check_peft(config: Mapping[str, Any], layers: BaseLayers, alias: str) -> No
         least := min(shape[-1] for shape in shapes)
     ):
         raise InvalidRequest(
-            f"{place}.r is {r}; of the layers that it adapts, the narrowest takes {least} numbers in.",
+            f"{place}.r is {r}; the narrowest layer that it adapts has {least} inputs.",
             param=f"{place}.r",
         )
     least = min(shape[0] * shape[-1] for shape in shapes)
     if method == "FOURIERFT" and (count := config.get("n_frequency", _FREQUENCIES)) > least:
         raise InvalidRequest(
-            f"{place}.n_frequency is {count}; the smallest of the layers that it adapts has {least} weights.",
+            f"{place}.n_frequency is {count}; the smallest layer that it adapts has {least} weights.",
             param=f"{place}.n_frequency",
         )
 

@@ -15,7 +15,7 @@ TuneryError                     code, message, param
 ├── InvalidConfiguration        the operator's settings or catalogue cannot be used
 ├── CorruptArtefact             stored bytes differ from their manifest
 ├── TrainingFailed              a run ended for a reason that its owner must act on
-└── InternalError               an unexpected fault; the message has the id of the log entry with the traceback
+└── InternalError               an unexpected fault; the message has the id of the traceback in the log
 
 Every error survives pickling, because errors cross Ray."""
 

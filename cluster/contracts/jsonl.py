@@ -126,7 +126,12 @@ def _numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | InvalidData
             first_blank = first_blank or number
             continue
         if first_blank:
-            yield first_blank, InvalidDataset("A blank line; only the file's end may be.", code="blank_line")
+            yield (
+                first_blank,
+                InvalidDataset(
+                    "The line is blank; only the end of the file may have blank lines.", code="blank_line"
+                ),
+            )
             first_blank = 0
         yield number, line
 
@@ -258,7 +263,7 @@ def _first_broken_rule(error: ValidationError) -> InvalidDataset:
         case "missing":
             return _broken(f"missing_{first['loc'][-1]}", place, "is missing.")
         case "extra_forbidden":
-            return _broken("unknown_key", place, "is not a key that may be here.")
+            return _broken("unknown_key", place, "is not an allowed key.")
         case "union_tag_not_found":
             return _broken("missing_role", f"{place}.role", f"is missing; allowed: {_ROLES}.")
         case "union_tag_invalid":

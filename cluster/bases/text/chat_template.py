@@ -1,4 +1,5 @@
-"""How a conversation becomes token ids. One rendering for training and serving, so that they never differ."""
+"""Turns conversations into token ids. Training and serving share this rendering, so that they never
+differ."""
 
 import json
 import re
@@ -19,7 +20,7 @@ Message = dict[str, Any]
 Tool = dict[str, Any]
 
 _RENDERING = threading.Lock()
-"""transformers notes what `{% generation %}` marks in the compiled template, which all threads share."""
+"""transformers records what `{% generation %}` marks in the compiled template, which all threads share."""
 
 _DROPPED: dict[Dropped, str] = {
     "tools": "renders no tools",
@@ -33,17 +34,16 @@ _DROPPED: dict[Dropped, str] = {
 
 @lru_cache(maxsize=8)
 def chat_template(tokenizer: Any) -> "ChatTemplate":
-    """The chat template of a tokenizer that is kept itself, made once: the compiler asks for it file by
-    file."""
+    """Returns the chat template of a long-lived tokenizer, created once: the dataset compiler asks for it for
+    every file."""
     return ChatTemplate(tokenizer)
 
 
 class ChatTemplate:
-    """A base's chat template and tokenizer. Messages and tools are in OpenAI's form. Safe for threads.
+    """A base's chat template and tokenizer. Messages and tools are in OpenAI's format. Thread-safe.
 
     Every method raises InvalidRequest if the model has no chat template or its template refuses the
-    conversation, and what TextEncoder raises.
-    """
+    conversation, and whatever TextEncoder raises."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -64,7 +64,7 @@ class ChatTemplate:
 
     @cached_property
     def opening(self) -> list[Message]:
-        """Messages that a conversation in this template may begin with."""
+        """Messages that a conversation in this template may start with."""
         *others, last = OPENINGS
         for opening in others:
             try:
@@ -92,13 +92,13 @@ class ChatTemplate:
         return frozenset(self._control.ids[token] for token in self.record.end_tokens)
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] | None) -> Rendering:
-        """`messages` up to and with the header of the answer that is to be written. Raises InvalidRequest,
-        with the place, if the template would leave something of them out."""
+        """Encodes `messages`, and the header of the answer that is to be generated. Raises InvalidRequest,
+        with the place, if the template would drop some of their content."""
         self.check_complete(messages, tools)
         return self.render(messages, tools, asks=True)
 
     def check_complete(self, messages: Sequence[Message], tools: Sequence[Tool] | None) -> None:
-        """Raises InvalidRequest, with the place, if the template would leave something out."""
+        """Raises InvalidRequest, with the place, if the template would drop some of the content."""
         drops = self.record.drops
         if tools and "tools" in drops:
             raise dropped("tools", "tools")
@@ -123,26 +123,27 @@ class ChatTemplate:
         asks: bool,
         like: Rendering | None = None,
     ) -> Rendering:
-        """The template's text, whatever it leaves out; with `asks`, an answer's header after it. `like` is a
-        rendering of more messages, whose marks these get too."""
+        """Returns the template's text, even if it drops content. With `asks`, the header of an answer
+        follows. `like` is a rendering of more messages, whose marks are reused."""
         return self._render_both(messages, tools, asks=asks, marks=like.marks if like else None)[0]
 
     def render_generated(
         self, messages: Sequence[Message], tools: Sequence[Tool] | None
     ) -> tuple[Rendering, list[tuple[int, int]]]:
-        """The template's text, and the [start, end) of each part that it marks with `{% generation %}`."""
+        """Returns the template's text, and the [start, end) of each part that it marks with `{% generation
+        %}`."""
         return self._render_both(messages, tools, asks=False, finds_answers=True)
 
     def encode(self, rendering: Rendering) -> list[int]:
         return self.encoder.encode(rendering)[0]
 
     def find_control(self, text: str) -> list[re.Match[str]]:
-        """The control tokens in a text, in order."""
+        """Returns the control tokens in a text, in order."""
         return self._control.find(text)
 
     @cached_property
     def _control(self) -> ControlTokens:
-        # A template may put a token together from parts, so it is also looked for in what it renders.
+        # A template may assemble a token from parts, so its output is also searched.
         rendered, _ = self._rendered(self.opening, None, asks=True)
         return control_tokens(self._tokenizer, template_text(self._tokenizer), rendered)
 
@@ -174,7 +175,7 @@ class ChatTemplate:
     def _rendered(
         self, messages: list[Message], tools: list[Tool] | None, *, asks: bool, finds_answers: bool = False
     ) -> tuple[str, list[tuple[int, int]]]:
-        """The template's own text, and what it marks as generated if `finds_answers`."""
+        """Returns the template's own text and, if `finds_answers`, the parts that it marks as generated."""
         if not self._tokenizer.chat_template:
             raise InvalidRequest(
                 "This model has no chat template; use prompts and completions instead of messages.",
@@ -199,26 +200,27 @@ class ChatTemplate:
 
 
 def template_text(tokenizer: Any) -> str:
-    """The chat template itself, "" if there is none: what a checkpoint's template digest is taken of."""
+    """Returns the chat template itself, or "" if there is none. A checkpoint's template digest is computed
+    from it."""
     template = tokenizer.chat_template
     return template if isinstance(template, str) else json.dumps(template or "", sort_keys=True)
 
 
 def dropped(what: Dropped, param: str) -> InvalidRequest:
-    """The error for a part of a conversation that a template would leave out."""
+    """Returns the error for a part of a conversation that a template would drop."""
     return InvalidRequest(
         f"This model's chat template {_DROPPED[what]}.", code="not_in_chat_template", param=param
     )
 
 
 def text_of(content: Any) -> str:
-    """A message's content as one string, "" if it has none."""
+    """Returns a message's content as one string, or "" if it has none."""
     return content if isinstance(content, str) else "".join(part["text"] for part in content or ())
 
 
 def _plain(message: Message) -> Message:
-    """OpenAI's message in the form that templates of every family read: one string of content, arguments of
-    tool calls as an object, no `developer` role, and nothing that is only Tunery's."""
+    """Converts OpenAI's message to the form that templates of every family accept: content as one string,
+    arguments of tool calls as an object, no `developer` role, and no fields of Tunery's own."""
     plain = {name: value for name, value in message.items() if name != "weight" and value is not None}
     if plain["role"] == "developer":
         plain["role"] = "system"

@@ -1,10 +1,9 @@
-"""Keeps text that users supply from becoming control tokens.
+"""Keeps text supplied by users from becoming control tokens.
 
 A tokenizer finds its control tokens in any text, so a message that contains `<|im_end|>` would end its own
 turn. Before a conversation is rendered, every control token in its strings is wrapped in two marks. After
-rendering, what stands between marks is encoded as ordinary text, and all else as the template wrote it.
-transformers 5.23 does the same with `apply_chat_template(…, sanitize_control_tokens=True)`.
-"""
+rendering, the text between marks is encoded as ordinary text, and everything else as the template wrote it.
+transformers 5.23 does the same with `apply_chat_template(…, sanitize_control_tokens=True)`."""
 
 import re
 from collections.abc import Iterator
@@ -13,26 +12,26 @@ from typing import Any, NamedTuple
 from cluster.contracts.errors import InvalidRequest
 
 _MARKS = [chr(code) for code in range(0x10600, 0x10680)]
-"""Letters of Linear A: printable, so that no filter of a template escapes them, and rare."""
+"""Letters of Linear A: printable, so that no template filter escapes them, and rare."""
 _ROLE = "role"
-"""The only key whose value is ours: one of a few words, from which templates make control tokens."""
+"""The only key whose value is not the user's: one of a few words from which templates make control tokens."""
 
 
 class Piece(NamedTuple):
     start: int
-    """Where the text begins in the rendering."""
+    """Position of the text in the rendering."""
     text: str
     is_supplied: bool
-    """A control token that a user wrote: to be encoded as ordinary text."""
+    """Whether a user wrote this control token, so that it must be encoded as ordinary text."""
 
 
 class Rendering(NamedTuple):
     """A rendered conversation."""
 
     text: str
-    """With the marks, if there are any."""
+    """Including the marks, if there are any."""
     marks: tuple[str, str] | None = None
-    """What stands before and after control tokens that users wrote; None if they wrote none."""
+    """The marks before and after control tokens that users wrote; None if there are none."""
 
     @property
     def plain(self) -> str:
@@ -40,8 +39,8 @@ class Rendering(NamedTuple):
         return self.text if self.marks is None else re.sub("|".join(self.marks), "", self.text)
 
     def pieces(self) -> Iterator[Piece]:
-        """The text in order, without the marks. A mark whose partner the template removed still parts the
-        text around it, so that the two sides cannot join into a control token."""
+        """Yields the text in order, without the marks. A mark whose partner was removed by the template still
+        separates the text around it, so that the two sides cannot join into a control token."""
         if self.marks is None:
             yield Piece(0, self.text, is_supplied=False)
             return
@@ -73,8 +72,8 @@ class ControlTokens:
         return any(self._pattern.search(string) for string in _strings(value))
 
     def mark(self, value: Any, marks: tuple[str, str] | None = None) -> tuple[Any, tuple[str, str]]:
-        """A copy of a JSON value in which marks stand around every control token, and the marks: those that
-        are given, or two characters that the value does not contain."""
+        """Returns a copy of a JSON value with marks around every control token, and the marks: those that are
+        given, or two characters that the value does not contain."""
         if marks is None:
             used = set().union(*map(set, _strings(value)))
             free = [mark for mark in _MARKS if mark not in used]
@@ -103,8 +102,8 @@ class ControlTokens:
 
 
 def control_tokens(tokenizer: Any, template: str, rendered: str) -> ControlTokens:
-    """The tokenizer's special tokens, and the added tokens that the chat template writes: as its source
-    says, or as `rendered`, a conversation, shows. White space never counts."""
+    """Returns the tokenizer's special tokens, and those of its added tokens that the chat template writes,
+    according to its source or to `rendered`, a rendered conversation. White space never counts."""
     written = f"{template}\0{rendered}"
     return ControlTokens(
         {

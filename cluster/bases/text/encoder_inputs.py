@@ -1,25 +1,26 @@
-"""How a text, or words, become an encoder's token ids. One way for training and serving, so that they never
+"""Turns texts or words into an encoder's token ids. Training and serving share this code, so that they never
 differ."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 Text = tuple[str, str | None]
-"""A text, and another that is read beside it."""
+"""A text, and optionally a second text that is read together with it."""
 
 
 class EncodedWords(NamedTuple):
     token_ids: list[int]
     positions: list[int | None]
-    """Per word, where its first token is; None for a word without one: it was cut off, or the tokenizer makes
-    nothing of it."""
+    """Position of each word's first token. None for a word without tokens: it was cut off, or the tokenizer
+    drops it."""
 
 
 def encode_texts(tokenizer: Any, texts: Sequence[Text], max_length: int | None = None) -> list[list[int]]:
-    """Token ids with the tokenizer's special tokens around and between. With `max_length` the tokenizer cuts
-    the texts, never its own last token; that changes its state, so no other thread may use it then."""
+    """Returns token ids with the tokenizer's special tokens around and between the texts. With `max_length`,
+    the tokenizer truncates the texts, but never its own last token. That changes its state, so no other
+    thread may use the tokenizer at the same time."""
     pairs = [text if pair is None else (text, pair) for text, pair in texts]
-    # One call takes all of a kind; the order is put together again.
+    # One call encodes all inputs of a kind; their order is restored afterwards.
     ids: list[list[int]] = [[] for _ in pairs]
     for is_pair in (False, True):
         places = [place for place, pair in enumerate(pairs) if isinstance(pair, tuple) == is_pair]
@@ -33,8 +34,8 @@ def encode_texts(tokenizer: Any, texts: Sequence[Text], max_length: int | None =
 def encode_words(
     tokenizer: Any, rows: Sequence[Sequence[str]], max_length: int | None = None
 ) -> list[EncodedWords]:
-    """As `encode_texts`, of words, which are read as if parted by spaces. Needs one of the fast tokenizers,
-    which know the word of every token."""
+    """Like `encode_texts`, for words, which are read as if separated by spaces. Needs a fast tokenizer, which
+    knows the word of every token."""
     if _keeps_spaces_in_tokens(tokenizer):
         rows = [[word if word.startswith(" ") else f" {word}" for word in words] for words in rows]
     encoded = tokenizer([list(words) for words in rows], is_split_into_words=True, **_options(max_length))
@@ -51,8 +52,8 @@ def encode_words(
 
 
 def _keeps_spaces_in_tokens(tokenizer: Any) -> bool:
-    """Byte-level tokenizers, such as ModernBERT's, know "word" and " word" as different tokens, and have seen
-    mostly the second. Some add the space by themselves."""
+    """Whether the tokenizer has different tokens for "word" and " word", and has mostly seen the second, as
+    byte-level ones like ModernBERT's have. Some add the space themselves."""
     pieces = tokenizer.backend_tokenizer.pre_tokenizer
     if pieces is None:
         return False
@@ -61,12 +62,13 @@ def _keeps_spaces_in_tokens(tokenizer: Any) -> bool:
 
 
 def _options(max_length: int | None) -> dict[str, Any]:
-    # Without `verbose`, longer texts than the model takes are warned of: their length is checked by us.
+    # Without `verbose`, transformers would warn about texts that exceed the model's length. Lengths are
+    # checked elsewhere.
     return {
         "padding": False,
         "truncation": max_length is not None,
         "max_length": max_length,
         "verbose": False,
-        # The control tokens around and between the texts are ours; what a text says of them is text.
+        # The control tokens around and between the texts are added here; inside a text, they are plain text.
         "split_special_tokens": True,
     }

@@ -1,22 +1,22 @@
-"""How a prompt that is no conversation becomes token ids. Its caller writes all of it, control tokens too."""
+"""Turns a prompt that is not a conversation into token ids. The caller writes all of it, including control
+tokens."""
 
 from typing import Any
 
 
 def encode_prompt(tokenizer: Any, text: str, *, split_special_tokens: bool = False) -> list[int]:
-    """Token ids of a plain prompt to be continued: with the tokenizer's own beginning-of-text token if it
-    adds one, without an end of text. Never empty, because something must precede the first new token.
+    """Returns the token ids of a plain prompt: with the tokenizer's beginning-of-text token if it adds one,
+    without an end of text. Never empty, because something must precede the first new token.
 
-    With `split_special_tokens`, special tokens in the text are ordinary text, as transformers' option of this
-    name has it.
-    """
+    With `split_special_tokens`, special tokens in the text are treated as ordinary text, like transformers'
+    option of the same name."""
     return encode_prompts(tokenizer, [text], split_special_tokens=split_special_tokens)[0]
 
 
 def encode_prompts(
     tokenizer: Any, texts: list[str], *, split_special_tokens: bool = False
 ) -> list[list[int]]:
-    """`encode_prompt` of each; one call of a tokenizer that encodes many texts at a time."""
+    """Applies `encode_prompt` to each text, with one call of a tokenizer that encodes many texts at once."""
     encoded = tokenizer(texts, verbose=False, split_special_tokens=split_special_tokens)["input_ids"]
     return [_to_be_continued(tokenizer, text, ids) for text, ids in zip(texts, encoded, strict=True)]
 

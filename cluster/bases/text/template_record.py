@@ -1,8 +1,7 @@
-"""What a base's chat template does, found out once by rendering a few conversations.
+"""Records what a base's chat template does, found out once by rendering a few conversations.
 
-Templates differ in what they write around an answer, and many leave out silently what they do not know:
-tools, results of tools, a second system message. Training and serving go by the same record.
-"""
+Templates differ in what they write around an answer, and many silently drop what they do not know: tools,
+tool results, a second system message. Training and serving use the same record."""
 
 import json
 from collections.abc import Callable
@@ -41,36 +40,38 @@ _ASK = {"role": "user", "content": "Hello"}
 _RESULT = "Probing result"
 
 OPENINGS: tuple[list[dict[str, Any]], ...] = ([_ASK], [_SYSTEM, _ASK])
-"""How a conversation may begin; some templates refuse one without a system message."""
+"""How a conversation may start. Some templates refuse one without a system message."""
 
 RenderText = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None, bool], str]
-"""Messages, tools, and whether an answer's header follows; raises InvalidRequest if the template refuses."""
+"""Renders messages and tools, and optionally the header of an answer. Raises InvalidRequest if the template
+refuses."""
 FindControl = Callable[[str], list[tuple[str, int]]]
-"""The control tokens of a text in order, each with the position of its end."""
+"""Finds the control tokens of a text in order, each with the position of its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateRecord:
     header: str
-    """What stands before an answer: the template's generation prompt."""
+    """The text before an answer: the template's generation prompt."""
     tail: str
     """What the template writes after an answer's text."""
     turn_ends: tuple[str, ...]
-    """How answers end, with a text or with calls: what follows them up to and with the control token that the
-    model must write to end its turn. Longest first; empty if the template ends answers with no such token."""
+    """How answers end, with text or with calls: everything after them up to and including the control token
+    that the model must generate to end its turn. Longest first; empty if the template ends answers without
+    such a token."""
     end_tokens: frozenset[str]
-    """The control tokens that end them."""
+    """The control tokens that end answers."""
     drops: frozenset[Dropped]
-    """What the template leaves out without an error."""
+    """What the template drops without an error."""
     trims_answers: bool
-    """Whether it removes white space around an answer's text."""
+    """Whether the template removes white space around an answer's text."""
 
 
 def probe_template(
     render: RenderText, find_control: FindControl, special: frozenset[str], opening: list[dict[str, Any]]
 ) -> TemplateRecord:
-    """`special` are the control tokens that the tokenizer itself calls special; `opening` is a beginning that
-    the template does not refuse."""
+    """Probes a template. `special` holds the control tokens that the tokenizer itself calls special;
+    `opening` is a beginning that the template does not refuse."""
     probes = _Probes(render, opening)
     header = render(opening, None, True).removeprefix(render(opening, None, False))
     tail = probes.after(WORD, said(content=WORD)) or ""
@@ -94,7 +95,7 @@ def probe_template(
 
 
 def said(*, content: str = "", calls: int = 0) -> dict[str, Any]:
-    """An answer with a text, the first of CALLS, or both."""
+    """Returns an answer with a text, the first of CALLS, or both."""
     message: dict[str, Any] = {"role": "assistant", "content": content}
     return message | {"tool_calls": CALLS[:calls]} if calls else message
 
@@ -105,7 +106,8 @@ class _Probes:
         self._opening = opening
 
     def after(self, text: str, answer: dict[str, Any], tools: list[Any] | None = None) -> str | None:
-        """What follows `text` in an answer's rendering; None if it is not there, or the template refuses."""
+        """Returns what follows `text` in an answer's rendering; None if it is not there or the template
+        refuses."""
         try:
             _, found, rest = self._render([*self._opening, answer], tools, False).rpartition(text)
         except InvalidRequest:

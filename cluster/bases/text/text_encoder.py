@@ -1,4 +1,5 @@
-"""From rendered text to token ids: the one place where text that users supply becomes tokens of a chat."""
+"""Turns rendered text into token ids. The only place where text supplied by users becomes tokens of a
+chat."""
 
 import json
 from bisect import bisect_left
@@ -12,15 +13,15 @@ from cluster.bases.text.control_tokens import ControlTokens, Rendering
 from cluster.contracts.errors import InvalidConfiguration, InvalidRequest
 
 _Encoded = tuple[list[int], list[tuple[int, int]]]
-"""Token ids, and the [start, end) of each in the text, in characters."""
+"""Token ids, and each token's [start, end) in the text, in characters."""
 _BEFORE = "\n"
 
 
 class TextEncoder:
-    """Encodes renderings with a tokenizer's own vocabulary and rules. Safe for threads."""
+    """Encodes renderings with a tokenizer's own vocabulary and rules. Thread-safe."""
 
     def __init__(self, tokenizer: Any, control: ControlTokens) -> None:
-        """Raises InvalidConfiguration for a tokenizer that exists in Python only."""
+        """Raises InvalidConfiguration for a tokenizer that exists only in Python."""
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise InvalidConfiguration(
@@ -33,11 +34,10 @@ class TextEncoder:
         self._ids_before = self._tokenizer.encode(_BEFORE, add_special_tokens=False).ids
 
     def encode(self, rendering: Rendering, cuts: Sequence[int] = ()) -> tuple[list[int], list[int]]:
-        """Token ids, and for each of `cuts` the number of tokens before it.
+        """Returns token ids and, for each of `cuts`, the number of tokens before it.
 
-        `cuts` are positions in `rendering.text`, in order. No token reaches across one: where the tokenizer
-        would merge what is before a cut with what is after it, the text is encoded in two parts.
-        """
+        `cuts` are positions in `rendering.text`, in order. No token spans a cut: where the tokenizer would
+        merge text before and after a cut, the text is encoded in two parts."""
         ids: list[int] = []
         starts: list[int] = []
         for piece in rendering.pieces():
@@ -61,8 +61,8 @@ class TextEncoder:
 
     def _encode_part(self, tokenizer: Any, text: str, *, is_first: bool) -> _Encoded:
         if not is_first:
-            # SentencePiece puts a space before a text. Within a conversation there is none, so the text is
-            # encoded after a line break, whose tokens are removed.
+            # SentencePiece puts a space before a text. Inside a conversation there is none, so the text is
+            # encoded after a line break whose tokens are then removed.
             encoding = tokenizer.encode(_BEFORE + text, add_special_tokens=False)
             skipped = len(self._ids_before)
             if encoding.ids[:skipped] == self._ids_before:
@@ -71,7 +71,7 @@ class TextEncoder:
         return encoding.ids, encoding.offsets
 
     def _encode_supplied(self, text: str) -> _Encoded:
-        """A control token's text as ordinary text."""
+        """Encodes the text of a control token as ordinary text."""
         token = self._control.ids[text]
         ids, offsets = self._encode_part(self._without_added_tokens, text, is_first=False)
         if token in ids:
@@ -93,8 +93,8 @@ class TextEncoder:
 
 
 def _copy(backend: Any, **changes: Any) -> Any:
-    """A rendering has all the special tokens that it needs, and post-processors may report offsets without
-    the white space of a token. The tokenizer's own state, padding and truncation, is not ours either."""
+    """Copies a tokenizer backend. A rendering has all the special tokens it needs, and post-processors may
+    report offsets without a token's white space. Its padding and truncation are the caller's."""
     described = json.loads(backend.to_str())
     own = {"post_processor": None, "padding": None, "truncation": None}
     return Tokenizer.from_str(json.dumps({**described, **own, **changes}))

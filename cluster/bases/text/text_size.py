@@ -1,28 +1,27 @@
-"""Whether a text is far too long for a model, told from as little of it as tells.
+"""Checks whether a text is far too long for a model, by reading no more of it than necessary.
 
-A tokenizer takes seconds and hundreds of megabytes for a few million tokens: enough to end a server by one
-request whose answer is only that it is too long.
-"""
+A tokenizer takes seconds and hundreds of megabytes for a few million tokens: a single request, rejected only
+for its length, could bring down a server."""
 
 from typing import Any
 
 from cluster.contracts.errors import ContextLengthExceeded
 
 _PIECE = 8
-"""Characters of one look, for each token that the model reads."""
+"""Characters read at a time, for each token of the context."""
 _MOST_CHARACTERS = 256
-"""For each token that the model reads: no text of that many tokens is so long."""
+"""For each token of the context. No text of that many tokens is this long."""
 
 
 def check_size(tokenizer: Any, text: str, *, context_length: int, param: str) -> None:
-    """Raises ContextLengthExceeded if `text` has more than twice the tokens that the model reads; what is
-    shorter is to be counted by reading it. The tokenizer is not for another thread meanwhile."""
+    """Raises ContextLengthExceeded if `text` has more than twice the tokens of the context. Shorter texts are
+    counted when they are encoded. No other thread may use the tokenizer at the same time."""
     piece = _PIECE * context_length
     if len(text) <= piece:
         return
     check_characters(len(text), context_length=context_length, param=param)
     num_tokens = 0
-    # Cut anywhere: a cut makes a few tokens more, and the limit is doubled.
+    # Cutting anywhere adds a few tokens, which the doubled limit allows for.
     for start in range(0, len(text), piece):
         part = text[start : start + piece]
         num_tokens += len(tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"])
@@ -31,7 +30,7 @@ def check_size(tokenizer: Any, text: str, *, context_length: int, param: str) ->
 
 
 def check_characters(num_characters: int, *, context_length: int, param: str) -> None:
-    """Raises ContextLengthExceeded if no text of so many characters is as few tokens as the model reads."""
+    """Raises ContextLengthExceeded if a text of so many characters cannot fit into the context."""
     if num_characters > _MOST_CHARACTERS * context_length:
         raise _too_long(context_length, f"{num_characters} characters", param)
 

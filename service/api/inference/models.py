@@ -22,7 +22,7 @@ async def resolve_model(state: AppState, tenant: Tenant, name: str) -> ModelRef:
     found: TunedModel = await state.shared_reads.get(("model", tenant, name), read)
     if found.base not in state.catalogue:
         raise NotFound(
-            f"The model '{name}' was tuned from '{found.base}', which is not in the catalogue any more.",
+            f"The model '{name}' was tuned from '{found.base}', which is no longer in the catalogue.",
             code="model_not_found",
             param="model",
         )

@@ -1,4 +1,5 @@
-"""From conversations to batches of token ids, without the template engine (a test holds the two equal)."""
+"""Turns conversations into batches of token ids, without the template engine. A test checks that the two
+agree."""
 
 import json
 import random

@@ -1,9 +1,8 @@
-"""Measure the tiny model's bar: `python -m cluster.bases.tiny.recipe.evaluate --seeds 3`.
+"""Measures whether the tiny model is good enough: `python -m cluster.bases.tiny.recipe.evaluate --seeds 3`.
 
 For each seed, LoRA on 250 examples of each held-out task, then exact match of greedy answers: sorting and
-rewriting on new combinations of seen values, rewriting on values never seen; also the base, and the same
-shape at random. The measurements are independent processes of one thread each.
-"""
+rewriting on new combinations of seen values, and rewriting on unseen values; also the base, and the same
+shape with random weights. The measurements are independent processes with one thread each."""
 
 import argparse
 import hashlib
@@ -28,12 +27,13 @@ RECIPES = {
     "sorting": LoraRecipe(learning_rate=4e-3, epochs=8, batch_size=8),
     "rewriting": LoraRecipe(learning_rate=3e-3, epochs=6, batch_size=8),
 }
-"""What each task is fine-tuned with: learning words takes more steps than learning a form."""
+"""How each task is fine-tuned: learning words takes more steps than learning a format."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One thing to measure: a start, a task, and the fine-tuning's seed (None: as it is)."""
+    """One thing to measure: a starting point, a task, and the fine-tuning's seed (None: without
+    fine-tuning)."""
 
     start: Literal["base", "random"]
     task: Literal["sorting", "rewriting"]
@@ -41,7 +41,7 @@ class Measurement:
 
 
 def plan(seeds: list[int]) -> list[Measurement]:
-    """Every measurement of the bar."""
+    """Returns every measurement."""
     tasks: tuple[Literal["rewriting"], Literal["sorting"]] = ("rewriting", "sorting")
     tuned = [Measurement("base", task, seed) for task in tasks for seed in seeds]
     untuned = [Measurement("base", task, None) for task in tasks]
@@ -49,7 +49,7 @@ def plan(seeds: list[int]) -> list[Measurement]:
 
 
 def evaluate(weights: Path, seeds: list[int], processes: int, out: Path) -> None:
-    """Measure all of the plan, writing what is known so far into `out` after each measurement."""
+    """Runs all measurements, and writes what is known so far into `out` after each."""
     scores: dict[str, Any] = {
         "weights_sha256": hashlib.sha256((weights / "model.safetensors").read_bytes()).hexdigest(),
         "examples": EXAMPLES,
@@ -64,7 +64,8 @@ def evaluate(weights: Path, seeds: list[int], processes: int, out: Path) -> None
 
 
 def measure(weights: Path, what: Measurement) -> dict[str, Any]:
-    """Exact match on each test split, after fine-tuning if a seed is given, and the time fine-tuning took."""
+    """Returns exact match on each test split, after fine-tuning if a seed is given, and how long fine-tuning
+    took."""
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(weights)
     model: Any = _random() if what.start == "random" else AutoModelForCausalLM.from_pretrained(weights)

@@ -1,4 +1,4 @@
-"""Write a checkpoint as transformers loads it: `python -m cluster.bases.tiny.recipe.export --work DIR`."""
+"""Writes a checkpoint in transformers' format: `python -m cluster.bases.tiny.recipe.export --work DIR`."""
 
 import argparse
 import shutil
@@ -15,7 +15,7 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def llama_config() -> LlamaConfig:
-    """The tiny model's shape in transformers' words."""
+    """The tiny model's shape as a transformers configuration."""
     return LlamaConfig(
         vocab_size=shape.VOCAB,
         hidden_size=shape.HIDDEN,
@@ -36,7 +36,7 @@ def llama_config() -> LlamaConfig:
 
 
 def to_llama(model: TinyLlama) -> LlamaForCausalLM:
-    """The same network as transformers' module, in bf16."""
+    """Converts the network to transformers' module, in bf16."""
     llama = LlamaForCausalLM(llama_config()).to(torch.bfloat16)
     llama.load_state_dict(to_llama_state(model))
     llama.generation_config = GenerationConfig(eos_token_id=END, pad_token_id=PAD, do_sample=False)

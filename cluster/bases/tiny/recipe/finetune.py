@@ -1,4 +1,5 @@
-"""A plain LoRA loop and greedy decoding for the evaluation, from torch, transformers and peft alone."""
+"""A plain LoRA training loop and greedy decoding for the evaluation, using only torch, transformers and
+peft."""
 
 import random
 import time
@@ -21,7 +22,7 @@ class LoraRecipe:
     """How to fine-tune."""
 
     learning_rate: float = 2e-3
-    """Peak rate; it rises over the first 5 % of the steps and falls linearly to zero."""
+    """Peak rate. It rises over the first 5 % of the steps and falls linearly to zero."""
     epochs: int = 4
     batch_size: int = 8
     """Conversations per step."""
@@ -32,7 +33,7 @@ class LoraRecipe:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Time taken: on the wall, and by the processor for this whole process."""
+    """Wall-clock time, and processor time of the whole process."""
 
     wall: float
     cpu: float
@@ -41,7 +42,7 @@ class Seconds:
 def finetune(
     base: Any, tokenizer: Any, chats: list[list[Message]], recipe: LoraRecipe, seed: int
 ) -> tuple[Any, Seconds]:
-    """The base with a LoRA trained on the chats' answers, and the seconds that took."""
+    """Returns the base with a LoRA trained on the chats' answers, and how long that took."""
     started = Seconds(time.perf_counter(), time.process_time())
     torch.manual_seed(seed)
     config = LoraConfig(
@@ -65,7 +66,8 @@ def finetune(
 
 @torch.no_grad()
 def answer(model: Any, tokenizer: Any, prompts: list[list[Message]], longest: int = 72) -> list[str]:
-    """Greedy answers in the prompts' order; similar lengths are decoded together, padded on the left."""
+    """Generates greedy answers in the prompts' order. Prompts of similar length are decoded together, padded
+    on the left."""
     tokenized = [
         tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"] for chat in prompts
     ]
@@ -94,7 +96,8 @@ def answer(model: Any, tokenizer: Any, prompts: list[list[Message]], longest: in
 def exact_match(
     model: Any, tokenizer: Any, chats: list[list[Message]]
 ) -> tuple[float, list[tuple[str, str]]]:
-    """The share of chats whose last answer is given exactly, and the (wanted, given) pairs that differ."""
+    """Returns the share of chats whose last answer is given exactly, and the differing (wanted, given)
+    pairs."""
     given = answer(model, tokenizer, [chat[:-1] for chat in chats])
     pairs = [(chat[-1]["content"], text) for chat, text in zip(chats, given, strict=True)]
     misses = [pair for pair in pairs if pair[0] != pair[1]]

@@ -18,7 +18,7 @@ N_ROWS = 64
 LONGEST = 400
 """Characters of a row's text."""
 FAMILIES: tuple[Family, ...] = tuple(family for family in MIX if family is not language.continue_text)
-"""All but the one whose text is the interpreter's own, and so not the same everywhere."""
+"""All except the one whose text is the interpreter's own documentation, and so not the same everywhere."""
 
 
 def general_rows() -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def _row(chat: Chat) -> dict[str, Any]:
 
 
 def _message(chat: Chat, index: int) -> dict[str, Any]:
-    """As in a training file: calls have ids, and an answer that pre-training takes no loss on weighs 0."""
+    """A message as in a training file: calls have ids, and an answer that carries no loss has weight 0."""
     message = dict(chat.messages[index])
     if "tool_calls" in message:
         (call,) = message["tool_calls"]

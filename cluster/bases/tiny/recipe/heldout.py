@@ -1,10 +1,10 @@
-"""The two tasks kept out of pre-training: sorting support messages into JSON, and writing order records out.
+"""The two tasks kept out of pre-training: sorting support messages into JSON, and rewriting order records as
+sentences.
 
-Both are what a person would fine-tune a small model for. A combination belongs to the train or to the test
-split by a checksum of its content, whatever the seed, so the two never meet; the `unseen` split of the
-rewriting task uses values that occur neither in fine-tuning nor in pre-training (`values.py` refuses to
-draw `RESERVED`).
-"""
+Both are tasks for which one would fine-tune a small model. A combination belongs to the training or to the
+test split by a checksum of its content, whatever the seed, so the two never overlap. The `unseen` split of
+the rewriting task uses values that occur neither in fine-tuning nor in pre-training (`values.py` refuses to
+draw `RESERVED`)."""
 
 # ruff: noqa: SIM905 - lists of words read better as text
 

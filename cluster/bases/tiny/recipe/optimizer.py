@@ -51,7 +51,7 @@ class Optimizer:
         return {"adam": self._adam.state_dict(), "momenta": self._momenta}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Continues from a saved state."""
         self._adam.load_state_dict(state["adam"])
         self._momenta = state["momenta"]
 

@@ -1,9 +1,8 @@
-"""Train the tiny model: `python -m cluster.bases.tiny.recipe.pretrain --work DIR --minutes M`.
+"""Trains the tiny model: `python -m cluster.bases.tiny.recipe.pretrain --work DIR --minutes M`.
 
 One schedule over M minutes of training time, resumable from DIR: a checkpoint holds parameters, optimizer,
-generator state, data cursor and the time used. Data are drawn as training goes, deterministic by seed and
-schedule position.
-"""
+generator state, data cursor and the time used. Data are drawn during training, deterministic by seed and
+position in the schedule."""
 
 import argparse
 import random
@@ -40,7 +39,7 @@ class Cursor:
 
 
 def train(work: Path, minutes: float, batch_tokens: int, seed: int, compiles: bool) -> None:
-    """Train to the end of the schedule, going on from the last checkpoint in `work` if there is one."""
+    """Trains to the end of the schedule, continuing from the last checkpoint in `work` if there is one."""
     tokenizer = _tokenizer(work, seed)
     torch.manual_seed(seed)
     model = TinyLlama()
@@ -72,7 +71,7 @@ def train(work: Path, minutes: float, batch_tokens: int, seed: int, compiles: bo
 
 
 def rate_scale(progress: float) -> float:
-    """A short rise, a plateau, then a straight line to zero."""
+    """A short rise, a plateau, then a linear decay to zero."""
     if progress < 0.01:
         return 0.05 + 95 * progress
     return min(1.0, (1 - progress) / 0.6)
@@ -87,7 +86,8 @@ def _step(model: TinyLlama, optimizer: Optimizer, batch: Batch, scale: float) ->
 
 
 def _pool(cursor: Cursor, tokenizer: Tokenizer, batch_tokens: int, seed: int, progress: float) -> list[Batch]:
-    """The batches left of the cursor's pool; a pool's curriculum position is fixed when it is first drawn."""
+    """Returns the remaining batches of the cursor's pool. A pool's position in the curriculum is fixed when
+    it is first drawn."""
     started = time.perf_counter()
     if cursor.batch_in_pool == 0:
         cursor.pool_progress = progress

@@ -31,7 +31,7 @@ def fill_shown_template(rng: random.Random) -> Chat:
 
 
 def follow_examples(rng: random.Random) -> Chat:
-    """Go on as the earlier answers did; the first answer cannot be known, so it is not learned."""
+    """Continue as the earlier answers did. The first answer cannot be known, so it is not learned."""
     schema, notation = random_schema(rng, 5), random_notation(rng)
     template = random_template(list(schema.kinds), rng)
     records = _records(schema, rng, rng.randint(2, 5))

@@ -1,9 +1,8 @@
 """The byte-level BPE tokenizer and the chat template.
 
-Words before which a space may melt are lower-case only; capitals, digits, quotes and currency signs always
-start a token of their own, so that a copied value has the same tokens wherever it stands. Digits are
-single.
-"""
+Only lower-case words are merged with the space before them. Capitals, digits, quotes and currency signs
+always start a token of their own, so that a copied value has the same tokens wherever it stands. Digits are
+single tokens."""
 
 from pathlib import Path
 

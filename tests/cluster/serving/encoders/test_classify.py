@@ -139,7 +139,7 @@ def test_only_a_tuned_encoder_in_full_form_has_classes(encoders: Encoders, ask: 
     decoder = encoders.base.model_copy(update={"architecture": "decoder"})
     lora = encoders.refs["texts"].model_copy(update={"form": "lora"})
     for model, message in (
-        (ModelRef(base=decoder, adapter=encoders.refs["texts"]), "has no classes; ask it at /v1/completions"),
+        (ModelRef(base=decoder, adapter=encoders.refs["texts"]), "has no classes; use it at /v1/completions"),
         (ModelRef(base=encoders.base), "no classes before it is tuned"),
         (ModelRef(base=encoders.base, adapter=lora), "full form"),
     ):

@@ -1,9 +1,12 @@
 """What the environment says about a replica of engines."""
 
+import os
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import (
+    AliasChoices,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -15,6 +18,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cluster.contracts.errors import InvalidConfiguration
+
+_OLD_SCALE_TO_ZERO = "TUNERY_ENGINE_REST_SECONDS"
 
 
 class EngineSettings(BaseSettings):
@@ -37,8 +42,10 @@ class EngineSettings(BaseSettings):
     """An address, of the replica of `engine`, at a free port of which it listens itself. The API asks it
     there, which is half the way through Serve's proxy, and asks the proxy where that cannot be reached. Only
     for a deployment of one replica, because Serve neither counts nor spreads these requests."""
-    scale_to_zero_seconds: PositiveFloat = Field(600.0, validation_alias="TUNERY_ENGINE_REST_SECONDS")
-    """For which a replica must have been one too many before it goes."""
+    scale_to_zero_seconds: PositiveFloat = Field(
+        600.0, validation_alias=AliasChoices("TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS", _OLD_SCALE_TO_ZERO)
+    )
+    """Seconds for which a replica must have been superfluous before it is stopped."""
     forget_seconds: float = Field(7 * 86_400.0, ge=600, validation_alias="TUNERY_ENGINE_FORGET_SECONDS")
     """For which nobody must have asked for a model before its own deployment, at zero replicas by then, is
     removed."""
@@ -92,8 +99,8 @@ class EngineSettings(BaseSettings):
         if self.placement == "own" and self.forget_seconds < self.scale_to_zero_seconds:
             raise ValueError(
                 f"TUNERY_ENGINE_FORGET_SECONDS ({self.forget_seconds:g}) must not be less than "
-                f"TUNERY_ENGINE_REST_SECONDS ({self.scale_to_zero_seconds:g}): it would remove running "
-                "replicas"
+                f"TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS ({self.scale_to_zero_seconds:g}): it would remove "
+                "running replicas"
             )
         if self.hot_tokens_per_second and (self.placement, self.engine) != ("own", "embedded"):
             raise ValueError(
@@ -109,7 +116,15 @@ class EngineSettings(BaseSettings):
 
     @staticmethod
     def read() -> "EngineSettings":
-        """Raises InvalidConfiguration, which names the variable."""
+        """Reads the environment. Raises InvalidConfiguration, which names the variable."""
+        if _OLD_SCALE_TO_ZERO in os.environ:
+            # A FutureWarning, because Python hides DeprecationWarning from operators.
+            warnings.warn(
+                f"{_OLD_SCALE_TO_ZERO} is now called TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS; the old name will "
+                "stop working in release 0.2.",
+                FutureWarning,
+                stacklevel=2,
+            )
         try:
             return EngineSettings()
         except ValidationError as error:

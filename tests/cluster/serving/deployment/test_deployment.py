@@ -69,7 +69,7 @@ SERVE_CONFIG: dict[str, Any] = {
             "runtime_env": {
                 "env_vars": {
                     "TUNERY_ENGINE_PLACEMENT": "own",
-                    "TUNERY_ENGINE_REST_SECONDS": "2",
+                    "TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS": "2",
                     # Six hundred tokens at once; the other tests stay below, or are over before it matters.
                     "TUNERY_ENGINE_HOT_TOKENS_PER_SECOND": "2",
                 }

@@ -17,9 +17,13 @@ def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> EngineSettings:
     return EngineSettings.read()
 
 
-def test_one_replica_is_the_default_and_own_deployments_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_replica_is_the_default_and_own_deployments_scale_to_zero(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert replicas(read(monkeypatch)) == {"num_replicas": 1}
-    own = replicas(read(monkeypatch, PLACEMENT="own", MAX_REPLICAS="3", SLOTS="8", REST_SECONDS="60"))
+    own = replicas(
+        read(monkeypatch, PLACEMENT="own", MAX_REPLICAS="3", SLOTS="8", SCALE_TO_ZERO_SECONDS="60")
+    )
     scaling = own["autoscaling_config"]
     assert (scaling["min_replicas"], scaling["max_replicas"]) == (0, 3)
     assert (scaling["target_ongoing_requests"], scaling["downscale_delay_s"]) == (8, 60)
@@ -34,8 +38,8 @@ def test_one_replica_is_the_default_and_own_deployments_rest(monkeypatch: pytest
         ({"LISTEN_HOST": "127.0.0.1", "MAX_REPLICAS": "2"}, "TUNERY_ENGINE_LISTEN_HOST is for one replica"),
         ({"FORGET_SECONDS": "5"}, "TUNERY_ENGINE_FORGET_SECONDS is '5'"),
         (
-            {"PLACEMENT": "own", "FORGET_SECONDS": "700", "REST_SECONDS": "3600"},
-            r"FORGET_SECONDS \(700\) must not be less than TUNERY_ENGINE_REST_SECONDS \(3600\)",
+            {"PLACEMENT": "own", "FORGET_SECONDS": "700", "SCALE_TO_ZERO_SECONDS": "3600"},
+            r"FORGET_SECONDS \(700\) must not be less than TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS \(3600\)",
         ),
         ({"HOT_TOKENS_PER_SECOND": "9"}, "HOT_TOKENS_PER_SECOND needs TUNERY_ENGINE_PLACEMENT=own"),
     ],
@@ -45,6 +49,21 @@ def test_a_value_that_cannot_be_used_is_named(
 ) -> None:
     with pytest.raises(InvalidConfiguration, match=words):
         read(monkeypatch, **variables)
+
+
+def test_the_former_name_of_the_scale_to_zero_time_works_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.warns(FutureWarning, match="now called TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS"):
+        assert read(monkeypatch, REST_SECONDS="60").scale_to_zero_seconds == 60
+    with (
+        pytest.warns(FutureWarning),
+        pytest.raises(InvalidConfiguration, match="TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS is '-1'"),
+    ):
+        read(monkeypatch, REST_SECONDS="-1")
+    with pytest.warns(FutureWarning):
+        both = read(monkeypatch, REST_SECONDS="60", SCALE_TO_ZERO_SECONDS="30")
+    assert both.scale_to_zero_seconds == 30
 
 
 def test_an_application_is_of_weights_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,7 +147,7 @@ class Sampling(FrozenModel):
 
 class GenerationRequest(FrozenModel):
     id: str
-    """Unique while the request is running; `cancel` takes it."""
+    """Unique while the request is under way."""
     model: ModelRef
     prompt: Prompt
     sampling: Sampling = Sampling()

@@ -39,16 +39,12 @@ class Engine(Protocol):
 
         Raises before the first event whatever keeps the request from being accepted; a later error ends the
         stream and concerns this request alone. Loads the model first if need be, without holding up other
-        requests, and a model in use is never unloaded. Closing the generator cancels the request.
+        requests, and a model in use is never unloaded. Closing the generator cancels the request,
+        whose slots are free within two decoding steps.
 
         Texts joined in order are the choice's whole text: no special tokens, no stop string, no part of a
         character. With a seed, the draws of a choice depend on (seed, index) alone and not on what else runs.
         """
-        ...
-
-    async def cancel(self, request_id: str) -> None:
-        """Ends a request: its stream stops without the FinishEvents that are still missing, and its slots are
-        free within two decoding steps. Does nothing if no such request is under way."""
         ...
 
     async def stats(self) -> EngineStats:

@@ -47,7 +47,6 @@ class _Stream:
     outputs: asyncio.Queue[GenerationEvent | TuneryError | None] = field(default_factory=asyncio.Queue)
     request: Request | None = None
     """None while its model is being loaded."""
-    is_cancelled: bool = False
     is_over: bool = False
 
 
@@ -134,8 +133,6 @@ class EmbeddedEngine:
             if adapter is not None and adapter.prefix_length:
                 prompt = self._prompts.after_prefix(prompt, request, adapter.prefix_length)
             self._check_open()
-            if stream.is_cancelled:
-                return
             seed = request.sampling.seed
             stream.request = Request(
                 request, prompt, adapter, secrets.randbits(63) if seed is None else seed, guide
@@ -153,12 +150,6 @@ class EmbeddedEngine:
                 self._streams.pop(request.id, None)
                 if is_acquired and stream.request is None and ref is not None:
                     self._adapters.release(ref.digest)
-
-    async def cancel(self, request_id: str) -> None:
-        if stream := self._streams.get(request_id):
-            stream.is_cancelled = True
-            if stream.request is not None:
-                self._commands.put(functools.partial(self._stepper.cancel, request_id))
 
     async def stats(self) -> EngineStats:
         self._check_open()

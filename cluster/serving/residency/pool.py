@@ -40,9 +40,8 @@ class EnginePool:
         self._engines: CacheView[Engine] = CacheView("engine", cache)
         self._estimate_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By weights, while somebody needs it."""
-        self._under_way: dict[str, Engine | None] = {}
-        """By request; None while its engine is being loaded."""
-        self._cancelled: set[str] = set()
+        self._under_way: set[str] = set()
+        """Ids of requests."""
 
     async def pin(self, model: ModelRef) -> None:
         """Loads the engine of `model` and never unloads it."""
@@ -59,29 +58,17 @@ class EnginePool:
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         if request.id in self._under_way:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
-        self._under_way[request.id] = None
+        self._under_way.add(request.id)
         try:
             engine = await self._acquire(request.model)
             try:
-                if request.id in self._cancelled:
-                    return
-                self._under_way[request.id] = engine
                 async with aclosing(engine.generate(request)) as events:
                     async for event in events:
                         yield event
             finally:
                 self._engines.release(request.model.weights)
         finally:
-            del self._under_way[request.id]
-            self._cancelled.discard(request.id)
-
-    async def cancel(self, request_id: str) -> None:
-        if request_id not in self._under_way:
-            return
-        if engine := self._under_way[request_id]:
-            await engine.cancel(request_id)
-        else:
-            self._cancelled.add(request_id)
+            self._under_way.remove(request.id)
 
     async def stats(self) -> list[EngineStats]:
         loaded = [

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 class _Stream:
     """What the tasks of a request's choices have to say, in one line."""
 
-    outputs: asyncio.Queue[GenerationEvent | TuneryError | None] = field(default_factory=asyncio.Queue)
+    outputs: asyncio.Queue[GenerationEvent | TuneryError] = field(default_factory=asyncio.Queue)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     announced: asyncio.Event = field(default_factory=asyncio.Event)
     """Its PromptEvent is out."""
@@ -57,7 +57,7 @@ class _Stream:
         if not self.is_over:
             self.outputs.put_nowait(event)
 
-    def end(self, error: TuneryError | None) -> None:
+    def end(self, error: TuneryError) -> None:
         """The last word, and the end of all its choices."""
         if not self.is_over:
             self.is_over = True
@@ -150,8 +150,6 @@ class VllmEngine:
                 guide = await self._compiler.start(tenant, prompt.grammar)
             async with self._adapters.acquire(request.model.beside) as adapter:
                 self._check_open()
-                if stream.is_over:
-                    return
                 told = self._events(_Request(request, prompt, adapter, stream, guide))
                 checking = partial(self._checking.run, tenant)
                 async with aclosing(checked(told, prompt.checks, checking)) as events:
@@ -159,10 +157,6 @@ class VllmEngine:
                         yield event
         finally:
             del self._streams[request.id]
-
-    async def cancel(self, request_id: str) -> None:
-        if stream := self._streams.get(request_id):
-            stream.end(None)
 
     async def stats(self) -> EngineStats:
         self._check_open()
@@ -206,7 +200,8 @@ class VllmEngine:
         stream.tasks += [self._start(request, index, ticket) for index, ticket in enumerate(tickets)]
         try:
             unfinished = sampling.n
-            while unfinished and (output := await stream.outputs.get()) is not None:
+            while unfinished:
+                output = await stream.outputs.get()
                 if isinstance(output, TuneryError):
                     raise output
                 unfinished -= isinstance(output, FinishEvent)

@@ -234,7 +234,6 @@ async def _closes_while_loading() -> None:
     with pytest.raises(Unavailable, match="closed"):
         await running
     await closing
-    await engine.cancel("r")
     await engine.close()
     alive = weakref.ref(runner)
     del runner

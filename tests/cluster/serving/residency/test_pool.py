@@ -2,6 +2,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,6 @@ class FakeEngine:
         self.gate = asyncio.Event()
         self.gate.set()
         self.ensured: list[ModelRef] = []
-        self.cancelled: list[str] = []
         self.closed = asyncio.Event()
 
     num_bytes = 1
@@ -41,10 +41,6 @@ class FakeEngine:
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield PromptEvent(prompt_tokens=1, text=self.model.base.alias)
         await self.gate.wait()
-
-    async def cancel(self, request_id: str) -> None:
-        self.cancelled.append(request_id)
-        self.gate.set()
 
     async def stats(self) -> EngineStats:
         return EngineStats(
@@ -58,11 +54,8 @@ class FakeEngine:
 class Factory:
     def __init__(self) -> None:
         self.engines: list[FakeEngine] = []
-        self.opened = asyncio.Event()
-        self.opened.set()
 
     async def __call__(self, model: ModelRef) -> FakeEngine:
-        await self.opened.wait()
         self.engines.append(FakeEngine(model))
         return self.engines[-1]
 
@@ -197,38 +190,21 @@ def test_what_a_failed_load_has_read_is_given_back_at_once() -> None:
     asyncio.run(_fails_to_load())
 
 
-async def _cancels() -> None:
+async def _refuses_duplicates() -> None:
     factory = Factory()
     pool = EnginePool(factory, shared_cache(capacity=1))
     await pool.ensure(_model("a"))
     factory.engines[0].gate.clear()
-    events = pool.generate(_request(_model("a")))
-    await anext(events)
-    with pytest.raises(InvalidRequest, match="under way"):
-        await anext(pool.generate(_request(_model("a"))))
-    await pool.cancel("r")
-    await pool.cancel("unknown")
-    assert [event async for event in events] == []
-    assert factory.engines[0].cancelled == ["r"]
+    async with aclosing(pool.generate(_request(_model("a")))) as events:
+        await anext(events)
+        with pytest.raises(InvalidRequest, match="under way"):
+            await anext(pool.generate(_request(_model("a"))))
+    factory.engines[0].gate.set()
+    assert [event.type async for event in pool.generate(_request(_model("a")))] == ["prompt"]
 
 
-def test_cancel_reaches_the_engine_that_has_the_request() -> None:
-    asyncio.run(_cancels())
-
-
-async def _cancels_early() -> None:
-    factory = Factory()
-    factory.opened.clear()
-    pool = EnginePool(factory, shared_cache(capacity=1))
-    task = asyncio.create_task(anext(pool.generate(_request(_model("a"))), None))
-    await asyncio.sleep(0)
-    await pool.cancel("r")
-    factory.opened.set()
-    assert await task is None
-
-
-def test_a_request_cancelled_while_its_model_loads_never_starts() -> None:
-    asyncio.run(_cancels_early())
+def test_an_id_is_refused_while_another_request_has_it() -> None:
+    asyncio.run(_refuses_duplicates())
 
 
 def test_errors_travel_by_their_nearest_known_name() -> None:

@@ -239,9 +239,10 @@ def test_cancelling_aborts_every_choice(start: Start) -> None:
 
     async def cancelled() -> None:
         request = served.request(n=3, max_tokens=200, **ENDLESS)
-        async for event in served.engine.generate(request):
-            if event.type == "text":
-                await served.engine.cancel(request.id)
+        async with aclosing(served.engine.generate(request)) as events:
+            async for event in events:
+                if event.type == "text":
+                    break
 
     served.loop.run(cancelled())
     assert llm.running == []

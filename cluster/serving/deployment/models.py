@@ -71,9 +71,9 @@ class ReplicaModels:
     async def generate(
         self, request: GenerationRequest, *, load_timeout_seconds: float | None
     ) -> AsyncGenerator[GenerationEvent, None]:
-        """As an Engine does; raises what `ensure` raises before it."""
-        await self.ensure(request.model, load_timeout_seconds=load_timeout_seconds)
-        async with aclosing(self._engines.generate(request)) as events:
+        """As Engine.generate; raises Unavailable (`model_not_ready`) if the model is not loaded in time."""
+        limit = time_limit(load_timeout_seconds, partial(self._load.not_ready, request.model))
+        async with aclosing(self._engines.generate(request, load_limit=limit)) as events:
             async for event in events:
                 yield event
 

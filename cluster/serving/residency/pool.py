@@ -1,8 +1,14 @@
 """All engines of one replica: one for each base, and for each full fine-tune, loaded on demand."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+    nullcontext,
+)
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -49,24 +55,26 @@ class EnginePool:
         self._engines.pin(model.weights)
 
     async def ensure(self, model: ModelRef) -> None:
-        engine = await self._acquire(model)
-        try:
+        async with self._acquired(model) as engine:
             await engine.ensure(model)
-        finally:
-            self._engines.release(model.weights)
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+    async def generate(
+        self, request: GenerationRequest, *, load_limit: AbstractAsyncContextManager[None] | None = None
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        """As Engine.generate. With `load_limit`, the engine and the adapter are loaded within that context
+        first; the engine then stays acquired until the last event."""
         if request.id in self._under_way:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
         self._under_way.add(request.id)
         try:
-            engine = await self._acquire(request.model)
-            try:
+            async with AsyncExitStack() as stack:
+                async with load_limit or nullcontext():
+                    engine = await stack.enter_async_context(self._acquired(request.model))
+                    if load_limit is not None:
+                        await engine.ensure(request.model)
                 async with aclosing(engine.generate(request)) as events:
                     async for event in events:
                         yield event
-            finally:
-                self._engines.release(request.model.weights)
         finally:
             self._under_way.remove(request.id)
 
@@ -88,6 +96,14 @@ class EnginePool:
 
     async def close(self) -> None:
         await self._engines.close()
+
+    @asynccontextmanager
+    async def _acquired(self, model: ModelRef) -> AsyncIterator[Engine]:
+        engine = await self._acquire(model)
+        try:
+            yield engine
+        finally:
+            self._engines.release(model.weights)
 
     async def _acquire(self, model: ModelRef) -> Engine:
         async def load() -> Engine:

@@ -2,7 +2,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from cluster.contracts.generation import (
     TextPrompt,
 )
 from cluster.contracts.weights import WeightsRef
+from cluster.serving.residency.load_timeout import time_limit
 from cluster.serving.residency.pool import EnginePool
 from cluster.serving.residency.shared_cache import CacheView, shared_cache
 from cluster.wire.codec import encode_error, encode_headers, encode_status
@@ -31,12 +32,15 @@ class FakeEngine:
         self.gate = asyncio.Event()
         self.gate.set()
         self.ensured: list[ModelRef] = []
+        self.may_ensure = asyncio.Event()
+        self.may_ensure.set()
         self.closed = asyncio.Event()
 
     num_bytes = 1
 
     async def ensure(self, model: ModelRef) -> None:
         self.ensured.append(model)
+        await self.may_ensure.wait()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield PromptEvent(prompt_tokens=1, text=self.model.base.alias)
@@ -188,6 +192,49 @@ async def _fails_to_load() -> None:
 
 def test_what_a_failed_load_has_read_is_given_back_at_once() -> None:
     asyncio.run(_fails_to_load())
+
+
+async def _keeps_between_loading_and_generating() -> None:
+    factory = Factory()
+    pool = EnginePool(factory, shared_cache(capacity=1))
+    await pool.ensure(_model("a"))
+    engine = factory.engines[0]
+    engine.may_ensure.clear()
+    engine.gate.clear()
+    events = pool.generate(_request(_model("a")), load_limit=nullcontext())
+    first = asyncio.create_task(anext(events))
+    await asyncio.sleep(0)
+    # Waits for the only place in memory, and is woken as soon as nothing uses the engine.
+    other = asyncio.create_task(pool.ensure(_model("b")))
+    await asyncio.sleep(0)
+    engine.may_ensure.set()
+    assert (await first).type == "prompt"
+    assert not other.done()
+    assert not engine.closed.is_set()
+    engine.gate.set()
+    assert [event async for event in events] == []
+    await other
+    assert [engine.model for engine in factory.engines] == [_model("a"), _model("b")]
+
+
+def test_a_loaded_engine_is_not_evicted_before_its_request_generates() -> None:
+    asyncio.run(_keeps_between_loading_and_generating())
+
+
+async def _limits_loading() -> None:
+    factory = Factory()
+    pool = EnginePool(factory, shared_cache(capacity=1))
+    await pool.ensure(_model("a"))
+    factory.engines[0].may_ensure.clear()
+    limit = time_limit(0.01, lambda seconds: Unavailable("too long"))
+    with pytest.raises(Unavailable, match="too long"):
+        await anext(pool.generate(_request(_model("a")), load_limit=limit))
+    await pool.ensure(_model("b"))
+    assert factory.engines[0].closed.is_set(), "the engine was released"
+
+
+def test_loading_ends_at_its_limit_and_releases_the_engine() -> None:
+    asyncio.run(_limits_loading())
 
 
 async def _refuses_duplicates() -> None:

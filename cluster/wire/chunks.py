@@ -1,4 +1,4 @@
-"""The items of a fast stream in fewer pieces, each of which has a price of its own on the way."""
+"""Groups the items of a fast stream into chunks, because each write on the way has a fixed cost."""
 
 import asyncio
 import math
@@ -9,12 +9,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def in_chunks(items: AsyncGenerator[T, None], *, pace_seconds: float) -> AsyncGenerator[list[T], None]:
-    """The items in order: what opens the stream and what follows it at once, and what comes after a silence
-    of `pace_seconds`; the others together when so much time has passed since the last list, and the last ones
-    without waiting.
+async def in_chunks(
+    items: AsyncGenerator[T, None], *, interval_seconds: float
+) -> AsyncGenerator[list[T], None]:
+    """Yields the items in order, in lists. An item goes out at once if it opens the stream, comes right after
+    the opening, or follows a silence of `interval_seconds`; other items are collected until that time has
+    passed since the last list. The last items do not wait.
 
-    Raises what `items` raises, after what came before; closing closes them.
+    Raises what `items` raises, after the items before it. Closing this generator closes `items`.
     """
     loop = asyncio.get_running_loop()
     waiting: list[T] = []
@@ -35,13 +37,13 @@ async def in_chunks(items: AsyncGenerator[T, None], *, pace_seconds: float) -> A
     try:
         while True:
             await has_come.wait()
-            left = sent_at + pace_seconds - loop.time()
+            left = sent_at + interval_seconds - loop.time()
             if left > 0 and not pumping.done():
                 await asyncio.wait([pumping], timeout=left)
             has_come.clear()
             if waiting:
                 chunk, waiting[:] = waiting[:], []
-                # An opening that has no text of its own must not keep the first one back.
+                # An opening without text must not delay the first text.
                 sent_at = loop.time() if is_open else -math.inf
                 is_open = True
                 yield chunk
@@ -50,7 +52,7 @@ async def in_chunks(items: AsyncGenerator[T, None], *, pace_seconds: float) -> A
                 return
     finally:
         pumping.cancel()
-        # Not awaited itself: whoever is cancelled meanwhile would cut the end of `items` off, and go on.
+        # `await pumping` would swallow a cancellation of this task and interrupt the cleanup of `items`.
         await asyncio.wait([pumping])
         if not pumping.cancelled():
             pumping.exception()

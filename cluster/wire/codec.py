@@ -4,12 +4,12 @@ status code for a request that is refused before its stream begins."""
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TypeVar, get_args
+from typing import NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cluster.contracts.errors import InternalError, Overloaded, TuneryError, Unavailable
-from cluster.contracts.generation import ErrorEvent, GenerationEvent, WireEvent
+from cluster.contracts.generation import ErrorEvent, GenerationEvent, PromptEvent, WireEvent
 from cluster.wire.chunks import in_chunks
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -37,12 +37,29 @@ def encode_event(event: WireEvent) -> str:
     return event.model_dump_json() + "\n"
 
 
-async def encode_stream(events: AsyncGenerator[GenerationEvent, None]) -> AsyncGenerator[str, None]:
+class EventChunk(NamedTuple):
+    """Some events of a stream, encoded."""
+
+    lines: str
+    num_tokens: int
+    """Tokens of the prompt and of the completions that these events are the first to report."""
+
+
+async def encode_stream(events: AsyncGenerator[GenerationEvent, None]) -> AsyncGenerator[EventChunk, None]:
     """Yields chunks of whole lines; events of a fast stream share a chunk. Raises what `events` raises, after
     the lines of the events before it. Closing this generator closes `events`."""
-    async with aclosing(in_chunks(events, pace_seconds=_CHUNK_SECONDS)) as chunks:
+    completion_tokens: dict[int, int] = {}
+
+    def new_tokens(event: GenerationEvent) -> int:
+        if isinstance(event, PromptEvent):
+            return event.prompt_tokens
+        reported = completion_tokens.get(event.index, 0)
+        completion_tokens[event.index] = event.completion_tokens
+        return event.completion_tokens - reported
+
+    async with aclosing(in_chunks(events, interval_seconds=_CHUNK_SECONDS)) as chunks:
         async for chunk in chunks:
-            yield "".join(map(encode_event, chunk))
+            yield EventChunk("".join(map(encode_event, chunk)), sum(map(new_tokens, chunk)))
 
 
 def decode_event(line: bytes) -> GenerationEvent:

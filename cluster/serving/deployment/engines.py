@@ -28,7 +28,7 @@ from cluster.serving.deployment.remote import RemoteModels
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.wire.codec import encode_error, encode_event, encode_stream
+from cluster.wire.codec import EventChunk, encode_error, encode_event
 
 _STATS = TypeAdapter(list[EngineStats])
 
@@ -73,19 +73,19 @@ class EngineApp:
         return routing_stats(await self._models.names())
 
     async def _generate(self, request: Request) -> Response:
-        asked = await parse_body(GenerationRequest, request)
-        pieces = encode_stream(self._models.generate(asked, load_timeout_seconds=load_timeout(request)))
-        # The first of them decides between a status and a stream.
-        first = await anext(pieces, "")
-        return StreamingResponse(_lines(first, pieces), media_type="application/x-ndjson")
+        body = await parse_body(GenerationRequest, request)
+        chunks = self._models.generate(body, load_timeout_seconds=load_timeout(request))
+        # The first chunk decides between an error status and a stream.
+        first = await anext(chunks, None)
+        return StreamingResponse(_lines(first, chunks), media_type="application/x-ndjson")
 
     async def _classify(self, request: Request) -> Response:
-        asked = await parse_body(ClassificationRequest, request)
-        return json_answer(await self._models.classify(asked, load_timeout_seconds=load_timeout(request)))
+        body = await parse_body(ClassificationRequest, request)
+        return json_answer(await self._models.classify(body, load_timeout_seconds=load_timeout(request)))
 
     async def _embed(self, request: Request) -> Response:
-        asked = await parse_body(EmbeddingRequest, request)
-        return json_answer(await self._models.embed(asked, load_timeout_seconds=load_timeout(request)))
+        body = await parse_body(EmbeddingRequest, request)
+        return json_answer(await self._models.embed(body, load_timeout_seconds=load_timeout(request)))
 
     async def _ensure(self, request: Request) -> Response:
         model = await parse_body(ModelRef, request)
@@ -96,12 +96,15 @@ class EngineApp:
         return Response(_STATS.dump_json(await self._models.stats()), media_type="application/json")
 
 
-async def _lines(first: str, pieces: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
-    async with aclosing(pieces):
+async def _lines(
+    first: EventChunk | None, chunks: AsyncGenerator[EventChunk, None]
+) -> AsyncGenerator[str, None]:
+    async with aclosing(chunks):
         try:
-            yield first
-            async for lines in pieces:
-                yield lines
+            if first is not None:
+                yield first.lines
+            async for chunk in chunks:
+                yield chunk.lines
         except Exception as error:
             yield encode_event(encode_error(error))
 

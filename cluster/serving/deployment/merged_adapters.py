@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
-from cluster.contracts.generation import GenerationEvent, ModelRef, PromptEvent
+from cluster.contracts.generation import ModelRef
 from cluster.serving.deployment.application import ModelApplication
 from cluster.serving.deployment.settings import EngineSettings
 
@@ -51,20 +51,14 @@ class MergedAdapters:
         self._failed_at: dict[str, float] = {}
         """When the last try came to nothing, by model that is hot."""
 
-    def counter(self, model: ModelRef) -> Callable[[GenerationEvent], None]:
-        """To be called with each event of one answer of the model."""
+    def counter(self, model: ModelRef) -> Callable[[int], None]:
+        """To be called with the number of tokens in each chunk of one answer of the model."""
         if not self._is_on or model.adapter is None or model.adapter.form not in ("lora", "qlora"):
-            return lambda event: None
+            return lambda num_tokens: None
         key = model.model_dump_json()
-        made: dict[int, int] = {}
 
-        def count(event: GenerationEvent) -> None:
-            if isinstance(event, PromptEvent):
-                tokens = event.prompt_tokens
-            else:
-                tokens = event.completion_tokens - made.get(event.index, 0)
-                made[event.index] = event.completion_tokens
-            self._tokens[key] = self._tokens.get(key, 0) + tokens
+        def count(num_tokens: int) -> None:
+            self._tokens[key] = self._tokens.get(key, 0) + num_tokens
             if self._reporting is None and self._clock() - self._reported_at >= _REPORT_SECONDS:
                 self._reporting = asyncio.create_task(self._exchange())
 

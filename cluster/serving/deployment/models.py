@@ -8,7 +8,7 @@ from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidConfiguration
-from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
+from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
 from cluster.niceness import yield_to_others
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.embedded.load import EmbeddedLoader
@@ -22,6 +22,7 @@ from cluster.serving.residency.shared_cache import shared_cache
 from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions, no_four_bits
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.location import store_from_environment
+from cluster.wire.codec import EventChunk, encode_stream
 
 _SHARES = {"embedded": 0.8, "vllm": 0.9}
 """Of what is free, that models may take. The rest is for others, and for activations and stacked adapters,
@@ -70,12 +71,14 @@ class ReplicaModels:
 
     async def generate(
         self, request: GenerationRequest, *, load_timeout_seconds: float | None
-    ) -> AsyncGenerator[GenerationEvent, None]:
-        """As Engine.generate; raises Unavailable (`model_not_ready`) if the model is not loaded in time."""
+    ) -> AsyncGenerator[EventChunk, None]:
+        """The events of Engine.generate, encoded. Raises Unavailable (`model_not_ready`) if the model is not
+        loaded in time."""
         limit = time_limit(load_timeout_seconds, partial(self._load.not_ready, request.model))
-        async with aclosing(self._engines.generate(request, load_limit=limit)) as events:
-            async for event in events:
-                yield event
+        events = self._engines.generate(request, load_limit=limit)
+        async with aclosing(encode_stream(events)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def classify(
         self, request: ClassificationRequest, *, load_timeout_seconds: float | None

@@ -24,7 +24,7 @@ from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.deployment.usage_rates import UsageRates, models_to_merge
-from cluster.wire.codec import encode_stream
+from cluster.wire.codec import EventChunk
 
 _log = logging.getLogger(__name__)
 
@@ -51,29 +51,30 @@ class ModelApp:
         self._loading = asyncio.create_task(self._models.ensure(own))
         self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    async def generate(self, request: str, load_timeout_seconds: float | None) -> AsyncGenerator[str, None]:
-        """Lines of events, as over HTTP."""
-        asked = GenerationRequest.model_validate_json(request)
-        self._check(asked.model)
-        events = self._models.generate(asked, load_timeout_seconds=load_timeout_seconds)
-        async with aclosing(encode_stream(events)) as pieces:
-            async for lines in pieces:
-                yield lines
+    async def generate(
+        self, body: str, load_timeout_seconds: float | None
+    ) -> AsyncGenerator[EventChunk, None]:
+        request = GenerationRequest.model_validate_json(body)
+        self._check(request.model)
+        chunks = self._models.generate(request, load_timeout_seconds=load_timeout_seconds)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
 
-    async def classify(self, request: str, load_timeout_seconds: float | None) -> ClassificationAnswer:
-        asked = ClassificationRequest.model_validate_json(request)
-        self._check(asked.model)
-        return await self._models.classify(asked, load_timeout_seconds=load_timeout_seconds)
+    async def classify(self, body: str, load_timeout_seconds: float | None) -> ClassificationAnswer:
+        request = ClassificationRequest.model_validate_json(body)
+        self._check(request.model)
+        return await self._models.classify(request, load_timeout_seconds=load_timeout_seconds)
 
-    async def embed(self, request: str, load_timeout_seconds: float | None) -> EmbeddingAnswer:
-        asked = EmbeddingRequest.model_validate_json(request)
-        self._check(asked.model)
-        return await self._models.embed(asked, load_timeout_seconds=load_timeout_seconds)
+    async def embed(self, body: str, load_timeout_seconds: float | None) -> EmbeddingAnswer:
+        request = EmbeddingRequest.model_validate_json(body)
+        self._check(request.model)
+        return await self._models.embed(request, load_timeout_seconds=load_timeout_seconds)
 
-    async def ensure(self, model: str, load_timeout_seconds: float | None) -> None:
-        asked = ModelRef.model_validate_json(model)
-        self._check(asked)
-        await self._models.ensure(asked, load_timeout_seconds=load_timeout_seconds)
+    async def ensure(self, body: str, load_timeout_seconds: float | None) -> None:
+        model = ModelRef.model_validate_json(body)
+        self._check(model)
+        await self._models.ensure(model, load_timeout_seconds=load_timeout_seconds)
 
     async def stats(self) -> list[EngineStats]:
         return await self._models.stats()

@@ -13,12 +13,12 @@ from ray.serve.handle import DeploymentHandle
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
-from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
+from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
 from cluster.serving.deployment.application import ModelApplication, ReplicaLost, as_ours
 from cluster.serving.deployment.merged_adapters import MergedAdapters
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.residency.load_timeout import LoadTimer, time_limit
-from cluster.wire.codec import decode_events
+from cluster.wire.codec import EventChunk
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class RemoteModels:
 
     async def generate(
         self, request: GenerationRequest, *, load_timeout_seconds: float | None
-    ) -> AsyncGenerator[GenerationEvent, None]:
+    ) -> AsyncGenerator[EventChunk, None]:
         count = self._hot.counter(request.model)
         for attempt in range(_ATTEMPTS):
             application = await self._ready_application(request.model, load_timeout_seconds)
@@ -65,12 +65,11 @@ class RemoteModels:
             answer = method.remote(request.model_dump_json(), load_timeout_seconds)
             has_begun = False
             try:
-                async for lines in answer:
+                async for chunk in answer:
                     application.answered_at = time.monotonic()
                     has_begun = True
-                    for event in decode_events(lines):
-                        count(event)
-                        yield event
+                    count(chunk.num_tokens)
+                    yield chunk
                 return
             except Exception as error:
                 is_last = has_begun or attempt == _ATTEMPTS - 1

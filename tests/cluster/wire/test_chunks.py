@@ -25,7 +25,7 @@ def test_the_first_two_go_at_once_and_what_follows_within_the_pace_together_with
                 yield item
 
         found = []
-        async for chunk in in_chunks(items(), pace_seconds=_FOR_EVER):
+        async for chunk in in_chunks(items(), interval_seconds=_FOR_EVER):
             found.append(chunk)
             taken.release()
         assert found == [[1], [2], [3, 4, 5]]
@@ -43,7 +43,7 @@ def test_after_a_silence_each_item_goes_at_once() -> None:
                 yield item
 
         found = []
-        async for chunk in in_chunks(items(), pace_seconds=0):
+        async for chunk in in_chunks(items(), interval_seconds=0):
             found.append(chunk)
             taken.release()
         assert found == [[item] for item in range(5)]
@@ -58,7 +58,7 @@ def test_an_error_comes_after_the_items_before_it() -> None:
             yield 2
             raise KeyError("lost")
 
-        chunks = in_chunks(items(), pace_seconds=_FOR_EVER)
+        chunks = in_chunks(items(), interval_seconds=_FOR_EVER)
         assert await anext(chunks) == [1, 2]
         with pytest.raises(KeyError, match="lost"):
             await anext(chunks)
@@ -77,7 +77,7 @@ def test_closing_closes_the_items_wherever_they_are() -> None:
             finally:
                 is_closed.set()
 
-        async with aclosing(in_chunks(items(), pace_seconds=_FOR_EVER)) as chunks:
+        async with aclosing(in_chunks(items(), interval_seconds=_FOR_EVER)) as chunks:
             assert await anext(chunks) == [1]
         assert is_closed.is_set()
 
@@ -98,7 +98,7 @@ def test_a_reader_that_is_cancelled_while_it_closes_stops_and_the_source_still_e
                 has_ended.set()
 
         async def read() -> None:
-            async with aclosing(in_chunks(items(), pace_seconds=0)) as chunks:
+            async with aclosing(in_chunks(items(), interval_seconds=0)) as chunks:
                 await anext(chunks)
             raise AssertionError("it was cancelled before")
 

@@ -1,14 +1,23 @@
-"""Errors on their way from the engine to the service."""
+"""Events and errors on their way from the engine to the service."""
 
+import asyncio
 import logging
 import re
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from cluster.contracts import errors
 from cluster.contracts.errors import TuneryError
-from cluster.contracts.generation import ErrorEvent
-from cluster.wire.codec import encode_error, encode_status
+from cluster.contracts.generation import (
+    ErrorEvent,
+    FinishEvent,
+    GenerationEvent,
+    PromptEvent,
+    TextEvent,
+    ToolCallEvent,
+)
+from cluster.wire.codec import decode_events, encode_error, encode_status, encode_stream
 
 FORESEEN = [
     errors.InvalidRequest,
@@ -47,3 +56,27 @@ def test_what_is_the_services_affair_is_not_its_callers() -> None:
     refusal = errors.AuthenticationFailed("The cluster's token is wrong.")
     assert type(encode_error(refusal).as_error()) is TuneryError
     assert encode_status(refusal) == 500
+
+
+def test_chunks_carry_all_events_and_the_number_of_tokens_in_them() -> None:
+    sent: list[GenerationEvent] = [
+        PromptEvent(prompt_tokens=3),
+        TextEvent(index=0, text="a", completion_tokens=1),
+        ToolCallEvent(index=1, call=0, name="f", completion_tokens=2),
+        ToolCallEvent(index=1, call=0, arguments="{}", completion_tokens=2),
+        TextEvent(index=0, text="b", completion_tokens=3),
+        FinishEvent(index=0, reason="stop", completion_tokens=4),
+        FinishEvent(index=1, reason="tool_calls", completion_tokens=3),
+    ]
+
+    async def events() -> AsyncGenerator[GenerationEvent, None]:
+        for event in sent:
+            await asyncio.sleep(0)
+            yield event
+
+    async def run() -> None:
+        chunks = [chunk async for chunk in encode_stream(events())]
+        assert [event for chunk in chunks for event in decode_events(chunk.lines)] == sent
+        assert sum(chunk.num_tokens for chunk in chunks) == 3 + 4 + 3
+
+    asyncio.run(run())

@@ -27,8 +27,8 @@ async def answer(app: ModelApp, model: ModelRef) -> str:
         prompt=TextPrompt(text="The quick brown"),
         sampling=Sampling(temperature=0, max_tokens=12),
     )
-    lines = [line async for line in app.generate(request.model_dump_json(), None)]
-    return "".join(lines)
+    chunks = [chunk async for chunk in app.generate(request.model_dump_json(), None)]
+    return "".join(chunk.lines for chunk in chunks)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

@@ -19,7 +19,7 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.deployment.remote import RemoteModels
 from cluster.serving.deployment.settings import EngineSettings
-from cluster.wire.codec import encode_event
+from cluster.wire.codec import EventChunk, decode_events, encode_event
 from tests.api import BASE
 
 REQUEST = GenerationRequest(id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
@@ -36,11 +36,11 @@ class Stream:
         self._items = items
         self.is_cancelled = False
 
-    async def __aiter__(self) -> AsyncIterator[str]:
+    async def __aiter__(self) -> AsyncIterator[EventChunk]:
         for item in self._items:
             if isinstance(item, Exception):
                 raise item
-            yield encode_event(item)
+            yield EventChunk(encode_event(item), 1)
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -84,7 +84,7 @@ class Placer:
 def ask(handle: Handle, *, load_timeout_seconds: float | None = None) -> list[GenerationEvent]:
     async def run() -> list[GenerationEvent]:
         models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
-        return [event async for event in models.generate(REQUEST, load_timeout_seconds=load_timeout_seconds)]
+        return await _all(models.generate(REQUEST, load_timeout_seconds=load_timeout_seconds))
 
     return asyncio.run(run())
 
@@ -164,7 +164,7 @@ def test_leaving_cancels_the_request_at_its_replica() -> None:
     async def run() -> None:
         models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
         events = models.generate(REQUEST, load_timeout_seconds=None)
-        assert await anext(events) == PROMPT
+        assert decode_events((await anext(events)).lines) == [PROMPT]
         assert not handle.streams[0].is_cancelled
         await events.aclose()
 
@@ -172,5 +172,5 @@ def test_leaving_cancels_the_request_at_its_replica() -> None:
     assert handle.streams[0].is_cancelled
 
 
-async def _all(events: Any) -> list[GenerationEvent]:
-    return [event async for event in events]
+async def _all(chunks: Any) -> list[GenerationEvent]:
+    return [event async for chunk in chunks for event in decode_events(chunk.lines)]

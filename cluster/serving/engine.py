@@ -1,4 +1,4 @@
-"""What Tunery asks of anything that runs a model: one narrow protocol, whatever is behind it."""
+"""The protocol that every serving backend implements."""
 
 from collections.abc import AsyncGenerator
 from typing import Protocol
@@ -7,51 +7,51 @@ from cluster.contracts.generation import EngineStats, GenerationEvent, Generatio
 
 
 class Engine(Protocol):
-    """Runs one base model, and any number of adapters that were tuned from it, for many requests at once.
+    """Runs one base model, and any number of adapters tuned from it, for many requests at once.
 
-    All methods are called from the event loop that the engine was made in. Errors are those of
-    `cluster.contracts.errors`, raised where they are awaited:
+    All methods are called from the event loop that created the engine. They raise errors of
+    `cluster.contracts.errors` where they are awaited:
 
-    - InvalidRequest: the request can never work on this base, or the adapter does not fit it;
-      ContextLengthExceeded, which names the numbers, if prompt and completion are too long.
+    - InvalidRequest: the request can never work on this base, or the adapter does not fit it.
+      ContextLengthExceeded, with the numbers, if prompt and completion are too long together.
     - NotFound: the adapter's files are not in storage.
-    - CorruptArtefact: stored bytes differ from their digests, or the weights give no finite numbers.
-    - Overloaded: the bounded queue is full; nothing of the request was done.
-    - Unavailable: storage does not answer, or the engine failed or was closed with the request under way.
+    - CorruptArtefact: stored bytes differ from their digests, or the weights give non-finite numbers.
+    - Overloaded: the bounded queue is full; no part of the request was executed.
+    - Unavailable: storage does not answer, or the engine failed or was closed during the request.
     """
 
     @property
     def num_bytes(self) -> int:
-        """Of the device's memory, that it may come to take: weights, adapters, and full slots."""
+        """Device memory that the engine may use at most: weights, adapters, and full slots."""
         ...
 
     async def ensure(self, model: ModelRef) -> None:
-        """Returns once `model` is loaded, so that its next request need not wait for that.
+        """Returns once `model` is loaded, so that its next request does not wait for that.
 
-        Idempotent, and one load however many ask at once. It is not a reservation: a model that nothing uses
-        may be unloaded to make room for another, and is loaded again by the request that names it.
+        Idempotent; concurrent calls share one load. This is not a reservation: an unused model may be
+        unloaded to make room for another, and the next request that names it loads it again.
         """
         ...
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        """The events of one request as they come: a PromptEvent, then for each of the n choices TextEvents,
-        ToolCallEvents and one FinishEvent, choices interleaved in any order.
+        """Yields the events of one request: a PromptEvent, then for each of the n choices TextEvents,
+        ToolCallEvents and one FinishEvent. Choices are interleaved in any order.
 
-        Raises before the first event whatever keeps the request from being accepted; a later error ends the
-        stream and concerns this request alone. Loads the model first if need be, without holding up other
-        requests, and a model in use is never unloaded. Closing the generator cancels the request,
+        Errors that prevent the request from being accepted are raised before the first event. A later error
+        ends this stream only. Loads the model first if necessary, without blocking other requests; a model in
+        use is never unloaded. Closing the generator cancels the request,
         whose slots are free within two decoding steps.
 
-        Texts joined in order are the choice's whole text: no special tokens, no stop string, no part of a
-        character. With a seed, the draws of a choice depend on (seed, index) alone and not on what else runs.
+        The texts of a choice, joined in order, are its whole text: without special tokens, stop strings or
+        partial characters. With a seed, a choice is sampled from (seed, index) alone, whatever else runs.
         """
         ...
 
     async def stats(self) -> EngineStats:
-        """Raises Unavailable if the engine was closed or can do no more work, which is how a supervisor sees
-        that it must be replaced."""
+        """Raises Unavailable if the engine was closed or cannot work any more; a supervisor then replaces
+        it."""
         ...
 
     async def close(self) -> None:
-        """Ends what is under way with Unavailable and frees the engine's memory. Idempotent."""
+        """Ends running requests with Unavailable and frees the engine's memory. Idempotent."""
         ...

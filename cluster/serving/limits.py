@@ -1,21 +1,22 @@
-"""How much there may be at once."""
+"""Limits of one engine."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """How much one engine does at once."""
+    """How much one engine does concurrently."""
 
     slots: int = 32
-    """Choices that are decoded together; those of `reserved_slots` are beside them."""
+    """Sequences that are decoded together, besides the `reserved_slots`."""
     max_waiting: int = 256
-    """Choices of one tenant in the queue; a request that would make it longer is refused."""
+    """Queued sequences of one tenant; a request that would exceed this is refused."""
     adapters: int = 32
-    """Adapters in memory."""
+    """Maximum number of adapters in memory."""
     adapter_bytes: int | None = None
-    """What they may take together; None is as much as they need."""
+    """Memory that all adapters may use together; None is unlimited."""
     wait_seconds: float = 60.0
-    """That a request waits at most for others to make room in memory for its adapter."""
+    """How long a request waits at most for room in memory for its adapter."""
     prefill_tokens: int = 1024
-    """Padded prompt tokens between two decodings: more fill the batch sooner, fewer keep streams even."""
+    """Padded prompt tokens that are prefilled between two decode steps: a larger value fills the batch
+    sooner, a smaller one keeps running streams smoother."""

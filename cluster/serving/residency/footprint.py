@@ -1,4 +1,4 @@
-"""What a model takes of memory: foretold from its files, and counted once it is loaded."""
+"""The memory that a model uses: estimated from its files, and measured once it is loaded."""
 
 import json
 from collections.abc import Sequence
@@ -16,28 +16,29 @@ from cluster.serving.weights.packed_linear import PackedLinear, packs
 
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
-"""By safetensors' name of a type; of others, 1."""
+"""Bytes per element by safetensors' name of the type; 1 for any other type."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes."""
+    """Memory of one model, in bytes."""
 
     weights: int
     row: int
-    """Keys and values of one slot whose context is full."""
+    """Keys and values of one slot with a full context."""
     adapters: int
-    """What they may take together."""
+    """What all adapters may use together."""
 
     def slots_within(self, budget: int | None, *, wanted: int) -> int:
-        """As many as there is room for beside the rest, at least 1."""
+        """The number of slots that fit into `budget` beside weights and adapters: at most `wanted`, at least
+        1."""
         if budget is None or self.total(wanted) <= budget or not self.row:
             return wanted
         return max(1, most_slots((budget - self.weights - self.adapters) // self.row - 1))
 
     def cache(self, slots: int) -> int:
-        """With every context full, those of the slots that are kept too, and one more that is being
-        prefilled."""
+        """Keys and values when every context is full, including the reserved slots and one more row that is
+        being prefilled."""
         return (slots + reserved_slots(slots) + 1) * self.row
 
     def total(self, slots: int) -> int:
@@ -45,21 +46,21 @@ class Footprint:
 
 
 def stored_bytes(folder: Path, config: Any, dtype: torch.dtype, device: torch.device) -> int:
-    """What the weights in `folder` take once they are loaded in `dtype` on `device`."""
+    """The memory that the weights in `folder` use once they are loaded in `dtype` on `device`."""
     total = sum(_tensors_bytes(path, dtype.itemsize) for path in _weight_files(folder))
     text = config.get_text_config()
     if config.tie_word_embeddings and packs(dtype, device):
-        # The head is laid out anew, and the embedding stays.
+        # The head is repacked into a copy, and the embedding stays.
         total += text.vocab_size * text.hidden_size * dtype.itemsize
     return total
 
 
 def token_bytes(config: Any, dtype: torch.dtype) -> int:
-    """Keys and values of one token in all layers, as the configuration has it."""
+    """Keys and values of one token in all layers, according to the configuration."""
     text = config.get_text_config()
     queries = text.num_attention_heads
     heads = getattr(text, "num_key_value_heads", None) or queries
-    # Falcon's way to say it; its newer models keep a copy for every query.
+    # Falcon's name for it; its newer models keep a copy for every query head.
     if getattr(text, "multi_query", False) and not getattr(text, "new_decoder_architecture", False):
         heads = 1
     width = getattr(text, "head_dim", None) or text.hidden_size // queries
@@ -67,18 +68,18 @@ def token_bytes(config: Any, dtype: torch.dtype) -> int:
 
 
 def kept_bytes(states: Sequence[tuple[int, int, int]], dtype: torch.dtype) -> int:
-    """The same, as `AdaptedModel.states` shows it."""
+    """Keys and values of one token in all layers, according to `AdaptedModel.states`."""
     return sum(heads * (keys + values) for heads, keys, values in states) * dtype.itemsize
 
 
 def loaded_bytes(model: nn.Module) -> int:
-    """What a model's weights take."""
+    """The memory of a model's weights."""
     packed = sum(module.num_bytes for module in model.modules() if isinstance(module, PackedLinear))
     return packed + sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
 
 
 def _weight_files(folder: Path) -> set[Path]:
-    """Those that transformers loads; some models come with the same weights in another layout beside."""
+    """The files that transformers loads. Some models also ship the same weights in another layout."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         return {folder / name for name in json.loads(index.read_text())["weight_map"].values()}
@@ -89,7 +90,7 @@ def _weight_files(folder: Path) -> set[Path]:
 def _tensors_bytes(path: Path, itemsize: int) -> int:
     total = 0
     with safe_open(path, framework="pt") as tensors:
-        for name in tensors.keys():  # noqa: SIM118  # It is no mapping.
+        for name in tensors.keys():  # noqa: SIM118  # Not a mapping.
             tensor = tensors.get_slice(name)
             kind = tensor.get_dtype()
             size = itemsize if kind in _FLOATS else _BYTES.get(kind, 1)

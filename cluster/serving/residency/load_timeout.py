@@ -1,4 +1,4 @@
-"""What a caller who waits for a model is told when it has waited long enough."""
+"""Limits on how long a caller waits for a model, and the errors it gets then."""
 
 import asyncio
 import time
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 _LONGEST_RETRY_SECONDS = 60.0
 _RETRY_SECONDS = 10.0
-"""Where it is not known how long loading takes."""
+"""Used when it is not known how long loading takes."""
 
 
 class LoadTimer(Generic[T]):
-    """A loader that knows since when it loads what, and how long that took the last time."""
+    """A loader that records when each load began and how long the last one took."""
 
     def __init__(
         self, load: Callable[[ModelRef], Awaitable[T]], *, clock: Callable[[], float] = time.monotonic
@@ -26,7 +26,7 @@ class LoadTimer(Generic[T]):
         self._clock = clock
         self._began: dict[str, float] = {}
         self._took: dict[str, float] = {}
-        """By weights, in seconds; of the loads that came to an end."""
+        """Seconds by weights, for the last load that succeeded."""
 
     async def __call__(self, model: ModelRef) -> T:
         began = self._began[model.weights] = self._clock()
@@ -38,15 +38,15 @@ class LoadTimer(Generic[T]):
         return loaded
 
     def not_ready(self, model: ModelRef, waited_seconds: float) -> Unavailable:
-        """For one who has waited so long for the model."""
+        """The error for a caller that has waited `waited_seconds` for the model."""
         began, took = self._began.get(model.weights), self._took.get(model.weights)
         if began is None:
             return not_ready(model, waited_seconds)
         since = self._clock() - began
-        message = f"{model.base.alias} is being loaded since {since:.0f} s"
+        message = f"{model.base.alias} has been loading for {since:.0f} s"
         left = _RETRY_SECONDS
         if took is not None:
-            message += f"; loading it took {took:.0f} s the last time"
+            message += f"; loading it took {took:.0f} s last time"
             left = took - since
         seconds = min(max(1.0, left), _LONGEST_RETRY_SECONDS)
         return Unavailable(
@@ -56,8 +56,8 @@ class LoadTimer(Generic[T]):
 
 def not_ready(model: ModelRef, waited_seconds: float) -> Unavailable:
     return Unavailable(
-        f"{model.base.alias} has not answered within {waited_seconds:.0f} s: it waits for room in memory, "
-        "for weights from storage, or for its turn. Try again later.",
+        f"{model.base.alias} has not answered within {waited_seconds:.0f} s: it is waiting for room in "
+        "memory, for weights from storage, or for its turn. Try again later.",
         retry_after_seconds=_RETRY_SECONDS,
         code="model_not_ready",
     )
@@ -65,7 +65,7 @@ def not_ready(model: ModelRef, waited_seconds: float) -> Unavailable:
 
 @asynccontextmanager
 async def time_limit(seconds: float | None, why: Callable[[float], Unavailable]) -> AsyncIterator[None]:
-    """Cuts the block off after `seconds` (None: never) and raises what `why(seconds)` says."""
+    """Cancels the block after `seconds` (None: never) and raises `why(seconds)`."""
     limit = asyncio.timeout(seconds)
     try:
         async with limit:

@@ -1,4 +1,4 @@
-"""What every loader of models does, whatever runs them."""
+"""Steps that the loaders of all backends share."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,8 @@ from cluster.bases.text.chat_template import template_text
 
 
 def base_digests(folder: Path, tokenizer: Any) -> dict[str, str]:
-    """What weights must have been trained on to fit this base, as `WeightsFolder.lease` takes it."""
+    """The digests that tuned weights must have been trained with to fit this base, as keyword arguments of
+    `WeightsFolder.lease`."""
     return {
         "base_digest": base_digest(folder),
         "template_digest": template_digest(template_text(tokenizer)),

@@ -1,4 +1,4 @@
-"""The memory of this process's device: what is free for models, and giving back what they leave."""
+"""The memory of this process's device: how much is free, and how freed memory returns to the system."""
 
 import ctypes
 import gc
@@ -12,24 +12,24 @@ import torch
 
 
 def free_bytes() -> int:
-    """What the GPU has free now, or without one the machine, or the control group that limits this process to
-    less."""
+    """Free memory of the GPU; without a GPU, of the machine or of the control group that limits this
+    process."""
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0])
     return min([_free_in_machine(), *free_in_groups(Path("/sys/fs/cgroup"), _own_group())])
 
 
 def total_bytes() -> int:
-    """All that the GPU has, or without one the machine."""
+    """All memory of the GPU, or of the machine if there is no GPU."""
     return int(torch.cuda.mem_get_info()[1]) if torch.cuda.is_available() else _total_in_machine()
 
 
 def release_unused() -> None:
-    """Returns to the system what models left. Holds up the process for some milliseconds after
-    `freeze_loaded_objects`, and else for a quarter of a second.
+    """Returns the memory of unloaded models to the system. Blocks the process for some milliseconds after
+    `freeze_loaded_objects`, otherwise for a quarter of a second.
 
-    Without this glibc keeps most of it: of 130 MB of weights 105, and 140 where cycles of Python objects hold
-    them.
+    Without this, glibc keeps most of it: 105 MB of 130 MB of weights, and 140 MB if cycles of Python objects
+    refer to them.
     """
     gc.collect()
     if torch.cuda.is_available():
@@ -53,15 +53,15 @@ def _total_in_machine() -> int:
 
 
 def freeze_loaded_objects() -> None:
-    """What is here now, some 400,000 objects of libraries, stays: no later `release` looks at it."""
+    """Excludes all objects that exist now, some 400,000 of them from libraries, from garbage collection, so
+    that `release_unused` does not traverse them."""
     gc.collect()
     gc.freeze()
 
 
 def free_in_groups(root: Path, own: str) -> Iterator[int]:
-    """What the limits of control groups leave, where there are any: in version 2 those of the group `own` and
-    the groups around it, in version 1 that of the container. Pages of files that nobody holds count as
-    free."""
+    """Free memory under each control group's limit: in version 2 of the group `own` and its ancestors, in
+    version 1 of the container. Inactive file pages count as free."""
     group = root / own
     for folder in [group, *group.parents][: len(Path(own).parts) + 1]:
         yield from _left(folder, "memory.max", "memory.current", "inactive_file")
@@ -69,7 +69,7 @@ def free_in_groups(root: Path, own: str) -> Iterator[int]:
 
 
 def _own_group() -> str:
-    """Of version 2, without the slash in front."""
+    """The path of this process's group in version 2, without the leading slash."""
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             if line.startswith("0::/"):
@@ -78,7 +78,7 @@ def _own_group() -> str:
 
 
 def _left(folder: Path, limit: str, used: str, inactive: str) -> Iterator[int]:
-    # ValueError: "max", which is no limit.
+    # ValueError: "max" means no limit.
     with suppress(OSError, ValueError):
         free = int((folder / limit).read_text()) - int((folder / used).read_text())
         yield free + _stat(folder / "memory.stat", inactive)

@@ -1,4 +1,4 @@
-"""All engines of one replica: one for each base, and for each full fine-tune, loaded on demand."""
+"""All engines of one replica: one per base and per full fine-tune, loaded on demand."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -25,19 +25,19 @@ from cluster.serving.residency.shared_cache import CacheView, SharedCache
 
 
 class EngineLoader(Protocol):
-    """Makes the engine of a model's weights. Both raise what loading them raises."""
+    """Creates the engine of a model's weights. Both methods raise what loading the weights raises."""
 
     async def __call__(self, model: ModelRef) -> Engine: ...
 
     async def expected_bytes(self, model: ModelRef) -> int:
-        """The engine's `num_bytes`, foretold."""
+        """Estimates the engine's `num_bytes`."""
         ...
 
 
 class EnginePool:
-    """Sends each request to the engine of its base. Behaves as an Engine does, for any number of bases.
+    """Sends each request to the engine of its base: behaves like an Engine for any number of bases.
 
-    One in use is never unloaded, nor is one that was kept.
+    Engines that are in use or pinned are never unloaded.
     """
 
     def __init__(self, load: EngineLoader, cache: SharedCache) -> None:
@@ -45,9 +45,9 @@ class EnginePool:
         self._load = load
         self._engines: CacheView[Engine] = CacheView("engine", cache)
         self._estimate_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """By weights, while somebody needs it."""
+        """By weights, while a task needs it."""
         self._under_way: set[str] = set()
-        """Ids of requests."""
+        """Ids of running requests."""
 
     async def pin(self, model: ModelRef) -> None:
         """Loads the engine of `model` and never unloads it."""
@@ -87,7 +87,7 @@ class EnginePool:
         ]
 
     async def names(self) -> list[str]:
-        """Of the weights in memory, and of the adapters on each."""
+        """The names of the weights in memory, and of the adapters on each of them."""
         names = []
         for weights, engine in self._engines.loaded.items():
             adapters = (await engine.stats()).adapters
@@ -110,7 +110,8 @@ class EnginePool:
             return await self._load(model)
 
         weights = model.weights
-        # Reads files, and so only where it matters, and once at a time for the same weights.
+        # The estimate reads files: do so only if the weights are not in memory, and not concurrently for the
+        # same weights.
         async with self._estimate_locks.setdefault(weights, asyncio.Lock()):
             expects_bytes = 0 if weights in self._engines else await self._load.expected_bytes(model)
         return await self._engines.acquire(weights, load, expects_bytes=expects_bytes)

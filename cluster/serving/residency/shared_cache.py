@@ -1,4 +1,4 @@
-"""The models of a replica, of every kind, in one memory: loaded on demand, unloaded when idle."""
+"""One cache for the models of all kinds in a replica: loaded on demand, unloaded when idle."""
 
 import asyncio
 import traceback
@@ -12,11 +12,11 @@ from cluster.serving.residency.model_cache import ModelCache
 class CachedModel(Protocol):
     @property
     def num_bytes(self) -> int:
-        """Of the device's memory, that it may come to take."""
+        """Device memory that the model may use at most."""
         ...
 
     async def close(self) -> None:
-        """Lets go of all of it."""
+        """Frees all of it."""
         ...
 
 
@@ -33,11 +33,11 @@ def shared_cache(
     wait_seconds: float | None = 60.0,
     idle_seconds: float | None = None,
 ) -> SharedCache:
-    """For at most `capacity` models, which may take `budget` bytes together."""
+    """A cache of at most `capacity` models, which may use `budget` bytes together."""
     return ModelCache(
         capacity=capacity,
         max_waiting=max_waiting,
-        drop=_unload,
+        unload=_unload,
         budget=budget,
         num_bytes=lambda resident: resident.num_bytes,
         wait_seconds=wait_seconds,
@@ -47,7 +47,7 @@ def shared_cache(
 
 
 class CacheView(Generic[R]):
-    """Those of one kind, by the name of their weights."""
+    """The models of one kind in a shared cache, by the name of their weights."""
 
     def __init__(self, kind: str, cache: SharedCache) -> None:
         self._prefix = f"{kind} "
@@ -68,9 +68,9 @@ class CacheView(Generic[R]):
         return self._cache.load_seconds(self._prefix + weights)
 
     async def acquire(self, weights: str, load: Callable[[], Awaitable[R]], *, expects_bytes: int) -> R:
-        """As ModelCache does. A load that fails gives its memory back before anybody hears of it."""
+        """As ModelCache.acquire. A failed load frees its memory before the error is raised."""
 
-        async def load_or_give_back() -> R:
+        async def load_or_free() -> R:
             try:
                 return await load()
             except Exception as error:
@@ -79,7 +79,7 @@ class CacheView(Generic[R]):
                 raise
 
         key = self._prefix + weights
-        return cast(R, await self._cache.acquire(key, load_or_give_back, expects_bytes=expects_bytes))
+        return cast(R, await self._cache.acquire(key, load_or_free, expects_bytes=expects_bytes))
 
     def pin(self, weights: str) -> None:
         self._cache.pin(self._prefix + weights)
@@ -88,12 +88,12 @@ class CacheView(Generic[R]):
         self._cache.release(self._prefix + weights)
 
     async def close(self) -> None:
-        """The whole memory, with what else is in it."""
+        """Closes the whole cache, including models of other kinds."""
         await self._cache.close()
 
 
 def _forget_locals(error: BaseException | None) -> None:
-    """Of the functions that it came through: weights may be among them, and its traceback keeps them."""
+    """Clears the local variables in the error's traceback, which may refer to weights."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""A bounded line of tasks that wait until something becomes possible."""
+"""A bounded queue of tasks that wait until something becomes possible."""
 
 import asyncio
 from collections import deque
@@ -8,23 +8,23 @@ from cluster.contracts.errors import Overloaded, Unavailable
 
 
 class BoundedWaitQueue:
-    """At most `max_waiting` wait, each for `wait_seconds` at most (None: for as long as it takes). Used from
+    """Lets at most `max_waiting` tasks wait, each for at most `wait_seconds` (None: without limit). Used from
     one event loop."""
 
     def __init__(self, *, max_waiting: int, wait_seconds: float | None) -> None:
         self._max_waiting = max_waiting
         self._wait_seconds = wait_seconds
         self._waiting: deque[asyncio.Event] = deque()
-        """One for each who waits, set when it is to look again."""
+        """One event for each waiting task, longest waiting first; set when the task should check again."""
 
     async def wait_until(self, is_possible: Callable[[bool], bool]) -> None:
-        """Returns as soon as that is true, without another task in between; it is told whether nobody waits
-        longer. Raises what it raises, Overloaded if too many wait already, and Unavailable after the longest
-        wait."""
+        """Returns as soon as `is_possible(is_first)` is true, without letting another task run in between.
+        `is_first` is whether no other task has waited longer. Raises what `is_possible` raises, Overloaded if
+        the queue is full, and Unavailable after `wait_seconds`."""
         if is_possible(not self._waiting):
             return
         if len(self._waiting) >= self._max_waiting:
-            raise Overloaded("Too many requests wait for other models to finish; try again.")
+            raise Overloaded("Too many requests are waiting for other models to finish; try again.")
         turn = asyncio.Event()
         self._waiting.append(turn)
         try:
@@ -34,16 +34,16 @@ class BoundedWaitQueue:
                     await turn.wait()
         except TimeoutError as error:
             raise Unavailable(
-                f"Others were in use for {self._wait_seconds:g} s and left no room in memory for this model; "
-                "try again later.",
+                f"Other models were in use for {self._wait_seconds:g} s and left no room in memory for this "
+                "one; try again later.",
                 retry_after_seconds=self._wait_seconds or 1.0,
             ) from error
         finally:
             self._waiting.remove(turn)
-            # For one of them, nobody waits longer now.
+            # Another task may be the first in the queue now.
             self.wake()
 
     def wake(self) -> None:
-        """All look again, who has waited longest first."""
+        """Makes all waiting tasks check again, longest waiting first."""
         for turn in self._waiting:
             turn.set()

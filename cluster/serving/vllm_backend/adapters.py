@@ -56,7 +56,7 @@ class Adapters:
         self._cache: ModelCache[_Loaded] = ModelCache(
             capacity=limits.adapters,
             max_waiting=limits.max_waiting,
-            drop=self._remove,
+            unload=self._remove,
             wait_seconds=limits.wait_seconds,
         )
 

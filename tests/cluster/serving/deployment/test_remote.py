@@ -1,4 +1,4 @@
-"""The way from the entry to models in deployments of their own, over handles that a test plays."""
+"""The entry in front of per-model deployments, with fake handles."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -47,7 +47,7 @@ class Stream:
 
 
 class Handle:
-    """Of one application: `streams` are its answers to `generate`, one after another."""
+    """The handle of one application. `streams` are its answers to `generate`, in order."""
 
     def __init__(self, *streams: list[GenerationEvent | Exception]) -> None:
         self.streams = [Stream(items) for items in streams]
@@ -89,7 +89,7 @@ def ask(handle: Handle, *, load_timeout_seconds: float | None = None) -> list[Ge
     return asyncio.run(run())
 
 
-def test_a_replica_is_woken_up_before_the_first_request() -> None:
+def test_a_replica_is_started_before_the_first_request() -> None:
     handle = Handle([PROMPT, END])
     assert ask(handle) == [PROMPT, END]
     assert handle.calls == ["ensure", "generate"]
@@ -120,7 +120,7 @@ def test_the_application_of_a_lost_replica_is_placed_again() -> None:
         ([PROMPT, NotFound("x")], NotFound),
     ],
 )
-def test_what_was_begun_or_refused_is_not_made_again(
+def test_a_request_that_has_begun_or_was_refused_is_not_retried(
     items: list[GenerationEvent | Exception], kind: type[Exception]
 ) -> None:
     handle = Handle(items)
@@ -134,31 +134,31 @@ def test_what_was_begun_or_refused_is_not_made_again(
     [ValueError("a fault of ours"), RayTaskError("generate", "…", ValueError("over Ray's own way"))],
     ids=["as raised", "wrapped"],
 )
-def test_what_is_no_answer_counts_as_a_loss(fault: Exception) -> None:
+def test_an_unexpected_error_counts_as_a_lost_replica(fault: Exception) -> None:
     handle = Handle([fault], [fault])
     with pytest.raises(Unavailable, match="replica was lost"):
         ask(handle)
     assert handle.calls == ["ensure", "generate", "ensure", "generate"]
 
 
-def test_who_waits_for_a_replica_to_start_is_told_since_when_and_leaves_the_start_to_others() -> None:
+def test_a_load_timeout_says_how_long_the_start_has_taken_and_does_not_stop_it() -> None:
     handle = Handle([PROMPT, END])
 
     async def run() -> list[GenerationEvent]:
         is_up = asyncio.Event()
         handle.woken = is_up.wait
         models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
-        patient = asyncio.ensure_future(_all(models.generate(REQUEST, load_timeout_seconds=None)))
-        with pytest.raises(Unavailable, match="is being loaded since 0 s"):
+        waiting = asyncio.ensure_future(_all(models.generate(REQUEST, load_timeout_seconds=None)))
+        with pytest.raises(Unavailable, match="has been loading for 0 s"):
             await _all(models.generate(REQUEST, load_timeout_seconds=0.01))
         is_up.set()
-        return await patient
+        return await waiting
 
     assert asyncio.run(run()) == [PROMPT, END]
     assert handle.calls == ["ensure", "generate"]
 
 
-def test_leaving_cancels_the_request_at_its_replica() -> None:
+def test_closing_the_stream_cancels_the_request_in_its_replica() -> None:
     handle = Handle([PROMPT, END])
 
     async def run() -> None:

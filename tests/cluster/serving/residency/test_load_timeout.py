@@ -39,7 +39,7 @@ def while_loading(
     return load_once
 
 
-def test_what_a_load_is_known_to_take_is_told_and_when_to_come_back() -> None:
+def test_the_error_says_how_long_loading_takes_and_when_to_retry() -> None:
     async def run() -> None:
         clock, release = Clock(), asyncio.Event()
 
@@ -50,10 +50,10 @@ def test_what_a_load_is_known_to_take_is_told_and_when_to_come_back() -> None:
         loaded = LoadTimer(load, clock=clock)
         load_once = while_loading(clock, loaded, release)
         first, _ = await load_once()
-        assert first.message == f"{BASE.alias} is being loaded since 12 s. Try again in 10 s."
+        assert first.message == f"{BASE.alias} has been loading for 12 s. Try again in 10 s."
         second, late_seconds = await load_once()
         assert second.message == (
-            f"{BASE.alias} is being loaded since 12 s; loading it took 42 s the last time. Try again in 30 s."
+            f"{BASE.alias} has been loading for 12 s; loading it took 42 s last time. Try again in 30 s."
         )
         assert (second.retry_after_seconds, second.code) == (30, "model_not_ready")
         assert late_seconds == 1
@@ -75,7 +75,7 @@ def test_a_load_that_failed_does_not_say_how_long_loading_takes() -> None:
     asyncio.run(run())
 
 
-def test_patience_ends_the_wait_alone_and_time_outs_of_others_are_theirs() -> None:
+def test_the_load_timeout_covers_only_its_own_block_and_other_timeouts_pass_through() -> None:
     async def run() -> None:
         with pytest.raises(Unavailable, match=r"within 0 s"):
             async with time_limit(0.01, partial(not_ready, MODEL)):

@@ -19,7 +19,9 @@ class Shelf:
 
     def cache(self, capacity: int, max_waiting: int = 10, **limits: Any) -> ModelCache[str]:
         """Each thing takes as many bytes as its key has characters."""
-        return ModelCache(capacity=capacity, max_waiting=max_waiting, drop=self.drop, num_bytes=len, **limits)
+        return ModelCache(
+            capacity=capacity, max_waiting=max_waiting, unload=self.drop, num_bytes=len, **limits
+        )
 
     async def drop(self, key: str) -> None:
         if gate := self.drop_gates.get(key):
@@ -333,7 +335,7 @@ async def _broken_drop() -> None:
     async def fail(key: str) -> None:
         raise RuntimeError(key)
 
-    cache: ModelCache[str] = ModelCache(capacity=1, max_waiting=1, drop=fail)
+    cache: ModelCache[str] = ModelCache(capacity=1, max_waiting=1, unload=fail)
     for key in ("a", "b"):
         assert await shelf.acquire(cache, key) == key
         cache.release(key)

@@ -1,4 +1,4 @@
-"""What is told of an error that ended a run."""
+"""Turns the error that ended a run into the state that the runner reports."""
 
 import logging
 
@@ -11,9 +11,10 @@ logger = logging.getLogger(__name__)
 def failed_state(
     error: BaseException, part: str = "Training", *, code: str = InternalError.default_code
 ) -> Failed:
-    """A domain error speaks for itself. Any other goes to the log with its traceback, and the job's owner
-    learns that `part` failed and the id under which it is there; `code` is for it. Only what the owner can
-    change is a user fault: it would fail again the same way."""
+    """The state for a domain error has its code and message. Any other error goes to the log with its
+    traceback; its state has `code`, and a message that says that `part` failed and gives the id of the log
+    entry. Only errors that the job's owner can fix are user faults: another attempt would fail the same way.
+    """
     if not isinstance(error, TuneryError):
         internal = InternalError.of(f"{part} ({type(error).__name__})")
         logger.error("%s", internal.message, exc_info=error)

@@ -1,7 +1,7 @@
-"""Training on a Ray cluster: `run_attempt` in one or more Ray Train workers. Nothing else imports ray.train.
+"""Training on a Ray cluster: `run_attempt` in Ray Train workers. No other module imports ray.train.
 
-Steps and states travel through the runner's control actor: Ray Train's own reports are throttled and a
-barrier.
+Events and states go through the runner's control actor, because Ray Train's own reports are throttled and act
+as a barrier.
 """
 
 import logging
@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Read by ray.train when it is imported, and inherited by its controller and workers: the second generation's
-# API, no second copy of every printed line, no change of folder, a dead worker noticed within a second, and
-# no actor that watches for preemption, which is the scheduler's matter.
+# ray.train reads these when it is imported, and its controller and workers inherit them: the V2 API, no
+# second copy of every printed line, no change of working directory, a dead worker noticed within a second,
+# and no actor that watches for preemption, which is the scheduler's task.
 os.environ |= {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
@@ -33,19 +33,19 @@ from cluster.training.failure import failed_state
 from cluster.training.watchdog import Watchdog
 
 COMMAND_SECONDS = 0.25
-"""A command is asked for at most this often, at the end of a step."""
+"""The shortest time between two requests for a command, which come at the end of a step."""
 GIVE_UP_SECONDS = 10.0
-"""For the last word of a worker that hangs; it ends without it otherwise."""
+"""How long a hung worker tries to report its state before it exits without doing so."""
 
 
 def fit(spec: JobSpec, control: Any, scratch: Path) -> None:
-    """Trains `spec` on `spec.config.num_workers` workers and returns when all have ended.
+    """Trains `spec` on `spec.config.num_workers` workers and returns when all of them have ended.
 
-    `control` is the handle of an actor with `push(events) -> command` and `finish(state)`. Storage is found
-    as `store_from_environment` does, with this process's environment, where TUNERY_WORKER_CPUS (1) says how
-    many CPUs each worker reserves and computes with, and TUNERY_HANG_SECONDS (1800) how long one pass through
-    the model, or one message between workers, may take. An attempt that loses a worker, or hangs, ends: the
-    next one goes on from its last checkpoint. Raises whatever ended the run.
+    `control` is the handle of an actor with `push(events) -> command` and `finish(state)`. This process's
+    environment names the store, as in `store_from_environment`; TUNERY_WORKER_CPUS (1) is the number of CPUs
+    that each worker reserves and computes with, and TUNERY_HANG_SECONDS (1800) the longest time that one pass
+    through the model, or one message between workers, may take. An attempt that loses a worker or hangs ends;
+    the next attempt continues from its last checkpoint. Raises whatever ended the run.
     """
     cpus = int(os.environ.get("TUNERY_WORKER_CPUS", "1"))
     hang_seconds = float(os.environ.get("TUNERY_HANG_SECONDS", "1800"))
@@ -76,7 +76,7 @@ def fit(spec: JobSpec, control: Any, scratch: Path) -> None:
 
 
 def _work(config: dict[str, Any]) -> None:
-    """One worker. Imports come here, so that the driver needs neither torch nor transformers."""
+    """Runs in each worker. Imports are local, so that the driver needs neither torch nor transformers."""
     import torch
     from transformers.utils import logging as transformers_logging
 
@@ -84,7 +84,7 @@ def _work(config: dict[str, Any]) -> None:
     from cluster.training.loop.hooks import RunHooks
 
     yield_to_others()
-    # It misses a kernel for inference on CPUs, whenever PEFT imports it.
+    # It warns about a missing CPU kernel for inference whenever PEFT imports it.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -108,12 +108,12 @@ def _work(config: dict[str, Any]) -> None:
 
 
 def _end_hung(control: "_ControlClient", seconds: float) -> None:
-    """Nothing in this process can be trusted to end by itself: a collective waits in C++."""
+    """Reports the hang and exits at once: a collective that waits in C++ cannot be interrupted."""
     try:
         control.give_up(
             Failed(
                 code="hung",
-                message=f"Training did not move for {seconds:.0f} seconds: a worker or its device hangs.",
+                message=f"Training made no progress for {seconds:.0f} seconds: a worker or its device hangs.",
                 is_user_fault=False,
             )
         )
@@ -122,12 +122,13 @@ def _end_hung(control: "_ControlClient", seconds: float) -> None:
 
 
 class _ControlClient:
-    """The first worker's side of the control actor; a few calls a second however short the steps are."""
+    """The first worker's side of the control actor. Makes a few calls a second, however short the steps
+    are."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
         self._lock = threading.Lock()
-        """A phase that takes long is told by a thread of its own."""
+        """Messages about slow phases come from another thread."""
         self._events: list[RunnerEvent] = []
         self._pushed_at = float("-inf")
 
@@ -135,7 +136,7 @@ class _ControlClient:
         with self._lock:
             self._events.append(event)
             if not isinstance(event, StepMetrics):
-                # Told at once: the next step may be far, or never come.
+                # Sent at once, because the next step may be far away or never come.
                 self._push()
 
     def command(self) -> Command:
@@ -151,7 +152,8 @@ class _ControlClient:
         return command
 
     def give_up(self, state: Failed) -> None:
-        """`finish` from another thread, without the events that the first one may be adding."""
+        """Like `finish`, but from another thread, so without the events that the main thread may be
+        adding."""
         ray.get(self._actor.finish.remote(state), timeout=GIVE_UP_SECONDS)
 
     def finish(self, state: Any) -> None:

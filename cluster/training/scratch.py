@@ -1,4 +1,4 @@
-"""Folders for what is on its way, which do not outlive their process for long."""
+"""Temporary folders that are removed even if their process is killed."""
 
 import contextlib
 import os
@@ -12,13 +12,13 @@ _PREFIX = "tunery-training-"
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """An empty folder, removed at the end. A process that is killed removes nothing: those of processes that
-    are gone are removed first."""
+    """Creates an empty folder and removes it at the end. Before that, removes the folders of processes that
+    were killed before they could do so."""
     root = Path(tempfile.gettempdir())
-    for left in root.glob(f"{_PREFIX}*"):
-        owner = left.name.removeprefix(_PREFIX).partition("-")[0]
+    for stale in root.glob(f"{_PREFIX}*"):
+        owner = stale.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdecimal() and not _is_alive(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(stale, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as name:
         yield Path(name)
 

@@ -1,4 +1,4 @@
-"""Where a run begins: the base, tuned weights of another job, or a checkpoint of its own."""
+"""The weights that a run begins with: the base, another job's tuned weights, or the job's own checkpoint."""
 
 import json
 from dataclasses import dataclass, replace
@@ -23,26 +23,26 @@ class StartingPoint:
     weights: Path
     """The folder from which the model is loaded."""
     is_base: bool
-    """They are the catalogue's own."""
+    """Whether these are the catalogue's own weights."""
     adapter: Path | None = None
-    """A checkpoint's files, whose adapter is continued."""
+    """The folder of a checkpoint whose adapter is continued."""
     form: WeightsForm = "lora"
-    """What that checkpoint is to serving."""
+    """The form in which that checkpoint is served."""
     state: TrainingState | None = None
-    """The run that is continued, where its adapter or its optimizer is."""
+    """The training state of the run that is continued, if its adapter or its optimizer is needed."""
     resumed: TrainingState | None = None
-    """This job's own, at an earlier step."""
+    """This job's own training state at an earlier step."""
     resumed_from: WeightsRef | None = None
 
     def forget(self) -> None:
-        """Lets go of the tensors of runs before, once they are where they belong."""
+        """Drops the tensors of earlier runs once they have been copied into the model and its optimizer."""
         self.state = self.resumed = None
 
 
 def find_starting_point(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> StartingPoint:
-    """Downloads into `folder` what the run begins with.
+    """Downloads what the run begins with into `folder`.
 
-    Raises TrainingFailed if the tuned weights cannot be continued this way; NotFound, Unavailable and
+    Raises TrainingFailed if the tuned weights cannot be continued this way, and NotFound, Unavailable and
     CorruptArtefact as storage does.
     """
     start = _beginning(spec, store, data, folder)
@@ -90,7 +90,7 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
 
 
 def _check_classes(tuned: Path, data: Dataset) -> None:
-    """The rows of an encoder's head mean what they meant."""
+    """Checks that the rows of an encoder's head still stand for the same classes."""
     labels = json.loads((tuned / "config.json").read_text())["id2label"]
     before = tuple(labels[str(number)] for number in range(len(labels)))
     if before != data.class_names:

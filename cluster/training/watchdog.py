@@ -1,4 +1,5 @@
-"""Notices that training no longer moves: a collective that a worker never joined, a stuck device."""
+"""Notices when training hangs, for example in a collective that a worker never joined or on a stuck
+device."""
 
 import threading
 from collections.abc import Callable
@@ -7,12 +8,12 @@ from typing import Self
 
 
 class Watchdog:
-    """Calls `on_hang`, in a thread of its own, once `heartbeat` has not been called for `seconds` inside the
-    `with`, which it sees within as long again."""
+    """Calls `on_hang` from its own thread once `heartbeat` has not been called for `seconds` inside the
+    `with` block. The call may come up to `seconds` late."""
 
     def __init__(self, seconds: float, on_hang: Callable[[], None]) -> None:
         self._seconds, self._on_hang = seconds, on_hang
-        self._beats = threading.Condition()
+        self._condition = threading.Condition()
         self._count = 0
         self._is_over = False
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -27,18 +28,18 @@ class Watchdog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._beats:
+        with self._condition:
             self._is_over = True
-            self._beats.notify()
+            self._condition.notify()
         self._thread.join()
 
     def _watch(self) -> None:
         seen = -1
-        with self._beats:
+        with self._condition:
             while not self._is_over:
                 if self._count == seen:
                     self._on_hang()
                     return
                 seen = self._count
-                # Beats do not wake it: a lock for every microbatch would cost more than a look now and then.
-                self._beats.wait(self._seconds)
+                # A heartbeat does not notify: a lock in every microbatch would cost more than polling.
+                self._condition.wait(self._seconds)

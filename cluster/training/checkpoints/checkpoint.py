@@ -1,6 +1,6 @@
-"""Checkpoints in storage: weights in the formats that others read, and beside them what a resume needs.
+"""Checkpoints in storage: weights in formats that other tools read, and what a resume needs.
 
-    adapter_config.json, adapter_model.safetensors    form lora: PEFT's own prefix.safetensors
+    adapter_config.json, adapter_model.safetensors    form lora: PEFT's format prefix.safetensors
     form prefix: keys and values before every prompt config.json, model*.safetensors, tokenizer files  form
     full: transformers' own resume_*                                          trainable weights, optimizer,
     progress: training_state.py manifest.json                                     written last; without it
@@ -44,13 +44,13 @@ from cluster.training.world import World, host_copies
 
 @dataclass(frozen=True, slots=True)
 class CheckpointContext:
-    """What every checkpoint of an attempt has in common."""
+    """What all checkpoints of an attempt share."""
 
     spec: JobSpec
     store: ObjectStore
     trainee: Trainee
     weights: Path
-    """The folder of the weights that the job began with."""
+    """The folder of the weights that the job began with, without adapters."""
     tokenizer: Any
     probe_data: Dataset
     answer_prompts: list[AnswerPrompt]
@@ -58,19 +58,19 @@ class CheckpointContext:
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of one attempt, each under its step's own keys, while training goes on: weights
-    are copied at once and stored by a thread, one checkpoint at a time. Close it."""
+    """Writes the checkpoints of one attempt, each under its step's own keys, while training continues.
+    Weights are copied at once; a thread stores one checkpoint at a time. Close the writer when done."""
 
     def __init__(
         self, context: CheckpointContext, folder: Path, *, resumed: Mapping[int, WeightsRef]
     ) -> None:
-        """`folder` takes what is on its way to storage; `resumed` are checkpoints of earlier attempts by
+        """`folder` holds files until they are stored. `resumed` are checkpoints of earlier attempts, by
         step."""
         self._context = context
         self.stored: dict[int, WeightsRef] = dict(resumed)
-        """What is in storage, by step."""
+        """The checkpoints in storage, by step."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._under_way: Future[CheckpointSaved] | None = None
+        self._storing: Future[CheckpointSaved] | None = None
         self._done: list[CheckpointSaved] = []
         self._kept: tuple[int, Path] | None = None
         self._root = folder
@@ -78,11 +78,11 @@ class CheckpointWriter:
     def save(
         self, take: Callable[[], TrainingState], progress: Progress, metrics: StepMetrics, *, keeps: bool
     ) -> None:
-        """Every worker calls it; the first one writes. `take` copies the run. Returns once training may
-        go on; waits for the checkpoint before this one. With `keeps` the served files stay in `folder` after
-        they are stored, until the next that is kept.
+        """Saves a checkpoint. Every worker calls this; the first one writes. `take` copies the run's state.
+        Waits until the previous checkpoint is stored, and returns as soon as training may continue. With
+        `keeps`, the served files stay on this machine until the next checkpoint that is kept.
 
-        Raises Unavailable if storage did not take the one before; what is there already stays as it was.
+        Raises Unavailable if the previous checkpoint could not be stored; those before it are unaffected.
         """
         self._wait()
         state = take()
@@ -98,32 +98,32 @@ class CheckpointWriter:
             if self._kept is not None:
                 shutil.rmtree(self._kept[1])
             self._kept = (step, folder)
-        self._under_way = self._thread.submit(self._store_files, state, manifest, folder, metrics, keeps)
+        self._storing = self._thread.submit(self._store_files, state, manifest, folder, metrics, keeps)
 
     def finished(self) -> list[CheckpointSaved]:
-        """Those that were stored since the last call. Raises what storing the last one raised."""
-        if self._under_way is not None and self._under_way.done():
+        """The checkpoints that were stored since the last call. Raises the error of one that failed."""
+        if self._storing is not None and self._storing.done():
             self._wait()
         done, self._done = self._done, []
         return done
 
     def flush(self) -> list[CheckpointSaved]:
-        """`finished`, once everything is stored."""
+        """Waits until everything is stored, then returns `finished()`."""
         self._wait()
         return self.finished()
 
     def folder(self, step: int) -> Path | None:
-        """The served files of the checkpoint that was kept, if it is the one of this step."""
+        """The folder with the served files of this step's checkpoint, if they were kept."""
         return self._kept[1] if self._kept is not None and self._kept[0] == step else None
 
     def close(self) -> None:
-        """Waits for what is under way."""
+        """Waits for the checkpoint that is being stored."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _wait(self) -> None:
-        if self._under_way is not None:
-            under_way, self._under_way = self._under_way, None
-            event = under_way.result()
+        if self._storing is not None:
+            storing, self._storing = self._storing, None
+            event = storing.result()
             self.stored[event.step] = event.weights
             self._done.append(event)
 
@@ -142,8 +142,8 @@ class CheckpointWriter:
             merge(self._in_full_precision(state, total_steps), context.tokenizer, dtype, folder)
 
     def _in_full_precision(self, state: TrainingState, total_steps: int) -> Any:
-        """The adapter on a base of its own in fp32: merging and parting again would change the one in
-        training."""
+        """The adapter on a separate fp32 base, because merging into and unmerging from the model in training
+        would change it."""
         context = self._context
         base, config = context.spec.base, context.spec.config
         model = load_merge_base(
@@ -155,12 +155,12 @@ class CheckpointWriter:
         return adapted
 
     def _probe(self, folder: Path) -> Probe:
-        """By the model that serving will load. Plain LoRA on the base's own weights is that model already;
-        everything else is read back from its files."""
+        """Scores the probe with the model that serving will load. For plain LoRA on the base's own weights
+        this is the model in training; any other is loaded from its files."""
         context, trainee = self._context, self._context.trainee
         if trainee.form == "lora" and context.spec.config.type == "lora" and not context.world.is_sharded:
             return score_probe(trainee.model, context.probe_data)
-        # Where there is room: the device is full of training.
+        # On the CPU, because training fills the device.
         device, dtype = torch.device("cpu"), context.spec.base.dtype
         if context.spec.base.architecture == "encoder":
             return score_probe(load_classifier(folder, dtype, device), context.probe_data)
@@ -204,8 +204,8 @@ class CheckpointWriter:
 
 
 def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manifest) -> WeightsRef:
-    """Uploads every file of `folder`, and the manifest, completed with their sizes and digests, when all are
-    stored. Raises CorruptArtefact if storage holds other bytes than the folder."""
+    """Uploads every file of `folder`, then the manifest, which lists their sizes and digests. Raises
+    CorruptArtefact if a stored file's size differs from the folder's."""
     files = []
     for path in sorted(folder.iterdir()):
         with path.open("rb") as stream:
@@ -223,16 +223,16 @@ def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manife
 def download(
     store: ObjectStore, manifest_key: str, folder: Path, *, with_resume_state: bool = True
 ) -> tuple[Manifest, WeightsRef]:
-    """The files of a checkpoint, in `folder`; without its resume state those that are there as long as it has
-    a name. Raises CorruptArtefact if one is missing or differs from the manifest, NotFound if there is no
-    manifest."""
+    """Downloads the files of a checkpoint into `folder`. Without the resume state, these are the files that
+    are kept for as long as the model exists. Raises CorruptArtefact if a file is missing or differs from the
+    manifest, and NotFound if there is no manifest."""
     body = store.get(manifest_key)
     try:
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         raise CorruptArtefact(f"The manifest {manifest_key!r} cannot be read.") from error
     for file in manifest.files:
-        # What a prefix has learned is there alone, and always.
+        # A prefix keeps its learned weights in the resume state only, which is never deleted for it.
         if is_resume_file(file.name) and not with_resume_state and manifest.form != "prefix":
             continue
         try:
@@ -250,7 +250,7 @@ def _ref(body: bytes, manifest_key: str, manifest: Manifest) -> WeightsRef:
 
 
 def check_same_run(spec: JobSpec, manifest: Manifest) -> None:
-    """Raises CorruptArtefact if a checkpoint is not of this base, data and way of training."""
+    """Raises CorruptArtefact if the checkpoint is of another base, training file or training type."""
     expected = (base_digest(base_folder(spec.base)), spec.training_sha256, spec.config.type)
     if (manifest.base_digest, manifest.data_sha256, manifest.config.type) != expected:
         raise CorruptArtefact(
@@ -260,11 +260,12 @@ def check_same_run(spec: JobSpec, manifest: Manifest) -> None:
 
 
 def _full_weights(context: CheckpointContext, state: TrainingState) -> dict[str, torch.Tensor]:
-    """Of a full fine-tune all that its folder needs, else nothing. Every worker must ask."""
+    """All weights that the folder of a full fine-tune needs; empty for adapters. Every worker must call
+    it."""
     if is_adapted(context.trainee.model):
         return {}
     weights = distinct_state(context.trainee.model)
-    # What learns is in the state already; buffers and frozen weights are not.
+    # The state holds the trainable weights, but not buffers and frozen weights.
     learned = {name for name, value in weights.items() if value.requires_grad}
     others = {name: value for name, value in weights.items() if name not in learned}
     copies = host_copies(others, context.world) | state.weights

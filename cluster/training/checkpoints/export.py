@@ -1,4 +1,4 @@
-"""Tuned weights in the formats that others read: PEFT's adapters, transformers' folders."""
+"""Saves tuned weights as PEFT adapters and transformers folders."""
 
 import json
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> None:
-    """PEFT's adapter_config.json and adapter_model.safetensors. `model` is PEFT's wrapper, `weights` are its
-    parameters' values by name."""
+    """Writes PEFT's adapter_config.json and adapter_model.safetensors. `model` is PEFT's wrapper; `weights`
+    are its parameters' values by name."""
     from peft import get_peft_model_state_dict
 
     state = get_peft_model_state_dict(model, state_dict=dict(weights), save_embedding_layers=False)
@@ -28,7 +28,7 @@ def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> Non
 
 
 def save_full(model: Any, weights: Mapping[str, Tensor], tokenizer: Any, dtype: str, folder: Path) -> None:
-    """transformers' folder with these weights, by name, in `dtype`."""
+    """Writes a transformers folder with these named weights in `dtype`."""
     state = {
         name: value.to(DTYPES[dtype]) if value.is_floating_point() else value
         for name, value in weights.items()
@@ -40,10 +40,12 @@ def save_full(model: Any, weights: Mapping[str, Tensor], tokenizer: Any, dtype: 
 
 
 def merge(adapted: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
-    """transformers' folder of the model that an adapter makes of its base. `adapted`, PEFT's wrapper of a
-    base in fp32, is used up: merging rounds once, when the result is stored in `dtype`.
+    """Merges an adapter into its base and writes the result as a transformers folder. `adapted` is PEFT's
+    wrapper of a base in fp32 and cannot be used afterwards. Rounds once, when the result is stored in
+    `dtype`.
 
-    Raises ValueError for a base in 4 bits, whose steps are larger than most of an adapter's changes.
+    Raises ValueError for a base in 4 bits, whose quantization steps are larger than most of an adapter's
+    changes.
     """
     if getattr(adapted.get_base_model(), "is_quantized", False):
         raise ValueError("An adapter is merged into the base's full precision, never into 4 bits.")
@@ -52,7 +54,7 @@ def merge(adapted: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
 
 
 def distinct_state(model: torch.nn.Module) -> dict[str, Tensor]:
-    """The model's state by name, a weight that two names share under its first one only."""
+    """The model's state by name. A weight that two names share appears only under the first one."""
     seen: set[int] = set()
     state = {}
     for name, value in model.state_dict(keep_vars=True).items():

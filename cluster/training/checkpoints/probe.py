@@ -1,4 +1,4 @@
-"""What the trainer thinks of a few rows: serving must agree before a model is published."""
+"""The trainer's scores of a few rows. Serving must reproduce them before a model is published."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ PROBE_TOKENS = 128
 
 @torch.no_grad()
 def score_probe(model: Any, data: Dataset) -> Probe:
-    """Log-probabilities of the first sequences of `data`, cut to PROBE_TOKENS, by the model's own forward in
-    evaluation mode, one row at a time: of each next token, or of an encoder's classes. Leaves the model in
-    the mode it was in."""
+    """Scores the first sequences of `data`, cut to PROBE_TOKENS: the log-probabilities of each next token, or
+    of an encoder's classes. Uses the model's own forward in evaluation mode, one row at a time, and restores
+    the model's mode."""
     rows = [_row(data, index) for index in range(min(PROBE_ROWS, len(data)))]
     score = _token_logprobs if data.class_ids is None else _class_logprobs
     was_training = model.training

@@ -1,4 +1,4 @@
-"""A checkpoint as it is served: loaded from its files, as serving loads them, to be scored."""
+"""Loads a checkpoint from its files as serving does, so that it can be scored."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from cluster.training.model.pretrained import load_dequantized, load_pretrained
 
 
 class Prefixed(nn.Module):
-    """A causal model whose every sequence begins with given keys and values."""
+    """A causal model that puts given keys and values before every sequence."""
 
     def __init__(self, model: Any, states: dict[str, Tensor]) -> None:
         """`states`: `keys.<layer>` and `values.<layer>`, each (key heads, tokens, head dimension)."""
@@ -44,7 +44,7 @@ class Prefixed(nn.Module):
 
 
 def load_served(folder: Path, form: WeightsForm, base: Path, dtype: str, device: torch.device) -> Any:
-    """The causal model that the checkpoint's files in `folder` are, in evaluation mode; `base` holds the
+    """Loads the causal model in the checkpoint's `folder`, in evaluation mode. `base` is the folder of the
     weights that the job began with."""
     if form == "full":
         return load_causal(folder, dtype, device)
@@ -57,7 +57,8 @@ def load_served(folder: Path, form: WeightsForm, base: Path, dtype: str, device:
 
 
 def load_causal(folder: Path, dtype: str, device: torch.device, *, is_quantized: bool = False) -> Any:
-    """A causal model by itself, in evaluation mode; `is_quantized`: with weights that went through 4 bits."""
+    """Loads a causal model without adapters, in evaluation mode. With `is_quantized`, its weights are rounded
+    to 4 bits and dequantized."""
     from transformers import AutoModelForCausalLM
 
     if is_quantized:
@@ -70,7 +71,7 @@ def load_causal(folder: Path, dtype: str, device: torch.device, *, is_quantized:
 
 
 def load_classifier(folder: Path, dtype: str, device: torch.device) -> Any:
-    """An encoder with its classes, in evaluation mode."""
+    """Loads an encoder with its classification head, in evaluation mode."""
     from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
     architecture = read_config(folder).architectures[0]

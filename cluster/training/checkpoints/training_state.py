@@ -1,4 +1,4 @@
-"""What a resume needs of a run, beside the weights that serving reads: files that begin with `resume_`."""
+"""What a resume needs besides the weights that serving reads: files whose names begin with `resume_`."""
 
 import json
 import math
@@ -26,17 +26,17 @@ PROGRESS_FILE = "resume_progress.json"
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """A run at one step, whole and in the host's memory."""
+    """A run at one step, in full and in the host's memory."""
 
     progress: Progress
     weights: dict[str, Tensor]
-    """The parameters that learn, by name, to the last bit."""
+    """The exact trainable parameters, by name."""
     moments: dict[str, Tensor]
-    """The optimizer's, as `optimizer.moments` names them."""
+    """The optimizer's tensors, named as in `optimizer.moments`."""
     extras: dict[str, Tensor]
-    """What methods keep beside: DPO's reference, AdaLoRA's allocation."""
+    """Further tensors of some methods: DPO's reference, AdaLoRA's allocation."""
     best: WeightsRef | None = None
-    """The checkpoint of the best epoch before this one."""
+    """The checkpoint of the best epoch so far."""
 
 
 def write_state(state: TrainingState, folder: Path) -> None:
@@ -54,7 +54,7 @@ def write_state(state: TrainingState, folder: Path) -> None:
 
 
 def read_state(folder: Path, form: WeightsForm) -> TrainingState:
-    """What `write_state` wrote; `form` is that of the run's checkpoints."""
+    """Reads what `write_state` wrote. `form` is the form of the run's checkpoints."""
     kept = json.loads((folder / PROGRESS_FILE).read_text())
     progress = kept["progress"]
     if progress["best_loss"] is None:
@@ -73,9 +73,10 @@ def read_state(folder: Path, form: WeightsForm) -> TrainingState:
 
 
 def read_adapter_state(folder: Path) -> TrainingState:
-    """A run at its beginning, from PEFT's LoRA weights, which are those that learned, to the last bit."""
+    """The state of a run at its first step, from PEFT's LoRA weights, which are exactly the trainable
+    ones."""
     saved = load_file(folder / "adapter_model.safetensors")
-    # PEFT leaves the adapter's own name out of its files.
+    # PEFT leaves the adapter's name out of its files.
     named = {
         re.sub(r"(?<=\.lora_[AB])(?=\.weight$)", ".default", name): value for name, value in saved.items()
     }
@@ -83,22 +84,22 @@ def read_adapter_state(folder: Path) -> TrainingState:
 
 
 def restore_weights(parameters: Mapping[str, torch.nn.Parameter], weights: Mapping[str, Tensor]) -> None:
-    """Puts the values back into the parameters that learn. Raises TrainingFailed (`checkpoint_mismatch`) if
-    they are of another adapter or model."""
+    """Copies the values into the trainable parameters. Raises TrainingFailed (`checkpoint_mismatch`) if they
+    belong to another adapter or model."""
     for name, parameter in parameters.items():
         found = weights.get(name)
         if found is None or found.shape != parameter.shape:
             shape = "is missing" if found is None else f"has the shape {list(found.shape)}"
             raise TrainingFailed(
-                f"The checkpoint does not fit the way of training: {name} {shape}, expected "
-                f"{list(parameter.shape)}. An adapter goes on with its own type, rank and target modules.",
+                f"The checkpoint does not fit this kind of training: {name} {shape}, expected "
+                f"{list(parameter.shape)}. An adapter must keep its type, rank and target modules.",
                 code="checkpoint_mismatch",
                 param="training.from_checkpoint",
             )
         put(parameter, found)
     if unknown := sorted(weights.keys() - parameters.keys()):
         raise TrainingFailed(
-            f"The checkpoint does not fit the way of training: it also holds {unknown[0]}.",
+            f"The checkpoint does not fit this kind of training: it also holds {unknown[0]}.",
             code="checkpoint_mismatch",
             param="training.from_checkpoint",
         )

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import textwrap
 from typing import Any
 
@@ -51,6 +52,7 @@ OTHERS = {
 }
 """Variables that no settings class reads: who reads them, and what they do."""
 
+_NAME = re.compile(r"`(\w+)`")
 _EXAMPLE_COUNTS = (10, 20, 50, 250, 1_000, 5_000, 10_000, 100_000)
 
 
@@ -155,11 +157,16 @@ def settings_names() -> set[str]:
 
 def _settings(model: type[BaseModel], prefix: str) -> str:
     docs = _attribute_docs(model)
+
+    def by_variable(named: re.Match[str]) -> str:
+        is_field = named[1] in model.model_fields
+        return code(_variable(model, named[1], prefix)) if is_field else named[0]
+
     rows = []
     for name, field in model.model_fields.items():
         variable = _variable(model, name, prefix)
         default = COMPUTED.get(variable) or _default(field)
-        rows.append((code(variable), default, sentence(docs.get(name, ""))))
+        rows.append((code(variable), default, sentence(_NAME.sub(by_variable, docs.get(name, "")))))
     return table(("Variable", "Default", "Meaning"), rows)
 
 
@@ -176,7 +183,7 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if value is PydanticUndefined or value is None or value in ("", ()):
         return "—"
-    return code(value)
+    return code(f"{value:g}" if isinstance(value, float) else value)
 
 
 def _option_default(option: Any) -> str:

@@ -20,12 +20,10 @@ All of it is for its owner alone: folders have mode 700, files 600, and so has w
 import fcntl
 import os
 import secrets
-import shutil
 import socket
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +34,7 @@ import httpx2
 from service.data_folder import database_url, storage_url
 from service.db.api_keys import ApiKeys
 from service.db.database import Database
-from service.log_rotation import BACKUP_COUNT, MAX_LOG_BYTES, archive_ray_logs
+from service.local_ray import RayPorts, ray_command, ray_environment, temporary_ray_folder
 from service.permissions import UMASK, make_private_folder
 from service.ports import free_ports
 from service.settings import Settings
@@ -56,7 +54,7 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
     folder = folder.absolute()
     os.umask(UMASK)
     make_private_folder(folder)
-    with _locked(folder), _ray_folder(folder) as ray_folder:
+    with _locked(folder), temporary_ray_folder(folder) as ray_folder:
         _check_free(host, port)
         plan = _Plan.make(folder, host, port, ray_folder)
         key_place = _prepare_database(folder, plan.service_environment["TUNERY_DATABASE_URL"])
@@ -87,72 +85,34 @@ class _Plan:
     @staticmethod
     def make(folder: Path, host: str, port: int, ray_folder: Path) -> "_Plan":
         gcs, dashboard, agent, runtime_agent, metrics, client, serving, internal = free_ports(8)
+        ray_ports = RayPorts(gcs, dashboard, agent, runtime_agent, metrics, client)
         reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
-        base_url = f"http://{reachable}:{port}"
         ray_token = _secret(folder / "ray.token")
-        outside = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
+        inherited = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
         shared = {
-            "TUNERY_STORAGE_URL": storage_url(folder, outside),
+            "TUNERY_STORAGE_URL": storage_url(folder, inherited),
             "TUNERY_CLUSTER_TOKEN": _secret(folder / "cluster.token"),
             "TUNERY_CACHE_DIR": str(folder / "cache"),
-            "TUNERY_WARM_BASES": outside.get("TUNERY_WARM_BASES", "tunery-tiny-1"),
+            "TUNERY_WARM_BASES": inherited.get("TUNERY_WARM_BASES", "tunery-tiny-1"),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": ray_token,
             "PYTHONUNBUFFERED": "1",
         }
-        cores = os.cpu_count() or 1
+        ray_url = f"http://127.0.0.1:{dashboard}"
         return _Plan(
-            base_url=base_url,
-            ray_url=f"http://127.0.0.1:{dashboard}",
+            base_url=f"http://{reachable}:{port}",
+            ray_url=ray_url,
             ray_token=ray_token,
             serving_host="127.0.0.1",
             serving_port=serving,
             internal_port=internal,
-            ray_argv=[
-                str(Path(sys.executable).with_name("ray")),
-                *("start", "--head", "--block", "--disable-usage-stats"),
-                *("--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1"),
-                *("--port", str(gcs), "--dashboard-port", str(dashboard)),
-                *(
-                    "--dashboard-agent-listen-port",
-                    str(agent),
-                    "--runtime-env-agent-port",
-                    str(runtime_agent),
-                ),
-                *("--metrics-export-port", str(metrics), "--ray-client-server-port", str(client)),
-                *("--min-worker-port", "0", "--max-worker-port", "0"),
-                # Logical CPUs: the training workers and the serving replicas share the real ones.
-                *("--num-cpus", str(cores + 2), "--object-store-memory", str(256 * 2**20)),
-                *("--temp-dir", str(ray_folder)),
-            ],
-            ray_environment={
-                **{name: value for name, value in outside.items() if name != "TUNERY_DATABASE_URL"},
-                **shared,
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{outside.get('PATH', '')}",
-                # One job trains at a time, with all cores; what waits leaves them to serving.
-                "TUNERY_WORKER_CPUS": outside.get("TUNERY_WORKER_CPUS", str(cores)),
-                "OMP_WAIT_POLICY": "PASSIVE",
-                # What is told of one file, in bytes, and how many older ones beside it.
-                "RAY_ROTATION_MAX_BYTES": outside.get("RAY_ROTATION_MAX_BYTES", str(MAX_LOG_BYTES)),
-                "RAY_ROTATION_BACKUP_COUNT": outside.get("RAY_ROTATION_BACKUP_COUNT", str(BACKUP_COUNT)),
-                # Beside what computes, and makes itself nice, a runner must be heard of.
-                "RAY_worker_niceness": "0",
-                "TUNERY_ENGINE_LISTEN_HOST": outside.get("TUNERY_ENGINE_LISTEN_HOST", _listen_host(outside)),
-                # Half of what Ray's object store costs between Serve's proxy and a replica.
-                "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
-                # Ray takes 127.0.0.1 for the machine's own address, and listens everywhere, unless told that
-                # this is no machine for a cluster of several.
-                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-                # Nobody collects them, and their ports would answer anybody who reaches them.
-                "RAY_enable_metrics_collection": "0",
-                # The only node: nothing could take over what it would drain for 30 s.
-                "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-            },
+            ray_argv=ray_command(ray_ports, ray_folder),
+            ray_environment=ray_environment(inherited, shared),
             service_environment={
-                **outside,
+                **inherited,
                 **shared,
-                "TUNERY_DATABASE_URL": database_url(folder, outside),
-                "TUNERY_RAY_URL": f"http://127.0.0.1:{dashboard}",
+                "TUNERY_DATABASE_URL": database_url(folder, inherited),
+                "TUNERY_RAY_URL": ray_url,
                 "TUNERY_SERVING_URL": f"http://127.0.0.1:{serving}",
                 "TUNERY_SERVICE_URL": f"http://127.0.0.1:{internal}",
             },
@@ -188,12 +148,6 @@ class _Plan:
                     if http.put("/api/serve/applications/", json=config).is_success:
                         return
                 ended.wait(0.3)
-
-
-def _listen_host(environment: Mapping[str, str]) -> str:
-    """A lone replica of engines may be asked itself; which it is, unless the environment has other plans."""
-    plans = ("TUNERY_ENGINE_MIN_REPLICAS", "TUNERY_ENGINE_MAX_REPLICAS", "TUNERY_ENGINE_PLACEMENT")
-    return "" if any(map(environment.get, plans)) else "127.0.0.1"
 
 
 def _announce(plan: _Plan, supervisor: Supervisor, say: Callable[[str], None]) -> None:
@@ -243,39 +197,6 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-@contextmanager
-def _ray_folder(folder: Path) -> Iterator[Path]:
-    """Ray's temporary folder, whose logs are kept when it goes. One that a killed `up` left behind goes
-    first.
-
-    Its path is short: Ray puts Unix sockets under it, whose names may have 107 bytes. Ray opens it to
-    everybody, but not the folder around it.
-    """
-    note, logs = folder / "ray.folder", folder / "logs" / "ray"
-    if note.exists():
-        _remove_ray_folder(Path(note.read_text().strip()), logs)
-    around = Path(tempfile.mkdtemp(prefix="tunery-ray-", dir="/tmp"))
-    note.write_text(f"{around}\n")
-    logs.mkdir(parents=True, exist_ok=True)
-    now = logs / "now"
-    now.unlink(missing_ok=True)
-    now.symlink_to(around / "ray" / "session_latest" / "logs")
-    try:
-        yield around / "ray"
-    finally:
-        now.unlink(missing_ok=True)
-        _remove_ray_folder(around, logs)
-        note.unlink(missing_ok=True)
-
-
-def _remove_ray_folder(around: Path, logs: Path) -> None:
-    # After a restart of the machine the name may be another user's.
-    if around.is_symlink() or not around.is_dir() or around.stat().st_uid != os.getuid():
-        return
-    archive_ray_logs(around / "ray", logs)
-    shutil.rmtree(around, ignore_errors=True)
 
 
 def _secret(path: Path) -> str:

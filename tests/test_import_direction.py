@@ -58,6 +58,7 @@ ALLOWED = {
     "service.cli": ("service.ports", "service.sweep", "service.up"),
     "service.data_folder": (),
     "service.migrate": ("service.db", "service.settings"),
+    "service.local_ray": ("service.log_rotation",),
     "service.log_rotation": (),
     "service.ports": (),
     "service.permissions": (),

@@ -7,23 +7,24 @@ Each also checks that the job is still where the scheduler saw it; if not, it do
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.datasets import DatasetCheck
 from cluster.contracts.errors import Overloaded, Unavailable
-from cluster.contracts.hyperparameters import Hyperparameters, OnOverlength, TrainingConfig
+from cluster.contracts.hyperparameters import Hyperparameters, TrainingConfig
 from cluster.contracts.jobs import Failed, Finished, JobStatus
 from service.db import tables
 from service.db.attempts import new_token, requeue, token_sha256
 from service.db.database import Database, now
+from service.db.dataset_checks import CheckedFile, check_events
 from service.db.faults import RESET_FAULTS, fail, note_wait, retry
 from service.db.files import File, file_of
 from service.db.jobs import Job, job_of
 from service.db.leases import Leases
 from service.db.pending_work import Attempt, PendingWork, pending_work
+from service.db.publication import Publication, publish
 from service.db.retries import RetryPolicy
 from service.db.transitions import NewEvent, add_events, lock, transition
 
@@ -45,27 +46,6 @@ class JobFiles:
     training: File
     validation: File | None
     general: File | None
-
-
-class CheckedFile(NamedTuple):
-    param: str
-    """Where the request names it, e.g. `training_file`."""
-    on_overlength: OnOverlength
-    found: DatasetCheck
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """All that is to become public at once."""
-
-    finished: Finished
-    parity: dict[str, float]
-    warning: str | None
-    """What the job's owner should know of the model, if anything."""
-    result_file_id: str
-    result_bytes: int
-    result_sha256: str
-    result_key: str
 
 
 class SchedulerStore:
@@ -111,10 +91,7 @@ class SchedulerStore:
                 config=config.model_dump(mode="json"),
                 **RESET_FAULTS,
             )
-            events = [event for check in checks for event in _overlength_events(check, config)]
-            notes = dict.fromkeys(note for check in checks for note in check.found.notes)
-            events += [NewEvent(note, level="warn") for note in notes]
-            events.append(NewEvent("Files validated, moving job to queued state"))
+            events = [*check_events(checks, config), NewEvent("Files validated, moving job to queued state")]
             add_events(session, row, events, at=at)
             return True
 
@@ -253,16 +230,7 @@ class SchedulerStore:
             row = self._locked_if_unchanged(session, job)
             if row is None:
                 return False
-            at = now(session)
-            session.add(_model_row(row, publication, at))
-            session.add(_result_row(job, publication, at))
-            session.flush()
-            row = transition(session, row, JobStatus.SUCCEEDED, at=at, result_file=publication.result_file_id)
-            done = ("New fine-tuned model created: " + job.output_model, "The job has successfully completed")
-            events = [NewEvent(message) for message in done]
-            if publication.warning is not None:
-                events.insert(0, NewEvent(publication.warning, level="warn"))
-            add_events(session, row, events, at=at)
+            publish(session, row, publication, at=now(session))
             return True
 
     def _require_lease(self, session: Session) -> None:
@@ -292,55 +260,4 @@ def _newest_manifest(session: Session, job_id: str) -> str | None:
         .where(tables.Checkpoint.job_id == job_id)
         .order_by(tables.Checkpoint.step.desc())
         .limit(1)
-    )
-
-
-def _overlength_events(check: CheckedFile, config: TrainingConfig) -> list[NewEvent]:
-    """What becomes of the examples that are too long, told once for each way."""
-    param, policy, found = check
-    ways = (
-        ("left out", found.n_dropped, found.dropped_lines),
-        ("cut at the end", found.n_truncated, found.truncated_lines),
-    )
-    return [
-        NewEvent(
-            f"{count} example(s) of {param} with more than {config.max_length} tokens were {done}: lines "
-            + ", ".join(map(str, lines[:20]))
-            + (", …" if count > 20 else ""),
-            level="warn",
-            data={"file": param, "lines": lines, "count": count, "policy": policy},
-        )
-        for done, count, lines in ways
-        if count
-    ]
-
-
-def _model_row(job: tables.Job, publication: Publication, at: float) -> tables.Model:
-    return tables.Model(
-        id=job.output_model,
-        organization_id=job.organization_id,
-        project_id=job.project_id,
-        job_id=job.id,
-        base=job.model,
-        form=publication.finished.form,
-        manifest_key=publication.finished.manifest_key,
-        manifest_sha256=publication.finished.manifest_sha256,
-        parity=publication.parity,
-        report=job.report,
-        created_at=int(at),
-    )
-
-
-def _result_row(job: Job, publication: Publication, at: float) -> tables.File:
-    return tables.File(
-        id=publication.result_file_id,
-        organization_id=job.tenant.organization_id,
-        project_id=job.tenant.project_id,
-        filename="step_metrics.csv",
-        purpose="fine-tune-results",
-        bytes=publication.result_bytes,
-        sha256=publication.result_sha256,
-        object_key=publication.result_key,
-        status="processed",
-        created_at=int(at),
     )

@@ -15,7 +15,8 @@ from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
 from service.db.ids import result_file_id
 from service.db.jobs import Job
-from service.db.scheduler_store import Publication, SchedulerStore
+from service.db.publication import Publication
+from service.db.scheduler_store import SchedulerStore
 from service.scheduling.interfaces import ServingClient
 from service.scheduling.parity import check_parity
 from service.scheduling.regression import check_regression

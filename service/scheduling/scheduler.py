@@ -21,7 +21,7 @@ from service.scheduling.interfaces import RayJobs, ServingClient
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit
 from service.scheduling.publishing import publish
-from service.scheduling.sweeping import Sweeper
+from service.scheduling.sweeper import Sweeper
 from service.scheduling.validation import validate
 from service.scheduling.watching import Watcher
 from service.settings import Settings

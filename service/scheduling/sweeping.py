@@ -3,29 +3,22 @@
 `service.db.reachable_objects` decides, and says why that is safe beside everything that runs. Any number of
 sweeps may run at once, and one that is cut off anywhere is simply done again."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-import structlog
-
-from cluster.contracts.errors import TuneryError, Unavailable
+from cluster.contracts.errors import Unavailable
 from cluster.contracts.manifest import is_resume_file
 from cluster.storage.keys import FOLDERS, DatasetKey, FileKey, ObjectKey, parse_key
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
 from service.db.database import Database
-from service.db.leases import Leases
 from service.db.reachable_objects import ReachableObjects, expire, find_reachable, has_been_used
-from service.settings import Settings
 
 T = TypeVar("T")
 
-LEASE = "sweep"
 ABANDONED_SECONDS = 24 * 3600.0
 """From this age on an unfinished put is a crash's, also of an object that is needed: whoever needs it stores
 it anew."""
@@ -33,9 +26,6 @@ PROBES = "health/"
 """Objects by which readiness tries the store."""
 _PROBE_SECONDS = 600.0
 _PAGE = 1000
-_LOOK_SECONDS = 60.0
-"""Between two looks at whether a sweep is due."""
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,61 +82,6 @@ def sweep(
     _sweep_unfinished(database, store, options, clock(), report)
     _sweep_probes(store, options, clock(), report)
     return report
-
-
-class Sweeper:
-    """Sweeps now and then, on `workers`: once an interval in the whole installation, however many schedulers
-    there are and however often they are restarted."""
-
-    def __init__(
-        self, database: Database, store: ObjectStore, settings: Settings, workers: Executor, *, name: str
-    ) -> None:
-        """`name` is unique to this process."""
-        self._database = database
-        self._store = store
-        self._settings = settings
-        self._workers = workers
-        self._name = name
-        self._busy = threading.Lock()
-        self._look_at = time.monotonic() + self._look_seconds
-        self._number = 0
-
-    @property
-    def _look_seconds(self) -> float:
-        return min(_LOOK_SECONDS, self._settings.sweep_interval_seconds)
-
-    def begin_if_due(self) -> None:
-        """Returns at once; does nothing while a sweep is under way."""
-        if self._settings.sweep_interval_seconds == 0 or time.monotonic() < self._look_at:
-            return
-        if self._busy.acquire(blocking=False):
-            self._look_at = time.monotonic() + self._look_seconds
-            self._workers.submit(self._run)
-
-    def _run(self) -> None:
-        try:
-            if self._is_due():
-                self._sweep()
-        except TuneryError as error:
-            _log.warning("sweep cut off", error=error.message)
-        except Exception:
-            _log.exception("sweep failed")
-        finally:
-            self._busy.release()
-
-    def _is_due(self) -> bool:
-        """The lease is taken for an interval and never prolonged: it is there to be found expired."""
-        self._number += 1
-        seconds, holder = self._settings.sweep_interval_seconds, f"{self._name}-sweep-{self._number}"
-        with self._database.write() as session:
-            return Leases(session).acquire(LEASE, holder, seconds=seconds) is not None
-
-    def _sweep(self) -> None:
-        options = SweepOptions(self._settings.sweep_grace_seconds, self._settings.resume_state_seconds)
-        report = sweep(self._database, self._store, options)
-        if (removed := report.total()).objects:
-            kinds = {kind: count.bytes for kind, count in report.removed.items()}
-            _log.info("swept", objects=removed.objects, bytes=removed.bytes, bytes_by_kind=kinds)
 
 
 def _sweep_objects(

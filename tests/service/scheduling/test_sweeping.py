@@ -38,7 +38,8 @@ from service.db.jobs import Job, Jobs, NewJob
 from service.db.models import TunedModels
 from service.db.transitions import HELD_BY_ATTEMPT
 from service.db.uploads import LONGEST_UPLOAD_SECONDS, Uploads
-from service.scheduling.sweeping import Sweeper, SweepOptions, SweepReport, sweep
+from service.scheduling.sweeper import Sweeper
+from service.scheduling.sweeping import SweepOptions, SweepReport, sweep
 from service.settings import Settings
 from tests.api import jsonl
 from tests.fakes import FakeEngine, InlineExecutor

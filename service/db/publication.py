@@ -1,0 +1,67 @@
+"""Publishing a model: its row, its result file and its job's success."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from cluster.contracts.jobs import Finished, JobStatus
+from service.db import tables
+from service.db.transitions import NewEvent, add_events, transition
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """All that is to become public at once."""
+
+    finished: Finished
+    parity: dict[str, float]
+    warning: str | None
+    """What the job's owner should know of the model, if anything."""
+    result_file_id: str
+    result_bytes: int
+    result_sha256: str
+    result_key: str
+
+
+def publish(session: Session, job: tables.Job, publication: Publication, *, at: float) -> None:
+    """Writes all of it. The caller holds the job's lock."""
+    session.add(_model_row(job, publication, at))
+    session.add(_result_row(job, publication, at))
+    session.flush()
+    job = transition(session, job, JobStatus.SUCCEEDED, at=at, result_file=publication.result_file_id)
+    done = (f"New fine-tuned model created: {job.output_model}", "The job has successfully completed")
+    events = [NewEvent(message) for message in done]
+    if publication.warning is not None:
+        events.insert(0, NewEvent(publication.warning, level="warn"))
+    add_events(session, job, events, at=at)
+
+
+def _model_row(job: tables.Job, publication: Publication, at: float) -> tables.Model:
+    return tables.Model(
+        id=job.output_model,
+        organization_id=job.organization_id,
+        project_id=job.project_id,
+        job_id=job.id,
+        base=job.model,
+        form=publication.finished.form,
+        manifest_key=publication.finished.manifest_key,
+        manifest_sha256=publication.finished.manifest_sha256,
+        parity=publication.parity,
+        report=job.report,
+        created_at=int(at),
+    )
+
+
+def _result_row(job: tables.Job, publication: Publication, at: float) -> tables.File:
+    return tables.File(
+        id=publication.result_file_id,
+        organization_id=job.organization_id,
+        project_id=job.project_id,
+        filename="step_metrics.csv",
+        purpose="fine-tune-results",
+        bytes=publication.result_bytes,
+        sha256=publication.result_sha256,
+        object_key=publication.result_key,
+        status="processed",
+        created_at=int(at),
+    )

@@ -1,0 +1,110 @@
+"""The Ray that `tunery up` starts on this machine: its command, its environment and its temporary folder."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.log_rotation import BACKUP_COUNT, MAX_LOG_BYTES, archive_ray_logs
+
+
+@dataclass(frozen=True, slots=True)
+class RayPorts:
+    gcs: int
+    dashboard: int
+    dashboard_agent: int
+    runtime_env_agent: int
+    metrics: int
+    client: int
+
+
+def ray_command(ports: RayPorts, folder: Path) -> list[str]:
+    """Starts a head node that runs in the foreground and listens on loopback only."""
+    return [
+        str(Path(sys.executable).with_name("ray")),
+        *("start", "--head", "--block", "--disable-usage-stats"),
+        *("--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1"),
+        *("--port", str(ports.gcs), "--dashboard-port", str(ports.dashboard)),
+        *("--dashboard-agent-listen-port", str(ports.dashboard_agent)),
+        *("--runtime-env-agent-port", str(ports.runtime_env_agent)),
+        *("--metrics-export-port", str(ports.metrics), "--ray-client-server-port", str(ports.client)),
+        *("--min-worker-port", "0", "--max-worker-port", "0"),
+        # Logical CPUs: training workers and serving replicas share the real ones.
+        *("--num-cpus", str(_cores() + 2), "--object-store-memory", str(256 * 2**20)),
+        *("--temp-dir", str(folder)),
+    ]
+
+
+def ray_environment(inherited: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, str]:
+    """`inherited` with `shared` over it, and what Ray, its workers and its replicas need. The database's URL
+    is left out: the cluster must not reach it."""
+    return {
+        **{name: value for name, value in inherited.items() if name != "TUNERY_DATABASE_URL"},
+        **shared,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}",
+        # One job trains at a time and uses all cores; idle threads yield them to serving.
+        "TUNERY_WORKER_CPUS": inherited.get("TUNERY_WORKER_CPUS", str(_cores())),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        # The size of one of Ray's log files, in bytes, and how many older ones are kept.
+        "RAY_ROTATION_MAX_BYTES": inherited.get("RAY_ROTATION_MAX_BYTES", str(MAX_LOG_BYTES)),
+        "RAY_ROTATION_BACKUP_COUNT": inherited.get("RAY_ROTATION_BACKUP_COUNT", str(BACKUP_COUNT)),
+        # Compute processes lower their own priority; a runner must still get its heartbeats through.
+        "RAY_worker_niceness": "0",
+        "TUNERY_ENGINE_LISTEN_HOST": inherited.get("TUNERY_ENGINE_LISTEN_HOST", _listen_host(inherited)),
+        # Halves the cost of Ray's object store between Serve's proxy and a replica.
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+        # Otherwise Ray replaces 127.0.0.1 by the machine's address and listens on all interfaces, to be ready
+        # for a cluster of several machines.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # Nothing collects the metrics, and their ports would answer anyone who reaches them.
+        "RAY_enable_metrics_collection": "0",
+        # There is no other node that could take over during the 30 s of draining.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+    }
+
+
+@contextmanager
+def temporary_ray_folder(data: Path) -> Iterator[Path]:
+    """Ray's temporary folder. When it is removed, its logs are kept in the data folder. A folder that a
+    killed `tunery up` left behind is removed first.
+
+    The path is short because Ray puts Unix sockets under it, whose paths may have 107 bytes at most. Ray
+    makes the folder readable by everybody, so that it is put inside a private one."""
+    record, logs = data / "ray.folder", data / "logs" / "ray"
+    if record.exists():
+        _remove(Path(record.read_text().strip()), logs)
+    private = Path(tempfile.mkdtemp(prefix="tunery-ray-", dir="/tmp"))
+    record.write_text(f"{private}\n")
+    logs.mkdir(parents=True, exist_ok=True)
+    now = logs / "now"
+    now.unlink(missing_ok=True)
+    now.symlink_to(private / "ray" / "session_latest" / "logs")
+    try:
+        yield private / "ray"
+    finally:
+        now.unlink(missing_ok=True)
+        _remove(private, logs)
+        record.unlink(missing_ok=True)
+
+
+def _remove(private: Path, logs: Path) -> None:
+    # After a reboot, another user may own a folder of this name.
+    if private.is_symlink() or not private.is_dir() or private.stat().st_uid != os.getuid():
+        return
+    archive_ray_logs(private / "ray", logs)
+    shutil.rmtree(private, ignore_errors=True)
+
+
+def _listen_host(environment: Mapping[str, str]) -> str:
+    """The only replica of the engine may be called directly, without Serve's proxy. With settings that allow
+    several replicas, none is."""
+    several = ("TUNERY_ENGINE_MIN_REPLICAS", "TUNERY_ENGINE_MAX_REPLICAS", "TUNERY_ENGINE_PLACEMENT")
+    return "" if any(map(environment.get, several)) else "127.0.0.1"
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1

@@ -1,0 +1,74 @@
+"""Sweeps storage at intervals, in the background."""
+
+import threading
+import time
+from concurrent.futures import Executor
+
+import structlog
+
+from cluster.contracts.errors import TuneryError
+from cluster.storage.store import ObjectStore
+from service.db.database import Database
+from service.db.leases import Leases
+from service.scheduling.sweeping import SweepOptions, sweep
+from service.settings import Settings
+
+LEASE = "sweep"
+_CHECK_SECONDS = 60.0
+"""Time between two checks of whether a sweep is due."""
+_log = structlog.get_logger()
+
+
+class Sweeper:
+    """Sweeps now and then, on `workers`: once an interval in the whole installation, however many schedulers
+    there are and however often they are restarted."""
+
+    def __init__(
+        self, database: Database, store: ObjectStore, settings: Settings, workers: Executor, *, name: str
+    ) -> None:
+        """`name` is unique to this process."""
+        self._database = database
+        self._store = store
+        self._settings = settings
+        self._workers = workers
+        self._name = name
+        self._busy = threading.Lock()
+        self._check_at = time.monotonic() + self._check_seconds
+        self._number = 0
+
+    @property
+    def _check_seconds(self) -> float:
+        return min(_CHECK_SECONDS, self._settings.sweep_interval_seconds)
+
+    def begin_if_due(self) -> None:
+        """Returns at once; does nothing while a sweep is under way."""
+        if self._settings.sweep_interval_seconds == 0 or time.monotonic() < self._check_at:
+            return
+        if self._busy.acquire(blocking=False):
+            self._check_at = time.monotonic() + self._check_seconds
+            self._workers.submit(self._run)
+
+    def _run(self) -> None:
+        try:
+            if self._is_due():
+                self._sweep()
+        except TuneryError as error:
+            _log.warning("sweep cut off", error=error.message)
+        except Exception:
+            _log.exception("sweep failed")
+        finally:
+            self._busy.release()
+
+    def _is_due(self) -> bool:
+        """The lease is taken for an interval and never prolonged: it is there to be found expired."""
+        self._number += 1
+        seconds, holder = self._settings.sweep_interval_seconds, f"{self._name}-sweep-{self._number}"
+        with self._database.write() as session:
+            return Leases(session).acquire(LEASE, holder, seconds=seconds) is not None
+
+    def _sweep(self) -> None:
+        options = SweepOptions(self._settings.sweep_grace_seconds, self._settings.resume_state_seconds)
+        report = sweep(self._database, self._store, options)
+        if (removed := report.total()).objects:
+            kinds = {kind: count.bytes for kind, count in report.removed.items()}
+            _log.info("swept", objects=removed.objects, bytes=removed.bytes, bytes_by_kind=kinds)

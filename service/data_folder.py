@@ -1,4 +1,4 @@
-"""Where an installation on one machine keeps rows and objects, unless the environment names other places."""
+"""URLs of the database and the storage in the data folder, unless the environment sets others."""
 
 import os
 from collections.abc import Mapping

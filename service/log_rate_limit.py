@@ -1,8 +1,5 @@
-"""Log lines that a loop says again and again, said now and then.
-
-A scheduler ticks twice a second: what is wrong for a night would fill the disk with one line, and hide the
-others.
-"""
+"""Limits how often the same log line is written. The scheduler ticks twice a second: a problem that lasts a
+night would fill the disk with one line and hide all others."""
 
 import logging
 import sys
@@ -20,7 +17,7 @@ _LIMITED = frozenset({"warning", "error", "exception", "critical"})
 
 
 class LogRateLimiter:
-    """Lets a line through if it was not said for `seconds`. Used from any thread."""
+    """Allows each line once every `seconds`. Thread-safe."""
 
     def __init__(
         self, seconds: float = INTERVAL_SECONDS, *, clock: Callable[[], float] = time.monotonic
@@ -29,15 +26,16 @@ class LogRateLimiter:
         self._clock = clock
         self._lock = threading.Lock()
         self._lines: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
-        """When each line was last said, and how often it was held back since; the oldest first."""
+        """When each line was last written, and how often it was suppressed since. The oldest comes first."""
 
     def allow(self, line: Hashable) -> int | None:
-        """None if the line is to be held back, else how often it was since it was last said."""
+        """None if the line is to be suppressed, else how often it was suppressed since it was last
+        written."""
         at = self._clock()
         with self._lock:
-            said_at, count = self._lines.get(line, (float("-inf"), 0))
-            if at - said_at < self._seconds:
-                self._lines[line] = said_at, count + 1
+            written_at, count = self._lines.get(line, (float("-inf"), 0))
+            if at - written_at < self._seconds:
+                self._lines[line] = written_at, count + 1
                 return None
             self._lines[line] = at, 0
             self._lines.move_to_end(line)
@@ -47,8 +45,8 @@ class LogRateLimiter:
 
 
 class StructlogRateLimit:
-    """A processor, before any that adds the time: drops warnings and errors that say nothing new, and adds
-    `repeated` to the next one that is said."""
+    """A structlog processor that drops repeated warnings and errors, and adds `repeated` to the next one that
+    is written. It must come before any processor that adds the time."""
 
     def __init__(self, limiter: LogRateLimiter | None = None) -> None:
         self._limiter = limiter or LogRateLimiter()
@@ -66,7 +64,7 @@ class StructlogRateLimit:
 
 
 class LoggingRateLimit(logging.Filter):
-    """The same for a handler of the standard library's."""
+    """The same as a filter for a handler of the standard library."""
 
     def __init__(self, limiter: LogRateLimiter | None = None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Logs that are there after the process that wrote them, and do not grow without end."""
+"""Keeps logs beyond the process that wrote them, and bounds their size."""
 
 import os
 import shutil
@@ -7,17 +7,17 @@ from contextlib import suppress
 from pathlib import Path
 
 MAX_LOG_BYTES = 16 << 20
-"""Of a log file; one that is longer becomes an older one."""
+"""A log file that is longer is rotated."""
 BACKUP_COUNT = 3
-"""Of each log file, beside it: `name.1` is the newest."""
+"""Older files that are kept of each log. `name.1` is the newest."""
 RAY_RUNS_KEPT = 5
-"""Of Ray, each with a folder of logs."""
+"""Runs of Ray whose logs are kept, each in a folder of its own."""
 
 
 def rotate(log: Path, *, longest: int = MAX_LOG_BYTES) -> None:
-    """Moves what is in a log file that has grown too long to `name.1`. Whoever has it open to append to it
-    goes on at its new beginning; a line that is written in this very moment may be lost. Without room for the
-    copy everything stays as it is."""
+    """Moves the content of a log file that has grown too long to `name.1`. Processes that have it open for
+    appending continue at its new beginning; a line that is written at this very moment may be lost. If there
+    is no room for the copy, nothing changes."""
     with suppress(OSError):
         if log.stat().st_size <= longest:
             return
@@ -29,10 +29,10 @@ def rotate(log: Path, *, longest: int = MAX_LOG_BYTES) -> None:
 
 
 def archive_ray_logs(ray_folder: Path, logs: Path) -> None:
-    """Copies the logs of each of Ray's sessions in `ray_folder` (its temporary folder) to a folder of the
-    session's name in `logs`, of each file at most the end, and removes those of the oldest runs. What cannot
-    be copied is left out: it is better to lose logs than to keep an installation from its end or its
-    start."""
+    """Copies the logs of each session in `ray_folder`, Ray's temporary folder, to a folder with the session's
+    name in `logs`, and deletes those of the oldest runs. Of a long file only the end is copied. Files that
+    cannot be copied are skipped: losing logs is better than keeping an installation from stopping or
+    starting."""
     for session in sorted(ray_folder.glob("session_*")):
         if session.is_symlink():
             continue
@@ -42,7 +42,7 @@ def archive_ray_logs(ray_folder: Path, logs: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _copy_end(source, target, MAX_LOG_BYTES)
     with suppress(OSError):
-        # Their names begin with the time of their start.
+        # The names begin with the time of the start, so that they sort by age.
         for old in sorted(logs.glob("session_*"))[:-RAY_RUNS_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 

@@ -1,8 +1,5 @@
-"""`python -m service.migrate`: brings the database up to date and makes sure of the first admin key.
-
-That key is TUNERY_API_KEY. Meant for every deployment, before the API and the scheduler start; safe to
-repeat, also at the same time.
-"""
+"""`python -m service.migrate`: migrates the database and sets the operator's key to TUNERY_API_KEY. Run it in
+every deployment before the API and the scheduler start. It is safe to repeat, even concurrently."""
 
 import os
 import sys

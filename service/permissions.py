@@ -1,4 +1,4 @@
-"""Folders that nobody but their owner can look into."""
+"""Folders that only their owner can access."""
 
 import os
 import stat
@@ -6,22 +6,19 @@ from contextlib import suppress
 from pathlib import Path
 
 UMASK = 0o077
-"""Of every process of an installation on one machine: files 0600, folders 0700."""
+"""The umask of every process of `tunery up`: files get mode 0600, folders 0700."""
 
 
 def make_private_folder(folder: Path) -> None:
-    """Makes the folder with mode 0700. One that is there already and was open to others is closed to them,
-    with all that is in it.
-
-    Leaves alone what belongs to another user, and where links lead.
-    """
+    """Creates the folder with mode 0700. If it exists and others can access it, removes their access to it
+    and all that is in it. Does not touch what belongs to another user or the targets of links."""
     folder.mkdir(parents=True, exist_ok=True)
     if not _is_open(folder.stat()):
         return
     for place, folders, files in os.walk(folder, topdown=False):
         for name in (*folders, *files):
             _close(Path(place) / name)
-    # Last: a walk that was cut off is done again.
+    # Last, so that an interrupted walk is repeated.
     _close(folder)
 
 

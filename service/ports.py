@@ -1,4 +1,4 @@
-"""Ports for programs that take a while to listen on them."""
+"""Free ports for programs that take a while to listen on them."""
 
 import random
 import socket
@@ -6,15 +6,15 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 _FIRST = 20_000
-"""Below are the ports of Ray's workers and of well-known services."""
+"""Lower ones are used by Ray's workers and by well-known services."""
 _LINUX_FIRST_OWN = 32_768
 
 
 def free_ports(count: int) -> list[int]:
-    """So many that nobody has on 127.0.0.1, and that the system gives to nobody who asks for any: one of
-    those may be another connection's before Ray's dashboard comes to listen, ten seconds later."""
+    """`count` free ports of 127.0.0.1 below the system's ephemeral range. An ephemeral port could be taken by
+    another connection in the ten seconds before Ray's dashboard listens on it."""
     num_ports = max(_first_own_port() - _FIRST, 1_000)
-    # One after the other from anywhere, so that two who choose at once seldom meet.
+    # Starts at a random port, so that two processes that choose at the same time rarely collide.
     start = random.randrange(num_ports)
     found: list[int] = []
     with ExitStack() as stack:
@@ -29,7 +29,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _first_own_port() -> int:
-    """Of those that the system gives away itself."""
+    """The first port of the system's ephemeral range."""
     try:
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
     except OSError:

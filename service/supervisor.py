@@ -1,4 +1,4 @@
-"""Keeps child processes alive until told to stop, and leaves none behind."""
+"""Keeps child processes running until a signal, and leaves none behind."""
 
 import ctypes
 import math
@@ -19,7 +19,7 @@ from service.log_rotation import rotate
 STOP_SECONDS = 8.0
 """How long children may take to end by themselves before they are killed."""
 _ROTATE_SECONDS = 60.0
-"""Between two looks at whether a log has grown too long."""
+"""Time between two checks of whether a log has grown too long."""
 _RESTART_SECONDS = (0.2, 1.0, 3.0, 10.0)
 _SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -49,14 +49,14 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps programs running until a signal, then ends them and all that descended from them.
+    """Keeps programs running until a signal, then ends them with all their descendants.
 
-    As a child subreaper it inherits the orphans of its children (Ray's workers and job drivers), so that none
-    can outlive it. Processes are started from the main thread only: the death signal that ties them to the
-    supervisor is bound to the thread that forked them.
+    The supervisor is a child subreaper: it inherits the orphans of its children (Ray's workers and job
+    drivers), so that none can outlive it. Processes are started from the main thread only, because the death
+    signal that ties them to the supervisor is bound to the thread that forked them.
 
-    Signals are waited for, not handled: a handler runs between any two steps of the main thread, and what it
-    would wake, it may have interrupted with the lock held.
+    Signals are awaited instead of handled. A handler could run between any two steps of the main thread, and
+    interrupt it while it holds the lock of what the handler would wake.
     """
 
     def __init__(self, logs: Path) -> None:
@@ -93,7 +93,7 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=_prepare_child,
-                # Ctrl-C reaches the supervisor alone, which ends its children in order.
+                # Ctrl-C then reaches only the supervisor, which ends its children in order.
                 start_new_session=True,
             )
         child = _Child(program, process, threading.Event(), time.monotonic(), failures)
@@ -106,7 +106,7 @@ class Supervisor:
         threading.Thread(target=work, daemon=True).start()
 
     def run(self) -> None:
-        """Restarts what dies until SIGTERM or SIGINT."""
+        """Restarts programs that die, until SIGTERM or SIGINT."""
         while True:
             self._collect_dead()
             self._start_due()
@@ -122,7 +122,7 @@ class Supervisor:
                 continue
             child.ended.set()
             del self._children[name]
-            # Long-lived means healthy: its next death starts from the shortest delay again.
+            # A long-lived process was healthy, so that the delays start from the shortest again.
             failures = 0 if time.monotonic() - child.started_at > 60 else child.failures
             delay = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS) - 1)]
             self._waiting[name] = (time.monotonic() + delay, child.program, failures + 1)
@@ -142,13 +142,14 @@ class Supervisor:
 
 
 def _await_signal(seconds: float) -> int | None:
-    """The next signal, or None after `seconds`."""
+    """Returns the next signal, or None after `seconds`."""
     information = signal.sigtimedwait(_SIGNALS, max(0.0, seconds))
     return information.si_signo if information else None
 
 
 def _prepare_child() -> None:
-    """In the child, before its program: ends with its parent, and takes signals, which the parent blocks."""
+    """Runs in the child before its program: ties the child's life to its parent's, and unblocks the signals
+    that the parent blocks."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 

@@ -1,4 +1,4 @@
-"""A sweep by hand: frees storage of what nobody needs, now, and says what that was."""
+"""`tunery sweep`: deletes what is not needed any more from storage, and reports what that was."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -13,14 +13,14 @@ from service.settings import Settings
 
 
 class SweepFailed(RuntimeError):
-    """There is no installation, or its database or its storage does not answer."""
+    """There is no installation, or its database or storage does not answer."""
 
 
 def sweep_now(
     folder: Path, *, grace_seconds: float | None, is_dry_run: bool, say: Callable[[str], None]
 ) -> None:
-    """Sweeps the storage of TUNERY_DATABASE_URL and TUNERY_STORAGE_URL, or else of the data folder, beside
-    whatever is running. Raises SweepFailed."""
+    """Sweeps the storage that TUNERY_DATABASE_URL and TUNERY_STORAGE_URL name, or else the data folder's. The
+    installation may be running. Raises SweepFailed."""
     url = database_url(folder)
     if url == database_url(folder, {}) and not (folder / "tunery.db").exists():
         raise SweepFailed(
@@ -40,7 +40,7 @@ def sweep_now(
 
 
 def report_lines(report: SweepReport, *, is_dry_run: bool) -> list[str]:
-    """A table of what was removed, by kind, and what stayed."""
+    """A table of what was deleted, by kind, and what was kept."""
     rows = [*sorted(report.removed.items()), ("total", report.total())]
     return [
         "Would be removed:" if is_dry_run else "Removed:",

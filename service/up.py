@@ -1,20 +1,20 @@
 """All of Tunery on one machine: database, storage, local Ray, scheduler and API under one supervisor.
 
-`up(folder, host, port)` returns when SIGTERM or SIGINT asked it to, after every process it started has
-ended. A child that dies is started again. Everything that must survive is in the data folder:
+`up(folder, host, port)` returns after SIGTERM or SIGINT, when every process that it started has ended. A
+child that dies is restarted. Everything that must survive is in the data folder:
 
-    DIR/tunery.lock    held while `up` runs: one supervisor a folder
+    DIR/tunery.lock    held while `up` runs, so that a folder has one supervisor
     DIR/tunery.db      SQLite, unless TUNERY_DATABASE_URL names another database
     DIR/objects/       files and checkpoints, unless TUNERY_STORAGE_URL names another store
-    DIR/admin.key      the first admin key, mode 600, unless TUNERY_API_KEY gave one
-    DIR/*.token        secrets between Tunery's own processes, mode 600
-    DIR/logs/          one file a process, which is rotated
-    DIR/logs/ray/      logs of Ray: job drivers, training workers and serving replicas. `now` leads to those
-                       of this run, and a folder for each of the last runs holds theirs
-    DIR/ray.folder     where Ray's own files are, while `up` runs
-    DIR/cache/         adapters that serving has fetched; may be deleted
+    DIR/admin.key      the operator's key, mode 600, unless TUNERY_API_KEY is set
+    DIR/*.token        secrets that Tunery's own processes share, mode 600
+    DIR/logs/          one log file for each process, with rotation
+    DIR/logs/ray/      Ray's logs: job drivers, training workers and serving replicas. `now` links to those of
+                       the current run; each of the last runs has a folder
+    DIR/ray.folder     path of Ray's temporary folder, while `up` runs
+    DIR/cache/         adapters that serving has downloaded; may be deleted
 
-All of it is for its owner alone: folders have mode 700, files 600, and so has what Ray keeps in /tmp.
+Only its owner can read any of it: folders have mode 700 and files 600, as do Ray's in /tmp.
 """
 
 import fcntl
@@ -42,15 +42,15 @@ from service.supervisor import Program, Supervisor
 
 
 class AlreadyRunning(RuntimeError):
-    """Another supervisor holds the data folder."""
+    """Another supervisor uses the data folder."""
 
 
 class PortTaken(RuntimeError):
-    """Another process listens where the API should."""
+    """Another process listens on the API's port."""
 
 
 def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print) -> None:
-    """Runs Tunery until SIGTERM or SIGINT. Raises AlreadyRunning or PortTaken before anything is started."""
+    """Runs Tunery until SIGTERM or SIGINT. Raises AlreadyRunning or PortTaken before it starts anything."""
     folder = folder.absolute()
     os.umask(UMASK)
     make_private_folder(folder)
@@ -69,7 +69,7 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
 
 @dataclass(frozen=True)
 class _Plan:
-    """What to run and where everything listens; made once, so that a restarted part is found again."""
+    """What to run and where everything listens. Made once, so that restarted parts keep their addresses."""
 
     base_url: str
     ray_url: str
@@ -77,7 +77,7 @@ class _Plan:
     serving_host: str
     serving_port: int
     internal_port: int
-    """Of the API, for runners."""
+    """The API's port for runners."""
     ray_argv: list[str]
     ray_environment: dict[str, str]
     service_environment: dict[str, str]
@@ -128,7 +128,7 @@ class _Plan:
         ]
 
     def deploy_serving(self, ended: threading.Event) -> None:
-        """Declares the Serve applications to Ray, as soon as its dashboard answers."""
+        """Declares the Serve applications to Ray as soon as its dashboard answers."""
         config: dict[str, Any] = {
             "proxy_location": "HeadOnly",
             "http_options": {"host": self.serving_host, "port": self.serving_port},
@@ -161,7 +161,7 @@ def _announce(plan: _Plan, supervisor: Supervisor, say: Callable[[str], None]) -
 
 
 def _prepare_database(folder: Path, database_url: str) -> str:
-    """Migrates the database and makes sure of an admin key; returns where its owner finds it."""
+    """Migrates the database and ensures an admin key. Returns where the operator finds the key."""
     organization = Settings().organization
     database = Database(database_url)
     try:
@@ -206,7 +206,7 @@ def _secret(path: Path) -> str:
 
 
 def _write_secret(path: Path, value: str) -> None:
-    """Whole or not at all, and readable by its owner alone from the first byte on."""
+    """Atomic, and readable only by its owner from the first byte on."""
     partial = path.with_suffix(path.suffix + ".partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(value + "\n")

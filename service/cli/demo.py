@@ -1,4 +1,4 @@
-"""`tunery demo`: the main job from end to end, through the public API and the unmodified openai SDK."""
+"""`tunery demo`: fine-tunes a model from end to end, through the public API and the unmodified openai SDK."""
 
 import json
 import os
@@ -34,7 +34,7 @@ _READY_SECONDS = 180.0
 
 
 class DemoFailed(RuntimeError):
-    """The message says which part, and where its log is."""
+    """The message says which part failed, and where its log is."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ class Question:
 
 
 def run_demo(folder: Path | None) -> None:
-    """Starts Tunery, tunes, asks, prints, stops. Raises DemoFailed; leaves no process behind either way."""
+    """Starts Tunery, fine-tunes, compares both models' answers, and stops Tunery. Leaves no process behind.
+    Raises DemoFailed."""
     console = Console(highlight=False)
     started = time.monotonic()
-    # As an exception, SIGTERM ends what was started too.
+    # As an exception, SIGTERM also ends the processes that were started.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with _folder(folder) as data, _tunery(data, console) as client:
         questions = _questions()
@@ -81,7 +82,7 @@ def _tune(client: OpenAI, console: Console) -> FineTuningJob:
 
 
 def _follow(client: OpenAI, job: FineTuningJob, console: Console) -> FineTuningJob:
-    """Shows the job's progress until it ends: a bar on a terminal, else a line for every tenth of the run."""
+    """Shows the job's progress until it ends: a bar on a terminal, otherwise a line for every tenth of it."""
     seen: set[str] = set()
     tenth = -1
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
@@ -139,7 +140,7 @@ def _show(console: Console, questions: list[Question], before: list[str], after:
 
 
 def _show_evaluation(console: Console, job: FineTuningJob) -> None:
-    """What was learned, and what was forgotten of everything else."""
+    """Shows what the model has learned, and what it has forgotten of everything else."""
     extension: dict[str, Any] = job.to_dict()["tunery"]  # type: ignore[assignment]
     for name, key in (("these questions", "held_out"), ("a general set", "general")):
         if compared := extension["evaluation"][key]:
@@ -188,7 +189,7 @@ def _tunery(folder: Path, console: Console) -> Iterator[OpenAI]:
     )
     try:
         _wait_ready(f"http://127.0.0.1:{port}/readyz", process, folder)
-        # The SDK would use a proxy that the environment names, even for this machine itself.
+        # The SDK uses the environment's proxy, if there is one, even for 127.0.0.1.
         yield OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, max_retries=5)
     finally:
         process.terminate()

@@ -83,7 +83,7 @@ def sweep(
 
 
 def _say(line: str) -> None:
-    # A closed pipe must not end the service that it only watched.
+    # A closed pipe must not end the service.
     try:
         typer.echo(line)
     except BrokenPipeError:

@@ -1,9 +1,8 @@
 """API keys: 256 random bits, shown once, stored as SHA-256.
 
-A generated key is `tk-<id>-<secret>-<checksum>`: the id finds its row, the checksum refuses a mistyped key
-without asking the database. An operator may also give a key of any other form (`ensure_admin`); its row is
-found by a part of its hash.
-"""
+A generated key is `tk-<id>-<secret>-<checksum>`: the id finds its row, and the checksum exposes a mistyped
+key without a query. An operator may also set a key of any other form (`ensure_admin`), whose row is found by
+a part of its hash."""
 
 import hashlib
 import hmac
@@ -32,7 +31,7 @@ _GENERATED = re.compile(r"(?P<body>tk-(?P<id>[0-9a-z]{12})-[0-9a-f]{64})-(?P<che
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling, and what they may do. `admin` includes every other scope."""
+    """The caller and what it may do. The scope `admin` includes every other one."""
 
     key_id: str
     tenant: Tenant
@@ -60,7 +59,7 @@ class ApiKeys:
     def create(
         self, tenant: Tenant, *, name: str, scopes: frozenset[Scope], expires_after_seconds: int | None = None
     ) -> tuple[str, ApiKey]:
-        """The key in plain text, which is not stored and cannot be shown again, and its row."""
+        """Returns the key in plain text, which is not stored and cannot be shown again, and its record."""
         plaintext = _generate()
         row = self._row(_key_id(plaintext), plaintext, tenant, name, scopes, expires_after_seconds)
         self._session.add(row)
@@ -70,7 +69,7 @@ class ApiKeys:
     def authenticate(self, plaintext: str) -> Principal:
         """Raises AuthenticationFailed if the key is malformed, unknown, expired or revoked."""
         row = self._session.get(tables.ApiKey, _key_id(plaintext))
-        # Compared even without a row, so that the time taken does not tell whether there is one.
+        # Compared even without a row, so that response times do not reveal which ids exist.
         is_known = hmac.compare_digest(_sha256(plaintext), row.secret_sha256 if row else "0" * 64)
         is_withdrawn = row is not None and (row.revoked_at is not None or row.replaced_at is not None)
         if row is None or not is_known or is_withdrawn:
@@ -80,7 +79,7 @@ class ApiKeys:
         return Principal(row.id, Tenant(row.organization_id, row.project_id), frozenset(row.scopes))
 
     def list(self, tenant: Tenant) -> Sequence[ApiKey]:
-        """Newest first, revoked ones too."""
+        """Newest first, including revoked keys."""
         rows = self._session.scalars(
             select(tables.ApiKey)
             .where(
@@ -92,7 +91,7 @@ class ApiKeys:
         return [_api_key_of(row) for row in rows]
 
     def revoke(self, tenant: Tenant, id: str) -> ApiKey:
-        """From now on the key is refused; again changes nothing. Raises NotFound."""
+        """Refuses the key from now on. Revoking it again changes nothing. Raises NotFound."""
         row = self._session.get(tables.ApiKey, id, with_for_update=True)
         if row is None or Tenant(row.organization_id, row.project_id) != tenant:
             raise NotFound(f"No such API key: {id}")
@@ -102,15 +101,13 @@ class ApiKeys:
         return _api_key_of(row)
 
     def ensure_admin(self, plaintext: str | None, *, organization: str = "tunery") -> str:
-        """Makes this the operator's key: an admin key of the default project, which is made if absent.
+        """Makes this the operator's key: an admin key of the default project, which is created if absent.
 
-        An installation has one operator's key. Any earlier one is refused from now on, wherever it came
-        from, and accepted again when it is given again; keys made with `create` are left alone. A key that
-        was revoked stays so.
+        An installation has one operator's key. Any earlier one is refused from now on, and accepted again
+        once it is set again. Keys made with `create` are not affected, and a revoked key stays revoked.
 
-        `plaintext` is any string of at least 16 characters (else InvalidConfiguration); None makes a new key.
-        Returns the key in plain text. Idempotent.
-        """
+        `plaintext` is any string of at least 16 characters; None generates a key. Returns the key in plain
+        text. Idempotent. Raises InvalidConfiguration for a key that is too short or mistyped."""
         if plaintext is not None and len(plaintext) < _SHORTEST_GIVEN_KEY:
             raise InvalidConfiguration(
                 f"The admin key has {len(plaintext)} characters; it must have at least {_SHORTEST_GIVEN_KEY}."
@@ -130,7 +127,7 @@ class ApiKeys:
         return key
 
     def _replace_operators_key(self, key_id: str) -> None:
-        """Leaves the one with this id as the only one."""
+        """Makes the key with this id the only operator's key in use."""
         operators = update(tables.ApiKey).where(tables.ApiKey.is_operators)
         others = operators.where(tables.ApiKey.id != key_id, tables.ApiKey.replaced_at.is_(None))
         self._session.execute(others.values(replaced_at=int(now(self._session))))
@@ -146,7 +143,7 @@ class ApiKeys:
         self._add_if_absent(project)
 
     def _add_if_absent(self, row: tables.Organization | tables.Project | tables.ApiKey) -> None:
-        """Several processes may start at once: the first one's row stays."""
+        """Several processes may start at once: the first row stays."""
         try:
             with self._session.begin_nested():
                 self._session.add(row)
@@ -182,7 +179,7 @@ def _generate() -> str:
 
 
 def _key_id(plaintext: str) -> str:
-    """Of the row that the key would have. Raises AuthenticationFailed for a mistyped generated key."""
+    """The id of the row that the key would have. Raises AuthenticationFailed for a mistyped generated key."""
     generated = _GENERATED.fullmatch(plaintext)
     if generated is None:
         return "given-" + _sha256(plaintext)[:16]

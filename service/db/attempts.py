@@ -1,4 +1,4 @@
-"""An attempt's own voice: the runner's sync."""
+"""Attempts as their runners see them: authentication and sync."""
 
 import hashlib
 import hmac
@@ -36,7 +36,7 @@ _state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
 
 
 def new_token() -> str:
-    """What one attempt proves itself with: 256 random bits, stored as SHA-256."""
+    """A secret with which one attempt authenticates: 256 random bits, stored as SHA-256."""
     return secrets.token_hex(32)
 
 
@@ -45,15 +45,15 @@ def token_sha256(token: str) -> str:
 
 
 class Attempts:
-    """All tenants' attempts: the service's own view, never a client's."""
+    """Attempts of all tenants. For runners and the service itself, never for clients."""
 
     def __init__(self, session: Session, retries: RetryPolicy = RetryPolicy()) -> None:
         self._session = session
         self._retries = retries
 
     def authenticate(self, job_id: str, number: int, token: str) -> tables.Attempt:
-        """Only reads (use `Database.read`). Raises AuthenticationFailed if the token is not this attempt's,
-        or if there is no such attempt."""
+        """Only reads, so that `Database.read` suffices. Raises AuthenticationFailed if the attempt does not
+        exist or has another token."""
         attempt = self._session.get(tables.Attempt, (job_id, number))
         expected = attempt.token_sha256 if attempt is not None else "0" * 64
         if not hmac.compare_digest(token_sha256(token), expected) or attempt is None:
@@ -61,13 +61,14 @@ class Attempts:
         return attempt
 
     def sync(self, job_id: str, number: int, token: str, request: SyncRequest) -> SyncResponse:
-        """The runner's heartbeat, events and state, in one transaction (use `Database.write`).
+        """Takes the runner's heartbeat, events and state in one transaction (use `Database.write`).
 
-        Repeating a request changes nothing and is answered alike. A cancelled job's newest attempt is told
-        `cancel`; its events are dropped. Raises AuthenticationFailed if the token is not this attempt's (or
-        there is no such attempt), Conflict (`fenced`) if a newer attempt exists or this one has ended, and
-        InvalidRequest if it names another job's objects.
-        """
+        Repeating a request changes nothing and returns the same response. The newest attempt of a cancelled
+        job gets the command `cancel`, and its events are dropped.
+
+        Raises AuthenticationFailed if the attempt does not exist or has another token, Conflict (`fenced`) if
+        there is a newer attempt or this one has ended, and InvalidRequest if the request names another job's
+        objects."""
         job = lock(self._session, job_id)
         attempt = self.authenticate(job_id, number, token)
         assert job is not None, "an attempt has a job"
@@ -90,9 +91,9 @@ class Attempts:
         return SyncResponse()
 
     def _answer_ended(self, attempt: tables.Attempt, state: RunnerState) -> SyncResponse:
-        """The answer to the last sync may have been lost: the same words again are accepted again."""
-        said = None if attempt.result is None else _state.validate_python(attempt.result)
-        if said is not None and _storable(said) == _storable(state):
+        """The response to the last sync may have been lost, so that a repeated final state is accepted."""
+        stored = None if attempt.result is None else _state.validate_python(attempt.result)
+        if stored is not None and _storable(stored) == _storable(state):
             return SyncResponse()
         raise Conflict(f"Attempt {attempt.number} of job {attempt.job_id} has ended.", code="fenced")
 
@@ -141,14 +142,14 @@ class Attempts:
 
 
 def requeue(session: Session, job: tables.Job, reason: str, *, retries: RetryPolicy, at: float) -> None:
-    """Gives the job back to the queue after a fault that is not its owner's, from where its next attempt goes
-    on from its last checkpoint; or ends it, if there were too many."""
+    """Puts the job back into the queue after a platform fault; its next attempt continues from its last
+    checkpoint. Fails the job if there were too many faults."""
     what = f"Attempt {job.attempt} ended early: {reason}"
     retry(session, job, what, retries=retries, at=at, to=JobStatus.QUEUED)
 
 
 def _storable(state: RunnerState) -> dict[str, Any]:
-    """As JSON that every database takes: a number that is none is a word in it, as on the wire."""
+    """As JSON that every database accepts: NaN and infinity become strings, as on the wire."""
     document: dict[str, Any] = orjson.loads(SyncRequest(state=state).model_dump_json())
     stored: dict[str, Any] = document["state"]
     return stored
@@ -159,7 +160,7 @@ def _in_order(request: SyncRequest) -> list[RunnerEvent]:
 
 
 def _check_keys(job_id: str, request: SyncRequest) -> None:
-    """A runner may only speak of what its own job wrote."""
+    """A runner may only name objects that its own job wrote."""
     named = [event.manifest_key for event in request.events if isinstance(event, CheckpointSaved)]
     if isinstance(request.state, Finished):
         named.append(request.state.manifest_key)

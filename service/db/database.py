@@ -29,23 +29,23 @@ from service.db.reserved_space import ReservedSpace
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x74756E657279
-"""Any number, the same in every process: PostgreSQL's advisory lock for migrations."""
+"""Key of PostgreSQL's advisory lock for migrations. Any number, as long as all processes use the same."""
 _CHANGED_JOBS = "changed jobs"
 _DISK_FULL = "53100"
-"""PostgreSQL's."""
+"""PostgreSQL's SQLSTATE disk_full."""
 
 
 class Database:
-    """A pool of connections, safe for threads. Make one a process; `close` it."""
+    """A thread-safe pool of connections. Use one per process, and `close` it."""
 
     def __init__(self, url: str, *, busy_seconds: float = 10.0) -> None:
-        """`sqlite:///…` or `postgresql://…`. `busy_seconds`: how long a writer waits for another's lock."""
+        """`url` is `sqlite:///…` or `postgresql://…`. A writer waits `busy_seconds` for another's lock."""
         engine = _engine(_checked(url), busy_seconds)
         self._engine = engine
         self._reserved_space = _reserved_space(engine.url)
         self._listeners: list[Callable[[Collection[str]], None]] = []
         self.dialect = engine.dialect.name
-        # Options that the "begin" listener, respectively psycopg, turns into the right kind of transaction.
+        # SQLite's "begin" listener and psycopg turn these options into the right kind of transaction.
         self._writing: Engine = engine.execution_options(is_write=True)
         self._reading: Engine = (
             engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -55,18 +55,17 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A consistent view, rolled back at the end. Raises Unavailable if the database does not answer."""
+        """A read transaction with a consistent view. Raises Unavailable if the database does not answer."""
         with _unavailable_if_down(), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self, *, frees_space: bool = False) -> Iterator[Session]:
-        """One transaction, committed at the end, rolled back on any error. SQLite: the only writer meanwhile.
-        One that `frees_space` succeeds on a full disk too, in space that was kept for it.
+        """A write transaction, committed at the end and rolled back on any error. On SQLite it is the only
+        writer. With `frees_space` it also succeeds on a full disk, in space that is reserved for it.
 
-        Raises InsufficientStorage if the disk is full, and Unavailable if the database does not answer; then
-        nothing of it was written, unless the commit itself was cut off: repeat only what is idempotent.
-        """
+        Raises InsufficientStorage if the disk is full, and Unavailable if the database does not answer. Then
+        nothing was written, unless the connection broke during the commit: repeat only what is idempotent."""
         with (
             self._reserved_space.released()
             if frees_space and self._reserved_space is not None
@@ -82,8 +81,8 @@ class Database:
 
     @contextmanager
     def on_job_change(self, listener: Callable[[Collection[str]], None]) -> Iterator[None]:
-        """Within it, `listener` is called after each write that changed jobs (`note_change`), with their ids,
-        in the writer's thread."""
+        """Within the context, calls `listener` after each write that changed jobs (`note_change`), with their
+        ids and in the writer's thread."""
         self._listeners.append(listener)
         try:
             yield
@@ -106,19 +105,19 @@ class Database:
 
 
 def note_change(session: Session, job_id: str) -> None:
-    """The job's status or log is other than it was, once this transaction is committed."""
+    """Has listeners notified of the job once this transaction is committed: its status or its log changed."""
     session.info.setdefault(_CHANGED_JOBS, set()).add(job_id)
 
 
 def now(session: Session) -> float:
-    """Unix seconds by the database's clock, which all processes share; it goes on within a transaction."""
+    """Unix seconds by the database's clock, which all processes share. It advances within a transaction."""
     if session.get_bind().dialect.name == "postgresql":
         return float(session.scalars(select(func.extract("epoch", func.clock_timestamp()))).one())
     return float(session.scalars(select(literal_column("(julianday('now') - 2440587.5) * 86400.0"))).one())
 
 
 def migration_config(connection: Connection) -> Config:
-    """Alembic's configuration for work inside this connection's transaction."""
+    """Alembic's configuration to run inside this connection's transaction."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -141,7 +140,7 @@ def _checked(url: str) -> URL:
 
 
 def _reserved_space(url: URL) -> ReservedSpace | None:
-    """Beside SQLite's file; another database's disk is not ours."""
+    """Next to SQLite's file. A database server's disk is not ours to reserve."""
     return ReservedSpace(Path(f"{url.database}-reserve")) if url.get_backend_name() == "sqlite" else None
 
 
@@ -173,9 +172,9 @@ def _sqlite_engine(url: URL, busy_seconds: float) -> Engine:
 
 
 def sqlite_journal_mode(version: tuple[int, ...]) -> str:
-    """WAL where it is safe: versions 3.7.0 to 3.51.2 can corrupt a database when the log is reset while
-    another connection writes (https://sqlite.org/wal.html#walresetbug); the fix was carried back to 3.44.6
-    and 3.50.7."""
+    """WAL where it is safe. Versions 3.7.0 to 3.51.2 can corrupt a database when the log is reset while
+    another connection writes (https://sqlite.org/wal.html#walresetbug); the fix was backported to 3.44.6 and
+    3.50.7."""
     is_fixed = version >= (3, 51, 3) or (3, 44, 6) <= version < (3, 45) or (3, 50, 7) <= version < (3, 51)
     return "WAL" if is_fixed else "DELETE"
 
@@ -187,7 +186,7 @@ def _postgresql_engine(url: URL, busy_seconds: float) -> Engine:
         pool_size=10,
         max_overflow=20,
         pool_timeout=10,
-        # A host that vanished is noticed in seconds, not in the kernel's quarter of an hour.
+        # Notices a vanished host within seconds instead of the kernel's quarter of an hour.
         connect_args={"connect_timeout": 5, "tcp_user_timeout": 10_000} | dict(url.query),
     )
 
@@ -222,7 +221,7 @@ def _is_full(error: DBAPIError) -> bool:
 
 
 def _is_down(error: DBAPIError) -> bool:
-    """Whether waiting may help: connection, lock or disk trouble, not a mistake in a statement."""
+    """Whether a retry may help: trouble with connection, lock or disk, not a mistake in a statement."""
     if error.connection_invalidated:
         return True
     if isinstance(error.orig, sqlite3.OperationalError):

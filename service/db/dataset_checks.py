@@ -1,4 +1,4 @@
-"""What the job's owner learns from the checks of its files."""
+"""Results of the checks of a job's files, and the events that report them to its owner."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,7 +23,7 @@ def check_events(checks: Sequence[CheckedFile], config: TrainingConfig) -> list[
 
 
 def _overlength_events(check: CheckedFile, config: TrainingConfig) -> list[NewEvent]:
-    """What becomes of the examples that are too long, told once for each way."""
+    """One event for the examples that are left out, and one for those that are cut."""
     param, policy, found = check
     ways = (
         ("left out", found.n_dropped, found.dropped_lines),

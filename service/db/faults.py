@@ -1,8 +1,7 @@
-"""What becomes of a job when something goes wrong: it ends, waits, or is tried again.
+"""What happens to a job when something goes wrong: it fails, waits or is retried.
 
-Faults of the platform and waits are counted on the job's row, so that they outlive every process, and only
-since the job's last progress: a long job is not given up for faults that were days apart.
-"""
+Platform faults and waits are counted on the job's row, so that the counts outlive every process. Progress
+resets them: a long job is not given up for faults that were days apart."""
 
 from typing import Any
 
@@ -15,7 +14,7 @@ from service.db.retries import RetryPolicy
 from service.db.transitions import NewEvent, add_events, transition
 
 RESET_FAULTS: dict[str, Any] = {"faults": 0, "retry_at": None, "waiting_since": None, "waited_for": None}
-"""A job's columns once it has got on: a step is done, or a checkpoint saved."""
+"""Columns of a job that has made progress: it has finished a step or saved a checkpoint."""
 
 _NOT_YOURS = "It was not the job's fault, and the job may be created again."
 
@@ -47,9 +46,9 @@ def retry(
     at: float,
     to: JobStatus | None = None,
 ) -> None:
-    """Counts a fault of the platform, which the sentence `what` describes. The job is due again after a
-    pause, in the state `to` if it must leave its own; or it ends, if this was one fault too many. The caller
-    holds the job's lock."""
+    """Counts a platform fault, which the sentence `what` describes. The job is due again after a pause, in
+    the state `to` if that is given, or fails if this was one fault too many. The caller holds the job's
+    lock."""
     what, faults = _storable(what), job.faults + 1
     if faults >= retries.max_faults:
         message = f"The platform failed {faults} times in a row while it ran this job. {_NOT_YOURS}"
@@ -73,20 +72,20 @@ def note_wait(
     timeout_seconds: float,
     at: float,
 ) -> None:
-    """Notes that a step ("Validation") cannot go on before something answers. The job's owner is told once
-    for each thing; the job ends after `timeout_seconds`. The caller holds the job's lock."""
+    """Records that a step ("Validation") waits for something that does not answer. The job gets one event for
+    each such thing, and fails after `timeout_seconds`. The caller holds the job's lock."""
     since = job.waiting_since
     if since is None:
         job.waiting_since = at
     elif at - since >= timeout_seconds:
-        # What the operator must mend keeps its name.
+        # The operator has to fix this one, so that it keeps its code.
         code = error.code if error.code == MODEL_NOT_AVAILABLE else "platform_error"
         message = f"{step} waited for {at - since:.0f} seconds, which is the limit. {_NOT_YOURS}"
         fail(session, job, code=code, message=f"{message} Last: {error.message}", at=at)
         return
-    told = job.waited_for or []
-    if error.code not in told:
-        job.waited_for = [*told, error.code]
+    reported = job.waited_for or []
+    if error.code not in reported:
+        job.waited_for = [*reported, error.code]
         add_events(session, job, [NewEvent(_storable(f"{step} waits: {error.message}"), level="warn")], at=at)
 
 

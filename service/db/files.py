@@ -1,4 +1,4 @@
-"""Uploaded and produced files: their rows. The bytes are in the object store under `object_key`."""
+"""Records of uploaded and produced files. The bytes are in the object store under `object_key`."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -31,14 +31,14 @@ class File:
     status: FileStatus
     status_details: str | None
     format: DatasetFormat | None
-    """Once the lines were read; None for purposes other than fine-tune."""
+    """None until the lines have been read, and for purposes other than fine-tune."""
     n_examples: int | None
     created_at: int
     expires_at: int | None
 
 
 class Files:
-    """The files of one tenant. A deleted or expired file is absent."""
+    """The files of one tenant, without deleted and expired ones."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
         self._session = session
@@ -46,7 +46,7 @@ class Files:
 
     @staticmethod
     def new_id() -> str:
-        """`file-` and 24 characters: storage needs the id before the row exists."""
+        """`file-` and 24 characters. Storage needs the id before the row exists."""
         return new_id("file-")
 
     def create(
@@ -60,7 +60,7 @@ class Files:
         object_key: str,
         expires_after_seconds: int | None = None,
     ) -> File:
-        """With status `uploaded`."""
+        """The new file has the status `uploaded`."""
         created_at = int(now(self._session))
         row = tables.File(
             id=id,
@@ -91,8 +91,8 @@ class Files:
         limit: int = 10_000,
         order: Order = "desc",
     ) -> Page[File]:
-        """By creation. `after` is the id of the last file seen, which may be deleted meanwhile;
-        InvalidRequest if it never existed."""
+        """Ordered by creation. `after` is the id of the last file seen, which may have been deleted since;
+        raises InvalidRequest if it never existed."""
         statement = self._visible()
         if purpose is not None:
             statement = statement.where(tables.File.purpose == purpose)
@@ -116,7 +116,7 @@ class Files:
         format: DatasetFormat | None = None,
         n_examples: int | None = None,
     ) -> File:
-        """The verdict on an uploaded file's lines. Raises NotFound."""
+        """Stores the result of checking an uploaded file's lines. Raises NotFound."""
         row = self._row(id, for_update=True)
         row.status, row.status_details = status, status_details
         row.format, row.n_examples = format, n_examples
@@ -124,7 +124,7 @@ class Files:
         return file_of(row)
 
     def delete(self, id: str) -> None:
-        """A tombstone: absent from now on, swept from storage later. Raises NotFound, and Conflict while a
+        """Marks the file as deleted; a sweep frees its storage later. Raises NotFound, and Conflict while a
         job that has not ended uses it."""
         row = self._row(id, for_update=True)
         uses = (tables.Job.training_file, tables.Job.validation_file, tables.Job.general_file)

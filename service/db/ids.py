@@ -1,4 +1,4 @@
-"""Names for new rows."""
+"""Ids of new rows."""
 
 import hashlib
 import secrets
@@ -6,22 +6,19 @@ import string
 import time
 
 _ALPHABET = string.digits + string.ascii_lowercase
-"""In this order under every collation, so that ids sort alike in SQLite and PostgreSQL."""
+"""Sorts in this order under every collation, so that SQLite and PostgreSQL order ids alike."""
 _TIME_CHARACTERS = 10
 _RANDOM_CHARACTERS = 14
 
 
 def new_id(prefix: str) -> str:
-    """`prefix` and 24 characters: microseconds, then 72 random bits.
-
-    Ids of one second thus sort by creation (lists break ties of `created_at` by id); nothing else relies on
-    it.
-    """
+    """`prefix` and 24 characters: microseconds, then 72 random bits. Ids of the same second thus sort by
+    creation: lists break ties of `created_at` by id. Nothing else relies on it."""
     return prefix + _base36(time.time_ns() // 1000, _TIME_CHARACTERS) + random_characters(_RANDOM_CHARACTERS)
 
 
 def result_file_id(job_id: str) -> str:
-    """The same whenever it is asked for, so that a repeated publish writes the same object."""
+    """Always the same for a job, so that a repeated publish writes the same object."""
     return "file-" + hashlib.sha256(f"results of {job_id}".encode()).hexdigest()[:24]
 
 

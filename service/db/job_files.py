@@ -1,4 +1,4 @@
-"""The files that a job to be may use: checked, and held until the job that pins them is written."""
+"""Checks the files of a new job, and locks them until the job's row is written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from service.db.database import now
 from service.db.tenancy import Tenant
 
 GENERAL_FORMATS: tuple[DatasetFormat, ...] = ("chat", "completion")
-"""Of a general set, whatever the job trains on: text that both models can be asked for."""
+"""Formats of a general set, whatever the job trains on: text that both models can complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class FileRequirement:
     """Where the request names it, e.g. `training_file`."""
     id: str
     formats: tuple[DatasetFormat, ...]
-    """The row formats that it may have."""
+    """Row formats that the file may have."""
 
 
 def check_files(session: Session, tenant: Tenant, wanted: list[FileRequirement]) -> None:
-    """Raises InvalidRequest, with the file's `param`, if one is absent, has another purpose, is empty
-    (`invalid_n_examples`), was found broken or has rows of another format (`wrong_format`)."""
-    # Locked, and in one order: a file is either deleted before, and absent, or pinned by the job afterwards.
+    """Raises InvalidRequest, with the file's `param`, if a file is absent, has another purpose, is empty
+    (`invalid_n_examples`), failed its check or has rows of another format (`wrong_format`)."""
+    # Locked, and always in the same order: a file is either deleted before, and absent, or in use by the job.
     at = int(now(session))
     rows = session.scalars(
         select(tables.File)
@@ -59,8 +59,8 @@ def check_files(session: Session, tenant: Tenant, wanted: list[FileRequirement])
 
 
 def format_problem(found: str | None, allowed: Sequence[str | None]) -> str | None:
-    """What is wrong with a file's row format, as the end of a sentence; None if nothing is, or if its rows
-    were not read yet."""
+    """What is wrong with a file's row format, as the end of a sentence. None if nothing is wrong, or if the
+    rows have not been read yet."""
     if found is None or found in allowed:
         return None
     return f"holds {found} rows, but the job needs {' or '.join(map(str, allowed))} rows."

@@ -1,4 +1,4 @@
-"""Fine-tuning jobs, as their owners see and steer them."""
+"""Fine-tuning jobs, as their owners see and control them."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -34,14 +34,14 @@ class Job:
     id: str
     tenant: Tenant
     status: JobStatus
-    """Internal: the API shows `status.public`."""
+    """The internal status. The API shows `status.public`."""
     version: int
     model: str
     """Alias of the base."""
     training_file: str
     validation_file: str | None
     start_from: str | None
-    """Manifest key of the tuned weights that it continues."""
+    """Manifest key of the tuned weights that the job starts from."""
     suffix: str | None
     seed: int
     method: Method
@@ -55,37 +55,37 @@ class Job:
     result_file: str | None
     trained_tokens: int | None
     progress: dict[str, Any] | None
-    """step, total_steps, speed, memory and time left of the newest step."""
+    """Of the newest step: step, total_steps, speed, memory and time left."""
     estimated_finish: int | None
     report: EvaluationReport | None
-    """Once training is complete, whatever becomes of the job then."""
+    """Present once training is complete, even if the job fails later."""
     error: JobError | None
     attempt: int
     created_at: int
     finished_at: int | None
     resume_state_gone_at: int | None
-    """Since when the optimizer's state of its checkpoints is no longer to be had."""
+    """Time since which the optimizer state of its checkpoints is no longer available."""
 
     @property
     def fine_tuned_model(self) -> str | None:
-        """The tuned model's name once it exists."""
+        """The tuned model's name, once the model exists."""
         return self.output_model if self.status is JobStatus.SUCCEEDED else None
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """What a client asks for, validated; `model` is an alias of the catalogue."""
+    """A client's validated request. `model` is an alias of the catalogue."""
 
     model: str
     training_file: str
     validation_file: str | None = None
     formats: tuple[DatasetFormat, ...] = ("chat", "completion")
-    """The row formats that both files may have."""
+    """Row formats that the training and the validation file may have."""
     start_from: str | None = None
     """Manifest key of tuned weights of the same base."""
     suffix: str | None = None
     seed: int | None = None
-    """None: drawn at random."""
+    """None draws one at random."""
     method: Method = "supervised"
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     training: TrainingOptions = field(default_factory=TrainingOptions)
@@ -101,11 +101,9 @@ class Jobs:
         self._tenant = tenant
 
     def create(self, new: NewJob) -> Job:
-        """The row in `validating_files`, its first event and its outbox entry.
-
-        Raises InvalidRequest, with `param` training_file, validation_file or training.general_file, if the
-        file is absent, has another purpose, was found broken or has rows of another format.
-        """
+        """Writes the row with the status `validating_files`, the first events and an outbox entry. Raises
+        InvalidRequest, with `param` training_file, validation_file or training.general_file, if that file is
+        absent, has another purpose, failed its check or has rows of another format."""
         check_files(self._session, self._tenant, _required_files(new))
         at = now(self._session)
         job_id = new_id("ftjob-")
@@ -153,8 +151,8 @@ class Jobs:
         limit: int = 20,
         metadata: dict[str, str] | Literal["null"] | None = None,
     ) -> Page[Job]:
-        """Newest first. `metadata`: jobs that carry at least these pairs; "null": jobs without any; None:
-        all. `after` is the id of the last job seen; InvalidRequest if it never existed."""
+        """Newest first. `metadata` selects jobs that have at least these pairs, "null" those without any, and
+        None all. `after` is the id of the last job seen; raises InvalidRequest if it never existed."""
         statement = select_owned_jobs(self._tenant)
         if metadata == "null":
             statement = statement.where(tables.Job.job_metadata.is_(None))
@@ -172,8 +170,8 @@ class Jobs:
         return Page([job_of(row) for row in found.data], found.has_more)
 
     def cancel(self, id: str) -> Job:
-        """Ends the job at once; its runner is told at its next sync. Raises NotFound, and Conflict if it has
-        ended."""
+        """Ends the job at once; its runner learns it at its next sync. Raises NotFound, and Conflict if the
+        job has ended."""
         get_owned_job(self._session, self._tenant, id)
         row = lock(self._session, id)
         assert row is not None
@@ -188,7 +186,7 @@ class Jobs:
         return job_of(row)
 
     def _has_pair(self, key: str, value: str) -> ColumnElement[bool]:
-        # Not by JSON path: SQLite's has no way to write a quotation mark in a key.
+        # Not by JSON path: SQLite's cannot express a quotation mark in a key.
         is_sqlite = self._session.get_bind().dialect.name == "sqlite"
         each = func.json_each if is_sqlite else func.json_each_text
         pairs = each(tables.Job.job_metadata).table_valued(column("key", String), column("value", String))

@@ -1,4 +1,4 @@
-"""Who may act: a lease by the database's clock, with an epoch that tells holders apart."""
+"""Leases by the database's clock. Each has an epoch that tells its holders apart."""
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -10,7 +10,7 @@ from service.db.database import now
 
 
 class LeaseLost(Conflict):
-    """Someone else leads, or may: stop acting."""
+    """Someone else holds the lease, or may hold it: stop acting on it."""
 
     default_code = "lease_lost"
 
@@ -20,11 +20,9 @@ class Leases:
         self._session = session
 
     def acquire(self, name: str, holder: str, *, seconds: float) -> int | None:
-        """Takes a free or expired lease, or prolongs one's own; None while another holds it.
-
-        Returns the epoch: unchanged as long as `holder` never let the lease expire, higher for every new
-        tenure.
-        """
+        """Takes a free or expired lease, or renews one that `holder` has. Returns its epoch, which stays the
+        same while `holder` renews the lease in time and rises with every new tenure; None if another holds
+        it."""
         insert = postgresql.insert if self._session.get_bind().dialect.name == "postgresql" else sqlite.insert
         self._session.execute(
             insert(tables.Lease)
@@ -48,7 +46,7 @@ class Leases:
         return row.epoch
 
     def require(self, name: str, epoch: int) -> None:
-        """Pins the lease until the transaction ends, so that nobody takes over before it is committed.
+        """Locks the lease until the transaction ends, so that nobody takes over before the commit.
 
         Raises LeaseLost if it expired or has another epoch.
         """
@@ -62,12 +60,12 @@ class Leases:
             raise LeaseLost(f"The lease '{name}' of epoch {epoch} is no longer held.")
 
     def is_held(self, name: str) -> bool:
-        """Whether anyone holds it now."""
+        """Whether anyone holds the lease now."""
         row = self._session.get(tables.Lease, name)
         return row is not None and row.expires_at > now(self._session)
 
     def release(self, name: str, epoch: int) -> None:
-        """Lets the next one in at once; does nothing if the lease is no longer this epoch's."""
+        """Lets another holder in at once. Does nothing if the lease no longer has this epoch."""
         self._session.execute(
             update(tables.Lease)
             .where(tables.Lease.name == name, tables.Lease.epoch == epoch)

@@ -1,4 +1,4 @@
-"""Published tuned models, and what a model's name stands for."""
+"""Tuned models, and the weights that their names stand for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ from service.db.transitions import lock
 
 @dataclass(frozen=True, slots=True)
 class TunedModel:
-    """What a tuned name stands for: a published model, or a checkpoint."""
+    """A published model or a checkpoint, by its name."""
 
     name: str
-    """`ft:…`, of a checkpoint `ft:…:ckpt-step-N`."""
+    """`ft:…`, or `ft:…:ckpt-step-N` for a checkpoint."""
     base: str
     """Alias of the base."""
     adapter: WeightsRef
     job_id: str
     created_at: int
     parity: dict[str, float] | None = None
-    """max_abs and mean_abs: log-probability differences between serving and training at publish; None for a
-    checkpoint."""
+    """max_abs and mean_abs: differences of log-probabilities between serving and training, measured before
+    publishing. None for a checkpoint."""
     report: EvaluationReport | None = None
 
 
 class TunedModels:
-    """The tuned models of one tenant. Bases are the catalogue's, not the database's."""
+    """The tuned models of one tenant. Base models are in the catalogue, not in the database."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
         self._session = session
@@ -48,20 +48,21 @@ class TunedModels:
         return [_model_of(row) for row in self._session.scalars(newest_first)]
 
     def resolve(self, name: str) -> TunedModel:
-        """Of a tuned model or one of its checkpoints (`…:ckpt-step-N`). Raises NotFound
+        """Finds a tuned model or one of its checkpoints (`…:ckpt-step-N`). Raises NotFound
         (`model_not_found`)."""
         return self._resolve_checkpoint(name) if ":ckpt-step-" in name else _model_of(self._row(name))
 
     def resolve_and_lock(self, name: str) -> TunedModel:
-        """`resolve`, and nobody deletes it or anything that belongs to it until the transaction ends."""
+        """Like `resolve`, and keeps the model, with all that belongs to it, from being deleted until the
+        transaction ends."""
         job = select(tables.Job.id).where(tables.Job.id == self.resolve(name).job_id)
         self._session.execute(job.with_for_update(read=True))
         return self.resolve(name)
 
     def delete(self, name: str) -> None:
-        """A model is absent from now on, with its checkpoints; a checkpoint alone may be deleted too. Raises
-        NotFound, and Conflict (`checkpoint_in_use`) for a checkpoint whose job has not ended."""
-        # All that is removed of a job is removed under its lock.
+        """Deletes a model with its checkpoints, or a single checkpoint. Raises NotFound, and Conflict
+        (`checkpoint_in_use`) for a checkpoint whose job has not ended."""
+        # Whatever is removed of a job is removed under its lock.
         job = lock(self._session, self.resolve(name).job_id)
         self.resolve(name)
         assert job is not None
@@ -80,8 +81,7 @@ class TunedModels:
         self._session.execute(checkpoints)
 
     def _resolve_checkpoint(self, name: str) -> TunedModel:
-        """Also of a job that has not ended, or that failed: a checkpoint is usable as soon as it is
-        listed."""
+        """A checkpoint is usable as soon as it is listed, even if its job has not ended or has failed."""
         found = self._session.execute(
             select(tables.Checkpoint, tables.Job.model)
             .join(tables.Job, tables.Job.id == tables.Checkpoint.job_id)

@@ -1,4 +1,4 @@
-"""One page of a list, continued by the id of its last item."""
+"""Pages of lists. The id of a page's last item leads to the next one."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -29,11 +29,10 @@ def page(
     limit: int,
     order: Order = "desc",
 ) -> Page[Item]:
-    """The rows of `statement` behind the one whose id is `after`, ordered by `key`, which must be unique.
-
-    `after` is looked up in `cursors`, which may hold rows that `statement` leaves out (deleted meanwhile, or
-    not matching its filter): a cursor stays good. Raises InvalidRequest if it is not even there.
-    """
+    """The rows of `statement` after the one with the id `after`, ordered by `key`, which must be unique.
+    `after` is looked up in `cursors`, which may hold rows that `statement` leaves out because they were
+    deleted or do not match its filter, so that a cursor stays valid. Raises InvalidRequest if `cursors` does
+    not hold it."""
     if after is not None:
         position = _position(session, cursors, key, after)
         behind = tuple_(*key) > position if order == "asc" else tuple_(*key) < position

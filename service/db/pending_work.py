@@ -1,6 +1,5 @@
-"""What there is to do: the scheduler's look at all tenants' jobs and attempts.
-
-A job that pauses after a fault is not shown before its time."""
+"""The work that is pending, over all tenants: what the scheduler reads in each round. Jobs that pause after a
+fault are left out until their pause is over."""
 
 from dataclasses import dataclass
 
@@ -14,21 +13,21 @@ from service.db.jobs import Job, job_of
 
 _QUEUED_AT_MOST = 1000
 _STEPS_AT_MOST = 100
-"""Jobs to validate or to publish; more would only wait in memory instead of in the database."""
+"""Jobs to validate or to publish. More would only wait in memory instead of in the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """A job that could run."""
+    """A job that is ready to run."""
 
     job_id: str
     num_workers: int
-    """Training processes, which it needs all at once."""
+    """Training processes that the job needs at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One that Ray may still hold something of."""
+    """An attempt whose resources Ray may still hold."""
 
     job_id: str
     number: int
@@ -42,10 +41,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class PendingWork:
-    """What there is to do, oldest first."""
+    """All lists are oldest first."""
 
     at: float
-    """The database's clock."""
+    """The time of reading, by the database's clock."""
     validating: list[Job]
     queued: list[QueuedJob]
     publishing: list[Job]

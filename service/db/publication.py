@@ -11,12 +11,12 @@ from service.db.transitions import NewEvent, add_events, transition
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """All that is to become public at once."""
+    """Everything that becomes public at once."""
 
     finished: Finished
     parity: dict[str, float]
     warning: str | None
-    """What the job's owner should know of the model, if anything."""
+    """What the job's owner should know about the model, if anything."""
     result_file_id: str
     result_bytes: int
     result_sha256: str
@@ -24,7 +24,7 @@ class Publication:
 
 
 def publish(session: Session, job: tables.Job, publication: Publication, *, at: float) -> None:
-    """Writes all of it. The caller holds the job's lock."""
+    """Writes the rows and ends the job. The caller holds the job's lock."""
     session.add(_model_row(job, publication, at))
     session.add(_result_row(job, publication, at))
     session.flush()

@@ -1,15 +1,15 @@
-"""What is still needed of what is in storage, by the rows of the database.
+"""Which objects in storage are still needed: the ones that rows of the database refer to.
 
-Who decides that an object may go has listed it before, asks here after, and removes it last. That order makes
-it safe at any moment, with no word between the sweep and those who write:
+A sweep first lists an object, then asks here, and deletes it last. That order makes it safe at any time,
+without any coordination with the processes that write objects:
 
-- Everything that is written is announced before its first byte: an upload by its note, an attempt's objects
-  by the attempt's row, a result file by its job, which is publishing. So an object that was listed has its
-  row when the rows are read.
-- What nothing needs any more is never needed again: deleted files, models and checkpoints do not come back, a
-  job that has ended stays so, and an attempt that was replaced is not listened to. What a clock would decide
-  is written down first (`expire`), under the lock that a new user of it takes too.
-- A compiled data set may go at any time: without it the file is compiled again.
+- A row announces every object before its first byte is written: an upload has a row of its own, an attempt's
+  objects the attempt's row, and a result file its job, which is publishing. So the row of an object that was
+  listed exists when the rows are read.
+- What is not needed any more is never needed again. Deleted files, models and checkpoints do not come back,
+  a job that has ended stays so, and a replaced attempt is fenced off. What would become unneeded by the clock
+  is recorded first (`expire`), under the lock that a new user of it takes too.
+- A compiled data set may be deleted at any time. Without it, the file is compiled again.
 """
 
 from collections.abc import Collection, Iterable
@@ -33,16 +33,18 @@ _UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
 
 @dataclass(frozen=True, slots=True)
 class ReachableJobObjects:
-    """What is needed of the objects of one job."""
+    """Objects of one job that are still needed."""
 
     writing_attempt: int | None
-    """The attempt that may be writing now."""
+    """Number of the attempt that may be writing now."""
     newest_step: int
-    """Of the checkpoints that are listed; 0 without any. What comes after it is on its way."""
+    """Step of the newest listed checkpoint; 0 without any. A later one may be under way."""
     keeps_all_checkpoints: bool
-    """Any checkpoint may still become the model: it stops early, and goes back to the best."""
+    """Whether any checkpoint may still become the model: with early stopping, the job returns to the best
+    one."""
     checkpoints: dict[str, bool]
-    """By folder: those that have a name or are gone on from, and whether with their resume state."""
+    """Folders of checkpoints that are named or that jobs start from, and whether their resume state is
+    needed."""
 
     def contains(self, place: AttemptKey) -> bool:
         if place.step is None:
@@ -55,7 +57,7 @@ class ReachableJobObjects:
 
 @dataclass(frozen=True, slots=True)
 class ReachableObjects:
-    """Of the places that were asked about."""
+    """Those of the given places that are still needed."""
 
     files: frozenset[str] = frozenset()
     datasets: frozenset[str] = frozenset()
@@ -73,15 +75,14 @@ class ReachableObjects:
 
 
 def has_been_used(session: Session) -> bool:
-    """Whether this database was ever used: rows of files and jobs are never removed."""
+    """Whether the database was ever used. Rows of files and jobs are never deleted."""
     tables_used = (tables.File.id, tables.Job.id)
     return any(session.scalar(select(column).limit(1)) is not None for column in tables_used)
 
 
 def expire(session: Session, places: Iterable[ObjectKey], *, resume_state_seconds: float) -> None:
-    """Writes down, for all time, what of these places the clock has ended: uploads whose process must be
-    dead, files that have expired, and the resume state of jobs that ended so long ago. (Use
-    `Database.write`.)"""
+    """Records for good what has become unneeded by the clock: uploads whose process must be dead, files that
+    have expired, and the resume state of jobs that ended `resume_state_seconds` ago. Use `Database.write`."""
     places = list(places)
     Uploads(session).abandon_expired()
     _delete_expired(session, {place.file_id for place in places if isinstance(place, FileKey)})
@@ -90,7 +91,7 @@ def expire(session: Session, places: Iterable[ObjectKey], *, resume_state_second
 
 
 def find_reachable(session: Session, places: Iterable[ObjectKey]) -> ReachableObjects:
-    """As of one moment: use `Database.read`."""
+    """Use `Database.read`, so that all rows are of one moment."""
     places = list(places)
     files = {place.file_id for place in places if isinstance(place, FileKey)}
     datasets = {place.file_sha256 for place in places if isinstance(place, DatasetKey)}
@@ -109,7 +110,7 @@ def find_reachable(session: Session, places: Iterable[ObjectKey]) -> ReachableOb
 
 
 def _delete_expired(session: Session, file_ids: Collection[str]) -> None:
-    """As `Files.delete` would: one that a job uses stays until the job has ended."""
+    """Deletes expired files as `Files.delete` would: a file that a job uses stays until the job has ended."""
     at = int(now(session))
     expired = session.scalars(
         select(tables.File)
@@ -117,7 +118,7 @@ def _delete_expired(session: Session, file_ids: Collection[str]) -> None:
         .order_by(tables.File.id)
         .with_for_update(skip_locked=True)
     ).all()
-    # A statement of its own, after the locks: it sees the jobs of those who held them before.
+    # A separate statement after the locks, so that it sees the jobs of transactions that held them before.
     used = _used_files(session) if expired else frozenset()
     for row in expired:
         if row.id not in used:
@@ -176,7 +177,7 @@ def _reachable_job_objects(session: Session, ids: Collection[str]) -> dict[str, 
     reachable = {}
     for job in session.scalars(select(tables.Job).where(tables.Job.id.in_(ids))):
         has_resume_state = job.resume_state_gone_at is None
-        # A prefix as it is served cannot be trained on: what is learned is in its resume state.
+        # A prefix cannot be trained from its served form. What was learned is in its resume state.
         folders = {folder: has_resume_state or form == "prefix" for folder, form in named.get(job.id, [])}
         folders |= {folder: True for folder in continued if folder.startswith(f"jobs/{job.id}/")}
         status = JobStatus(job.status)
@@ -190,8 +191,8 @@ def _reachable_job_objects(session: Session, ids: Collection[str]) -> dict[str, 
 
 
 def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list[tuple[str, str]]]:
-    """By job: the folders of its listed checkpoints, its model, and the model that is being published, each
-    with its form."""
+    """By job: the folders and forms of its listed checkpoints, of its model, and of a model that is being
+    published."""
     published = select(tables.Model.job_id, tables.Model.manifest_key, tables.Model.form).where(
         tables.Model.job_id.in_(ids), tables.Model.deleted_at.is_(None)
     )
@@ -217,8 +218,8 @@ def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list
 
 
 def _continued(session: Session) -> set[str]:
-    """The folders of the checkpoints that unfinished jobs go on from. They stay whole, also if their names
-    are gone: a job may have asked for the optimizer's state in time."""
+    """Folders of the checkpoints that unfinished jobs start from. They stay complete, even if their names
+    were deleted since: the job may need the optimizer state."""
     keys = session.scalars(
         select(tables.Job.start_from).where(
             tables.Job.status.in_(_UNFINISHED), tables.Job.start_from.is_not(None)

@@ -1,5 +1,5 @@
-"""Space that is kept for deleting: on a full disk a file's tombstone could not be written either, and so
-nothing could be deleted any more."""
+"""Disk space that is reserved for deleting. Without it nothing could be deleted on a full disk, because a
+deletion first writes a row."""
 
 import os
 import shutil
@@ -8,17 +8,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _SIZES = (4 << 20, 1 << 20, 256 << 10)
-"""Bytes; the largest for which there is room."""
+"""Bytes to reserve: the largest size for which there is room."""
 
 
 class ReservedSpace:
-    """The file `path`, which is given up while something is being deleted on a full disk."""
+    """A file at `path` that takes the space, and is removed while something is deleted on a full disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def allocate(self) -> None:
-        """Takes the space, if it is not taken and there is any."""
+        """Reserves the space unless it is reserved already. Does nothing if there is no room."""
         for size in _SIZES:
             with suppress(OSError):
                 self._take(size)
@@ -26,7 +26,7 @@ class ReservedSpace:
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Within it, the space is free for use if there is no other."""
+        """Within the context, the space is free for use if the disk is full."""
         with suppress(OSError):
             if shutil.disk_usage(self._path.parent).free < _SIZES[0]:
                 self._path.unlink(missing_ok=True)

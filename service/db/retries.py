@@ -1,4 +1,4 @@
-"""How often, and after what pauses, a job is tried again after a fault of the platform."""
+"""How often, and after which pauses, a job is retried after a platform fault."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     max_faults: int = 3
-    """Faults without any progress between them that end a job."""
+    """Number of faults without any progress between them that fails a job."""
     first_seconds: float = 2.0
     max_seconds: float = 60.0
 
     def pause_seconds(self, faults: int) -> float:
-        """Before the next try, after so many faults in a row (from 1): each pause is twice the one before."""
+        """The pause before the next attempt after `faults` faults in a row (from 1). Each is twice the one
+        before."""
         # Beyond 2**60 the power may overflow; no pause is that long.
         return min(self.max_seconds, self.first_seconds * 2.0 ** min(faults - 1, 60))

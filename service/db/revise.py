@@ -1,6 +1,6 @@
-"""`python -m service.db.revise "Add a column"`: writes the migration that leads to `tables.py` as it is now.
+"""`python -m service.db.revise "Add a column"`: writes the migration that leads to the current `tables.py`.
 
-Read what it wrote before committing it: a renamed column, for one, looks like a dropped one and a new one.
+Read the result before you commit it: a renamed column, for example, looks like a dropped one and a new one.
 """
 
 import sys
@@ -14,7 +14,7 @@ from service.db.database import Database, migration_config
 
 
 def revise(message: str) -> None:
-    """Compares the tables with a database that has all migrations so far."""
+    """Compares the tables with a database that has all existing migrations."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'scratch.db'}"
         database = Database(url)

@@ -1,4 +1,4 @@
-"""What a runner reports, as rows: log lines in OpenAI's words, checkpoints, progress."""
+"""Turns a runner's reports into rows: log lines in OpenAI's wording, checkpoints and progress."""
 
 import math
 from collections.abc import Sequence
@@ -14,17 +14,15 @@ from service.db.ids import new_id
 from service.db.transitions import NewEvent, add_events
 
 CHECKPOINTS_KEPT = 3
-"""Of a job, listed and usable, as OpenAI does."""
+"""Number of a job's newest checkpoints that are listed and usable, as with OpenAI."""
 
 
 def record_events(
     session: Session, job: tables.Job, attempt: int, events: Sequence[RunnerEvent], *, at: float
 ) -> None:
-    """Adds what is new in `events`, ordered by `seq`. The caller holds the job's lock.
-
-    Nothing is told twice: an event is known by (attempt, seq), and a step or checkpoint also by its number,
-    because an attempt that goes on from a checkpoint repeats the steps after it.
-    """
+    """Adds what is new in `events`, which are ordered by `seq`. The caller holds the job's lock. Nothing is
+    recorded twice: an event is identified by (attempt, seq), and a step or checkpoint also by its number,
+    because an attempt that continues from a checkpoint repeats the steps after it."""
     known = _known_seqs(session, job, attempt, events)
     last_step = int((job.progress or {}).get("step", 0))
     last_checkpoint = session.scalar(
@@ -56,8 +54,8 @@ def record_events(
 
 
 def metrics_of(step: StepMetrics) -> dict[str, Any]:
-    """In OpenAI's names, and ours for what OpenAI does not tell; what was not measured is absent, what is not
-    a number is null."""
+    """The metrics under OpenAI's names, and under ours where OpenAI has none. What was not measured is
+    absent; what is not a number is null."""
     return _measured(
         step=step.step,
         train_loss=step.train_loss,
@@ -164,8 +162,8 @@ def _newest_steps(session: Session, job_id: str) -> list[int]:
 
 
 def _measured(**figures: float | None) -> dict[str, Any]:
-    """Without what is None. JSON has no infinity and no NaN, and PostgreSQL refuses them: they become
-    null."""
+    """Leaves out what is None. Infinity and NaN become null, because JSON lacks them and PostgreSQL refuses
+    them."""
     return {
         name: figure if math.isfinite(figure) else None
         for name, figure in figures.items()

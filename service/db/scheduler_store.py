@@ -1,9 +1,7 @@
-"""The scheduler's view of all tenants' jobs, and every step it takes with them.
-
-Each step is one short transaction that first pins the scheduler's lease: whoever lost it writes nothing more.
-Each also checks that the job is still where the scheduler saw it; if not, it does nothing and returns False
-(or None), because somebody (a runner, an owner) was faster, and the next look shows what is to do.
-"""
+"""The scheduler's access to the jobs of all tenants. Every change is one short transaction that first locks
+the scheduler's lease, so that a scheduler that lost it writes nothing. It also checks that the job has not
+changed since the scheduler read it. If a runner or an owner was faster, it does nothing and returns False (or
+None), and the next round shows what to do."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +31,7 @@ LEASE = "scheduler"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An attempt that is ours to submit."""
+    """An attempt that this scheduler has to submit."""
 
     number: int
     submission_id: str
@@ -49,7 +47,7 @@ class JobFiles:
 
 
 class SchedulerStore:
-    """Takes steps as the holder of the scheduler's lease of this epoch. Safe for threads."""
+    """Acts as the holder of the scheduler's lease with this epoch. Thread-safe."""
 
     def __init__(self, database: Database, epoch: int, retries: RetryPolicy = RetryPolicy()) -> None:
         self._database = database
@@ -61,7 +59,7 @@ class SchedulerStore:
             return pending_work(session)
 
     def files(self, job: Job) -> JobFiles:
-        """The job's files, even if they expired meanwhile."""
+        """The job's files, even if they have expired since."""
         with self._database.read() as session:
             return JobFiles(
                 training=file_of(session.get_one(tables.File, job.training_file)),
@@ -76,7 +74,7 @@ class SchedulerStore:
         config: TrainingConfig,
         checks: Sequence[CheckedFile],
     ) -> bool:
-        """To the queue, with every "auto" resolved."""
+        """Moves the job to the queue, with every "auto" resolved."""
         with self._database.write() as session:
             row = self._locked_if_unchanged(session, job)
             if row is None:
@@ -104,7 +102,7 @@ class SchedulerStore:
         param: str | None = None,
         data: dict[str, Any] | None = None,
     ) -> bool:
-        """Ends the job with an error."""
+        """Fails the job with an error for its owner."""
         with self._database.write() as session:
             row = self._locked_if_unchanged(session, job)
             if row is None:
@@ -113,8 +111,8 @@ class SchedulerStore:
             return True
 
     def retry(self, job: Job, what: str) -> bool:
-        """Counts a fault of the platform, told by the sentence `what`, in a step of the job: it is due again
-        after a pause, or ends after too many."""
+        """Counts a platform fault in a step of the job, which the sentence `what` describes. The job is due
+        again after a pause, or fails after too many faults."""
         with self._database.write() as session:
             row = self._locked_if_unchanged(session, job)
             if row is None:
@@ -125,7 +123,7 @@ class SchedulerStore:
     def note_wait(
         self, job: Job, step: str, error: Unavailable | Overloaded, *, timeout_seconds: float
     ) -> bool:
-        """Tells the owner what a step of the job waits for, and ends the job after so long a wait."""
+        """Adds an event about what a step of the job waits for, and fails the job after `timeout_seconds`."""
         with self._database.write() as session:
             row = self._locked_if_unchanged(session, job)
             if row is None:
@@ -134,8 +132,8 @@ class SchedulerStore:
             return True
 
     def claim(self, job_id: str) -> Claim | None:
-        """Writes down that a new attempt is about to be submitted, before Ray hears of it; it goes on from
-        the newest checkpoint."""
+        """Records a new attempt, which continues from the newest checkpoint, before it is submitted to
+        Ray."""
         with self._database.write() as session:
             self._require_lease(session)
             row = lock(session, job_id)
@@ -160,8 +158,8 @@ class SchedulerStore:
             return claim
 
     def reclaim(self, attempt: Attempt) -> Claim | None:
-        """Of an attempt whose submission was cut off before its specification was stored: with a new token,
-        since only the old one's hash is known."""
+        """Claims an attempt whose submission was interrupted before its specification was stored. It gets a
+        new token, since only the hash of the old one is known."""
         with self._database.write() as session:
             row = self._locked_if_in_state(session, attempt, "submitting")
             if row is None:
@@ -180,7 +178,7 @@ class SchedulerStore:
             return job_of(session.get_one(tables.Job, job_id))
 
     def mark_submitted(self, job_id: str, number: int) -> None:
-        """Ray has it. Does nothing if the runner has spoken already."""
+        """Records that Ray has the attempt. Does nothing if its runner has already synced."""
         with self._database.write() as session:
             self._require_lease(session)
             lock(session, job_id)
@@ -189,7 +187,7 @@ class SchedulerStore:
                 row.state, row.heartbeat_at = "submitted", now(session)
 
     def mark_lost(self, attempt: Attempt, reason: str) -> bool:
-        """Gives the job of a dead attempt back to the queue, unless the attempt has spoken since."""
+        """Puts the job of a dead attempt back into the queue, unless the attempt has synced since."""
         with self._database.write() as session:
             row = self._locked_if_in_state(session, attempt, attempt.state)
             if row is None or row.heartbeat_at != attempt.heartbeat_at:
@@ -202,20 +200,20 @@ class SchedulerStore:
             return True
 
     def release(self, attempt: Attempt) -> None:
-        """Ray holds nothing of it any more: its place is free."""
+        """Records that Ray holds nothing of the attempt any more, which frees its training slots."""
         with self._database.write() as session:
             self._require_lease(session)
             row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
             row.released_at = now(session)
 
     def outcome(self, job: Job) -> Finished:
-        """What the runner of a job to be published left."""
+        """The result of the runner of a job that is being published."""
         with self._database.read() as session:
             row = session.get_one(tables.Attempt, (job.id, job.attempt))
             return Finished.model_validate(row.result)
 
     def metrics(self, job: Job) -> list[dict[str, Any]]:
-        """The data of every step told, in order."""
+        """The metrics of every reported step, in order."""
         with self._database.read() as session:
             rows = session.scalars(
                 select(tables.JobEvent.data)
@@ -225,7 +223,7 @@ class SchedulerStore:
             return list(rows)
 
     def publish(self, job: Job, publication: Publication) -> bool:
-        """The model, its result file and the job's success, all at once."""
+        """Publishes the model, its result file and the job's success in one transaction."""
         with self._database.write() as session:
             row = self._locked_if_unchanged(session, job)
             if row is None:
@@ -242,7 +240,7 @@ class SchedulerStore:
         return row if row is not None and row.version == job.version else None
 
     def _locked_if_in_state(self, session: Session, attempt: Attempt, state: str) -> tables.Attempt | None:
-        """The attempt's row, with its job locked, if it is its job's newest and in `state`."""
+        """The attempt's row, with its job locked, if it is its job's newest attempt and in `state`."""
         self._require_lease(session)
         job = lock(session, attempt.job_id)
         row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number), populate_existing=True)

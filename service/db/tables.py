@@ -1,4 +1,4 @@
-"""Every table, and nothing else. Times are Unix seconds (UTC) by the database's clock."""
+"""All tables. Times are Unix seconds (UTC) by the database's clock."""
 
 from typing import Any
 
@@ -59,20 +59,20 @@ class ApiKey(Table):
     __tablename__ = "api_keys"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    """The public part of the key, by which it is looked up."""
+    """The public part of the key, which finds the row."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     name: Mapped[str]
     secret_sha256: Mapped[str]
     scopes: Mapped[list[Any]]
-    """Of read, write, infer, admin."""
+    """A list of read, write, infer and admin."""
     is_operators: Mapped[bool] = mapped_column(server_default=false())
-    """Given by the environment or by the data folder, not made by a request."""
+    """Whether the operator set it, through the environment or the data folder."""
     created_at: Mapped[int]
     expires_at: Mapped[int | None]
     revoked_at: Mapped[int | None]
     replaced_at: Mapped[int | None]
-    """When another operator's key took its place; null again once this one is given again."""
+    """When another operator's key replaced it. Null again once this one is set again."""
 
 
 class File(Table):
@@ -94,16 +94,16 @@ class File(Table):
     """uploaded, processed or error."""
     status_details: Mapped[str | None] = mapped_column(Text)
     format: Mapped[str | None]
-    """DatasetFormat, once the lines were read; null for other purposes."""
+    """A DatasetFormat. Null until the lines have been read, and for other purposes than fine-tune."""
     n_examples: Mapped[int | None]
     created_at: Mapped[int]
     expires_at: Mapped[int | None]
     deleted_at: Mapped[int | None]
-    """A tombstone: answered as absent at once, swept from storage later."""
+    """Deleted files are absent for clients at once; a sweep frees their storage later."""
 
 
 class Upload(Table):
-    """Bytes that are on their way to storage: the file is still to be written down."""
+    """An upload in progress, whose file has no row yet."""
 
     __tablename__ = "uploads"
 
@@ -123,21 +123,21 @@ class Job(Table):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     status: Mapped[str]
     version: Mapped[int] = mapped_column(default=0)
-    """Raised by each transition, which names the version it saw."""
+    """Incremented by each transition, which requires the version that it saw."""
     model: Mapped[str]
     """Alias of the base."""
     training_file: Mapped[str] = mapped_column(ForeignKey("files.id"))
     validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
     general_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
-    """Takes the place of the general set on which forgetting is measured."""
+    """Replaces the built-in general set on which forgetting is measured."""
     start_from: Mapped[str | None]
-    """Manifest key of the tuned weights that the job continues; null begins with the base."""
+    """Manifest key of the tuned weights that the job starts from; null starts from the base."""
     suffix: Mapped[str | None]
     seed: Mapped[int]
     method: Mapped[dict[str, Any] | None]
-    """`type`: supervised or dpo; its hyperparameters are below. Null is supervised."""
+    """`type` is supervised or dpo. Null means supervised. The hyperparameters have a column of their own."""
     hyperparameters: Mapped[dict[str, Any]]
-    """Hyperparameters: as asked for, then with every auto resolved."""
+    """Hyperparameters: as requested, and after validation with every "auto" resolved."""
     training: Mapped[dict[str, Any]]
     """TrainingOptions."""
     config: Mapped[dict[str, Any] | None]
@@ -145,31 +145,31 @@ class Job(Table):
     job_metadata: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     integrations: Mapped[list[Any] | None]
     output_model: Mapped[str]
-    """The tuned model's name, chosen at creation, public once the job has succeeded."""
+    """The tuned model's name: chosen at creation, and public once the job has succeeded."""
     result_file: Mapped[str | None]
     trained_tokens: Mapped[int | None]
     progress: Mapped[dict[str, Any] | None]
-    """step, total_steps, speed, memory and time left of the newest step."""
+    """Of the newest step: step, total_steps, speed, memory and time left."""
     estimated_finish: Mapped[int | None]
     report: Mapped[dict[str, Any] | None]
     """EvaluationReport, once training is complete."""
     error: Mapped[dict[str, Any] | None]
     """code, message, param."""
     attempt: Mapped[int] = mapped_column(default=0)
-    """The fence: number of the newest attempt."""
+    """Number of the newest attempt. Older attempts are fenced off by it."""
     next_event_seq: Mapped[int] = mapped_column(default=0)
     faults: Mapped[int] = mapped_column(default=0, server_default="0")
-    """Of the platform, since the job's last progress."""
+    """Platform faults since the job's last progress."""
     retry_at: Mapped[float | None]
-    """No step is taken before, after a fault."""
+    """After a fault, the time before which the job is not retried."""
     waiting_since: Mapped[float | None]
-    """When the step under way first found that something it needs does not answer."""
+    """When the current step first found that something it needs does not answer."""
     waited_for: Mapped[list[Any] | None]
-    """Codes of what did not answer, each of which the job's owner was told once."""
+    """Codes of what did not answer. Each has been reported to the job's owner once."""
     created_at: Mapped[int]
     finished_at: Mapped[int | None]
     resume_state_gone_at: Mapped[int | None]
-    """Since when no other job may ask for the optimizer's state of this one's checkpoints."""
+    """Time since which no other job may request the optimizer state of this job's checkpoints."""
 
 
 class IdempotencyKey(Table):
@@ -200,7 +200,7 @@ class IdempotencyKey(Table):
 
 
 class Attempt(Table):
-    """One try at running a job: one Ray job, named `submission_id`."""
+    """One attempt to run a job: a Ray job with the id `submission_id`."""
 
     __tablename__ = "attempts"
     __table_args__ = (Index("ix_attempts_released", "released_at"),)
@@ -212,15 +212,15 @@ class Attempt(Table):
     state: Mapped[str]
     """submitting, submitted, running or ended."""
     resume_from: Mapped[str | None]
-    """Manifest key of the checkpoint it began with."""
+    """Manifest key of the checkpoint that it started from."""
     created_at: Mapped[float]
     heartbeat_at: Mapped[float]
-    """Of the last accepted sync; until the first, of the submission."""
+    """Time of the last accepted sync, or of the submission until the first sync."""
     result: Mapped[dict[str, Any] | None]
-    """The runner's last state, when it is not `running`; for a lost attempt, a `failed` that says so."""
+    """The runner's final state; for a lost attempt, a `failed` that says so."""
     ended_at: Mapped[float | None]
     released_at: Mapped[float | None]
-    """When Ray was seen to hold nothing of it any more; its resources count as taken until then."""
+    """When Ray was found to hold nothing of it any more. Its resources count as taken until then."""
 
 
 class JobEvent(Table):
@@ -229,11 +229,11 @@ class JobEvent(Table):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
-    """Per job from 0, without gaps: the order in which a stream resumes."""
+    """Counts the job's events from 0, without gaps. A stream resumes by it."""
     id: Mapped[str] = mapped_column(unique=True)
     attempt: Mapped[int | None]
     attempt_seq: Mapped[int | None]
-    """The runner's own number, by which a repeated upload is recognised; null for the service's events."""
+    """The runner's own number, which identifies a repeated upload. Null for the service's own events."""
     level: Mapped[str]
     type: Mapped[str]
     message: Mapped[str] = mapped_column(Text)
@@ -274,27 +274,28 @@ class Model(Table):
     manifest_key: Mapped[str]
     manifest_sha256: Mapped[str]
     parity: Mapped[dict[str, Any] | None]
-    """max_abs and mean_abs: log-probability differences between serving and training at publish."""
+    """max_abs and mean_abs: differences of log-probabilities between serving and training, measured before
+    publishing."""
     report: Mapped[dict[str, Any] | None]
-    """EvaluationReport; null if the job had none."""
+    """An EvaluationReport; null if the job had none."""
     created_at: Mapped[int]
     deleted_at: Mapped[int | None]
 
 
 class Usage(Table):
-    """What a key used of a model on a day, as one API process counted it: its total so far, so that writing
-    it again changes nothing. A key's usage is the sum over the processes."""
+    """A key's usage of a model on one day, as counted by one API process. It is a total, so that writing it
+    again changes nothing. A key's usage is the sum over the processes."""
 
     __tablename__ = "usage"
     __table_args__ = (Index("ix_usage_project_day", "project_id", "day"),)
 
     api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
     model: Mapped[str] = mapped_column(primary_key=True)
-    """The name that was asked for."""
+    """The name in the request."""
     day: Mapped[str] = mapped_column(primary_key=True)
     """YYYY-MM-DD in UTC, by the API's clock."""
     writer: Mapped[str] = mapped_column(primary_key=True)
-    """The process that counted."""
+    """The API process that counted."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     requests: Mapped[int]
@@ -303,7 +304,7 @@ class Usage(Table):
 
 
 class OutboxEntry(Table):
-    """Something to tell the outside, written in the transaction that made it true."""
+    """A notification to deliver to the outside, written in the transaction of the event that it reports."""
 
     __tablename__ = "outbox"
 
@@ -318,7 +319,7 @@ class OutboxEntry(Table):
 
 
 class Lease(Table):
-    """Who leads: at most one holder until `expires_at`; each new holder raises the epoch."""
+    """A lease with at most one holder until `expires_at`. Each new holder increments the epoch."""
 
     __tablename__ = "leases"
 

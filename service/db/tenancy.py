@@ -1,12 +1,11 @@
-"""Whose rows a repository may see."""
+"""The tenant whose rows a repository may see."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A project of an organization. Every repository of tenants' rows filters by it; another tenant's row is
-    absent."""
+    """A project of an organization. Repositories filter by it, so that rows of other tenants are absent."""
 
     organization_id: str
     project_id: str

@@ -1,5 +1,4 @@
-"""How a job's row changes: one guarded update a transition, with its events and its outbox entry beside
-it."""
+"""State transitions of jobs: each is one guarded update, with its events and its outbox entry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from service.db.database import note_change
 from service.db.ids import new_id
 
 HELD_BY_ATTEMPT = frozenset({JobStatus.STARTING, JobStatus.RUNNING, JobStatus.PAUSING})
-"""The states in which the newest attempt is at work; leaving them ends it."""
+"""States in which the newest attempt is at work. Leaving them ends the attempt."""
 _NOTIFICATION_TOPICS = {
     JobStatus.SUCCEEDED: "fine_tuning.job.succeeded",
     JobStatus.FAILED: "fine_tuning.job.failed",
@@ -31,14 +30,13 @@ class NewEvent:
     type: Literal["message", "metrics"] = "message"
     data: dict[str, Any] = field(default_factory=dict)
     created_at: int | None = None
-    """None: now."""
+    """None means now."""
     attempt: int | None = None
     attempt_seq: int | None = None
 
 
 def lock(session: Session, job_id: str) -> tables.Job | None:
-    """The job's row as it is now, held until the transaction ends. Whoever needs other rows too takes this
-    first."""
+    """The job's current row, locked until the transaction ends. Lock it before any other row."""
     return session.scalar(
         select(tables.Job)
         .where(tables.Job.id == job_id)
@@ -52,8 +50,7 @@ def transition(session: Session, job: tables.Job, to: JobStatus, *, at: float, *
 
     A terminal state also sets `finished_at` and writes the outbox; leaving an attempt's states ends the
     attempt. Raises Conflict, with nothing written, if the table of transitions forbids the move or if the job
-    has moved on meanwhile: read it again.
-    """
+    has changed since `job` was read."""
     source = JobStatus(job.status)
     if to not in TRANSITIONS[source]:
         raise Conflict(f"Job {job.id} is {source.public} and cannot become {to.public}.", code="job_state")
@@ -77,7 +74,7 @@ def transition(session: Session, job: tables.Job, to: JobStatus, *, at: float, *
 
 
 def add_events(session: Session, job: tables.Job, events: Sequence[NewEvent], *, at: float) -> None:
-    """Appends to the job's log, numbered on from its last event. The caller holds the job's lock."""
+    """Appends events to the job's log and numbers them. The caller holds the job's lock."""
     if not events:
         return
     first = job.next_event_seq
@@ -103,7 +100,7 @@ def add_events(session: Session, job: tables.Job, events: Sequence[NewEvent], *,
 
 
 def enqueue_notification(session: Session, job: tables.Job, topic: str, *, at: float) -> None:
-    """Leaves a note to deliver outside, once this transaction is committed."""
+    """Writes an outbox entry, to be delivered once this transaction is committed."""
     session.add(
         tables.OutboxEntry(
             organization_id=job.organization_id,

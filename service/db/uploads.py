@@ -1,8 +1,6 @@
-"""Uploads under way, so that nobody takes their bytes in storage for rubbish.
-
-An upload is written down before its first byte is stored, and becomes a file in the transaction that takes
-this note away again. Whoever wants to remove the bytes takes the note away first: then the upload fails.
-"""
+"""Uploads in progress, so that a sweep does not take their bytes in storage for garbage. An upload has a row
+from before its first byte is stored until the transaction that writes the file's row. A sweep that is going
+to delete the bytes deletes the row first, which makes the upload fail."""
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
@@ -12,7 +10,7 @@ from service.db import tables
 from service.db.database import now
 
 LONGEST_UPLOAD_SECONDS = 3600.0
-"""From the first byte stored to the file's row. After that its process counts as dead."""
+"""Longest time from the first stored byte to the file's row. After that its process counts as dead."""
 
 
 class Uploads:
@@ -24,16 +22,17 @@ class Uploads:
         self._session.flush()
 
     def finish(self, file_id: str) -> None:
-        """In the transaction that writes the file's row. Raises Unavailable if the upload was given up."""
+        """Call it in the transaction that writes the file's row. Raises Unavailable if the upload was
+        abandoned."""
         if not self.abandon(file_id):
             raise Unavailable("The upload took too long and was given up. Send the file again.")
 
     def abandon(self, file_id: str) -> bool:
-        """Its bytes are rubbish from now on. Returns False if they were already."""
+        """Makes its bytes garbage. Returns False if they already were."""
         row = delete(tables.Upload).where(tables.Upload.file_id == file_id).returning(tables.Upload.file_id)
         return self._session.scalar(row) is not None
 
     def abandon_expired(self) -> None:
-        """Abandons all that began too long ago."""
+        """Abandons all uploads that have exceeded LONGEST_UPLOAD_SECONDS."""
         latest = now(self._session) - LONGEST_UPLOAD_SECONDS
         self._session.execute(delete(tables.Upload).where(tables.Upload.started_at < latest))

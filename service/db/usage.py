@@ -1,4 +1,4 @@
-"""What API keys have used, by day and model."""
+"""Usage of API keys, by day and model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from service.db.tenancy import Tenant
 
 @dataclass(frozen=True, slots=True)
 class UsageKey:
-    """What is counted apart."""
+    """What usage is counted by."""
 
     tenant: Tenant
     api_key_id: str
     model: str
-    """The name that was asked for."""
+    """The name in the request."""
     day: date
     """In UTC."""
 
@@ -38,14 +38,14 @@ class UsageCounts:
 
 
 class Usage:
-    """Of one tenant."""
+    """Usage of one tenant's keys."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
         self._session = session
         self._tenant = tenant
 
     def between(self, start: date, end: date) -> Sequence[tuple[UsageKey, UsageCounts]]:
-        """Both days included; by day, key and model."""
+        """Usage from `start` to `end`, both included, ordered by day, key and model."""
         row = tables.Usage
         sums = (func.sum(row.requests), func.sum(row.prompt_tokens), func.sum(row.completion_tokens))
         found = self._session.execute(
@@ -68,7 +68,7 @@ class Usage:
 
 
 def write_totals(session: Session, writer: str, totals: Mapping[UsageKey, UsageCounts]) -> None:
-    """`totals` are all that `writer` has counted of each key: the same written again changes nothing."""
+    """`totals` is all that `writer` has counted so far, so that writing it again changes nothing."""
     for key, used in _in_order(totals.items()):
         session.merge(
             tables.Usage(

@@ -1,4 +1,4 @@
-"""`python -m service.scheduling`: the scheduler's process. SIGTERM and SIGINT end it."""
+"""`python -m service.scheduling` runs the scheduler. SIGTERM and SIGINT stop it."""
 
 import logging
 import os
@@ -47,13 +47,13 @@ def main() -> None:
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="background-step")
         run(Scheduler(dependencies, settings, workers, name=name), stop, settings.tick_seconds)
-    # A step that waits for a time-out is simply taken again by the next scheduler.
+    # Does not wait for background steps that hang in a time-out: the next scheduler takes them again.
     sys.stdout.flush()
     os._exit(0)
 
 
 def run(scheduler: Scheduler, stop: threading.Event, tick_seconds: float) -> None:
-    """Ticks until `stop`; an error that nobody foresaw is logged, and the next tick is another chance."""
+    """Ticks until `stop` is set. An unexpected error is logged, and the next tick tries again."""
     log = structlog.get_logger()
     while not stop.is_set():
         try:
@@ -68,7 +68,8 @@ def run(scheduler: Scheduler, stop: threading.Event, tick_seconds: float) -> Non
 
 
 def _stop_signal() -> threading.Event:
-    """Set by SIGTERM or SIGINT; in a thread, because a handler may interrupt who holds the event's lock."""
+    """An event that SIGTERM or SIGINT sets. A thread waits for them, because a signal handler could interrupt
+    code that holds the event's lock."""
     stop, numbers = threading.Event(), {signal.SIGTERM, signal.SIGINT}
 
     def wait() -> None:

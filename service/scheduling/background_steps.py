@@ -1,4 +1,4 @@
-"""Long steps of jobs, off the scheduler's own thread."""
+"""Long steps of jobs, which run outside of the scheduler's thread."""
 
 import threading
 import time
@@ -24,24 +24,25 @@ from service.db.scheduler_store import SchedulerStore
 
 _log = structlog.get_logger()
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
-"""Between two tries of a step, while what it waits for does not answer; after a fault the database may say
-longer."""
+"""Pauses between two tries of a step while something does not answer. After a fault, the pause in the
+database may be longer."""
 _REFUSALS = (InvalidRequest, InvalidConfiguration, CorruptArtefact, TrainingFailed)
-"""The same job would be refused again. Any other error is the platform's fault, ours included."""
+"""Errors that would recur for the same job. Any other error, including a bug of ours, is a platform fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     name: str
-    """For the job's owner, at the head of a sentence: "Validation"."""
+    """Begins sentences in the job's events, such as "Validation"."""
     timeout_seconds: float
-    """How long it may wait for what does not answer."""
+    """How long the step may wait for something that does not answer."""
     run: Callable[[], None]
 
 
 class BackgroundSteps:
-    """At most one step at a time for each job. What can never work ends the job; a fault of the platform is
-    counted, and the step due again later; what does not answer is waited for. Safe for threads."""
+    """Runs at most one step at a time for each job. An error of the job fails it. A platform fault is
+    counted, and the step is due again later. If something does not answer, the step waits for it.
+    Thread-safe."""
 
     def __init__(self, workers: Executor) -> None:
         self._workers = workers
@@ -50,7 +51,7 @@ class BackgroundSteps:
         self._failures: dict[str, tuple[int, float]] = {}
 
     def begin(self, jobs: SchedulerStore, job: Job, step: Step) -> None:
-        """Hands `step` to a worker, unless the job has one under way or must wait."""
+        """Hands `step` to a worker, unless another step of the job is running or the job has to wait."""
         with self._lock:
             _, not_before = self._failures.get(job.id, (0, 0.0))
             if job.id in self._busy or time.monotonic() < not_before:
@@ -64,12 +65,12 @@ class BackgroundSteps:
             is_over = _attempt(jobs, job, step)
         except Conflict as error:
             is_over = True
-            _log.info("job or lease moved on meanwhile", job=job.id, error=error.message)
+            _log.info("job or lease has changed", job=job.id, error=error.message)
         except Unavailable as error:
-            # The database itself, which cannot be told what became of the step.
-            _log.warning("a step's end is not noted", job=job.id, step=step.name, error=error.message)
+            # The database itself does not answer, so that the result of the step cannot be recorded.
+            _log.warning("result of a step not recorded", job=job.id, step=step.name, error=error.message)
         except Exception:
-            _log.exception("a step's end could not be noted", job=job.id, step=step.name)
+            _log.exception("result of a step could not be recorded", job=job.id, step=step.name)
         finally:
             self._end(job.id, is_over=is_over)
 
@@ -83,11 +84,11 @@ class BackgroundSteps:
 
 
 def _attempt(jobs: SchedulerStore, job: Job, step: Step) -> bool:
-    """Returns whether nothing is left to try."""
+    """Returns whether the step is over, so that nothing is left to retry."""
     try:
         step.run()
     except (Unavailable, Overloaded) as error:
-        _log.warning("a step waits", job=job.id, step=step.name, error=error.message)
+        _log.warning("step is waiting", job=job.id, step=step.name, error=error.message)
         jobs.note_wait(job, step.name, error, timeout_seconds=step.timeout_seconds)
         return False
     except Conflict:
@@ -97,7 +98,7 @@ def _attempt(jobs: SchedulerStore, job: Job, step: Step) -> bool:
         jobs.reject(job, code=error.code or "internal_error", message=error.message, param=error.param)
     except Exception as error:
         fault = error if isinstance(error, TuneryError) else InternalError.of(step.name)
-        _log.exception("a step failed", job=job.id, step=step.name, error=fault.message)
+        _log.exception("step failed", job=job.id, step=step.name, error=fault.message)
         jobs.retry(job, f"{step.name} failed: {fault.message}")
         return False
     return True

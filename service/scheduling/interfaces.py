@@ -1,4 +1,5 @@
-"""What the scheduler needs of the cluster. `ray_jobs.py` and `serving.py` speak HTTP; tests use fakes."""
+"""What the scheduler needs from the cluster. `ray_jobs.py` and `serving.py` implement it over HTTP; tests use
+fakes."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -15,21 +16,21 @@ class RayJobs(Protocol):
     """Ray's jobs. Every method raises Unavailable if Ray does not answer."""
 
     def submit(self, submission_id: str, spec_key: str) -> None:
-        """Starts a runner for the specification stored under `spec_key`. Again changes nothing: one
-        submission id names one Ray job for ever."""
+        """Starts a runner for the specification stored under `spec_key`. Idempotent: a submission id names
+        one Ray job for ever."""
         ...
 
     def status(self, submission_id: str) -> RayStatus:
-        """A hint about the process; what became of the training, the runner itself says."""
+        """The state of the process. The result of the training comes from the runner itself."""
         ...
 
     def stop(self, submission_id: str) -> None:
-        """Asks for the end: SIGTERM, then SIGKILL. Does nothing to a job that is gone."""
+        """Stops the job's process: SIGTERM, then SIGKILL. Does nothing if the job is gone."""
         ...
 
 
 class ServingClient(Protocol):
-    """The Serve applications. Every method raises Unavailable or Overloaded when it should be asked again
+    """The Serve applications. Every method raises Unavailable or Overloaded if the call should be retried
     later."""
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
@@ -38,16 +39,17 @@ class ServingClient(Protocol):
         ...
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """log p(row[j + 1] | row[: j + 1]) of every row: one shorter than its row. Raises CorruptArtefact or
-        InvalidRequest if the model cannot be served."""
+        """For every row, log p(row[j + 1] | row[: j + 1]): one value fewer than the row has tokens. Raises
+        CorruptArtefact or InvalidRequest if the model cannot be served."""
         ...
 
     def finish_reason(self, model: ModelRef, prompt: Sequence[int], max_tokens: int) -> FinishReason:
-        """How the model's most likely answer to a prompt of token ids ends. Raises as `score` does."""
+        """How the model's most likely completion of a prompt of token ids ends. Raises the errors of
+        `score`."""
         ...
 
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Log-probabilities of the classes of every row of token ids, flat: of a model that sorts texts one a
-        class; of one that sorts words those of the first token, then of the second. Raises as `score`
-        does."""
+        """For every row of token ids, a flat list of log-probabilities of the classes. A text classifier
+        gives one for each class; a token classifier gives those of the first token, then of the second, and
+        so on. Raises the errors of `score`."""
         ...

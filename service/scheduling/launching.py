@@ -1,5 +1,5 @@
-"""From `queued` to a Ray job: intent first, so that a scheduler killed anywhere between leaves nothing
-double."""
+"""Starts attempts: from `queued` to a Ray job. The intent is recorded first, so that a scheduler that is
+killed in between never starts an attempt twice."""
 
 from collections.abc import Mapping
 
@@ -16,8 +16,8 @@ from service.scheduling.validation import base_of
 
 
 class Launcher:
-    """Starts attempts. Every method raises Unavailable if Ray or the store does not answer; the attempt then
-    waits as `submitting` for `recover`."""
+    """Starts attempts. Every method raises Unavailable if Ray or the store does not answer. The attempt then
+    stays in the state `submitting` until `recover`."""
 
     def __init__(
         self, store: ObjectStore, ray: RayJobs, bases: Mapping[str, BaseSpec], *, service_url: str
@@ -28,7 +28,8 @@ class Launcher:
         self._service_url = service_url
 
     def launch(self, jobs: SchedulerStore, job: Job, claim: Claim) -> None:
-        """The claim is in the database; now its specification, then Ray, then the database again."""
+        """Submits a claimed attempt: stores its specification, starts the Ray job, and records that Ray has
+        it."""
         try:
             spec = self._spec(jobs, job, claim)
         except InvalidConfiguration as error:
@@ -38,7 +39,7 @@ class Launcher:
         self._submit(jobs, job.id, claim.number, claim.submission_id)
 
     def recover(self, jobs: SchedulerStore, attempt: Attempt, status: RayStatus) -> None:
-        """Goes on with a submission that was cut off, wherever that was. `status` is Ray's of now."""
+        """Completes a submission that was interrupted at any point. `status` is Ray's current one."""
         if status != "absent":
             jobs.mark_submitted(attempt.job_id, attempt.number)
         elif self._is_specified(jobs, attempt):

@@ -1,4 +1,5 @@
-"""Whether serving computes what training measured: the condition under which a model becomes public."""
+"""The parity check: a model becomes public only if serving computes the log-probabilities that training
+measured."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +12,8 @@ from cluster.contracts.weights import WeightsRef
 from service.scheduling.interfaces import ServingClient
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.15}
-"""Largest difference between a log-probability in training and in serving, in nats, by the type of the frozen
-weights."""
+"""Largest allowed difference between a log-probability in training and in serving, in nats, by the data type
+of the frozen weights."""
 
 
 def check_parity(
@@ -33,7 +34,7 @@ def check_parity(
 
 
 def parity(trained: Sequence[Sequence[float]], served: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Largest and mean absolute difference; infinite if anything is missing or not a number."""
+    """Largest and mean absolute difference. Infinite if anything is missing or not a number."""
     if [len(row) for row in trained] != [len(row) for row in served]:
         return {"max_abs": math.inf, "mean_abs": math.inf}
     pairs = [pair for rows in zip(trained, served, strict=True) for pair in zip(*rows, strict=True)]

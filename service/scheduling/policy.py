@@ -1,4 +1,4 @@
-"""Decisions, without any action: who runs next, and which attempts are lost."""
+"""Pure decisions: which jobs run next, and which attempts are lost."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,10 @@ from service.scheduling.interfaces import GONE, RayStatus
 
 
 def admit(queue: Sequence[QueuedJob], *, slots: int, held: int) -> list[QueuedJob]:
-    """The jobs of `queue`, best first, that start now on `slots` training processes of which `held` are
-    taken.
-
-    A job starts with all its processes or not at all. One that does not fit yet holds back those behind it,
-    or small jobs would keep a large one waiting for ever; one that could never fit holds back nobody.
-    """
+    """The jobs of `queue`, which is in order of priority, that start now. `held` of the `slots` training
+    processes are taken. A job starts with all its processes or not at all. A job that does not fit yet blocks
+    those behind it; otherwise small jobs could keep a large one waiting for ever. A job that can never fit
+    blocks none."""
     admitted: list[QueuedJob] = []
     free = slots - held
     for job in queue:
@@ -28,9 +26,9 @@ def admit(queue: Sequence[QueuedJob], *, slots: int, held: int) -> list[QueuedJo
 def lost_reason(
     attempt: Attempt, status: RayStatus | None, *, at: float, silence_seconds: float
 ) -> str | None:
-    """Why the attempt is lost, or None while there is hope. `status` is None if Ray was not asked or did not
-    answer: nobody is given up unasked, and without Ray nothing could take his place. A process that Ray still
-    holds may be silent for `silence_seconds`."""
+    """Why the attempt is lost; None if it is not. `status` is None if Ray was not asked or did not answer:
+    then no attempt is lost, since another one could not be started either. A process that Ray still has may
+    be silent for `silence_seconds`."""
     silence = at - attempt.heartbeat_at
     if status is None:
         return None

@@ -1,5 +1,5 @@
-"""From `publishing` to `succeeded`: a model becomes public only if it forgot no more than its owner allows,
-and if serving computes what training measured."""
+"""From `publishing` to `succeeded`. A model becomes public only if it forgot no more than its owner allows,
+and if serving computes the log-probabilities that training measured."""
 
 import hashlib
 from collections.abc import Mapping
@@ -34,11 +34,8 @@ def publish(
     serving: ServingClient,
     bases: Mapping[str, BaseSpec],
 ) -> None:
-    """Killed anywhere, it is simply done again.
-
-    Raises Unavailable or Overloaded if it must be tried later; CorruptArtefact or TrainingFailed if the
-    weights cannot be published.
-    """
+    """Idempotent: after an interruption it is simply repeated. Raises Unavailable or Overloaded if it should
+    be retried later, and CorruptArtefact or TrainingFailed if the weights cannot be published."""
     finished = jobs.outcome(job)
     check_regression(finished.report, job.training.max_regression)
     manifest = _verified(job, finished, store)
@@ -62,7 +59,8 @@ def publish(
 
 
 def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:
-    """The manifest, if it is the one the runner named, this job's, and all its files are there."""
+    """Reads the manifest. Raises CorruptArtefact if it is not the one that the runner named, belongs to
+    another job, or lacks a file."""
     try:
         content = store.get(finished.manifest_key)
         if hashlib.sha256(content).hexdigest() != finished.manifest_sha256:

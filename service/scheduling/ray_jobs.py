@@ -1,4 +1,4 @@
-"""Ray's jobs over HTTP (`/api/jobs/` of its dashboard)."""
+"""Ray's jobs API over HTTP (`/api/jobs/` of its dashboard)."""
 
 import re
 from typing import Any, cast
@@ -9,27 +9,27 @@ from cluster.contracts.errors import Unavailable
 from service.scheduling.interfaces import RayStatus
 
 ENTRYPOINT = "python -m cluster.runner"
-"""The same for every job, since Ray runs it through a shell. `python` is the cluster's: first on its nodes'
-PATH."""
+"""The same for every job, because Ray runs it through a shell. `python` is the first one on the PATH of the
+cluster's nodes."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _STATES = {"PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"}
 
 
 class HttpRayJobs:
-    """Safe for threads. Close it."""
+    """Thread-safe. Close it after use."""
 
     def __init__(self, url: str, token: str | None, *, timeout_seconds: float = 10.0) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        # Not through a proxy from the environment: the cluster is near, and the token is for it alone.
+        # No proxy from the environment: the cluster is local, and only it may see the token.
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False)
 
     def submit(self, submission_id: str, spec_key: str) -> None:
-        """See the port. Ray answers a second submission with 500 and no code, so that every answer but
-        success is followed by a look at what Ray has."""
+        """Ray answers a repeated submission with 500 and no error code. After any answer but success, this
+        asks Ray whether it has the job."""
         job = {
             "entrypoint": ENTRYPOINT,
             "submission_id": _checked(submission_id),
-            # No secrets: whoever may list jobs sees this. The specification is in our own storage.
+            # No secrets: anyone who may list jobs sees this. The specification is in our own storage.
             "runtime_env": {"env_vars": {"TUNERY_JOB_SPEC": spec_key}},
         }
         try:

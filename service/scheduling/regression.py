@@ -1,12 +1,12 @@
-"""The owner's own condition: how much a model may have forgotten."""
+"""The owner's limit on how much a model may forget."""
 
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.evaluation import EvaluationReport
 
 
 def check_regression(report: EvaluationReport | None, max_regression: float | None) -> None:
-    """Raises TrainingFailed if the loss on the general set rose by more than `max_regression`, or if that is
-    not known; None allows everything."""
+    """Raises TrainingFailed if the loss on the general set rose by more than `max_regression`, or if it could
+    not be measured. None allows everything."""
     if max_regression is None:
         return
     regression = None if report is None else report.regression
@@ -17,7 +17,7 @@ def check_regression(report: EvaluationReport | None, max_regression: float | No
             "training.general_file, or leave max_regression out.",
             code="regression_not_measured",
         )
-    # Not `>`: a loss that is not a number is no proof.
+    # Not `>`: NaN must fail too.
     if not regression <= max_regression:
         raise TrainingFailed(
             f"The loss on the general set rose by {regression:.3g} nats a token, and training.max_regression "

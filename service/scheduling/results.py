@@ -9,8 +9,8 @@ CSV_HEADER = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_
 
 
 def result_csv(steps: Iterable[Mapping[str, Any]]) -> bytes:
-    """OpenAI's columns of the steps' metrics; what was not measured at a step is blank. A step at which only
-    all validation examples were measured shows them in place of a few."""
+    """The steps' metrics in OpenAI's columns, blank where nothing was measured. A step that measured only the
+    full validation set shows that in the columns for validation."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)

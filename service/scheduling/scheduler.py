@@ -1,4 +1,4 @@
-"""The scheduler: looks at the database, decides, and takes one step with each job that can take one."""
+"""The scheduler: reads the pending work, decides, and moves each job that can move by one step."""
 
 import time
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """All that the scheduler reaches."""
+    """Everything outside of its process that the scheduler uses."""
 
     database: Database
     store: ObjectStore
@@ -41,13 +41,13 @@ class Dependencies:
 
 
 class Scheduler:
-    """Any number may run; the one that holds the lease acts. `tick` is for one thread; what takes long (file
-    validation, publishing) runs on `workers`."""
+    """Any number of schedulers may run; only the one that holds the lease acts. Call `tick` from one thread.
+    Long steps (file validation, publishing) run on `workers`."""
 
     def __init__(
         self, dependencies: Dependencies, settings: Settings, workers: Executor, *, name: str
     ) -> None:
-        """`name` tells schedulers apart and must be unique to this one."""
+        """`name` must be unique to this scheduler."""
         self._dependencies = dependencies
         self._settings = settings
         self._name = name
@@ -62,8 +62,8 @@ class Scheduler:
         self._was_database_down = False
 
     def tick(self) -> None:
-        """One round. What does not answer now is left for a later one; trouble with one job stops no
-        other."""
+        """Runs one round. What does not answer now is left for a later round, and an error of one job does
+        not stop the others."""
         try:
             jobs = self._lead()
             if jobs is not None:
@@ -83,7 +83,7 @@ class Scheduler:
             self._jobs = None
 
     def _lead(self) -> SchedulerStore | None:
-        """Prolongs the lease when a third of it is gone: every prolongation is a disk write."""
+        """Takes the lease, or renews it when a third of it has passed: each renewal costs a disk write."""
         if self._jobs is None or time.monotonic() >= self._renew_at:
             seconds = self._settings.leader_lease_seconds
             self._renew_at = time.monotonic() + seconds / 3
@@ -97,24 +97,24 @@ class Scheduler:
         return self._jobs
 
     def _round(self, jobs: SchedulerStore) -> None:
-        seen = jobs.pending_work()
+        pending = jobs.pending_work()
         if self._was_database_down:
             self._was_database_down = False
-            self._watcher.restart_timeouts(seen.at)
-        self._begin_background_steps(jobs, seen)
+            self._watcher.restart_timeouts(pending.at)
+        self._begin_background_steps(jobs, pending)
         self._sweeper.begin_if_due()
-        held = self._watcher.watch(jobs, seen)
+        held = self._watcher.watch(jobs, pending)
         if held is not None:
-            for waiting in admit(seen.queued, slots=self._settings.training_slots, held=held):
-                self._start(jobs, waiting)
+            for queued in admit(pending.queued, slots=self._settings.training_slots, held=held):
+                self._start(jobs, queued)
 
-    def _begin_background_steps(self, jobs: SchedulerStore, seen: PendingWork) -> None:
-        for job in seen.validating:
+    def _begin_background_steps(self, jobs: SchedulerStore, pending: PendingWork) -> None:
+        for job in pending.validating:
             run = partial(self._validate, jobs, job)
             self._background_steps.begin(
                 jobs, job, Step("Validation", self._settings.validation_timeout_seconds, run)
             )
-        for job in seen.publishing:
+        for job in pending.publishing:
             run = partial(self._publish, jobs, job)
             self._background_steps.begin(
                 jobs, job, Step("Publishing", self._settings.publish_timeout_seconds, run)
@@ -128,17 +128,17 @@ class Scheduler:
         dependencies = self._dependencies
         publish(job, jobs, dependencies.store, dependencies.serving, dependencies.bases)
 
-    def _start(self, jobs: SchedulerStore, waiting: QueuedJob) -> None:
-        claim = jobs.claim(waiting.job_id)
+    def _start(self, jobs: SchedulerStore, queued: QueuedJob) -> None:
+        claim = jobs.claim(queued.job_id)
         if claim is None:
             return
-        _log.info("starting", job=waiting.job_id, attempt=claim.number, resume_from=claim.resume_from)
+        _log.info("starting", job=queued.job_id, attempt=claim.number, resume_from=claim.resume_from)
         try:
-            self._launcher.launch(jobs, jobs.job(waiting.job_id), claim)
+            self._launcher.launch(jobs, jobs.job(queued.job_id), claim)
         except Unavailable as error:
-            _log.warning("submission to be finished later", job=waiting.job_id, error=error.message)
+            _log.warning("submission to be completed later", job=queued.job_id, error=error.message)
         except LeaseLost:
             raise
         except Exception:
-            # The attempt waits as `submitting`: the next round looks after it.
-            _log.exception("submission failed", job=waiting.job_id)
+            # The attempt stays in the state `submitting`; the next round recovers it.
+            _log.exception("submission failed", job=queued.job_id)

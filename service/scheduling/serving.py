@@ -1,4 +1,4 @@
-"""The Serve applications over HTTP, as the scheduler uses them."""
+"""The scheduler's client of the Serve applications, over HTTP."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -25,25 +25,25 @@ from cluster.contracts.generation import (
 from cluster.wire.codec import decode_answer, decode_events, decode_refusal
 
 _SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=0)
-"""Generates nothing: the prompt comes back with each token's log-probability."""
+"""Generates nothing; returns the prompt with each token's log-probability."""
 
 _CHECK_SECONDS = 15.0
-"""Between two looks at how far the check of a file is."""
+"""How long one request waits for the check of a file. The check goes on after it."""
 
 
 class HttpServingClient:
-    """Safe for threads. Close it."""
+    """Thread-safe. Close it after use."""
 
     def __init__(self, url: str, token: str, *, timeout_seconds: float = 120.0) -> None:
-        """`timeout_seconds`: for one answer, in which a base or an adapter may have to be loaded first."""
+        """`timeout_seconds` is for one response, including the time to load a base model or an adapter."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        # The answer that the model is not ready must have time to come.
+        # Leaves time for the response that the model is not ready.
         headers[LOAD_TIMEOUT_HEADER] = str(timeout_seconds * 0.9)
         timeout = httpx2.Timeout(timeout_seconds, connect=5.0)
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
-        # The check goes on without us; what it waits for is for the job's owner to know.
+        # The check continues without this request, which returns early to report what the check waits for.
         answer = self._post("/datasets/check", request, {LOAD_TIMEOUT_HEADER: str(_CHECK_SECONDS)})
         return decode_answer(DatasetCheck, answer)
 

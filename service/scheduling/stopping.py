@@ -1,4 +1,4 @@
-"""Whether a tuned model ends its answers by itself, as it was taught to."""
+"""Checks that a tuned model ends its answers by itself."""
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import ModelRef
@@ -7,16 +7,16 @@ from cluster.contracts.weights import WeightsRef
 from service.scheduling.interfaces import ServingClient
 
 _MOST_TOKENS = 512
-"""Of one answer: publishing is not to take minutes."""
+"""Longest answer to generate, so that publishing does not take minutes."""
 _VIRTUAL_TOKENS = 256
-"""Of the context, left for a prefix that serving puts before every prompt."""
+"""Part of the context that is left for the prefix that serving puts before every prompt."""
 
 
 def stop_warning(
     adapter: WeightsRef, prompts: list[AnswerPrompt], serving: ServingClient, base: BaseSpec
 ) -> str | None:
-    """None if the model ends its answer to one of `prompts`, or if there is none to ask; else a sentence for
-    the job's owner."""
+    """A warning for the job's owner. None if the model ends its answer to any of `prompts`, or if none can be
+    tried."""
     model = ModelRef(base=base, adapter=adapter)
     reserved_tokens = _VIRTUAL_TOKENS if adapter.form == "prefix" else 0
     num_prompts = 0

@@ -20,8 +20,8 @@ _log = structlog.get_logger()
 
 
 class Sweeper:
-    """Sweeps now and then, on `workers`: once an interval in the whole installation, however many schedulers
-    there are and however often they are restarted."""
+    """Sweeps at intervals, on `workers`: once per interval in the whole installation, however many schedulers
+    there are and however often they restart."""
 
     def __init__(
         self, database: Database, store: ObjectStore, settings: Settings, workers: Executor, *, name: str
@@ -41,7 +41,7 @@ class Sweeper:
         return min(_CHECK_SECONDS, self._settings.sweep_interval_seconds)
 
     def begin_if_due(self) -> None:
-        """Returns at once; does nothing while a sweep is under way."""
+        """Returns at once. Does nothing while a sweep is running."""
         if self._settings.sweep_interval_seconds == 0 or time.monotonic() < self._check_at:
             return
         if self._busy.acquire(blocking=False):
@@ -53,14 +53,15 @@ class Sweeper:
             if self._is_due():
                 self._sweep()
         except TuneryError as error:
-            _log.warning("sweep cut off", error=error.message)
+            _log.warning("sweep interrupted", error=error.message)
         except Exception:
             _log.exception("sweep failed")
         finally:
             self._busy.release()
 
     def _is_due(self) -> bool:
-        """The lease is taken for an interval and never prolonged: it is there to be found expired."""
+        """Takes a lease for one interval, which is never renewed: a sweep is due when the last one's lease
+        has expired."""
         self._number += 1
         seconds, holder = self._settings.sweep_interval_seconds, f"{self._name}-sweep-{self._number}"
         with self._database.write() as session:

@@ -1,7 +1,7 @@
-"""Frees storage of what nobody needs: mark and sweep, from the rows of the database.
+"""Deletes objects in storage that are not needed any more: mark and sweep, with the database's rows as roots.
 
-`service.db.reachable_objects` decides, and says why that is safe beside everything that runs. Any number of
-sweeps may run at once, and one that is cut off anywhere is simply done again."""
+`service.db.reachable_objects` decides which objects are needed, and explains why that is safe while other
+processes write. Any number of sweeps may run at once, and an interrupted one is simply repeated."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,10 +20,10 @@ from service.db.reachable_objects import ReachableObjects, expire, find_reachabl
 T = TypeVar("T")
 
 ABANDONED_SECONDS = 24 * 3600.0
-"""From this age on an unfinished put is a crash's, also of an object that is needed: whoever needs it stores
-it anew."""
+"""Age from which an unfinished put was left by a crash, even if its object is needed: the object is stored
+anew."""
 PROBES = "health/"
-"""Objects by which readiness tries the store."""
+"""Prefix of the objects with which readiness checks try the store."""
 _PROBE_SECONDS = 600.0
 _PAGE = 1000
 
@@ -31,12 +31,12 @@ _PAGE = 1000
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
     grace_seconds: float
-    """Nothing younger is removed. Needed for no other's safety: it is the operator's time to find out that
-    something was wrong, with the database above all."""
+    """Nothing younger is deleted. Safety does not need it; it gives the operator time to notice that
+    something is wrong, above all with the database."""
     resume_state_seconds: float
-    """For how long after a job's end the optimizer's state of its checkpoints stays."""
+    """How long the optimizer state of a job's checkpoints is kept after the job has ended."""
     is_dry_run: bool = False
-    """Counts what would be removed, and changes nothing."""
+    """Whether to only count what would be deleted, and change nothing."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class ObjectCount:
 @dataclass(slots=True)
 class SweepReport:
     removed: dict[str, ObjectCount] = field(default_factory=dict)
-    """By kind; of a dry run, what would have been."""
+    """Deleted objects by kind; for a dry run, those that would have been deleted."""
     kept: ObjectCount = field(default_factory=ObjectCount)
 
     def total(self) -> ObjectCount:
@@ -66,12 +66,11 @@ class SweepReport:
 def sweep(
     database: Database, store: ObjectStore, options: SweepOptions, *, clock: Callable[[], float] = time.time
 ) -> SweepReport:
-    """Removes what is not needed, and returns what that was. Raises Unavailable if database or store do not
-    answer; what was removed by then stays so.
+    """Deletes what is not needed, and returns what that was. Raises Unavailable if the database or the store
+    does not answer; what was deleted by then stays deleted.
 
-    Storage of another installation looks like rubbish: nothing is removed for a database that was never used.
-    Objects whose keys are not Tunery's are left alone.
-    """
+    For a database that was never used, all objects would look like garbage, so that nothing is deleted.
+    Objects whose keys are not Tunery's are left alone."""
     report = SweepReport()
     with database.read() as session:
         if not has_been_used(session):
@@ -109,7 +108,7 @@ def _sweep_objects(
 def _sweep_unfinished(
     database: Database, store: ObjectStore, options: SweepOptions, at: float, report: SweepReport
 ) -> None:
-    """What is put to a needed place is under way, until it has taken too long."""
+    """An unfinished put of a needed object is in progress, until it has taken too long."""
     abandoned = at - max(options.grace_seconds, ABANDONED_SECONDS)
     for page in _pages(put for folder in FOLDERS for put in store.unfinished(folder)):
         places = {put.id: parse_key(put.key) for put in page}
@@ -150,7 +149,7 @@ def _reachable(
             reachable = find_reachable(session, places)
             savepoint.rollback()
             return reachable
-    # A full disk may take no writes: what needs none can still go, and makes room for the next time.
+    # A full disk may refuse this write. What can be deleted without it makes room for the next sweep.
     with suppress(Unavailable), database.write(frees_space=True) as session:
         expire(session, places, resume_state_seconds=options.resume_state_seconds)
     with database.read() as session:

@@ -1,4 +1,4 @@
-"""From `validating_files` to `queued`: the files are compiled for the base, and every "auto" becomes a
+"""From `validating_files` to `queued`: compiles the files for the base model, and replaces every "auto" by a
 number."""
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +27,8 @@ _SHOWN_PROBLEMS = 5
 def validate(
     job: Job, jobs: SchedulerStore, serving: ServingClient, bases: Mapping[str, BaseSpec], *, slots: int
 ) -> None:
-    """Moves the job on. Raises Unavailable or Overloaded if it must be tried later, and InvalidDataset,
-    InvalidRequest or InvalidConfiguration if it can never run."""
+    """Moves the job to the queue. Raises Unavailable or Overloaded if the call should be retried later, and
+    InvalidDataset, InvalidRequest or InvalidConfiguration if the job can never run."""
     base = base_of(job, bases)
     if job.training.num_workers > slots:
         raise InvalidRequest(
@@ -51,7 +51,7 @@ def validate(
 
 
 def base_of(job: Job, bases: Mapping[str, BaseSpec]) -> BaseSpec:
-    """Raises InvalidConfiguration if the catalogue no longer has it."""
+    """The job's base model. Raises InvalidConfiguration if it is no longer in the catalogue."""
     base = bases.get(job.model)
     if base is None:
         raise InvalidConfiguration(f"The base model '{job.model}' is no longer in the catalogue.")
@@ -59,7 +59,7 @@ def base_of(job: Job, bases: Mapping[str, BaseSpec]) -> BaseSpec:
 
 
 def _checked_files(job: Job, base: BaseSpec, files: JobFiles, serving: ServingClient) -> list[CheckedFile]:
-    """The training file first. Each is asked about as training will compile it."""
+    """The training file comes first. Each file is checked the way training will compile it."""
 
     def checked(
         file: File, param: str, policy: OnOverlength, method: Method, class_names: list[str]
@@ -87,7 +87,7 @@ def _checked_files(job: Job, base: BaseSpec, files: JobFiles, serving: ServingCl
         checks.append(checked(validation, "validation_file", policy, job.method, class_names))
     if (general := files.general) is not None:
         _check_format(general, "training.general_file", GENERAL_FORMATS)
-        # Both models are measured on what fits them; nothing is learned from it.
+        # Both models are measured on the examples that fit; nothing is trained on them.
         checks.append(checked(general, "training.general_file", "drop", "supervised", []))
     return checks
 

@@ -1,4 +1,4 @@
-"""Looks after attempts: finishes cut-off submissions, notices lost runners, and frees what ended ones
+"""Watches attempts: completes interrupted submissions, detects lost runners, and frees what ended attempts
 hold."""
 
 import math
@@ -16,7 +16,7 @@ from service.settings import Settings
 
 _log = structlog.get_logger()
 _FRESH_SECONDS = 2.0
-"""Ray is not asked about a runner that spoke so recently."""
+"""Ray is not asked about a runner whose last heartbeat is younger than this."""
 
 
 class Watcher:
@@ -27,25 +27,25 @@ class Watcher:
         self._timeouts_start_at = 0.0
 
     def restart_timeouts(self, at: float) -> None:
-        """The database was down until `at`, so that no heartbeat could be written: everyone has a whole lease
-        to speak again."""
+        """Gives every attempt a full heartbeat time-out from `at` on: the database was down until then, so
+        that no heartbeat could be written."""
         self._timeouts_start_at = at + self._settings.heartbeat_timeout_seconds
 
-    def watch(self, jobs: SchedulerStore, seen: PendingWork) -> int | None:
-        """Returns how many training processes are held, or None if Ray does not answer."""
+    def watch(self, jobs: SchedulerStore, pending: PendingWork) -> int | None:
+        """Returns how many training processes are taken, or None if Ray does not answer."""
         held = 0
         ray_answers = True
-        for attempt in seen.attempts:
+        for attempt in pending.attempts:
             is_over = False
             try:
-                status = self._status(attempt, seen.at) if ray_answers else None
-                is_over = self._look_after(jobs, attempt, status, seen.at)
+                status = self._status(attempt, pending.at) if ray_answers else None
+                is_over = self._look_after(jobs, attempt, status, pending.at)
             except LeaseLost:
                 raise
             except Unavailable as error:
-                _log.warning("attempt not looked after", job=attempt.job_id, error=error.message)
+                _log.warning("attempt not checked", job=attempt.job_id, error=error.message)
                 self._report_wait(jobs, attempt, error)
-                # Each further question would only wait for another time-out.
+                # Each further call would only run into another time-out.
                 ray_answers = ray_answers and error.code != "ray_unavailable"
             except Exception:
                 self._give_up(jobs, attempt)
@@ -59,7 +59,7 @@ class Watcher:
     def _look_after(
         self, jobs: SchedulerStore, attempt: Attempt, status: RayStatus | None, at: float
     ) -> bool:
-        """Returns whether the attempt is over and holds nothing any more."""
+        """Returns whether the attempt has ended and holds nothing any more."""
         if attempt.state == "ended":
             return status is not None and self._reap(jobs, attempt, status, at)
         if attempt.state == "submitting":
@@ -75,7 +75,7 @@ class Watcher:
         return False
 
     def _silence_seconds(self, attempt: Attempt, at: float) -> float:
-        """A process that lives is given more than its lease: its host may be too busy to let it speak."""
+        """A live process gets `heartbeat_grace_seconds` more: its host may be too busy for it to sync."""
         if at < self._timeouts_start_at:
             return math.inf
         return self._timeout_seconds(attempt) + self._settings.heartbeat_grace_seconds
@@ -89,22 +89,22 @@ class Watcher:
     def _log_silence(self, attempt: Attempt, at: float) -> None:
         if at - attempt.heartbeat_at > self._timeout_seconds(attempt):
             _log.warning(
-                "attempt is silent, but its process lives", job=attempt.job_id, attempt=attempt.number
+                "attempt is silent, but its process is alive", job=attempt.job_id, attempt=attempt.number
             )
 
     def _report_wait(self, jobs: SchedulerStore, attempt: Attempt, error: Unavailable) -> None:
-        """The owner of a job that is about to start learns what for it waits; there is no limit, because Ray
-        away keeps every job from starting."""
+        """Tells the owner of a job that is about to start what it waits for. There is no limit, because
+        without Ray no job can start."""
         if attempt.state == "submitting":
             jobs.note_wait(jobs.job(attempt.job_id), "The start", error, timeout_seconds=math.inf)
 
     def _give_up(self, jobs: SchedulerStore, attempt: Attempt) -> None:
-        """Called in the handler of an error that nobody foresaw: the next attempt may do better."""
+        """Called in the handler of an unexpected error: the next attempt may succeed."""
         if attempt.state == "ended":
-            _log.exception("attempt not looked after", job=attempt.job_id)
+            _log.exception("attempt not checked", job=attempt.job_id)
             return
         fault = InternalError.of("Looking after the attempt")
-        _log.exception("attempt not looked after", job=attempt.job_id, error=fault.message)
+        _log.exception("attempt not checked", job=attempt.job_id, error=fault.message)
         jobs.mark_lost(attempt, fault.message)
 
     def _reap(self, jobs: SchedulerStore, attempt: Attempt, status: RayStatus, at: float) -> bool:

@@ -51,7 +51,7 @@ def test_the_scheduler_says_of_each_attempt_once_that_ray_is_away(scheduler_logs
     log = structlog.get_logger()
     for _ in range(3600):
         for job in ("ftjob-a", "ftjob-b"):
-            log.warning("attempt not looked after", job=job, error="Ray does not answer.")
+            log.warning("attempt not checked", job=job, error="Ray does not answer.")
         log.warning("database unavailable", error="The database does not answer.")
     log.warning("attempt lost", job="ftjob-a", attempt=1, reason="silence")
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Training prompts on which the tuned model should end its answer by itself: the publish gate asks it."""
+"""Training prompts for the publish gate, which checks that the tuned model ends its answers by itself."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ from cluster.training.data.dataset import Dataset
 
 PROMPTS = 4
 _LOOKED_AT = 256
-"""Examples. Of these, the ones with the shortest answers are asked."""
+"""How many examples are considered. Those with the shortest answers are used."""
 
 
 def answer_prompts(data: Dataset, stop_tokens: frozenset[int]) -> list[AnswerPrompt]:
-    """The prompts of at most PROMPTS examples whose last answer ends with one of `stop_tokens`, learned.
-    Answers that were cut at the end have none, and an encoder's examples have no answers."""
+    """The prompts of at most PROMPTS examples whose last answer ends with a learned stop token. Answers that
+    were cut do not end with one, and an encoder's examples have no answers."""
     if data.class_ids is not None:
         return []
     found = sorted(_ended(data, stop_tokens), key=lambda prompt: prompt.answer_tokens)
@@ -23,7 +23,7 @@ def answer_prompts(data: Dataset, stop_tokens: frozenset[int]) -> list[AnswerPro
 
 def _ended(data: Dataset, stop_tokens: frozenset[int]) -> Iterator[AnswerPrompt]:
     for example in range(min(_LOOKED_AT, len(data))):
-        # Of a preference, the preferred answer.
+        # For a preference, this is the sequence with the preferred answer.
         sequence = example * data.sequences_per_example
         start, end = data.offsets[sequence], data.offsets[sequence + 1]
         token_ids, mask = data.token_ids[start:end], data.mask[start:end]

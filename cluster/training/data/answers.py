@@ -1,8 +1,8 @@
-"""Where in a conversation's tokens its answers are: what a model is taught to write.
+"""Finds the answers in a conversation's tokens: what a model learns to write.
 
-An answer is what stands between the header that a prompt ends with and the token that ends a turn, that token
-included. It is found in the rendered text, by characters. Tokens follow from it: none reaches across the
-beginning or the end of an answer, because a prompt's tokens end where the answer begins.
+An answer begins after the header that ends a prompt, and ends with the token that ends the turn. It is found
+in the rendered text, as a span of characters. The text is then encoded so that no token crosses the beginning
+or the end of an answer, because a prompt's tokens end where the answer begins.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ _Span = tuple[int, int]
 class Conversation(NamedTuple):
     token_ids: list[int]
     answers: list[_Span]
-    """The [start, end) of each assistant message."""
+    """The span [start, end) of each assistant message, in tokens."""
 
 
 def added_end(template: ChatTemplate) -> str | None:
     """The end-of-text token that `encode_conversation` adds after the last answer; None if the template ends
-    answers itself. Raises InvalidRequest if there is neither: a tuned model would never stop."""
+    answers itself. Raises InvalidRequest if there is neither, because the tuned model would never stop."""
     if template.record.turn_ends:
         return None
     if template.end_of_text is None:
@@ -39,10 +39,10 @@ def added_end(template: ChatTemplate) -> str | None:
 def encode_conversation(
     template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None
 ) -> Conversation:
-    """The template's `{% generation %}` marks say what an answer is, if it has them; else the difference
-    between a rendering up to an answer and one with it.
+    """Renders and encodes a conversation, and finds its answers: by the template's `{% generation %}` marks
+    if it has them, otherwise by comparing the renderings before and after each answer.
 
-    Raises InvalidRequest if the template refuses the conversation or would leave something of it out, and
+    Raises InvalidRequest if the template refuses the conversation or would drop a part of it, and
     InvalidDataset if training on an answer would not match serving.
     """
     template.check_complete(messages, tools)
@@ -62,7 +62,7 @@ def encode_conversation(
 
 
 def _check_answers(template: ChatTemplate, messages: Sequence[Message]) -> None:
-    """Nothing of an answer that is learned may be lost, even what a prompt can do without."""
+    """Refuses learned answers of which the template would drop a part, even one that a prompt could omit."""
     for index, message in enumerate(messages):
         if message["role"] != "assistant" or message.get("weight", 1) == 0:
             continue
@@ -91,7 +91,7 @@ def _generated(
 
 
 def _after_turn_end(template: ChatTemplate, text: str, end: int) -> int:
-    """Some templates leave the end of turn outside of their marks."""
+    """Extends an answer by the end of its turn, which some templates leave outside their marks."""
     turn_ends = template.record.turn_ends
     if any(text.endswith(turn_end, 0, end) for turn_end in turn_ends):
         return end
@@ -101,8 +101,8 @@ def _after_turn_end(template: ChatTemplate, text: str, end: int) -> int:
 def _between_renderings(
     template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None
 ) -> tuple[Rendering, list[_Span]]:
-    """Raises InvalidDataset if a rendering up to an answer is not the beginning of the whole, because the
-    model would be asked in other words than it was taught."""
+    """Raises InvalidDataset if the rendering up to an answer is not a prefix of the whole rendering, because
+    the prompts at serving would then differ from those in training."""
     whole = template.render(messages, tools, asks=False)
     spans = []
     for index, message in enumerate(messages):
@@ -127,13 +127,13 @@ def _between_renderings(
 def _answer_start(
     template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None, whole: Rendering
 ) -> int | None:
-    """Where in `whole` the last of `messages` begins, after its header; None if its prompt is not how `whole`
-    begins."""
+    """Where the last of `messages` begins in `whole`, after its header; None if the rendering of its prompt
+    is not a prefix of `whole`."""
     *before, answer = messages
     if before:
         prompt = template.render(before, tools, asks=True, like=whole).text
         return len(prompt) if whole.text.startswith(prompt) else None
-    # Nothing can be asked before the first message, but another answer shows what stands before any.
+    # The first message has no prompt to render. Rendering another answer shows what precedes any answer.
     text = "Other" if text_of(answer.get("content")).strip().startswith("A") else "Another"
     other = template.render([{"role": "assistant", "content": text}], tools, asks=False, like=whole).text
     pairs = enumerate(zip(whole.text, other, strict=False))
@@ -144,7 +144,7 @@ def _answer_start(
 
 
 def _without_layout(template: ChatTemplate, text: str, start: int, end: int) -> _Span:
-    """The span without what the template writes after an answer's end: the model never does."""
+    """The span without what the template writes after the end of an answer, which the model never writes."""
     if not template.record.turn_ends:
         tail = template.record.tail
         return start, end - len(tail) if text.endswith(tail, start, end) else end

@@ -1,7 +1,7 @@
-"""Which examples make a step, and the tensors of its forward passes.
+"""Which examples make up a step, and the tensors of its forward passes.
 
-Everything here is a function of (seed, epoch, step), so that every worker knows the whole plan, a resumed run
-goes on with the very same batches, and no token count has to be sent between workers.
+Everything here is a function of (seed, epoch, step). Every worker therefore knows the whole plan, a resumed
+run continues with exactly the same batches, and workers need not exchange token counts.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,15 @@ from cluster.training.data.dataset import Dataset, Indices
 from cluster.training.model.attention import Segments
 
 Layout = Literal["packed", "padded", "masked"]
-"""How examples share a forward pass: end to end in one row; one row each, filled up at the end, where no real
-token of a causal model sees the filling; or such rows with an attention mask, for encoders."""
+"""How examples share a forward pass. `packed`: end to end in one row. `padded`: one row each, with padding at
+the end, which no real token of a causal model sees. `masked`: such rows with an attention mask, for
+encoders."""
 
 CPU_PASS_TOKENS = 2048
-"""A CPU is as fast with passes of this size as with larger ones, and needs half the memory."""
+"""On a CPU, larger passes are no faster than this and need twice the memory."""
 
 BUCKETED_STEPS = 50
-"""Steps whose examples are sorted by length together, where padding would cost time."""
+"""How many steps are sorted by length together, where padding would cost time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Step:
     """One optimizer step of the whole gang."""
 
     number: int
-    """From 0, over all epochs."""
+    """Counted from 0 over all epochs."""
     epoch: int
     ends_epoch: bool
     examples: Indices
@@ -41,14 +42,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Microbatch:
-    """Sequences of one forward pass. Causal models get every token but the last, which nothing follows."""
+    """The sequences of one forward pass. For causal models, without the last token, which nothing follows."""
 
     token_ids: Tensor
     """int64 (B, T); B is 1 in a packed layout."""
     position_ids: Tensor
     """int64 (B, T), from 0 in each sequence."""
     positions: Tensor
-    """int64 (S,): where in the flattened (B * T) something learned is predicted."""
+    """int64 (S,): where something learned is predicted, in the flattened (B * T)."""
     targets: Tensor
     """int64 (S,): the learned tokens, or classes."""
     owners: Tensor
@@ -56,9 +57,9 @@ class Microbatch:
     sequences: Tensor
     """int64 (sequences,): their numbers in the data set."""
     reference: Tensor | None = None
-    """float32 (sequences,): DPO's, of the learned tokens of each sequence."""
+    """float32 (sequences,): DPO's reference log-probability of each sequence's learned tokens."""
     segments: Segments | None = None
-    """Of a packed row."""
+    """Where the sequences of a packed row lie."""
     attention_mask: Tensor | None = None
     """int64 (B, T), in a masked layout."""
 
@@ -79,10 +80,11 @@ class Microbatch:
 
 
 class Schedule:
-    """The steps of a run: `n_epochs` passes in a new order each, the last batch of a pass as it comes out.
+    """The steps of a run: `n_epochs` epochs, each in a new random order. The last batch of an epoch may be
+    smaller.
 
-    With `lengths`, examples of like length come together: the order is cut into stretches of BUCKETED_STEPS
-    steps, each is sorted by length, and its steps are shuffled.
+    With `lengths`, each batch has examples of similar length: the order is cut into stretches of
+    BUCKETED_STEPS steps, each stretch is sorted by length, and its steps are shuffled.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Schedule:
         self.total_steps = n_epochs * self.steps_per_epoch
 
     def steps(self, start: int = 0) -> Iterator[Step]:
-        """All steps from number `start` on."""
+        """Yields the steps from number `start` on."""
         for number in range(start, self.total_steps):
             epoch, place = divmod(number, self.steps_per_epoch)
             if place == 0 or number == start:
@@ -117,7 +119,7 @@ class Schedule:
             part = order[first : first + stretch]
             part = part[np.argsort(self._lengths[part], kind="stable")]
             steps = [part[at : at + batch_size] for at in range(0, len(part), batch_size)]
-            # A batch that is not full stays the last one, or it would shift all that follow.
+            # A batch that is not full stays last; elsewhere it would shift all batches after it.
             shuffled = random.permutation(len(part) // batch_size)
             pieces += [steps[place] for place in shuffled] + steps[len(shuffled) :]
         return np.concatenate(pieces)
@@ -150,32 +152,33 @@ class Batcher:
         return len(self.dataset)
 
     def halve(self) -> None:
-        """Half the tokens in a forward pass from now on."""
+        """Halves the number of tokens in a forward pass from now on."""
         self._microbatch_tokens = max(1, self._microbatch_tokens // 2)
 
     def n_units(self, examples: Indices) -> int:
-        """What a mean loss is a mean over, for all workers: pairs of a preference set, else learned tokens or
-        labels."""
+        """The number of terms in a mean loss, over all workers: pairs of a preference set, otherwise learned
+        tokens or labels."""
         return len(examples) if self.dataset.format == "preference" else self.n_learned(examples)
 
     def n_learned(self, examples: Indices) -> int:
-        """Learned tokens, or labels."""
+        """The number of learned tokens, or of labels."""
         return int(self._learned[self.dataset.sequences_of(examples)].sum())
 
     def n_tokens(self, examples: Indices) -> int:
         return int(self._lengths[examples].sum())
 
     def n_pairs(self, examples: Indices) -> int:
-        """Pairs of tokens of one sequence: what attention looks at."""
+        """The number of pairs of tokens within sequences, which attention computes."""
         return int((self._sequence_lengths[self.dataset.sequences_of(examples)] ** 2).sum())
 
     def all_examples(self) -> Indices:
         return np.arange(len(self.dataset), dtype=np.int64)
 
     def microbatches(self, examples: Indices) -> Iterator[Microbatch]:
-        """This worker's share of `examples`, of at most `microbatch_tokens` tokens each, filling included, or
-        one example. Every worker gets the same number of microbatches, because workers that share a model
-        must run together: one that has too few repeats an example of which nothing is learned."""
+        """Yields this worker's share of `examples`. A microbatch has at most `microbatch_tokens` tokens,
+        padding included, or one example. Every worker gets the same number of microbatches, because workers
+        that share a model must run passes together: a worker with too few repeats an example without
+        learning from it."""
         shares = [self._cut(share) for share in self._shares(examples)]
         for cut in shares[self._rank]:
             yield self._collate(cut)
@@ -183,11 +186,11 @@ class Batcher:
             yield self._collate(examples[:1], learns=False)
 
     def n_passes(self, examples: Indices) -> int:
-        """How many `microbatches` of them every worker gets."""
+        """How many microbatches of `examples` every worker gets."""
         return max(len(self._cut(share)) for share in self._shares(examples))
 
     def _shares(self, examples: Indices) -> list[Indices]:
-        """Dealt out by length, so that every worker gets about as many tokens."""
+        """Each worker's examples, dealt out by length so that all get about the same number of tokens."""
         by_length = examples[np.argsort(self._lengths[examples], kind="stable")]
         return [by_length[rank :: self._world_size] for rank in range(self._world_size)]
 
@@ -216,14 +219,14 @@ class Batcher:
 
 
 def pass_tokens(config: TrainingConfig, device: torch.device) -> int:
-    """Tokens of one forward pass on this device, at most."""
+    """The largest number of tokens in one forward pass on this device."""
     tokens = config.microbatch_tokens
     return min(tokens, CPU_PASS_TOKENS) if device.type == "cpu" else tokens
 
 
 def collate(dataset: Dataset, sequences: Indices, layout: Layout, *, learns: bool = True) -> Microbatch:
-    """The tensors of these sequences. Filled up with token 0, which is never a target. With `learns` False
-    nothing in them is."""
+    """The tensors of these sequences, padded with token 0, which is never a target. Without `learns`, there
+    are no targets at all."""
     shift = 0 if layout == "masked" else 1
     starts, ends = dataset.offsets[sequences], dataset.offsets[sequences + 1]
     lengths = ends - starts - shift

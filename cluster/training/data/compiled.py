@@ -1,5 +1,5 @@
-"""Training files are compiled once: the result is kept in the object store, under a name that is made of all
-that decides it."""
+"""Compiles each training file once. The result is kept in the object store under a key that is a digest of
+everything that affects it."""
 
 import hashlib
 import json
@@ -41,10 +41,11 @@ def compiled_dataset(
     class_names: tuple[str, ...] = (),
     folder: Path,
 ) -> Dataset:
-    """The stored file at `key`, compiled; from the store if it was compiled before. `folder` takes downloads.
+    """The compiled form of the stored file at `key`, taken from the store if it was compiled before. `folder`
+    holds downloads.
 
-    Raises InvalidDataset, which names the line, at a problem; CorruptArtefact if the file's bytes are not the
-    expected ones; NotFound, Unavailable and InvalidConfiguration as storage and base do.
+    Raises InvalidDataset, which names the line, for a problem in the file; CorruptArtefact if its bytes are
+    not the expected ones; NotFound, Unavailable and InvalidConfiguration as storage and base do.
     """
     recipe = Recipe(base, method, max_length, policy, class_names)
     compiled = _compiled(store, recipe, key, sha256, folder)
@@ -55,10 +56,10 @@ def compiled_dataset(
 
 
 def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCheck:
-    """What training on a stored file would be, without training; what was compiled for it is kept.
+    """Describes what training on a stored file would use, without training. The compiled file is kept.
 
-    A file that breaks rules is an answer, not an error. Raises CorruptArtefact if the stored bytes are not
-    the expected ones, NotFound, Unavailable and InvalidConfiguration as storage and base do, and
+    Problems in the file are part of the result, not errors. Raises CorruptArtefact if the stored bytes are
+    not the expected ones; NotFound, Unavailable and InvalidConfiguration as storage and base do; and
     InvalidRequest if `training` names layers that the base does not have.
     """
     base = request.base
@@ -97,7 +98,7 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
 
 
 def fetch(store: ObjectStore, key: str, sha256: str, folder: Path) -> Path:
-    """A copy of a stored file in `folder`. Raises CorruptArtefact if its bytes are not the expected ones."""
+    """Copies a stored file to `folder`. Raises CorruptArtefact if its bytes are not the expected ones."""
     path = folder / key.rpartition("/")[2]
     if store.download(key, path).sha256 != sha256:
         raise CorruptArtefact(f"The stored object {key!r} is not the file it was: its SHA-256 differs.")
@@ -114,14 +115,14 @@ def _compiled(store: ObjectStore, recipe: Recipe, key: str, sha256: str, folder:
     except NotFound:
         pass
     except Unreadable as error:
-        logger.warning("%s cannot be read and is compiled anew: %s", kept_key, error)
+        logger.warning("%s cannot be read and is compiled again: %s", kept_key, error)
     compiled = compile_file(fetch(store, key, sha256, folder), tokenizer, recipe)
     if not compiled.problems:
         write_compiled(kept, compiled)
         try:
             store.upload(kept_key, kept)
         except TuneryError as error:
-            logger.warning("%s is not kept, and will be compiled again: %s", kept_key, error)
+            logger.warning("%s could not be kept, so it will be compiled again: %s", kept_key, error)
     return compiled
 
 
@@ -137,7 +138,7 @@ def _notes(format: DatasetFormat | None, tokenizer: Any) -> list[str]:
 def _digest(recipe: Recipe, tokenizer: Any) -> str:
     parts = [
         FORMAT_VERSION,
-        # Other releases may make other tokens of the same text.
+        # Other releases may tokenize the same text differently.
         version("tokenizers"),
         version("transformers"),
         tokenizer_digest(base_folder(recipe.base)),

@@ -1,4 +1,4 @@
-"""The dataset compiler: from a JSONL file to a Dataset, and the problems of its lines. Deterministic."""
+"""The dataset compiler: turns a JSONL file into a Dataset and a list of problems. Deterministic."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -19,35 +19,35 @@ from cluster.training.data.dataset import Dataset
 from cluster.training.data.rendering import NO_CLASS, Renderer, Sample
 
 _BATCH = 256
-"""Rows that are rendered together: enough for the tokenizer to use its threads, and little memory."""
+"""How many rows are rendered together: enough to keep the tokenizer's threads busy, with little memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What decides, beside the file and the tokenizer, how rows compile."""
+    """How rows are compiled, apart from what the file and the tokenizer decide."""
 
     base: BaseSpec
     method: Method
     max_length: int
-    """Tokens of a sequence."""
+    """The largest number of tokens in a sequence."""
     policy: OnOverlength
-    """Of examples with a longer one."""
+    """What happens to examples with a longer sequence."""
     class_names: tuple[str, ...] = ()
-    """The classes that labels may name; empty takes those that are found, in the order of their names."""
+    """The classes that labels may name. If empty, all classes in the file, sorted by name."""
 
 
 class Compiled(NamedTuple):
     dataset: Dataset | None
-    """Of the rows without a problem; None if no example is left."""
+    """The rows without a problem; None if no example is left."""
     format: DatasetFormat | None
     problems: list[Problem]
-    """In the order of lines, the first MAX_PROBLEMS. Not empty: nothing is to be trained on the dataset."""
+    """The first MAX_PROBLEMS, by line. If there are any, the dataset must not be trained on."""
     longest: int
-    """Tokens of the longest sequence, before the policy."""
+    """The number of tokens in the longest sequence, before the policy is applied."""
 
 
 def compile_file(path: Path, tokenizer: Any, recipe: Recipe) -> Compiled:
-    """The whole file. After a line that is no row at all, nothing more is read."""
+    """Compiles the whole file. Stops reading at a line that is not a row."""
     arrays = _Arrays()
     renderer = Renderer(tokenizer, max_length=recipe.max_length, class_names=recipe.class_names)
     problems: list[Problem] = []
@@ -78,7 +78,7 @@ def compile_file(path: Path, tokenizer: Any, recipe: Recipe) -> Compiled:
 
 
 class _Arrays:
-    """A Dataset that still grows. A token takes nine bytes at most, however many rows there are."""
+    """A Dataset that is being built. A token takes at most nine bytes, however many rows there are."""
 
     def __init__(self) -> None:
         self.lines = array("i")
@@ -89,7 +89,7 @@ class _Arrays:
         self._dropped: list[int] = []
 
     def add(self, line: int, sample: Sample | InvalidDataset, recipe: Recipe) -> InvalidDataset | None:
-        """Takes the sample as the policy says. Returns what is wrong with it, if anything is."""
+        """Adds the sample as the policy says. Returns what is wrong with it, if anything."""
         if isinstance(sample, InvalidDataset):
             return sample
         is_overlength = sample.full_length > recipe.max_length
@@ -112,7 +112,7 @@ class _Arrays:
         return None
 
     def dataset(self, format: DatasetFormat, class_names: Sequence[str], *, keeps_classes: bool) -> Dataset:
-        """Unless `keeps_classes`, the classes are those that an example has, in the order of their names."""
+        """Unless `keeps_classes`, only classes that an example has are kept, sorted by name."""
         class_ids = np.frombuffer(self._class_ids, dtype=np.int32) if self._class_ids else None
         if class_ids is not None and not keeps_classes:
             class_names, class_ids = _in_order_of_names(class_names, class_ids)
@@ -134,14 +134,14 @@ def _in_order_of_names(
 ) -> tuple[list[str], npt.NDArray[np.int32]]:
     used = [int(number) for number in np.unique(class_ids) if number != NO_CLASS]
     used.sort(key=lambda number: class_names[number])
-    # One place more, which is what NO_CLASS, the last place, becomes.
+    # One more place, at the end, so that NO_CLASS (-1) maps to itself.
     renumbered = np.full(len(class_names) + 1, NO_CLASS, dtype=np.int32)
     renumbered[used] = np.arange(len(used))
     return [class_names[number] for number in used], renumbered[class_ids]
 
 
 def _batches(stream: BinaryIO) -> Iterator[tuple[list[int], list[Row]] | Problem]:
-    """Line numbers and rows, then the problem of the line that is none, if there is one."""
+    """Yields line numbers with rows, then the problem of the line that is not a row, if there is one."""
     lines: list[int] = []
     rows: list[Row] = []
     line, problem = 0, None

@@ -1,4 +1,4 @@
-"""A compiled training file: token ids, and which of them are learned, end to end in flat arrays."""
+"""A compiled training file: token ids and a mask of those that are learned, in flat arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,35 +12,36 @@ from cluster.contracts.hyperparameters import held_out_count
 Indices = npt.NDArray[np.int64]
 
 _SPLIT_STREAM = 0x5117
-"""Keeps the split's random numbers apart from those of other uses of a job's seed."""
+"""Separates the split's random numbers from those of other uses of a job's seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Compiled examples, after the over-length policy: a few bytes a token, shared without copies.
+    """Compiled examples, after the over-length policy is applied. They take a few bytes a token and are
+    shared without copies.
 
-    An example is one sequence of tokens, but for preferences two: example i is sequence 2i, the input with
-    the preferred answer, and 2i + 1, the input with the other one.
+    An example is one sequence of tokens. For preferences it is two: example i is sequence 2i, the input with
+    the preferred answer, and sequence 2i + 1, the input with the other one.
     """
 
     format: DatasetFormat
     token_ids: npt.NDArray[np.int32]
     mask: npt.NDArray[np.bool_]
-    """The learned tokens. Of a decoder: predicted from those before, so never a sequence's first. Of an
-    encoder: they carry a label."""
+    """The learned tokens. For a decoder, they are predicted from the tokens before them, so the first token
+    of a sequence is never learned. For an encoder, they carry a label."""
     offsets: npt.NDArray[np.int64]
-    """Sequence i is [offsets[i], offsets[i + 1]); one longer than the sequences."""
+    """Sequence i is [offsets[i], offsets[i + 1]). There is one more offset than sequences."""
     lines: npt.NDArray[np.int32]
-    """Each example's line in the file, from 1."""
+    """Each example's line in the file, counted from 1."""
     overlength_lines: list[int]
-    """Lines that the policy dropped or truncated."""
+    """The lines that the policy dropped or truncated."""
     dropped_lines: list[int]
-    """Of those, the ones that are not trained on at all."""
+    """The lines among these that are not trained on at all."""
     class_ids: npt.NDArray[np.int32] | None = None
-    """Encoder formats: per token its class, or -1 where the mask is false. A classified text carries its
-    class on the first token, a classified word on the first token that is made of it."""
+    """For encoders: the class of each token, or -1 where the mask is false. A classified text carries its
+    class on its first token, and so does a classified word."""
     class_names: tuple[str, ...] = ()
-    """What the numbers in `class_ids` mean."""
+    """The names of the numbers in `class_ids`."""
 
     @property
     def sequences_per_example(self) -> int:
@@ -48,7 +49,7 @@ class Dataset:
 
     @property
     def is_per_token(self) -> bool:
-        """Classes are of words, not of whole texts."""
+        """Whether words are classified, not whole texts."""
         return self.format == "token_classification"
 
     def __len__(self) -> int:
@@ -56,7 +57,7 @@ class Dataset:
         return len(self.lines)
 
     def lengths(self) -> Indices:
-        """Tokens of each example, over its sequences."""
+        """The number of tokens in each example, over all its sequences."""
         return np.diff(self.offsets[:: self.sequences_per_example])
 
     def sequences_of(self, examples: npt.ArrayLike) -> Indices:
@@ -67,12 +68,12 @@ class Dataset:
         return np.stack([2 * numbers, 2 * numbers + 1], axis=1).ravel()
 
     def subset(self, examples: npt.ArrayLike) -> "Dataset":
-        """These examples, in this order. Lines that were dropped belong to no subset."""
+        """These examples, in this order. A subset has no dropped lines."""
         numbers = np.asarray(examples, dtype=np.int64)
         sequences = self.sequences_of(numbers)
         starts = self.offsets[sequences]
         offsets = np.concatenate([[0], np.cumsum(self.offsets[sequences + 1] - starts)]).astype(np.int64)
-        # Position p of the subset is p - offsets[i] into its sequence i.
+        # Position p of the subset is token p - offsets[i] of its sequence i.
         tokens = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], np.diff(offsets))
         lines = self.lines[numbers]
         return Dataset(
@@ -89,8 +90,8 @@ class Dataset:
 
 
 def split_held_out(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """What is trained on, and `held_out_count` examples that are not, drawn by the seed; both in the order of
-    their lines. With a share of 0 the second is empty."""
+    """Splits off `held_out_count` examples, drawn by the seed. Returns the training examples and the held-out
+    ones, both in the order of their lines. With a share of 0 there are no held-out examples."""
     order = np.random.default_rng((seed, _SPLIT_STREAM)).permutation(len(data))
     n_held_out = held_out_count(len(data), share)
     return data.subset(np.sort(order[n_held_out:])), data.subset(np.sort(order[:n_held_out]))

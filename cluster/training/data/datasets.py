@@ -1,4 +1,4 @@
-"""The data sets of a run: what is trained on, what is held out, and the general set."""
+"""The data sets of a run: the training set, the held-out set and the general set."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from cluster.training.data.dataset import Dataset, split_held_out
 class Datasets:
     training: Dataset
     held_out: Dataset | None
-    """The validation file, or the split of the training file."""
+    """The validation file, or the part split off the training file."""
     general: Dataset | None
-    """What forgetting is measured on: the packaged set's rows that fit the base, or the owner's own. None for
-    encoders, and where no row fits."""
+    """The set on which forgetting is measured: the rows of the packaged set that fit the base, or the owner's
+    own file. None for encoders, and if no row fits."""
     notes: list[str]
-    """What is not measured, and why, for the job's owner."""
+    """Messages to the job's owner about what is not measured, and why."""
 
 
 def load_datasets(spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Path) -> Datasets:
-    """Raises InvalidDataset, which names the line, and what storage and base raise."""
+    """Raises InvalidDataset, which names the line, and the errors of storage and base."""
     config, base = spec.config, spec.base
     notes: list[str] = []
     compiled = partial(compiled_dataset, store, base, max_length=config.max_length, folder=folder)
@@ -66,11 +66,11 @@ def _general(
 
 
 def _packaged(spec: JobSpec, tokenizer: Any) -> tuple[Dataset | None, list[str]]:
-    """The packaged general set without the rows that the base cannot show, and what is wrong with those."""
+    """The rows of the packaged general set that the base can render, and the problems of the others."""
     recipe = Recipe(spec.base, "supervised", spec.config.max_length, "drop")
     try:
         found = compile_file(GENERAL_SET, tokenizer, recipe)
     except InvalidRequest as error:
-        # No chat can be rendered: such a base is trained on prompts and completions.
+        # This base cannot render chats at all; it is trained on prompts and completions.
         return None, [error.message]
     return found.dataset, [problem.message for problem in found.problems]

@@ -1,4 +1,5 @@
-"""From rows of one format to token sequences and what is learned of each, with the over-long ones cut."""
+"""Turns rows of one format into token sequences with masks of what is learned. Cuts those that are too
+long."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -23,25 +24,26 @@ NO_CLASS = -1
 
 
 class Sample(NamedTuple):
-    """One row: a sequence, or for a preference two."""
+    """One rendered row: one sequence, or two for a preference."""
 
     sequences: tuple[Rendered, ...]
     """At most `max_length` tokens each."""
     full_length: int
-    """Tokens of the longest sequence before it was cut."""
+    """The number of tokens in the longest sequence before it was cut."""
     class_ids: list[int] | None = None
-    """Of an encoder's only sequence: per token its class, or NO_CLASS."""
+    """For encoders: the class of each token, or NO_CLASS."""
 
     @property
     def has_something_to_learn(self) -> bool:
-        """In each sequence. A pair that is cut to where its answers are the same teaches nothing."""
+        """Whether each sequence has learned tokens. A pair teaches nothing if its cut sequences are the
+        same."""
         if len(self.sequences) == 2 and self.sequences[0] == self.sequences[1]:
             return False
         return all(any(sequence.mask) for sequence in self.sequences)
 
 
 class Renderer:
-    """Renders rows for one base. Classes are numbered in the order given, or found."""
+    """Renders rows for one base. Classes are numbered in the given order, or in the order of appearance."""
 
     def __init__(self, tokenizer: Any, *, max_length: int, class_names: Sequence[str] = ()) -> None:
         self._tokenizer, self._max_length = tokenizer, max_length
@@ -50,7 +52,7 @@ class Renderer:
 
     @cached_property
     def _template(self) -> ChatTemplate:
-        """Raises InvalidRequest if no chat can be trained on: a tuned model would never stop."""
+        """Raises InvalidRequest if the base cannot be trained on chats, because it would never stop."""
         template = chat_template(self._tokenizer)
         added_end(template)
         return template
@@ -60,7 +62,7 @@ class Renderer:
         return tuple(self._classes)
 
     def render(self, rows: Sequence[Row]) -> Iterator[Sample | InvalidDataset]:
-        """One answer a row, in order; all rows are of one format."""
+        """Yields a result for each row, in order. All rows must be of one format."""
         match rows[0]:
             case CompletionRow():
                 yield from self._completions(cast("Sequence[CompletionRow]", rows))
@@ -134,7 +136,7 @@ class Renderer:
 
     @cached_property
     def _cutting_tokenizer(self) -> Any:
-        """A copy: to cut is a state of the tokenizer, which other threads use."""
+        """A copy, because truncation is a state of the tokenizer, which other threads use."""
         return copy.deepcopy(self._tokenizer)
 
 

@@ -1,4 +1,4 @@
-"""A compiled training file on disk: arrays and JSON in safetensors, nothing that could be run."""
+"""A compiled training file on disk: arrays and JSON in safetensors, without executable code."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ from cluster.training.data.compiler import Compiled
 from cluster.training.data.dataset import Dataset
 
 FORMAT_VERSION = 2
-"""Of this file and of the compiler: another number where the same rows would compile to other arrays."""
+"""The version of this file and of the compiler. Raise it when the same rows compile to other arrays."""
 
 
 class Unreadable(ValueError):
-    """Not a file that `write_compiled` wrote, or only a part of one."""
+    """The file was not written by `write_compiled`, or is only a part of one."""
 
 
 class _Description(FrozenModel):
-    """What goes beside the arrays."""
+    """What is stored besides the arrays."""
 
     format: DatasetFormat
     longest: int
@@ -32,7 +32,7 @@ class _Description(FrozenModel):
 
 
 def write_compiled(path: Path, compiled: Compiled) -> None:
-    """Of a file without problems."""
+    """Writes the compiled form of a file without problems."""
     data = compiled.dataset
     assert data is not None, "a file without problems has examples"
     assert not compiled.problems
@@ -55,7 +55,7 @@ def write_compiled(path: Path, compiled: Compiled) -> None:
 
 
 def read_compiled(path: Path) -> Compiled:
-    """What `write_compiled` wrote. Raises Unreadable."""
+    """Reads what `write_compiled` wrote. Raises Unreadable for anything else."""
     try:
         with safe_open(path, framework="numpy") as file:
             description = _Description.model_validate_json((file.metadata() or {})["description"])

@@ -1,7 +1,6 @@
-"""From one row to token ids and the mask of those that are learned.
+"""Turns one row into token ids and a mask of those that are learned.
 
-A learned span is an answer's text and its end-of-turn token: what the model must write at serving, no more
-and no less.
+A learned span is an answer's text and its end-of-turn token: exactly what the model must write at serving.
 """
 
 from collections.abc import Sequence
@@ -17,19 +16,19 @@ from cluster.training.data.answers import encode_conversation
 class Rendered(NamedTuple):
     token_ids: list[int]
     mask: list[bool]
-    """Per token, whether loss is taken on predicting it. The first token has nothing before it: never."""
+    """Whether each token is learned. The first one never is, because nothing precedes it."""
 
 
 def render_row(template: ChatTemplate, row: ChatRow) -> Rendered:
-    """Raises InvalidDataset if the chat template refuses the messages, leaves something of them out, or
-    renders them so that what was trained on would not be what is served."""
+    """Raises InvalidDataset if the chat template refuses the messages, drops a part of them, or renders them
+    so that training would not match serving."""
     return _render_conversation(template, row, [])
 
 
 def render_pair(template: ChatTemplate, row: PreferenceRow) -> tuple[Rendered, Rendered]:
-    """The input with the preferred answer, and the input with the other one; of both, that answer and its
-    end-of-turn alone are learned. Raises InvalidDataset as `render_row` does, and if the answers are the
-    same."""
+    """Renders the input with the preferred answer, and the input with the other one. Only these answers and
+    their end-of-turn tokens are learned. Raises InvalidDataset as `render_row` does, and if the answers are
+    the same."""
     preferred, other = (
         _render_conversation(template, row.input, answer)
         for answer in (row.preferred_output, row.non_preferred_output)
@@ -44,12 +43,13 @@ def render_pair(template: ChatTemplate, row: PreferenceRow) -> tuple[Rendered, R
 
 
 def render_completions(tokenizer: Any, rows: Sequence[tuple[str, str]]) -> list[Rendered]:
-    """Of each (prompt, completion): prompt, completion and end of text; the completion and the end are
+    """Renders each (prompt, completion) as prompt, completion and end of text. The completion and the end are
     learned.
 
-    The prompt's tokens are those that serving makes of the prompt alone. Where encoding both at once gives
-    the same beginning, the rest of it is the completion: pieces that depend on what precedes come out right.
-    Control tokens in the texts are control tokens: who writes a whole prompt writes its markers too.
+    The prompt's tokens are those that serving makes of the prompt alone. If encoding prompt and completion
+    together gives the same beginning, the completion's tokens are what follows it, so that tokens that depend
+    on preceding text are right. Control tokens in the texts are encoded as control tokens, because whoever
+    writes a whole prompt writes its markers too.
     """
     befores = encode_prompts(tokenizer, [prompt for prompt, _ in rows])
     togethers = encode_prompts(tokenizer, [prompt + completion for prompt, completion in rows])
@@ -65,7 +65,7 @@ def render_completions(tokenizer: Any, rows: Sequence[tuple[str, str]]) -> list[
 
 
 def render_chat(template: ChatTemplate, messages: list[Message], tools: list[Tool] | None) -> Rendered:
-    """The conversation; every assistant message whose `weight` is not 0 is learned."""
+    """Renders a conversation. Every assistant message whose `weight` is not 0 is learned."""
     token_ids, answers = encode_conversation(template, messages, tools)
     weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
     mask = [False] * len(token_ids)
@@ -79,7 +79,7 @@ def render_chat(template: ChatTemplate, messages: list[Message], tools: list[Too
 def _render_conversation(
     template: ChatTemplate, conversation: Conversation, answer: Sequence[AssistantMessage]
 ) -> Rendered:
-    """The conversation; with an `answer` after it, which then is all that is learned."""
+    """Renders a conversation. If an `answer` follows it, only the answer is learned."""
     messages = [message.model_dump(exclude_none=True) for message in conversation.messages]
     if answer:
         messages = [{**message, "weight": 0} for message in messages]

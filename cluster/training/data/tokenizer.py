@@ -1,4 +1,4 @@
-"""The base's tokenizer, as training and its files use it."""
+"""The base's tokenizer for training and for compiling files."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from cluster.contracts.bases import BaseSpec
 
 
 def load_tokenizer(base: BaseSpec) -> Any:
-    """The base's tokenizer, kept for the next call; code of the model's repository is never run."""
+    """Loads the base's tokenizer, or returns it from a cache. Never runs code from the model's repository."""
     folder = base_folder(base)
     with LOADING:
         return _tokenizer(folder)

@@ -145,6 +145,8 @@ class TrainingConfig(FrozenModel):
     parallelism: Literal["ddp", "fsdp"] = "ddp"
     packing: bool = True
     activation_checkpointing: Literal["auto", "none", "full", "offload"] = "auto"
+    """The one "auto" that is left: only a worker knows the model's size and its device, and resolves it when
+    it loads the model."""
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
     compile: bool = False
     restore_optimizer: bool = False

@@ -1,12 +1,12 @@
 """Checkpoints in storage: weights in formats that other tools read, and what a resume needs.
 
-    adapter_config.json, adapter_model.safetensors    form lora: PEFT's format prefix.safetensors
-    form prefix: keys and values before every prompt config.json, model*.safetensors, tokenizer files  form
-    full: transformers' own resume_*                                          trainable weights, optimizer,
-    progress: training_state.py manifest.json                                     written last; without it
-    there is no checkpoint
+    adapter_config.json, adapter_model.safetensors    form lora: PEFT's format
+    prefix.safetensors                                form prefix: keys and values before every prompt
+    config.json, model*.safetensors, tokenizer files  form full: transformers' format
+    resume_*                                          for a resume: see training_state.py
+    manifest.json                                     written last; without it there is no checkpoint
 
-Safetensors and JSON only: nothing in a checkpoint can run.
+All files are safetensors or JSON, so nothing in a checkpoint can be executed.
 """
 
 import hashlib

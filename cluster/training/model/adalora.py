@@ -1,4 +1,4 @@
-"""AdaLoRA's part of a step (Zhang et al., 2023, arXiv:2303.10512): its penalty, and where rank is spent."""
+"""AdaLoRA's part of a step (Zhang et al., 2023, arXiv:2303.10512): its penalty and its rank allocation."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ _AVERAGES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 class RankAllocation:
-    """Moves rank from the layers that need it least to those that need it most, while training runs."""
+    """Moves rank from the layers that need it least to those that need it most, during training."""
 
     def __init__(self, model: Any) -> None:
-        """`model`: PEFT's wrapper with an AdaLoRA adapter."""
+        """`model` is PEFT's wrapper with an AdaLoRA adapter."""
         self._tuner = model.base_model
         self._config = model.peft_config["default"]
 
     def add_penalty(self) -> None:
-        """Adds the gradient of the penalty that keeps the factors orthogonal: the mean over all factors of
-        ||P^T P - I||, times `orth_reg_weight`."""
+        """Adds the gradient of the penalty that keeps the factors orthogonal: `orth_reg_weight` times the
+        mean of ||P^T P - I|| over all factors."""
         distances = []
         for name, factor in self._tuner.named_parameters():
             if "lora_A" in name or "lora_B" in name:
@@ -28,11 +28,12 @@ class RankAllocation:
         torch.autograd.backward(self._config.orth_reg_weight * torch.stack(distances).mean())
 
     def allocate(self, step: int) -> None:
-        """After the optimizer's step of that number, from 1, and before gradients are cleared."""
+        """Reallocates rank. Call it after the optimizer's step of this number, counted from 1, and before
+        gradients are cleared."""
         self._tuner.update_and_allocate(step)
 
     def state(self) -> dict[str, Tensor]:
-        """The running averages and the present pattern, for a checkpoint."""
+        """The running averages and the current rank pattern, for a checkpoint."""
         allocator = self._tuner.rankallocator
         tensors = {
             f"{kind}:{name}": value.cpu()

@@ -1,4 +1,4 @@
-"""Adapters on a frozen model: PEFT's, as a training configuration describes them."""
+"""Attaches PEFT adapters to a frozen model, as a training configuration describes them."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.peft_options import ALLOWED
 
 _OWN_TARGETS = ("IA3", "LN_TUNING")
-"""Methods whose usual layers PEFT knows by the family's name; the others take every linear layer."""
+"""Methods for which PEFT knows the usual layers of each family. The others adapt every linear layer."""
 
 _HEADS = ["classifier", "score"]
-"""An encoder's classes, which PEFT trains whole."""
+"""An encoder's classification heads, which PEFT trains in full."""
 
 
 def attach(
     model: Any, base: BaseSpec, config: TrainingConfig, *, total_steps: int, task: str = "CAUSAL_LM"
 ) -> Any:
-    """PEFT's wrapper of `model`, whose own weights it freezes. Adapters are in fp32 and their first values
-    depend on the configuration's seed alone.
+    """Wraps `model` in PEFT and freezes its own weights. Adapters are in fp32, and their initial values
+    depend only on the configuration's seed.
 
     Raises TrainingFailed if the adapter does not fit the model.
     """
@@ -31,7 +31,7 @@ def attach(
     try:
         described = peft_config(config, total_steps=total_steps, task=task)
         if hasattr(described, "fan_in_fan_out"):
-            # GPT-2's layers hold their weights the other way round.
+            # GPT-2's layers store their weights transposed.
             described.fan_in_fan_out = any(isinstance(module, Conv1D) for module in model.modules())
         adapted = get_peft_model(model, described)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
@@ -42,17 +42,17 @@ def attach(
             param=param,
         ) from error
     for parameter in adapted.parameters():
-        # Also what PEFT leaves in the base's type, such as norms and an encoder's classes.
+        # Including what PEFT leaves in the base's type, such as norms and classification heads.
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    # PEFT writes the folder there, which means nothing on another machine.
+    # PEFT puts the local folder here, which means nothing on another machine.
     described.base_model_name_or_path = base.alias
     _refuse_outer_layers(model)
     return adapted
 
 
 def peft_config(config: TrainingConfig, *, total_steps: int, task: str) -> Any:
-    """PEFT's configuration object. Raises ValueError or TypeError for values that PEFT refuses."""
+    """Makes PEFT's configuration object. Raises ValueError or TypeError for values that PEFT refuses."""
     from peft import LoraConfig, PeftType
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
@@ -79,7 +79,8 @@ def peft_config(config: TrainingConfig, *, total_steps: int, task: str) -> Any:
 
 
 def _refuse_outer_layers(model: Any) -> None:
-    """Embeddings and head are often one tied weight, which an adapter would change in two ways."""
+    """Refuses adapters on embeddings and head: they are often one tied weight, which an adapter would change
+    in two different ways."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     if any(

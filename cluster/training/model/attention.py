@@ -1,8 +1,8 @@
-"""Attention over examples that lie end to end in one row: each segment attends to itself alone.
+"""Attention over examples that lie end to end in one row: each segment attends only to itself.
 
-transformers calls `segment_attention` in place of its own function once a model's attention implementation is
-IMPLEMENTATION. Without `segments` among the forward's arguments it is plain causal attention over each row.
-"""
+transformers calls `segment_attention` instead of its own function once a model's attention implementation is
+IMPLEMENTATION. If `segments` is not among the forward's arguments, this is plain causal attention over each
+row."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,20 +14,20 @@ from torch.nn import functional
 IMPLEMENTATION = "tunery_segments"
 
 _FLASH_WIDTH = 256
-"""The widest heads that FlashAttention takes."""
+"""The largest head dimension that FlashAttention supports."""
 
 
 @dataclass(eq=False, slots=True)
 class Segments:
-    """Where the examples of a packed row lie. Passed to a model's forward as `segments`, from where
-    transformers hands it down to every attention layer."""
+    """Where the examples of a packed row lie. It is passed to a model's forward as `segments`, and
+    transformers passes it on to every attention layer."""
 
     lengths: list[int]
-    """Tokens of each segment, in order; their sum is the row's length."""
+    """The number of tokens in each segment, in order. Their sum is the row's length."""
     offsets: Tensor
-    """int32 (segments + 1,), on the model's device: where each begins, and the row's end."""
+    """int32 (segments + 1,), on the model's device: where each segment begins, and where the row ends."""
     windows: list[int | None] = field(default_factory=list)
-    """What each attention layer was told of its sliding window, in the order in which they ran."""
+    """The sliding window that each attention layer received, in the order in which the layers ran."""
 
     @classmethod
     def of(cls, lengths: list[int], device: torch.device) -> "Segments":
@@ -39,8 +39,9 @@ class Segments:
 
 
 def register(*, is_compiled: bool = False) -> None:
-    """Makes IMPLEMENTATION known to transformers. Idempotent. Under torch.compile it is left as it is: the
-    lengths of segments, which every batch has others of, would be compiled into the model."""
+    """Registers IMPLEMENTATION with transformers. Idempotent. With `is_compiled`, torch.compile leaves the
+    function alone: otherwise the lengths of segments, which differ in every batch, would be compiled into the
+    model."""
     from transformers import AttentionInterface
 
     function: Any = segment_attention
@@ -65,17 +66,17 @@ def segment_attention(
     position_bias: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: query (B, heads, T, D), key and value (B, key heads, T, D) to
+    """transformers' attention interface: maps query (B, heads, T, D), key and value (B, key heads, T, D) to
     (B, T, heads, D). Causal; a token sees at most the last `sliding_window` tokens, itself included.
 
-    Raises NotImplementedError for what it would otherwise leave out: masks, sinks and position biases.
+    Raises NotImplementedError for what it does not compute: masks, sinks and position biases.
     """
     if attention_mask is not None or s_aux is not None or position_bias is not None:
         raise NotImplementedError("attention with a mask, sinks or a position bias")
     if query.shape[2] != key.shape[2] or not getattr(module, "is_causal", True):
         raise NotImplementedError("attention that is not causal over one row")
     if torch.is_autocast_enabled(query.device.type):
-        # Rotary embeddings in fp32 leave query and key wider than value.
+        # Rotary embeddings in fp32 leave query and key in a wider type than value.
         dtype = torch.get_autocast_dtype(query.device.type)
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     lengths = [query.shape[2]] if segments is None else segments.lengths
@@ -113,7 +114,7 @@ def _causal(
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask=seen, dropout_p=dropout, scale=scaling, enable_gqa=is_grouped
         )
-    # Gemma 2's attention (arXiv:2408.00118, section 2): scores through softcap * tanh(score / softcap).
+    # Gemma 2's attention (arXiv:2408.00118, section 2): each score becomes softcap * tanh(score / softcap).
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
@@ -123,7 +124,7 @@ def _causal(
 
 
 def _band(length: int, window: int | None, device: torch.device) -> Tensor:
-    """bool (T, T): which token (column) each token (row) sees."""
+    """bool (T, T): the tokens (columns) that each token (row) sees."""
     seen = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     return seen if window is None else seen.triu(1 - window)
 
@@ -131,7 +132,7 @@ def _band(length: int, window: int | None, device: torch.device) -> Tensor:
 def _varlen(
     query: Tensor, key: Tensor, value: Tensor, segments: Segments, scaling: float | None, window: int | None
 ) -> Tensor:
-    """FlashAttention over all segments at once, as torch ships it."""
+    """torch's FlashAttention over all segments at once."""
     from torch.nn.attention.varlen import varlen_attn
 
     longest = max(segments.lengths)
@@ -147,5 +148,5 @@ def _varlen(
         window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
-    assert isinstance(attended, Tensor), "only asked for more does it give more"
+    assert isinstance(attended, Tensor), "it returns more only on request"
     return attended.unsqueeze(0)

@@ -1,8 +1,8 @@
-"""Cross-entropy of a linear head, with the gradients made in the forward pass.
+"""Cross-entropy of a linear head, with the gradients computed in the forward pass.
 
-All logits of a step would be the largest tensor in training. Here a chunk of rows is taken through the head,
-its loss and both gradients are computed, and its logits are forgotten: the memory of one chunk, and nothing
-computed twice (1.5 times as fast on a CPU as computing chunks again in the backward pass).
+All logits of a step would be the largest tensor in training. Here the head is applied to one chunk of rows at
+a time: its loss and both gradients are computed, and its logits are freed. This needs the memory of one chunk
+and computes nothing twice (1.5 times as fast on a CPU as recomputing chunks in the backward pass).
 """
 
 from typing import Any, NamedTuple
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 _CHUNK_ELEMENTS = 1 << 24
-"""Logits of one chunk: 64 MB in fp32."""
+"""The number of logits in one chunk: 64 MB in fp32."""
 _LEAST_ROWS = 256
-"""Fewer rows would leave matrix multiplications too small."""
+"""With fewer rows, matrix multiplications would be too small."""
 
 
 class HeadShape(NamedTuple):
-    """What follows the matrix: logits = cap * tanh(scale * z / cap), or scale * z without a cap."""
+    """How logits follow from the matrix product z: cap * tanh(scale * z / cap), or scale * z without a
+    cap."""
 
     scale: float = 1.0
     cap: float | None = None
@@ -27,7 +28,8 @@ def linear_cross_entropy(
     rows: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, shape: HeadShape = HeadShape()
 ) -> tuple[Tensor, Tensor]:
     """The summed cross-entropy (nats) of `targets` (S,) under the head `weight` (V, H) on `rows` (S, H), and
-    how many targets were the most likely. The first is differentiable by rows, weight and bias, once."""
+    the number of targets that were the most likely token. The loss is differentiable once, by rows, weight
+    and bias."""
     dtype = rows.dtype
     if torch.is_autocast_enabled(rows.device.type):
         dtype = torch.get_autocast_dtype(rows.device.type)
@@ -75,7 +77,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             correct += (chosen == found).sum()
             if row_gradient is None and weight_gradient is None:
                 continue
-            # The gradient by the logits: softmax less one at the target.
+            # The gradient with respect to the logits: softmax, minus one at the target.
             logits.div_(total).scatter_add_(1, found, torch.full_like(total, -1.0))
             logits = logits.mul_(slope) if isinstance(slope, Tensor) or slope != 1.0 else logits
             if bias_gradient is not None:
@@ -96,7 +98,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _reshape(logits: Tensor, shape: HeadShape) -> Tensor | float:
-    """Applies scale and cap in place; returns the derivative."""
+    """Applies scale and cap in place, and returns the derivative."""
     if shape.scale != 1.0:
         logits.mul_(shape.scale)
     if shape.cap is None:

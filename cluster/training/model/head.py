@@ -1,4 +1,4 @@
-"""The language-model head, on learned positions only: the logits of all others are never made."""
+"""The language-model head, applied to learned positions only. No other logits are computed."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -13,17 +13,18 @@ from cluster.training.data.batches import Microbatch
 from cluster.training.model.cross_entropy import HeadShape, linear_cross_entropy
 
 CHUNK_ELEMENTS = 1 << 26
-"""Logits that log-probabilities are taken of at once: 256 MB in fp32. More are computed in chunks, and again
-in the backward pass."""
+"""The number of logits for which log-probabilities are computed at once: 256 MB in fp32. More are computed in
+chunks, which are recomputed in the backward pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How logits are made from a model's forward."""
+    """How logits are computed from a model's forward."""
 
     is_apart: bool = True
-    """The head is applied here, to the decoder's output. Else the model's own forward makes all logits: for
-    families that compute more than `logits_of` knows, and adapters that put tokens before the prompt."""
+    """Whether the head is applied here, to the decoder's output. Otherwise the model's own forward computes
+    all logits: for families that compute more than `logits_of` does, and for adapters that put tokens before
+    the prompt."""
 
     def rows(self, model: Any, batch: Microbatch) -> Tensor:
         """What the learned tokens are predicted from: hidden states (S, H), or logits (S, V)."""
@@ -35,13 +36,14 @@ class Head:
             output = decoder(input_ids=batch.token_ids, use_cache=False, **packed).last_hidden_state
         else:
             output = model(input_ids=batch.token_ids, use_cache=False, **packed).logits
-            # Learned tokens before the prompt have logits too.
+            # Virtual tokens before the prompt have logits too.
             output = output[:, -batch.token_ids.shape[1] :]
         rows: Tensor = output.flatten(0, 1).index_select(0, batch.positions)
         return rows
 
     def loss(self, model: Any, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Summed cross-entropy, differentiable, and how many targets were the most likely token."""
+        """The summed cross-entropy, differentiable, and the number of targets that were the most likely
+        token."""
         if not self.is_apart:
             logits = rows.float()
             loss = functional.cross_entropy(logits, targets, reduction="sum")
@@ -51,7 +53,7 @@ class Head:
         return linear_cross_entropy(rows, head.weight, head.bias, targets, head_shape(model))
 
     def logprobs(self, model: Any, rows: Tensor, targets: Tensor) -> Tensor:
-        """float32 (S,): of each target; differentiable."""
+        """float32 (S,): the log-probability of each target; differentiable."""
         size = max(1, CHUNK_ELEMENTS // causal_model(model).config.get_text_config().vocab_size)
         chunks = list(zip(torch.split(rows, size), torch.split(targets, size), strict=True))
         if len(chunks) == 1 or not torch.is_grad_enabled():
@@ -68,12 +70,12 @@ class Head:
 
 
 def causal_model(model: Any) -> Any:
-    """The transformers model inside PEFT's wrapper; LoRA layers are part of it and of its forward."""
+    """The transformers model inside PEFT's wrapper. LoRA layers are part of it and of its forward."""
     return model.get_base_model() if hasattr(model, "peft_config") else model
 
 
 def logits_of(model: Any, rows: Tensor) -> Tensor:
-    """fp32 logits (S, V) of hidden states (S, H), with what some families do after the head."""
+    """fp32 logits (S, V) of hidden states (S, H), including what some families compute after the head."""
     logits: Tensor = model.get_output_embeddings()(rows).float()
     shape = head_shape(model)
     logits = logits * shape.scale
@@ -81,7 +83,7 @@ def logits_of(model: Any, rows: Tensor) -> Tensor:
 
 
 def head_shape(model: Any) -> HeadShape:
-    """What some families do after the head."""
+    """What some families compute after the head."""
     config = model.config.get_text_config()
     scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
     scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite

@@ -1,4 +1,4 @@
-"""How a model may be run, proven on a few tokens rather than looked up by the name of its family."""
+"""How a model can be run, checked on a few tokens instead of looked up by the name of its family."""
 
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -14,24 +14,23 @@ from cluster.training.model.head import Head, logits_of
 
 _LENGTHS = [7, 11, 5]
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
-"""Largest relative difference of logits that is rounding: an example that sees its neighbour moves them by
-0.1 and more."""
+"""The largest relative difference of logits that counts as rounding. If an example sees its neighbour, they
+differ by 0.1 or more."""
 
 
 class CheckedLayout(NamedTuple):
     layout: Layout
     head: Head
     notes: list[str]
-    """What the model cannot do and what is done instead, for the job's owner."""
+    """Messages to the job's owner about what the model cannot do and what is done instead."""
 
 
 @torch.no_grad()
 def check_layout(model: Any, *, packing: bool) -> CheckedLayout:
-    """Chooses and sets the causal model's attention, and says how batches and head go with it.
+    """Chooses and sets the causal model's attention, and the layout of batches and the head that go with it.
 
-    The reference is the family's own plain attention, each example by itself. Raises InvalidConfiguration if
-    the model cannot be run at all.
-    """
+    The reference is the family's own eager attention on each example alone. Raises InvalidConfiguration if
+    the model cannot be run at all."""
     was_training = model.training
     model.eval()
     examples = _examples(model)
@@ -69,10 +68,10 @@ def _reference(model: Any, token_ids: Tensor) -> Tensor:
 
 
 def _packs(model: Any, examples: list[Tensor], expected: Tensor) -> bool:
-    """Whether our attention keeps examples in one row apart, and is told of every sliding window."""
+    """Whether our attention keeps examples in one row apart and receives every sliding window."""
     kinds = getattr(model.config.get_text_config(), "layer_types", None) or []
     if not set(kinds) <= {"full_attention", "sliding_attention"}:
-        return False  # Chunks and states reach further than a few tokens show.
+        return False  # A few tokens do not show how far chunks and states reach.
     segments = Segments.of(_LENGTHS, model.device)
     places = torch.cat([torch.arange(length, device=model.device) for length in _LENGTHS])
     attention.register()
@@ -99,8 +98,8 @@ def _windows_expected(model: Any) -> int:
 
 @torch.no_grad()
 def choose_attention(model: Any) -> None:
-    """For rows of one example: torch's fused attention if the family computes the same with it as with its
-    own, else its own."""
+    """Sets the attention for rows of one example: torch's fused attention if the family computes the same
+    with it, otherwise its own."""
     token_ids = _examples(model)[0]
     expected = _reference(model, token_ids)
     with suppress(ValueError, NotImplementedError):
@@ -112,7 +111,8 @@ def choose_attention(model: Any) -> None:
 
 @torch.no_grad()
 def head_of(model: Any) -> Head:
-    """The head apart from the decoder, if both together compute what the model's own forward does."""
+    """The head apart from the decoder if both together compute what the model's own forward does; otherwise
+    the head inside the model."""
     with suppress(AttributeError, TypeError, RuntimeError):
         token_ids = _examples(model)[0]
         expected = model(input_ids=token_ids, use_cache=False).logits
@@ -123,7 +123,7 @@ def head_of(model: Any) -> Head:
 
 
 def is_close(found: Tensor, expected: Tensor) -> bool:
-    """By the norm of the difference, as a share of the norm."""
+    """Whether the norm of the difference is a small share of the norm."""
     dtype = torch.bfloat16 if expected.dtype != torch.float32 else torch.float32
     found, expected = found.float(), expected.float()
     return bool((found - expected).norm() <= _TOLERANCE[dtype] * expected.norm())

@@ -1,4 +1,4 @@
-"""Virtual tokens as serving needs them: the keys and values that they leave in the base's cache."""
+"""Exports virtual tokens for serving: the keys and values that they leave in the base's cache."""
 
 from typing import Any
 
@@ -6,25 +6,25 @@ import torch
 from torch import Tensor
 
 _KEYS_AND_VALUES = frozenset({"PREFIX_TUNING"})
-"""Methods that learn the cache's contents themselves; the others learn embeddings."""
+"""Methods that learn the cache's contents directly. The others learn embeddings."""
 
 
 @torch.no_grad()
 def prefix_states(peft_model: Any) -> dict[str, Tensor]:
     """The contents of `prefix.safetensors`: what the P virtual tokens of a prefix-, prompt- or P-tuned
-    `peft_model` leave before a prompt.
+    `peft_model` leave in the cache before a prompt.
 
-    `keys.<layer>` and `values.<layer>` for each layer of the base, float32 [heads, P, head dimension], on the
-    CPU. Leaves the model in the mode it was in.
+    These are `keys.<layer>` and `values.<layer>` for each layer of the base, float32 [heads, P, head
+    dimension], on the CPU. Restores the model's mode.
     """
     is_training = peft_model.training
     peft_model.eval()
     if peft_model.active_peft_config.peft_type in _KEYS_AND_VALUES:
         cache = peft_model.get_prompt(batch_size=1)
     else:
-        cache = _read(peft_model, peft_model.get_prompt(batch_size=1))
+        cache = _prefill(peft_model, peft_model.get_prompt(batch_size=1))
     peft_model.train(is_training)
-    # A copy of each, because heads that are expanded share memory, which safetensors refuses.
+    # Copies, because expanded heads share memory, which safetensors refuses.
     return {
         f"{half}.{place}": states[0].float().cpu().contiguous().clone()
         for place, layer in enumerate(cache.layers)
@@ -32,13 +32,13 @@ def prefix_states(peft_model: Any) -> dict[str, Tensor]:
     }
 
 
-def _read(peft_model: Any, embeddings_1PD: Tensor) -> Any:
-    """The cache after the base has read the virtual tokens' embeddings."""
-    # Here, because the import takes seconds and not every process that names this file trains.
+def _prefill(peft_model: Any, embeddings_1PD: Tensor) -> Any:
+    """The cache after the virtual tokens' embeddings have passed through the base."""
+    # Imported here because it takes seconds, and not every process that imports this file trains.
     from transformers import DynamicCache
 
     base = peft_model.get_base_model()
-    # Without the configuration: layers that keep everything, however small their window.
+    # Without the configuration, layers keep everything, however small their window is.
     cache = DynamicCache()
     base(
         inputs_embeds=embeddings_1PD.to(base.get_input_embeddings().weight.dtype),

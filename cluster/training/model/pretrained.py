@@ -1,4 +1,4 @@
-"""Models from disk: the one place where weights are read, and what is never allowed of them."""
+"""Loads models from disk. This is the only place that reads weights, so the safety options are set here."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from cluster.bases.four_bits import in_four_bits
 
 
 def load_pretrained(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
-    """`kind` is one of transformers' Auto classes. Safetensors only, no code of the folder's, no network."""
+    """Loads with `kind`, one of transformers' Auto classes: safetensors only, no code from the folder, no
+    network."""
     return kind.from_pretrained(
         folder,
         dtype=dtype,
@@ -21,5 +22,5 @@ def load_pretrained(kind: Any, folder: Path, dtype: torch.dtype, **options: Any)
 
 
 def load_dequantized(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
-    """The same with weights that went through 4 bits, as QLoRA trains on them."""
+    """Does the same with weights that are rounded to 4 bits and dequantized, as QLoRA trains on them."""
     return load_pretrained(kind, folder, dtype, **in_four_bits(dtype, device)).dequantize()

@@ -1,9 +1,9 @@
-"""The model that is trained: a base from disk, and on it the parameters that learn."""
+"""The model that is trained: a base from disk with trainable parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -25,22 +25,30 @@ from cluster.training.model.layout import check_layout
 from cluster.training.model.pretrained import load_dequantized, load_pretrained
 
 CHECKPOINTED_PARAMETERS = 1_000_000_000
-"""From this size on a GPU, `auto` computes activations again rather than keeping them."""
+"""From this size on a GPU, `auto` recomputes activations instead of keeping them."""
+
+
+class ActivationCheckpointing(NamedTuple):
+    """How activations are kept for the backward pass."""
+
+    mode: Literal["none", "full", "offload"]
+    note: str | None = None
+    """A message to the job's owner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trainee:
-    """A model ready to train, and how it wants to be run."""
+    """A model that is ready to train, and how to run it."""
 
     model: Any
     """A transformers model, or PEFT's wrapper of one."""
     layout: Layout
     head: Head
-    """Of a causal model; an encoder's is its own."""
+    """For causal models. An encoder's head is part of the model."""
     form: WeightsForm
-    """What its checkpoints are to serving."""
+    """The form in which its checkpoints are served."""
     notes: list[str]
-    """What was done otherwise than usual, and why, for the job's owner."""
+    """Messages to the job's owner about what differs from the usual, and why."""
 
 
 def load_trainee(
@@ -53,13 +61,14 @@ def load_trainee(
     total_steps: int,
     is_base: bool = True,
 ) -> Trainee:
-    """The model in `weights`, ready to train on `data`.
+    """Loads the model in `weights`, ready to train on `data`.
 
-    Adapters: weights frozen in the base's own type, or in 4 bits, and the adapter in fp32. Full: every weight
-    in fp32, because bf16 weights round small updates away; `autocast` computes in the base's type. `is_base`
-    is False if `weights` are not the catalogue's own: an adapter on them is no adapter of the base.
+    For adapters, the base's weights are frozen in its own type or in 4 bits, and the adapter is in fp32. For
+    full fine-tuning, every weight is in fp32, because bf16 would round small updates away; `autocast`
+    computes in the base's type. `is_base` is False if `weights` are not the catalogue's own: an adapter on
+    them is not an adapter of the base.
 
-    Raises InvalidConfiguration if the weights cannot be run, TrainingFailed if the adapter does not fit them.
+    Raises InvalidConfiguration if the model cannot be run, and TrainingFailed if the adapter does not fit it.
     """
     notes: list[str] = []
     kinds: dict[str, str] = {}
@@ -87,13 +96,18 @@ def load_trainee(
             notes.append(
                 "The tuned model is served as a model of its own: the adapter is merged into the base."
             )
-    _save_memory(model, config, device, notes)
+    checkpointing = resolve_activation_checkpointing(model, config, device)
+    if checkpointing.note is not None:
+        notes.append(checkpointing.note)
+    _save_memory(model, checkpointing.mode, device)
+    if config.compile:
+        _compile(model)
     return Trainee(model, layout, head, form, notes)
 
 
 def load_decoder(weights: Path, base: BaseSpec, config: TrainingConfig, device: torch.device) -> Any:
-    """A causal model without adapters."""
-    # Here, because the import takes seconds and only the process that trains needs it.
+    """Loads a causal model without adapters."""
+    # Imported here because it takes seconds, and only processes that train need it.
     from transformers import AutoModelForCausalLM
 
     dtype = torch.float32 if config.type == "full" else DTYPES[base.dtype]
@@ -108,8 +122,8 @@ def load_decoder(weights: Path, base: BaseSpec, config: TrainingConfig, device: 
 def load_merge_base(
     weights: Path, base: BaseSpec, config: TrainingConfig, data: Dataset, *, is_quantized: bool
 ) -> Any:
-    """What an adapter is merged into: the model in `weights` in fp32, in the host's memory. `is_quantized`:
-    with weights that went through 4 bits."""
+    """Loads what an adapter is merged into: the model in `weights`, in fp32, in the host's memory. With
+    `is_quantized`, its weights are rounded to 4 bits and dequantized."""
     if is_quantized:
         from transformers import AutoModelForCausalLM
 
@@ -123,8 +137,8 @@ def load_merge_base(
 
 
 def load_encoder(weights: Path, base: BaseSpec, config: TrainingConfig, data: Dataset) -> tuple[Any, str]:
-    """An encoder with a head for the classes of `data`, and PEFT's name of its task. A new head's first
-    values depend on the seed alone."""
+    """Loads an encoder with a head for the classes of `data`, and returns it with PEFT's name of its task. A
+    new head's initial values depend only on the seed."""
     from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
     kind = AutoModelForTokenClassification if data.is_per_token else AutoModelForSequenceClassification
@@ -141,12 +155,13 @@ def load_encoder(weights: Path, base: BaseSpec, config: TrainingConfig, data: Da
 
 
 def is_served_quantized(base: BaseSpec, config: TrainingConfig) -> bool:
-    """The tuned model is served on the quantized weights that it is trained on."""
+    """Whether the tuned model is served on the quantized weights that it is trained on."""
     return config.type == "qlora" and base.qlora_served_on == "four_bits"
 
 
 def adapted_form(model: Any, kinds: Mapping[str, str]) -> WeightsForm:
-    """What an adapter on a base is to serving. `model` is PEFT's wrapper, `kinds` are the base's layers'."""
+    """The form in which an adapter on a base is served. `model` is PEFT's wrapper; `kinds` are the kinds of
+    the base's layers by name."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     adapted = {
@@ -158,22 +173,22 @@ def adapted_form(model: Any, kinds: Mapping[str, str]) -> WeightsForm:
 
 
 def trainable_parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """By name, in the model's own order; a tied weight once."""
+    """The trainable parameters by name, in the model's own order. A tied weight appears once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def autocast(base: BaseSpec, device: torch.device) -> torch.autocast:
-    """Computes in the base's type; does nothing for a base in fp32."""
+    """A context that computes in the base's type. Does nothing for a base in fp32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=base.dtype == "bfloat16")
 
 
 def check_vocabulary(model: Any, highest_token: int) -> None:
-    """Raises InvalidConfiguration if the tokenizer makes tokens that the model has no embedding for."""
+    """Raises InvalidConfiguration if the tokenizer produces tokens for which the model has no embedding."""
     rows = model.get_input_embeddings().weight.shape[0]
     if highest_token >= rows:
         raise InvalidConfiguration(
-            f"The tokenizer makes token {highest_token}, and the model's vocabulary has {rows}; the base's "
-            "tokenizer and weights do not belong together."
+            f"The tokenizer produces token {highest_token}, but the model's vocabulary has {rows} tokens; "
+            "the base's tokenizer and weights do not belong together."
         )
 
 
@@ -184,8 +199,8 @@ def layers(model: Any) -> list[torch.nn.Module]:
 
 
 def _keep_packing(model: Any) -> None:
-    """bitsandbytes packs weights anew, with coarser scales, the first time that some CPUs evaluate them: what
-    is trained afterwards would differ from what was trained before."""
+    """Keeps bitsandbytes from repacking weights with coarser scales the first time that they are evaluated on
+    some CPUs: the model would then differ before and after the first evaluation."""
     from bitsandbytes.nn import Linear4bit
 
     for module in model.modules():
@@ -193,29 +208,43 @@ def _keep_packing(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _save_memory(model: Any, config: TrainingConfig, device: torch.device, notes: list[str]) -> None:
-    """Raises TrainingFailed if the family cannot do what the configuration insists on."""
+def resolve_activation_checkpointing(
+    model: Any, config: TrainingConfig, device: torch.device
+) -> ActivationCheckpointing:
+    """What `activation_checkpointing` means for this model. Only a worker can resolve "auto": it depends on
+    the number of parameters, on the device, and on what the model's family supports.
+
+    Raises TrainingFailed if the configuration demands what the family does not support.
+    """
     inner = causal_model(model)
     wanted = config.activation_checkpointing
     if wanted == "auto":
         is_large = sum(map(elements, model.parameters())) >= CHECKPOINTED_PARAMETERS
-        wanted = "full" if is_large and device.type == "cuda" else "none"
-        # Its keys and values would be thrown away with the activations.
-        is_possible = inner.supports_gradient_checkpointing and config.peft_type != "PREFIX_TUNING"
-        if wanted == "full" and not is_possible:
-            wanted = "none"
-            notes.append("Activations are kept: this model cannot compute them again.")
-    if wanted != "none":
-        if not inner.supports_gradient_checkpointing:
-            raise TrainingFailed(
-                f"Models of type {inner.config.model_type} cannot compute activations again.",
-                code="unsupported_option",
-                param="training.activation_checkpointing",
+        if not is_large or device.type != "cuda":
+            return ActivationCheckpointing("none")
+        # Recomputing would discard the keys and values that prefix tuning learns.
+        if not inner.supports_gradient_checkpointing or config.peft_type == "PREFIX_TUNING":
+            return ActivationCheckpointing(
+                "none", "Activations are kept: this model cannot compute them again."
             )
-        inner.activation_checkpointing_enable(
-            {"use_reentrant": False}, offload=wanted == "offload" and device.type == "cuda"
+        return ActivationCheckpointing("full")
+    if wanted != "none" and not inner.supports_gradient_checkpointing:
+        raise TrainingFailed(
+            f"Models of type {inner.config.model_type} cannot compute activations again.",
+            code="unsupported_option",
+            param="training.activation_checkpointing",
         )
-    if config.compile:
-        attention.register(is_compiled=True)
-        for layer in layers(inner):
-            layer.compile(dynamic=True)
+    return ActivationCheckpointing(wanted)
+
+
+def _save_memory(model: Any, mode: str, device: torch.device) -> None:
+    if mode != "none":
+        causal_model(model).activation_checkpointing_enable(
+            {"use_reentrant": False}, offload=mode == "offload" and device.type == "cuda"
+        )
+
+
+def _compile(model: Any) -> None:
+    attention.register(is_compiled=True)
+    for layer in layers(causal_model(model)):
+        layer.compile(dynamic=True)

@@ -1,4 +1,5 @@
-"""The API over a real database, a folder store and a fake engine, in the process or on a real socket."""
+"""Runs the API on a real database, a folder store and a fake engine, in the test's process or on a real
+socket."""
 
 import json
 import secrets
@@ -40,7 +41,7 @@ ENCODER = BASE.model_copy(update={"alias": "encoder-1", "architecture": "encoder
 
 @dataclass(frozen=True)
 class Project:
-    """A tenant with a key for everything."""
+    """A project with an API key that has every scope."""
 
     tenant: Tenant
     key: str
@@ -52,7 +53,7 @@ def add_project(
     scopes: frozenset[Scope] = frozenset({"admin"}),
     organization_id: str | None = None,
 ) -> Project:
-    """In an organization of its own unless one is given."""
+    """In a new organization unless one is given."""
     name = secrets.token_hex(4)
     tenant = Tenant(organization_id or f"org-{name}", f"proj-{name}")
     with database.write() as session:
@@ -82,8 +83,8 @@ REPORT = EvaluationReport(
 
 
 def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
-    """Ends a job as its last attempt would, evaluated with REPORT; returns the names of the model and of its
-    checkpoint."""
+    """Ends a job like its last attempt would, with REPORT as its evaluation. Returns the names of the model
+    and of its checkpoint."""
     with database.write() as session:
         job = session.get_one(tables.Job, job_id)
         checkpoint = tables.Checkpoint(
@@ -117,7 +118,7 @@ def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
 
 
 def add_encoder(state: AppState) -> str:
-    """Puts a base that classifies into the catalogue; returns its alias."""
+    """Adds an encoder to the catalogue. Returns its alias."""
     assert isinstance(state.catalogue, dict)
     state.catalogue[ENCODER.alias] = ENCODER
     return ENCODER.alias
@@ -153,7 +154,7 @@ def _lines(line: dict[str, object], num_lines: int) -> bytes:
 
 @dataclass(frozen=True)
 class LiveApi:
-    """The API on a socket of this machine."""
+    """The API on a local socket."""
 
     url: str
     state: AppState
@@ -174,7 +175,7 @@ class LiveApi:
 
 @contextmanager
 def listening(app: ASGIApp) -> Iterator[str]:
-    """Runs the application under uvicorn in a thread; gives its root URL."""
+    """Runs the application under uvicorn in a thread. Yields its root URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, http=GuardedHttp, log_config=None, timeout_graceful_shutdown=2)
     started = threading.Event()
@@ -216,7 +217,7 @@ def live(state: AppState, project: Project) -> Iterator[LiveApi]:
 
 @pytest.fixture
 def http(state: AppState, project: Project) -> Iterator[TestClient]:
-    """In the test's own process, with the project's key."""
+    """A client in the test's own process, with the project's key."""
     app = create_app(state.settings, open_state=lambda _: state)
     with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Fakes at the ports, shared by all tests."""
+"""Fakes of interfaces, shared by all tests."""
 
 import asyncio
 import base64
@@ -52,24 +52,25 @@ def token(text: str, logprob: float | None = -0.5, *, top: int = 0) -> TokenLogp
 
 @dataclass
 class FakeEngine:
-    """The gateway's Engine: answers every choice with `pieces`, one token each."""
+    """An Engine that answers every choice with `pieces`, one token each."""
 
     pieces: list[str] = field(default_factory=lambda: ["Hel", "lo", " wörld"])
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
-    """After the pieces, by name and pieces of arguments, one token each; only where calls are to be told."""
+    """Calls after the pieces: a name and pieces of arguments, one token each. Only made if the request has
+    tools."""
     refusal: TuneryError | None = None
     """Raised instead of the first event."""
     fault: Exception | None = None
-    """Raised in the place of the last piece."""
+    """Raised instead of the last piece."""
     stalls: bool = False
-    """Never goes on after the last piece: only a cancelled request ends."""
+    """Never continues after the last piece; only cancelling the request ends it."""
     is_healthy: bool = True
     requests: list[GenerationRequest] = field(default_factory=list)
     class_scores: dict[str, float] = field(default_factory=lambda: {"polite": 0.25, "rude": 0.75})
-    """The probabilities of every text and word."""
+    """The probabilities of the classes, for every text and word."""
     classified: list[ClassificationRequest] = field(default_factory=list)
     vector: list[float] = field(default_factory=lambda: [0.6, -0.8, 0.0])
-    """Of every input; `dimensions` cuts it."""
+    """The vector of every input; `dimensions` truncates it."""
     embedded: list[EmbeddingRequest] = field(default_factory=list)
     was_cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -160,12 +161,12 @@ class FakeEngine:
 
 
 class Killed(BaseException):
-    """The process ends here: no handler of an error runs."""
+    """The process ends here, without running any error handler."""
 
 
 @dataclass
 class Fuse:
-    """Kills at the n-th point that it passes; never without one."""
+    """Kills the process at the n-th point that it passes, or never."""
 
     at: int | None = None
     passed: int = 0
@@ -178,7 +179,7 @@ class Fuse:
 
 @dataclass
 class FakeRayJobs:
-    """The scheduler's RayJobs: remembers, and lets a test say what became of a process."""
+    """A RayJobs that records calls, and lets a test decide what became of a process."""
 
     statuses: dict[str, RayStatus] = field(default_factory=dict)
     specs: dict[str, str] = field(default_factory=dict)
@@ -218,8 +219,8 @@ class FakeRayJobs:
 
 @dataclass
 class FakeServing:
-    """The scheduler's Serving: `answer` for every file, and scores by the `logprobs` or `class_logprobs` of
-    each row."""
+    """A serving client that returns `answer` for every file, and the `logprobs` or `class_logprobs` of each
+    row as scores."""
 
     answer: DatasetCheck
     logprobs: Callable[[Sequence[int]], list[float]] = lambda row: [-1.0] * (len(row) - 1)
@@ -232,7 +233,7 @@ class FakeServing:
     reason: FinishReason = "stop"
     """How every answer ends."""
     generated: list[tuple[list[int], int]] = field(default_factory=list)
-    """Prompts, and the tokens that their answers might have."""
+    """Prompts, and the most tokens that their answers may have."""
     classified: list[ModelRef] = field(default_factory=list)
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
@@ -262,8 +263,8 @@ class FakeServing:
 
 
 class FusedDatabase:
-    """A real database that may seem down, and whose user may be killed before each transaction and right
-    after its commit."""
+    """A real database that can seem to be down, and that kills its user before a transaction or right after a
+    commit."""
 
     def __init__(self, database: Database, fuse: Fuse) -> None:
         self._database = database
@@ -290,7 +291,7 @@ class FusedDatabase:
 
 
 class InlineExecutor(Executor):
-    """Runs what it is given at once, in the caller's thread; what kills it kills the caller."""
+    """Runs everything at once in the caller's thread; what kills the function kills the caller."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()

@@ -1,7 +1,7 @@
 """Writes `tunery_client/_generated` from the committed OpenAPI document.
 
 python clients/python/generate.py            # write
-python clients/python/generate.py --check    # 1 if what is committed differs
+python clients/python/generate.py --check    # exits with 1 if the committed client differs
 """
 
 import argparse
@@ -35,7 +35,8 @@ def main() -> int:
 
 
 def generate(target: Path) -> None:
-    """Raises CalledProcessError, with the generator's own words on stderr."""
+    """Generates the client into `target`. Raises CalledProcessError, with the generator's output on
+    stderr."""
     command = ["openapi-python-client", "generate", "--meta", "none", "--fail-on-warning"]
     files = ["--path", str(DOCUMENT), "--config", str(HERE / "generator.yaml"), "--output-path", str(target)]
     _run(str(Path(sys.executable).with_name(command[0])), *command[1:], *files)
@@ -45,7 +46,7 @@ def generate(target: Path) -> None:
 
 
 def differences(left: Path, right: Path) -> list[str]:
-    """Relative names of files that are in one folder only or differ."""
+    """Returns the relative names of files that differ or exist in only one of the folders."""
     names = {path.relative_to(root).as_posix() for root in (left, right) for path in root.rglob("*.py")}
     return sorted(
         name

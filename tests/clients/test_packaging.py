@@ -1,4 +1,5 @@
-"""The client is a package of its own: generated from the committed document, and free of the server."""
+"""The client is a package of its own: generated from the committed document, and independent of the
+server."""
 
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def test_the_committed_code_is_what_the_committed_document_generates() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_its_wheel_holds_the_face_the_generated_code_and_nothing_else(tmp_path: Path) -> None:
+def test_the_wheel_holds_the_public_modules_and_the_generated_code_only(tmp_path: Path) -> None:
     source = tmp_path / "source"
     for path in CLIENT.rglob("*"):
         if path.is_file() and not {"build", "__pycache__"} & set(path.parts) and "egg-info" not in str(path):

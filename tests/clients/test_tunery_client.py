@@ -49,7 +49,7 @@ def training(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_public_face_is_this(database_url: str) -> None:
+def test_the_exported_names_are_these(database_url: str) -> None:
     assert tunery_client.__all__ == [
         "ApiError",
         "AuthenticationFailed",
@@ -67,8 +67,8 @@ def test_the_public_face_is_this(database_url: str) -> None:
     assert all(hasattr(tunery_client, name) for name in tunery_client.__all__)
 
 
-def test_files_go_up_and_come_back(tunery: Tunery, training: Path) -> None:
-    # A file that holds the boundary which the generated code would put between the parts.
+def test_an_uploaded_file_can_be_downloaded(tunery: Tunery, training: Path) -> None:
+    # The file contains the boundary that the generated code would put between the parts.
     training.write_bytes(jsonl() + b'{"prompt": "--+++", "completion": "x"}\n\r\n--+++--\r\n')
     made = tunery.files.upload(training)
     assert (made.filename, made.status, made.bytes_) == ("orders.jsonl", "error", training.stat().st_size)
@@ -124,7 +124,7 @@ def test_a_tuned_model_is_continued_and_shows_its_evaluation(
     assert (more.tunery.training.from_checkpoint, more.tunery.training.r) == (model, 8)
 
 
-def test_lists_go_through_every_page(live: LiveApi, tunery: Tunery, training: Path) -> None:
+def test_lists_fetch_every_page(live: LiveApi, tunery: Tunery, training: Path) -> None:
     file = tunery.files.upload(training)
     with live.state.database.write() as session:
         jobs = Jobs(session, live.project.tenant)
@@ -132,7 +132,7 @@ def test_lists_go_through_every_page(live: LiveApi, tunery: Tunery, training: Pa
     assert [job.id for job in tunery.jobs.list()] == made[::-1]
 
 
-def test_wait_tells_every_event_once_and_returns_the_ended_job(
+def test_wait_reports_every_event_once_and_returns_the_ended_job(
     live: LiveApi, tunery: Tunery, training: Path
 ) -> None:
     job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
@@ -156,15 +156,15 @@ def test_wait_tells_every_event_once_and_returns_the_ended_job(
     assert heard == [event.message for event in tunery.jobs.events(job.id)][::-1]
 
 
-def test_wait_gives_up_in_time_and_leaves_the_job_alone(tunery: Tunery, training: Path) -> None:
+def test_wait_times_out_and_leaves_the_job_running(tunery: Tunery, training: Path) -> None:
     job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
     with pytest.raises(WaitTimeout, match=job.id):
         tunery.jobs.wait(job.id, timeout_seconds=0.5)
     assert tunery.jobs.retrieve(job.id).status == "validating_files"
 
 
-def test_wait_outlives_a_restart_of_the_server(state: AppState, project: Project, training: Path) -> None:
-    """The first server ends in mid-stream; a second one takes its place at another port."""
+def test_wait_survives_a_restart_of_the_server(state: AppState, project: Project, training: Path) -> None:
+    """The first server ends in the middle of the stream; a second one replaces it on another port."""
 
     def app() -> object:
         return create_app(state.settings, open_state=lambda _: state)
@@ -183,7 +183,7 @@ def test_wait_outlives_a_restart_of_the_server(state: AppState, project: Project
         assert heard == [event.message for event in tunery.jobs.events(job.id)][::-1]
 
 
-def test_models_answer_and_are_deleted(live: LiveApi, tunery: Tunery, training: Path) -> None:
+def test_a_model_generates_until_it_is_deleted(live: LiveApi, tunery: Tunery, training: Path) -> None:
     job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
     model, checkpoint = add_tuned_model(live.state.database, job.id)
     assert [one.id for one in tunery.models.list()] == ["base-1", model]
@@ -204,7 +204,7 @@ def test_models_answer_and_are_deleted(live: LiveApi, tunery: Tunery, training: 
     assert error.value.code == "model_not_found"
 
 
-def test_a_tuned_encoder_sorts(live: LiveApi, tunery: Tunery, training: Path) -> None:
+def test_a_tuned_encoder_classifies(live: LiveApi, tunery: Tunery, training: Path) -> None:
     training.write_bytes(labels())
     job = tunery.jobs.create(model=add_encoder(live.state), training_file=tunery.files.upload(training).id)
     model, _ = add_tuned_model(live.state.database, job.id)
@@ -214,13 +214,13 @@ def test_a_tuned_encoder_sorts(live: LiveApi, tunery: Tunery, training: Path) ->
     assert [[token.word for token in one.tokens] for one in words] == [["Ada", "sang"], ["yes"]]
 
 
-def test_an_encoder_makes_vectors(live: LiveApi, tunery: Tunery) -> None:
+def test_an_encoder_embeds(live: LiveApi, tunery: Tunery) -> None:
     answer = tunery.embeddings.create(model=add_encoder(live.state), input=["a", "b"], dimensions=2)
     assert [one.embedding for one in answer.data] == [pytest.approx([0.6, -0.8])] * 2
     assert answer.usage.prompt_tokens == 6
 
 
-def test_leaving_a_stream_cancels_its_generation(live: LiveApi, tunery: Tunery) -> None:
+def test_closing_a_stream_cancels_its_generation(live: LiveApi, tunery: Tunery) -> None:
     live.engine.stalls = True
     stream = tunery.completions.stream(model="base-1", prompt="hi")
     next(stream)
@@ -228,7 +228,7 @@ def test_leaving_a_stream_cancels_its_generation(live: LiveApi, tunery: Tunery) 
     assert live.engine.was_cancelled.wait(5)
 
 
-def test_errors_have_types_and_say_what_the_server_said(live: LiveApi, tunery: Tunery) -> None:
+def test_errors_have_types_and_the_servers_message(live: LiveApi, tunery: Tunery) -> None:
     with pytest.raises(InvalidRequest) as invalid:
         tunery.jobs.create(model="base-1", training_file="file-1", sufix="x")
     assert (invalid.value.status, invalid.value.code, invalid.value.param) == (
@@ -250,7 +250,7 @@ def test_errors_have_types_and_say_what_the_server_said(live: LiveApi, tunery: T
         list(tunery.completions.stream(model="base-1", prompt="x"))
 
 
-def test_a_server_that_is_not_there_is_a_failed_connection(database_url: str) -> None:
+def test_an_absent_server_is_a_failed_connection(database_url: str) -> None:
     with pytest.raises(ConnectionFailed), Tunery("http://127.0.0.1:1/v1", "key") as tunery:
         tunery.models.list()
 

@@ -150,7 +150,7 @@ def test_a_schema_of_the_response_reaches_the_engine(live: LiveApi, client: Open
     assert live.engine.requests[-1].sampling.json_schema == {"type": "object"}
 
 
-def test_any_object_must_be_asked_for_in_words_too(live: LiveApi, client: OpenAI) -> None:
+def test_json_object_format_requires_the_word_json(live: LiveApi, client: OpenAI) -> None:
     client.chat.completions.create(
         model="base-1",
         messages=[{"role": "system", "content": [{"type": "text", "text": "Answer in JSON."}]}, *ASK],
@@ -176,7 +176,7 @@ def test_the_sdk_parses_an_answer_into_its_model(live: LiveApi, client: OpenAI) 
     assert final.choices[0].message.parsed == Person(name="Ada", age=36)
 
 
-def test_what_is_not_supported_is_refused_by_name(
+def test_unsupported_parameters_are_refused_by_name(
     live: LiveApi, client: OpenAI, subtests: pytest.Subtests
 ) -> None:
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}]

@@ -30,7 +30,7 @@ def test_a_completion_is_openais_object(client: OpenAI) -> None:
     assert answer.system_fingerprint
 
 
-def test_a_stream_says_the_same_in_pieces(client: OpenAI) -> None:
+def test_a_stream_carries_the_same_answer_in_pieces(client: OpenAI) -> None:
     whole = client.completions.create(model="base-1", prompt="say hello", logprobs=1)
     chunks = list(
         client.completions.create(
@@ -74,7 +74,7 @@ def test_every_form_of_prompt_reaches_the_engine(live: LiveApi, client: OpenAI) 
 
 
 @pytest.mark.parametrize("prompt", ["<|end|>", ["<|end|>", "x"]])
-def test_special_tokens_in_a_prompt_can_be_made_ordinary_text(
+def test_special_tokens_in_a_prompt_can_be_treated_as_text(
     live: LiveApi, client: OpenAI, prompt: str | list[str]
 ) -> None:
     for splits in (False, True):
@@ -143,7 +143,7 @@ def test_echo_scores_the_prompt(client: OpenAI) -> None:
     assert choice.logprobs.text_offset == [0, 2, 5]
 
 
-def test_what_is_not_supported_is_refused_by_name(
+def test_unsupported_parameters_are_refused_by_name(
     live: LiveApi, client: OpenAI, subtests: pytest.Subtests
 ) -> None:
     for changes, param in (
@@ -180,7 +180,7 @@ def test_an_unknown_model_leaks_nothing(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_the_engine_refuses_is_a_status(live: LiveApi, client: OpenAI, stream: bool) -> None:
+def test_an_engines_refusal_is_a_status(live: LiveApi, client: OpenAI, stream: bool) -> None:
     live.engine.refusal = ContextLengthExceeded("too long", param="prompt")
     with pytest.raises(openai.BadRequestError) as refused:
         client.completions.create(model="base-1", prompt="x", stream=stream)
@@ -213,7 +213,7 @@ def test_a_fault_in_mid_stream_is_an_error_event(live: LiveApi, client: OpenAI) 
     assert error.value.code == "engine_lost"
 
 
-def test_an_unforeseen_fault_in_mid_stream_tells_nothing(live: LiveApi, client: OpenAI) -> None:
+def test_an_unexpected_fault_in_mid_stream_leaks_nothing(live: LiveApi, client: OpenAI) -> None:
     live.engine.fault = ZeroDivisionError("secret detail")
     with pytest.raises(openai.APIError) as error:
         list(client.completions.create(model="base-1", prompt="x", stream=True))

@@ -14,7 +14,7 @@ def client(live: LiveApi) -> OpenAI:
     return live.openai()
 
 
-def test_a_file_lives_from_upload_to_deletion(client: OpenAI) -> None:
+def test_a_file_can_be_read_from_upload_to_deletion(client: OpenAI) -> None:
     content = jsonl()
     made = client.files.create(
         file=("träin.jsonl", content),
@@ -60,13 +60,13 @@ def test_a_broken_file_ends_in_error_and_names_the_lines_and_rules(client: OpenA
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_many_problems_are_counted_and_the_first_are_told(client: OpenAI) -> None:
+def test_many_problems_are_counted_and_the_first_are_shown(client: OpenAI) -> None:
     made = client.files.create(file=("bad.jsonl", b"{\n" * 150), purpose="fine-tune")
     assert (made.status_details or "").splitlines()[-1] == "… and 130 more."
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_cannot_become_a_file_is_refused(client: OpenAI, subtests: pytest.Subtests) -> None:
+def test_an_invalid_upload_is_refused(client: OpenAI, subtests: pytest.Subtests) -> None:
     refused = [
         ({"file": ("train.txt", jsonl()), "purpose": "fine-tune"}, "file", "invalid_file_format"),
         ({"file": ("train.jsonl", jsonl()), "purpose": "fun"}, "purpose", "invalid_value"),
@@ -110,7 +110,7 @@ def test_a_file_that_a_job_uses_cannot_be_deleted_until_the_job_has_ended(client
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_an_empty_file_is_named_as_what_the_job_wants_it_for(live: LiveApi, client: OpenAI) -> None:
+def test_an_empty_file_is_reported_by_its_role_in_the_job(live: LiveApi, client: OpenAI) -> None:
     good = live.upload()
     for content in (b"", b"\n\n"):
         empty = client.files.create(file=("train.jsonl", content), purpose="fine-tune")
@@ -142,7 +142,7 @@ def test_an_empty_file_is_named_as_what_the_job_wants_it_for(live: LiveApi, clie
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_file_of_another_format_is_one_sentence_however_long_it_is(client: OpenAI) -> None:
+def test_a_file_in_another_format_gets_one_sentence_however_long_it_is(client: OpenAI) -> None:
     alpaca = b'{"instruction": "Add.", "input": "2, 2", "output": "4"}\n' * 500
     for content, name in ((alpaca, "an Alpaca row"), (gzip.compress(alpaca), "compressed with gzip")):
         file = client.files.create(file=("train.jsonl", content), purpose="fine-tune")

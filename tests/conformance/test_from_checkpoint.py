@@ -1,4 +1,4 @@
-"""Jobs that go on from tuned models and checkpoints, through the unmodified openai SDK."""
+"""Jobs that continue from tuned models and checkpoints, through the unmodified openai SDK."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def file(live: LiveApi) -> str:
 
 
 def tuned(live: LiveApi, **training: Any) -> tuple[str, str]:
-    """A tuned model and a checkpoint of it."""
+    """Returns a tuned model and one of its checkpoints."""
     client = live.openai()
     job = client.fine_tuning.jobs.create(
         model="base-1", training_file=live.upload(), extra_body={"training": training}
@@ -87,7 +87,7 @@ def test_a_continued_adapter_keeps_its_shape(live: LiveApi, client: OpenAI, file
     ("field", "value"),
     [("r", 16), ("alpha", 32.0), ("target_modules", "all-linear"), ("use_rslora", False), ("use_dora", True)],
 )
-def test_a_continued_adapter_takes_no_other_shape(
+def test_a_continued_adapter_cannot_change_its_shape(
     live: LiveApi, client: OpenAI, file: str, field: str, value: object
 ) -> None:
     model, _ = tuned(live, r=8, alpha=4.0, target_modules=["q_proj"], use_rslora=True)
@@ -96,7 +96,7 @@ def test_a_continued_adapter_takes_no_other_shape(
     assert error.value.param == f"training.{field}"
 
 
-def test_a_continued_adapter_becomes_no_other_kind(live: LiveApi, client: OpenAI, file: str) -> None:
+def test_a_continued_adapter_cannot_change_its_type(live: LiveApi, client: OpenAI, file: str) -> None:
     model, _ = tuned(live, r=8)
     rank = {"peft_type": "LOHA", "r": 4}
     with pytest.raises(openai.BadRequestError, match="continues as one") as error:
@@ -108,7 +108,7 @@ def test_a_continued_adapter_becomes_no_other_kind(live: LiveApi, client: OpenAI
         continued(client, file, model, type="full")
 
 
-def test_weights_that_are_a_model_of_their_own_take_an_adapter_of_any_shape(
+def test_full_weights_can_be_continued_with_an_adapter_of_any_shape(
     live: LiveApi, client: OpenAI, file: str
 ) -> None:
     model, _ = tuned(live, r=8, use_dora=True)
@@ -118,7 +118,7 @@ def test_weights_that_are_a_model_of_their_own_take_an_adapter_of_any_shape(
     assert (training["r"], training["use_dora"]) == (4, True)
 
 
-def test_a_continued_job_is_trained_as_before_unless_it_says_otherwise(
+def test_a_continued_job_keeps_its_options_unless_it_overrides_them(
     live: LiveApi, client: OpenAI, file: str
 ) -> None:
     rank = {"peft_type": "LOHA", "r": 4}
@@ -161,7 +161,7 @@ def test_what_cannot_be_continued_is_refused(
             assert (error.value.param, error.value.code) == (where, code)
 
 
-def test_anothers_model_is_as_absent_as_one_that_never_was(live: LiveApi, file: str) -> None:
+def test_another_tenants_model_looks_like_one_that_never_existed(live: LiveApi, file: str) -> None:
     model, _ = tuned(live)
     other = stranger(live)
     said = []
@@ -176,7 +176,7 @@ def from_checkpoint(name: str) -> dict[str, Any]:
     return {"extra_body": {"training": {"from_checkpoint": name}}}
 
 
-def test_a_repeated_create_is_found_though_its_start_was_deleted_meanwhile(
+def test_a_repeated_create_finds_its_job_after_its_source_was_deleted(
     live: LiveApi, client: OpenAI, file: str
 ) -> None:
     model, _ = tuned(live)
@@ -187,7 +187,7 @@ def test_a_repeated_create_is_found_though_its_start_was_deleted_meanwhile(
     assert again.id == job.id
 
 
-def test_the_optimizers_state_can_be_asked_for_until_it_is_gone(
+def test_optimizer_state_can_be_restored_until_it_is_deleted(
     live: LiveApi, client: OpenAI, file: str
 ) -> None:
     model, _ = tuned(live)

@@ -1,4 +1,4 @@
-"""`functions`, the older spelling of tools: asked and answered in it. Through the unmodified openai SDK."""
+"""`functions`, the predecessor of tools, in requests and answers. Through the unmodified openai SDK."""
 
 from typing import Any
 
@@ -44,7 +44,9 @@ def test_functions_reach_the_engine_as_tools(live: LiveApi, client: OpenAI, subt
 
 
 @pytest.mark.parametrize(("choice", "reason"), [("auto", "function_call"), (NAMED, "stop")])
-def test_the_answer_is_in_the_spelling_that_was_asked_in(client: OpenAI, choice: Any, reason: str) -> None:
+def test_a_request_with_functions_is_answered_with_function_call(
+    client: OpenAI, choice: Any, reason: str
+) -> None:
     asked: Any = {"model": "base-1", "messages": ASK, "functions": [WEATHER], "function_call": choice}
     whole = client.chat.completions.create(**asked).choices[0]
     assert whole.message.to_dict() == {
@@ -73,7 +75,7 @@ def test_an_answer_without_a_call_is_plain_text(live: LiveApi, client: OpenAI) -
     assert choice.finish_reason == "stop"
 
 
-def test_a_conversation_goes_on_in_the_older_spelling(live: LiveApi, client: OpenAI) -> None:
+def test_a_conversation_with_function_messages_continues(live: LiveApi, client: OpenAI) -> None:
     asked: Any = {"model": "base-1", "functions": [WEATHER]}
     message = client.chat.completions.create(messages=ASK, **asked).choices[0].message
     result: Any = {"role": "function", "name": "get_weather", "content": "sunny"}
@@ -95,7 +97,9 @@ def test_a_conversation_goes_on_in_the_older_spelling(live: LiveApi, client: Ope
         ]
 
 
-def test_wrong_functions_and_choices_are_refused_in_their_own_names(live: LiveApi, client: OpenAI) -> None:
+def test_invalid_functions_and_choices_are_refused_under_their_own_names(
+    live: LiveApi, client: OpenAI
+) -> None:
     tool: Any = {"type": "function", "function": TIME}
     for changes, param in (
         ({"functions": [WEATHER], "tools": [tool]}, "functions"),

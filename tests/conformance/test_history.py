@@ -1,4 +1,4 @@
-"""Clients send back what servers answered them, this one and others, as their SDKs dump it."""
+"""Clients send back what servers have answered, this one and others, as their SDKs serialize it."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def client(live: LiveApi) -> OpenAI:
 
 
 def seen(live: LiveApi, *messages: Any) -> list[dict[str, Any]]:
-    """What the template is given of these messages."""
+    """Returns the messages as the chat template gets them."""
     live.openai().chat.completions.create(model="base-1", messages=[ASK, *messages, ASK])
     prompt = live.engine.requests[-1].prompt
     assert isinstance(prompt, ChatPrompt)
@@ -55,11 +55,11 @@ def seen(live: LiveApi, *messages: Any) -> list[dict[str, Any]]:
     ],
     ids=str,
 )
-def test_an_answer_is_accepted_back_as_what_was_said(live: LiveApi, said: Any, expected: Any) -> None:
+def test_an_answer_can_be_sent_back(live: LiveApi, said: Any, expected: Any) -> None:
     assert seen(live, said) == [expected]
 
 
-def test_every_dump_of_a_message_is_accepted_back(live: LiveApi, client: OpenAI) -> None:
+def test_every_dump_of_a_message_can_be_sent_back(live: LiveApi, client: OpenAI) -> None:
     message = client.chat.completions.create(model="base-1", messages=[ASK]).choices[0].message
     for dump in (message, message.to_dict(), message.model_dump(), message.model_dump(exclude_none=True)):
         assert seen(live, dump) == [{"role": "assistant", "content": "Hello wörld"}]
@@ -71,7 +71,7 @@ class F(BaseModel):
     a: int
 
 
-def test_a_parsed_message_with_calls_is_accepted_back(live: LiveApi) -> None:
+def test_a_parsed_message_with_calls_can_be_sent_back(live: LiveApi) -> None:
     call = {**CALL, "function": {**CALL["function"], "parsed_arguments": {"a": 1}}}
     message: Any = ParsedChatCompletionMessage[F].model_validate(
         {"role": "assistant", "content": None, "tool_calls": [call], "parsed": None}

@@ -72,7 +72,7 @@ def test_a_new_job_is_openais_object(client: OpenAI, file: str) -> None:
 
 
 def training(**options: Any) -> dict[str, Any]:
-    """What is Tunery's own, as the SDK sends it."""
+    """Returns Tunery's own options, as the SDK sends them."""
     return {"extra_body": {"training": options}}
 
 
@@ -100,7 +100,7 @@ def test_a_preference_job_is_openais_object(live: LiveApi, client: OpenAI) -> No
     assert client.fine_tuning.jobs.retrieve(job.id) == job
 
 
-def test_everything_of_a_preference_job_may_be_left_to_the_server(live: LiveApi, client: OpenAI) -> None:
+def test_all_options_of_a_preference_job_have_defaults(live: LiveApi, client: OpenAI) -> None:
     pairs = live.upload(preferences())
     job = client.fine_tuning.jobs.create(model="base-1", training_file=pairs, method={"type": "dpo"})
     assert set(job.hyperparameters.to_dict().values()) == {"auto"}
@@ -141,7 +141,7 @@ def test_a_job_that_ended_shows_its_evaluation(live: LiveApi, client: OpenAI, fi
     }
 
 
-def test_both_spellings_of_hyperparameters_mean_the_same(client: OpenAI, file: str) -> None:
+def test_both_places_of_hyperparameters_are_equivalent(client: OpenAI, file: str) -> None:
     asked: Any = {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 0.5}
     older = client.fine_tuning.jobs.create(model="base-1", training_file=file, hyperparameters=asked)
     newer = client.fine_tuning.jobs.create(
@@ -163,7 +163,7 @@ def test_the_training_extension_reaches_the_job(client: OpenAI, file: str) -> No
     assert (extension["training"]["r"], extension["training"]["on_overlength"]) == (8, "drop")
 
 
-def test_what_cannot_become_a_job_is_refused(client: OpenAI, file: str, subtests: pytest.Subtests) -> None:
+def test_an_invalid_job_is_refused(client: OpenAI, file: str, subtests: pytest.Subtests) -> None:
     notes = client.files.create(file=("notes.txt", b"words"), purpose="user_data").id
     broken = client.files.create(file=("bad.jsonl", b"{"), purpose="fine-tune").id
     pairs = client.files.create(file=("pairs.jsonl", preferences()), purpose="fine-tune").id
@@ -349,8 +349,8 @@ def test_a_finished_job_shows_its_model_and_checkpoints(live: LiveApi, client: O
     assert page.to_dict()["first_id"] == page.to_dict()["last_id"] == page.data[0].id
 
 
-def test_the_sdks_retry_of_a_lost_answer_makes_no_second_job(live: LiveApi, file: str) -> None:
-    """The first attempt's answer is lost on the way: the SDK sees a broken connection and repeats."""
+def test_the_sdks_retry_after_a_lost_answer_creates_no_second_job(live: LiveApi, file: str) -> None:
+    """The first answer is lost on the way: the SDK sees a broken connection and retries."""
     answers = 0
 
     class LosesFirstAnswer(httpx2.BaseTransport):

@@ -1,4 +1,5 @@
-"""null means absent: for every parameter in the signatures of the openai SDK, and in what it dumps."""
+"""null means absent, for every parameter in the signatures of the openai SDK and in the objects that it sends
+back."""
 
 from typing import Any, get_args, get_type_hints
 
@@ -25,7 +26,7 @@ def file(http: TestClient) -> str:
 
 
 def nullable(params: Any, required: set[str]) -> list[str]:
-    """All parameters of a signature that may be left out or be null."""
+    """Returns all parameters of a signature that may be omitted or null."""
     hints = get_type_hints(params, include_extras=True)
     return [
         name
@@ -133,7 +134,7 @@ def test_what_must_be_there_may_not_be_null(http: TestClient, file: str) -> None
 def test_openai_nodes_null_in_a_query_is_an_absent_parameter(
     http: TestClient, state: AppState, file: str
 ) -> None:
-    """openai-node writes null as an empty value."""
+    """openai-node sends null as an empty value."""
     ids = {}
     for metadata in (None, {"team": "shop"}):
         body = {"model": "base-1", "training_file": file, "metadata": metadata}

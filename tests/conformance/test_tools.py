@@ -1,4 +1,4 @@
-"""Calls of tools in chat completions, through the unmodified openai SDK."""
+"""Tool calls in chat completions, through the unmodified openai SDK."""
 
 from typing import Any
 

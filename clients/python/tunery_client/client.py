@@ -1,4 +1,4 @@
-"""The way in: one object a server and key."""
+"""The client: one object per server and API key."""
 
 from types import TracebackType
 from typing import Self
@@ -14,10 +14,10 @@ from tunery_client.models import Models
 
 
 class Tunery:
-    """A Tunery server. Safe for threads; close it, or use it in a `with`."""
+    """A Tunery server. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(self, base_url: str, api_key: str, *, timeout_seconds: float = 600.0) -> None:
-        """`base_url` with or without `/v1`. `timeout_seconds`: the longest silence of the server."""
+        """`base_url` may end with `/v1`. `timeout_seconds`: how long the server may stay silent."""
         self._client = AuthenticatedClient(
             base_url=base_url.rstrip("/").removesuffix("/v1"),
             token=api_key,

@@ -1,8 +1,8 @@
-"""What a call can raise.
+"""The exceptions that calls raise.
 
 TuneryError
-├── ConnectionFailed        no answer: refused, cut off or too late
-├── WaitTimeout             `jobs.wait` gave up; the job goes on
+├── ConnectionFailed        no answer: connection refused, lost or timed out
+├── WaitTimeout             the time limit of `jobs.wait` passed; the job continues
 └── ApiError                status, code, param, request_id
     ├── InvalidRequest      400, 413
     ├── AuthenticationFailed  401
@@ -10,7 +10,7 @@ TuneryError
     ├── NotFound            404
     ├── Conflict            409
     ├── Overloaded          429
-    └── ServerError         500 and above; 503 is worth another try
+    └── ServerError         500 and above; a 503 may be retried
 """
 
 from typing import Any
@@ -23,11 +23,11 @@ class TuneryError(Exception):
 
 
 class ConnectionFailed(TuneryError):
-    """No answer came."""
+    """The server did not answer."""
 
 
 class WaitTimeout(TuneryError, TimeoutError):
-    """The job had not ended in time; it goes on."""
+    """The job did not end in time. It continues on the server."""
 
 
 class ApiError(TuneryError):
@@ -41,9 +41,9 @@ class ApiError(TuneryError):
         self.status = status
         self.code = code
         self.param = param
-        """The parameter that was wrong."""
+        """The invalid parameter."""
         self.request_id = request_id
-        """Names the request in the server's log."""
+        """Identifies the request in the server's log."""
 
 
 class InvalidRequest(ApiError):
@@ -84,28 +84,30 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 
 def raise_for_error(response: httpx.Response) -> None:
-    """An httpx response hook: reads an error's body and raises it as its type."""
+    """An httpx response hook that reads an error's body and raises the matching ApiError."""
     if response.is_success:
         return
     response.read()
     general = ServerError if response.status_code >= 500 else InvalidRequest
     kind = _BY_STATUS.get(response.status_code, general)
     raise kind(
-        **_told(response), status=response.status_code, request_id=response.headers.get("x-request-id")
+        **_error_fields(response),
+        status=response.status_code,
+        request_id=response.headers.get("x-request-id"),
     )
 
 
 def error_of_event(error: dict[str, Any], response: httpx.Response) -> ApiError:
-    """An error that came in mid-stream, when the status was already sent."""
+    """Returns an error that arrived in the middle of a stream, after the status had been sent."""
     return ServerError(
         **_fields(error), status=response.status_code, request_id=response.headers.get("x-request-id")
     )
 
 
-def _told(response: httpx.Response) -> dict[str, Any]:
+def _error_fields(response: httpx.Response) -> dict[str, Any]:
     try:
         error = response.json()["error"]
-    except (ValueError, TypeError, KeyError):  # not Tunery's: a proxy's page
+    except (ValueError, TypeError, KeyError):  # not from Tunery: a proxy's error page
         return {"message": f"HTTP status {response.status_code}", "code": None, "param": None}
     return _fields(error)
 

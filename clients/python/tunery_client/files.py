@@ -18,16 +18,17 @@ class Files:
         self._client = client
 
     def upload(self, path: str | Path, *, purpose: UploadPurpose = "fine-tune") -> FileObject:
-        """Sends a file in a stream. Look at its `status`: `error` comes with `status_details` by line."""
+        """Uploads a file as a stream. Check its `status`: if it is `error`, `status_details` lists the
+        problems by line."""
         path = Path(path)
         with path.open("rb") as content, connection():
             form = FileUpload(file=File(content, path.name, "application/octet-stream"), purpose=purpose)
-            # Not the generated call: it fixes the boundary between the parts, which a file may contain.
+            # Not the generated function: it uses a fixed multipart boundary, which the file may contain.
             response = self._client.get_httpx_client().post("/v1/files", files=form.to_multipart())
         return FileObject.from_dict(response.json())
 
     def list(self, *, purpose: FilePurpose | None = None) -> Iterator[FileObject]:
-        """Newest first."""
+        """Yields files, newest first."""
 
         def fetch(after: str | None) -> tuple[list[FileObject], bool]:
             page = answer(
@@ -43,7 +44,7 @@ class Files:
         return answer(lambda: files_retrieve.sync(file_id, client=self._client))
 
     def content(self, file_id: str) -> bytes:
-        """The whole file in memory."""
+        """Returns the whole file, in memory."""
         return answer(lambda: files_content.sync(file_id, client=self._client)).payload.read()
 
     def delete(self, file_id: str) -> None:

@@ -1,5 +1,5 @@
-"""`tunery.completions`, `tunery.chat`, `tunery.classifications` and `tunery.embeddings`. Options are those of
-the HTTP API, by their names there."""
+"""`tunery.completions`, `tunery.chat`, `tunery.classifications` and `tunery.embeddings`. Options have the
+names of the HTTP API's parameters."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -53,7 +53,7 @@ class Chat:
 
 
 class Classifications:
-    """Of models tuned from encoders."""
+    """For models tuned from encoders."""
 
     def __init__(self, client: AuthenticatedClient) -> None:
         self._client = client
@@ -64,7 +64,7 @@ class Classifications:
 
 
 class Embeddings:
-    """Of encoders and models tuned from them."""
+    """For encoders and models tuned from them."""
 
     def __init__(self, client: AuthenticatedClient) -> None:
         self._client = client

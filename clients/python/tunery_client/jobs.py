@@ -1,4 +1,4 @@
-"""`tunery.jobs`: fine-tuning jobs, and waiting for them."""
+"""`tunery.jobs`: creates fine-tuning jobs and waits for them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ from tunery_client.transport import answer, pages, post, streamed
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
 _SILENCE_SECONDS = 5.0
-"""Connecting again after so long a silence costs little, and is when the time that is left is looked at."""
+"""Reconnecting after so long a silence costs little, and lets the deadline be checked."""
 _RECONNECT_SECONDS = 1.0
 
 
@@ -35,8 +35,8 @@ class Jobs:
         self._client = client
 
     def create(self, *, model: str, training_file: str, **options: Any) -> FineTuningJob:
-        """Options are those of the HTTP API: `validation_file`, `suffix`, `seed`, `method`, `metadata`, and
-        `training` for what is Tunery's own."""
+        """Creates a job. Options have the names of the HTTP API's parameters: `validation_file`, `suffix`,
+        `seed`, `method`, `metadata`, and `training` for Tunery's extensions."""
         body = {"model": model, "training_file": training_file, **options}
         return FineTuningJob.from_dict(post(self._client, "/v1/fine_tuning/jobs", body))
 
@@ -47,7 +47,7 @@ class Jobs:
         return answer(lambda: fine_tuning_jobs_cancel.sync(job_id, client=self._client))
 
     def list(self, *, metadata: dict[str, str] | None = None) -> Iterator[FineTuningJob]:
-        """Newest first; with `metadata`, those that carry these pairs."""
+        """Yields jobs, newest first; with `metadata`, only jobs that have these pairs."""
         wanted = {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
 
         def fetch(after: str | None) -> tuple[list[FineTuningJob], bool]:
@@ -64,7 +64,7 @@ class Jobs:
         return pages(fetch)
 
     def checkpoints(self, job_id: str) -> Iterator[FineTuningJobCheckpoint]:
-        """Newest first."""
+        """Yields the job's checkpoints, newest first."""
 
         def fetch(after: str | None) -> tuple[list[FineTuningJobCheckpoint], bool]:
             page = answer(
@@ -77,7 +77,7 @@ class Jobs:
         return pages(fetch)
 
     def events(self, job_id: str) -> Iterator[FineTuningJobEvent]:
-        """Those so far, newest first."""
+        """Yields the events so far, newest first."""
 
         def fetch(after: str | None) -> tuple[list[FineTuningJobEvent], bool]:
             page = answer(
@@ -92,22 +92,23 @@ class Jobs:
     def stream_events(
         self, job_id: str, *, timeout_seconds: float | None = None
     ) -> Iterator[FineTuningJobEvent]:
-        """Every event once, oldest first, as they happen, until the job has ended; reconnects by itself.
+        """Yields every event once, oldest first, as it happens, until the job has ended. Reconnects
+        automatically.
 
-        Raises WaitTimeout once `timeout_seconds` have passed, or at most 5 s later; None is never."""
+        Raises WaitTimeout after `timeout_seconds`, or up to 5 s later. None waits forever."""
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         last_id = "-1"
         while True:
             try:
-                for event_id, data in self._stream_once(job_id, last_id, _left(job_id, deadline)):
+                for event_id, data in self._stream_once(job_id, last_id, _remaining(job_id, deadline)):
                     last_id = event_id or last_id
                     yield FineTuningJobEvent.from_dict(data)
-                    _left(job_id, deadline)
+                    _remaining(job_id, deadline)
                 if self.retrieve(job_id).status in ENDED:
                     return
             except (ConnectionFailed, Overloaded, ServerError):
-                # The server restarts, or the network broke: the job goes on, and so does this.
-                time.sleep(min(_RECONNECT_SECONDS, _left(job_id, deadline)))
+                # The server is restarting, or the network failed. The job continues, so try again.
+                time.sleep(min(_RECONNECT_SECONDS, _remaining(job_id, deadline)))
 
     def wait(
         self,
@@ -116,18 +117,18 @@ class Jobs:
         on_event: Callable[[FineTuningJobEvent], object] | None = None,
         timeout_seconds: float | None = None,
     ) -> FineTuningJob:
-        """The job once it has ended, well or not: look at its `status`.
+        """Waits until the job has ended, successfully or not, and returns it. Check its `status`.
 
-        Raises WaitTimeout once `timeout_seconds` have passed, or at most 5 s later; the job goes on."""
+        Raises WaitTimeout after `timeout_seconds`, or up to 5 s later. The job then continues."""
         for event in self.stream_events(job_id, timeout_seconds=timeout_seconds):
             if on_event is not None:
                 on_event(event)
         return self.retrieve(job_id)
 
     def _stream_once(
-        self, job_id: str, last_id: str, left_seconds: float
+        self, job_id: str, last_id: str, remaining_seconds: float
     ) -> Iterator[tuple[str | None, dict[str, Any]]]:
-        silence = httpx.Timeout(min(_SILENCE_SECONDS, left_seconds))
+        silence = httpx.Timeout(min(_SILENCE_SECONDS, remaining_seconds))
         path = f"/v1/fine_tuning/jobs/{job_id}/events"
         events = streamed(
             self._client,
@@ -141,8 +142,8 @@ class Jobs:
             yield from events
 
 
-def _left(job_id: str, deadline: float | None) -> float:
-    left = float("inf") if deadline is None else deadline - time.monotonic()
-    if left <= 0:
-        raise WaitTimeout(f"Job {job_id} has not ended in time; it goes on.")
-    return left
+def _remaining(job_id: str, deadline: float | None) -> float:
+    remaining = float("inf") if deadline is None else deadline - time.monotonic()
+    if remaining <= 0:
+        raise WaitTimeout(f"Job {job_id} did not end in time; it continues on the server.")
+    return remaining

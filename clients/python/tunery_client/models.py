@@ -11,7 +11,7 @@ class Models:
         self._client = client
 
     def list(self) -> list[ModelObject]:
-        """The bases of the server, and the project's tuned models."""
+        """Returns the server's base models and the project's tuned models."""
         return answer(lambda: models_list.sync(client=self._client)).data
 
     def retrieve(self, model: str) -> ModelObject:

@@ -1,4 +1,4 @@
-"""What every resource does with the generated client: call, unwrap, page and stream."""
+"""What every resource needs from the generated client: calling, unwrapping, paging and streaming."""
 
 import json
 from collections.abc import Callable, Generator, Iterator
@@ -23,7 +23,7 @@ Item = TypeVar("Item", bound=HasId)
 
 @contextmanager
 def connection() -> Iterator[None]:
-    """Raises ConnectionFailed for whatever goes wrong below HTTP."""
+    """Turns every failure below HTTP into ConnectionFailed."""
     try:
         yield
     except httpx.TransportError as error:
@@ -31,7 +31,7 @@ def connection() -> Iterator[None]:
 
 
 def answer(call: Callable[[], Answer | ErrorAnswer | None]) -> Answer:
-    """The answer of a generated function. Errors never come back from one: the client's hook raises them."""
+    """Calls a generated function. It never returns an error, because the client's hook raises it."""
     with connection():
         found = call()
     assert found is not None
@@ -40,7 +40,7 @@ def answer(call: Callable[[], Answer | ErrorAnswer | None]) -> Answer:
 
 
 def pages(fetch: Callable[[str | None], tuple[list[Item], bool]]) -> Iterator[Item]:
-    """Every item of a list; `fetch` gives the page after an id, and whether there are more."""
+    """Yields every item of a list. `fetch` returns the page after an id, and whether there are more."""
     after: str | None = None
     while True:
         items, has_more = fetch(after)
@@ -51,9 +51,9 @@ def pages(fetch: Callable[[str | None], tuple[list[Item], bool]]) -> Iterator[It
 
 
 def post(client: AuthenticatedClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Sends a body as it is, so that the server sees, and refuses, what it does not know.
+    """Posts a body unchanged, so that the server sees and refuses parameters it does not know.
 
-    The models of bodies would drop it."""
+    The generated body models would drop them."""
     with connection():
         found: dict[str, Any] = client.get_httpx_client().post(path, json=body).json()
     return found
@@ -62,9 +62,9 @@ def post(client: AuthenticatedClient, path: str, body: dict[str, Any]) -> dict[s
 def streamed(
     client: AuthenticatedClient, method: str, path: str, **request: Any
 ) -> Generator[tuple[str | None, dict[str, Any]]]:
-    """Server-sent events as (id, data), until the stream ends or says [DONE]; closing disconnects.
+    """Yields server-sent events as (id, data), until the stream ends or sends [DONE]. Closing it disconnects.
 
-    Raises an ApiError that comes in mid-stream."""
+    Raises an ApiError that arrives in the middle of the stream."""
     with connection(), client.get_httpx_client().stream(method, path, **request) as response:
         event_id: str | None = None
         for line in response.iter_lines():

@@ -34,7 +34,7 @@ def test_packaged_catalogue_offers_the_built_in_model(monkeypatch: pytest.Monkey
     assert (tiny.context_length, tiny.dtype, tiny.owned_by) == (1024, "float32", "tunery")
 
 
-def test_operators_catalogue_takes_the_packaged_ones_place(written, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_operators_catalogue_replaces_the_packaged_one(written, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = MODEL.replace('"ours"', '"hub"').replace(
         'kind = "folder", path = "/models/ours"',
         f'kind = "hub", repository = "a/b", revision = "{"0a" * 20}"',

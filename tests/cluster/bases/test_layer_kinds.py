@@ -27,7 +27,7 @@ class _Flattening(nn.Module):
         self.some(flat[1:])
 
 
-def test_layers_are_told_apart_by_the_tokens_they_see() -> None:
+def test_layers_are_distinguished_by_the_tokens_they_see() -> None:
     model = _Flattening()
     kinds = layer_kinds(model)
     assert kinds == {

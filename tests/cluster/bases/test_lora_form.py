@@ -17,7 +17,7 @@ def test_plain_lora_on_layers_that_see_rows_is_served_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Unordered", "Embedding", "Qwen3MoeTopKRouter"])
-def test_one_layer_that_does_not_see_rows_makes_the_whole_merged(kind: str) -> None:
+def test_one_layer_that_does_not_see_rows_has_the_whole_adapter_merged(kind: str) -> None:
     assert served_form(PLAIN, LINEAR | {"layers.0.gate": kind}) == "full"
 
 

@@ -76,7 +76,7 @@ def test_everything_that_the_generation_configuration_names_stops(tmp_path: Path
     assert stop_tokens(folder, tokenizer) == {0, 5}
 
 
-def test_calls_that_end_otherwise_than_texts_stop_too(tmp_path: Path) -> None:
+def test_calls_that_end_differently_from_texts_stop_too(tmp_path: Path) -> None:
     template = LIST_WITH_IDS.replace("{{- '<|end|>\\n' -}}", "{{- '<|im_end|>' -}}").replace(
         "{{- ']' -}}", "{{- ']<|im_start|>' -}}{%- continue -%}"
     )

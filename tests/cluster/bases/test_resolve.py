@@ -57,7 +57,7 @@ def test_folder_that_does_not_exist_is_not_available(tmp_path: Path) -> None:
     not_available(tmp_path / "absent", "its folder does not exist")
 
 
-def test_folder_that_was_copied_in_part_is_not_available(folder: Path) -> None:
+def test_a_partly_copied_folder_is_not_available(folder: Path) -> None:
     shards = sorted(path.name for path in folder.glob("*.safetensors"))
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": dict(zip("ab", shards, strict=True))}))
@@ -79,7 +79,7 @@ def not_available(folder: Path, reason: str) -> None:
     assert why_unavailable(source) == caught.value.message
 
 
-def test_what_is_there_or_still_to_be_downloaded_counts_as_available(folder: Path) -> None:
+def test_a_model_that_is_present_or_yet_to_be_downloaded_counts_as_available(folder: Path) -> None:
     sources: list[BaseSource] = [
         BuiltinSource(name="tiny"),
         FolderSource(path=str(folder)),

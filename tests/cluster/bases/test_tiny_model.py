@@ -159,7 +159,7 @@ def test_every_family_ends_with_an_answer() -> None:
 
 
 @pytest.mark.parametrize("examples", [sorting_examples, rewriting_examples])
-def test_train_and_test_splits_never_meet(examples: Any) -> None:
+def test_train_and_test_splits_never_overlap(examples: Any) -> None:
     trained = {chat[0]["content"] for seed in range(3) for chat in examples(250, seed, "train")}
     tested = {chat[0]["content"] for chat in examples(200, 1000, "test")}
     assert not trained & tested

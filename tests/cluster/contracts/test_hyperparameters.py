@@ -45,7 +45,7 @@ def test_auto_follows_openais_recipe(n_examples: int, n_epochs: int, batch_size:
     assert (config.seed, config.max_length, config.learning_rate) == (3, 512, 1e-3)
 
 
-def test_given_numbers_stay() -> None:
+def test_explicit_numbers_are_kept() -> None:
     asked = Hyperparameters(n_epochs=7, batch_size=9, learning_rate_multiplier=0.5, beta=0.3)
     found, config = resolve(asked, TrainingOptions(), BASE, n_examples=100, seed=0, method="dpo")
     assert found == asked

@@ -41,7 +41,9 @@ def lines(*rows: object) -> io.BytesIO:
         ({"role": "assistant"}, "messages[1] has neither content nor tool_calls.", "messages[1]"),
     ],
 )
-def test_problem_says_line_place_value_and_rule(message: dict, expected: str, param: str) -> None:
+def test_a_problem_names_the_line_the_place_the_value_and_the_rule(
+    message: dict, expected: str, param: str
+) -> None:
     report = check_jsonl(lines({"messages": [USER, ASSISTANT]}, {"messages": [USER, message]}))
     assert [problem.model_dump() for problem in report.problems] == [
         {"line": 2, "code": report.problems[0].code, "message": f"Line 2: {expected}", "param": param}
@@ -172,7 +174,7 @@ def test_any_bytes_get_a_verdict_and_never_an_exception() -> None:
     assert seen >= {"missing_content", "invalid_value", "unknown_key", "empty_assistant", "nothing_to_learn"}
 
 
-def test_text_parts_and_older_spellings_are_rewritten_to_one_form() -> None:
+def test_text_parts_and_older_forms_are_normalized() -> None:
     row = parse_row(
         json.dumps(
             {

@@ -452,7 +452,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_what_people_hold_is_named_in_one_sentence_with_what_to_do(name: str) -> None:
+def test_common_other_formats_are_named_in_one_sentence_with_what_to_do(name: str) -> None:
     content = FILES[name][0] if name in FILES else line({"text": "refund me"})
     problem = check_jsonl(io.BytesIO(content)).problems[0]
     assert SAID[name] in problem.message

@@ -1,4 +1,4 @@
-"""Base models of the catalogue that the cluster does not have."""
+"""Catalogue entries whose base models the cluster does not have."""
 
 import asyncio
 import logging
@@ -55,7 +55,7 @@ def test_no_job_is_created_for_an_unavailable_base(state: AppState, http: TestCl
         ("/v1/completions", {"prompt": "hi"}),
     ],
 )
-def test_a_request_to_it_is_answered_503_with_the_reason(
+def test_a_request_to_an_unavailable_base_is_503_with_the_reason(
     state: AppState, http: TestClient, path: str, body: dict[str, object]
 ) -> None:
     assert isinstance(state.engine, FakeEngine)
@@ -65,7 +65,7 @@ def test_a_request_to_it_is_answered_503_with_the_reason(
     assert answer.json()["error"]["message"] == REASON
 
 
-def test_the_operator_is_told_once_and_where_the_folder_should_be(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_missing_folder_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     found: dict[str, str] = {"base-1": REASON}
     availability = Availability()
 
@@ -84,7 +84,9 @@ def test_the_operator_is_told_once_and_where_the_folder_should_be(caplog: pytest
     ]
 
 
-def test_it_is_asked_at_the_start_and_until_the_cluster_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_availability_is_checked_at_startup_and_until_the_cluster_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("service.api.availability._SOON_SECONDS", 0.01)
     availability, answers = Availability(), [Unavailable("The cluster is starting."), OSError("a bug"), None]
     monkeypatch.setattr("service.api.availability._SECONDS", 0.01)

@@ -1,4 +1,4 @@
-"""A full disk is told in words for clients, and what is on it can still be deleted."""
+"""On a full disk, clients get a clear error, and files can still be read and deleted."""
 
 import errno
 import os
@@ -83,8 +83,8 @@ print("done")
 """
 
 
-def test_on_a_full_disk_everything_is_told_read_and_deleted(tmp_path: Path) -> None:
-    """On a file system of its own, in a name space of its own."""
+def test_on_a_full_disk_errors_are_clear_and_files_can_be_read_and_deleted(tmp_path: Path) -> None:
+    """Runs on a file system of its own, in a namespace of its own."""
     (tmp_path / "script.py").write_text(SCRIPT)
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -100,7 +100,7 @@ def test_on_a_full_disk_everything_is_told_read_and_deleted(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_an_upload_that_cannot_even_be_collected_is_507(
+def test_an_upload_that_cannot_be_buffered_is_507(
     http: TestClient, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fail(self: object, data: bytes) -> int:
@@ -113,7 +113,7 @@ def test_an_upload_that_cannot_even_be_collected_is_507(
 
 
 @on_sqlite
-def test_a_full_disk_that_nobody_expected_is_507_too(state: AppState, project: Project) -> None:
+def test_an_unexpected_full_disk_is_507_too(state: AppState, project: Project) -> None:
     class Raw(LocalStore):
         def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
             raise OSError(errno.ENOSPC, "no space", "/srv/secret/objects")
@@ -126,7 +126,7 @@ def test_a_full_disk_that_nobody_expected_is_507_too(state: AppState, project: P
         assert http.get("/readyz").status_code == 503
 
 
-def test_a_database_whose_own_disk_is_full_is_told_apart(database: Database) -> None:
+def test_a_full_disk_of_the_database_is_reported_as_such(database: Database) -> None:
     class Full(Exception):
         sqlstate = "53100"
 
@@ -134,7 +134,7 @@ def test_a_database_whose_own_disk_is_full_is_told_apart(database: Database) -> 
         raise OperationalError("INSERT", {}, Full())
 
 
-def test_the_reserve_is_given_up_only_when_needed_and_taken_again(
+def test_the_reserve_is_released_only_when_needed_and_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "reserve"

@@ -1,4 +1,4 @@
-"""Alive is the process; ready is everything that a request needs."""
+"""Liveness is about the process; readiness is about everything that a request needs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +45,7 @@ def ready(state: AppState) -> tuple[int, dict[str, str]]:
         return answer.status_code, body["parts"]
 
 
-def test_asking_again_at_once_costs_the_parts_nothing(state: AppState) -> None:
+def test_a_repeated_check_is_answered_from_the_cache(state: AppState) -> None:
     puts = 0
 
     class Counted(LocalStore):
@@ -82,7 +82,7 @@ def test_ready_is_200_only_when_every_part_is(state: AppState) -> None:
 def test_a_database_that_takes_no_writes_is_not_ready(state: AppState, database_url: str) -> None:
     lead(state)
     with state.database.write() as session:
-        # Held by another writer for longer than anyone waits: reads go on.
+        # Another writer holds the lock for longer than anyone waits. Reads still work.
         session.execute(update(tables.Lease).values(holder="another"))
         session.execute(insert(tables.Lease).values(name="readiness", holder="", epoch=0, expires_at=0))
         status, found = ready(replace(state, database=Database(database_url, busy_seconds=0.2)))
@@ -91,7 +91,7 @@ def test_a_database_that_takes_no_writes_is_not_ready(state: AppState, database_
     assert ready(state)[0] == 200
 
 
-def test_asking_again_at_once_writes_nothing(state: AppState, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_check_writes_nothing(state: AppState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.api.readiness.KEPT_SECONDS", 1000.0)
     writes = 0
 

@@ -1,4 +1,4 @@
-"""The runner's sync: an attempt's own token opens it, and nothing else does."""
+"""The runner's sync accepts only the token of its attempt."""
 
 from collections.abc import Iterator
 
@@ -21,14 +21,14 @@ TOKEN = {"authorization": "Bearer the-token"}
 
 @pytest.fixture
 def runner(http: TestClient) -> TestClient:
-    """At the port for runners, with the token of attempt 1."""
+    """A client of the runners' port, with the token of attempt 1."""
     app = create_internal_app(http.app.state)  # type: ignore[attr-defined]
     return TestClient(app, headers=TOKEN)
 
 
 @pytest.fixture
 def job(state: AppState, http: TestClient) -> str:
-    """Of which attempt 1 has just been submitted."""
+    """A job whose attempt 1 has just been submitted."""
     upload = http.post(
         "/v1/files", files={"file": ("a.jsonl", jsonl())}, data={"purpose": "fine-tune"}
     ).json()
@@ -52,7 +52,7 @@ def job(state: AppState, http: TestClient) -> str:
     return str(job_id)
 
 
-def test_a_sync_starts_the_job_and_is_told_to_go_on_and_later_to_stop(
+def test_a_sync_starts_the_job_and_returns_continue_and_later_cancel(
     http: TestClient, runner: TestClient, job: str
 ) -> None:
     path = SYNC.format(job=job)
@@ -93,7 +93,7 @@ def test_steps_show_in_the_job_and_its_events(http: TestClient, runner: TestClie
     assert (newest["type"], newest["data"]["step"], newest["data"]["train_loss"]) == ("metrics", 3, 1.5)
 
 
-def test_an_api_key_does_not_open_it_and_the_token_opens_nothing_else(
+def test_an_api_key_is_refused_and_the_token_is_good_for_nothing_else(
     http: TestClient, runner: TestClient, job: str
 ) -> None:
     path = SYNC.format(job=job)
@@ -109,21 +109,21 @@ def test_an_api_key_does_not_open_it_and_the_token_opens_nothing_else(
     assert http.get("/v1/models", headers=TOKEN).status_code == 401
 
 
-def test_the_public_port_knows_nothing_of_it(http: TestClient, runner: TestClient, job: str) -> None:
+def test_the_public_port_does_not_serve_it(http: TestClient, runner: TestClient, job: str) -> None:
     assert http.post(SYNC.format(job=job), json={}, headers=TOKEN).status_code == 401
     assert http.post(SYNC.format(job=job), json={}).status_code == 404
     for path in ("/v1/models", "/healthz", "/openapi.json"):
         assert runner.get(path).status_code == 404
 
 
-def test_not_a_byte_of_the_body_is_read_and_no_lock_taken_before_the_token_is_known(
+def test_no_body_is_read_and_no_lock_taken_before_the_token_is_checked(
     state: AppState, runner: TestClient, job: str
 ) -> None:
     def body() -> Iterator[bytes]:
         raise AssertionError("the body was asked for")
         yield b""
 
-    with state.database.write():  # on SQLite nobody else could write meanwhile
+    with state.database.write():  # on SQLite, nobody else could write at the same time
         wrong = {"authorization": "Bearer wrong"}
         assert runner.post(SYNC.format(job=job), content=body(), headers=wrong).status_code == 401
 
@@ -143,7 +143,7 @@ def test_a_larger_body_than_a_runner_sends_is_413(runner: TestClient, job: str) 
     [b"", b"[]", b"{", b'{"events": 1}', b'{"other": 1}', b'{"events":[' + b"0," * 5_000 + b"0]}"],
     ids=["nothing", "list", "cut", "no list", "unknown", "many"],
 )
-def test_a_body_that_is_no_sync_is_400(runner: TestClient, job: str, body: bytes) -> None:
+def test_an_invalid_sync_is_400(runner: TestClient, job: str, body: bytes) -> None:
     answer = runner.post(SYNC.format(job=job), content=body)
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 

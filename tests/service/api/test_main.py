@@ -24,7 +24,7 @@ class Process:
     internal_port: int
     popen: subprocess.Popen[str]
     log: list[str]
-    """What it has said since it was ready; complete once it has ended."""
+    """What it has logged since it was ready. Complete once it has ended."""
     reader: threading.Thread
 
 
@@ -62,12 +62,14 @@ def test_it_serves_until_sigterm_and_then_ends_by_itself(process: Process) -> No
         assert http.get("/readyz").json()["parts"]["database"] == "ok"
         assert "server" not in http.get("/healthz").headers
         process.popen.send_signal(signal.SIGTERM)
-        assert process.popen.wait(60) == -signal.SIGTERM  # uvicorn ends in order, then by the signal it got
+        assert (
+            process.popen.wait(60) == -signal.SIGTERM
+        )  # uvicorn shuts down, and then ends itself with the signal that it got
     process.reader.join(5)
     assert "Application shutdown complete" in "".join(process.log)
 
 
-def test_an_idle_connection_outlasts_what_clients_keep_theirs_for(process: Process) -> None:
+def test_idle_connections_are_kept_longer_than_clients_keep_theirs(process: Process) -> None:
     connection = HTTPConnection("127.0.0.1", process.port, timeout=6)
     with closing(connection):
         for _ in range(2):

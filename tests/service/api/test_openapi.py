@@ -1,4 +1,4 @@
-"""The committed OpenAPI document is the application's, and clients can be made from it."""
+"""The committed OpenAPI document is the application's, and clients can be generated from it."""
 
 import re
 from typing import Any
@@ -39,7 +39,7 @@ def test_every_operation_has_an_id_of_its_own_and_one_tag(document: dict[str, An
     assert all(len(operation["tags"]) == 1 for operation in operations(document))
 
 
-def test_no_operation_promises_fastapis_own_errors(document: dict[str, Any]) -> None:
+def test_no_operation_documents_fastapis_own_errors(document: dict[str, Any]) -> None:
     assert all("422" not in operation["responses"] for operation in operations(document))
     assert "HTTPValidationError" not in document["components"]["schemas"]
     for path, item in document["paths"].items():
@@ -48,7 +48,7 @@ def test_no_operation_promises_fastapis_own_errors(document: dict[str, Any]) -> 
 
 
 def test_objects_have_names(document: dict[str, Any]) -> None:
-    """An object that is described inside another one has no name in a generated client."""
+    """An object described inside another one would have no name in a generated client."""
     anonymous = []
 
     def visit(place: str, schema: Any, is_named: bool) -> None:
@@ -67,7 +67,7 @@ def test_objects_have_names(document: dict[str, Any]) -> None:
     assert anonymous == []
 
 
-def test_variants_are_told_apart_by_a_field(document: dict[str, Any]) -> None:
+def test_variants_have_a_discriminator(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     messages = schemas["ChatCompletionBody"]["properties"]["messages"]["items"]
     assert messages["discriminator"]["propertyName"] == "role"

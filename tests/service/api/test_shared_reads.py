@@ -1,4 +1,4 @@
-"""Many who ask the same at once."""
+"""Many callers that read the same thing at once."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from service.api.shared_reads import SharedReads
 
 
 class Slow:
-    """A lookup that waits until it is let go, and counts."""
+    """A read that counts its calls, and blocks until it is released."""
 
     def __init__(self) -> None:
         self.begun = threading.Semaphore(0)
@@ -30,11 +30,11 @@ async def _begun(slow: Slow) -> None:
 
 async def _ask(shared_reads: SharedReads[int], slow: Slow, count: int) -> list[asyncio.Task[int]]:
     asking = [asyncio.create_task(shared_reads.get("key", slow)) for _ in range(count)]
-    await asyncio.sleep(0)  # each has asked
+    await asyncio.sleep(0)  # each has called
     return asking
 
 
-def test_who_asks_while_one_runs_shares_the_next_one_and_never_gets_an_older_answer() -> None:
+def test_callers_during_a_read_share_the_next_one_and_never_get_an_older_result() -> None:
     async def run() -> None:
         shared_reads, slow = SharedReads[int](), Slow()
         first = await _ask(shared_reads, slow, 1)
@@ -52,7 +52,7 @@ def test_who_asks_while_one_runs_shares_the_next_one_and_never_gets_an_older_ans
     asyncio.run(run())
 
 
-def test_one_who_goes_away_takes_the_answer_from_nobody_and_an_error_is_everyones() -> None:
+def test_a_cancelled_caller_affects_no_other_and_an_error_reaches_all() -> None:
     def fails() -> int:
         raise ValueError("no")
 

@@ -1,4 +1,5 @@
-"""What belongs to another project is absent: the same answer, word for word, as for an id that never was."""
+"""What belongs to another project seems absent: the answer is exactly the same as for an id that never
+existed."""
 
 import re
 from typing import Any
@@ -20,7 +21,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "embeddings_create": {"model": "{model}", "input": "x"},
     "chat_completions_create": {"model": "{model}", "messages": [{"role": "user", "content": "x"}]},
 }
-"""Of routes that name a thing in the body instead of the path."""
+"""For routes that name an object in the body, not in the path."""
 
 NAMES_NOTHING = {
     "files_create",
@@ -56,7 +57,7 @@ def filled(template: Any, ids: dict[str, str]) -> Any:
 def theirs(
     request: pytest.FixtureRequest, state: AppState, http: TestClient, project: Project
 ) -> dict[str, str]:
-    """Ids of another project's things, all of which exist."""
+    """Ids of another project's objects, all of which exist."""
     is_same = request.param == "the same organization"
     stranger = add_project(
         state.database, organization_id=project.tenant.organization_id if is_same else None

@@ -1,4 +1,5 @@
-"""Uploads pass through: memory does not grow with the file, and what is cut off leaves nothing."""
+"""Uploads are streamed: memory does not grow with the file, and an interrupted upload leaves nothing
+behind."""
 
 import socket
 import subprocess
@@ -88,7 +89,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
 
 @on_sqlite
-def test_an_upload_that_is_cut_off_leaves_nothing(live: LiveApi) -> None:
+def test_an_interrupted_upload_leaves_nothing(live: LiveApi) -> None:
     address = urlsplit(live.url)
     head = (
         f"POST /v1/files HTTP/1.1\r\nhost: tunery\r\nauthorization: Bearer {live.project.key}\r\n"
@@ -106,9 +107,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing(live: LiveApi) -> None:
 
 
 @on_sqlite
-def test_a_file_over_the_limit_is_413_and_its_sender_gets_to_read_that(
-    state: AppState, project: Project
-) -> None:
+def test_a_file_over_the_limit_is_413_and_its_sender_can_read_that(state: AppState, project: Project) -> None:
     small = with_settings(state, max_file_bytes=2**20)
     with listening(create_app(small.settings, open_state=lambda _: small)) as url:
         client = LiveApi(url, small, project).openai()
@@ -123,7 +122,7 @@ def test_a_file_over_the_limit_is_413_and_its_sender_gets_to_read_that(
 
 
 class FaultyStore(LocalStore):
-    """Has the bytes, and its answer is lost."""
+    """Stores the bytes, but its answer is lost."""
 
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
         super().put(key, source)
@@ -132,7 +131,7 @@ class FaultyStore(LocalStore):
 
 class FaultyDatabase(Database):
     fails_at = "begin"
-    """Or "commit", with nothing written, or "answer", when all is."""
+    """"begin"; "commit", with nothing written; or "answer", with everything written."""
     writes = 0
 
     @contextmanager
@@ -145,13 +144,13 @@ class FaultyDatabase(Database):
         self._fail("answer")
 
     def _fail(self, at: str) -> None:
-        # The first is the note that the upload has begun: without it nothing is stored.
+        # The first write records that the upload has begun; without it, nothing is stored.
         if self.fails_at == at and self.writes > 1:
             raise Unavailable("The database does not answer.")
 
 
 def upload_to(state: AppState, project: Project) -> int:
-    """Status; what was stored stays to be looked at."""
+    """Returns the status. What was stored is left for inspection."""
     app = create_app(state.settings, open_state=lambda _: state)
     with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as http:
         form = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
@@ -163,7 +162,7 @@ def rows(state: AppState, project: Project) -> list[str]:
         return [file.object_key for file in Files(session, project.tenant).list().data]
 
 
-def test_an_upload_whose_storing_is_not_heard_of_leaves_no_object(state: AppState, project: Project) -> None:
+def test_an_upload_whose_storage_answer_is_lost_leaves_no_object(state: AppState, project: Project) -> None:
     assert isinstance(state.store, LocalStore)
     faulty = replace(state, store=FaultyStore(state.store._root))
     assert upload_to(faulty, project) == 503

@@ -26,7 +26,7 @@ class CountingTokenizer:
         ("Thank you very much. " * 60 + "x y " * 1000, 2400, "more than 200"),
     ],
 )
-def test_no_more_is_read_than_tells_that_it_is_too_long(text: str, read: int, message: str) -> None:
+def test_a_text_is_read_only_until_it_is_known_to_be_too_long(text: str, read: int, message: str) -> None:
     tokenizer = CountingTokenizer()
     with pytest.raises(ContextLengthExceeded, match=message) as caught:
         check_size(tokenizer, text, context_length=100, param="input[3]")
@@ -35,7 +35,7 @@ def test_no_more_is_read_than_tells_that_it_is_too_long(text: str, read: int, me
 
 
 @pytest.mark.parametrize("length", [1, 100, 150])
-def test_what_may_fit_is_left_to_be_counted(length: int) -> None:
+def test_text_that_may_fit_passes(length: int) -> None:
     """Also a little too much: its tokens are told exactly by who reads it."""
     tokenizer = CountingTokenizer()
     check_size(tokenizer, "x " * length, context_length=100, param="prompt")

@@ -1,4 +1,4 @@
-"""Default-deny: every route needs a key, and the scope that it names."""
+"""Every route needs a key with the right scope, unless it is listed as public."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from service.settings import Settings
 from tests.api import Project, add_key
 
 WITHOUT_KEY = {"/healthz", "/readyz", "/openapi.json"}
-"""Said again here, so that whoever opens another path must change a test too."""
+"""Repeated here on purpose: making another path public must require changing a test."""
 
 
 def routes(app: FastAPI) -> Iterator[Any]:

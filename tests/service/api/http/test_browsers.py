@@ -1,4 +1,4 @@
-"""What browsers, proxies and probes ask beside what SDKs do: HEAD, OPTIONS, and a slash at the end."""
+"""What browsers, proxies and health probes send and SDKs do not: HEAD, OPTIONS, and trailing slashes."""
 
 import re
 from collections.abc import Iterator
@@ -69,7 +69,8 @@ def test_head_of_a_stream_ends_at_once_and_its_connection_serves_on(live: LiveAp
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_slash_at_the_end_changes_nothing(http: TestClient, ids: dict[str, str], method: str) -> None:
     for path in paths_of(method):
-        # What is there no more, and cannot be made of nothing, is as good: the route and its answer count.
+        # Some of these do not exist anymore, or cannot be created from nothing. What counts is that the route
+        # answers.
         place = filled(path, ids if method == "GET" else dict.fromkeys(ids, "absent"))
         plain, slashed = http.request(method, place), http.request(method, f"{place}/")
         assert (slashed.status_code, slashed.content) == (plain.status_code, plain.content), path
@@ -83,7 +84,7 @@ def test_a_slash_opens_nothing_that_is_closed(http: TestClient) -> None:
 
 @pytest.fixture
 def opened(state: AppState, project: Project) -> Iterator[TestClient]:
-    """As `http`, for pages of ORIGIN."""
+    """Like `http`, with CORS for ORIGIN."""
     state = with_settings(state, cors_origins=(ORIGIN,))
     app = create_app(state.settings, open_state=lambda _: state)
     with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as client:

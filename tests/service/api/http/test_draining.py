@@ -1,4 +1,5 @@
-"""A process that is asked to end finishes what it has begun: the API as a process, before a slow engine."""
+"""A process that shuts down finishes the requests it has started: the API as a process, with a slow
+engine."""
 
 import os
 import signal
@@ -34,7 +35,7 @@ MODEL = "tunery-tiny-1"
 
 @dataclass
 class SlowEngine:
-    """Speaks as Ray Serve's proxy does: says half, then the rest once it may."""
+    """Answers like Ray Serve's proxy: the first half at once, the rest when the test allows it."""
 
     may_finish: threading.Event = field(default_factory=threading.Event)
 

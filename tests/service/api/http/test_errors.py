@@ -1,4 +1,4 @@
-"""Every refusal is OpenAI's error body."""
+"""Every refusal has OpenAI's error body."""
 
 import logging
 from dataclasses import replace

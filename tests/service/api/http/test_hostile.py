@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is never a fault of ours."""
+"""No input makes the server fail."""
 
 import copy
 from collections.abc import Iterator

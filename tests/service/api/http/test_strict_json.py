@@ -1,4 +1,4 @@
-"""What a JSON body may become is bounded before anything is made of it."""
+"""JSON bodies are limited before they are parsed."""
 
 from typing import Any
 

@@ -1,4 +1,5 @@
-"""Types are JSON's: what OpenAI refuses is refused, by name."""
+"""Types are strict, like OpenAI's: a value of the wrong type is refused, and the message names the
+parameter."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Waiting for a turn at the engine: refused, called, cancelled, too late."""
+"""Waiting for a turn at the engine: rejected, admitted, cancelled, timed out."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -14,7 +14,7 @@ LIMITS = QueueLimits(max_running=2, max_waiting_per_tenant=3, max_waiting=5)
 
 
 class Visit:
-    """One request: it stays at the engine until it is told to leave."""
+    """One request, which stays at the engine until it is told to leave."""
 
     def __init__(self, admission: AdmissionQueue, tenant: str) -> None:
         self.entered = asyncio.Event()
@@ -40,7 +40,7 @@ async def visits(admission: AdmissionQueue, tenant: str, count: int) -> list[Vis
 
 
 async def settled() -> None:
-    """Everything that can go on without another event has gone on."""
+    """Returns when everything that can run without another event has run."""
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -53,7 +53,7 @@ def run(test: Callable[[AdmissionQueue], Coroutine[Any, Any, None]], **options: 
     asyncio.run(within_limit())
 
 
-def test_a_quiet_tenant_waits_for_one_of_those_that_run_and_not_for_the_floods_queue() -> None:
+def test_a_quiet_tenant_waits_for_a_running_request_and_not_for_the_floods_queue() -> None:
     async def test(admission: AdmissionQueue) -> None:
         flood = await visits(admission, "flood", 5)
         assert [visit.entered.is_set() for visit in flood] == [True, True, False, False, False]
@@ -69,15 +69,15 @@ def test_a_quiet_tenant_waits_for_one_of_those_that_run_and_not_for_the_floods_q
     run(test)
 
 
-def test_a_full_queue_says_which_limit_it_is_and_when_to_come_back() -> None:
+def test_a_full_queue_names_the_limit_and_when_to_retry() -> None:
     now = 0.0
 
     async def test(admission: AdmissionQueue) -> None:
         nonlocal now
         (first,) = await visits(admission, "a", 1)
         now = 8.0
-        await first.leave()  # eight seconds: two places serve one in four
-        # Held, or the garbage collector may end them.
+        await first.leave()  # eight seconds: two slots serve one each in four
+        # Kept, or the garbage collector could end them.
         here = await visits(admission, "a", 5)
         with pytest.raises(Overloaded, match=r"3 of your project's .* at most 3 .* in 12 s") as refused:
             async with admission.turn("a", 1):
@@ -94,12 +94,12 @@ def test_a_full_queue_says_which_limit_it_is_and_when_to_come_back() -> None:
     run(test, clock=lambda: now)
 
 
-def test_one_that_goes_away_while_it_waits_leaves_the_queue() -> None:
+def test_a_request_cancelled_while_waiting_leaves_the_queue() -> None:
     async def test(admission: AdmissionQueue) -> None:
         one, two, gone, next_one, _ = await visits(admission, "a", 5)
         gone.task.cancel()
         await asyncio.gather(gone.task, return_exceptions=True)
-        (late,) = await visits(admission, "a", 1)  # there is a place again
+        (late,) = await visits(admission, "a", 1)  # there is room again
         assert not late.task.done()
         await one.leave()
         await next_one.entered.wait()
@@ -109,11 +109,11 @@ def test_one_that_goes_away_while_it_waits_leaves_the_queue() -> None:
     run(test)
 
 
-def test_one_that_goes_away_as_it_is_called_lets_the_next_one_in() -> None:
+def test_a_request_cancelled_as_it_is_admitted_lets_the_next_one_in() -> None:
     async def test(admission: AdmissionQueue) -> None:
         async with admission.turn("a", 1):
             two, called, next_one = await visits(admission, "a", 3)
-        called.task.cancel()  # it has been called, and has not run since
+        called.task.cancel()  # it has been admitted, and has not run since
         await next_one.entered.wait()
         assert not called.entered.is_set()
         await next_one.leave()
@@ -123,7 +123,7 @@ def test_one_that_goes_away_as_it_is_called_lets_the_next_one_in() -> None:
     run(test)
 
 
-def test_one_whose_turn_fails_lets_the_next_one_in() -> None:
+def test_a_request_that_fails_lets_the_next_one_in() -> None:
     async def test(admission: AdmissionQueue) -> None:
         async def fail() -> None:
             async with admission.turn("a", 1):
@@ -141,7 +141,7 @@ def test_one_whose_turn_fails_lets_the_next_one_in() -> None:
     run(test)
 
 
-def test_the_longest_wait_ends_in_an_error_that_names_it() -> None:
+def test_a_queue_timeout_names_the_longest_wait() -> None:
     async def test(admission: AdmissionQueue) -> None:
         one, two = await visits(admission, "a", 2)
         with pytest.raises(Unavailable, match=r"waited for its turn for 0\.001 s") as late:

@@ -38,7 +38,7 @@ def engine(state: AppState) -> FakeEngine:
 
 @pytest.fixture
 def classifier(state: AppState, http: TestClient) -> str:
-    """The name of a model tuned from an encoder."""
+    """Returns the name of a model tuned from an encoder."""
     return tuned(state, http, add_encoder(state), labels())
 
 
@@ -133,7 +133,7 @@ def test_as_many_inputs_as_allowed_are_taken(http: TestClient, classifier: str) 
     assert len(http.post("/v1/classifications", json=body).json()["data"]) == MAX_INPUTS
 
 
-def test_models_that_write_are_no_classifiers(state: AppState, http: TestClient) -> None:
+def test_decoders_do_not_classify(state: AppState, http: TestClient) -> None:
     for model in ("base-1", tuned(state, http, "base-1", jsonl())):
         error = refused(http, "/v1/classifications", {"model": model, "input": "x"})
         assert (error["code"], error["param"]) == ("not_a_classifier", "model")
@@ -145,7 +145,7 @@ def test_an_encoder_has_no_classes_before_it_is_tuned(state: AppState, http: Tes
     assert (error["code"], error["param"]) == ("not_a_classifier", "model")
 
 
-def test_encoders_write_nothing(http: TestClient, classifier: str) -> None:
+def test_encoders_do_not_generate(http: TestClient, classifier: str) -> None:
     message = {"role": "user", "content": "x"}
     for path, body in (("completions", {"prompt": "x"}), ("chat/completions", {"messages": [message]})):
         for model in (ENCODER.alias, classifier):
@@ -159,16 +159,14 @@ def test_a_model_that_does_not_exist_is_not_found(http: TestClient) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
 
 
-def test_what_the_engine_refuses_reaches_the_caller(
-    http: TestClient, classifier: str, engine: FakeEngine
-) -> None:
+def test_an_engines_refusal_reaches_the_caller(http: TestClient, classifier: str, engine: FakeEngine) -> None:
     engine.refusal = ContextLengthExceeded("too long", param="input[0]")
     error = refused(http, "/v1/classifications", {"model": classifier, "input": "x"})
     assert (error["code"], error["param"]) == ("context_length_exceeded", "input[0]")
 
 
 @pytest.mark.parametrize(("scope", "status"), [("infer", 200), ("read", 403)])
-def test_the_scope_of_inference_is_needed(
+def test_the_inference_scope_is_required(
     state: AppState, http: TestClient, project: Project, classifier: str, scope: Scope, status: int
 ) -> None:
     key = add_key(state.database, project.tenant, frozenset({scope}))
@@ -191,7 +189,7 @@ ANSWER = ClassificationAnswer(
 
 
 def asked_of(response: Response) -> ClassificationAnswer:
-    """What the engine's client makes of this answer."""
+    """Returns what the engine's client makes of this response."""
 
     async def classify() -> ClassificationAnswer:
         engine = ServeEngine(url, "token-1", idle_seconds=5)
@@ -221,6 +219,6 @@ def test_the_engines_answer_is_read() -> None:
         (Response(b"<html>"), Unavailable),
     ],
 )
-def test_what_goes_wrong_on_the_way_is_a_domain_error(response: Response, kind: type[TuneryError]) -> None:
+def test_transport_failures_are_domain_errors(response: Response, kind: type[TuneryError]) -> None:
     with pytest.raises(kind):
         asked_of(response)

@@ -1,4 +1,4 @@
-"""What a caller uses of the engine is charged, counted and written, however its request ends."""
+"""What a caller uses is charged, counted and written, however the request ends."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -60,7 +60,7 @@ def run(
     engine: FakeEngine,
     use: Callable[[MeteredEngine], Coroutine[Any, Any, None]],
 ) -> dict[str, UsageCounts]:
-    """Usage by model after this use of the engine."""
+    """Returns usage by model after this use of the engine."""
 
     async def used() -> None:
         meter = UsageMeter(database, clock=lambda: NOON)
@@ -91,7 +91,7 @@ def test_a_whole_answer_is_counted_once_however_many_prompts_it_has(
     assert run(database, caller, FakeEngine(), use) == {"model-1": UsageCounts(1, 4, 9)}
 
 
-def test_what_was_generated_until_the_client_left_is_counted(database: Database, caller: Principal) -> None:
+def test_tokens_generated_before_a_disconnect_are_counted(database: Database, caller: Principal) -> None:
     async def use(engine: MeteredEngine) -> None:
         async with aclosing(engine.generate(asked())) as events:
             assert isinstance(await anext(events), PromptEvent)
@@ -116,7 +116,7 @@ def test_tokens_whose_text_is_held_back_are_counted_and_not_passed_on(
     assert run(database, caller, fake, use) == {"model-1": UsageCounts(1, 2, 3)}
 
 
-def test_what_was_generated_until_the_engine_failed_is_counted(database: Database, caller: Principal) -> None:
+def test_tokens_generated_before_an_engine_failure_are_counted(database: Database, caller: Principal) -> None:
     async def use(engine: MeteredEngine) -> None:
         with pytest.raises(Unavailable):
             await drain(engine.generate(asked()))
@@ -125,7 +125,7 @@ def test_what_was_generated_until_the_engine_failed_is_counted(database: Databas
     assert run(database, caller, fake, use) == {"model-1": UsageCounts(1, 2, 2)}
 
 
-def test_what_the_engine_refused_is_not_counted(database: Database, caller: Principal) -> None:
+def test_a_refused_request_is_not_counted(database: Database, caller: Principal) -> None:
     async def use(engine: MeteredEngine) -> None:
         with pytest.raises(Overloaded):
             await drain(engine.generate(asked()))
@@ -137,7 +137,7 @@ def test_what_the_engine_refused_is_not_counted(database: Database, caller: Prin
 def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
     database: Database, caller: Principal, kind: Literal["classify", "embed"]
 ) -> None:
-    """Of two that wait, the one whose tenant has had less goes next, though it came later."""
+    """Of two waiting requests, the one whose tenant has used less goes first, although it came later."""
     fake = FakeEngine()
     model = ModelRef(base=ENCODER)
 
@@ -168,7 +168,7 @@ def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
     assert asked == ["a1", "b1", "a2"]
 
 
-def test_usage_outlives_a_database_that_is_away(database: Database, caller: Principal) -> None:
+def test_usage_survives_a_database_outage(database: Database, caller: Principal) -> None:
     class Away:
         def write(self) -> Any:
             raise Unavailable("The database does not answer.")
@@ -212,7 +212,7 @@ def test_days_are_counted_apart_and_forgotten_once_they_are_written(
     ]
 
 
-def test_a_bill_is_the_engines_own_count_at_every_moment() -> None:
+def test_the_token_meter_always_agrees_with_the_engines_count() -> None:
     meter = TokenMeter()
     events: list[GenerationEvent] = [
         PromptEvent(prompt_tokens=7),

@@ -1,4 +1,4 @@
-"""A client that goes away stops what was generating for it, at once."""
+"""When a client disconnects, generation for it stops at once."""
 
 import json
 import socket
@@ -40,7 +40,7 @@ def is_asked(live: LiveApi) -> threading.Event:
 CHAT: dict[str, Any] = {"model": "base-1", "messages": [{"role": "user", "content": "x"}]}
 
 
-def test_leaving_a_silent_stream_cancels_its_generation(live: LiveApi) -> None:
+def test_disconnecting_from_a_silent_stream_cancels_its_generation(live: LiveApi) -> None:
     live.engine.stalls = True
     connection = send(live, "chat/completions", CHAT | {"stream": True})
     received = b""
@@ -51,7 +51,7 @@ def test_leaving_a_silent_stream_cancels_its_generation(live: LiveApi) -> None:
     assert live.engine.was_cancelled.wait(5)
 
 
-def test_leaving_before_a_whole_answer_cancels_its_generation(live: LiveApi) -> None:
+def test_disconnecting_before_a_whole_answer_cancels_its_generation(live: LiveApi) -> None:
     live.engine.stalls = True
     asked = is_asked(live)
     connection = send(live, "chat/completions", CHAT)
@@ -61,7 +61,7 @@ def test_leaving_before_a_whole_answer_cancels_its_generation(live: LiveApi) -> 
     assert live.engine.was_cancelled.wait(5)
 
 
-def test_leaving_cancels_every_prompt_of_a_request(live: LiveApi) -> None:
+def test_disconnecting_cancels_every_prompt_of_a_request(live: LiveApi) -> None:
     live.engine.stalls = True
     connection = send(live, "completions", {"model": "base-1", "prompt": ["a", "b", "c"], "stream": True})
     received = b""

@@ -43,7 +43,7 @@ def refused(http: TestClient, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_sdk_reads_the_vectors(live: LiveApi) -> None:
-    """It asks for base64 unless told otherwise, and decodes it."""
+    """The SDK asks for base64 by default, and decodes it."""
     model = add_encoder(live.state)
     given = {"model": model, "input": ["a", "b"]}
     answer = live.openai().embeddings.create(**given)
@@ -96,7 +96,7 @@ def test_texts_and_token_ids_reach_the_engine_in_their_order(
     assert asked.tenant == project.tenant.project_id
 
 
-def test_a_tuned_encoder_is_asked_with_its_weights(
+def test_requests_to_a_tuned_encoder_name_its_weights(
     state: AppState, http: TestClient, encoder: str, engine: FakeEngine
 ) -> None:
     upload = {"files": {"file": ("a.jsonl", labels())}, "data": {"purpose": "fine-tune"}}
@@ -139,21 +139,19 @@ def test_as_many_inputs_as_allowed_are_taken(http: TestClient, encoder: str) -> 
     assert len(http.post("/v1/embeddings", json=body).json()["data"]) == MAX_INPUTS
 
 
-def test_models_that_write_make_no_vectors(http: TestClient) -> None:
+def test_decoders_do_not_embed(http: TestClient) -> None:
     error = refused(http, {"model": "base-1", "input": "x"})
     assert (error["code"], error["param"]) == ("not_an_encoder", "model")
 
 
-def test_what_the_engine_refuses_reaches_the_caller(
-    http: TestClient, encoder: str, engine: FakeEngine
-) -> None:
+def test_an_engines_refusal_reaches_the_caller(http: TestClient, encoder: str, engine: FakeEngine) -> None:
     engine.refusal = ContextLengthExceeded("Input 1 has 600 tokens", param="input[1]")
     error = refused(http, {"model": encoder, "input": ["x", "y"]})
     assert (error["code"], error["param"]) == ("context_length_exceeded", "input[1]")
 
 
 @pytest.mark.parametrize(("scope", "status"), [("infer", 200), ("read", 403)])
-def test_the_scope_of_inference_is_needed(
+def test_the_inference_scope_is_required(
     state: AppState, http: TestClient, project: Project, encoder: str, scope: Scope, status: int
 ) -> None:
     key = add_key(state.database, project.tenant, frozenset({scope}))

@@ -1,4 +1,4 @@
-"""The client of the serving engines, against a server that speaks as Ray Serve's proxy does."""
+"""The client of the serving engines, against a server that behaves like Ray Serve's proxy."""
 
 import asyncio
 import threading
@@ -118,7 +118,7 @@ def test_events_arrive_whole_however_the_bytes_are_cut() -> None:
         (Response(ndjson([EVENTS[0], ErrorEvent(error="Unavailable", message="lost")])), Unavailable, "lost"),
     ],
 )
-def test_what_goes_wrong_is_a_domain_error(response: Response, kind: type[TuneryError], words: str) -> None:
+def test_failures_are_domain_errors(response: Response, kind: type[TuneryError], words: str) -> None:
     async def answer(incoming: Request) -> Response:
         return response
 
@@ -127,7 +127,7 @@ def test_what_goes_wrong_is_a_domain_error(response: Response, kind: type[Tunery
     assert type(raised.value) is kind
 
 
-def test_when_to_come_back_is_the_engines_to_say() -> None:
+def test_the_engine_decides_when_to_retry() -> None:
     async def answer(incoming: Request) -> Response:
         event = ErrorEvent(error="Overloaded", message="busy")
         return JSONResponse(event.model_dump(), 503, {"retry-after": "7"})
@@ -137,7 +137,7 @@ def test_when_to_come_back_is_the_engines_to_say() -> None:
     assert raised.value.retry_after_seconds == 7
 
 
-def test_an_engine_that_is_not_there_is_unavailable() -> None:
+def test_an_absent_engine_is_unavailable() -> None:
     async def generate() -> None:
         engine = ServeEngine("http://127.0.0.1:1", "")
         try:
@@ -176,7 +176,7 @@ def test_a_server_that_falls_silent_is_unavailable() -> None:
         asyncio.run(generate(url))
 
 
-def test_a_request_says_how_patient_it_is_and_is_not_more_patient_than_that() -> None:
+def test_a_request_carries_its_load_timeout_and_is_bounded_by_its_begin_timeout() -> None:
     async def generate(url: str) -> None:
         engine = ServeEngine(url, "", load_seconds=7, begin_seconds=0.2)
         try:
@@ -251,7 +251,7 @@ def test_requests_one_after_another_share_a_connection() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 503])
-def test_health_is_what_the_engine_says(status: int) -> None:
+def test_health_is_what_the_engine_reports(status: int) -> None:
     async def route(incoming: Request) -> Response:
         return Response(status_code=status)
 
@@ -271,8 +271,8 @@ def test_health_is_what_the_engine_says(status: int) -> None:
 
 
 def asked_in_turn(replica_port: int | None = None) -> list[str]:
-    """Who was asked for three requests one after another: the proxy, or the replica, which listens where the
-    proxy's answers say, unless they say `replica_port`."""
+    """Returns who received three consecutive requests, the proxy or the replica. The replica listens at the
+    address that the proxy announces, unless `replica_port` is announced."""
     asked: list[str] = []
 
     async def proxy(incoming: Request) -> Response:
@@ -303,16 +303,16 @@ def asked_in_turn(replica_port: int | None = None) -> list[str]:
     return asked
 
 
-def test_a_lone_replica_is_asked_where_it_says_that_it_listens() -> None:
+def test_a_lone_replica_is_called_at_the_address_it_announces() -> None:
     assert asked_in_turn() == ["proxy", "replica", "replica"]
 
 
-def test_a_replica_that_cannot_be_reached_is_left_to_the_proxy_for_good() -> None:
+def test_an_unreachable_replica_is_never_called_directly_again() -> None:
     (nobody,) = free_ports(1)
     assert asked_in_turn(nobody) == ["proxy", "proxy", "proxy"]
 
 
-def test_which_bases_are_missing_is_asked_of_the_datasets_application() -> None:
+def test_the_datasets_application_reports_missing_bases() -> None:
     async def answer(incoming: Request) -> Response:
         assert incoming.headers["authorization"] == "Bearer token-1"
         asked = BasesRequest.model_validate_json(await incoming.body())

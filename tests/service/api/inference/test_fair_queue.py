@@ -1,4 +1,4 @@
-"""The order in which tenants' requests are let in."""
+"""The order in which tenants' requests are admitted."""
 
 from service.api.inference.fair_queue import FairQueue, QueueLimits, Turn
 
@@ -15,7 +15,7 @@ def join(fair: FairQueue, tenant: str, count: int = 1, num_choices: int = 1) -> 
 
 
 def serve(fair: FairQueue, turns: list[Turn], cost: float) -> list[Turn]:
-    """Charges and ends these turns; returns those that run instead."""
+    """Charges and ends these turns. Returns those that start running."""
     for turn in turns:
         fair.charge(turn, cost)
     admitted = []
@@ -43,7 +43,7 @@ def test_a_quiet_tenants_request_is_the_next_one_however_long_the_floods_queue_i
     assert fair.admit() == [quiet]
 
 
-def test_two_that_flood_get_the_same_tokens_though_ones_requests_are_longer() -> None:
+def test_two_flooding_tenants_get_equal_tokens_even_if_ones_requests_are_longer() -> None:
     fair = queue(max_running=1)
     join(fair, "long", 90)
     join(fair, "short", 90)
@@ -57,7 +57,7 @@ def test_two_that_flood_get_the_same_tokens_though_ones_requests_are_longer() ->
     assert abs(served["long"] - served["short"]) <= 300.0
 
 
-def test_having_been_away_earns_nothing() -> None:
+def test_being_away_earns_no_credit() -> None:
     fair = queue(max_running=1)
     join(fair, "busy", 40)
     running = fair.admit()
@@ -82,7 +82,7 @@ def test_debt_ends_when_nobody_waits_or_runs() -> None:
     assert fair.admit() == [second]
 
 
-def test_a_request_counts_for_its_choices_and_nobody_passes_it() -> None:
+def test_a_request_counts_for_its_choices_and_nobody_overtakes_it() -> None:
     fair = queue(max_running=4)
     small = join(fair, "a", 2)
     assert fair.admit() == small
@@ -107,7 +107,7 @@ def test_a_request_for_more_than_the_limit_runs_alone() -> None:
     assert fair.admit() == other
 
 
-def test_who_comes_beside_a_flood_finds_a_place_that_the_flood_may_not_have() -> None:
+def test_a_newcomer_beside_a_flood_finds_a_reserved_place() -> None:
     fair = queue(max_running=16)
     join(fair, "flood", 40)
     flood = fair.admit()
@@ -125,7 +125,7 @@ def test_who_comes_beside_a_flood_finds_a_place_that_the_flood_may_not_have() ->
     assert [turn.tenant for turn in fair.admit()] == ["flood"]
 
 
-def test_a_wide_request_of_a_newcomer_is_not_passed_by_for_ever() -> None:
+def test_a_newcomers_large_request_is_not_overtaken_forever() -> None:
     fair = queue(max_running=16)
     join(fair, "flood", 80)
     flood = fair.admit()
@@ -139,7 +139,7 @@ def test_a_wide_request_of_a_newcomer_is_not_passed_by_for_ever() -> None:
     assert len(flood) >= 4, "it had to wait for no more than it needs"
 
 
-def test_limits_are_on_those_that_wait() -> None:
+def test_limits_apply_to_waiting_choices() -> None:
     fair = queue(max_running=1, max_waiting_per_tenant=2, max_waiting=3)
     assert fair.exceeded(Turn("a", 128)) is None  # it would run at once
     join(fair, "a")
@@ -155,7 +155,7 @@ def test_limits_are_on_those_that_wait() -> None:
     assert (fair.num_waiting("a"), fair.num_waiting("b"), fair.num_waiting()) == (2, 1, 3)
 
 
-def test_one_that_waits_may_leave() -> None:
+def test_a_waiting_request_can_leave() -> None:
     fair = queue(max_running=1)
     running, gone, next_one = join(fair, "a", 3)
     fair.admit()

@@ -1,4 +1,4 @@
-"""Several requests' events as one stream."""
+"""Events of several requests in one stream."""
 
 import asyncio
 from contextlib import aclosing
@@ -14,7 +14,7 @@ from tests.fakes import FakeEngine
 ASKED = GenerationRequest(id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
 
 
-def test_a_reader_that_takes_nothing_any_more_loses_its_place_at_the_engine() -> None:
+def test_a_reader_that_stops_reading_loses_its_place_at_the_engine() -> None:
     engine = FakeEngine(pieces=["x"] * 1000)
 
     async def read() -> None:
@@ -29,7 +29,7 @@ def test_a_reader_that_takes_nothing_any_more_loses_its_place_at_the_engine() ->
     asyncio.run(read())
 
 
-def test_a_slow_reader_that_goes_on_gets_everything() -> None:
+def test_a_slow_reader_that_keeps_reading_gets_everything() -> None:
     async def read() -> list[int]:
         engine = FakeEngine(pieces=["x"] * 1000)
         async with aclosing(generate_all(engine, [ASKED, ASKED], stall_seconds=30)) as events:

@@ -1,4 +1,4 @@
-"""What is far too long for its model goes no further than the API."""
+"""Input that is far too long for its model is rejected in the API."""
 
 from typing import Any
 
@@ -78,7 +78,7 @@ def test_an_input_that_cannot_fit_is_refused_before_anything_runs(
     assert engine.embedded == []
 
 
-def test_what_may_fit_is_the_engines_to_judge(http: TestClient, engine: FakeEngine) -> None:
+def test_input_that_may_fit_is_left_to_the_engine(http: TestClient, engine: FakeEngine) -> None:
     for prompt in (LONG_TEXT[1:], LONG_TOKENS[1:]):
         assert http.post("/v1/completions", json={"model": BASE.alias, "prompt": prompt}).status_code == 200
     assert len(engine.requests) == 2

@@ -1,4 +1,4 @@
-"""`/v1/usage`, and the limits that a flood meets, over HTTP."""
+"""`/v1/usage`, and the limits on floods of requests, over HTTP."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -66,7 +66,7 @@ def test_another_projects_usage_is_absent(state: AppState, http: TestClient, pro
         assert http.get("/v1/usage", headers=other).json()["data"] == []
 
 
-def test_what_was_counted_is_written_when_the_api_ends(state: AppState, project: Project) -> None:
+def test_usage_is_written_at_shutdown(state: AppState, project: Project) -> None:
     app = create_app(state.settings, open_state=lambda _: state)
     headers = {"authorization": f"Bearer {project.key}"}
     with TestClient(app, headers=headers) as http:
@@ -76,7 +76,7 @@ def test_what_was_counted_is_written_when_the_api_ends(state: AppState, project:
     assert used["requests"] == 1
 
 
-def test_usage_needs_the_scope_of_reading(state: AppState, http: TestClient, project: Project) -> None:
+def test_usage_requires_the_read_scope(state: AppState, http: TestClient, project: Project) -> None:
     key = add_key(state.database, project.tenant, frozenset({"infer"}))
     assert http.get("/v1/usage", headers={"authorization": f"Bearer {key}"}).status_code == 403
 
@@ -91,17 +91,17 @@ def test_usage_needs_the_scope_of_reading(state: AppState, http: TestClient, pro
         ("start=9999-12-31", "start"),
     ],
 )
-def test_days_that_make_no_range_are_refused(http: TestClient, query: str, param: str) -> None:
+def test_an_invalid_range_of_days_is_refused(http: TestClient, query: str, param: str) -> None:
     answer = http.get(f"/v1/usage?{query}")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
-def test_the_first_day_of_all_is_no_fault(http: TestClient) -> None:
+def test_the_first_day_of_the_calendar_is_accepted(http: TestClient) -> None:
     assert http.get("/v1/usage?end=0001-01-01").json()["data"] == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_full_queue_is_429_with_the_limit_and_when_to_come_back(state: AppState, project: Project) -> None:
+def test_a_full_queue_is_429_with_the_limit_and_when_to_retry(state: AppState, project: Project) -> None:
     few = changed(state, max_running_choices=1, max_waiting_choices=1)
     with listening(create_app(few.settings, open_state=lambda _: few)) as url:
         live = LiveApi(url, few, project)
@@ -120,7 +120,7 @@ def test_a_full_queue_is_429_with_the_limit_and_when_to_come_back(state: AppStat
 
 @pytest.mark.parametrize("path", ["completions", "chat/completions", "embeddings", "classifications"])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_whose_queue_is_full_is_refused_before_the_request_is_read(
+def test_a_request_to_a_full_queue_is_refused_before_it_is_read(
     state: AppState, project: Project, path: str
 ) -> None:
     few = changed(state, max_running_choices=1, max_waiting_choices=0)
@@ -143,7 +143,7 @@ def test_whose_queue_is_full_is_refused_before_the_request_is_read(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_client_that_leaves_while_it_waits_never_reaches_the_engine(
+def test_a_client_that_disconnects_while_waiting_never_reaches_the_engine(
     state: AppState, project: Project
 ) -> None:
     few = changed(state, max_running_choices=1)
@@ -155,7 +155,9 @@ def test_a_client_that_leaves_while_it_waits_never_reaches_the_engine(
         live.engine.requests.clear()
         with pytest.raises(openai.APITimeoutError):
             client.completions.create(model="base-1", prompt="left", timeout=0.2)
-        assert httpx2.get(f"{url}/healthz", trust_env=False).is_success  # so the server has seen it leave
+        assert httpx2.get(
+            f"{url}/healthz", trust_env=False
+        ).is_success  # so the server has noticed the disconnect
         live.engine.stalls = False
         stream.close()
         client.completions.create(model="base-1", prompt="stayed")

@@ -1,4 +1,5 @@
-"""Many streams of events cost the database no more than one, and hear at once of what is written here."""
+"""Many event streams cost the database no more than one, and are notified at once of what this process
+writes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
@@ -20,11 +21,11 @@ from tests.service.db.rows import OTHER, TENANT, add_file, add_job, add_tenants
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 NEVER = 1000.0
 CREATED = 2
-"""Events that a new job has."""
+"""Number of events of a new job."""
 
 
 class Watched(Database):
-    """Counts its reads, and fails them when it is told to."""
+    """Counts its reads, and fails them on demand."""
 
     num_reads = 0
     is_down = False
@@ -73,13 +74,13 @@ async def take(frames: AsyncGenerator[bytes], count: int) -> list[bytes]:
 
 
 async def polls(watched: Watched, count: int) -> None:
-    """Until the database was asked so many times more."""
+    """Waits until the database has been read so many more times."""
     enough = watched.num_reads + count
     while watched.num_reads < enough:
         await asyncio.sleep(0.01)
 
 
-def test_what_this_process_writes_is_told_without_a_poll(
+def test_events_of_this_process_arrive_without_a_poll(
     watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", NEVER)
@@ -97,7 +98,7 @@ def test_what_this_process_writes_is_told_without_a_poll(
     run(feed, talk)
 
 
-def test_what_another_process_writes_is_found_by_polling(
+def test_events_of_another_process_are_found_by_polling(
     database: Database, watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.05)
@@ -145,7 +146,7 @@ def test_polling_costs_one_read_however_many_jobs_are_followed(
     run(feed, talk)
 
 
-def test_streams_at_the_same_place_share_a_read(
+def test_streams_at_the_same_position_share_a_read(
     watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", NEVER)
@@ -166,7 +167,7 @@ def test_streams_at_the_same_place_share_a_read(
     run(feed, talk)
 
 
-def test_a_stream_outlives_a_database_that_goes_away_for_a_while(
+def test_a_stream_survives_a_database_outage(
     database: Database, watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.02)
@@ -186,7 +187,7 @@ def test_a_stream_outlives_a_database_that_goes_away_for_a_while(
 
 
 @pytest.mark.parametrize("last_seq", [-1, 10**9])
-def test_a_quiet_stream_says_that_it_lives_and_ends_with_the_process(
+def test_a_quiet_stream_sends_keep_alives_and_ends_with_the_process(
     watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch, last_seq: int
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.02)

@@ -1,4 +1,4 @@
-"""Following a job: server-sent events that resume where they broke off."""
+"""Following a job: server-sent events that resume after a disconnect."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ def events_of(text: str) -> list[tuple[int, dict[str, Any]]]:
     return found
 
 
-def test_a_stream_tells_every_event_once_in_order_and_ends_with_the_job(http: TestClient) -> None:
+def test_a_stream_sends_every_event_once_in_order_and_ends_with_the_job(http: TestClient) -> None:
     job = new_job(http)
     http.post(f"/v1/fine_tuning/jobs/{job}/cancel")
     answer = http.get(f"/v1/fine_tuning/jobs/{job}/events?stream=true")
@@ -39,7 +39,7 @@ def test_a_stream_tells_every_event_once_in_order_and_ends_with_the_job(http: Te
     assert [event for _, event in events] == listed[::-1]
 
 
-def test_a_stream_resumes_after_the_last_event_that_was_seen(http: TestClient) -> None:
+def test_a_stream_resumes_after_the_last_seen_event(http: TestClient) -> None:
     job = new_job(http)
     http.post(f"/v1/fine_tuning/jobs/{job}/cancel")
     path = f"/v1/fine_tuning/jobs/{job}/events?stream=true"
@@ -51,7 +51,7 @@ def test_a_stream_resumes_after_the_last_event_that_was_seen(http: TestClient) -
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_an_event_that_happens_later_is_told_to_who_is_listening(live: LiveApi) -> None:
+def test_a_later_event_reaches_a_listening_client(live: LiveApi) -> None:
     client = live.openai()
     job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload()).id
     headers = {"authorization": f"Bearer {live.project.key}"}

@@ -1,4 +1,4 @@
-"""One job for one call, however often its client sends it."""
+"""One job per call, however often the client sends it."""
 
 import time
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def body(http: TestClient) -> dict[str, Any]:
 
 
 def send(http: TestClient, body: dict[str, Any], retry_count: int = 0, **headers: str) -> str:
-    """The job's id."""
+    """Returns the job's id."""
     stated = {"x-stainless-retry-count": str(retry_count), "x-stainless-read-timeout": "600"}
     answer = http.post(PATH, json=body, headers=stated | headers)
     assert answer.status_code == 200, answer.text
@@ -49,7 +49,7 @@ def keyed(http: TestClient, body: dict[str, Any], key: str = "k", **headers: str
 
 
 def pass_time(database: Database, seconds: float) -> None:
-    """As if everything that is remembered had happened so long before."""
+    """Moves everything that is recorded so far into the past."""
     row = tables.IdempotencyKey
     with database.write() as session:
         session.execute(
@@ -113,7 +113,7 @@ class Refusing(Database):
 
 
 @pytest.mark.parametrize("num_refusals", [1, 2, 3])
-def test_a_second_call_whose_first_send_met_a_503_makes_its_own_job(
+def test_a_second_call_whose_first_request_met_a_503_creates_its_own_job(
     state: AppState, project: Project, num_refusals: int
 ) -> None:
     database = Refusing(state.database)
@@ -131,7 +131,7 @@ def test_a_second_call_whose_first_send_met_a_503_makes_its_own_job(
     assert num_jobs(state.database) == 2
 
 
-def test_a_first_send_that_fails_after_it_was_noted_leaves_no_job_to_its_retry(
+def test_a_first_request_that_fails_after_being_recorded_leaves_no_job_to_its_retry(
     http: TestClient, state: AppState, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = send(http, body)
@@ -147,7 +147,7 @@ def test_a_first_send_that_fails_after_it_was_noted_leaves_no_job_to_its_retry(
     assert send(http, body, 2) == second
 
 
-def test_a_retry_whose_first_send_was_never_seen_makes_its_own_job(
+def test_a_retry_whose_first_request_never_arrived_creates_its_own_job(
     http: TestClient, state: AppState, body: dict[str, Any]
 ) -> None:
     first = send(http, body)
@@ -183,7 +183,7 @@ def test_a_retry_with_another_body_is_another_request(http: TestClient, body: di
 
 @dataclass
 class Client:
-    """Tries at one request, below HTTP: `age` says how many seconds ago each began."""
+    """Sends requests of one call, below HTTP. `age` says how many seconds ago each one began."""
 
     state: AppState
     project: Project
@@ -208,15 +208,15 @@ def client(state: AppState, project: Project, body: dict[str, Any]) -> Client:
     return Client(state, project, body["training_file"])
 
 
-def test_a_first_send_that_its_retry_has_overtaken_makes_no_second_job(client: Client) -> None:
+def test_a_first_request_overtaken_by_its_retry_creates_no_second_job(client: Client) -> None:
     job = client.send(1, age=1)
     assert client.send(0, age=2) == job
     assert client.send(2, age=0) == job
     assert client.send(0, age=0) != job
 
 
-def test_a_try_that_a_retry_took_over_from_is_fenced(client: Client) -> None:
-    """A first try that hung between noting itself and doing its work."""
+def test_a_request_whose_retry_took_over_is_fenced(client: Client) -> None:
+    """The first request hung between being recorded and doing its work."""
     request = CreateRequest(api_key_id="key", request_sha256="sha", began=time.monotonic())
     with client.state.database.write() as session:
         claim: Any = client.keys(session).begin(request)
@@ -238,7 +238,7 @@ def test_two_equal_calls_at_once_are_two_jobs(client: Client) -> None:
     assert num_jobs(client.state.database) == 2
 
 
-def test_twenty_tries_of_one_call_at_once_are_one_job(client: Client) -> None:
+def test_twenty_simultaneous_requests_of_one_call_are_one_job(client: Client) -> None:
     def one(retry_count: int) -> str | None:
         try:
             return client.send(retry_count, age=20 - retry_count)
@@ -251,7 +251,7 @@ def test_twenty_tries_of_one_call_at_once_are_one_job(client: Client) -> None:
     assert ids == {client.send(20)}
 
 
-def test_a_key_names_one_job_whatever_becomes_of_it(
+def test_a_key_names_one_job_whatever_its_status(
     http: TestClient, state: AppState, body: dict[str, Any]
 ) -> None:
     first = keyed(http, body).json()["id"]
@@ -282,7 +282,7 @@ def test_a_key_is_its_projects_alone(http: TestClient, state: AppState, body: di
     assert other.json()["id"] != first
 
 
-def test_a_key_whose_request_is_being_worked_on_is_409_and_may_be_retried(
+def test_a_key_whose_request_is_in_progress_is_409_and_may_be_retried(
     http: TestClient, client: Client, body: dict[str, Any]
 ) -> None:
     with client.state.database.write() as session:
@@ -308,7 +308,7 @@ def test_a_key_whose_request_is_being_worked_on_is_409_and_may_be_retried(
 
 
 def _sha_of(http: TestClient, client: Client, body: dict[str, Any]) -> str:
-    """The body's, as an earlier request has left it."""
+    """Returns the body's hash, as recorded by an earlier request."""
     keyed(http, body, "earlier")
     with client.state.database.read() as session:
         return session.scalars(select(tables.IdempotencyKey.request_sha256)).one()
@@ -326,9 +326,7 @@ def test_a_key_has_1_to_255_characters(http: TestClient, body: dict[str, Any], k
     assert keyed(http, body, "x" * 255).status_code == 200
 
 
-def test_what_is_remembered_is_forgotten_in_time(
-    http: TestClient, state: AppState, body: dict[str, Any]
-) -> None:
+def test_records_expire(http: TestClient, state: AppState, body: dict[str, Any]) -> None:
     for key in "abc":
         keyed(http, body, key)
     pass_time(state.database, 25 * 3600)

@@ -1,4 +1,4 @@
-"""What a chat answer says where a model's answer is cut off."""
+"""Chat answers that are cut off."""
 
 import json
 from typing import Any
@@ -14,12 +14,12 @@ CUT = FinishEvent(index=0, reason="length", completion_tokens=1)
 
 
 def _held_back(text: str = "") -> TextEvent:
-    """A token whose text is a call's markup, or may be."""
+    """A token whose text is, or might be, the markup of a call."""
     return TextEvent(index=0, text=text, completion_tokens=1, tokens=[token("<tool_call>")])
 
 
 def _answered(events: list[GenerationEvent], *, has_tools: bool = True) -> tuple[Any, list[Any]]:
-    """The choice of the whole answer, and the parts of the stream's chunks."""
+    """Returns the choice of the whole answer, and the parts of the stream's chunks."""
     meta = ResponseMeta("chatcmpl-1", 0, "m", "fp_1")
     answer = ChatAnswer(meta, n=1, wants_logprobs=True, wants_usage_chunk=False, has_tools=has_tools)
     chunks = [chunk for event in [PromptEvent(prompt_tokens=1), *events] for chunk in answer.add(0, event)]

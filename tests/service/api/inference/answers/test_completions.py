@@ -1,4 +1,4 @@
-"""Log-probabilities in the older form, in which tokens are told apart by their names."""
+"""Log-probabilities in the completions format, which identifies tokens by name."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ from tests.tiny_base import make_tokenizer
 
 HEADING = ResponseMeta("cmpl-1", 0, "m", "fp_1")
 TEXT = "北京→ é𝄞"
-"""Whose characters are of several tokens each, of the tiny tokenizer."""
+"""Each of its characters takes several tokens of the tiny tokenizer."""
 
 
 def _sentencepiece() -> Any:
-    """Like Llama 2's: a byte that is a character has a token beside that character's."""
+    """Like Llama 2's: for a byte that is a character, there are two tokens."""
     vocab = {"<s>": 0, "</s>": 1, "▁": 2, "A": 3, "<0x41>": 4, "<0xE4>": 5, "<0xBD>": 6, "b": 7}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[], byte_fallback=True))
     tokenizer.decoder = decoders.Sequence(
@@ -31,7 +31,7 @@ def _sentencepiece() -> Any:
 
 
 def _scored(vocabulary: Vocabulary, tokens: list[int], k: int, *, is_greedy: bool) -> list[TokenLogprob]:
-    """Tokens as an engine tells them, each the likeliest in its place or the least likely."""
+    """Returns tokens as an engine reports them, each the most or the least likely one in its place."""
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(len(tokens), len(vocabulary), generator=generator)
     logits[range(len(tokens)), tokens] = 9.0 if is_greedy else -9.0
@@ -39,7 +39,7 @@ def _scored(vocabulary: Vocabulary, tokens: list[int], k: int, *, is_greedy: boo
 
 
 def _answer(tokens: list[TokenLogprob], *, text: str = "", prompt: PromptEvent | None = None) -> Any:
-    """The log-probabilities of the whole answer, and of all chunks of the streamed one."""
+    """Returns the log-probabilities of the whole answer, and of all chunks of the streamed one."""
     answer = CompletionAnswer(HEADING, num_prompts=1, n=1, wants_logprobs=True, wants_usage_chunk=False)
     events: list[Any] = [prompt or PromptEvent(prompt_tokens=1)]
     events += [TextEvent(index=0, text=text, completion_tokens=1, tokens=[one]) for one in tokens]
@@ -57,7 +57,7 @@ def _answer(tokens: list[TokenLogprob], *, text: str = "", prompt: PromptEvent |
 
 
 def _is_greedy_by_name(logprobs: Any) -> bool:
-    """The rule by which lm-evaluation-harness judged answers of OpenAI's completions."""
+    """How lm-evaluation-harness checks answers of OpenAI's completions."""
     return all(
         token == max(top, key=lambda name: top[name])
         for token, top in zip(logprobs.tokens, logprobs.top_logprobs, strict=True)
@@ -66,7 +66,7 @@ def _is_greedy_by_name(logprobs: Any) -> bool:
 
 
 def _is_greedy_by_value(logprobs: Any) -> bool:
-    """The one by which it judges them of local servers."""
+    """How it checks answers of local servers."""
     return all(
         value == max(top.values())
         for value, top in zip(logprobs.token_logprobs, logprobs.top_logprobs, strict=True)

@@ -1,4 +1,4 @@
-"""What answers count."""
+"""Text offsets and fingerprints of answers."""
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import ModelRef, TokenLogprob

@@ -1,23 +1,19 @@
-"""The Ray Serve applications: engines and the dataset compiler behind bearer-checked HTTP.
+"""The Ray Serve applications: engines and the dataset compiler, over HTTP with a bearer token.
 
-`engine_app`, at /engine:
-    POST /engine/generate   GenerationRequest -> a stream of WireEvents, one JSON a line; a disconnect cancels
-    POST /engine/classify   ClassificationRequest -> ClassificationAnswer
-    POST /engine/embed      EmbeddingRequest -> EmbeddingAnswer
-    POST /engine/ensure     ModelRef -> {} once it is loaded
-    GET  /engine/stats      -> a list of EngineStats, of one replica
-`datasets_app`, at /datasets:
-    POST /datasets/check    DatasetCheckRequest -> DatasetCheck
-    POST /datasets/bases    BasesRequest -> BasesAnswer
-    GET  /datasets/ready    -> {} if the engines run or rest at zero replicas
+`engine_app`, at /engine: POST /engine/generate   GenerationRequest -> a stream of WireEvents, one JSON object
+per line; a disconnect cancels POST /engine/classify   ClassificationRequest -> ClassificationAnswer POST
+/engine/embed      EmbeddingRequest -> EmbeddingAnswer POST /engine/ensure     ModelRef -> {} once the model
+is loaded GET  /engine/stats      -> a list of EngineStats of one replica `datasets_app`, at /datasets: POST
+/datasets/check    DatasetCheckRequest -> DatasetCheck POST /datasets/bases    BasesRequest -> BasesAnswer GET
+/datasets/ready    -> {} if the engines run or are scaled to zero
 
-An error before a stream starts is a status and an ErrorEvent. `MODEL_HEADER` leads a request to a replica
-that has its model, `LOAD_TIMEOUT_HEADER` bounds its wait for a load or a check, and the header `Replica` of
-an answer names who gave it, and `REPLICA_HEADER` where it listens itself, if it does.
+An error before a stream starts is a status with an ErrorEvent. The request header `MODEL_HEADER` routes to a
+replica that has the model, and `LOAD_TIMEOUT_HEADER` bounds the wait for a load or a check. The response
+header `Replica` names the replica, and `REPLICA_HEADER` gives the URL at which it listens itself, if it does.
 
-The settings are the replica's environment: TUNERY_CLUSTER_TOKEN (required), TUNERY_STORAGE_URL and
-TUNERY_STORAGE_ENDPOINT, TUNERY_CATALOGUE, and those of `settings`. A replica uses a GPU if Serve's
-configuration gives it one: `ray_actor_options: {num_gpus: 1}` of `engine`.
+The settings come from the replica's environment: TUNERY_CLUSTER_TOKEN (required), TUNERY_STORAGE_URL,
+TUNERY_STORAGE_ENDPOINT, TUNERY_CATALOGUE, and the variables in `settings`. A replica uses a GPU if Serve's
+configuration gives it one, with `ray_actor_options: {num_gpus: 1}` for `engine`.
 """
 
 import importlib
@@ -27,8 +23,8 @@ _MODULES = {"engine_app": "engines", "datasets_app": "datasets"}
 
 
 def __getattr__(name: str) -> Any:
-    """The two applications, each imported when Serve asks for it: Serve's proxies import the router beside
-    them, and have no use for torch."""
+    """Imports an application when Serve needs it. Serve's proxies import the router from this package and
+    must not import torch."""
     if name not in _MODULES:
         raise AttributeError(name)
     return importlib.import_module(f"{__name__}.{_MODULES[name]}").app

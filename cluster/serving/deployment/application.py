@@ -1,4 +1,4 @@
-"""An application of a model as the entry sees it, over its handle."""
+"""One model's Serve application, as the entry calls it through a handle."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class ReplicaLost(Unavailable):
-    """The way to the replica broke, not what it did."""
+    """The connection to the replica was lost; the request itself may be fine."""
 
 
 @dataclass
@@ -29,13 +29,13 @@ class ModelApplication:
     starting: asyncio.Task[None] | None = None
 
     def is_up(self, scale_to_zero_seconds: float) -> bool:
-        """For certain: a replica stays for `scale_to_zero_seconds` after it answered."""
+        """Whether a replica certainly exists: it stays for `scale_to_zero_seconds` after its last answer."""
         return (
             self.answered_at is not None and time.monotonic() - self.answered_at < scale_to_zero_seconds / 2
         )
 
     async def ensure(self, model: ModelRef, *, named: str) -> None:
-        """Waits for a replica, and for the model in it. `named` leads to the one that has it."""
+        """Waits for a replica and for the model in it. `named` routes to the replica that has it."""
         try:
             await self.handle.options(method_name="ensure", multiplexed_model_id=named).remote(
                 model.model_dump_json(), None
@@ -52,15 +52,15 @@ class ModelApplication:
 
 
 def as_ours(error: Exception) -> Exception:
-    """What was raised on the other side, if it is an answer; else the loss of the replica, which may be asked
-    for again. Over gRPC the former comes as it was raised, without Ray's wrapping."""
+    """The domain error that the replica raised; for any other error a ReplicaLost, after which the request
+    may be retried. Over gRPC a replica's error arrives as it was raised, otherwise wrapped by Ray."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, TuneryError):
         return cause
     if isinstance(error, BackPressureError):
         return Overloaded("The model has too many requests at once. Try again shortly.")
-    # BaseError: the channel was closed beside a call, as Serve does once a replica has gone.
-    is_of_the_way = isinstance(error, RayError | RayServeException | RpcError | BaseError)
-    if not is_of_the_way or isinstance(error, RayTaskError):
-        _log.error("A model's replica failed, or the way to it, in an unknown manner.", exc_info=error)
+    # BaseError: the channel was closed during a call, as Serve does once a replica has gone.
+    is_transport_error = isinstance(error, RayError | RayServeException | RpcError | BaseError)
+    if not is_transport_error or isinstance(error, RayTaskError):
+        _log.error("A model's replica, or the connection to it, failed unexpectedly.", exc_info=error)
     return ReplicaLost("The model's replica was lost; try again.", retry_after_seconds=2.0)

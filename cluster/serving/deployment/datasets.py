@@ -1,6 +1,6 @@
-"""The application at /datasets: the dataset compiler, for jobs that are being validated.
+"""The application at /datasets: compiles datasets for jobs that are being validated.
 
-It always runs, so it is also the one that says whether the engines do."""
+It always runs, so it also reports whether the engines do."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -24,15 +24,15 @@ from cluster.storage.store import ObjectStore
 from cluster.training.data.compiled import check_dataset
 
 CHECKS = 4
-"""At once. Each is a thread's work for as long as its file is large."""
+"""Checks that run concurrently, each in a thread of its own."""
 
 FETCHES = 4
-"""Base models that are downloaded at once."""
+"""Base models that are downloaded concurrently."""
 
 
 class DatasetsApp:
     def __init__(self, store: ObjectStore | None = None) -> None:
-        """`store` is the environment's unless given."""
+        """`store` defaults to the one in the environment."""
         listen_where_the_node_is()
         yield_to_others()
         self._gate = Gate(
@@ -44,29 +44,29 @@ class DatasetsApp:
         )
         self._store = store or store_from_environment()
         self._checks = asyncio.Semaphore(CHECKS)
-        self._once = SingleFlight()
-        # Threads of their own: a hub that does not answer must not take those of everything else.
+        self._single_flight = SingleFlight()
+        # A pool of its own, because a hub that does not answer must not block other work.
         self._fetchers = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
 
     async def __call__(self, request: Request) -> Response:
         return await self._gate.answer(request)
 
     async def _check(self, request: Request) -> Response:
-        """Bounded by the caller's patience: who comes back finds what has been done meanwhile."""
-        wanted = await parse_body(DatasetCheckRequest, request)
-        load_timeout_seconds = load_timeout(request)
-        base = wanted.base
+        """Bounded by the caller's load timeout. Work continues after it, so a retry finds the result."""
+        body = await parse_body(DatasetCheckRequest, request)
+        timeout_seconds = load_timeout(request)
+        base = body.base
         if isinstance(base.source, HubSource):
-            await self._once.run(
+            await self._single_flight.run(
                 base.model_dump_json(),
                 partial(self._fetch, base),
-                load_timeout_seconds=load_timeout_seconds,
+                timeout_seconds=timeout_seconds,
                 why=partial(_fetching, base),
             )
-        found = await self._once.run(
-            wanted.model_dump_json(),
-            partial(self._checked, wanted),
-            load_timeout_seconds=load_timeout_seconds,
+        found = await self._single_flight.run(
+            body.model_dump_json(),
+            partial(self._check_dataset, body),
+            timeout_seconds=timeout_seconds,
             why=_checking,
         )
         return json_answer(found)
@@ -74,13 +74,13 @@ class DatasetsApp:
     async def _fetch(self, base: BaseSpec) -> None:
         await asyncio.get_running_loop().run_in_executor(self._fetchers, base_folder, base)
 
-    async def _checked(self, wanted: DatasetCheckRequest) -> DatasetCheck:
+    async def _check_dataset(self, body: DatasetCheckRequest) -> DatasetCheck:
         async with self._checks:
-            return await asyncio.to_thread(check_dataset, wanted, self._store)
+            return await asyncio.to_thread(check_dataset, body, self._store)
 
     async def _bases(self, request: Request) -> Response:
-        wanted = await parse_body(BasesRequest, request)
-        found = {base.alias: await asyncio.to_thread(why_unavailable, base) for base in wanted.bases}
+        body = await parse_body(BasesRequest, request)
+        found = {base.alias: await asyncio.to_thread(why_unavailable, base) for base in body.bases}
         return json_answer(BasesAnswer(unavailable={name: why for name, why in found.items() if why}))
 
     async def _ready(self, request: Request) -> Response:
@@ -104,8 +104,8 @@ def _checking(seconds: float) -> Unavailable:
 deployment = serve.deployment(
     DatasetsApp,
     name="datasets",
-    # Whoever asks whether all is ready is not to wait behind checks: then a few large files would look like
-    # a cluster that does not answer.
+    # Readiness requests must not wait behind checks: a few large files would look like a cluster that does
+    # not answer.
     max_ongoing_requests=16 * CHECKS,
     graceful_shutdown_timeout_s=60,
     ray_actor_options={"num_cpus": 0},

@@ -1,4 +1,4 @@
-"""The application at /engine."""
+"""The application at /engine: generation, classification and embedding."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -34,9 +34,10 @@ _STATS = TypeAdapter(list[EngineStats])
 
 
 class EngineApp:
-    """One replica: every base that is asked for, in one process; or, with a placer, the way to them all."""
+    """One replica: runs all requested bases in one process or, with a placer, forwards to their
+    deployments."""
 
-    async def __init__(self, placer: DeploymentHandle | None = None) -> None:  # type: ignore[misc]  # Serve awaits it, and is not ready before.
+    async def __init__(self, placer: DeploymentHandle | None = None) -> None:  # type: ignore[misc]  # Serve awaits it before the replica is ready.
         listen_where_the_node_is()
         self._gate = Gate(
             {
@@ -60,16 +61,16 @@ class EngineApp:
         return await self._gate.answer(request)
 
     async def __del__(self) -> None:
-        """Serve awaits it, after the requests that it knows of."""
+        """Serve awaits this after the requests that it knows of have ended."""
         if self._listener is not None:
             await self._listener.close()
 
     async def check_health(self) -> None:
-        """Serve asks this now and then, and replaces a replica that raises."""
+        """Serve calls this periodically and replaces a replica that raises."""
         await self._models.check()
 
     async def record_routing_stats(self) -> dict[str, Any]:
-        """Serve asks this now and then, and tells the routers."""
+        """Serve calls this periodically and passes the result to the routers."""
         return routing_stats(await self._models.names())
 
     async def _generate(self, request: Request) -> Response:
@@ -120,7 +121,7 @@ def _application() -> Application:
 _ENGINES = serve.deployment(
     EngineApp,
     name="engine",
-    # A claim, not a limit: beside a training run on two cores both must be placed.
+    # A reservation, not a limit: on two cores, an engine and a training run must both be placed.
     ray_actor_options={"num_cpus": 0.5},
     **OPTIONS,
 )

@@ -1,4 +1,4 @@
-"""What is before every route of the applications: the token, and errors made into answers."""
+"""Authorization, routing and error responses of the applications."""
 
 import hmac
 import os
@@ -20,20 +20,21 @@ _LOAD_TIMEOUT: TypeAdapter[float | None] = TypeAdapter(Annotated[float, Field(gt
 
 
 class Gate:
-    """Lets in who knows the cluster's token, finds the handler, and makes errors into answers."""
+    """Checks the cluster's token, calls the route's handler, and turns errors into responses."""
 
     def __init__(self, handlers: dict[tuple[str, str], Handler]) -> None:
-        """`handlers` by method and last part of the path. Raises InvalidConfiguration."""
+        """`handlers` are keyed by method and last path segment. Raises InvalidConfiguration without a
+        token."""
         token = os.environ.get("TUNERY_CLUSTER_TOKEN", "")
         if not token:
             raise InvalidConfiguration("TUNERY_CLUSTER_TOKEN is not set.", param="TUNERY_CLUSTER_TOKEN")
         self._expected = f"Bearer {token}".encode()
         self._handlers = handlers
         self.headers: dict[str, str] = {}
-        """Of every answer."""
+        """Added to every response."""
 
     def is_authorized(self, request: Request) -> bool:
-        """Whether it carries the token."""
+        """Whether the request carries the token."""
         given = request.headers.get("authorization", "").encode()
         return hmac.compare_digest(given, self._expected)
 
@@ -55,14 +56,14 @@ class Gate:
 
 
 async def parse_body(kind: type[Body], request: Request) -> Body:
-    """The request's body. Raises InvalidRequest."""
+    """Parses the request's body. Raises InvalidRequest."""
     content = await request.body()
     with _unreadable_is_invalid():
         return kind.model_validate_json(content)
 
 
 def load_timeout(request: Request) -> float | None:
-    """How many seconds its sender waits, if he says so. Raises InvalidRequest."""
+    """How many seconds the caller waits for a model or a check, if it says so. Raises InvalidRequest."""
     with _unreadable_is_invalid():
         return _LOAD_TIMEOUT.validate_python(request.headers.get(LOAD_TIMEOUT_HEADER))
 
@@ -80,7 +81,7 @@ def _refusal(error: Exception) -> Response:
 
 @contextmanager
 def _unreadable_is_invalid() -> Iterator[None]:
-    """Only around the reading of a request: the same error anywhere else is a fault of ours."""
+    """For parsing a request only: elsewhere a ValidationError is a bug."""
     try:
         yield
     except ValidationError as error:

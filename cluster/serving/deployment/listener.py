@@ -1,6 +1,6 @@
-"""A port of a replica's own, beside Serve's proxy: the shorter way to it.
+"""A port on which a replica listens itself, which avoids the hop through Serve's proxy.
 
-What comes in here Serve knows nothing of, neither to choose between replicas by it nor to scale them.
+Serve does not see these requests: it neither balances replicas by them nor scales on them.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from cluster.wire.guarded import GuardedHttp
 
 
 class Listener:
-    """Serves the gate's routes at a free port of `host`, in the running event loop, until it is closed."""
+    """Serves the gate's routes on a free port of `host`, in the running event loop, until it is closed."""
 
     def __init__(self, gate: Gate, host: str) -> None:
         self._gate = gate
@@ -39,12 +39,12 @@ class Listener:
         self._serving = asyncio.get_running_loop().create_task(self._server.serve([self._socket]))
 
     async def close(self) -> None:
-        """Takes no more requests; returns when those under way have ended."""
+        """Accepts no more requests; returns when the running ones have ended."""
         self._server.should_exit = True
         await self._serving
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Who leaves cancels what is done for him, as behind Serve's proxy."""
+        """A disconnect cancels the request's work, as behind Serve's proxy."""
         request = Request(scope, receive)
         if not self._gate.is_authorized(request):
             await (await self._gate.answer(request))(scope, receive, send)
@@ -62,14 +62,14 @@ class Listener:
             raise ended
 
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Whose version says that answers need not look for who leaves: it is done here.
+        # This version tells responses not to listen for a disconnect, which `_answer` does.
         scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
         response = await self._gate.answer(Request(scope, receive))
         await response(scope, receive, send)
 
 
 class _Replay:
-    """A request's body once more, and then its sender's leaving."""
+    """Receives the body that was read already, then the disconnect."""
 
     def __init__(self, content: bytes, leaving: "asyncio.Future[None]") -> None:
         self._content: bytes | None = content

@@ -1,4 +1,4 @@
-"""Keeps Serve's own servers on the machine where the whole cluster is on it."""
+"""Binds Serve's internal servers to loopback in a cluster of one machine."""
 
 from ipaddress import ip_address
 
@@ -9,9 +9,9 @@ _add_port = replica.add_port_to_grpc_server
 
 
 def listen_where_the_node_is() -> None:
-    """For the beginning of every replica. Serve has replicas call one another over a server that it binds to
-    all interfaces, once a replica's own class is made. On a node whose address is a loopback one it is bound
-    there."""
+    """To be called first in every replica's constructor. Serve starts a gRPC server in each replica after
+    that, for calls between replicas, and binds it to all interfaces. If the node's address is a loopback
+    address, the server is bound to it instead."""
     address = ip_address(get_node_ip_address())
     if address.is_loopback:
         host = f"[{address}]" if address.version == 6 else str(address)

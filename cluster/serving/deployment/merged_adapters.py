@@ -1,5 +1,5 @@
-"""Hot adapters as the entry sees them: it tells the placer what each adapter is asked for, and keeps the
-applications awake that the placer names for those which are merged into their bases."""
+"""Hot adapters, as the entry handles them: it reports each adapter's tokens to the placer, and keeps a
+replica running of each application that the placer returns for an adapter merged into its base."""
 
 import asyncio
 import logging
@@ -14,17 +14,18 @@ from cluster.serving.deployment.settings import EngineSettings
 _log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 2.0
-"""Between two reports at least. There are none while nobody asks."""
+"""Minimum time between two reports. None are sent without requests."""
 _RETRY_SECONDS = 300.0
-"""After which a merge is tried again that came to nothing for another reason than the adapter itself."""
+"""After this time a merge is retried that failed for another reason than the adapter itself."""
 
 Report = Callable[[dict[str, int], list[str]], Awaitable[dict[str, str]]]
-"""From the tokens of adapters since the last report, and all those that cannot be merged, to the applications
-of the hot ones; models are JSON."""
+"""Takes the tokens by adapter since the last report and all adapters that cannot be merged. Returns the
+application names of the hot adapters. Models are JSON."""
 
 
 class MergedAdapters:
-    """Belongs to one event loop. Only what is awake is offered, so that nobody waits for a merge."""
+    """Used from one event loop. Returns only applications with a running replica, so that no request waits
+    for a merge."""
 
     def __init__(
         self,
@@ -34,22 +35,22 @@ class MergedAdapters:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`find` gives an application by its name."""
+        """`find` returns an application by its name."""
         self._is_on = settings.hot_tokens_per_second > 0
         self._scale_to_zero_seconds = settings.scale_to_zero_seconds
         self._report = report
         self._find = find
         self._clock = clock
         self._tokens: dict[str, int] = {}
-        """Since the last report, by model."""
+        """Tokens since the last report, by model."""
         self._reported_at = float("-inf")
         self._reporting: asyncio.Task[None] | None = None
         self._applications: dict[str, ModelApplication] = {}
-        """Of what is hot, by model."""
+        """The applications of hot adapters, by model."""
         self._refused: set[str] = set()
-        """Models that cannot be merged. An adapter is in it only after it was hot."""
+        """Models that cannot be merged. Only adapters that were hot get here."""
         self._failed_at: dict[str, float] = {}
-        """When the last try came to nothing, by model that is hot."""
+        """When the last attempt failed, by hot model."""
 
     def counter(self, model: ModelRef) -> Callable[[int], None]:
         """To be called with the number of tokens in each chunk of one answer of the model."""
@@ -60,12 +61,12 @@ class MergedAdapters:
         def count(num_tokens: int) -> None:
             self._tokens[key] = self._tokens.get(key, 0) + num_tokens
             if self._reporting is None and self._clock() - self._reported_at >= _REPORT_SECONDS:
-                self._reporting = asyncio.create_task(self._exchange())
+                self._reporting = asyncio.create_task(self._send_report())
 
         return count
 
     def ready_application(self, model: ModelRef) -> ModelApplication | None:
-        """The application that has the model merged, if it is hot and answers at once."""
+        """The application that serves the model merged, if it is hot and has a running replica."""
         if model.adapter is None or not self._applications:
             return None
         application = self._applications.get(model.model_dump_json())
@@ -75,20 +76,20 @@ class MergedAdapters:
     def applications(self) -> list[ModelApplication]:
         return list(self._applications.values())
 
-    async def _exchange(self) -> None:
-        """Reports, and follows what the placer says; never raises."""
+    async def _send_report(self) -> None:
+        """Sends a report and applies the answer. Never raises."""
         tokens, self._tokens = self._tokens, {}
         try:
-            self._follow(await self._report(tokens, sorted(self._refused)))
+            self._apply(await self._report(tokens, sorted(self._refused)))
         except Exception:
-            _log.warning("Could not tell the placer how much adapters are asked for.", exc_info=True)
+            _log.warning("Could not report the usage of adapters to the placer.", exc_info=True)
         finally:
             self._reported_at = self._clock()
             self._reporting = None
 
-    def _follow(self, hot: dict[str, str]) -> None:
+    def _apply(self, hot: dict[str, str]) -> None:
         for cooled in self._applications.keys() - hot.keys():
-            # Requests under way there come to their ends; then it rests.
+            # Running requests finish there; then the application scales to zero.
             if starting := self._applications.pop(cooled).starting:
                 starting.cancel()
             self._failed_at.pop(cooled, None)
@@ -98,10 +99,10 @@ class MergedAdapters:
             if model not in self._applications:
                 self._applications[model] = self._find(name)
             application = self._applications[model]
-            is_left = self._clock() - self._failed_at.get(model, float("-inf")) < _RETRY_SECONDS
+            has_just_failed = self._clock() - self._failed_at.get(model, float("-inf")) < _RETRY_SECONDS
             if (
                 application.starting is None
-                and not is_left
+                and not has_just_failed
                 and not application.is_up(self._scale_to_zero_seconds)
             ):
                 application.starting = asyncio.create_task(self._start(model, application))
@@ -115,7 +116,7 @@ class MergedAdapters:
             if isinstance(error, TuneryError) and not isinstance(error, Overloaded | Unavailable):
                 self._refused.add(model)
                 self._applications.pop(model, None)
-                _log.warning("An adapter stays beside its base: %s", error.message)
+                _log.warning("An adapter is served unmerged: %s", error.message)
             else:
                 self._failed_at[model] = self._clock()
-                _log.warning("An adapter is not merged yet.", exc_info=error)
+                _log.warning("An adapter could not be merged yet.", exc_info=error)

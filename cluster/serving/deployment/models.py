@@ -25,29 +25,30 @@ from cluster.storage.location import store_from_environment
 from cluster.wire.codec import EventChunk, encode_stream
 
 _SHARES = {"embedded": 0.8, "vllm": 0.9}
-"""Of what is free, that models may take. The rest is for others, and for activations and stacked adapters,
-which vLLM counts among its own."""
+"""The share of free memory that models may use. The rest is for other processes, and for activations and
+stacked adapters; vLLM includes those in its own share."""
 
 
 class ReplicaModels:
-    """Any number of models, in one process."""
+    """Any number of models in one process."""
 
     def __init__(self, settings: EngineSettings, *, merges: bool = False) -> None:
-        """`merges`: adapters into the weights of an engine that runs no other, as EmbeddedLoader does."""
+        """`merges`: merge an adapter into the weights of an engine that runs nothing else; see
+        EmbeddedLoader."""
         yield_to_others()
         weights = WeightsFolder(settings.cache_dir / "weights", store_from_environment())
         budget = settings.bytes or int(_SHARES[settings.engine] * free_bytes())
-        memory = shared_cache(
+        cache = shared_cache(
             capacity=settings.models, budget=budget, idle_seconds=settings.idle_seconds or None
         )
         self._load = _TimedEngineLoader(engine_loader(settings, weights, budget, merges=merges))
-        self._engines = EnginePool(self._load, memory)
-        self._encoders = EncoderPool(weights, memory)
+        self._engines = EnginePool(self._load, cache)
+        self._encoders = EncoderPool(weights, cache)
         self._engine = settings.engine
         self._warm_bases = [alias for alias in settings.warm_bases.split(",") if alias]
 
     async def warm(self) -> None:
-        """Loads the bases that are kept. Raises InvalidConfiguration, and what loading raises."""
+        """Loads and pins the bases of `warm_bases`. Raises InvalidConfiguration, and what loading raises."""
         catalogue = load_catalogue()
         for base in catalogue.values():
             if self._engine == "vllm" and base.qlora_served_on == "four_bits":
@@ -100,7 +101,7 @@ class ReplicaModels:
         await self._engines.stats()
 
     async def names(self) -> list[str]:
-        """Of the weights and models in memory."""
+        """The names of the weights and models in memory."""
         return [*await self._engines.names(), *self._encoders.names()]
 
     def _pool_of(self, model: ModelRef) -> EnginePool | EncoderPool:
@@ -119,7 +120,7 @@ class _TimedEngineLoader(LoadTimer[Engine]):
 def engine_loader(
     settings: EngineSettings, weights: WeightsFolder, budget: int, *, merges: bool = False
 ) -> EngineLoader:
-    """`budget` is what all models may take together, in bytes."""
+    """`budget` is the memory that all models may use together, in bytes."""
     limits = EngineLimits(
         slots=settings.slots,
         max_waiting=settings.waiting,

@@ -1,5 +1,5 @@
-"""Models in deployments of their own: an application for each base, each full fine-tune and each hot adapter,
-which rests at zero replicas, and the one small actor that makes and removes them."""
+"""Per-model placement: a Serve application for each base, each full fine-tune and each hot adapter, which
+scales to zero, and the small actor that creates and removes them."""
 
 import asyncio
 import hashlib
@@ -31,15 +31,15 @@ _log = logging.getLogger(__name__)
 _PREFIX = "model-"
 _ALIVE = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
 _ROUND_SECONDS = 60.0
-"""Between two looks for applications that may go."""
+"""Interval between two searches for unused applications."""
 _WINDOW_SECONDS = 300.0
-"""Over which it is told what is hot."""
+"""Time over which adapters' usage is averaged."""
 
 
 class ModelApp:
-    """A replica of one model and of the adapters on it, or of one adapter merged into its base and of nothing
-    else. Called through a handle, with JSON; raises what `ReplicaModels` raises, and InvalidRequest for what
-    it does not run."""
+    """A replica of one model and the adapters on it, or of a single adapter merged into its base. Called
+    through a handle, with JSON. Raises what `ReplicaModels` raises, and InvalidRequest for a model that it
+    does not run."""
 
     async def __init__(self, model: str, merges: bool) -> None:  # type: ignore[misc]  # Serve awaits it.
         listen_where_the_node_is()
@@ -47,7 +47,7 @@ class ModelApp:
         self._models = ReplicaModels(settings, merges=merges)
         own = ModelRef.model_validate_json(model)
         self._only = own.name if merges else None
-        # Not awaited: what keeps it from being loaded is for the requests to hear, not for Serve.
+        # Not awaited: requests get the error if loading fails, while the replica stays up.
         self._loading = asyncio.create_task(self._models.ensure(own))
         self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
 
@@ -89,31 +89,31 @@ class ModelApp:
         if self._only not in (None, model.name):
             raise InvalidRequest(
                 f"This replica has one adapter merged into its base and runs no other model: it has "
-                f"{self._only}, and {model.name} was asked for.",
+                f"{self._only}, and the request names {model.name}.",
                 param="model",
             )
 
 
 class Applications(Protocol):
-    """Of models. All of it blocks."""
+    """Manages the applications of models. All methods block."""
 
     def alive(self) -> set[str]:
-        """The names of those that serve, or are about to."""
+        """The names of the applications that are running or starting."""
         ...
 
     def run(self, name: str, model: ModelRef, settings: EngineSettings, *, merges: bool) -> None:
-        """Makes one, or makes it anew, and does not wait until it serves."""
+        """Creates or recreates one, without waiting until it runs."""
         ...
 
     def delete(self, name: str) -> None: ...
 
 
 class ServeApplications:
-    """Serve's."""
+    """Applications in Ray Serve."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        """Serve's client is one of the process, and nobody says that it is for several threads."""
+        """Serve's client is shared by the process and not documented to be thread-safe."""
 
     def alive(self) -> set[str]:
         with self._lock:
@@ -121,9 +121,9 @@ class ServeApplications:
         return {name for name, one in found.items() if name.startswith(_PREFIX) and one.status in _ALIVE}
 
     def run(self, name: str, model: ModelRef, settings: EngineSettings, *, merges: bool) -> None:
-        # The weights alone, whoever asked for them first: adapters come and go.
+        # The weights without the adapter of the first request: adapters come and go.
         own = model if merges else model.owner
-        # What is hot cools down, and nobody needs its replica then.
+        # A hot adapter cools down again and then needs no replica.
         scaled = settings.model_copy(update={"min_replicas": 0}) if merges else settings
         deployment = serve.deployment(
             ModelApp,
@@ -137,16 +137,17 @@ class ServeApplications:
             serve.run_many([target], wait_for_applications_running=False)
 
     def delete(self, name: str) -> None:
-        # Not locked: it waits until the replicas are gone.
+        # Not locked, because it waits until the replicas are gone.
         serve.delete(name)
 
 
 class Placer:
-    """Makes the applications, each once however many ask, and again if Serve has given it up. Removes those
-    that nobody has asked for in `forget_seconds`. One replica; a new one knows them from Serve."""
+    """Creates the applications, each once for all concurrent callers, and again if Serve has given up on it.
+    Removes those that have not been used for `forget_seconds`. There is one replica; a new one learns the
+    applications from Serve."""
 
     async def __init__(self, applications: Applications | None = None) -> None:  # type: ignore[misc]
-        """Serve's applications, unless others are given. Serve awaits it."""
+        """`applications` defaults to Serve's. Serve awaits this constructor."""
         listen_where_the_node_is()
         self._settings = EngineSettings.read()
         self._applications = applications or ServeApplications()
@@ -159,13 +160,13 @@ class Placer:
         self._forgetting = asyncio.create_task(self._forget())
 
     async def place(self, model: str) -> str:
-        """The name of the application of the model's weights, which there is now."""
+        """Returns the name of the application of the model's weights, after creating it if necessary."""
         return await self._placed(ModelRef.model_validate_json(model), merges=False)
 
     async def report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
-        """Counts what adapters were asked for since the last report. Returns the names of the applications in
-        which the hot ones are merged into their bases, which are there now; `refused` cannot be. Models are
-        JSON."""
+        """Adds the tokens by adapter since the last report. Returns the names of the applications that serve
+        hot adapters merged into their bases, after creating them; adapters in `refused` cannot be merged.
+        Models are JSON."""
         self._rates.add(tokens)
         self._refused.update(refused)
         self._hot = models_to_merge(
@@ -184,7 +185,7 @@ class Placer:
     async def _placed(self, model: ModelRef, *, merges: bool) -> str:
         name = application_name(model, self._settings, merges=merges)
         async with self._locks.setdefault(name, asyncio.Lock()):
-            # Of one whose first replicas fail, Serve makes no more until it is made anew.
+            # If an application's first replicas fail, Serve starts no others until it is recreated.
             if name not in await asyncio.to_thread(self._applications.alive):
                 await asyncio.to_thread(self._applications.run, name, model, self._settings, merges=merges)
             self._used[name] = time.monotonic()
@@ -197,7 +198,7 @@ class Placer:
 
 
 def application_name(model: ModelRef, settings: EngineSettings, *, merges: bool) -> str:
-    """Of the weights under these settings: other settings make another application."""
+    """The name of the application of these weights with these settings: other settings make another one."""
     weights = f"{model.name} merged" if merges else model.weights
     named = f"{weights} {settings.model_dump_json()}"
     return _PREFIX + hashlib.sha256(named.encode()).hexdigest()[:16]
@@ -213,14 +214,14 @@ async def forget(
     forget_seconds: float,
     delete: Callable[[str], None],
 ) -> None:
-    """Removes the unused ones; of one that cannot be removed, the log says why."""
+    """Removes unused applications; logs why one could not be removed."""
     for name in unused(used, time.monotonic(), forget_seconds):
         async with locks.setdefault(name, asyncio.Lock()):
-            # While others were removed, somebody may have asked for it.
+            # It may have been used while others were being removed.
             if time.monotonic() - used[name] <= forget_seconds:
                 continue
             del used[name]
             try:
                 await asyncio.to_thread(delete, name)
             except Exception:
-                _log.exception("The application %s is not removed.", name)
+                _log.exception("The application %s could not be removed.", name)

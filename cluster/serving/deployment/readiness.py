@@ -1,4 +1,4 @@
-"""Whether a request to a model would be served: told without asking a replica, which would wake it up."""
+"""Whether models can be served, without a request to a replica, which would start one."""
 
 import asyncio
 
@@ -11,13 +11,14 @@ _NAME = "engine"
 
 
 async def check_engines() -> None:
-    """Raises Unavailable unless engines run, or rest at zero replicas until somebody asks."""
+    """Raises Unavailable unless engines run or are scaled to zero."""
     check((await asyncio.to_thread(serve.status)).applications.get(_NAME))
 
 
 def check(application: ApplicationStatusOverview | None) -> None:
-    """Of one application. One that is being deployed, or whose replicas fail, serves as long as each of its
-    deployments has a replica: with models in deployments of their own, those are the entry and the placer."""
+    """Raises Unavailable unless the application serves. One that is being deployed, or whose replicas fail,
+    serves as long as each of its deployments has a running replica: with per-model placement, the entry and
+    the placer."""
     if application is None:
         raise Unavailable("The engines are not deployed.")
     deployments = application.deployments.values()

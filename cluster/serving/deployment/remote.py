@@ -1,4 +1,4 @@
-"""The models as the entry sees them that places each in a deployment of its own."""
+"""The entry's models with per-model placement: each runs in a deployment of its own."""
 
 import asyncio
 import logging
@@ -23,13 +23,14 @@ from cluster.wire.codec import EventChunk
 _log = logging.getLogger(__name__)
 
 _PLACED_SECONDS = 60.0
-"""For which an application is taken to be there; each asking tells the placer that it is in use."""
+"""How long an application is assumed to exist before the placer is called again, which also marks it as
+used."""
 
 _ATTEMPTS = 2
 
 
 class RemoteModels:
-    """Behaves as `ReplicaModels` does. Holds no model: what it costs is a handle each."""
+    """Behaves like `ReplicaModels`, but holds only a handle per model."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class RemoteModels:
         *,
         find: Callable[[str], DeploymentHandle] = serve.get_app_handle,
     ) -> None:
-        """`find` gives the handle of an application by its name."""
+        """`find` returns the handle of an application by its name."""
         self._placer = placer
         self._find = find
         self._scale_to_zero_seconds = settings.scale_to_zero_seconds
@@ -48,7 +49,7 @@ class RemoteModels:
         self._hot = MergedAdapters(settings, self._report, self._application)
 
     async def warm(self) -> None:
-        """Nothing: deployments rest until somebody asks."""
+        """Does nothing: deployments start on demand."""
 
     async def ensure(self, model: ModelRef, *, load_timeout_seconds: float | None = None) -> None:
         await self._ask("ensure", model, model.model_dump_json(), load_timeout_seconds)
@@ -73,9 +74,9 @@ class RemoteModels:
                 return
             except Exception as error:
                 is_last = has_begun or attempt == _ATTEMPTS - 1
-                self._lose_or_raise(application, error, is_last=is_last)
+                self._retry_or_raise(application, error, is_last=is_last)
             finally:
-                # After the end it does nothing.
+                # Does nothing after the end of the stream.
                 answer.cancel()
 
     async def classify(
@@ -95,17 +96,17 @@ class RemoteModels:
         return answer
 
     async def stats(self) -> list[EngineStats]:
-        """Of one replica of each application that is awake for certain."""
+        """Statistics of one replica of each application that certainly has one."""
         known = [*self._applications.values(), *self._hot.applications]
-        awake = [one for one in known if one.is_up(self._scale_to_zero_seconds)]
-        found = await asyncio.gather(*(one.handle.options(method_name="stats").remote() for one in awake))
+        running = [one for one in known if one.is_up(self._scale_to_zero_seconds)]
+        found = await asyncio.gather(*(one.handle.options(method_name="stats").remote() for one in running))
         return [stats for of_one in found for stats in of_one]
 
     async def check(self) -> None:
-        """Nothing: Serve asks the models' own replicas."""
+        """Does nothing: Serve checks the models' own replicas."""
 
     async def names(self) -> list[str]:
-        """Every entry is as good for every model."""
+        """Empty: every entry serves every model equally well."""
         return []
 
     async def _ask(
@@ -117,24 +118,25 @@ class RemoteModels:
             try:
                 answer = await options.remote(content, load_timeout_seconds)
             except Exception as error:
-                self._lose_or_raise(application, error, is_last=attempt == _ATTEMPTS - 1)
+                self._retry_or_raise(application, error, is_last=attempt == _ATTEMPTS - 1)
             else:
                 application.answered_at = time.monotonic()
                 return answer
         raise AssertionError("the last attempt returns or raises")
 
-    def _lose_or_raise(self, application: ModelApplication, error: Exception, *, is_last: bool) -> None:
-        """Returns if the request may be made again: its replica was lost before it answered."""
+    def _retry_or_raise(self, application: ModelApplication, error: Exception, *, is_last: bool) -> None:
+        """Returns if the request may be retried because its replica was lost before it answered."""
         ours = as_ours(error)
         if is_last or not isinstance(ours, ReplicaLost):
             raise ours from error
-        _log.warning("A replica was lost before it answered; the request is made again.", exc_info=error)
+        _log.warning("A replica was lost before it answered; the request is retried.", exc_info=error)
         application.answered_at, application.placed_at = None, -math.inf
 
     async def _ready_application(
         self, model: ModelRef, load_timeout_seconds: float | None
     ) -> ModelApplication:
-        """Its application, with a replica that has the weights. Raises Unavailable if that takes too long."""
+        """The model's application, once a replica has the weights. Raises Unavailable if that takes too
+        long."""
         if (merged := self._hot.ready_application(model)) is not None:
             return merged
         async with time_limit(load_timeout_seconds, partial(self._start.not_ready, model)):
@@ -143,7 +145,7 @@ class RemoteModels:
                 if application.starting is None:
                     application.starting = asyncio.create_task(self._start(model))
                     application.starting.add_done_callback(application.start_ended)
-                # Shielded: who goes away must not take it from those who wait for it too.
+                # Shielded, because other requests may be waiting for the same start.
                 await asyncio.shield(application.starting)
         return application
 
@@ -161,7 +163,7 @@ class RemoteModels:
         return application
 
     async def _ensure_weights(self, model: ModelRef) -> None:
-        """Waits for a replica, and for the weights in it; adapters are its own affair."""
+        """Waits for a replica with the weights. The replica loads adapters itself."""
         await self._applications[model.weights].ensure(model.owner, named=model.weights)
 
     def _application(self, name: str) -> ModelApplication:

@@ -1,6 +1,6 @@
-"""Sends the requests of a deployment to replicas as `cluster.serving.deployment.routing` says.
+"""Routes the requests of a deployment to replicas by the rules of `cluster.serving.deployment.routing`.
 
-Ray Serve runs it in its proxies and in whatever else holds a handle: it imports nothing heavy.
+Ray Serve runs this in its proxies and wherever there is a handle, so it imports nothing heavy.
 """
 
 from typing import Any
@@ -12,8 +12,8 @@ from cluster.serving.deployment.routing import Replica, rank_replicas
 
 
 class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for it.
-    """By the model that a request names in `MODEL_HEADER`, or its handle in `multiplexed_model_id`; what
-    replicas have loaded they say in `record_routing_stats`, as `routing_stats` makes it."""
+    """Routes by the model in the request's `MODEL_HEADER` or the handle's `multiplexed_model_id`. Replicas
+    report their loaded models in `record_routing_stats`, in the form of `routing_stats`."""
 
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
@@ -21,7 +21,7 @@ class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for 
         model = ""
         if pending_request is not None:
             model = pending_request.metadata.multiplexed_model_id
-            # Serve waits between two rounds if all of them are full.
+            # If all replicas are full, Serve waits between two rounds.
             pending_request.routing_context.should_backoff = True
         by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         known = [
@@ -41,6 +41,6 @@ def routing_stats(models: list[str]) -> dict[str, Any]:
 
 ROUTER_CONFIG = RequestRouterConfig(
     request_router_class=ModelRouter,
-    # Until then routers go by their hashes.
+    # Until the first report, routers use the hashes.
     request_routing_stats_period_s=2.0,
 )

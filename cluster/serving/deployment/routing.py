@@ -1,4 +1,4 @@
-"""Which replica answers a request: one that has its model in memory, unless that one has much more to do."""
+"""Which replica gets a request: one with the model in memory, unless it is much busier than the others."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from cluster.contracts.generation import weights_of
 
 _LEAD = 8
-"""Requests by which a replica may be busier than the best choice and still be as good: the order among such
-replicas stays the same while their numbers flicker."""
+"""How many more running requests a replica may have than the best one and still count as equally good, so
+that the order does not change with every request."""
 _ADAPTER_COST = 8
 _WEIGHTS_COST = 32
-"""What loading is worth, in requests that are under way already."""
+"""The cost of loading an adapter or weights, in running requests."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,15 @@ class Replica:
     models: frozenset[str]
     """Names of the models in memory, and of the weights that they run on."""
     ongoing: int
-    """Requests under way."""
+    """Running requests."""
 
 
 def rank_replicas(replicas: Sequence[Replica], model: str) -> list[str]:
-    """The ids of all replicas, the best for `model` (a `ModelRef.name`; empty: any model) first.
+    """Returns the ids of all replicas, the best for `model` (a `ModelRef.name`; empty: any model) first.
 
-    Those that must load as much as each other are ordered by a hash, so that every router sends a model the
-    same way before word of what is loaded has spread: weights to a replica, adapters to one that has their
-    weights.
-    """
+    Replicas that would have to load equally much are ordered by a hash, so that all routers make the same
+    choice before they know what is loaded: a replica for the weights, and one with the weights for an
+    adapter."""
     ranked = [_Ranked.make(replica, model) for replica in replicas]
     least = min((one.cost for one in ranked), default=0)
 
@@ -45,7 +44,7 @@ class _Ranked:
     id: str
     cost: int
     missing: int
-    """What the replica would have to load, as a cost."""
+    """The cost of what the replica would have to load."""
     hash: bytes
 
     @staticmethod

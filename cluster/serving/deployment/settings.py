@@ -1,4 +1,4 @@
-"""What the environment says about a replica of engines."""
+"""Settings of an engine replica, from the environment."""
 
 import os
 import warnings
@@ -26,68 +26,67 @@ class EngineSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     engine: Literal["embedded", "vllm"] = Field("embedded", validation_alias="TUNERY_ENGINE")
-    """What runs the models. vLLM needs a GPU, and divides `bytes` of its memory between `models`."""
+    """The backend. vLLM needs a GPU and divides `bytes` of its memory between `models`."""
     placement: Literal["shared", "own"] = Field("shared", validation_alias="TUNERY_ENGINE_PLACEMENT")
-    """Shared: a replica of `engine` holds up to `models` models. Own: each base, and each full fine-tune, has
-    a deployment for itself, made when it is first asked for, and `engine` is but the way to them."""
+    """`shared`: a replica of `engine` holds up to `models` models. `own`: each base and each full fine-tune
+    gets a deployment of its own on first use, and `engine` only forwards to them."""
     min_replicas: NonNegativeInt = Field(
         default_factory=lambda data: int(data.get("placement") == "shared"),
         validation_alias="TUNERY_ENGINE_MIN_REPLICAS",
     )
-    """Of what holds models; 0, the default for own deployments, lets it rest until somebody asks, who then
-    waits for it."""
+    """Minimum replicas of a deployment of models. With 0, the default for own deployments, it scales to zero,
+    and the next request waits for a replica to start."""
     max_replicas: PositiveInt = Field(1, validation_alias="TUNERY_ENGINE_MAX_REPLICAS")
-    """More than `min_replicas` lets their number follow the requests under way."""
+    """If larger than `min_replicas`, the number of replicas follows the number of running requests."""
     listen_host: str = Field("", validation_alias="TUNERY_ENGINE_LISTEN_HOST")
-    """An address, of the replica of `engine`, at a free port of which it listens itself. The API asks it
-    there, which is half the way through Serve's proxy, and asks the proxy where that cannot be reached. Only
-    for a deployment of one replica, because Serve neither counts nor spreads these requests."""
+    """An address on which the replica of `engine` listens itself, on a free port. The API then calls it
+    directly, which takes half the time of Serve's proxy, and falls back to the proxy if it cannot connect.
+    Only for a deployment of one replica, because Serve neither counts nor balances these requests."""
     scale_to_zero_seconds: PositiveFloat = Field(
         600.0, validation_alias=AliasChoices("TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS", _OLD_SCALE_TO_ZERO)
     )
     """Seconds for which a replica must have been superfluous before it is stopped."""
     forget_seconds: float = Field(7 * 86_400.0, ge=600, validation_alias="TUNERY_ENGINE_FORGET_SECONDS")
-    """For which nobody must have asked for a model before its own deployment, at zero replicas by then, is
+    """Seconds after the last request for a model before its own deployment, scaled to zero by then, is
     removed."""
     hot_tokens_per_second: NonNegativeFloat = Field(
         0.0, validation_alias="TUNERY_ENGINE_HOT_TOKENS_PER_SECOND"
     )
-    """Of own deployments of the embedded engine: a LoRA adapter that is asked for so many tokens, read and
-    written, over about five minutes gets a deployment with the adapter merged into its base, until it has
-    cooled down to half of that; one whose merged weights do not compute the same stays beside its base. 0 is
-    never."""
+    """For own deployments of the embedded engine: a LoRA adapter with this many prompt and completion tokens
+    per second, averaged over about five minutes, gets a deployment with the adapter merged into its base,
+    until its rate falls to half of that. An adapter whose merged weights do not compute the same stays
+    unmerged. 0: never."""
     hot_adapters: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_HOT_ADAPTERS")
-    """At most so many at once, each with up to `max_replicas`."""
+    """Maximum number of merged adapters, each with up to `max_replicas` replicas."""
     actor_options: dict[str, Any] = Field({}, validation_alias="TUNERY_ENGINE_ACTOR_OPTIONS")
-    """JSON: what a replica of an own deployment needs, as Ray's `ray_actor_options`: `{"num_gpus": 1}`."""
+    """JSON: Ray's `ray_actor_options` of a replica of an own deployment, for example `{"num_gpus": 1}`."""
     slots: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_SLOTS")
-    """Choices decoded together."""
+    """Sequences that are decoded together."""
     waiting: PositiveInt = Field(256, validation_alias="TUNERY_ENGINE_WAITING")
-    """Choices of a tenant in the queue of one engine."""
+    """Maximum queued sequences of one tenant in one engine."""
     models: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_MODELS")
-    """Models in memory, encoders among them."""
+    """Maximum models in memory, including encoders."""
     bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_BYTES")
-    """Of the device's memory, that all models may take together: weights, adapters, and keys and values when
-    the contexts of all slots are full. 0 is four fifths of what is free when the replica starts, which leaves
-    room for what a forward pass needs; vLLM counts that too, and has nine tenths. A model that is too large
-    with `slots` gets as many as there is room for. Where replicas share a machine without a GPU, each is to
-    be told its part."""
+    """Device memory that all models may use together: weights, adapters, and keys and values with full
+    contexts in all slots. 0: four fifths of the memory that is free when the replica starts, which leaves
+    room for activations; nine tenths for vLLM, which includes activations. A model that is too large with
+    `slots` slots gets as many as fit. If replicas share a machine without a GPU, set each one's part."""
     idle_seconds: NonNegativeInt = Field(3600, validation_alias="TUNERY_ENGINE_IDLE_SECONDS")
-    """After which a model that nothing used is unloaded; 0 is never."""
+    """Seconds after which an unused model is unloaded; 0: never."""
     adapters: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_ADAPTERS")
-    """Adapters of one model in memory."""
+    """Maximum adapters of one model in memory."""
     adapter_bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_ADAPTER_BYTES")
-    """What the adapters of one model may take together; 0 is an eighth of `bytes`."""
+    """Memory that the adapters of one model may use together; 0: an eighth of `bytes`."""
     batch_adapters: PositiveInt = Field(8, validation_alias="TUNERY_ENGINE_BATCH_ADAPTERS")
-    """Of vLLM: adapters on the GPU, which one batch may mix."""
+    """vLLM only: adapters on the GPU, which one batch may mix."""
     lora_rank: PositiveInt = Field(64, validation_alias="TUNERY_ENGINE_LORA_RANK")
-    """Of vLLM: the largest rank of an adapter."""
+    """vLLM only: the largest rank of an adapter."""
     warm_bases: str = Field("", validation_alias="TUNERY_WARM_BASES")
-    """Aliases, by commas, to load before a replica is ready and never to unload."""
+    """Comma-separated aliases of bases that are loaded before a replica is ready and never unloaded."""
     cache_dir: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "tunery", validation_alias="TUNERY_CACHE_DIR"
     )
-    """Weights on disk; TUNERY_CACHE_BYTES is how much of them, by default half of what the disk has free."""
+    """Folder for weights on disk. TUNERY_CACHE_BYTES limits its size, by default to half of the free disk."""
 
     @model_validator(mode="after")
     def _check_replicas(self) -> "EngineSettings":
@@ -110,7 +109,8 @@ class EngineSettings(BaseSettings):
         is_lone = self.placement == "shared" and self.min_replicas == self.max_replicas == 1
         if self.listen_host and not is_lone:
             raise ValueError(
-                "TUNERY_ENGINE_LISTEN_HOST is for one replica that is always there and holds all models"
+                "TUNERY_ENGINE_LISTEN_HOST needs exactly one replica that is always running and holds all "
+                "models"
             )
         return self
 

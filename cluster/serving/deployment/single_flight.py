@@ -1,4 +1,4 @@
-"""Long work that several requests may ask for, and that outlasts each of them."""
+"""Long work that concurrent requests share and that outlasts each of them."""
 
 import asyncio
 import time
@@ -12,32 +12,31 @@ T = TypeVar("T")
 
 
 class SingleFlight:
-    """Runs work once for all who ask for it at a time, and goes on with it when they have left. What came of
-    it is kept for a while for the next one who asks, so that one who comes back learns of a failure too. For
-    one event loop."""
+    """Runs work once for all concurrent callers, and continues when they have left. The result is kept for a
+    while for the next caller, so that a retry learns of a failure too. Used from one event loop."""
 
     def __init__(self, *, kept_seconds: float = 60.0) -> None:
         self._kept_seconds = kept_seconds
         self._tasks: dict[Hashable, tuple[asyncio.Task[Any], float]] = {}
-        """And when each began."""
+        """Each task, and when it began."""
 
     async def run(
         self,
         key: Hashable,
         work: Callable[[], Awaitable[T]],
         *,
-        load_timeout_seconds: float | None,
+        timeout_seconds: float | None,
         why: Callable[[float], Unavailable],
     ) -> T:
-        """What `work()` returns or raises. `key` names it. Raises `why(seconds)`, with the time for which it
-        has been under way, after a wait of `load_timeout_seconds` (None: never)."""
+        """Returns or raises what `work()` does; `key` identifies the work. After `timeout_seconds` (None:
+        never) raises `why(seconds)`, with the time since the work began."""
         if key not in self._tasks:
             task = asyncio.create_task(_awaited(work))
             self._tasks[key] = task, time.monotonic()
             task.add_done_callback(lambda _: self._keep(key, task))
         task, began = self._tasks[key]
-        async with time_limit(load_timeout_seconds, lambda _: why(time.monotonic() - began)):
-            # Who leaves does not take it from those who wait for it too: `wait` cancels nothing.
+        async with time_limit(timeout_seconds, lambda _: why(time.monotonic() - began)):
+            # `wait` does not cancel the task, which other callers may be waiting for.
             await asyncio.wait([task])
         self._forget(key, task)
         result: T = task.result()
@@ -45,7 +44,7 @@ class SingleFlight:
 
     def _keep(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         if not task.cancelled():
-            # Looked at, or asyncio would complain of an error that nobody came back for.
+            # Retrieved, so that asyncio does not log an error that no caller came back for.
             task.exception()
         asyncio.get_running_loop().call_later(self._kept_seconds, self._forget, key, task)
 

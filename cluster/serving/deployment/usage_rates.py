@@ -1,18 +1,18 @@
-"""Which adapters are asked so much that each should have a deployment of its own, merged into its base."""
+"""Which adapters are used enough to deserve a deployment of their own, merged into the base."""
 
 import math
 import time
 from collections.abc import Callable, Mapping, Set
 
 _COOL = 0.5
-"""Of the threshold, under which what was hot is so no more: one that is near it does not come and go."""
+"""A hot adapter stays hot down to this share of the threshold, so that one near the threshold does not
+flap."""
 _COLD = 1e-3
-"""Tokens a second, under which a model is forgotten."""
+"""Tokens per second below which a model is forgotten."""
 
 
 class UsageRates:
-    """Tokens a second by model, over about the last `window_seconds`: each token counts for less the longer
-    ago it was, by an exponential."""
+    """Tokens per second by model: an average over about `window_seconds` with exponential decay."""
 
     def __init__(self, window_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._window = window_seconds
@@ -21,7 +21,7 @@ class UsageRates:
         self._rates: dict[str, float] = {}
 
     def add(self, tokens: Mapping[str, int]) -> None:
-        """What was read and written since the last call."""
+        """Adds the prompt and completion tokens since the last call."""
         for model, rate in self.rates().items():
             self._rates[model] = rate
         self._at = self._clock()
@@ -42,9 +42,9 @@ def models_to_merge(
     threshold: float,
     most: int,
 ) -> frozenset[str]:
-    """Those at `threshold` tokens a second, and those that are `hot` already until they have cooled down to
-    half of it, but for the `refused`; the hottest `most` of them, of which those that are hot already go
-    before others."""
+    """Selects the models to be served merged: those at `threshold` tokens per second, and those already `hot`
+    until they fall below half of it, without the `refused`. At most `most`: those already hot first, then by
+    rate."""
     wanted = [
         model
         for model, rate in rates.items()

@@ -35,7 +35,10 @@ def test_one_replica_is_the_default_and_own_deployments_scale_to_zero(
         ({"SLOTS": "0"}, "TUNERY_ENGINE_SLOTS is '0'"),
         ({"PLACEMENT": "mine"}, "TUNERY_ENGINE_PLACEMENT is 'mine'"),
         ({"MIN_REPLICAS": "3", "MAX_REPLICAS": "2"}, r"MIN_REPLICAS \(3\) must not be more"),
-        ({"LISTEN_HOST": "127.0.0.1", "MAX_REPLICAS": "2"}, "TUNERY_ENGINE_LISTEN_HOST is for one replica"),
+        (
+            {"LISTEN_HOST": "127.0.0.1", "MAX_REPLICAS": "2"},
+            "TUNERY_ENGINE_LISTEN_HOST needs exactly one replica",
+        ),
         ({"FORGET_SECONDS": "5"}, "TUNERY_ENGINE_FORGET_SECONDS is '5'"),
         (
             {"PLACEMENT": "own", "FORGET_SECONDS": "700", "SCALE_TO_ZERO_SECONDS": "3600"},

@@ -33,13 +33,13 @@ def in_loop(test: Callable[[SingleFlight, Work], Awaitable[None]], **options: fl
 
 def test_all_who_ask_wait_for_one_run_and_the_next_one_begins_anew() -> None:
     async def test(once: SingleFlight, work: Work) -> None:
-        runs = [once.run("a", work, load_timeout_seconds=None, why=why) for _ in range(3)]
+        runs = [once.run("a", work, timeout_seconds=None, why=why) for _ in range(3)]
         waiting = asyncio.gather(*runs)
         await asyncio.sleep(0)
         work.go_on.set()
         assert await waiting == [1, 1, 1]
-        assert await once.run("a", work, load_timeout_seconds=None, why=why) == 2
-        assert await once.run("b", work, load_timeout_seconds=None, why=why) == 3
+        assert await once.run("a", work, timeout_seconds=None, why=why) == 2
+        assert await once.run("b", work, timeout_seconds=None, why=why) == 3
 
     in_loop(test)
 
@@ -48,9 +48,9 @@ def test_who_waited_long_enough_is_told_so_and_finds_what_came_of_it_later() -> 
     async def test(once: SingleFlight, work: Work) -> None:
         for _ in range(2):
             with pytest.raises(Unavailable, match="Under way"):
-                await once.run("a", work, load_timeout_seconds=0.01, why=why)
+                await once.run("a", work, timeout_seconds=0.01, why=why)
         work.go_on.set()
-        assert await once.run("a", work, load_timeout_seconds=5, why=why) == 1
+        assert await once.run("a", work, timeout_seconds=5, why=why) == 1
 
     in_loop(test)
 
@@ -62,14 +62,14 @@ def test_a_failure_that_nobody_waited_for_is_told_to_the_next_one() -> None:
             raise CorruptArtefact("The bytes differ.")
 
         with pytest.raises(Unavailable):
-            await once.run("a", fail, load_timeout_seconds=0.01, why=why)
+            await once.run("a", fail, timeout_seconds=0.01, why=why)
         work.go_on.set()
         await asyncio.sleep(0.05)
         with pytest.raises(CorruptArtefact):
-            await once.run("a", fail, load_timeout_seconds=5, why=why)
+            await once.run("a", fail, timeout_seconds=5, why=why)
         assert work.begun == 1
         with pytest.raises(CorruptArtefact):
-            await once.run("a", fail, load_timeout_seconds=5, why=why)
+            await once.run("a", fail, timeout_seconds=5, why=why)
         assert work.begun == 2
 
     in_loop(test)
@@ -78,7 +78,7 @@ def test_a_failure_that_nobody_waited_for_is_told_to_the_next_one() -> None:
 def test_what_nobody_comes_back_for_is_forgotten() -> None:
     async def test(once: SingleFlight, work: Work) -> None:
         work.go_on.set()
-        leaving = asyncio.create_task(once.run("a", work, load_timeout_seconds=None, why=why))
+        leaving = asyncio.create_task(once.run("a", work, timeout_seconds=None, why=why))
         await asyncio.sleep(0)
         leaving.cancel()
         while once._tasks:

@@ -692,7 +692,7 @@ def test_the_scheduler_sweeps_once_an_interval_in_the_whole_installation(world: 
         session.execute(update(tables.Lease).where(tables.Lease.name == "sweep").values(expires_at=0.0))
     for name in ("two", "three"):
         other = Sweeper(world.database, world.store, hourly, InlineExecutor(), name=name)
-        other._look_at = 0.0
+        other._check_at = 0.0
         other.begin_if_due()
         if name == "two":
             assert keys(world) == []

@@ -38,14 +38,14 @@ class Hyperparameters(FrozenModel):
 
 
 class EarlyStopping(StrictModel):
-    """Ends training when the validation loss no longer falls. The model is then the best checkpoint."""
+    """Ends training when the validation loss stops falling. The result is the best checkpoint."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     patience: int = Field(default=1, ge=1, le=50)
-    """Epochs in a row without improvement before the end."""
+    """Consecutive epochs without improvement before training ends."""
     min_delta: float = Field(default=0.0, ge=0, le=1000)
-    """Nats by which the loss must fall to count as better."""
+    """How many nats the loss must fall to count as an improvement."""
 
 
 LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
@@ -63,7 +63,7 @@ class TrainingOptions(StrictModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: TrainingType = "lora"
-    """`lora`; `qlora`, with the base in 4 bits; `full`; or `peft`, which `peft_config` describes."""
+    """`lora`; `qlora`, with the base in 4 bits; `full`; or `peft`, described by `peft_config`."""
     r: int = Field(default=16, ge=1, le=256)
     """LoRA rank."""
     alpha: float = Field(default=32.0, gt=0, le=MAX_SCALE)
@@ -72,47 +72,48 @@ class TrainingOptions(StrictModel):
     target_modules: (
         Literal["all-linear"] | Annotated[list[LayerName], Field(min_length=1, max_length=1000)]
     ) = "all-linear"
-    """Names of layers of the base, or ends of them such as `q_proj`; not its embeddings or head."""
+    """Full or trailing names of the base's layers, such as `q_proj`; not its embeddings or head."""
     use_rslora: bool = False
     """Multiplies the update by alpha / sqrt(r) instead (Kalajdzievski, 2023, arXiv:2312.03732)."""
     use_dora: bool = False
-    """Learns the size of each weight column apart from its direction (Liu et al., 2024, arXiv:2402.09353).
-    The tuned model is served merged."""
+    """Learns the magnitude of each weight column separately from its direction (Liu et al., 2024,
+    arXiv:2402.09353). The tuned model is served merged."""
     peft_config: Annotated[dict[str, Any], BeforeValidator(_without_nulls)] | None = None
-    """With `type` peft: `peft_type` and fields of that PEFT configuration. What is not plain LoRA is served
-    merged, or for prefix, prompt and P-tuning as a stored beginning of every prompt."""
+    """With type `peft`: `peft_type`, and fields of that PEFT configuration. Adapters other than plain LoRA
+    are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt."""
     on_overlength: OnOverlength = "error"
-    """What happens to an example longer than the base's context: the job fails, or the example is left out,
-    or cut at the end; the last two are told in the job's events with line numbers."""
+    """What happens to an example that is longer than the base's context: the job fails, or the example is
+    dropped, or truncated at the end. The latter two are reported in the job's events, with line numbers."""
     num_workers: int = Field(default=1, ge=1, le=64)
     """Training processes."""
     parallelism: Literal["auto", "ddp", "fsdp"] = "auto"
-    """Of several workers: each holds the whole model (ddp), or all of them share it (fsdp). Auto shares full
-    fine-tunes and replicates the rest."""
+    """How several workers hold the model: each has a replica (ddp), or they shard it (fsdp). Auto shards full
+    fine-tunes and replicates everything else."""
     packing: bool = True
-    """Puts the examples of a step end to end without padding, where the model's family allows it. Otherwise
-    they are padded, and examples of like length come together."""
+    """Concatenates the examples of a step without padding, if the model's family allows it. Otherwise they
+    are padded, and examples of similar length are batched together."""
     activation_checkpointing: Literal["auto", "none", "full", "offload"] = "auto"
-    """Computes activations again in the backward pass to save memory; `offload` also keeps what is left in
-    the host's memory. Auto: `full` for a base of a billion parameters or more on a GPU, else none."""
+    """Recomputes activations in the backward pass to save memory; `offload` also keeps the remaining ones in
+    host memory. Auto: `full` for a base with a billion parameters or more on a GPU, else none."""
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
     """`adamw_8bit` keeps AdamW's moments in 8 bits (bitsandbytes)."""
     compile: bool = False
-    """Compiles the model's layers with torch.compile: slower to start, faster to run on large GPUs."""
+    """Compiles the model's layers with torch.compile: starts slower, but runs faster on large GPUs."""
     from_checkpoint: str | None = None
     """Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-step-N`) of the same base."""
     restore_optimizer: bool = False
-    """With `from_checkpoint`: takes over the optimizer's moments too. They are kept for a day after the end
-    of the job that made them, unless this server keeps them for another time."""
+    """With `from_checkpoint`: also restores the optimizer state. It is kept for a day after the job that made
+    it has ended, unless this server is configured otherwise."""
     validation_split: float = Field(default=0.0, ge=0, le=0.5)
-    """Share of the training file held out for validation when no validation file is given; 0 is none."""
+    """Share of the training file to hold out for validation if there is no validation file; 0 holds out
+    none."""
     early_stopping: EarlyStopping | None = None
     """Needs a validation file or a split."""
     general_file: str | None = None
-    """Id of a processed file that takes the place of the general set on which forgetting is measured."""
+    """Id of a processed file that replaces the general set, on which forgetting is measured."""
     max_regression: float | None = Field(default=None, ge=-1000, le=1000)
-    """The job fails if its loss on the general set rose by more than this, in nats a token. None measures
-    only."""
+    """The job fails if its loss on the general set has increased by more than this, in nats per token. None
+    only measures it."""
 
     @model_validator(mode="after")
     def _peft_config_with_its_type(self) -> Self:

@@ -30,7 +30,7 @@ async def create_classification(
     state: UsesAppState,
     inference: UsesInference,
 ) -> Response:
-    """Tunery's own; OpenAI has no such route."""
+    """A Tunery extension; OpenAI has no such route."""
     model = await resolve_model(state, caller.tenant, body.model)
     check_classifies(model)
     engine_request = classification_request(body, model, caller.tenant.project_id)

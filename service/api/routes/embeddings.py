@@ -20,15 +20,15 @@ router = APIRouter(route_class=InferenceRoute)
 @router.post(
     "/embeddings",
     operation_id="embeddings_create",
-    summary="Make vectors of texts",
+    summary="Embed texts",
     tags=["Embeddings"],
     response_model=EmbeddingList,
 )
 async def create_embedding(
     body: EmbeddingBody, request: Request, caller: Inferrer, state: UsesAppState, inference: UsesInference
 ) -> Response:
-    """The mean over a text's tokens, or the first one's vector where the base's sentence-transformers files
-    say so, scaled to length 1. A tuned model answers with its body, without the head that sorts."""
+    """The mean over a text's tokens, or the vector of its first token if the base's sentence-transformers
+    files say so, scaled to length 1. A tuned model embeds with its body, without its classification head."""
     model = await resolve_model(state, caller.tenant, body.model)
     check_embeds(model)
     engine_request = embedding_request(body, model, caller.tenant.project_id)

@@ -48,8 +48,8 @@ def create(
         int | Absent, Form(alias="expires_after[seconds]", ge=3600, le=2_592_000), WholeNumber
     ] = None,
 ) -> FileObject:
-    """A file for fine-tuning is checked line by line: its status is `processed`, or `error`, and then
-    `status_details` names the lines that are wrong and says why."""
+    """A file for fine-tuning is checked line by line. Its status is then `processed`, or `error` with the
+    invalid lines and their problems in `status_details`."""
     if (expires_after_anchor is None) != (expires_after_seconds is None):
         raise InvalidRequest("'expires_after' needs both 'anchor' and 'seconds'.", param="expires_after")
     filename = _checked_name(file.filename, purpose)
@@ -102,7 +102,7 @@ def list_files(
     )
 
 
-@router.get("/{file_id}", operation_id="files_retrieve", summary="Retrieve a file's description")
+@router.get("/{file_id}", operation_id="files_retrieve", summary="Retrieve a file")
 def retrieve(caller: Reader, state: UsesAppState, file_id: str) -> FileObject:
     return _public(_find(state, caller.tenant, file_id))
 
@@ -110,7 +110,7 @@ def retrieve(caller: Reader, state: UsesAppState, file_id: str) -> FileObject:
 @router.get(
     "/{file_id}/content",
     operation_id="files_content",
-    summary="Download a file's bytes",
+    summary="Download a file",
     response_class=StreamingResponse,
     responses={
         200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}

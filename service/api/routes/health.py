@@ -17,11 +17,11 @@ class Alive(Answer):
 class ReadinessAnswer(Answer):
     status: Literal["ready", "not_ready"]
     parts: dict[str, str]
-    """By part (database, storage, serving, scheduler), `ok` or what is wrong with it; of a process that is
-    ending, only `api`."""
+    """`ok` or a problem for each component (database, storage, serving, scheduler); only `api` while the
+    process is shutting down."""
 
 
-@router.get("/healthz", operation_id="healthz", summary="Whether the process is alive")
+@router.get("/healthz", operation_id="healthz", summary="Check that the process is alive")
 async def healthz() -> Alive:
     # Not in a thread: it must answer even when all threads are busy.
     return Alive()
@@ -30,8 +30,8 @@ async def healthz() -> Alive:
 @router.get(
     "/readyz",
     operation_id="readyz",
-    summary="Whether requests would be served",
-    responses={503: {"model": ReadinessAnswer, "description": "Some part is not ready"}},
+    summary="Check that requests would be served",
+    responses={503: {"model": ReadinessAnswer, "description": "A component is not ready"}},
 )
 async def readyz(request: Request, response: Response) -> ReadinessAnswer:
     readiness: Readiness = request.app.state.readiness

@@ -33,7 +33,7 @@ _METADATA_PARAMETER: dict[str, Any] = {
     "in": "query",
     "style": "deepObject",
     "explode": True,
-    "description": "Only jobs with these pairs, `metadata[key]=value`; `metadata=null`: only those without.",
+    "description": "`metadata[key]=value`: only jobs with these pairs. `metadata=null`: only jobs without.",
     "schema": {"type": "object", "additionalProperties": {"type": "string"}},
 }
 
@@ -53,8 +53,9 @@ def create(
     x_stainless_retry_count: Annotated[str, Header(include_in_schema=False)] = "",
     x_stainless_read_timeout: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> FineTuningJob:
-    """Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
-    makes one job a day, however often it is sent; the openai SDK's retries are recognised without it."""
+    """Returns at once, with a job that is `validating_files`. With an `Idempotency-Key`, the same request
+    creates only one job per day, however often it is sent. Retries of the openai SDK are recognized without
+    it."""
     request = CreateRequest(
         api_key_id=caller.key_id,
         request_sha256=request_sha256(body),

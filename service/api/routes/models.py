@@ -17,7 +17,7 @@ router = APIRouter(prefix="/models", tags=["Models"])
 
 @router.get("", operation_id="models_list", summary="List models")
 def list_models(caller: ModelReader, state: UsesAppState) -> ModelList:
-    """Checkpoints are not listed, but answer to their names."""
+    """Checkpoints are not listed, but can be used by name."""
     with state.database.read() as session:
         tuned = TunedModels(session, caller.tenant).list()
     bases = [_base(spec, state) for spec in state.catalogue.values()]
@@ -35,7 +35,7 @@ def retrieve(caller: ModelReader, state: UsesAppState, model: str) -> ModelObjec
 
 @router.delete("/{model:path}", operation_id="models_delete", summary="Delete a tuned model")
 def delete(caller: Writer, state: UsesAppState, model: str) -> Deleted:
-    """Its checkpoints go with it. A checkpoint alone may be deleted too, once its job has ended."""
+    """Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended."""
     if model in state.catalogue:
         raise PermissionDenied(
             f"'{model}' is a base model of this server and cannot be deleted.", param="model"

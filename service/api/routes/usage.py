@@ -25,8 +25,8 @@ def list_usage(
     start: Annotated[date | Absent, Day] = None,
     end: Annotated[date | Absent, Day] = None,
 ) -> UsageList:
-    """From `start` to `end`, both included, at most 366 days; by default the 30 days up to today, in UTC.
-    Oldest first. Tunery's own; what a request used shows a few seconds after it has ended."""
+    """From `start` to `end`, both included, at most 366 days; by default the last 30 days, including today
+    (UTC). Oldest first. A Tunery extension. Usage appears a few seconds after a request has ended."""
     first, last = _days(start, end)
     with state.database.read() as session:
         found = Usage(session, caller.tenant).between(first, last)

@@ -1,4 +1,4 @@
-"""What the bodies of requests and answers have in common."""
+"""What the bodies of requests and responses have in common."""
 
 import re
 from typing import Annotated, Any, Literal, NoReturn
@@ -12,13 +12,13 @@ from cluster.contracts.strict_model import StrictModel
 
 
 class Body(StrictModel):
-    """A request's body, or a part of one."""
+    """A request body, or a part of one."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Answer(BaseModel):
-    """What the API answers with, or a part of it; every field is always there."""
+    """A response body, or a part of one. Every field is always present."""
 
     model_config = ConfigDict(
         frozen=True, use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
@@ -26,13 +26,13 @@ class Answer(BaseModel):
 
 
 class Piece(Answer):
-    """A part of a streamed answer; fields without news are left out."""
+    """A part of a streamed response. Fields without news are left out."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
 
 Absent = SkipJsonSchema[None]
-"""None for a parameter that was not sent; unlike null, which no query or form can say."""
+"""None for a parameter that was not sent. Queries and forms have no null."""
 
 
 def _refuse(_: object) -> NoReturn:
@@ -40,7 +40,7 @@ def _refuse(_: object) -> NoReturn:
 
 
 Unsupported = SkipJsonSchema[Annotated[None, BeforeValidator(_refuse)]]
-"""A parameter of OpenAI's that changes the answer and is not supported: refused unless it is null."""
+"""An OpenAI parameter that would change the answer and is not supported: refused unless it is null."""
 
 
 def _default_if_empty(value: Any) -> Any:
@@ -58,15 +58,15 @@ def _reading(pattern: str, expected: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-# For parameters of queries and forms. An empty one is absent: openai-node sends null so. pydantic alone also
-# reads "5.0", " 5" and "1_000" as numbers, "on" as true, and any number as a date.
+# For query and form parameters. An empty one counts as absent, because openai-node sends null that way.
+# pydantic alone would also read "5.0", " 5" and "1_000" as numbers, "on" as true, and any number as a date.
 OrDefault = BeforeValidator(_default_if_empty)
 WholeNumber = _reading(r"-?[0-9]{1,18}", "a whole number")
 Flag = _reading("true|false", "true or false")
 Day = _reading("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a date such as 2026-01-31")
 
 
-# TypeAliasType gives a type a name of its own in the OpenAPI document, and so in generated clients.
+# TypeAliasType gives a type its own name in the OpenAPI document, and so in generated clients.
 Metadata = TypeAliasType(
     "Metadata",
     Annotated[
@@ -74,7 +74,7 @@ Metadata = TypeAliasType(
         Field(max_length=16),
     ],
 )
-"""At most 16 pairs of text."""
+"""At most 16 pairs of strings."""
 
 JsonObject = TypeAliasType("JsonObject", dict[str, Any])
 """Any JSON object."""
@@ -84,19 +84,19 @@ class ApiError(Answer):
     message: str
     type: str
     param: str | None
-    """The parameter that was wrong, e.g. `messages[2].role`."""
+    """The invalid parameter, e.g. `messages[2].role`."""
     code: str | None
-    """For programs, e.g. `model_not_found`."""
+    """A code for programs, e.g. `model_not_found`."""
 
 
 class ErrorAnswer(Answer):
-    """The body of every status from 400 on."""
+    """The body of every response with a status of 400 or above."""
 
     error: ApiError
 
 
 class InputUsage(Answer):
-    """Tokens of all inputs, where no text is generated."""
+    """Tokens of all inputs. No text is generated."""
 
     prompt_tokens: int
     total_tokens: int

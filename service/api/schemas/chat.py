@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: request and answer."""
+"""`POST /v1/chat/completions`: request and response."""
 
 from typing import Annotated, Literal, Self
 
@@ -58,15 +58,15 @@ class UserMessage(Body):
 
 
 class AssistantMessage(Body):
-    """What a server answered may be sent back as it was."""
+    """A message that a server answered with can be sent back unchanged."""
 
     role: Literal["assistant"]
     content: str | list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]] | None = None
     name: str | None = None
     refusal: str | None = None
-    """What was said in place of `content`."""
+    """What the assistant said in place of `content`."""
     reasoning_content: str | None = None
-    """Shown to the model if its chat template knows of it."""
+    """Shown to the model if its chat template supports it."""
     reasoning: str | None = None
     """Another server's name for `reasoning_content`."""
     tool_calls: list[ToolCall] | None = None
@@ -99,9 +99,10 @@ class FunctionDefinition(Body):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: str | None = None
     parameters: JsonSchema | None = None
-    """Of the arguments, which are an object; absent: there are none."""
+    """JSON Schema of the arguments, which are an object. If absent, there are no arguments."""
     strict: bool | None = None
-    """The model's calls always follow `parameters`; those of other tools do if a call is required."""
+    """Calls always follow `parameters`. Calls of tools that are not strict do so only if a call is
+    required."""
 
 
 class Tool(Body):
@@ -114,7 +115,7 @@ class NamedFunction(Body):
 
 
 class NamedTool(Body):
-    """Exactly this one is called."""
+    """The model must call this tool."""
 
     type: Literal["function"]
     function: NamedFunction
@@ -126,7 +127,8 @@ class AllowedToolsDefinition(Body):
 
 
 class AllowedTools(Body):
-    """Some of the tools, as `auto` or `required` is for all."""
+    """Restricts the model to some of the tools. `mode` means the same as `auto` or `required` for all of
+    them."""
 
     type: Literal["allowed_tools"]
     allowed_tools: AllowedToolsDefinition
@@ -143,16 +145,16 @@ class TextFormat(Body):
 
 class JsonObjectFormat(Body):
     type: Literal["json_object"]
-    """Any JSON object. The messages must ask for JSON."""
+    """Any JSON object. The messages must contain the word "JSON"."""
 
 
 class JsonSchemaDefinition(Body):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: str | None = None
     schema_: JsonSchema | None = Field(default=None, alias="schema")
-    """Any object if absent."""
+    """If absent, any object."""
     strict: bool | None = None
-    """Without effect: the answer always follows the schema."""
+    """Has no effect: the answer always follows the schema."""
 
 
 class JsonSchemaFormat(Body):
@@ -166,28 +168,29 @@ ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Fie
 class ChatCompletionBody(SamplingBody):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     logprobs: bool | None = None
-    """Of all tokens, calls' too, and as the model gives them: `response_format` does not change them."""
+    """Return log-probabilities of all tokens, including those of calls, as the model computes them;
+    `response_format` does not change them."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
-    """Absent: what the context leaves."""
+    """If absent, what the context leaves."""
     max_tokens: Annotated[int, Field(ge=0)] | None = Field(default=None, deprecated=True)
-    """The older name of `max_completion_tokens`; give one of the two."""
+    """The older name of `max_completion_tokens`. Give only one of the two."""
     response_format: ResponseFormat | None = None
-    """With a JSON format the answer can be nothing else; one that is cut off, by `max_completion_tokens`
-    say, is the beginning of it."""
+    """With a JSON format, the answer is always valid JSON, or the beginning of it if it is cut off, e.g. by
+    `max_completion_tokens`."""
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
-    """Shown to the model by its chat template, in whose form its calls are read."""
+    """The chat template shows them to the model, and its calls are parsed in the template's format."""
     tool_choice: ToolChoice | None = None
-    """`auto` if absent; `none` hides the tools; `required` and named tools leave the model nothing but calls
-    with arguments by the tools' `parameters`. After the call of a named one, `finish_reason` is `stop`."""
+    """`auto` if absent. `none` hides the tools. `required` or a named tool restricts the model to calls whose
+    arguments follow the tools' `parameters`. After the call of a named tool, `finish_reason` is `stop`."""
     parallel_tool_calls: bool | None = None
-    """false: at most one call an answer."""
+    """If false, an answer has at most one call."""
     functions: Annotated[list[FunctionDefinition], Field(max_length=128)] | None = Field(
         default=None, deprecated=True
     )
-    """The older spelling of `tools`. The answer is in it too: at most one call, as `function_call`."""
+    """The predecessor of `tools`. The answer then has at most one call, as `function_call`."""
     function_call: Literal["none", "auto"] | NamedFunction | None = Field(default=None, deprecated=True)
-    """The older spelling of `tool_choice`."""
+    """The predecessor of `tool_choice`."""
     modalities: list[Literal["text"]] | None = None
     metadata: Metadata | None = None
     reasoning_effort: str | None = None
@@ -199,7 +202,7 @@ class ChatCompletionBody(SamplingBody):
     safety_identifier: str | None = None
     prompt_cache_options: JsonObject | None = None
     prediction: JsonObject | None = None
-    """Without effect: it would only be faster."""
+    """Has no effect: it would only make the answer faster."""
     audio: Unsupported = None
     moderation: Unsupported = None
     web_search_options: Unsupported = None
@@ -251,14 +254,14 @@ class ChatCompletionBody(SamplingBody):
 
     @property
     def choice(self) -> ToolChoice | None:
-        """`tool_choice`, in whichever spelling it was sent."""
+        """`tool_choice`, or the equivalent of `function_call`."""
         if isinstance(self.function_call, NamedFunction):
             return NamedTool(type="function", function=self.function_call)
         return self.tool_choice if self.function_call is None else self.function_call
 
     @property
     def chosen_tools(self) -> list[str] | None:
-        """Those that `choice` names; None if it names none."""
+        """The tools that `choice` names; None if it names none."""
         match self.choice:
             case NamedTool(function=function):
                 return [function.name]
@@ -298,12 +301,12 @@ class AnsweredCall(Answer):
 class ChatAnswerMessage(Answer):
     role: Literal["assistant"] = "assistant"
     content: str | None
-    """Null if there are tools and no text: only calls, or the beginning of one that was cut off."""
+    """Null if there are tools but no text: only calls, or the beginning of a call that was cut off."""
     refusal: None = None
     tool_calls: list[AnsweredCall] | None = Field(default=None, exclude_if=lambda calls: calls is None)
-    """Left out if there are none."""
+    """Absent if there are none."""
     function_call: FunctionCall | None = Field(default=None, exclude_if=lambda call: call is None)
-    """The call where `functions` were asked for; left out if there is none."""
+    """The call, if the request had `functions`. Absent if there is none."""
 
 
 class ChatChoice(Answer):
@@ -325,14 +328,14 @@ class ChatCompletion(Answer):
 
 class FunctionCallDelta(Piece):
     name: str | None = None
-    """With the call's first piece."""
+    """Only in the call's first piece."""
     arguments: str
-    """More of them."""
+    """The next piece of the arguments."""
 
 
 class ToolCallDelta(Piece):
     index: int
-    """Which of the choice's calls."""
+    """Which of the choice's calls, counted from 0."""
     id: str | None = None
     type: Literal["function"] | None = None
     function: FunctionCallDelta

@@ -1,4 +1,4 @@
-"""`POST /v1/classifications`: request and answer."""
+"""`POST /v1/classifications`: request and response."""
 
 from typing import Annotated, Literal
 
@@ -31,13 +31,13 @@ class ClassificationBody(Body):
         | Annotated[list[Words], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
         | Annotated[list[TextPair], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
     )
-    """For a model that sorts texts: a text, texts, or pairs of texts. For a model that sorts words: lists of
-    words."""
+    """For a model that classifies texts: a text, texts, or pairs of texts. For a model that classifies words:
+    lists of words."""
 
 
 class ClassifiedText(Answer):
     index: int
-    """Of the input."""
+    """Index of the input."""
     label: str
     """The most likely class."""
     score: Score
@@ -54,7 +54,7 @@ class ClassifiedWord(Answer):
 class ClassifiedWords(Answer):
     index: int
     tokens: list[ClassifiedWord]
-    """One a word."""
+    """One per word."""
 
 
 class Classification(Answer):

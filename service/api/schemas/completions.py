@@ -1,4 +1,4 @@
-"""`POST /v1/completions`: request and answer."""
+"""`POST /v1/completions`: request and response."""
 
 from typing import Annotated, Literal
 
@@ -12,11 +12,11 @@ TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(fail_fast=True, mi
 
 
 class CompletionExtension(Body):
-    """What Tunery adds to OpenAI's request."""
+    """Tunery's additions to OpenAI's request."""
 
     split_special_tokens: bool = False
-    """Special tokens in a text prompt, such as `<|im_start|>`, are read as ordinary text. By default they are
-    control tokens, because the caller of this route writes the whole prompt, chat template included."""
+    """Treat special tokens in a text prompt, such as `<|im_start|>`, as ordinary text. By default they are
+    control tokens, because the caller of this route writes the whole prompt, including any chat template."""
 
 
 class CompletionBody(SamplingBody):
@@ -27,17 +27,18 @@ class CompletionBody(SamplingBody):
         | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1)]
         | None
     )
-    """A text, texts, one text as token ids, or several so. null: nothing precedes the answer."""
+    """A text, texts, one text as token ids, or several such lists. null starts from an empty prompt."""
     best_of: Annotated[int, Field(ge=0, le=20)] | None = None
-    """Only values up to `n`, which change nothing."""
+    """Only values up to `n` are accepted. They have no effect."""
     echo: bool | None = None
-    """The answer begins with the prompt."""
+    """Start the answer with the prompt."""
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
-    """This many of the most likely tokens at each position, and the chosen one."""
+    """Return log-probabilities of this many of the most likely tokens at each position, and of the chosen
+    one."""
     max_tokens: Annotated[int, Field(ge=0)] | None = None
-    """16 when absent; 0 only makes sense with `echo`: it scores the prompt."""
+    """16 if absent. 0 is only useful with `echo`: it scores the prompt."""
     suffix: str | None = None
-    """Not supported; refused unless null."""
+    """Not supported: refused unless null."""
     tunery: CompletionExtension | None = None
 
 
@@ -59,11 +60,11 @@ class CompletionChoice(Answer):
     text: str
     logprobs: CompletionLogprobs | None
     finish_reason: FinishReason | None
-    """Null in the chunks of a stream before the choice's last."""
+    """Null in the chunks of a stream, except the choice's last."""
 
 
 class Completion(Piece):
-    """An answer, or a chunk of one when streamed."""
+    """An answer, or a chunk of a streamed one."""
 
     id: str
     object: Literal["text_completion"] = "text_completion"

@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings`: request and answer."""
+"""`POST /v1/embeddings`: request and response."""
 
 from typing import Annotated, Literal
 
@@ -21,14 +21,14 @@ class EmbeddingBody(Body):
         | TokenIds
         | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
     )
-    """A text, texts, one text as token ids, or several so. Token ids are read as they are: the special tokens
-    that a text would get are for the caller to add."""
+    """A text, texts, one text as token ids, or several such lists. Token ids are used as they are: the caller
+    must add any special tokens."""
     dimensions: Annotated[int, Field(ge=1)] | None = None
-    """Only so many of the first numbers of each vector, which is scaled to length 1 again."""
+    """Cut each vector to this length, and scale it to length 1 again."""
     encoding_format: Literal["float", "base64"] | None = None
-    """`base64`: float32 numbers, little-endian. `float` when absent."""
+    """`float` if absent. `base64`: little-endian float32 numbers."""
     user: str | None = None
-    """Accepted and without effect."""
+    """Accepted, without effect."""
 
 
 Vector = TypeAliasType("Vector", list[float])
@@ -38,7 +38,7 @@ Vector = TypeAliasType("Vector", list[float])
 class Embedding(Answer):
     object: Literal["embedding"] = "embedding"
     index: int
-    """Of the input."""
+    """Index of the input."""
     embedding: Vector | str
 
 

@@ -1,12 +1,12 @@
-"""What training gained and what it cost: the public objects."""
+"""Evaluation of a tuned model: the public objects."""
 
 from service.api.schemas.base import Answer
 
 
 class EvaluationComparison(Answer):
-    """The model that the job began with and the tuned one on the same examples. Losses are nats per learned
-    token (per pair for preferences, per label for classification), accuracies shares of them; null is not a
-    number."""
+    """The model that the job started from and the tuned one, on the same examples. Losses are in nats per
+    learned token (per pair for preferences, per label for classification); accuracies are shares of those.
+    null stands for NaN and infinity."""
 
     n_examples: int
     base_loss: float | None
@@ -17,14 +17,15 @@ class EvaluationComparison(Answer):
 
 class Evaluation(Answer):
     held_out: EvaluationComparison | None
-    """On the validation file or the split; null if the job has neither."""
+    """On the validation file or the split. Null if the job has neither."""
     trained_loss: float | None
-    """The tuned model's loss on the held-out examples as training measured it; `held_out.tuned_loss` is that
-    of the model as it is served. They differ after QLoRA, which trains on the base in 4 bits, if it is served
-    on the base in full precision."""
+    """The tuned model's loss on the held-out examples, as measured in training. `held_out.tuned_loss` is
+    measured on the model as it is served. The two differ after QLoRA, which trains on the base in 4 bits, if
+    the model is served on the base in full precision."""
     general: EvaluationComparison | None
-    """On a general set, of what the job did not train for; null where there is none for the base."""
+    """On a general set, which covers what the job did not train for. Null if there is none for the base."""
     general_kl: float | None
-    """How far the model moved on the general set: mean KL(base || tuned) of the next token, in nats."""
+    """How far the model has moved on the general set: mean KL(base || tuned) of the next token, in nats."""
     regression: float | None
-    """What was forgotten: the rise of the loss on the general set, in nats; negative if it fell."""
+    """What the model has forgotten: the increase of the loss on the general set, in nats. Negative if it
+    decreased."""

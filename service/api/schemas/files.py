@@ -13,7 +13,7 @@ FilePurpose = TypeAliasType(
     "FilePurpose",
     Literal["assistants", "batch", "fine-tune", "fine-tune-results", "vision", "user_data", "evals"],
 )
-"""Those of uploads, and of the files that jobs write."""
+"""Purposes of uploads, and of files that jobs write."""
 
 
 class FileObject(Answer):
@@ -26,7 +26,7 @@ class FileObject(Answer):
     purpose: FilePurpose
     status: Literal["uploaded", "processed", "error"]
     status_details: str | None = None
-    """Why the file cannot be used: line numbers, counted from 1, and the rules that they break."""
+    """Why the file cannot be used: line numbers, counted from 1, and the rules that the lines break."""
 
 
 class FileList(Answer):

@@ -15,7 +15,7 @@ Auto = TypeAliasType("Auto", Literal["auto"])
 
 
 class HyperparametersBody(Body):
-    """OpenAI's supervised hyperparameters; "auto" is resolved once the files are validated."""
+    """OpenAI's hyperparameters of supervised fine-tuning. "auto" is resolved when the files are validated."""
 
     batch_size: Auto | Annotated[int, Field(ge=1, le=256)] = "auto"
     """Examples per optimizer step."""
@@ -32,7 +32,7 @@ class DpoHyperparametersBody(HyperparametersBody):
     """OpenAI's hyperparameters of direct preference optimization."""
 
     beta: Auto | Annotated[float, Field(gt=0, le=2)] = "auto"
-    """How closely the tuned model is held to the one it began as; larger is closer."""
+    """How closely the tuned model is held to its starting point; larger is closer."""
 
 
 class SupervisedBody(Body):
@@ -62,7 +62,7 @@ class DpoMethodBody(Body):
 
 
 class ReinforcementMethodBody(Body):
-    """OpenAI's other method: understood, and refused by name."""
+    """Another method of OpenAI's: recognized, and refused by name."""
 
     type: Literal["reinforcement"]
     reinforcement: JsonObject | None = None
@@ -75,22 +75,22 @@ MethodBody = Annotated[
 
 class CreateJobBody(Body):
     model: str
-    """A base model's id, as `GET /v1/models` lists it; or a tuned model or checkpoint (`ft:…`) to continue
-    from, as `training.from_checkpoint` does."""
+    """The id of a base model, as listed by `GET /v1/models`, or a tuned model or checkpoint (`ft:…`) to
+    continue from, like `training.from_checkpoint`."""
     training_file: str
     """Id of a processed file with the purpose `fine-tune`."""
     validation_file: str | None = None
     suffix: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] | None = None
     """Becomes part of the tuned model's name."""
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
-    """Generated when absent; the job object shows it."""
+    """Generated if absent, and shown in the job object."""
     hyperparameters: HyperparametersBody | None = Field(default=None, deprecated=True)
-    """The older place of `method.supervised.hyperparameters`; for other methods refused."""
+    """The older place of `method.supervised.hyperparameters`. Refused for other methods."""
     method: MethodBody | None = None
     metadata: Metadata | None = None
     integrations: list[JsonObject] | None = None
     training: TrainingOptions | None = None
-    """Tunery's own: how the weights are adapted. Absent: LoRA with the defaults."""
+    """Tunery's extension: how the weights are adapted. If absent, LoRA with the defaults."""
 
     @model_validator(mode="after")
     def _one_spelling(self) -> Self:
@@ -132,7 +132,7 @@ FineTuningJobStatus = TypeAliasType(
 
 
 class ResolvedHyperparameters(Answer):
-    """As asked for, and with every "auto" resolved from the moment the files are validated."""
+    """As requested, with every "auto" resolved once the files are validated."""
 
     batch_size: Auto | int = "auto"
     learning_rate_multiplier: Auto | float = "auto"
@@ -168,28 +168,28 @@ class JobError(Answer):
 
 
 class JobProgress(Answer):
-    """Of the newest step."""
+    """Progress at the latest step."""
 
     step: int
     total_steps: int
     tokens_per_second: float | None
     eta_seconds: float | None
     memory_bytes: int | None = None
-    """Most that was in use so far: of the GPU, or the resident memory of the training process."""
+    """Peak so far: of the GPU, or the resident memory of the training process."""
     mfu: float | None = None
     """Model FLOPs utilisation: useful arithmetic as a share of the device's peak."""
 
 
 class JobExtension(Answer):
-    """What Tunery tells beyond OpenAI's job object."""
+    """Tunery's additions to OpenAI's job object."""
 
     progress: JobProgress | None
     attempt: int
-    """How many times a run was begun."""
+    """How many runs have been started."""
     training: TrainingOptions
-    """With what a continued job took over from the one it continues."""
+    """Including what a continued job has inherited from the one it continues."""
     evaluation: Evaluation | None
-    """From the end of training on, also of a job that failed after it."""
+    """Present once training has ended, even if the job failed after that."""
 
 
 class FineTuningJob(Answer):
@@ -249,7 +249,7 @@ class CheckpointMetrics(Answer):
     full_valid_f1: float | None = None
     """Classification: mean F1 of the labels."""
     reward_margin: float | None = None
-    """DPO: mean reward of the better answers less that of the others."""
+    """DPO: mean reward of the better answers minus that of the others."""
 
 
 class FineTuningJobCheckpoint(Answer):

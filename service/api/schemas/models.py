@@ -7,7 +7,7 @@ from service.api.schemas.evaluation import Evaluation
 
 
 class Parity(Answer):
-    """Differences between log-probabilities in serving and in training when the model was published, in
+    """Differences between the log-probabilities of serving and training when the model was published, in
     nats."""
 
     max_abs: float
@@ -15,18 +15,18 @@ class Parity(Answer):
 
 
 class ModelExtension(Answer):
-    """What Tunery tells of a model beyond OpenAI's object."""
+    """Tunery's additions to OpenAI's model object."""
 
     base: str
     """Id of the base model, which may be the model itself."""
     job_id: str | None
-    """The job that made it. Null for a base model."""
+    """The job that created it. Null for a base model."""
     evaluation: Evaluation | None
     """Null for a base model and for a checkpoint."""
     parity: Parity | None
     """Null for a base model and for a checkpoint."""
     unavailable: str | None
-    """Why it cannot be used now. Null if it can."""
+    """Why the model cannot be used now. Null if it can."""
 
 
 class ModelObject(Answer):

@@ -1,4 +1,4 @@
-"""The parameters that both inference routes share."""
+"""The parameters that both generation routes share."""
 
 from typing import Annotated, Any, Literal
 
@@ -20,13 +20,13 @@ LogitBias = TypeAliasType(
 
 class StreamOptions(Body):
     include_usage: bool = False
-    """One more chunk at the end, with the usage and no choices."""
+    """Send one more chunk at the end, with the usage and without choices."""
     include_obfuscation: bool = False
-    """Accepted and without effect: no padding is ever added."""
+    """Accepted, without effect: no padding is ever added."""
 
 
 class SamplingBody(Body):
-    """Every field may be null, which means its default, as in OpenAI's document."""
+    """Every field may be null, which means its default, as in OpenAI's API."""
 
     model: str
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
@@ -40,7 +40,7 @@ class SamplingBody(Body):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     user: str | None = None
-    """Accepted and without effect."""
+    """Accepted, without effect."""
 
     @model_validator(mode="after")
     def _stream_options_need_a_stream(self) -> "SamplingBody":

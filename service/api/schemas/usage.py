@@ -1,4 +1,4 @@
-"""`GET /v1/usage`: the answer."""
+"""`GET /v1/usage`: the response."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from service.api.schemas.base import Answer
 
 
 class KeyUsage(Answer):
-    """What one key used of one model on one day."""
+    """What one API key used of one model on one day."""
 
     object: Literal["usage"] = "usage"
     date: str
@@ -14,12 +14,12 @@ class KeyUsage(Answer):
     api_key_id: str
     """The public part of the key."""
     model: str
-    """The name that was asked for."""
+    """The model name in the requests."""
     requests: int
-    """That the model server accepted; those that broke off too."""
+    """Requests that the model server accepted, including those that broke off."""
     prompt_tokens: int
     completion_tokens: int
-    """Of a request that broke off, about what was generated until then."""
+    """For requests that broke off, approximately what was generated until then."""
 
 
 class UsageList(Answer):

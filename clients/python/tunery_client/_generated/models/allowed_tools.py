@@ -20,11 +20,12 @@ T = TypeVar("T", bound="AllowedTools")
 
 @_attrs_define
 class AllowedTools:
-    """Some of the tools, as `auto` or `required` is for all.
+    """Restricts the model to some of the tools. `mode` means the same as `auto` or `required` for all of
+    them.
 
-    Attributes:
-        type_ (Literal['allowed_tools']):
-        allowed_tools (AllowedToolsDefinition):
+        Attributes:
+            type_ (Literal['allowed_tools']):
+            allowed_tools (AllowedToolsDefinition):
     """
 
     type_: Literal["allowed_tools"]

@@ -15,8 +15,8 @@ class ApiError:
     Attributes:
         message (str):
         type_ (str):
-        param (None | str): The parameter that was wrong, e.g. `messages[2].role`.
-        code (None | str): For programs, e.g. `model_not_found`.
+        param (None | str): The invalid parameter, e.g. `messages[2].role`.
+        code (None | str): A code for programs, e.g. `model_not_found`.
     """
 
     message: str

@@ -25,14 +25,14 @@ T = TypeVar("T", bound="AssistantMessage")
 
 @_attrs_define
 class AssistantMessage:
-    """What a server answered may be sent back as it was.
+    """A message that a server answered with can be sent back unchanged.
 
     Attributes:
         role (Literal['assistant']):
         content (list[RefusalPart | TextPart] | None | str | Unset):
         name (None | str | Unset):
-        refusal (None | str | Unset): What was said in place of `content`.
-        reasoning_content (None | str | Unset): Shown to the model if its chat template knows of it.
+        refusal (None | str | Unset): What the assistant said in place of `content`.
+        reasoning_content (None | str | Unset): Shown to the model if its chat template supports it.
         reasoning (None | str | Unset): Another server's name for `reasoning_content`.
         tool_calls (list[ToolCall] | None | Unset):
         function_call (FunctionCall | None | Unset):

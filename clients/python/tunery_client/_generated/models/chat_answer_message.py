@@ -27,11 +27,11 @@ class ChatAnswerMessage:
     """
     Attributes:
         role (Literal['assistant']):  Default: 'assistant'.
-        content (None | str): Null if there are tools and no text: only calls, or the beginning of one that was cut off.
+        content (None | str): Null if there are tools but no text: only calls, or the beginning of a call that was cut
+            off.
         refusal (None):
-        tool_calls (list[AnsweredCall] | None | Unset): Left out if there are none.
-        function_call (FunctionCall | None | Unset): The call where `functions` were asked for; left out if there is
-            none.
+        tool_calls (list[AnsweredCall] | None | Unset): Absent if there are none.
+        function_call (FunctionCall | None | Unset): The call, if the request had `functions`. Absent if there is none.
     """
 
     content: None | str

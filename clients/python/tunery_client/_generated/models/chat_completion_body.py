@@ -62,23 +62,25 @@ class ChatCompletionBody:
         stream_options (None | StreamOptions | Unset):
         temperature (float | None | Unset):
         top_p (float | None | Unset):
-        user (None | str | Unset): Accepted and without effect.
-        logprobs (bool | None | Unset): Of all tokens, calls' too, and as the model gives them: `response_format` does
-            not change them.
+        user (None | str | Unset): Accepted, without effect.
+        logprobs (bool | None | Unset): Return log-probabilities of all tokens, including those of calls, as the model
+            computes them;
+            `response_format` does not change them.
         top_logprobs (int | None | Unset):
-        max_completion_tokens (int | None | Unset): Absent: what the context leaves.
-        max_tokens (int | None | Unset): The older name of `max_completion_tokens`; give one of the two.
-        response_format (JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset): With a JSON format the answer
-            can be nothing else; one that is cut off, by `max_completion_tokens`
-            say, is the beginning of it.
-        tools (list[Tool] | None | Unset): Shown to the model by its chat template, in whose form its calls are read.
-        tool_choice (AllowedTools | ChatCompletionBodyToolChoiceType0 | NamedTool | None | Unset): `auto` if absent;
-            `none` hides the tools; `required` and named tools leave the model nothing but calls
-            with arguments by the tools' `parameters`. After the call of a named one, `finish_reason` is `stop`.
-        parallel_tool_calls (bool | None | Unset): false: at most one call an answer.
-        functions (list[FunctionDefinition] | None | Unset): The older spelling of `tools`. The answer is in it too: at
-            most one call, as `function_call`.
-        function_call (ChatCompletionBodyFunctionCallType0 | NamedFunction | None | Unset): The older spelling of
+        max_completion_tokens (int | None | Unset): If absent, what the context leaves.
+        max_tokens (int | None | Unset): The older name of `max_completion_tokens`. Give only one of the two.
+        response_format (JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset): With a JSON format, the
+            answer is always valid JSON, or the beginning of it if it is cut off, e.g. by
+            `max_completion_tokens`.
+        tools (list[Tool] | None | Unset): The chat template shows them to the model, and its calls are parsed in the
+            template's format.
+        tool_choice (AllowedTools | ChatCompletionBodyToolChoiceType0 | NamedTool | None | Unset): `auto` if absent.
+            `none` hides the tools. `required` or a named tool restricts the model to calls whose
+            arguments follow the tools' `parameters`. After the call of a named tool, `finish_reason` is `stop`.
+        parallel_tool_calls (bool | None | Unset): If false, an answer has at most one call.
+        functions (list[FunctionDefinition] | None | Unset): The predecessor of `tools`. The answer then has at most one
+            call, as `function_call`.
+        function_call (ChatCompletionBodyFunctionCallType0 | NamedFunction | None | Unset): The predecessor of
             `tool_choice`.
         modalities (list[Literal['text']] | None | Unset):
         metadata (Metadata | None | Unset):
@@ -90,7 +92,7 @@ class ChatCompletionBody:
         prompt_cache_retention (None | str | Unset):
         safety_identifier (None | str | Unset):
         prompt_cache_options (JsonObject | None | Unset):
-        prediction (JsonObject | None | Unset): Without effect: it would only be faster.
+        prediction (JsonObject | None | Unset): Has no effect: it would only make the answer faster.
     """
 
     model: str

@@ -21,7 +21,7 @@ class CheckpointMetrics:
         full_valid_loss (float | None):
         full_valid_mean_token_accuracy (float | None):
         full_valid_f1 (float | None): Classification: mean F1 of the labels.
-        reward_margin (float | None): DPO: mean reward of the better answers less that of the others.
+        reward_margin (float | None): DPO: mean reward of the better answers minus that of the others.
     """
 
     step: float | None

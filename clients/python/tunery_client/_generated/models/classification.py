@@ -30,7 +30,7 @@ class Classification:
         created (int): Unix seconds.
         model (str):
         data (list[ClassifiedText | ClassifiedWords]): In the order of the inputs.
-        usage (InputUsage): Tokens of all inputs, where no text is generated.
+        usage (InputUsage): Tokens of all inputs. No text is generated.
     """
 
     id: str

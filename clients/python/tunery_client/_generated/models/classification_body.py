@@ -17,9 +17,9 @@ class ClassificationBody:
     """
     Attributes:
         model (str): A model tuned from an encoder.
-        input_ (list[list[str]] | list[str] | list[TextPair] | str): For a model that sorts texts: a text, texts, or
-            pairs of texts. For a model that sorts words: lists of
-            words.
+        input_ (list[list[str]] | list[str] | list[TextPair] | str): For a model that classifies texts: a text, texts,
+            or pairs of texts. For a model that classifies words:
+            lists of words.
     """
 
     model: str

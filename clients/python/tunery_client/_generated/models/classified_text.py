@@ -17,7 +17,7 @@ T = TypeVar("T", bound="ClassifiedText")
 class ClassifiedText:
     """
     Attributes:
-        index (int): Of the input.
+        index (int): Index of the input.
         label (str): The most likely class.
         score (float): The label's probability.
         scores (ClassScores):

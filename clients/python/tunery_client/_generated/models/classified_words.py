@@ -18,7 +18,7 @@ class ClassifiedWords:
     """
     Attributes:
         index (int):
-        tokens (list[ClassifiedWord]): One a word.
+        tokens (list[ClassifiedWord]): One per word.
     """
 
     index: int

@@ -24,7 +24,7 @@ T = TypeVar("T", bound="Completion")
 
 @_attrs_define
 class Completion:
-    """An answer, or a chunk of one when streamed.
+    """An answer, or a chunk of a streamed one.
 
     Attributes:
         id (str):

@@ -22,7 +22,7 @@ class CompletionBody:
     Attributes:
         model (str):
         prompt (list[int] | list[list[int]] | list[str] | None | str): A text, texts, one text as token ids, or several
-            so. null: nothing precedes the answer.
+            such lists. null starts from an empty prompt.
         frequency_penalty (float | None | Unset):
         logit_bias (LogitBias | None | Unset):
         n (int | None | Unset):
@@ -33,12 +33,14 @@ class CompletionBody:
         stream_options (None | StreamOptions | Unset):
         temperature (float | None | Unset):
         top_p (float | None | Unset):
-        user (None | str | Unset): Accepted and without effect.
-        best_of (int | None | Unset): Only values up to `n`, which change nothing.
-        echo (bool | None | Unset): The answer begins with the prompt.
-        logprobs (int | None | Unset): This many of the most likely tokens at each position, and the chosen one.
-        max_tokens (int | None | Unset): 16 when absent; 0 only makes sense with `echo`: it scores the prompt.
-        suffix (None | str | Unset): Not supported; refused unless null.
+        user (None | str | Unset): Accepted, without effect.
+        best_of (int | None | Unset): Only values up to `n` are accepted. They have no effect.
+        echo (bool | None | Unset): Start the answer with the prompt.
+        logprobs (int | None | Unset): Return log-probabilities of this many of the most likely tokens at each position,
+            and of the chosen
+            one.
+        max_tokens (int | None | Unset): 16 if absent. 0 is only useful with `echo`: it scores the prompt.
+        suffix (None | str | Unset): Not supported: refused unless null.
         tunery (CompletionExtension | None | Unset):
     """
 

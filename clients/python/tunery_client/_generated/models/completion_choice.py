@@ -22,7 +22,7 @@ class CompletionChoice:
         index (int):
         text (str):
         logprobs (CompletionLogprobs | None):
-        finish_reason (FinishReason | None): Null in the chunks of a stream before the choice's last.
+        finish_reason (FinishReason | None): Null in the chunks of a stream, except the choice's last.
     """
 
     index: int

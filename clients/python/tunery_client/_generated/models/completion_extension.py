@@ -12,12 +12,12 @@ T = TypeVar("T", bound="CompletionExtension")
 
 @_attrs_define
 class CompletionExtension:
-    """What Tunery adds to OpenAI's request.
+    """Tunery's additions to OpenAI's request.
 
     Attributes:
-        split_special_tokens (bool | Unset): Special tokens in a text prompt, such as `<|im_start|>`, are read as
-            ordinary text. By default they are
-            control tokens, because the caller of this route writes the whole prompt, chat template included. Default:
+        split_special_tokens (bool | Unset): Treat special tokens in a text prompt, such as `<|im_start|>`, as ordinary
+            text. By default they are
+            control tokens, because the caller of this route writes the whole prompt, including any chat template. Default:
             False.
     """
 

@@ -24,20 +24,19 @@ T = TypeVar("T", bound="CreateJobBody")
 class CreateJobBody:
     """
     Attributes:
-        model (str): A base model's id, as `GET /v1/models` lists it; or a tuned model or checkpoint (`ft:…`) to
-            continue
-            from, as `training.from_checkpoint` does.
+        model (str): The id of a base model, as listed by `GET /v1/models`, or a tuned model or checkpoint (`ft:…`) to
+            continue from, like `training.from_checkpoint`.
         training_file (str): Id of a processed file with the purpose `fine-tune`.
         validation_file (None | str | Unset):
         suffix (None | str | Unset): Becomes part of the tuned model's name.
-        seed (int | None | Unset): Generated when absent; the job object shows it.
-        hyperparameters (HyperparametersBody | None | Unset): The older place of `method.supervised.hyperparameters`;
-            for other methods refused.
+        seed (int | None | Unset): Generated if absent, and shown in the job object.
+        hyperparameters (HyperparametersBody | None | Unset): The older place of `method.supervised.hyperparameters`.
+            Refused for other methods.
         method (DpoMethodBody | None | ReinforcementMethodBody | SupervisedMethodBody | Unset):
         metadata (Metadata | None | Unset):
         integrations (list[JsonObject] | None | Unset):
-        training (None | TrainingOptions | Unset): Tunery's own: how the weights are adapted. Absent: LoRA with the
-            defaults.
+        training (None | TrainingOptions | Unset): Tunery's extension: how the weights are adapted. If absent, LoRA with
+            the defaults.
     """
 
     model: str

@@ -19,7 +19,7 @@ class DpoHyperparametersBody:
         batch_size (Auto | int | Unset): Examples per optimizer step. Default: 'auto'.
         learning_rate_multiplier (Auto | float | Unset): Times the base model's own learning rate. Default: 'auto'.
         n_epochs (Auto | int | Unset): Passes over the training file. Default: 'auto'.
-        beta (Auto | float | Unset): How closely the tuned model is held to the one it began as; larger is closer.
+        beta (Auto | float | Unset): How closely the tuned model is held to its starting point; larger is closer.
             Default: 'auto'.
     """
 

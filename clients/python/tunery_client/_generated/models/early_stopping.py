@@ -12,11 +12,11 @@ T = TypeVar("T", bound="EarlyStopping")
 
 @_attrs_define
 class EarlyStopping:
-    """Ends training when the validation loss no longer falls. The model is then the best checkpoint.
+    """Ends training when the validation loss stops falling. The result is the best checkpoint.
 
     Attributes:
-        patience (int | Unset): Epochs in a row without improvement before the end. Default: 1.
-        min_delta (float | Unset): Nats by which the loss must fall to count as better. Default: 0.0.
+        patience (int | Unset): Consecutive epochs without improvement before training ends. Default: 1.
+        min_delta (float | Unset): How many nats the loss must fall to count as an improvement. Default: 0.0.
     """
 
     patience: int | Unset = 1

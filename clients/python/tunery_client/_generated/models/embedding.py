@@ -19,7 +19,7 @@ class Embedding:
     """
     Attributes:
         object_ (Literal['embedding']):  Default: 'embedding'.
-        index (int): Of the input.
+        index (int): Index of the input.
         embedding (list[float] | str):
     """
 

@@ -19,14 +19,13 @@ class EmbeddingBody:
     """
     Attributes:
         model (str): An encoder, or a model tuned from one.
-        input_ (list[int] | list[list[int]] | list[str] | str): A text, texts, one text as token ids, or several so.
-            Token ids are read as they are: the special tokens
-            that a text would get are for the caller to add.
-        dimensions (int | None | Unset): Only so many of the first numbers of each vector, which is scaled to length 1
-            again.
-        encoding_format (EmbeddingBodyEncodingFormatType0 | None | Unset): `base64`: float32 numbers, little-endian.
-            `float` when absent.
-        user (None | str | Unset): Accepted and without effect.
+        input_ (list[int] | list[list[int]] | list[str] | str): A text, texts, one text as token ids, or several such
+            lists. Token ids are used as they are: the caller
+            must add any special tokens.
+        dimensions (int | None | Unset): Cut each vector to this length, and scale it to length 1 again.
+        encoding_format (EmbeddingBodyEncodingFormatType0 | None | Unset): `float` if absent. `base64`: little-endian
+            float32 numbers.
+        user (None | str | Unset): Accepted, without effect.
     """
 
     model: str

@@ -27,7 +27,7 @@ class EmbeddingList:
         object_ (Literal['list']):  Default: 'list'.
         data (list[Embedding]): In the order of the inputs.
         model (str):
-        usage (InputUsage): Tokens of all inputs, where no text is generated.
+        usage (InputUsage): Tokens of all inputs. No text is generated.
     """
 
     data: list[Embedding]

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="ErrorAnswer")
 
 @_attrs_define
 class ErrorAnswer:
-    """The body of every status from 400 on.
+    """The body of every response with a status of 400 or above.
 
     Attributes:
         error (ApiError):

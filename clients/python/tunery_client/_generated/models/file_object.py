@@ -29,8 +29,8 @@ class FileObject:
         filename (str):
         purpose (FilePurpose):
         status (FileObjectStatus):
-        status_details (None | str): Why the file cannot be used: line numbers, counted from 1, and the rules that they
-            break.
+        status_details (None | str): Why the file cannot be used: line numbers, counted from 1, and the rules that the
+            lines break.
     """
 
     id: str

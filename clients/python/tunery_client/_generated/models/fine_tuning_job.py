@@ -55,7 +55,7 @@ class FineTuningJob:
         method (DpoMethod | SupervisedMethod):
         metadata (Metadata | None):
         user_provided_suffix (None | str):
-        tunery (JobExtension): What Tunery tells beyond OpenAI's job object.
+        tunery (JobExtension): Tunery's additions to OpenAI's job object.
     """
 
     id: str

@@ -15,8 +15,8 @@ T = TypeVar("T", bound="FunctionCallDelta")
 class FunctionCallDelta:
     """
     Attributes:
-        arguments (str): More of them.
-        name (None | str | Unset): With the call's first piece.
+        arguments (str): The next piece of the arguments.
+        name (None | str | Unset): Only in the call's first piece.
     """
 
     arguments: str

@@ -20,8 +20,10 @@ class FunctionDefinition:
     Attributes:
         name (str):
         description (None | str | Unset):
-        parameters (JsonSchema | None | Unset): Of the arguments, which are an object; absent: there are none.
-        strict (bool | None | Unset): The model's calls always follow `parameters`; those of other tools do if a call is
+        parameters (JsonSchema | None | Unset): JSON Schema of the arguments, which are an object. If absent, there are
+            no arguments.
+        strict (bool | None | Unset): Calls always follow `parameters`. Calls of tools that are not strict do so only if
+            a call is
             required.
     """
 

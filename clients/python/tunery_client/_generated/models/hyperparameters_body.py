@@ -13,7 +13,7 @@ T = TypeVar("T", bound="HyperparametersBody")
 
 @_attrs_define
 class HyperparametersBody:
-    """OpenAI's supervised hyperparameters; "auto" is resolved once the files are validated.
+    """OpenAI's hyperparameters of supervised fine-tuning. "auto" is resolved when the files are validated.
 
     Attributes:
         batch_size (Auto | int | Unset): Examples per optimizer step. Default: 'auto'.

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="InputUsage")
 
 @_attrs_define
 class InputUsage:
-    """Tokens of all inputs, where no text is generated.
+    """Tokens of all inputs. No text is generated.
 
     Attributes:
         prompt_tokens (int):

@@ -17,13 +17,13 @@ T = TypeVar("T", bound="JobExtension")
 
 @_attrs_define
 class JobExtension:
-    """What Tunery tells beyond OpenAI's job object.
+    """Tunery's additions to OpenAI's job object.
 
     Attributes:
         progress (JobProgress | None):
-        attempt (int): How many times a run was begun.
+        attempt (int): How many runs have been started.
         training (TrainingOptions): Tunery's `training` extension of the create request: how the weights are adapted.
-        evaluation (Evaluation | None): From the end of training on, also of a job that failed after it.
+        evaluation (Evaluation | None): Present once training has ended, even if the job failed after that.
     """
 
     progress: JobProgress | None

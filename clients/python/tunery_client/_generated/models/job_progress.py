@@ -11,15 +11,14 @@ T = TypeVar("T", bound="JobProgress")
 
 @_attrs_define
 class JobProgress:
-    """Of the newest step.
+    """Progress at the latest step.
 
     Attributes:
         step (int):
         total_steps (int):
         tokens_per_second (float | None):
         eta_seconds (float | None):
-        memory_bytes (int | None): Most that was in use so far: of the GPU, or the resident memory of the training
-            process.
+        memory_bytes (int | None): Peak so far: of the GPU, or the resident memory of the training process.
         mfu (float | None): Model FLOPs utilisation: useful arithmetic as a share of the device's peak.
     """
 

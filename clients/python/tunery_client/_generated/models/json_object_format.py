@@ -17,7 +17,7 @@ T = TypeVar("T", bound="JsonObjectFormat")
 class JsonObjectFormat:
     """
     Attributes:
-        type_ (Literal['json_object']): Any JSON object. The messages must ask for JSON.
+        type_ (Literal['json_object']): Any JSON object. The messages must contain the word "JSON".
     """
 
     type_: Literal["json_object"]

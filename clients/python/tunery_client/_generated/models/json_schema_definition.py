@@ -20,8 +20,8 @@ class JsonSchemaDefinition:
     Attributes:
         name (str):
         description (None | str | Unset):
-        schema (JsonSchema | None | Unset): Any object if absent.
-        strict (bool | None | Unset): Without effect: the answer always follows the schema.
+        schema (JsonSchema | None | Unset): If absent, any object.
+        strict (bool | None | Unset): Has no effect: the answer always follows the schema.
     """
 
     name: str

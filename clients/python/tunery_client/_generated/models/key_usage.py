@@ -16,16 +16,16 @@ T = TypeVar("T", bound="KeyUsage")
 
 @_attrs_define
 class KeyUsage:
-    """What one key used of one model on one day.
+    """What one API key used of one model on one day.
 
     Attributes:
         object_ (Literal['usage']):  Default: 'usage'.
         date (str): YYYY-MM-DD, in UTC.
         api_key_id (str): The public part of the key.
-        model (str): The name that was asked for.
-        requests (int): That the model server accepted; those that broke off too.
+        model (str): The model name in the requests.
+        requests (int): Requests that the model server accepted, including those that broke off.
         prompt_tokens (int):
-        completion_tokens (int): Of a request that broke off, about what was generated until then.
+        completion_tokens (int): For requests that broke off, approximately what was generated until then.
     """
 
     date: str

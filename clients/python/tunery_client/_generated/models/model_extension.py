@@ -16,14 +16,14 @@ T = TypeVar("T", bound="ModelExtension")
 
 @_attrs_define
 class ModelExtension:
-    """What Tunery tells of a model beyond OpenAI's object.
+    """Tunery's additions to OpenAI's model object.
 
     Attributes:
         base (str): Id of the base model, which may be the model itself.
-        job_id (None | str): The job that made it. Null for a base model.
+        job_id (None | str): The job that created it. Null for a base model.
         evaluation (Evaluation | None): Null for a base model and for a checkpoint.
         parity (None | Parity): Null for a base model and for a checkpoint.
-        unavailable (None | str): Why it cannot be used now. Null if it can.
+        unavailable (None | str): Why the model cannot be used now. Null if it can.
     """
 
     base: str

@@ -27,7 +27,7 @@ class ModelObject:
         object_ (Literal['model']):  Default: 'model'.
         created (int):
         owned_by (str):
-        tunery (ModelExtension): What Tunery tells of a model beyond OpenAI's object.
+        tunery (ModelExtension): Tunery's additions to OpenAI's model object.
     """
 
     id: str

@@ -20,7 +20,7 @@ T = TypeVar("T", bound="NamedTool")
 
 @_attrs_define
 class NamedTool:
-    """Exactly this one is called.
+    """The model must call this tool.
 
     Attributes:
         type_ (Literal['function']):

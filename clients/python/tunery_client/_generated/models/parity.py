@@ -11,7 +11,7 @@ T = TypeVar("T", bound="Parity")
 
 @_attrs_define
 class Parity:
-    """Differences between log-probabilities in serving and in training when the model was published, in
+    """Differences between the log-probabilities of serving and training when the model was published, in
     nats.
 
         Attributes:

@@ -23,9 +23,9 @@ class ReadinessAnswer:
     """
     Attributes:
         status (ReadinessAnswerStatus):
-        parts (ReadinessAnswerParts): By part (database, storage, serving, scheduler), `ok` or what is wrong with it; of
-            a process that is
-            ending, only `api`.
+        parts (ReadinessAnswerParts): `ok` or a problem for each component (database, storage, serving, scheduler); only
+            `api` while the
+            process is shutting down.
     """
 
     status: ReadinessAnswerStatus

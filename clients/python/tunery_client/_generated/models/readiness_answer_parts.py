@@ -11,8 +11,8 @@ T = TypeVar("T", bound="ReadinessAnswerParts")
 
 @_attrs_define
 class ReadinessAnswerParts:
-    """By part (database, storage, serving, scheduler), `ok` or what is wrong with it; of a process that is
-    ending, only `api`.
+    """`ok` or a problem for each component (database, storage, serving, scheduler); only `api` while the
+    process is shutting down.
 
     """
 

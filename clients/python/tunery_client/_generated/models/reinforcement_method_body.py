@@ -22,7 +22,7 @@ T = TypeVar("T", bound="ReinforcementMethodBody")
 
 @_attrs_define
 class ReinforcementMethodBody:
-    """OpenAI's other method: understood, and refused by name.
+    """Another method of OpenAI's: recognized, and refused by name.
 
     Attributes:
         type_ (Literal['reinforcement']):

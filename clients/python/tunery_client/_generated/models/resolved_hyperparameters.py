@@ -13,7 +13,7 @@ T = TypeVar("T", bound="ResolvedHyperparameters")
 
 @_attrs_define
 class ResolvedHyperparameters:
-    """As asked for, and with every "auto" resolved from the moment the files are validated.
+    """As requested, with every "auto" resolved once the files are validated.
 
     Attributes:
         batch_size (Auto | int):  Default: 'auto'.

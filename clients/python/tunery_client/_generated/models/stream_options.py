@@ -14,8 +14,9 @@ T = TypeVar("T", bound="StreamOptions")
 class StreamOptions:
     """
     Attributes:
-        include_usage (bool | Unset): One more chunk at the end, with the usage and no choices. Default: False.
-        include_obfuscation (bool | Unset): Accepted and without effect: no padding is ever added. Default: False.
+        include_usage (bool | Unset): Send one more chunk at the end, with the usage and without choices. Default:
+            False.
+        include_obfuscation (bool | Unset): Accepted, without effect: no padding is ever added. Default: False.
     """
 
     include_usage: bool | Unset = False

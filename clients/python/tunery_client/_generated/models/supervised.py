@@ -17,8 +17,8 @@ T = TypeVar("T", bound="Supervised")
 class Supervised:
     """
     Attributes:
-        hyperparameters (ResolvedHyperparameters): As asked for, and with every "auto" resolved from the moment the
-            files are validated.
+        hyperparameters (ResolvedHyperparameters): As requested, with every "auto" resolved once the files are
+            validated.
     """
 
     hyperparameters: ResolvedHyperparameters

@@ -46,51 +46,53 @@ class TrainingOptions:
     """Tunery's `training` extension of the create request: how the weights are adapted.
 
     Attributes:
-        type_ (TrainingOptionsType | Unset): `lora`; `qlora`, with the base in 4 bits; `full`; or `peft`, which
-            `peft_config` describes. Default: 'lora'.
+        type_ (TrainingOptionsType | Unset): `lora`; `qlora`, with the base in 4 bits; `full`; or `peft`, described by
+            `peft_config`. Default: 'lora'.
         r (int | Unset): LoRA rank. Default: 16.
         alpha (float | Unset): LoRA scale: the update is multiplied by alpha / r. Default: 32.0.
         dropout (float | Unset):  Default: 0.0.
-        target_modules (list[str] | TrainingOptionsTargetModulesType0 | Unset): Names of layers of the base, or ends of
-            them such as `q_proj`; not its embeddings or head. Default: 'all-linear'.
+        target_modules (list[str] | TrainingOptionsTargetModulesType0 | Unset): Full or trailing names of the base's
+            layers, such as `q_proj`; not its embeddings or head. Default: 'all-linear'.
         use_rslora (bool | Unset): Multiplies the update by alpha / sqrt(r) instead (Kalajdzievski, 2023,
             arXiv:2312.03732). Default: False.
-        use_dora (bool | Unset): Learns the size of each weight column apart from its direction (Liu et al., 2024,
-            arXiv:2402.09353).
-            The tuned model is served merged. Default: False.
-        peft_config (None | TrainingOptionsPeftConfigType0 | Unset): With `type` peft: `peft_type` and fields of that
-            PEFT configuration. What is not plain LoRA is served
-            merged, or for prefix, prompt and P-tuning as a stored beginning of every prompt.
-        on_overlength (TrainingOptionsOnOverlength | Unset): What happens to an example longer than the base's context:
-            the job fails, or the example is left out,
-            or cut at the end; the last two are told in the job's events with line numbers. Default: 'error'.
+        use_dora (bool | Unset): Learns the magnitude of each weight column separately from its direction (Liu et al.,
+            2024,
+            arXiv:2402.09353). The tuned model is served merged. Default: False.
+        peft_config (None | TrainingOptionsPeftConfigType0 | Unset): With type `peft`: `peft_type`, and fields of that
+            PEFT configuration. Adapters other than plain LoRA
+            are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt.
+        on_overlength (TrainingOptionsOnOverlength | Unset): What happens to an example that is longer than the base's
+            context: the job fails, or the example is
+            dropped, or truncated at the end. The latter two are reported in the job's events, with line numbers. Default:
+            'error'.
         num_workers (int | Unset): Training processes. Default: 1.
-        parallelism (TrainingOptionsParallelism | Unset): Of several workers: each holds the whole model (ddp), or all
-            of them share it (fsdp). Auto shares full
-            fine-tunes and replicates the rest. Default: 'auto'.
-        packing (bool | Unset): Puts the examples of a step end to end without padding, where the model's family allows
-            it. Otherwise
-            they are padded, and examples of like length come together. Default: True.
-        activation_checkpointing (TrainingOptionsActivationCheckpointing | Unset): Computes activations again in the
-            backward pass to save memory; `offload` also keeps what is left in
-            the host's memory. Auto: `full` for a base of a billion parameters or more on a GPU, else none. Default: 'auto'.
+        parallelism (TrainingOptionsParallelism | Unset): How several workers hold the model: each has a replica (ddp),
+            or they shard it (fsdp). Auto shards full
+            fine-tunes and replicates everything else. Default: 'auto'.
+        packing (bool | Unset): Concatenates the examples of a step without padding, if the model's family allows it.
+            Otherwise they
+            are padded, and examples of similar length are batched together. Default: True.
+        activation_checkpointing (TrainingOptionsActivationCheckpointing | Unset): Recomputes activations in the
+            backward pass to save memory; `offload` also keeps the remaining ones in
+            host memory. Auto: `full` for a base with a billion parameters or more on a GPU, else none. Default: 'auto'.
         optimizer (TrainingOptionsOptimizer | Unset): `adamw_8bit` keeps AdamW's moments in 8 bits (bitsandbytes).
             Default: 'adamw'.
-        compile_ (bool | Unset): Compiles the model's layers with torch.compile: slower to start, faster to run on large
+        compile_ (bool | Unset): Compiles the model's layers with torch.compile: starts slower, but runs faster on large
             GPUs. Default: False.
         from_checkpoint (None | str | Unset): Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-
             step-N`) of the same base.
-        restore_optimizer (bool | Unset): With `from_checkpoint`: takes over the optimizer's moments too. They are kept
-            for a day after the end
-            of the job that made them, unless this server keeps them for another time. Default: False.
-        validation_split (float | Unset): Share of the training file held out for validation when no validation file is
-            given; 0 is none. Default: 0.0.
+        restore_optimizer (bool | Unset): With `from_checkpoint`: also restores the optimizer state. It is kept for a
+            day after the job that made
+            it has ended, unless this server is configured otherwise. Default: False.
+        validation_split (float | Unset): Share of the training file to hold out for validation if there is no
+            validation file; 0 holds out
+            none. Default: 0.0.
         early_stopping (EarlyStopping | None | Unset): Needs a validation file or a split.
-        general_file (None | str | Unset): Id of a processed file that takes the place of the general set on which
-            forgetting is measured.
-        max_regression (float | None | Unset): The job fails if its loss on the general set rose by more than this, in
-            nats a token. None measures
-            only.
+        general_file (None | str | Unset): Id of a processed file that replaces the general set, on which forgetting is
+            measured.
+        max_regression (float | None | Unset): The job fails if its loss on the general set has increased by more than
+            this, in nats per token. None
+            only measures it.
     """
 
     type_: TrainingOptionsType | Unset = "lora"

@@ -60,7 +60,7 @@ def sync_detailed(
 ) -> Response[Classification | ErrorAnswer]:
     """Classify texts or words
 
-     Tunery's own; OpenAI has no such route.
+     A Tunery extension; OpenAI has no such route.
 
     Args:
         body (ClassificationBody):
@@ -91,7 +91,7 @@ def sync(
 ) -> Classification | ErrorAnswer | None:
     """Classify texts or words
 
-     Tunery's own; OpenAI has no such route.
+     A Tunery extension; OpenAI has no such route.
 
     Args:
         body (ClassificationBody):
@@ -117,7 +117,7 @@ async def asyncio_detailed(
 ) -> Response[Classification | ErrorAnswer]:
     """Classify texts or words
 
-     Tunery's own; OpenAI has no such route.
+     A Tunery extension; OpenAI has no such route.
 
     Args:
         body (ClassificationBody):
@@ -146,7 +146,7 @@ async def asyncio(
 ) -> Classification | ErrorAnswer | None:
     """Classify texts or words
 
-     Tunery's own; OpenAI has no such route.
+     A Tunery extension; OpenAI has no such route.
 
     Args:
         body (ClassificationBody):

@@ -58,11 +58,11 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     body: EmbeddingBody,
 ) -> Response[EmbeddingList | ErrorAnswer]:
-    """Make vectors of texts
+    """Embed texts
 
-     The mean over a text's tokens, or the first one's vector where the base's sentence-transformers
-    files
-    say so, scaled to length 1. A tuned model answers with its body, without the head that sorts.
+     The mean over a text's tokens, or the vector of its first token if the base's sentence-transformers
+    files say so, scaled to length 1. A tuned model embeds with its body, without its classification
+    head.
 
     Args:
         body (EmbeddingBody):
@@ -91,11 +91,11 @@ def sync(
     client: AuthenticatedClient | Client,
     body: EmbeddingBody,
 ) -> EmbeddingList | ErrorAnswer | None:
-    """Make vectors of texts
+    """Embed texts
 
-     The mean over a text's tokens, or the first one's vector where the base's sentence-transformers
-    files
-    say so, scaled to length 1. A tuned model answers with its body, without the head that sorts.
+     The mean over a text's tokens, or the vector of its first token if the base's sentence-transformers
+    files say so, scaled to length 1. A tuned model embeds with its body, without its classification
+    head.
 
     Args:
         body (EmbeddingBody):
@@ -119,11 +119,11 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     body: EmbeddingBody,
 ) -> Response[EmbeddingList | ErrorAnswer]:
-    """Make vectors of texts
+    """Embed texts
 
-     The mean over a text's tokens, or the first one's vector where the base's sentence-transformers
-    files
-    say so, scaled to length 1. A tuned model answers with its body, without the head that sorts.
+     The mean over a text's tokens, or the vector of its first token if the base's sentence-transformers
+    files say so, scaled to length 1. A tuned model embeds with its body, without its classification
+    head.
 
     Args:
         body (EmbeddingBody):
@@ -150,11 +150,11 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     body: EmbeddingBody,
 ) -> EmbeddingList | ErrorAnswer | None:
-    """Make vectors of texts
+    """Embed texts
 
-     The mean over a text's tokens, or the first one's vector where the base's sentence-transformers
-    files
-    say so, scaled to length 1. A tuned model answers with its body, without the head that sorts.
+     The mean over a text's tokens, or the vector of its first token if the base's sentence-transformers
+    files say so, scaled to length 1. A tuned model embeds with its body, without its classification
+    head.
 
     Args:
         body (EmbeddingBody):

@@ -51,7 +51,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorAnswer | File]:
-    """Download a file's bytes
+    """Download a file
 
     Args:
         file_id (str):
@@ -80,7 +80,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorAnswer | File | None:
-    """Download a file's bytes
+    """Download a file
 
     Args:
         file_id (str):
@@ -104,7 +104,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorAnswer | File]:
-    """Download a file's bytes
+    """Download a file
 
     Args:
         file_id (str):
@@ -131,7 +131,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorAnswer | File | None:
-    """Download a file's bytes
+    """Download a file
 
     Args:
         file_id (str):

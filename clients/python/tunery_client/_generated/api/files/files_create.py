@@ -60,8 +60,8 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FileObject]:
     """Upload a file
 
-     A file for fine-tuning is checked line by line: its status is `processed`, or `error`, and then
-    `status_details` names the lines that are wrong and says why.
+     A file for fine-tuning is checked line by line. Its status is then `processed`, or `error` with the
+    invalid lines and their problems in `status_details`.
 
     Args:
         body (FileUpload):
@@ -92,8 +92,8 @@ def sync(
 ) -> ErrorAnswer | FileObject | None:
     """Upload a file
 
-     A file for fine-tuning is checked line by line: its status is `processed`, or `error`, and then
-    `status_details` names the lines that are wrong and says why.
+     A file for fine-tuning is checked line by line. Its status is then `processed`, or `error` with the
+    invalid lines and their problems in `status_details`.
 
     Args:
         body (FileUpload):
@@ -119,8 +119,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FileObject]:
     """Upload a file
 
-     A file for fine-tuning is checked line by line: its status is `processed`, or `error`, and then
-    `status_details` names the lines that are wrong and says why.
+     A file for fine-tuning is checked line by line. Its status is then `processed`, or `error` with the
+    invalid lines and their problems in `status_details`.
 
     Args:
         body (FileUpload):
@@ -149,8 +149,8 @@ async def asyncio(
 ) -> ErrorAnswer | FileObject | None:
     """Upload a file
 
-     A file for fine-tuning is checked line by line: its status is `processed`, or `error`, and then
-    `status_details` names the lines that are wrong and says why.
+     A file for fine-tuning is checked line by line. Its status is then `processed`, or `error` with the
+    invalid lines and their problems in `status_details`.
 
     Args:
         body (FileUpload):

@@ -53,7 +53,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorAnswer | FileObject]:
-    """Retrieve a file's description
+    """Retrieve a file
 
     Args:
         file_id (str):
@@ -82,7 +82,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorAnswer | FileObject | None:
-    """Retrieve a file's description
+    """Retrieve a file
 
     Args:
         file_id (str):
@@ -106,7 +106,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorAnswer | FileObject]:
-    """Retrieve a file's description
+    """Retrieve a file
 
     Args:
         file_id (str):
@@ -133,7 +133,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorAnswer | FileObject | None:
-    """Retrieve a file's description
+    """Retrieve a file
 
     Args:
         file_id (str):

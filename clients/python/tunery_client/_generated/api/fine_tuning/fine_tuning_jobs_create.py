@@ -64,8 +64,10 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJob]:
     """Create a fine-tuning job
 
-     Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
-    makes one job a day, however often it is sent; the openai SDK's retries are recognised without it.
+     Returns at once, with a job that is `validating_files`. With an `Idempotency-Key`, the same request
+    creates only one job per day, however often it is sent. Retries of the openai SDK are recognized
+    without
+    it.
 
     Args:
         idempotency_key (str | Unset):
@@ -99,8 +101,10 @@ def sync(
 ) -> ErrorAnswer | FineTuningJob | None:
     """Create a fine-tuning job
 
-     Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
-    makes one job a day, however often it is sent; the openai SDK's retries are recognised without it.
+     Returns at once, with a job that is `validating_files`. With an `Idempotency-Key`, the same request
+    creates only one job per day, however often it is sent. Retries of the openai SDK are recognized
+    without
+    it.
 
     Args:
         idempotency_key (str | Unset):
@@ -129,8 +133,10 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FineTuningJob]:
     """Create a fine-tuning job
 
-     Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
-    makes one job a day, however often it is sent; the openai SDK's retries are recognised without it.
+     Returns at once, with a job that is `validating_files`. With an `Idempotency-Key`, the same request
+    creates only one job per day, however often it is sent. Retries of the openai SDK are recognized
+    without
+    it.
 
     Args:
         idempotency_key (str | Unset):
@@ -162,8 +168,10 @@ async def asyncio(
 ) -> ErrorAnswer | FineTuningJob | None:
     """Create a fine-tuning job
 
-     Answers at once with a job that is `validating_files`. With an `Idempotency-Key`, the same request
-    makes one job a day, however often it is sent; the openai SDK's retries are recognised without it.
+     Returns at once, with a job that is `validating_files`. With an `Idempotency-Key`, the same request
+    creates only one job per day, however often it is sent. Retries of the openai SDK are recognized
+    without
+    it.
 
     Args:
         idempotency_key (str | Unset):

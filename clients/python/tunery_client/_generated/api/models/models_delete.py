@@ -55,7 +55,7 @@ def sync_detailed(
 ) -> Response[Deleted | ErrorAnswer]:
     """Delete a tuned model
 
-     Its checkpoints go with it. A checkpoint alone may be deleted too, once its job has ended.
+     Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended.
 
     Args:
         model (str):
@@ -86,7 +86,7 @@ def sync(
 ) -> Deleted | ErrorAnswer | None:
     """Delete a tuned model
 
-     Its checkpoints go with it. A checkpoint alone may be deleted too, once its job has ended.
+     Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended.
 
     Args:
         model (str):
@@ -112,7 +112,7 @@ async def asyncio_detailed(
 ) -> Response[Deleted | ErrorAnswer]:
     """Delete a tuned model
 
-     Its checkpoints go with it. A checkpoint alone may be deleted too, once its job has ended.
+     Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended.
 
     Args:
         model (str):
@@ -141,7 +141,7 @@ async def asyncio(
 ) -> Deleted | ErrorAnswer | None:
     """Delete a tuned model
 
-     Its checkpoints go with it. A checkpoint alone may be deleted too, once its job has ended.
+     Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended.
 
     Args:
         model (str):

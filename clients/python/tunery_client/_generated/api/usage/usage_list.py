@@ -71,8 +71,8 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | UsageList]:
     """List usage by day, key and model
 
-     From `start` to `end`, both included, at most 366 days; by default the 30 days up to today, in UTC.
-    Oldest first. Tunery's own; what a request used shows a few seconds after it has ended.
+     From `start` to `end`, both included, at most 366 days; by default the last 30 days, including today
+    (UTC). Oldest first. A Tunery extension. Usage appears a few seconds after a request has ended.
 
     Args:
         start (datetime.date | Unset):
@@ -106,8 +106,8 @@ def sync(
 ) -> ErrorAnswer | UsageList | None:
     """List usage by day, key and model
 
-     From `start` to `end`, both included, at most 366 days; by default the 30 days up to today, in UTC.
-    Oldest first. Tunery's own; what a request used shows a few seconds after it has ended.
+     From `start` to `end`, both included, at most 366 days; by default the last 30 days, including today
+    (UTC). Oldest first. A Tunery extension. Usage appears a few seconds after a request has ended.
 
     Args:
         start (datetime.date | Unset):
@@ -136,8 +136,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | UsageList]:
     """List usage by day, key and model
 
-     From `start` to `end`, both included, at most 366 days; by default the 30 days up to today, in UTC.
-    Oldest first. Tunery's own; what a request used shows a few seconds after it has ended.
+     From `start` to `end`, both included, at most 366 days; by default the last 30 days, including today
+    (UTC). Oldest first. A Tunery extension. Usage appears a few seconds after a request has ended.
 
     Args:
         start (datetime.date | Unset):
@@ -169,8 +169,8 @@ async def asyncio(
 ) -> ErrorAnswer | UsageList | None:
     """List usage by day, key and model
 
-     From `start` to `end`, both included, at most 366 days; by default the 30 days up to today, in UTC.
-    Oldest first. Tunery's own; what a request used shows a few seconds after it has ended.
+     From `start` to `end`, both included, at most 366 days; by default the last 30 days, including today
+    (UTC). Oldest first. A Tunery extension. Usage appears a few seconds after a request has ended.
 
     Args:
         start (datetime.date | Unset):

@@ -1,6 +1,7 @@
 """Fine-tuning jobs as the service and the cluster share them: status, specification, and the runner's
 sync."""
 
+import time
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -83,14 +84,17 @@ class JobSpec(NonFiniteModel):
     """Manifest key of this job's own checkpoint to resume from."""
 
 
+def _now() -> int:
+    return int(time.time())
+
+
 class StepMetrics(NonFiniteModel):
     """One optimizer step. Losses are in nats per learned token, and accuracies are shares of those. For
     preferences, the loss is DPO's, and the accuracy is how often the better answer got the larger reward. For
     classification, both are per label."""
 
     type: Literal["step"] = "step"
-    seq: int = Field(ge=0)
-    created_at: int
+    created_at: int = Field(default_factory=_now)
     step: int
     total_steps: int
     train_loss: float
@@ -140,8 +144,7 @@ class CheckpointSaved(_WithWeights):
     """A checkpoint whose manifest is in storage."""
 
     type: Literal["checkpoint"] = "checkpoint"
-    seq: int = Field(ge=0)
-    created_at: int
+    created_at: int = Field(default_factory=_now)
     step: int
     metrics: StepMetrics
 
@@ -150,13 +153,46 @@ class RunnerMessage(NonFiniteModel):
     """A message for the job's owner."""
 
     type: Literal["message"] = "message"
-    seq: int = Field(ge=0)
-    created_at: int
+    created_at: int = Field(default_factory=_now)
     level: Literal["info", "warn", "error"] = "info"
     message: str
 
 
-RunnerEvent = Annotated[StepMetrics | CheckpointSaved | RunnerMessage, Field(discriminator="type")]
+RunnerEvent = StepMetrics | CheckpointSaved | RunnerMessage
+"""What a run reports. `created_at` is in Unix seconds."""
+
+
+class _Numbered(NonFiniteModel):
+    seq: int = Field(ge=0)
+    """The event's place among those of its attempt, from 0."""
+    created_at: int
+
+
+class NumberedStep(_Numbered, StepMetrics):
+    pass
+
+
+class NumberedCheckpoint(_Numbered, CheckpointSaved):
+    metrics: NumberedStep
+
+
+class NumberedMessage(_Numbered, RunnerMessage):
+    pass
+
+
+NumberedEvent = Annotated[NumberedStep | NumberedCheckpoint | NumberedMessage, Field(discriminator="type")]
+"""An event as the runner sends it."""
+
+
+def number_event(event: RunnerEvent, seq: int) -> NumberedEvent:
+    match event:
+        case StepMetrics():
+            return NumberedStep(**dict(event), seq=seq)
+        case CheckpointSaved():
+            metrics = NumberedStep(**dict(event.metrics), seq=seq)
+            return NumberedCheckpoint(**{**dict(event), "metrics": metrics}, seq=seq)
+        case RunnerMessage():
+            return NumberedMessage(**dict(event), seq=seq)
 
 
 class Running(NonFiniteModel):
@@ -200,7 +236,7 @@ class SyncRequest(NonFiniteModel):
     """The runner's only call: heartbeat, event upload and state. Repeated until it is answered with 200.
     Events are identified by (attempt, seq), so repeating one changes nothing."""
 
-    events: Annotated[list[RunnerEvent], Field(fail_fast=True, max_length=MAX_SYNC_EVENTS)] = []
+    events: Annotated[list[NumberedEvent], Field(fail_fast=True, max_length=MAX_SYNC_EVENTS)] = []
     state: RunnerState = Running()
 
 

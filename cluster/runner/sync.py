@@ -14,12 +14,14 @@ from cluster.contracts.jobs import (
     Command,
     Failed,
     JobSpec,
+    NumberedEvent,
     RunnerEvent,
     RunnerMessage,
     RunnerState,
     Running,
     SyncRequest,
     SyncResponse,
+    number_event,
 )
 
 EVENTS_SECONDS = 0.5
@@ -59,7 +61,7 @@ class ServiceLink:
         self._client, self._clock = client, clock
         self._url = f"{spec.service_url}/internal/attempts/{spec.job_id}/{spec.attempt}/sync"
         self._headers = {"Authorization": f"Bearer {spec.attempt_token}", "Content-Type": "application/json"}
-        self._unsent: deque[tuple[RunnerEvent, int]] = deque()
+        self._unsent: deque[tuple[NumberedEvent, int]] = deque()
         """Each event with its size in bytes."""
         self._next_seq = 0
         self._failures = 0
@@ -67,7 +69,7 @@ class ServiceLink:
 
     def add(self, events: Iterable[RunnerEvent]) -> None:
         for event in events:
-            numbered = _clipped(event.model_copy(update={"seq": self._next_seq}))
+            numbered = number_event(_clipped(event), self._next_seq)
             self._unsent.append((numbered, len(numbered.model_dump_json().encode())))
             self._next_seq += 1
 
@@ -96,9 +98,9 @@ class ServiceLink:
             self._unsent.popleft()
         return SyncResult(response.command, is_up_to_date)
 
-    def _batch(self) -> list[RunnerEvent]:
+    def _batch(self) -> list[NumberedEvent]:
         """The oldest events, as many as the service accepts in one call."""
-        batch: list[RunnerEvent] = []
+        batch: list[NumberedEvent] = []
         left = BYTES_PER_CALL
         for event, size in self._unsent:
             left -= size

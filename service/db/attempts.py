@@ -16,7 +16,7 @@ from cluster.contracts.jobs import (
     Failed,
     Finished,
     JobStatus,
-    RunnerEvent,
+    NumberedEvent,
     RunnerState,
     Running,
     Stopped,
@@ -155,7 +155,7 @@ def _storable(state: RunnerState) -> dict[str, Any]:
     return stored
 
 
-def _in_order(request: SyncRequest) -> list[RunnerEvent]:
+def _in_order(request: SyncRequest) -> list[NumberedEvent]:
     return sorted(request.events, key=lambda event: event.seq)
 
 

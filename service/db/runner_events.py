@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.jobs import CheckpointSaved, RunnerEvent, RunnerMessage, StepMetrics
+from cluster.contracts.jobs import CheckpointSaved, NumberedEvent, RunnerMessage, StepMetrics
 from service.db import tables
 from service.db.faults import RESET_FAULTS
 from service.db.ids import new_id
@@ -18,7 +18,7 @@ CHECKPOINTS_KEPT = 3
 
 
 def record_events(
-    session: Session, job: tables.Job, attempt: int, events: Sequence[RunnerEvent], *, at: float
+    session: Session, job: tables.Job, attempt: int, events: Sequence[NumberedEvent], *, at: float
 ) -> None:
     """Adds what is new in `events`, which are ordered by `seq`. The caller holds the job's lock. Nothing is
     recorded twice: an event is identified by (attempt, seq), and a step or checkpoint also by its number,
@@ -70,7 +70,7 @@ def metrics_of(step: StepMetrics) -> dict[str, Any]:
 
 
 def _known_seqs(
-    session: Session, job: tables.Job, attempt: int, events: Sequence[RunnerEvent]
+    session: Session, job: tables.Job, attempt: int, events: Sequence[NumberedEvent]
 ) -> frozenset[int | None]:
     if not events:
         return frozenset()
@@ -84,7 +84,7 @@ def _known_seqs(
     return frozenset(rows)
 
 
-def _stamped(line: NewEvent, event: RunnerEvent, attempt: int, at: float) -> NewEvent:
+def _stamped(line: NewEvent, event: NumberedEvent, attempt: int, at: float) -> NewEvent:
     return NewEvent(
         message=line.message,
         level=line.level,

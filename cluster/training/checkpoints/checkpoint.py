@@ -11,7 +11,6 @@ All files are safetensors or JSON, so nothing in a checkpoint can be executed.
 
 import hashlib
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -198,9 +197,7 @@ class CheckpointWriter:
                 path.unlink()
         if not keeps:
             folder.rmdir()
-        return CheckpointSaved.of(
-            saved, seq=0, created_at=int(time.time()), step=manifest.step, metrics=metrics
-        )
+        return CheckpointSaved.of(saved, step=manifest.step, metrics=metrics)
 
 
 def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manifest) -> WeightsRef:

@@ -1,7 +1,6 @@
 """The training loop: a plain function over an objective, data and a few callables. No Ray, no storage."""
 
 import math
-import time
 from dataclasses import dataclass, replace
 
 import torch
@@ -135,8 +134,6 @@ def train(
             progress = update_best(progress, everything.loss, config.early_stopping)
         is_early = step.ends_epoch and is_stale(progress, config.early_stopping)
         metrics = StepMetrics(
-            seq=0,
-            created_at=int(time.time()),
             step=progress.step,
             total_steps=schedule.total_steps,
             learning_rate=learning_rate,

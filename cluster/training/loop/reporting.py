@@ -15,7 +15,7 @@ NEXT_MESSAGE_SECONDS = 60.0
 
 
 def message(text: str, level: Literal["info", "warn"] = "info") -> RunnerMessage:
-    return RunnerMessage(seq=0, created_at=int(time.time()), level=level, message=text)
+    return RunnerMessage(level=level, message=text)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from cluster.contracts.jobs import (
     MAX_SYNC_BYTES,
     Command,
-    RunnerEvent,
+    NumberedEvent,
     RunnerState,
     Running,
     SyncRequest,
@@ -27,7 +27,7 @@ class FakeService:
     """So many of the next requests are kept and answered with 502, as a proxy does that lost the answer."""
     requests: list[SyncRequest] = field(default_factory=list)
     """Every request that arrived, kept or not."""
-    events: list[RunnerEvent] = field(default_factory=list)
+    events: list[NumberedEvent] = field(default_factory=list)
     """In the order of arrival; a repeated number is left out, as the database does."""
     state: RunnerState = field(default_factory=Running)
     tokens: set[str] = field(default_factory=set)

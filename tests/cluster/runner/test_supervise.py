@@ -25,7 +25,7 @@ FINISHED = Finished(trained_tokens=5, manifest_key="m", manifest_sha256="0" * 64
 
 
 def message(text: str) -> RunnerMessage:
-    return RunnerMessage(seq=0, created_at=1, message=text)
+    return RunnerMessage(message=text)
 
 
 class ScriptedRun:

@@ -4,7 +4,7 @@ import secrets
 
 from sqlalchemy import select
 
-from cluster.contracts.jobs import CheckpointSaved, Finished, JobStatus, StepMetrics
+from cluster.contracts.jobs import Finished, JobStatus, NumberedCheckpoint, NumberedStep
 from service.db import tables
 from service.db.api_keys import DEFAULT_TENANT, ApiKeys
 from service.db.attempts import token_sha256
@@ -107,8 +107,8 @@ def outbox(database: Database) -> list[str]:
         return list(session.scalars(select(tables.OutboxEntry.topic).order_by(tables.OutboxEntry.id)))
 
 
-def step(seq: int, number: int, total: int = 10, **measured) -> StepMetrics:
-    return StepMetrics(
+def step(seq: int, number: int, total: int = 10, **measured) -> NumberedStep:
+    return NumberedStep(
         seq=seq,
         created_at=1,
         step=number,
@@ -123,8 +123,8 @@ def step(seq: int, number: int, total: int = 10, **measured) -> StepMetrics:
     )
 
 
-def checkpoint(job_id: str, seq: int, number: int, attempt: int = 1) -> CheckpointSaved:
-    return CheckpointSaved(
+def checkpoint(job_id: str, seq: int, number: int, attempt: int = 1) -> NumberedCheckpoint:
+    return NumberedCheckpoint(
         seq=seq,
         created_at=1,
         step=number,

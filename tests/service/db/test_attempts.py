@@ -12,7 +12,7 @@ from cluster.contracts.evaluation import Comparison, EvaluationReport
 from cluster.contracts.jobs import (
     Failed,
     JobStatus,
-    RunnerMessage,
+    NumberedMessage,
     Stopped,
     SyncRequest,
     SyncResponse,
@@ -126,7 +126,7 @@ def test_the_newest_step_is_the_jobs_progress(database: Database, job: Job) -> N
 
 def test_a_repeated_request_changes_nothing(database: Database, job: Job) -> None:
     request = {
-        "events": [step(0, 1), checkpoint(job.id, 1, 1), RunnerMessage(seq=2, created_at=1, message="hi")]
+        "events": [step(0, 1), checkpoint(job.id, 1, 1), NumberedMessage(seq=2, created_at=1, message="hi")]
     }
     sync(database, job, **request)
     before, row = log_of(database, job.id), get_job(database, job.id)
@@ -150,7 +150,7 @@ def test_events_of_one_request_are_put_in_order(database: Database, job: Job) ->
 
 
 def test_concurrent_repeats_of_one_request_are_stored_once(database: Database, job: Job) -> None:
-    events = [RunnerMessage(seq=seq, created_at=1, message=f"line {seq}") for seq in range(20)]
+    events = [NumberedMessage(seq=seq, created_at=1, message=f"line {seq}") for seq in range(20)]
     threads = [
         threading.Thread(target=sync, args=(database, job), kwargs={"events": events}) for _ in range(6)
     ]
@@ -183,7 +183,7 @@ def test_numbers_that_json_cannot_hold_become_null(database: Database, job: Job)
 
 
 def test_a_message_may_hold_any_character(database: Database, job: Job) -> None:
-    sync(database, job, events=[RunnerMessage(seq=0, created_at=1, message="nul \x00 and 🎉")])
+    sync(database, job, events=[NumberedMessage(seq=0, created_at=1, message="nul \x00 and 🎉")])
     assert messages(database, job.id)[-1] == "nul \ufffd and 🎉"
 
 

@@ -20,7 +20,7 @@ from starlette.datastructures import UploadFile
 
 from cluster.contracts.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from cluster.contracts.hyperparameters import EarlyStopping, TrainingOptions
-from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobStatus
+from cluster.contracts.jobs import Failed, Finished, JobStatus, NumberedCheckpoint
 from cluster.contracts.manifest import Manifest, ManifestFile, Probe
 from cluster.storage.keys import dataset_key, file_key, manifest_key, parse_key, sibling_key, spec_key
 from cluster.storage.local import LocalStore
@@ -132,7 +132,7 @@ class Installation:
         self.depth = 0
         self.is_quiet = self.is_ticking = False
         self.seqs: dict[str, int] = {}
-        self.saved: dict[str, list[CheckpointSaved]] = {}
+        self.saved: dict[str, list[NumberedCheckpoint]] = {}
         """Checkpoints whose manifests are in storage, by job, told of or not."""
         often = [self.whole_job, self.create_job, self.tick, self.save_checkpoint, self.train_to_the_end]
         seldom = [self.upload, self.upload_is_killed, self.delete_file, self.file_expires, self.compile]
@@ -404,7 +404,7 @@ class Installation:
         )
         content = manifest.model_dump_json().encode()
         self.store.put(key, content)
-        saved = CheckpointSaved(
+        saved = NumberedCheckpoint(
             seq=self.seqs.get(job.id, 0),
             created_at=1,
             step=number,
@@ -416,12 +416,12 @@ class Installation:
         self.seqs[job.id] = saved.seq + 1
         self.saved.setdefault(job.id, []).append(saved)
 
-    def _own(self, job: Job) -> list[CheckpointSaved]:
+    def _own(self, job: Job) -> list[NumberedCheckpoint]:
         """Of its attempt now."""
         prefix = f"jobs/{job.id}/attempts/{job.attempt}/"
         return [saved for saved in self.saved.get(job.id, []) if saved.manifest_key.startswith(prefix)]
 
-    def _untold(self, job: Job) -> list[CheckpointSaved]:
+    def _untold(self, job: Job) -> list[NumberedCheckpoint]:
         return [saved for saved in self._own(job) if saved.step > self._newest_step(job)]
 
     def _listed(self, job: Job) -> list[Any]:

@@ -11,11 +11,11 @@ from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.datasets import DatasetCheck
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import (
-    CheckpointSaved,
     Finished,
     JobSpec,
     JobStatus,
-    RunnerEvent,
+    NumberedCheckpoint,
+    NumberedEvent,
     RunnerState,
     Running,
     SyncRequest,
@@ -99,7 +99,7 @@ class World:
     def sync(
         self,
         job: Job,
-        events: Sequence[RunnerEvent] = (),
+        events: Sequence[NumberedEvent] = (),
         state: RunnerState | None = None,
         *,
         attempt: int | None = None,
@@ -111,10 +111,10 @@ class World:
             request = SyncRequest(events=list(events), state=state or Running())
             return Attempts(session, self.settings.retries).sync(job.id, number, token, request)
 
-    def checkpoint(self, job: Job, seq: int, number: int) -> CheckpointSaved:
+    def checkpoint(self, job: Job, seq: int, number: int) -> NumberedCheckpoint:
         """Of one weight file, really in storage."""
         key, digest = self._write_manifest(job, number)
-        return CheckpointSaved(
+        return NumberedCheckpoint(
             seq=seq,
             created_at=1,
             step=number,

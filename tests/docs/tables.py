@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 import typer
-from pydantic import BaseModel, SecretStr
+from pydantic import AliasChoices, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -70,7 +70,11 @@ def other_settings() -> str:
 
 
 def renamed_settings() -> str:
-    rows = [(code(old), code(f"TUNERY_{field.upper()}")) for old, field in RENAMED.items()]
+    renamed = {old: f"TUNERY_{field.upper()}" for old, field in RENAMED.items()}
+    for name in EngineSettings.model_fields:
+        new, *former = _variables(EngineSettings, name, "")
+        renamed |= dict.fromkeys(former, new)
+    rows = [(code(old), code(new)) for old, new in renamed.items()]
     return table(("Formerly", "Now"), rows)
 
 
@@ -150,9 +154,9 @@ def commands() -> str:
 
 def settings_names() -> set[str]:
     """Every variable that the settings classes read."""
-    return {_variable(Settings, name, "TUNERY_") for name in Settings.model_fields} | {
-        _variable(EngineSettings, name, "") for name in EngineSettings.model_fields
-    }
+    read = [_variables(Settings, name, "TUNERY_") for name in Settings.model_fields]
+    read += [_variables(EngineSettings, name, "") for name in EngineSettings.model_fields]
+    return {variable for variables in read for variable in variables} | RENAMED.keys()
 
 
 def _settings(model: type[BaseModel], prefix: str) -> str:
@@ -171,8 +175,15 @@ def _settings(model: type[BaseModel], prefix: str) -> str:
 
 
 def _variable(model: type[BaseModel], name: str, prefix: str) -> str:
+    return _variables(model, name, prefix)[0]
+
+
+def _variables(model: type[BaseModel], name: str, prefix: str) -> list[str]:
+    """The variable of a field, and its former names."""
     alias = model.model_fields[name].validation_alias
-    return str(alias) if alias is not None else f"{prefix}{name.upper()}"
+    if isinstance(alias, AliasChoices):
+        return [str(choice) for choice in alias.choices]
+    return [str(alias) if alias is not None else f"{prefix}{name.upper()}"]
 
 
 def _default(field: FieldInfo) -> str:

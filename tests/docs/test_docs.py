@@ -12,7 +12,6 @@ import pytest
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.jsonl import parse_row
 from cluster.contracts.rows import ROW_TYPES, row_format
-from service.settings import RENAMED
 from tests.docs.codes import source_codes
 from tests.docs.generate import generated
 from tests.docs.tables import OTHERS, settings_names
@@ -51,7 +50,7 @@ def test_every_error_code_is_explained_and_no_other() -> None:
 def test_every_variable_that_is_read_is_documented() -> None:
     source = "".join(path.read_text() for folder in ("cluster", "service") for path in _python(folder))
     read = set(re.findall(r"TUNERY_[A-Z_]*[A-Z]", source)) - INTERNAL_VARIABLES
-    assert read <= settings_names() | OTHERS.keys() | RENAMED.keys()
+    assert read <= settings_names() | OTHERS.keys()
     assert OTHERS.keys() <= read
 
 

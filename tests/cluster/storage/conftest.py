@@ -6,7 +6,7 @@ import pytest
 from cluster.storage.location import store_from_environment
 from cluster.storage.store import ObjectStore
 
-STORES = ("folder", "moto", "rclone")
+STORES = ("folder", *(pytest.param(name, marks=pytest.mark.slow) for name in ("moto", "rclone")))
 
 
 @pytest.fixture(params=STORES)

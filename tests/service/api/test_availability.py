@@ -65,7 +65,8 @@ def test_a_request_to_an_unavailable_base_is_503_with_the_reason(
     assert answer.json()["error"]["message"] == REASON
 
 
-def test_the_missing_folder_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.anyio
+async def test_the_missing_folder_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     found: dict[str, str] = {"base-1": REASON}
     availability = Availability()
 
@@ -74,37 +75,35 @@ def test_the_missing_folder_is_logged_once(caplog: pytest.LogCaptureFixture) -> 
 
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            asyncio.run(availability.refresh(find_unavailable, {"base-1": FOLDER}))
+            await availability.refresh(find_unavailable, {"base-1": FOLDER})
         found = {}
-        asyncio.run(availability.refresh(find_unavailable, {"base-1": FOLDER}))
-    told = [record.getMessage() for record in caplog.records if "base-1" in record.getMessage()]
-    assert told == [
+        await availability.refresh(find_unavailable, {"base-1": FOLDER})
+    logged = [record.getMessage() for record in caplog.records if "base-1" in record.getMessage()]
+    assert logged == [
         f"{REASON} Its folder is /models/secret-place.",
         "The base model 'base-1' is available again.",
     ]
 
 
-def test_availability_is_checked_at_startup_and_until_the_cluster_answers(
+@pytest.mark.anyio
+async def test_availability_is_checked_at_startup_and_until_the_cluster_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.api.availability._SOON_SECONDS", 0.01)
     availability, answers = Availability(), [Unavailable("The cluster is starting."), OSError("a bug"), None]
     monkeypatch.setattr("service.api.availability._SECONDS", 0.01)
 
-    async def run() -> None:
-        answered = asyncio.Event()
+    answered = asyncio.Event()
 
-        async def find_unavailable(bases: list[BaseSpec]) -> dict[str, str]:
-            answer = answers.pop(0) if answers else None
-            if answer is not None:
-                raise answer
-            answered.set()
-            return {"base-1": REASON}
+    async def find_unavailable(bases: list[BaseSpec]) -> dict[str, str]:
+        answer = answers.pop(0) if answers else None
+        if answer is not None:
+            raise answer
+        answered.set()
+        return {"base-1": REASON}
 
-        async with availability.watching(find_unavailable, {"base-1": FOLDER}):
-            await asyncio.wait_for(answered.wait(), 30)
-            while availability.reason("base-1") is None:
-                await asyncio.sleep(0)
-
-    asyncio.run(run())
+    async with availability.watching(find_unavailable, {"base-1": FOLDER}):
+        await asyncio.wait_for(answered.wait(), 30)
+        while availability.reason("base-1") is None:
+            await asyncio.sleep(0)
     assert availability.reason("base-1") == REASON

@@ -7,6 +7,8 @@ import pytest
 
 from service.api.shared_reads import SharedReads
 
+pytestmark = pytest.mark.anyio
+
 
 class Slow:
     """A read that counts its calls, and blocks until it is released."""
@@ -34,40 +36,34 @@ async def _ask(shared_reads: SharedReads[int], slow: Slow, count: int) -> list[a
     return asking
 
 
-def test_callers_during_a_read_share_the_next_one_and_never_get_an_older_result() -> None:
-    async def run() -> None:
-        shared_reads, slow = SharedReads[int](), Slow()
-        first = await _ask(shared_reads, slow, 1)
-        await _begun(slow)
-        second = await _ask(shared_reads, slow, 50)
-        slow.gate.release()
-        await _begun(slow)
-        third = await _ask(shared_reads, slow, 50)
-        slow.gate.release(2)
-        answers = [set(await asyncio.gather(*asking)) for asking in (first, second, third)]
-        assert answers == [{1}, {2}, {3}]
-        slow.gate.release()
-        assert await shared_reads.get("key", slow) == 4
-
-    asyncio.run(run())
+async def test_callers_during_a_read_share_the_next_one_and_never_get_an_older_result() -> None:
+    shared_reads, slow = SharedReads[int](), Slow()
+    first = await _ask(shared_reads, slow, 1)
+    await _begun(slow)
+    second = await _ask(shared_reads, slow, 50)
+    slow.gate.release()
+    await _begun(slow)
+    third = await _ask(shared_reads, slow, 50)
+    slow.gate.release(2)
+    answers = [set(await asyncio.gather(*asking)) for asking in (first, second, third)]
+    assert answers == [{1}, {2}, {3}]
+    slow.gate.release()
+    assert await shared_reads.get("key", slow) == 4
 
 
-def test_a_cancelled_caller_affects_no_other_and_an_error_reaches_all() -> None:
+async def test_a_cancelled_caller_affects_no_other_and_an_error_reaches_all() -> None:
     def fails() -> int:
         raise ValueError("no")
 
-    async def run() -> None:
-        shared_reads, slow = SharedReads[int](), Slow()
-        gone, stays = [*await _ask(shared_reads, slow, 1), *await _ask(shared_reads, slow, 1)]
-        await _begun(slow)
-        gone.cancel()
-        slow.gate.release(2)
-        assert await stays == 2
-        outcomes = await asyncio.gather(
-            *(shared_reads.get("other", fails) for _ in range(3)), return_exceptions=True
-        )
-        assert [type(outcome) for outcome in outcomes] == [ValueError] * 3
-        with pytest.raises(ValueError, match="no"):
-            await shared_reads.get("other", fails)
-
-    asyncio.run(run())
+    shared_reads, slow = SharedReads[int](), Slow()
+    gone, stays = [*await _ask(shared_reads, slow, 1), *await _ask(shared_reads, slow, 1)]
+    await _begun(slow)
+    gone.cancel()
+    slow.gate.release(2)
+    assert await stays == 2
+    outcomes = await asyncio.gather(
+        *(shared_reads.get("other", fails) for _ in range(3)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [ValueError] * 3
+    with pytest.raises(ValueError, match="no"):
+        await shared_reads.get("other", fails)

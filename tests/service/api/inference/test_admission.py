@@ -1,7 +1,8 @@
 """Waiting for a turn at the engine: rejected, admitted, cancelled, timed out."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from cluster.contracts.errors import Overloaded, Unavailable
 from service.api.inference.admission import AdmissionQueue
 from service.api.inference.fair_queue import QueueLimits
+
+pytestmark = pytest.mark.anyio
 
 LIMITS = QueueLimits(max_running=2, max_waiting_per_tenant=3, max_waiting=5)
 
@@ -45,16 +48,14 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def run(test: Callable[[AdmissionQueue], Coroutine[Any, Any, None]], **options: Any) -> None:
-    async def within_limit() -> None:
-        async with asyncio.timeout(30):
-            await test(AdmissionQueue(LIMITS, **{"wait_seconds": 60.0, **options}))
-
-    asyncio.run(within_limit())
+@asynccontextmanager
+async def queue(**options: Any) -> AsyncIterator[AdmissionQueue]:
+    async with asyncio.timeout(30):
+        yield AdmissionQueue(LIMITS, **{"wait_seconds": 60.0, **options})
 
 
-def test_a_quiet_tenant_waits_for_a_running_request_and_not_for_the_floods_queue() -> None:
-    async def test(admission: AdmissionQueue) -> None:
+async def test_a_quiet_tenant_waits_for_a_running_request_and_not_for_the_floods_queue() -> None:
+    async with queue() as admission:
         flood = await visits(admission, "flood", 5)
         assert [visit.entered.is_set() for visit in flood] == [True, True, False, False, False]
         (quiet,) = await visits(admission, "quiet", 1)
@@ -66,14 +67,11 @@ def test_a_quiet_tenant_waits_for_a_running_request_and_not_for_the_floods_queue
             await visit.leave()
         await admission.wait_until_empty()
 
-    run(test)
 
-
-def test_a_full_queue_names_the_limit_and_when_to_retry() -> None:
+async def test_a_full_queue_names_the_limit_and_when_to_retry() -> None:
     now = 0.0
 
-    async def test(admission: AdmissionQueue) -> None:
-        nonlocal now
+    async with queue(clock=lambda: now) as admission:
         (first,) = await visits(admission, "a", 1)
         now = 8.0
         await first.leave()  # eight seconds: two slots serve one each in four
@@ -91,11 +89,9 @@ def test_a_full_queue_names_the_limit_and_when_to_retry() -> None:
         for visit in here:
             visit.task.cancel()
 
-    run(test, clock=lambda: now)
 
-
-def test_a_request_cancelled_while_waiting_leaves_the_queue() -> None:
-    async def test(admission: AdmissionQueue) -> None:
+async def test_a_request_cancelled_while_waiting_leaves_the_queue() -> None:
+    async with queue() as admission:
         one, two, gone, next_one, _ = await visits(admission, "a", 5)
         gone.task.cancel()
         await asyncio.gather(gone.task, return_exceptions=True)
@@ -106,11 +102,9 @@ def test_a_request_cancelled_while_waiting_leaves_the_queue() -> None:
         assert not gone.entered.is_set()
         two.task.cancel()
 
-    run(test)
 
-
-def test_a_request_cancelled_as_it_is_admitted_lets_the_next_one_in() -> None:
-    async def test(admission: AdmissionQueue) -> None:
+async def test_a_request_cancelled_as_it_is_admitted_lets_the_next_one_in() -> None:
+    async with queue() as admission:
         async with admission.turn("a", 1):
             two, called, next_one = await visits(admission, "a", 3)
         called.task.cancel()  # it has been admitted, and has not run since
@@ -120,11 +114,10 @@ def test_a_request_cancelled_as_it_is_admitted_lets_the_next_one_in() -> None:
         await two.leave()
         await admission.wait_until_empty()
 
-    run(test)
 
+async def test_a_request_that_fails_lets_the_next_one_in() -> None:
+    async with queue() as admission:
 
-def test_a_request_that_fails_lets_the_next_one_in() -> None:
-    async def test(admission: AdmissionQueue) -> None:
         async def fail() -> None:
             async with admission.turn("a", 1):
                 await may_fail.wait()
@@ -138,11 +131,9 @@ def test_a_request_that_fails_lets_the_next_one_in() -> None:
             await failing
         await next_one.entered.wait()
 
-    run(test)
 
-
-def test_a_queue_timeout_names_the_longest_wait() -> None:
-    async def test(admission: AdmissionQueue) -> None:
+async def test_a_queue_timeout_names_the_longest_wait() -> None:
+    async with queue(wait_seconds=0.001) as admission:
         one, two = await visits(admission, "a", 2)
         with pytest.raises(Unavailable, match=r"waited for its turn for 0\.001 s") as late:
             async with admission.turn("b", 1):
@@ -151,5 +142,3 @@ def test_a_queue_timeout_names_the_longest_wait() -> None:
         await one.leave()
         await two.leave()
         await admission.wait_until_empty()
-
-    run(test, wait_seconds=0.001)

@@ -1,8 +1,8 @@
 """What a caller uses is charged, counted and written, however the request ends."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from datetime import date
 from typing import Any, Literal
 
@@ -32,6 +32,8 @@ from service.db.usage import Usage, UsageCounts
 from tests.api import BASE, ENCODER, Project, add_project
 from tests.fakes import FakeEngine
 
+pytestmark = pytest.mark.anyio
+
 NOON = 1_772_452_800.0
 TODAY = date(2026, 3, 2)
 DAY = 86_400
@@ -48,29 +50,24 @@ def caller(database: Database, project: Project) -> Principal:
         return ApiKeys(session).authenticate(project.key)
 
 
-def asked(n: int = 1) -> GenerationRequest:
+def generation(n: int = 1) -> GenerationRequest:
     return GenerationRequest(
         id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="a b"), sampling=Sampling(n=n), tenant="t"
     )
 
 
-def run(
-    database: Database,
-    caller: Principal,
-    engine: FakeEngine,
-    use: Callable[[MeteredEngine], Coroutine[Any, Any, None]],
-) -> dict[str, UsageCounts]:
-    """Returns usage by model after this use of the engine."""
+@asynccontextmanager
+async def metered(database: Database, caller: Principal, engine: FakeEngine) -> AsyncIterator[MeteredEngine]:
+    """Writes what the block has used of the engine when it ends."""
+    meter = UsageMeter(database, clock=lambda: NOON)
+    limits = QueueLimits(max_running=4, max_waiting_per_tenant=4, max_waiting=4)
+    admission = AdmissionQueue(limits, wait_seconds=5)
+    async with asyncio.timeout(30), meter.writing(every_seconds=60):
+        yield InferenceContext(engine, admission, meter).for_caller(caller, "model-1")
+        await admission.wait_until_empty()
 
-    async def used() -> None:
-        meter = UsageMeter(database, clock=lambda: NOON)
-        limits = QueueLimits(max_running=4, max_waiting_per_tenant=4, max_waiting=4)
-        admission = AdmissionQueue(limits, wait_seconds=5)
-        async with asyncio.timeout(30), meter.writing(every_seconds=60):
-            await use(InferenceContext(engine, admission, meter).for_caller(caller, "model-1"))
-            await admission.wait_until_empty()
 
-    asyncio.run(used())
+def usage_by_model(database: Database, caller: Principal) -> dict[str, UsageCounts]:
     with database.read() as session:
         found = Usage(session, caller.tenant).between(TODAY, TODAY)
     assert all((key.api_key_id, key.day) == (caller.key_id, TODAY) for key, _ in found)
@@ -82,59 +79,61 @@ async def drain(events: AsyncGenerator[GenerationEvent]) -> None:
         pass
 
 
-def test_a_whole_answer_is_counted_once_however_many_prompts_it_has(
+async def test_a_whole_answer_is_counted_once_however_many_prompts_it_has(
     database: Database, caller: Principal
 ) -> None:
-    async def use(engine: MeteredEngine) -> None:
-        await asyncio.gather(drain(engine.generate(asked(n=2))), drain(engine.generate(asked())))
+    async with metered(database, caller, FakeEngine()) as engine:
+        await asyncio.gather(drain(engine.generate(generation(n=2))), drain(engine.generate(generation())))
+    assert usage_by_model(database, caller) == {"model-1": UsageCounts(1, 4, 9)}
 
-    assert run(database, caller, FakeEngine(), use) == {"model-1": UsageCounts(1, 4, 9)}
 
-
-def test_tokens_generated_before_a_disconnect_are_counted(database: Database, caller: Principal) -> None:
-    async def use(engine: MeteredEngine) -> None:
-        async with aclosing(engine.generate(asked())) as events:
-            assert isinstance(await anext(events), PromptEvent)
-            assert isinstance(await anext(events), TextEvent)
-            assert isinstance(await anext(events), TextEvent)
-
+async def test_tokens_generated_before_a_disconnect_are_counted(
+    database: Database, caller: Principal
+) -> None:
     fake = FakeEngine()
-    assert run(database, caller, fake, use) == {"model-1": UsageCounts(1, 2, 2)}
+    async with (
+        metered(database, caller, fake) as engine,
+        aclosing(engine.generate(generation())) as events,
+    ):
+        assert isinstance(await anext(events), PromptEvent)
+        assert isinstance(await anext(events), TextEvent)
+        assert isinstance(await anext(events), TextEvent)
+    assert usage_by_model(database, caller) == {"model-1": UsageCounts(1, 2, 2)}
     assert fake.was_cancelled.is_set()
 
 
-def test_tokens_whose_text_is_held_back_are_counted_and_not_passed_on(
+async def test_tokens_whose_text_is_held_back_are_counted_and_not_passed_on(
     database: Database, caller: Principal
 ) -> None:
-    async def use(engine: MeteredEngine) -> None:
-        async with aclosing(engine.generate(asked())) as events:
-            assert isinstance(await anext(events), PromptEvent)
-            with pytest.raises(Unavailable):
-                await anext(events)
-
     fake = FakeEngine(pieces=["", "", "", "later"], fault=Unavailable("gone"))
-    assert run(database, caller, fake, use) == {"model-1": UsageCounts(1, 2, 3)}
-
-
-def test_tokens_generated_before_an_engine_failure_are_counted(database: Database, caller: Principal) -> None:
-    async def use(engine: MeteredEngine) -> None:
+    async with (
+        metered(database, caller, fake) as engine,
+        aclosing(engine.generate(generation())) as events,
+    ):
+        assert isinstance(await anext(events), PromptEvent)
         with pytest.raises(Unavailable):
-            await drain(engine.generate(asked()))
-
-    fake = FakeEngine(fault=Unavailable("gone"))
-    assert run(database, caller, fake, use) == {"model-1": UsageCounts(1, 2, 2)}
+            await anext(events)
+    assert usage_by_model(database, caller) == {"model-1": UsageCounts(1, 2, 3)}
 
 
-def test_a_refused_request_is_not_counted(database: Database, caller: Principal) -> None:
-    async def use(engine: MeteredEngine) -> None:
+async def test_tokens_generated_before_an_engine_failure_are_counted(
+    database: Database, caller: Principal
+) -> None:
+    async with metered(database, caller, FakeEngine(fault=Unavailable("gone"))) as engine:
+        with pytest.raises(Unavailable):
+            await drain(engine.generate(generation()))
+    assert usage_by_model(database, caller) == {"model-1": UsageCounts(1, 2, 2)}
+
+
+async def test_a_refused_request_is_not_counted(database: Database, caller: Principal) -> None:
+    async with metered(database, caller, FakeEngine(refusal=Overloaded("busy"))) as engine:
         with pytest.raises(Overloaded):
-            await drain(engine.generate(asked()))
-
-    assert run(database, caller, FakeEngine(refusal=Overloaded("busy")), use) == {}
+            await drain(engine.generate(generation()))
+    assert usage_by_model(database, caller) == {}
 
 
 @pytest.mark.parametrize("kind", ["classify", "embed"])
-def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
+async def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
     database: Database, caller: Principal, kind: Literal["classify", "embed"]
 ) -> None:
     """Of two waiting requests, the one whose tenant has used less goes first, although it came later."""
@@ -151,60 +150,50 @@ def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
                 EmbeddingRequest(id=id_, model=model, inputs=[TextInput(text="x")], tenant=tenant)
             )
 
-    async def main() -> None:
-        admission = AdmissionQueue(
-            QueueLimits(max_running=1, max_waiting_per_tenant=4, max_waiting=4), wait_seconds=5
-        )
-        engine = InferenceContext(fake, admission, UsageMeter(database)).for_caller(caller, "model-1")
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, admission.turn("another", 1):
-            for id_, tenant in (("a1", "a"), ("a2", "a"), ("b1", "b")):
-                tasks.create_task(ask(engine, id_, tenant))
-                await asyncio.sleep(0)
-            assert not fake.classified
-            assert not fake.embedded
-
-    asyncio.run(main())
-    asked = [one.id for one in fake.classified] + [one.id for one in fake.embedded]
-    assert asked == ["a1", "b1", "a2"]
+    admission = AdmissionQueue(
+        QueueLimits(max_running=1, max_waiting_per_tenant=4, max_waiting=4), wait_seconds=5
+    )
+    engine = InferenceContext(fake, admission, UsageMeter(database)).for_caller(caller, "model-1")
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, admission.turn("another", 1):
+        for id_, tenant in (("a1", "a"), ("a2", "a"), ("b1", "b")):
+            tasks.create_task(ask(engine, id_, tenant))
+            await asyncio.sleep(0)
+        assert not fake.classified
+        assert not fake.embedded
+    served = [one.id for one in fake.classified] + [one.id for one in fake.embedded]
+    assert served == ["a1", "b1", "a2"]
 
 
-def test_usage_survives_a_database_outage(database: Database, caller: Principal) -> None:
+async def test_usage_survives_a_database_outage(database: Database, caller: Principal) -> None:
     class Away:
         def write(self) -> Any:
             raise Unavailable("The database does not answer.")
 
-    async def count() -> None:
-        meter = UsageMeter(database, clock=lambda: NOON)
-        meter.add(caller, "m", UsageCounts(1, 2, 3))
-        meter._database = Away()  # type: ignore[assignment]
-        with pytest.raises(Unavailable):
-            await meter.flush()
-        meter._database = database
-        meter.add(caller, "m", UsageCounts(1, 2, 3))
+    meter = UsageMeter(database, clock=lambda: NOON)
+    meter.add(caller, "m", UsageCounts(1, 2, 3))
+    meter._database = Away()  # type: ignore[assignment]
+    with pytest.raises(Unavailable):
         await meter.flush()
-        await meter.flush()
-
-    asyncio.run(count())
+    meter._database = database
+    meter.add(caller, "m", UsageCounts(1, 2, 3))
+    await meter.flush()
+    await meter.flush()
     with database.read() as session:
         ((_, used),) = Usage(session, caller.tenant).between(TODAY, TODAY)
     assert used == UsageCounts(2, 4, 6)
 
 
-def test_days_are_counted_apart_and_forgotten_once_they_are_written(
+async def test_days_are_counted_apart_and_forgotten_once_they_are_written(
     database: Database, caller: Principal
 ) -> None:
     now = NOON
 
-    async def count() -> None:
-        nonlocal now
-        meter = UsageMeter(database, clock=lambda: now)
-        for _ in range(4):
-            meter.add(caller, "m", UsageCounts(1, 2, 3))
-            await meter.flush()
-            now += DAY
-        assert len(meter._totals) == 2
-
-    asyncio.run(count())
+    meter = UsageMeter(database, clock=lambda: now)
+    for _ in range(4):
+        meter.add(caller, "m", UsageCounts(1, 2, 3))
+        await meter.flush()
+        now += DAY
+    assert len(meter._totals) == 2
     with database.read() as session:
         found = Usage(session, caller.tenant).between(TODAY, date(2026, 3, 9))
     assert [(key.day.day, used) for key, used in found] == [

@@ -11,29 +11,25 @@ from service.api.inference.fanout import generate_all
 from tests.api import BASE
 from tests.fakes import FakeEngine
 
-ASKED = GenerationRequest(id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
+pytestmark = pytest.mark.anyio
+
+REQUEST = GenerationRequest(id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
 
 
-def test_a_reader_that_stops_reading_loses_its_place_at_the_engine() -> None:
+async def test_a_reader_that_stops_reading_loses_its_place_at_the_engine() -> None:
     engine = FakeEngine(pieces=["x"] * 1000)
 
-    async def read() -> None:
-        async with aclosing(generate_all(engine, [ASKED], stall_seconds=0.01)) as events:
-            await anext(events)
-            assert await asyncio.to_thread(engine.was_cancelled.wait, 10)
-            with pytest.raises(InvalidRequest, match="the client has read nothing") as slow:
-                async for _ in events:
-                    pass
-            assert slow.value.code == "reader_too_slow"
-
-    asyncio.run(read())
+    async with aclosing(generate_all(engine, [REQUEST], stall_seconds=0.01)) as events:
+        await anext(events)
+        assert await asyncio.to_thread(engine.was_cancelled.wait, 10)
+        with pytest.raises(InvalidRequest, match="the client has read nothing") as slow:
+            async for _ in events:
+                pass
+        assert slow.value.code == "reader_too_slow"
 
 
-def test_a_slow_reader_that_keeps_reading_gets_everything() -> None:
-    async def read() -> list[int]:
-        engine = FakeEngine(pieces=["x"] * 1000)
-        async with aclosing(generate_all(engine, [ASKED, ASKED], stall_seconds=30)) as events:
-            return [index async for index, _ in events]
-
-    indices = asyncio.run(read())
+async def test_a_slow_reader_that_keeps_reading_gets_everything() -> None:
+    engine = FakeEngine(pieces=["x"] * 1000)
+    async with aclosing(generate_all(engine, [REQUEST, REQUEST], stall_seconds=30)) as events:
+        indices = [index async for index, _ in events]
     assert (indices.count(0), indices.count(1)) == (1002, 1002)

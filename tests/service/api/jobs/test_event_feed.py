@@ -2,9 +2,8 @@
 writes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
-from contextlib import aclosing, contextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 
 import pytest
 from sqlalchemy.orm import Session
@@ -18,7 +17,7 @@ from service.db.job_events import LogPosition, log_positions
 from service.db.jobs import Jobs
 from tests.service.db.rows import OTHER, TENANT, add_file, add_job, add_tenants
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 NEVER = 1000.0
 CREATED = 2
 """Number of events of a new job."""
@@ -61,12 +60,10 @@ def cancel(database: Database, job_id: str) -> None:
         Jobs(session, TENANT).cancel(job_id)
 
 
-def run(feed: EventFeed, talk: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        async with asyncio.timeout(30), feed.polling():
-            await talk()
-
-    asyncio.run(main())
+@asynccontextmanager
+async def polling(feed: EventFeed) -> AsyncIterator[None]:
+    async with asyncio.timeout(30), feed.polling():
+        yield
 
 
 async def take(frames: AsyncGenerator[bytes], count: int) -> list[bytes]:
@@ -80,73 +77,62 @@ async def polls(watched: Watched, count: int) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_events_of_this_process_arrive_without_a_poll(
+async def test_events_of_this_process_arrive_without_a_poll(
     watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", NEVER)
     (job,) = jobs(1)
     feed = EventFeed(watched, Draining())
-
-    async def talk() -> None:
-        async with aclosing(await feed.follow(TENANT, job, -1)) as frames:
-            await take(frames, CREATED)
-            rest = asyncio.ensure_future(take(frames, 1))
-            await asyncio.to_thread(cancel, watched, job)
-            assert b"cancelled" in (await rest)[0]
-            assert [frame async for frame in frames] == []
-
-    run(feed, talk)
+    async with polling(feed), aclosing(await feed.follow(TENANT, job, -1)) as frames:
+        await take(frames, CREATED)
+        rest = asyncio.ensure_future(take(frames, 1))
+        await asyncio.to_thread(cancel, watched, job)
+        assert b"cancelled" in (await rest)[0]
+        assert [frame async for frame in frames] == []
 
 
-def test_events_of_another_process_are_found_by_polling(
+async def test_events_of_another_process_are_found_by_polling(
     database: Database, watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.05)
     (job,) = jobs(1)
     feed = EventFeed(watched, Draining())
-
-    async def talk() -> None:
-        async with aclosing(await feed.follow(TENANT, job, 0)) as frames:
-            await take(frames, CREATED - 1)
-            await asyncio.to_thread(cancel, database, job)
-            assert len([frame async for frame in frames]) == 1
-
-    run(feed, talk)
+    async with polling(feed), aclosing(await feed.follow(TENANT, job, 0)) as frames:
+        await take(frames, CREATED - 1)
+        await asyncio.to_thread(cancel, database, job)
+        assert len([frame async for frame in frames]) == 1
 
 
-def test_polling_costs_one_read_however_many_jobs_are_followed(
+async def test_polling_costs_one_read_however_many_jobs_are_followed(
     watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.02)
-    asked: list[int] = []
+    read_counts: list[int] = []
 
     def counted(session: Session, job_ids: Collection[str]) -> dict[str, LogPosition]:
-        asked.append(len(job_ids))
+        read_counts.append(len(job_ids))
         return log_positions(session, job_ids)
 
     monkeypatch.setattr(event_feed, "log_positions", counted)
     followed = jobs(30)
     feed = EventFeed(watched, Draining())
-
-    async def talk() -> None:
+    async with polling(feed):
         streams = [await feed.follow(TENANT, job, -1) for job in followed]
         for frames in streams:
             await take(frames, CREATED)
         waiting = [asyncio.ensure_future(anext(frames)) for frames in streams]
         await polls(watched, 2)
-        asked.clear()
+        read_counts.clear()
         before = watched.num_reads
         await polls(watched, 5)
-        assert set(asked) == {30}
-        assert watched.num_reads - before <= len(asked) + 1
+        assert set(read_counts) == {30}
+        assert watched.num_reads - before <= len(read_counts) + 1
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
-    run(feed, talk)
 
-
-def test_streams_at_the_same_position_share_a_read(
+async def test_streams_at_the_same_position_share_a_read(
     watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", NEVER)
@@ -156,38 +142,32 @@ def test_streams_at_the_same_position_share_a_read(
     async def all_of(frames: AsyncGenerator[bytes]) -> list[bytes]:
         return [frame async for frame in frames]
 
-    async def talk() -> None:
+    async with polling(feed):
         streams = await asyncio.gather(*(feed.follow(TENANT, job, -1) for _ in range(100)))
-        told = [asyncio.ensure_future(all_of(frames)) for frames in streams]
+        taking = [asyncio.ensure_future(all_of(frames)) for frames in streams]
         await asyncio.to_thread(cancel, watched, job)
-        for frames in await asyncio.gather(*told):
+        for frames in await asyncio.gather(*taking):
             assert len(frames) == CREATED + 1
         assert watched.num_reads <= 6
 
-    run(feed, talk)
 
-
-def test_a_stream_survives_a_database_outage(
+async def test_a_stream_survives_a_database_outage(
     database: Database, watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.02)
     (job,) = jobs(1)
     feed = EventFeed(watched, Draining())
-
-    async def talk() -> None:
-        async with aclosing(await feed.follow(TENANT, job, CREATED - 1)) as frames:
-            rest = asyncio.ensure_future(take(frames, 1))
-            watched.is_down = True
-            await polls(watched, 3)
-            watched.is_down = False
-            await asyncio.to_thread(cancel, database, job)
-            assert b"cancelled" in (await rest)[0]
-
-    run(feed, talk)
+    async with polling(feed), aclosing(await feed.follow(TENANT, job, CREATED - 1)) as frames:
+        rest = asyncio.ensure_future(take(frames, 1))
+        watched.is_down = True
+        await polls(watched, 3)
+        watched.is_down = False
+        await asyncio.to_thread(cancel, database, job)
+        assert b"cancelled" in (await rest)[0]
 
 
 @pytest.mark.parametrize("last_seq", [-1, 10**9])
-def test_a_quiet_stream_sends_keep_alives_and_ends_with_the_process(
+async def test_a_quiet_stream_sends_keep_alives_and_ends_with_the_process(
     watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch, last_seq: int
 ) -> None:
     monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.02)
@@ -195,23 +175,16 @@ def test_a_quiet_stream_sends_keep_alives_and_ends_with_the_process(
     (job,) = jobs(1)
     draining = Draining()
     feed = EventFeed(watched, draining)
-
-    async def talk() -> None:
-        async with aclosing(await feed.follow(TENANT, job, last_seq)) as frames:
-            await take(frames, CREATED if last_seq < 0 else 0)
-            assert await take(frames, 2) == [KEEP_ALIVE, KEEP_ALIVE]
-            draining.has_begun = True
-            assert {frame async for frame in frames} <= {KEEP_ALIVE}
-
-    run(feed, talk)
+    async with polling(feed), aclosing(await feed.follow(TENANT, job, last_seq)) as frames:
+        await take(frames, CREATED if last_seq < 0 else 0)
+        assert await take(frames, 2) == [KEEP_ALIVE, KEEP_ALIVE]
+        draining.has_begun = True
+        assert {frame async for frame in frames} <= {KEEP_ALIVE}
 
 
-def test_another_tenants_job_is_absent(watched: Watched, jobs: Callable[[int], list[str]]) -> None:
+async def test_another_tenants_job_is_absent(watched: Watched, jobs: Callable[[int], list[str]]) -> None:
     (job,) = jobs(1)
     feed = EventFeed(watched, Draining())
-
-    async def talk() -> None:
+    async with polling(feed):
         with pytest.raises(NotFound):
             await feed.follow(OTHER, job, -1)
-
-    run(feed, talk)

@@ -1,4 +1,4 @@
-"""Databases that tests use: an empty, migrated one of their own for each test."""
+"""Databases for tests: each test has an empty, migrated one of its own."""
 
 import os
 import secrets
@@ -19,7 +19,7 @@ from service.db.tables import Table
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """URL of a server whose user may create databases: TEST_POSTGRES_URL, else one of our own."""
+    """URL of a server whose user may create databases: TEST_POSTGRES_URL, or a server of our own."""
     if url := os.environ.get("TEST_POSTGRES_URL"):
         yield url
         return
@@ -66,7 +66,7 @@ def migrated_database(server_url: str) -> Iterator[str]:
 
 @contextmanager
 def without_rows(url: str) -> Iterator[str]:
-    """The same database for each test, emptied after it: much quicker than to create one."""
+    """Empties the database after the test, which is much faster than creating one for each test."""
     yield url
     with psycopg.connect(url, autocommit=True) as connection:
         # A connection that a test left in a transaction would hold locks.

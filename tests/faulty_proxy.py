@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of one server that can be told to fail."""
+"""An HTTP proxy in front of a server that fails on demand."""
 
 import http.client
 import threading
@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Answer:
-    """In place of the server's answer: a status without a body."""
+    """Replaces the server's response by a status without a body."""
 
     status: int
 
 
 @dataclass(frozen=True)
 class CutAfter:
-    """The server's answer, whose connection ends after so many bytes of the body."""
+    """Forwards the server's response, but closes the connection after this many bytes of the body."""
 
     body_bytes: int
 
@@ -32,7 +32,7 @@ class FaultyProxy:
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     """Method, path with query and headers of every request, in the order of arrival."""
     fault: Callable[[str, str], Fault] = lambda _method, _path: None
-    """Asked with method and path before a request is forwarded."""
+    """Called with method and path before a request is forwarded."""
 
 
 @contextmanager

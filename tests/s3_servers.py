@@ -1,4 +1,4 @@
-"""S3 servers that tests talk to, each a process of its own on a free port with one empty bucket."""
+"""S3 servers for tests: each is a process on a free port, with one empty bucket."""
 
 import os
 import re
@@ -23,7 +23,7 @@ class S3Endpoint:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What boto3, and so a process of Tunery's, needs in its environment."""
+        """Environment variables for boto3, and so for Tunery's processes."""
         return {
             "TUNERY_STORAGE_ENDPOINT": self.url,
             "AWS_ACCESS_KEY_ID": self.access_key,
@@ -44,7 +44,7 @@ def client_of(endpoint: S3Endpoint):
 
 @contextmanager
 def moto_server() -> Iterator[S3Endpoint]:
-    """Objects in memory, signatures not checked; knows multipart uploads as S3 does."""
+    """Keeps objects in memory and does not check signatures. Multipart uploads behave as with S3."""
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"]
     with _serving(command, r"Running on (http://[\d.:]+)") as url:
         yield _with_bucket(S3Endpoint(url, "tunery-test", "tunery-test-secret", "tunery-test"))
@@ -52,7 +52,7 @@ def moto_server() -> Iterator[S3Endpoint]:
 
 @contextmanager
 def rclone_server(folder: Path) -> Iterator[S3Endpoint]:
-    """Objects on disk; real signatures, which it refuses when wrong."""
+    """Keeps objects on disk and refuses wrong signatures."""
     folder.mkdir(parents=True, exist_ok=True)
     rclone = Path(sys.executable).with_name("rclone")
     endpoint = S3Endpoint("", "tunery-test", "tunery-test-secret", "tunery-test")
@@ -63,7 +63,7 @@ def rclone_server(folder: Path) -> Iterator[S3Endpoint]:
 
 
 def endpoint_from_environment() -> S3Endpoint | None:
-    """TEST_S3_ENDPOINT runs the same tests against any store; its bucket, TEST_S3_BUCKET, must exist."""
+    """The store at TEST_S3_ENDPOINT, if it is set. Its bucket, TEST_S3_BUCKET, must exist."""
     url = os.environ.get("TEST_S3_ENDPOINT")
     if not url:
         return None
@@ -82,7 +82,7 @@ def _with_bucket(endpoint: S3Endpoint) -> S3Endpoint:
 
 @contextmanager
 def _serving(command: list[str | Path], announcement: str) -> Iterator[str]:
-    """Runs a server until the block ends; yields what `announcement`'s group matched in its output."""
+    """Runs a server within the context. Yields what the group of `announcement` matched in its output."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield _announced(process.stdout, announcement)
@@ -96,7 +96,7 @@ def _announced(output: IO[str], announcement: str) -> str:
     for line in output:
         seen.append(line)
         if found := re.search(announcement, line):
-            # A server whose output nobody reads stops when the pipe is full.
+            # Keeps reading, because a server blocks when the pipe of its output is full.
             threading.Thread(target=lambda: [None for _ in output], daemon=True).start()
             return found[1]
     raise RuntimeError("The server ended without announcing itself:\n" + "".join(seen))

@@ -1,4 +1,4 @@
-"""What deploys Tunery, read from its files."""
+"""Reads the deployment files."""
 
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ def compose() -> Document:
 
 
 def resources(folder: Path) -> list[Document]:
-    """What a kustomization's folder adds, without the folders that it builds on and its patches."""
+    """Resources that a kustomization's folder adds, without its bases and patches."""
     (kustomization,) = documents(folder / "kustomization.yaml")
     files = [folder / name for name in kustomization["resources"]]
     return [document for file in files if file.suffix == ".yaml" for document in documents(file)]
 
 
 def pod_specs(resource: Document) -> list[Document]:
-    """The pods of a resource, for Ray's also the head and each group of workers."""
+    """Pod specifications of a resource; for a RayService, those of the head and of each group of workers."""
     match resource["kind"]:
         case "Deployment" | "StatefulSet" | "Job":
             return [resource["spec"]["template"]["spec"]]

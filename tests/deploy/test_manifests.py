@@ -1,4 +1,4 @@
-"""The deployment files name only what exists, keep closed what must be closed, and fit their schemas."""
+"""The deployment files name only what exists, allow only the needed access, and match their schemas."""
 
 import importlib
 import re
@@ -31,7 +31,7 @@ VARIABLE = re.compile(r"TUNERY_[A-Z_]+")
 
 
 def variables_read_by(package: str) -> set[str]:
-    """The settings' fields, and what the package's sources name."""
+    """Variables of the settings' fields, and those that the package's sources name."""
     fields = {f"TUNERY_{name.upper()}" for name in Settings.model_fields} if package == "service" else set()
     return fields.union(*(VARIABLE.findall(path.read_text()) for path in (ROOT / package).rglob("*.py")))
 
@@ -58,14 +58,14 @@ def assert_application_exists(application: Document) -> None:
 # Compose
 
 
-def test_compose_publishes_the_api_alone() -> None:
+def test_compose_publishes_only_the_api() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {"api": ["8000:8000"]}
     assert not [name for name, service in SERVICES.items() if service.get("network_mode") == "host"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_compose_service_is_pinned_and_waits_for_what_exists(name: str) -> None:
+def test_compose_service_is_pinned_and_depends_on_existing_services(name: str) -> None:
     service = SERVICES[name]
     tag = service["image"].rpartition(":")[2]
     assert re.search(r"\d", tag)
@@ -84,7 +84,7 @@ def test_compose_service_is_pinned_and_waits_for_what_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if SERVICES[name]["image"] in OUR_IMAGES])
-def test_compose_service_of_ours_runs_what_exists_with_variables_that_are_read(name: str) -> None:
+def test_our_compose_service_runs_an_existing_module_with_variables_that_are_read(name: str) -> None:
     service = SERVICES[name]
     assert_module_exists(service["command"])
     assert_variables_exist(service["image"], set(service["environment"]))
@@ -93,7 +93,7 @@ def test_compose_service_of_ours_runs_what_exists_with_variables_that_are_read(n
     assert (ROOT / service["build"]["dockerfile"]).is_file()
 
 
-def test_compose_takes_every_secret_from_the_environment_file_and_starts_without_none() -> None:
+def test_compose_takes_every_secret_from_the_environment_file_and_requires_each() -> None:
     text = (DEPLOY / "compose" / "compose.yaml").read_text()
     example = (DEPLOY / "compose" / ".env.example").read_text()
     named = set(re.findall(r"^(\w+)=$", example, re.MULTILINE))
@@ -106,7 +106,7 @@ def test_compose_takes_every_secret_from_the_environment_file_and_starts_without
                 assert re.fullmatch(r"\$\{\w+:\?[^}]*\}", value), variable
 
 
-def test_compose_parts_reach_each_other_by_names_and_ports_that_are_there() -> None:
+def test_compose_services_reach_each_other_by_existing_names_and_ports() -> None:
     environment = SERVICES["api"]["environment"]
     assert environment["TUNERY_SERVICE_URL"] == "http://api:8001"
     command = SERVICES["api"]["command"]
@@ -120,7 +120,7 @@ def test_compose_parts_reach_each_other_by_names_and_ports_that_are_there() -> N
     assert environment["TUNERY_SERVING_URL"] == f"http://ray-head:{serve['http_options']['port']}"
 
 
-def test_serve_configuration_of_compose_is_one_that_ray_takes() -> None:
+def test_ray_accepts_the_serve_configuration_of_compose() -> None:
     from ray.serve.schema import ServeDeploySchema
 
     (serve,) = documents(DEPLOY / "compose" / "serve.yaml")
@@ -134,7 +134,7 @@ def test_serve_configuration_of_compose_is_one_that_ray_takes() -> None:
 
 
 @pytest.mark.parametrize("image", ["service", "cluster", "vllm"])
-def test_image_copies_what_exists_and_does_not_run_as_root(image: str) -> None:
+def test_image_copies_existing_files_and_does_not_run_as_root(image: str) -> None:
     lines = (DEPLOY / "docker" / f"Dockerfile.{image}").read_text().splitlines()
     copied = [word for line in lines if re.match(r"COPY (?!--)", line) for word in line.split()[1:-1]]
     assert set(copied) >= {"pyproject.toml", "constraints.txt", "cluster", "service"}
@@ -153,12 +153,12 @@ def name_of(resource: Document) -> str:
 
 
 @pytest.mark.parametrize("resource", [one for one in ALL if one["kind"] != "RayService"], ids=name_of)
-def test_resource_fits_the_schema_of_its_kind(resource: Document) -> None:
+def test_resource_matches_the_schema_of_its_kind(resource: Document) -> None:
     kubernetes_validate.validate(resource, "1.34", strict=True)
 
 
-def test_pods_of_ray_fit_the_schema_of_pods() -> None:
-    """KubeRay's own kind has no schema here; most of it are pods."""
+def test_pods_of_ray_match_the_schema_of_pods() -> None:
+    """There is no schema of KubeRay's own kind here, but most of it is pods."""
     for pod in pod_specs(next(one for one in ALL if one["kind"] == "RayService")):
         template = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, "spec": pod}
         kubernetes_validate.validate(template, "1.34", strict=True)
@@ -178,7 +178,7 @@ def test_pod_is_confined(name: str, pod: Document) -> None:
 
 
 @pytest.mark.parametrize(("name", "pod"), PODS, ids=[name for name, _ in PODS])
-def test_pod_of_ours_runs_what_exists_with_variables_that_are_read(name: str, pod: Document) -> None:
+def test_our_pod_runs_an_existing_module_with_variables_that_are_read(name: str, pod: Document) -> None:
     maps = {
         resource["metadata"]["name"]: resource["data"] for resource in ALL if resource["kind"] == "ConfigMap"
     }
@@ -193,7 +193,7 @@ def test_pod_of_ours_runs_what_exists_with_variables_that_are_read(name: str, po
             assert "TUNERY_DATABASE_URL" not in given or container["image"] == "tunery-service:0.1.0"
 
 
-def test_no_secret_is_written_down_and_the_readme_makes_every_one() -> None:
+def test_no_secret_is_in_the_files_and_the_readme_creates_each() -> None:
     assert not [resource for resource in ALL if resource["kind"] == "Secret"]
     named: dict[str, set[str]] = {"tunery-ray": {"auth_token"}}
     for _, pod in PODS:
@@ -217,27 +217,27 @@ def ray_service() -> Document:
     return next(resource for resource in ALL if resource["kind"] == "RayService")["spec"]
 
 
-def test_ray_asks_for_a_token_and_is_never_replaced_under_running_jobs() -> None:
+def test_ray_requires_a_token_and_is_never_replaced_under_running_jobs() -> None:
     cluster = ray_service()["rayClusterConfig"]
     assert cluster["authOptions"] == {"mode": "token", "secretName": "tunery-ray"}
     assert f"ray=={cluster['rayVersion']}" in (ROOT / "constraints.txt").read_text().splitlines()
     assert ray_service()["upgradeStrategy"] == {"type": "None"}
 
 
-def test_serve_configuration_of_kubernetes_is_compose_s() -> None:
+def test_serve_configuration_is_the_same_for_kubernetes_and_compose() -> None:
     serve = yaml.safe_load(ray_service()["serveConfigV2"])
     (of_compose,) = documents(DEPLOY / "compose" / "serve.yaml")
     assert serve["applications"] == of_compose["applications"]
     assert serve["http_options"] == of_compose["http_options"]
 
 
-def test_urls_name_services_that_are_there() -> None:
+def test_urls_name_existing_services() -> None:
     services = {
         resource["metadata"]["name"]: {port["port"] for port in resource["spec"]["ports"]}
         for resource in ALL
         if resource["kind"] == "Service"
     }
-    # KubeRay makes these two for a RayService.
+    # KubeRay creates these two for a RayService.
     services |= {"tunery-ray-head-svc": {8265}, "tunery-ray-serve-svc": {8000}}
     urls = [
         value
@@ -259,7 +259,7 @@ def matches(selector: Document, labels: dict[str, str]) -> bool:
 
 
 def allowed(direction: str, of: str, with_: str, port: int) -> bool:
-    """Whether a policy lets pods of one component have this traffic with pods of another."""
+    """Whether a policy allows this traffic between pods of two components."""
     mine, theirs = {COMPONENT: of}, {COMPONENT: with_}
     peers = {"egress": "to", "ingress": "from"}[direction]
     for policy in (resource["spec"] for resource in ALL if resource["kind"] == "NetworkPolicy"):
@@ -288,12 +288,12 @@ OPEN = {
     ("scheduler", "ray", 8000),
     ("scheduler", "ray", 8265),
     ("ray", "api", 8001),
-    # Ray's nodes among themselves, on any port.
+    # Ray's nodes may connect to each other on any port.
     *(("ray", "ray", port) for port in PORTS),
 }
 
 
-def test_only_ray_s_pods_reach_the_port_for_runners_and_no_service_for_clients_has_it() -> None:
+def test_only_rays_pods_reach_the_port_for_runners_and_no_service_for_clients_has_it() -> None:
     internal = ray_config("TUNERY_SERVICE_URL")
     assert internal == "http://tunery-internal:8001"
     ports = {
@@ -324,7 +324,7 @@ def ray_config(name: str) -> str:
     )
 
 
-def test_network_is_closed_but_for_the_listed_ways() -> None:
+def test_network_allows_only_the_listed_connections() -> None:
     labels = [label[COMPONENT] for resource in ALL for label in pod_labels(resource)]
     components = set(labels)
     assert components == {"api", "scheduler", "migrate", "ray", "postgres", "s3"}

@@ -9,8 +9,8 @@ from tests.families import make_family
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tunery]:
-    """SQLite and a folder: what a newcomer gets; with an encoder in its catalogue, and a model whose folder
-    does not exist."""
+    """The default installation, on SQLite and a folder, with an encoder in its catalogue and a model whose
+    folder does not exist."""
     folder = tmp_path_factory.mktemp("embedded")
     encoder = folder / "encoder"
     make_family("bert", encoder)

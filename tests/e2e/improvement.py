@@ -1,4 +1,4 @@
-"""A tuned model is improved, measured and held to a condition; and an encoder learns to sort. All through the
+"""A tuned model is continued, evaluated and gated, and an encoder learns to classify. All of it through the
 unmodified openai SDK, with Tunery's own fields in `extra_body`."""
 
 import json
@@ -25,7 +25,8 @@ def check_improvement(client: OpenAI) -> None:
 
 
 def _stopped_early(client: OpenAI) -> str:
-    """No loss falls by so much: the second epoch is the last, and the first one's checkpoint the model."""
+    """No loss falls by so much, so that the second epoch is the last and the first one's checkpoint becomes
+    the model."""
     stopping = {"patience": 1, "min_delta": 100.0}
     job = _finished(client, jsonl(40), STEPS, training={"validation_split": 0.2, "early_stopping": stopping})
     assert job.status == "succeeded", job.error
@@ -47,7 +48,7 @@ def _stopped_early(client: OpenAI) -> str:
 
 
 def _preferences(client: OpenAI, tuned: str) -> str:
-    """From the tuned model on, which is what the answers are compared with."""
+    """Continues the tuned model, with which its answers are compared."""
     job = _finished(
         client,
         _pairs(20),
@@ -99,7 +100,7 @@ def _classifier(client: OpenAI) -> None:
 
 
 def _vectors(client: OpenAI, tuned: str) -> None:
-    """What was trained to be told apart is further apart than before."""
+    """Texts of different classes are further apart than before training."""
     texts = ["the invoice was charged twice 99", "thank you very much 99"]
     alike: dict[str, float] = {}
     for model in (ENCODER, tuned):

@@ -1,4 +1,4 @@
-"""The whole life of a tuned model, told through the unmodified openai SDK."""
+"""The whole lifecycle of a tuned model, through the unmodified openai SDK."""
 
 import csv
 import io
@@ -137,7 +137,7 @@ def _completions(client: OpenAI, model: str) -> None:
         assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == whole.choices[0].text
         assert chunks[-1].usage == whole.usage
         assert whole.choices[0].logprobs
-        # The end token is counted, and has no text to show.
+        # The end token is counted but has no text.
         n_shown = whole.usage.completion_tokens - (whole.choices[0].finish_reason == "stop")
         assert len(whole.choices[0].logprobs.tokens or []) == n_shown
     scored = client.completions.create(model=model, prompt="order 12", max_tokens=0, echo=True, logprobs=1)

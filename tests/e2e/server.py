@@ -1,4 +1,4 @@
-"""A whole Tunery, started as its users start it."""
+"""A complete Tunery, started the way users start it."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class Tunery:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def find(self, module: str) -> psutil.Process | None:
-        """The process that runs `python -m <module>`, or None."""
+        """The process that runs `python -m <module>`; None if there is none."""
         for process in self.descendants():
             with suppress(psutil.NoSuchProcess):
                 command = process.cmdline()
@@ -69,7 +69,7 @@ class Tunery:
 def running(
     folder: Path, *, port: int | None = None, key: str | None = None, **environment: str
 ) -> Iterator[Tunery]:
-    """Starts `tunery up`, waits until it is ready, ends it, and holds it to leaving nothing behind."""
+    """Starts `tunery up`, waits until it is ready, stops it, and checks that it leaves nothing behind."""
     key = key or secrets.token_hex(16)
     port = port or free_ports(1)[0]
     command = [str(TUNERY), "up", "--data", str(folder), "--port", str(port)]
@@ -82,7 +82,7 @@ def running(
 
 @contextmanager
 def started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that SIGTERM must end within 15 seconds, successfully, and with every process under it."""
+    """A process that SIGTERM must end successfully within 15 seconds, with all its descendants."""
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -105,7 +105,7 @@ def started(command: list[str], environment: dict[str, str]) -> Iterator[subproc
 
 
 def check_kept_logs(folder: Path, key: str) -> None:
-    """Ray's logs are there after it, and tell no secret; its own folder is gone."""
+    """Checks that Ray's logs are kept and hold no secret, and that its temporary folder is gone."""
     kept = list((folder / "logs" / "ray").glob("session_*/**/*"))
     names = {path.name for path in kept}
     assert any(name.startswith("replica_engine") for name in names), names
@@ -126,7 +126,7 @@ def await_true(holds: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def jsonl(count: int, *, first: int = 0) -> bytes:
-    """Small chats with a rule to learn: an order number becomes a sentence."""
+    """Short chats with a rule to learn: an order number becomes a sentence."""
     lines = []
     for number in range(first, first + count):
         messages = [

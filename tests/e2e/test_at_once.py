@@ -1,4 +1,4 @@
-"""Many jobs in the first moment of a fresh server."""
+"""Many jobs at once on a fresh server."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -19,15 +19,15 @@ SUPERVISED = {"type": "supervised", "supervised": {"hyperparameters": HYPERPARAM
 DPO = {"type": "dpo", "dpo": {"hyperparameters": HYPERPARAMETERS}}
 
 
-def test_eight_jobs_of_all_kinds_created_at_once_as_soon_as_it_is_ready_all_succeed(tmp_path) -> None:
-    """Whatever is imported, loaded or compiled for the first time is so for several of them at once."""
-    # Two train at a time, which also takes less of it.
+def test_eight_jobs_of_all_kinds_created_at_once_on_a_fresh_server_all_succeed(tmp_path) -> None:
+    """Several jobs import, load and compile everything for the first time at the same moment."""
+    # Two jobs train at a time, which also takes less time.
     with running(tmp_path / "data", TUNERY_TRAINING_SLOTS="2", TUNERY_WORKER_CPUS="1") as tunery:
         client = tunery.client()
         chats, pairs = _upload(client, jsonl(12)), _upload(client, _preferences(12))
         kinds: list[dict[str, Any]] = [
             {"training_file": chats, "method": SUPERVISED},
-            # Hyperparameters as they were given before there were methods.
+            # OpenAI's older field for hyperparameters, from before `method`.
             {
                 "training_file": chats,
                 "hyperparameters": HYPERPARAMETERS,
@@ -61,7 +61,7 @@ def _upload(client: OpenAI, content: bytes) -> str:
 
 
 def _preferences(count: int) -> bytes:
-    """One-turn pairs: a whole sentence is better than a shrug."""
+    """Preference pairs of one turn, in which a full sentence is preferred to a shrug."""
 
     def said(text: str) -> list[dict[str, str]]:
         return [{"role": "assistant", "content": text}]

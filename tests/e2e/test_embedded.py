@@ -1,4 +1,4 @@
-"""The embedded default: SQLite, a folder, a local Ray."""
+"""The default installation: SQLite, a folder and a local Ray."""
 
 import os
 import stat
@@ -23,11 +23,11 @@ from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl, ru
 pytestmark = pytest.mark.e2e
 
 
-def test_openai_sdk_takes_a_model_through_its_whole_life(embedded: Tunery) -> None:
+def test_openai_sdk_covers_the_whole_lifecycle_of_a_model(embedded: Tunery) -> None:
     check_lifecycle(embedded.client())
 
 
-def test_our_own_client_takes_a_model_through_its_whole_life(embedded: Tunery, tmp_path: Path) -> None:
+def test_our_own_client_covers_the_whole_lifecycle_of_a_model(embedded: Tunery, tmp_path: Path) -> None:
     path = tmp_path / "orders.jsonl"
     path.write_bytes(jsonl(40))
     with Client(embedded.url, embedded.key) as tunery:
@@ -63,7 +63,7 @@ def test_our_own_client_takes_a_model_through_its_whole_life(embedded: Tunery, t
         assert job.id in [one.id for one in tunery.jobs.list()]
 
 
-def test_a_tuned_model_is_improved_measured_and_gated_and_an_encoder_sorts(embedded: Tunery) -> None:
+def test_a_tuned_model_is_improved_evaluated_and_gated_and_an_encoder_classifies(embedded: Tunery) -> None:
     check_improvement(embedded.client())
 
 
@@ -130,7 +130,7 @@ def test_second_up_on_the_same_folder_is_refused_with_a_clear_message(embedded: 
     assert "in use by another `tunery up`" in second.stderr
 
 
-def test_every_port_is_on_loopback_and_every_file_its_owners_alone(embedded: Tunery) -> None:
+def test_every_port_is_on_loopback_and_every_file_is_private(embedded: Tunery) -> None:
     listening = {
         (connection.laddr.ip, connection.laddr.port, " ".join(process.cmdline())[:120])
         for process in [psutil.Process(embedded.process.pid), *embedded.descendants()]
@@ -138,7 +138,7 @@ def test_every_port_is_on_loopback_and_every_file_its_owners_alone(embedded: Tun
         if connection.status == psutil.CONN_LISTEN
     }
     assert len(listening) > 5
-    # gRPC's sockets take both families: `::ffff:127.0.0.1` is loopback.
+    # gRPC's sockets are of both families: `::ffff:127.0.0.1` is loopback.
     exposed = {each for each in listening if not ip_address(each[0].removeprefix("::ffff:")).is_loopback}
     assert exposed == set()
     around = Path((embedded.folder / "ray.folder").read_text().strip())
@@ -150,12 +150,12 @@ def test_every_port_is_on_loopback_and_every_file_its_owners_alone(embedded: Tun
     assert {path: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
 
 
-def test_nothing_is_answered_without_a_key(embedded: Tunery) -> None:
+def test_every_call_without_a_key_is_refused(embedded: Tunery) -> None:
     assert httpx2.get(f"{embedded.url}/v1/models", trust_env=False).status_code == 401
     assert httpx2.get(f"{embedded.url}/healthz", trust_env=False).status_code == 200
 
 
-def test_restarted_on_the_same_folder_everything_is_there_and_jobs_go_on(tmp_path) -> None:
+def test_after_a_restart_on_the_same_folder_everything_is_there_and_jobs_continue(tmp_path) -> None:
     with running(tmp_path / "data", key="k" * 32) as tunery:
         client = tunery.client()
         file = client.files.create(file=("train.jsonl", jsonl(40)), purpose="fine-tune")
@@ -178,7 +178,8 @@ def test_restarted_on_the_same_folder_everything_is_there_and_jobs_go_on(tmp_pat
             if event.type == "metrics"
         ]
         assert sorted(steps) == list(range(1, 10 * 40 + 1))
-        # Everything is deleted that can be, and one sweep leaves what a fresh installation has.
+        # After everything that can be deleted is deleted, one sweep leaves the objects of a fresh
+        # installation.
         client.models.delete(finished.fine_tuned_model or "")
         for kept in client.files.list().data:
             client.files.delete(kept.id)

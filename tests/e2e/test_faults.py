@@ -1,4 +1,4 @@
-"""`kill -9` of each part in mid-job."""
+"""`kill -9` of each process during a job."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.e2e.server import BASE, await_true, jsonl, running
 pytestmark = pytest.mark.e2e
 
 
-def test_job_survives_kill_of_api_scheduler_and_runner_with_one_model_and_every_event_once(tmp_path) -> None:
+def test_job_survives_kills_of_api_scheduler_and_runner_with_one_model_and_every_event_once(tmp_path) -> None:
     with running(tmp_path / "data", TUNERY_HEARTBEAT_TIMEOUT_SECONDS="6") as tunery:
         client = tunery.client()
         file = client.files.create(file=("train.jsonl", jsonl(40)), purpose="fine-tune")
@@ -22,7 +22,7 @@ def test_job_survives_kill_of_api_scheduler_and_runner_with_one_model_and_every_
         await_true(lambda: checkpoints() > 0, 180, "a first checkpoint")
         runner = tunery.find("cluster.runner")
         assert runner is not None
-        assert runner.nice() <= 0, "it is heard of however busy the host is"
+        assert runner.nice() <= 0, "its heartbeats arrive however busy the host is"
         for module in ("service.api", "service.scheduling", "cluster.runner"):
             victim = tunery.find(module)
             assert victim is not None, module

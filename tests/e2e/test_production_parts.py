@@ -1,4 +1,4 @@
-"""The same life on PostgreSQL and S3."""
+"""The lifecycle of a model on PostgreSQL and S3."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.e2e.server import running
 pytestmark = pytest.mark.e2e
 
 
-def test_openai_sdk_takes_a_model_through_its_whole_life_on_postgresql_and_s3(
+def test_openai_sdk_covers_the_whole_lifecycle_of_a_model_on_postgresql_and_s3(
     tmp_path, postgres_url, s3_endpoint
 ) -> None:
     environment = {

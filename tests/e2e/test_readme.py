@@ -1,4 +1,4 @@
-"""Every example of README.md, of the documentation and of the Python client's README runs as it is pasted.
+"""Every example of README.md, of the documentation and of the Python client's README runs as pasted.
 
 In a folder that looks like a clone, with a `tunery up` that README's own command starts. The port and the
 folder of the encoder are this test's; nothing else in a block is changed.
@@ -30,7 +30,7 @@ ENCODER_FOLDER = "/models/bert"
 
 
 class _Prompt(code.InteractiveConsole):
-    """Python's prompt, which takes a block line by line: one that cannot be pasted there fails."""
+    """Python's interactive prompt, which runs a block line by line and fails if it cannot be pasted there."""
 
     def paste(self, block: Block) -> None:
         self.resetbuffer()
@@ -46,11 +46,11 @@ class _Prompt(code.InteractiveConsole):
         raise
 
 
-def test_every_example_runs_as_it_is_pasted(
+def test_every_example_runs_as_pasted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     examples = _with_our_places(tmp_path, _examples())
-    # What `tunery up` reads when it starts is written before.
+    # Files that `tunery up` reads when it starts are written before.
     (catalogue,), examples = _parted(examples, "TUNERY_CATALOGUE")
     (up,), examples = _parted(examples, "tunery up")
     _, examples = _parted(examples, "make demo")
@@ -80,7 +80,7 @@ def test_the_demo_shows_what_the_built_in_model_learned(
     assert float(exact[0]) < 0.1 < float(exact[1])
 
 
-def test_the_key_in_the_examples_is_the_one_that_the_environment_gives(
+def test_the_examples_use_the_key_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tunery-data").mkdir()
@@ -94,7 +94,7 @@ def test_the_key_in_the_examples_is_the_one_that_the_environment_gives(
 
 
 def _examples() -> list[Block]:
-    """Those that are run, in the order of their documents; what two documents share comes once."""
+    """Examples to run, in the order of their documents. An example that two documents share comes once."""
     found: dict[str, Block] = {}
     for document in RUN:
         for block in blocks(document):
@@ -119,7 +119,7 @@ def _with_our_places(folder: Path, examples: list[Block]) -> list[Block]:
 
 
 def _parted(examples: list[Block], words: str) -> tuple[list[Block], list[Block]]:
-    """Those that hold the words, and the others."""
+    """Splits the examples into those that contain the words and the others."""
     chosen = [example for example in examples if words in example.text]
     return chosen, [example for example in examples if example not in chosen]
 
@@ -135,8 +135,8 @@ def _clone(folder: Path) -> Path:
 
 
 def _run(example: Block, monkeypatch: pytest.MonkeyPatch) -> str:
-    """In a shell; what it exports stays, as it would in a terminal. Returns what it printed."""
-    # Whoever runs the tests has installed everything.
+    """Runs the example in a shell, whose exports persist as in a terminal. Returns its output."""
+    # Everything is installed already where the tests run.
     monkeypatch.setenv("MAKEFLAGS", "--assume-old=.venv/installed")
     command = ["sh", "-ec", f"{example.text}\nenv -0 > exported"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

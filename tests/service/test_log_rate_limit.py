@@ -15,7 +15,7 @@ class Clock:
         return self.at
 
 
-def test_a_line_is_said_once_a_minute_and_then_how_often_it_was_held_back() -> None:
+def test_a_line_is_written_once_a_minute_with_the_number_of_suppressed_ones() -> None:
     clock = Clock()
     limiter = LogRateLimiter(60, clock=clock)
     answers = []
@@ -30,7 +30,7 @@ def test_a_line_is_said_once_a_minute_and_then_how_often_it_was_held_back() -> N
     ]
 
 
-def test_only_so_many_lines_are_remembered() -> None:
+def test_the_number_of_remembered_lines_is_bounded() -> None:
     limiter = LogRateLimiter(60)
     for number in range(5000):
         assert limiter.allow(number) == 0
@@ -46,8 +46,8 @@ def scheduler_logs(capsys: pytest.CaptureFixture[str]) -> Any:
     structlog.configure(**before)
 
 
-def test_the_scheduler_says_of_each_attempt_once_that_ray_is_away(scheduler_logs: Any) -> None:
-    """Half an hour of it; anything else is said as ever."""
+def test_the_scheduler_logs_once_for_each_attempt_that_ray_is_down(scheduler_logs: Any) -> None:
+    """Ray is down for half an hour. Other lines are logged as usual."""
     log = structlog.get_logger()
     for _ in range(3600):
         for job in ("ftjob-a", "ftjob-b"):
@@ -59,7 +59,7 @@ def test_the_scheduler_says_of_each_attempt_once_that_ray_is_away(scheduler_logs
     assert len(scheduler_logs()) == 3 + 1 + 2
 
 
-def test_ticks_that_fail_alike_are_said_once_and_others_at_once(scheduler_logs: Any) -> None:
+def test_ticks_with_the_same_error_are_logged_once_and_others_at_once(scheduler_logs: Any) -> None:
     log = structlog.get_logger()
     for error in (KeyError("a"), KeyError("a"), ValueError("b"), KeyError("a")):
         try:
@@ -72,7 +72,7 @@ def test_ticks_that_fail_alike_are_said_once_and_others_at_once(scheduler_logs: 
     assert "ValueError" in lines[1]
 
 
-def test_the_apis_repeated_warnings_are_held_back_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_repeated_warnings_of_the_api_are_suppressed_too(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     log = logging.getLogger("service.api.test")
     caplog.handler.addFilter(held := LoggingRateLimit(LogRateLimiter(60, clock=clock)))

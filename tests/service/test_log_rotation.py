@@ -3,7 +3,7 @@ from pathlib import Path
 from service.log_rotation import BACKUP_COUNT, MAX_LOG_BYTES, RAY_RUNS_KEPT, archive_ray_logs, rotate
 
 
-def test_a_log_that_is_open_is_rotated_and_goes_on_at_its_new_beginning(tmp_path: Path) -> None:
+def test_an_open_log_is_rotated_and_continues_at_its_new_beginning(tmp_path: Path) -> None:
     log = tmp_path / "api.log"
     with log.open("ab", buffering=0) as writer:
         for number in range(BACKUP_COUNT + 2):
@@ -26,7 +26,7 @@ def session(ray: Path, name: str, content: bytes = b"worker") -> Path:
     return logs
 
 
-def test_logs_of_rays_sessions_are_kept_of_the_last_runs_and_of_each_file_the_end(tmp_path: Path) -> None:
+def test_the_ends_of_rays_logs_are_kept_for_the_last_runs(tmp_path: Path) -> None:
     ray, kept = tmp_path / "ray", tmp_path / "logs"
     for number in range(RAY_RUNS_KEPT + 2):
         logs = session(ray / str(number), f"2026-11-2{number}", b"x" * MAX_LOG_BYTES + b"the end")
@@ -43,7 +43,7 @@ def test_logs_of_rays_sessions_are_kept_of_the_last_runs_and_of_each_file_the_en
     assert content.endswith(b"the end")
 
 
-def test_without_room_for_the_older_log_nothing_is_lost(tmp_path: Path) -> None:
+def test_nothing_is_lost_without_room_for_the_older_log(tmp_path: Path) -> None:
     log = tmp_path / "api.log"
     log.write_bytes(b"x" * 200)
     (tmp_path / "api.log.2").touch()

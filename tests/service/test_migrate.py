@@ -30,7 +30,7 @@ def test_empty_database_gets_its_tables_and_the_admin_key_once(tmp_path: Path) -
         database.close()
 
 
-def test_another_key_in_the_environment_replaces_the_one_before(tmp_path: Path) -> None:
+def test_another_key_in_the_environment_replaces_the_earlier_one(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'tunery.db'}"
     for key in ("the-key-that-was-rotated-out", "the-key-that-was-rotated-in"):
         done = migrate(TUNERY_DATABASE_URL=url, TUNERY_API_KEY=key)
@@ -41,7 +41,7 @@ def test_another_key_in_the_environment_replaces_the_one_before(tmp_path: Path) 
             ApiKeys(session).authenticate("the-key-that-was-rotated-out")
 
 
-def test_missing_admin_key_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+def test_missing_admin_key_is_refused_before_any_change(tmp_path: Path) -> None:
     done = migrate(TUNERY_DATABASE_URL=f"sqlite:///{tmp_path / 'tunery.db'}")
     assert done.returncode == 1
     assert "TUNERY_API_KEY is not set" in done.stderr

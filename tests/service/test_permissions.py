@@ -8,14 +8,14 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def test_a_new_folder_is_private_with_those_above_it(tmp_path: Path) -> None:
+def test_a_new_folder_and_its_new_parents_are_private(tmp_path: Path) -> None:
     make_private_folder(tmp_path / "a" / "data")
     make_private_folder(tmp_path / "a" / "data")
     assert mode(tmp_path / "a" / "data") & 0o077 == 0
 
 
-def test_an_open_folder_is_closed_with_all_that_is_in_it_and_nothing_outside(tmp_path: Path) -> None:
-    """As an earlier version left it."""
+def test_an_accessible_folder_becomes_private_with_its_content_but_nothing_outside(tmp_path: Path) -> None:
+    """An earlier version left such folders."""
     data, outside = tmp_path / "data", tmp_path / "outside"
     outside.write_bytes(b"not ours")
     outside.chmod(0o644)

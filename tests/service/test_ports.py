@@ -15,12 +15,12 @@ def test_ports_are_different_and_can_be_listened_on() -> None:
             stack.enter_context(socket.create_server(("127.0.0.1", port)))
 
 
-def test_the_system_gives_none_of_them_to_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_port_is_in_the_systems_ephemeral_range(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_first_own_port", lambda: 25_000)
     assert max(free_ports(50)) < 25_000
 
 
-def test_a_port_that_is_taken_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taken_port_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     (taken,) = free_ports(1)
     monkeypatch.setattr(ports.random, "randrange", lambda stop: taken - ports._FIRST)
     with socket.create_server(("127.0.0.1", taken)):

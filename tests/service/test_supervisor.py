@@ -1,4 +1,4 @@
-"""The supervisor in a process of its own, because it takes over signals."""
+"""The supervisor runs in a process of its own, because it takes over signals."""
 
 import os
 import signal
@@ -69,12 +69,12 @@ def test_killed_child_is_started_again(supervise: Callable[[str], psutil.Process
 @pytest.mark.parametrize(
     ("child", "processes"), [(SLEEPS, 1), (LEAVES_AN_ORPHAN, 2)], ids=["child", "orphan"]
 )
-def test_sigterm_ends_whatever_descends_from_it(
+def test_sigterm_ends_all_descendants(
     supervise: Callable[[str], psutil.Process], child: str, processes: int
 ) -> None:
     supervisor = supervise(child)
     if child == LEAVES_AN_ORPHAN:
-        # The orphan has come to the supervisor: two children of its own.
+        # The supervisor has inherited the orphan, so that it has two children.
         until(lambda: len(supervisor.children()) == processes)
     descendants = supervisor.children(recursive=True)
     supervisor.terminate()
@@ -82,12 +82,12 @@ def test_sigterm_ends_whatever_descends_from_it(
     assert alive == []
 
 
-def test_a_storm_of_ending_children_does_not_keep_it_from_ending(
+def test_many_ending_children_do_not_keep_the_supervisor_from_ending(
     supervise: Callable[[str], psutil.Process],
 ) -> None:
     supervisor = supervise(SLEEPS)
     for _ in range(1_000_000):
-        # What the kernel sends for each process that ends.
+        # The kernel sends SIGCHLD for each process that ends.
         os.kill(supervisor.pid, signal.SIGCHLD)
     supervisor.terminate()
     _, alive = psutil.wait_procs([supervisor], timeout=14)

@@ -1,4 +1,4 @@
-"""The demo's files are what the built-in model's own generator makes."""
+"""The demo's files match the generator of the built-in model."""
 
 import json
 from importlib import resources
@@ -11,19 +11,20 @@ Messages = list[dict[str, str]]
 
 
 def demo_rows(name: str) -> list[Messages]:
-    """What `service/cli/data/orders.<name>.jsonl` must hold; run as a program, this file writes them."""
+    """The expected content of `service/cli/data/orders.<name>.jsonl`. Run as a program, this file writes
+    both."""
     if name == "train":
         return rewriting_examples(250, 1, "train")
     return rewriting_examples(20, 1, "unseen") + rewriting_examples(20, 1, "test")
 
 
 @pytest.mark.parametrize("name", ["train", "heldout"])
-def test_shipped_files_are_the_generators(name: str) -> None:
+def test_shipped_files_match_the_generator(name: str) -> None:
     shipped = (resources.files("service.cli") / "data" / f"orders.{name}.jsonl").read_text().splitlines()
     assert [json.loads(line)["messages"] for line in shipped] == demo_rows(name)
 
 
-def test_no_question_asked_was_trained_on() -> None:
+def test_no_demo_question_is_in_the_training_file() -> None:
     trained = {row[0]["content"] for row in demo_rows("train")}
     assert trained.isdisjoint(row[0]["content"] for row in demo_rows("heldout"))
 

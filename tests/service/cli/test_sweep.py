@@ -1,4 +1,4 @@
-"""`tunery sweep` against an installation on one machine, and what it refuses."""
+"""`tunery sweep` of an installation on one machine, and what it refuses."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def make_installation(folder: Path, rows: Path) -> LocalStore:
-    """With a deleted file whose object stayed."""
+    """An installation with a deleted file whose object is still in storage."""
     folder.mkdir(exist_ok=True)
     with closing(Database(f"sqlite:///{rows}")) as database:
         database.migrate()
@@ -36,7 +36,7 @@ def make_installation(folder: Path, rows: Path) -> LocalStore:
     return store
 
 
-def test_it_says_what_it_would_remove_and_removes_it_once_it_is_old_enough(tmp_path: Path) -> None:
+def test_a_dry_run_lists_what_a_sweep_then_deletes_once_it_is_old_enough(tmp_path: Path) -> None:
     store = make_installation(tmp_path, tmp_path / "tunery.db")
     for grace, dry, removed in (("3600", [], 0), ("0", ["--dry-run"], 1234), ("0", [], 1234), ("0", [], 0)):
         done = run("--data", tmp_path, "--grace", grace, *dry)
@@ -47,7 +47,7 @@ def test_it_says_what_it_would_remove_and_removes_it_once_it_is_old_enough(tmp_p
     assert list(store.list()) == []
 
 
-def test_the_environments_database_and_storage_go_before_the_folder(tmp_path: Path) -> None:
+def test_the_environments_database_and_storage_take_precedence_over_the_folder(tmp_path: Path) -> None:
     store = make_installation(tmp_path / "elsewhere", tmp_path / "rows.db")
     done = run(
         *("--data", tmp_path / "absent", "--grace", 0),
@@ -58,7 +58,7 @@ def test_the_environments_database_and_storage_go_before_the_folder(tmp_path: Pa
     assert list(store.list()) == []
 
 
-def test_a_folder_without_an_installation_is_refused_and_not_made_one(tmp_path: Path) -> None:
+def test_a_folder_without_an_installation_is_refused_and_stays_empty(tmp_path: Path) -> None:
     done = run("--data", tmp_path / "typo")
     assert done.returncode == 1
     assert "there is no installation in" in done.stderr

@@ -1,4 +1,4 @@
-"""Rows that tests of the database start from."""
+"""Initial rows for tests of the database."""
 
 import secrets
 
@@ -54,7 +54,7 @@ def add_job(database: Database, tenant: Tenant = TENANT, file: File | None = Non
 
 
 def add_running_job(database: Database) -> Job:
-    """With attempt 1, whose token is TOKEN, submitted and not heard of yet."""
+    """A job whose attempt 1, with the token TOKEN, is submitted and has not synced yet."""
     job = add_job(database)
     move(database, job.id, JobStatus.QUEUED, JobStatus.STARTING)
     add_attempt(database, job.id, 1)
@@ -91,7 +91,7 @@ def get_job(database: Database, job_id: str, tenant: Tenant = TENANT) -> Job:
 
 
 def log_of(database: Database, job_id: str) -> list[Event]:
-    """The whole log, oldest first; also checks that it is numbered without gaps."""
+    """The whole log, oldest first. Also checks that it is numbered without gaps."""
     with database.read() as session:
         events = list(JobEvents(session, TENANT).since(job_id, seq=-1, limit=100_000))
     assert [event.seq for event in events] == list(range(len(events)))

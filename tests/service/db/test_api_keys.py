@@ -11,7 +11,7 @@ from service.db.database import Database
 from tests.service.db.rows import OTHER, TENANT, add_tenants
 
 
-def test_a_new_key_opens_its_tenant_with_its_scopes(database: Database) -> None:
+def test_a_new_key_gives_its_scopes_in_its_tenant(database: Database) -> None:
     add_tenants(database)
     with database.write() as session:
         plaintext, key = ApiKeys(session).create(OTHER, name="ci", scopes=frozenset({"read", "infer"}))
@@ -35,7 +35,7 @@ def test_a_key_is_stored_as_its_hash_only(database: Database) -> None:
     assert plaintext.split("-")[2] not in stored
 
 
-def test_every_changed_character_is_noticed(database: Database) -> None:
+def test_every_changed_character_is_detected(database: Database) -> None:
     add_tenants(database)
     with database.write() as session:
         plaintext, _ = ApiKeys(session).create(TENANT, name="ci", scopes=frozenset({"read"}))
@@ -55,7 +55,7 @@ def test_anything_else_is_no_key(database: Database, wrong: str) -> None:
         ApiKeys(session).authenticate(wrong)
 
 
-def test_a_revoked_or_expired_key_opens_nothing(database: Database) -> None:
+def test_a_revoked_or_expired_key_is_refused(database: Database) -> None:
     add_tenants(database)
     with database.write() as session:
         keys = ApiKeys(session)
@@ -72,7 +72,7 @@ def test_a_revoked_or_expired_key_opens_nothing(database: Database) -> None:
                 ApiKeys(session).authenticate(plaintext)
 
 
-def test_a_given_admin_key_may_be_any_long_string_and_is_made_once(database: Database) -> None:
+def test_a_given_admin_key_may_be_any_long_string_and_is_created_once(database: Database) -> None:
     for given in ("a plain operator's sentence", "tk-not-one-of-ours-at-all"):
         for _ in range(2):
             with database.write() as session:
@@ -88,7 +88,7 @@ def test_a_given_admin_key_may_be_any_long_string_and_is_made_once(database: Dat
         assert len(ApiKeys(session).list(DEFAULT_TENANT)) == 2
 
 
-def test_many_processes_may_ask_for_the_admin_key_at_once(database: Database) -> None:
+def test_many_processes_may_ensure_the_admin_key_at_once(database: Database) -> None:
     start, failures = threading.Barrier(4), []
 
     def ensure() -> None:
@@ -109,7 +109,7 @@ def test_many_processes_may_ask_for_the_admin_key_at_once(database: Database) ->
         assert len(ApiKeys(session).list(DEFAULT_TENANT)) == 1
 
 
-def test_without_a_given_one_an_admin_key_is_made(database: Database) -> None:
+def test_without_a_given_admin_key_one_is_generated(database: Database) -> None:
     with database.write() as session:
         key = ApiKeys(session).ensure_admin(None)
         assert ApiKeys(session).ensure_admin(key) == key
@@ -118,7 +118,7 @@ def test_without_a_given_one_an_admin_key_is_made(database: Database) -> None:
         assert len(ApiKeys(session).list(DEFAULT_TENANT)) == 1
 
 
-def test_the_operators_key_replaces_the_earlier_one_and_may_come_back(database: Database) -> None:
+def test_the_operators_key_replaces_the_earlier_one_and_may_be_set_again(database: Database) -> None:
     def is_accepted(plaintext: str) -> bool:
         with database.read() as session:
             try:
@@ -139,7 +139,7 @@ def test_the_operators_key_replaces_the_earlier_one_and_may_come_back(database: 
         assert is_accepted(of_a_client)
 
 
-def test_a_revoked_operators_key_does_not_come_back(database: Database) -> None:
+def test_a_revoked_operators_key_stays_revoked(database: Database) -> None:
     with database.write() as session:
         keys = ApiKeys(session)
         leaked = keys.ensure_admin("a key that was found on a forum")

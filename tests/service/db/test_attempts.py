@@ -45,7 +45,7 @@ REPORT = EvaluationReport(
     regression=0.25,
 )
 CREATED = 2
-"""Events that every job's log begins with."""
+"""Number of events that every job's log begins with."""
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_first_sync_starts_the_job(database: Database, job: Job) -> None:
     assert len(log_of(database, job.id)) == CREATED + 1
 
 
-def test_a_step_is_told_in_openais_words(database: Database, job: Job) -> None:
+def test_a_step_is_reported_in_openais_wording(database: Database, job: Job) -> None:
     plain = step(0, 3, 300).model_copy(update={"train_loss": 0.152})
     measured = {
         "valid_loss": 0.27,
@@ -94,7 +94,7 @@ def test_a_step_is_told_in_openais_words(database: Database, job: Job) -> None:
     assert last.data.items() >= measured.items()
 
 
-def test_a_validation_loss_is_told_only_if_it_was_measured(database: Database, job: Job) -> None:
+def test_a_validation_loss_is_reported_only_if_it_was_measured(database: Database, job: Job) -> None:
     sync(database, job, events=[step(0, 1, valid_loss=0.5), step(1, 2, full_valid_loss=0.25)])
     assert messages(database, job.id)[-2:] == [
         "Step 1/10: training loss=1.00, validation loss=0.50",
@@ -105,7 +105,7 @@ def test_a_validation_loss_is_told_only_if_it_was_measured(database: Database, j
     assert "valid_loss" not in last.data
 
 
-def test_what_openai_does_not_measure_is_told_too(database: Database, job: Job) -> None:
+def test_metrics_that_openai_lacks_are_reported_too(database: Database, job: Job) -> None:
     told = {"full_valid_f1": 0.5, "reward_margin": -0.25, "memory_bytes": 2**31, "mfu": 0.375}
     sync(database, job, events=[step(0, 1, **told)])
     assert log_of(database, job.id)[-1].data.items() >= told.items()
@@ -117,7 +117,7 @@ def test_what_openai_does_not_measure_is_told_too(database: Database, job: Job) 
     assert (metrics["full_valid_f1"], metrics["reward_margin"]) == (0.5, -0.25)
 
 
-def test_the_newest_step_is_the_jobs_progress(database: Database, job: Job) -> None:
+def test_the_newest_step_becomes_the_jobs_progress(database: Database, job: Job) -> None:
     sync(database, job, events=[step(0, 1), step(1, 2)])
     after = get_job(database, job.id)
     assert after.progress == {"step": 2, "total_steps": 10, "tokens_per_second": 1000.0, "eta_seconds": 60.0}
@@ -141,7 +141,7 @@ def test_an_upload_that_overlaps_the_last_adds_only_what_is_new(database: Databa
     assert [event.data["step"] for event in log_of(database, job.id) if event.type == "metrics"] == [1, 2, 3]
 
 
-def test_events_of_one_request_are_put_in_order(database: Database, job: Job) -> None:
+def test_events_of_one_request_are_stored_in_order(database: Database, job: Job) -> None:
     events = [step(seq, seq + 1, 50) for seq in range(50)]
     random.Random(1).shuffle(events)
     sync(database, job, events=events)
@@ -161,7 +161,7 @@ def test_concurrent_repeats_of_one_request_are_stored_once(database: Database, j
     assert messages(database, job.id)[CREATED + 1 :] == [f"line {seq}" for seq in range(20)]
 
 
-def test_steps_repeated_after_a_checkpoint_are_not_told_again(database: Database, job: Job) -> None:
+def test_steps_repeated_after_a_checkpoint_are_not_recorded_again(database: Database, job: Job) -> None:
     sync(database, job, events=[step(0, 1), step(1, 2), checkpoint(job.id, 2, 2), step(3, 3)])
     move(database, job.id, JobStatus.QUEUED, JobStatus.STARTING)
     add_attempt(database, job.id, 2)
@@ -206,7 +206,7 @@ def test_the_last_three_checkpoints_are_kept(database: Database, job: Job) -> No
     assert ([one.step for one in page.data], page.has_more) == ([4], True)
 
 
-def test_a_finished_run_is_to_be_published(database: Database, job: Job) -> None:
+def test_a_finished_run_moves_the_job_to_publishing(database: Database, job: Job) -> None:
     last = {"events": [step(0, 10)], "state": finished(job.id)}
     assert sync(database, job, **last) == SyncResponse()
     after = get_job(database, job.id)
@@ -218,7 +218,7 @@ def test_a_finished_run_is_to_be_published(database: Database, job: Job) -> None
         sync(database, job, events=[step(1, 11)])
 
 
-def test_the_evaluation_is_the_jobs_from_the_end_of_training_on(database: Database, job: Job) -> None:
+def test_the_evaluation_is_on_the_job_once_training_is_complete(database: Database, job: Job) -> None:
     sync(database, job, state=finished(job.id, report=REPORT))
     assert get_job(database, job.id).report == REPORT
     move(database, job.id, JobStatus.FAILED)
@@ -235,7 +235,7 @@ def test_an_evaluation_may_hold_numbers_that_json_cannot(database: Database, job
     assert math.isnan(report.regression)
 
 
-def test_a_users_fault_ends_the_job(database: Database, job: Job) -> None:
+def test_a_users_fault_fails_the_job(database: Database, job: Job) -> None:
     said = {"code": "diverged", "message": "The loss is NaN at step 3.", "param": "hyperparameters"}
     fault = Failed(**said, is_user_fault=True)
     sync(database, job, state=fault)
@@ -248,7 +248,7 @@ def test_a_users_fault_ends_the_job(database: Database, job: Job) -> None:
     assert sync(database, job, state=fault) == SyncResponse()
 
 
-def test_a_platforms_fault_gives_the_job_back_to_the_queue(database: Database, job: Job) -> None:
+def test_a_platform_fault_puts_the_job_back_into_the_queue(database: Database, job: Job) -> None:
     sync(database, job, state=Failed(code="worker_died", message="A worker was killed.", is_user_fault=False))
     assert get_job(database, job.id).status is JobStatus.QUEUED
     last = log_of(database, job.id)[-1]
@@ -258,7 +258,7 @@ def test_a_platforms_fault_gives_the_job_back_to_the_queue(database: Database, j
 
 
 def test_only_faults_since_the_last_checkpoint_count(database: Database, job: Job) -> None:
-    """A long job survives its third preemption, and its tenth; one that gets nowhere does not."""
+    """A long job survives its third preemption, and its tenth. A job without progress does not."""
     fault = Failed(code="preempted", message="The node was taken away.", is_user_fault=False)
 
     def preempt(number: int, **request) -> JobStatus:
@@ -287,7 +287,9 @@ def test_a_pausing_job_is_paused_by_its_runner(database: Database, job: Job) -> 
     assert get_job(database, job.id).status is JobStatus.PAUSED
 
 
-def test_a_cancelled_jobs_runner_is_told_and_its_words_are_dropped(database: Database, job: Job) -> None:
+def test_a_cancelled_jobs_runner_gets_the_command_and_its_events_are_dropped(
+    database: Database, job: Job
+) -> None:
     sync(database, job, events=[step(0, 1)])
     with database.write() as session:
         Jobs(session, TENANT).cancel(job.id)
@@ -313,7 +315,7 @@ def test_an_older_attempt_is_fenced(database: Database, job: Job) -> None:
     assert get_job(database, job.id).status is JobStatus.RUNNING
 
 
-def test_only_the_attempts_own_token_is_listened_to(database: Database, job: Job) -> None:
+def test_only_the_attempts_own_token_is_accepted(database: Database, job: Job) -> None:
     for wrong in ({"token": "x" * 64}, {"token": ""}, {"number": 2}):
         with pytest.raises(AuthenticationFailed):
             sync(database, job, **wrong)
@@ -322,7 +324,7 @@ def test_only_the_attempts_own_token_is_listened_to(database: Database, job: Job
     assert get_job(database, job.id).status is JobStatus.STARTING
 
 
-def test_a_runner_speaks_only_of_its_own_jobs_objects(database: Database, job: Job) -> None:
+def test_a_runner_may_only_name_its_own_jobs_objects(database: Database, job: Job) -> None:
     foreign = checkpoint("ftjob-other", 0, 1)
     with pytest.raises(InvalidRequest):
         sync(database, job, events=[foreign])

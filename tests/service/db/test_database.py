@@ -41,7 +41,7 @@ def test_two_processes_may_migrate_at_once(tmp_path: Path, postgres_url: str) ->
             database.close()
 
 
-def test_a_write_is_whole_or_absent(database: Database) -> None:
+def test_a_write_is_atomic(database: Database) -> None:
     def insert(session, name):
         session.execute(text("INSERT INTO organizations VALUES (:name, :name, 0)"), {"name": name})
 
@@ -61,7 +61,7 @@ def test_a_read_writes_nothing(database: Database) -> None:
         assert session.scalars(text("SELECT id FROM organizations")).all() == []
 
 
-def test_the_clock_is_the_databases_and_goes_on_within_a_transaction(database: Database) -> None:
+def test_the_clock_is_the_databases_and_advances_within_a_transaction(database: Database) -> None:
     with database.write() as session:
         before = now(session)
         time.sleep(0.02)
@@ -99,7 +99,7 @@ def test_connections_that_the_server_closed_are_replaced(database: Database) -> 
     assert all(killed)
 
 
-def test_a_writer_that_waits_too_long_is_told_so(database_url: str) -> None:
+def test_a_writer_that_waits_too_long_gets_an_error(database_url: str) -> None:
     first, second = Database(database_url), Database(database_url, busy_seconds=0.2)
     with first.write() as session:
         session.execute(text("INSERT INTO organizations VALUES ('o', 'o', 0)"))

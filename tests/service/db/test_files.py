@@ -23,7 +23,7 @@ def test_a_file_is_uploaded_then_checked(database: Database) -> None:
     assert (found.status, found.format, found.n_examples) == ("processed", "chat", 12)
 
 
-def test_pages_of_files_of_one_second_neither_repeat_nor_skip(database: Database) -> None:
+def test_pages_of_files_of_the_same_second_neither_repeat_nor_skip(database: Database) -> None:
     ids = [add_file(database).id for _ in range(7)]
     for order, expected in (("desc", ids[::-1]), ("asc", ids)):
         seen, after = [], None
@@ -45,7 +45,7 @@ def test_a_page_that_ends_the_list_says_so(database: Database) -> None:
         assert Files(session, TENANT).list(limit=2).has_more
 
 
-def test_a_list_goes_on_after_a_file_deleted_meanwhile(database: Database) -> None:
+def test_a_list_continues_after_a_file_that_was_deleted_meanwhile(database: Database) -> None:
     first, second, third = (add_file(database).id for _ in range(3))
     with database.write() as session:
         Files(session, TENANT).delete(second)
@@ -62,7 +62,7 @@ def test_files_are_listed_by_purpose(database: Database) -> None:
     assert [file.id for file in found.data] == [wanted.id]
 
 
-def test_a_cursor_that_never_was_is_refused(database: Database) -> None:
+def test_a_cursor_that_never_existed_is_refused(database: Database) -> None:
     theirs = add_file(database, OTHER)
     for cursor in ("file-absent", theirs.id):
         with database.read() as session, pytest.raises(InvalidRequest) as raised:
@@ -70,7 +70,7 @@ def test_a_cursor_that_never_was_is_refused(database: Database) -> None:
         assert raised.value.param == "after"
 
 
-def test_anothers_file_is_absent(database: Database) -> None:
+def test_another_tenants_file_is_absent(database: Database) -> None:
     theirs = add_file(database, OTHER)
     with database.write() as session:
         files = Files(session, TENANT)
@@ -103,7 +103,7 @@ def test_a_deleted_or_expired_file_is_absent(database: Database) -> None:
                 Files(session, TENANT).get(id)
 
 
-def test_a_file_is_kept_while_a_job_needs_it(database: Database) -> None:
+def test_a_file_cannot_be_deleted_while_a_job_needs_it(database: Database) -> None:
     training, validation, general = (add_file(database) for _ in range(3))
     options = TrainingOptions(general_file=general.id)
     job = add_job(database, file=training, validation_file=validation.id, training=options)

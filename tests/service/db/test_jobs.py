@@ -50,7 +50,7 @@ def test_a_new_job_has_a_row_a_log_and_an_outbox_entry(database: Database) -> No
     assert outbox(database) == ["fine_tuning.job.created"]
 
 
-def test_a_job_without_suffix_or_seed_gets_an_empty_place_and_a_random_seed(database: Database) -> None:
+def test_a_job_without_suffix_or_seed_gets_an_empty_suffix_and_a_random_seed(database: Database) -> None:
     job = add_job(database)
     assert job.output_model.startswith("ft:tiny:tunery::")
     assert 0 <= job.seed < 2**31
@@ -58,7 +58,7 @@ def test_a_job_without_suffix_or_seed_gets_an_empty_place_and_a_random_seed(data
 
 
 @pytest.mark.parametrize("param", ["training_file", "validation_file", "training.general_file"])
-def test_a_file_that_cannot_be_used_is_refused_by_its_param(database: Database, param: str) -> None:
+def test_an_unusable_file_is_refused_with_its_param(database: Database, param: str) -> None:
     good = add_file(database).id
     deleted = add_file(database)
     with database.write() as session:
@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_used_is_refused_by_its_param(database: Database, 
 
 
 @pytest.mark.parametrize("param", ["training_file", "validation_file", "training.general_file"])
-def test_a_file_of_another_format_is_refused_by_its_param(database: Database, param: str) -> None:
+def test_a_file_of_another_format_is_refused_with_its_param(database: Database, param: str) -> None:
     good = add_file(database, status="processed", format="chat").id
     bad = add_file(database, status="processed", format="preference").id
     with pytest.raises(InvalidRequest) as raised, database.write() as session:
@@ -88,7 +88,7 @@ def test_a_file_of_another_format_is_refused_by_its_param(database: Database, pa
     assert raised.value.message == f"{bad} holds preference rows, but the job needs chat or completion rows."
 
 
-def test_a_general_set_is_text_whatever_the_job_trains_on(database: Database) -> None:
+def test_a_general_set_must_be_text_whatever_the_job_trains_on(database: Database) -> None:
     pairs = add_file(database, status="processed", format="preference")
     text = add_file(database, status="processed", format="completion")
     options = {"formats": ("preference",), "method": "dpo", "training": TrainingOptions(general_file=text.id)}
@@ -132,7 +132,7 @@ def test_metadata_keys_may_hold_any_character(database: Database) -> None:
     assert [one.id for one in found.data] == [job.id]
 
 
-def test_anothers_job_is_absent(database: Database) -> None:
+def test_another_tenants_job_is_absent(database: Database) -> None:
     theirs = add_job(database, OTHER)
     with database.write() as session:
         jobs, events = Jobs(session, TENANT), JobEvents(session, TENANT)
@@ -162,7 +162,7 @@ def test_cancel_ends_a_job_at_once_and_only_once(database: Database) -> None:
     assert outbox(database) == ["fine_tuning.job.created", "fine_tuning.job.cancelled"]
 
 
-def test_cancel_racing_completion_leaves_one_end(database: Database) -> None:
+def test_a_cancel_that_races_completion_leaves_one_final_state(database: Database) -> None:
     for _ in range(8):
         job = add_running_job(database)
         start = threading.Barrier(2)
@@ -203,7 +203,7 @@ def test_events_are_newest_first_page_by_page(database: Database) -> None:
     assert {event.type for event in first.data} == {"metrics"}
 
 
-def test_an_event_or_checkpoint_of_another_job_is_no_cursor(database: Database) -> None:
+def test_an_event_or_checkpoint_of_another_job_is_refused_as_a_cursor(database: Database) -> None:
     job, other = add_running_job(database), add_running_job(database)
     for one in (job, other):
         with database.write() as session:

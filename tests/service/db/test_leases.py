@@ -18,7 +18,7 @@ def _expire(database: Database) -> None:
         session.execute(update(tables.Lease).values(expires_at=1.0))
 
 
-def test_a_lease_has_one_holder_who_may_prolong_it(database: Database) -> None:
+def test_a_lease_has_one_holder_that_may_renew_it(database: Database) -> None:
     epoch = _acquire(database, "a")
     assert epoch is not None
     assert _acquire(database, "b") is None
@@ -58,7 +58,7 @@ def test_a_released_lease_is_free_at_once_but_only_its_holder_releases_it(databa
     assert _acquire(database, "c") is not None
 
 
-def test_of_many_that_ask_at_once_one_gets_it(database: Database) -> None:
+def test_only_one_of_many_concurrent_requests_gets_the_lease(database: Database) -> None:
     got, start = [], threading.Barrier(6)
 
     def ask(holder: str) -> None:

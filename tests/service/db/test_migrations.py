@@ -1,4 +1,4 @@
-"""What an installation's rows become when its schema is brought up to date, on both databases."""
+"""Migrations of existing rows, on both databases."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def job_rows(id: str, type: str) -> dict[str, dict[str, object]]:
-    """A published job of the first schema, with a checkpoint, a model and its runner's last words."""
+    """A published job of the first schema, with a checkpoint, a model and its runner's final state."""
     result = {"state": "finished", "trained_tokens": 1, "manifest_key": "k", "manifest_sha256": "s"}
     return {
         "jobs": {
@@ -120,7 +120,7 @@ def fill_first_schema(url: str, *jobs: dict[str, dict[str, object]]) -> None:
     engine.dispose()
 
 
-def test_rows_of_the_first_schema_stay_whole_and_learn_their_form(url: str) -> None:
+def test_rows_of_the_first_schema_keep_their_data_and_get_their_form(url: str) -> None:
     fill_first_schema(url, job_rows("one", "lora"), job_rows("two", "full"))
     database = Database(url)
     database.migrate()
@@ -139,7 +139,7 @@ def test_rows_of_the_first_schema_stay_whole_and_learn_their_form(url: str) -> N
     database.close()
 
 
-def test_admin_keys_from_before_are_the_operators_and_can_be_replaced(url: str) -> None:
+def test_earlier_admin_keys_become_the_operators_and_can_be_replaced(url: str) -> None:
     def key_row(plaintext: str, name: str) -> dict[str, dict[str, object]]:
         digest = hashlib.sha256(plaintext.encode()).hexdigest()
         row = {

@@ -19,7 +19,7 @@ REPORT = EvaluationReport(held_out=None, general=None, general_kl=0.5, regressio
 
 @pytest.fixture
 def job(database: Database) -> Job:
-    """With one checkpoint, at step 7, and a published model."""
+    """A job with one checkpoint, at step 7, and a published model."""
     add_tenants(database)
     job = add_running_job(database)
     saved = checkpoint(job.id, 0, 7).model_copy(update={"form": "prefix"})
@@ -43,7 +43,7 @@ def job(database: Database) -> Job:
     return job
 
 
-def test_a_tuned_name_stands_for_a_base_and_an_adapter(database: Database, job: Job) -> None:
+def test_a_tuned_name_resolves_to_a_base_and_weights(database: Database, job: Job) -> None:
     with database.read() as session:
         model = TunedModels(session, TENANT).resolve(job.output_model)
     assert (model.base, model.job_id) == ("tiny", job.id)
@@ -51,7 +51,7 @@ def test_a_tuned_name_stands_for_a_base_and_an_adapter(database: Database, job: 
     assert model.adapter == WeightsRef(digest="d" * 64, manifest_key="jobs/x/manifest.json", form="lora")
 
 
-def test_a_checkpoints_name_stands_for_its_own_weights(database: Database, job: Job) -> None:
+def test_a_checkpoints_name_resolves_to_its_own_weights(database: Database, job: Job) -> None:
     with database.read() as session:
         model = TunedModels(session, TENANT).resolve(f"{job.output_model}:ckpt-step-7")
     assert "step-00000007" in model.adapter.manifest_key
@@ -67,7 +67,7 @@ def test_any_other_name_is_not_found(database: Database, job: Job, name: str) ->
     assert (raised.value.code, raised.value.param) == ("model_not_found", "model")
 
 
-def test_anothers_model_is_absent(database: Database, job: Job) -> None:
+def test_another_tenants_model_is_absent(database: Database, job: Job) -> None:
     with database.write() as session:
         models = TunedModels(session, OTHER)
         assert models.list() == []
@@ -111,7 +111,7 @@ def test_a_checkpoint_can_be_deleted_by_itself_once_its_job_has_ended(database: 
         assert Checkpoints(session, TENANT).page(job.id).data == []
 
 
-def test_a_held_model_is_deleted_only_after_the_job_that_goes_on_from_it_is_written(
+def test_a_locked_model_is_deleted_only_after_the_job_that_continues_it_is_written(
     database: Database, job: Job
 ) -> None:
     deleted = threading.Event()

@@ -26,7 +26,9 @@ def _force(database: Database, job_id: str, status: JobStatus) -> None:
         session.execute(update(tables.Job).where(tables.Job.id == job_id).values(status=status.value))
 
 
-def test_every_move_in_the_table_is_made_and_every_other_refused(database: Database, job_id: str) -> None:
+def test_every_transition_in_the_table_is_allowed_and_every_other_refused(
+    database: Database, job_id: str
+) -> None:
     for source, to in product(JobStatus, JobStatus):
         _force(database, job_id, source)
         before = get_job(database, job_id)
@@ -40,7 +42,7 @@ def test_every_move_in_the_table_is_made_and_every_other_refused(database: Datab
             assert get_job(database, job_id) == before
 
 
-def test_of_two_that_saw_the_same_version_one_moves_the_job(database: Database, job_id: str) -> None:
+def test_only_one_of_two_transitions_from_the_same_version_succeeds(database: Database, job_id: str) -> None:
     with database.read() as session:
         stale = session.scalars(select(tables.Job).where(tables.Job.id == job_id)).one()
     move(database, job_id, JobStatus.QUEUED)
@@ -52,7 +54,7 @@ def test_of_two_that_saw_the_same_version_one_moves_the_job(database: Database, 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wanted=st.lists(st.sampled_from(list(JobStatus)), max_size=12))
-def test_no_sequence_of_moves_leaves_a_terminal_state_or_tells_of_it_twice(database, wanted) -> None:
+def test_no_sequence_of_transitions_leaves_a_terminal_state_or_notifies_twice(database, wanted) -> None:
     add_tenants_once(database)
     job = add_job(database)
     told_before = len(outbox(database))
@@ -89,7 +91,7 @@ def test_leaving_the_running_states_ends_the_attempt(database: Database, job_id:
         assert attempt.ended_at is not None
 
 
-def test_a_lock_shows_the_row_as_it_is_now(database: Database, job_id: str) -> None:
+def test_a_lock_returns_the_current_row(database: Database, job_id: str) -> None:
     with database.write() as session:
         assert lock(session, job_id).status == "validating_files"
         session.execute(

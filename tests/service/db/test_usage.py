@@ -57,14 +57,14 @@ def test_the_same_total_written_again_changes_nothing_and_a_newer_one_replaces_i
     assert between(database, MONDAY, MONDAY) == {key: UsageCounts(2, 20, 2**40)}
 
 
-def test_what_several_processes_count_is_added(database: Database, key_ids: dict[Tenant, str]) -> None:
+def test_counts_of_several_processes_are_added(database: Database, key_ids: dict[Tenant, str]) -> None:
     key = UsageKey(TENANT, key_ids[TENANT], "a", MONDAY)
     write(database, "one", {key: UsageCounts(1, 10, 5)})
     write(database, "two", {key: UsageCounts(2, 20, 6)})
     assert between(database, MONDAY, MONDAY) == {key: UsageCounts(3, 30, 11)}
 
 
-def test_anothers_usage_is_absent(database: Database, key_ids: dict[Tenant, str]) -> None:
+def test_another_tenants_usage_is_absent(database: Database, key_ids: dict[Tenant, str]) -> None:
     own, others = (UsageKey(tenant, key_ids[tenant], "a", MONDAY) for tenant in (TENANT, OTHER))
     write(database, "w", {own: UsageCounts(1, 1, 1), others: UsageCounts(2, 2, 2)})
     assert between(database, MONDAY, MONDAY) == {own: UsageCounts(1, 1, 1)}

@@ -1,4 +1,4 @@
-"""A small HTTP server that answers as a test says and remembers what it was asked."""
+"""A small HTTP server that responds as a test defines, and records its requests."""
 
 import json
 import threading
@@ -18,14 +18,14 @@ class Asked:
     token: str | None
     body: Any
     model: str | None = None
-    """What `MODEL_HEADER` names."""
+    """Value of `MODEL_HEADER`."""
 
 
 @dataclass
 class HttpDouble:
     url: str = ""
     answer: Callable[[Asked], tuple[int, bytes]] = lambda asked: (200, b"{}")
-    """Status and body; status 0 hangs up without an answer."""
+    """Status and body. Status 0 closes the connection without a response."""
     asked: list[Asked] = field(default_factory=list)
 
 

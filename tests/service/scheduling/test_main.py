@@ -15,7 +15,9 @@ from service.db import tables
 from service.db.database import Database
 
 
-def test_the_process_leads_until_sigterm_and_then_lets_go_at_once(database_url: str, tmp_path: Path) -> None:
+def test_the_process_leads_until_sigterm_and_then_releases_the_lease_at_once(
+    database_url: str, tmp_path: Path
+) -> None:
     database = Database(database_url)
     environment = os.environ | {
         "TUNERY_DATABASE_URL": database_url,
@@ -47,7 +49,7 @@ def test_the_process_leads_until_sigterm_and_then_lets_go_at_once(database_url: 
     database.close()
 
 
-def test_a_catalogue_that_cannot_be_read_ends_the_process_with_its_reason(tmp_path: Path) -> None:
+def test_an_unreadable_catalogue_ends_the_process_with_the_reason(tmp_path: Path) -> None:
     environment = os.environ | {"TUNERY_CATALOGUE": str(tmp_path / "absent.toml")}
     environment["TUNERY_STORAGE_URL"] = f"file://{tmp_path}"
     ended = subprocess.run(

@@ -22,5 +22,5 @@ def test_parity_is_the_largest_and_the_mean_difference() -> None:
         ([[]], [[]]),
     ],
 )
-def test_what_cannot_be_compared_is_infinitely_different(trained, served) -> None:
+def test_log_probabilities_that_cannot_be_compared_differ_infinitely(trained, served) -> None:
     assert parity(trained, served) == {"max_abs": math.inf, "mean_abs": math.inf}

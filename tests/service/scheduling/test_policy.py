@@ -14,19 +14,19 @@ def admitted(sizes: list[int], *, slots: int, held: int = 0) -> list[int]:
     return [int(job.job_id.removeprefix("job-")) for job in admit(queue(*sizes), slots=slots, held=held)]
 
 
-def test_the_oldest_that_fit_start() -> None:
+def test_the_oldest_jobs_that_fit_start() -> None:
     assert admitted([2, 1, 1, 1], slots=4) == [0, 1, 2]
 
 
-def test_a_large_job_is_not_overtaken_for_ever() -> None:
+def test_small_jobs_do_not_overtake_a_large_one() -> None:
     assert admitted([4, 1], slots=4, held=1) == []
 
 
-def test_a_job_that_could_never_fit_holds_back_nobody() -> None:
+def test_a_job_that_can_never_fit_blocks_no_other() -> None:
     assert admitted([9, 1], slots=4) == [1]
 
 
-def test_nothing_starts_when_more_is_held_than_there_is() -> None:
+def test_nothing_starts_when_more_slots_are_held_than_exist() -> None:
     assert admitted([1], slots=2, held=3) == []
 
 
@@ -55,7 +55,7 @@ def attempt(state: str, heartbeat_at: float) -> Attempt:
         ("submitted", "failed", 1, True),
     ],
 )
-def test_an_attempt_is_lost_when_ray_says_so_or_a_living_one_was_silent_for_too_long(
+def test_an_attempt_is_lost_when_its_process_is_gone_or_silent_for_too_long(
     state, status, silence, is_lost
 ) -> None:
     reason = lost_reason(attempt(state, 1000.0), status, at=1000.0 + silence, silence_seconds=300)

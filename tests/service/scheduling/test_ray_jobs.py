@@ -1,4 +1,4 @@
-"""Ray's jobs API: against a double for each of its answers, and against a real Ray."""
+"""The client of Ray's jobs API, against a double for each response and against a real Ray."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def jobs(ray: HttpDouble) -> Iterator[HttpRayJobs]:
         yield jobs
 
 
-def test_a_submission_names_the_specification_and_nothing_secret(ray: HttpDouble, jobs: HttpRayJobs) -> None:
+def test_a_submission_holds_the_specifications_key_and_no_secret(ray: HttpDouble, jobs: HttpRayJobs) -> None:
     jobs.submit("ftjob-x-a1", "jobs/ftjob-x/attempts/1/spec.json")
     assert ray.asked == [
         Asked(
@@ -44,7 +44,7 @@ def test_a_submission_names_the_specification_and_nothing_secret(ray: HttpDouble
 
 
 @pytest.mark.parametrize("first", [(500, b"Job with submission_id x already exists"), (0, b"")])
-def test_a_submission_that_ray_has_is_done_whatever_it_answered(
+def test_a_submission_that_ray_has_succeeds_whatever_the_response(
     ray: HttpDouble, jobs: HttpRayJobs, first: tuple[int, bytes]
 ) -> None:
     ray.answer = lambda asked: first if asked.method == "POST" else (200, b'{"status": "RUNNING"}')
@@ -53,7 +53,7 @@ def test_a_submission_that_ray_has_is_done_whatever_it_answered(
 
 
 @pytest.mark.parametrize("first", [(500, b"Traceback"), (400, b"bad"), (403, b"no"), (0, b"")])
-def test_a_submission_that_ray_does_not_have_is_to_be_repeated(
+def test_a_submission_that_ray_does_not_have_is_unavailable(
     ray: HttpDouble, jobs: HttpRayJobs, first: tuple[int, bytes]
 ) -> None:
     ray.answer = lambda asked: first if asked.method == "POST" else (404, b"Job x does not exist")
@@ -63,7 +63,7 @@ def test_a_submission_that_ray_does_not_have_is_to_be_repeated(
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "succeeded", "failed", "stopped"])
-def test_a_status_is_rays_own_word(ray: HttpDouble, jobs: HttpRayJobs, status: str) -> None:
+def test_a_status_is_rays_own(ray: HttpDouble, jobs: HttpRayJobs, status: str) -> None:
     ray.answer = lambda asked: (200, json.dumps({"status": status.upper()}).encode())
     assert jobs.status("x-a1") == status
 
@@ -78,13 +78,15 @@ def test_a_job_that_ray_does_not_know_is_absent(ray: HttpDouble, jobs: HttpRayJo
     "answer",
     [(0, b""), (500, b"oops"), (401, b"no"), (200, b"not json"), (200, b"[]"), (200, b'{"status": "ODD"}')],
 )
-def test_any_other_answer_is_no_status(ray: HttpDouble, jobs: HttpRayJobs, answer: tuple[int, bytes]) -> None:
+def test_any_other_response_is_unavailable(
+    ray: HttpDouble, jobs: HttpRayJobs, answer: tuple[int, bytes]
+) -> None:
     ray.answer = lambda asked: answer
     with pytest.raises(Unavailable):
         jobs.status("x-a1")
 
 
-def test_a_ray_that_is_not_there_is_unavailable() -> None:
+def test_a_ray_that_does_not_answer_is_unavailable() -> None:
     with closing(HttpRayJobs("http://127.0.0.1:1", None)) as jobs:
         for call in (lambda: jobs.status("x"), lambda: jobs.stop("x"), lambda: jobs.submit("x", "spec")):
             with pytest.raises(Unavailable):
@@ -92,14 +94,14 @@ def test_a_ray_that_is_not_there_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize("wild", ["x; rm -rf /", "../x", "x/y", "", "x" * 129])
-def test_only_plain_ids_are_sent(jobs: HttpRayJobs, wild: str) -> None:
+def test_only_ids_of_plain_characters_are_sent(jobs: HttpRayJobs, wild: str) -> None:
     with pytest.raises(AssertionError):
         jobs.status(wild)
 
 
 @pytest.fixture(scope="module")
 def real_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHead]:
-    """Whose `python` writes down what it was asked to run, and waits unless its specification is `short…`."""
+    """A Ray whose `python` records its arguments, and then waits unless its specification is `short…`."""
     folder = tmp_path_factory.mktemp("ray")
     python = folder / "bin" / "python"
     python.parent.mkdir()
@@ -136,7 +138,7 @@ def test_a_real_ray_runs_stops_and_remembers_jobs(real_ray: RayHead) -> None:
 
 
 @pytest.mark.ray
-def test_a_real_ray_refuses_who_has_no_token(real_ray: RayHead) -> None:
+def test_a_real_ray_refuses_calls_without_a_token(real_ray: RayHead) -> None:
     for token in (None, "0" * 64):
         with closing(HttpRayJobs(real_ray.dashboard_url, token)) as jobs, pytest.raises(Unavailable):
             jobs.status("job-a1")

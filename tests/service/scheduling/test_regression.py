@@ -23,14 +23,14 @@ def test_a_model_may_forget_as_much_as_its_owner_allows(regression: float) -> No
 
 
 @pytest.mark.parametrize("regression", [0.251, math.inf, math.nan])
-def test_a_model_that_forgot_more_is_refused_with_both_figures(regression: float) -> None:
+def test_a_model_that_forgot_more_is_refused_with_both_numbers(regression: float) -> None:
     with pytest.raises(TrainingFailed, match=rf"rose by {regression:.3g} nats .* allows 0.25") as raised:
         check_regression(report(regression), 0.25)
     assert raised.value.code == "max_regression_exceeded"
 
 
 @pytest.mark.parametrize("unknown", [None, NOT_MEASURED])
-def test_what_could_not_be_measured_is_not_allowed(unknown: EvaluationReport | None) -> None:
+def test_a_regression_that_could_not_be_measured_is_refused(unknown: EvaluationReport | None) -> None:
     with pytest.raises(TrainingFailed, match="could not be measured") as raised:
         check_regression(unknown, 0.25)
     assert raised.value.code == "regression_not_measured"

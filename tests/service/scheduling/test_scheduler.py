@@ -1,4 +1,4 @@
-"""Jobs from creation to their end, on both databases."""
+"""Jobs from creation to end, on both databases."""
 
 import re
 import threading
@@ -68,7 +68,7 @@ def test_a_job_goes_from_files_to_a_model(world: World) -> None:
     assert [one.released_at is not None for one in world.attempts(job)] == [True]
 
 
-def test_auto_becomes_numbers_when_the_files_are_valid(world: World) -> None:
+def test_auto_is_resolved_to_numbers_during_validation(world: World) -> None:
     job = world.job(hyperparameters=Hyperparameters(n_epochs=2), seed=5)
     world.scheduler().tick()
     resolved = world.see(job)
@@ -76,7 +76,7 @@ def test_auto_becomes_numbers_when_the_files_are_valid(world: World) -> None:
     assert (resolved.config.seed, resolved.config.learning_rate) == (5, 1e-3)
 
 
-def test_the_specification_says_all_that_the_runner_needs(world: World) -> None:
+def test_the_specification_holds_all_that_the_runner_needs(world: World) -> None:
     validation, general = add_file(world.database), add_file(world.database)
     start = "jobs/other/attempts/1/checkpoints/step-00000009/manifest.json"
     options = TrainingOptions(general_file=general.id)
@@ -99,15 +99,15 @@ def test_the_specification_says_all_that_the_runner_needs(world: World) -> None:
     ]
 
 
-def test_what_is_held_out_is_not_trained_on(world: World) -> None:
-    """OpenAI's rule gives 20 examples 5 epochs, and the 15 that are left of them 6."""
+def test_held_out_examples_are_not_trained_on(world: World) -> None:
+    """OpenAI's rule gives 5 epochs for 20 examples, and 6 for the 15 that remain."""
     whole, split = world.job(), world.job(training=TrainingOptions(validation_split=0.25))
     world.scheduler().tick()
     assert world.see(whole).hyperparameters.n_epochs == 5
     assert world.see(split).hyperparameters.n_epochs == 6
 
 
-def test_a_preference_job_is_checked_and_resolved_as_one(world: World) -> None:
+def test_a_preference_job_is_validated_as_such(world: World) -> None:
     pairs = add_file(world.database, status="processed", format="preference")
     text = add_file(world.database, status="processed", format="chat")
     options = TrainingOptions(general_file=text.id)
@@ -133,7 +133,7 @@ def test_the_result_file_is_openais_csv(world: World) -> None:
     assert len(lines) == TOTAL_STEPS + 2
 
 
-def test_a_published_model_is_the_manifest_that_the_runner_named(world: World) -> None:
+def test_a_published_model_has_the_manifest_that_the_runner_named(world: World) -> None:
     job = _trained(world)
     world.scheduler().tick()
     with world.database.read() as session:
@@ -177,7 +177,7 @@ def test_a_file_with_problems_fails_the_job_with_their_lines(world: World, role:
         ("encoder", "supervised", "completion", "classification or token_classification"),
     ],
 )
-def test_a_file_of_another_format_fails_the_job_by_name(
+def test_a_file_of_another_format_fails_the_job_and_is_named(
     world: World, model: str, method: str, found: str, needed: str
 ) -> None:
     file = add_file(world.database, status="processed", format=found)
@@ -221,7 +221,7 @@ def test_too_few_or_too_many_examples_fail_the_job(world: World, n_examples: int
     assert (error.code, error.param, error.message) == ("invalid_n_examples", "training_file", message)
 
 
-def test_shortened_examples_are_told_with_their_lines(world: World) -> None:
+def test_shortened_examples_are_reported_with_their_lines(world: World) -> None:
     job = world.job(training=TrainingOptions(on_overlength="truncate"))
     found = {"n_truncated": 2, "truncated_lines": [3, 9], "n_dropped": 1, "dropped_lines": [5]}
     world.serving.answer = GOOD.model_copy(update=found)
@@ -234,7 +234,7 @@ def test_shortened_examples_are_told_with_their_lines(world: World) -> None:
     )
 
 
-def test_notes_of_the_dataset_compiler_are_told_once(world: World) -> None:
+def test_notes_of_the_dataset_compiler_are_reported_once(world: World) -> None:
     job = world.job(validation_file=add_file(world.database).id)
     world.serving.answer = GOOD.model_copy(update={"notes": ["An end is added."]})
     world.scheduler().tick()
@@ -242,8 +242,8 @@ def test_notes_of_the_dataset_compiler_are_told_once(world: World) -> None:
     assert [event.level for event in told] == ["warn"]
 
 
-def test_a_general_set_is_checked_as_training_compiles_it(world: World) -> None:
-    """What does not fit is left out of it, whatever is done with the training file's."""
+def test_a_general_set_is_checked_the_way_training_compiles_it(world: World) -> None:
+    """Examples that are too long are left out, whatever happens to those of the training file."""
     options = TrainingOptions(general_file=add_file(world.database).id, on_overlength="truncate")
     job = world.job(training=options)
     world.serving.answer = GOOD.model_copy(update={"n_dropped": 1, "dropped_lines": [3]})
@@ -252,7 +252,7 @@ def test_a_general_set_is_checked_as_training_compiles_it(world: World) -> None:
     assert "training.general_file with more than 64 tokens were left out" in world.log(job)[-2].message
 
 
-def test_what_can_never_run_fails_with_its_reason(world: World) -> None:
+def test_a_job_that_can_never_run_fails_with_the_reason(world: World) -> None:
     too_wide = world.job(training=TrainingOptions(num_workers=2))
     untrainable = world.job(training=TrainingOptions(type="full"))
     world.scheduler().tick()
@@ -283,7 +283,7 @@ def test_validation_waits_for_serving(world: World) -> None:
     assert world.status(job) is JobStatus.QUEUED
 
 
-def test_layers_that_only_the_cluster_can_look_for_end_the_job_with_the_option_that_names_them(
+def test_layers_that_the_cluster_does_not_find_fail_the_job_with_the_option_that_names_them(
     world: World,
 ) -> None:
     job = world.job(training=TrainingOptions(target_modules=["nope"]))
@@ -320,7 +320,7 @@ def test_a_job_cancelled_during_validation_stays_cancelled(world: World) -> None
 # Admission
 
 
-def test_jobs_run_one_after_the_other_in_their_order(world: World) -> None:
+def test_jobs_run_one_after_the_other_in_order_of_creation(world: World) -> None:
     jobs = [world.job() for _ in range(3)]
     scheduler = world.scheduler()
     for expected in jobs:
@@ -331,7 +331,7 @@ def test_jobs_run_one_after_the_other_in_their_order(world: World) -> None:
     assert len(world.ray.submissions) == 3
 
 
-def test_an_ended_attempt_holds_its_place_until_ray_has_let_go(world: World) -> None:
+def test_an_ended_attempt_holds_its_slots_until_ray_has_released_it(world: World) -> None:
     first, second = world.job(), world.job()
     scheduler = world.scheduler()
     scheduler.tick()
@@ -364,7 +364,7 @@ def _trained(world: World):
 
 
 @pytest.mark.parametrize("status", ["failed", "stopped", "succeeded", "absent"])
-def test_a_process_that_ended_without_a_word_is_replaced(world: World, status: str) -> None:
+def test_an_attempt_whose_process_ended_silently_is_replaced(world: World, status: str) -> None:
     job, scheduler = _running(world)
     world.sync(job, [world.checkpoint(job, 1, 2)])
     world.silence(job, 3)
@@ -383,10 +383,10 @@ def test_a_process_that_ended_without_a_word_is_replaced(world: World, status: s
         world.sync(job, attempt=1)
 
 
-def test_a_living_runner_that_is_silent_has_an_extension_and_is_then_replaced_and_stopped(
+def test_a_silent_runner_with_a_live_process_gets_a_grace_period_and_is_then_replaced_and_stopped(
     world: World,
 ) -> None:
-    """Its host may be too busy to let it speak."""
+    """Its host may be too busy for it to sync."""
     job, scheduler = _running(world)
     world.silence(job, world.settings.heartbeat_timeout_seconds + 20)
     scheduler.tick()
@@ -400,7 +400,7 @@ def test_a_living_runner_that_is_silent_has_an_extension_and_is_then_replaced_an
     assert world.ray.submissions == [f"{job.id}-a1", f"{job.id}-a2"]
 
 
-def test_an_attempt_that_never_speaks_has_longer_to_start(world: World) -> None:
+def test_an_attempt_that_has_not_synced_yet_has_a_longer_timeout(world: World) -> None:
     job = world.job()
     scheduler = world.scheduler()
     scheduler.tick()
@@ -426,7 +426,7 @@ def test_silence_while_the_database_was_down_is_excused(world: World) -> None:
     assert world.status(job) is JobStatus.RUNNING
 
 
-def test_after_three_faults_of_the_platform_the_job_fails(world: World) -> None:
+def test_after_three_platform_faults_the_job_fails(world: World) -> None:
     job = world.job()
     scheduler = world.scheduler()
     scheduler.tick()
@@ -446,7 +446,7 @@ def test_after_three_faults_of_the_platform_the_job_fails(world: World) -> None:
     assert len(world.ray.submissions) == 3
 
 
-def test_a_resumed_job_tells_no_step_twice(world: World) -> None:
+def test_a_resumed_job_reports_no_step_twice(world: World) -> None:
     job, scheduler = _running(world)
     world.sync(job, [step(1, 2, TOTAL_STEPS), world.checkpoint(job, 2, 2), step(3, 3, TOTAL_STEPS)])
     world.ray.statuses[f"{job.id}-a1"] = "failed"
@@ -464,7 +464,7 @@ def test_a_resumed_job_tells_no_step_twice(world: World) -> None:
 # Cancel
 
 
-def test_a_cancelled_runner_is_told_then_stopped(world: World) -> None:
+def test_a_cancelled_runner_gets_the_command_and_is_then_stopped(world: World) -> None:
     job, scheduler = _running(world)
     world.cancel(job)
     assert world.sync(job).command == "cancel"
@@ -502,7 +502,9 @@ def test_a_job_cancelled_while_it_is_published_has_no_model(world: World) -> Non
 
 
 @pytest.mark.parametrize("wrong", [[-1.0, -1.01], [-1.0], [], [-1.0, float("nan")], [-1.0, float("-inf")]])
-def test_a_model_that_serving_computes_otherwise_is_not_published(world: World, wrong: list[float]) -> None:
+def test_a_model_for_which_serving_computes_other_values_is_not_published(
+    world: World, wrong: list[float]
+) -> None:
     job = _trained(world)
     world.serving.logprobs = lambda row: wrong
     world.scheduler().tick()
@@ -530,7 +532,7 @@ def test_a_model_that_never_ends_its_answers_is_published_with_a_warning(world: 
     )
 
 
-def test_one_answer_that_ends_by_itself_is_enough(world: World) -> None:
+def test_one_answer_that_ends_by_itself_suffices(world: World) -> None:
     world.answer_prompts = [AnswerPrompt(token_ids=[1, 2], answer_tokens=5)] * 2
     job = _trained(world)
     world.scheduler().tick()
@@ -538,7 +540,7 @@ def test_one_answer_that_ends_by_itself_is_enough(world: World) -> None:
     assert [event.level for event in world.log(job)[-2:]] == ["info", "info"]
 
 
-def test_a_prompt_that_leaves_no_room_for_its_answer_is_not_asked(world: World) -> None:
+def test_a_prompt_that_leaves_no_room_for_its_answer_is_skipped(world: World) -> None:
     world.answer_prompts = [AnswerPrompt(token_ids=[1] * (BASE.context_length - 4), answer_tokens=5)]
     world.serving.reason = "length"
     job = _trained(world)
@@ -547,7 +549,7 @@ def test_a_prompt_that_leaves_no_room_for_its_answer_is_not_asked(world: World) 
     assert world.log(job)[-1].level == "info"
 
 
-def test_an_encoder_is_compared_by_its_classes(world: World) -> None:
+def test_the_parity_of_an_encoder_is_checked_by_its_classes(world: World) -> None:
     texts = add_file(world.database, status="processed", format="classification")
     asked = {"file": texts, "model": "encoder", "formats": ("classification",)}
     good, bad = (world.job(**asked) for _ in range(2))
@@ -583,7 +585,7 @@ def test_a_published_model_keeps_its_evaluation(world: World) -> None:
 @pytest.mark.parametrize(
     ("regression", "code"), [(0.51, "max_regression_exceeded"), (None, "regression_not_measured")]
 )
-def test_a_model_that_forgot_too_much_is_not_published_and_its_evaluation_tells_why(
+def test_a_model_that_forgot_too_much_is_not_published_and_its_evaluation_shows_why(
     world: World, regression: float | None, code: str
 ) -> None:
     job = _evaluated(world, regression, max_regression=0.5)
@@ -621,7 +623,7 @@ def test_publishing_waits_for_serving_but_not_for_ever(world: World) -> None:
     assert (failed.status, failed.error.code) == (JobStatus.FAILED, "platform_error")
 
 
-# Many schedulers, and death
+# Several schedulers, and kills
 
 
 def test_four_schedulers_claim_each_job_once(world: World) -> None:
@@ -669,10 +671,10 @@ def test_a_scheduler_that_closes_lets_the_next_one_in_at_once(world: World) -> N
     assert world.status(job) is JobStatus.STARTING
 
 
-def test_killed_at_any_point_another_scheduler_finishes_the_job_once(world: World) -> None:
+def test_after_a_kill_at_any_point_another_scheduler_finishes_the_job_once(world: World) -> None:
     killed_at = 0
     while True:
-        # Every point on SQLite; every third on PostgreSQL, where each life of a job takes longer.
+        # Every point on SQLite, and every third on PostgreSQL, where each job takes longer.
         killed_at += 1 if world.database.dialect == "sqlite" else 3
         job = world.job()
         fuse = Fuse(at=killed_at)
@@ -700,7 +702,7 @@ def test_killed_at_any_point_another_scheduler_finishes_the_job_once(world: Worl
     assert killed_at > 20
 
 
-def test_ray_away_keeps_intents_and_starts_each_job_once_when_it_is_back(world: World) -> None:
+def test_each_job_starts_once_after_an_outage_of_ray(world: World) -> None:
     job = world.job()
     scheduler = world.scheduler()
     scheduler.tick()
@@ -755,7 +757,7 @@ def _break(world: World, broken, error: Exception):
     world.serving.check_dataset = check
 
 
-def test_an_unforeseen_error_in_one_job_stops_no_other(world: World) -> None:
+def test_an_unexpected_error_in_one_job_stops_no_other(world: World) -> None:
     broken, fine = world.job(), world.job()
     _break(world, broken, RuntimeError("a bug"))
     world.scheduler().tick()
@@ -763,7 +765,7 @@ def test_an_unforeseen_error_in_one_job_stops_no_other(world: World) -> None:
     assert world.status(fine) is JobStatus.QUEUED
 
 
-# Faults of the platform in a step of the scheduler
+# Platform faults in a step of the scheduler
 
 
 FAULTS = [
@@ -775,7 +777,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-def test_a_fault_of_the_platform_in_validation_is_tried_again_and_then_told_by_its_id(
+def test_a_platform_fault_in_validation_is_retried_and_then_reported_with_its_id(
     world: World, fault: Exception, capsys
 ) -> None:
     job = world.job()
@@ -796,7 +798,7 @@ def test_a_fault_of_the_platform_in_validation_is_tried_again_and_then_told_by_i
     assert named is None or named in capsys.readouterr().out
 
 
-def test_a_step_that_recovers_starts_with_a_whole_budget_again(world: World) -> None:
+def test_a_step_that_recovers_has_all_its_retries_again(world: World) -> None:
     job = world.job()
     world.serving.fault = RuntimeError("a bug of ours")
     world.scheduler().tick()
@@ -816,7 +818,7 @@ def test_a_step_that_recovers_starts_with_a_whole_budget_again(world: World) -> 
     assert world.status(job) is JobStatus.SUCCEEDED
 
 
-def test_a_failed_step_pauses_longer_each_time_whoever_leads(world: World) -> None:
+def test_a_failed_step_pauses_longer_each_time_whichever_scheduler_leads(world: World) -> None:
     update = {"retry_seconds": 30.0, "max_retry_seconds": 50.0}
     world.settings = world.settings.model_copy(update=update)
     job = world.job()
@@ -836,7 +838,7 @@ def test_a_failed_step_pauses_longer_each_time_whoever_leads(world: World) -> No
     assert world.status(job) is JobStatus.QUEUED
 
 
-def test_a_lost_attempt_is_tried_again_after_a_pause(world: World) -> None:
+def test_a_lost_attempt_is_replaced_after_a_pause(world: World) -> None:
     world.settings = world.settings.model_copy(update={"retry_seconds": 30.0})
     job, scheduler = _running(world)
     world.ray.statuses[f"{job.id}-a1"] = "failed"
@@ -850,7 +852,7 @@ def test_a_lost_attempt_is_tried_again_after_a_pause(world: World) -> None:
     assert world.status(job) is JobStatus.STARTING
 
 
-def test_an_unforeseen_error_while_a_job_starts_is_a_fault_and_stops_no_other(world: World) -> None:
+def test_an_unexpected_error_while_a_job_starts_is_a_fault_and_stops_no_other(world: World) -> None:
     broken, fine = world.job(), world.job()
     world.settings = world.settings.model_copy(update={"training_slots": 2})
     put = world.store.put
@@ -870,7 +872,7 @@ def test_an_unforeseen_error_while_a_job_starts_is_a_fault_and_stops_no_other(wo
     assert "err_" in failed.error.message
 
 
-def test_what_a_step_waits_for_is_told_once_and_for_no_longer_than_the_limit(world: World) -> None:
+def test_a_waiting_step_is_reported_once_and_fails_the_job_at_the_limit(world: World) -> None:
     job = world.job()
     serving_away, no_model = (
         Unavailable("The model server does not answer.", code="serving_unavailable"),
@@ -889,7 +891,7 @@ def test_what_a_step_waits_for_is_told_once_and_for_no_longer_than_the_limit(wor
     assert failed.error.message.endswith(no_model.message)
 
 
-def test_a_start_that_waits_for_ray_is_told_once_and_has_no_limit(world: World) -> None:
+def test_a_start_that_waits_for_ray_is_reported_once_and_has_no_limit(world: World) -> None:
     job = world.job()
     scheduler = world.scheduler()
     scheduler.tick()

@@ -1,4 +1,4 @@
-"""The scheduler's side of the Serve applications, against a double."""
+"""The scheduler's client of the Serve applications, against a double."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -70,7 +70,7 @@ def test_a_file_is_checked_by_the_datasets_application(
     assert DatasetCheckRequest.model_validate(asked.body) == REQUEST
 
 
-def test_a_score_is_the_echoed_prompts_without_its_first_token(
+def test_a_score_is_that_of_the_echoed_prompt_without_its_first_token(
     server: HttpDouble, serving: HttpServingClient
 ) -> None:
     end = FinishEvent(index=0, reason="length", completion_tokens=0)
@@ -83,7 +83,7 @@ def test_a_score_is_the_echoed_prompts_without_its_first_token(
     assert (server.asked[0].path, server.asked[0].model) == ("/engine/generate", MODEL.name)
 
 
-def test_an_answers_end_is_that_of_the_most_likely_one(
+def test_the_finish_reason_is_that_of_the_most_likely_completion(
     server: HttpDouble, serving: HttpServingClient
 ) -> None:
     end = FinishEvent(index=0, reason="stop", completion_tokens=3)
@@ -94,7 +94,7 @@ def test_an_answers_end_is_that_of_the_most_likely_one(
     assert (asked.sampling.max_tokens, asked.sampling.temperature, asked.sampling.n) == (9, 0, 1)
 
 
-def test_an_answer_without_an_end_is_asked_for_again(server: HttpDouble, serving: HttpServingClient) -> None:
+def test_a_completion_without_an_end_is_unavailable(server: HttpDouble, serving: HttpServingClient) -> None:
     server.answer = lambda asked: (200, lines(PromptEvent(prompt_tokens=2)))
     with pytest.raises(Unavailable, match="cut off"):
         serving.finish_reason(MODEL, [5, 6], 9)
@@ -116,7 +116,7 @@ def test_class_scores_are_flat(server: HttpDouble, serving: HttpServingClient) -
     assert request.model == MODEL
 
 
-def test_an_error_in_the_stream_is_raised_as_itself(server: HttpDouble, serving: HttpServingClient) -> None:
+def test_an_error_in_the_stream_is_raised_unchanged(server: HttpDouble, serving: HttpServingClient) -> None:
     event = ErrorEvent(error="CorruptArtefact", message="The digest differs.", code="digest")
     server.answer = lambda asked: (200, lines(event))
     with pytest.raises(CorruptArtefact, match="The digest differs") as raised:
@@ -128,7 +128,7 @@ def test_an_error_in_the_stream_is_raised_as_itself(server: HttpDouble, serving:
     ("name", "kind"),
     [("Overloaded", Overloaded), ("Unavailable", Unavailable), ("CorruptArtefact", CorruptArtefact)],
 )
-def test_a_refusal_is_raised_as_itself(
+def test_a_refusal_is_raised_unchanged(
     server: HttpDouble, serving: HttpServingClient, name: str, kind: type[TuneryError]
 ) -> None:
     server.answer = lambda asked: (503, ErrorEvent(error=name, message="why").model_dump_json().encode())
@@ -148,7 +148,7 @@ def test_a_refusal_is_raised_as_itself(
         (200, b'{"type":"odd"}'),
     ],
 )
-def test_an_answer_that_is_none_means_later(
+def test_an_invalid_response_is_unavailable(
     server: HttpDouble, serving: HttpServingClient, answer: tuple[int, bytes]
 ) -> None:
     server.answer = lambda asked: answer
@@ -157,7 +157,7 @@ def test_an_answer_that_is_none_means_later(
             call()
 
 
-def test_a_stream_cut_off_before_the_scores_means_later(
+def test_a_stream_that_ends_before_the_scores_is_unavailable(
     server: HttpDouble, serving: HttpServingClient
 ) -> None:
     end = FinishEvent(index=0, reason="length", completion_tokens=0)

@@ -1,4 +1,4 @@
-"""What a sweep removes and what it leaves alone, between any steps of uploads, jobs and models."""
+"""What a sweep deletes and what it keeps, between any steps of uploads, jobs and models."""
 
 import hashlib
 import io
@@ -51,12 +51,12 @@ MIB = 1 << 20
 ADMIN = Principal("key", TENANT, frozenset({"admin"}))
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "resume_optimizer.safetensors"
 _IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-"""Hundreds of commits an example."""
+"""Each example takes hundreds of commits."""
 NO_GRACE = SweepOptions(grace_seconds=0, resume_state_seconds=0)
 
 
 class MemoryStore:
-    """An ObjectStore that lets others act before, within and after each of its own steps."""
+    """An ObjectStore that lets others act before, during and after each of its operations."""
 
     def __init__(self, between: Callable[[], None], is_needed: Callable[[str], bool]) -> None:
         self.objects: dict[str, bytes] = {}
@@ -116,8 +116,8 @@ class MemoryStore:
 
 
 class Installation:
-    """A world in which clients, a scheduler and runners act one after the other, in any order, and sweeps
-    come in between their steps."""
+    """A world in which clients, a scheduler and runners act in any order, and sweeps run between their
+    steps."""
 
     def __init__(self, url: str, folder: Path, random: Random) -> None:
         self.random = random
@@ -133,14 +133,14 @@ class Installation:
         self.is_quiet = self.is_ticking = False
         self.seqs: dict[str, int] = {}
         self.saved: dict[str, list[NumberedCheckpoint]] = {}
-        """Checkpoints whose manifests are in storage, by job, told of or not."""
+        """Checkpoints whose manifests are in storage, by job, whether they were reported or not."""
         often = [self.whole_job, self.create_job, self.tick, self.save_checkpoint, self.train_to_the_end]
         seldom = [self.upload, self.upload_is_killed, self.delete_file, self.file_expires, self.compile]
         ends = [self.fail, self.mark_lost, self.cancel, self.delete_model, self.delete_checkpoint, self.sweep]
         self.steps: list[Callable[[], object]] = [*often, *often, *seldom, *ends]
 
     def act(self) -> None:
-        """One step of anybody. What is refused changes nothing."""
+        """Takes one random step. A refused step changes nothing."""
         self.depth += 1
         try:
             with suppress(Conflict, NotFound, InvalidRequest, Unavailable):
@@ -210,14 +210,14 @@ class Installation:
             Jobs(session, TENANT).create(new)
 
     def whole_job(self) -> None:
-        """From its creation to its end, if nothing comes in between."""
+        """Runs a job from creation to end, unless other steps interfere."""
         saves = [self.save_checkpoint] * self.random.randrange(1, TOTAL_STEPS)
         for act in (self.create_job, self.tick, self.tick, *saves, self.train_to_the_end):
             act()
         self.tick()
 
     def tick(self) -> None:
-        """Never within itself: one scheduler leads, and it has one thread."""
+        """Never nested: one scheduler leads, and it has one thread."""
         if not self.is_ticking:
             self.is_ticking = True
             try:
@@ -285,7 +285,7 @@ class Installation:
         assert not missing, missing
 
     def settle(self) -> None:
-        """Nobody does anything any more; one sweep."""
+        """Stops all activity and sweeps once."""
         self.is_quiet = True
         with self.world.database.write() as session:
             session.execute(update(tables.Upload).values(started_at=1.0))
@@ -296,7 +296,7 @@ class Installation:
         assert not {key for key in self.store.parts if not self._is_allowed(self.store.parts[key].key)}
 
     def delete_everything(self) -> None:
-        """As a client would, through what the API lists."""
+        """Deletes all that the API lists, as a client would."""
         self.is_quiet = True
         for job in self._unfinished():
             self.world.cancel(job)
@@ -311,7 +311,7 @@ class Installation:
             files_route.delete(ADMIN, self.app_state, file.id)
 
     def _needed(self) -> set[str]:
-        """The keys of all that somebody may still read, as the API and the runners see it."""
+        """Keys of all objects that clients or runners may still read."""
         needed: set[str] = set()
         with self.world.database.read() as session:
             rows = session.scalars(select(tables.File).where(tables.File.deleted_at.is_(None)))
@@ -335,14 +335,15 @@ class Installation:
                 needed |= self._checkpoint_keys(saved.manifest_key, True)
         for job in self._unfinished():
             if job.training.early_stopping is not None:
-                # The best one so far may be any that was told of.
+                # The best checkpoint so far may be any that was reported.
                 for saved in self.saved.get(job.id, []):
                     if saved.step <= self._newest_step(job):
                         needed |= self._checkpoint_keys(saved.manifest_key, True)
         return needed
 
     def _is_allowed(self, key: str) -> bool:
-        """What may stay as well: what could be made anew, and what is on its way."""
+        """Whether the object may stay although nothing needs it: it could be created anew, or is in
+        progress."""
         kind, *rest = key.split("/")
         if kind == "datasets":
             with self.world.database.read() as session:
@@ -353,7 +354,7 @@ class Installation:
             return rest[0] in {result_file_id(job.id) for job in publishing}
         job = self.world.see(next(job for job in self._jobs() if job.id == rest[0]))
         if job.status.is_terminal:
-            # Of a source that a job goes on from.
+            # Checkpoints that a job starts from.
             return any((other.start_from or "").rpartition("/")[0] in key for other in self._unfinished())
         place = parse_key(key)
         is_own = job.status in HELD_BY_ATTEMPT and key.startswith(f"jobs/{job.id}/attempts/{job.attempt}/")
@@ -362,7 +363,7 @@ class Installation:
         )
 
     def _is_awaited(self, key: str) -> bool:
-        """Whether somebody who is still heard wants this put to succeed."""
+        """Whether this put may still succeed: its upload or attempt has not been replaced."""
         kind, *rest = key.split("/")
         if kind != "jobs":
             with self.world.database.read() as session:
@@ -417,7 +418,7 @@ class Installation:
         self.saved.setdefault(job.id, []).append(saved)
 
     def _own(self, job: Job) -> list[NumberedCheckpoint]:
-        """Of its attempt now."""
+        """Checkpoints of the job's current attempt."""
         prefix = f"jobs/{job.id}/attempts/{job.attempt}/"
         return [saved for saved in self.saved.get(job.id, []) if saved.manifest_key.startswith(prefix)]
 
@@ -451,7 +452,7 @@ class Installation:
         return [job for job in self._jobs() if job.status in HELD_BY_ATTEMPT]
 
     def _running(self) -> list[Job]:
-        """Whose runners have been started."""
+        """Jobs whose runners have been started."""
         return [job for job in self._held() if f"{job.id}-a{job.attempt}" in self.world.ray.specs]
 
     def _chance(self, one_in: int) -> bool:
@@ -479,12 +480,12 @@ def installation(sqlite_template: Path) -> Callable[..., Any]:
 @settings(
     max_examples=60,
     deadline=None,
-    # Ids and times are not the seed's, so that there is nothing to shrink.
+    # Ids and times do not depend on the seed, so that shrinking is pointless.
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 2**32))
-def test_no_sweep_between_any_steps_removes_what_is_needed_and_one_at_the_end_removes_all_else(
+def test_no_sweep_between_any_steps_deletes_what_is_needed_and_one_at_the_end_deletes_all_else(
     installation: Callable[..., Any], seed: int
 ) -> None:
     random = Random(seed)
@@ -503,7 +504,7 @@ def test_no_sweep_between_any_steps_removes_what_is_needed_and_one_at_the_end_re
 
 @pytest.fixture(params=["folder", "moto", "rclone"])
 def whole(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Iterator[World]:
-    """A world whose objects are in a real store of each kind."""
+    """A world with a real store of each kind."""
     world = World(database_url, tmp_path / "objects")
     if request.param != "folder":
         endpoint: S3Endpoint = request.getfixturevalue(
@@ -533,7 +534,7 @@ def only_file(world: World, file_id: str) -> Any:
 
 
 def published(world: World) -> Job:
-    """A job that has succeeded, with a compiled file and superseded checkpoints in storage."""
+    """A succeeded job, with a compiled file and superseded checkpoints in storage."""
     file = only_file(world, upload(world))
     job = world.job(file=file)
     scheduler = world.scheduler()
@@ -555,8 +556,8 @@ def delete_all(world: World, job: Job) -> None:
             Files(session, TENANT).delete(file.id)
 
 
-def test_after_everything_was_deleted_one_sweep_leaves_a_fresh_installation(whole: World) -> None:
-    """Uploads that were killed half-way included."""
+def test_one_sweep_after_everything_was_deleted_leaves_a_fresh_installation(whole: World) -> None:
+    """Interrupted uploads are deleted too."""
     fresh = keys(whole)
     job = published(whole)
     upload(whole)
@@ -575,12 +576,12 @@ def test_after_everything_was_deleted_one_sweep_leaves_a_fresh_installation(whol
 
 
 def later() -> float:
-    """The clocks of stores may differ by a moment, and have seconds at best."""
+    """Clocks of stores may differ slightly, and may have a resolution of a second."""
     return time.time() + 5
 
 
 def put_is_cut_off(world: World, key: str) -> None:
-    """Its process ends with 8 MiB of it stored: nothing is cleaned up."""
+    """An upload whose process dies after 8 MiB, without cleaning up."""
     store = world.store
     if isinstance(store, LocalStore):
         path = store._root / f"{key}~{uuid4().hex[:16]}"
@@ -594,7 +595,7 @@ def put_is_cut_off(world: World, key: str) -> None:
     )
 
 
-def test_a_job_that_has_ended_keeps_what_can_be_served_and_for_a_while_what_can_be_gone_on_from(
+def test_an_ended_job_keeps_what_can_be_served_and_for_a_while_its_resume_state(
     world: World,
 ) -> None:
     job = published(world)
@@ -615,15 +616,15 @@ def test_a_job_that_has_ended_keeps_what_can_be_served_and_for_a_while_what_can_
     assert set(weights) <= set(keys(world))
 
 
-def test_what_is_younger_than_the_grace_stays(world: World) -> None:
+def test_objects_younger_than_the_grace_stay(world: World) -> None:
     delete_all(world, published(world))
     before = keys(world)
     report = sweep(world.database, world.store, SweepOptions(grace_seconds=3600, resume_state_seconds=0))
     assert (keys(world), report.total().objects, report.kept.objects) == (before, 0, len(before))
 
 
-def test_nothing_is_swept_for_a_database_that_was_never_used(world: World, sqlite_template: Path) -> None:
-    """A mistyped database is not the end of all models."""
+def test_nothing_is_deleted_for_a_database_that_was_never_used(world: World, sqlite_template: Path) -> None:
+    """A mistyped database URL must not delete all models."""
     published(world)
     before = keys(world)
     with closing(Database(f"sqlite:///{sqlite_template}")) as other:
@@ -640,7 +641,7 @@ def test_foreign_objects_are_left_alone(world: World) -> None:
     assert set(foreign) <= set(keys(world))
 
 
-def test_an_upload_under_way_is_not_swept_but_one_that_was_given_up_cannot_become_a_file(
+def test_an_upload_in_progress_is_not_swept_but_an_abandoned_one_cannot_become_a_file(
     world: World,
 ) -> None:
     published(world)
@@ -660,7 +661,7 @@ def test_an_upload_under_way_is_not_swept_but_one_that_was_given_up_cannot_becom
         Uploads(session).finish(file_id)
 
 
-def test_a_disk_that_takes_no_rows_is_swept_of_what_needs_none(world: World) -> None:
+def test_a_full_disk_is_swept_of_what_needs_no_write(world: World) -> None:
     delete_all(world, published(world))
 
     class Full(Database):
@@ -674,7 +675,7 @@ def test_a_disk_that_takes_no_rows_is_swept_of_what_needs_none(world: World) -> 
     assert keys(world) == []
 
 
-def test_the_scheduler_sweeps_once_an_interval_in_the_whole_installation(world: World) -> None:
+def test_schedulers_sweep_once_per_interval_in_the_whole_installation(world: World) -> None:
     delete_all(world, published(world))
     settings = Settings(sweep_interval_seconds=0.05, sweep_grace_seconds=0, resume_state_seconds=0)
     sweeper = Sweeper(world.database, world.store, settings, InlineExecutor(), name="one")

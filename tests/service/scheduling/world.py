@@ -1,4 +1,4 @@
-"""Everything around a scheduler: a real database and store, fakes for Ray and Serve, and a runner by hand."""
+"""The surroundings of a scheduler: a real database and store, fakes of Ray and Serve, and a manual runner."""
 
 import hashlib
 import itertools
@@ -56,13 +56,13 @@ class World:
             service_url="http://service", stop_grace_seconds=0, leader_lease_seconds=600, retry_seconds=0
         )
         self.answer_prompts: list[AnswerPrompt] = []
-        """In every manifest."""
+        """Part of every manifest."""
         self.schedulers_database = FusedDatabase(self.database, Fuse())
-        """As the newest scheduler sees it."""
+        """The database as the newest scheduler sees it."""
         add_tenants(self.database)
 
     def scheduler(self, fuse: Fuse | None = None, executor=None, bases=None) -> Scheduler:
-        """A new one, as after a restart; it takes the lease over at once."""
+        """A new scheduler, as after a restart, which takes over the lease at once."""
         self.expire_lease()
         self.ray.fuse = self.serving.fuse = fuse or Fuse()
         self.schedulers_database = FusedDatabase(self.database, fuse or Fuse())
@@ -104,7 +104,7 @@ class World:
         *,
         attempt: int | None = None,
     ) -> SyncResponse:
-        """As the runner of the newest attempt, with the token from its stored specification."""
+        """Syncs as the runner of the newest attempt, with the token from its stored specification."""
         number = attempt or self.see(job).attempt
         token = self.spec(f"{job.id}-a{number}").attempt_token
         with self.database.write() as session:
@@ -112,7 +112,7 @@ class World:
             return Attempts(session, self.settings.retries).sync(job.id, number, token, request)
 
     def checkpoint(self, job: Job, seq: int, number: int) -> NumberedCheckpoint:
-        """Of one weight file, really in storage."""
+        """Stores a checkpoint with one weight file."""
         key, digest = self._write_manifest(job, number)
         return NumberedCheckpoint(
             seq=seq,
@@ -131,7 +131,7 @@ class World:
         )
 
     def train(self, job: Job, report: EvaluationReport | None = None) -> None:
-        """All steps in one sync, and the end."""
+        """Reports all steps and the end in one sync."""
         events = [step(number - 1, number, TOTAL_STEPS) for number in range(1, TOTAL_STEPS + 1)]
         self.sync(job, [*events, self.checkpoint(job, TOTAL_STEPS, TOTAL_STEPS)], self.finished(job, report))
         self.ray.statuses[f"{job.id}-a{self.see(job).attempt}"] = "succeeded"
@@ -146,7 +146,7 @@ class World:
             return list(session.scalars(wanted.order_by(tables.Attempt.number)))
 
     def silence(self, job: Job, seconds: float) -> None:
-        """Its newest attempt was last heard of so long ago."""
+        """Sets the last heartbeat of its newest attempt to so many seconds ago."""
         with self.database.write() as session:
             session.execute(
                 update(tables.Attempt)
@@ -155,7 +155,7 @@ class World:
             )
 
     def pass_time(self, job: Job, seconds: float) -> None:
-        """For the job's own notes of when it failed and since when it waits."""
+        """Moves the job's recorded times of faults and waits into the past."""
         with self.database.write() as session:
             session.execute(
                 update(tables.Job)

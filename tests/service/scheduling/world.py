@@ -146,7 +146,7 @@ class World:
             return list(session.scalars(wanted.order_by(tables.Attempt.number)))
 
     def silence(self, job: Job, seconds: float) -> None:
-        """Sets the last heartbeat of its newest attempt to so many seconds ago."""
+        """Moves the last heartbeat of its attempts `seconds` into the past."""
         with self.database.write() as session:
             session.execute(
                 update(tables.Attempt)
@@ -155,7 +155,7 @@ class World:
             )
 
     def pass_time(self, job: Job, seconds: float) -> None:
-        """Moves the job's recorded times of faults and waits into the past."""
+        """Moves the job's retry time and the start of its wait `seconds` into the past."""
         with self.database.write() as session:
             session.execute(
                 update(tables.Job)

@@ -1,4 +1,4 @@
-"""The service's side of the sync, in a thread: keeps what runners send and answers as it is told."""
+"""The service's side of the sync, in a thread. It keeps what runners send and answers as configured."""
 
 import threading
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from cluster.contracts.jobs import (
 class FakeService:
     url: str = ""
     status: int = 200
-    """Of every answer; only with 200 is anything kept, as a lost answer is another test's matter."""
+    """The status of every response. Requests are kept only with 200."""
     command: Command = "continue"
     loses_answers: int = 0
-    """So many of the next requests are kept and answered with 502, as a proxy does that lost the answer."""
+    """How many of the next requests are kept and answered with 502, as by a proxy that lost the response."""
     requests: list[SyncRequest] = field(default_factory=list)
     """Every request that arrived, kept or not."""
     events: list[NumberedEvent] = field(default_factory=list)
-    """In the order of arrival; a repeated number is left out, as the database does."""
+    """In the order of arrival, without repeated numbers, as in the database."""
     state: RunnerState = field(default_factory=Running)
     tokens: set[str] = field(default_factory=set)
     largest_body: int = 0

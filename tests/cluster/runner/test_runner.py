@@ -26,7 +26,7 @@ from tests.ray_head import RayHead, ray_head, ray_node
 pytestmark = pytest.mark.ray
 
 ENDLESS = {"n_epochs": 100_000, "batch_size": 1}
-"""Two million steps: hours, so that such a job is always still under way when somebody ends it."""
+"""Two million steps take hours, so such a job is always still running when a test ends it."""
 
 MakeSpec = Callable[..., JobSpec]
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -48,7 +48,8 @@ def service() -> Iterator[FakeService]:
 def start(
     head: RayHead, make_spec: MakeSpec, store: LocalStore, service: FakeService, tmp_path: Path
 ) -> Iterator[Start]:
-    """Starts the runner of a specification made with the keywords; one that is left at the end is killed."""
+    """Starts a runner with a specification made from the keywords. Kills it at the end if it is still
+    running."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(spec: dict[str, Any] | None = None, **config: Any) -> subprocess.Popen[bytes]:
@@ -76,7 +77,7 @@ def start(
 
 
 def wait_for(service: FakeService, condition: Callable[[], bool], seconds: float) -> float:
-    """Waits until what the service has heard satisfies `condition`; returns the seconds it took."""
+    """Waits until what the service received satisfies `condition`. Returns the seconds that it took."""
     began = time.monotonic()
     with service.changed:
         assert service.changed.wait_for(condition, timeout=seconds), service.state
@@ -88,7 +89,7 @@ def steps(service: FakeService) -> list[StepMetrics]:
 
 
 def worker(head: RayHead, name: str) -> psutil.Process:
-    """The only one of this name among Ray's processes."""
+    """The only process with this name among Ray's."""
     family = psutil.Process(head.pid).children(recursive=True)
     (found,) = [one for one in family if name in " ".join(one.cmdline())]
     return found
@@ -111,7 +112,7 @@ def test_two_workers_train_a_job_to_its_end(start: Start, service: FakeService, 
 def test_workers_on_two_nodes_share_a_full_fine_tune(
     start: Start, service: FakeService, head: RayHead, make_spec: MakeSpec, store: LocalStore
 ) -> None:
-    """Of three CPUs no node has all; the losses are those of one worker."""
+    """No node has all three CPUs. The losses are those of one worker."""
     alone = record(make_spec({"job_id": "ftjob-alone"}, type="full"), store)
     with ray_node(head, num_cpus=1):
         process = start(num_workers=3, type="full", parallelism="fsdp")
@@ -177,7 +178,7 @@ def test_training_yields_the_cpu_the_heartbeat_needs_none_of_ray_and_a_killed_wo
     assert (service.state.code, service.state.is_user_fault) == ("worker_lost", False)
 
 
-def test_a_fault_of_the_job_is_told_as_one(start: Start, service: FakeService) -> None:
+def test_a_fault_of_the_job_is_reported_as_one(start: Start, service: FakeService) -> None:
     process = start(learning_rate=1e20, warmup_ratio=0.0, max_grad_norm=1e30, n_epochs=8)
     wait_for(service, lambda: isinstance(service.state, Failed), 240)
     assert process.wait(20) == 1
@@ -185,7 +186,7 @@ def test_a_fault_of_the_job_is_told_as_one(start: Start, service: FakeService) -
     assert (service.state.code, service.state.is_user_fault) == ("non_finite_loss", True)
 
 
-def test_an_error_in_training_that_nobody_foresaw_is_told_by_its_id(
+def test_an_unexpected_error_in_training_is_reported_by_its_id(
     start: Start, service: FakeService, base: BaseSpec, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
@@ -200,7 +201,7 @@ def test_an_error_in_training_that_nobody_foresaw_is_told_by_its_id(
     assert re.search("err_[0-9a-f]{16}", service.state.message)
 
 
-def test_a_fenced_or_stopped_runner_is_gone_at_once(start: Start, service: FakeService) -> None:
+def test_a_fenced_or_stopped_runner_exits_at_once(start: Start, service: FakeService) -> None:
     service.status = 503
     fenced, stopped = start({"attempt": 1}), start({"attempt": 2})
     wait_for(service, lambda: len(service.paths) == 2, 60)

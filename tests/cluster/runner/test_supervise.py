@@ -1,4 +1,4 @@
-"""The runner's conversation with the service, over real HTTP, with a scripted run in place of training."""
+"""The runner and the service over real HTTP, with a scripted run instead of training."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def message(text: str) -> RunnerMessage:
 
 
 class ScriptedRun:
-    """Gives `at_once` events at each `take` and ends after `n_events`, or when it was told to pause."""
+    """Returns `at_once` events from each `take`, and ends after `n_events` or when it is paused."""
 
     def __init__(
         self, n_events: int, before: Callable[[int], None] = lambda number: None, *, at_once: int = 1
@@ -51,7 +51,7 @@ class ScriptedRun:
 
 
 class SteppingClock:
-    """A second passes at every look, so that a call is due at each turn; sleeping passes time too."""
+    """Advances a second at every reading, so that a call is always due. Sleeping advances it too."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -101,7 +101,7 @@ def test_events_arrive_numbered_and_the_final_state_comes_with_the_last(
     assert service.paths == {"/internal/attempts/ftjob-test/3/sync"}
 
 
-def test_the_first_word_is_said_before_training_is_started(service: FakeService, spec: JobSpec) -> None:
+def test_the_first_call_comes_before_training_starts(service: FakeService, spec: JobSpec) -> None:
     heard: list[int] = []
 
     def start() -> ScriptedRun:
@@ -114,7 +114,7 @@ def test_the_first_word_is_said_before_training_is_started(service: FakeService,
 
 
 @pytest.mark.parametrize("command", ["cancel", "pause"])
-def test_a_job_told_to_stop_before_it_started_never_starts(
+def test_a_job_stopped_before_it_starts_never_starts(
     service: FakeService, run_attempt: RunAttempt, command: str
 ) -> None:
     service.command = command
@@ -136,7 +136,7 @@ def test_an_outage_delays_events_and_loses_or_repeats_none(
     assert max(len(request.events) for request in service.requests) == 500
 
 
-def test_an_outage_at_the_end_is_waited_out(service: FakeService, run_attempt: RunAttempt) -> None:
+def test_an_outage_after_training_only_delays_the_end(service: FakeService, run_attempt: RunAttempt) -> None:
     def outage(number: int) -> None:
         if number == 2:
             service.status = 503
@@ -159,8 +159,8 @@ def test_a_lost_answer_repeats_the_same_numbers(service: FakeService, run_attemp
     assert texts(service) == ["1", "2", "3", "4", "5", "6"]
 
 
-def test_a_service_that_is_gone_stops_nothing(spec: JobSpec, service: FakeService) -> None:
-    """Nobody listens at the service's address for the whole run."""
+def test_training_continues_without_the_service(spec: JobSpec, service: FakeService) -> None:
+    """Nothing listens at the service's address during the whole run."""
     run = ScriptedRun(20)
     clock = SteppingClock()
     unreachable = spec.model_copy(update={"service_url": "http://127.0.0.1:9"})
@@ -220,9 +220,7 @@ def test_pause_is_passed_on_and_the_run_ends_by_itself(service: FakeService, run
     assert texts(service) == [str(number + 1) for number in range(run.n_given)]
 
 
-def test_no_call_is_larger_than_the_service_takes_however_much_there_is_to_tell(
-    service: FakeService, spec: JobSpec
-) -> None:
+def test_no_call_is_larger_than_the_service_accepts(service: FakeService, spec: JobSpec) -> None:
     longest = "\x01" * LONGEST_MESSAGE  # six bytes each as JSON
     failed = Failed(code="c", message="y" * 3 * MAX_SYNC_BYTES, is_user_fault=True)
     with httpx2.Client(timeout=5) as client:

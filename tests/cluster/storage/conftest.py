@@ -11,7 +11,7 @@ STORES = ("folder", *(pytest.param(name, marks=pytest.mark.slow) for name in ("m
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    """Each kind of store, empty, and in this process's environment, from which children inherit it."""
+    """An empty store of each kind, which this process's environment names for child processes."""
     if request.param == "folder":
         monkeypatch.setenv("TUNERY_STORAGE_URL", f"file://{tmp_path}/objects")
     else:

@@ -1,4 +1,4 @@
-"""What every store promises, on a folder, on moto and on a real S3 server."""
+"""The promises of every store, tested on a folder, on moto and on a real S3 server."""
 
 import hashlib
 import io
@@ -19,8 +19,8 @@ MIB = 1 << 20
 
 
 class Stream(io.RawIOBase):
-    """`size` bytes that are never in memory at once, handed out in pieces of odd sizes; calls `at[position]`
-    on the way, which may raise."""
+    """A source of `size` bytes that are never in memory at once, read in pieces of odd sizes. Calls
+    `at[position]` on the way, which may raise."""
 
     def __init__(self, size: int, at: dict[int, object] | None = None) -> None:
         self._size, self._at, self._position = size, at or {}, 0
@@ -47,7 +47,7 @@ def test_put_object_is_read_back_whole(store: ObjectStore) -> None:
     assert store.stat("files/file-1").bytes == 1280
 
 
-def test_open_streams_in_the_pieces_asked_for(store: ObjectStore) -> None:
+def test_open_streams_in_pieces_of_the_requested_size(store: ObjectStore) -> None:
     store.put("a", b"one\ntwo\nthree")
     with store.open("a") as reader:
         assert reader.read(2) == b"on"
@@ -124,7 +124,7 @@ def test_delete_is_idempotent(store: ObjectStore) -> None:
     assert list(store.list()) == []
 
 
-def test_delete_many_removes_these_keys_and_no_others_also_while_they_are_listed(
+def test_delete_many_removes_only_these_keys_even_while_they_are_listed(
     store: ObjectStore,
 ) -> None:
     keys = [f"jobs/{number:04d}/file" for number in range(1205)]
@@ -143,7 +143,7 @@ def test_delete_many_removes_these_keys_and_no_others_also_while_they_are_listed
 
 
 def test_what_a_killed_writer_stored_is_found_and_freed(store: ObjectStore) -> None:
-    """On a server that keeps parts where they can be listed."""
+    """Needs a server that lists unfinished parts."""
     store.put("b", b"whole")
     writer = subprocess.Popen(
         [sys.executable, "-c", _WRITER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
@@ -164,7 +164,7 @@ def test_what_a_killed_writer_stored_is_found_and_freed(store: ObjectStore) -> N
     assert [info.key for info in store.list()] == ["b"]
 
 
-def test_a_put_that_is_aborted_meanwhile_is_unavailable_and_leaves_nothing(store: ObjectStore) -> None:
+def test_a_put_that_is_aborted_while_it_runs_is_unavailable_and_leaves_nothing(store: ObjectStore) -> None:
     def abort() -> None:
         for put in store.unfinished():
             store.abort(put)
@@ -175,7 +175,7 @@ def test_a_put_that_is_aborted_meanwhile_is_unavailable_and_leaves_nothing(store
     assert list(store.unfinished()) == []
 
 
-def test_files_go_up_and_come_down(store: ObjectStore, tmp_path: Path) -> None:
+def test_files_are_uploaded_and_downloaded(store: ObjectStore, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "folder" / "target"
     source.write_bytes(b"weights" * 1000)
     up = store.upload("jobs/1/adapter", source)
@@ -237,7 +237,7 @@ def test_object_is_invisible_until_it_is_whole(store: ObjectStore) -> None:
     assert [info.key for info in store.list()] == ["a"]
 
 
-def test_upload_cut_anywhere_leaves_the_key_as_it_was(store: ObjectStore) -> None:
+def test_an_interrupted_upload_leaves_the_key_as_it_was(store: ObjectStore) -> None:
     def cut() -> None:
         raise ConnectionResetError("the client went away")
 

@@ -13,7 +13,7 @@ from cluster.storage.keys import (
 )
 
 
-def test_names_are_where_the_documents_say() -> None:
+def test_keys_are_as_documented() -> None:
     assert file_key("file-abc") == "files/file-abc"
     assert dataset_key("0a", "1b") == "datasets/0a/1b.safetensors"
     assert dataset_key("0a", "1b").startswith(dataset_prefix("0a"))

@@ -42,7 +42,7 @@ def test_root_may_itself_be_a_link(tmp_path: Path) -> None:
 
 
 def test_failing_disk_gives_a_readable_error_and_leaves_nothing(tmp_path: Path) -> None:
-    """The limit on a file's size stands in for a full disk, which a test may not make."""
+    """A limit on file sizes stands in for a full disk."""
     code = f"""
 import resource
 from concurrent.futures import ThreadPoolExecutor
@@ -73,14 +73,14 @@ def test_object_and_folder_of_one_name_are_refused(tmp_path: Path) -> None:
     assert store.get("a/b") == b"1"
 
 
-def test_unfinished_files_of_a_killed_writer_are_no_objects(tmp_path: Path) -> None:
+def test_unfinished_files_of_a_killed_writer_are_not_objects(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     store.put("a", b"1")
     (tmp_path / "a~0123456789abcdef").write_bytes(b"half")
     assert [info.key for info in store.list()] == ["a"]
 
 
-def test_folders_go_with_their_last_file_and_no_writer_minds(tmp_path: Path) -> None:
+def test_folders_are_removed_with_their_last_file_without_disturbing_writers(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "objects")
     store.put("jobs/1/kept", b"kept")
 

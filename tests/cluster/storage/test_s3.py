@@ -1,4 +1,4 @@
-"""What S3 adds: parts that fail, answers that are cut, servers that refuse or are not there."""
+"""Failures of S3: failed parts, truncated responses, servers that refuse or are unreachable."""
 
 import random
 import re
@@ -48,7 +48,7 @@ def test_failed_part_raises_and_leaves_no_object(
     assert "Uploads" not in client.list_multipart_uploads(Bucket=moto_endpoint.bucket, Prefix=prefix)
 
 
-def test_a_full_store_is_told_as_such(store: S3Store, proxy: FaultyProxy) -> None:
+def test_a_full_store_is_reported_as_full(store: S3Store, proxy: FaultyProxy) -> None:
     proxy.fault = lambda method, path: Answer(507) if method == "PUT" else None
     for size in (100, 12 * MIB):
         with pytest.raises(InsufficientStorage):
@@ -83,7 +83,7 @@ def test_upload_that_cannot_even_be_aborted_raises_the_first_error(
     assert list(store.list()) == []
 
 
-def test_cut_answer_is_an_error_and_never_a_short_object(
+def test_truncated_response_is_an_error_and_never_a_short_object(
     store: S3Store, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     store.put("weights", b"x" * (3 * MIB))
@@ -95,7 +95,7 @@ def test_cut_answer_is_an_error_and_never_a_short_object(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_list_that_is_cut_is_an_error_and_never_a_short_list(store: S3Store, proxy: FaultyProxy) -> None:
+def test_truncated_list_is_an_error_and_never_a_short_list(store: S3Store, proxy: FaultyProxy) -> None:
     store.put("a", b"1")
     for body_bytes in (0, 1, 100, 300):
         proxy.fault = lambda method, path, cut=body_bytes: CutAfter(cut)
@@ -106,7 +106,7 @@ def test_list_that_is_cut_is_an_error_and_never_a_short_list(store: S3Store, pro
 def test_put_to_a_failing_server_succeeds_whole_or_leaves_no_object(
     store: S3Store, proxy: FaultyProxy
 ) -> None:
-    """Three answers of ten are errors, or are cut after the server has acted."""
+    """Three of ten responses are errors, or are truncated after the server has acted."""
     chance = random.Random(11)
     given = []
 
@@ -131,7 +131,7 @@ def test_put_to_a_failing_server_succeeds_whole_or_leaves_no_object(
         assert store.get(info.key) == contents[int(info.key)]
 
 
-def test_no_checksum_headers_are_sent_unless_asked_for(
+def test_checksum_headers_are_sent_only_on_request(
     store: S3Store, proxy: FaultyProxy, moto_endpoint: S3Endpoint
 ) -> None:
     def checksum_headers() -> set[str]:
@@ -145,7 +145,7 @@ def test_no_checksum_headers_are_sent_unless_asked_for(
     assert checksum_headers() != set()
 
 
-def test_prefix_hides_everything_beside_it(
+def test_prefix_hides_everything_outside_it(
     store: S3Store, proxy: FaultyProxy, moto_endpoint: S3Endpoint
 ) -> None:
     other = S3Store(moto_endpoint.bucket, prefix=uuid4().hex, endpoint_url=proxy.url)
@@ -187,7 +187,7 @@ def test_missing_bucket_is_unavailable(proxy: FaultyProxy) -> None:
         store.get("a")
 
 
-def test_server_that_is_not_there_is_unavailable(
+def test_unreachable_server_is_unavailable(
     moto_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in moto_endpoint.environment.items():

@@ -1,6 +1,6 @@
-"""The same training by others: HF Trainer and TRL, on the same rows in the same order and at the same rates.
+"""The same training by HF Trainer and TRL, on the same rows in the same order and at the same rates.
 
-They share none of our code: rows are rendered, masked, padded and scored by them. `rows` come in the order of
+They share none of our code: they render, mask, pad and score the rows themselves. `rows` come in the order of
 training, all epochs end to end, so that one sequential pass over them makes the same steps.
 """
 
@@ -32,11 +32,11 @@ class Trained(NamedTuple):
     losses: list[float]
     """One a step."""
     weights: dict[str, Tensor]
-    """By the names that a saved adapter or model has."""
+    """Named as in a saved adapter or model."""
 
 
 def hf_trainer(base: Path, config: TrainingConfig, rows: Rows, folder: Path) -> Trained:
-    """Cross-entropy of the tokens that the chat template marks, by the model's own loss."""
+    """Trains on the tokens that the chat template marks, with the model's own loss."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     arguments = TrainingArguments(**_arguments(config, folder), train_sampling_strategy="sequential")
     trainer = _recording(Trainer)(
@@ -94,7 +94,8 @@ def load_model(base: Path, config: TrainingConfig) -> Any:
 
 
 def rate_of(config: TrainingConfig, total_steps: int) -> Callable[[int], float]:
-    """Share of the peak at a step, from 0: up in a straight line, then down to zero just after the end."""
+    """The share of the peak rate at each step, from 0: a linear rise, then a linear fall to zero after the
+    last step."""
     warmup = math.ceil(config.warmup_ratio * total_steps)
     return lambda step: min((step + 1) / max(warmup, 1), (total_steps - step) / (total_steps - warmup))
 
@@ -129,7 +130,7 @@ def _tokenised(tokenizer: Any, messages: list[dict[str, str]]) -> dict[str, list
 
 
 def _preference(row: dict[str, Any]) -> dict[str, Any]:
-    """OpenAI's row as TRL's."""
+    """Converts OpenAI's row to TRL's."""
     return {
         "prompt": row["input"]["messages"],
         "chosen": row["preferred_output"],
@@ -138,7 +139,7 @@ def _preference(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _recording(kind: type[Trainer]) -> Any:
-    """The trainer, with our schedule of rates and a list of its steps' losses."""
+    """The trainer with our learning-rate schedule, recording the loss of each step."""
 
     class Recording(kind):  # type: ignore[misc,valid-type]
         def trained(self, config: TrainingConfig) -> Trained:

@@ -1,4 +1,4 @@
-"""Runs an attempt in this process and keeps what it reported."""
+"""Runs an attempt in this process and records what it reports."""
 
 from dataclasses import dataclass, field
 
@@ -37,13 +37,13 @@ class Recording:
 
 
 def record(
-    spec: JobSpec, store: ObjectStore, *, stop_after: int | None = None, order: Command = "pause"
+    spec: JobSpec, store: ObjectStore, *, stop_after: int | None = None, stop_with: Command = "pause"
 ) -> Recording:
-    """Trains; with `stop_after`, the command `order` is given during the step of that number."""
+    """Trains. With `stop_after`, the command `stop_with` arrives during the step of that number."""
     recording = Recording()
 
     def command() -> Command:
-        return order if stop_after is not None and len(recording.steps) >= stop_after - 1 else "continue"
+        return stop_with if stop_after is not None and len(recording.steps) >= stop_after - 1 else "continue"
 
     hooks = RunHooks(recording.events.append, command)
     recording.result = run_attempt(spec, store, hooks, device=torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""What is told of an error that ended a run."""
+"""The state that a runner reports for an error."""
 
 import logging
 import re
@@ -17,12 +17,12 @@ from cluster.training.failure import failed_state
         (CorruptArtefact("The checkpoint is damaged."), False),
     ],
 )
-def test_what_was_foreseen_speaks_for_itself(error: TuneryError, is_user_fault: bool) -> None:
+def test_a_domain_error_keeps_its_code_and_message(error: TuneryError, is_user_fault: bool) -> None:
     state = failed_state(error)
     assert (state.code, state.message, state.is_user_fault) == (error.code, error.message, is_user_fault)
 
 
-def test_what_nobody_foresaw_is_the_platforms_fault_and_in_the_log_under_its_id(
+def test_an_unexpected_error_is_the_platforms_fault_and_is_logged_under_its_id(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.ERROR):

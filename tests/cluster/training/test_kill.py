@@ -1,4 +1,4 @@
-"""Workers that die or hang: what was stored is resumed to the last bit, and nobody waits for ever."""
+"""Workers that die or hang: stored checkpoints resume bit-identically, and hangs are noticed."""
 
 import random
 import signal
@@ -67,10 +67,10 @@ def weights(recording: Recording, store: LocalStore, folder: Path) -> dict[str, 
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_run_killed_at_a_random_step_resumes_to_the_last_bit(
+def test_a_run_killed_at_a_random_step_resumes_bit_identically(
     make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, seed: int
 ) -> None:
-    """Also in mid-epoch, with packed examples and dropout."""
+    """The kill may come in the middle of an epoch. Examples are packed, and dropout is on."""
     spec = make_spec(n_epochs=3, dropout=0.1)
     assert spec.config.packing
     (tmp_path / "spec.json").write_text(spec.model_dump_json())

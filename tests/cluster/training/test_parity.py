@@ -1,4 +1,4 @@
-"""Our runs beside HF Trainer's and TRL's: the same losses, and the same weights at the end."""
+"""Our runs give the same losses and final weights as HF Trainer's and TRL's."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from cluster.training.data.batches import Schedule
 from tests.cluster.training.oracles import Rows, Trained, hf_trainer, trl_dpo, trl_sft
 from tests.cluster.training.recording import record
 
-# Other libraries warn of what is not ours to change.
+# Other libraries raise warnings that we cannot fix.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 Oracle = Callable[[Path, TrainingConfig, Rows, Path], Trained]
@@ -38,14 +38,14 @@ def preference_rows() -> Rows:
 
 
 def in_order(rows: Rows, config: TrainingConfig) -> Rows:
-    """As our run takes them, all epochs."""
+    """The rows in the order in which our run takes them, over all epochs."""
     assert len(rows) % config.batch_size == 0, "a smaller batch in the middle would shift what follows it"
     schedule = Schedule(len(rows), batch_size=config.batch_size, n_epochs=config.n_epochs, seed=config.seed)
     return [rows[index] for step in schedule.steps() for index in step.examples]
 
 
 def final_folder(spec: JobSpec, store: LocalStore, tmp_path: Path) -> tuple[list[float], Path]:
-    """Losses of our run, and its final checkpoint."""
+    """The losses of our run, and the folder of its final checkpoint."""
     recording = record(spec, store)
     assert isinstance(recording.result, Finished)
     folder = tmp_path / "final"
@@ -76,7 +76,7 @@ def assert_same_training(
 
 @pytest.mark.parametrize("oracle", [hf_trainer, trl_sft])
 @pytest.mark.parametrize(("type_", "rate"), [("lora", 5e-3), ("full", 1e-3)])
-def test_supervised_training_equals(
+def test_supervised_training_equals_that_of(
     make_spec: MakeSpec,
     put_rows: PutRows,
     store: LocalStore,

@@ -1,4 +1,4 @@
-"""Scratch folders go with their process, or with the next one that begins."""
+"""Scratch folders are removed by their process, or by the next one."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ with scratch_folder() as folder:
 """
 
 
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_kept(
+def test_folders_of_killed_processes_are_removed_and_those_of_live_ones_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))

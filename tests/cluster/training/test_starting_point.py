@@ -20,7 +20,7 @@ from tests.tiny_base import make_tiny_base
 MakeSpec = Callable[..., JobSpec]
 
 LONG_STILL = {"learning_rate": 1e-30, "n_epochs": 1, "batch_size": 21}
-"""One step that changes nothing: its loss is that of the weights it began with."""
+"""One step that changes nothing: its loss is that of the initial weights."""
 
 
 def continued(spec: JobSpec, parent: Recording, job: str, **changes: Any) -> JobSpec:
@@ -31,10 +31,10 @@ def continued(spec: JobSpec, parent: Recording, job: str, **changes: Any) -> Job
 
 @pytest.mark.parametrize("parent_type", ["lora", "full"])
 @pytest.mark.parametrize("type_", ["lora", "full"])
-def test_a_job_goes_on_from_where_another_ended(
+def test_a_job_continues_where_another_ended(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, parent_type: str, type_: str
 ) -> None:
-    """Whatever each of them trains; and what it leaves is served as it says."""
+    """For each combination of training types. The new model is served in the form that it reports."""
     spec = make_spec(type=parent_type)
     parent = record(spec, store)
     ended_with = record(continued(spec, parent, "ftjob-still", type=type_, **LONG_STILL), store)
@@ -53,10 +53,10 @@ def test_a_job_goes_on_from_where_another_ended(
 
 
 @pytest.mark.parametrize("type_", ["qlora", "full"])
-def test_a_job_goes_on_from_an_adapter_that_is_served_on_4_bits(
+def test_a_job_continues_from_an_adapter_that_is_served_on_4_bits(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, type_: str
 ) -> None:
-    """What it begins with is that model, on the weights that it was trained and is served on."""
+    """It begins with that adapter on the 4-bit weights on which the adapter was trained and is served."""
     base = make_tiny_base(tmp_path / "base", hidden=64).model_copy(update={"qlora_served_on": "four_bits"})
     spec = make_spec({"base": base}, type="qlora")
     parent = record(spec, store)
@@ -70,7 +70,7 @@ def test_a_job_goes_on_from_an_adapter_that_is_served_on_4_bits(
     assert child.result.report.held_out.base_loss == pytest.approx(reached, abs=1e-4)
 
 
-def test_a_model_of_its_own_is_merged_on_the_4_bits_that_its_adapter_was_trained_on(
+def test_a_merged_model_includes_the_4_bit_weights_that_its_adapter_was_trained_on(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path
 ) -> None:
     base = make_tiny_base(tmp_path / "base", hidden=64).model_copy(update={"qlora_served_on": "four_bits"})
@@ -86,7 +86,7 @@ def test_a_model_of_its_own_is_merged_on_the_4_bits_that_its_adapter_was_trained
     assert child.result.report.held_out.tuned_loss == pytest.approx(trained, abs=1e-4)
 
 
-def test_a_continued_job_resumes_to_the_last_bit(make_spec: MakeSpec, store: LocalStore) -> None:
+def test_a_continued_job_resumes_bit_identically(make_spec: MakeSpec, store: LocalStore) -> None:
     spec = make_spec()
     parent = record(spec, store)
     child = continued(spec, parent, "ftjob-child")
@@ -106,10 +106,10 @@ def test_a_continued_job_resumes_to_the_last_bit(make_spec: MakeSpec, store: Loc
     ],
     ids=["lora", "full", "prefix"],
 )
-def test_what_a_sweep_leaves_of_an_ended_job_is_enough_to_go_on_from(
+def test_what_a_sweep_leaves_of_an_ended_job_is_enough_to_continue_it(
     make_spec: MakeSpec, store: LocalStore, how: dict[str, Any]
 ) -> None:
-    """To the same losses, to the last bit, as with all that the job had stored."""
+    """The losses are bit-identical to those with everything that the job had stored."""
     spec = make_spec(**how)
     parent = record(spec, store)
     child = continued(spec, parent, "ftjob-child")
@@ -122,10 +122,10 @@ def test_what_a_sweep_leaves_of_an_ended_job_is_enough_to_go_on_from(
 
 
 @pytest.mark.parametrize("type_", ["lora", "full"])
-def test_the_optimizers_moments_are_taken_over_if_asked(
+def test_the_optimizers_moments_are_restored_on_request(
     make_spec: MakeSpec, store: LocalStore, type_: str
 ) -> None:
-    """With them the first update is another one; the loss before it is the same."""
+    """They change the first update, and leave the loss before it the same."""
     spec = make_spec(type=type_)
     parent = record(spec, store)
     without = record(continued(spec, parent, "ftjob-without"), store)
@@ -145,7 +145,7 @@ def test_moments_of_another_optimizer_or_of_other_parameters_are_refused(
     assert caught.value.param == "training.restore_optimizer"
 
 
-def test_a_preference_job_goes_on_from_a_supervised_one(
+def test_a_preference_job_continues_a_supervised_one(
     make_spec: MakeSpec, store: LocalStore, put_rows: Callable[..., tuple[str, str]]
 ) -> None:
     """Its reference is the supervised model, so it begins with ln 2."""
@@ -203,13 +203,13 @@ def test_a_full_model_made_from_an_adapter_is_the_merged_one(
     torch.testing.assert_close(child(token_ids).logits, merged(token_ids).logits, atol=1e-4, rtol=1e-4)
 
 
-def test_an_encoder_goes_on_with_the_classes_that_it_knows(
+def test_an_encoder_continues_only_with_the_classes_that_it_knows(
     make_config: Callable[..., Any],
     put_rows: Callable[..., tuple[str, str]],
     store: LocalStore,
     tmp_path: Path,
 ) -> None:
-    """Sorted by other names, the rows of its head would silently mean other classes."""
+    """With other classes, the rows of its head would silently change their meaning."""
 
     def rows(*names: str) -> list[dict[str, str]]:
         return [{"text": f"message {number}", "label": names[number % 2]} for number in range(12)]

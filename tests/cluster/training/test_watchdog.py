@@ -1,26 +1,26 @@
-"""A run that no longer moves is noticed, and one that moves is left alone."""
+"""A run that hangs is noticed, and one that makes progress is left alone."""
 
 import threading
 
 from cluster.training.watchdog import Watchdog
 
 
-def test_silence_is_told_once() -> None:
-    told = threading.Event()
+def test_a_hang_is_reported_once() -> None:
+    called = threading.Event()
     calls: list[int] = []
 
     def on_hang() -> None:
         calls.append(1)
-        told.set()
+        called.set()
 
     with Watchdog(0.01, on_hang) as watchdog:
         watchdog.heartbeat()
-        assert told.wait(30)
+        assert called.wait(30)
     assert calls == [1]
 
 
-def test_beats_keep_it_quiet() -> None:
-    """A heartbeat comes whenever the watchdog is about to look."""
+def test_heartbeats_keep_it_quiet() -> None:
+    """A heartbeat arrives before every check."""
     looks = 0
 
     class Beating(Watchdog):

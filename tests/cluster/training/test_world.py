@@ -1,4 +1,4 @@
-"""Several data-parallel workers are one worker, in other clothes."""
+"""Several data-parallel workers compute the same as one."""
 
 import json
 import subprocess
@@ -40,7 +40,8 @@ distributed.destroy_process_group()
 
 
 def run_gang(specs: list[JobSpec], size: int, folder: Path) -> list[list[list[dict[str, float]]]]:
-    """Each worker's reported steps of each job, run one after the other in the same processes."""
+    """Runs jobs one after the other in the same workers. Returns the steps that each worker reported of each
+    job."""
     (folder / "specs.json").write_text(json.dumps([spec.model_dump() for spec in specs]))
     workers = [
         subprocess.Popen([sys.executable, "-c", WORKER, str(rank), str(size), str(folder)])
@@ -51,7 +52,7 @@ def run_gang(specs: list[JobSpec], size: int, folder: Path) -> list[list[list[di
 
 
 def weights(store: LocalStore, key: str, tmp_path: Path) -> dict[str, torch.Tensor]:
-    """Those that learn, as a checkpoint keeps them."""
+    """The trainable weights in a checkpoint."""
     store.download(sibling_key(key, WEIGHTS_FILE), tmp_path / "weights.safetensors")
     return load_file(tmp_path / "weights.safetensors")
 
@@ -65,10 +66,10 @@ def assert_as_one_worker(steps: list[dict[str, float]], alone: Recording) -> Non
 
 
 @pytest.mark.parametrize("size", [2, 4])
-def test_several_workers_train_as_one_and_one_goes_on_where_they_stopped(
+def test_several_workers_train_as_one_and_one_resumes_their_run(
     make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, size: int
 ) -> None:
-    """Replicated and shared weights; batches of an even and an uneven number, and a last batch with an
+    """With replicated and with sharded weights, batches of even and odd size, and a last batch with an
     example for one worker only."""
     changes: list[dict[str, Any]] = [
         {"batch_size": 4},
@@ -95,7 +96,7 @@ def test_several_workers_train_as_one_and_one_goes_on_where_they_stopped(
         assert record(again, store).losses == pytest.approx(alone.losses[last // 2 :], abs=1e-5)
 
 
-def test_workers_that_share_a_model_find_the_reference_of_preferences_together(
+def test_workers_that_share_a_model_compute_the_dpo_reference_together(
     make_spec: Callable[..., JobSpec],
     put_rows: Callable[..., tuple[str, str]],
     store: LocalStore,
@@ -122,7 +123,7 @@ def test_workers_that_share_a_model_find_the_reference_of_preferences_together(
         assert_as_one_worker(steps, alone)
 
 
-def test_several_workers_share_what_one_began(
+def test_several_workers_resume_the_run_of_one(
     make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
 ) -> None:
     """A checkpoint of one worker is resumed by two that share the model, and by two that do not."""

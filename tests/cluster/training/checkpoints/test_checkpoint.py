@@ -1,4 +1,4 @@
-"""Checkpoints: resumed to the last bit, readable by others, and never half there."""
+"""Checkpoints resume bit-identically, are readable by other tools, and are complete or absent."""
 
 import json
 import threading
@@ -52,7 +52,7 @@ def assert_same_ending(whole: Recording, resumed: Recording, store: LocalStore, 
 
 @pytest.mark.parametrize("stop_after", [6, 9], ids=["after an epoch", "in mid-epoch"])
 @pytest.mark.parametrize("type_", ["lora", "full"])
-def test_a_resumed_run_ends_as_if_never_stopped(
+def test_a_resumed_run_ends_as_if_it_had_never_stopped(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, type_: str, stop_after: int
 ) -> None:
     spec = make_spec(type=type_, dropout=0.1, n_epochs=3)
@@ -89,7 +89,7 @@ def test_full_training_of_a_bf16_base_resumes_from_fp32_masters(
     assert AutoModelForCausalLM.from_pretrained(folder).dtype == torch.bfloat16
 
 
-def test_dropout_is_drawn_anew_at_each_step(make_spec: MakeSpec, store: LocalStore) -> None:
+def test_each_step_draws_new_dropout(make_spec: MakeSpec, store: LocalStore) -> None:
     still = record(make_spec(learning_rate=1e-30, dropout=0.5, n_epochs=2, batch_size=21), store)
     assert still.steps[0].train_loss == pytest.approx(still.steps[1].train_loss, abs=1e-5)
     first, second = (step.grad_norm for step in still.steps)
@@ -116,7 +116,7 @@ def test_training_and_pausing_work_in_a_thread(make_spec: MakeSpec, store: Local
     assert [saved.step for saved in recording.checkpoints] == [4]
 
 
-def test_an_adapter_loads_in_plain_peft_and_scores_its_probe_alike(
+def test_an_adapter_loads_in_plain_peft_and_gives_the_same_probe_scores(
     make_spec: MakeSpec, store: LocalStore, base: BaseSpec, tmp_path: Path
 ) -> None:
     recording = record(make_spec(), store)
@@ -129,7 +129,7 @@ def test_an_adapter_loads_in_plain_peft_and_scores_its_probe_alike(
     assert_scores_probe(PeftModel.from_pretrained(plain, tmp_path), manifest)
 
 
-def test_a_full_model_loads_in_plain_transformers_and_scores_its_probe_alike(
+def test_a_full_model_loads_in_plain_transformers_and_gives_the_same_probe_scores(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path
 ) -> None:
     recording = record(make_spec(type="full"), store)
@@ -166,7 +166,7 @@ def test_the_manifest_pins_base_data_template_and_configuration(
 
 
 class FailingStore:
-    """A store that does not take the upload number `fails_at`; it keeps the order of those before."""
+    """A store that refuses upload number `fails_at`, and records the order of the uploads before it."""
 
     def __init__(self, inner: LocalStore, fails_at: int) -> None:
         self._inner, self._left = inner, fails_at
@@ -204,10 +204,10 @@ class FailingStore:
 
 
 @pytest.mark.parametrize("fails_at", [1, 2, 3, 4, 5, 6, 7])
-def test_a_checkpoint_cut_short_is_no_checkpoint(
+def test_an_incomplete_upload_is_not_a_checkpoint(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, fails_at: int
 ) -> None:
-    """Seven uploads: two of weights, four of the resume's state, the manifest."""
+    """There are seven uploads: two of weights, four of the resume state, and the manifest."""
     spec = make_spec(n_epochs=1)
     with pytest.raises(Unavailable):
         record(spec, FailingStore(store, fails_at))

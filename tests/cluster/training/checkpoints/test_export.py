@@ -1,4 +1,4 @@
-"""What training leaves behind is read by plain PEFT and plain transformers, and computes the same."""
+"""Plain PEFT and plain transformers load the results of training and compute the same."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ def plain(folder: str | Path) -> Any:
 
 
 def trained(spec: JobSpec, store: LocalStore, folder: Path) -> Manifest:
-    """The manifest of a job's model, whose files are put into `folder`."""
+    """Trains a job, downloads its model to `folder`, and returns the manifest."""
     recording = record(spec, store)
     assert isinstance(recording.result, Finished)
     folder.mkdir()
@@ -44,7 +44,7 @@ def trained(spec: JobSpec, store: LocalStore, folder: Path) -> Manifest:
 
 
 @pytest.mark.parametrize("use_rslora", [False, True])
-def test_an_adapter_in_peft_computes_what_its_merged_model_does_in_transformers(
+def test_an_adapter_in_peft_computes_the_same_as_its_merged_model_in_transformers(
     make_spec: MakeSpec, store: LocalStore, base: BaseSpec, tmp_path: Path, use_rslora: bool
 ) -> None:
     adapter, merged = tmp_path / "adapter", tmp_path / "merged"
@@ -67,7 +67,7 @@ def test_an_adapter_in_peft_computes_what_its_merged_model_does_in_transformers(
     ],
     ids=["dora", "loha", "ia3"],
 )
-def test_a_model_that_is_served_merged_scores_in_transformers_as_it_did_in_training(
+def test_a_merged_model_gives_the_same_scores_in_transformers_as_in_training(
     make_spec: MakeSpec, store: LocalStore, base: BaseSpec, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     manifest = trained(make_spec(**options), store, tmp_path / "model")

@@ -1,4 +1,4 @@
-"""What the publish gate asks a tuned model."""
+"""The prompts that the publish gate sends to a tuned model."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def asked(tmp_path: Path) -> Any:
     return ask
 
 
-def test_the_shortest_answers_are_asked_for_with_the_prompt_before_the_last_one(asked: Any) -> None:
+def test_examples_with_the_shortest_answers_are_chosen_up_to_the_last_answer(asked: Any) -> None:
     prompts = asked([chat("x" * 9), *[chat("ab", "c")] * PROMPTS])
     assert len(prompts) == PROMPTS
     text, answer_tokens = prompts[0]
@@ -50,7 +50,7 @@ def test_the_shortest_answers_are_asked_for_with_the_prompt_before_the_last_one(
     assert answer_tokens == len("c") + 1
 
 
-def test_answers_that_were_cut_off_and_ends_that_were_not_learned_are_not_asked_for(asked: Any) -> None:
+def test_truncated_answers_and_unlearned_ends_are_not_chosen(asked: Any) -> None:
     ignored = chat("ab", "c")
     ignored["messages"][-1]["weight"] = 0
     cut = chat("x" * 99)
@@ -58,7 +58,7 @@ def test_answers_that_were_cut_off_and_ends_that_were_not_learned_are_not_asked_
     assert [answer_tokens for _, answer_tokens in prompts] == [len("ab") + 1]
 
 
-def test_completions_and_preferred_answers_are_asked_for_too(asked: Any) -> None:
+def test_completions_and_preferred_answers_are_chosen_too(asked: Any) -> None:
     assert asked([{"prompt": "say", "completion": "a"}]) == [("say", 2)]
     pair = {
         "input": {"messages": [{"role": "user", "content": "hi"}]},

@@ -1,4 +1,4 @@
-"""What a model is taught to write, with chat templates as bases in use have them."""
+"""What a model learns to write, with the chat templates of real bases."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_the_end_of_turn_is_learned_wherever_the_marks_end(template: str) -> Non
     assert learned(tokenizer, row) == ["yes<|im_end|>", "no<|im_end|>"]
 
 
-def test_end_of_text_is_added_and_learned_where_the_template_ends_answers_with_nothing() -> None:
+def test_end_of_text_is_added_and_learned_where_the_template_does_not_end_answers() -> None:
     tokenizer = chat_tokenizer(PLAIN_LINES)
     row = rendered(tokenizer, [ASK, say("yes"), ASK, say("no")])
     assert tokenizer.decode(row.token_ids) == "user:hi\nassistant:yes\nuser:hi\nassistant:no<|endoftext|>"
@@ -67,7 +67,7 @@ def test_preferred_answers_get_an_end_too() -> None:
     assert ends == [["a<|endoftext|>"], ["b<|endoftext|>"]]
 
 
-def test_a_base_that_has_no_end_at_all_is_refused_once(tmp_path: Path) -> None:
+def test_a_base_without_any_end_token_is_refused_once(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_text(json.dumps({"messages": [ASK, say("yes")]}) + "\n")
     base = BaseSpec(alias="b", source=BuiltinSource(name="x"), context_length=99, learning_rates={})
@@ -80,7 +80,7 @@ def test_a_base_that_has_no_end_at_all_is_refused_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("template", [CHATML, MARKED_WITHOUT_END])
 @pytest.mark.parametrize("content", ["\n\nfoo", "\nfoo", " foo", "\n"])
-def test_white_space_that_begins_an_answer_is_part_of_it(template: str, content: str) -> None:
+def test_leading_white_space_is_part_of_an_answer(template: str, content: str) -> None:
     tokenizer = chat_tokenizer(template)
     assert len(tokenizer.encode("\n\n\n")) == 1, "the tokenizer would merge the header's line break with them"
     row = rendered(tokenizer, [ASK, say(content)])
@@ -93,7 +93,7 @@ def test_white_space_that_begins_an_answer_is_part_of_it(template: str, content:
 
 @pytest.mark.parametrize("template", [CHATML, MARKED_WITHOUT_END, FIRST_SYSTEM_ONLY])
 @pytest.mark.parametrize("content", ["Always", "Another", "hi"])
-def test_of_a_conversation_that_begins_with_an_answer_only_the_answer_is_learned(
+def test_only_the_answer_is_learned_in_a_conversation_that_begins_with_it(
     template: str, content: str
 ) -> None:
     tokenizer = chat_tokenizer(template)
@@ -115,7 +115,7 @@ def test_what_the_template_would_drop_is_refused(messages: Any, tools: Any, prob
         rendered(chat_tokenizer(CHATML), messages, **({"tools": tools} if tools else {}))
 
 
-def test_a_second_system_message_that_would_be_dropped_is_refused_with_its_place() -> None:
+def test_a_second_system_message_that_would_be_dropped_is_refused_by_position() -> None:
     system = {"role": "system", "content": "Be brief."}
     tokenizer = chat_tokenizer(FIRST_SYSTEM_ONLY)
     assert "Be brief." in tokenizer.decode(rendered(tokenizer, [system, ASK, say("yes")]).token_ids)
@@ -124,7 +124,7 @@ def test_a_second_system_message_that_would_be_dropped_is_refused_with_its_place
     assert caught.value.param == "messages[3]"
 
 
-def test_an_answer_whose_text_would_be_dropped_beside_calls_is_refused_unless_it_is_context() -> None:
+def test_a_learned_answer_whose_text_would_be_dropped_beside_tool_calls_is_refused() -> None:
     tokenizer = chat_tokenizer(BARE_OBJECT)
     said = {**CALL, "content": "Let me see."}
     with pytest.raises(InvalidDataset, match="no text beside calls"):

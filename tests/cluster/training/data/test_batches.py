@@ -1,4 +1,4 @@
-"""The plan of a run: what is in each step, and how a step is cut."""
+"""The plan of a run: the examples in each step, and how a step is cut into microbatches."""
 
 import itertools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from cluster.training.loop.loop import scheduled_rate
 
 
 def dataset(lengths: list[int]) -> Dataset:
-    """Examples of these lengths; example i consists of the token i + 1, of which the last half is learned."""
+    """Examples of these lengths. Example i repeats the token i + 1, and its last half is learned."""
     return Dataset(
         format="chat",
         token_ids=np.repeat(np.arange(1, len(lengths) + 1), lengths).astype(np.int32),
@@ -29,7 +29,7 @@ def dataset(lengths: list[int]) -> Dataset:
 LENGTHS = [3, 9, 4, 20, 2, 7, 7, 12, 5, 30, 6]
 
 
-def test_every_epoch_takes_every_example_once_in_an_order_of_its_own() -> None:
+def test_every_epoch_takes_every_example_once_in_a_new_order() -> None:
     steps = list(Schedule(11, batch_size=4, n_epochs=3, seed=5).steps())
     assert [len(step.examples) for step in steps] == [4, 4, 3] * 3
     assert [step.ends_epoch for step in steps] == [False, False, True] * 3
@@ -38,7 +38,7 @@ def test_every_epoch_takes_every_example_once_in_an_order_of_its_own() -> None:
     assert all(not np.array_equal(one, other) for one, other in itertools.combinations(orders, 2))
 
 
-def test_a_schedule_goes_on_from_any_step_as_if_it_had_run_from_the_first() -> None:
+def test_a_schedule_starts_from_any_step_as_if_it_had_run_from_the_first() -> None:
     schedule = Schedule(11, batch_size=4, n_epochs=3, seed=5)
     whole = list(schedule.steps())
     for start in range(len(whole) + 1):
@@ -48,12 +48,12 @@ def test_a_schedule_goes_on_from_any_step_as_if_it_had_run_from_the_first() -> N
         assert all(np.array_equal(found.examples, expected.examples) for found, expected in pairs)
 
 
-def test_another_seed_is_another_order() -> None:
+def test_another_seed_gives_another_order() -> None:
     first, second = (next(Schedule(11, batch_size=11, n_epochs=1, seed=s).steps()).examples for s in (1, 2))
     assert not np.array_equal(first, second)
 
 
-def test_like_lengths_come_together_where_padding_would_cost_time() -> None:
+def test_examples_of_similar_length_share_a_batch_where_padding_would_cost_time() -> None:
     lengths = np.random.default_rng(0).integers(1, 1000, 1000)
     schedule = Schedule(1000, batch_size=8, n_epochs=2, seed=5, lengths=lengths)
     steps = list(schedule.steps())
@@ -111,8 +111,8 @@ def test_a_padded_microbatch_predicts_each_learned_token_from_the_one_before() -
     assert batch.token_ids.flatten()[batch.positions].tolist() == [11, 12, 20]
 
 
-def test_nothing_is_learned_across_the_seam_of_packed_examples() -> None:
-    """The first token of the second example is no target, and positions begin anew."""
+def test_nothing_is_learned_across_the_boundary_of_packed_examples() -> None:
+    """The first token of the second example is not a target, and its positions restart at 0."""
     batch = collate(two_examples(), np.array([0, 1]), "packed")
     assert batch.token_ids.tolist() == [[10, 11, 12, 20]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 0]]
@@ -123,7 +123,7 @@ def test_nothing_is_learned_across_the_seam_of_packed_examples() -> None:
     assert batch.segments.offsets.tolist() == [0, 3, 4]
 
 
-def test_both_answers_of_a_preference_travel_together() -> None:
+def test_both_answers_of_a_preference_share_a_microbatch() -> None:
     lengths = [5, 9, 4, 4, 12, 3]
     one_by_one = dataset(lengths)
     data = replace(one_by_one, format="preference", lines=np.arange(1, 4, dtype=np.int32))

@@ -102,7 +102,7 @@ def test_policies_are_counted_and_truncation_keeps_no_example_without_labels(
     assert first.longest == 306
 
 
-def test_a_file_of_which_nothing_is_left_cannot_be_used(check: Check, store: LocalStore) -> None:
+def test_a_file_without_remaining_examples_cannot_be_used(check: Check, store: LocalStore) -> None:
     found = check([LONG_QUESTION], "truncate")
     assert [(problem.line, problem.code) for problem in found.problems] == [(0, "nothing_to_learn")]
     assert kept(store) == []
@@ -115,7 +115,7 @@ def test_a_broken_line_is_named(check: Check) -> None:
     assert check([PREFERENCE], method="dpo").format == "preference"
 
 
-def test_classes_are_told_sorted_and_known_ones_demanded(
+def test_classes_are_sorted_and_must_be_known_ones_if_given(
     check: Check, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     encoder = make_family("bert", tmp_path_factory.mktemp("bert"))
@@ -134,7 +134,7 @@ def test_other_bytes_than_those_checked_in_are_refused(base: BaseSpec, store: Lo
         check_dataset(DatasetCheckRequest(base=base, key="files/file-other", sha256="0" * 64), store)
 
 
-def test_a_check_looks_for_the_layers_that_a_job_names(base: BaseSpec, store: LocalStore) -> None:
+def test_a_check_verifies_the_layers_that_a_job_names(base: BaseSpec, store: LocalStore) -> None:
     store.put("files/file-layers", b'{"prompt": "a", "completion": "b"}')
     sha256 = hashlib.sha256(b'{"prompt": "a", "completion": "b"}').hexdigest()
 
@@ -150,8 +150,8 @@ def test_a_check_looks_for_the_layers_that_a_job_names(base: BaseSpec, store: Lo
     assert "it has down_proj" in refused.value.message
 
 
-def test_a_check_needs_no_torch_of_its_own() -> None:
-    """The dataset compiler serves from a small process: what it imports by itself stays light."""
+def test_a_check_does_not_import_torch() -> None:
+    """The dataset compiler runs in a small process, so its imports must stay light."""
     code = (
         "import sys, cluster.training.data.compiled; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     )
@@ -212,7 +212,7 @@ def test_a_kept_copy_that_cannot_be_read_is_replaced(
 
 
 class Full(LocalStore):
-    """Takes no more."""
+    """Refuses uploads."""
 
     def upload(self, key: str, path: Path) -> Any:
         raise Unavailable("The disk is full.")
@@ -227,7 +227,7 @@ def test_a_store_that_takes_no_copy_is_only_logged(
     assert "The disk is full" in caplog.text
 
 
-def test_whatever_decides_the_result_is_part_of_the_name(
+def test_everything_that_affects_the_result_is_part_of_the_key(
     base: BaseSpec, compiled: Callable[..., Dataset], store: LocalStore, tmp_path: Path
 ) -> None:
     rows = [chat("hi", "ok")] * 2
@@ -245,7 +245,7 @@ def test_whatever_decides_the_result_is_part_of_the_name(
     assert len(kept(store)) == 5
 
 
-def test_a_file_that_is_gone_is_not_found(base: BaseSpec, store: LocalStore) -> None:
+def test_a_deleted_file_is_not_found(base: BaseSpec, store: LocalStore) -> None:
     with pytest.raises(NotFound):
         check_dataset(DatasetCheckRequest(base=base, key="files/gone", sha256="0" * 64), store)
 
@@ -257,6 +257,6 @@ def test_a_template_without_an_end_of_turn_is_noted(put_rows: Put, store: LocalS
     assert "end-of-text token <|end|> is added after the last answer" in note
 
 
-def test_where_the_template_ends_turns_and_in_completions_there_is_nothing_to_note(check: Check) -> None:
+def test_there_is_no_note_for_completions_or_templates_that_end_turns(check: Check) -> None:
     assert check([chat("hi", "ok")]).notes == []
     assert check([{"prompt": "a", "completion": "b"}]).notes == []

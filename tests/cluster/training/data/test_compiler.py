@@ -89,14 +89,14 @@ def test_chats_and_completions_learn_answers_with_their_ends(base: BaseSpec, com
     assert (completions.format, learned(base, completions)) == ("completion", [" 4<|end|>"])
 
 
-def test_more_rows_than_a_batch_come_in_order(base: BaseSpec, compiled: Compile) -> None:
+def test_rows_of_several_batches_keep_their_order(base: BaseSpec, compiled: Compile) -> None:
     rows = [{"prompt": f"{number} is", "completion": f" {number}"} for number in range(600)]
     data = compiled(base, rows).dataset
     assert data.lines.tolist() == list(range(1, 601))
     assert learned(base, data)[::299] == [" 0<|end|>", " 299<|end|>", " 598<|end|>"]
 
 
-def test_a_preference_is_two_sequences_that_learn_their_own_answer_alone(
+def test_a_preference_is_two_sequences_that_learn_only_their_own_answer(
     base: BaseSpec, compiled: Compile
 ) -> None:
     context = [user("hi"), assistant("an earlier answer"), user("and now?")]
@@ -196,14 +196,12 @@ def test_a_word_carries_its_class_on_its_first_token(encoder: BaseSpec, compiled
     assert data.class_names == ("A", "B", "O")
     assert data.class_ids[data.mask].tolist() == [1, 2, 2, 0]
     first_tokens = [token for token, kept in zip(tokens(encoder, data, 0), data.mask, strict=True) if kept]
-    # The tests' tokenizer is of the byte-level kind, where a word inside of a text begins with its space.
+    # The tests' tokenizer is a byte-level one, where a word inside a text begins with its space.
     assert all(token.startswith("Ġ") for token in first_tokens)
     assert len(data.token_ids) > 6
 
 
-def test_a_word_of_which_the_tokenizer_makes_nothing_carries_no_class(
-    encoder: BaseSpec, compiled: Compile
-) -> None:
+def test_a_word_without_tokens_carries_no_class(encoder: BaseSpec, compiled: Compile) -> None:
     from tokenizers import normalizers
 
     tokenizer = load_tokenizer(encoder)
@@ -229,7 +227,7 @@ def test_truncated_texts_and_words_keep_the_last_special_token(encoder: BaseSpec
         assert 1 in data.overlength_lines
         assert found.longest > 64
     assert codes(compiled(encoder, texts)) == [(1, "too_long"), (2, "too_long")]
-    # What is cut once leaves the shared tokenizer as it was.
+    # Truncation leaves the shared tokenizer unchanged.
     assert len(load_tokenizer(encoder)("a " * 90)["input_ids"]) > 64
 
 
@@ -246,7 +244,7 @@ def test_labels_must_be_among_the_known_classes_and_keep_their_numbers(
     assert words.problems[0].param == "labels[1]"
 
 
-def test_classes_of_dropped_rows_are_no_classes(encoder: BaseSpec, compiled: Compile) -> None:
+def test_classes_of_dropped_rows_do_not_count(encoder: BaseSpec, compiled: Compile) -> None:
     rows = [{"text": "a " * 90, "label": "gone"}, {"text": "b", "label": "x"}, {"text": "c", "label": "y"}]
     data = compiled(encoder, rows, policy="drop").dataset
     assert (data.class_names, data.class_ids[data.mask].tolist()) == (("x", "y"), [0, 1])
@@ -289,7 +287,7 @@ def test_rows_of_another_method_are_refused_by_name(
     assert found.dataset is None
 
 
-def test_rows_before_a_broken_line_are_checked_and_told_first(base: BaseSpec, compiled: Compile) -> None:
+def test_problems_before_a_broken_line_come_first(base: BaseSpec, compiled: Compile) -> None:
     found = compiled(base, [chat("hi", "ok"), chat("hi", LONG), {"messages": [user("x")]}])
     assert codes(found) == [(2, "too_long"), (3, "nothing_to_learn")]
     assert found.format == "chat"

@@ -9,7 +9,7 @@ from cluster.training.data.dataset import Dataset, split_held_out
 
 
 def dataset(lengths: list[int], format: str = "chat") -> Dataset:
-    """Sequences of these lengths; sequence i consists of the token i, of which the last is learned."""
+    """Sequences of these lengths. Sequence i repeats the token i, and its last token is learned."""
     per_example = 2 if format == "preference" else 1
     ends = np.cumsum(lengths)
     mask = np.zeros(ends[-1], dtype=np.bool_)
@@ -26,7 +26,7 @@ def dataset(lengths: list[int], format: str = "chat") -> Dataset:
 
 
 def same(one: Dataset, other: Dataset) -> bool:
-    """Equal in every field, types of arrays included."""
+    """Asserts equality in every field, including array types."""
     for field in fields(Dataset):
         mine, yours = getattr(one, field.name), getattr(other, field.name)
         if isinstance(mine, np.ndarray):
@@ -46,7 +46,7 @@ def test_an_example_is_a_sequence_and_a_preference_two() -> None:
 
 
 @pytest.mark.parametrize("format", ["chat", "preference"])
-def test_a_subset_holds_its_examples_in_the_order_asked_for(format: str) -> None:
+def test_a_subset_holds_its_examples_in_the_given_order(format: str) -> None:
     data = dataset([3, 1, 4, 1, 5, 2], format)
     assert same(
         replace(data.subset(np.arange(len(data))), dropped_lines=[3]), replace(data, overlength_lines=[2, 3])
@@ -68,12 +68,12 @@ def test_a_subset_keeps_classes() -> None:
     assert data.subset([1]).class_names == ("a", "b")
 
 
-def test_nothing_is_a_subset() -> None:
+def test_a_subset_may_be_empty() -> None:
     assert len(dataset([2, 2]).subset([])) == 0
 
 
 @pytest.mark.parametrize(("share", "n_held_out"), [(0.0, 0), (0.001, 1), (0.25, 5), (0.5, 10)])
-def test_a_split_parts_all_examples_in_the_order_of_lines(share: float, n_held_out: int) -> None:
+def test_a_split_keeps_all_examples_in_the_order_of_lines(share: float, n_held_out: int) -> None:
     data = dataset(list(range(1, 21)))
     train, held_out = split_held_out(data, share, seed=3)
     assert len(held_out) == n_held_out
@@ -84,7 +84,7 @@ def test_a_split_parts_all_examples_in_the_order_of_lines(share: float, n_held_o
     assert same(train, again)
 
 
-def test_another_seed_holds_out_others() -> None:
+def test_another_seed_holds_out_other_examples() -> None:
     data = dataset(list(range(1, 21)))
     first, second = (split_held_out(data, 0.25, seed)[1].lines.tolist() for seed in (1, 2))
     assert first != second

@@ -1,4 +1,4 @@
-"""What is learned of a row: token by token."""
+"""Which tokens of a row are learned."""
 
 import json
 from typing import Any
@@ -128,7 +128,7 @@ def test_tools_are_shown_and_tool_calls_are_learned() -> None:
 
 
 @pytest.mark.parametrize("template", [CHAT_TEMPLATE, WITHOUT_MARKS, NEWLINE_AFTER_TURNS])
-def test_serving_asks_in_the_words_of_training(template: str) -> None:
+def test_prompts_at_serving_equal_those_in_training(template: str) -> None:
     tokenizer = make_tokenizer(chat_template=template)
     token_ids, mask = render_chat(tokenizer, CONVERSATION, None)
     first, last = mask.index(True), len(mask) - mask[::-1].index(True) - len("x")
@@ -147,7 +147,7 @@ def test_a_template_that_changes_earlier_answers_is_refused() -> None:
     assert any(render_chat(tokenizer, CONVERSATION[:3], None).mask)
 
 
-def test_messages_that_the_template_refuses_are_a_fault_of_the_row() -> None:
+def test_messages_that_the_template_refuses_are_a_problem_of_the_row() -> None:
     tokenizer = make_tokenizer(chat_template="{{ raise_exception('no such thing') }}")
     row = parse_row(json.dumps({"messages": CONVERSATION}).encode())
     assert isinstance(row, ChatRow)
@@ -183,7 +183,7 @@ def test_a_completion_and_its_end_are_learned_after_the_prompt_as_served() -> No
     assert learned_texts(tokenizer, token_ids, mask) == [" was charged<|end|>"]
 
 
-def test_a_completion_that_melts_into_the_prompt_is_cut_where_the_prompt_ends() -> None:
+def test_a_completion_that_would_share_a_token_with_the_prompt_is_encoded_apart() -> None:
     tokenizer = make_tokenizer()
     assert len(tokenizer.encode("the")) < len(tokenizer.encode("th")) + len(tokenizer.encode("e"))
     token_ids, mask = render_completions(tokenizer, [("th", "e")])[0]
@@ -191,7 +191,7 @@ def test_a_completion_that_melts_into_the_prompt_is_cut_where_the_prompt_ends() 
     assert learned_texts(tokenizer, token_ids, mask) == ["e<|end|>"]
 
 
-def test_one_beginning_of_text_however_it_is_added() -> None:
+def test_there_is_one_beginning_of_text_however_it_is_added() -> None:
     bos_template = "{{- '<|system|>' -}}" + CHAT_TEMPLATE
     tokenizer = make_tokenizer(chat_template=bos_template)
     bos = tokenizer.convert_tokens_to_ids("<|system|>")

@@ -1,4 +1,4 @@
-"""What training gained and what it cost, measured and told."""
+"""The evaluation report: what training gained and what it cost."""
 
 import json
 import math
@@ -32,7 +32,7 @@ def report_of(recording: Recording) -> EvaluationReport:
 
 @torch.no_grad()
 def reference(base: Any, tuned: Any, tokenizer: Any, rows: list[dict[str, Any]]) -> dict[str, float]:
-    """By plain transformers, one row at a time."""
+    """Computes the figures with plain transformers, one row at a time."""
     totals = {"base": 0.0, "tuned": 0.0, "kl": 0.0, "count": 0.0}
     for row in rows:
         encoded = tokenizer.apply_chat_template(
@@ -85,7 +85,7 @@ def test_gain_forgetting_and_divergence_are_those_of_plain_transformers(
     assert report.held_out.n_examples == 4
 
 
-def test_the_owner_hears_when_the_evaluation_begins_and_what_came_of_it(
+def test_the_owner_is_informed_of_the_evaluations_beginning_and_result(
     make_spec: MakeSpec, store: LocalStore
 ) -> None:
     recording = record(make_spec(), store)
@@ -103,10 +103,10 @@ def test_the_owner_hears_when_the_evaluation_begins_and_what_came_of_it(
         assert f"{loss:.4f}" in ended
 
 
-def test_progress_is_told_in_every_phase_of_minutes(
+def test_slow_phases_report_their_progress(
     make_spec: MakeSpec, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if each of them took that long: a word at every pass."""
+    """Thresholds of 0 seconds make every pass report."""
     monkeypatch.setattr("cluster.training.loop.reporting.NEXT_MESSAGE_SECONDS", 0.0)
     monkeypatch.setattr(PassProgress, "__init__", partialmethod(PassProgress.__init__, first_seconds=0.0))
     plain = record(make_spec(), store)
@@ -127,10 +127,10 @@ def test_the_owner_replaces_the_general_set(
     assert report.regression < 0
 
 
-def test_rows_of_the_general_set_that_a_base_cannot_show_are_left_out(
+def test_rows_of_the_general_set_that_a_base_cannot_render_are_left_out(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path
 ) -> None:
-    """A plain template renders no tools, and the rows without tools are measured all the same."""
+    """A plain template renders no tools, but rows without tools are still measured."""
     template = (
         "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
         "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
@@ -146,10 +146,10 @@ def test_rows_of_the_general_set_that_a_base_cannot_show_are_left_out(
     assert any(f"without {with_tools} row(s) of the general set" in message for message in told), told
 
 
-def test_without_data_there_is_no_figure_and_the_reason_is_told(
+def test_without_data_there_is_no_figure_but_a_reason(
     make_spec: MakeSpec, store: LocalStore, put_rows: Callable[..., tuple[str, str]], tmp_path: Path
 ) -> None:
-    """A base without a chat template cannot be asked the general set."""
+    """A base without a chat template cannot render the general set."""
     rows = [{"prompt": f"the {number}", "completion": " invoice"} for number in range(12)]
     key, sha256 = put_rows("file-completions", rows)
     plain = make_tiny_base(tmp_path / "plain", chat_template=None)
@@ -175,7 +175,7 @@ def test_a_split_holds_examples_out_of_training(make_spec: MakeSpec, store: Loca
 def test_early_stopping_ends_with_the_best_checkpoint(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path
 ) -> None:
-    """At a rate at which the model soon fits the training rows alone."""
+    """The learning rate is so high that the model soon overfits."""
     changes = {"validation_key": None, "validation_sha256": None}
     spec = make_spec(
         changes, validation_split=0.2, early_stopping={"patience": 2}, n_epochs=40, learning_rate=2e-2
@@ -194,14 +194,14 @@ def test_early_stopping_ends_with_the_best_checkpoint(
     told = [event.message for event in recording.events if isinstance(event, RunnerMessage)]
     assert any(f"checkpoint of step {best}" in message for message in told)
 
-    # Killed after its last step, it is not trained on.
+    # A run that is killed after its last step is not trained further.
     last = recording.checkpoints[-1].manifest_key
     ended = record(spec.model_copy(update={"attempt": 3, "resume_from": last}), store)
     assert not ended.steps
     assert isinstance(ended.result, Finished)
     assert ended.result.manifest_key == recording.result.manifest_key
 
-    # Killed after the best epoch and resumed, the run ends with the same checkpoint.
+    # A run that is killed after the best epoch and resumed ends with the same checkpoint.
     later = next(saved for saved in recording.checkpoints if saved.step > best)
     again = record(spec.model_copy(update={"attempt": 2, "resume_from": later.manifest_key}), store)
     assert isinstance(again.result, Finished)

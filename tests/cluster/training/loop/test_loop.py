@@ -1,4 +1,4 @@
-"""The loop against an independent reference, and against itself cut in other ways."""
+"""The loop against an independent reference, and against itself with other microbatches."""
 
 import copy
 import itertools
@@ -48,7 +48,7 @@ def exists(store: LocalStore, key: str, name: str) -> bool:
 
 
 def reference_losses(spec: JobSpec, rows: list[dict[str, Any]], steps: int) -> list[float]:
-    """Plain transformers, PEFT and autograd: one example at a time, full logits, mean over learned tokens."""
+    """Trains with plain transformers, PEFT and autograd: one example at a time, with full logits."""
     config = spec.config
     tokenizer = AutoTokenizer.from_pretrained(spec.base.source.path)
     model = AutoModelForCausalLM.from_pretrained(spec.base.source.path, dtype=torch.float32)
@@ -105,7 +105,7 @@ def test_twenty_steps_equal_plain_transformers_and_peft(
     assert ours[-1] < ours[0] - 0.1
 
 
-def test_the_same_step_however_it_is_cut_into_microbatches(
+def test_microbatches_of_any_size_give_the_same_step(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path
 ) -> None:
     whole = record(make_spec(batch_size=8, microbatch_tokens=100_000), store)
@@ -127,9 +127,7 @@ def test_metrics_count_real_tokens_and_reach_the_last_step(make_spec: MakeSpec, 
     assert recording.result.state == "finished"
 
 
-def test_validation_loss_is_that_of_the_model_as_trained_so_far(
-    make_spec: MakeSpec, store: LocalStore
-) -> None:
+def test_validation_loss_falls_with_training(make_spec: MakeSpec, store: LocalStore) -> None:
     recording = record(make_spec(n_epochs=6, learning_rate=1e-2), store)
     held_out = [step.full_valid_loss for step in recording.steps if step.full_valid_loss is not None]
     assert len(held_out) == 6
@@ -146,7 +144,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
 
 
 def test_cancel_ends_the_run_without_a_checkpoint(make_spec: MakeSpec, store: LocalStore) -> None:
-    recording = record(make_spec(), store, stop_after=3, order="cancel")
+    recording = record(make_spec(), store, stop_after=3, stop_with="cancel")
     assert recording.result is not None
     assert recording.result.state == "stopped"
     assert len(recording.steps) == 2
@@ -161,7 +159,7 @@ def test_lora_on_the_head_is_refused(make_spec: MakeSpec, store: LocalStore) -> 
 
 
 class FailingObjective(nn.Module):
-    """Takes so many passes, then fails as torch does."""
+    """Raises `error` for the microbatches that `fails` selects."""
 
     def __init__(self, spec: JobSpec, error: Exception, *, fails: Callable[[Microbatch], bool]) -> None:
         super().__init__()
@@ -210,7 +208,7 @@ def train_directly(
     "error",
     [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: not enough memory")],
 )
-def test_no_memory_twice_is_a_typed_error_with_advice(
+def test_running_out_of_memory_twice_is_a_typed_error_with_advice(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, error: Exception
 ) -> None:
     objective = FailingObjective(make_spec(), error, fails=lambda batch: True)
@@ -220,7 +218,7 @@ def test_no_memory_twice_is_a_typed_error_with_advice(
     assert "on line" in caught.value.message
 
 
-def test_no_memory_elsewhere_is_typed_too() -> None:
+def test_running_out_of_memory_elsewhere_is_typed_too() -> None:
     """In the optimizer's first step, in a validation, or where workers share the model."""
     with pytest.raises(TrainingFailed) as caught, typed_out_of_memory():
         raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -229,10 +227,10 @@ def test_no_memory_elsewhere_is_typed_too() -> None:
         raise RuntimeError("shapes differ")
 
 
-def test_no_memory_once_halves_the_passes_and_changes_no_result(
+def test_running_out_of_memory_once_halves_the_passes_and_changes_no_result(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path
 ) -> None:
-    """Only passes of more than 100 tokens do not fit; a step of four examples has more."""
+    """Passes of more than 100 tokens do not fit, and a step has more than that."""
     spec = make_spec(type="full", microbatch_tokens=200, batch_size=8)
     error = torch.OutOfMemoryError("CUDA out of memory.")
     fits = FailingObjective(spec, error, fails=lambda batch: batch.token_ids.numel() > 100)
@@ -240,16 +238,16 @@ def test_no_memory_once_halves_the_passes_and_changes_no_result(
     expected, _ = train_directly(spec, store, tmp_path, never)
     found, _ = train_directly(spec, store, tmp_path, fits)
     assert losses(found) == pytest.approx(losses(expected), abs=1e-5)
-    told = [event.message for event in found if isinstance(event, RunnerMessage)]
-    assert len(told) == 1
-    assert "half as many tokens" in told[0]
+    messages = [event.message for event in found if isinstance(event, RunnerMessage)]
+    assert len(messages) == 1
+    assert "half as many tokens" in messages[0]
 
 
 def losses(events: list[RunnerEvent]) -> list[float]:
     return [event.train_loss for event in events if isinstance(event, StepMetrics)]
 
 
-def test_other_errors_of_a_model_are_not_called_no_memory(
+def test_other_errors_of_a_model_do_not_count_as_out_of_memory(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path
 ) -> None:
     spec = make_spec()
@@ -259,7 +257,7 @@ def test_other_errors_of_a_model_are_not_called_no_memory(
 
 
 class PoisonedObjective(FailingObjective):
-    """One example's loss is not a number."""
+    """Gives one example a loss of NaN."""
 
     def forward(self, batch: Microbatch) -> Sums:
         sums = self._inner(batch)
@@ -279,10 +277,10 @@ def test_an_example_that_poisons_the_loss_is_named_by_its_line(
     torch.testing.assert_close(objective.model.state_dict(), before, atol=0, rtol=0)
 
 
-def test_long_epochs_are_saved_on_the_way(
+def test_long_epochs_are_saved_in_between(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, base: BaseSpec
 ) -> None:
-    """By a clock on which every look takes 40 seconds."""
+    """The clock advances 40 seconds at every reading."""
     spec = make_spec(type="full", n_epochs=1, batch_size=1)
     ticks = itertools.count(step=40)
     objective = FailingObjective(spec, ValueError(), fails=lambda batch: False)

@@ -1,4 +1,4 @@
-"""Every way to adapt weights: learns, resumes to the last bit, and is exported as what was trained."""
+"""Every training method learns, resumes bit-identically, and is exported as trained."""
 
 import math
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def base(tmp_path: Path) -> BaseSpec:
 
 
 def options(way: str) -> dict[str, Any]:
-    """The configuration of one way to adapt weights."""
+    """The configuration of one training method."""
     if way in PEFT:
         return {"type": "peft", "peft_config": {"peft_type": way, **PEFT[way]}}
     ways: dict[str, dict[str, Any]] = {
@@ -77,7 +77,7 @@ def test_every_allowed_peft_type_is_tried() -> None:
 
 
 @pytest.mark.parametrize("way", [*PEFT, "rslora", "dora", "qlora", "adamw_8bit", "activation_checkpointing"])
-def test_it_learns_resumes_to_the_last_bit_and_is_served_as_trained(
+def test_it_learns_resumes_bit_identically_and_is_served_as_trained(
     make_spec: MakeSpec, store: LocalStore, way: str
 ) -> None:
     spec = make_spec(dropout=0.1, n_epochs=3, **options(way))
@@ -95,17 +95,17 @@ def test_it_learns_resumes_to_the_last_bit_and_is_served_as_trained(
     assert report is not None
     assert report.held_out is not None
     trained = whole.steps[-1].full_valid_loss
-    # Training from 4 bits is the one way whose served form computes otherwise: it says so itself.
+    # QLoRA is the only method whose served form differs from the trained one, and it reports this.
     tolerance = 0.3 if way == "qlora" else 1e-5
     assert report.held_out.tuned_loss == pytest.approx(trained, abs=tolerance)
     assert report.held_out.tuned_loss < report.held_out.base_loss
 
 
-def test_a_base_in_4_bits_is_judged_by_the_form_that_is_served(
+def test_qlora_is_evaluated_in_the_form_that_is_served(
     make_spec: MakeSpec, store: LocalStore, base: BaseSpec, tmp_path: Path
 ) -> None:
-    """The probe and the report are those of the adapter on the base in full precision, which is not quite
-    what was trained; the report and an event have the loss of that too."""
+    """Probe and report use the adapter on the base in full precision, which differs a little from what was
+    trained. The report and an event also give the loss as trained."""
     recording = record(make_spec(type="qlora"), store)
     assert isinstance(recording.result, Finished)
     files = tmp_path / "files"
@@ -130,7 +130,7 @@ def test_a_base_in_4_bits_is_judged_by_the_form_that_is_served(
     ) in messages(recording)
 
 
-def test_without_held_out_examples_it_says_on_what_it_is_served(
+def test_qlora_without_held_out_examples_reports_on_what_it_is_served(
     make_spec: MakeSpec, store: LocalStore
 ) -> None:
     recording = record(make_spec({"validation_key": None}, type="qlora", n_epochs=1), store)
@@ -141,7 +141,7 @@ def test_without_held_out_examples_it_says_on_what_it_is_served(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_where_the_operator_says_so_a_base_in_4_bits_is_served_as_it_was_trained(
+def test_qlora_is_served_on_4_bits_if_the_operator_chooses_so(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, dtype: str
 ) -> None:
     base = make_tiny_base(tmp_path / "base", hidden=64, dtype=dtype)
@@ -153,7 +153,7 @@ def test_where_the_operator_says_so_a_base_in_4_bits_is_served_as_it_was_trained
     assert report is not None
     assert report.held_out is not None
     assert report.trained_loss is not None
-    # Training adds the update under autocast: bf16 rounds in other places.
+    # Training adds the update under autocast, where bf16 rounds in other places.
     tolerance = 1e-5 if dtype == "float32" else 0.02
     assert report.held_out.tuned_loss == pytest.approx(report.trained_loss, abs=tolerance)
 
@@ -170,10 +170,10 @@ def test_where_the_operator_says_so_a_base_in_4_bits_is_served_as_it_was_trained
         torch.testing.assert_close(logprobs, torch.tensor(expected), atol=tolerance * 10, rtol=0)
 
 
-def test_the_report_says_the_trained_loss_of_the_checkpoint_that_early_stopping_chose(
+def test_the_report_has_the_trained_loss_of_the_checkpoint_that_early_stopping_chose(
     make_spec: MakeSpec, store: LocalStore
 ) -> None:
-    """Not of the last epoch, which is another model."""
+    """It is not the loss of the last epoch, whose model is another one."""
     stopping = {"patience": 1, "min_delta": 100.0}
     recording = record(make_spec(n_epochs=3, early_stopping=stopping), store)
     assert isinstance(recording.result, Finished)
@@ -193,10 +193,10 @@ def test_nothing_is_merged_into_a_base_in_4_bits(
 
 
 @pytest.mark.parametrize("type_", ["lora", "full"])
-def test_a_tied_head_is_trained_stored_and_read_back_alike(
+def test_a_tied_head_gives_the_same_loss_after_every_save_and_load(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, type_: str
 ) -> None:
-    """Trained, reloaded, merged, saved and reloaded again: one loss. LoRA leaves the tied weight alone."""
+    """The loss is the same as trained, reloaded, merged, saved and reloaded again."""
     tied = make_tiny_base(tmp_path / "tied", tie_word_embeddings=True)
     recording = record(make_spec({"base": tied}, type=type_), store)
     assert isinstance(recording.result, Finished)
@@ -263,7 +263,7 @@ class TestPreferences:
     def test_the_loss_is_that_of_the_paper(
         self, make_spec: MakeSpec, store: LocalStore, change: dict[str, Any]
     ) -> None:
-        """It begins with ln 2, where policy and reference agree, and the rewards part from there."""
+        """It begins with ln 2, where policy and reference agree, and falls as the rewards diverge."""
         recording = record(make_spec(method="dpo", beta=0.1, **change), store)
         assert recording.losses[0] == pytest.approx(math.log(2), abs=1e-5)
         assert recording.losses[-1] < 0.5
@@ -318,7 +318,7 @@ def test_dora_is_served_merged_and_its_merge_is_what_was_trained(
 
 
 def test_adalora_moves_rank_between_layers(make_spec: MakeSpec, store: LocalStore, tmp_path: Path) -> None:
-    """The budget falls from 6 ranks a layer to 3; what was cut contributes nothing."""
+    """The budget falls from 6 ranks a layer to 3. Ranks that were cut contribute nothing."""
     recording = record(make_spec(n_epochs=4, **options("ADALORA")), store)
     assert isinstance(recording.result, Finished)
     download(store, recording.result.manifest_key, tmp_path)
@@ -328,12 +328,12 @@ def test_adalora_moves_rank_between_layers(make_spec: MakeSpec, store: LocalStor
     assert len(set(ranks)) > 1
 
 
-# torch.compile looks at gradients that are not there, and warns itself of it.
+# torch.compile reads gradients that do not exist, which triggers this warning.
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
-def test_compiled_layers_change_no_loss_and_leave_segments_out(
+def test_compiled_layers_change_no_loss_and_exclude_segment_attention(
     make_spec: MakeSpec, store: LocalStore
 ) -> None:
-    """Attention that was compiled would be compiled again for the lengths of every batch."""
+    """Compiled attention would be recompiled for the lengths of every batch."""
     plain = record(make_spec(n_epochs=1), store)
     compiled = record(make_spec(n_epochs=1, compile=True), store)
     assert compiled.losses == pytest.approx(plain.losses, abs=1e-4)
@@ -341,7 +341,7 @@ def test_compiled_layers_change_no_loss_and_leave_segments_out(
     attention.register()
 
 
-def test_metrics_tell_memory_and_no_utilisation_where_the_peak_is_unknown(
+def test_metrics_have_memory_but_no_utilisation_where_the_peak_is_unknown(
     make_spec: MakeSpec, store: LocalStore
 ) -> None:
     steps: list[StepMetrics] = record(make_spec(), store).steps
@@ -350,7 +350,7 @@ def test_metrics_tell_memory_and_no_utilisation_where_the_peak_is_unknown(
 
 
 @pytest.mark.parametrize("way", ["LORA", "LN_TUNING", "IA3", "VERA", "dora", "qlora"])
-def test_what_learns_is_in_fp32_on_a_base_in_bf16(
+def test_trainable_weights_are_in_fp32_on_a_base_in_bf16(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, way: str
 ) -> None:
     """bf16 would round small updates away."""

@@ -1,4 +1,4 @@
-"""What the job's owner hears of a run beside its steps."""
+"""Messages to the job's owner about what takes long."""
 
 import threading
 
@@ -10,7 +10,7 @@ from cluster.training.loop.reporting import PassProgress, report_if_slow
 
 
 class Heard:
-    """A safe report, which a test can wait for."""
+    """A thread-safe `report` that a test can wait for."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -27,14 +27,14 @@ class Heard:
             assert self._changed.wait_for(lambda: len(self.texts) >= count, timeout=30)
 
 
-def test_a_short_phase_is_not_worth_a_word() -> None:
+def test_a_short_phase_sends_no_message() -> None:
     heard = Heard()
     with report_if_slow(heard, "Saving"):
         pass
     assert heard.texts == []
 
 
-def test_a_long_phase_is_told_again_and_again_until_it_ends_also_by_an_error() -> None:
+def test_a_long_phase_reports_repeatedly_until_it_ends_even_by_an_error() -> None:
     heard = Heard()
 
     def fail_later() -> None:
@@ -50,7 +50,7 @@ def test_a_long_phase_is_told_again_and_again_until_it_ends_also_by_an_error() -
     assert len(heard.texts) == count
 
 
-def test_passes_tell_how_far_they_are_now_and_then() -> None:
+def test_passes_report_their_progress_at_intervals() -> None:
     heard, beats, seconds = Heard(), [], [0.0]
     hooks = RunHooks(heard, heartbeat=lambda: beats.append(1), clock=lambda: seconds[0])
     passes = PassProgress(hooks, "Evaluation")

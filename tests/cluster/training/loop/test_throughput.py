@@ -1,4 +1,4 @@
-"""How fast, how long still, and how well the device is used."""
+"""Speed, remaining time, and utilisation of the device."""
 
 from collections.abc import Callable
 
@@ -38,8 +38,8 @@ def test_the_time_left_counts_scoring_as_a_third_of_training() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_after_a_tenth_of_a_run_the_estimate_is_within_30_percent(seed: int) -> None:
-    """Steps of skewed lengths whose seconds go with their tokens, give or take a quarter; validation after
-    each of three epochs."""
+    """Steps of skewed lengths take time in proportion to their tokens, within 25 %. There is a validation
+    after each of three epochs."""
     random = np.random.default_rng(seed)
     tokens = np.minimum(random.lognormal(6, 1, 300), 8000).round()
     clock = Clock()
@@ -55,7 +55,7 @@ def test_after_a_tenth_of_a_run_the_estimate_is_within_30_percent(seed: int) -> 
     assert all(estimate == pytest.approx(clock.now, rel=0.3) for estimate in estimates[30:])
 
 
-def test_the_estimate_reaches_beyond_the_last_step_to_the_report(
+def test_the_estimate_includes_the_report_after_the_last_step(
     make_spec: Callable[..., JobSpec], store: LocalStore
 ) -> None:
     assert all(step.eta_seconds > 0 for step in record(make_spec(), store).steps)
@@ -71,8 +71,8 @@ def test_utilisation_is_useful_arithmetic_over_the_peak() -> None:
 
 
 def test_flops_are_those_of_the_matrices_attention_and_learned_positions(base: BaseSpec) -> None:
-    """hidden 32, 2 layers, 4 heads of 8, 2 key heads, MLP 64, vocabulary 352; one example of 10 tokens, of
-    which 3 are learned."""
+    """Hidden size 32, 2 layers, 4 heads of 8, 2 key heads, MLP 64, vocabulary 352. One example of 10 tokens,
+    of which 3 are learned."""
     model = AutoModelForCausalLM.from_pretrained(base.source.path)
     data = Dataset(
         format="chat",

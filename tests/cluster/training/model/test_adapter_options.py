@@ -1,4 +1,4 @@
-"""What PEFT would refuse once a job has started is refused before: PEFT itself is the oracle."""
+"""Options that PEFT would refuse in a running job are refused before it starts. PEFT itself is the oracle."""
 
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.families import ENCODERS, FAMILIES, make_family
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Q = {"target_modules": ["q_proj"]}
 
-# Options, and the field that is to blame: None where PEFT takes them.
+# Options, and the field at fault; None where PEFT accepts them.
 OPTIONS: list[tuple[dict[str, Any], str | None]] = [
     ({}, None),
     ({"r": 256}, None),
@@ -100,7 +100,7 @@ CASES = [(options, param and f"training.{param}") for options, param in OPTIONS]
     for config, param in CONFIGS
 ]
 
-# PEFT takes these without a word, though they say nothing of the base or mean nothing.
+# PEFT accepts these silently, although they have no effect.
 IGNORED_BY_PEFT: list[tuple[dict[str, Any], str]] = [
     ({"target_modules": ["q_proj", "qproj"]}, "training.target_modules"),
     *(
@@ -130,7 +130,7 @@ def without_weights(folder: Path) -> Any:
 
 
 def check(options: dict[str, Any], base: BaseSpec) -> TrainingOptions:
-    """As a create request is checked."""
+    """Checks options as a create request does."""
     training = TrainingOptions.model_validate(options)
     check_options(training, base, "supervised")
     layers = layers_here(base)
@@ -173,7 +173,7 @@ def test_what_peft_refuses_is_refused_before_a_job_starts_and_nothing_else(
 
 
 @pytest.mark.parametrize(("options", "param"), IGNORED_BY_PEFT, ids=str)
-def test_a_name_that_peft_would_pass_over_is_refused_too(
+def test_a_name_that_peft_would_ignore_is_refused_too(
     base: BaseSpec, options: dict[str, Any], param: str
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
@@ -225,7 +225,7 @@ def test_every_layer_that_a_family_has_may_be_named_as_the_model_names_it(
                 check_layers(TrainingOptions(target_modules=[name]), layers, base.alias)
 
 
-def test_layers_that_cannot_be_read_are_told_and_not_guessed(tmp_path: Path, base: BaseSpec) -> None:
+def test_unreadable_layers_are_an_error_and_not_guessed(tmp_path: Path, base: BaseSpec) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 64)
     with pytest.raises(InvalidConfiguration):

@@ -1,4 +1,4 @@
-"""The head that makes its gradients in the forward pass, against autograd over all logits."""
+"""The head that computes its gradients in the forward pass, against autograd over all logits."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def test_correct_counts_the_most_likely_targets() -> None:
     assert int(correct) == int(((rows @ weight.T).argmax(1) == targets).sum()) > 0
 
 
-def test_nothing_learned_is_a_loss_of_zero_with_gradients_of_zero() -> None:
+def test_no_targets_give_a_loss_of_zero_with_gradients_of_zero() -> None:
     rows, weight, _, targets = tensors(learns_weight=True, has_bias=False)
     loss, correct = linear_cross_entropy(rows[:0], weight, None, targets[:0])
     loss.backward()
@@ -57,7 +57,7 @@ def test_nothing_learned_is_a_loss_of_zero_with_gradients_of_zero() -> None:
     assert not weight.grad.any()
 
 
-def test_autocast_multiplies_in_its_type_and_adds_up_in_fp32() -> None:
+def test_autocast_multiplies_in_its_type_and_accumulates_in_fp32() -> None:
     rows, weight, _, targets = tensors(learns_weight=True, has_bias=False)
     expected = plain(rows, weight, None, targets, HeadShape())
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -70,7 +70,7 @@ def test_autocast_multiplies_in_its_type_and_adds_up_in_fp32() -> None:
         assert float((gradient - reference).norm()) < 0.02 * float(reference.norm())
 
 
-def test_without_gradients_none_are_made() -> None:
+def test_gradients_are_not_computed_when_disabled() -> None:
     rows, weight, _, targets = tensors(learns_weight=True, has_bias=False)
     with torch.no_grad():
         loss, _ = linear_cross_entropy(rows, weight, None, targets)

@@ -1,5 +1,4 @@
-"""Every family of the catalogue from its first step to its served answer: trained, resumed, exported, served,
-and scored alike by all."""
+"""Every family of the catalogue is trained, resumed, exported and served, with the same scores throughout."""
 
 import hashlib
 import json
@@ -34,9 +33,9 @@ from tests.families import DECODERS, ENCODERS, UNEVEN, make_family
 MakeSpec = Callable[..., JobSpec]
 
 PADDED = {"falcon", "falcon_new", *UNEVEN}
-"""Families whose attention cannot be told where examples end, or that carry a state along the row."""
+"""Families whose attention cannot keep examples apart, or that carry a state along the row."""
 MERGED = {"qwen3_moe", "qwen3_next"}
-"""Families in which `all-linear` reaches experts or routers, which see tokens without their rows."""
+"""Families in which `all-linear` includes experts or routers, which do not know which row a token is in."""
 
 
 def long_enough(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -72,7 +71,7 @@ def test_a_family_goes_from_training_to_serving(
 
 
 def assert_resumes(spec: JobSpec, whole: Recording, store: LocalStore) -> None:
-    """To the last bit, from the middle of an epoch."""
+    """Bit-identically, from the middle of an epoch."""
     stopped = record(spec.model_copy(update={"attempt": 2}), store, stop_after=4)
     resume_from = stopped.checkpoints[-1].manifest_key
     resumed = record(spec.model_copy(update={"attempt": 3, "resume_from": resume_from}), store)
@@ -81,7 +80,7 @@ def assert_resumes(spec: JobSpec, whole: Recording, store: LocalStore) -> None:
 
 
 def plain_model(manifest: Manifest, spec: JobSpec, exported: Path) -> Any:
-    """By transformers and PEFT alone, with the family's own attention."""
+    """Scores with transformers and PEFT alone, using the family's own attention."""
     folder = spec.base.source.path if manifest.form == "lora" else exported
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     return (PeftModel.from_pretrained(model, exported) if manifest.form == "lora" else model).eval()
@@ -112,7 +111,7 @@ def assert_served(
 
 
 def assert_told(family: str, manifest: Manifest, type_: str, whole: Recording) -> None:
-    """What was done otherwise than usual is in the job's events."""
+    """The job's events say what was done differently from the usual."""
     notes = " ".join(event.message for event in whole.events if isinstance(event, RunnerMessage))
     assert ("padded, not packed" in notes) == (family in PADDED)
     assert ("merged into the base" in notes) == (type_ == "lora" and manifest.form == "full")
@@ -137,7 +136,7 @@ TAGGED = [
 def test_an_encoder_learns_resumes_and_is_exported(
     family: str, type_: str, rows: list[dict[str, Any]], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """`test_classify.py` serves what comes of it."""
+    """`test_classify.py` tests serving."""
     store = LocalStore(tmp_path / "store")
     files = {}
     for name, part in (("training", rows), ("validation", rows[:6])):
@@ -186,7 +185,7 @@ def labels_of(row: dict[str, Any]) -> list[str]:
 def test_packed_examples_give_the_logits_of_separate_ones_in_training_mode(
     family: str, tmp_path: Path
 ) -> None:
-    """Where they would not, as in linear attention, packing is refused."""
+    """Packing is refused where they would not, as in linear attention."""
     base = make_family(family, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, **no_dropout(family))
     layout = check_layout(model, packing=True).layout
@@ -211,7 +210,7 @@ def test_packed_examples_give_the_logits_of_separate_ones_in_training_mode(
 
 
 def no_dropout(family: str) -> dict[str, float]:
-    """GPT-2 and OPT drop activations by default, which would draw other numbers for other shapes."""
+    """Turns off the dropout of GPT-2 and OPT, which would draw other numbers for other shapes."""
     return {
         "gpt2": {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0},
         "opt": {"dropout": 0.0, "attention_dropout": 0.0},
@@ -219,8 +218,8 @@ def no_dropout(family: str) -> dict[str, float]:
 
 
 def test_a_mask_on_packed_positions_would_mix_examples_up(tmp_path: Path) -> None:
-    """What packing guards against: transformers' own attention takes a packed row with a mask of ones, as
-    trainers pass it, for one long text."""
+    """This is what packing guards against: transformers' own attention treats a packed row with a mask of
+    ones, as trainers pass it, as one long text."""
     make_family("llama", tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="sdpa")
     token_ids = torch.arange(40)[None]

@@ -50,7 +50,7 @@ def _follow(link: ServiceLink, run: SupervisedRun) -> RunnerState:
             continue
         result = link.call(state)
         if result is not None and result.command == "cancel":
-            # The run needs no goodbye: it ends with this process.
+            # The run ends with this process, so there is nothing to wait for.
             return Stopped()
         if result is not None and result.command == "pause":
             run.pause()

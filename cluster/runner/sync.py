@@ -30,7 +30,7 @@ LONGEST_BACK_OFF_SECONDS = 5.0
 FIRST_BACK_OFF_SECONDS = 0.25
 EVENTS_PER_CALL = 500
 BYTES_PER_CALL = MAX_SYNC_BYTES // 2
-"""Of events. The state is sent beside them."""
+"""The size of the events in one call. The state is sent beside them."""
 LONGEST_MESSAGE = 8_000
 """Characters of a message. The rest is cut off, because the service would refuse a larger request for
 ever."""

@@ -25,7 +25,7 @@ PART_BYTES = 8 << 20
 _FULL_CODES = ("XMinioStorageFull", "QuotaExceeded")
 """Error codes of stores that are out of space for a bucket, besides HTTP status 507."""
 _DELETED_AT_ONCE = 1000
-"""S3's own limit."""
+"""How many keys one request may delete, by S3's own limit."""
 
 
 class S3Store(ObjectStore):

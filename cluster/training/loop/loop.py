@@ -29,8 +29,8 @@ from cluster.training.model.adalora import RankAllocation
 from cluster.training.world import whole
 
 CHECKPOINT_SECONDS = 300.0
-"""The longest training time between two checkpoints, besides the one at the end of each epoch: this much work
-is lost in a crash."""
+"""The longest training time between two checkpoints, besides the one at the end of each epoch: a crash loses
+at most this much work."""
 
 COMMANDS: tuple[Command, ...] = ("continue", "pause", "cancel")
 

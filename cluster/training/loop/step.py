@@ -34,7 +34,7 @@ class StepSums(NamedTuple):
 
 
 class StepEngine:
-    """Computes gradients. Optimizer and epochs are the loop's."""
+    """Computes gradients. The loop handles the optimizer and the epochs."""
 
     def __init__(
         self,

@@ -66,7 +66,7 @@ _MAX_NAMES = 1000
 
 class _Rule(NamedTuple):
     allows: Callable[[Any], bool]
-    said: str
+    description: str
 
 
 def _whole(least: int, most: int) -> _Rule:
@@ -88,7 +88,7 @@ _LAYERS = _Rule(
 def _by_layer(rule: _Rule) -> _Rule:
     return _Rule(
         lambda value: isinstance(value, dict) and all(map(rule.allows, value.values())),
-        f"{rule.said}, by layer",
+        f"{rule.description}, by layer",
     )
 
 
@@ -126,7 +126,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("exclude_modules", "feedforward_modules"), _LAYERS),
     "target_modules": _Rule(
         lambda value: value == "all-linear" or _LAYERS.allows(value),
-        f"'all-linear' or {_LAYERS.said}",
+        f"'all-linear' or {_LAYERS.description}",
     ),
     "bias": _one_of("none", "all", "lora_only"),
     "encoder_reparameterization_type": _one_of("MLP", "LSTM"),
@@ -191,7 +191,7 @@ def _check_together(method: str, config: dict[str, Any]) -> None:
 def _check_value(name: str, value: Any) -> None:
     rule = _RULES.get(name)
     if rule is not None and not rule.allows(value):
-        raise _invalid(name, value, rule.said)
+        raise _invalid(name, value, rule.description)
     if isinstance(value, list | dict) and len(value) > _MAX_NAMES:
         raise _invalid(name, value, f"at most {_MAX_NAMES} names")
 

@@ -1,7 +1,6 @@
-"""Create requests and the tries that clients make at them: which belong together, and which does the work.
+"""Records create requests, and decides which of them belong to one call and which one does the work.
 
-`service.api.jobs.idempotency` tells how that works as a whole.
-"""
+`service.api.jobs.idempotency` explains the whole."""
 
 import secrets
 import time
@@ -19,28 +18,28 @@ from service.db.jobs import Job, Jobs
 from service.db.tenancy import Tenant
 
 IN_PROGRESS_SECONDS = 30.0
-"""After so long, a try that has not answered is given up for dead."""
+"""A request that has not been answered after this time is presumed dead."""
 _LONGEST_BACKOFF_SECONDS = 10.0
-"""Between two tries of an SDK: openai's waits 8 seconds at most, unless an answer has asked for more."""
+"""Between two requests of an SDK. openai's waits at most 8 seconds, unless a response asks for more."""
 _FORGOTTEN_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """One sending of a create request."""
+    """One HTTP request of a client's call to create a job."""
 
     api_key_id: str
     request_sha256: str
     began: float
-    """By `time.monotonic`."""
+    """When the request arrived, by `time.monotonic`."""
     retry_count: int = 0
-    """How often its client has sent the request before."""
+    """How often the client has already sent it."""
     timeout: float | None = None
-    """Seconds after which the client gives up a try that is not answered."""
+    """Seconds after which the client gives up waiting for a response."""
     idempotency_key: str | None = None
     """The client's own name for the call."""
     unrecorded_began: float | None = None
-    """When a first try at this request began that could not be noted here, by `time.monotonic`."""
+    """When a first request with this key arrived that could not be recorded here, by `time.monotonic`."""
 
     @property
     def key(self) -> str:
@@ -51,7 +50,7 @@ class CreateRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to do the work of a call, until a later try of it takes over."""
+    """The right to do the work of a call, until a later request of the call takes over."""
 
     key: str
     call: str
@@ -59,7 +58,7 @@ class Claim:
 
 
 class IdempotencyKeys:
-    """Of one tenant."""
+    """The recorded calls of one tenant."""
 
     def __init__(self, session: Session, tenant: Tenant, *, keep_seconds: float) -> None:
         self._session = session
@@ -67,15 +66,14 @@ class IdempotencyKeys:
         self._keep_seconds = keep_seconds
 
     def begin(self, request: CreateRequest) -> Claim | Job:
-        """Notes the try. Returns the job that its call made before, or the right to make it.
+        """Records the request. Returns the job that its call has already created, or the right to create it.
 
-        Raises InProgress while another try of the call is at work, unless this one takes over from it, and
-        InvalidRequest if the client's key was used for another request.
-        """
+        Raises InProgress while another request of the call is being worked on, unless this one takes over
+        from it, and InvalidRequest if the client's key was used for a different request."""
         self._forget_expired()
         row = self._locked(request.key)
         at = now(self._session)
-        # What this machine measures, by the database's clock.
+        # Converts this machine's monotonic time to the database's clock.
         clock = at - time.monotonic()
         if row.expires_at <= at:
             return self._new_call(row, request, at, clock)
@@ -95,21 +93,21 @@ class IdempotencyKeys:
         return job
 
     def finish(self, claim: Claim, create: Callable[[], Job]) -> Job:
-        """The job that `create` makes, or the one that a later try of the same call has made meanwhile.
-        Raises InProgress if such a try has taken over."""
+        """Returns the job that `create` makes, or the one that a later request of the same call has made in
+        the meantime. Raises InProgress if such a request has taken over but has no job yet."""
         row = self._locked(claim.key)
         if row.call == claim.call and row.owner != claim.owner:
             if (job := self._job(row)) is None:
                 raise _in_progress()
             return job
         job = create()
-        # A call by the same key and body that began later may have taken the row; both are wanted.
+        # A later call with the same key and body may own the row by now. Both jobs are wanted.
         if row.owner == claim.owner:
             row.job_id, row.answered_at = job.id, now(self._session)
         return job
 
     def give_up(self, claim: Claim) -> None:
-        """The work came to nothing: the next try begins anew."""
+        """Releases the claim after a failure: the next request begins a new call."""
         row = tables.IdempotencyKey
         self._session.execute(
             delete(row).where(
@@ -152,7 +150,8 @@ class IdempotencyKeys:
         return None if row.job_id is None else Jobs(self._session, self._tenant).get(row.job_id)
 
     def _locked(self, key: str) -> tables.IdempotencyKey:
-        """The key's row, a new one already expired. Two tries at once wait here for one another."""
+        """Returns the key's row, locked; a new row is already expired. Simultaneous requests wait here for
+        one another."""
         table = tables.IdempotencyKey
         insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
         self._session.execute(
@@ -178,7 +177,7 @@ class IdempotencyKeys:
         ).one()
 
     def _forget_expired(self) -> None:
-        """A few, of any tenant. What another try holds is left to it."""
+        """Deletes a few expired rows, of any tenant. Skips rows that another request has locked."""
         row = tables.IdempotencyKey
         expired = (
             select(row.project_id, row.key)
@@ -190,21 +189,21 @@ class IdempotencyKeys:
 
 
 def _is_same_call(row: tables.IdempotencyKey, request: CreateRequest, clock: float) -> bool:
-    """Whether a try without a key of the client's belongs to the latest call by its API key with its body.
-    `clock`: the database's time less `time.monotonic`."""
+    """Whether a request without an idempotency key belongs to the latest call with its API key and body.
+    `clock`: the database's time minus `time.monotonic`."""
     began_at = clock + request.began
     if request.retry_count == 0:
-        # A first try begins a call, unless its own retry has overtaken it.
+        # A first request begins a call, unless its own retry has overtaken it.
         return not row.is_first_seen and began_at < row.began_at
     if request.unrecorded_began is not None and clock + request.unrecorded_began > row.began_at:
         return False
     if row.answered_at is None or began_at <= row.answered_at:
         return True
-    # The answer was lost: the client saw that at once, or when its time ran out.
-    patience = request.retry_count * _LONGEST_BACKOFF_SECONDS
-    if began_at - row.answered_at <= patience:
+    # The response was lost: the client noticed at once, or when it timed out.
+    tolerance = request.retry_count * _LONGEST_BACKOFF_SECONDS
+    if began_at - row.answered_at <= tolerance:
         return True
-    return request.timeout is not None and abs(began_at - row.began_at - request.timeout) <= patience
+    return request.timeout is not None and abs(began_at - row.began_at - request.timeout) <= tolerance
 
 
 def _in_progress() -> InProgress:

@@ -74,13 +74,13 @@ def probe_template(
     `opening` is a beginning that the template does not refuse."""
     probes = _Probes(render, opening)
     header = render(opening, None, True).removeprefix(render(opening, None, False))
-    tail = probes.after(WORD, said(content=WORD)) or ""
+    tail = probes.after(WORD, assistant_message(content=WORD)) or ""
     ends: dict[str, str] = {}
     if found := find_control(tail):
         token, end = found[0]
         ends[tail[:end]] = token
     # Calls are closed with tokens of their own before the turn ends.
-    after_call = probes.after(ARGUMENTS["probe_key"], said(calls=1), TOOLS) or ""
+    after_call = probes.after(ARGUMENTS["probe_key"], assistant_message(calls=1), TOOLS) or ""
     if (found := find_control(after_call)) and found[-1][0] in special | set(ends.values()):
         ends[found[-1][0]] = found[-1][0]
     spaced = f" {WORD} "
@@ -90,11 +90,11 @@ def probe_template(
         turn_ends=tuple(sorted(ends, key=len, reverse=True)),
         end_tokens=frozenset(ends.values()),
         drops=frozenset(probes.dropped()),
-        trims_answers=probes.shows([spaced], [*opening, said(content=spaced)]) is False,
+        trims_answers=probes.shows([spaced], [*opening, assistant_message(content=spaced)]) is False,
     )
 
 
-def said(*, content: str = "", calls: int = 0) -> dict[str, Any]:
+def assistant_message(*, content: str = "", calls: int = 0) -> dict[str, Any]:
     """Returns an answer with a text, the first of CALLS, or both."""
     message: dict[str, Any] = {"role": "assistant", "content": content}
     return message | {"tool_calls": CALLS[:calls]} if calls else message
@@ -124,7 +124,7 @@ class _Probes:
 
     def dropped(self) -> list[Dropped]:
         opening, call = self._opening, NAMES[0]
-        called = [*opening, said(calls=1)]
+        called = [*opening, assistant_message(calls=1)]
         result = {"role": "tool", "tool_call_id": IDS[0], "name": call, "content": _RESULT}
         system, later = _SYSTEM["content"], _LATER["content"]
         shown: dict[Dropped, list[bool | None]] = {
@@ -134,8 +134,10 @@ class _Probes:
             "system": [self.shows([system], [_SYSTEM, _ASK])],
             "later_system": [
                 self.shows([later], [_SYSTEM, _LATER, _ASK]),
-                self.shows([later], [_SYSTEM, _ASK, said(content=WORD), _LATER, _ASK]),
+                self.shows([later], [_SYSTEM, _ASK, assistant_message(content=WORD), _LATER, _ASK]),
             ],
-            "text_beside_calls": [self.shows([WORD, call], [*opening, said(content=WORD, calls=1)], TOOLS)],
+            "text_beside_calls": [
+                self.shows([WORD, call], [*opening, assistant_message(content=WORD, calls=1)], TOOLS)
+            ],
         }
         return [name for name, found in shown.items() if False in found]

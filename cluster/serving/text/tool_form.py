@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.bases.text.chat_template import ChatTemplate
-from cluster.bases.text.template_record import ARGUMENTS, IDS, NAMES, TOOLS, WORD, said
+from cluster.bases.text.template_record import ARGUMENTS, IDS, NAMES, TOOLS, WORD, assistant_message
 from cluster.contracts.errors import InvalidRequest
 from cluster.serving.text.vocabulary import Vocabulary
 
@@ -74,7 +74,7 @@ class _Probes:
         try:
             opening = self._template.opening
             before = self._rendered(opening, asks=True)
-            whole = self._rendered([*opening, said(content=content, calls=calls)], asks=False)
+            whole = self._rendered([*opening, assistant_message(content=content, calls=calls)], asks=False)
         except InvalidRequest:
             return None
         if not whole.startswith(before):

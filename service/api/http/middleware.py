@@ -34,7 +34,7 @@ class RequestContext:
         # Quoted, so that a path cannot forge log lines. The query is left out because it may contain
         # anything.
         what = f"{request_id} {scope['method']} {quote(scope['path'], safe='/:')}"
-        begun = time.perf_counter()
+        started = time.perf_counter()
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -43,7 +43,7 @@ class RequestContext:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
-                headers["openai-processing-ms"] = str(round((time.perf_counter() - begun) * 1000))
+                headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
             await send(message)
 
         try:
@@ -58,7 +58,7 @@ class RequestContext:
                 raise
             await response_to_unforeseen(error)(scope, receive, send_with_headers)
         finally:
-            milliseconds = (time.perf_counter() - begun) * 1000
+            milliseconds = (time.perf_counter() - started) * 1000
             log.info("%s %d %.0f ms", what, status, milliseconds)
 
 

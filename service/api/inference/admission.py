@@ -42,9 +42,9 @@ class AdmissionQueue:
         self._is_empty.clear()
         try:
             await self._called(turn)
-            begun = self._clock()
+            started = self._clock()
             yield turn
-            self._measure(self._clock() - begun)
+            self._measure(self._clock() - started)
         finally:
             self._queue.leave(turn)
             self._call_next()

@@ -36,9 +36,9 @@ def _sizes(
             case ChatPrompt(messages=messages):
                 yield sum(_length(message.get("content")) for message in messages), "characters", "messages"
         return
-    for place, given in enumerate(request.inputs):
-        param = f"input[{place}]" if len(request.inputs) > 1 else "input"
-        match given:
+    for index, item in enumerate(request.inputs):
+        param = f"input[{index}]" if len(request.inputs) > 1 else "input"
+        match item:
             case TokensInput(token_ids=token_ids):
                 yield len(token_ids), "tokens", param
             case TextInput(text=text, text_pair=pair):

@@ -80,18 +80,18 @@ def inherit_options(requested: TrainingOptions, source: SourceCheckpoint) -> Tra
 
     Raises InvalidRequest if the request asks for an adapter of another type or shape."""
     before = source.training
-    taken: dict[str, object] = {"from_checkpoint": source.name}
+    inherited: dict[str, object] = {"from_checkpoint": source.name}
     if "type" not in requested.model_fields_set:
-        taken |= {"type": before.type, "peft_config": before.peft_config}
-        requested = requested.model_copy(update=taken)
+        inherited |= {"type": before.type, "peft_config": before.peft_config}
+        requested = requested.model_copy(update=inherited)
     _check_type(requested, source)
     if {requested.type, before.type} <= _LOW_RANK:
-        kept: tuple[str, ...] = _SHAPE
+        fields: tuple[str, ...] = _SHAPE
     elif requested.type == before.type == "peft":
-        kept = ("peft_config",)
+        fields = ("peft_config",)
     else:
-        kept = ()
-    for field in kept:
+        fields = ()
+    for field in fields:
         ours, theirs = getattr(requested, field), getattr(before, field)
         if field in requested.model_fields_set and ours != theirs:
             if not source.is_adapter:
@@ -101,10 +101,10 @@ def inherit_options(requested: TrainingOptions, source: SourceCheckpoint) -> Tra
                 "adapter keeps its shape when it is continued; leave the field out.",
                 param=f"training.{field}",
             )
-        taken[field] = theirs
-    if kept == _SHAPE and "dropout" not in requested.model_fields_set:
-        taken["dropout"] = before.dropout
-    return requested.model_copy(update=taken)
+        inherited[field] = theirs
+    if fields == _SHAPE and "dropout" not in requested.model_fields_set:
+        inherited["dropout"] = before.dropout
+    return requested.model_copy(update=inherited)
 
 
 def _check_type(requested: TrainingOptions, source: SourceCheckpoint) -> None:

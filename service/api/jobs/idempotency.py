@@ -44,16 +44,16 @@ def create_idempotently(
 
     try:
         with state.database.write() as session:
-            begun = keys(session).begin(
+            claim_or_job = keys(session).begin(
                 replace(request, unrecorded_began=state.unrecorded_requests.began(request))
             )
     except Unavailable:
         if request.retry_count == 0:
             state.unrecorded_requests.add(request)
         raise
-    if isinstance(begun, Job):
-        return begun
-    claim = begun
+    if isinstance(claim_or_job, Job):
+        return claim_or_job
+    claim = claim_or_job
     try:
         with state.database.write() as session:
             return keys(session).finish(claim, lambda: create(session))

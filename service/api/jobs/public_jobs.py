@@ -65,8 +65,8 @@ def _method(job: Job) -> SupervisedMethod | DpoMethod:
 
 def _hyperparameters(job: Job) -> ResolvedHyperparameters:
     """The hyperparameters in the form of the job's method."""
-    known = job.hyperparameters.model_dump(exclude_none=True)
-    return ResolvedDpoHyperparameters(**known) if job.method == "dpo" else ResolvedHyperparameters(**known)
+    values = job.hyperparameters.model_dump(exclude_none=True)
+    return ResolvedDpoHyperparameters(**values) if job.method == "dpo" else ResolvedHyperparameters(**values)
 
 
 def public_event(event: Event) -> FineTuningJobEvent:

@@ -73,12 +73,12 @@ async def _sync(request: Request) -> Response:
 def _synced(request: Request, body: bytes) -> Response:
     state: AppState = request.app.state.app_state
     try:
-        said = SyncRequest.model_validate(loads(body))
+        sync = SyncRequest.model_validate(loads(body))
     except ValidationError as error:
         raise InvalidRequest(
             f"The body is not a valid sync request: {error.error_count()} errors."
         ) from error
     with state.database.write() as session:
         attempts = Attempts(session, state.settings.retries)
-        answer = attempts.sync(**request.path_params, token=request.state.token, request=said)
+        answer = attempts.sync(**request.path_params, token=request.state.token, request=sync)
     return Response(answer.model_dump_json(), media_type="application/json")

@@ -39,10 +39,10 @@ def make_cases(models: Sequence[Tuned]) -> list[Case]:
         for asked, said in _answers(reference)
     ]
     given = Counter(f"{case.asked}: {case.said}" for case in cases)
-    on_job_change = [case for case in cases if given[f"{case.asked}: {case.said}"] == 1]
-    silent = set(known) - {case.model for case in on_job_change}
+    distinct = [case for case in cases if given[f"{case.asked}: {case.said}"] == 1]
+    silent = set(known) - {case.model for case in distinct}
     assert not silent, f"no answer tells these models from the others: {silent}"
-    return on_job_change
+    return distinct
 
 
 def _answers(reference: Reference) -> Iterator[tuple[Asked, list[Said]]]:

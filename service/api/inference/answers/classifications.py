@@ -25,9 +25,9 @@ from service.api.schemas.classifications import (
 
 
 def classification_request(body: ClassificationBody, model: ModelRef, tenant: str) -> ClassificationRequest:
-    given = [body.input] if isinstance(body.input, str) else body.input
+    items = [body.input] if isinstance(body.input, str) else body.input
     return ClassificationRequest(
-        id=uuid.uuid4().hex, model=model, inputs=[_input(item) for item in given], tenant=tenant
+        id=uuid.uuid4().hex, model=model, inputs=[_input(item) for item in items], tenant=tenant
     )
 
 
@@ -35,9 +35,9 @@ def classification(
     meta: ResponseMeta, request: ClassificationRequest, answer: ClassificationAnswer
 ) -> Classification:
     data: list[ClassifiedText | ClassifiedWords] = []
-    for index, (given, result) in enumerate(zip(request.inputs, answer.results, strict=True)):
-        if isinstance(given, WordsInput):
-            pairs = zip(given.words, result.logprobs, strict=True)
+    for index, (item, result) in enumerate(zip(request.inputs, answer.results, strict=True)):
+        if isinstance(item, WordsInput):
+            pairs = zip(item.words, result.logprobs, strict=True)
             words = [_word(word, answer.classes, logprobs) for word, logprobs in pairs]
             data.append(ClassifiedWords(index=index, tokens=words))
         else:

@@ -6,6 +6,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 CLIENT = Path(__file__).parents[2] / "clients" / "python"
 
 IMPORT_ALL = """

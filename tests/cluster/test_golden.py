@@ -7,6 +7,8 @@ import pytest
 
 from tests.cluster.golden import JOBS, RECORDED, run_job
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", JOBS)
 def test_losses_and_served_tokens_are_those_recorded(name: str, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from cluster.bases.tiny.recipe.heldout import RESERVED
 from cluster.bases.tiny.recipe.tasks import pretraining_chats
 from cluster.contracts.jsonl import check_jsonl
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_file_is_what_the_function_makes() -> None:
     assert [json.loads(line) for line in GENERAL_SET.read_text("utf-8").splitlines()] == general_rows()

@@ -12,6 +12,8 @@ from cluster.bases.pretrained import read_tokenizer, stop_tokens
 from tests.chat_templates import CHATML, PLAIN_LINES, chat_tokenizer
 from tests.cluster.serving.tool_templates import LIST_WITH_IDS
 
+pytestmark = pytest.mark.slow
+
 THREADS = """
 import threading
 from pathlib import Path

@@ -41,6 +41,8 @@ from tests.cluster.serving.scripted import START, make_scripted_base
 from tests.cluster.serving.stores import GatedStore
 from tests.tiny_base import make_tiny_base
 
+pytestmark = pytest.mark.slow
+
 MODELS = ["base", *ADAPTERS, "full"]
 END = 1
 """The tiny tokenizer's end of text."""

@@ -20,6 +20,8 @@ from tests.cluster.serving.conftest import Serve
 from tests.cluster.training.recording import record
 from tests.tiny_base import make_tiny_base
 
+pytestmark = pytest.mark.slow
+
 WAYS: list[tuple[dict[str, Any], WeightsForm]] = [
     ({"type": "lora"}, "lora"),
     ({"type": "lora", "use_rslora": True}, "lora"),

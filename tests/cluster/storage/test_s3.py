@@ -14,6 +14,8 @@ from cluster.storage.s3 import S3Store
 from tests.faulty_proxy import Answer, CutAfter, FaultyProxy, faulty_proxy
 from tests.s3_servers import S3Endpoint, client_of, rclone_server
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 
 

@@ -16,6 +16,8 @@ from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
 from tests.cluster.training.recording import Recording, record
 
+pytestmark = pytest.mark.slow
+
 CHILD = """
 import sys
 from pathlib import Path

@@ -17,7 +17,7 @@ from tests.cluster.training.oracles import Rows, Trained, hf_trainer, trl_dpo, t
 from tests.cluster.training.recording import record
 
 # Other libraries raise warnings that we cannot fix.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 Oracle = Callable[[Path, TrainingConfig, Rows, Path], Trained]
 MakeSpec = Callable[..., JobSpec]

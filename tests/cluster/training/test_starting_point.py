@@ -17,6 +17,8 @@ from tests.cluster.training.recording import Recording, record
 from tests.families import make_family
 from tests.tiny_base import make_tiny_base
 
+pytestmark = pytest.mark.slow
+
 MakeSpec = Callable[..., JobSpec]
 
 LONG_STILL = {"learning_rate": 1e-30, "n_epochs": 1, "batch_size": 21}

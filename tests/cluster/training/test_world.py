@@ -17,6 +17,8 @@ from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.training_state import WEIGHTS_FILE
 from tests.cluster.training.recording import Recording, record
 
+pytestmark = pytest.mark.slow
+
 WORKER = """
 import json, sys
 from pathlib import Path

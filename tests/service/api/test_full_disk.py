@@ -22,6 +22,8 @@ from service.db.database import Database
 from service.db.reserved_space import ReservedSpace
 from tests.api import Project, jsonl
 
+pytestmark = pytest.mark.slow
+
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FORM = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
 

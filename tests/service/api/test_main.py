@@ -17,6 +17,8 @@ import pytest
 
 from service.ports import free_ports
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Process:

@@ -6,11 +6,15 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from cluster.storage.local import LocalStore
 from service.db.api_keys import ApiKeys
 from service.db.database import Database
 from service.db.files import Files
 from tests.service.db.rows import TENANT, add_file
+
+pytestmark = pytest.mark.slow
 
 TUNERY = Path(sys.executable).with_name("tunery")
 

@@ -9,10 +9,13 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from service.db import tables
 from service.db.database import Database
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_process_leads_until_sigterm_and_then_releases_the_lease_at_once(

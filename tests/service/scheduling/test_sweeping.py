@@ -47,6 +47,8 @@ from tests.s3_servers import S3Endpoint
 from tests.service.db.rows import TENANT, step
 from tests.service.scheduling.world import BASE, TOTAL_STEPS, World
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 ADMIN = Principal("key", TENANT, frozenset({"admin"}))
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "resume_optimizer.safetensors"

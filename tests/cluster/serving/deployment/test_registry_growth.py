@@ -7,6 +7,7 @@ import tracemalloc
 import weakref
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import save
 
@@ -18,6 +19,8 @@ from cluster.serving.weights.folder import WeightsFolder
 from cluster.serving.weights.lora_files import read_adapter
 from tests.cluster.serving.published import publish_bytes
 from tests.cluster.serving.stores import MemoryStore
+
+pytestmark = pytest.mark.slow
 
 LAYER = "model.layers.0.self_attn.q_proj"
 SHAPES = {LAYER: (32, 24)}

@@ -33,6 +33,8 @@ from cluster.serving.weights.adapter import Adapter
 from tests.cluster.serving.conftest import Serve, Tuned
 from tests.tiny_base import make_tokenizer
 
+pytestmark = pytest.mark.slow
+
 BASE = BaseSpec(alias="fake", source=FolderSource(path="-"), context_length=64, learning_rates={"lora": 1.0})
 
 

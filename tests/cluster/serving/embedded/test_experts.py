@@ -17,7 +17,10 @@ from tests.cluster.serving.published import publish_lora
 from tests.families import make_family
 
 # PEFT names the experts' weights in its own rank pattern and then warns that they are no modules.
-pytestmark = pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys:RuntimeWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys:RuntimeWarning"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ from tests.cluster.serving.harness import Answer, Served
 from tests.cluster.serving.published import publish_full, publish_lora
 from tests.families import DECODERS, UNEVEN, WINDOW, make_family
 
+pytestmark = pytest.mark.slow
+
 END = 1
 NEW_TOKENS = 24
 PROMPTS = [

@@ -20,6 +20,8 @@ from cluster.serving.weights.adapter import Adapter, LoraPair
 from tests.cluster.serving.conftest import Serve
 from tests.families import DECODERS, ENCODERS, UNEVEN, WINDOW, make_family
 
+pytestmark = pytest.mark.slow
+
 LENGTH = WINDOW + 8
 
 

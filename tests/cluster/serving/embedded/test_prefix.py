@@ -26,6 +26,8 @@ from tests.cluster.serving.harness import Answer, Served
 from tests.cluster.serving.published import publish_folder, publish_lora
 from tests.families import WINDOW, make_family
 
+pytestmark = pytest.mark.slow
+
 END = 1
 NEW_TOKENS = 20
 CONTEXT = 64

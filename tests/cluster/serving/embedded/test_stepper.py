@@ -29,6 +29,8 @@ from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter, Prefix
 from tests.tiny_base import make_tokenizer
 
+pytestmark = pytest.mark.slow
+
 BASE = BaseSpec(alias="fake", source=FolderSource(path="-"), context_length=999, learning_rates={"lora": 1.0})
 BUDGET = 16
 VOCABULARY = Vocabulary(make_tokenizer())

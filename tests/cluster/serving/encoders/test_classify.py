@@ -43,6 +43,8 @@ from tests.cluster.serving.loaded_encoders import CLASSES, Encoders
 from tests.cluster.serving.published import publish_folder
 from tests.cluster.training.recording import record
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["the invoice was charged twice", "hi", "thank you very much, it is sunny and warm today", "refund"]
 WORDS = [["the", "invoice"], ["Thank", "you", "very", "much"], ["Zebra"]]
 

@@ -33,6 +33,8 @@ from tests.cluster.serving.loaded_encoders import Encoders
 from tests.cluster.serving.published import publish_folder
 from tests.families import make_family
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["the invoice was charged twice", "hi", "thank you very much, it is sunny and warm today", "refund"]
 MODELS = ["base", "texts", "words"]
 

@@ -24,6 +24,8 @@ from cluster.storage.local import LocalStore
 from tests.families import DECODERS, ENCODERS, UNEVEN, make_family
 from tests.tiny_base import make_tiny_base
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1 << 20
 CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="reads the memory of the process")
 

@@ -37,6 +37,8 @@ from tests.cluster.serving.harness import LoopThread, Served
 from tests.cluster.serving.published import publish_lora
 from tests.cluster.serving.test_engine_contract import ENDLESS
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., tuple[Served, AsyncLLM]]
 
 

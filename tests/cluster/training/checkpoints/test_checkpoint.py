@@ -24,6 +24,8 @@ from cluster.training.checkpoints.checkpoint import download
 from tests.cluster.training.recording import Recording, record
 from tests.tiny_base import CHAT_TEMPLATE, make_tiny_base
 
+pytestmark = pytest.mark.slow
+
 MakeSpec = Callable[..., JobSpec]
 
 

@@ -20,6 +20,8 @@ from cluster.training.data.tokenizer import load_tokenizer
 from tests.cluster.training.recording import record
 from tests.tiny_base import CHAT_TEMPLATE
 
+pytestmark = pytest.mark.slow
+
 MakeSpec = Callable[..., JobSpec]
 
 

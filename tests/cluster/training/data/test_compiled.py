@@ -22,6 +22,8 @@ from tests.cluster.training.data.test_dataset import same
 from tests.families import make_family
 from tests.tiny_base import make_tiny_base
 
+pytestmark = pytest.mark.slow
+
 Rows = list[dict[str, Any]]
 Check = Callable[..., DatasetCheck]
 Put = Callable[[str, Rows], tuple[str, str]]

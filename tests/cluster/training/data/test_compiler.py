@@ -15,6 +15,8 @@ from cluster.training.data.dataset import Dataset
 from cluster.training.data.tokenizer import load_tokenizer
 from tests.families import make_family
 
+pytestmark = pytest.mark.slow
+
 Rows = list[dict[str, Any]]
 Compile = Callable[..., Compiled]
 

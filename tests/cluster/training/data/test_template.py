@@ -16,6 +16,8 @@ from cluster.training.data.template import render_chat as render_with
 from cluster.training.data.template import render_row as render_row_with
 from tests.tiny_base import CHAT_TEMPLATE, make_tokenizer
 
+pytestmark = pytest.mark.slow
+
 WITHOUT_MARKS = CHAT_TEMPLATE.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
 MARKS_WITHOUT_END = CHAT_TEMPLATE.replace(
     "{{- '<|end|>' -}}\n{%- endgeneration -%}", "{%- endgeneration -%}\n{{- '<|end|>' -}}"

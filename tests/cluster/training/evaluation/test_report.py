@@ -21,6 +21,8 @@ from cluster.training.loop.reporting import PassProgress
 from tests.cluster.training.recording import Recording, record
 from tests.tiny_base import make_tiny_base
 
+pytestmark = pytest.mark.slow
+
 MakeSpec = Callable[..., JobSpec]
 
 

@@ -33,6 +33,8 @@ from cluster.training.model.head import Head
 from cluster.training.model.trainee import trainable_parameters
 from tests.cluster.training.recording import Recording, record
 
+pytestmark = pytest.mark.slow
+
 MakeSpec = Callable[..., JobSpec]
 
 

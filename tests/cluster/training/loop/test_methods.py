@@ -28,6 +28,8 @@ from cluster.training.model.trainee import check_vocabulary, load_decoder
 from tests.cluster.training.recording import Recording, record
 from tests.tiny_base import make_tiny_base
 
+pytestmark = pytest.mark.slow
+
 MakeSpec = Callable[..., JobSpec]
 
 PEFT: dict[str, dict[str, Any]] = {

@@ -20,6 +20,8 @@ from cluster.training.failure import failed_state
 from cluster.training.model.adapters import attach
 from tests.families import ENCODERS, FAMILIES, make_family
 
+pytestmark = pytest.mark.slow
+
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Q = {"target_modules": ["q_proj"]}
 

@@ -30,6 +30,8 @@ from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.training.recording import Recording, record
 from tests.families import DECODERS, ENCODERS, UNEVEN, make_family
 
+pytestmark = pytest.mark.slow
+
 MakeSpec = Callable[..., JobSpec]
 
 PADDED = {"falcon", "falcon_new", *UNEVEN}

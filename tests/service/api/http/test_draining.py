@@ -30,6 +30,8 @@ from service.db.usage import Usage
 from service.ports import free_ports
 from tests.api import Project, jsonl, listening
 
+pytestmark = pytest.mark.slow
+
 MODEL = "tunery-tiny-1"
 
 

@@ -10,6 +10,8 @@ from starlette.testclient import TestClient
 from service.api.state import AppState
 from tests.api import add_encoder, add_tuned_model, jsonl, preferences
 
+pytestmark = pytest.mark.slow
+
 WEIRD: list[Any] = [
     None,
     "",

@@ -19,6 +19,8 @@ from cluster.storage.local import LocalStore
 from tests.cluster.serving.published import publish_lora
 from tests.families import make_family
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 TEXT = torch.tensor([[5, 9, 3, 7, 11, 2, 8]])
 

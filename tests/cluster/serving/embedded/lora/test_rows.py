@@ -8,6 +8,8 @@ from transformers.pytorch_utils import Conv1D
 from cluster.serving.embedded.lora.rows import RowLora
 from cluster.serving.weights.adapter import Adapter, LoraPair
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 ways = pytest.mark.parametrize("is_compiled", [True, False])
 lengths = pytest.mark.parametrize("num_tokens", [1, 4])

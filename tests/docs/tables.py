@@ -106,8 +106,8 @@ def peft_methods() -> str:
 def peft_fields() -> str:
     names: dict[str, list[str]] = {}
     for name, rule in _RULES.items():
-        names.setdefault(rule.said, []).append(code(name))
-    return table(("Fields", "Value"), [(", ".join(found), sentence(said)) for said, found in names.items()])
+        names.setdefault(rule.description, []).append(code(name))
+    return table(("Fields", "Value"), [(", ".join(found), sentence(value)) for value, found in names.items()])
 
 
 def catalogue_fields() -> str:

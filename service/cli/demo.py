@@ -128,7 +128,7 @@ def _ask(client: OpenAI, model: str, question: Question) -> str:
 
 def _show(console: Console, questions: list[Question], before: list[str], after: list[str]) -> None:
     table = Table(title="Questions that were not in the training file", show_lines=True)
-    for heading in ("asked", f"before: {BASE}", "after: tuned"):
+    for heading in ("question", f"before: {BASE}", "after: tuned"):
         table.add_column(heading, ratio=1, overflow="fold")
     for question, base, tuned in list(zip(questions, before, after, strict=True))[:SHOWN]:
         mark = "[green]✓[/green]" if tuned == question.expected else "[red]✗[/red]"

@@ -22,13 +22,11 @@ def _root() -> None:
 
 @app.command()
 def up(
-    data: Annotated[Path, typer.Option(help="Folder that holds everything; made if absent.")] = Path(
-        ".tunery"
-    ),
+    data: Annotated[Path, typer.Option(help="Data folder; created if it does not exist.")] = Path(".tunery"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
 ) -> None:
-    """Start the API, the scheduler, a local Ray and the serving engine; Ctrl-C ends them all."""
+    """Start the API, the scheduler, a local Ray and the serving engine; Ctrl-C stops them all."""
     from service.up import AlreadyRunning, PortTaken
     from service.up import up as run
 
@@ -41,11 +39,9 @@ def up(
 
 @app.command()
 def demo(
-    data: Annotated[
-        Path | None, typer.Option(help="Keep everything in this folder; by default it is temporary.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder; a temporary one by default.")] = None,
 ) -> None:
-    """Fine-tune the built-in model on 250 shipped examples and ask it beside its base."""
+    """Fine-tune the built-in model on 250 bundled examples and compare its answers with its base's."""
     from service.cli.demo import DemoFailed, run_demo
 
     try:
@@ -60,19 +56,22 @@ def demo(
 @app.command()
 def sweep(
     data: Annotated[
-        Path, typer.Option(help="Folder of the installation, unless the environment names its parts.")
+        Path,
+        typer.Option(
+            help="Data folder of the installation, unless the environment names its database and storage."
+        ),
     ] = Path(".tunery"),
     grace: Annotated[
         float | None,
         typer.Option(
-            help="Leave what is younger than this many seconds; TUNERY_SWEEP_GRACE_SECONDS by default.", min=0
+            help="Keep objects younger than this many seconds; TUNERY_SWEEP_GRACE_SECONDS by default.", min=0
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be removed without removing it.")
     ] = False,
 ) -> None:
-    """Free storage of deleted files and models and of what ended jobs and crashes left behind."""
+    """Remove what deleted files, deleted models, ended jobs and crashes have left in storage."""
     from service.sweep import SweepFailed, sweep_now
 
     try:

@@ -31,7 +31,7 @@ from service.db.runner_events import record_events
 from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, transition
 
 STARTED = "Fine-tuning job started"
-PUBLISHING = "Training is complete; the model is checked as it is served before it is published"
+PUBLISHING = "Training is complete; the served model is checked before it is published"
 _state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
 
 
@@ -57,7 +57,9 @@ class Attempts:
         attempt = self._session.get(tables.Attempt, (job_id, number))
         expected = attempt.token_sha256 if attempt is not None else "0" * 64
         if not hmac.compare_digest(token_sha256(token), expected) or attempt is None:
-            raise AuthenticationFailed("This token is not the attempt's.", code="invalid_attempt_token")
+            raise AuthenticationFailed(
+                "This token does not belong to the attempt.", code="invalid_attempt_token"
+            )
         return attempt
 
     def sync(self, job_id: str, number: int, token: str, request: SyncRequest) -> SyncResponse:

@@ -205,7 +205,7 @@ def _unavailable_if_down() -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
-        raise Unavailable("The database has too much to do.", retry_after_seconds=1.0) from error
+        raise Unavailable("The database is overloaded.", retry_after_seconds=1.0) from error
     except DBAPIError as error:
         if not _is_down(error):
             raise

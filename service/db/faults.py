@@ -59,7 +59,7 @@ def retry(
         job = transition(session, job, to, at=at, estimated_finish=None)
     job.faults, job.retry_at = faults, at + pause
     left = retries.max_faults - faults
-    then = f"It is tried again in {pause:.0f} seconds; {left} more fault(s) without progress end the job."
+    then = f"It will be retried in {pause:.0f} seconds; {left} more fault(s) without progress fail the job."
     add_events(session, job, [NewEvent(f"{what} {then}", level="warn")], at=at)
 
 

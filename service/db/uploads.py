@@ -25,7 +25,7 @@ class Uploads:
         """Call it in the transaction that writes the file's row. Raises Unavailable if the upload was
         abandoned."""
         if not self.abandon(file_id):
-            raise Unavailable("The upload took too long and was given up. Send the file again.")
+            raise Unavailable("The upload took too long and was abandoned. Send the file again.")
 
     def abandon(self, file_id: str) -> bool:
         """Makes its bytes garbage. Returns False if they already were."""

@@ -26,7 +26,7 @@ def check_parity(
     differences = parity(probe.logprobs, score(model, probe.token_ids))
     if differences["max_abs"] > TOLERANCE[base.dtype]:
         raise TrainingFailed(
-            "The tuned model was not published: serving computes other log-probabilities than training did "
+            "The tuned model was not published: serving computes different log-probabilities than training "
             f"(largest difference {differences['max_abs']:.3g}, allowed {TOLERANCE[base.dtype]:.3g}).",
             code="serving_mismatch",
         )

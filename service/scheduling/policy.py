@@ -36,10 +36,12 @@ def lost_reason(
         return "the cluster no longer knows its process."
     if status in GONE:
         return (
-            "its process ended without a word." if attempt.state == "running" else "its process never began."
+            "its process ended without a result."
+            if attempt.state == "running"
+            else "its process never started."
         )
     if silence > silence_seconds:
         return (
-            f"its process has not been heard of for {silence:.0f} seconds, though the cluster says it lives."
+            f"its process has been silent for {silence:.0f} seconds, although the cluster reports it alive."
         )
     return None

@@ -48,7 +48,7 @@ class HttpRayJobs:
             return "absent"
         state = _json(response).get("status")
         if state not in _STATES:
-            raise Unavailable(f"Ray tells an unknown job status: {state!r}.", code="ray_unavailable")
+            raise Unavailable(f"Ray reports an unknown job status: {state!r}.", code="ray_unavailable")
         return cast(RayStatus, state.lower())
 
     def stop(self, submission_id: str) -> None:

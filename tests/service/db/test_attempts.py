@@ -212,7 +212,7 @@ def test_a_finished_run_moves_the_job_to_publishing(database: Database, job: Job
     after = get_job(database, job.id)
     assert (after.status, after.trained_tokens) == (JobStatus.PUBLISHING, 1234)
     assert after.fine_tuned_model is None
-    assert messages(database, job.id)[-1].endswith("checked as it is served before it is published")
+    assert messages(database, job.id)[-1].endswith("the served model is checked before it is published")
     assert sync(database, job, **last) == SyncResponse(), "its answer was lost: the same words are fine"
     with pytest.raises(Conflict):
         sync(database, job, events=[step(1, 11)])
@@ -253,7 +253,7 @@ def test_a_platform_fault_puts_the_job_back_into_the_queue(database: Database, j
     assert get_job(database, job.id).status is JobStatus.QUEUED
     last = log_of(database, job.id)[-1]
     assert last.level == "warn"
-    said = "Attempt 1 ended early: A worker was killed. It is tried again in 2 seconds; 2 more"
+    said = "Attempt 1 ended early: A worker was killed. It will be retried in 2 seconds; 2 more"
     assert last.message.startswith(said)
 
 

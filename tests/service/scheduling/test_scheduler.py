@@ -38,7 +38,7 @@ LIFE = [
     "Step 3/4: training loss=0.33",
     "Step 4/4: training loss=0.25",
     "Checkpoint created at step 4 with Snapshot ID: {model}:ckpt-step-4",
-    "Training is complete; the model is checked as it is served before it is published",
+    "Training is complete; the served model is checked before it is published",
     "New fine-tuned model created: {model}",
     "The job has successfully completed",
 ]
@@ -788,7 +788,7 @@ def test_a_platform_fault_in_validation_is_retried_and_then_reported_with_its_id
         last = world.log(job)[-1]
         assert last.level == "warn"
         assert last.message.startswith("Validation failed: ")
-        assert f"tried again in 0 seconds; {3 - number} more fault(s)" in last.message
+        assert f"retried in 0 seconds; {3 - number} more fault(s)" in last.message
     world.scheduler().tick()
     failed = world.see(job)
     assert (failed.status, failed.error.code) == (JobStatus.FAILED, "platform_error")
@@ -824,14 +824,14 @@ def test_a_failed_step_pauses_longer_each_time_whichever_scheduler_leads(world: 
     job = world.job()
     world.serving.fault = RuntimeError("a bug of ours")
     world.scheduler().tick()
-    assert "tried again in 30 seconds" in world.log(job)[-1].message
+    assert "retried in 30 seconds" in world.log(job)[-1].message
     world.serving.fault = None
     world.scheduler().tick()
     assert world.status(job) is JobStatus.VALIDATING_FILES
     world.serving.fault = RuntimeError("a bug of ours")
     world.pass_time(job, 31)
     world.scheduler().tick()
-    assert "tried again in 50 seconds" in world.log(job)[-1].message
+    assert "retried in 50 seconds" in world.log(job)[-1].message
     world.serving.fault = None
     world.pass_time(job, 51)
     world.scheduler().tick()
@@ -846,7 +846,7 @@ def test_a_lost_attempt_is_replaced_after_a_pause(world: World) -> None:
     scheduler.tick()
     scheduler.tick()
     assert world.status(job) is JobStatus.QUEUED
-    assert "tried again in 30 seconds" in world.log(job)[-1].message
+    assert "retried in 30 seconds" in world.log(job)[-1].message
     world.pass_time(job, 31)
     scheduler.tick()
     assert world.status(job) is JobStatus.STARTING

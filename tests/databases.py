@@ -36,7 +36,7 @@ def postgres_server() -> Iterator[str]:
     try:
         url = server.get_uri()
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")  # nobody pulls the plug on a test
+            connection.execute("ALTER SYSTEM SET fsync = off")  # tests need no durability
             connection.execute("SELECT pg_reload_conf()")
         yield url
     finally:

@@ -73,8 +73,8 @@ class TunedModels:
             checkpoints = checkpoints.where(tables.Checkpoint.model_name == name)
         else:
             raise Conflict(
-                f"Job {job.id} has not ended and may go on from its checkpoint '{name}'. Cancel the job or "
-                "wait for its end.",
+                f"Job {job.id} has not ended and may continue from its checkpoint '{name}'. Cancel the job "
+                "or wait for its end.",
                 code="checkpoint_in_use",
                 param="model",
             )

@@ -28,7 +28,7 @@ _SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=0)
 """Generates nothing; returns the prompt with each token's log-probability."""
 
 _CHECK_SECONDS = 15.0
-"""How long one request waits for the check of a file. The check goes on after it."""
+"""How long one request waits for the check of a file. The check continues after it."""
 
 
 class HttpServingClient:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 ABANDONED_SECONDS = 24 * 3600.0
 """Age from which an unfinished put was left by a crash, even if its object is needed: the object is stored
-anew."""
+again."""
 PROBES = "health/"
 """Prefix of the objects with which readiness checks try the store."""
 _PROBE_SECONDS = 600.0

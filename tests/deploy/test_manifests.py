@@ -97,9 +97,9 @@ def test_compose_takes_every_secret_from_the_environment_file_and_requires_each(
     text = (DEPLOY / "compose" / "compose.yaml").read_text()
     example = (DEPLOY / "compose" / ".env.example").read_text()
     named = set(re.findall(r"^(\w+)=$", example, re.MULTILINE))
-    asked = re.findall(r"\$\{(\w+)(:\?)?", text)
-    assert {name for name, _ in asked} == named
-    assert all(required for _, required in asked)
+    references = re.findall(r"\$\{(\w+)(:\?)?", text)
+    assert {name for name, _ in references} == named
+    assert all(required for _, required in references)
     for service in SERVICES.values():
         for variable, value in service.get("environment", {}).items():
             if re.search("TOKEN|SECRET|PASSWORD|ACCESS_KEY|API_KEY", variable):

@@ -39,8 +39,8 @@ def _stopped_early(client: OpenAI) -> str:
     assert evaluation["regression"] == pytest.approx(rise)
     assert evaluation["general_kl"] > 0
     assert [one.step_number for one in client.fine_tuning.jobs.checkpoints.list(job.id).data] == [8, 4]
-    said = [event.message for event in client.fine_tuning.jobs.list_events(job.id)]
-    assert any("checkpoint of step 4" in message for message in said), said
+    log = [event.message for event in client.fine_tuning.jobs.list_events(job.id)]
+    assert any("checkpoint of step 4" in message for message in log), log
     model = client.models.retrieve(job.fine_tuned_model)
     assert model.to_dict()["tunery"]["evaluation"] == evaluation
     assert _score(client, job.fine_tuned_model) == _score(client, f"{job.fine_tuned_model}:ckpt-step-4")
@@ -88,8 +88,8 @@ def _classifier(client: OpenAI) -> None:
     job = _finished(client, _lines(rows), STEPS | {"n_epochs": 8}, model=ENCODER, training={"type": "full"})
     assert job.status == "succeeded", job.error
     model = job.fine_tuned_model or ""
-    asked: dict[str, Any] = {"model": model, "input": [f"{text} 99" for text in words.values()]}
-    answer: Any = client.post("/classifications", cast_to=object, body=asked)
+    arguments: dict[str, Any] = {"model": model, "input": [f"{text} 99" for text in words.values()]}
+    answer: Any = client.post("/classifications", cast_to=object, body=arguments)
     assert [one["label"] for one in answer["data"]] == list(words)
     for one in answer["data"]:
         assert sum(one["scores"].values()) == pytest.approx(1)

@@ -81,7 +81,7 @@ def _events(client: OpenAI, job: FineTuningJob) -> None:
     messages = [event.message for event in events]
     steps = [event.data["step"] for event in events if event.type == "metrics"]
     assert steps == list(range(1, steps[-1] + 1))
-    said = [message for message, event in zip(messages, events, strict=True) if event.type == "message"]
+    log = [message for message, event in zip(messages, events, strict=True) if event.type == "message"]
     for expected in (
         f"Created fine-tuning job: {job.id}",
         f"Validating training file: {job.training_file} and validation file: {job.validation_file}",
@@ -90,8 +90,8 @@ def _events(client: OpenAI, job: FineTuningJob) -> None:
         f"New fine-tuned model created: {job.fine_tuned_model}",
         "The job has successfully completed",
     ):
-        assert said.count(expected) == 1, (expected, said)
-    assert said[-1] == "The job has successfully completed"
+        assert log.count(expected) == 1, (expected, log)
+    assert log[-1] == "The job has successfully completed"
     last = next(event for event in reversed(events) if event.type == "metrics")
     assert {"train_loss", "train_mean_token_accuracy", "full_valid_loss"} <= set(last.data)
 
@@ -126,12 +126,12 @@ def _models(client: OpenAI, job: FineTuningJob) -> None:
 
 
 def _completions(client: OpenAI, model: str) -> None:
-    asked = {"prompt": "order 12 qty 3", "max_tokens": 8, "temperature": 0}
+    arguments = {"prompt": "order 12 qty 3", "max_tokens": 8, "temperature": 0}
     for name in (BASE, model):
-        whole = client.completions.create(model=name, logprobs=2, **asked)
+        whole = client.completions.create(model=name, logprobs=2, **arguments)
         chunks = list(
             client.completions.create(
-                model=name, stream=True, stream_options={"include_usage": True}, **asked
+                model=name, stream=True, stream_options={"include_usage": True}, **arguments
             )
         )
         assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == whole.choices[0].text
@@ -146,18 +146,18 @@ def _completions(client: OpenAI, model: str) -> None:
 
 
 def _chat(client: OpenAI, model: str) -> None:
-    asked = {
+    arguments = {
         "messages": [{"role": "user", "content": "order 12 qty 3"}],
         "max_completion_tokens": 24,
         "temperature": 0,
     }
-    base = client.chat.completions.create(model=BASE, **asked).choices[0].message.content
-    tuned = client.chat.completions.create(model=model, **asked).choices[0].message.content
+    base = client.chat.completions.create(model=BASE, **arguments).choices[0].message.content
+    tuned = client.chat.completions.create(model=model, **arguments).choices[0].message.content
     assert tuned != base
-    streamed = client.chat.completions.create(model=model, stream=True, **asked)
+    streamed = client.chat.completions.create(model=model, stream=True, **arguments)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == tuned
     first, second = (
-        client.chat.completions.create(model=model, **{**asked, "temperature": 1, "seed": 5})
+        client.chat.completions.create(model=model, **{**arguments, "temperature": 1, "seed": 5})
         .choices[0]
         .message.content
         for _ in range(2)

@@ -111,11 +111,11 @@ def check_kept_logs(folder: Path, key: str) -> None:
     assert any(name.startswith("replica_engine") for name in names), names
     assert any(name.startswith("worker-") for name in names), names
     assert not (folder / "ray.folder").exists()
-    told = [key, *(path.read_text().strip() for path in folder.glob("*.token"))]
+    secret_values = [key, *(path.read_text().strip() for path in folder.glob("*.token"))]
     for path in [*kept, *(folder / "logs").glob("*.log")]:
         if path.is_file():
             content = path.read_bytes()
-            assert not any(secret.encode() in content for secret in told), path
+            assert not any(secret.encode() in content for secret in secret_values), path
 
 
 def await_true(holds: Callable[[], bool], seconds: float, what: str) -> None:

@@ -46,11 +46,11 @@ def test_eight_jobs_of_all_kinds_created_at_once_on_a_fresh_server_all_succeed(t
             created = list(pool.map(create, kinds * 2))
         ended = [wait(client, job.id, seconds=900) for job in created]
         assert [(job.status, job.error) for job in ended] == [("succeeded", None)] * len(created)
-        asked = {"messages": [{"role": "user", "content": "order 3 qty 4"}], "max_tokens": 4}
+        arguments = {"messages": [{"role": "user", "content": "order 3 qty 4"}], "max_tokens": 4}
         for job in ended:
             assert job.fine_tuned_model
             assert job.fine_tuned_model.startswith(f"ft:{BASE}:tunery::")
-            answer = client.chat.completions.create(model=job.fine_tuned_model, **asked)
+            answer = client.chat.completions.create(model=job.fine_tuned_model, **arguments)
             assert answer.model == job.fine_tuned_model
             assert answer.usage
             assert answer.usage.completion_tokens > 0
@@ -63,14 +63,14 @@ def _upload(client: OpenAI, content: bytes) -> str:
 def _preferences(count: int) -> bytes:
     """Preference pairs of one turn, in which a full sentence is preferred to a shrug."""
 
-    def said(text: str) -> list[dict[str, str]]:
+    def assistant(text: str) -> list[dict[str, str]]:
         return [{"role": "assistant", "content": text}]
 
     lines = [
         {
             "input": {"messages": [{"role": "user", "content": f"order {number}"}]},
-            "preferred_output": said(f"Order {number} is on its way."),
-            "non_preferred_output": said("Who knows."),
+            "preferred_output": assistant(f"Order {number} is on its way."),
+            "non_preferred_output": assistant("Who knows."),
         }
         for number in range(count)
     ]

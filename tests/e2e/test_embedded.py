@@ -44,14 +44,14 @@ def test_our_own_client_covers_the_whole_lifecycle_of_a_model(embedded: Tunery, 
         assert model
         assert {BASE, model} <= {one.id for one in tunery.models.list()}
         (checkpoint,) = tunery.jobs.checkpoints(job.id)
-        asked = {
+        arguments = {
             "messages": [{"role": "user", "content": "order 3 qty 4"}],
             "max_tokens": 16,
             "temperature": 0,
         }
         for name in (BASE, model, checkpoint.fine_tuned_model_checkpoint):
-            whole = tunery.chat.create(model=name, **asked).choices[0].message.content
-            chunks = tunery.chat.stream(model=name, **asked)
+            whole = tunery.chat.create(model=name, **arguments).choices[0].message.content
+            chunks = tunery.chat.stream(model=name, **arguments)
             assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole
         scored = tunery.completions.create(model=model, prompt="order 3", max_tokens=0, echo=True, logprobs=0)
         assert scored.choices[0].text == "order 3"
@@ -96,14 +96,14 @@ def test_a_base_without_its_folder_is_listed_as_unavailable_and_refused_with_the
         reason: str | None = model["tunery"]["unavailable"]
         return reason
 
-    await_true(lambda: listed() is not None, 60, "the cluster has said what it has")
+    await_true(lambda: listed() is not None, 60, "the cluster has reported its models")
     assert "its folder does not exist" in (listed() or "")
     file = client.files.create(file=("train.jsonl", jsonl(12)), purpose="fine-tune")
-    with pytest.raises(openai.InternalServerError) as asked:
+    with pytest.raises(openai.InternalServerError) as completion:
         client.chat.completions.create(model=ABSENT, messages=[{"role": "user", "content": "hi"}])
     with pytest.raises(openai.InternalServerError) as created:
         client.fine_tuning.jobs.create(model=ABSENT, training_file=file.id)
-    for refused in (asked.value, created.value):
+    for refused in (completion.value, created.value):
         assert (refused.status_code, refused.code) == (503, "model_not_available")
         assert "its folder does not exist" in refused.message
         assert str(embedded.folder.parent) not in refused.message

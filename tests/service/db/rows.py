@@ -135,10 +135,10 @@ def checkpoint(job_id: str, seq: int, number: int, attempt: int = 1) -> Numbered
     )
 
 
-def finished(job_id: str, number: int = 10, attempt: int = 1, **told) -> Finished:
+def finished(job_id: str, number: int = 10, attempt: int = 1, **fields) -> Finished:
     return Finished(
         trained_tokens=1234,
         manifest_key=f"jobs/{job_id}/attempts/{attempt}/checkpoints/step-{number:08d}/manifest.json",
         manifest_sha256="0" * 64,
-        **{"form": "lora"} | told,
+        **{"form": "lora"} | fields,
     )

@@ -106,12 +106,12 @@ def test_a_validation_loss_is_reported_only_if_it_was_measured(database: Databas
 
 
 def test_metrics_that_openai_lacks_are_reported_too(database: Database, job: Job) -> None:
-    told = {"full_valid_f1": 0.5, "reward_margin": -0.25, "memory_bytes": 2**31, "mfu": 0.375}
-    sync(database, job, events=[step(0, 1, **told)])
-    assert log_of(database, job.id)[-1].data.items() >= told.items()
+    extra = {"full_valid_f1": 0.5, "reward_margin": -0.25, "memory_bytes": 2**31, "mfu": 0.375}
+    sync(database, job, events=[step(0, 1, **extra)])
+    assert log_of(database, job.id)[-1].data.items() >= extra.items()
     assert get_job(database, job.id).progress.items() >= {"memory_bytes": 2**31, "mfu": 0.375}.items()
     saved = checkpoint(job.id, 1, 1)
-    sync(database, job, events=[saved.model_copy(update={"metrics": step(1, 1, **told)})])
+    sync(database, job, events=[saved.model_copy(update={"metrics": step(1, 1, **extra)})])
     with database.read() as session:
         metrics = Checkpoints(session, TENANT).page(job.id).data[0].metrics
     assert (metrics["full_valid_f1"], metrics["reward_margin"]) == (0.5, -0.25)
@@ -236,12 +236,12 @@ def test_an_evaluation_may_hold_numbers_that_json_cannot(database: Database, job
 
 
 def test_a_users_fault_fails_the_job(database: Database, job: Job) -> None:
-    said = {"code": "diverged", "message": "The loss is NaN at step 3.", "param": "hyperparameters"}
-    fault = Failed(**said, is_user_fault=True)
+    expected = {"code": "diverged", "message": "The loss is NaN at step 3.", "param": "hyperparameters"}
+    fault = Failed(**expected, is_user_fault=True)
     sync(database, job, state=fault)
     after = get_job(database, job.id)
     assert after.status is JobStatus.FAILED
-    assert asdict(after.error) == said
+    assert asdict(after.error) == expected
     last = log_of(database, job.id)[-1]
     assert (last.level, last.message) == ("error", "The loss is NaN at step 3.")
     assert outbox(database)[-1] == "fine_tuning.job.failed"
@@ -253,8 +253,8 @@ def test_a_platform_fault_puts_the_job_back_into_the_queue(database: Database, j
     assert get_job(database, job.id).status is JobStatus.QUEUED
     last = log_of(database, job.id)[-1]
     assert last.level == "warn"
-    said = "Attempt 1 ended early: A worker was killed. It will be retried in 2 seconds; 2 more"
-    assert last.message.startswith(said)
+    expected = "Attempt 1 ended early: A worker was killed. It will be retried in 2 seconds; 2 more"
+    assert last.message.startswith(expected)
 
 
 def test_only_faults_since_the_last_checkpoint_count(database: Database, job: Job) -> None:

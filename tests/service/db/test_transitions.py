@@ -46,7 +46,7 @@ def test_only_one_of_two_transitions_from_the_same_version_succeeds(database: Da
     with database.read() as session:
         stale = session.scalars(select(tables.Job).where(tables.Job.id == job_id)).one()
     move(database, job_id, JobStatus.QUEUED)
-    _force(database, job_id, JobStatus.VALIDATING_FILES)  # the same status again: only the version tells
+    _force(database, job_id, JobStatus.VALIDATING_FILES)  # the same status again: only the version differs
     with pytest.raises(Conflict), database.write() as session:
         transition(session, stale, JobStatus.FAILED, at=1)
     assert get_job(database, job_id).status == JobStatus.VALIDATING_FILES

@@ -12,7 +12,7 @@ from cluster.contracts.generation import MODEL_HEADER
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     method: str
     path: str
     token: str | None
@@ -24,9 +24,9 @@ class Asked:
 @dataclass
 class HttpDouble:
     url: str = ""
-    answer: Callable[[Asked], tuple[int, bytes]] = lambda asked: (200, b"{}")
+    answer: Callable[[ReceivedRequest], tuple[int, bytes]] = lambda received: (200, b"{}")
     """Status and body. Status 0 closes the connection without a response."""
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
 
 
 @contextmanager
@@ -43,15 +43,15 @@ def http_double() -> Iterator[HttpDouble]:
         def _serve(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             body = json.loads(self.rfile.read(length)) if length else None
-            asked = Asked(
+            received = ReceivedRequest(
                 self.command,
                 self.path,
                 self.headers.get("Authorization"),
                 body,
                 self.headers.get(MODEL_HEADER),
             )
-            double.asked.append(asked)
-            status, content = double.answer(asked)
+            double.requests.append(received)
+            status, content = double.answer(received)
             if status == 0:
                 self.close_connection = True
                 return

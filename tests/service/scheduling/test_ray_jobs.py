@@ -12,7 +12,7 @@ from cluster.contracts.errors import Unavailable
 from service.scheduling.interfaces import GONE
 from service.scheduling.ray_jobs import HttpRayJobs
 from tests.ray_head import RayHead, ray_head
-from tests.service.scheduling.http_double import Asked, HttpDouble, http_double
+from tests.service.scheduling.http_double import HttpDouble, ReceivedRequest, http_double
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def jobs(ray: HttpDouble) -> Iterator[HttpRayJobs]:
 
 def test_a_submission_holds_the_specifications_key_and_no_secret(ray: HttpDouble, jobs: HttpRayJobs) -> None:
     jobs.submit("ftjob-x-a1", "jobs/ftjob-x/attempts/1/spec.json")
-    assert ray.asked == [
-        Asked(
+    assert ray.requests == [
+        ReceivedRequest(
             "POST",
             "/api/jobs/",
             "Bearer secret",
@@ -47,16 +47,16 @@ def test_a_submission_holds_the_specifications_key_and_no_secret(ray: HttpDouble
 def test_a_submission_that_ray_has_succeeds_whatever_the_response(
     ray: HttpDouble, jobs: HttpRayJobs, first: tuple[int, bytes]
 ) -> None:
-    ray.answer = lambda asked: first if asked.method == "POST" else (200, b'{"status": "RUNNING"}')
+    ray.answer = lambda received: first if received.method == "POST" else (200, b'{"status": "RUNNING"}')
     jobs.submit("x-a1", "spec")
-    assert [asked.method for asked in ray.asked] == ["POST", "GET"]
+    assert [received.method for received in ray.requests] == ["POST", "GET"]
 
 
 @pytest.mark.parametrize("first", [(500, b"Traceback"), (400, b"bad"), (403, b"no"), (0, b"")])
 def test_a_submission_that_ray_does_not_have_is_unavailable(
     ray: HttpDouble, jobs: HttpRayJobs, first: tuple[int, bytes]
 ) -> None:
-    ray.answer = lambda asked: first if asked.method == "POST" else (404, b"Job x does not exist")
+    ray.answer = lambda received: first if received.method == "POST" else (404, b"Job x does not exist")
     with pytest.raises(Unavailable) as raised:
         jobs.submit("x-a1", "spec")
     assert raised.value.code == "ray_unavailable"
@@ -64,12 +64,12 @@ def test_a_submission_that_ray_does_not_have_is_unavailable(
 
 @pytest.mark.parametrize("status", ["pending", "running", "succeeded", "failed", "stopped"])
 def test_a_status_is_rays_own(ray: HttpDouble, jobs: HttpRayJobs, status: str) -> None:
-    ray.answer = lambda asked: (200, json.dumps({"status": status.upper()}).encode())
+    ray.answer = lambda received: (200, json.dumps({"status": status.upper()}).encode())
     assert jobs.status("x-a1") == status
 
 
 def test_a_job_that_ray_does_not_know_is_absent(ray: HttpDouble, jobs: HttpRayJobs) -> None:
-    ray.answer = lambda asked: (404, b"Job x does not exist")
+    ray.answer = lambda received: (404, b"Job x does not exist")
     assert jobs.status("x-a1") == "absent"
     jobs.stop("x-a1")
 
@@ -81,7 +81,7 @@ def test_a_job_that_ray_does_not_know_is_absent(ray: HttpDouble, jobs: HttpRayJo
 def test_any_other_response_is_unavailable(
     ray: HttpDouble, jobs: HttpRayJobs, answer: tuple[int, bytes]
 ) -> None:
-    ray.answer = lambda asked: answer
+    ray.answer = lambda received: answer
     with pytest.raises(Unavailable):
         jobs.status("x-a1")
 
@@ -148,4 +148,4 @@ def _wait(is_so) -> None:
     deadline = time.monotonic() + 90
     while not is_so():
         assert time.monotonic() < deadline
-        time.sleep(0.1)  # Ray tells no one; it can only be asked.
+        time.sleep(0.1)  # Ray sends no notifications, so this has to poll.

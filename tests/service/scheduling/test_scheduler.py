@@ -92,7 +92,7 @@ def test_the_specification_holds_all_that_the_runner_needs(world: World) -> None
     assert spec.general_key == f"files/{general.id}"
     assert {spec.training_sha256, spec.validation_sha256, spec.general_sha256} == {"0" * 64}
     assert (spec.start_from, spec.resume_from) == (start, None)
-    assert [asked.key for asked in world.serving.checked] == [
+    assert [request.key for request in world.serving.checked] == [
         spec.training_key,
         spec.validation_key,
         spec.general_key,
@@ -114,7 +114,7 @@ def test_a_preference_job_is_validated_as_such(world: World) -> None:
     job = world.job(file=pairs, formats=("preference",), method="dpo", training=options)
     world.scheduler().tick()
     seen = world.see(job)
-    assert [asked.method for asked in world.serving.checked] == ["dpo", "supervised"]
+    assert [request.method for request in world.serving.checked] == ["dpo", "supervised"]
     assert (seen.config.method, seen.config.beta, seen.hyperparameters.beta) == ("dpo", 0.1, 0.1)
     assert seen.config.learning_rate == pytest.approx(1e-4)
 
@@ -197,8 +197,8 @@ def test_an_encoders_validation_file_has_the_format_and_the_classes_of_its_train
         for format in ("classification", "classification", "token_classification")
     )
     world.serving.answer = GOOD.model_copy(update={"class_names": ["no", "yes"]})
-    asked = {"file": texts, "model": "encoder", "formats": ("classification", "token_classification")}
-    same, other = (world.job(**asked, validation_file=file.id) for file in (more, words))
+    options = {"file": texts, "model": "encoder", "formats": ("classification", "token_classification")}
+    same, other = (world.job(**options, validation_file=file.id) for file in (more, words))
     world.scheduler().tick()
     assert world.status(same) is JobStatus.QUEUED
     error = world.see(other).error
@@ -238,8 +238,8 @@ def test_notes_of_the_dataset_compiler_are_reported_once(world: World) -> None:
     job = world.job(validation_file=add_file(world.database).id)
     world.serving.answer = GOOD.model_copy(update={"notes": ["An end is added."]})
     world.scheduler().tick()
-    told = [event for event in world.log(job) if event.message == "An end is added."]
-    assert [event.level for event in told] == ["warn"]
+    reported = [event for event in world.log(job) if event.message == "An end is added."]
+    assert [event.level for event in reported] == ["warn"]
 
 
 def test_a_general_set_is_checked_the_way_training_compiles_it(world: World) -> None:
@@ -248,7 +248,7 @@ def test_a_general_set_is_checked_the_way_training_compiles_it(world: World) -> 
     job = world.job(training=options)
     world.serving.answer = GOOD.model_copy(update={"n_dropped": 1, "dropped_lines": [3]})
     world.scheduler().tick()
-    assert [asked.on_overlength for asked in world.serving.checked] == ["truncate", "drop"]
+    assert [request.on_overlength for request in world.serving.checked] == ["truncate", "drop"]
     assert "training.general_file with more than 64 tokens were left out" in world.log(job)[-2].message
 
 
@@ -551,8 +551,8 @@ def test_a_prompt_that_leaves_no_room_for_its_answer_is_skipped(world: World) ->
 
 def test_the_parity_of_an_encoder_is_checked_by_its_classes(world: World) -> None:
     texts = add_file(world.database, status="processed", format="classification")
-    asked = {"file": texts, "model": "encoder", "formats": ("classification",)}
-    good, bad = (world.job(**asked) for _ in range(2))
+    options = {"file": texts, "model": "encoder", "formats": ("classification",)}
+    good, bad = (world.job(**options) for _ in range(2))
     scheduler = world.scheduler()
     for job, logprobs in ((good, [-1.0, -1.0]), (bad, [-1.0, -1.5])):
         for _ in range(4):
@@ -636,7 +636,7 @@ def test_four_schedulers_claim_each_job_once(world: World) -> None:
             pool.submit(run, scheduler, stop, world.settings.tick_seconds)
         while len(world.ray.submissions) < len(jobs) and time.monotonic() < deadline:
             stop.wait(0.1)
-            world.expire_lease()  # whoever asks next leads, also in the middle of another's round
+            world.expire_lease()  # the next to ask leads, even in the middle of another's round
         stop.set()
     assert sorted(world.ray.submissions) == sorted(f"{job.id}-a1" for job in jobs)
     assert all(len(world.attempts(job)) == 1 for job in jobs)
@@ -881,8 +881,8 @@ def test_a_waiting_step_is_reported_once_and_fails_the_job_at_the_limit(world: W
     for fault in (serving_away, no_model, serving_away, no_model):
         world.serving.fault = fault
         world.scheduler().tick()
-    told = [event.message for event in world.log(job) if event.level == "warn"]
-    assert told == [f"Validation waits: {fault.message}" for fault in (serving_away, no_model)]
+    reported = [event.message for event in world.log(job) if event.level == "warn"]
+    assert reported == [f"Validation waits: {fault.message}" for fault in (serving_away, no_model)]
     assert world.status(job) is JobStatus.VALIDATING_FILES
     world.pass_time(job, world.settings.validation_timeout_seconds + 1)
     world.scheduler().tick()

@@ -63,39 +63,39 @@ def scored(*logprobs: float | None) -> PromptEvent:
 def test_a_file_is_checked_by_the_datasets_application(
     server: HttpDouble, serving: HttpServingClient
 ) -> None:
-    server.answer = lambda asked: (200, GOOD.model_dump_json().encode())
+    server.answer = lambda received: (200, GOOD.model_dump_json().encode())
     assert serving.check_dataset(REQUEST) == GOOD
-    asked = server.asked[0]
-    assert (asked.method, asked.path, asked.token) == ("POST", "/datasets/check", "Bearer secret")
-    assert DatasetCheckRequest.model_validate(asked.body) == REQUEST
+    received = server.requests[0]
+    assert (received.method, received.path, received.token) == ("POST", "/datasets/check", "Bearer secret")
+    assert DatasetCheckRequest.model_validate(received.body) == REQUEST
 
 
 def test_a_score_is_that_of_the_echoed_prompt_without_its_first_token(
     server: HttpDouble, serving: HttpServingClient
 ) -> None:
     end = FinishEvent(index=0, reason="length", completion_tokens=0)
-    server.answer = lambda asked: (200, lines(scored(None, -1.5, -0.25), end))
+    server.answer = lambda received: (200, lines(scored(None, -1.5, -0.25), end))
     assert serving.score(MODEL, [[5, 6, 7], [5, 6, 7]]) == [[-1.5, -0.25]] * 2
-    asked = GenerationRequest.model_validate(server.asked[0].body)
-    assert asked.prompt == TokenPrompt(token_ids=[5, 6, 7])
-    assert (asked.sampling.max_tokens, asked.sampling.echo, asked.sampling.logprobs) == (0, True, 0)
-    assert asked.id != GenerationRequest.model_validate(server.asked[1].body).id
-    assert (server.asked[0].path, server.asked[0].model) == ("/engine/generate", MODEL.name)
+    received = GenerationRequest.model_validate(server.requests[0].body)
+    assert received.prompt == TokenPrompt(token_ids=[5, 6, 7])
+    assert (received.sampling.max_tokens, received.sampling.echo, received.sampling.logprobs) == (0, True, 0)
+    assert received.id != GenerationRequest.model_validate(server.requests[1].body).id
+    assert (server.requests[0].path, server.requests[0].model) == ("/engine/generate", MODEL.name)
 
 
 def test_the_finish_reason_is_that_of_the_most_likely_completion(
     server: HttpDouble, serving: HttpServingClient
 ) -> None:
     end = FinishEvent(index=0, reason="stop", completion_tokens=3)
-    server.answer = lambda asked: (200, lines(PromptEvent(prompt_tokens=2), end))
+    server.answer = lambda received: (200, lines(PromptEvent(prompt_tokens=2), end))
     assert serving.finish_reason(MODEL, [5, 6], 9) == "stop"
-    asked = GenerationRequest.model_validate(server.asked[0].body)
-    assert asked.prompt == TokenPrompt(token_ids=[5, 6])
-    assert (asked.sampling.max_tokens, asked.sampling.temperature, asked.sampling.n) == (9, 0, 1)
+    received = GenerationRequest.model_validate(server.requests[0].body)
+    assert received.prompt == TokenPrompt(token_ids=[5, 6])
+    assert (received.sampling.max_tokens, received.sampling.temperature, received.sampling.n) == (9, 0, 1)
 
 
 def test_a_completion_without_an_end_is_unavailable(server: HttpDouble, serving: HttpServingClient) -> None:
-    server.answer = lambda asked: (200, lines(PromptEvent(prompt_tokens=2)))
+    server.answer = lambda received: (200, lines(PromptEvent(prompt_tokens=2)))
     with pytest.raises(Unavailable, match="cut off"):
         serving.finish_reason(MODEL, [5, 6], 9)
 
@@ -106,19 +106,19 @@ def test_class_scores_are_flat(server: HttpDouble, serving: HttpServingClient) -
         classes=["no", "yes"],
         results=[ClassificationResult(logprobs=logprobs, prompt_tokens=2) for logprobs in results],
     )
-    server.answer = lambda asked: (200, answer.model_dump_json().encode())
+    server.answer = lambda received: (200, answer.model_dump_json().encode())
     scores = serving.classify_scores(MODEL, [[5, 6], [7, 8]])
     assert scores == [[-1.0, -0.5], [-1.5, -0.25, -2.0, -0.125]]
-    asked = server.asked[0]
-    assert (asked.method, asked.path, asked.token) == ("POST", "/engine/classify", "Bearer secret")
-    request = ClassificationRequest.model_validate(asked.body)
+    received = server.requests[0]
+    assert (received.method, received.path, received.token) == ("POST", "/engine/classify", "Bearer secret")
+    request = ClassificationRequest.model_validate(received.body)
     assert request.inputs == [TokensInput(token_ids=[5, 6]), TokensInput(token_ids=[7, 8])]
     assert request.model == MODEL
 
 
 def test_an_error_in_the_stream_is_raised_unchanged(server: HttpDouble, serving: HttpServingClient) -> None:
     event = ErrorEvent(error="CorruptArtefact", message="The digest differs.", code="digest")
-    server.answer = lambda asked: (200, lines(event))
+    server.answer = lambda received: (200, lines(event))
     with pytest.raises(CorruptArtefact, match="The digest differs") as raised:
         serving.score(MODEL, [[1, 2]])
     assert raised.value.code == "digest"
@@ -131,7 +131,7 @@ def test_an_error_in_the_stream_is_raised_unchanged(server: HttpDouble, serving:
 def test_a_refusal_is_raised_unchanged(
     server: HttpDouble, serving: HttpServingClient, name: str, kind: type[TuneryError]
 ) -> None:
-    server.answer = lambda asked: (503, ErrorEvent(error=name, message="why").model_dump_json().encode())
+    server.answer = lambda received: (503, ErrorEvent(error=name, message="why").model_dump_json().encode())
     for call in calls(serving):
         with pytest.raises(kind, match="why"):
             call()
@@ -151,7 +151,7 @@ def test_a_refusal_is_raised_unchanged(
 def test_an_invalid_response_is_unavailable(
     server: HttpDouble, serving: HttpServingClient, answer: tuple[int, bytes]
 ) -> None:
-    server.answer = lambda asked: answer
+    server.answer = lambda received: answer
     for call in calls(serving):
         with pytest.raises(Unavailable):
             call()
@@ -161,6 +161,6 @@ def test_a_stream_that_ends_before_the_scores_is_unavailable(
     server: HttpDouble, serving: HttpServingClient
 ) -> None:
     end = FinishEvent(index=0, reason="length", completion_tokens=0)
-    server.answer = lambda asked: (200, lines(end))
+    server.answer = lambda received: (200, lines(end))
     with pytest.raises(Unavailable):
         serving.score(MODEL, [[1, 2]])

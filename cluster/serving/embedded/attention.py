@@ -1,4 +1,4 @@
-"""What each layer of a model sees when rows of different lengths are decoded together: the masks."""
+"""Attention masks for rows of different lengths that are decoded together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,23 +9,24 @@ from torch import Tensor
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
 _MARGIN = 8
-"""Tokens of a proof beyond the window."""
+"""Tokens of a parity check beyond the window."""
 _LONGEST_CHECK = 520
-"""Tokens. Longer windows are taken to be what the configuration says: proving them would delay loading."""
+"""Tokens. Longer windows are trusted to match the configuration: checking them would delay loading."""
 
 
 @dataclass(frozen=True)
 class Attention:
-    """The kinds of a model's layers, in transformers' words, each with the tokens that it looks back on."""
+    """The layer types of a model, by transformers' names, and how far back each of them attends."""
 
     windows: Mapping[str, int | None]
-    """By kind of layer; None: all that came before. The newest token counts."""
+    """Tokens by layer type, including the newest one; None: all tokens so far."""
     bias_dtype: torch.dtype | None
-    """Eager attention adds its mask to the scores, in this type; None: the implementation takes booleans."""
+    """The type of the mask that eager attention adds to its scores; None: the implementation takes
+    booleans."""
 
     def decode_mask(self, positions_B1: Tensor, longest: int) -> Tensor | dict[str, Tensor]:
-        """The mask of one new token a row at `positions_B1` over `longest` places, [B, 1, 1, L]: each row
-        sees its own tokens and no other's. By kind if the model has several."""
+        """The mask [B, 1, 1, L] for one new token per row at `positions_B1`, over `longest` positions: each
+        row sees only its own tokens. A dictionary by layer type if the model has several."""
         masks = {kind: self._mask(positions_B1, longest, window) for kind, window in self.windows.items()}
         return masks if len(masks) > 1 else next(iter(masks.values()))
 
@@ -42,8 +43,8 @@ class Attention:
 
 
 def read_attention(config: Any, dtype: torch.dtype) -> Attention | None:
-    """From a text model's configuration. None if a layer keeps something else than keys and values of the
-    tokens it sees, or sees them in another pattern."""
+    """Reads a text model's configuration. None if a layer caches anything but keys and values of the tokens
+    it attends to, or uses another attention pattern."""
     window = getattr(config, "sliding_window", None)
     every = [_FULL if window is None else _SLIDING]
     kinds = set(getattr(config, "layer_types", None) or every)
@@ -54,13 +55,13 @@ def read_attention(config: Any, dtype: torch.dtype) -> Attention | None:
 
 
 def implementation(config: Any) -> str | None:
-    """The attention that transformers must be told to use: eager where scores are capped, which no fused
-    kernel does. None: its own choice for the model."""
+    """The attention implementation to request from transformers: eager if scores are soft-capped, which no
+    fused kernel supports. None: transformers' default."""
     return "eager" if getattr(config, "attn_logit_softcapping", None) is not None else None
 
 
 def parity_check_length(config: Any) -> int:
-    """Tokens of a text that reaches beyond whatever window the configuration names, unless that is long."""
+    """Length of a text that is longer than every window in the configuration, except very long ones."""
     named = [
         value
         for name, value in config.to_dict().items()

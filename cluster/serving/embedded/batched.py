@@ -1,4 +1,4 @@
-"""Runs all rows in one forward pass over a slot cache: for models of plain keys and values."""
+"""Runs all rows in one forward pass over a slot cache: for models that cache plain keys and values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ from cluster.serving.embedded.runner import Prefill
 from cluster.serving.weights.adapter import Adapter
 
 _IGNORED = 0
-"""Token id that fills short rows of a prefill; causal attention keeps it from being seen."""
+"""Token id that pads short rows of a prefill; causal attention hides it."""
 
 
 _PASS_TOKENS = {"cpu": 32}
-"""By device: tokens that a forward pass costs besides its own, for reading weights and launching kernels."""
+"""By device: the fixed cost of a forward pass, in tokens, for reading weights and launching kernels."""
 _PASS_TOKENS_ELSEWHERE = 512
 
 
 @dataclass
 class _Part:
-    """Prompts of a prefill that go through the model together."""
+    """The prompts of a prefill that share forward passes."""
 
     rows: list[int]
     cache: DynamicCache
     longest: int
     """Tokens."""
     logits: Tensor | None = None
-    """Of its newest tokens."""
+    """Logits of the newest tokens."""
 
 
 class BatchedRunner:
@@ -57,10 +57,10 @@ class BatchedRunner:
         for rows in split_by_length(
             lengths, pass_tokens=_PASS_TOKENS.get(device.type, _PASS_TOKENS_ELSEWHERE)
         ):
-            # Without the configuration: layers that keep everything, as the slot cache does.
+            # Without the configuration, the layers keep all tokens, as the slot cache does.
             cache = DynamicCache()
             begin(cache, adapters[0], rows=len(rows), dtype=self._model.dtype)
-            # Those of one adapter side by side, so that it multiplies them at once.
+            # Rows of one adapter side by side, so that it multiplies them at once.
             rows.sort(key=lambda row: adapter.digest if (adapter := adapters[row]) is not None else "")
             parts.append(_Part(rows, cache, max(lengths[row] for row in rows)))
         return Prefill(torch.tensor(padded, device=device), lengths, list(adapters), parts)
@@ -77,8 +77,8 @@ class BatchedRunner:
         return torch.cat([part.logits for part in prefill.cache])[rows_K.argsort().to(self._model.device)]
 
     def _run(self, prefill: Prefill, part: _Part, start: int, *, keeps_all: bool) -> Tensor:
-        """The part's positions from `start` to what the prefill has now done. Returns what `prefill` does, of
-        the part's rows."""
+        """Runs the part's positions from `start` to `prefill.done`. Returns what `prefill` does, for the
+        part's rows."""
         chunk_KT = prefill.token_ids_KT[part.rows, start : min(prefill.done, part.longest)]
         rows, length = chunk_KT.shape
         first = prefill.prefix_length + start

@@ -1,4 +1,4 @@
-"""The slot cache: keys and values of all running rows, one tensor pair a layer, as a transformers Cache."""
+"""The slot cache: a transformers Cache with one pair of tensors per layer for all running rows."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
 _BLOCK = 128
-"""Tokens; lengths are reserved in doublings of this."""
+"""Tokens; the reserved length is this times a power of two."""
 
 
 class SlotCache(Cache):  # type: ignore[misc]
-    """Row b of the batch owns row b of every tensor. Rows in use are always the first ones, so that decoding
-    reads a view and gathers nothing; a released row is filled by the last one and zeroed there.
+    """Row b of the batch owns row b of every tensor. The rows in use are always the first ones, so decoding
+    reads a view without gathering; the last row moves into a released one, and its old place is zeroed.
 
-    Grows by doubling up to (max_rows, max_length), and gives its memory back when the last row goes.
+    Grows by doubling up to (max_rows, max_length) and frees its memory with the last row.
     """
 
     def __init__(self, num_layers: int, *, max_rows: int, max_length: int) -> None:
@@ -23,13 +23,13 @@ class SlotCache(Cache):  # type: ignore[misc]
         self._max_rows = max_rows
         self._max_length = max_length
         self.lengths: list[int] = []
-        """Tokens held, by row."""
+        """Cached tokens by row."""
         self.longest = 0
-        """Tokens of the longest row that the present forward pass is about, which is how many places of each
-        row it is given."""
+        """Tokens of the longest row in the current forward pass: the number of positions of each row that it
+        sees."""
 
     def append(self, prefilled: Cache, row: int, length: int) -> None:
-        """Adds a row: the first `length` tokens of row `row` of another cache."""
+        """Adds a row with the first `length` tokens of row `row` of another cache."""
         rows = len(self.lengths) + 1
         self._reserve(prefilled, rows, length + 1)
         for layer, source in zip(self.layers, prefilled.layers, strict=True):
@@ -38,7 +38,8 @@ class SlotCache(Cache):  # type: ignore[misc]
         self.lengths.append(length)
 
     def advance(self, rows: int) -> Tensor:
-        """Makes room for one more token in each of the first `rows`. Returns its positions, int64 [B, 1]."""
+        """Makes room for one more token in each of the first `rows` rows. Returns the positions, int64 [B,
+        1]."""
         held = self.lengths[:rows]
         self.longest = max(held) + 1
         self._reserve(self, len(self.lengths), self.longest)
@@ -49,7 +50,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         return positions_B[:, None]
 
     def swap(self, row: int, other: int) -> None:
-        """The two rows change places."""
+        """Swaps two rows."""
         reach = max(self.lengths[row], self.lengths[other])
         for layer in self.layers:
             for states in (layer.keys, layer.values):
@@ -57,12 +58,12 @@ class SlotCache(Cache):  # type: ignore[misc]
         self.lengths[row], self.lengths[other] = self.lengths[other], self.lengths[row]
 
     def release(self, row: int) -> None:
-        """Frees a row; the last row takes its place. Its memory is zeroed, because a NaN left behind a mask
-        would still spoil the row that comes next (0 x NaN = NaN)."""
+        """Frees a row; the last row takes its place. The freed memory is zeroed, because a NaN behind a mask
+        would still corrupt the next row there (0 x NaN = NaN)."""
         last = len(self.lengths) - 1
         for layer in self.layers:
             if row != last:
-                # The longer of the two: what the old tokens reach beyond the new ones must go too.
+                # The longer of the two, so that old tokens beyond the new ones are overwritten too.
                 reach = max(self.lengths[last], self.lengths[row])
                 layer.keys[row, :, :reach] = layer.keys[last, :, :reach]
                 layer.values[row, :, :reach] = layer.values[last, :, :reach]
@@ -114,7 +115,7 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[misc]
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Stores one token a row, [B, heads, 1, dim], and returns all that is held, [B, heads, L, dim]."""
+        """Stores one token per row, [B, heads, 1, dim], and returns all cached ones, [B, heads, L, dim]."""
         assert self.keys is not None
         assert self.values is not None
         self.keys[self._rows_B, :, self._positions_B] = key_states[:, :, 0]

@@ -1,4 +1,4 @@
-"""The embedded engine: transformers' own forward under continuous batching, in one thread of this process."""
+"""The embedded engine: continuous batching over transformers' forward pass, in a thread of this process."""
 
 import asyncio
 import contextlib
@@ -37,25 +37,26 @@ from cluster.serving.weights.adapter import Adapter
 _log = logging.getLogger(__name__)
 
 _FAILURES_OF_A_BROKEN_ENGINE = 3
-"""Steps that fail in a row: a device that is lost, not one batch too large for its memory."""
+"""Consecutive failed steps after which the device is assumed lost, rather than one batch too large for
+memory."""
 
 
 @dataclass(eq=False)
 class _Stream:
-    """A request's way from the engine's thread back to the event loop."""
+    """Carries the outputs of a request from the engine's thread to the event loop."""
 
     outputs: asyncio.Queue[GenerationEvent | TuneryError | None] = field(default_factory=asyncio.Queue)
     request: Request | None = None
-    """None while its model is being loaded."""
+    """None until the request is passed to the engine's thread."""
     is_over: bool = False
 
 
 class EmbeddedEngine:
-    """An Engine for one base, whose weights may be the base's own or those of a full fine-tune of it.
+    """An Engine for one base, with the base's own weights or those of a full fine-tune.
 
-    A thread owns the model and all its tensors; the event loop has prompts read, grammars compiled and
-    adapters loaded in other threads, and talks to the engine's thread through queues. EmbeddedLoader makes
-    them.
+    One thread owns the model and all its tensors. The event loop has prompts tokenized, grammars compiled and
+    adapters loaded in other threads, and communicates with the engine's thread through queues. EmbeddedLoader
+    creates engines.
     """
 
     def __init__(
@@ -71,8 +72,8 @@ class EmbeddedEngine:
         footprint: Footprint,
         own_digest: str | None = None,
     ) -> None:
-        """`own_digest` names the weights if they are not the base's: of a full fine-tune, or of an adapter
-        that is merged into them."""
+        """`own_digest` identifies the weights if they are not the base's: a full fine-tune, or an adapter
+        merged into the base."""
         self._base = base
         self._limits = limits
         self._footprint = footprint
@@ -90,9 +91,9 @@ class EmbeddedEngine:
             wait_seconds=limits.wait_seconds,
             setting="TUNERY_ENGINE_ADAPTER_BYTES",
         )
-        # Threads of their own, so that no prompt waits behind grammars or downloads, nor other models behind
-        # these.
-        self._tokenising = FairThread("tokenise")
+        # Separate threads, so that prompts do not wait behind grammars or downloads, nor other models behind
+        # this one.
+        self._tokenizing = FairThread("tokenize")
         self._compiler = Compiler(
             Guidance(vocabulary, num_tokens=runner.num_embeddings, stop_tokens=stop_tokens)
         )
@@ -124,7 +125,7 @@ class EmbeddedEngine:
         ref = self._adapter_of(request.model)
         is_acquired = False
         try:
-            prompt = await self._tokenising.run(
+            prompt = await self._tokenizing.run(
                 request.tenant, functools.partial(self._prompts.tokenize, request)
             )
             guide = await self._guide(request.tenant, prompt)
@@ -144,7 +145,7 @@ class EmbeddedEngine:
                     yield event
         finally:
             if stream.request is not None and not stream.is_over:
-                # The adapter stays acquired until the thread has let go of its rows.
+                # The adapter stays acquired until the thread has freed its rows.
                 self._commands.put(functools.partial(self._stepper.cancel, request.id))
             else:
                 self._streams.pop(request.id, None)
@@ -173,11 +174,11 @@ class EmbeddedEngine:
             self._commands.put(lambda: None)
         await asyncio.to_thread(self._thread.join)
         await self._adapters.close()
-        self._tokenising.close()
+        self._tokenizing.close()
         self._compiler.close()
         self._checking.close()
         self._loading.shutdown(wait=False)
-        # Who holds the engine still holds none of its weights.
+        # A caller that still refers to the engine keeps no weights in memory.
         for owner in ("_stepper", "_load_adapter"):
             vars(self).pop(owner, None)
 
@@ -193,7 +194,7 @@ class EmbeddedEngine:
         return await self._adapters.acquire(ref.digest, load)
 
     def _adapter_of(self, model: ModelRef) -> WeightsRef | None:
-        """The adapter to load, unless it is in the engine's own weights."""
+        """The adapter to load; None if the engine's own weights include it."""
         is_own = model.adapter is None or model.adapter.digest == self._own_digest
         return None if is_own else model.adapter
 
@@ -205,7 +206,7 @@ class EmbeddedEngine:
 
     def _run(self) -> None:
         """The engine's thread."""
-        # OpenMP keeps this number by thread. One core stays free for the event loop and its neighbours.
+        # OpenMP keeps this number per thread. One core stays free for the event loop and other processes.
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
         failures = 0
         while not self._is_closing:
@@ -215,11 +216,11 @@ class EmbeddedEngine:
                     self._stepper.fail_all(Unavailable("The engine is broken."))
                 elif self._stepper.has_work:
                     self._stepper.prefill()
-                    self._deliver()  # first tokens wait for no others
+                    self._deliver()  # before the decode step, so that first tokens are not delayed by it
                     self._stepper.decode()
                     failures = 0
             except Exception:
-                _log.exception("The engine of %s failed; its requests are ended.", self._base.alias)
+                _log.exception("The engine of %s failed; its requests have been ended.", self._base.alias)
                 self._stepper.fail_all(Unavailable("The engine failed; try again."))
                 failures += 1
                 self._is_broken = failures == _FAILURES_OF_A_BROKEN_ENGINE
@@ -229,7 +230,7 @@ class EmbeddedEngine:
         self._deliver()
 
     def _run_commands(self, *, waits: bool) -> None:
-        """Runs the commands that have come; waits for one if there is nothing else to do."""
+        """Runs the queued commands. With `waits`, waits for the first one."""
         with contextlib.suppress(queue.Empty):
             self._commands.get(block=waits)()
             while True:
@@ -237,7 +238,7 @@ class EmbeddedEngine:
 
     def _deliver(self) -> None:
         if outputs := self._stepper.take_outputs():
-            # An event loop that was closed under a running engine has nobody left to deliver to.
+            # RuntimeError: the event loop was closed while the engine was running.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._receive, outputs)
 

@@ -1,4 +1,4 @@
-"""From a model's name to an embedded engine with its weights in memory."""
+"""Loads the embedded engine of a model."""
 
 import asyncio
 import functools
@@ -34,15 +34,15 @@ _log = logging.getLogger(__name__)
 
 
 class EmbeddedLoader:
-    """Makes the EmbeddedEngine that a ModelRef needs: of its base, or of the full fine-tune that it names,
-    which keeps its base's tokenizer. Adapters are the engine's own affair later."""
+    """Creates the EmbeddedEngine for a ModelRef: with its base's weights or those of the full fine-tune that
+    it names, which uses the base's tokenizer. The engine loads adapters itself, later."""
 
     def __init__(
         self, weights: WeightsFolder, limits: EngineLimits, *, budget: int | None = None, merges: bool = False
     ) -> None:
-        """`budget` is what all models may take together, in bytes. An engine has fewer slots than `limits`
-        says where with all of them it would be larger. `merges`: a LoRA adapter that the ModelRef names is
-        merged into the engine's own weights, and runs on no other's."""
+        """`budget` is the memory that all models may use together, in bytes. An engine gets fewer slots than
+        in `limits` if it would not fit otherwise. `merges`: a LoRA adapter that the ModelRef names is merged
+        into the engine's own weights."""
         self._merges = merges
         self._weights = weights
         self._limits = limits
@@ -51,9 +51,9 @@ class EmbeddedLoader:
 
     async def __call__(self, model: ModelRef) -> EmbeddedEngine:
         """Raises InvalidRequest for an encoder, InvalidConfiguration for a base that this engine cannot run,
-        and what fetching raises."""
+        and what fetching the weights raises."""
         check_generates(model)
-        # The engine itself is made here, because it belongs to this event loop.
+        # The engine is created here because it belongs to this event loop.
         return (await asyncio.to_thread(self._prepare, model))()
 
     async def expected_bytes(self, model: ModelRef) -> int:
@@ -101,8 +101,8 @@ class EmbeddedLoader:
         limits = replace(self._limits, slots=self._slots(footprint))
         if limits.slots < self._limits.slots:
             _log.warning(
-                "%s has %d slots of %d: with all of them it would take %d bytes of memory, and models may "
-                "take %d together.",
+                "%s has %d slots of %d: with all of them it would use %d bytes of memory, and all models "
+                "together may use %d.",
                 ref.base.alias,
                 limits.slots,
                 self._limits.slots,

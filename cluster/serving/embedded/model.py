@@ -1,4 +1,4 @@
-"""Loads a causal language model and finds the way to run it that is right."""
+"""Loads a causal language model and chooses a runner that computes the same as the model."""
 
 import logging
 from pathlib import Path
@@ -21,19 +21,19 @@ from cluster.serving.weights.packed_linear import has_bf16
 _log = logging.getLogger(__name__)
 
 
-def served_dtype(asked: str, device: torch.device, *, cpu_has_bf16: bool | None = None) -> torch.dtype:
-    """What a base that asks for a type is computed in: float32 where a CPU would only imitate bfloat16, which
-    is several times slower. `cpu_has_bf16`: None is what this CPU has."""
-    if device.type == "cpu" and asked == "bfloat16":
+def served_dtype(requested: str, device: torch.device, *, cpu_has_bf16: bool | None = None) -> torch.dtype:
+    """The type that a base of type `requested` is computed in: float32 on a CPU that would only emulate
+    bfloat16, which is several times slower. `cpu_has_bf16`: None detects it for this CPU."""
+    if device.type == "cpu" and requested == "bfloat16":
         is_able = has_bf16() if cpu_has_bf16 is None else cpu_has_bf16
         return torch.bfloat16 if is_able else torch.float32
-    dtype: torch.dtype = getattr(torch, asked)
+    dtype: torch.dtype = getattr(torch, requested)
     return dtype
 
 
 def load_model(folder: Path, *, dtype: str, device: torch.device, is_quantized: bool = False) -> Any:
-    """The transformers model in `folder`, frozen, in `served_dtype`. `is_quantized`: with weights that went
-    through 4 bits, as QLoRA trains on them."""
+    """The transformers model in `folder`, frozen, in `served_dtype`. `is_quantized`: quantizes the weights to
+    4 bits and back, as QLoRA trains on them."""
     served, stored = served_dtype(dtype, device), getattr(torch, dtype)
     config = read_config(folder)
     with LOADING:
@@ -51,9 +51,9 @@ def load_model(folder: Path, *, dtype: str, device: torch.device, is_quantized: 
 
 
 def find_runner(model: AdaptedModel, *, max_rows: int, max_length: int) -> ModelRunner:
-    """The fastest runner that is shown to compute what the model does: all rows in one pass, or each alone.
+    """The fastest runner that passes the parity check: batched, or else one row at a time.
 
-    Raises InvalidConfiguration if neither does, CorruptArtefact if the model's numbers are not finite.
+    Raises InvalidConfiguration if none passes, CorruptArtefact if the model's numbers are not finite.
     """
     length = min(parity_check_length(model.config), max_length)
     attention = read_attention(model.config, model.dtype)
@@ -61,12 +61,12 @@ def find_runner(model: AdaptedModel, *, max_rows: int, max_length: int) -> Model
         BatchedRunner(model, attention, max_rows=2, max_length=length), model, length
     ):
         return BatchedRunner(model, attention, max_rows=max_rows, max_length=max_length)
-    _log.warning("Models of type %s run one row at a time here.", model.config.model_type)
+    _log.warning("Models of type %s run one row at a time.", model.config.model_type)
     if _passes_parity_check(PerRowRunner(model), model, length):
         return PerRowRunner(model)
     raise InvalidConfiguration(
-        f"Models of type {model.config.model_type} keep what they have read in a way that this engine does "
-        "not know."
+        f"Models of type {model.config.model_type} cache past tokens in a way that this engine does not "
+        "support."
     )
 
 
@@ -76,7 +76,7 @@ def _passes_parity_check(runner: ModelRunner, model: AdaptedModel, length: int) 
     except TuneryError:
         raise
     except Exception:
-        _log.info("%s fails on %s.", type(runner).__name__, model.config.model_type, exc_info=True)
+        _log.info("%s failed on %s.", type(runner).__name__, model.config.model_type, exc_info=True)
         return False
     _log.info("%s on %s: error %.2g.", type(runner).__name__, model.config.model_type, error)
     return error <= tolerance(model.dtype)

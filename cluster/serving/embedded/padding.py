@@ -1,14 +1,14 @@
-"""How prompts of unequal lengths share forward passes: few passes against little padding. Pure."""
+"""Groups prompts of unequal lengths into forward passes: trades fewer passes against less padding. Pure."""
 
 from collections.abc import Sequence
 
 
 def split_by_length(lengths: Sequence[int], *, pass_tokens: int) -> list[list[int]]:
-    """Indices into `lengths`, in groups that are padded to their longest, so that padded tokens and
-    `pass_tokens` for each group are fewest. `pass_tokens`: what a forward pass costs besides its tokens, in
-    tokens.
+    """Splits the indices into `lengths` into groups that are padded to their longest member, so that the
+    padded tokens plus `pass_tokens` per group are minimal. `pass_tokens` is the fixed cost of a forward pass,
+    in tokens.
 
-    The best groups are runs of the sorted lengths, so every beginning of those is solved by the ones before.
+    The best groups are runs of the sorted lengths, which dynamic programming over prefixes finds.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     costs, begins = [0], [0]

@@ -1,4 +1,4 @@
-"""Shows that a runner computes what the model itself does, on a few tokens, before it serves anyone."""
+"""Checks on a few tokens that a runner computes what the model itself does, before it serves requests."""
 
 import torch
 from torch import Tensor
@@ -8,21 +8,21 @@ from cluster.serving.embedded.lora.adapted_model import AdaptedModel
 from cluster.serving.embedded.runner import ModelRunner
 
 _STEPS = 3
-"""Tokens that are decoded one by one; those before are prefilled, in two parts."""
+"""Tokens that are decoded one by one; the earlier ones are prefilled, in two parts."""
 _SHORTER = 5
-"""Tokens that the second row has fewer: rows of one length would hide a mix-up of their positions."""
+"""The second row is shorter by this many tokens: rows of equal length would hide mixed-up positions."""
 _TOLERANCE = {torch.float32: 1e-3}
 _HALF_TOLERANCE = 0.15
 """Root mean square of the error, in standard deviations of the logits. Rounding gave 1e-6 in fp32; in bf16,
-with 24 random layers, 0.04, and 0.07 with experts, which are chosen anew; a wrong mask gave 0.2 to 1.4."""
+with 24 random layers, 0.04, and 0.07 with experts, whose choice changes; a wrong mask gave 0.2 to 1.4."""
 
 
 @torch.inference_mode()
 def parity_error(runner: ModelRunner, model: AdaptedModel, length: int) -> float:
-    """How far the runner's logits are from those of plain forward passes, on two rows of random tokens of
-    `length` and fewer; see `tolerance`. Leaves the runner empty.
+    """The difference between the runner's logits and those of plain forward passes, on two rows of up to
+    `length` random tokens; compare with `tolerance`. Leaves the runner empty.
 
-    Raises CorruptArtefact if the model's own numbers are not finite; what else goes wrong is raised too.
+    Raises CorruptArtefact if the model's own numbers are not finite. Other errors pass through.
     """
     generator = torch.Generator().manual_seed(0)
     lengths = (length, max(_STEPS + 2, length - _SHORTER))
@@ -43,12 +43,12 @@ def tolerance(dtype: torch.dtype) -> float:
 
 
 def _plain(model: AdaptedModel, text: list[int]) -> Tensor:
-    """[S + 1, V]: after the prompt, and after each of the tokens that follow it."""
+    """Logits [S + 1, V] after the prompt and after each of the following tokens."""
     return model.forward([text], [None], use_cache=False)[0, -_STEPS - 1 :]
 
 
 def _decoded(runner: ModelRunner, texts: list[list[int]]) -> list[Tensor]:
-    """The same, by row."""
+    """The runner's logits [S + 1, V], by row."""
     prefill = runner.start([text[:-_STEPS] for text in texts], [None] * len(texts))
     # Both rows end in the second part.
     runner.prefill(prefill, min(prefill.lengths) // 2, keeps_all=False)
@@ -62,6 +62,6 @@ def _decoded(runner: ModelRunner, texts: list[list[int]]) -> list[Tensor]:
 
 
 def error_between(found_V: Tensor, expected_V: Tensor) -> float:
-    """Root mean square of the difference of logits, in standard deviations of the expected ones."""
-    # A model that knows nothing has flat logits, and nothing to divide by.
+    """Root mean square of the difference, in standard deviations of the expected logits."""
+    # An untrained model may have flat logits, with a deviation of 0.
     return float((found_V - expected_V).square().mean().sqrt() / expected_V.std().clamp(min=1e-3))

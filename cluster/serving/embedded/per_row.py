@@ -1,4 +1,4 @@
-"""Runs each row by itself on transformers' own cache: slower, and right for every kind of layer."""
+"""Runs each row by itself on transformers' own cache: slower, but correct for every kind of layer."""
 
 import copy
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ class _Row:
 
 
 class PerRowRunner:
-    """A ModelRunner for models whose rows cannot share a cache: linear attention, position biases that are
-    counted from the cache's length, and what else a proof finds."""
+    """A ModelRunner for models whose rows cannot share a cache: linear attention, position biases computed
+    from the cache's length, and whatever else fails the batched parity check."""
 
     def __init__(self, model: AdaptedModel) -> None:
         self._model = model
@@ -57,7 +57,7 @@ class PerRowRunner:
         return torch.cat([row.last_1V for row in prefill.cache])
 
     def add_row(self, prefill: Prefill, row: int) -> None:
-        # A copy, because several choices may go on from one prompt.
+        # A copy, because several sequences may continue one prompt.
         self._rows.append(_Row(copy.deepcopy(prefill.cache[row].cache), prefill.adapters[row]))
 
     def decode(self, tokens: Sequence[int]) -> Tensor:
@@ -83,7 +83,7 @@ class PerRowRunner:
 
     def _forward(self, row: _Row, token_ids_1T: Tensor, **options: Any) -> Tensor:
         """float32 logits [1, T, V]."""
-        # Positions and masks are left to the model, which knows them from its own cache.
+        # The model derives positions and masks from its own cache.
         return self._model.forward(
             token_ids_1T, [row.adapter], past_key_values=row.cache, use_cache=True, **options
         )

@@ -1,4 +1,4 @@
-"""A stored beginning of every prompt: the keys and values that learned virtual tokens leave in a cache."""
+"""Learned prefixes: the keys and values of virtual tokens before every prompt."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +25,8 @@ def begin(cache: Any, adapter: Adapter | None, *, rows: int, dtype: torch.dtype)
 def read_prefix(
     folder: Path, digest: str, layers: Sequence[tuple[int, int, int]], device: torch.device
 ) -> Adapter:
-    """The adapter of `prefix.safetensors` in `folder`, on `device`. `layers` are the base's (heads, key
-    dimension, value dimension).
+    """Reads the adapter in `prefix.safetensors` in `folder` onto `device`. `layers` are the base's (heads,
+    key dimension, value dimension).
 
     Raises InvalidRequest for a prefix of another shape, and CorruptArtefact for a file that cannot be read or
     holds numbers that are not finite.

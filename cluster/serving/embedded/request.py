@@ -1,4 +1,4 @@
-"""A request as the engine's thread knows it, and its sequences."""
+"""A request in the engine's thread, and its sequences."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,17 +13,17 @@ from cluster.serving.weights.adapter import Adapter
 
 @dataclass(eq=False)
 class Request:
-    """A request as the engine's thread knows it."""
+    """A request in the engine's thread, ready to run."""
 
     body: GenerationRequest
     prompt: TokenizedPrompt
     adapter: Adapter | None
     seed: int
     guide: Guide | None = None
-    """Where all its sequences begin in the grammar, if they have one."""
+    """The start state of the grammar, which every sequence forks; None without a grammar."""
     open_sequences: int = 0
     is_announced: bool = False
-    """Its PromptEvent is out."""
+    """Whether its PromptEvent has been sent."""
     is_over: bool = False
 
     @property
@@ -44,7 +44,7 @@ class Request:
 
 
 Output = tuple[Request, GenerationEvent | TuneryError | None]
-"""What a request has to say: an event, or its last word, which is an error or None."""
+"""An event of a request, or its end: an error or None."""
 
 
 @dataclass(eq=False)
@@ -55,7 +55,7 @@ class Sequence:
     index: int
     answer: ChoiceAnswer
     counts: Counter[int] = field(default_factory=Counter)
-    """How often each token was generated."""
+    """How often each token has been generated."""
     last_token: int = 0
 
     @property

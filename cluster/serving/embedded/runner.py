@@ -1,4 +1,4 @@
-"""What continuous batching asks of a model and its caches: tensors and rows, nothing of requests."""
+"""The interface between continuous batching and a model with its caches: tensors and rows, no requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from cluster.serving.weights.adapter import Adapter
 
 @dataclass
 class Prefill:
-    """Prompts on their way into a cache, rows padded on the right. All their adapters have one prefix, or
-    none has any."""
+    """Prompts that are being prefilled into a cache, padded on the right. All their adapters share one
+    prefix, or none has a prefix."""
 
     token_ids_KT: Tensor
     lengths: list[int]
     adapters: list[Adapter | None]
     cache: Any
-    """The runner's own."""
+    """Owned by the runner."""
     done: int = 0
-    """Tokens of the padded length that have been through the model."""
+    """Tokens of the padded length that the model has processed."""
 
     @property
     def is_done(self) -> bool:
@@ -28,43 +28,43 @@ class Prefill:
 
     @property
     def num_left(self) -> int:
-        """Tokens of the padded length that are still to go."""
+        """Tokens of the padded length that are left."""
         return self.token_ids_KT.shape[1] - self.done
 
     @property
     def prefix_length(self) -> int:
-        """Tokens that the cache began with."""
+        """Tokens of the prefix in the cache."""
         first = self.adapters[0]
         return 0 if first is None else first.prefix_length
 
 
 class ModelRunner(Protocol):
-    """Prefills prompts in caches of their own and decodes all rows together. Belongs to one thread."""
+    """Prefills prompts into separate caches and decodes all rows together. Used from one thread."""
 
     @property
     def num_embeddings(self) -> int:
-        """Token ids that the model takes: 0 to this less one."""
+        """Size of the embedding: valid token ids are 0 to `num_embeddings - 1`."""
         ...
 
     def start(self, prompts: Sequence[list[int]], adapters: Sequence[Adapter | None]) -> Prefill: ...
 
     def prefill(self, prefill: Prefill, num_tokens: int, *, keeps_all: bool) -> Tensor:
-        """Runs the next `num_tokens` positions. Returns float32 logits: with `keeps_all`, which is for a lone
-        prompt, [1, T, V] of all of them, otherwise [K, V], after each row's last token; those mean something
-        once `is_done`."""
+        """Runs the next `num_tokens` positions. Returns float32 logits: with `keeps_all`, for a single prompt
+        only, [1, T, V] of all these positions; otherwise [K, V] after each row's last token, valid once
+        `is_done`."""
         ...
 
     def add_row(self, prefill: Prefill, row: int) -> None:
-        """Gives row `row` of a prefill that is done a place, as the last row of the batch."""
+        """Appends row `row` of a finished prefill to the batch."""
         ...
 
     def decode(self, tokens: Sequence[int]) -> Tensor:
-        """Feeds one token to each of the first B rows and leaves the others as they are. Returns float32
-        logits [B, V]."""
+        """Feeds one token to each of the first B rows and leaves the others unchanged. Returns float32 logits
+        [B, V]."""
         ...
 
     def swap(self, row: int, other: int) -> None:
-        """The two rows change places."""
+        """Swaps two rows."""
         ...
 
     def release(self, row: int) -> None:

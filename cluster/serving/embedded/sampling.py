@@ -1,4 +1,4 @@
-"""From a batch of logits to one token a row. Each row by its own settings, with its own random stream."""
+"""Samples one token per row from a batch of logits, with settings and a random stream per row."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from torch import Tensor
 from cluster.contracts.generation import Sampling
 
 _COLDEST = 1e-5
-"""Temperatures below this are greedy; dividing by them would overflow."""
+"""Lower temperatures are treated as greedy; dividing by them would overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,19 @@ class Draw:
     choice: int
     """Which of the request's n choices."""
     position: int
-    """How many tokens the choice already has."""
+    """Number of tokens that the choice already has."""
     counts: Mapping[int, int]
-    """How often each token was generated in this choice; only read for penalties."""
+    """How often each token has been generated in this choice; only used for penalties."""
 
 
 def pick_tokens(
     logits_BV: Tensor, draws: Sequence[Draw], allowed: Mapping[int, Tensor] | None = None
 ) -> Tensor:
-    """One token id per row, int64 [B]. Logits are float32, and left as they are. `allowed` has the rows that
-    may not pick any token, each with a bool [V] of those it may, at least one.
+    """Returns one token id per row, int64 [B]. Logits are float32 and not modified. `allowed` maps
+    constrained rows to a bool [V] of the tokens they may pick, at least one.
 
-    Logit biases are added first, then presence and frequency penalties (over generated tokens) are taken off,
-    then what is not allowed is left out, then temperature and top_p apply.
-    """
+    Logit biases are added first, then presence and frequency penalties (over generated tokens) subtracted,
+    then disallowed tokens masked, then temperature and top_p applied."""
     adjusted_BV = _adjusted(logits_BV, draws)
     allowed = allowed or {}
     tokens_B = adjusted_BV.argmax(-1)
@@ -51,7 +50,7 @@ def pick_tokens(
 
 
 def uniform(seed: int, choice: int, position: int) -> float:
-    """A number in [0, 1 - 2^-48]: the same for the same arguments, whatever was drawn before or beside it."""
+    """A number in [0, 1 - 2^-48] that depends on the arguments alone."""
     digest = hashlib.blake2b(f"{seed}/{choice}/{position}".encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48
 
@@ -75,7 +74,7 @@ def _adjusted(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
 
 
 def _kept(logits_RV: Tensor, rows: Sequence[int], allowed: Mapping[int, Tensor]) -> Tensor:
-    """Leaves out, in place, what is not allowed."""
+    """Masks disallowed tokens in place."""
     for place, row in enumerate(rows):
         if row in allowed:
             logits_RV[place].masked_fill_(~allowed[row], -torch.inf)
@@ -83,9 +82,9 @@ def _kept(logits_RV: Tensor, rows: Sequence[int], allowed: Mapping[int, Tensor])
 
 
 def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """Inverse transform sampling in the vocabulary's order, which rounding in the logits hardly disturbs."""
+    """Inverse transform sampling in vocabulary order, which is robust against rounding of the logits."""
     device = logits_BV.device
-    # Types are spelled out: a model being loaded in another thread changes torch's default for a while.
+    # Explicit types: loading a model in another thread temporarily changes torch's default type.
     temperatures_B1 = torch.tensor(
         [[draw.sampling.temperature] for draw in draws], device=device, dtype=torch.float32
     )
@@ -100,14 +99,14 @@ def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
         top_p_B1 = torch.tensor([[draw.sampling.top_p] for draw in draws], device=device, dtype=torch.float32)
         probabilities_BV = _nucleus(probabilities_BV, top_p_B1)
     cumulative_BV = probabilities_BV.cumsum(-1, dtype=torch.float64)
-    # A row of NaN finds no place; it is clamped here and failed by whoever looks at its logits.
+    # A row of NaN is clamped here; the caller checks logits for non-finite numbers and fails the request.
     found_B1 = torch.searchsorted(cumulative_BV, uniforms_B1 * cumulative_BV[:, -1:], right=True)
     return found_B1.squeeze(-1).clamp_(max=logits_BV.shape[-1] - 1)
 
 
 def _nucleus(probabilities_BV: Tensor, top_p_B1: Tensor) -> Tensor:
-    """Zero outside the smallest set of likeliest tokens that holds `top_p`; never empty (Holtzman et al.,
-    2020, arXiv:1904.09751). Rows with top_p = 1 stay whole."""
+    """Zeroes all but the smallest set of most likely tokens with a total probability of `top_p`, at least one
+    token (Holtzman et al., 2020, arXiv:1904.09751). Rows with top_p = 1 are unchanged."""
     sorted_BV, order_BV = probabilities_BV.sort(dim=-1, descending=True, stable=True)
     before_BV = sorted_BV.cumsum(-1) - sorted_BV
     kept_BV = (before_BV < top_p_B1) | (top_p_B1 >= 1)

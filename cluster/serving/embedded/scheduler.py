@@ -1,4 +1,4 @@
-"""Who is prefilled next. Pure: decides from what waits and what runs, and touches neither."""
+"""Chooses which queued sequences to prefill next. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class QueuedSequence:
-    """One sequence of a request that waits for a slot."""
+    """A sequence that waits for a slot."""
 
     request_id: str
     tenant: str
     num_tokens: int
-    """Of its prompt."""
+    """Length of its prompt."""
     is_scored: bool
-    """Its prompt's log-probabilities are asked for, which takes a logit row for every token of it."""
+    """Whether log-probabilities of the prompt are requested, which need a row of logits per prompt token."""
     prefix: str = ""
-    """The digest of the stored beginning that its prompt goes on from; "" for none."""
+    """Digest of the learned prefix before its prompt; "" for none."""
 
 
 def pick_group(
@@ -26,14 +26,13 @@ def pick_group(
     token_budget: int,
     shorter_than: int | None = None,
 ) -> list[int]:
-    """Indices into `waiting` (oldest first) of the sequences to prefill together, at most `free_slots`, whose
-    prompts have fewer tokens than `shorter_than` if that is given.
+    """Returns indices into `waiting` (oldest first) of the sequences to prefill together: at most
+    `free_slots`, with prompts of fewer tokens than `shorter_than` if given.
 
-    The tenant with the fewest slots goes first, then the older request; so one tenant's flood delays another
-    by the slots it holds and not by its queue. Choices of one request share a prefill. A group goes on from
-    one prefix, and its prompts, padded to its longest, stay within `token_budget`; a longer prompt, or a
-    scored one, goes alone.
-    """
+    The tenant with the fewest slots goes first, then the older request, so a flood delays other tenants by
+    the slots it holds but not by its queue. Sequences of one request share a prefill. A group shares one
+    prefix, and its prompts, padded to the longest, stay within `token_budget`; a longer or scored prompt goes
+    alone."""
     slots = dict(running)
     left = [
         place

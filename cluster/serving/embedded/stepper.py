@@ -1,4 +1,5 @@
-"""Continuous batching, one step at a time: prefill who is next, decode for everyone, hand out text."""
+"""Continuous batching, one step at a time: prefills prompts, decodes all running sequences, and emits
+events."""
 
 import time
 from collections import Counter
@@ -24,12 +25,12 @@ from cluster.serving.text.logprobs import Scored, score
 from cluster.serving.text.vocabulary import Vocabulary
 
 _SCORED_TOKENS = 256
-"""Of a scored prompt in one pass: each needs a row of logits, 512 KB for a vocabulary of 128k."""
+"""Tokens of a scored prompt per pass: each needs a row of logits, 512 KB for a vocabulary of 128k."""
 
 
 @dataclass(eq=False)
 class _Group:
-    """Choices whose prompts are being prefilled, and the row of each request in it."""
+    """Sequences whose prompts are being prefilled together, and the row of each request in the prefill."""
 
     sequences: list[Sequence]
     rows: dict[Request, int]
@@ -42,7 +43,7 @@ class _Group:
 
 
 class Stepper:
-    """The state machine of one engine. Not thread-safe: one thread owns it, the model and every tensor."""
+    """The state machine of one engine. Not thread-safe: one thread owns it, the model and all tensors."""
 
     def __init__(
         self,
@@ -62,12 +63,12 @@ class Stepper:
         self._requests: dict[str, Request] = {}
         self._waiting: list[Sequence] = []
         self._groups: list[_Group] = []
-        """That take several steps, the oldest first."""
+        """Running prefills that take several steps, oldest first."""
         self._rows: list[Sequence] = []
         """In the order of the runner's rows."""
         self._sharing = StepSharing()
         self._stepped_at = clock()
-        """When the rows had their last tokens, later by what prompts have taken since."""
+        """When the last decode step ended, plus the time of prefills since."""
         self._outputs: list[Output] = []
         self.generated_tokens = 0
 
@@ -77,14 +78,14 @@ class Stepper:
 
     @property
     def num_running(self) -> int:
-        return len(self._rows) + len(self._under_way())
+        return len(self._rows) + len(self._prefilling())
 
     @property
     def num_waiting(self) -> int:
         return len(self._waiting)
 
     def add(self, request: Request) -> None:
-        """Queues a request, or answers it with Overloaded."""
+        """Queues a request, or ends it with Overloaded."""
         queued = Counter(sequence.request.tenant for sequence in self._waiting)
         n = request.sampling.n if request.prompt.max_tokens else 1
         if is_overloaded(queued, request.tenant, n, max_waiting=self._limits.max_waiting):
@@ -106,13 +107,13 @@ class Stepper:
 
     @torch.inference_mode()
     def cancel(self, request_id: str) -> None:
-        """Ends a request without another event. Its rows are free before the next step."""
+        """Ends a request without further events. Its rows are free before the next step."""
         if request := self._requests.get(request_id):
             self._end(request, None)
             self._free_finished()
 
     def fail_all(self, error: TuneryError) -> None:
-        """Ends every request with `error` and starts from empty memory."""
+        """Ends every request with `error` and clears the caches."""
         for request in list(self._requests.values()):
             self._end(request, error)
         self._waiting, self._rows, self._groups = [], [], []
@@ -124,14 +125,15 @@ class Stepper:
 
     @torch.inference_mode()
     def prefill(self) -> None:
-        """The first half of a step: a budget of prompts, and a first token for those that are read."""
+        """The first half of a step: prefills a budget of prompt tokens, and samples first tokens of finished
+        prompts."""
         if not self._rows:
             self._stepped_at = self._clock()
         self._run_prefills()
 
     @torch.inference_mode()
     def decode(self) -> None:
-        """The second half: one token for every running sequence, but for those that sit out."""
+        """The second half: decodes one token for every running sequence that does not skip this step."""
         if self._rows:
             self._decode()
 
@@ -157,13 +159,13 @@ class Stepper:
         self._free_finished()
 
     def _held(self) -> Counter[str]:
-        """Rows by tenant, also of those that only wait."""
+        """Rows by tenant; 0 for tenants with only waiting sequences."""
         held = Counter({sequence.tenant: 0 for sequence in self._waiting})
         held.update(sequence.tenant for sequence in self._rows)
         return held
 
     def _put_first(self, is_first: Callable[[Sequence], bool]) -> int:
-        """Orders the rows; returns how many those are."""
+        """Moves the rows that satisfy `is_first` to the front; returns their number."""
         count = 0
         for row, sequence in enumerate(self._rows):
             if is_first(sequence):
@@ -174,34 +176,35 @@ class Stepper:
         return count
 
     def _run_prefills(self) -> None:
-        """A budget of prompts: those sooner done pass by; the oldest under way keeps half of it."""
+        """Spends the budget of prompt tokens. Shorter prompts overtake; the oldest running prefill keeps half
+        of it."""
         shares = self._sharing.decide(self._held())
         left = self._limits.prefill_tokens
-        spare = left // 2 if self._taking_part(shares) else left
+        spare = left // 2 if self._active_groups(shares) else left
         while spare > 0 and (group := self._next_group(shares, spare) or self._shortest_younger(shares)):
             used = self._prefill_group(group, shares, spare)
             spare, left = spare - used, left - used
-            # Whoever has got a row by it may now have others sit out.
+            # A tenant that got a row by this may now make others skip.
             shares = self._sharing.decide(self._held())
-        if left > 0 and (groups := self._taking_part(shares)):
+        if left > 0 and (groups := self._active_groups(shares)):
             self._prefill_group(groups[0], shares, left)
 
-    def _taking_part(self, shares: StepShares) -> list[_Group]:
+    def _active_groups(self, shares: StepShares) -> list[_Group]:
         return [group for group in self._groups if not group.tenants <= shares.skipping]
 
-    def _under_way(self) -> list[Sequence]:
+    def _prefilling(self) -> list[Sequence]:
         return [sequence for group in self._groups for sequence in group.sequences]
 
     def _shortest_younger(self, shares: StepShares) -> _Group | None:
-        return min(self._taking_part(shares)[1:], key=lambda group: group.prefill.num_left, default=None)
+        return min(self._active_groups(shares)[1:], key=lambda group: group.prefill.num_left, default=None)
 
     def _next_group(self, shares: StepShares, num_tokens: int) -> _Group | None:
-        """Of those that wait, what is sooner done than all under way; a small rest is not worth beginning a
-        prompt that it does not end. Tenants within their share never share a prefill with others, whose
-        prompts would hold them up."""
-        under_way = self._under_way()
-        free, waiting = self._limits.slots - len(self._rows) - len(under_way), self._waiting
-        held = self._held() + Counter(sequence.tenant for sequence in under_way)
+        """Starts prefilling a group of waiting sequences that will be done before all running prefills, if
+        there is one. With a small remaining budget, only prompts that it completes are started. Tenants
+        within their share do not share a prefill with tenants over it, whose prompts would delay them."""
+        prefilling = self._prefilling()
+        free, waiting = self._limits.slots - len(self._rows) - len(prefilling), self._waiting
+        held = self._held() + Counter(sequence.tenant for sequence in prefilling)
         if free <= 0:
             kept = reserved_slots(self._limits.slots)
             free += kept
@@ -211,7 +214,7 @@ class Stepper:
         ]
         if not waiting or free <= 0:
             return None
-        ends = [group.prefill.num_left for group in self._taking_part(shares)]
+        ends = [group.prefill.num_left for group in self._active_groups(shares)]
         if num_tokens < self._limits.prefill_tokens // 2:
             ends.append(num_tokens + 1)
         picked = pick_group(
@@ -235,7 +238,8 @@ class Stepper:
         return group
 
     def _prefill_group(self, group: _Group, shares: StepShares, num_tokens: int) -> int:
-        """Runs up to `num_tokens` of it, and what follows once it is done. Returns how many it ran."""
+        """Runs up to `num_tokens` of the group, and admits it once it is done. Returns the number of tokens
+        run."""
         began, done, tenants = self._clock(), group.prefill.done, group.tenants
         first, rows = next(iter(group.rows)), len(group.rows)
         is_scored = first.must_score
@@ -252,7 +256,7 @@ class Stepper:
         return (group.prefill.done - done) * rows
 
     def _admit(self, group: _Group, logits: Tensor) -> None:
-        """Gives the sequences whose prompts are read their first tokens, and rows."""
+        """Samples the first tokens of a finished prefill and gives the sequences rows."""
         self._groups.remove(group)
         for request in group.rows:
             if not request.is_announced:
@@ -272,7 +276,8 @@ class Stepper:
         self._free_finished()
 
     def _score(self, group: _Group, request: Request, logits_TV: Tensor) -> Tensor:
-        """Adds the log-probabilities of this chunk's next tokens; returns the last logits, [1, V]."""
+        """Adds the log-probabilities of the prompt tokens that follow this chunk's positions. Returns the
+        last logits, [1, V]."""
         prompt, done = request.prompt.token_ids, group.prefill.done
         if not bool(logits_TV.logsumexp(-1).isfinite().all()):
             self._end(request, _not_finite(request))
@@ -287,7 +292,7 @@ class Stepper:
         return logits_TV[-1:]
 
     def _extend(self, sequences: list[Sequence], logits_BV: Tensor) -> None:
-        """Draws a token for each sequence and hands out what text that makes."""
+        """Samples a token for each sequence and emits its events."""
         is_finite = logits_BV.logsumexp(-1).isfinite().tolist()
         allowed = self._allowed(sequences, logits_BV.device)
         tokens_B = pick_tokens(logits_BV, [_draw(sequence) for sequence in sequences], allowed)
@@ -302,7 +307,7 @@ class Stepper:
                 self._end(sequence.request, _not_finite(sequence.request))
 
     def _allowed(self, sequences: list[Sequence], device: torch.device) -> dict[int, Tensor]:
-        """By row, what its guide allows; ends the requests of guides that allow nothing."""
+        """The tokens that each row's guide allows; ends requests whose guide allows none."""
         guides = {
             row: sequence.answer.guide
             for row, sequence in enumerate(sequences)
@@ -337,7 +342,7 @@ class Stepper:
                 self._end(request, None)
 
     def _finish_empty(self, request: Request) -> None:
-        """Nothing was to be generated."""
+        """Ends a request with max_tokens = 0."""
         for index in range(request.sampling.n):
             self._outputs.append((request, FinishEvent(index=index, reason="length", completion_tokens=0)))
         self._end(request, None)
@@ -358,8 +363,8 @@ class Stepper:
             self._outputs.append((request, error))
 
     def _free_finished(self) -> None:
-        """Frees whatever sequences that are over still hold."""
-        # From the last row down, because the last one moves into a freed place.
+        """Frees the rows and queue entries of finished sequences."""
+        # From the last row down, because the last row moves into a freed one.
         for row in reversed(range(len(self._rows))):
             if self._rows[row].is_over:
                 self._runner.release(row)
@@ -394,7 +399,7 @@ def _draw(sequence: Sequence) -> Draw:
 
 
 def _scored(sequences: list[Sequence], logits_BV: Tensor, tokens_B: Tensor) -> dict[int, Scored]:
-    """By row, for the sequences that asked for log-probabilities."""
+    """Scored tokens by row, for the sequences with log-probabilities."""
     wanted = {
         row: sequence.request.sampling.logprobs
         for row, sequence in enumerate(sequences)

@@ -118,7 +118,7 @@ class VllmEngine:
         )
         self._slot_queue = SlotQueue(slots=limits.slots, max_waiting=limits.max_waiting)
         self._compiler = Compiler(Guidance(vocabulary, num_tokens=num_embeddings, stop_tokens=stop_tokens))
-        self._tokenising = FairThread("tokenise")
+        self._tokenizing = FairThread("tokenize")
         self._checking = FairThread("check")
         self._nonfinite = NonFiniteTracker()
         self._streams: dict[str, _Stream] = {}
@@ -142,7 +142,7 @@ class VllmEngine:
         stream = self._streams[request.id] = _Stream()
         try:
             tenant = request.tenant
-            prompt = await self._tokenising.run(tenant, partial(self._prompts.tokenize, request))
+            prompt = await self._tokenizing.run(tenant, partial(self._prompts.tokenize, request))
             guide = None
             if prompt.grammar is not None:
                 # vLLM has its own; this one refuses, within our limits, what vLLM's process need not compile,
@@ -180,7 +180,7 @@ class VllmEngine:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._adapters.close()
         await asyncio.to_thread(self._llm.shutdown)
-        self._tokenising.close()
+        self._tokenizing.close()
         self._compiler.close()
         self._checking.close()
 

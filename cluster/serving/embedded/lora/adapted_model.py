@@ -1,4 +1,4 @@
-"""A causal model of transformers, unmodified but for this: each row of a batch may have its own adapter."""
+"""A causal model of transformers in which each row of a batch may have its own adapter."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from cluster.serving.weights.packed_linear import pack_layers
 
 
 class AdaptedModel:
-    """The model and its row LoRA. Belongs to one thread."""
+    """A model with row LoRA. Used from one thread."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -26,37 +26,37 @@ class AdaptedModel:
         pack_layers(model, layers)
         self._rows = RowLora(model, layers, self.device)
         self.states = self._find_states()
-        """(heads, key width, value width) of what each layer keeps of a token. Empty for a model that keeps
-        something else, which takes no prefix."""
+        """(heads, key width, value width) that each layer caches per token. Empty for a model that caches
+        something else and so supports no prefix."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """(in, out) of the linear layers that adapters may change, by name. Layers that see tokens without
-        their rows are not among them: there is no telling whose adapter is meant."""
+        """(in, out) of the linear layers that adapters may change, by name. Layers whose input has lost the
+        row structure are excluded, because their tokens cannot be matched to adapters."""
         return self._rows.shapes
 
     @property
     def num_embeddings(self) -> int:
-        """Token ids that the model takes: 0 to this less one."""
+        """Size of the embedding: valid token ids are 0 to `num_embeddings - 1`."""
         return int(self._model.get_input_embeddings().num_embeddings)
 
     @property
     def attention(self) -> str:
-        """Transformers' name of the attention's implementation."""
+        """Transformers' name of the attention implementation."""
         name: str = self.config._attn_implementation
         return name
 
     def forward(
         self, token_ids: Tensor | Sequence[Sequence[int]], adapters: Sequence[Adapter | None], **options: Any
     ) -> Tensor:
-        """float32 logits [B, T, V] of `token_ids`, [B, T], each row with its adapter's LoRA. `options` go to
-        the model's own forward."""
+        """Returns float32 logits [B, T, V] of `token_ids` [B, T], each row with its adapter's LoRA. `options`
+        are passed to the model's forward."""
         input_ids = torch.as_tensor(token_ids, device=self.device)
         self._rows.assign(adapters)
         try:
             logits: Tensor = self._model(input_ids=input_ids, **options).logits
         finally:
-            # No adapter stays in memory for having been in the last pass.
+            # The last pass must not keep its adapters in memory.
             self._rows.assign([])
         return logits.float()
 
@@ -76,5 +76,5 @@ class AdaptedModel:
         return states
 
     def forget(self) -> None:
-        """Drops what is kept of adapters that no row uses now."""
+        """Drops cached data of adapters that no row uses."""
         self._rows.forget()

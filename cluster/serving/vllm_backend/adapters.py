@@ -1,4 +1,4 @@
-"""The adapters of one vLLM engine: loaded once on first use, and removed when their room is needed."""
+"""The adapters of one vLLM engine: loaded on first use and removed when their room is needed."""
 
 import asyncio
 import itertools
@@ -30,11 +30,10 @@ class _Loaded:
 
 
 class Adapters:
-    """At most `limits.adapters` in vLLM's memory. One in use is never removed.
+    """Keeps at most `limits.adapters` in vLLM's memory. An adapter in use is never removed.
 
-    vLLM knows adapters by number and reads their files again whenever it pleases, so each load gets a number
-    and a folder that were never used before, and the folder stays until vLLM has forgotten the adapter.
-    """
+    vLLM identifies adapters by number and may read their files again at any time. So each load gets a new
+    number and a new folder, and the folder stays until vLLM has removed the adapter."""
 
     def __init__(
         self,
@@ -46,7 +45,7 @@ class Adapters:
         limits: EngineLimits,
         max_rank: int,
     ) -> None:
-        """`read` blocks: it fetches and checks an adapter. `folder` is this engine's own."""
+        """`read` fetches and checks an adapter; it blocks. `folder` belongs to this engine alone."""
         self._vllm = vllm
         self._llm = llm
         self._read = read
@@ -66,7 +65,8 @@ class Adapters:
 
     @asynccontextmanager
     async def acquire(self, ref: WeightsRef | None) -> AsyncIterator[Any]:
-        """The adapter's LoRARequest, which stays good meanwhile; None for the engine's own weights."""
+        """Yields the adapter's LoRARequest, which is valid within the context; None for the engine's own
+        weights."""
         if ref is None:
             yield None
             return
@@ -90,7 +90,8 @@ class Adapters:
         number = next(self._numbers)
         folder = self._folder / f"{ref.digest}-{number}"
         await asyncio.to_thread(self._write, ref, folder)
-        # The digest as the name: cached keys and values go by it, and equal bytes make equal ones.
+        # Named by digest, because vLLM's prefix cache uses the name, and equal bytes give equal keys and
+        # values.
         request = self._vllm.LoRARequest(lora_name=ref.digest, lora_int_id=number, lora_path=str(folder))
         try:
             await self._add(request, ref)
@@ -103,7 +104,7 @@ class Adapters:
         adapter = self._read(ref)
         if (rank := rank_of(adapter)) > self._max_rank:
             raise InvalidRequest(
-                f"The adapter's rank is {rank}; this server takes {self._max_rank} at most "
+                f"The adapter's rank is {rank}; this server accepts at most {self._max_rank} "
                 "(TUNERY_ENGINE_LORA_RANK).",
                 param="model",
             )
@@ -115,8 +116,8 @@ class Adapters:
         except Exception as error:
             if self._llm.errored:
                 raise Unavailable("The engine is broken.") from error
-            # Whatever goes wrong in vLLM's process arrives as a bare Exception with the text of it.
-            _log.exception("vLLM does not take adapter %s.", ref.digest)
+            # Any error in vLLM's process arrives as a bare Exception with its text.
+            _log.exception("vLLM did not accept adapter %s.", ref.digest)
             raise InvalidRequest(
                 "vLLM cannot add this adapter's layers to this base; it can be served merged.", param="model"
             ) from error
@@ -125,6 +126,6 @@ class Adapters:
         try:
             await self._llm.remove_lora(loaded.id)
         except Exception:
-            # A dead engine has forgotten it anyway; a living one only keeps what nobody names again.
+            # A dead engine has lost it anyway; a running one only keeps an adapter that is never used again.
             _log.warning("vLLM did not remove adapter %s.", loaded.id, exc_info=True)
         await asyncio.to_thread(shutil.rmtree, loaded.folder, ignore_errors=True)

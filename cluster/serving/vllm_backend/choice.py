@@ -1,4 +1,4 @@
-"""From vLLM's outputs to events. Pure."""
+"""Converts vLLM's outputs to events. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from cluster.serving.vllm_backend.interface import CompletionOutput, Logprobs
 
 
 class ChoiceReader:
-    """Reads the outputs of one choice, token by token, whatever their number in one output."""
+    """Converts the outputs of one sequence, each with any number of tokens."""
 
     def __init__(self, request: GenerationRequest, answer: ChoiceAnswer) -> None:
         self._model = request.model
@@ -24,11 +24,10 @@ class ChoiceReader:
         return self._answer.is_finished
 
     def read(self, output: CompletionOutput) -> list[Event]:
-        """The events that `output` makes; nothing is left to read once `is_finished`.
+        """Returns the events of `output`. Must not be called once `is_finished`.
 
-        Raises CorruptArtefact if a log-probability is not finite, InvalidRequest if vLLM cannot go on as the
-        grammar demands, Unavailable if it gave the choice up for another reason.
-        """
+        Raises CorruptArtefact if a log-probability is not finite, InvalidRequest if vLLM cannot continue
+        within the grammar, and Unavailable if it aborted the sequence for another reason."""
         events: list[Event] = []
         for place, token in enumerate(output.token_ids):
             scored = None
@@ -52,7 +51,7 @@ def scored_prompt(
     places: Sequence[Logprobs | None] | None,
     vocabulary: Vocabulary,
 ) -> list[TokenLogprob]:
-    """One a prompt token; the first has no log-probability. Raises as ChoiceReader.read does."""
+    """One item per prompt token; the first has no log-probability. Raises what ChoiceReader.read raises."""
     if places is None or len(places) != len(token_ids):
         raise Unavailable("The engine did not score the prompt; try again.")
     k = request.sampling.logprobs or 0
@@ -63,9 +62,9 @@ def scored_prompt(
 
 
 def scored_token(model: ModelRef, token: int, place: Logprobs, k: int) -> Scored:
-    """`token` with its log-probability, and the k likeliest that may be chosen: under a grammar vLLM scores
-    the others with minus infinity. vLLM puts the token itself among them, wherever it ranks. Raises
-    CorruptArtefact if its own log-probability is not finite, or another's is no number."""
+    """Returns `token` with its log-probability, and the k most likely tokens that may be chosen: under a
+    grammar, vLLM scores the others with minus infinity. vLLM includes the token itself, whatever its rank.
+    Raises CorruptArtefact if the token's log-probability is not finite, or another one is NaN or infinity."""
     ranked = sorted(place.items(), key=lambda item: item[1].rank or 0)
     top = tuple((other, found.logprob) for other, found in ranked if 1 <= (found.rank or 0) <= k)
     chosen = place.get(token)

@@ -1,4 +1,4 @@
-"""vLLM behind the Engine protocol: one base, or one full fine-tune, in a process of vLLM's own."""
+"""The vLLM backend of the Engine protocol: one base or one full fine-tune, in a vLLM process."""
 
 import asyncio
 import logging
@@ -45,20 +45,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Stream:
-    """What the tasks of a request's choices have to say, in one line."""
+    """Collects the events of a request's sequences, each of which is run by a task."""
 
     outputs: asyncio.Queue[GenerationEvent | TuneryError] = field(default_factory=asyncio.Queue)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     announced: asyncio.Event = field(default_factory=asyncio.Event)
-    """Its PromptEvent is out."""
+    """Set when the PromptEvent has been sent."""
     is_over: bool = False
 
-    def say(self, event: GenerationEvent) -> None:
+    def send(self, event: GenerationEvent) -> None:
         if not self.is_over:
             self.outputs.put_nowait(event)
 
     def end(self, error: TuneryError) -> None:
-        """The last word, and the end of all its choices."""
+        """Ends the stream with `error` and cancels all sequences."""
         if not self.is_over:
             self.is_over = True
             self.outputs.put_nowait(error)
@@ -81,11 +81,10 @@ class _Request:
 
 
 class VllmEngine:
-    """An Engine over `AsyncLLM`. VllmLoader makes them.
+    """An Engine over `AsyncLLM`, created by VllmLoader.
 
-    This side has everything that vLLM would do differently: prompts are tokenised, text and stop strings put
-    together, places and adapters given out here; vLLM is told token ids and tells token ids.
-    """
+    Everything that vLLM would do differently is done on this side: tokenizing prompts, assembling text,
+    matching stop strings, and admitting sequences and adapters. vLLM only receives and returns token ids."""
 
     def __init__(
         self,
@@ -102,8 +101,8 @@ class VllmEngine:
         num_bytes: int,
         full_digest: str | None = None,
     ) -> None:
-        """`num_bytes` is what vLLM was given of the GPU's memory. `full_digest` names the weights if they are
-        not the base's own."""
+        """`num_bytes` is the GPU memory given to vLLM. `full_digest` identifies the weights if they are not
+        the base's own."""
         self._num_bytes = num_bytes
         self._base = base
         self._vllm = vllm
@@ -145,14 +144,14 @@ class VllmEngine:
             prompt = await self._tokenizing.run(tenant, partial(self._prompts.tokenize, request))
             guide = None
             if prompt.grammar is not None:
-                # vLLM has its own; this one refuses, within our limits, what vLLM's process need not compile,
-                # and tells where the text must end.
+                # vLLM compiles the grammar again. This guide applies our limits before that, and knows where
+                # the text must end.
                 guide = await self._compiler.start(tenant, prompt.grammar)
             async with self._adapters.acquire(request.model.beside) as adapter:
                 self._check_open()
-                told = self._events(_Request(request, prompt, adapter, stream, guide))
+                sent = self._events(_Request(request, prompt, adapter, stream, guide))
                 checking = partial(self._checking.run, tenant)
-                async with aclosing(checked(told, prompt.checks, checking)) as events:
+                async with aclosing(checked(sent, prompt.checks, checking)) as events:
                     async for event in events:
                         yield event
         finally:
@@ -195,7 +194,7 @@ class VllmEngine:
         self._check_room(request)
         tickets = self._slot_queue.queue(request.body.tenant, 1 if is_empty else sampling.n)
         if not request.must_score:
-            stream.say(self._announcement(request, []))
+            stream.send(self._announcement(request, []))
             stream.announced.set()
         stream.tasks += [self._start(request, index, ticket) for index, ticket in enumerate(tickets)]
         try:
@@ -209,26 +208,26 @@ class VllmEngine:
         finally:
             for task in stream.tasks:
                 task.cancel()
-            # vLLM has let go of the adapter, and the places are free, when these have ended.
+            # When these have ended, vLLM has released the adapter and the slots are free.
             await asyncio.gather(*stream.tasks, return_exceptions=True)
 
     def _start(self, request: _Request, index: int, ticket: Ticket) -> asyncio.Task[None]:
         running = asyncio.create_task(self._run(request, index, ticket))
-        # Not by the task itself, which never begins if it is cancelled at once.
+        # Not in the task itself, which never starts if it is cancelled at once.
         running.add_done_callback(lambda _: self._slot_queue.leave(ticket))
         return running
 
     async def _run(self, request: _Request, index: int, ticket: Ticket) -> None:
-        """One choice, from its place in the queue to its last event."""
+        """Runs one sequence from the queue to its last event."""
         try:
             await ticket.turn
             if index:
-                # The first choice brings the prompt's scores, and its prompt is in the cache then.
+                # The first sequence brings the prompt's scores and fills the prefix cache.
                 await request.stream.announced.wait()
             await self._decode(request, index)
-            self._nonfinite.clear(request.body.model.beside)
+            self._nonfinite.record_finite(request.body.model.beside)
         except CorruptArtefact as error:
-            request.stream.end(self._nonfinite.judge(request.body.model.beside, error))
+            request.stream.end(self._nonfinite.record_nonfinite(request.body.model.beside, error))
         except TuneryError as error:
             request.stream.end(error)
         except Exception as error:
@@ -250,17 +249,17 @@ class VllmEngine:
                     tokens = scored_prompt(
                         request.body, request.prompt.token_ids, output.prompt_logprobs, self._vocabulary
                     )
-                    request.stream.say(self._announcement(request, tokens))
+                    request.stream.send(self._announcement(request, tokens))
                     request.stream.announced.set()
                 if request.prompt.max_tokens == 0:
-                    # Its one token is only what vLLM needs to score a prompt.
+                    # vLLM must generate one token to score a prompt; it is dropped.
                     for choice in range(request.body.sampling.n):
-                        request.stream.say(_empty_finish(choice))
+                        request.stream.send(_empty_finish(choice))
                     return
                 completion = output.outputs[0]
                 self._generated_tokens += len(completion.token_ids)
                 for event in reader.read(completion):
-                    request.stream.say(event)
+                    request.stream.send(event)
                 if reader.is_finished:
                     return
         raise Unavailable("The engine ended the request; try again.")
@@ -268,7 +267,7 @@ class VllmEngine:
     def _outputs(self, request: _Request, index: int) -> AsyncGenerator[RequestOutput, None]:
         body, prompt = request.body, request.prompt
         return self._llm.generate(
-            # Tenants share no cached keys and values, so that none can time another's prompts.
+            # Tenants do not share cached prefixes, so that none can detect another's prompts by timing.
             self._vllm.tokens_input(prompt.token_ids, cache_salt=body.tenant or None),
             choice_params(self._vllm, body, prompt, index, stop_tokens=self._stop_tokens),
             f"{body.id}-{index}",
@@ -299,7 +298,7 @@ class VllmEngine:
     def _check_open(self) -> None:
         if self._is_closed:
             raise Unavailable("The engine was closed.")
-        if self._llm.errored or self._nonfinite.is_memory_spoiled:
+        if self._llm.errored or self._nonfinite.is_memory_corrupted:
             raise Unavailable("The engine is broken.")
 
 

@@ -1,4 +1,4 @@
-"""The part of vLLM that is used here, imported in this one place and only when an engine is to be made.
+"""The part of vLLM that is used, imported only here and only when an engine is created.
 
 Written against vLLM 0.29's V1 engine: `vllm.v1.engine.async_llm.AsyncLLM` (from_engine_args, generate,
 add_lora, remove_lora, errored, shutdown), `vllm.AsyncEngineArgs`, `vllm.config.StructuredOutputsConfig`,
@@ -16,34 +16,34 @@ from cluster.contracts.errors import InvalidConfiguration
 class Logprob(Protocol):
     logprob: float
     rank: int | None
-    """From 1, the likeliest."""
+    """1 is the most likely token."""
 
 
 Logprobs = Mapping[int, Logprob]
-"""Of one place: the token that stands there, and the k likeliest."""
+"""For one position: the actual token and the k most likely ones."""
 
 
 class CompletionOutput(Protocol):
-    """What is new of one choice since the last output."""
+    """The new tokens of one sequence since the last output."""
 
     token_ids: Sequence[int]
     logprobs: Sequence[Logprobs] | None
     finish_reason: str | None
-    """stop, length, abort or error; None while it goes on."""
+    """stop, length, abort or error; None while the sequence continues."""
 
 
 class RequestOutput(Protocol):
     prompt_logprobs: Sequence[Logprobs | None] | None
-    """Complete in the first output; None stands for the first token, which nothing precedes."""
+    """Complete in the first output; None for the first token, which has no predecessor."""
     outputs: Sequence[CompletionOutput]
 
 
 class AsyncLLM(Protocol):
-    """vLLM's engine: a process of its own, and this side's end of it."""
+    """vLLM's engine: the client of its process."""
 
     @property
     def errored(self) -> bool:
-        """Its process has died."""
+        """Whether the process has died."""
         ...
 
     def generate(
@@ -63,10 +63,10 @@ class AsyncLLM(Protocol):
 
 @dataclass(frozen=True)
 class Vllm:
-    """vLLM's own names."""
+    """The names imported from vLLM."""
 
     start: Callable[..., AsyncLLM]
-    """From the keyword arguments of AsyncEngineArgs to an engine. Blocks while the model is loaded."""
+    """Starts an engine with keyword arguments of AsyncEngineArgs. Blocks while the model is loaded."""
     SamplingParams: Callable[..., Any]
     StructuredOutputsParams: Callable[..., Any]
     LoRARequest: Callable[..., Any]
@@ -74,7 +74,7 @@ class Vllm:
     delta: Any
     """RequestOutputKind.DELTA."""
     VLLMClientError: type[Exception]
-    """The request cannot work."""
+    """Raised for a request that cannot work."""
 
 
 def import_vllm() -> Vllm:
@@ -94,7 +94,7 @@ def import_vllm() -> Vllm:
         ) from error
 
     def start(**options: Any) -> AsyncLLM:
-        # Grammars are in llguidance's language, the one that the embedded engine follows too.
+        # Grammars are in llguidance's language, which the embedded engine uses too.
         guided = StructuredOutputsConfig(backend="guidance")
         engine: AsyncLLM = Llm.from_engine_args(AsyncEngineArgs(**options, structured_outputs_config=guided))
         return engine

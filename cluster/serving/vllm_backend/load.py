@@ -1,4 +1,4 @@
-"""From a model's name to a vLLM engine with its weights on the GPU."""
+"""Loads the vLLM engine of a model."""
 
 import asyncio
 import tempfile
@@ -34,24 +34,24 @@ from cluster.serving.weights.lora_files import read_adapter
 
 @dataclass(frozen=True)
 class VllmOptions:
-    """What vLLM wants to know before it starts."""
+    """Options for starting vLLM."""
 
     memory_share: float = 0.9
-    """Of the GPU's memory, for each engine: weights, adapters, keys and values."""
+    """Share of the GPU's memory for each engine: weights, adapters, keys and values."""
     memory_bytes: int = 0
-    """What that is."""
+    """`memory_share` in bytes."""
     batch_adapters: int = 8
-    """Adapters on the GPU, which one batch may mix; the others wait in the machine's memory."""
+    """Adapters on the GPU, which one batch may mix; the others stay in host memory."""
     lora_rank: int = 64
-    """Largest rank of an adapter: 1, 8, 16, 32, 64, 128, 256, 320 or 512. Each place for an adapter on the
-    GPU is as large as it says."""
+    """Largest rank of an adapter: 1, 8, 16, 32, 64, 128, 256, 320 or 512. Each adapter slot on the GPU is
+    sized for it."""
     eager: bool = False
-    """Without CUDA graphs and compilation: starts sooner and decodes slower."""
+    """Without CUDA graphs and compilation: starts faster and decodes slower."""
 
 
 class VllmLoader:
-    """Makes the VllmEngine that a ModelRef needs: of its base, or of the full fine-tune that it names, which
-    keeps its base's tokenizer."""
+    """Creates the VllmEngine for a ModelRef: with its base's weights or those of the full fine-tune that it
+    names, which uses the base's tokenizer."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class VllmLoader:
 
     async def __call__(self, model: ModelRef) -> VllmEngine:
         """Raises InvalidRequest for an encoder, InvalidConfiguration without vLLM or for a base in 4 bits,
-        CorruptArtefact for a full fine-tune that is not finite, and what fetching raises."""
+        CorruptArtefact for a full fine-tune with non-finite numbers, and what fetching the weights raises."""
         check_generates(model)
         if model.is_quantized:
             raise no_four_bits(model.base)
@@ -75,7 +75,7 @@ class VllmLoader:
         try:
             return self._engine(model, started)
         except BaseException:
-            # A process of its own, which nobody else would end.
+            # Nothing else would end vLLM's process.
             await asyncio.to_thread(started.llm.shutdown)
             raise
 
@@ -84,7 +84,7 @@ class VllmLoader:
         return self._options.memory_bytes
 
     def _start(self, ref: ModelRef) -> "_Started":
-        """Nothing that can fail comes after vLLM."""
+        """Starts vLLM last, so that no later failure leaves its process behind."""
         vllm = self._vllm()
         folder = base_folder(ref.base)
         tokenizer = read_tokenizer(folder)
@@ -105,7 +105,7 @@ class VllmLoader:
             )
 
     def _engine(self, ref: ModelRef, started: "_Started") -> VllmEngine:
-        """Made in its event loop."""
+        """Creates the engine in its event loop."""
         adapters = Adapters(
             started.vllm,
             started.llm,
@@ -137,10 +137,10 @@ class VllmLoader:
     def _arguments(
         self, ref: ModelRef, folder: Path, of_tokenizer: Path, *, takes_adapters: bool
     ) -> dict[str, Any]:
-        """Of AsyncEngineArgs."""
+        """Keyword arguments of AsyncEngineArgs."""
         arguments: dict[str, Any] = {
             "model": str(folder),
-            # Only to follow grammars; what it is told and tells are token ids.
+            # Used for grammars only; vLLM receives and returns token ids.
             "tokenizer": str(of_tokenizer),
             "generation_config": "vllm",
             "load_format": "safetensors",
@@ -150,7 +150,7 @@ class VllmLoader:
             "gpu_memory_utilization": self._options.memory_share,
             "enable_prefix_caching": True,
             "enforce_eager": self._options.eager,
-            # What the model says, whatever the sampling.
+            # Independent of the sampling settings.
             "logprobs_mode": "raw_logprobs",
             "max_logprobs": 20,
             "disable_log_stats": True,
@@ -167,7 +167,7 @@ class VllmLoader:
 
 @dataclass(frozen=True)
 class _Started:
-    """vLLM with a model's weights, and what its engine needs to know of the model."""
+    """vLLM with a model's weights, and what its engine needs to know about the model."""
 
     vllm: Vllm
     tokenizer: Any
@@ -180,21 +180,21 @@ class _Started:
 
 def no_four_bits(base: BaseSpec) -> InvalidConfiguration:
     return InvalidConfiguration(
-        f"Model {base.alias}: the vLLM backend serves no base in 4 bits. Leave qlora_served_on out of the "
+        f"Model {base.alias}: the vLLM backend serves no base in 4 bits. Remove qlora_served_on from the "
         "catalogue, or use the embedded engine (TUNERY_ENGINE).",
         param="TUNERY_CATALOGUE",
     )
 
 
 def outline(folder: Path) -> Any:
-    """The model in `folder` without its numbers."""
+    """The model in `folder` on the meta device, without weights."""
     config = read_config(folder)
     with LOADING, torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
 
 
 def _shapes(outline: Any) -> dict[str, tuple[int, int]]:
-    """(in, out) of its linear layers by name."""
+    """(in, out) of the model's linear layers by name."""
     return {
         name: (module.in_features, module.out_features)
         for name, module in outline.named_modules()
@@ -206,7 +206,7 @@ def _check_finite(folder: Path, digest: str) -> None:
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118  # It is no mapping.
+                for name in tensors.keys():  # noqa: SIM118  # Not a mapping.
                     if not bool(tensors.get_tensor(name).isfinite().all()):
                         raise CorruptArtefact(
                             f"{name} of the model {digest} holds numbers that are not finite."

@@ -1,4 +1,4 @@
-"""From a request's sampling to vLLM's SamplingParams for one of its choices."""
+"""Converts a request's sampling settings to vLLM's SamplingParams for one choice."""
 
 import hashlib
 from typing import Any
@@ -16,15 +16,16 @@ def choice_params(
     *,
     stop_tokens: frozenset[int],
 ) -> Any:
-    """Each choice is a request of its own to vLLM, which refuses several greedy ones together and gives
-    choice i of seed s what it gives choice 0 of seed s + i.
+    """The SamplingParams of one choice. Each choice is a separate request to vLLM, because vLLM refuses
+    several greedy choices in one request, and gives choice i of seed s the same output as choice 0 of seed s
+    + i.
 
-    Text and stop strings stay on this side, because only bytes of tokens can be put together without loss.
-    """
+    Text and stop strings are handled on this side, because only the bytes of tokens can be joined without
+    loss."""
     sampling, grammar = request.sampling, prompt.grammar
     is_greedy = sampling.temperature == 0 or sampling.top_p == 0
     return vllm.SamplingParams(
-        # vLLM generates at least one token, also where only the prompt is to be scored.
+        # vLLM generates at least one token, even if only the prompt is scored.
         max_tokens=max(1, prompt.max_tokens),
         temperature=0.0 if is_greedy else sampling.temperature,
         top_p=1.0 if is_greedy else sampling.top_p,
@@ -33,12 +34,12 @@ def choice_params(
         frequency_penalty=sampling.frequency_penalty,
         structured_outputs=None if grammar is None else vllm.StructuredOutputsParams(grammar=grammar.text),
         logit_bias=sampling.logit_bias or None,
-        # Always at least the token's own: there is no other way to see numbers that are not finite, and vLLM
-        # does not clear its memory, so that one adapter's can come up in another request's.
+        # Always at least the token's own, which is the only way to detect numbers that are not finite. See
+        # `nonfinite` for why that matters.
         logprobs=sampling.logprobs or 0,
         prompt_logprobs=sampling.logprobs if sampling.echo and index == 0 else None,
         stop_token_ids=sorted(stop_tokens),
-        # `stop_tokens` are all of them: vLLM has no tokenizer here to know others from.
+        # `stop_tokens` holds all of them: vLLM has no tokenizer here to find others.
         ignore_eos=True,
         detokenize=False,
         output_kind=vllm.delta,

@@ -1,4 +1,4 @@
-"""Writes a LoRA adapter as plainly as every reader of PEFT's format understands it."""
+"""Writes a LoRA adapter in a plain form that every reader of PEFT's format understands."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,13 @@ from cluster.serving.weights.adapter import Adapter
 
 
 def rank_of(adapter: Adapter) -> int:
-    """The largest of its layers."""
+    """The largest rank of its layers."""
     return max(pair.rank for pair in adapter.pairs.values())
 
 
 def write_plain(adapter: Adapter, folder: Path) -> None:
-    """Saves `adapter` into the new `folder`. Its scales are folded into the weights and its alpha equals its
-    rank, because vLLM takes one scale for all layers and skips rank and alpha patterns without a word."""
+    """Saves `adapter` into the new `folder`. The scales are folded into the weights and alpha equals the
+    rank, because vLLM uses one scale for all layers and silently ignores rank and alpha patterns."""
     folder.mkdir(parents=True)
     tensors = {}
     for name, pair in adapter.pairs.items():
@@ -28,7 +28,7 @@ def write_plain(adapter: Adapter, folder: Path) -> None:
         "task_type": "CAUSAL_LM",
         "r": rank,
         "lora_alpha": rank,
-        # Smaller layers are said to be so, for readers that make the layers before they read the weights.
+        # Given for readers that create the layers before they read the weights.
         "rank_pattern": {name: pair.rank for name, pair in adapter.pairs.items()},
         "alpha_pattern": {name: pair.rank for name, pair in adapter.pairs.items()},
         "target_modules": sorted(adapter.pairs),

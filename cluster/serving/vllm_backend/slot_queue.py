@@ -1,4 +1,4 @@
-"""Which choices are in vLLM, and which wait for one of its places, fairly between tenants."""
+"""A queue for vLLM's slots that is fair between tenants."""
 
 import asyncio
 from collections import Counter
@@ -10,15 +10,15 @@ from cluster.serving.fairness.overload import is_overloaded
 
 @dataclass(eq=False)
 class Ticket:
-    """One choice's place in the queue, and then in the engine."""
+    """The place of one sequence in the queue, and then in the engine."""
 
     tenant: str
     turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Done when it may begin."""
+    """Done when the sequence may begin."""
 
 
 class SlotQueue:
-    """At most `slots` choices at once. The tenant that has the fewest goes first, then who came first."""
+    """Admits at most `slots` sequences at a time: the tenant with the fewest goes first, then the oldest."""
 
     def __init__(self, *, slots: int, max_waiting: int) -> None:
         self._slots = slots
@@ -35,8 +35,8 @@ class SlotQueue:
         return len(self._waiting)
 
     def queue(self, tenant: str, count: int) -> list[Ticket]:
-        """Tickets for the choices of one request, each to be left once. Raises Overloaded and queues none if
-        they are too many."""
+        """Queues the sequences of one request. Each ticket must be passed to `leave` once. Raises Overloaded,
+        and queues none, if there are too many."""
         queued = Counter(ticket.tenant for ticket in self._waiting)
         if is_overloaded(queued, tenant, count, max_waiting=self._max_waiting):
             raise Overloaded(f"{len(self._waiting)} completions wait already; try again in a moment.")
@@ -46,7 +46,7 @@ class SlotQueue:
         return tickets
 
     def leave(self, ticket: Ticket) -> None:
-        """Gives up the ticket's place, wherever it is."""
+        """Gives up the ticket's place in the queue or in the engine."""
         (self._running if ticket in self._running else self._waiting).remove(ticket)
         self._admit()
 
@@ -56,6 +56,6 @@ class SlotQueue:
             ticket = min(self._waiting, key=lambda ticket: running[ticket.tenant])
             self._waiting.remove(ticket)
             self._running.append(ticket)
-            # One that was cancelled while it waited is about to leave.
+            # A ticket that was cancelled while waiting is about to leave.
             if not ticket.turn.done():
                 ticket.turn.set_result(None)

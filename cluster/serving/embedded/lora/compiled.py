@@ -1,4 +1,4 @@
-"""Row LoRA on a CPU: rows are sorted by adapter, and compiled code adds every layer's updates in one call."""
+"""Row LoRA on a CPU: rows are sorted by adapter, and compiled code adds a layer's updates in one call."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,34 +13,35 @@ from cluster.serving.embedded.lora.call import LoraCall
 from cluster.serving.weights.adapter import Adapter
 
 _LONGEST_PIECE = 64
-"""Rows whose reduced form, and a few columns of whose updates, stay in a core's own memory."""
+"""Rows whose reduced form, and a few columns of whose updates, fit into a core's cache."""
 _SHORTEST_PIECE = 4
-"""Rows that are multiplied by a weight that was read once."""
+"""Rows that are multiplied by each weight that is read."""
 _ROWS_A_READING = 20
-"""Reading an adapter's weights from memory takes as long as multiplying so many rows by them."""
+"""Reading an adapter's weights from memory takes as long as multiplying this many rows by them."""
 _WORTH_THREADS = 10_000_000
-"""Multiplications that take as long as it takes to wake threads, about 0.1 ms."""
+"""Multiplications that take as long as starting threads, about 0.1 ms."""
 
 
 class CompiledLora:
-    """A Planner. It keeps no adapter in memory."""
+    """A Planner that keeps no adapter in memory."""
 
     def __init__(self, layers: Iterable[str]) -> None:
         self._place_of = {name: place for place, name in enumerate(layers)}
         self._pairs: WeakKeyDictionary[Adapter, np.ndarray] = WeakKeyDictionary()
-        """[L, 3]: where each layer's weights are in memory, as LoraCall wants it."""
+        """[L, 3]: the addresses of each layer's weights and their rank, as LoraCall takes them."""
         self._last: tuple[list[ref[Adapter] | None], CompiledPlan] | None = None
-        """The adapters of the last pass, held by others, and its plan."""
-        # Here, because vLLM does not start in a process that has imported numba.
+        """The adapters of the last pass, as weak references, and its plan."""
+        # Imported here because vLLM does not start in a process that has imported numba.
         from cluster.serving.embedded.lora.kernel import compiled
 
         self._run = compiled()
 
     def share(self, names: Sequence[Sequence[str]]) -> None:
-        """Leaves it at that: what a layer has just read, the next one finds in the core's own memory."""
+        """Does nothing: the next layer finds what a layer has just read in the core's cache."""
 
     def plan(self, adapters: Sequence[Adapter | None]) -> "CompiledPlan":
-        """The last plan if nothing has changed: most tokens are decoded beside the same rows as the last."""
+        """Returns the last plan if nothing has changed, because most decode steps have the same rows as the
+        last."""
         if self._last is not None and _are_same(self._last[0], adapters):
             return self._last[1]
         rows_of: dict[Adapter, list[int]] = {}
@@ -53,7 +54,7 @@ class CompiledLora:
         return plan
 
     def forget(self) -> None:
-        """There are no copies; addresses go with their adapters."""
+        """Does nothing: there are no copies, and addresses are dropped with their adapters."""
 
     def _pairs_of(self, adapter: Adapter) -> np.ndarray:
         if (found := self._pairs.get(adapter)) is None:
@@ -76,8 +77,8 @@ class CompiledPlan:
         place_of: Mapping[str, int],
         run: Callable[[LoraCall, int], None],
     ) -> None:
-        """`rows_of`: each adapter's, out of `batch`; `pairs_LA3`: by layers in the places of `place_of`;
-        `run` adds the updates, on so many threads."""
+        """`rows_of` are each adapter's rows, out of `batch`. `pairs_LA3` is indexed by layer as in
+        `place_of`. `run` adds the updates, on the given number of threads."""
         self._rows_of = rows_of
         self._batch = batch
         self._pairs_LA3 = pairs_LA3
@@ -95,7 +96,7 @@ class CompiledPlan:
             out.add_(added_to)
 
     def _add(self, name: str, x: Tensor, out: Tensor) -> None:
-        """Both contiguous and float32."""
+        """`x` and `out` are contiguous and float32."""
         width, height = x.shape[-1], out.shape[-1]
         num_rows = x.numel() // width
         if (prepared := self._prepared.get(num_rows)) is None:
@@ -132,19 +133,19 @@ class CompiledPlan:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What is the same for all layers that are given as many rows, tokens among them."""
+    """Arguments that are the same for all layers with as many rows."""
 
     rows: np.ndarray
     pieces_P3: np.ndarray
     call: LoraCall
-    """To be filled in, with the addresses of the two."""
+    """Holds the addresses of `rows` and `pieces_P3`; the other fields are set per layer."""
 
 
 def _are_same(held: Sequence[ref[Adapter] | None], adapters: Sequence[Adapter | None]) -> bool:
     if len(held) != len(adapters):
         return False
     pairs = zip(held, adapters, strict=True)
-    # One that is gone is not the same as none.
+    # A reference to a freed adapter differs from None.
     return all(
         own is None if adapter is None else own is not None and own() is adapter for own, adapter in pairs
     )

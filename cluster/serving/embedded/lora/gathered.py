@@ -1,4 +1,5 @@
-"""Row LoRA on a GPU, by PyTorch's operators: adapters are stacked, and one product multiplies by all."""
+"""Row LoRA on a GPU with PyTorch's operators: adapters are stacked, and one product multiplies by all of
+them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,7 +19,7 @@ class GatheredLora:
         self._device = device
         self._stack = LoraStack(shapes, [[name] for name in shapes], device)
         self._last: tuple[tuple[int | None, ...], object, Gathered] | None = None
-        """The slots of the last mixed batch, the stack's sites then, and the plan."""
+        """The slots of the last mixed batch, the stack's sites at that time, and the plan."""
 
     def share(self, names: Sequence[Sequence[str]]) -> None:
         self._stack = LoraStack(self._shapes, names, self._device)
@@ -32,7 +33,8 @@ class GatheredLora:
         return self._mix(adapters, self._stack.hold(list(used.values())))
 
     def _mix(self, adapters: Sequence[Adapter | None], slot_of: Mapping[str, int]) -> "Gathered":
-        """The last plan if nothing has changed: most tokens are decoded beside the same rows as the last."""
+        """Returns the last plan if nothing has changed, because most decode steps have the same rows as the
+        last."""
         slots = tuple(slot_of.get(adapter.digest) if adapter is not None else None for adapter in adapters)
         sites = self._stack.sites
         if self._last is None or self._last[0] != slots or self._last[1] is not sites:
@@ -45,13 +47,13 @@ class GatheredLora:
 
 
 class Alone:
-    """A Plan of one adapter, for all rows that have any."""
+    """A Plan for one adapter."""
 
     def __init__(self, adapter: Adapter, rows: Sequence[int], batch: int, device: torch.device) -> None:
-        """`rows`: those of the adapter, ascending, out of `batch`."""
+        """`rows` are the adapter's rows, ascending, out of `batch`."""
         self._pairs = adapter.pairs
         self._batch = batch
-        # Neighbours need no gathering.
+        # Consecutive rows need no gathering.
         are_neighbours = rows[-1] - rows[0] == len(rows) - 1
         self._rows = slice(rows[0], rows[-1] + 1) if are_neighbours else torch.tensor(rows, device=device)
 
@@ -69,13 +71,13 @@ class Alone:
 
 
 class Gathered:
-    """A Plan of many. Rows are gathered by adapter, fewer filled up to the most, and multiplied by all
-    adapters at once: launches are dear, and idle lanes are not."""
+    """A Plan for several adapters. Rows are gathered by adapter, padded to the largest group, and multiplied
+    by all adapters at once: kernel launches are expensive, idle lanes are not."""
 
     def __init__(
         self, slots: Sequence[int | None], sites: Mapping[str, Site], num_slots: int, device: torch.device
     ) -> None:
-        """`slots`: of each row of the batch, out of `num_slots`."""
+        """`slots` is the slot of each row's adapter, out of `num_slots`."""
         self._batch = len(slots)
         self._sites = sites
         groups: list[list[int]] = [[] for _ in range(num_slots)]
@@ -86,7 +88,7 @@ class Gathered:
         place_of = {
             row: slot * most + place for slot, rows in enumerate(groups) for place, row in enumerate(rows)
         }
-        # What fills up is computed and never read, so any row will do.
+        # Padding is computed but never read, so any row will do.
         gather = [row for rows in groups for row in rows + (rows or [0])[:1] * (most - len(rows))]
         adapted = sorted(place_of)
         self._gather = torch.tensor(gather, device=device)
@@ -110,7 +112,8 @@ class Gathered:
 
 
 class _LastProduct:
-    """Of a tensor and a stack of matrices; layers that are given the same, one after another, share it."""
+    """Caches the last product of a tensor and a stack of matrices, which consecutive layers with the same
+    input share."""
 
     def __init__(self, multiply: Callable[[Tensor, Tensor], Tensor]) -> None:
         self._multiply = multiply

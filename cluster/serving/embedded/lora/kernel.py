@@ -1,7 +1,7 @@
 """The LoRA of many rows in one call, compiled for this CPU.
 
-An adapter's weights are read where they lie, once for all of its rows. PyTorch's operators, of which none is
-made for few rows and narrow matrices, take two to six times as long.
+An adapter's weights are read in place, once for all of its rows. PyTorch's operators, none of which is made
+for few rows and narrow matrices, take two to six times as long.
 """
 
 import ctypes
@@ -19,19 +19,18 @@ from cluster.serving.embedded.lora.call import LoraCall
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _OPTIONS: Any = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "boundscheck": False}
-"""Sums are made in any order, and so in vectors; what is not a number stays so."""
+"""Allows reordered, vectorized sums; NaN is preserved."""
 
 
 @cache
 def compiled() -> Callable[[LoraCall, int], None]:
-    """What adds the updates, on so many threads and without the GIL.
+    """Returns the function that adds the updates, on the given number of threads and without the GIL.
 
-    The first process that asks compiles it, for about a second; others find it in a cache, where there can be
-    one.
+    The first process compiles it in about a second; others load it from a cache on disk, if there is one.
     """
     kernel = _compile()
-    # The threads are PyTorch's own, so that no two pools fight for the cores. Compilers make this call of
-    # `#pragma omp parallel`.
+    # Uses PyTorch's threads, so that two pools do not compete for the cores. Compilers translate
+    # `#pragma omp parallel` into this call.
     fork = ctypes.CDLL(None).GOMP_parallel
     fork.argtypes = [ctypes.c_void_p, ctypes.POINTER(LoraCall), ctypes.c_uint, ctypes.c_uint]
     fork.restype = None
@@ -43,17 +42,17 @@ def compiled() -> Callable[[LoraCall, int], None]:
 
 
 def _compile() -> Any:
-    """A C function, at its `address`, that takes a LoraCall and does the share of its OpenMP thread."""
+    """A C function, at `address`, that takes a LoraCall and does the work of its OpenMP thread."""
     call = numba.from_dtype(np.dtype(LoraCall))
     signature = types.void(types.CPointer(call))
     try:
         return numba.cfunc(signature, cache=True, **_OPTIONS)(_work)
-    except RuntimeError:  # numba's, where it may write nowhere
+    except RuntimeError:  # numba has no writable cache folder
         return numba.cfunc(signature, **_OPTIONS)(_work)
 
 
 def _work(calls: Any) -> None:
-    """One thread's pieces."""
+    """Processes one thread's pieces."""
     call = numba.carray(calls, 1)[0]
     x_NI = numba.carray(_floats(call.x), (call.num_rows, call.width))
     out_NO = numba.carray(_floats(call.out), (call.num_rows, call.height))
@@ -63,7 +62,7 @@ def _work(calls: Any) -> None:
         first, stop, adapter = pieces_P3[piece]
         down, up, rank = numba.carray(_integers(call.pairs), (adapter + 1, 3))[adapter]
         if rank > 0:
-            # Filled up with zeros to where the last eight ranks may end.
+            # Padded with zeros for the last block of eight ranks.
             reduced_NR = np.zeros((stop - first, rank + 7), np.float32)
             _shrink(x_NI, rows[first:stop], numba.carray(_floats(down), (rank, call.width)), reduced_NR)
             _expand(reduced_NR, numba.carray(_floats(up), (rank, call.height)), rows[first:stop], out_NO)
@@ -76,7 +75,7 @@ def _compiled_with_its_caller(function: _Function) -> _Function:
 
 @_compiled_with_its_caller
 def _shrink(x_NI: Any, rows: Any, down_RI: Any, reduced_NR: Any) -> None:
-    """Four rows by four ranks at a time, whose sixteen sums stay in registers."""
+    """Computes four rows by four ranks at a time, so that the sixteen sums stay in registers."""
     for r in range(0, len(down_RI), 4):
         r0, r1, r2, r3 = _four(r, len(down_RI))
         w0, w1, w2, w3 = down_RI[r0], down_RI[r1], down_RI[r2], down_RI[r3]
@@ -126,7 +125,7 @@ def _expand(reduced_NR: Any, up_RO: Any, rows: Any, out_NO: Any) -> None:
 
 @_compiled_with_its_caller
 def _four(first: int, stop: int) -> tuple[int, int, int, int]:
-    """The next four; where fewer are left, the last one again."""
+    """The next four indices; if fewer are left, the last one is repeated."""
     last = stop - 1
     return min(first, last), min(first + 1, last), min(first + 2, last), min(first + 3, last)
 
@@ -136,7 +135,7 @@ _num_threads = types.ExternalFunction("omp_get_num_threads", types.int32())
 
 
 def _pointer_to(kind: Any) -> Any:
-    """An address as a pointer, which numba has no name for."""
+    """A conversion from address to pointer, which numba does not provide."""
 
     def pointer(context: Any, address: Any) -> Any:
         def convert(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:

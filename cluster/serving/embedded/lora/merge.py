@@ -1,4 +1,4 @@
-"""A LoRA adapter added into its base's weights, if the sum computes what the two do side by side."""
+"""Merges a LoRA adapter into its base's weights, if the result computes the same as the two side by side."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,19 +12,19 @@ from cluster.serving.embedded.parity_check import error_between, tolerance
 from cluster.serving.weights.adapter import Adapter
 
 _LENGTH = 48
-"""Random tokens on which the two are compared."""
+"""Number of random tokens on which the two are compared."""
 
 ReadAdapter = Callable[[Mapping[str, tuple[int, int]]], Adapter]
-"""From the (in, out) of the linear layers, by name."""
+"""Takes the (in, out) of the linear layers by name."""
 
 
 @torch.inference_mode()
 def merged_model(load: Callable[[], Any], read_adapter: ReadAdapter) -> Any:
-    """The model that `load` makes, with the adapter in its weights. The sums are made in float32 and rounded
-    once to the weights' type. Loads the model twice, one after the other.
+    """Returns the model of `load` with the adapter merged into its weights. Sums are computed in float32 and
+    rounded once to the weights' type. Loads the model twice, one after the other.
 
     Raises InvalidRequest (`not_mergeable`) if the logits then differ by more than rounding explains, and what
-    reading raises.
+    `read_adapter` raises.
     """
     beside = AdaptedModel(load())
     adapter = read_adapter(beside.shapes)
@@ -41,7 +41,7 @@ def merged_model(load: Callable[[], Any], read_adapter: ReadAdapter) -> Any:
         weight.copy_(weight.float() + (update if isinstance(layer, Conv1D) else update.T))
     found = model(input_ids=torch.tensor(text, device=model.device), use_cache=False).logits[0].float()
     error = error_between(found, expected)
-    # Not finite is not within.
+    # Written so that NaN fails.
     if not error <= (limit := tolerance(model.dtype)):
         raise InvalidRequest(
             f"The adapter {adapter.digest} cannot be merged: its logits would differ by {error:.2g} standard "

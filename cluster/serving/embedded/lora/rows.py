@@ -1,4 +1,4 @@
-"""LoRA by row: each row of a batch gets its own adapter's update, in one pass over the base's weights."""
+"""Row LoRA: each row of a batch gets its own adapter's update, in one pass over the base's weights."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,35 +15,35 @@ from cluster.serving.weights.adapter import Adapter
 
 
 class Plan(Protocol):
-    """How the present batch is computed."""
+    """How the updates of the current batch are computed."""
 
     def add(self, name: str, x: Tensor, out: Tensor) -> None:
-        """Adds each row's update, computed in the adapters' float32, to `out`, which `name` made of `x`.
-        Rows are [B, T, ...] or flattened to [B x T, ...]."""
+        """Adds each row's update, computed in float32, to `out`, the output of layer `name` for `x`. Rows are
+        [B, T, ...] or flattened to [B x T, ...]."""
         ...
 
 
 class Planner(Protocol):
-    """The way that is fastest on a kind of device."""
+    """Creates the plans that are fastest on a kind of device."""
 
     def share(self, names: Sequence[Sequence[str]]) -> None:
-        """Is told once which layers are given the same tensor, and so may share work on it. Whether they are
-        is looked at again in every pass."""
+        """Called once with the groups of layers that get the same input tensor and may share work on it.
+        Every pass checks again that they do."""
         ...
 
     def plan(self, adapters: Sequence[Adapter | None]) -> Plan:
-        """For one pass, in which at least one row has an adapter with pairs."""
+        """The plan for one pass, in which at least one row has an adapter with pairs."""
         ...
 
     def forget(self) -> None:
-        """Drops what is kept of adapters."""
+        """Drops cached data of adapters."""
         ...
 
 
 class RowLora:
-    """Puts row LoRA into a model, and says before each forward pass which row has which adapter.
+    """Installs row LoRA in a model and assigns an adapter to each row before a forward pass.
 
-    Belongs to the thread that runs the model.
+    Used from the thread that runs the model.
     """
 
     def __init__(
@@ -54,10 +54,11 @@ class RowLora:
         *,
         is_compiled: bool | None = None,
     ) -> None:
-        """`layers` names those that adapters may change: linear, or transformers' transposed Conv1D.
-        `is_compiled`: by code for this CPU, or by PyTorch's operators; None is what is best on `device`."""
+        """`layers` names the layers that adapters may change: linear ones, or transformers' transposed
+        Conv1D. `is_compiled`: use code compiled for this CPU rather than PyTorch's operators; None chooses
+        for `device`."""
         self.shapes: dict[str, tuple[int, int]] = {}
-        """(in, out) of each of them."""
+        """(in, out) of each layer by name."""
         for name in layers:
             layer = model.get_submodule(name)
             parent, _, child = name.rpartition(".")
@@ -70,11 +71,11 @@ class RowLora:
         )
         self._plan: Plan | None = None
         self._adapters: Sequence[Adapter | None] = ()
-        """Kept while a plan may read them by their addresses."""
+        """Kept alive while a plan may read them by address."""
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Forward passes within show which layers are given the same tensor."""
+        """Forward passes in this context show which layers get the same input tensor."""
         self._plan = watched = _Watched()
         try:
             yield
@@ -83,20 +84,20 @@ class RowLora:
         self._planner.share(watched.shared(self.shapes))
 
     def assign(self, adapters: Sequence[Adapter | None]) -> None:
-        """Fixes the adapter of each row for the next forward passes; None, or one without pairs, leaves the
-        base's output alone."""
+        """Sets the adapter of each row for the next forward passes. Rows with None, or with an adapter
+        without pairs, get the base's output."""
         self._adapters = adapters
         is_plain = all(adapter is None or not adapter.pairs for adapter in adapters)
         self._plan = None if is_plain else self._planner.plan(adapters)
 
     def forget(self) -> None:
-        """Drops what is kept of adapters, which no row uses now."""
+        """Drops cached data of adapters. No row may be using one."""
         self.assign([])
         self._planner.forget()
 
     def update(self, name: str, x: Tensor, out: Tensor) -> Tensor:
-        """The layer's output for `x`, with each row's update added: in place, because it is the layer's own,
-        fresh and seen by nobody else."""
+        """Adds each row's update to `out`, the layer's output for `x`, and returns it. Works in place,
+        because nothing else refers to the output yet."""
         if self._plan is not None:
             self._plan.add(name, x, out)
         return out
@@ -111,7 +112,7 @@ class _RowLoraLayer(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Some models look at their layers' weights for a dtype."""
+        """Some models read the dtype of their layers' weights."""
         weight: Tensor = self.layer.weight
         return weight
 
@@ -120,7 +121,7 @@ class _RowLoraLayer(nn.Module):
 
 
 class _Watched:
-    """Adds nothing, and notes which layer is given what."""
+    """A Plan that adds nothing and records the input of each layer."""
 
     def __init__(self) -> None:
         self._inputs: list[tuple[Tensor, str]] = []
@@ -129,10 +130,10 @@ class _Watched:
         self._inputs.append((x, name))
 
     def shared(self, names: Iterable[str]) -> list[list[str]]:
-        """All names, together where the tensor is the same."""
+        """All names, grouped by input tensor."""
         by_tensor: dict[int, list[str]] = {}
         group_of: dict[str, list[str]] = {}
-        # By identity: all tensors are kept, so no two of them have had one address.
+        # By identity, which is unique because all tensors are kept alive.
         for x, name in self._inputs:
             if name not in group_of:
                 group_of[name] = by_tensor.setdefault(id(x), [])

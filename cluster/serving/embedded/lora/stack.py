@@ -1,4 +1,4 @@
-"""Adapters side by side in memory, so that one product multiplies by all of them."""
+"""Adapters stacked in memory, so that one product multiplies by all of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,52 +11,50 @@ from torch import Tensor
 from cluster.serving.weights.adapter import Adapter
 
 _IDLE_STEPS = 16
-"""After so many forward passes without it an adapter may be replaced: passes over some of the rows and over
-all of them take turns."""
+"""An adapter may be replaced after this many forward passes without it, because passes over some rows and
+over all rows alternate."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A layer among the stacked tensors. Narrower ranks, and adapters without the layer, are filled up with
-    zeros."""
+    """The stacked tensors of a layer. Smaller ranks and adapters without the layer are padded with zeros."""
 
     down_SIR: Tensor
-    """Of this layer and of all that are given the same tensor, which have this object: rank after rank."""
+    """Shared by all layers with the same input, whose ranks are concatenated."""
     ranks: slice
-    """This layer's."""
+    """This layer's ranks in `down_SIR`."""
     up_SRO: Tensor
 
 
 class LoraStack:
-    """The adapters of the present rows, each in a slot; one that comes takes the slot of one that has gone,
-    so that the others are not copied again."""
+    """The adapters of the current rows, each in a slot. A new adapter takes the slot of an idle one, so that
+    the others are not copied again."""
 
     def __init__(
         self, shapes: Mapping[str, tuple[int, int]], shared: Sequence[Sequence[str]], device: torch.device
     ) -> None:
-        """`shapes`: the layers' (in, out) by name. `shared`: their names, together where they are given the
-        same tensor."""
+        """`shapes` are the layers' (in, out) by name. `shared` groups their names by input tensor."""
         self._shapes = shapes
         self._shared = shared
         self._device = device
         self._held: list[str] = []
-        """Digests, by slot."""
+        """Digests by slot."""
         self._adapters: WeakValueDictionary[str, Adapter] = WeakValueDictionary()
-        """Those held, by digest, while others need them: a slot alone keeps none in memory."""
+        """Stacked adapters by digest. Weak, so that a slot keeps no adapter in memory."""
         self._last_used: list[int] = []
         self._now = 0
         self._capacity = 0
         self._all: dict[str, Site] = {}
-        """With the slots that wait to be used."""
+        """Sites over all slots, including unused ones."""
         self.sites: Mapping[str, Site] = {}
-        """By layer, of the slots in use: another object whenever what they hold has changed."""
+        """Sites over the slots in use, by layer. A new object whenever their content has changed."""
 
     def __len__(self) -> int:
-        """Slots in use."""
+        """Number of slots in use."""
         return len(self._held)
 
     def hold(self, adapters: Sequence[Adapter]) -> Mapping[str, int]:
-        """Puts in what is missing. Returns the slots of all that is held, by digest."""
+        """Adds missing adapters. Returns the slots of all stacked ones, by digest."""
         self._now += 1
         slots = self._slots()
         for adapter in adapters:
@@ -79,7 +77,7 @@ class LoraStack:
         return self._slots()
 
     def clear(self) -> None:
-        """Gives the memory back."""
+        """Frees the memory."""
         self._held, self._last_used, self._capacity = [], [], 0
         self._all, self.sites = {}, {}
 
@@ -94,7 +92,7 @@ class LoraStack:
 
     def _build(self, adapters: Sequence[Adapter]) -> None:
         self.clear()
-        # Room for as many again at most, so that filling a batch copies each adapter twice at most.
+        # Rounded up to a power of two, so that filling a batch copies each adapter at most twice.
         self._capacity = 1 << (len(adapters) - 1).bit_length()
         for names in self._shared:
             ranks = {name: rank for name in names if (rank := _widest(name, adapters))}
@@ -106,7 +104,7 @@ class LoraStack:
             self._put(slot, adapter)
 
     def _empty(self, *shape: int) -> Tensor:
-        # A model being loaded in another thread changes torch's default type for a while.
+        # Explicit type: loading a model in another thread temporarily changes torch's default type.
         return torch.empty(self._capacity, *shape, dtype=torch.float32, device=self._device)
 
     def _put(self, slot: int, adapter: Adapter) -> None:

@@ -1,4 +1,5 @@
-"""An encoder in memory: texts, words or token ids in; log-probabilities of its classes, or vectors, out."""
+"""An encoder in memory: takes texts, words or token ids, and returns class log-probabilities or
+embeddings."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cluster.contracts.errors import ContextLengthExceeded, CorruptArtefact, Inv
 from cluster.serving.residency.footprint import loaded_bytes
 
 PASS_TOKENS = 8192
-"""Of one forward pass, padding included, unless one input alone is longer."""
+"""Maximum tokens of one forward pass, including padding, unless a single input is longer."""
 
 InputKind = Literal["texts", "words"]
 
@@ -27,17 +28,17 @@ InputKind = Literal["texts", "words"]
 class TokenizedInput:
     token_ids: list[int]
     positions: list[int] | None = None
-    """The tokens whose classes are wanted; None is all of them. Where texts are sorted, nobody asks."""
+    """Positions of the tokens whose classes are wanted; None is all. Not used for texts."""
 
 
 class Encoder:
-    """transformers' encoder, with a head for classes once it is tuned, and its tokenizer. For one thread at a
-    time."""
+    """A transformers encoder, with a classification head once it is tuned, and its tokenizer. Not
+    thread-safe."""
 
     def __init__(
         self, model: Any, tokenizer: Any, *, base: Path, context_length: int, input_kind: InputKind | None
     ) -> None:
-        """`base` is the folder whose files say how vectors are pooled; `input_kind` is None for a base
+        """`base` is the folder whose files define the pooling; `input_kind` is None for a base
         itself."""
         self._model, self._tokenizer, self._base = model, tokenizer, base
         self._context_length = context_length
@@ -54,12 +55,12 @@ class Encoder:
 
     @property
     def num_bytes(self) -> int:
-        """Of its weights."""
+        """Memory of its weights."""
         return loaded_bytes(self._model)
 
     def check_input_kind(self, inputs: Sequence[ClassificationInput]) -> None:
-        """Raises InvalidRequest (`wrong_input`) for inputs of the kind that the model does not sort."""
-        for place, given in enumerate(inputs):
+        """Raises InvalidRequest (`wrong_input`) for inputs of a kind that the model does not classify."""
+        for index, given in enumerate(inputs):
             match given:
                 case TextInput() if self._input_kind == "words":
                     wanted, got = "lists of words", "a text"
@@ -68,31 +69,31 @@ class Encoder:
                 case _:
                     continue
             raise InvalidRequest(
-                f"This model was tuned on {wanted}, and input {place} is {got}.",
+                f"This model was tuned on {wanted}, and input {index} is {got}.",
                 code="wrong_input",
-                param=_param(place, inputs),
+                param=_param(index, inputs),
             )
 
     def tokenize(
         self, inputs: Sequence[ClassificationInput], *, most_tokens: int | None = None
     ) -> list[TokenizedInput]:
-        """Raises InvalidRequest for tokens that the model does not have and for more than `most_tokens` in
-        all, and ContextLengthExceeded. Reads nothing after what it refuses."""
+        """Raises InvalidRequest for unknown token ids and for more than `most_tokens` in total, and
+        ContextLengthExceeded. Stops at the first refused input."""
         tokenized: list[TokenizedInput] = []
         total = 0
-        for place, given in enumerate(inputs):
-            param = _param(place, inputs)
-            tokenized.append(self._encode(place, given, param))
+        for index, given in enumerate(inputs):
+            param = _param(index, inputs)
+            tokenized.append(self._encode(index, given, param))
             if (num_tokens := len(tokenized[-1].token_ids)) > self._context_length:
                 raise ContextLengthExceeded(
-                    f"This model reads {self._context_length} tokens. Input {place} has {num_tokens}; "
+                    f"This model reads {self._context_length} tokens. Input {index} has {num_tokens}; "
                     "shorten it.",
                     param=param,
                 )
             total += num_tokens
             if most_tokens is not None and total > most_tokens:
                 raise InvalidRequest(
-                    f"The inputs up to {place} have {total} tokens together; a request may have "
+                    f"The inputs up to {index} have {total} tokens together; a request may have "
                     f"{most_tokens}. Send them in several requests.",
                     code="max_tokens_per_request",
                     param="input",
@@ -101,36 +102,35 @@ class Encoder:
 
     @torch.inference_mode()
     def classify(self, tokenized: Sequence[TokenizedInput]) -> list[list[list[float]]]:
-        """Of each reading the classes' log-probabilities: one row for a text, or one a wanted token."""
+        """Returns the classes' log-probabilities for each input: one row for a text, or one row per wanted
+        token."""
         logits = self._run(self._model, tokenized).logits
         logprobs = _finite(logits.float().log_softmax(-1))
         if self._input_kind == "texts":
             return [[row] for row in logprobs.tolist()]
         found = []
-        for number, reading in enumerate(tokenized):
-            rows = logprobs[number, : len(reading.token_ids)].tolist()
-            wanted = range(len(rows)) if reading.positions is None else reading.positions
+        for number, item in enumerate(tokenized):
+            rows = logprobs[number, : len(item.token_ids)].tolist()
+            wanted = range(len(rows)) if item.positions is None else item.positions
             found.append([rows[position] for position in wanted])
         return found
 
     @torch.inference_mode()
     def embed(self, tokenized: Sequence[TokenizedInput], *, dimensions: int | None = None) -> list[bytes]:
-        """Of each reading a vector of length 1, pooled in float32: float32 numbers, little-endian. With
-        `dimensions` only the first ones of it, scaled to length 1 again. Raises InvalidConfiguration."""
+        """Returns a vector of length 1 for each input, pooled in float32, as little-endian float32 bytes.
+        With `dimensions`, only the first ones, scaled to length 1 again. Raises InvalidConfiguration."""
         pooling = self.pooling
         hidden_BTH = self._run(self._model.base_model, tokenized).last_hidden_state.float()
         if pooling == "cls":
             pooled_BH = hidden_BTH[:, 0]
         else:
-            lengths_B1 = torch.tensor([[len(reading.token_ids)] for reading in tokenized]).to(
-                hidden_BTH.device
-            )
+            lengths_B1 = torch.tensor([[len(item.token_ids)] for item in tokenized]).to(hidden_BTH.device)
             mask_BT = torch.arange(hidden_BTH.shape[1], device=hidden_BTH.device) < lengths_B1
             pooled_BH = (hidden_BTH * mask_BT[..., None]).sum(1) / lengths_B1
         vectors = _finite(normalize(pooled_BH[:, :dimensions], dim=-1))
         return [row.tobytes() for row in vectors.numpy().astype("<f4")]
 
-    def _encode(self, place: int, given: ClassificationInput, param: str) -> TokenizedInput:
+    def _encode(self, index: int, given: ClassificationInput, param: str) -> TokenizedInput:
         match given:
             case TextInput():
                 self._check_size(param, given.text + (given.text_pair or ""))
@@ -143,7 +143,7 @@ class Encoder:
                 for token in token_ids:
                     if not 0 <= token < self._num_embeddings:
                         raise InvalidRequest(
-                            f"Input {place} holds token {token}; this model has tokens 0 to "
+                            f"Input {index} holds token {token}; this model has tokens 0 to "
                             f"{self._num_embeddings - 1}.",
                             param=param,
                         )
@@ -153,32 +153,33 @@ class Encoder:
         check_size(self._tokenizer, text, context_length=self._context_length, param=param)
 
     def _run(self, model: Any, tokenized: Sequence[TokenizedInput]) -> Any:
-        """All rows in one pass, padded on the right."""
-        width = max(len(reading.token_ids) for reading in tokenized)
+        """Runs all rows in one pass, padded on the right."""
+        width = max(len(item.token_ids) for item in tokenized)
         token_ids_BT = torch.zeros(len(tokenized), width, dtype=torch.int64)
         mask_BT = torch.zeros(len(tokenized), width, dtype=torch.int64)
-        for number, reading in enumerate(tokenized):
-            token_ids_BT[number, : len(reading.token_ids)] = torch.tensor(reading.token_ids)
-            mask_BT[number, : len(reading.token_ids)] = 1
+        for number, item in enumerate(tokenized):
+            token_ids_BT[number, : len(item.token_ids)] = torch.tensor(item.token_ids)
+            mask_BT[number, : len(item.token_ids)] = 1
         device = model.device
         return model(input_ids=token_ids_BT.to(device), attention_mask=mask_BT.to(device))
 
 
 def split_passes(tokenized: Sequence[TokenizedInput]) -> Iterator[list[int]]:
-    """The places of `tokenized`, by length, in groups of PASS_TOKENS when padded."""
+    """Yields the indices of `tokenized`, ordered by length, in groups of at most PASS_TOKENS including
+    padding."""
     group: list[int] = []
-    for place in sorted(range(len(tokenized)), key=lambda place: len(tokenized[place].token_ids)):
-        if group and (len(group) + 1) * len(tokenized[place].token_ids) > PASS_TOKENS:
+    for index in sorted(range(len(tokenized)), key=lambda index: len(tokenized[index].token_ids)):
+        if group and (len(group) + 1) * len(tokenized[index].token_ids) > PASS_TOKENS:
             yield group
             group = []
-        group.append(place)
+        group.append(index)
     if group:
         yield group
 
 
-def _param(place: int, inputs: Sequence[Any]) -> str:
-    """What of the client's request an input was."""
-    return f"input[{place}]" if len(inputs) > 1 else "input"
+def _param(index: int, inputs: Sequence[Any]) -> str:
+    """The name of an input in the client's request."""
+    return f"input[{index}]" if len(inputs) > 1 else "input"
 
 
 def _finite(numbers: Tensor) -> Tensor:

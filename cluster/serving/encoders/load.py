@@ -1,4 +1,4 @@
-"""From an encoder's name to it in memory."""
+"""Loads encoders."""
 
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ _HEADS: dict[InputKind, Any] = {
 
 
 def expected_bytes(base: BaseSpec) -> int:
-    """What the encoder, or one tuned from it, takes of memory: a head for classes is small. Blocks."""
+    """Estimates the memory of the encoder or of one tuned from it; a classification head is small. Blocks."""
     folder = base_folder(base)
     config = read_config(folder)
-    # No device's layout: encoders stay as transformers makes them.
+    # The meta device, because encoders are not packed.
     return stored_bytes(folder, config, _DTYPES[base.dtype], torch.device("meta"))
 
 
@@ -57,7 +57,7 @@ def _load(kind: Any, folder: Path, ref: ModelRef) -> Any:
             output_loading_info=True,
         )
     name = ref.adapter.digest if ref.adapter else ref.base.alias
-    # Bases may come without BERT's pooler, which nothing here reads of a base; what is missing is random.
+    # Missing weights would be random. Bases may lack BERT's pooler, which is not used here.
     missing = [key for key in loading["missing_keys"] if ref.adapter or not key.startswith("pooler.")]
     if missing:
         raise CorruptArtefact(f"The files of the model {name} lack {', '.join(sorted(missing)[:3])}.")

@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 
 class EncoderPool:
-    """Sends each request to the encoder that it names. Each runs one forward pass at a time, in a thread;
-    requests take turns at that, so that none waits for all of a long one. At most `max_waiting` are at one
-    encoder. Used from one event loop."""
+    """Sends each request to its encoder. An encoder runs one forward pass at a time, in a thread; requests
+    alternate between passes, so that none waits for all passes of a long one. At most `max_waiting` requests
+    may use one encoder. Used from one event loop."""
 
     def __init__(self, weights: WeightsFolder, cache: SharedCache, *, max_waiting: int = 256) -> None:
         """`cache` is closed with the pool."""
@@ -51,15 +51,15 @@ class EncoderPool:
             tokenized = await loaded.run(encoder.tokenize, request.inputs)
             rows = await loaded.run_in_passes(encoder.classify, tokenized)
         results = [
-            ClassificationResult(logprobs=found, prompt_tokens=len(reading.token_ids))
-            for found, reading in zip(rows, tokenized, strict=True)
+            ClassificationResult(logprobs=found, prompt_tokens=len(item.token_ids))
+            for found, item in zip(rows, tokenized, strict=True)
         ]
         return ClassificationAnswer(classes=encoder.classes, results=results)
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
         """Raises InvalidRequest if the model is no encoder, for more dimensions than it has or more tokens
-        than a request may have, ContextLengthExceeded, Overloaded, InvalidConfiguration if the base's vectors
-        are made in a way that is not known here, and what `ensure` raises."""
+        than a request may have, ContextLengthExceeded, Overloaded, InvalidConfiguration if the base's pooling
+        is not supported, and what `ensure` raises."""
         async with self._use(request.model) as loaded:
             encoder = loaded.encoder
             if request.dimensions is not None and request.dimensions > encoder.width:
@@ -72,18 +72,18 @@ class EncoderPool:
                 partial(encoder.embed, dimensions=request.dimensions), tokenized
             )
         embeddings = [base64.b64encode(vector).decode() for vector in vectors]
-        num_tokens = sum(len(reading.token_ids) for reading in tokenized)
+        num_tokens = sum(len(item.token_ids) for item in tokenized)
         return EmbeddingAnswer(embeddings=embeddings, prompt_tokens=num_tokens)
 
     def stats(self) -> list[EngineStats]:
-        """A request counts as running while it is at a forward pass, and for the others as waiting."""
+        """A request counts as running during a forward pass, otherwise as waiting."""
         return [
             loaded.stats().model_copy(update={"load_seconds": self._encoders.load_seconds(weights)})
             for weights, loaded in self._encoders.loaded.items()
         ]
 
     def names(self) -> list[str]:
-        """Of the weights in memory."""
+        """The names of the weights in memory."""
         return list(self._encoders.loaded)
 
     async def close(self) -> None:
@@ -94,7 +94,7 @@ class EncoderPool:
         loaded = await self._acquire(model)
         try:
             if loaded.num_requests >= self._max_waiting:
-                raise Overloaded("Too many requests wait for this model; try again.")
+                raise Overloaded("Too many requests are waiting for this model; try again.")
             loaded.num_requests += 1
             try:
                 yield loaded
@@ -115,21 +115,21 @@ class EncoderPool:
 
 
 class _LoadedEncoder:
-    """An encoder and the turns at it."""
+    """An encoder and the lock for its forward passes."""
 
     def __init__(self, model: ModelRef, encoder: Encoder) -> None:
         self._model = model
         self.encoder = encoder
         self.num_requests = 0
-        self._turn = asyncio.Lock()
-        """Handed on in the order of asking."""
+        self._lock = asyncio.Lock()
+        """Acquired in order of arrival."""
 
     @property
     def num_bytes(self) -> int:
         return self.encoder.num_bytes
 
     def stats(self) -> EngineStats:
-        running = int(self._turn.locked())
+        running = int(self._lock.locked())
         return EngineStats(
             base=self._model.base.alias,
             running=running,
@@ -150,22 +150,22 @@ class _LoadedEncoder:
         compute: Callable[[Sequence[TokenizedInput]], Sequence[T]],
         tokenized: Sequence[TokenizedInput],
     ) -> list[T]:
-        """What `compute` makes of each reading, with a turn for each forward pass."""
+        """Returns what `compute` returns for each input; takes the lock for each forward pass separately."""
         found: dict[int, T] = {}
-        for places in split_passes(tokenized):
-            made = await self.run(compute, [tokenized[place] for place in places])
-            found.update(zip(places, made, strict=True))
-        return [found[place] for place in range(len(tokenized))]
+        for indices in split_passes(tokenized):
+            made = await self.run(compute, [tokenized[index] for index in indices])
+            found.update(zip(indices, made, strict=True))
+        return [found[index] for index in range(len(tokenized))]
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """A thread cannot be stopped: who goes away waits for it, so that the next one finds the encoder
-        free."""
-        async with self._turn:
+        """Runs `work` in a thread, which cannot be stopped: a cancelled caller waits for it, so that the
+        encoder is free for the next one."""
+        async with self._lock:
             working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
             try:
                 return await asyncio.shield(working)
             finally:
-                # However often it is told to go away: by a limit of time, and then by a lost connection.
+                # There may be several cancellations, such as a timeout followed by a disconnect.
                 while not working.done():
                     with suppress(asyncio.CancelledError):
                         await asyncio.wait([working])
@@ -175,6 +175,6 @@ def _check_served(model: ModelRef) -> None:
     check_embeds(model)
     if model.adapter is not None and model.adapter.form != "full":
         raise InvalidRequest(
-            f"A tuned encoder is served in its full form, and this one is of form '{model.adapter.form}'.",
+            f"A tuned encoder must be of form 'full', and this one is of form '{model.adapter.form}'.",
             param="model",
         )

@@ -1,4 +1,4 @@
-"""Whether a whole answer follows its schema, where a grammar could not hold it to all of that. Pure."""
+"""Checks a complete answer against a schema that a grammar could not enforce completely. Pure."""
 
 import json
 import time
@@ -14,15 +14,15 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 _MOST_SECONDS = 0.25
-"""Of one check, which ends without a finding then."""
+"""Time limit of one check, after which nothing is reported."""
 _MESSAGE_CHARACTERS = 200
 
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 
 def problem(schema: dict[str, Any], text: str) -> str | None:
-    """What is wrong with a JSON text by `schema`, as the end of a sentence; None if nothing is, if it is not
-    JSON, such as one that a stop string has cut off, or if it would take too long to tell."""
+    """Describes how a JSON text violates `schema`, as the end of a sentence. None if it does not, if the text
+    is not JSON, for example because a stop string cut it off, or if the check takes too long."""
     try:
         value = json.loads(text)
         found = next(_validator(schema).iter_errors(value), None)
@@ -30,12 +30,12 @@ def problem(schema: dict[str, Any], text: str) -> str | None:
         return None
     if found is None:
         return None
-    said = found.message if len(found.message) <= _MESSAGE_CHARACTERS else f"it breaks '{found.validator}'"
-    return f"at {found.json_path}, {said}"
+    message = found.message if len(found.message) <= _MESSAGE_CHARACTERS else f"it breaks '{found.validator}'"
+    return f"at {found.json_path}, {message}"
 
 
 class _TooLong(Exception):
-    """The check has taken all its time."""
+    """The check has reached its time limit."""
 
 
 def _validator(schema: dict[str, Any]) -> Any:
@@ -43,7 +43,7 @@ def _validator(schema: dict[str, Any]) -> Any:
     end = time.monotonic() + _MOST_SECONDS
     ours = {"pattern": partial(_pattern, end), "uniqueItems": _unique, "multipleOf": _multiple}
     keywords = {name: _timed(keyword, end) for name, keyword in {**kind.VALIDATORS, **ours}.items()}
-    # With a registry of its own, for the default one fetches what references name.
+    # With an empty registry, because the default one fetches remote references.
     return extend(kind, keywords)(schema, registry=Registry())
 
 
@@ -79,14 +79,14 @@ def _unique(_: Any, is_unique: Any, items: Any, __: Any) -> Iterator[ValidationE
 
 
 def _multiple(_: Any, unit: Any, number: Any, __: Any) -> Iterator[ValidationError]:
-    # As it is written: 0.3 is a multiple of 0.1.
+    # In decimal, so that 0.3 is a multiple of 0.1.
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
     if is_number and Decimal(str(number)) % Decimal(str(unit)):
         yield ValidationError(f"{number} is no multiple of {unit}")
 
 
 def _has_list_of_items(value: Any) -> bool:
-    """Whether the schema is of the older kind, in which `items` may be what is `prefixItems` now."""
+    """Whether the schema uses the older form, in which a list in `items` means today's `prefixItems`."""
     if isinstance(value, dict):
         return isinstance(value.get("items"), list) or any(map(_has_list_of_items, value.values()))
     return isinstance(value, list) and any(map(_has_list_of_items, value))

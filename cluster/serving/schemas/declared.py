@@ -1,4 +1,4 @@
-"""Which properties the parts of a schema name that bear on one object. Pure."""
+"""Finds the properties that the parts of a schema declare for one object. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any
 from cluster.serving.schemas.references import References, SchemaError
 
 _MAX_STEPS = 64
-"""From one part to another of the same object."""
+"""Maximum nesting of parts that describe the same object."""
 
 
 @dataclass(frozen=True)
 class Declared:
     names: frozenset[str] = frozenset()
-    """That an object may have, or must."""
+    """Properties that an object may or must have."""
     described: frozenset[str] = frozenset()
-    """Those whose values are described."""
+    """Properties whose values are described."""
     patterns: frozenset[str] = frozenset()
     is_settled: bool = False
-    """Something is said about all other properties."""
+    """Whether the schema constrains all other properties."""
 
     def __or__(self, other: "Declared") -> "Declared":
         return Declared(
@@ -33,7 +33,7 @@ def own(schema: dict[str, Any]) -> Declared:
     """What `schema` itself declares. Raises SchemaError."""
     described = frozenset(objects(schema, "properties"))
     required = frozenset(name for name in schemas(schema, "required") if isinstance(name, str))
-    # `unevaluatedProperties: false` asks for what an object that says nothing gets.
+    # `unevaluatedProperties: false` is the same as our default for an object without constraints.
     is_settled = (
         "additionalProperties" in schema
         or "propertyNames" in schema
@@ -44,14 +44,14 @@ def own(schema: dict[str, Any]) -> Declared:
 
 
 class Declarations:
-    """Of one schema."""
+    """The declarations of one schema."""
 
     def __init__(self, references: References) -> None:
         self._references = references
         self._by_reference: dict[str, Declared] = {}
 
     def of(self, *parts: Any, steps: int = 0) -> Declared:
-        """What schemas and their own parts for the same object declare, alternatives too. Raises
+        """What these schemas and their parts for the same object declare, including alternatives. Raises
         SchemaError."""
         if steps > _MAX_STEPS:
             raise SchemaError(f"one value is described by more than {_MAX_STEPS} schemas within one another")
@@ -68,14 +68,14 @@ class Declarations:
     def _behind(self, reference: str, steps: int) -> Declared:
         if reference not in self._by_reference:
             target = self._references.target(reference)
-            # A schema that leads back to itself declares no more by that.
+            # A schema that refers back to itself declares nothing more by that.
             self._by_reference[reference] = Declared()
             self._by_reference[reference] = self.of(target, steps=steps)
         return self._by_reference[reference]
 
 
 def combined(schema: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    """The parts of `allOf`, `anyOf` and `oneOf`, by keyword. Raises SchemaError."""
+    """Yields the parts of `allOf`, `anyOf` and `oneOf` by keyword. Raises SchemaError."""
     for keyword in ("allOf", "anyOf", "oneOf"):
         if some := schemas(schema, keyword):
             yield keyword, some
@@ -84,7 +84,7 @@ def combined(schema: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
 
 
 def objects(schema: dict[str, Any], keyword: str) -> dict[str, Any]:
-    """An object under a keyword, empty if there is none. Raises SchemaError."""
+    """The object under a keyword; empty if there is none. Raises SchemaError."""
     value = schema.get(keyword, {})
     if not isinstance(value, dict):
         raise SchemaError(f"'{keyword}' should be an object")
@@ -92,7 +92,7 @@ def objects(schema: dict[str, Any], keyword: str) -> dict[str, Any]:
 
 
 def schemas(schema: dict[str, Any], keyword: str) -> list[Any]:
-    """A list under a keyword, empty if there is none. Raises SchemaError."""
+    """The list under a keyword; empty if there is none. Raises SchemaError."""
     value = schema.get(keyword, [])
     if not isinstance(value, list):
         raise SchemaError(f"'{keyword}' should be a list")

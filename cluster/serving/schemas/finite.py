@@ -1,4 +1,4 @@
-"""Which definitions of a schema something finite can follow. Pure."""
+"""Finds the definitions of a schema that a finite value can satisfy. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ _MAX_ROUNDS = 64
 
 
 def without_endless(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
-    """The definitions, in which nothing may lead to one whose every value is endless: those are `false`, and
-    so is whatever refers to them. Raises SchemaError if that takes too long to find out."""
+    """Replaces definitions that only infinite values satisfy, and references to them, by `false`. Raises
+    SchemaError if this takes too many rounds."""
     finite: set[str] = set()
-    # Those that were found last refer to few others, so that most schemas take one round.
+    # The definitions found last refer to few others, so most schemas take one round.
     names = list(definitions)[::-1]
     for _ in range(_MAX_ROUNDS):
         found = {name for name in names if name not in finite and _ends(definitions[name], finite)}
@@ -29,7 +29,7 @@ def without_endless(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
 
 
 def _ends(schema: Schema, finite: set[str]) -> bool:
-    """Whether there is a finite value, if only `finite` definitions have one."""
+    """Whether a finite value exists, assuming that only the `finite` definitions have one."""
     if isinstance(schema, bool):
         return schema
     if "$ref" in schema and schema["$ref"].removeprefix(_PREFIX) not in finite:

@@ -1,12 +1,14 @@
-"""What a grammar can hold a text to of a JSON Schema. Pure.
+"""Translates a JSON Schema to the part of it that a grammar can enforce. Pure.
 
-Both engines follow grammars of what `to_grammar_schema` returns. It reads a schema as its author means it:
+Both engines build grammars from what `to_grammar_schema` returns. It interprets a schema as its author means
+it:
 
-- Annotations, and what is unknown, are ignored, as JSON Schema says.
-- An object that declares properties and says nothing about others has no others; so has an array that
-  declares its first items. All that bears on one object (`allOf`, `anyOf`, `$ref` …) declares together.
-- A value of which nothing is said is any JSON, of so many levels, items and members that it comes to an end.
-- What a grammar cannot follow is left out, and then an answer is to be checked (`checks.py`).
+- Annotations and unknown keywords are ignored, as JSON Schema specifies.
+- An object that declares properties and does not mention others has no others; the same goes for an array
+  that declares its first items. All schemas for one object (`allOf`, `anyOf`, `$ref` …) declare properties
+  together.
+- An unconstrained value is any JSON, with limited depth, items and members so that it ends.
+- What a grammar cannot enforce is left out, and answers must be checked instead (`checks.py`).
 """
 
 from collections import Counter, deque
@@ -19,19 +21,19 @@ import regex
 
 from cluster.serving.schemas.declared import Declarations, combined, objects, own, schemas
 from cluster.serving.schemas.finite import Schema, without_endless
-from cluster.serving.schemas.patterns import followed
+from cluster.serving.schemas.patterns import regular_patterns
 from cluster.serving.schemas.references import References, SchemaError, shown
 
 _MAX_COUNT = 100_000
-"""Of characters, items or properties."""
+"""Maximum number of characters, items or properties."""
 _MAX_PARTS = 20_000
-"""Schemas within a schema; what a reference leads to counts again for each place that specialises it."""
+"""Maximum number of subschemas; the target of a reference counts again for each place that specializes it."""
 
 _FORMATS = frozenset(
     ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]
 )
-"""That llguidance knows. Any other is an annotation."""
-_AS_IT_IS = frozenset(
+"""Formats that llguidance supports. Any other is an annotation."""
+_COPIED = frozenset(
     [
         *("type", "const", "enum", "minLength", "maxLength", "minItems", "maxItems"),
         *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -43,46 +45,46 @@ _ONLY_CHECKED = frozenset(
         *("dependentRequired", "dependentSchemas", "dependencies"),
     ]
 )
-_OF_OBJECTS = frozenset(
+_OBJECT_KEYWORDS = frozenset(
     [
         *("properties", "patternProperties", "additionalProperties", "required", "propertyNames"),
         *("minProperties", "maxProperties", "unevaluatedProperties"),
     ]
 )
-_OF_ARRAYS = frozenset(["items", "prefixItems", "additionalItems", "uniqueItems"])
+_ARRAY_KEYWORDS = frozenset(["items", "prefixItems", "additionalItems", "uniqueItems"])
 _COUNTS = frozenset(["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"])
 _TEXTS = frozenset(["$ref", "pattern", "format"])
 _TYPES = ["string", "number", "integer", "boolean", "object", "array", "null"]
-_CONSTRAINTS = _AS_IT_IS | _ONLY_CHECKED | _OF_OBJECTS | _OF_ARRAYS | {"pattern", "format"}
+_CONSTRAINTS = _COPIED | _ONLY_CHECKED | _OBJECT_KEYWORDS | _ARRAY_KEYWORDS | {"pattern", "format"}
 
 _ANY_DEPTH = 10
 _ANY_ITEMS = 1024
 _ANY_MEMBERS = 64
 _ANY_NAME = r"^[\s\S]{0,128}$"
-"""Bounds of a value of which nothing is said: a weak model adds to it for ever. Texts and numbers have none,
-for whoever means them would lose their ends without a word."""
+"""Bounds of an unconstrained value, which a weak model would extend for ever. Strings and numbers have no
+bounds, because they would be cut off silently."""
 
 
 @dataclass(frozen=True)
 class GrammarSchema:
     schema: dict[str, Any]
-    """For llguidance. It refers to nothing but its own `$defs`."""
+    """A schema for llguidance, which refers only to its own `$defs`."""
     is_exact: bool
-    """Whatever follows it is valid; otherwise an answer is to be checked."""
+    """Whether every value that satisfies it is valid; otherwise answers must be checked."""
 
 
 def to_grammar_schema(schema: dict[str, Any], *, is_object: bool = False) -> GrammarSchema:
-    """`is_object`: the value is one, whether the schema says so or not. Raises SchemaError if the schema
-    cannot be read, or nothing finite can follow it."""
+    """Translates `schema`. `is_object`: the value is an object, even if the schema does not say so. Raises
+    SchemaError if the schema is invalid or no finite value satisfies it."""
     return _Translator(schema).whole(is_object=is_object)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A schema that describes a value together with others, which one of them closes."""
+    """A schema that describes a value together with others, one of which excludes further properties."""
 
     shared: frozenset[str] = frozenset()
-    """Properties that others describe too."""
+    """Properties that other parts describe too."""
     is_all_shared: bool = False
 
 
@@ -96,8 +98,8 @@ class _Translator:
         self._references = References(root)
         self._declarations = Declarations(self._references)
         self._names: dict[tuple[str, _Part | None], str] = {("#", _ALONE): "root"}
-        """Of definitions: what a reference leads to, as a part of something or alone."""
-        self._left: deque[tuple[str, str, _Part | None]] = deque()
+        """Names of definitions, by reference and by the part that it is used as."""
+        self._pending: deque[tuple[str, str, _Part | None]] = deque()
         self._definitions: dict[str, Schema] = {}
         self._num_parts = 0
         self._is_exact = True
@@ -105,8 +107,8 @@ class _Translator:
     def whole(self, *, is_object: bool) -> GrammarSchema:
         root = {"type": "object", **self._root} if is_object else self._root
         self._definitions["root"] = self._translated(root, _ALONE)
-        while self._left:
-            name, reference, part = self._left.popleft()
+        while self._pending:
+            name, reference, part = self._pending.popleft()
             self._definitions[name] = self._translated(self._references.target(reference), part)
         definitions = without_endless(self._definitions)
         if definitions["root"] is False:
@@ -129,11 +131,11 @@ class _Translator:
         if "$ref" in schema:
             groups["$ref"] = [{"$ref": schema["$ref"]}]
         if not groups:
-            return self._held_alone(schema, part) or self._anything(part)
-        return self._held_together(schema, groups, part)
+            return self._translate_single(schema, part) or self._anything(part)
+        return self._translate_combined(schema, groups, part)
 
     def _plain(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """With one spelling for what has several, and its type where only one is meant."""
+        """Normalizes alternative spellings, and adds the type if it is implied."""
         if isinstance(schema.get("items"), list):
             others = {"items": schema["additionalItems"]} if "additionalItems" in schema else {}
             left = {key: schema[key] for key in schema if key not in ("items", "additionalItems")}
@@ -141,7 +143,7 @@ class _Translator:
         if "$ref" in schema:
             target = self._references.target(schema["$ref"])
             if isinstance(target, dict):
-                # What is said twice would keep llguidance from following a reference back to itself.
+                # Repeated constraints would keep llguidance from supporting a recursive reference.
                 schema = {
                     key: value
                     for key, value in schema.items()
@@ -156,9 +158,9 @@ class _Translator:
                 return {"type": "array", **schema}
         return schema
 
-    # What several schemas say of one value.
+    # Several schemas for one value.
 
-    def _held_together(
+    def _translate_combined(
         self, schema: dict[str, Any], groups: dict[str, list[Any]], part: _Part | None
     ) -> Schema:
         """`groups` are the schema's parts by keyword."""
@@ -168,17 +170,18 @@ class _Translator:
         is_choice = not more and keyword in ("anyOf", "oneOf")
         base = {key: schema[key] for key in schema if key in _CONSTRAINTS}
         if not base and not more and (is_choice or len(groups[keyword]) == 1):
-            held = [self._part(one, part) for one in groups[keyword]]
-            return {"anyOf": held} if is_choice else held[0]
+            result = [self._part(one, part) for one in groups[keyword]]
+            return {"anyOf": result} if is_choice else result[0]
         if part is not None:
             return self._all_of(base, groups, part)
         if is_choice:
-            # Each alternative declares together with what is beside the choice, and with no other one.
+            # Each alternative declares properties together with the rest of the schema, not with other
+            # alternatives.
             return {"anyOf": [self._closed(base, {"allOf": [one]}) for one in groups[keyword]]}
         return self._closed(base, groups)
 
     def _closed(self, base: dict[str, Any], groups: dict[str, list[Any]]) -> Schema:
-        """All of these, and no property that none of them declares."""
+        """Combines all groups, and allows no property that none of them declares."""
         members = [
             base,
             *groups.pop("allOf", []),
@@ -191,11 +194,11 @@ class _Translator:
             frozenset(name for name, times in described.items() if times > 1),
             is_all_shared=sum(bool(one.patterns) for one in declared) > 1,
         )
-        held = [self._part(member, part) for member in members if member]
+        result = [self._part(member, part) for member in members if member]
         declares = reduce(or_, declared)
         if (declares.described or declares.patterns) and not declares.is_settled:
-            is_object = any(isinstance(one, dict) and one.get("type") == "object" for one in held)
-            held.append(
+            is_object = any(isinstance(one, dict) and one.get("type") == "object" for one in result)
+            result.append(
                 {
                     **({"type": "object"} if is_object else {}),
                     "properties": dict.fromkeys(sorted(declares.names), True),
@@ -207,14 +210,14 @@ class _Translator:
                     "additionalProperties": False,
                 }
             )
-        return {"allOf": held}
+        return {"allOf": result}
 
     def _all_of(self, base: dict[str, Any], groups: dict[str, list[Any]], part: _Part) -> Schema:
-        held = [self._translated(base, part)] if base else []
+        result = [self._translated(base, part)] if base else []
         for keyword, some in groups.items():
             parts = [self._part(one, part) for one in some]
-            held += [{"anyOf": parts}] if keyword in ("anyOf", "oneOf") else parts
-        return {"allOf": held}
+            result += [{"anyOf": parts}] if keyword in ("anyOf", "oneOf") else parts
+        return {"allOf": result}
 
     def _part(self, schema: Any, part: _Part | None) -> Schema:
         if isinstance(schema, dict) and schema.keys() == {"$ref"} and isinstance(schema["$ref"], str):
@@ -225,37 +228,37 @@ class _Translator:
         key = (reference, part)
         if key not in self._names:
             self._names[key] = str(len(self._names))
-            self._left.append((self._names[key], reference, part))
+            self._pending.append((self._names[key], reference, part))
         return {"$ref": f"#/$defs/{self._names[key]}"}
 
-    # What one schema says.
+    # A single schema.
 
-    def _held_alone(self, schema: dict[str, Any], part: _Part | None) -> dict[str, Any]:
-        held = {keyword: schema[keyword] for keyword in schema if keyword in _AS_IT_IS}
+    def _translate_single(self, schema: dict[str, Any], part: _Part | None) -> dict[str, Any]:
+        result = {keyword: schema[keyword] for keyword in schema if keyword in _COPIED}
         for keyword in _ONLY_CHECKED & schema.keys():
             self._is_exact = False
             self._check_references(schema[keyword])
-        self._translate_text(schema, held)
+        self._translate_text(schema, result)
         if _is(schema, "array"):
-            self._translate_array(schema, held, part)
+            self._translate_array(schema, result, part)
         if _is(schema, "object"):
-            self._translate_object(schema, held, part)
-        return held
+            self._translate_object(schema, result, part)
+        return result
 
     def _check_references(self, value: Any) -> None:
-        """Raises SchemaError for one, in what is not held, that leads nowhere."""
+        """Raises SchemaError for a dangling reference in a part that is not translated."""
         if isinstance(value, dict) and "$ref" in value:
             self._references.target(value["$ref"])
         for within in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             self._check_references(within)
 
-    def _translate_text(self, schema: dict[str, Any], held: dict[str, Any]) -> None:
+    def _translate_text(self, schema: dict[str, Any], result: dict[str, Any]) -> None:
         if (format_ := schema.get("format")) in _FORMATS:
-            held["format"] = format_
+            result["format"] = format_
         if "pattern" not in schema:
             return
         pattern = schema["pattern"]
-        patterns, is_exact = followed(pattern)
+        patterns, is_exact = regular_patterns(pattern)
         if not is_exact:
             self._is_exact = False
             try:
@@ -263,36 +266,36 @@ class _Translator:
             except regex.error as error:
                 raise SchemaError(f"the pattern {shown(pattern)} cannot be read: {error}") from error
         if patterns:
-            held["pattern"] = patterns[0]
+            result["pattern"] = patterns[0]
         for other in patterns[1:]:
-            held.setdefault("allOf", []).append({"pattern": other})
+            result.setdefault("allOf", []).append({"pattern": other})
 
-    def _translate_array(self, schema: dict[str, Any], held: dict[str, Any], part: _Part | None) -> None:
+    def _translate_array(self, schema: dict[str, Any], result: dict[str, Any], part: _Part | None) -> None:
         within = _ALONE if part is None else _SHARED
         first = schemas(schema, "prefixItems")
         least = schema.get("minItems", 0)
         if first:
-            held["prefixItems"] = [self._part(one, within) for one in first]
+            result["prefixItems"] = [self._part(one, within) for one in first]
         if "items" in schema:
-            held["items"] = self._part(schema["items"], within)
+            result["items"] = self._part(schema["items"], within)
         elif part is None and first and least <= len(first):
-            held["items"] = False
+            result["items"] = False
         elif part is None:
-            held["items"] = self._anything(part)
-            held.setdefault("maxItems", max(_ANY_ITEMS, least))
+            result["items"] = self._anything(part)
+            result.setdefault("maxItems", max(_ANY_ITEMS, least))
         if schema.get("uniqueItems") is True:
             self._is_exact = False
             most = self._num_values(schema.get("items"))
             if not first and most is not None:
-                held["maxItems"] = min(most, held.get("maxItems", most))
+                result["maxItems"] = min(most, result.get("maxItems", most))
 
     def _num_values(self, schema: Any) -> int | None:
-        """Of an enumeration; None for another schema."""
+        """The number of values of an enumeration; None for any other schema."""
         schema = self._references.resolved(schema)
         values = schema.get("enum") if isinstance(schema, dict) else None
         return len(values) if isinstance(values, list) else None
 
-    def _translate_object(self, schema: dict[str, Any], held: dict[str, Any], part: _Part | None) -> None:
+    def _translate_object(self, schema: dict[str, Any], result: dict[str, Any], part: _Part | None) -> None:
         within = _ALONE if part is None else _SHARED
         properties = {
             name: self._part(one, _SHARED if part and (part.is_all_shared or name in part.shared) else _ALONE)
@@ -309,21 +312,23 @@ class _Translator:
         if "propertyNames" in schema:
             others = self._translate_names(schema["propertyNames"], properties, patterns, others)
         has_optional = not properties.keys() <= set(required)
-        self._translate_count(schema, held, can=part is None and not has_optional)
+        self._translate_count(schema, result, can=part is None and not has_optional)
         if others == _ANYTHING and not patterns and not has_optional:
-            held.setdefault("maxProperties", max(_ANY_MEMBERS, held.get("minProperties", 0), len(required)))
+            result.setdefault(
+                "maxProperties", max(_ANY_MEMBERS, result.get("minProperties", 0), len(required))
+            )
             patterns, others = {_ANY_NAME: others}, False
         if properties:
-            held["properties"] = properties
+            result["properties"] = properties
         if patterns:
-            held["patternProperties"] = patterns
+            result["patternProperties"] = patterns
         if required:
-            held["required"] = required
+            result["required"] = required
         if others is not True:
-            held["additionalProperties"] = others
+            result["additionalProperties"] = others
 
     def _others(self, schema: dict[str, Any], part: _Part | None, within: _Part | None) -> Schema:
-        """What properties are that the schema does not name."""
+        """The schema of properties that are not named."""
         if "additionalProperties" in schema:
             return self._part(schema["additionalProperties"], within)
         others = schema.get("unevaluatedProperties", False)
@@ -338,9 +343,9 @@ class _Translator:
     def _translate_names(
         self, rules: Any, properties: dict[str, Schema], patterns: dict[str, Schema], others: Schema
     ) -> Schema:
-        """Holds names to `propertyNames`. Returns what unnamed properties are then."""
+        """Applies `propertyNames`. Returns the schema of unnamed properties."""
         rules = self._references.resolved(rules)
-        self._translated(rules, _SHARED)  # It may be wrong.
+        self._translated(rules, _SHARED)  # Raises if it is invalid.
         if not isinstance(rules, dict):
             return others if rules else False
         names = rules.get("enum", [rules["const"]] if "const" in rules else None)
@@ -360,22 +365,23 @@ class _Translator:
         if (
             isinstance(pattern, str)
             and not (properties or patterns)
-            and followed(pattern) == ([pattern], True)
+            and regular_patterns(pattern) == ([pattern], True)
         ):
             patterns[pattern] = others
             return False
         self._is_exact = False
         return others
 
-    def _translate_count(self, schema: dict[str, Any], held: dict[str, Any], *, can: bool) -> None:
-        """Holds an object to a number of properties, where llguidance can: without any that it may lack."""
+    def _translate_count(self, schema: dict[str, Any], result: dict[str, Any], *, can: bool) -> None:
+        """Applies limits on the number of properties, which llguidance supports only without optional
+        ones."""
         for keyword in ("minProperties", "maxProperties"):
             if keyword in schema and can:
-                held[keyword] = schema[keyword]
+                result[keyword] = schema[keyword]
             elif keyword in schema:
                 self._is_exact = False
 
-    # What nothing is said of.
+    # Unconstrained values.
 
     def _anything(self, part: _Part | None) -> Schema:
         if part is not None:
@@ -389,7 +395,7 @@ _ANYTHING: Schema = {"$ref": f"#/$defs/any{_ANY_DEPTH}"}
 
 
 def _any(depth: int) -> Schema:
-    """Any JSON in which arrays and objects are no deeper within one another."""
+    """Any JSON with arrays and objects nested at most `depth` deep."""
     kinds: list[Schema] = [{"type": ["null", "boolean", "number", "string"]}]
     if depth:
         part = {"$ref": f"#/$defs/any{depth - 1}"}
@@ -406,14 +412,14 @@ def _any(depth: int) -> Schema:
 
 
 def _is(schema: dict[str, Any], type_: str) -> bool:
-    """Whether the schema says something of arrays, or objects."""
+    """Whether the schema constrains values of this type, array or object."""
     types = schema.get("type")
-    keywords = _OF_OBJECTS if type_ == "object" else _OF_ARRAYS
+    keywords = _OBJECT_KEYWORDS if type_ == "object" else _ARRAY_KEYWORDS
     return types == type_ or (isinstance(types, list) and type_ in types) or bool(keywords & schema.keys())
 
 
 def _check_shape(schema: dict[str, Any]) -> None:
-    """Raises SchemaError for what is read here and is not as it should be; llguidance checks the rest."""
+    """Raises SchemaError for invalid keywords that are read here; llguidance checks the rest."""
     for keyword in _TEXTS & schema.keys():
         if not isinstance(schema[keyword], str):
             raise SchemaError(f"'{keyword}' is {shown(schema[keyword])}; it should be text")

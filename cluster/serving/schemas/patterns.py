@@ -1,6 +1,6 @@
-"""Regular expressions of schemas, as far as a grammar can follow them. Pure.
+"""Rewrites regular expressions of schemas for a grammar. Pure.
 
-A grammar's expressions describe regular languages: they have no look-around and no back-references.
+A grammar supports only regular languages: no look-around and no back-references.
 """
 
 import re
@@ -8,16 +8,17 @@ import re
 _LOOKS = ("(?=", "(?!", "(?<=", "(?<!")
 _LEADING = re.compile(r"\^(?=\(\?[=!])")
 _ONLY_OF_CLASS = re.compile(r"\^?\[(?P<members>[^\]^\\](?:\\.|[^\]\\])*|\\.(?:\\.|[^\]\\])*)\]\*\$")
-"""`[class]*` and nothing else, which a negative look-ahead forbids."""
+"""`[class]*` and nothing else, as the content of a negative look-ahead."""
 _BACK_REFERENCE = re.compile(r"\\[1-9]|\\k<")
 
 
-def followed(pattern: str) -> tuple[list[str], bool]:
-    """Patterns without look-around that a text must match, and whether they say as much as `pattern` does.
+def regular_patterns(pattern: str) -> tuple[list[str], bool]:
+    """Returns patterns without look-around that a text must all match, and whether they are equivalent to
+    `pattern`.
 
-    Where the text begins, `(?=X)` is a pattern of its own, and so is a look-ahead that forbids texts of some
-    characters only, as in pydantic's decimals. Elsewhere a look-around is left out, which allows more.
-    """
+    At the start of the text, `(?=X)` becomes a pattern of its own, and so does a look-ahead that forbids
+    texts of certain characters only, as in pydantic's decimals. Other look-arounds are left out, which allows
+    more."""
     if not any(look in pattern for look in _LOOKS) and not _BACK_REFERENCE.search(pattern):
         return [pattern], True
     rest, beside, is_exact = pattern, [], True
@@ -53,7 +54,7 @@ def _without_looks(pattern: str) -> tuple[str, bool]:
 
 
 def _end_of_group(pattern: str, start: int) -> int:
-    """The place after the `)` of the group that begins at `start`; the pattern's end if it has none."""
+    """Index after the `)` of the group that begins at `start`; the end of the pattern if there is none."""
     depth, place, is_in_class = 0, start, False
     while place < len(pattern):
         if pattern[place] == "\\":
@@ -69,5 +70,5 @@ def _end_of_group(pattern: str, start: int) -> int:
 
 
 def _is_in_class(pattern: str, place: int, is_in_class: bool) -> bool:
-    """Whether a class of characters is open after the one at `place`."""
+    """Whether a character class is open after the character at `place`."""
     return pattern[place] != "]" if is_in_class else pattern[place] == "["

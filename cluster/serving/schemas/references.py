@@ -1,4 +1,4 @@
-"""Where the references of a JSON Schema lead. Pure."""
+"""Resolves the references of a JSON Schema. Pure."""
 
 import re
 from typing import Any
@@ -8,11 +8,11 @@ _MAX_STEPS = 32
 
 
 class SchemaError(ValueError):
-    """What is wrong with a schema, as a sentence for its author."""
+    """An invalid schema, with a message for its author."""
 
 
 class References:
-    """Of one schema, within itself: nothing is ever fetched."""
+    """References within one schema; nothing is ever fetched."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
@@ -20,7 +20,7 @@ class References:
         self._anchors: dict[str, Any] | None = None
 
     def target(self, reference: object) -> Any:
-        """The schema at the end of a `$ref`. Raises SchemaError."""
+        """The target of a `$ref`. Raises SchemaError."""
         if not isinstance(reference, str):
             raise SchemaError(f"'$ref' is {shown(reference)}; it should be text")
         place = reference.removeprefix(self._id) if self._id else reference
@@ -37,7 +37,7 @@ class References:
             ) from error
 
     def resolved(self, schema: Any) -> Any:
-        """The schema itself, or the end of the references that it begins. Raises SchemaError."""
+        """The schema itself, or the end of its chain of references. Raises SchemaError."""
         for _ in range(_MAX_STEPS):
             if not isinstance(schema, dict) or "$ref" not in schema:
                 return schema
@@ -72,6 +72,6 @@ class References:
 
 
 def shown(value: object) -> str:
-    """A value of the author's, short enough for a sentence."""
+    """A value of the schema, shortened for a message."""
     text = value if isinstance(value, str) else re.sub(r"\s+", " ", repr(value))
     return f"'{text[:80]}…'" if len(text) > 80 else f"'{text}'"

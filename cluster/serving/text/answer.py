@@ -1,4 +1,4 @@
-"""From the tokens of one choice to its events, whichever engine generates them."""
+"""Converts the tokens of one choice to events, for every backend."""
 
 from typing import Any, Literal
 
@@ -19,8 +19,8 @@ Event = TextEvent | ToolCallEvent | FinishEvent
 
 
 class ChoiceAnswer:
-    """What one choice has said. It ends by itself at a stop token, at a stop string, where its grammar lets
-    nothing follow, and after its call if it may make one only."""
+    """The answer of one choice so far. It finishes at a stop token, at a stop string, where its grammar
+    allows nothing more, and after its call if only one is allowed."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class ChoiceAnswer:
         guide: Guide | None = None,
         calls: ExpectedCalls | None = None,
     ) -> None:
-        """`guide` is this choice's own."""
+        """`guide` must not be shared with other choices."""
         self.guide = guide
         self.num_tokens = 0
         self.is_finished = False
@@ -44,9 +44,9 @@ class ChoiceAnswer:
         self._marks = frozenset() if calls is None else calls.form.marks
 
     def accept(self, token: int, scored: Scored | None = None) -> list[Event]:
-        """The events of the next token; `scored` if its log-probability was asked for.
+        """Returns the events of the next token; `scored` if log-probabilities were requested.
 
-        Raises InvalidRequest if the engine gave up on the grammar and ends the text where it may not end."""
+        Raises InvalidRequest if the engine stopped where the grammar does not allow the text to end."""
         self.num_tokens += 1
         if token in self._stop_tokens:
             if self.guide is not None and not self.guide.may_end:
@@ -55,10 +55,10 @@ class ChoiceAnswer:
         shown = self._vocabulary.logprob(scored) if scored is not None else None
         piece = self._text.push(self._bytes(token), shown)
         if piece.is_stopped:
-            return [*self._told(piece, is_last=True), self._finished("stop")]
+            return [*self._events(piece, is_last=True), self._finished("stop")]
         if self.guide is not None:
             self.guide.accept(token)
-        events = self._told(piece)
+        events = self._events(piece)
         if (self._calls is not None and self._calls.is_done) or (
             self.guide is not None and self.guide.must_end
         ):
@@ -66,11 +66,11 @@ class ChoiceAnswer:
         return events
 
     def end(self, reason: Literal["stop", "length"]) -> list[Event]:
-        """No token comes any more: the rest of the text, and the end."""
+        """Returns the events of the remaining text and of the end. No tokens may follow."""
         rest = self._text.finish()
         is_cut = reason == "length" and not rest.is_stopped
-        events = self._told(rest, is_last=True, is_cut=is_cut)
-        # Each token has its event; the end has one only if there is something left to say.
+        events = self._events(rest, is_last=True, is_cut=is_cut)
+        # Every token has an event; the end has one only if there is text or a token left.
         if len(events) == 1 and isinstance(events[0], TextEvent) and not rest.tokens and not events[0].text:
             events = []
         return [*events, self._finished("stop" if rest.is_stopped else reason)]
@@ -80,22 +80,26 @@ class ChoiceAnswer:
             return self._vocabulary.token_bytes(token)
         return self._vocabulary.text_bytes(token)
 
-    def _told(self, piece: Piece, *, is_last: bool = False, is_cut: bool = False) -> list[Event]:
-        """At least one event, the first with all of the piece's tokens."""
+    def _events(self, piece: Piece, *, is_last: bool = False, is_cut: bool = False) -> list[Event]:
+        """Returns at least one event; the first one has all of the piece's tokens."""
         parts: list[Part] = [Content(piece.text)]
         if self._calls is not None:
             parts = self._calls.push(piece.text, is_last=is_last, is_cut=is_cut) or [Content("")]
         return [self._event(part, [] if place else piece.tokens) for place, part in enumerate(parts)]
 
     def _event(self, part: Part, tokens: list[TokenLogprob]) -> Event:
-        told: dict[str, Any] = {"index": self._index, "completion_tokens": self.num_tokens, "tokens": tokens}
+        common: dict[str, Any] = {
+            "index": self._index,
+            "completion_tokens": self.num_tokens,
+            "tokens": tokens,
+        }
         match part:
             case Content(text=text):
-                return TextEvent(text=text, **told)
+                return TextEvent(text=text, **common)
             case CallBegun(call=call, name=name):
-                return ToolCallEvent(call=call, name=name, **told)
+                return ToolCallEvent(call=call, name=name, **common)
             case CallArguments(call=call, text=text):
-                return ToolCallEvent(call=call, arguments=text, **told)
+                return ToolCallEvent(call=call, arguments=text, **common)
 
     def _finished(self, reason: Literal["stop", "length"]) -> FinishEvent:
         self.is_finished = True

@@ -1,4 +1,4 @@
-"""Answers whose schema no grammar could hold them to entirely are checked at their end."""
+"""Checks finished answers against schemas that the grammar could not enforce completely."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -15,26 +15,26 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What is to be checked."""
+    """The schemas to check."""
 
     answer: Schema | None = None
-    """Of an answer without calls."""
+    """The schema of an answer without calls."""
     calls: Mapping[str, Schema] = field(default_factory=dict)
-    """Of the arguments of calls, by their tools' names."""
+    """The schemas of calls' arguments, by tool name."""
     lead: str = ""
-    """What may stand before an answer."""
+    """Text that may precede an answer."""
 
     def __bool__(self) -> bool:
         return self.answer is not None or bool(self.calls)
 
-    def failure(self, said: "GeneratedAnswer") -> InvalidRequest | None:
-        """What is wrong with a whole answer."""
-        if self.answer is not None and not said.calls:
-            text = said.text.removeprefix(self.lead)
+    def failure(self, answer: "GeneratedAnswer") -> InvalidRequest | None:
+        """Returns the error of a complete answer, if any."""
+        if self.answer is not None and not answer.calls:
+            text = answer.text.removeprefix(self.lead)
             return _failure("The answer", problem(self.answer, text), "response_format")
         failures = (
             _failure(f"The call of '{name}'", problem(self.calls[name], arguments), "tools")
-            for name, arguments in said.calls
+            for name, arguments in answer.calls
             if name in self.calls
         )
         return next(filter(None, failures), None)
@@ -42,7 +42,7 @@ class Checks:
 
 @dataclass
 class GeneratedAnswer:
-    """By one choice."""
+    """The text and calls of one choice."""
 
     text: str = ""
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -63,16 +63,16 @@ async def checked(
     checks: Checks,
     run: Callable[[Callable[[], InvalidRequest | None]], Awaitable[InvalidRequest | None]],
 ) -> AsyncGenerator[GenerationEvent, None]:
-    """The events. Raises InvalidRequest (`schema_not_followed`) in the place of the end of a choice that came
-    to it by itself and breaks a check; `run` does the checking elsewhere than in the event loop."""
+    """Passes the events on. Raises InvalidRequest (`schema_not_followed`) instead of the FinishEvent of a
+    choice that ended by itself and fails a check. `run` runs the check outside the event loop."""
     choices: dict[int, GeneratedAnswer] = {}
     async with aclosing(events):
         async for event in events:
             if checks and isinstance(event, TextEvent | ToolCallEvent):
                 choices.setdefault(event.index, GeneratedAnswer()).add(event)
             if checks and isinstance(event, FinishEvent) and event.reason != "length":
-                said = choices.pop(event.index, GeneratedAnswer())
-                if (failure := await run(partial(checks.failure, said))) is not None:
+                answer = choices.pop(event.index, GeneratedAnswer())
+                if (failure := await run(partial(checks.failure, answer))) is not None:
                     raise failure
             yield event
 
@@ -81,8 +81,8 @@ def _failure(what: str, found: str | None, param: str) -> InvalidRequest | None:
     if found is None:
         return None
     return InvalidRequest(
-        f"{what} does not follow '{param}': {found}. A model cannot be held to this while it writes: ask "
-        "again, or leave it out of the schema and check the answer yourself.",
+        f"{what} does not follow '{param}': {found}. This cannot be enforced during generation: try again, "
+        "or leave it out of the schema and check the answer yourself.",
         code="schema_not_followed",
         param=param,
     )

@@ -1,4 +1,4 @@
-"""Grammars are compiled beside the engine, kept, and never make those wait that are compiled at once."""
+"""Compiles grammars outside the engine's thread and caches them; slow ones do not delay quick ones."""
 
 from collections import OrderedDict
 from functools import partial
@@ -10,20 +10,21 @@ from cluster.serving.text.grammar import Grammar
 from cluster.serving.text.guidance import Guidance, Guide
 
 _QUICK_CHARACTERS = 16 * 1024
-"""A longer grammar is not tried among the quick ones."""
+"""A longer grammar goes directly to the slow thread."""
 _KEPT = 64
 _KEPT_CHARACTERS = 512 * 1024
-"""Of all that are kept: one of 60 KB that is costly takes 14 MB."""
+"""Total of all cached grammars: an expensive one of 60 KB takes 14 MB."""
 _MOST_TOKENS = 2000
-"""Of texts by one compiled grammar. Each can add 10 states, of which all may have 50,000 together."""
+"""Tokens generated with one compiled grammar. Each can add 10 lexer states, of which there may be 50,000 in
+all."""
 
 _Key = tuple[str, str]
-"""Tenant and grammar: none can tell by the time it takes what another one asks."""
+"""Tenant and grammar, so that no tenant can detect another's grammars by timing."""
 
 
 class Compiler:
-    """For one engine, whose event loop uses it. Two threads compile: one what is quickly compiled, the other
-    the rest, each for one tenant after another."""
+    """Compiles the grammars of one engine; used from its event loop. One thread compiles quick grammars and
+    another one the rest, each in turn for all tenants."""
 
     def __init__(self, guidance: Guidance) -> None:
         self._guidance = guidance
@@ -33,8 +34,8 @@ class Compiler:
         self._kept: OrderedDict[_Key, Guide | InvalidRequest] = OrderedDict()
 
     async def start(self, tenant: str, grammar: Grammar) -> Guide:
-        """A guide of its own. Raises InvalidRequest if the grammar is wrong, or more than this server
-        compiles; Unavailable once closed."""
+        """Returns a new guide. Raises InvalidRequest if the grammar is invalid or too expensive, and
+        Unavailable once closed."""
         key = (tenant, grammar.text)
         found = self._find(key)
         if found is None and len(grammar.text) <= _QUICK_CHARACTERS:

@@ -1,4 +1,4 @@
-"""From what a request allows to a grammar in llguidance's own language. Pure."""
+"""Builds the grammar of a request, in llguidance's language. Pure."""
 
 import json
 import re
@@ -15,33 +15,33 @@ from cluster.serving.text.checked import Checks
 from cluster.serving.text.tool_form import ID, ToolForm
 
 _HEAD = '%llguidance {"no_forcing": true}\n'
-"""Without forcing, a text that has only one way to go on may still be cut into tokens as the model likes: to
-look for the tokenizer's own way at every token takes 50 ms where 60,000 characters are forced."""
+"""Without forcing, text that can continue in only one way is still tokenized as the model chooses. Finding
+the tokenizer's own tokens instead takes 50 ms per token if 60,000 characters are forced."""
 
 _WHITE_SPACE = r"\x20|\x0A[\x20\x09]{0,40}"
-"""Between the parts of a JSON value, at most once: a weak model that may go on with it for ever does."""
+"""Allowed once between the parts of a JSON value: a weak model would repeat it for ever."""
 
 _ANY_ARGUMENTS = GrammarSchema({"type": "object"}, is_exact=True)
-"""Of a tool that is called as the model likes."""
+"""Arguments of a tool that is not strict: any object."""
 _NO_PARAMETERS = {"type": "object", "properties": {}, "additionalProperties": False}
-"""Of a tool that declares none."""
+"""Parameters of a tool that declares none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
     text: str
     param: str
-    """Which of the request's parameters asked for it."""
+    """The parameter of the request that requires the grammar."""
     checks: Checks = field(default_factory=Checks)
-    """Of what it does not hold a text to."""
+    """Checks for what the grammar does not enforce."""
 
 
 def json_grammar(schema: dict[str, Any]) -> Grammar:
-    """The whole text is one JSON value by `schema`, whose numbers are doubles: exact up to 2^53. Raises
-    InvalidRequest for a schema that cannot be read."""
-    held = _translated(schema, "response_format")
-    checks = Checks(answer=None if held.is_exact else schema)
-    return Grammar(f"{_HEAD}start: {_json(held)}\n", "response_format", checks)
+    """The whole text is one JSON value by `schema`. Numbers are doubles, exact up to 2^53. Raises
+    InvalidRequest for an invalid schema."""
+    translated = _translated(schema, "response_format")
+    checks = Checks(answer=None if translated.is_exact else schema)
+    return Grammar(f"{_HEAD}start: {_json(translated)}\n", "response_format", checks)
 
 
 def tools_grammar(
@@ -51,12 +51,12 @@ def tools_grammar(
     schema: dict[str, Any] | None,
     added_tokens: Mapping[str, int],
 ) -> Grammar | None:
-    """Calls of these tools in the model's own form; or, unless calls are required, a value by `schema` or any
-    text. None if nothing is to be held to: calls are not required, there is no schema and no strict tool.
+    """Calls of these tools in the model's own form; unless calls are required, also a value by `schema` or
+    any text. None if there is nothing to enforce: no required calls, no schema and no strict tool.
 
-    Strict tools get arguments by their parameters, others too where the answer can be nothing but calls.
-    `added_tokens` are the tokenizer's, by their text: a form is written in them as in training. Raises
-    InvalidRequest for a schema that cannot be read.
+    Arguments of strict tools follow their parameters, and those of all tools if the answer can only be calls.
+    `added_tokens` are the tokenizer's added tokens by text, which the form uses as in training. Raises
+    InvalidRequest for an invalid schema.
     """
     functions = [tool["function"] for tool in tools]
     is_free = not use.is_required and schema is None
@@ -72,10 +72,10 @@ def tools_grammar(
     for place, function in enumerate(functions):
         parameters = function.get("parameters") or _NO_PARAMETERS
         is_loose = is_free and not function.get("strict")
-        held = _ANY_ARGUMENTS if is_loose else _translated(parameters, "tools", is_object=True)
-        if not held.is_exact:
+        translated = _ANY_ARGUMENTS if is_loose else _translated(parameters, "tools", is_object=True)
+        if not translated.is_exact:
             unchecked[function["name"]] = parameters
-        rules.append(f"call_{place}: {lark.literal(function['name'] + form.middle)} {_json(held)}")
+        rules.append(f"call_{place}: {lark.literal(function['name'] + form.middle)} {_json(translated)}")
     lead = f"{lark.literal(form.lead)}?" if form.lead else ""
     answer = None
     if is_free:
@@ -83,20 +83,20 @@ def tools_grammar(
     elif schema is None:
         rules.append(f"start: {lead} {lark.literal(form.opening)} calls")
     else:
-        held = _translated(schema, "response_format")
-        answer = None if held.is_exact else schema
-        rules.append(f"start: {lead} ({lark.literal(form.opening)} calls | {_json(held)})")
+        translated = _translated(schema, "response_format")
+        answer = None if translated.is_exact else schema
+        rules.append(f"start: {lead} ({lark.literal(form.opening)} calls | {_json(translated)})")
     checks = Checks(answer, unchecked, form.lead)
     return Grammar(_HEAD + "\n".join(rules) + "\n", "tools" if schema is None else "response_format", checks)
 
 
 def _free_text(form: ToolForm, lark: "_Lark") -> list[str]:
-    """Any text, in which an `opening` can only lead to calls."""
+    """Rules for any text in which `opening` can only be followed by calls."""
     is_text = not any(lark.names(mark, form.opening) for mark in form.marks)
     text, repeated = ("", "?") if form.joint is None else ("TEXT ", "*")
     return [
         f"start: (head calls){repeated} rest",
-        # Special tokens are no text. Other openings are: the shortest text that ends in one is taken.
+        # Special tokens are not text. Other openings are: the shortest text that ends in one is matched.
         f"head[lazy]: {text}{_quoted(form.opening)}"
         if is_text
         else f"head: {text}{lark.literal(form.opening)}",
@@ -106,7 +106,7 @@ def _free_text(form: ToolForm, lark: "_Lark") -> list[str]:
 
 
 class _Lark:
-    """Writes texts in terms of tokens."""
+    """Writes literals in terms of tokens."""
 
     def __init__(self, added_tokens: Mapping[str, int]) -> None:
         self._added_tokens = added_tokens
@@ -114,7 +114,7 @@ class _Lark:
         self._marks = re.compile("|".join(["\0", *map(re.escape, longest_first)]))
 
     def literal(self, text: str) -> str:
-        """Exactly `text`, with a made-up id where it has one."""
+        """Matches exactly `text`, with any id in place of `ID`."""
         parts = []
         done = 0
         for mark in self._marks.finditer(text):
@@ -123,7 +123,7 @@ class _Lark:
         return " ".join(filter(None, [*parts, _quoted(text[done:])])) or '""'
 
     def names(self, token: int, text: str) -> bool:
-        """Whether the token is a part of the text."""
+        """Whether the token is part of the text."""
         return f"<[{token}]>" in self.literal(text).split()
 
     def _mark(self, text: str) -> str:
@@ -136,7 +136,7 @@ def _quoted(text: str) -> str:
 
 def _translated(schema: dict[str, Any], param: str, *, is_object: bool = False) -> GrammarSchema:
     try:
-        return _held_json(json.dumps(schema), is_object=is_object)
+        return _cached_translation(json.dumps(schema), is_object=is_object)
     except SchemaError as error:
         raise InvalidRequest(
             f"'{param}' cannot be followed: {error}.", code="unsupported_schema", param=param
@@ -144,10 +144,10 @@ def _translated(schema: dict[str, Any], param: str, *, is_object: bool = False) 
 
 
 @lru_cache(maxsize=64)
-def _held_json(schema: str, *, is_object: bool) -> GrammarSchema:
+def _cached_translation(schema: str, *, is_object: bool) -> GrammarSchema:
     return to_grammar_schema(json.loads(schema), is_object=is_object)
 
 
-def _json(held: GrammarSchema) -> str:
+def _json(translated: GrammarSchema) -> str:
     options = {"whitespace_pattern": _WHITE_SPACE, "lenient": False, "coerce_one_of": False}
-    return "%json " + json.dumps({**held.schema, "x-guidance": options})
+    return "%json " + json.dumps({**translated.schema, "x-guidance": options})

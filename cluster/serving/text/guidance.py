@@ -1,8 +1,7 @@
-"""Which tokens keep each choice of a batch within its grammar.
+"""Finds the tokens that keep each choice of a batch within its grammar.
 
-llguidance follows a grammar byte by byte and knows all tokens as bytes, so that one token may end several
-parts of the text and begin others. It works for every tokenizer that Vocabulary knows.
-"""
+llguidance follows a grammar byte by byte and knows the bytes of all tokens, so one token may span several
+parts of the text. It works for every tokenizer that Vocabulary supports."""
 
 import os
 import re
@@ -32,8 +31,8 @@ _LIMITS = LLParserLimits(
     max_grammar_size=100_000,
     verbose_errors=False,
 )
-"""A fifth of llguidance's own or less. The costliest schemas that pass take 0.6 s to compile, 5 ms a token
-and 20 MB; common ones 1 ms, 10 us and nothing to speak of."""
+"""At most a fifth of llguidance's defaults. The most expensive schemas within them take 0.6 s to compile, 5
+ms per token and 20 MB; common ones take 1 ms, 10 us and negligible memory."""
 
 _QUICK_LIMITS = LLParserLimits(
     initial_lexer_fuel=20_000,
@@ -43,19 +42,19 @@ _QUICK_LIMITS = LLParserLimits(
     max_grammar_size=4_000,
     verbose_errors=False,
 )
-"""That common schemas stay within by far, and others exceed in some 30 ms."""
+"""Common schemas stay far below these limits; others exceed them in some 30 ms."""
 
 _GRAMMAR_CHARACTERS = 128 * 1024
-"""With the schemas of all tools."""
+"""Including the schemas of all tools."""
 
 _MESSAGE_CHARACTERS = 300
-"""Of what llguidance says, which may repeat the grammar."""
+"""Maximum length of llguidance's messages, which may repeat the grammar."""
 
 _PLACE = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?|\n +\d+ \|.*", re.DOTALL)
 
 
 class Guide:
-    """Where one choice is in its grammar."""
+    """The position of one choice in its grammar."""
 
     def __init__(self, matcher: LLMatcher, param: str, family: "_Family | None" = None) -> None:
         self.matcher = matcher
@@ -63,23 +62,22 @@ class Guide:
         self._family = family or _Family()
 
     def fork(self) -> "Guide":
-        """Another choice's, from the same place."""
+        """A guide for another choice from the same position."""
         return Guide(self.matcher.deep_copy(), self._param, self._family)
 
     @property
     def num_tokens_of_all(self) -> int:
-        """That it and its forks have accepted: these share the states that their lexer has come to, and
-        their limit."""
+        """Tokens accepted by this guide and its forks, which share lexer states and their limit."""
         return self._family.num_tokens
 
     def accept(self, token: int) -> None:
-        """Goes on by a token that was allowed."""
+        """Advances by an allowed token."""
         self._family.num_tokens += 1
         self.matcher.consume_token(token)
 
     @property
     def must_end(self) -> bool:
-        """Nothing but the end of text may follow."""
+        """Whether only the end of the text may follow."""
         return self.matcher.is_stopped() and not self.matcher.is_error()
 
     @property
@@ -87,12 +85,12 @@ class Guide:
         return self.matcher.is_accepting()
 
     def failure(self) -> InvalidRequest:
-        """Why the text neither goes on nor ends."""
+        """The error for a text that can neither continue nor end."""
         reason = self.matcher.get_error()
         if not reason or reason.startswith("NoExtension"):
-            reason = "the model has no token to go on with"
+            reason = "the model has no token to continue with"
         return InvalidRequest(
-            f"The answer cannot go on as '{self._param}' demands: {_short(reason)}",
+            f"The answer cannot continue within '{self._param}': {_short(reason)}",
             code="grammar_failed",
             param=self._param,
         )
@@ -104,11 +102,11 @@ class _Family:
 
 
 class Guidance:
-    """Starts guides for one vocabulary, whose tokens are spread out in memory when the first one starts."""
+    """Creates guides for one vocabulary. Builds the token trie with the first one."""
 
     def __init__(self, vocabulary: Vocabulary, *, num_tokens: int, stop_tokens: frozenset[int]) -> None:
-        """`num_tokens` is how wide the model's logits are. `stop_tokens` end a text, where its grammar may
-        end; no other special token is allowed unless the grammar names it."""
+        """`num_tokens` is the width of the model's logits. `stop_tokens` end a text where its grammar may
+        end; other special tokens are allowed only if the grammar names them."""
         self._vocabulary = vocabulary
         self._num_tokens = num_tokens
         self._stop_tokens = stop_tokens
@@ -116,15 +114,15 @@ class Guidance:
         self._made: LLTokenizer | None = None
 
     def start_quickly(self, grammar: Grammar) -> Guide | None:
-        """As `start`; None if the grammar is wrong or takes longer."""
+        """Like `start`; None if the grammar is invalid or takes longer."""
         probe = LLMatcher(self._tokenizer, grammar.text, log_level=0, limits=_QUICK_LIMITS)
-        # These limits would be a text's too.
+        # The probe cannot be used itself, because its limits would apply to the text too.
         return None if probe.is_error() else self._started(grammar)
 
     def start(self, grammar: Grammar) -> Guide:
-        """Compiles the grammar, without the interpreter's lock.
+        """Compiles the grammar without holding the GIL.
 
-        Raises InvalidRequest if it is wrong, or more than this server compiles."""
+        Raises InvalidRequest if it is invalid or too expensive."""
         return self._started(grammar)
 
     def _started(self, grammar: Grammar) -> Guide:
@@ -155,15 +153,15 @@ class Guidance:
 
 
 class Masks:
-    """Computes the masks of many guides together, on all threads but one. For one thread to call."""
+    """Computes the masks of many guides together, on all cores but one. Used from one thread."""
 
     def __init__(self, num_tokens: int) -> None:
         self._num_tokens = num_tokens
 
     def allowed(self, guides: Sequence[Guide]) -> Tensor:
-        """bool [G, V]: the tokens that each may go on with. A row without any stands for a guide that
+        """Returns bool [G, V]: the tokens that each guide allows. A row without any means that the guide
         failed."""
-        # int32 words with a bit a token.
+        # int32 words with one bit per token.
         packed_GW = np.zeros((len(guides), -(-self._num_tokens // 32)), dtype=np.int32)
         self._executor.unsafe_compute_mask_ptr(
             [(guide.matcher, row) for row, guide in enumerate(guides)],
@@ -179,12 +177,12 @@ class Masks:
 
     @cached_property
     def _executor(self) -> LLExecutor:
-        # With the first guide, because many engines never have one.
+        # Created with the first guide, because many engines never have one.
         return LLExecutor(max(1, len(os.sched_getaffinity(0)) - 1))
 
 
 class _Tokens:
-    """The attributes that llguidance reads of a tokenizer."""
+    """A tokenizer with the attributes that llguidance reads."""
 
     is_tokenizer_wrapper = True
     bos_token_id = None
@@ -195,10 +193,10 @@ class _Tokens:
         self.eos_token_id = min(stop_tokens, default=None)
 
     def __call__(self, text: Any) -> list[int]:
-        raise AssertionError("only grammars with forcing ask for tokens of a text")
+        raise AssertionError("only grammars with forcing tokenize text")
 
 
 def _short(message: str) -> str:
-    """What llguidance says, without the place in the grammar's text, which the caller never sees."""
+    """llguidance's message without the position in the grammar, which the caller never sees."""
     said = _PLACE.sub("", message.split("<non-verbose/>")[0])
     return " ".join(said.split())[:_MESSAGE_CHARACTERS].rstrip(".") + "."

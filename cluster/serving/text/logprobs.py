@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A token with its log-probability, and the k most likely ones in its place, best first."""
+    """A token with its log-probability, and the k most likely tokens at its position, best first."""
 
     token: int
     logprob: float | None
@@ -15,8 +15,8 @@ class Scored:
 
 
 def score(logits_NV: Tensor, tokens_N: Tensor, k: int) -> list[Scored]:
-    """log softmax of each row at its token, and of its k likeliest. Logits are float32 and untempered: what
-    the model says, whatever the sampling."""
+    """Returns the log softmax of each row at its token and at the k most likely ones. Logits are float32,
+    before temperature and other sampling settings."""
     normalised_NV = logits_NV.log_softmax(-1)
     chosen = normalised_NV.gather(-1, tokens_N.unsqueeze(-1)).squeeze(-1).tolist()
     tokens = tokens_N.tolist()

@@ -1,4 +1,4 @@
-"""From a request's prompt to token ids, checked against what the model can hold."""
+"""Tokenizes a request's prompt and checks it against the model's context length."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,22 +27,22 @@ from cluster.serving.text.vocabulary import Vocabulary
 class TokenizedPrompt:
     token_ids: list[int]
     text: str
-    """As `echo` repeats it."""
+    """The text that `echo` repeats."""
     max_tokens: int
-    """New tokens at most, concrete."""
+    """Resolved maximum number of new tokens."""
     grammar: Grammar | None
-    """What the new text must follow."""
+    """The grammar of the new text."""
     calls: ExpectedCalls | None
-    """What the new text may call."""
+    """The tools that the new text may call."""
 
     @property
     def checks(self) -> Checks:
-        """Of what the grammar does not hold the new text to."""
+        """Checks for what the grammar does not enforce."""
         return Checks() if self.grammar is None else self.grammar.checks
 
 
 class PromptTokenizer:
-    """Tokenises prompts as training did. Not for two threads at once: a fast tokenizer keeps padding and
+    """Tokenizes prompts in the same way as training. Not thread-safe: fast tokenizers keep padding and
     truncation as state."""
 
     def __init__(
@@ -69,7 +69,7 @@ class PromptTokenizer:
     def after_prefix(
         self, prompt: TokenizedPrompt, request: GenerationRequest, prefix_length: int
     ) -> TokenizedPrompt:
-        """The request's prompt where a prefix takes that many tokens of the context. Raises
+        """Adjusts the prompt for a prefix that takes `prefix_length` tokens of the context. Raises
         ContextLengthExceeded."""
         room = self._room(request, len(prompt.token_ids), prefix_length)
         return replace(prompt, max_tokens=room)
@@ -85,8 +85,8 @@ class PromptTokenizer:
             return tools_grammar(self._form, tools, use, schema, self._vocabulary.added), calls
         if use is not None and use.is_required:
             raise InvalidRequest(
-                "This model's chat template has no form for calls of tools that can be followed; let "
-                "'tool_choice' be 'auto'.",
+                "This model's chat template has no form of tool calls that can be enforced; set "
+                "'tool_choice' to 'auto'.",
                 code="tool_calls_not_supported",
                 param="tool_choice",
             )
@@ -124,14 +124,14 @@ class PromptTokenizer:
         check_size(self._tokenizer, text, context_length=self._context_length, param=param)
 
     def _room(self, request: GenerationRequest, num_prompt: int, prefix_length: int = 0) -> int:
-        limit, asked = self._context_length - prefix_length, request.sampling.max_tokens
-        if asked is None and num_prompt < limit:
+        limit, requested = self._context_length - prefix_length, request.sampling.max_tokens
+        if requested is None and num_prompt < limit:
             return limit - num_prompt
-        if asked is None or num_prompt + asked > limit:
+        if requested is None or num_prompt + requested > limit:
             virtual = f", without its {prefix_length} virtual ones" if prefix_length else ""
             raise ContextLengthExceeded(
                 f"This model's context is {limit} tokens{virtual}. The prompt has {num_prompt} and "
-                f"{asked or 'at least 1'} more were asked for. Shorten the prompt or ask for fewer.",
+                f"{requested or 'at least 1'} more were requested. Shorten the prompt or request fewer.",
                 param=request.prompt.param,
             )
-        return asked
+        return requested

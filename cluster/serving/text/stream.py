@@ -1,4 +1,5 @@
-"""From tokens to text that is safe to send: whole characters, and nothing that may become a stop string."""
+"""Converts tokens to text that is safe to send: whole characters, and nothing that may become a stop
+string."""
 
 import codecs
 from collections import deque
@@ -9,7 +10,7 @@ from cluster.contracts.generation import TokenLogprob
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text to send now, the tokens it began with, and whether a stop string was met."""
+    """Text to send now, the tokens that begin in it, and whether a stop string was found."""
 
     text: str
     tokens: list[TokenLogprob]
@@ -19,9 +20,8 @@ class Piece:
 class TextStream:
     """The growing text of one choice.
 
-    Text is held back while it ends in a part of a character or of a stop string. Tokens go out with the text
-    that they begin; those after a stop string's first character never do.
-    """
+    Text is held back while it ends in a partial character or stop string. Tokens are sent with the text in
+    which they begin; tokens after the first character of a stop string are never sent."""
 
     def __init__(self, stop: list[str]) -> None:
         self._stop = [string for string in stop if string]
@@ -33,14 +33,14 @@ class TextStream:
         """Tokens not yet sent, each with the number of characters before it."""
 
     def push(self, raw: bytes, token: TokenLogprob | None = None) -> Piece:
-        """Adds the bytes of one token; `token` is what is said of it if log-probabilities were asked for."""
+        """Adds the bytes of one token. `token` is its log-probability, if requested."""
         if token is not None:
             self._waiting.append((self._sent + len(self._held), token))
         self._held += self._decoder.decode(raw)
         return self._release(is_last=False)
 
     def finish(self) -> Piece:
-        """The rest: nothing more comes, so what was held back is sent, half a character as U+FFFD."""
+        """Returns the rest of the text. A partial character becomes U+FFFD."""
         self._held += self._decoder.decode(b"", final=True)
         return self._release(is_last=True)
 
@@ -59,13 +59,13 @@ class TextStream:
 
 
 def _first_stop(text: str, stop: list[str]) -> int | None:
-    """Where the stop string that is complete first begins, as if the text had come character by character."""
+    """Start of the stop string that is completed first, as if the text had come character by character."""
     found = [(text.index(string) + len(string), text.index(string)) for string in stop if string in text]
     return min(found)[1] if found else None
 
 
 def _stop_prefix(text: str, stop: list[str]) -> int:
-    """Length of the longest end of `text` that a stop string begins with."""
+    """Length of the longest suffix of `text` that is a prefix of a stop string."""
     longest = 0
     for string in stop:
         for length in range(min(len(string) - 1, len(text)), longest, -1):

@@ -1,4 +1,4 @@
-"""Finds the calls of tools in a growing text."""
+"""Finds tool calls in a growing text."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ from cluster.serving.text.tool_form import ID, ToolForm
 
 @dataclass(frozen=True)
 class ExpectedCalls:
-    """What is to be found."""
+    """The calls to find."""
 
     form: ToolForm
     names: tuple[str, ...]
-    """Whatever else the model calls is text."""
+    """The tools that may be called. Calls of other names are text."""
     is_parallel: bool
-    """Several may come; otherwise nothing does after the first."""
+    """Whether several calls may come; otherwise the answer ends after the first."""
     is_required: bool = False
-    """There is nothing but calls, so whatever stands around them is the form's."""
+    """Whether the answer is only calls, so that everything around them belongs to the form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ Part = Content | CallBegun | CallArguments
 
 
 class CallReader:
-    """Tells a text from the calls in it, and holds back no more than may become a call's beginning.
+    """Separates text from calls, and holds back no more than may become the beginning of a call.
 
-    What begins like a call and goes on otherwise, or calls what is not expected, is text.
+    Something that begins like a call but continues otherwise, or calls an unexpected tool, is text.
     """
 
     def __init__(self, expected: ExpectedCalls) -> None:
@@ -59,21 +59,20 @@ class CallReader:
         self._is_required = expected.is_required
         self._held = ""
         self._arguments: _ObjectEnd | None = None
-        """While a call's are being read."""
+        """Set while a call's arguments are being read."""
         self._is_after_call = False
         self._has_text = False
-        """Since the last call."""
+        """Whether there was text since the last call."""
         self.num_calls = 0
 
     @property
     def is_done(self) -> bool:
-        """The only call is complete."""
+        """Whether the only allowed call is complete."""
         return bool(self.num_calls) and not self._is_parallel and self._arguments is None
 
     def push(self, text: str, *, is_last: bool = False, is_cut: bool = False) -> list[Part]:
-        """What is sure to be said once `text` has come. `is_last`: nothing comes after it. `is_cut`: the
-        answer was cut off there, so that what begins like a call is taken for one, of which nothing is told
-        before its name is complete."""
+        """Adds `text` and returns the parts that are certain now. `is_last`: nothing follows. `is_cut`: the
+        answer was cut off after it, so an incomplete beginning of a call counts as a call and is dropped."""
         self._held += text
         parts: list[Part] = []
         while self._held and not self.is_done:
@@ -103,17 +102,17 @@ class CallReader:
             return self._begin(following, parts)
         closing = self._closing.match(self._held, partial=True)
         if following or (closing and closing.partial):
-            # What is cut off here says nothing.
+            # An incomplete continuation at the end is dropped.
             self._held = "" if is_last else self._held
             return False
-        # What closes nothing is text.
+        # Anything but the closing is text.
         self._held = self._held[closing.end() :] if closing else self._held
         self._is_after_call = False
         return True
 
     def _read_text(self, parts: list[Part], is_last: bool) -> bool:
         if self.num_calls and not self._has_text:
-            # Templates lay out what is between calls, and after them.
+            # White space after a call belongs to the template.
             self._held = self._held.lstrip()
         if self._joint is not None or self._is_required:
             found = self._first.search(self._held, partial=not is_last)
@@ -138,7 +137,7 @@ class CallReader:
 
 
 class _ObjectEnd:
-    """Looks for the end of a JSON object that comes in pieces."""
+    """Finds the end of a JSON object that comes in pieces."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -146,7 +145,8 @@ class _ObjectEnd:
         self._is_escaped = False
 
     def find(self, piece: str) -> int | None:
-        """How much of `piece` belongs to the object; None is all, and more to come."""
+        """The number of characters of `piece` that belong to the object; None if it continues after
+        `piece`."""
         for place, character in enumerate(piece):
             if self._is_escaped:
                 self._is_escaped = False
@@ -165,5 +165,5 @@ class _ObjectEnd:
 
 
 def _pattern(literal: str) -> str:
-    """A regular expression of a form's part."""
+    """A regular expression for a part of a form."""
     return "[A-Za-z0-9_-]+".join(map(regex.escape, literal.split(ID)))

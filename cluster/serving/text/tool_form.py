@@ -1,9 +1,8 @@
-"""How a model writes calls of tools: found out from its own chat template, the form it was trained in.
+"""Detects how a model writes tool calls from its chat template, the form it was trained with.
 
-The template renders a few made-up answers: with one call, with two, with text and a call. What stands around
-the names and arguments that were put in is the form. It is taken from the rendering's tokens, so it has the
-very bytes that generated tokens have.
-"""
+The template renders a few probe answers: with one call, with two, and with text and a call. The form is the
+text around the probe's names and arguments. It is taken from the rendering's tokens, so its bytes equal those
+of generated tokens."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from cluster.contracts.errors import InvalidRequest
 from cluster.serving.text.vocabulary import Vocabulary
 
 ID = "\0"
-"""Stands in a form for the id of a call, of which models make up their own."""
+"""Placeholder in a form for the id of a call, which models generate."""
 
 
 @dataclass(frozen=True)
@@ -23,20 +22,20 @@ class ToolForm:
     """`lead`? `opening` CALL (`between` CALL)* `closing`, with NAME `middle` OBJECT as CALL."""
 
     lead: str
-    """What the template puts before every answer, calls or not, after the prompt has ended."""
+    """Text that the template puts before every answer, with or without calls, after the end of the prompt."""
     opening: str
     middle: str
     closing: str
     between: str | None
-    """None if there can be one call only."""
+    """None if only one call is possible."""
     joint: str | None
-    """Between a text and the `opening` after it; None if calls never come with a text."""
+    """Text between content and the following `opening`; None if calls never come with content."""
     marks: frozenset[int]
-    """Special tokens in it, which are hidden in other texts."""
+    """Special tokens in the form, which are hidden in other texts."""
 
 
 def find_form(template: ChatTemplate, vocabulary: Vocabulary) -> ToolForm | None:
-    """None if the template knows no tools, or writes calls in another way than with JSON after the name."""
+    """None if the template does not support tools, or writes calls other than as a name followed by JSON."""
     probes = _Probes(template, vocabulary)
     plain, one = probes.answer(content=WORD), probes.answer(calls=1)
     if plain is None or one is None or plain.count(WORD) != 1:
@@ -69,8 +68,8 @@ class _Probes:
         self._vocabulary = vocabulary
 
     def answer(self, *, content: str = "", calls: int = 0) -> str | None:
-        """What follows the prompt in the rendering of this answer, special tokens too; None if the template
-        does not take it."""
+        """The rendering of this answer after the prompt, including special tokens; None if the template
+        rejects it."""
         try:
             opening = self._template.opening
             before = self._rendered(opening, asks=True)
@@ -103,7 +102,7 @@ def _place_of_arguments(text: str) -> tuple[int, int] | None:
 
 
 def _without_turn_end(ending: str, tail: str, end_tokens: frozenset[str]) -> str | None:
-    """Some templates end a turn with calls otherwise than one with text, but never without a token for it."""
+    """Some templates end a turn with calls differently from one with text, but always with an end token."""
     if tail and ending.endswith(tail):
         return ending.removesuffix(tail)
     places = [ending.index(token) for token in end_tokens if token in ending]

@@ -1,4 +1,4 @@
-"""What each token id is in bytes, so that text can be put together without losing half characters."""
+"""The bytes of each token, so that text can be assembled without losing partial characters."""
 
 import json
 import re
@@ -14,16 +14,15 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 class Vocabulary:
     """The bytes of every token of a transformers tokenizer.
 
-    Knows byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece with byte fallback (Llama 2, Mistral,
-    Gemma); of any other kind it takes what the tokenizer decodes a lone token to.
-    """
+    Supports byte-level BPE (GPT-2, Llama 3, Qwen) and SentencePiece with byte fallback (Llama 2, Mistral,
+    Gemma). For any other kind it uses what the tokenizer decodes a single token to."""
 
     def __init__(self, tokenizer: Any) -> None:
         added = tokenizer.added_tokens_decoder
         self.special = frozenset(id_ for id_, token in added.items() if token.special)
-        """Tokens that mark parts of a text and are no text themselves."""
+        """Tokens that mark parts of a text and are not text themselves."""
         self.added = {token.content: id_ for id_, token in added.items()}
-        """Tokens, by their text, that no text is ever cut across."""
+        """Added tokens by their text, which is always tokenized as a whole."""
         kinds = _decoder_kinds(tokenizer)
         if "ByteLevel" in kinds:
             characters = _byte_level_alphabet()
@@ -42,12 +41,12 @@ class Vocabulary:
         return len(self._bytes)
 
     def text_bytes(self, token: int) -> bytes:
-        """What the token adds to a text: nothing if it is special, or beyond the vocabulary, where models
-        whose embedding is padded can land."""
+        """The bytes that the token adds to a text: none if it is special or beyond the vocabulary, which
+        models with a padded embedding can generate."""
         return b"" if token in self.special else self.token_bytes(token)
 
     def token_bytes(self, token: int) -> bytes:
-        """The token's own spelling, special or not; nothing beyond the vocabulary."""
+        """The token's own bytes, special or not; none beyond the vocabulary."""
         return self._bytes[token] if token < len(self._bytes) else b""
 
     def text(self, tokens: list[int]) -> str:
@@ -71,7 +70,8 @@ class Vocabulary:
 
 
 def _name(raw: bytes) -> str:
-    """The text of whole characters. Other bytes are spelled as OpenAI does, so that no two have one name."""
+    """The token's text. Bytes that are not whole characters are escaped as OpenAI does, so that names are
+    unique."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -81,7 +81,7 @@ def _name(raw: bytes) -> str:
 
 
 def _tokens(tokenizer: Any) -> list[str]:
-    """The vocabulary's own spelling of each id; ids that it skips are empty."""
+    """The vocabulary's own spelling of each id; empty for unused ids."""
     return [token or "" for token in tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))]
 
 

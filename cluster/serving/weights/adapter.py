@@ -1,4 +1,4 @@
-"""Tuned weights that an engine adds to a base row by row: low-rank updates, or a stored beginning."""
+"""Tuned weights that an engine applies to a base row by row: low-rank updates or a learned prefix."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class LoraPair:
-    """One linear layer's update, x @ down.T @ up; the scale is already in `up`."""
+    """The update of one linear layer, x @ down.T @ up; `up` includes the scale."""
 
     down: Tensor
     """float32 [r, in]"""
@@ -22,20 +22,20 @@ class LoraPair:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Keys and values that come before those of every prompt, one [heads, P, dim] a layer."""
+    """Keys and values that precede those of every prompt, one [heads, P, dim] per layer."""
 
     keys: Sequence[Tensor]
     values: Sequence[Tensor]
 
     @property
     def length(self) -> int:
-        """P, in tokens of the context."""
+        """P, in tokens."""
         return int(self.keys[0].shape[1])
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """Ready to use. `digest` is the identity."""
+    """An adapter in memory, identified by `digest`."""
 
     digest: str
     pairs: Mapping[str, LoraPair] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Adapter:
 
     @property
     def num_bytes(self) -> int:
-        """What its tensors take of the device's memory."""
+        """Device memory of its tensors."""
         tensors = [tensor for pair in self.pairs.values() for tensor in (pair.down, pair.up)]
         if self.prefix is not None:
             tensors += [*self.prefix.keys, *self.prefix.values]

@@ -1,4 +1,4 @@
-"""SHA-256 of files that seldom change."""
+"""Cached SHA-256 digests of files that rarely change."""
 
 import hashlib
 import threading
@@ -6,17 +6,17 @@ from collections import OrderedDict
 from pathlib import Path
 
 _State = tuple[int, int]
-"""Size in bytes, and the time of change in ns."""
+"""Size in bytes and modification time in ns."""
 
 
 class Checksums:
-    """Reads a file again only if its size or its time of change is another than before. Remembers the files
-    of at most `capacity` folders. Used from any thread."""
+    """Reads a file again only if its size or modification time has changed. Remembers the files of at most
+    `capacity` folders. Thread-safe."""
 
     def __init__(self, *, capacity: int = 8192) -> None:
         self._capacity = capacity
         self._known: OrderedDict[Path, dict[str, tuple[_State, str]]] = OrderedDict()
-        """By folder, the least recently asked for first, and the file's name."""
+        """By folder, least recently used first, and file name."""
         self._lock = threading.Lock()
 
     def of(self, path: Path) -> str | None:
@@ -34,11 +34,11 @@ class Checksums:
         return known[1]
 
     def learn(self, path: Path, sha256: str) -> None:
-        """Takes the word of who wrote the file."""
+        """Records the digest that the writer of the file computed."""
         self._remember(path, (_state(path), sha256))
 
     def forget(self, folder: Path) -> None:
-        """Drops what is known of the folder's files."""
+        """Drops the digests of the folder's files."""
         with self._lock:
             self._known.pop(folder, None)
 

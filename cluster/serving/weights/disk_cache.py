@@ -1,9 +1,8 @@
-"""Folders of files on this machine's disk within a budget, leased while they are read.
+"""A cache of folders on this machine's disk, limited by a budget; folders are leased while they are read.
 
-A lease is a shared flock on the folder itself, and to evict takes an exclusive one. So leases hold against
-other processes with the same cache, and end with the process that has them, however that ends. The file
-system must be a local one.
-"""
+A lease is a shared flock on the folder itself, and eviction takes an exclusive one. So leases are respected
+by other processes with the same cache, and end with their process, even if it crashes. The file system must
+be local."""
 
 import errno
 import fcntl
@@ -21,46 +20,47 @@ from cluster.contracts.errors import InvalidConfiguration
 from cluster.storage.files import as_domain_error
 
 _LEFT_BEHIND_SECONDS = 3600
-"""From this age on, an unfinished folder without a lease is a crash's. A younger one may be about to be
-leased."""
+"""An unfinished folder of this age without a lease was left behind by a crash. A younger one may be about to
+be leased."""
 
 
 @dataclass(frozen=True, order=True)
 class _Entry:
     used_at_ns: int
-    """The folder's time of change."""
+    """The folder's modification time."""
     name: str
     bytes: int
 
 
 class DiskCache:
-    """Folders by name, in `root`; names with a dot in front are its own. Used from any thread."""
+    """Folders by name in `root`; names that start with a dot are internal. Thread-safe."""
 
     def __init__(self, root: Path, *, budget_bytes: int, max_entries: int) -> None:
-        """Removes what crashes left behind."""
+        """Removes folders that crashes left behind."""
         self._root = root
         self._budget_bytes = budget_bytes
         self._max_entries = max_entries
         self._evicting = threading.Lock()
         self._sizes: dict[str, int] = {}
-        """Of the folders that were there at the last look: what is in one does not change."""
+        """Sizes of the folders at the last scan; the content of a folder does not change."""
         self._remove_left_behind()
 
     @contextmanager
     def lease(self, name: str) -> Iterator[Path | None]:
-        """The folder, which stays until the end of the `with`; None if there is none."""
+        """Yields the folder, which stays until the end of the context; None if it does not exist."""
         folder = self._root / name
         with _locked(folder, fcntl.LOCK_SH) as is_there:
             if is_there:
-                # Who finds it spoiled discards it under any lease.
+                # A process that finds it corrupt discards it in spite of leases.
                 with suppress(FileNotFoundError):
                     _mark_used(folder)
             yield folder if is_there else None
 
     @contextmanager
     def unfinished(self, name: str) -> Iterator[Path]:
-        """An empty folder, to be filled and committed; removed at the end of the `with` unless it was. Once
-        it is committed, this is its lease. Raises Unavailable if the disk is full or fails."""
+        """Yields an empty folder to be filled and committed; removed at the end of the context unless it was
+        committed. After the commit, the context is its lease. Raises Unavailable if the disk is full or
+        fails."""
         folder = self._hidden(name)
         try:
             folder.mkdir(parents=True)
@@ -73,8 +73,8 @@ class DiskCache:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def commit(self, unfinished: Path, name: str) -> Path | None:
-        """Gives the folder its name, at once and for all to see. None if another process has put one there
-        meanwhile. Raises Unavailable if the disk fails."""
+        """Gives the folder its name atomically. None if another process has committed one meanwhile. Raises
+        Unavailable if the disk fails."""
         _mark_used(unfinished)
         try:
             return unfinished.rename(self._root / name)
@@ -84,16 +84,16 @@ class DiskCache:
             raise as_domain_error(error, self._root / name) from error
 
     def discard(self, name: str) -> None:
-        """Removes a folder that is of no use to anybody."""
+        """Removes a folder, even if it is leased."""
         hidden = self._hidden(name)
         with suppress(FileNotFoundError):
-            # Renamed first: nobody may see a part of it.
+            # Renamed first, so that no process sees a part of it.
             (self._root / name).rename(hidden)
             shutil.rmtree(hidden, ignore_errors=True)
 
     def evict(self, *, for_bytes: int = 0, for_entries: int = 0) -> list[Path]:
-        """Discards folders that nobody leases, the least recently used first, until so much more fits in.
-        What is leased stays, even beyond the budget. Returns what is no longer there."""
+        """Discards unleased folders, least recently used first, until so much more fits. Leased folders stay,
+        even beyond the budget. Returns the discarded folders."""
         evicted = []
         with self._evicting:
             entries = sorted(self._entries())
@@ -113,7 +113,7 @@ class DiskCache:
 
     def _entries(self) -> Iterator[_Entry]:
         for found in _folders(self._root):
-            # Another process may discard it between two looks.
+            # Another process may discard it meanwhile.
             with suppress(FileNotFoundError):
                 if not found.name.startswith("."):
                     size = self._sizes.get(found.name) or folder_bytes(Path(found.path))
@@ -133,12 +133,12 @@ class DiskCache:
 
 
 def budget_from_environment(root: Path) -> int:
-    """TUNERY_CACHE_BYTES; without it, half of what the disk of `root` has free, or would have without what is
-    in there. Raises InvalidConfiguration for anything but a number from 1."""
+    """Reads TUNERY_CACHE_BYTES. The default is half of the disk space of `root` that is free or used by
+    `root`. Raises InvalidConfiguration for anything but a positive number."""
     if value := os.environ.get("TUNERY_CACHE_BYTES"):
         if not value.isdecimal() or int(value) < 1:
             raise InvalidConfiguration(
-                f"TUNERY_CACHE_BYTES is {value!r}; it must be a number from 1.", param="TUNERY_CACHE_BYTES"
+                f"TUNERY_CACHE_BYTES is {value!r}; it must be a positive number.", param="TUNERY_CACHE_BYTES"
             )
         return int(value)
     disk = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
@@ -146,7 +146,7 @@ def budget_from_environment(root: Path) -> int:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Of the files in it and in its folders; 0 if it is not there."""
+    """Total size of the files in the folder and its subfolders; 0 if it does not exist."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):
@@ -160,14 +160,15 @@ def _folders(root: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _mark_used(folder: Path) -> None:
-    # Told the time: the file system's own clock ticks every few milliseconds, and so would make ties.
+    # An explicit time: the file system's own clock ticks only every few milliseconds, which would cause ties.
     now = time.time_ns()
     os.utime(folder, ns=(now, now))
 
 
 @contextmanager
 def _locked(folder: Path, operation: int) -> Iterator[bool]:
-    """Whether the folder is there and locked, as flock's `operation` says, until the end of the `with`."""
+    """Locks the folder with flock's `operation` until the end of the context. Yields whether it exists and is
+    locked."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
@@ -188,7 +189,7 @@ def _lock(descriptor: int, operation: int) -> bool:
 
 
 def _is_at(folder: Path, descriptor: int) -> bool:
-    """False if it was discarded between open and lock."""
+    """Whether the folder is still there: False if it was discarded between open and lock."""
     try:
         return os.path.samestat(folder.stat(), os.fstat(descriptor))
     except FileNotFoundError:

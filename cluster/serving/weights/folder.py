@@ -1,4 +1,5 @@
-"""Tuned weights from storage to a folder on this machine, every byte checked against its manifest."""
+"""Downloads tuned weights from storage to a folder on this machine; every byte is checked against the
+manifest."""
 
 import hashlib
 import io
@@ -22,23 +23,23 @@ from cluster.storage.keys import sibling_key
 from cluster.storage.store import ObjectStore
 
 _ALLOWED = {".safetensors", ".json", ".jinja", ".model", ".txt", ".md"}
-"""No pickles: they run code when they are read."""
+"""Allowed file types. No pickles, which run code when they are read."""
 
 _MANIFEST = "manifest.json"
-"""Kept beside the weights, so that what is here needs no storage."""
+"""Kept beside the weights, so that cached weights need no storage."""
 
 _FILES_AT_ONCE = 4
-"""Of one adapter or model."""
+"""Concurrent downloads of one adapter or model."""
 
 _Check = Callable[[Manifest], None]
-"""Raises what is wrong with it."""
+"""Raises if the manifest does not fit."""
 
 
 class WeightsFolder:
-    """A folder of weights by digest, which outlives the process and may be shared by several.
+    """A cache of weights on disk by digest, which outlives the process and may be shared by several.
 
-    Keeps at most `budget_bytes` (None: as `budget_from_environment` says) in at most `max_entries` folders;
-    the least recently used go first, one that is borrowed never. Methods block and may run in any thread.
+    Keeps at most `budget_bytes` (None: `budget_from_environment`) in at most `max_entries` folders. The least
+    recently used are evicted first, leased ones never. Methods block and are thread-safe.
     """
 
     def __init__(
@@ -52,13 +53,13 @@ class WeightsFolder:
         )
         self._checksums = Checksums()
         self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
-        """By digest, while somebody needs it."""
+        """By digest, while a thread needs it."""
         self._locks_lock = threading.Lock()
 
     @contextmanager
     def lease(self, ref: WeightsRef, *, base_digest: str, template_digest: str) -> Iterator[Path]:
-        """The folder with the weight files that the manifest names, which stays until the end of the `with`.
-        Downloaded, manifest and all, unless they are here whole, and once however many threads ask.
+        """Yields the folder with the weight files of the manifest, which stays until the end of the context.
+        Downloads files and manifest unless they are cached completely; concurrent threads share one download.
 
         Raises CorruptArtefact if any byte differs from its digest, InvalidRequest if the weights were trained
         on another base or with another chat template, and storage's NotFound and Unavailable.
@@ -82,7 +83,7 @@ class WeightsFolder:
                     folder = None
                 if folder is None:
                     folder = self._download(ref, check, attempt)
-                # None: another process was quicker, and what it has may be as good.
+                # None: another process was faster, and its folder may be valid.
                 if folder is not None:
                     leases.enter_context(attempt.pop_all())
                     return folder
@@ -95,14 +96,14 @@ class WeightsFolder:
         self._evict(for_bytes=len(content) + sum(file.bytes for file in files), for_entries=1)
         unfinished = leases.enter_context(self._cache.unfinished(ref.digest))
         write_atomically(unfinished / _MANIFEST, io.BytesIO(content))
-        # Threads of its own: no adapter waits behind another one's files.
+        # A pool of its own, so that no adapter waits behind another one's files.
         with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="download") as threads:
-            # The list is what raises their errors.
+            # Consuming the results raises their errors.
             list(threads.map(partial(self._download_file, ref, unfinished), files))
         if (folder := self._cache.commit(unfinished, ref.digest)) is not None:
             for file in files:
                 self._checksums.learn(folder / file.name, file.sha256)
-            # Others may have come in meanwhile, each with the same room in view.
+            # Other downloads may have counted on the same room.
             self._evict()
         return folder
 
@@ -153,7 +154,7 @@ def _check_fits(manifest: Manifest, *, ref: WeightsRef, base_digest: str, templa
             "These weights were trained with another chat template than the base has now.", param="model"
         )
     for name in weight_file_names(manifest):
-        # Refuses a name that leads elsewhere.
+        # Refuses a name that leads outside the folder.
         sibling_key(ref.manifest_key, name)
         if Path(name).suffix not in _ALLOWED:
             allowed = ", ".join(sorted(_ALLOWED))

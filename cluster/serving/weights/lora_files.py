@@ -1,4 +1,4 @@
-"""Reads a LoRA adapter as PEFT saves it, and refuses whatever is more than plain LoRA."""
+"""Reads LoRA adapters in PEFT's format, and refuses anything beyond plain LoRA."""
 
 import json
 import math
@@ -48,7 +48,7 @@ class _Config(BaseModel):
 def read_adapter(
     folder: Path, digest: str, shapes: Mapping[str, tuple[int, int]], device: torch.device
 ) -> Adapter:
-    """The adapter in `folder`, on `device`. `shapes` are the (in, out) of the base's linear layers.
+    """Reads the adapter in `folder` onto `device`. `shapes` are the (in, out) of the base's linear layers.
 
     Raises InvalidRequest for anything but plain LoRA on layers of these shapes, and CorruptArtefact for files
     that cannot be read or hold numbers that are not finite.

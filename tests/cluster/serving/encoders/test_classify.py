@@ -143,7 +143,7 @@ def test_only_a_tuned_encoder_in_full_form_has_classes(encoders: Encoders, ask: 
     for model, message in (
         (ModelRef(base=decoder, adapter=encoders.refs["texts"]), "has no classes; use it at /v1/completions"),
         (ModelRef(base=encoders.base), "no classes before it is tuned"),
-        (ModelRef(base=encoders.base, adapter=lora), "full form"),
+        (ModelRef(base=encoders.base, adapter=lora), "of form 'full'"),
     ):
         with pytest.raises(InvalidRequest, match=message):
             ask(model, TextInput(text="a"))

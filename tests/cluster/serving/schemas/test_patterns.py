@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.serving.schemas.patterns import followed
+from cluster.serving.schemas.patterns import regular_patterns
 
 DECIMAL = r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"
 PASSWORD = r"^(?=.*[0-9])(?=.*[a-z])[a-z0-9]{2,8}$"
@@ -19,7 +19,7 @@ PATTERNS = [DECIMAL, PASSWORD, DIGITS, r"^a(?!b).c$", r"(?<=a)b", r"^(?!a)[ab]+$
 def test_they_match_all_that_the_pattern_matches_and_nothing_else_if_they_say_so(
     pattern: str, text: str
 ) -> None:
-    patterns, is_exact = followed(pattern)
+    patterns, is_exact = regular_patterns(pattern)
     is_match = all(re.search(one, text) for one in patterns)
     if re.search(pattern, text):
         assert is_match
@@ -29,16 +29,16 @@ def test_they_match_all_that_the_pattern_matches_and_nothing_else_if_they_say_so
 
 @pytest.mark.parametrize("pattern", [DECIMAL, PASSWORD, r"^[(?=]+$", r"^\(?=a$", "^a+$"])
 def test_common_look_aheads_lose_nothing(pattern: str) -> None:
-    patterns, is_exact = followed(pattern)
+    patterns, is_exact = regular_patterns(pattern)
     assert is_exact
     assert not any(look in one for one in patterns for look in ("(?!", "(?<"))
 
 
 @pytest.mark.parametrize("pattern", [r"^(a)\1$", r"^(?P<x>a)\k<x>$"])
 def test_a_back_reference_is_left_to_be_checked(pattern: str) -> None:
-    assert followed(pattern) == ([], False)
+    assert regular_patterns(pattern) == ([], False)
 
 
 @pytest.mark.parametrize("pattern", ["(?=", "(?=(", "[(?=", "(?!\\", "^(?=", "^(?!^["])
 def test_a_pattern_that_is_no_pattern_is_left_to_who_reads_it(pattern: str) -> None:
-    followed(pattern)
+    regular_patterns(pattern)

@@ -63,7 +63,7 @@ def test_an_answer_that_an_engine_ends_where_its_grammar_may_not_fails() -> None
     stop_tokens = frozenset({END})
     answer = ChoiceAnswer(Sampling(), 0, vocabulary=VOCABULARY, stop_tokens=stop_tokens, guide=guide)
     answer.accept(_allowed(guide)[0])
-    with pytest.raises(InvalidRequest, match="cannot go on"):
+    with pytest.raises(InvalidRequest, match="cannot continue"):
         answer.accept(END)
 
 
@@ -116,7 +116,7 @@ def test_a_vocabulary_without_the_tokens_for_a_text_allows_nothing_and_says_so()
     vocabulary = Vocabulary(tokenizer)
     guide = Guidance(vocabulary, num_tokens=2, stop_tokens=frozenset({1})).start(json_grammar({"const": "b"}))
     assert not Masks(2).allowed([guide]).any()
-    assert "no token to go on with" in guide.failure().message
+    assert "no token to continue with" in guide.failure().message
     assert guide.failure().param == "response_format"
 
 

@@ -223,7 +223,7 @@ def test_a_template_without_a_form_of_calls_leaves_them_text_and_refuses_to_forc
     answer = _ask(served, ToolUse(), max_tokens=5)
     assert answer.text
     assert not answer.calls
-    with pytest.raises(InvalidRequest, match="no form for calls") as refused:
+    with pytest.raises(InvalidRequest, match="no form of tool calls") as refused:
         _ask(served, ToolUse(is_required=True))
     assert (refused.value.code, refused.value.param) == ("tool_calls_not_supported", "tool_choice")
 

@@ -272,7 +272,7 @@ def test_objects_keep_what_newer_servers_add(database_url: str) -> None:
     from tunery_client._generated.models.model_object import ModelObject
 
     extension = {"base": "m", "job_id": None, "evaluation": None, "parity": None, "unavailable": None}
-    said = {"id": "m", "object": "model", "created": 1, "owned_by": "me", "tunery": extension, "new": [1]}
-    assert json.dumps(ModelObject.from_dict(said).to_dict(), sort_keys=True) == json.dumps(
-        said, sort_keys=True
+    payload = {"id": "m", "object": "model", "created": 1, "owned_by": "me", "tunery": extension, "new": [1]}
+    assert json.dumps(ModelObject.from_dict(payload).to_dict(), sort_keys=True) == json.dumps(
+        payload, sort_keys=True
     )

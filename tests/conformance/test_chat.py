@@ -110,7 +110,7 @@ def test_both_names_of_the_token_limit_work_and_none_means_the_context(live: Liv
     client.chat.completions.create(model="base-1", messages=ASK, max_tokens=3)
     client.chat.completions.create(model="base-1", messages=ASK, max_completion_tokens=4)
     client.chat.completions.create(model="base-1", messages=ASK)
-    assert [asked.sampling.max_tokens for asked in live.engine.requests] == [3, 4, None]
+    assert [request.sampling.max_tokens for request in live.engine.requests] == [3, 4, None]
 
 
 def test_options_without_effect_are_accepted(client: OpenAI) -> None:

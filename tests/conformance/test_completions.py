@@ -62,7 +62,7 @@ def test_every_form_of_prompt_reaches_the_engine(live: LiveApi, client: OpenAI) 
     for prompt in ("a b", ["a", "b c"], [1, 2, 3], [[1], [2, 3]]):
         live.engine.requests.clear()
         answer = client.completions.create(model="base-1", prompt=prompt, n=2)
-        prompts = [asked.prompt for asked in live.engine.requests]
+        prompts = [received.prompt for received in live.engine.requests]
         expected = {
             "a b": [TextPrompt(text="a b")],
             "['a', 'b c']": [TextPrompt(text="a"), TextPrompt(text="b c")],
@@ -80,9 +80,9 @@ def test_special_tokens_in_a_prompt_can_be_treated_as_text(
     for splits in (False, True):
         extension = {"tunery": {"split_special_tokens": splits}}
         client.completions.create(model="base-1", prompt=prompt, extra_body=extension)
-        asked = live.engine.requests[-1].prompt
-        assert isinstance(asked, TextPrompt)
-        assert asked.split_special_tokens is splits
+        received = live.engine.requests[-1].prompt
+        assert isinstance(received, TextPrompt)
+        assert received.split_special_tokens is splits
 
 
 def test_prompts_answer_in_their_order(client: OpenAI) -> None:

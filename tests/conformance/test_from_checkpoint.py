@@ -164,12 +164,12 @@ def test_what_cannot_be_continued_is_refused(
 def test_another_tenants_model_looks_like_one_that_never_existed(live: LiveApi, file: str) -> None:
     model, _ = tuned(live)
     other = stranger(live)
-    said = []
+    answers = []
     for name in (model, "ft:base-1:tunery::absent00"):
         with pytest.raises(openai.BadRequestError) as error:
             other.fine_tuning.jobs.create(model=name, training_file=file)
-        said.append(error.value.response.text.replace(name, "NAME"))
-    assert said[0] == said[1]
+        answers.append(error.value.response.text.replace(name, "NAME"))
+    assert answers[0] == answers[1]
 
 
 def from_checkpoint(name: str) -> dict[str, Any]:

@@ -38,17 +38,17 @@ def test_functions_reach_the_engine_as_tools(live: LiveApi, client: OpenAI, subt
             client.chat.completions.create(
                 model="base-1", messages=ASK, functions=[WEATHER, TIME], function_call=choice
             )
-            asked: Any = live.engine.requests[-1]
-            assert asked.sampling.tool_use == use
-            assert asked.prompt.tools == (None if use is None else tools)
+            received: Any = live.engine.requests[-1]
+            assert received.sampling.tool_use == use
+            assert received.prompt.tools == (None if use is None else tools)
 
 
 @pytest.mark.parametrize(("choice", "reason"), [("auto", "function_call"), (NAMED, "stop")])
 def test_a_request_with_functions_is_answered_with_function_call(
     client: OpenAI, choice: Any, reason: str
 ) -> None:
-    asked: Any = {"model": "base-1", "messages": ASK, "functions": [WEATHER], "function_call": choice}
-    whole = client.chat.completions.create(**asked).choices[0]
+    options: Any = {"model": "base-1", "messages": ASK, "functions": [WEATHER], "function_call": choice}
+    whole = client.chat.completions.create(**options).choices[0]
     assert whole.message.to_dict() == {
         "role": "assistant",
         "content": None,
@@ -56,7 +56,7 @@ def test_a_request_with_functions_is_answered_with_function_call(
         "function_call": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
     }
     assert whole.finish_reason == reason
-    chunks = list(client.chat.completions.create(**asked, stream=True))
+    chunks = list(client.chat.completions.create(**options, stream=True))
     deltas = [chunk.choices[0].delta for chunk in chunks]
     calls = [delta.function_call for delta in deltas if delta.function_call]
     assert [(call.name, call.arguments) for call in calls] == [
@@ -76,11 +76,11 @@ def test_an_answer_without_a_call_is_plain_text(live: LiveApi, client: OpenAI) -
 
 
 def test_a_conversation_with_function_messages_continues(live: LiveApi, client: OpenAI) -> None:
-    asked: Any = {"model": "base-1", "functions": [WEATHER]}
-    message = client.chat.completions.create(messages=ASK, **asked).choices[0].message
+    options: Any = {"model": "base-1", "functions": [WEATHER]}
+    message = client.chat.completions.create(messages=ASK, **options).choices[0].message
     result: Any = {"role": "function", "name": "get_weather", "content": "sunny"}
-    for said in (message, message.to_dict(), message.model_dump()):
-        client.chat.completions.create(messages=[*ASK, said, result], **asked)  # type: ignore[list-item]
+    for answer in (message, message.to_dict(), message.model_dump()):
+        client.chat.completions.create(messages=[*ASK, answer, result], **options)  # type: ignore[list-item]
         prompt: Any = live.engine.requests[-1].prompt
         assert prompt.messages[1:] == [
             {

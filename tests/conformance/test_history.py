@@ -31,7 +31,7 @@ def seen(live: LiveApi, *messages: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("answer", "expected"),
     [
         ({**SAID, "annotations": [], "refusal": None, "audio": None, "function_call": None}, SAID),
         ({**SAID, "tool_calls": None, "name": None, "reasoning": None, "provider_fields": None}, SAID),
@@ -55,8 +55,8 @@ def seen(live: LiveApi, *messages: Any) -> list[dict[str, Any]]:
     ],
     ids=str,
 )
-def test_an_answer_can_be_sent_back(live: LiveApi, said: Any, expected: Any) -> None:
-    assert seen(live, said) == [expected]
+def test_an_answer_can_be_sent_back(live: LiveApi, answer: Any, expected: Any) -> None:
+    assert seen(live, answer) == [expected]
 
 
 def test_every_dump_of_a_message_can_be_sent_back(live: LiveApi, client: OpenAI) -> None:

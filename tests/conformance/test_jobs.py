@@ -128,13 +128,13 @@ def test_a_job_that_ended_shows_its_evaluation(live: LiveApi, client: OpenAI, fi
     evaluation = REPORT.model_dump()
     extension: Any = client.fine_tuning.jobs.retrieve(job.id).to_dict()["tunery"]
     assert extension["evaluation"] == evaluation
-    told: Any = client.models.retrieve(model).to_dict()["tunery"]
+    extension: Any = client.models.retrieve(model).to_dict()["tunery"]
     parity = {"max_abs": 1e-5, "mean_abs": 1e-6}
     nothing = {"evaluation": None, "parity": None, "unavailable": None}
     made = {"base": "base-1", "job_id": job.id}
-    assert told == nothing | made | {"evaluation": evaluation, "parity": parity}
-    told = client.models.retrieve(checkpoint).to_dict()["tunery"]
-    assert told == nothing | made
+    assert extension == nothing | made | {"evaluation": evaluation, "parity": parity}
+    extension = client.models.retrieve(checkpoint).to_dict()["tunery"]
+    assert extension == nothing | made
     assert client.models.retrieve("base-1").to_dict()["tunery"] == nothing | {
         "base": "base-1",
         "job_id": None,
@@ -142,12 +142,12 @@ def test_a_job_that_ended_shows_its_evaluation(live: LiveApi, client: OpenAI, fi
 
 
 def test_both_places_of_hyperparameters_are_equivalent(client: OpenAI, file: str) -> None:
-    asked: Any = {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 0.5}
-    older = client.fine_tuning.jobs.create(model="base-1", training_file=file, hyperparameters=asked)
+    requested: Any = {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 0.5}
+    older = client.fine_tuning.jobs.create(model="base-1", training_file=file, hyperparameters=requested)
     newer = client.fine_tuning.jobs.create(
         model="base-1",
         training_file=file,
-        method={"type": "supervised", "supervised": {"hyperparameters": asked}},
+        method={"type": "supervised", "supervised": {"hyperparameters": requested}},
     )
     assert older.hyperparameters == newer.hyperparameters
     assert older.method == newer.method

@@ -30,7 +30,7 @@ def test_a_model_that_was_asked_for_too_early_answers_once_it_is_there(live: Liv
     assert add_tuned_model(live.state.database, job.id) == (model, f"{model}:ckpt-step-7")
     for name in (model, f"{model}:ckpt-step-7"):
         assert client.completions.create(model=name, prompt="x").model == name
-    assert [bool(asked.model.adapter) for asked in live.engine.requests] == [True, True]
+    assert [bool(request.model.adapter) for request in live.engine.requests] == [True, True]
 
 
 def test_a_deleted_model_is_gone_with_its_checkpoints_and_a_base_stays(live: LiveApi) -> None:

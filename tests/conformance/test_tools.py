@@ -49,9 +49,9 @@ def test_calls_are_a_part_of_the_message(client: OpenAI) -> None:
     [("auto", "tool_calls"), ("required", "tool_calls"), (_named("get_weather"), "stop")],
 )
 def test_a_call_ends_with_stop_if_its_tool_was_named(client: OpenAI, choice: Any, reason: str) -> None:
-    asked: Any = {"model": "base-1", "messages": ASK, "tools": TOOLS, "tool_choice": choice}
-    assert client.chat.completions.create(**asked).choices[0].finish_reason == reason
-    chunks = list(client.chat.completions.create(**asked, stream=True))
+    options: Any = {"model": "base-1", "messages": ASK, "tools": TOOLS, "tool_choice": choice}
+    assert client.chat.completions.create(**options).choices[0].finish_reason == reason
+    chunks = list(client.chat.completions.create(**options, stream=True))
     assert chunks[-1].choices[0].finish_reason == reason
 
 
@@ -96,12 +96,12 @@ def test_a_streams_first_chunk_has_the_content_that_the_whole_answer_begins_with
     live: LiveApi, client: OpenAI, pieces: list[str], content: str | None
 ) -> None:
     live.engine.pieces = pieces
-    asked: Any = {"model": "base-1", "messages": ASK, "tools": TOOLS, "n": 2, "logprobs": True}
-    whole = client.chat.completions.create(**asked)
+    options: Any = {"model": "base-1", "messages": ASK, "tools": TOOLS, "n": 2, "logprobs": True}
+    whole = client.chat.completions.create(**options)
     assert [choice.message.content for choice in whole.choices] == [content] * 2
     deltas: dict[int, list[Any]] = {0: [], 1: []}
     tokens: dict[int, list[str]] = {0: [], 1: []}
-    for chunk in client.chat.completions.create(**asked, stream=True):
+    for chunk in client.chat.completions.create(**options, stream=True):
         one: Any = chunk.to_dict()["choices"][0]  # type: ignore[index]
         deltas[one["index"]].append(one["delta"])
         tokens[one["index"]] += [
@@ -117,8 +117,10 @@ def test_a_streams_first_chunk_has_the_content_that_the_whole_answer_begins_with
 def test_a_text_of_a_chat_with_tools_streams_as_without(live: LiveApi, client: OpenAI) -> None:
     live.engine.pieces, live.engine.calls = ["Hel", "lo"], []
     for tools in ({"tools": TOOLS}, {}):
-        asked: Any = {"model": "base-1", "messages": ASK, "stream": True, **tools}
-        deltas = [chunk.to_dict()["choices"][0]["delta"] for chunk in client.chat.completions.create(**asked)]
+        options: Any = {"model": "base-1", "messages": ASK, "stream": True, **tools}
+        deltas = [
+            chunk.to_dict()["choices"][0]["delta"] for chunk in client.chat.completions.create(**options)
+        ]
         assert deltas == [{"role": "assistant", "content": ""}, {"content": "Hel"}, {"content": "lo"}, {}]
 
 
@@ -145,8 +147,8 @@ def test_a_conversation_goes_on_with_the_results_of_calls(live: LiveApi, client:
     results: Any = [
         {"role": "tool", "tool_call_id": call.id, "content": "sunny"} for call in message.tool_calls or []
     ]
-    said: Any = message
-    client.chat.completions.create(model="base-1", messages=[*ASK, said, *results], tools=TOOLS)
+    answer: Any = message
+    client.chat.completions.create(model="base-1", messages=[*ASK, answer, *results], tools=TOOLS)
     prompt: Any = live.engine.requests[-1].prompt
     assert [one["role"] for one in prompt.messages] == ["user", "assistant", "tool", "tool"]
     assert prompt.messages[1]["tool_calls"][0]["function"]["arguments"] == '{"city": "Paris"}'
@@ -178,9 +180,9 @@ def test_choices_of_tools_reach_the_engine(live: LiveApi, client: OpenAI, subtes
     ):
         with subtests.test(changes=changes):
             client.chat.completions.create(**{"model": "base-1", "messages": ASK, "tools": TOOLS, **changes})
-            asked = live.engine.requests[-1]
-            assert asked.sampling.tool_use == use
-            prompt: Any = asked.prompt
+            received = live.engine.requests[-1]
+            assert received.sampling.tool_use == use
+            prompt: Any = received.prompt
             assert prompt.tools == (None if use is None else TOOLS)
     client.chat.completions.create(model="base-1", messages=ASK)
     assert live.engine.requests[-1].sampling.tool_use is None

@@ -45,7 +45,7 @@ def test_every_family_is_in_the_set() -> None:
 
 
 def test_the_set_is_neither_pretraining_nor_the_held_out_tasks() -> None:
-    """Greetings are few and the same everywhere; of the rest no row is one of pre-training."""
+    """Greetings are few and the same everywhere. No other row occurs in pre-training."""
     pretrained = {json.dumps(chat.messages[-2:]) for chat in pretraining_chats(2000, 1)}
     shared = [row for row in general_rows() if json.dumps(row["messages"][-2:]) in pretrained]
     assert all(len(row["messages"][0]["content"]) < 40 for row in shared)
@@ -60,7 +60,7 @@ def test_the_built_in_model_can_do_it_before_it_is_tuned(tiny_losses: list[float
 
 @pytest.fixture(scope="module")
 def tiny_losses() -> list[float]:
-    """Nats per learned token of every row, under the built-in model."""
+    """Returns the nats per learned token of every row, under the built-in model."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -10,8 +10,8 @@ from tests.families import make_family
 
 
 class _Flattening(nn.Module):
-    """A layer that sees rows, one that sees them flattened, one that sees tokens in another order, one that
-    sees some of them, and one that is never called."""
+    """Has a layer that sees rows, one that sees them flattened, one that sees tokens in another order, one
+    that sees some of them, and one that is never called."""
 
     device = torch.device("cpu")
 
@@ -42,7 +42,7 @@ def test_layers_are_distinguished_by_the_tokens_they_see() -> None:
 
 
 def test_subclasses_and_flattened_layers_of_the_families_are_known(tmp_path: Path) -> None:
-    """GPT-2's Conv1D; OPT's feed-forward and Falcon's own linear class; experts that are no layers."""
+    """GPT-2's Conv1D, OPT's feed-forward layer and Falcon's own linear class; experts that are not layers."""
     found = {}
     for name in ("gpt2", "opt", "falcon", "qwen3_moe"):
         make_family(name, tmp_path / name)

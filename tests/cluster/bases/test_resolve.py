@@ -69,7 +69,7 @@ def test_a_partly_copied_folder_is_not_available(folder: Path) -> None:
 
 
 def not_available(folder: Path, reason: str) -> None:
-    """It says why, and not where: what clients are told names no path of the server."""
+    """The error gives the reason, but clients never see a path of the server."""
     source = spec(FolderSource(path=str(folder)))
     with pytest.raises(Unavailable, match="The base model 'ours' is not available: ") as caught:
         base_folder(source)
@@ -147,12 +147,12 @@ HUB_FILES = {
 
 @contextmanager
 def hub() -> Iterator[tuple[str, list[str]]]:
-    """The part of the hub's HTTP interface that a download needs; yields its URL and the paths asked for."""
-    asked: list[str] = []
+    """The part of the hub's HTTP interface that a download needs. Yields its URL and the requested paths."""
+    requested: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
             name = self.path.partition(f"/resolve/{REVISION}/")[2]
             if self.path.startswith(f"/api/models/owner/ours/tree/{REVISION}"):
                 tree = [
@@ -190,15 +190,15 @@ def hub() -> Iterator[tuple[str, list[str]]]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        yield f"http://127.0.0.1:{server.server_address[1]}", requested
     finally:
         server.shutdown()
         server.server_close()
 
 
 def resolve_in_a_process(url: str, home: Path, repository: str = "owner/ours") -> str:
-    """What `base_folder` answers; in a process of its own, because the hub's library reads its address at
-    import."""
+    """Returns what `base_folder` returns, from a process of its own, because the hub's library reads its
+    address at import."""
     code = f"""
 import time
 time.sleep = lambda seconds: None  # The library's, which waits 23 s in all before it takes a hub for lost.
@@ -225,7 +225,7 @@ except TuneryError as error:
 
 
 def test_hub_model_is_downloaded_once_at_its_commit_without_anything_that_runs(tmp_path: Path) -> None:
-    with hub() as (url, asked):
+    with hub() as (url, requested):
         found = Path(resolve_in_a_process(url, tmp_path))
         assert found.name == REVISION
         assert sorted(path.name for path in found.iterdir()) == [
@@ -237,7 +237,7 @@ def test_hub_model_is_downloaded_once_at_its_commit_without_anything_that_runs(t
             "tokenizer.model",
         ]
         assert (found / "model.safetensors").read_bytes() == b"weights"
-        assert not [path for path in asked if path.endswith((".bin", ".py"))]
+        assert not [path for path in requested if path.endswith((".bin", ".py"))]
         assert resolve_in_a_process(url, tmp_path, "owner/absent").startswith(
             "model_not_available The base model 'ours' is not available: the hub has no owner/absent at "
             + REVISION

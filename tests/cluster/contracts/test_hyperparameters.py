@@ -46,9 +46,9 @@ def test_auto_follows_openais_recipe(n_examples: int, n_epochs: int, batch_size:
 
 
 def test_explicit_numbers_are_kept() -> None:
-    asked = Hyperparameters(n_epochs=7, batch_size=9, learning_rate_multiplier=0.5, beta=0.3)
-    found, config = resolve(asked, TrainingOptions(), BASE, n_examples=100, seed=0, method="dpo")
-    assert found == asked
+    requested = Hyperparameters(n_epochs=7, batch_size=9, learning_rate_multiplier=0.5, beta=0.3)
+    found, config = resolve(requested, TrainingOptions(), BASE, n_examples=100, seed=0, method="dpo")
+    assert found == requested
     assert (config.n_epochs, config.batch_size, config.beta) == (7, 9, 0.3)
     assert config.learning_rate == pytest.approx(0.5 * 0.1 * 1e-3)
 
@@ -79,7 +79,7 @@ def test_the_rate_is_the_catalogues_for_the_type(
 
 
 @pytest.mark.parametrize(
-    ("type_", "num_workers", "asked", "expected"),
+    ("type_", "num_workers", "requested", "expected"),
     [
         ("full", 1, "auto", "ddp"),
         ("full", 1, "fsdp", "ddp"),
@@ -89,8 +89,10 @@ def test_the_rate_is_the_catalogues_for_the_type(
         ("lora", 2, "fsdp", "fsdp"),
     ],
 )
-def test_several_workers_share_a_full_model(type_: str, num_workers: int, asked: str, expected: str) -> None:
-    options = {"type": type_, "num_workers": num_workers, "parallelism": asked}
+def test_several_workers_share_a_full_model(
+    type_: str, num_workers: int, requested: str, expected: str
+) -> None:
+    options = {"type": type_, "num_workers": num_workers, "parallelism": requested}
     assert parallelism_of(TrainingOptions.model_validate(options)) == expected
 
 
@@ -105,13 +107,13 @@ def test_ada_lora_needs_steps_between_its_first_and_its_last(last: int, is_refus
         "type": "peft",
         "peft_config": {"peft_type": "ADALORA", "target_r": 4, "init_r": 8, "tinit": 5, "tfinal": last},
     }
-    asked = Hyperparameters(n_epochs=2, batch_size=10)  # 2 · 10 steps
+    requested = Hyperparameters(n_epochs=2, batch_size=10)  # 2 · 10 steps
     training = TrainingOptions.model_validate(options)
     if not is_refused:
-        resolve(asked, training, BASE, n_examples=100, seed=0)
+        resolve(requested, training, BASE, n_examples=100, seed=0)
         return
     with pytest.raises(InvalidRequest, match="the job has 20 steps") as refused:
-        resolve(asked, training, BASE, n_examples=100, seed=0)
+        resolve(requested, training, BASE, n_examples=100, seed=0)
     assert refused.value.param == "training.peft_config.tinit"
 
 

@@ -1,4 +1,4 @@
-"""What runners and the service say to each other keeps its form from release to release."""
+"""The messages between runners and the service keep their format from release to release."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_events_travel_flat_with_their_numbers() -> None:
     step, checkpoint, message = json.loads(request.model_dump_json())["events"]
     assert (step["type"], step["seq"], step["created_at"], step["train_loss"]) == ("step", 4, 7, "NaN")
     assert (checkpoint["type"], checkpoint["seq"], checkpoint["metrics"]["step"]) == ("checkpoint", 5, 3)
-    # A service of an earlier release requires a number here too.
+    # A service of an earlier release requires a number here.
     assert checkpoint["metrics"]["seq"] == 5
     assert message == {"type": "message", "seq": 6, "created_at": 9, "level": "info", "message": "hi"}
     read = SyncRequest.model_validate_json(request.model_dump_json())

@@ -97,7 +97,7 @@ def test_problems_beyond_the_first_hundred_are_counted() -> None:
 
 
 class Rows(io.RawIOBase):
-    """`n` good rows, made as they are read."""
+    """`n` valid rows, made as they are read."""
 
     def __init__(self, n: int) -> None:
         self._left, self._line = n, json.dumps({"messages": [USER, ASSISTANT]}).encode() + b"\n"
@@ -143,7 +143,7 @@ SEEDS = [
 
 
 def spoiled(value: object, chance: random.Random) -> object:
-    """The same with some of its parts replaced, dropped or renamed."""
+    """Returns the value with some of its parts replaced, dropped or renamed."""
     if chance.random() < 0.1:
         return chance.choice(VALUES)
     if isinstance(value, list):
@@ -168,7 +168,7 @@ def test_any_bytes_get_a_verdict_and_never_an_exception() -> None:
             line[chance.randrange(len(line))] = chance.choice(b'\x00\xff"{}[],:\\\n')
         report = check_jsonl(io.BytesIO(bytes(line)))
         seen |= {problem.code for problem in report.problems}
-        # What is told can be stored and sent.
+        # What is reported can be stored and sent.
         report.model_dump_json().encode()
     assert seen >= {"invalid_json", "invalid_encoding", "not_an_object", "unknown_format", "unknown_role"}
     assert seen >= {"missing_content", "invalid_value", "unknown_key", "empty_assistant", "nothing_to_learn"}

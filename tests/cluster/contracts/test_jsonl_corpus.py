@@ -1,4 +1,4 @@
-"""Files as people and broken programs write them, each with its verdict: the rules broken, by line."""
+"""Files as people and broken programs write them, each with its verdict: the broken rules, by line."""
 
 import bz2
 import gzip
@@ -33,13 +33,13 @@ def chat(*messages: object, **more: object) -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    """A good row of which a tool's parameters, in the fifth level, go down to `depth`."""
+    """Returns a valid row in which the parameters of a tool, on the fifth level, go down to `depth`."""
     row = chat(USER, ASSISTANT, tools=[TOOL])
     return row.replace(b'{"type": "object"}', b'{"a":' * (depth - 4) + b"1" + b"}" * (depth - 4))
 
 
 def padded(size: int) -> bytes:
-    """A good row of exactly `size` bytes."""
+    """Returns a valid row of exactly `size` bytes."""
     row = line({"prompt": "", "completion": "x"})
     return row[:-1] + b" " * (size - len(row)) + b"}"
 
@@ -54,7 +54,7 @@ PREFERENCE = {
 
 
 def packed(name: str) -> bytes:
-    """A zip archive with one file of that name."""
+    """Returns a zip archive with one file of that name."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(name, b"\n".join([GOOD] * 50))
@@ -70,11 +70,11 @@ def parquet() -> bytes:
     return sink.getvalue()
 
 
-def turns(*said: tuple[str, str]) -> list[dict[str, str]]:
-    return [{"from": role, "value": text} for role, text in said]
+def turns(*pairs: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"from": role, "value": text} for role, text in pairs]
 
 
-# What an SDK dumps of an answer, as rows hold it.
+# What SDKs dump of an answer, as rows hold it.
 DUMPED = {
     **ASSISTANT,
     "annotations": [],
@@ -397,7 +397,7 @@ FILES: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
         GOOD + b",\n" + GOOD + b",\n" + GOOD,
         [(1, "invalid_json"), (2, "invalid_json")],
     ),
-    "every bad line is told": (
+    "every bad line is reported": (
         b"\n".join([GOOD, b"{", GOOD, b"[]", chat(USER)]),
         [(2, "invalid_json"), (4, "not_an_object"), (5, "nothing_to_learn")],
     ),

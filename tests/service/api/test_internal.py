@@ -120,7 +120,7 @@ def test_no_body_is_read_and_no_lock_taken_before_the_token_is_checked(
     state: AppState, runner: TestClient, job: str
 ) -> None:
     def body() -> Iterator[bytes]:
-        raise AssertionError("the body was asked for")
+        raise AssertionError("the body was read")
         yield b""
 
     with state.database.write():  # on SQLite, nobody else could write at the same time

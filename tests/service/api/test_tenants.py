@@ -65,8 +65,8 @@ def theirs(
     other = {"authorization": f"Bearer {stranger.key}"}
     upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
     file_id = http.post("/v1/files", headers=other, **upload).json()["id"]
-    asked = {"model": "base-1", "training_file": file_id}
-    job_id = http.post("/v1/fine_tuning/jobs", headers=other, json=asked).json()["id"]
+    create = {"model": "base-1", "training_file": file_id}
+    job_id = http.post("/v1/fine_tuning/jobs", headers=other, json=create).json()["id"]
     model, _ = add_tuned_model(state.database, job_id)
     assert http.get(f"/v1/models/{model}", headers=other).status_code == 200
     return {"file_id": file_id, "job_id": job_id, "model": model}
@@ -90,10 +90,10 @@ def test_every_route_treats_another_projects_things_as_absent(
             )
             assert other.status_code == absent.status_code
             assert other.status_code == (400 if route.operation_id == "fine_tuning_jobs_create" else 404)
-            said = other.text
+            expected = other.text
             for mine, never in zip(theirs.values(), ABSENT.values(), strict=True):
-                said = said.replace(mine, never)
-            assert said == absent.text
+                expected = expected.replace(mine, never)
+            assert expected == absent.text
 
 
 def test_lists_and_cursors_show_nothing_of_another_project(http: TestClient, theirs: dict[str, str]) -> None:
@@ -110,17 +110,17 @@ def test_a_job_cannot_use_another_projects_validation_file(
 ) -> None:
     upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
     own = http.post("/v1/files", **upload).json()["id"]
-    asked = {"model": "base-1", "training_file": own, "validation_file": theirs["file_id"]}
-    answer = http.post("/v1/fine_tuning/jobs", json=asked)
+    create = {"model": "base-1", "training_file": own, "validation_file": theirs["file_id"]}
+    answer = http.post("/v1/fine_tuning/jobs", json=create)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_validation_file")
 
 
 def test_a_retried_create_never_finds_another_projects_job(http: TestClient, state: AppState) -> None:
     upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
     own = http.post("/v1/files", **upload).json()["id"]
-    asked = {"model": "base-1", "training_file": own}
-    first = http.post("/v1/fine_tuning/jobs", json=asked).json()["id"]
+    create = {"model": "base-1", "training_file": own}
+    first = http.post("/v1/fine_tuning/jobs", json=create).json()["id"]
     retry = {"x-stainless-retry-count": "1"}
-    assert http.post("/v1/fine_tuning/jobs", json=asked, headers=retry).json()["id"] == first
+    assert http.post("/v1/fine_tuning/jobs", json=create, headers=retry).json()["id"] == first
     stranger = retry | {"authorization": f"Bearer {add_project(state.database).key}"}
-    assert http.post("/v1/fine_tuning/jobs", json=asked, headers=stranger).status_code == 400
+    assert http.post("/v1/fine_tuning/jobs", json=create, headers=stranger).status_code == 400

@@ -185,7 +185,7 @@ def test_special_tokens_of_other_models_are_ordinary_text() -> None:
 
 
 def test_several_threads_render_with_one_template() -> None:
-    """transformers keeps what `{% generation %}` marks in the template that all threads share."""
+    """transformers keeps what `{% generation %}` marks in the template, which all threads share."""
     template = chat_template(make_tokenizer())
     row = parse_row(
         json.dumps(

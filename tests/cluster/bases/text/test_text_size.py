@@ -6,7 +6,7 @@ from tests.tiny_base import make_tokenizer
 
 
 class CountingTokenizer:
-    """The tests' tokenizer, which remembers how much it was given."""
+    """The tests' tokenizer, which counts the characters it is given."""
 
     def __init__(self) -> None:
         self._tokenizer = make_tokenizer()
@@ -36,7 +36,7 @@ def test_a_text_is_read_only_until_it_is_known_to_be_too_long(text: str, read: i
 
 @pytest.mark.parametrize("length", [1, 100, 150])
 def test_text_that_may_fit_passes(length: int) -> None:
-    """Also a little too much: its tokens are told exactly by who reads it."""
+    """Slightly too long text passes too: the engine counts its tokens exactly."""
     tokenizer = CountingTokenizer()
     check_size(tokenizer, "x " * length, context_length=100, param="prompt")
     assert tokenizer.num_characters == 0

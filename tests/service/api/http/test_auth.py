@@ -118,7 +118,7 @@ def test_a_revoked_key_is_refused_at_once(state: AppState, project: Project, htt
 
 def test_a_body_is_not_read_before_its_sender_is_known(http: TestClient) -> None:
     def body() -> Iterator[bytes]:
-        raise AssertionError("the body was asked for")
+        raise AssertionError("the body was read")
         yield b""
 
     answer = http.post("/v1/files", content=body(), headers={"authorization": "Bearer wrong"})

@@ -92,13 +92,13 @@ def opened(state: AppState, project: Project) -> Iterator[TestClient]:
 
 
 def preflight(client: TestClient, path: str, origin: str) -> Any:
-    asked = {
+    headers = {
         "origin": origin,
         "authorization": "",
         "access-control-request-method": "POST",
         "access-control-request-headers": "authorization,content-type,x-stainless-lang",
     }
-    return client.options(path, headers=asked)
+    return client.options(path, headers=headers)
 
 
 def test_no_page_may_call_the_api_unless_its_origin_is_set(http: TestClient) -> None:

@@ -169,5 +169,5 @@ def test_a_jobs_events_end_for_their_reader_to_come_back_to_another_process(
     file_id = http.post("/v1/files", **upload).json()["id"]
     job = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file_id}).json()
     http.app.state.draining.has_begun = True  # type: ignore[attr-defined]
-    told = http.get(f"/v1/fine_tuning/jobs/{job['id']}/events?stream=true").text
-    assert "Created fine-tuning job" in told
+    events = http.get(f"/v1/fine_tuning/jobs/{job['id']}/events?stream=true").text
+    assert "Created fine-tuning job" in events

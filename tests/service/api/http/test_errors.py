@@ -98,10 +98,10 @@ def test_a_wrong_job_request_names_its_parameter(http: TestClient, subtests: pyt
 @pytest.mark.parametrize("name", ["completions", "chat/completions", "classifications", "embeddings"])
 @pytest.mark.parametrize("model", [{}, {"model": None}, {"model": 5}])
 def test_a_question_names_its_model(http: TestClient, name: str, model: dict[str, Any]) -> None:
-    asked = {"prompt": "x"} if name == "completions" else {"input": "x"}
+    question = {"prompt": "x"} if name == "completions" else {"input": "x"}
     if name == "chat/completions":
-        asked = {"messages": [{"role": "user", "content": "x"}]}
-    answer = http.post(f"/v1/{name}", json=asked | model)
+        question = {"messages": [{"role": "user", "content": "x"}]}
+    answer = http.post(f"/v1/{name}", json=question | model)
     assert answer.status_code == 400
     error = error_of(answer)
     assert error["param"] == "model"

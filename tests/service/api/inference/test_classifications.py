@@ -71,10 +71,10 @@ def test_a_text_gets_its_most_likely_class_and_all_probabilities(
         "data": [{"index": 0, "label": "rude"}],
         "usage": {"prompt_tokens": 3, "total_tokens": 3},
     }
-    (asked,) = engine.classified
-    assert asked.inputs == [TextInput(text="hello")]
-    assert asked.model.base == ENCODER
-    assert asked.model.adapter is not None
+    (received,) = engine.classified
+    assert received.inputs == [TextInput(text="hello")]
+    assert received.model.base == ENCODER
+    assert received.model.adapter is not None
 
 
 def test_texts_and_pairs_are_answered_in_their_order(
@@ -188,7 +188,7 @@ ANSWER = ClassificationAnswer(
 )
 
 
-def asked_of(response: Response) -> ClassificationAnswer:
+def read_answer(response: Response) -> ClassificationAnswer:
     """Returns what the engine's client makes of this response."""
 
     async def classify() -> ClassificationAnswer:
@@ -208,7 +208,7 @@ def asked_of(response: Response) -> ClassificationAnswer:
 
 
 def test_the_engines_answer_is_read() -> None:
-    assert asked_of(Response(ANSWER.model_dump_json())) == ANSWER
+    assert read_answer(Response(ANSWER.model_dump_json())) == ANSWER
 
 
 @pytest.mark.parametrize(
@@ -221,4 +221,4 @@ def test_the_engines_answer_is_read() -> None:
 )
 def test_transport_failures_are_domain_errors(response: Response, kind: type[TuneryError]) -> None:
     with pytest.raises(kind):
-        asked_of(response)
+        read_answer(response)

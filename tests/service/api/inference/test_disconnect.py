@@ -25,16 +25,16 @@ def send(live: LiveApi, path: str, body: dict[str, Any]) -> socket.socket:
     return connection
 
 
-def is_asked(live: LiveApi) -> threading.Event:
-    asked = threading.Event()
+def request_arrived(live: LiveApi) -> threading.Event:
+    arrived = threading.Event()
 
     class Watched(list[Any]):
         def append(self, item: Any) -> None:
             super().append(item)
-            asked.set()
+            arrived.set()
 
     live.engine.requests = Watched()
-    return asked
+    return arrived
 
 
 CHAT: dict[str, Any] = {"model": "base-1", "messages": [{"role": "user", "content": "x"}]}
@@ -53,9 +53,9 @@ def test_disconnecting_from_a_silent_stream_cancels_its_generation(live: LiveApi
 
 def test_disconnecting_before_a_whole_answer_cancels_its_generation(live: LiveApi) -> None:
     live.engine.stalls = True
-    asked = is_asked(live)
+    arrived = request_arrived(live)
     connection = send(live, "chat/completions", CHAT)
-    assert asked.wait(5)
+    assert arrived.wait(5)
     assert not live.engine.was_cancelled.is_set()
     connection.close()
     assert live.engine.was_cancelled.wait(5)

@@ -90,10 +90,10 @@ def test_texts_and_token_ids_reach_the_engine_in_their_order(
     http: TestClient, encoder: str, engine: FakeEngine, project: Project, given: Any, inputs: list[Any]
 ) -> None:
     assert http.post("/v1/embeddings", json={"model": encoder, "input": given}).status_code == 200
-    (asked,) = engine.embedded
-    assert asked.inputs == inputs
-    assert asked.model == ModelRef(base=ENCODER)
-    assert asked.tenant == project.tenant.project_id
+    (received,) = engine.embedded
+    assert received.inputs == inputs
+    assert received.model == ModelRef(base=ENCODER)
+    assert received.tenant == project.tenant.project_id
 
 
 def test_requests_to_a_tuned_encoder_name_its_weights(

@@ -270,18 +270,18 @@ def test_health_is_what_the_engine_reports(status: int) -> None:
                 asyncio.run(check(url))
 
 
-def asked_in_turn(replica_port: int | None = None) -> list[str]:
+def receivers(replica_port: int | None = None) -> list[str]:
     """Returns who received three consecutive requests, the proxy or the replica. The replica listens at the
     address that the proxy announces, unless `replica_port` is announced."""
-    asked: list[str] = []
+    received: list[str] = []
 
     async def proxy(incoming: Request) -> Response:
-        asked.append("proxy")
+        received.append("proxy")
         return Response(ndjson(EVENTS), headers={REPLICA_HEADER: replica_url})
 
     async def replica(incoming: Request) -> Response:
         assert incoming.headers["authorization"] == "Bearer token-1"
-        asked.append("replica")
+        received.append("replica")
         return Response(ndjson(EVENTS))
 
     async def generate(url: str) -> None:
@@ -300,25 +300,25 @@ def asked_in_turn(replica_port: int | None = None) -> list[str]:
         if replica_port is not None:
             replica_url = f"http://127.0.0.1:{replica_port}"
         asyncio.run(generate(url))
-    return asked
+    return received
 
 
 def test_a_lone_replica_is_called_at_the_address_it_announces() -> None:
-    assert asked_in_turn() == ["proxy", "replica", "replica"]
+    assert receivers() == ["proxy", "replica", "replica"]
 
 
 def test_an_unreachable_replica_is_never_called_directly_again() -> None:
     (nobody,) = free_ports(1)
-    assert asked_in_turn(nobody) == ["proxy", "proxy", "proxy"]
+    assert receivers(nobody) == ["proxy", "proxy", "proxy"]
 
 
 def test_the_datasets_application_reports_missing_bases() -> None:
     async def answer(incoming: Request) -> Response:
         assert incoming.headers["authorization"] == "Bearer token-1"
-        asked = BasesRequest.model_validate_json(await incoming.body())
-        if len(asked.bases) != 1:
+        received = BasesRequest.model_validate_json(await incoming.body())
+        if len(received.bases) != 1:
             return Response("starting", 503)
-        return JSONResponse(BasesAnswer(unavailable={asked.bases[0].alias: "why"}).model_dump())
+        return JSONResponse(BasesAnswer(unavailable={received.bases[0].alias: "why"}).model_dump())
 
     async def ask(*bases: BaseSpec) -> dict[str, str]:
         engine = ServeEngine(url, "token-1")

@@ -47,7 +47,7 @@ def test_a_prompt_that_cannot_fit_is_refused_before_anything_runs(
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (400, "context_length_exceeded", param)
     assert str(LIMIT) in error["message"]
-    assert all(asked.prompt.kind != "chat" for asked in engine.requests)
+    assert all(request.prompt.kind != "chat" for request in engine.requests)
     assert len(engine.requests) <= 1, "but for the short one beside it"
 
 

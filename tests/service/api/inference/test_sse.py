@@ -13,10 +13,10 @@ def test_a_frame_ends_with_a_blank_line_and_may_carry_an_id() -> None:
 
 
 def test_no_unicode_line_separator_splits_a_frame() -> None:
-    said = {"text": "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\r\nj"}
-    sent = frame(orjson.dumps(said)).decode()
+    content = {"text": "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\r\nj"}
+    sent = frame(orjson.dumps(content)).decode()
     assert len(sent.splitlines()) == 2
-    assert orjson.loads(sent.removeprefix("data: ")) == said
+    assert orjson.loads(sent.removeprefix("data: ")) == content
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -16,8 +16,8 @@ from tests.api import LiveApi, jsonl
 def new_job(http: TestClient) -> str:
     upload: dict[str, Any] = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
     file_id = http.post("/v1/files", **upload).json()["id"]
-    asked = {"model": "base-1", "training_file": file_id}
-    return str(http.post("/v1/fine_tuning/jobs", json=asked).json()["id"])
+    body = {"model": "base-1", "training_file": file_id}
+    return str(http.post("/v1/fine_tuning/jobs", json=body).json()["id"])
 
 
 def events_of(text: str) -> list[tuple[int, dict[str, Any]]]:

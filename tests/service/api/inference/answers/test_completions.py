@@ -83,17 +83,17 @@ def test_parts_of_characters_are_told_apart_and_greedy_answers_known(
     tokenizer: Any = make_tokenizer() if kind == "byte-level" else _sentencepiece()
     vocabulary = Vocabulary(tokenizer)
     tokens = tokenizer.encode(TEXT) if kind == "byte-level" else [5, 6, 4, 3, 7, 5]
-    told = _scored(vocabulary, tokens, k, is_greedy=is_greedy)
-    logprobs = _answer(told)
+    scored = _scored(vocabulary, tokens, k, is_greedy=is_greedy)
+    logprobs = _answer(scored)
     for one, name, value, top in zip(
-        told, logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, strict=True
+        scored, logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, strict=True
     ):
         assert top[name] == value == one.logprob
         assert len(top) == len({one.token_id, *(other.token_id for other in one.top)})
         assert sorted(top.values()) == sorted(
             {other.token_id: other.logprob for other in (*one.top, one)}.values()
         )
-    assert len(set(logprobs.tokens)) == len({bytes(one.bytes) for one in told})
+    assert len(set(logprobs.tokens)) == len({bytes(one.bytes) for one in scored})
     assert _is_greedy_by_name(logprobs) == is_greedy
     assert _is_greedy_by_value(logprobs) == is_greedy
 
@@ -109,9 +109,9 @@ def test_an_echoed_prompt_names_its_tokens_so_too_and_counts_none_that_is_no_tex
     vocabulary = Vocabulary(tokenizer)
     tokens = [1, *tokenizer.encode(TEXT)]
     assert tokens[0] in vocabulary.special
-    told = _scored(vocabulary, tokens, 2, is_greedy=True)
-    first = told[0].model_copy(update={"logprob": None, "top": []})
-    prompt = PromptEvent(prompt_tokens=len(tokens), text=TEXT, tokens=[first, *told[1:]])
+    scored = _scored(vocabulary, tokens, 2, is_greedy=True)
+    first = scored[0].model_copy(update={"logprob": None, "top": []})
+    prompt = PromptEvent(prompt_tokens=len(tokens), text=TEXT, tokens=[first, *scored[1:]])
     logprobs = _answer([], prompt=prompt)
     assert logprobs.top_logprobs[0] is None
     assert _is_greedy_by_name(logprobs)

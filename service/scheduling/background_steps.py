@@ -31,7 +31,7 @@ _REFUSALS = (InvalidRequest, InvalidConfiguration, CorruptArtefact, TrainingFail
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BackgroundStep:
     name: str
     """Begins sentences in the job's events, such as "Validation"."""
     timeout_seconds: float
@@ -50,7 +50,7 @@ class BackgroundSteps:
         self._busy: set[str] = set()
         self._failures: dict[str, tuple[int, float]] = {}
 
-    def begin(self, jobs: SchedulerStore, job: Job, step: Step) -> None:
+    def begin(self, jobs: SchedulerStore, job: Job, step: BackgroundStep) -> None:
         """Hands `step` to a worker, unless another step of the job is running or the job has to wait."""
         with self._lock:
             _, not_before = self._failures.get(job.id, (0, 0.0))
@@ -59,7 +59,7 @@ class BackgroundSteps:
             self._busy.add(job.id)
         self._workers.submit(self._run, jobs, job, step)
 
-    def _run(self, jobs: SchedulerStore, job: Job, step: Step) -> None:
+    def _run(self, jobs: SchedulerStore, job: Job, step: BackgroundStep) -> None:
         is_over = False
         try:
             is_over = _attempt(jobs, job, step)
@@ -83,7 +83,7 @@ class BackgroundSteps:
                 self._failures[job_id] = (count + 1, time.monotonic() + pause)
 
 
-def _attempt(jobs: SchedulerStore, job: Job, step: Step) -> bool:
+def _attempt(jobs: SchedulerStore, job: Job, step: BackgroundStep) -> bool:
     """Returns whether the step is over, so that nothing is left to retry."""
     try:
         step.run()

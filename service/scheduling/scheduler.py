@@ -16,7 +16,7 @@ from service.db.jobs import Job
 from service.db.leases import LeaseLost, Leases
 from service.db.pending_work import PendingWork, QueuedJob
 from service.db.scheduler_store import LEASE, SchedulerStore
-from service.scheduling.background_steps import BackgroundSteps, Step
+from service.scheduling.background_steps import BackgroundStep, BackgroundSteps
 from service.scheduling.interfaces import RayJobs, ServingClient
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit
@@ -112,12 +112,12 @@ class Scheduler:
         for job in pending.validating:
             run = partial(self._validate, jobs, job)
             self._background_steps.begin(
-                jobs, job, Step("Validation", self._settings.validation_timeout_seconds, run)
+                jobs, job, BackgroundStep("Validation", self._settings.validation_timeout_seconds, run)
             )
         for job in pending.publishing:
             run = partial(self._publish, jobs, job)
             self._background_steps.begin(
-                jobs, job, Step("Publishing", self._settings.publish_timeout_seconds, run)
+                jobs, job, BackgroundStep("Publishing", self._settings.publish_timeout_seconds, run)
             )
 
     def _validate(self, jobs: SchedulerStore, job: Job) -> None:

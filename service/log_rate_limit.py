@@ -1,5 +1,8 @@
-"""Limits how often the same log line is written. The scheduler ticks twice a second: a problem that lasts a
-night would fill the disk with one line and hide all others."""
+"""Limits how often the same log line is written.
+
+The scheduler ticks twice a second: a problem that lasts a night would fill the disk with one line and hide
+all others.
+"""
 
 import logging
 import sys

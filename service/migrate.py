@@ -1,5 +1,7 @@
-"""`python -m service.migrate`: migrates the database and sets the operator's key to TUNERY_API_KEY. Run it in
-every deployment before the API and the scheduler start. It is safe to repeat, even concurrently."""
+"""`python -m service.migrate`: migrates the database and sets the operator's key to TUNERY_API_KEY.
+
+Run it in every deployment before the API and the scheduler start. It is safe to repeat, even concurrently.
+"""
 
 import os
 import sys

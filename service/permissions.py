@@ -10,8 +10,11 @@ UMASK = 0o077
 
 
 def make_private_folder(folder: Path) -> None:
-    """Creates the folder with mode 0700. If it exists and others can access it, removes their access to it
-    and all that is in it. Does not touch what belongs to another user or the targets of links."""
+    """Creates the folder with mode 0700.
+
+    If it exists and others can access it, removes their access to it and all that is in it. Does not touch
+    what belongs to another user or the targets of links.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if not _is_open(folder.stat()):
         return

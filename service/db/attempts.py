@@ -70,7 +70,8 @@ class Attempts:
 
         Raises AuthenticationFailed if the attempt does not exist or has another token, Conflict (`fenced`) if
         there is a newer attempt or this one has ended, and InvalidRequest if the request names another job's
-        objects."""
+        objects.
+        """
         job = lock(self._session, job_id)
         attempt = self.authenticate(job_id, number, token)
         assert job is not None, "an attempt has a job"

@@ -1,7 +1,8 @@
 """What happens to a job when something goes wrong: it fails, waits or is retried.
 
 Platform faults and waits are counted on the job's row, so that the counts outlive every process. Progress
-resets them: a long job is not given up for faults that were days apart."""
+resets them: a long job is not given up for faults that were days apart.
+"""
 
 from typing import Any
 

@@ -12,8 +12,11 @@ _RANDOM_CHARACTERS = 14
 
 
 def new_id(prefix: str) -> str:
-    """`prefix` and 24 characters: microseconds, then 72 random bits. Ids of the same second thus sort by
-    creation: lists break ties of `created_at` by id. Nothing else relies on it."""
+    """`prefix` and 24 characters: microseconds, then 72 random bits.
+
+    Ids of the same second thus sort by creation: lists break ties of `created_at` by id. Nothing else relies
+    on it.
+    """
     return prefix + _base36(time.time_ns() // 1000, _TIME_CHARACTERS) + random_characters(_RANDOM_CHARACTERS)
 
 

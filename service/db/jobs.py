@@ -101,9 +101,11 @@ class Jobs:
         self._tenant = tenant
 
     def create(self, new: NewJob) -> Job:
-        """Writes the row with the status `validating_files`, the first events and an outbox entry. Raises
-        InvalidRequest, with `param` training_file, validation_file or training.general_file, if that file is
-        absent, has another purpose, failed its check or has rows of another format."""
+        """Writes the row with the status `validating_files`, the first events and an outbox entry.
+
+        Raises InvalidRequest, with `param` training_file, validation_file or training.general_file, if that
+        file is absent, has another purpose, failed its check or has rows of another format.
+        """
         check_files(self._session, self._tenant, _required_files(new))
         at = now(self._session)
         job_id = new_id("ftjob-")

@@ -20,9 +20,11 @@ class Leases:
         self._session = session
 
     def acquire(self, name: str, holder: str, *, seconds: float) -> int | None:
-        """Takes a free or expired lease, or renews one that `holder` has. Returns its epoch, which stays the
-        same while `holder` renews the lease in time and rises with every new tenure; None if another holds
-        it."""
+        """Takes a free or expired lease, or renews one that `holder` has.
+
+        Returns its epoch, which stays the same while `holder` renews the lease in time and rises with every
+        new tenure; None if another holds it.
+        """
         insert = postgresql.insert if self._session.get_bind().dialect.name == "postgresql" else sqlite.insert
         self._session.execute(
             insert(tables.Lease)

@@ -30,9 +30,11 @@ def page(
     order: Order = "desc",
 ) -> Page[Item]:
     """The rows of `statement` after the one with the id `after`, ordered by `key`, which must be unique.
+
     `after` is looked up in `cursors`, which may hold rows that `statement` leaves out because they were
     deleted or do not match its filter, so that a cursor stays valid. Raises InvalidRequest if `cursors` does
-    not hold it."""
+    not hold it.
+    """
     if after is not None:
         position = _position(session, cursors, key, after)
         behind = tuple_(*key) > position if order == "asc" else tuple_(*key) < position

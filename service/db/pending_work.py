@@ -1,5 +1,7 @@
-"""The work that is pending, over all tenants: what the scheduler reads in each round. Jobs that pause after a
-fault are left out until their pause is over."""
+"""The work that is pending, over all tenants: what the scheduler reads in each round.
+
+Jobs that pause after a fault are left out until their pause is over.
+"""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
-"""Disk space that is reserved for deleting. Without it nothing could be deleted on a full disk, because a
-deletion first writes a row."""
+"""Disk space that is reserved for deleting.
+
+Without it nothing could be deleted on a full disk, because a deletion first writes a row.
+"""
 
 import os
 import shutil

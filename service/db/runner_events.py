@@ -20,9 +20,12 @@ CHECKPOINTS_KEPT = 3
 def record_events(
     session: Session, job: tables.Job, attempt: int, events: Sequence[NumberedEvent], *, at: float
 ) -> None:
-    """Adds what is new in `events`, which are ordered by `seq`. The caller holds the job's lock. Nothing is
-    recorded twice: an event is identified by (attempt, seq), and a step or checkpoint also by its number,
-    because an attempt that continues from a checkpoint repeats the steps after it."""
+    """Adds what is new in `events`, which are ordered by `seq`.
+
+    The caller holds the job's lock. Nothing is recorded twice: an event is identified by (attempt, seq), and
+    a step or checkpoint also by its number, because an attempt that continues from a checkpoint repeats the
+    steps after it.
+    """
     known = _known_seqs(session, job, attempt, events)
     last_step = int((job.progress or {}).get("step", 0))
     last_checkpoint = session.scalar(

@@ -1,7 +1,9 @@
-"""The scheduler's access to the jobs of all tenants. Every change is one short transaction that first locks
-the scheduler's lease, so that a scheduler that lost it writes nothing. It also checks that the job has not
-changed since the scheduler read it. If a runner or an owner was faster, it does nothing and returns False (or
-None), and the next round shows what to do."""
+"""The scheduler's access to the jobs of all tenants.
+
+Every change is one short transaction that first locks the scheduler's lease, so that a scheduler that lost it
+writes nothing. It also checks that the job has not changed since the scheduler read it. If a runner or an
+owner was faster, it does nothing and returns False (or None), and the next round shows what to do.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,8 @@
-"""Uploads in progress, so that a sweep does not take their bytes in storage for garbage. An upload has a row
-from before its first byte is stored until the transaction that writes the file's row. A sweep that is going
-to delete the bytes deletes the row first, which makes the upload fail."""
+"""Uploads in progress, so that a sweep does not take their bytes in storage for garbage.
+
+An upload has a row from before its first byte is stored until the transaction that writes the file's row. A
+sweep that is going to delete the bytes deletes the row first, which makes the upload fail.
+"""
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session

@@ -1,5 +1,7 @@
-"""What the scheduler needs from the cluster. `ray_jobs.py` and `serving.py` implement it over HTTP; tests use
-fakes."""
+"""What the scheduler needs from the cluster.
+
+`ray_jobs.py` and `serving.py` implement it over HTTP; tests use fakes.
+"""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol

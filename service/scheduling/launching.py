@@ -1,5 +1,7 @@
-"""Starts attempts: from `queued` to a Ray job. The intent is recorded first, so that a scheduler that is
-killed in between never starts an attempt twice."""
+"""Starts attempts: from `queued` to a Ray job.
+
+The intent is recorded first, so that a scheduler that is killed in between never starts an attempt twice.
+"""
 
 from collections.abc import Mapping
 

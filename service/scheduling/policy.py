@@ -7,10 +7,12 @@ from service.scheduling.interfaces import GONE, RayStatus
 
 
 def admit(queue: Sequence[QueuedJob], *, slots: int, held: int) -> list[QueuedJob]:
-    """The jobs of `queue`, which is in order of priority, that start now. `held` of the `slots` training
-    processes are taken. A job starts with all its processes or not at all. A job that does not fit yet blocks
-    those behind it; otherwise small jobs could keep a large one waiting for ever. A job that can never fit
-    blocks none."""
+    """The jobs of `queue`, which is in order of priority, that start now.
+
+    `held` of the `slots` training processes are taken. A job starts with all its processes or not at all. A
+    job that does not fit yet blocks those behind it; otherwise small jobs could keep a large one waiting for
+    ever. A job that can never fit blocks none.
+    """
     admitted: list[QueuedJob] = []
     free = slots - held
     for job in queue:

@@ -1,5 +1,8 @@
-"""From `publishing` to `succeeded`. A model becomes public only if it forgot no more than its owner allows,
-and if serving computes the log-probabilities that training measured."""
+"""From `publishing` to `succeeded`.
+
+A model becomes public only if it forgot no more than its owner allows, and if serving computes the
+log-probabilities that training measured.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -34,8 +37,11 @@ def publish(
     serving: ServingClient,
     bases: Mapping[str, BaseSpec],
 ) -> None:
-    """Idempotent: after an interruption it is simply repeated. Raises Unavailable or Overloaded if it should
-    be retried later, and CorruptArtefact or TrainingFailed if the weights cannot be published."""
+    """Publishes the job's model. After an interruption, it is simply repeated.
+
+    Raises Unavailable or Overloaded if it should be retried later, and CorruptArtefact or TrainingFailed if
+    the weights cannot be published.
+    """
     finished = jobs.outcome(job)
     check_regression(finished.report, job.training.max_regression)
     manifest = _verified(job, finished, store)

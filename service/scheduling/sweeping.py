@@ -1,7 +1,8 @@
 """Deletes objects in storage that are not needed any more: mark and sweep, with the database's rows as roots.
 
 `service.db.reachable_objects` decides which objects are needed, and explains why that is safe while other
-processes write. Any number of sweeps may run at once, and an interrupted one is simply repeated."""
+processes write. Any number of sweeps may run at once, and an interrupted one is simply repeated.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Iterator

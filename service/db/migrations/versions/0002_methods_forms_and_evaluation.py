@@ -15,11 +15,11 @@ _attempts = sa.table(
     "attempts", sa.column("job_id"), sa.column("number", sa.BigInteger()), sa.column("result", _JSON)
 )
 _type_of_job = _jobs.c.training["type"].as_string()
-"""Until now `lora` or `full`, which is also the form of the weights."""
+"""`lora` or `full` up to this revision, which is also the form of the weights."""
 
 
 def upgrade() -> None:
-    # Columns are added in place: SQLite's other way, a new table, would break the rows that refer to jobs.
+    # Adds columns in place: a new table, SQLite's alternative, would break the rows that refer to jobs.
     general_file = sa.Column(
         "general_file",
         sa.String(),
@@ -49,7 +49,7 @@ def downgrade() -> None:
 
 
 def _add_form_to_results() -> None:
-    """What runners said last: those that had finished did not name the form."""
+    """Adds the form to the final states of finished runners, which did not name it."""
     connection = op.get_bind()
     joined = _attempts.join(_jobs, _jobs.c.id == _attempts.c.job_id)
     rows = connection.execute(

@@ -1,4 +1,4 @@
-"""Which API keys are the operator's own"""
+"""The operator's API key"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,14 +14,14 @@ _api_keys = sa.table(
 
 
 def upgrade() -> None:
-    # In place, with the default that this needs: SQLite's other way, a new table, would break the rows that
-    # refer to the keys.
+    # Adds columns in place, which needs a default: a new table, SQLite's alternative, would break the rows
+    # that refer to the keys.
     is_operators: sa.Column[bool] = sa.Column(
         "is_operators", sa.Boolean(), server_default=sa.false(), nullable=False
     )
     op.add_column("api_keys", is_operators)
     op.add_column("api_keys", sa.Column("replaced_at", sa.BigInteger(), nullable=True))
-    # Until now nothing but the operator's key had this name.
+    # Up to this revision, only the operator's key had this name.
     op.execute(
         _api_keys.update()
         .where(_api_keys.c.name == "admin", _api_keys.c.project_id == "proj-default")

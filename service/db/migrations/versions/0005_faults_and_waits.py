@@ -1,4 +1,4 @@
-"""What a job waits for, and how often the platform has failed it since its last progress"""
+"""Platform faults and waits of jobs since their last progress"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Create requests by the keys that make their tries one"""
+"""Idempotency keys of create requests"""
 
 import sqlalchemy as sa
 from alembic import op

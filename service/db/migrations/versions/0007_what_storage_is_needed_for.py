@@ -1,4 +1,4 @@
-"""What storage is needed for"""
+"""Uploads in progress, and when resume state was deleted"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_files_sha256", "files", ["sha256"])
     op.add_column("jobs", sa.Column("resume_state_gone_at", sa.BigInteger(), nullable=True))
-    # The checkpoints of a deleted model answered to no name any more; now they go with it.
+    # The checkpoints of a deleted model could no longer be resolved; from now on they are deleted with it.
     op.execute(
         "DELETE FROM checkpoints WHERE job_id IN (SELECT job_id FROM models WHERE deleted_at IS NOT NULL)"
     )

@@ -1,7 +1,7 @@
 """The catalogue: which base models this installation offers.
 
-The packaged `catalogue.toml` names the built-in model. An operator offers others with a TOML file of the same
-form, whose path is in TUNERY_CATALOGUE on the service; it takes the place of the packaged one:
+The packaged `catalogue.toml` names the built-in model. To offer others, set TUNERY_CATALOGUE on the service
+to the path of a TOML file of the same form, which replaces the packaged one:
 
     [[model]]
     alias = "tunery-tiny-1"                                 # keep the built-in model
@@ -29,9 +29,9 @@ form, whose path is in TUNERY_CATALOGUE on the service; it takes the place of th
     source = { kind = "folder", path = "/models/bert" }
     context_length = 512
     learning_rates = { lora = 3e-4, full = 3e-5 }
-    architecture = "encoder"                                # sorts texts or words; left out: "decoder"
+    architecture = "encoder"                                # classifies texts or words; default: "decoder"
 
-A model whose folder is missing or incomplete is listed with the reason, and answers 503 until it is mended.
+A model whose folder is missing or incomplete is listed with the reason, and requests to it get a 503.
 `contracts.bases.BaseSpec` says what each field means. Weights are read from safetensors files only, and code
 that a repository carries is never run.
 """

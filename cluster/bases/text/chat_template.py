@@ -52,7 +52,9 @@ class ChatTemplate:
     def record(self) -> TemplateRecord:
         special = {token.content for token in self._tokenizer.added_tokens_decoder.values() if token.special}
         return probe_template(
-            lambda messages, tools, asks: self._rendered(messages, tools, asks=asks)[0],
+            lambda messages, tools, add_generation_prompt: self._rendered(
+                messages, tools, add_generation_prompt=add_generation_prompt
+            )[0],
             lambda text: [(match[0], match.end()) for match in self.find_control(text)],
             frozenset(special),
             self.opening,
@@ -68,11 +70,11 @@ class ChatTemplate:
         *others, last = OPENINGS
         for opening in others:
             try:
-                self._rendered(opening, None, asks=True)
+                self._rendered(opening, None, add_generation_prompt=True)
             except InvalidRequest:
                 continue
             return opening
-        self._rendered(last, None, asks=True)
+        self._rendered(last, None, add_generation_prompt=True)
         return last
 
     @property
@@ -95,7 +97,7 @@ class ChatTemplate:
         """Encodes `messages`, and the header of the answer that is to be generated. Raises InvalidRequest,
         with the place, if the template would drop some of their content."""
         self.check_complete(messages, tools)
-        return self.render(messages, tools, asks=True)
+        return self.render(messages, tools, add_generation_prompt=True)
 
     def check_complete(self, messages: Sequence[Message], tools: Sequence[Tool] | None) -> None:
         """Raises InvalidRequest, with the place, if the template would drop some of the content."""
@@ -120,19 +122,21 @@ class ChatTemplate:
         messages: Sequence[Message],
         tools: Sequence[Tool] | None,
         *,
-        asks: bool,
+        add_generation_prompt: bool,
         like: Rendering | None = None,
     ) -> Rendering:
-        """Returns the template's text, even if it drops content. With `asks`, the header of an answer
-        follows. `like` is a rendering of more messages, whose marks are reused."""
-        return self._render_both(messages, tools, asks=asks, marks=like.marks if like else None)[0]
+        """Returns the template's text, even if it drops content. With `add_generation_prompt`, the header of
+        an answer follows. `like` is a rendering of more messages, whose marks are reused."""
+        return self._render_both(
+            messages, tools, add_generation_prompt=add_generation_prompt, marks=like.marks if like else None
+        )[0]
 
     def render_generated(
         self, messages: Sequence[Message], tools: Sequence[Tool] | None
     ) -> tuple[Rendering, list[tuple[int, int]]]:
         """Returns the template's text, and the [start, end) of each part that it marks with `{% generation
         %}`."""
-        return self._render_both(messages, tools, asks=False, finds_answers=True)
+        return self._render_both(messages, tools, add_generation_prompt=False, finds_answers=True)
 
     def encode(self, rendering: Rendering) -> list[int]:
         return self.encoder.encode(rendering)[0]
@@ -144,7 +148,7 @@ class ChatTemplate:
     @cached_property
     def _control(self) -> ControlTokens:
         # A template may assemble a token from parts, so its output is also searched.
-        rendered, _ = self._rendered(self.opening, None, asks=True)
+        rendered, _ = self._rendered(self.opening, None, add_generation_prompt=True)
         return control_tokens(self._tokenizer, template_text(self._tokenizer), rendered)
 
     def _render_both(
@@ -152,18 +156,22 @@ class ChatTemplate:
         messages: Sequence[Message],
         tools: Sequence[Tool] | None,
         *,
-        asks: bool,
+        add_generation_prompt: bool,
         marks: tuple[str, str] | None = None,
         finds_answers: bool = False,
     ) -> tuple[Rendering, list[tuple[int, int]]]:
         plain, shown = [_plain(message) for message in messages], list(tools) if tools else None
         if not self._control.are_in([plain, shown]):
-            text, answers = self._rendered(plain, shown, asks=asks, finds_answers=finds_answers)
+            text, answers = self._rendered(
+                plain, shown, add_generation_prompt=add_generation_prompt, finds_answers=finds_answers
+            )
             return Rendering(text), answers
         (marked, marked_tools), marks = self._control.mark([plain, shown], marks)
-        text, answers = self._rendered(marked, marked_tools, asks=asks, finds_answers=finds_answers)
+        text, answers = self._rendered(
+            marked, marked_tools, add_generation_prompt=add_generation_prompt, finds_answers=finds_answers
+        )
         rendering = Rendering(text, marks)
-        if rendering.plain != self._rendered(plain, shown, asks=asks)[0]:
+        if rendering.plain != self._rendered(plain, shown, add_generation_prompt=add_generation_prompt)[0]:
             raise InvalidRequest(
                 "The messages contain a control token of this model, such as "
                 f"{next(iter(self._control.ids))!r}, in a place where its chat template changes the text. "
@@ -173,7 +181,12 @@ class ChatTemplate:
         return rendering, answers
 
     def _rendered(
-        self, messages: list[Message], tools: list[Tool] | None, *, asks: bool, finds_answers: bool = False
+        self,
+        messages: list[Message],
+        tools: list[Tool] | None,
+        *,
+        add_generation_prompt: bool,
+        finds_answers: bool = False,
     ) -> tuple[str, list[tuple[int, int]]]:
         """Returns the template's own text and, if `finds_answers`, the parts that it marks as generated."""
         if not self._tokenizer.chat_template:
@@ -189,7 +202,7 @@ class ChatTemplate:
                     tools=tools,
                     chat_template=self._tokenizer.get_chat_template(tools=tools),
                     return_assistant_tokens_mask=finds_answers,
-                    add_generation_prompt=asks,
+                    add_generation_prompt=add_generation_prompt,
                     **self._tokenizer.special_tokens_map,
                 )
         except (TemplateError, TypeError, KeyError, ValueError) as error:

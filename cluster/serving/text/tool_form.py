@@ -72,8 +72,10 @@ class _Probes:
         rejects it."""
         try:
             opening = self._template.opening
-            before = self._rendered(opening, asks=True)
-            whole = self._rendered([*opening, assistant_message(content=content, calls=calls)], asks=False)
+            before = self._rendered(opening, add_generation_prompt=True)
+            whole = self._rendered(
+                [*opening, assistant_message(content=content, calls=calls)], add_generation_prompt=False
+            )
         except InvalidRequest:
             return None
         if not whole.startswith(before):
@@ -83,8 +85,10 @@ class _Probes:
             answer = answer.replace(id_, ID)
         return answer
 
-    def _rendered(self, messages: list[dict[str, Any]], *, asks: bool) -> str:
-        token_ids = self._template.encode(self._template.render(messages, TOOLS, asks=asks))
+    def _rendered(self, messages: list[dict[str, Any]], *, add_generation_prompt: bool) -> str:
+        token_ids = self._template.encode(
+            self._template.render(messages, TOOLS, add_generation_prompt=add_generation_prompt)
+        )
         return b"".join(map(self._vocabulary.token_bytes, token_ids)).decode(errors="replace")
 
 

@@ -103,7 +103,7 @@ def _between_renderings(
 ) -> tuple[Rendering, list[_Span]]:
     """Raises InvalidDataset if the rendering up to an answer is not a prefix of the whole rendering, because
     the prompts at serving would then differ from those in training."""
-    whole = template.render(messages, tools, asks=False)
+    whole = template.render(messages, tools, add_generation_prompt=False)
     spans = []
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
@@ -111,7 +111,9 @@ def _between_renderings(
         start = _answer_start(template, messages[: index + 1], tools, whole)
         answered = whole.text
         if index < len(messages) - 1:
-            answered = template.render(messages[: index + 1], tools, asks=False, like=whole).text
+            answered = template.render(
+                messages[: index + 1], tools, add_generation_prompt=False, like=whole
+            ).text
         if start is None or not whole.text.startswith(answered):
             raise InvalidDataset(
                 f"The model's chat template renders messages[{index}] differently with what follows or "
@@ -131,11 +133,13 @@ def _answer_start(
     is not a prefix of `whole`."""
     *before, answer = messages
     if before:
-        prompt = template.render(before, tools, asks=True, like=whole).text
+        prompt = template.render(before, tools, add_generation_prompt=True, like=whole).text
         return len(prompt) if whole.text.startswith(prompt) else None
     # The first message has no prompt to render. Rendering another answer shows what precedes any answer.
     text = "Other" if text_of(answer.get("content")).strip().startswith("A") else "Another"
-    other = template.render([{"role": "assistant", "content": text}], tools, asks=False, like=whole).text
+    other = template.render(
+        [{"role": "assistant", "content": text}], tools, add_generation_prompt=False, like=whole
+    ).text
     pairs = enumerate(zip(whole.text, other, strict=False))
     shared = next((place for place, (ours, theirs) in pairs if ours != theirs), len(other))
     header = template.record.header

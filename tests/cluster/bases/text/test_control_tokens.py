@@ -55,7 +55,7 @@ def test_token_ids_are_those_of_transformers(make: Any, text: str) -> None:
     messages = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
     expected = tokenizer.apply_chat_template(messages, sanitize_control_tokens=True)["input_ids"]
     template = chat_template(tokenizer)
-    assert template.encode(template.render(messages, None, asks=False)) == expected
+    assert template.encode(template.render(messages, None, add_generation_prompt=False)) == expected
 
 
 TOOL = {
@@ -205,5 +205,7 @@ def test_calls_with_special_tokens_of_their_own_keep_them() -> None:
     tokenizer = chat_tokenizer(MARKDOWN)
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
     messages = [{"role": "user", "content": "x"}, {**CALL, "content": "<|call|>"}]
-    token_ids = chat_template(tokenizer).encode(chat_template(tokenizer).render(messages, None, asks=False))
+    token_ids = chat_template(tokenizer).encode(
+        chat_template(tokenizer).render(messages, None, add_generation_prompt=False)
+    )
     assert control(tokenizer, token_ids) == SPECIAL

@@ -69,8 +69,8 @@ def _written(name: str, content: str, calls: list[tuple[str, dict[str, Any]]]) -
     }
     ask = [{"role": "user", "content": "hi"}]
     template = chat_template(tokenizer)
-    before = template.render(ask, TOOLS, asks=True).text
-    whole = template.render([*ask, said], TOOLS, asks=False).text
+    before = template.render(ask, TOOLS, add_generation_prompt=True).text
+    whole = template.render([*ask, said], TOOLS, add_generation_prompt=False).text
     token_ids = template.encode(Rendering(whole.removeprefix(before).removeprefix(form.lead)))
     end = tokenizer.convert_tokens_to_ids("<|end|>")
     answer = token_ids[: token_ids.index(end)]

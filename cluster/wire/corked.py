@@ -1,8 +1,7 @@
 """uvicorn's HTTP protocol, with fewer and larger writes.
 
-Each write is a system call, and wakes whoever reads at the other end. An answer's head, its first lines and
-its end are often ready at once, and so are several tokens' events; uvicorn writes each of them by itself.
-"""
+Each write is a system call and wakes the reader at the other end. A response's head, first lines and end are
+often ready at once, and so are the events of several tokens, but uvicorn writes each of them separately."""
 
 import asyncio
 from typing import Any, cast
@@ -10,18 +9,19 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _MOST_BYTES = 65_536
-"""That wait; with more, the transport says when its reader is too slow."""
+"""Maximum buffered bytes; beyond that the transport applies back-pressure."""
 
 
 class CorkedHttp(HttpToolsProtocol):
-    """For `uvicorn.Config(http=…)`: what is written within one turn of the event loop goes out together."""
+    """For `uvicorn.Config(http=…)`: combines the writes of one event loop iteration."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
 
 
 class Corked:
-    """A transport whose writes wait for the end of the loop's turn. All else is the transport's own."""
+    """A transport that buffers writes until the end of the event loop iteration. Delegates everything
+    else."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport

@@ -1,10 +1,10 @@
-"""What one connection may cost: uvicorn's HTTP protocol with limits on bytes, time and number.
+"""uvicorn's HTTP protocol with limits on the bytes, time and number of connections.
 
-uvicorn limits neither the size of a request's head nor the time that a client takes to send it, and its
-`timeout_keep_alive` ends with the next byte, whatever that is. httptools joins the pieces of a header as they
-come, so the work for one header grows with the square of its length.
+uvicorn limits neither the size of a request's head nor the time that a client takes to send it, and any next
+byte ends its `timeout_keep_alive`. httptools joins the pieces of a header as they arrive, so the work for one
+header grows with the square of its length.
 
-Whoever breaks a limit before an answer has begun is told so in JSON; then the connection is closed.
+A client that exceeds a limit before a response has begun gets a JSON error; then the connection is closed.
 """
 
 import asyncio
@@ -20,38 +20,40 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from cluster.wire.corked import CorkedHttp
 
 _SLICE_BYTES = 65_536
-"""Given to the parser at once: all that is kept of a head beyond the limit."""
+"""Bytes passed to the parser at once: the most that is kept of a head beyond the limit."""
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
     head_bytes: int = 65_536
-    """Of a request's line and headers, and of all else that comes without being a part of its body."""
+    """Maximum size of a request's line and headers, and of everything else outside its body."""
     head_seconds: float = 15.0
-    """From the connection to the first byte of a request, and from a request's first byte to the end of its
+    """Maximum time from the connection to the first byte of a request, and from there to the end of its
     headers."""
     idle_seconds: float = 60.0
-    """From an answer to the next request's first byte."""
+    """Maximum time from a response to the next request's first byte."""
     body_bytes_per_second: float = 512.0
-    """The slowest body that is waited for, over each `body_seconds`. Time in which the application does not
-    read is not counted."""
+    """Minimum rate of a body, over each `body_seconds`. Time in which the application does not read is not
+    counted."""
     body_seconds: float = 20.0
     unread_seconds: float = 10.0
-    """For which the rest of a request is dropped after its answer: a server that hangs up while its client
-    still sends makes the client see a broken connection instead of the answer."""
+    """How long the rest of a request is read and dropped after its response: if the server closed the
+    connection while the client still sends, the client would see a broken connection instead of the
+    response."""
     stalled_seconds: float = 60.0
-    """For which a client may read nothing of an answer that waits for it."""
+    """How long a client may read nothing of a pending response."""
     pipelined: int = 16
-    """Requests on one connection that wait for the answers to earlier ones."""
+    """Maximum requests on one connection that wait for the responses to earlier ones."""
     connections: int = 2048
-    """Of one server. Beyond it those that wait for a request are closed, the longest idle first, as nginx
-    does; if none waits, the new one is refused with 503."""
-    look_seconds: float = 1.0
-    """Between two looks at a connection. A limit is applied one look early, so that nothing lasts longer."""
+    """Maximum connections of one server. Beyond that, idle connections are closed, the longest idle first, as
+    nginx does; if none is idle, the new one is refused with 503."""
+    check_seconds: float = 1.0
+    """Interval between two checks of a connection. Limits are applied one interval early, so that none is
+    exceeded."""
 
 
 class _Reading(Enum):
-    """What is expected from the client."""
+    """What the connection expects from the client."""
 
     REQUEST = "a request"
     HEAD = "the rest of a head"
@@ -60,7 +62,7 @@ class _Reading(Enum):
 
 
 class GuardedHttp(CorkedHttp):
-    """For `uvicorn.Config(http=…)`; `limited_to` makes one with other limits."""
+    """For `uvicorn.Config(http=…)`; `limited_to` returns a class with other limits."""
 
     limits = ConnectionLimits()
 
@@ -71,16 +73,16 @@ class GuardedHttp(CorkedHttp):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._unparsed = 0
-        """Bytes since the parser last completed a head, a piece of a body or a message."""
+        """Bytes since the parser last completed a head, a piece of a body, or a message."""
         self._stalled_since: float | None = None
         self._reading = _Reading.HEAD
         self._await(_Reading.HEAD)
-        self._look = self.loop.call_later(self.limits.look_seconds, self._check)
+        self._next_check = self.loop.call_later(self.limits.check_seconds, self._check)
         if len(self.connections) > self.limits.connections and not self._make_room():
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", "Too many connections.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._look.cancel()
+        self._next_check.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -149,22 +151,22 @@ class GuardedHttp(CorkedHttp):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _is_idle(self) -> bool:
-        """Nothing is lost with it but a request that has not come whole."""
+        """Whether closing the connection loses nothing but an incomplete request."""
         return not (self._is_answering() or self.transport.is_closing())
 
     def _check(self) -> None:
-        """Looks for a limit that is passed, and looks again later."""
-        self._look = self.loop.call_later(self.limits.look_seconds, self._check)
+        """Enforces the limits and schedules the next check."""
+        self._next_check = self.loop.call_later(self.limits.check_seconds, self._check)
         now = self.loop.time()
         if self._stalled_since is not None and now - self._stalled_since > self.limits.stalled_seconds:
             self.transport.abort()
         elif self._waits_for_us():
             self._await(self._reading)
         else:
-            self._check_client(now + self.limits.look_seconds - self._since)
+            self._check_client(now + self.limits.check_seconds - self._since)
 
     def _waits_for_us(self) -> bool:
-        """Whether the client may send nothing now: the application has not asked for more."""
+        """Whether the client is not expected to send, because the application has not asked for more."""
         is_expecting = self._is_answering() and self.cycle.waiting_for_100_continue
         return self.flow.read_paused or (self._reading is _Reading.BODY and is_expecting)
 
@@ -187,7 +189,7 @@ class GuardedHttp(CorkedHttp):
                 self.transport.abort()
 
     def _make_room(self) -> bool:
-        """Closes the connection that has been idle for the longest; False if there is none."""
+        """Closes the connection that has been idle longest; False if none is idle."""
         idle = [other for other in self.connections if isinstance(other, GuardedHttp) and other._is_idle()]
         longest = min((other for other in idle if other is not self), key=attrgetter("_since"), default=None)
         if longest is not None:
@@ -204,12 +206,12 @@ class GuardedHttp(CorkedHttp):
 
     def _refuse_slow(self, part: str) -> None:
         if self._reading is _Reading.HEAD and not self._unparsed:
-            self.transport.close()  # nothing was asked, so nothing is to be answered
+            self.transport.close()  # there is no request to answer
             return
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", f"The request's {part} came too slowly.")
 
     def _refuse(self, status: HTTPStatus, code: str, message: str) -> None:
-        """Answers the request that is being read, unless an answer is under way, and hears no more."""
+        """Answers the request that is being read, unless a response has begun, and ignores further input."""
         if not self._is_listening():
             return
         if self._reading is _Reading.BODY and self._is_answering():

@@ -21,7 +21,7 @@ LIMITS = ConnectionLimits(
     body_seconds=NEVER,
     unread_seconds=NEVER,
     stalled_seconds=NEVER,
-    look_seconds=0.05,
+    check_seconds=0.05,
 )
 SOON = 0.2
 REQUEST = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"

@@ -10,8 +10,8 @@ from cluster.storage.local import LocalStore
 
 
 def churn(folder: Path, refs: list[WeightsRef], seed: int, start: Barrier) -> None:
-    """Borrows at random in a cache with room for two, of weights that hold their own numbers, and reads twice
-    what it borrows."""
+    """Leases random weights, whose content is their own number, in a cache with room for two, and reads each
+    twice."""
     chosen = random.Random(seed)
     store = LocalStore(folder / "store")
     room = 2 * (1 + len(store.get(refs[0].manifest_key)))

@@ -1,4 +1,4 @@
-"""The backends that keep the engine contract, and tuned models for them to serve."""
+"""The backends under the engine contract, and tuned models for them to serve."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Tuned:
-    """A tiny base, its fine-tunes in storage by name, and what transformers and PEFT make of them."""
+    """A tiny base, its fine-tunes in storage by name, and the same models in transformers and PEFT."""
 
     base: BaseSpec
     store: LocalStore
@@ -61,7 +61,7 @@ class Tuned:
         return AutoTokenizer.from_pretrained(base_folder(self.base))
 
     def reference(self, name: str) -> Any:
-        """The model as its own library loads it."""
+        """The model as transformers and PEFT load it."""
         if name == "full":
             return AutoModelForCausalLM.from_pretrained(self.folder / name, dtype=torch.float32)
         model = AutoModelForCausalLM.from_pretrained(base_folder(self.base), dtype=torch.float32)
@@ -98,9 +98,9 @@ def _embedded(base: BaseSpec, store: ObjectStore, cache: Path, limits: EngineLim
 
 @contextmanager
 def _vllm(base: BaseSpec, store: ObjectStore, cache: Path, limits: EngineLimits) -> Iterator[Served]:
-    """The real one where TUNERY_TEST_VLLM says so, as tests/real_vllm does; else its double."""
+    """The real vLLM if TUNERY_TEST_VLLM is set to it, as in tests/real_vllm; otherwise a fake."""
     is_real = os.environ.get("TUNERY_TEST_VLLM") == "real"
-    # Tests keep several engines at once on one GPU, all of tiny models.
+    # Tests run several engines with tiny models on one GPU.
     options = VllmOptions(memory_share=float(os.environ.get("TUNERY_TEST_VLLM_SHARE", "0.08")), eager=True)
     loader = VllmLoader(WeightsFolder(cache, store), limits, options, import_vllm if is_real else FakeVllm())
     loop = LoopThread()
@@ -124,7 +124,7 @@ Serve = Callable[..., Served]
 
 @pytest.fixture(scope="session", params=BACKENDS)
 def served(request: pytest.FixtureRequest, tuned: Tuned, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One engine for all tests that only ask it things."""
+    """One engine for all tests that only send requests."""
     with BACKENDS[request.param](
         tuned.base, tuned.store, tmp_path_factory.mktemp("cache"), EngineLimits()
     ) as made:
@@ -133,7 +133,7 @@ def served(request: pytest.FixtureRequest, tuned: Tuned, tmp_path_factory: pytes
 
 @pytest.fixture(params=BACKENDS)
 def serve(request: pytest.FixtureRequest, tuned: Tuned, tmp_path: Path) -> Iterator[Serve]:
-    """Starts an engine of the test's own: `serve(store=…, **limits)`."""
+    """Starts an engine for one test: `serve(store=…, **limits)`."""
     open_: list[Any] = []
 
     def start(*, base: BaseSpec = tuned.base, store: ObjectStore = tuned.store, **limits: int) -> Served:

@@ -23,12 +23,12 @@ DELTA = "DELTA"
 
 
 class ClientError(Exception):
-    """In the place of VLLMClientError."""
+    """Stands for VLLMClientError."""
 
 
 @dataclass(frozen=True)
 class StructuredOutputsParams:
-    """Of its kinds of constraint, the one that is used."""
+    """The kind of constraint that is used."""
 
     grammar: str
 
@@ -93,7 +93,7 @@ class RequestOutput:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one call of generate was given."""
+    """The arguments of one call of generate."""
 
     prompt: dict[str, Any]
     params: SamplingParams
@@ -102,7 +102,7 @@ class Seen:
 
 
 class AsyncLLM:
-    """`tokens_per_output`: how many are in one delta, as when a reader is slow."""
+    """`tokens_per_output`: tokens per delta, as with a slow reader."""
 
     def __init__(self, *, tokens_per_output: int = 1, **arguments: Any) -> None:
         self.arguments = arguments
@@ -112,14 +112,14 @@ class AsyncLLM:
         self.fails_with: Exception | None = None
         """Raised by the next step of any request."""
         self.is_spoiled = False
-        """Nothing that it computes now is finite, as after a request that left such numbers behind."""
+        """Whether everything it computes is non-finite, as after a request that left such numbers behind."""
         self.refuses_loras = False
         self.seen: list[Seen] = []
         self.aborted: list[str] = []
         self.running: list[str] = []
         self.loras: dict[int, Any] = {}
         self.lora_paths: list[str] = []
-        """Of all that were ever added."""
+        """Paths of all adapters that were ever added."""
         dtype = getattr(torch, arguments["dtype"])
 
         def load() -> Any:
@@ -188,7 +188,7 @@ class AsyncLLM:
 
 
 class FakeVllm:
-    """Hands out AsyncLLMs and keeps them for the test to look at."""
+    """Creates AsyncLLMs and keeps them for the test."""
 
     def __init__(self, *, tokens_per_output: int = 1) -> None:
         self.engines: list[AsyncLLM] = []
@@ -261,7 +261,7 @@ def _outputs(llm: AsyncLLM, prompt: list[int], params: SamplingParams, request_i
 
 
 def _place(logprobs: torch.Tensor, token: int, k: int) -> dict[int, Logprob]:
-    """The token first, then the k likeliest, of which it may be one: as vLLM orders them."""
+    """The token, then the k most likely ones, which may include it: vLLM's order."""
     rank = int((logprobs > logprobs[token]).sum()) + 1
     place = {token: Logprob(float(logprobs[token]), rank)}
     for rank, other in enumerate(logprobs.topk(k).indices.tolist(), 1):

@@ -1,4 +1,4 @@
-"""Runs an engine for tests that are not asynchronous themselves, whatever the backend."""
+"""Runs an engine of any backend for synchronous tests."""
 
 import asyncio
 import itertools
@@ -28,7 +28,7 @@ from cluster.serving.engine import Engine
 from cluster.serving.residency.pool import EnginePool
 
 TIMEOUT_SECONDS = float(os.environ.get("TUNERY_TEST_TIMEOUT_SECONDS", "60"))
-"""For anything that a test waits for, an engine's start too."""
+"""Limit for everything that a test waits for, including the start of an engine."""
 
 T = TypeVar("T")
 _numbers = itertools.count()
@@ -36,13 +36,13 @@ _numbers = itertools.count()
 
 @dataclass
 class Answer:
-    """Everything that one request was told, put together."""
+    """The combined events of one request."""
 
     prompt: PromptEvent | None = None
     texts: dict[int, str] = field(default_factory=dict)
     tokens: dict[int, list[TokenLogprob]] = field(default_factory=dict)
     calls: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
-    """By choice, names and arguments."""
+    """Names and arguments, by choice."""
     finishes: dict[int, FinishEvent] = field(default_factory=dict)
 
     def add(self, event: GenerationEvent) -> None:
@@ -84,7 +84,7 @@ class Answer:
 
 
 class LoopThread:
-    """An event loop in a thread of its own."""
+    """An event loop in a separate thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -101,7 +101,7 @@ class LoopThread:
 
 
 class Served:
-    """An engine and the loop it lives in."""
+    """An engine and its event loop."""
 
     def __init__(self, loop: LoopThread, engine: Engine | EnginePool, base: BaseSpec) -> None:
         self.loop = loop
@@ -111,7 +111,7 @@ class Served:
     def request(
         self, adapter: WeightsRef | None = None, prompt: Prompt | str = "The quick brown", **sampling: Any
     ) -> GenerationRequest:
-        """Greedy and 12 tokens unless `sampling` says otherwise."""
+        """A greedy request for 12 tokens, unless `sampling` says otherwise."""
         return GenerationRequest(
             id=f"request-{next(_numbers)}",
             model=ModelRef(base=self.base, adapter=adapter),

@@ -1,4 +1,4 @@
-"""Tiny random encoders, tuned models of them in storage, and an EncoderPool to ask."""
+"""Tiny random encoders, tuned versions of them in storage, and an EncoderPool."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

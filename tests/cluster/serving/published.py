@@ -1,4 +1,4 @@
-"""Adapters and full models in storage, as a training run leaves them, saved by PEFT and transformers."""
+"""Adapters and full models in storage, as a training run writes them with PEFT and transformers."""
 
 import hashlib
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def publish_lora(
     **options: Any,
 ) -> WeightsRef:
     """A random adapter of `LoraConfig(**options)`, saved by PEFT into `folder` and from there to storage. Its
-    weights are large enough to change what a tiny model says."""
+    weights are large enough to change the output of a tiny model."""
     model = AutoModelForCausalLM.from_pretrained(base_folder(spec), dtype=torch.float32)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -61,7 +61,7 @@ def publish_full(store: ObjectStore, spec: BaseSpec, folder: Path, *, seed: int)
 def publish_folder(
     store: ObjectStore, spec: BaseSpec, folder: Path, *, job_id: str, **changes: Any
 ) -> WeightsRef:
-    """Everything in `folder` and a manifest that is right but for `changes` in its fields."""
+    """Publishes the files of `folder` with a valid manifest, in which `changes` replaces fields."""
     key = manifest_key(job_id, 1, 10)
     files = []
     for path in sorted(folder.iterdir()):
@@ -102,7 +102,7 @@ def publish_bytes(store: ObjectStore, job: str, files: dict[str, bytes], **chang
         if "/" not in name and name != "..":
             store.put(key.replace("manifest.json", name), content)
         digest = hashlib.sha256(content).hexdigest()
-        # Unchecked: a manifest in storage may be anybody's.
+        # Unchecked, because a manifest in storage may contain anything.
         listed.append(ManifestFile.model_construct(name=name, bytes=len(content), sha256=digest))
     fields: dict[str, Any] = {
         "job_id": job, "attempt": 1, "step": 1, "total_steps": 1, "epoch": 1.0, "form": "lora",

@@ -1,4 +1,4 @@
-"""A base that can say one thing only, so that tests know every token beforehand."""
+"""A base that always generates the same text, so that tests know every token in advance."""
 
 import itertools
 from pathlib import Path
@@ -11,16 +11,16 @@ from cluster.contracts.generation import TokenPrompt
 from tests.tiny_base import CHAT_TEMPLATE, make_tiny_base
 
 START = TokenPrompt(token_ids=[4])
-"""The header of an assistant's turn."""
+"""The header of the assistant's turn."""
 _END = 1
 _VOCAB = 352
 _HIDDEN = 384
-"""One axis a token, and heads of a width that attention kernels know."""
+"""One axis per token, and heads of a width that attention kernels support."""
 
 
 def make_scripted_base(folder: Path, text: str, *, chat_template: str = CHAT_TEMPLATE) -> BaseSpec:
-    """A Llama whose layers do nothing and whose head maps each token to its successor: after START it says
-    `text` and ends. No token may come twice in it."""
+    """A Llama whose layers do nothing and whose head maps each token to its successor: after START it
+    generates `text` and ends. `text` must not contain a token twice."""
     spec = make_tiny_base(
         folder, hidden=_HIDDEN, layers=1, vocab=_VOCAB, alias="scripted", chat_template=chat_template
     )

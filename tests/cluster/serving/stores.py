@@ -1,4 +1,4 @@
-"""Stores whose downloads a test can watch and hold up."""
+"""Stores whose downloads a test can observe and block."""
 
 import hashlib
 import io
@@ -13,7 +13,7 @@ from cluster.storage.store import ObjectInfo
 
 
 class GatedStore(LocalStore):
-    """Holds downloads up until the gate opens, those of the keys that hold `slow`, and counts them all."""
+    """Blocks downloads of keys that contain `slow` until the gate opens, and records all downloads."""
 
     def __init__(self, root: Path, *, slow: str = "") -> None:
         super().__init__(root)
@@ -31,7 +31,7 @@ class GatedStore(LocalStore):
 
 
 class MeetingStore(LocalStore):
-    """Downloads only where `parties` ask at once."""
+    """Blocks downloads until `parties` of them are running."""
 
     def __init__(self, root: Path, parties: int) -> None:
         super().__init__(root)
@@ -43,7 +43,7 @@ class MeetingStore(LocalStore):
 
 
 class MemoryStore:
-    """An ObjectStore that waits for no disk."""
+    """An ObjectStore in memory."""
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}

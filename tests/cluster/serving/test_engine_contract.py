@@ -1,4 +1,4 @@
-"""What every engine must do. Runs once for each backend in conftest.BACKENDS."""
+"""The contract of every engine. Runs once for each backend in conftest.BACKENDS."""
 
 import asyncio
 import functools
@@ -55,7 +55,7 @@ def _tokens(tuned: Tuned, text: str) -> list[int]:
 
 
 def _logits(tuned: Tuned, name: str, tokens: list[int]) -> torch.Tensor:
-    """[T, V], by one plain forward."""
+    """Logits [T, V] of one plain forward pass."""
     with torch.no_grad():
         return tuned.reference(name)(input_ids=torch.tensor([tokens])).logits[0].float()
 
@@ -174,7 +174,7 @@ def test_text_ends_before_a_stop_string_that_spans_tokens(served: Served) -> Non
 
 
 def test_texts_joined_are_the_bytes_of_the_tokens(served: Served) -> None:
-    """Random tokens of a byte-level vocabulary: halves of characters, many never made whole."""
+    """Random tokens of a byte-level vocabulary: partial characters, many of them never completed."""
     answer = served.ask(served.request(temperature=2.0, seed=1, n=3, max_tokens=60, logprobs=0))
     for index, tokens in answer.tokens.items():
         raw = b"".join(bytes(token.bytes) for token in tokens if not token.token.startswith("<|"))
@@ -471,7 +471,7 @@ def test_a_tenants_flood_does_not_keep_another_waiting(serve: Serve) -> None:
 def test_weights_that_overflow_fail_alone_and_leave_neighbours_bit_equal(
     serve: Serve, tuned: Tuned, tmp_path: Path
 ) -> None:
-    """Finite weights, so that loading lets them pass; their products are not."""
+    """Finite weights, which can be loaded, with non-finite products."""
     options = {"seed": 3, "r": 4, "target_modules": "all-linear"}
     wild = publish_lora(tuned.store, tuned.base, tmp_path / "wild", scale=1e30, **options)
     tame = publish_lora(tuned.store, tuned.base, tmp_path / "tame", **options)
@@ -698,7 +698,7 @@ def test_closing_ends_what_is_under_way(serve: Serve) -> None:
 
 
 def test_probabilities_follow_temperature_and_top_p(served: Served, tuned: Tuned) -> None:
-    """2,000 draws of one token against the softmax of a plain forward."""
+    """Compares 2,000 samples of one token with the softmax of a plain forward pass."""
     draws = 2000
     counts: dict[int, int] = {}
     for start in range(0, draws, 100):

@@ -1,4 +1,4 @@
-"""What the trainer writes is what the engine serves: the publish gate's own question."""
+"""The engine serves what the trainer writes, as the publish gate checks."""
 
 import json
 from pathlib import Path
@@ -40,26 +40,24 @@ def test_a_checkpoint_is_served_with_the_trainers_own_probabilities(
 
 @pytest.mark.parametrize("serve", ["embedded"], indirect=True)
 def test_learned_positions_are_served_before_every_prompt(serve: Serve, tmp_path: Path) -> None:
-    """By the engine that can: vLLM has no such thing, and refuses."""
+    """On the embedded engine only; vLLM refuses prefixes."""
     way = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4}
     base = make_tiny_base(tmp_path / "base")
     _check(serve, base, tmp_path, {"type": "peft", "peft_config": way}, "prefix")
 
 
-def test_an_adapter_of_a_base_in_four_bits_is_served_beside_the_whole_base(
-    serve: Serve, tmp_path: Path
-) -> None:
-    """Quantisation works on blocks of 64 weights."""
+def test_a_qlora_adapter_is_served_beside_the_base_in_full_precision(serve: Serve, tmp_path: Path) -> None:
+    """Quantization works on blocks of 64 weights."""
     base = make_tiny_base(tmp_path / "base", hidden=64)
     _check(serve, base, tmp_path, {"type": "qlora"}, "lora")
 
 
 @pytest.mark.parametrize("serve", ["embedded"], indirect=True)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_an_adapter_of_a_base_in_four_bits_is_served_on_them_if_the_operator_says_so(
+def test_a_qlora_adapter_is_served_on_four_bits_if_configured(
     serve: Serve, tmp_path: Path, dtype: str
 ) -> None:
-    """Beside the base in full precision, which answers as itself."""
+    """On the base in full precision, whose own answers do not change."""
     base = make_tiny_base(tmp_path / "base", hidden=64, dtype=dtype)
     base = base.model_copy(update={"qlora_served_on": "four_bits"})
     _check(serve, base, tmp_path, {"type": "qlora"}, "qlora", within=1e-5 if dtype == "float32" else 0.1)
@@ -73,7 +71,7 @@ def test_vllm_refuses_an_adapter_that_is_served_on_four_bits(serve: Serve, tmp_p
 
 
 @pytest.mark.parametrize("template", [CHATML, MARKED_WITHOUT_END, PLAIN_LINES])
-def test_a_tuned_model_stops_where_it_was_taught_to(serve: Serve, tmp_path: Path, template: str) -> None:
+def test_a_tuned_model_stops_where_it_was_trained_to(serve: Serve, tmp_path: Path, template: str) -> None:
     """Turns end with a token that is not the end of text, outside the template's marks, or with none."""
     template = template.replace("<|im_start|>", "<|user|>").replace("<|im_end|>", "<|tool|>")
     base = make_tiny_base(tmp_path / "base", chat_template=template)

@@ -1,8 +1,8 @@
-"""Chat templates that write calls of tools in the forms that models in use are trained in."""
+"""Chat templates with the forms of tool calls that popular models are trained with."""
 
 
 def _turns(message: str) -> str:
-    """A template of which `message` renders what one message says."""
+    """A template in which `message` renders the content of one message."""
     return (
         "{%- if tools -%}{{- '<|system|>' + (tools | tojson) + '<|end|>' -}}{%- endif -%}"
         "{%- for message in messages -%}{{- '<|' + message.role + '|>' -}}"
@@ -19,7 +19,7 @@ TAGGED_LINES = _turns("""\
 {{- '<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' -}}
 {{- (call.function.arguments | tojson) + '}\n</tool_call>' -}}
 {%- endfor -%}""")
-"""As Qwen and Hermes: each call in a tag, beside a text or not."""
+"""Like Qwen and Hermes: each call in a tag, with or without text."""
 
 BARE_OBJECT = _turns("""\
 {%- if message.tool_calls -%}
@@ -27,7 +27,7 @@ BARE_OBJECT = _turns("""\
 {%- set call = message.tool_calls[0].function -%}
 {{- '{"name": "' + call.name + '", "parameters": ' + (call.arguments | tojson) + '}' -}}
 {%- else -%}{{- message.content -}}{%- endif -%}""")
-"""As Llama 3: an object and nothing else, one call an answer."""
+"""Like Llama 3: a bare object, one call per answer."""
 
 LIST_WITH_IDS = _turns("""\
 {%- if message.tool_calls -%}{{- '<|calls|>[' -}}
@@ -37,7 +37,7 @@ LIST_WITH_IDS = _turns("""\
 {%- if not loop.last -%}{{- ', ' -}}{%- endif -%}
 {%- endfor -%}{{- ']' -}}
 {%- else -%}{{- message.content -}}{%- endif -%}""")
-"""As Mistral: a special token, then a list; the model makes up ids."""
+"""Like Mistral: a special token, then a list; the model generates ids."""
 
 MARKDOWN = _turns("""\
 {{- message.content -}}
@@ -46,7 +46,7 @@ MARKDOWN = _turns("""\
 {{- '<|call|>' + call.function.name + '\n```json\n' -}}
 {{- (call.function.arguments | tojson) + '\n```<|/call|>' -}}
 {%- endfor -%}{{- '<|/calls|>' -}}{%- endif -%}""")
-"""As DeepSeek: special tokens around names and fenced objects."""
+"""Like DeepSeek: special tokens around names and fenced objects."""
 
 THINKING = _turns("""\
 {%- if message.role == 'assistant' -%}{{- '<think>\n\n</think>\n\n' -}}{%- endif -%}
@@ -55,7 +55,7 @@ THINKING = _turns("""\
 {{- '<tool_call>{"name": "' + call.function.name + '", "arguments": ' -}}
 {{- (call.function.arguments | tojson) + '}</tool_call>' -}}
 {%- endfor -%}""")
-"""As Qwen 3: an answer begins with thoughts, empty ones if the conversation has none."""
+"""Like Qwen 3: an answer begins with thoughts, which are empty if the conversation has none."""
 
 FORMS = {
     "tagged lines": TAGGED_LINES,
@@ -74,6 +74,6 @@ PARAMETERS_AS_TAGS = _turns("""\
 {{- '<parameter=' + key + '>' + (value | string) + '</parameter>' -}}
 {%- endfor -%}{{- '</function>' -}}
 {%- endfor -%}""")
-"""As Qwen's coders: no JSON."""
+"""Like Qwen's coder models: no JSON."""
 
 NO_TOOLS = _turns("{{- message.content -}}")

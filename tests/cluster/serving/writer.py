@@ -1,4 +1,4 @@
-"""Writes texts under a grammar as a model does that has no idea what it writes."""
+"""Writes random texts under a grammar, like an untrained model."""
 
 from random import Random
 
@@ -9,7 +9,7 @@ from tests.tiny_base import make_tokenizer
 
 END, TURN_END = 1, 0
 NUM_TOKENS = 384
-"""More than the tokenizer has, as where an embedding is padded."""
+"""More than the tokenizer has, as with a padded embedding."""
 
 VOCABULARY = Vocabulary(make_tokenizer())
 GUIDANCE = Guidance(VOCABULARY, num_tokens=NUM_TOKENS, stop_tokens=frozenset({END, TURN_END}))
@@ -18,8 +18,8 @@ _CLOSING = frozenset(b'"}],0123456789')
 
 
 def written(grammar: Grammar, seed: int, *, num_tokens: int = 4000, insists_on: str = "") -> str | None:
-    """What random tokens make, of which those that end something come more often; None if they do not end.
-    `insists_on` are characters that mostly come where they may."""
+    """Text of random tokens, with a preference for those that close something; None if it does not end.
+    Characters in `insists_on` are chosen most of the time where they are allowed."""
     random = Random(seed)
     guide = GUIDANCE.start(grammar)
     said = b""
@@ -42,7 +42,7 @@ def written(grammar: Grammar, seed: int, *, num_tokens: int = 4000, insists_on: 
 
 
 def can_write(grammar: Grammar, text: str) -> bool:
-    """Whether the text may be written, byte by byte, and end there."""
+    """Whether the text can be written byte by byte and end there."""
     guide = GUIDANCE.start(grammar)
     for byte in text.encode():
         fitting = [token for token in _allowed(guide) if VOCABULARY.token_bytes(token) == bytes([byte])]

@@ -51,9 +51,7 @@ def check_request(base: BaseSpec, put_rows: Callable[..., tuple[str, str]], rows
     return DatasetCheckRequest(base=base, key=key, sha256=sha256).model_dump_json()
 
 
-def test_bases_that_are_not_there_are_told_by_name(
-    app: datasets.DatasetsApp, base: BaseSpec, tmp_path: Path
-) -> None:
+def test_unavailable_bases_are_named(app: datasets.DatasetsApp, base: BaseSpec, tmp_path: Path) -> None:
     absent = base.model_copy(
         update={"alias": "absent", "source": FolderSource(path=str(tmp_path / "nowhere"))}
     )
@@ -63,14 +61,14 @@ def test_bases_that_are_not_there_are_told_by_name(
     assert "its folder does not exist" in answer.unavailable["absent"]
 
 
-def test_who_waits_for_a_base_is_told_for_what_and_later_what_became_of_it(
+def test_a_caller_learns_that_a_base_is_downloading_and_later_the_result(
     app: datasets.DatasetsApp,
     base: BaseSpec,
     put_rows: Callable[..., tuple[str, str]],
     chat_rows: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As with a hub that is slow to say that it does not answer."""
+    """Simulates a hub that times out slowly."""
     may_end, begun = threading.Event(), []
 
     def fetch(spec: BaseSpec) -> Path:
@@ -95,7 +93,7 @@ def test_who_waits_for_a_base_is_told_for_what_and_later_what_became_of_it(
     assert len(begun) == 1
 
 
-def test_a_check_that_outlasts_its_caller_goes_on_and_is_found_by_the_next_one(
+def test_a_check_that_outlasts_its_caller_continues_for_the_next_one(
     app: datasets.DatasetsApp,
     base: BaseSpec,
     put_rows: Callable[..., tuple[str, str]],

@@ -1,4 +1,4 @@
-"""The Serve applications over HTTP, on a Ray of their own."""
+"""The Serve applications over HTTP, on a local Ray cluster."""
 
 import json
 import os
@@ -88,7 +88,7 @@ class Deployed:
     head: RayHead
 
     def replicas(self, application: str) -> int:
-        """That run or are being started or stopped."""
+        """Replicas that are running, starting or stopping."""
         deployments = self.applications()[application]["deployments"].values()
         return sum(len(deployment["replicas"]) for deployment in deployments)
 
@@ -160,7 +160,7 @@ def _text(response: httpx2.Response) -> str:
 
 
 def _under_way(client: httpx2.Client) -> list[EngineStats]:
-    """Of the own deployments that have something to do."""
+    """Statistics of the per-model deployments with running requests."""
     found = [EngineStats.model_validate(stats) for stats in client.get("/owned/stats").json()]
     return [stats for stats in found if stats.running]
 
@@ -170,7 +170,7 @@ def _stats(client: httpx2.Client) -> EngineStats:
     return EngineStats.model_validate(found)
 
 
-def test_a_generation_streams_as_one_json_event_a_line(deployed: Deployed) -> None:
+def test_a_generation_streams_one_json_event_per_line(deployed: Deployed) -> None:
     with deployed.client() as client:
         response = client.post(
             "/engine/generate", content=deployed.request("a", max_tokens=8).model_dump_json()
@@ -198,7 +198,7 @@ def test_a_disconnect_frees_the_slots(deployed: Deployed) -> None:
         assert _stats(client).generated_tokens == made
 
 
-def test_the_requests_of_an_adapter_go_to_one_replica_of_several_which_alone_loads_it(
+def test_the_requests_of_an_adapter_go_to_one_replica_which_alone_loads_it(
     deployed: Deployed, tmp_path: Path
 ) -> None:
     adapters = [
@@ -250,7 +250,7 @@ def test_a_flood_for_one_model_spreads_over_the_replicas(deployed: Deployed) -> 
     assert len(replicas) > 1
 
 
-def test_each_base_and_full_fine_tune_has_a_deployment_of_its_own_that_rests_when_nobody_asks(
+def test_each_base_and_full_fine_tune_has_a_deployment_that_scales_to_zero(
     deployed: Deployed, tmp_path: Path
 ) -> None:
     full = publish_full(deployed.store, deployed.base, tmp_path / "full", seed=3)
@@ -290,7 +290,7 @@ def test_each_base_and_full_fine_tune_has_a_deployment_of_its_own_that_rests_whe
     assert set(own) < set(deployed.applications())
 
 
-def test_an_own_deployment_that_rests_is_started_again_and_a_disconnect_frees_its_slots(
+def test_a_deployment_at_zero_replicas_starts_again_and_a_disconnect_frees_its_slots(
     deployed: Deployed,
 ) -> None:
     request = deployed.request("own-b", max_tokens=8000, logit_bias={deployed_end(deployed): -100.0})
@@ -304,7 +304,7 @@ def test_an_own_deployment_that_rests_is_started_again_and_a_disconnect_frees_it
             assert sum(stats.generated_tokens for stats in under_way) < 8000, "the request ran to its end"
 
 
-def test_a_hot_adapter_moves_into_a_deployment_of_its_own_and_answers_the_same(
+def test_a_hot_adapter_gets_a_deployment_of_its_own_and_answers_the_same(
     deployed: Deployed, tmp_path: Path
 ) -> None:
     hot = publish_lora(deployed.store, deployed.base, tmp_path / "hot", seed=7, target_modules="all-linear")
@@ -316,7 +316,7 @@ def test_a_hot_adapter_moves_into_a_deployment_of_its_own_and_answers_the_same(
 
     def merged(client: httpx2.Client) -> list[EngineStats]:
         found = [EngineStats.model_validate(one) for one in client.get("/owned/stats").json()]
-        # Beside its base it would take memory of its own.
+        # An unmerged adapter would use memory of its own.
         return [one for one in found if one.adapters == [hot.digest] and not one.adapter_bytes]
 
     with deployed.client() as client:
@@ -335,7 +335,7 @@ def deployed_end(deployed: Deployed) -> int:
 
 
 @pytest.mark.parametrize("path", ["/engine/stats", "/datasets/ready", "/datasets/check"])
-def test_without_the_clusters_token_nothing_is_answered(deployed: Deployed, path: str) -> None:
+def test_requests_without_the_clusters_token_are_refused(deployed: Deployed, path: str) -> None:
     with deployed.client("wrong") as client:
         response = client.post(path) if path.endswith("check") else client.get(path)
     assert response.status_code == 401

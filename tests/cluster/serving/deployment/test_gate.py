@@ -1,4 +1,4 @@
-"""What is before every route of the applications, without Ray."""
+"""Authorization, routing and errors of the applications, without Ray."""
 
 import asyncio
 import json
@@ -48,10 +48,10 @@ def test_a_request_that_cannot_be_read_is_the_callers_error(monkeypatch: pytest.
     assert ErrorEvent.model_validate_json(refused.body).error == "InvalidRequest"
 
 
-def test_the_same_error_later_is_a_fault_of_ours_and_has_an_id(
+def test_a_validation_error_in_a_handler_is_an_internal_error_with_an_id(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else a mistake in the compiler would refuse a good job for ever."""
+    """Otherwise a bug in the compiler would refuse a valid job for ever."""
 
     async def stumble(request: Request) -> Response:
         await parse_body(Question, request)

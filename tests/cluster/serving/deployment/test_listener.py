@@ -1,4 +1,4 @@
-"""The port of a replica's own, without Ray."""
+"""A replica's own port, without Ray."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -32,7 +32,7 @@ def listen(
 
 
 class Slow:
-    """Answers with a first line, and never with the second; or with nothing at all."""
+    """Sends a first line but never the second, or nothing at all."""
 
     def __init__(self, *, begins: bool) -> None:
         self._begins = begins
@@ -57,7 +57,7 @@ class Slow:
             self.is_cancelled.set()
 
 
-def test_it_lets_in_who_knows_the_token_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_requests_with_the_token_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     async def handler(request: Request) -> Response:
         return Response(b"answer to " + await request.body())
 
@@ -72,7 +72,7 @@ def test_it_lets_in_who_knows_the_token_only(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("begins", [True, False], ids=["in_mid_stream", "before_the_answer_begins"])
-def test_who_leaves_cancels_what_is_done_for_him(monkeypatch: pytest.MonkeyPatch, begins: bool) -> None:
+def test_a_disconnect_cancels_the_request(monkeypatch: pytest.MonkeyPatch, begins: bool) -> None:
     async def talk(listener: Listener, http: httpx2.AsyncClient) -> None:
         asking = asyncio.ensure_future(_first_piece(http) if begins else _asked(http))
         await slow.is_asked.wait()
@@ -85,7 +85,7 @@ def test_who_leaves_cancels_what_is_done_for_him(monkeypatch: pytest.MonkeyPatch
     listen(slow, talk, monkeypatch)
 
 
-def test_closing_lets_answers_end_and_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_lets_responses_end_and_accepts_no_more_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     may_end = asyncio.Event()
 
     async def lines() -> AsyncGenerator[str, None]:

@@ -1,4 +1,4 @@
-"""Where the servers listen by which Serve's replicas call one another."""
+"""The addresses of the servers that Serve's replicas use to call each other."""
 
 import asyncio
 

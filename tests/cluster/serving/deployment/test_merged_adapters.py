@@ -1,4 +1,4 @@
-"""What the entry does about hot adapters, with a placer and applications that the test plays."""
+"""How the entry handles hot adapters, with a fake placer and fake applications."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -64,7 +64,7 @@ class Entry:
         await self.woken()
 
 
-def test_the_tokens_read_and_written_since_the_last_report_are_told_at_a_pace() -> None:
+def test_tokens_are_reported_at_intervals() -> None:
     async def run() -> Entry:
         entry = Entry()
         await entry.answer()
@@ -86,7 +86,7 @@ def test_the_tokens_read_and_written_since_the_last_report_are_told_at_a_pace() 
         (SETTINGS, PREFIX),
     ],
 )
-def test_only_adapters_that_may_be_merged_are_told_of(settings: EngineSettings, model: ModelRef) -> None:
+def test_only_mergeable_adapters_are_reported(settings: EngineSettings, model: ModelRef) -> None:
     async def run() -> Entry:
         entry = Entry(settings)
         await entry.answer(model)
@@ -104,7 +104,7 @@ def test_an_adapter_on_four_bits_may_be_merged_too() -> None:
     assert [tokens for tokens, _ in asyncio.run(run()).reports] == [{QUANTIZED.model_dump_json(): 10}]
 
 
-def test_requests_go_to_the_merged_adapter_from_when_it_is_awake_until_it_is_hot_no_more() -> None:
+def test_requests_go_to_the_merged_adapter_while_it_is_running_and_hot() -> None:
     async def run() -> None:
         entry = Entry()
         is_up = asyncio.Event()
@@ -122,7 +122,7 @@ def test_requests_go_to_the_merged_adapter_from_when_it_is_awake_until_it_is_hot
     asyncio.run(run())
 
 
-def test_a_wake_up_is_given_up_when_the_adapter_cools_down() -> None:
+def test_a_start_is_cancelled_when_the_adapter_cools_down() -> None:
     async def run() -> None:
         entry = Entry()
         is_left = asyncio.Event()
@@ -149,7 +149,7 @@ def failing(entry: Entry, error: Exception) -> None:
     entry.woken = woken
 
 
-def test_an_adapter_that_cannot_be_merged_is_told_of_and_tried_once() -> None:
+def test_an_adapter_that_cannot_be_merged_is_reported_and_tried_once() -> None:
     async def run() -> None:
         entry = Entry()
         failing(entry, InvalidRequest("no", code="not_mergeable"))
@@ -164,7 +164,7 @@ def test_an_adapter_that_cannot_be_merged_is_told_of_and_tried_once() -> None:
 
 
 @pytest.mark.parametrize("error", [Unavailable("no room"), MemoryError()])
-def test_a_merge_that_came_to_nothing_is_tried_again_after_minutes(error: Exception) -> None:
+def test_a_failed_merge_is_retried_after_minutes(error: Exception) -> None:
     async def run() -> None:
         entry = Entry()
         failing(entry, error)
@@ -179,7 +179,7 @@ def test_a_merge_that_came_to_nothing_is_tried_again_after_minutes(error: Except
     asyncio.run(run())
 
 
-def test_a_placer_that_does_not_answer_costs_the_report_and_nothing_else() -> None:
+def test_an_unavailable_placer_loses_only_the_report() -> None:
     async def run() -> None:
         entry = Entry()
         await entry.answer()

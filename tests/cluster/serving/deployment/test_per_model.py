@@ -32,7 +32,7 @@ async def answer(app: ModelApp, model: ModelRef) -> str:
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_an_adapter_in_its_base_answers_as_beside_it_and_nothing_else_is_run(
+def test_a_merged_adapter_answers_as_unmerged_and_its_replica_runs_nothing_else(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TUNERY_STORAGE_URL", f"file://{tmp_path / 'store'}")

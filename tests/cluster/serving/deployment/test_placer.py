@@ -41,7 +41,7 @@ def name_of(model: ModelRef) -> str:
     return application_name(model, EngineSettings.read(), merges=False)
 
 
-def test_an_application_is_made_once_and_again_when_serve_has_given_it_up() -> None:
+def test_an_application_is_created_once_and_again_when_serve_has_given_up_on_it() -> None:
     applications = Applications()
 
     async def ask() -> None:
@@ -58,7 +58,7 @@ def test_an_application_is_made_once_and_again_when_serve_has_given_it_up() -> N
     asyncio.run(ask())
 
 
-def test_a_new_placer_makes_none_that_there_is() -> None:
+def test_a_new_placer_keeps_existing_applications() -> None:
     applications = Applications([name_of(MODEL)])
 
     async def ask() -> None:
@@ -69,11 +69,11 @@ def test_a_new_placer_makes_none_that_there_is() -> None:
     asyncio.run(ask())
 
 
-def test_what_nobody_asked_for_is_forgotten() -> None:
+def test_unused_applications_are_removed() -> None:
     assert unused({"model-a": 100.0, "model-b": 500.0}, now=701.0, forget_seconds=600.0) == ["model-a"]
 
 
-def test_who_is_asked_for_while_others_are_forgotten_stays_and_a_failure_stops_nothing() -> None:
+def test_an_application_used_during_removal_stays_and_a_failure_stops_nothing() -> None:
     now = time.monotonic()
     used = {"model-a": now - 700, "model-b": now - 700, "model-c": now - 700}
     deleted: list[str] = []

@@ -1,4 +1,4 @@
-"""Whether all is ready, by what Serve says of the engines, and whoever is busy meanwhile."""
+"""Readiness by Serve's status of the engines, also while dataset checks are running."""
 
 import asyncio
 import threading
@@ -51,7 +51,7 @@ def application(status: str, **running: int) -> ApplicationStatusOverview:
         application("UNHEALTHY", engine=1, placer=1),
     ],
 )
-def test_engines_that_serve_or_rest_are_ready(found: ApplicationStatusOverview) -> None:
+def test_engines_that_run_or_are_scaled_to_zero_are_ready(found: ApplicationStatusOverview) -> None:
     check(found)
 
 
@@ -65,7 +65,7 @@ def test_engines_that_serve_or_rest_are_ready(found: ApplicationStatusOverview) 
         application("DEPLOYING", engine=1, placer=0),
     ],
 )
-def test_engines_of_which_a_needed_part_is_not_up_are_not_ready(
+def test_engines_without_a_required_deployment_are_not_ready(
     found: ApplicationStatusOverview | None,
 ) -> None:
     with pytest.raises(Unavailable):
@@ -86,7 +86,7 @@ class HeldUp(LocalStore):
         return super().download(key, path)
 
 
-def test_checks_of_datasets_leave_room_for_who_asks_whether_all_is_ready(
+def test_dataset_checks_do_not_block_readiness_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert deployment.max_ongoing_requests > 2 * CHECKS
@@ -107,7 +107,7 @@ def test_checks_of_datasets_leave_room_for_who_asks_whether_all_is_ready(
 
 
 def _check_request(number: int) -> Request:
-    """Each of another file: checks of one and the same are done once."""
+    """Each check is of a different file, because concurrent checks of the same file run once."""
     wanted = DatasetCheckRequest(base=BASE, key=f"files/none-{number}", sha256="0" * 64)
     body = wanted.model_dump_json().encode()
 

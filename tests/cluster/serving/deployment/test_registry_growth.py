@@ -1,4 +1,4 @@
-"""Many more adapters are published, served and deleted than a replica has room for."""
+"""Far more adapters are published, served and deleted than a replica has room for."""
 
 import asyncio
 import gc
@@ -30,7 +30,7 @@ MEMORY_BYTES, DISK_BYTES = 8 << 10, 16 << 10
 
 
 class Replica:
-    """What an engine keeps of adapters, on disk and in memory."""
+    """An engine's adapters, on disk and in memory."""
 
     def __init__(self, cache: Path) -> None:
         self.store = MemoryStore()

@@ -96,7 +96,7 @@ def test_a_replica_is_started_before_the_first_request() -> None:
 
 
 @pytest.mark.parametrize("lost", [LOST, CLOSED], ids=["actor", "channel"])
-def test_a_request_whose_replica_is_lost_before_it_answered_is_made_again_once(lost: Exception) -> None:
+def test_a_request_whose_replica_is_lost_before_it_answers_is_retried_once(lost: Exception) -> None:
     handle = Handle([lost], [PROMPT, END])
     assert ask(handle) == [PROMPT, END]
     assert handle.calls == ["ensure", "generate", "ensure", "generate"]

@@ -1,4 +1,4 @@
-"""Which replica answers, in tables."""
+"""Which replica gets a request."""
 
 from collections import Counter
 
@@ -47,7 +47,7 @@ def test_any_replica_that_is_not_busy_takes_a_request_without_a_model() -> None:
     assert rank_replicas([replica("x", 30, "base"), replica("y", 0), replica("z", 9)], "")[0] == "y"
 
 
-def test_before_word_has_spread_adapters_of_a_base_go_to_one_replica_and_bases_to_all() -> None:
+def test_before_any_report_adapters_of_a_base_go_to_one_replica_and_bases_spread() -> None:
     replicas = [replica(f"replica-{i}", i) for i in range(4)]
     names = [adapted_name("base", str(i)) for i in range(50)]
     assert len({rank_replicas(replicas, name)[0] for name in names}) == 1
@@ -56,7 +56,7 @@ def test_before_word_has_spread_adapters_of_a_base_go_to_one_replica_and_bases_t
     assert max(spread.values()) < 2 * min(spread.values())
 
 
-def test_adapters_spread_over_the_replicas_of_their_base_and_stay_when_one_more_comes() -> None:
+def test_adapters_spread_over_the_replicas_of_their_base_and_stay_when_one_is_added() -> None:
     replicas = [replica(f"replica-{i}", 0, "base") for i in range(3)]
     names = [adapted_name("base", str(i)) for i in range(300)]
     before = {name: rank_replicas(replicas, name)[0] for name in names}
@@ -66,7 +66,7 @@ def test_adapters_spread_over_the_replicas_of_their_base_and_stay_when_one_more_
 
 
 def test_a_flood_of_one_adapter_spills_over_and_the_others_stay() -> None:
-    """Every request goes to the best replica, which has the adapter from then on."""
+    """Sends every request to the best replica, which has the adapter from then on."""
     models: dict[str, set[str]] = {id_: {"base"} for id_ in "xyz"}
     ongoing = dict.fromkeys("xyz", 0)
 

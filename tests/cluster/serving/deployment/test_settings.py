@@ -47,7 +47,7 @@ def test_one_replica_is_the_default_and_own_deployments_scale_to_zero(
         ({"HOT_TOKENS_PER_SECOND": "9"}, "HOT_TOKENS_PER_SECOND needs TUNERY_ENGINE_PLACEMENT=own"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named(
+def test_an_invalid_value_is_named(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
 ) -> None:
     with pytest.raises(InvalidConfiguration, match=words):
@@ -69,7 +69,7 @@ def test_the_former_name_of_the_scale_to_zero_time_works_with_a_warning(
     assert both.scale_to_zero_seconds == 30
 
 
-def test_an_application_is_of_weights_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_applications_name_depends_on_weights_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read(monkeypatch, PLACEMENT="own")
     more = read(monkeypatch, ACTOR_OPTIONS='{"num_gpus": 1}')
     assert more.actor_options == {"num_gpus": 1}

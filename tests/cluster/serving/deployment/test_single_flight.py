@@ -1,4 +1,4 @@
-"""Work that outlasts those who wait for it."""
+"""Shared work that outlasts its callers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ def in_loop(test: Callable[[SingleFlight, Work], Awaitable[None]], **options: fl
     asyncio.run(asyncio.wait_for(run(), 30))
 
 
-def test_all_who_ask_wait_for_one_run_and_the_next_one_begins_anew() -> None:
+def test_concurrent_callers_share_one_run_and_the_next_caller_starts_another() -> None:
     async def test(once: SingleFlight, work: Work) -> None:
         runs = [once.run("a", work, timeout_seconds=None, why=why) for _ in range(3)]
         waiting = asyncio.gather(*runs)
@@ -44,7 +44,7 @@ def test_all_who_ask_wait_for_one_run_and_the_next_one_begins_anew() -> None:
     in_loop(test)
 
 
-def test_who_waited_long_enough_is_told_so_and_finds_what_came_of_it_later() -> None:
+def test_a_caller_that_timed_out_finds_the_result_later() -> None:
     async def test(once: SingleFlight, work: Work) -> None:
         for _ in range(2):
             with pytest.raises(Unavailable, match="Under way"):
@@ -55,7 +55,7 @@ def test_who_waited_long_enough_is_told_so_and_finds_what_came_of_it_later() -> 
     in_loop(test)
 
 
-def test_a_failure_that_nobody_waited_for_is_told_to_the_next_one() -> None:
+def test_a_failure_without_a_caller_is_raised_for_the_next_one() -> None:
     async def test(once: SingleFlight, work: Work) -> None:
         async def fail() -> int:
             await work()
@@ -75,7 +75,7 @@ def test_a_failure_that_nobody_waited_for_is_told_to_the_next_one() -> None:
     in_loop(test)
 
 
-def test_what_nobody_comes_back_for_is_forgotten() -> None:
+def test_unclaimed_results_are_dropped() -> None:
     async def test(once: SingleFlight, work: Work) -> None:
         work.go_on.set()
         leaving = asyncio.create_task(once.run("a", work, timeout_seconds=None, why=why))

@@ -1,4 +1,4 @@
-"""Which adapters are hot, in tables and over time."""
+"""Which adapters are hot, by rates and over time."""
 
 import pytest
 
@@ -16,18 +16,18 @@ from cluster.serving.deployment.usage_rates import UsageRates, models_to_merge
         ({"a": 6, "b": 30, "c": 20}, "a", "ab"),
     ],
 )
-def test_what_is_hot_begins_at_the_threshold_ends_at_its_half_and_is_no_more_than_the_limit(
+def test_an_adapter_is_hot_from_the_threshold_down_to_half_of_it_within_the_limit(
     rates: dict[str, float], hot: str, found: str
 ) -> None:
     assert models_to_merge(rates, frozenset(hot), threshold=10, most=2) == frozenset(found)
 
 
-def test_what_was_refused_is_not_hot_and_leaves_its_place_to_the_next() -> None:
+def test_a_refused_adapter_leaves_its_place_to_the_next() -> None:
     rates = {"a": 30.0, "b": 20.0, "c": 11.0}
     assert models_to_merge(rates, {"a"}, refused={"a"}, threshold=10, most=2) == {"b", "c"}
 
 
-def test_heat_is_the_rate_of_the_last_minutes_and_fades() -> None:
+def test_the_rate_is_an_average_over_the_last_minutes_and_decays() -> None:
     now = 0.0
     heat = UsageRates(300, clock=lambda: now)
     for _ in range(600):

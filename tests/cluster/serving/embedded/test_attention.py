@@ -25,7 +25,7 @@ def test_a_window_counts_the_newest_token() -> None:
     assert seen == [[False] * 4 + [True] * 2, [False] * 2 + [True] * 2 + [False] * 2]
 
 
-def test_eager_attention_adds_nothing_where_it_sees_and_the_least_number_elsewhere() -> None:
+def test_the_eager_mask_is_zero_where_visible_and_the_lowest_number_elsewhere() -> None:
     least = torch.finfo(torch.bfloat16).min
     assert _seen(Attention({"full_attention": None}, torch.bfloat16)) == [[0.0] * 6, [0.0] * 4 + [least] * 2]
 
@@ -55,7 +55,7 @@ def test_windows_are_those_of_the_configuration(config: Any, windows: dict[str, 
     assert found.windows == windows
 
 
-def test_layers_that_keep_no_keys_are_not_taken_for_attention() -> None:
+def test_layers_without_keys_are_not_treated_as_attention() -> None:
     assert read_attention(Qwen3NextConfig(), torch.float32) is None
 
 
@@ -65,7 +65,7 @@ def test_capped_scores_need_eager_attention() -> None:
     assert implementation(LlamaConfig()) is None
 
 
-def test_a_proof_reaches_beyond_a_window_unless_that_is_long() -> None:
+def test_a_parity_check_reaches_beyond_a_window_unless_that_is_long() -> None:
     assert parity_check_length(MistralConfig(sliding_window=100)) > 100
     assert parity_check_length(GPTNeoConfig(window_size=256)) > 256
     assert parity_check_length(MistralConfig(sliding_window=4096)) < 100

@@ -7,7 +7,7 @@ HEADS, DIM, LAYERS = 2, 4, 3
 
 
 def _prefilled(*lengths: int, seed: int = 0) -> DynamicCache:
-    """Rows of the given lengths, padded to the longest with what must not be kept."""
+    """Rows of the given lengths, padded to the longest with values that must not be cached."""
     generator = torch.Generator().manual_seed(seed)
     cache = DynamicCache()
     for layer in range(LAYERS):

@@ -1,4 +1,4 @@
-"""What the embedded engine does when its model fails, which no request can bring about."""
+"""What the embedded engine does when its model fails, which no request can cause."""
 
 import asyncio
 import gc
@@ -39,7 +39,7 @@ BASE = BaseSpec(alias="fake", source=FolderSource(path="-"), context_length=64, 
 
 
 class FakeRunner:
-    """Says token 70 for ever, and fails as often as it is told to."""
+    """Always generates token 70, and fails a given number of times."""
 
     num_embeddings = 352
     failures = 0
@@ -96,7 +96,7 @@ async def _ask(engine: EmbeddedEngine, id_: str = "r") -> list[GenerationEvent]:
 
 
 class PacedRunner(FakeRunner):
-    """Takes as many steps as it is allowed to."""
+    """Runs as many steps as are allowed."""
 
     def __init__(self) -> None:
         self.allowed = threading.Semaphore(2)
@@ -107,7 +107,7 @@ class PacedRunner(FakeRunner):
 
 
 async def _leaves_in_mid_stream() -> tuple[int, int]:
-    """Tokens that the last event seen told of, and those that the engine made in all."""
+    """The tokens reported by the last event seen, and all tokens that the engine generated."""
     runner = PacedRunner()
     engine = _engine(runner)
     sampling = Sampling(temperature=0, max_tokens=50, stop=["a" * 50 + "!"])
@@ -131,11 +131,11 @@ async def _leaves_in_mid_stream() -> tuple[int, int]:
 
 
 async def _idle(engine: EmbeddedEngine) -> None:
-    """Its thread does everything in order, so a request sent now is answered when the rest is done."""
+    """The thread works in order, so a request sent now is answered after everything before it."""
     await _ask(engine, "last")
 
 
-def test_who_leaves_has_been_told_of_all_tokens_but_those_of_two_steps() -> None:
+def test_a_closed_stream_has_missed_the_tokens_of_at_most_two_steps() -> None:
     told, made = asyncio.run(_leaves_in_mid_stream())
     assert told == 5
     assert made - 3 - told <= 2
@@ -171,7 +171,7 @@ async def _adapters_after_a_leaver() -> None:
     await engine.close()
 
 
-def test_the_adapter_of_who_leaves_stays_until_the_engines_thread_has_let_go_of_it() -> None:
+def test_the_adapter_of_a_closed_stream_stays_until_the_engines_thread_has_released_it() -> None:
     asyncio.run(_adapters_after_a_leaver())
 
 
@@ -205,7 +205,7 @@ async def _breaks() -> None:
     await engine.close()
 
 
-def test_an_engine_that_only_fails_says_that_it_is_broken() -> None:
+def test_an_engine_with_repeated_failures_reports_that_it_is_broken() -> None:
     asyncio.run(_breaks())
 
 

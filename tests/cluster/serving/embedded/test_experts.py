@@ -1,4 +1,4 @@
-"""LoRA on experts and routers, which see tokens without their rows: decided, and refused, alike."""
+"""LoRA on experts and routers, whose input has no row structure, is refused consistently."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Every family of decoders is served as its own library runs it: the base, adapters, mixed batches."""
+"""Every family of decoders is served as transformers and PEFT compute it: bases, adapters and mixed
+batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ PROMPTS = [
     [45 + 3 * place % 200 for place in range(WINDOW + 14)],
     [100, 101, 300, 44, 52, 97, 210, 33, 150, 161, 270],
 ]
-"""One of them longer than the sliding windows; with what is generated, all of them are."""
+"""One is longer than the sliding windows; with the generated tokens, all of them are."""
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
@@ -40,7 +41,7 @@ class Family:
     refs: dict[str, WeightsRef | None]
 
     def reference(self, name: str) -> Any:
-        """The model as its own library loads it, with the attention that its family is defined by."""
+        """The model as transformers loads it, with the attention that defines its family."""
         # Transformers' eager Falcon adds the position biases twice.
         attention = None if self.served.base.alias == "falcon-alibi" else "eager"
         folder = self.folder / ("full" if name == "full" else "base")
@@ -90,7 +91,7 @@ def _lora(store: LocalStore, spec: BaseSpec, folder: Path, seed: int) -> Weights
 
 
 def _greedy(model: Any, prompt: list[int]) -> tuple[list[int], list[float]]:
-    """Tokens and their log-probabilities, by the library's own generation with its own cache."""
+    """Tokens and their log-probabilities from transformers' own generation with its own cache."""
     ids = torch.tensor([prompt])
     made = model.generate(
         input_ids=ids,

@@ -1,4 +1,4 @@
-"""The way a model is run is chosen by proof, and none is better than a wrong one."""
+"""A runner is chosen by parity checks, and a model that passes none is refused."""
 
 import math
 import weakref
@@ -34,7 +34,7 @@ def _made(model: Any) -> AdaptedModel:
     return AdaptedModel(model.eval().requires_grad_(False))
 
 
-def test_an_adapter_that_was_run_is_held_by_no_one_else(tmp_path: Path) -> None:
+def test_a_forward_pass_keeps_no_adapter_in_memory(tmp_path: Path) -> None:
     model = _load("llama", tmp_path)
     name, (width, height) = next(iter(model.shapes.items()))
     adapter = Adapter("a", {name: LoraPair(torch.ones(2, width), torch.ones(2, height))})
@@ -49,18 +49,18 @@ def test_an_adapter_that_was_run_is_held_by_no_one_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", DECODERS)
-def test_every_promised_family_decodes_its_rows_together(name: str, dtype: str, tmp_path: Path) -> None:
+def test_every_supported_family_is_decoded_in_batches(name: str, dtype: str, tmp_path: Path) -> None:
     runner = find_runner(_load(name, tmp_path, dtype), max_rows=4, max_length=128)
     assert isinstance(runner, BatchedRunner)
 
 
 @pytest.mark.parametrize("name", UNEVEN)
-def test_rows_that_cannot_be_read_together_are_run_one_by_one(name: str, tmp_path: Path) -> None:
+def test_rows_that_cannot_be_batched_are_run_one_by_one(name: str, tmp_path: Path) -> None:
     assert isinstance(find_runner(_load(name, tmp_path), max_rows=4, max_length=128), PerRowRunner)
 
 
-def test_a_window_that_no_mask_tells_of_is_found() -> None:
-    """GPT-Neo's local layers count their window from the cache's end, which is another row's."""
+def test_a_window_outside_of_the_mask_fails_the_parity_check() -> None:
+    """GPT-Neo's local layers count their window from the end of the cache, which belongs to another row."""
     config = GPTNeoConfig(
         vocab_size=352,
         hidden_size=32,
@@ -73,7 +73,7 @@ def test_a_window_that_no_mask_tells_of_is_found() -> None:
     assert isinstance(find_runner(_made(GPTNeoForCausalLM(config)), max_rows=4, max_length=128), PerRowRunner)
 
 
-def test_a_model_that_no_runner_gets_right_is_refused() -> None:
+def test_a_model_that_fails_every_parity_check_is_refused() -> None:
     config = MambaConfig(vocab_size=352, hidden_size=32, num_hidden_layers=2, state_size=4)
     with pytest.raises(InvalidConfiguration, match="mamba"):
         find_runner(_made(MambaForCausalLM(config)), max_rows=4, max_length=128)
@@ -81,7 +81,7 @@ def test_a_model_that_no_runner_gets_right_is_refused() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["mistral", "gemma2"])
-def test_a_wrong_window_is_no_rounding(name: str, dtype: str, tmp_path: Path) -> None:
+def test_a_wrong_window_exceeds_the_tolerance(name: str, dtype: str, tmp_path: Path) -> None:
     model = _load(name, tmp_path, dtype)
     right = read_attention(model.config, model.dtype)
     assert right is not None
@@ -93,7 +93,7 @@ def test_a_wrong_window_is_no_rounding(name: str, dtype: str, tmp_path: Path) ->
     assert errors[0] < tolerance(model.dtype) < errors[1]
 
 
-def test_weights_that_give_no_finite_numbers_are_corrupt(tmp_path: Path) -> None:
+def test_weights_that_give_non_finite_numbers_are_corrupt(tmp_path: Path) -> None:
     make_family("llama", tmp_path)
     model = load_model(tmp_path, dtype="float32", device=torch.device("cpu"))
     model.lm_head.weight.data[3] = math.inf
@@ -102,7 +102,7 @@ def test_weights_that_give_no_finite_numbers_are_corrupt(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_an_encoder_is_not_asked_to_go_on(serve: Serve, name: str, tmp_path: Path) -> None:
+def test_an_encoder_is_not_loaded_for_generation(serve: Serve, name: str, tmp_path: Path) -> None:
     served = serve(base=make_family(name, tmp_path / name))
     with pytest.raises(InvalidRequest, match="writes no text") as refused:
         served.ask(served.request())

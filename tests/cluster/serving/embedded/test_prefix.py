@@ -1,4 +1,4 @@
-"""Virtual tokens are served as PEFT runs them: prefix, prompt and P-tuning, beside every other row."""
+"""Prefix, prompt and P-tuning are served as PEFT computes them, in batches with any other rows."""
 
 import copy
 from collections.abc import Iterator

@@ -14,7 +14,7 @@ def _draw(position: int = 0, seed: int = 0, counts: Counter[int] | None = None, 
     return Draw(Sampling(**sampling), seed, 0, position, counts or Counter())
 
 
-def test_zero_temperature_takes_the_likeliest() -> None:
+def test_zero_temperature_takes_the_most_likely_token() -> None:
     logits = torch.tensor([[0.0, 2.0, 1.0], [5.0, 2.0, 1.0]])
     assert pick_tokens(logits, [_draw(temperature=0)] * 2).tolist() == [1, 0]
 
@@ -24,7 +24,7 @@ def test_temperatures_too_small_to_divide_by_are_greedy() -> None:
     assert pick_tokens(logits, [_draw(temperature=1e-30)]).tolist() == [1]
 
 
-def test_a_row_draws_the_same_in_any_batch() -> None:
+def test_a_row_samples_the_same_in_any_batch() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(6, 50, generator=generator)
     draws = [_draw(position=i, seed=i, temperature=0.5 + 0.2 * i, top_p=1 - 0.1 * i) for i in range(6)]
@@ -32,7 +32,7 @@ def test_a_row_draws_the_same_in_any_batch() -> None:
     assert [pick_tokens(logits[i : i + 1], [draws[i]]).item() for i in range(6)] == together
 
 
-def test_draws_follow_the_probabilities() -> None:
+def test_samples_follow_the_probabilities() -> None:
     probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05])
     n = 4000
     drawn = pick_tokens(probabilities.log().expand(n, -1), [_draw(position=i) for i in range(n)])
@@ -67,7 +67,7 @@ def test_a_row_of_nan_disturbs_no_other() -> None:
     assert 0 <= drawn[1] < 2
 
 
-def test_tokens_without_probability_are_never_drawn() -> None:
+def test_tokens_without_probability_are_never_sampled() -> None:
     logits = torch.full((300, 5), float("-inf"))
     logits[:, 2] = 0
     assert set(pick_tokens(logits, [_draw(position=i) for i in range(300)]).tolist()) == {2}

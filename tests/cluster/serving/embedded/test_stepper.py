@@ -1,4 +1,4 @@
-"""How prompts of all lengths take turns with each other and with decoding, on a runner that only counts."""
+"""How prompts of all lengths alternate with each other and with decoding, on a runner that only counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,11 +39,11 @@ STOP_TOKENS = frozenset({1})
 
 @dataclass
 class CountingRunner:
-    """Says token 70 for ever."""
+    """Always generates token 70."""
 
     num_embeddings = 352
     passes: list[tuple[list[int], int]] = field(default_factory=list)
-    """Of prefill: the lengths of the prompts, and the tokens of each that were run."""
+    """Prefills: the lengths of the prompts, and the tokens of each that were run."""
     rows: int = 0
 
     def start(self, prompts: Sequence[list[int]], adapters: Sequence[Adapter | None]) -> Prefill:
@@ -79,7 +79,7 @@ class CountingRunner:
 
 
 class Steps:
-    """A stepper, and who has said what: `tokens` counts by request."""
+    """A stepper and its outputs; `tokens` counts by request."""
 
     def __init__(self, slots: int = 8) -> None:
         self.runner = CountingRunner()
@@ -144,7 +144,7 @@ def test_a_short_prompt_does_not_wait_behind_a_long_one() -> None:
     assert "long" in steps.tokens
 
 
-def test_the_shorter_of_two_long_prompts_passes_by_too() -> None:
+def test_the_shorter_of_two_long_prompts_overtakes_too() -> None:
     steps = Steps()
     steps.add("long", 20 * BUDGET)
     steps.step()
@@ -156,7 +156,7 @@ def test_the_shorter_of_two_long_prompts_passes_by_too() -> None:
     assert set(steps.tokens) == {"short", "shorter"}
 
 
-def test_equally_long_prompts_are_read_one_after_the_other() -> None:
+def test_equally_long_prompts_are_prefilled_one_after_the_other() -> None:
     steps = Steps()
     steps.add("first", 4 * BUDGET)
     steps.add("second", 4 * BUDGET)
@@ -180,7 +180,7 @@ def test_a_first_token_waits_neither_for_other_rows_nor_for_a_floods_prompts() -
     assert said == ["quiet"]
 
 
-def test_tokens_that_take_long_to_hand_out_are_their_tenants_to_wait_for() -> None:
+def test_the_cost_of_delivering_tokens_is_charged_to_their_tenant() -> None:
     steps = Steps()
     for place in range(6):
         steps.add(f"flood-{place}", 2, max_tokens=200, tenant="flood")
@@ -196,7 +196,7 @@ def test_tokens_that_take_long_to_hand_out_are_their_tenants_to_wait_for() -> No
     assert (steps.tokens["flood-0"] - flood) * 9.0 >= 0.22 * (steps.now - began)
 
 
-def test_every_step_decodes_while_prompts_are_read() -> None:
+def test_every_step_decodes_while_prompts_are_prefilled() -> None:
     steps = Steps()
     steps.add("running", 3)
     steps.step()
@@ -219,7 +219,7 @@ def test_a_flood_of_short_prompts_leaves_the_long_one_half_of_the_budget() -> No
     assert "long" in steps.tokens
 
 
-def test_a_step_reads_no_more_than_its_budget() -> None:
+def test_a_step_prefills_no_more_than_its_budget() -> None:
     steps = Steps(slots=99)
     for number, length in enumerate((3, 70, 11, 16, 5, 40, 2, 2, 9, 30)):
         steps.add(str(number), length)
@@ -243,7 +243,7 @@ def test_a_cancelled_prompt_frees_its_place_and_the_others_go_on() -> None:
     assert set(steps.tokens) == {"shorter"}
 
 
-def test_a_prompt_after_another_prefix_passes_by_in_a_group_of_its_own() -> None:
+def test_a_prompt_with_another_prefix_is_prefilled_in_a_group_of_its_own() -> None:
     prefix = Prefix([torch.zeros(1, 2, 4)], [torch.zeros(1, 2, 4)])
     steps = Steps()
     steps.add("long", 10 * BUDGET)
@@ -257,7 +257,7 @@ def test_a_prompt_after_another_prefix_passes_by_in_a_group_of_its_own() -> None
 
 
 @pytest.mark.parametrize("max_tokens", [0, 5])
-def test_a_scored_prompt_is_scored_whole_while_others_pass_by(max_tokens: int) -> None:
+def test_a_scored_prompt_is_scored_completely_while_others_overtake(max_tokens: int) -> None:
     steps = Steps()
     steps.add("scored", 5 * BUDGET, max_tokens=max_tokens, echo=True, logprobs=0)
     for number in range(9):

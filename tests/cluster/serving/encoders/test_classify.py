@@ -103,7 +103,7 @@ def test_token_ids_get_a_row_for_the_text_or_for_every_token(
     torch.testing.assert_close(found, expected.view(shape), atol=1e-5, rtol=1e-4)
 
 
-def test_batches_change_no_answer(encoders: Encoders, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batching_changes_no_answer(encoders: Encoders, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = [TextInput(text=text) for text in TEXTS * 3]
     whole = ask(encoders.model("texts"), *inputs)
     monkeypatch.setattr(module, "PASS_TOKENS", 1)
@@ -129,7 +129,7 @@ _TOO_LONG = "context_length_exceeded"
         ("words", TokensInput(token_ids=[-1]), InvalidRequest, "invalid_value", "token -1"),
     ],
 )
-def test_inputs_that_the_model_cannot_read_are_refused_by_place(
+def test_invalid_inputs_are_refused_by_index(
     encoders: Encoders, ask: Ask, name: str, given: Any, kind: type[TuneryError], code: str, message: str
 ) -> None:
     with pytest.raises(kind, match=message) as caught:
@@ -149,7 +149,7 @@ def test_only_a_tuned_encoder_in_full_form_has_classes(encoders: Encoders, ask: 
             ask(model, TextInput(text="a"))
 
 
-def test_weights_that_are_gone_or_not_finite_are_refused_and_do_not_stay(
+def test_missing_or_non_finite_weights_are_refused_and_unloaded(
     encoders: Encoders, pooled: Callable[..., Any], tmp_path: Path
 ) -> None:
     gone = encoders.refs["texts"].model_copy(
@@ -173,7 +173,7 @@ def test_weights_that_are_gone_or_not_finite_are_refused_and_do_not_stay(
     pooled(work, capacity=1)
 
 
-def test_requests_at_once_share_one_model_and_too_many_are_refused(
+def test_concurrent_requests_share_one_model_and_too_many_are_refused(
     encoders: Encoders, pooled: Callable[..., Any]
 ) -> None:
     def request(name: str) -> ClassificationRequest:
@@ -193,9 +193,7 @@ def test_requests_at_once_share_one_model_and_too_many_are_refused(
     assert all(answer == whole[0] for answer in whole)
 
 
-def test_a_caller_who_leaves_takes_nothing_from_the_next(
-    encoders: Encoders, pooled: Callable[..., Any]
-) -> None:
+def test_a_cancelled_caller_does_not_affect_the_next(encoders: Encoders, pooled: Callable[..., Any]) -> None:
     request = ClassificationRequest(id="r", model=encoders.model("texts"), inputs=[TextInput(text="hi")])
 
     async def work(pool: EncoderPool) -> ClassificationAnswer:
@@ -223,7 +221,7 @@ class GatedThreads(ThreadPoolExecutor):
         return super().submit(lambda: self.gate.wait(30) and work(*arguments, **options))
 
 
-def test_a_caller_who_is_told_twice_to_leave_still_waits_for_the_encoder(
+def test_a_caller_cancelled_twice_still_waits_for_the_encoder(
     encoders: Encoders, pooled: Callable[..., Any]
 ) -> None:
     request = ClassificationRequest(id="r", model=encoders.model("texts"), inputs=[TextInput(text="hi")])
@@ -249,7 +247,9 @@ def test_a_caller_who_is_told_twice_to_leave_still_waits_for_the_encoder(
     assert len(pooled(work).results) == 1
 
 
-def test_what_is_in_memory_and_under_way_is_told(encoders: Encoders, pooled: Callable[..., Any]) -> None:
+def test_stats_report_loaded_encoders_and_running_requests(
+    encoders: Encoders, pooled: Callable[..., Any]
+) -> None:
     request = ClassificationRequest(id="r", model=encoders.model("texts"), inputs=[TextInput(text="hi")])
 
     async def work(pool: EncoderPool) -> None:

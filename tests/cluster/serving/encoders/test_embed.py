@@ -99,7 +99,9 @@ def test_a_vector_is_the_mean_over_a_texts_tokens_scaled_to_length_one(
     assert answer.prompt_tokens == sum(map(len, read))
 
 
-def test_a_tuned_encoders_vectors_are_not_its_bases(encoders: Encoders, embed: Embed, tmp_path: Path) -> None:
+def test_a_tuned_encoders_vectors_differ_from_its_bases(
+    encoders: Encoders, embed: Embed, tmp_path: Path
+) -> None:
     change_weights(
         encoders.folder / "texts", tmp_path / "tuned", lambda tensor: tensor + 0.1 * torch.randn_like(tensor)
     )
@@ -112,7 +114,7 @@ def test_a_tuned_encoders_vectors_are_not_its_bases(encoders: Encoders, embed: E
     assert float(found @ reference(base_folder(encoders.base), token_ids)) < 0.99
 
 
-def test_token_ids_are_read_as_they_are(encoders: Encoders, embed: Embed) -> None:
+def test_token_ids_are_used_unchanged(encoders: Encoders, embed: Embed) -> None:
     token_ids = [7, 80, 81, 90, 8]
     answer = embed(model_of(encoders, "base"), TokensInput(token_ids=token_ids))
     expected = reference(base_folder(encoders.base), token_ids)
@@ -130,7 +132,9 @@ def test_fewer_dimensions_are_the_first_ones_at_length_one(
     torch.testing.assert_close(vectors(answer)[0], expected, atol=1e-6, rtol=1e-5)
 
 
-def test_passes_change_no_vector(encoders: Encoders, embed: Embed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_splitting_into_passes_changes_no_vector(
+    encoders: Encoders, embed: Embed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inputs = [TextInput(text=text) for text in TEXTS * 3]
     whole = vectors(embed(model_of(encoders, "base"), *inputs))
     monkeypatch.setattr(module, "PASS_TOKENS", 1)
@@ -153,7 +157,7 @@ def test_passes_change_no_vector(encoders: Encoders, embed: Embed, monkeypatch: 
         ("a", {"dimensions": 33}, "invalid_value", "dimensions", "32 dimensions; 33"),
     ],
 )
-def test_what_the_model_cannot_do_is_refused_with_its_limit(
+def test_requests_beyond_the_models_limits_are_refused(
     encoders: Encoders, embed: Embed, given: Any, options: Any, code: str, param: str, message: str
 ) -> None:
     second = TextInput(text=given) if isinstance(given, str) else TokensInput(token_ids=given)
@@ -162,7 +166,7 @@ def test_what_the_model_cannot_do_is_refused_with_its_limit(
     assert (caught.value.code, caught.value.param) == (code, param)
 
 
-def test_a_request_has_a_limit_of_tokens_in_all(
+def test_a_request_has_a_limit_on_its_total_tokens(
     encoders: Encoders, embed: Embed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert pool_module.MAX_TOKENS == embedding.MAX_TOKENS == 300_000
@@ -174,7 +178,7 @@ def test_a_request_has_a_limit_of_tokens_in_all(
     assert (caught.value.code, caught.value.param) == ("max_tokens_per_request", "input")
 
 
-def test_a_decoder_makes_no_vectors(encoders: Encoders, embed: Embed) -> None:
+def test_a_decoder_has_no_embeddings(encoders: Encoders, embed: Embed) -> None:
     decoder = encoders.base.model_copy(update={"architecture": "decoder"})
     with pytest.raises(InvalidRequest, match="makes no vectors") as caught:
         embed(ModelRef(base=decoder), TextInput(text="a"))
@@ -268,7 +272,7 @@ NEWER = [
         (OLDER[:1], {"pooling_mode": "cls"}, "mean"),
     ],
 )
-def test_the_first_tokens_vector_stands_for_the_text_where_the_base_says_so(
+def test_the_first_tokens_vector_is_used_if_the_base_pools_so(
     encoders: Encoders, embed: Embed, tmp_path: Path, modules: Any, config: Any, pooling: str
 ) -> None:
     base = pooling_base(encoders, tmp_path / "base", modules, config)
@@ -290,7 +294,7 @@ def test_the_first_tokens_vector_stands_for_the_text_where_the_base_says_so(
         ({"type": "x.Pooling"}, {}, "no list of modules"),
     ],
 )
-def test_a_base_that_pools_in_another_way_gives_no_vectors_that_are_not_its_own(
+def test_a_base_with_unsupported_pooling_is_refused(
     encoders: Encoders, embed: Embed, tmp_path: Path, modules: Any, config: Any, message: str
 ) -> None:
     base = pooling_base(encoders, tmp_path / "base", modules, config)

@@ -35,7 +35,7 @@ async def _flood() -> None:
     assert "".join(work.done[5:]) == "aaa"
 
 
-def test_who_comes_beside_a_flood_is_next() -> None:
+def test_a_tenant_beside_a_flood_is_next() -> None:
     asyncio.run(_flood())
 
 
@@ -51,5 +51,5 @@ async def _closed() -> None:
     assert work.done == ["a"]
 
 
-def test_what_has_begun_ends_and_what_waits_is_told_that_it_was_closed() -> None:
+def test_running_work_ends_and_waiting_work_fails_on_close() -> None:
     asyncio.run(_closed())

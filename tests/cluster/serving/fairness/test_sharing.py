@@ -53,7 +53,7 @@ def run(held: Mapping[str, int], cost: Cost, steps: int = 400, wake: float = 0.0
     return engine
 
 
-def test_beside_a_flood_tokens_come_at_most_a_third_slower_and_the_flood_goes_on() -> None:
+def test_beside_a_flood_tokens_come_at_most_a_third_slower_and_the_flood_continues() -> None:
     engine = run({"quiet": 1, "flood": 32}, on_cpu)
     seconds_a_token = engine.seconds / engine.tokens["quiet"]
     assert on_cpu(1) < seconds_a_token <= 1.37 * on_cpu(1)
@@ -61,14 +61,14 @@ def test_beside_a_flood_tokens_come_at_most_a_third_slower_and_the_flood_goes_on
     assert engine.tokens["flood"] * 32 * on_cpu(33) / 32 >= 0.22 * engine.seconds
 
 
-def test_what_a_floods_tokens_add_to_the_step_after_them_is_the_floods_too() -> None:
+def test_the_delay_after_a_full_step_is_charged_to_the_flood() -> None:
     engine = run({"quiet": 1, "flood": 32}, on_cpu, wake=0.2)
     apart = on_cpu(1) + 0.2
     assert apart < engine.seconds / engine.tokens["quiet"] <= 1.37 * apart
     assert engine.tokens["flood"] * (on_cpu(33) + 0.2 * 32) >= 0.22 * engine.seconds
 
 
-def test_a_step_that_something_else_held_up_lets_no_more_of_a_flood_in() -> None:
+def test_a_step_delayed_by_something_else_admits_no_more_of_a_flood() -> None:
     engine = Engine({"quiet": 1, "flood": 32}, on_cpu, hiccups={50: 1000.0})
     while len(engine.rows) <= 50:
         engine.step()
@@ -79,7 +79,7 @@ def test_a_step_that_something_else_held_up_lets_no_more_of_a_flood_in() -> None
     assert engine.tokens["flood"] - before <= 5
 
 
-def test_who_comes_has_waited_for_a_step_of_the_flood_and_begins_without_it() -> None:
+def test_a_new_tenant_starts_with_a_reduced_step() -> None:
     for cost, is_apart in ((on_cpu, True), (on_gpu, False)):
         engine = run({"quiet": 1, "flood": 32}, cost)
         engine.held = {"flood": 32}
@@ -89,7 +89,7 @@ def test_who_comes_has_waited_for_a_step_of_the_flood_and_begins_without_it() ->
         assert bool(engine.sharing.decide({"quiet": 1, "flood": 32}).skipping) == is_apart
 
 
-def test_where_full_steps_take_hardly_longer_nobody_sits_out_but_to_be_timed() -> None:
+def test_if_full_steps_take_hardly_longer_rows_skip_only_for_measurements() -> None:
     engine = run({"quiet": 1, "flood": 32}, on_gpu)
     assert engine.tokens["flood"] >= 0.96 * engine.tokens["quiet"]
 
@@ -99,12 +99,12 @@ def test_tenants_with_equal_shares_all_take_part() -> None:
     assert engine.tokens["a"] == engine.tokens["b"] == 400
 
 
-def test_nobody_sits_out_for_one_that_has_no_row_yet() -> None:
+def test_no_rows_skip_for_a_tenant_without_rows() -> None:
     engine = run({"flood": 32, "quiet": 0}, on_cpu)
     assert engine.tokens["flood"] == 400
 
 
-def test_a_floods_prompts_are_made_up_for_too() -> None:
+def test_prefills_of_a_flood_are_charged_too() -> None:
     engine = Engine({"quiet": 1, "flood": 32}, on_cpu)
     engine.step()
     shares = engine.sharing.decide(engine.held)

@@ -44,7 +44,7 @@ async def _foretold_and_loaded(loader: EmbeddedLoader, base: BaseSpec) -> tuple[
 
 
 @pytest.mark.parametrize("name", [*DECODERS, *UNEVEN])
-def test_what_every_family_takes_is_foretold(name: str, tmp_path: Path) -> None:
+def test_the_memory_of_every_family_is_estimated(name: str, tmp_path: Path) -> None:
     base = make_family(name, tmp_path / "base")
     loader = _loader(tmp_path, adapter_bytes=1000)
     expected, loaded = asyncio.run(_foretold_and_loaded(loader, base))
@@ -52,7 +52,7 @@ def test_what_every_family_takes_is_foretold(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_what_encoders_take_is_foretold(name: str, tmp_path: Path) -> None:
+def test_the_memory_of_encoders_is_estimated(name: str, tmp_path: Path) -> None:
     base = make_family(name, tmp_path / "base")
     weights = WeightsFolder(tmp_path / "cache", LocalStore(tmp_path / "store"))
     loaded = load_encoder(weights, ModelRef(base=base)).num_bytes
@@ -61,9 +61,7 @@ def test_what_encoders_take_is_foretold(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tied", [False, True])
-def test_weights_are_counted_in_the_type_that_they_are_served_in(
-    dtype: str, tied: bool, tmp_path: Path
-) -> None:
+def test_weights_are_counted_in_the_served_type(dtype: str, tied: bool, tmp_path: Path) -> None:
     # Stored in the other type.
     stored = {"float32": "bfloat16", "bfloat16": "float32"}[dtype]
     base = make_tiny_base(tmp_path / "base", dtype=stored, tie_word_embeddings=tied)  # type: ignore[arg-type]
@@ -72,7 +70,7 @@ def test_weights_are_counted_in_the_type_that_they_are_served_in(
     assert loaded == pytest.approx(expected, rel=0.02)
 
 
-def test_weights_that_lie_there_twice_count_once(tmp_path: Path) -> None:
+def test_weights_stored_twice_count_once(tmp_path: Path) -> None:
     folder = base_folder(make_tiny_base(tmp_path / "base"))
     config = AutoConfig.from_pretrained(folder)
     before = stored_bytes(folder, config, torch.float32, torch.device("meta"))
@@ -80,7 +78,7 @@ def test_weights_that_lie_there_twice_count_once(tmp_path: Path) -> None:
     assert stored_bytes(folder, config, torch.float32, torch.device("meta")) == before
 
 
-def test_slots_are_as_many_as_there_is_room_for() -> None:
+def test_there_are_as_many_slots_as_fit() -> None:
     footprint = Footprint(weights=100, row=10, adapters=50)
     assert footprint.slots_within(None, wanted=32) == 32
     assert footprint.slots_within(520, wanted=32) == 32
@@ -130,7 +128,7 @@ def _bytes_of_one(loader: EmbeddedLoader, base: BaseSpec) -> int:
     return asyncio.run(loader.expected_bytes(ModelRef(base=base)))
 
 
-def test_two_bases_take_turns_in_room_for_one_and_each_answers_as_alone(tmp_path: Path) -> None:
+def test_two_bases_alternate_in_room_for_one_and_answer_as_alone(tmp_path: Path) -> None:
     one, other = _bases(tmp_path)
     loader = _loader(tmp_path, slots=4)
     room = _bytes_of_one(loader, one)
@@ -160,7 +158,7 @@ def test_two_bases_take_turns_in_room_for_one_and_each_answers_as_alone(tmp_path
         _pooled(loader, int(1.5 * room), work)
 
 
-def test_a_base_in_use_outlasts_the_want_of_another_which_is_told_to_come_again(tmp_path: Path) -> None:
+def test_a_base_in_use_stays_and_a_request_for_another_is_told_to_retry(tmp_path: Path) -> None:
     one, other = _bases(tmp_path)
     loader = _loader(tmp_path, slots=4)
 
@@ -191,7 +189,7 @@ def test_a_base_that_is_larger_than_the_budget_is_refused_with_both_numbers(tmp_
     _pooled(loader, 1000, work)
 
 
-def test_a_base_gets_as_many_slots_as_the_budget_holds(tmp_path: Path) -> None:
+def test_a_base_gets_as_many_slots_as_fit_the_budget(tmp_path: Path) -> None:
     (base,) = _bases(tmp_path, 1)
     room = _bytes_of_one(_loader(tmp_path, slots=3), base)
 
@@ -212,7 +210,7 @@ def _resident_bytes() -> int:
 
 
 @CPU_ONLY
-def test_memory_comes_back_however_often_models_come_and_go(tmp_path: Path) -> None:
+def test_memory_is_freed_however_often_models_are_loaded(tmp_path: Path) -> None:
     bases = _bases(tmp_path, hidden=512, layers=6)
     loader = _loader(tmp_path, slots=1)
     room = _bytes_of_one(loader, bases[0])

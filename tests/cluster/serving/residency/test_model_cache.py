@@ -53,7 +53,7 @@ async def _load_once() -> None:
     assert shelf.loads == ["a"]
 
 
-def test_one_load_however_many_ask() -> None:
+def test_concurrent_requests_share_one_load() -> None:
     asyncio.run(_load_once())
 
 
@@ -67,7 +67,7 @@ async def _least_recent() -> None:
     assert set(cache.loaded) == {"a", "c"}
 
 
-def test_the_least_recently_used_idle_one_makes_room() -> None:
+def test_the_least_recently_used_idle_item_is_evicted() -> None:
     asyncio.run(_least_recent())
 
 
@@ -90,7 +90,7 @@ async def _in_use() -> None:
     assert shelf.dropped == ["a", "b"]
 
 
-def test_one_in_use_is_never_dropped_and_the_next_waits() -> None:
+def test_an_item_in_use_is_never_evicted_and_the_next_load_waits() -> None:
     asyncio.run(_in_use())
 
 
@@ -106,7 +106,7 @@ async def _failing() -> None:
     assert shelf.loads == ["a", "a"]
 
 
-def test_a_failed_load_reaches_all_who_asked_and_is_tried_again() -> None:
+def test_a_failed_load_reaches_all_callers_and_is_retried() -> None:
     asyncio.run(_failing())
 
 
@@ -128,7 +128,7 @@ async def _leaving() -> None:
     assert await other == "b"
 
 
-def test_who_goes_away_takes_nothing_from_the_others() -> None:
+def test_a_cancelled_caller_does_not_affect_the_others() -> None:
     asyncio.run(_leaving())
 
 
@@ -148,7 +148,7 @@ async def _bounded() -> None:
     assert shelf.dropped == ["a"]
 
 
-def test_too_many_waiting_are_refused_and_closing_ends_the_wait() -> None:
+def test_too_many_waiting_callers_are_refused_and_closing_ends_the_wait() -> None:
     asyncio.run(_bounded())
 
 
@@ -166,7 +166,7 @@ async def _abandoned() -> None:
     assert await shelf.acquire(cache, "a") == "a"
 
 
-def test_a_failure_that_nobody_stayed_for_is_nobodys() -> None:
+def test_a_failed_load_without_callers_is_dropped() -> None:
     asyncio.run(_abandoned())
 
 
@@ -183,7 +183,7 @@ async def _by_size() -> None:
     assert set(cache.loaded) == {"a", "dddd"}, "nothing is dropped for what can never fit"
 
 
-def test_the_least_recently_used_leave_until_the_next_fits_the_budget() -> None:
+def test_the_least_recently_used_items_are_evicted_until_the_next_fits() -> None:
     asyncio.run(_by_size())
 
 
@@ -207,7 +207,7 @@ async def _in_use_by_size() -> None:
     assert shelf.loads == ["aaa", "b", "cccc", "dd", "cccc"]
 
 
-def test_what_does_not_fit_beside_those_in_use_waits_and_none_of_them_is_dropped() -> None:
+def test_an_item_that_does_not_fit_beside_those_in_use_waits() -> None:
     asyncio.run(_in_use_by_size())
 
 
@@ -224,7 +224,7 @@ async def _in_order() -> None:
     assert shelf.loads == ["a", *keys]
 
 
-def test_who_waits_longest_is_next() -> None:
+def test_the_longest_waiting_caller_is_next() -> None:
     asyncio.run(_in_order())
 
 
@@ -251,7 +251,7 @@ async def _newcomers() -> None:
     await asyncio.gather(large, small)
 
 
-def test_nobody_takes_the_room_that_another_one_waits_for() -> None:
+def test_no_caller_takes_the_room_that_another_waits_for() -> None:
     asyncio.run(_newcomers())
 
 
@@ -268,7 +268,7 @@ async def _impatient() -> None:
     assert await asyncio.wait_for(small, 30) == "cc"
 
 
-def test_who_waits_no_longer_keeps_no_room_from_the_others() -> None:
+def test_a_caller_that_stops_waiting_blocks_no_others() -> None:
     asyncio.run(_impatient())
 
 
@@ -290,7 +290,7 @@ async def _foretold() -> None:
     assert "dddddd" not in shelf.loads
 
 
-def test_room_is_made_for_what_a_thing_is_expected_to_take_before_it_is_loaded() -> None:
+def test_room_is_made_for_the_expected_size_before_the_load() -> None:
     asyncio.run(_foretold())
 
 
@@ -307,7 +307,7 @@ async def _less_than_expected() -> None:
     assert await asyncio.gather(larger, other) == ["a", "bb"]
 
 
-def test_what_a_thing_does_not_take_after_all_is_free_for_others() -> None:
+def test_unused_reserved_memory_is_free_for_others() -> None:
     asyncio.run(_less_than_expected())
 
 
@@ -325,7 +325,7 @@ async def _leaves_first() -> None:
     assert (shelf.loads, shelf.dropped) == (["a", "b"], ["a"])
 
 
-def test_nothing_is_loaded_before_what_makes_room_for_it_has_left() -> None:
+def test_nothing_is_loaded_before_the_evicted_item_is_unloaded() -> None:
     asyncio.run(_leaves_first())
 
 
@@ -342,7 +342,7 @@ async def _broken_drop() -> None:
     await cache.close()
 
 
-def test_one_that_fails_to_leave_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_unload_does_not_block_others(caplog: pytest.LogCaptureFixture) -> None:
     asyncio.run(_broken_drop())
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["a", "b"]
 
@@ -358,7 +358,7 @@ async def _long_wait() -> None:
     assert await shelf.acquire(cache, "b") == "b"
 
 
-def test_who_has_waited_the_longest_time_is_told_to_try_again_later() -> None:
+def test_a_caller_that_waited_too_long_gets_unavailable() -> None:
     asyncio.run(_long_wait())
 
 
@@ -376,7 +376,7 @@ async def _nobody_stayed() -> None:
         assert await other == "b"
 
 
-def test_what_was_loaded_for_nobody_makes_room_for_who_waits() -> None:
+def test_an_item_loaded_for_a_cancelled_caller_makes_room() -> None:
     asyncio.run(_nobody_stayed())
 
 
@@ -417,7 +417,7 @@ async def _idle() -> None:
     await cache.close()
 
 
-def test_what_nobody_used_for_so_long_leaves_by_itself() -> None:
+def test_an_idle_item_expires() -> None:
     asyncio.run(_idle())
 
 
@@ -433,7 +433,7 @@ async def _used_again() -> None:
     assert shelf.loads == ["a"]
 
 
-def test_what_is_used_again_and_again_stays() -> None:
+def test_an_item_in_regular_use_stays() -> None:
     asyncio.run(_used_again())
 
 
@@ -464,5 +464,5 @@ async def _kept() -> None:
     assert await shelf.acquire(by_size, "cc", expects_bytes=2) == "cc"
 
 
-def test_what_can_never_fit_beside_those_that_are_kept_does_not_wait() -> None:
+def test_an_item_that_can_never_fit_beside_pinned_ones_does_not_wait() -> None:
     asyncio.run(_kept())

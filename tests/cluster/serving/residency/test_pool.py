@@ -25,7 +25,7 @@ from cluster.wire.codec import encode_error, encode_headers, encode_status
 
 
 class FakeEngine:
-    """Answers with its own model's name once its gate is open."""
+    """Answers with its model's name once its gate is open."""
 
     def __init__(self, model: ModelRef) -> None:
         self.model = model
@@ -112,7 +112,7 @@ async def _unloads() -> None:
         await pool.ensure(_model("kept"))
 
 
-def test_an_idle_model_is_closed_to_make_room_and_a_kept_one_never() -> None:
+def test_an_idle_model_is_closed_to_make_room_and_a_pinned_one_never() -> None:
     asyncio.run(_unloads())
 
 
@@ -128,7 +128,7 @@ async def _idles() -> None:
     assert [engine.model for engine in factory.engines] == [_model("kept"), _model("a"), _model("a")]
 
 
-def test_an_idle_model_is_unloaded_after_a_while_and_a_kept_one_never() -> None:
+def test_an_idle_model_is_unloaded_after_a_while_and_a_pinned_one_never() -> None:
     asyncio.run(_idles())
 
 
@@ -143,7 +143,7 @@ async def _shares() -> None:
 
     await pool.ensure(_model("a"))
     other = await others.acquire(_model("a").weights, load, expects_bytes=1)
-    assert other is not factory.engines[0], "kinds are told apart, whatever their weights are called"
+    assert other is not factory.engines[0], "kinds are kept apart, whatever their weights are called"
     await pool.ensure(_model("b"))
     assert factory.engines[0].closed.is_set()
     others.release(_model("a").weights)
@@ -158,7 +158,7 @@ def test_models_of_other_kinds_share_the_memory() -> None:
 
 
 class Weights:
-    """In a cycle, as models are: without a collection of garbage it stays."""
+    """In a reference cycle, as models are, so that only garbage collection frees it."""
 
     def __init__(self) -> None:
         self.own = self
@@ -184,13 +184,13 @@ async def _fails_to_load() -> None:
     try:
         with pytest.raises(CorruptArtefact) as caught:
             await residents.acquire("a", load, expects_bytes=1)
-        assert left[0]() is None, "who has the error keeps nothing of what was read"
+        assert left[0]() is None, "the error keeps nothing of what was read in memory"
     finally:
         gc.enable()
     assert isinstance(caught.value.__cause__, NotFound)
 
 
-def test_what_a_failed_load_has_read_is_given_back_at_once() -> None:
+def test_a_failed_load_frees_its_memory_at_once() -> None:
     asyncio.run(_fails_to_load())
 
 

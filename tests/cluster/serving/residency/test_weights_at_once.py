@@ -23,13 +23,13 @@ def _contents(weights: WeightsFolder, ref: WeightsRef) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
 
 
-def test_files_of_an_adapter_are_downloaded_side_by_side(tmp_path: Path) -> None:
+def test_files_of_an_adapter_are_downloaded_concurrently(tmp_path: Path) -> None:
     store = MeetingStore(tmp_path / "store", parties=2)
     ref = publish_bytes(store, "j", FILES)
     assert _contents(WeightsFolder(tmp_path / "cache", store), ref) == FILES
 
 
-def test_adapters_are_downloaded_side_by_side(tmp_path: Path) -> None:
+def test_adapters_are_downloaded_concurrently(tmp_path: Path) -> None:
     store = MeetingStore(tmp_path / "store", parties=3)
     weights = WeightsFolder(tmp_path / "cache", store)
     refs = [publish_bytes(store, f"j{number}", {"a.json": b"{}"}) for number in range(3)]
@@ -37,7 +37,7 @@ def test_adapters_are_downloaded_side_by_side(tmp_path: Path) -> None:
         assert list(threads.map(lambda ref: _contents(weights, ref), refs)) == [{"a.json": b"{}"}] * 3
 
 
-def test_one_download_however_many_threads_ask(tmp_path: Path) -> None:
+def test_concurrent_threads_share_one_download(tmp_path: Path) -> None:
     store = GatedStore(tmp_path / "store")
     weights = WeightsFolder(tmp_path / "cache", store)
     ref = publish_bytes(store, "j", FILES)
@@ -49,7 +49,7 @@ def test_one_download_however_many_threads_ask(tmp_path: Path) -> None:
     assert len(store.downloads) == len(FILES)
 
 
-def test_a_slow_download_holds_up_no_other_adapter_and_survives_a_neighbours_start(tmp_path: Path) -> None:
+def test_a_slow_download_blocks_no_other_adapter_and_survives_another_start(tmp_path: Path) -> None:
     store = GatedStore(tmp_path / "store", slow="slow")
     weights = WeightsFolder(tmp_path / "cache", store)
     slow, quick = (publish_bytes(store, job, FILES) for job in ("slow", "quick"))
@@ -64,7 +64,7 @@ def test_a_slow_download_holds_up_no_other_adapter_and_survives_a_neighbours_sta
         assert reads.result() == FILES
 
 
-def test_a_failed_file_fails_the_download_which_can_be_tried_again(tmp_path: Path) -> None:
+def test_a_failed_file_fails_the_download_which_can_be_retried(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     weights = WeightsFolder(tmp_path / "cache", store)
     ref = publish_bytes(store, "j", FILES)
@@ -77,7 +77,7 @@ def test_a_failed_file_fails_the_download_which_can_be_tried_again(tmp_path: Pat
     assert _contents(weights, ref) == FILES
 
 
-def test_processes_share_a_cache_and_evict_nothing_that_another_reads(tmp_path: Path) -> None:
+def test_processes_share_a_cache_and_evict_nothing_that_another_one_reads(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     refs = [publish_bytes(store, f"j{number}", {"a.safetensors": b"%d" % number}) for number in range(6)]
     context = multiprocessing.get_context("spawn")

@@ -1,4 +1,4 @@
-"""Random JSON Schemas that any text can fulfil in a few hundred characters."""
+"""Random JSON Schemas that a text of a few hundred characters can satisfy."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 Schema = dict[str, Any]
 
 _INTEGERS = st.integers(-(2**53), 2**53)
-"""Beyond, readers of JSON disagree; the grammar takes the nearest double."""
+"""JSON parsers disagree on larger numbers; the grammar takes the nearest double."""
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 
 

@@ -1,4 +1,4 @@
-"""Whole answers are checked for what no grammar holds them to."""
+"""Complete answers are checked for what no grammar enforces."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ from cluster.serving.schemas.checks import problem
         ({"uniqueItems": True}, [{"a": 1, "b": [2]}, {"b": [2], "a": 1}], "items 0 and 1"),
     ],
 )
-def test_what_breaks_a_schema_is_named_with_its_place(schema: dict[str, Any], value: Any, says: str) -> None:
+def test_a_violation_is_reported_with_its_path(schema: dict[str, Any], value: Any, says: str) -> None:
     found = problem(schema, json.dumps(value))
     assert found is not None
     assert says in found
@@ -38,7 +38,7 @@ def test_what_breaks_a_schema_is_named_with_its_place(schema: dict[str, Any], va
         ({"not": {"$ref": "https://example.com/schema"}}, "1"),
     ],
 )
-def test_what_follows_it_or_cannot_be_told_has_no_problem(schema: dict[str, Any], text: str) -> None:
+def test_valid_and_undecidable_texts_have_no_problem(schema: dict[str, Any], text: str) -> None:
     assert problem(schema, text) is None
 
 
@@ -60,6 +60,6 @@ HOSTILE: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_check_that_would_take_too_long_ends_without_a_finding(name: str) -> None:
+def test_a_check_that_takes_too_long_reports_nothing(name: str) -> None:
     schema, value = HOSTILE[name]
     assert problem(schema, json.dumps(value)) is None

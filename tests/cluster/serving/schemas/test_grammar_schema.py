@@ -1,4 +1,4 @@
-"""What of a schema a text is held to, seen in the texts that can be written."""
+"""What a grammar enforces of a schema, seen in the texts that can be generated."""
 
 import json
 from typing import Any
@@ -24,14 +24,14 @@ B: Schema = {"type": "object", "properties": {"b": {"type": "boolean"}}, "requir
 
 
 def _values(schema: Schema, *, seeds: int = 12) -> list[Any]:
-    """Some of what can be written."""
+    """Some texts that can be generated."""
     texts = [written(json_grammar(schema), seed) for seed in range(seeds)]
     assert None not in texts, "one does not end"
     return [json.loads(text) for text in texts if text is not None]
 
 
 def _keys(schema: Schema) -> set[frozenset[str]]:
-    """Which properties the objects have that can be written."""
+    """The properties of the objects that can be generated."""
     return {frozenset(value) for value in _values(schema)}
 
 
@@ -138,7 +138,7 @@ OPEN: dict[str, Schema] = {
 
 
 @pytest.mark.parametrize("name", OPEN)
-def test_an_object_that_says_so_stays_open(name: str) -> None:
+def test_an_object_with_additional_properties_stays_open(name: str) -> None:
     values = _values(OPEN[name], seeds=30)
     assert any(value.keys() - set("ab") for value in values)
     for value in values:
@@ -147,7 +147,7 @@ def test_an_object_that_says_so_stays_open(name: str) -> None:
 
 @pytest.mark.parametrize("text", ["[", '{"', ",0", ",{", " \n"])
 @pytest.mark.parametrize("type_", ["object", "array", None])
-def test_a_value_of_which_nothing_is_said_ends_though_a_model_would_rather_add_to_it(
+def test_an_unconstrained_value_ends_even_if_the_model_would_extend_it(
     monkeypatch: pytest.MonkeyPatch, type_: str | None, text: str
 ) -> None:
     for name, bound in {"DEPTH": 2, "ITEMS": 3, "MEMBERS": 3}.items():
@@ -160,7 +160,7 @@ def test_a_value_of_which_nothing_is_said_ends_though_a_model_would_rather_add_t
 
 
 @pytest.mark.parametrize("value", ["long " * 2000, 1234567890123456789, 1.5e-12, [0] * 500, [[[[[[]]]]]]])
-def test_a_value_of_which_nothing_is_said_keeps_what_is_meant(value: Any) -> None:
+def test_an_unconstrained_value_allows_ordinary_json(value: Any) -> None:
     assert can_write(json_grammar({"type": "object"}), json.dumps({"a": value}))
 
 
@@ -175,13 +175,13 @@ def test_schemas_of_pydantic_models_are_followed(model: Any, mode: Any) -> None:
 
 
 DETERMINED = ["Account", "Owner", "Node", "Left", "Shapes", "Page[int]", "Strict", "Open"]
-"""Of the models those whose schemas say everything that they check."""
+"""The models whose schemas express all their checks."""
 
 
 @pytest.mark.parametrize(
     "model", [model for model in MODELS if model.__name__ in DETERMINED], ids=lambda model: model.__name__
 )
-def test_what_is_written_by_a_models_schema_is_an_instance_of_it(model: Any) -> None:
+def test_text_by_a_pydantic_schema_validates_as_its_model(model: Any) -> None:
     for value in _values(model.model_json_schema()):
         model.model_validate(value, strict=False)
 
@@ -257,12 +257,12 @@ ENDLESS: dict[str, Schema] = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_a_schema_that_nothing_finite_follows_is_refused(name: str) -> None:
+def test_a_schema_without_finite_values_is_refused(name: str) -> None:
     with pytest.raises(SchemaError, match="no finite value"):
         to_grammar_schema(ENDLESS[name])
 
 
-def test_what_is_endless_is_left_out_where_it_may_be() -> None:
+def test_infinite_alternatives_are_left_out() -> None:
     endless = ENDLESS["required"]
     for schema, expected in (
         ({"properties": {"a": {"$ref": "#/$defs/e"}}, "$defs": {"e": _moved(endless)}}, {}),
@@ -273,7 +273,7 @@ def test_what_is_endless_is_left_out_where_it_may_be() -> None:
 
 
 def _moved(schema: Schema) -> Schema:
-    """The endless schema, as a definition `e`."""
+    """The infinite schema, as a definition `e`."""
     loaded: Schema = json.loads(json.dumps(schema).replace('"#"', '"#/$defs/e"'))
     return loaded
 
@@ -294,21 +294,21 @@ def _moved(schema: Schema) -> Schema:
         ({"type": "object", "propertyNames": {"format": "email"}}, False),
     ],
 )
-def test_what_is_no_constraint_is_ignored_and_what_cannot_be_held_is_left_to_be_checked(
+def test_annotations_are_ignored_and_unenforceable_constraints_are_left_to_checks(
     schema: Schema, is_exact: bool
 ) -> None:
     assert to_grammar_schema(schema).is_exact == is_exact
     assert _values(schema)
 
 
-def test_a_set_of_few_values_is_no_longer_than_they_are_many() -> None:
+def test_a_set_is_no_longer_than_its_number_of_values() -> None:
     schema = {"type": "array", "items": {"enum": ["a", "b", "c"]}, "uniqueItems": True}
     assert max(len(value) for value in _values(schema, seeds=60)) <= 3
 
 
 @given(schemas(), st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
-def test_what_is_written_is_valid_and_holding_it_changes_nothing_more(schema: Schema, seed: int) -> None:
+def test_generated_text_is_valid_and_translation_is_idempotent(schema: Schema, seed: int) -> None:
     text = written(json_grammar(schema), seed)
     if text is not None:
         jsonschema.validate(json.loads(text), schema)
@@ -343,7 +343,7 @@ ANYTHING = st.recursive(
 
 @given(st.dictionaries(KEYWORDS, ANYTHING, max_size=4))
 @settings(max_examples=400, deadline=None)
-def test_whatever_is_sent_as_a_schema_is_followed_or_refused_in_words(schema: Schema) -> None:
+def test_any_input_as_a_schema_is_supported_or_refused_with_a_message(schema: Schema) -> None:
     refused = None
     try:
         GUIDANCE.start(json_grammar(schema))

@@ -1,4 +1,4 @@
-"""Grammars are compiled once, and a costly one makes nobody wait but who asks for it."""
+"""Grammars are compiled once, and an expensive one delays only its own request."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ COSTLY = json_grammar({"allOf": [_alternatives(letter) for letter in "ab"]})
 
 
 class CountingGuidance(Guidance):
-    """Tells what it compiles, and by which way."""
+    """Records what it compiles, and in which thread."""
 
     def __init__(self) -> None:
         super().__init__(VOCABULARY, num_tokens=NUM_TOKENS, stop_tokens=frozenset({END, TURN_END}))
@@ -52,7 +52,7 @@ async def _compiler() -> AsyncIterator[tuple[Compiler, CountingGuidance]]:
         compiler.close()
 
 
-def test_a_grammar_is_compiled_once_for_all_that_ask_for_it_at_once_and_later() -> None:
+def test_a_grammar_is_compiled_once_for_concurrent_and_later_requests() -> None:
     async def run() -> None:
         async with _compiler() as (compiler, guidance):
             guides = await asyncio.gather(*(compiler.start("a", CHEAP) for _ in range(8)))
@@ -65,7 +65,7 @@ def test_a_grammar_is_compiled_once_for_all_that_ask_for_it_at_once_and_later() 
 
 
 @pytest.mark.parametrize("tenant", ["a", "b"])
-def test_who_asks_for_what_is_quickly_compiled_does_not_wait_for_costly_grammars(tenant: str) -> None:
+def test_quick_grammars_do_not_wait_for_expensive_ones(tenant: str) -> None:
     async def run() -> None:
         async with _compiler() as (compiler, guidance):
             guidance.may_go_on.clear()
@@ -89,7 +89,7 @@ def test_a_long_grammar_is_not_tried_among_the_quick_ones() -> None:
     asyncio.run(run())
 
 
-def test_a_grammar_that_is_wrong_is_refused_from_memory_the_second_time() -> None:
+def test_the_error_of_an_invalid_grammar_is_cached() -> None:
     async def run() -> None:
         async with _compiler() as (compiler, guidance):
             errors: list[Any] = []
@@ -106,7 +106,7 @@ def test_a_grammar_that_is_wrong_is_refused_from_memory_the_second_time() -> Non
     asyncio.run(run())
 
 
-def test_no_tenant_can_tell_what_another_one_has_asked() -> None:
+def test_no_tenant_can_detect_the_grammars_of_another() -> None:
     async def run() -> None:
         async with _compiler() as (compiler, guidance):
             for tenant in ("a", "b", "a"):
@@ -116,7 +116,7 @@ def test_no_tenant_can_tell_what_another_one_has_asked() -> None:
     asyncio.run(run())
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "_KEPT", 2)
     some = [json_grammar({"const": n}) for n in range(3)]
 
@@ -133,8 +133,8 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(run())
 
 
-def test_texts_by_one_grammar_never_use_up_the_states_of_those_that_come_later() -> None:
-    """Forks share what their lexer has come to, and a limit of it."""
+def test_texts_by_one_grammar_never_exhaust_the_states_for_later_ones() -> None:
+    """Forks share their lexer's states and the limit on them."""
     long = {f"p{n}": {"type": "string", "minLength": 4000 + n, "maxLength": 4000 + n} for n in range(3)}
     grammar = json_grammar(
         {"anyOf": [{"properties": {name: one}, "required": [name]} for name, one in long.items()]}

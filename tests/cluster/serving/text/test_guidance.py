@@ -28,7 +28,7 @@ def _allowed(guide: Guide, masks: Masks = MASKS) -> list[int]:
 
 
 def _sentencepiece() -> Any:
-    """Like Llama 2's: words begin with `▁`, what has no token falls back to bytes."""
+    """Like Llama 2's: words begin with `▁`, and characters without a token fall back to bytes."""
     spelled = ["<s>", "</s>", "▁", "▁the", '{"', '"', "}", ":", "▁1", "2", "t", "he"]
     vocab = {token: id_ for id_, token in enumerate(spelled)}
     vocab |= {f"<0x{byte:02X}>": len(spelled) + byte for byte in range(256)}
@@ -58,7 +58,7 @@ def test_all_stop_tokens_are_allowed_where_the_text_may_end_and_nowhere_else() -
     assert not guide.must_end
 
 
-def test_an_answer_that_an_engine_ends_where_its_grammar_may_not_fails() -> None:
+def test_an_answer_that_ends_where_its_grammar_may_not_fails() -> None:
     guide = GUIDANCE.start(json_grammar({"const": "ab"}))
     stop_tokens = frozenset({END})
     answer = ChoiceAnswer(Sampling(), 0, vocabulary=VOCABULARY, stop_tokens=stop_tokens, guide=guide)
@@ -76,7 +76,7 @@ def test_special_tokens_and_ids_beyond_the_vocabulary_are_never_text() -> None:
     assert max(tokens) < len(VOCABULARY)
 
 
-def test_a_fork_goes_its_own_way() -> None:
+def test_a_fork_advances_independently() -> None:
     guide = GUIDANCE.start(json_grammar({"enum": ["a", "b"]}))
     other = guide.fork()
     guide.accept(_allowed(guide)[0])
@@ -120,7 +120,7 @@ def test_a_vocabulary_without_the_tokens_for_a_text_allows_nothing_and_says_so()
     assert guide.failure().param == "response_format"
 
 
-def test_schemas_that_are_too_much_together_are_refused() -> None:
+def test_schemas_that_are_too_large_together_are_refused() -> None:
     grammar = Grammar("start: " + " | ".join(f'"{n:0100}"' for n in range(2000)), "tools")
     with pytest.raises(InvalidRequest, match="131072 are allowed") as refused:
         GUIDANCE.start(grammar)
@@ -143,7 +143,7 @@ def test_schemas_that_are_too_much_together_are_refused() -> None:
         ({"$ref": "#"}, "no finite value"),
     ],
 )
-def test_what_cannot_be_followed_is_refused_by_its_name(schema: dict[str, Any], says: str) -> None:
+def test_an_unsupported_keyword_is_named_in_the_error(schema: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         GUIDANCE.start(json_grammar(schema))
     assert says in refused.value.message
@@ -182,7 +182,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
 
 
 def _follow(schema: dict[str, Any], *, num_tokens: int) -> tuple[float, InvalidRequest | None]:
-    """Seconds of a processor for the slowest mask, and why there is no more of them."""
+    """CPU seconds of the slowest mask, and the reason that generation ended."""
     slowest = 0.0
     try:
         guide = GUIDANCE.start(json_grammar(schema))
@@ -201,7 +201,7 @@ def _follow(schema: dict[str, Any], *, num_tokens: int) -> tuple[float, InvalidR
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_schema_is_refused_or_followed_within_bounds(name: str) -> None:
+def test_a_hostile_schema_is_refused_or_handled_within_limits(name: str) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.process_time()
     slowest, refusal = _follow(HOSTILE[name], num_tokens=200)
@@ -214,9 +214,7 @@ def test_a_hostile_schema_is_refused_or_followed_within_bounds(name: str) -> Non
 
 @given(schemas(), st.integers(0, 2**32))
 @settings(max_examples=150, deadline=None)
-def test_whatever_is_drawn_from_what_is_allowed_is_json_by_the_schema(
-    schema: dict[str, Any], seed: int
-) -> None:
+def test_random_allowed_tokens_make_json_by_the_schema(schema: dict[str, Any], seed: int) -> None:
     random = Random(seed)
     guide = GUIDANCE.start(json_grammar(schema))
     said = b""

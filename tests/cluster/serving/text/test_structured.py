@@ -1,4 +1,4 @@
-"""Text by a JSON Schema, from every engine."""
+"""Structured output by a JSON Schema, on every engine."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ PERSON: dict[str, Any] = {
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_what_stops_is_json_by_the_schema(
+def test_a_finished_answer_is_json_by_the_schema(
     served: Served, schema: dict[str, Any], seed: int, temperature: float
 ) -> None:
     request = served.request(json_schema=schema, seed=seed, temperature=temperature, max_tokens=200)
@@ -42,7 +42,7 @@ def test_what_stops_is_json_by_the_schema(
         jsonschema.validate(json.loads(answer.text), schema)
 
 
-def test_every_choice_ends_by_itself_with_an_object_of_its_own(served: Served) -> None:
+def test_every_choice_is_a_complete_object(served: Served) -> None:
     answer = served.ask(served.request(json_schema=PERSON, temperature=1, seed=5, n=4, max_tokens=200))
     assert {finish.reason for finish in answer.finishes.values()} == {"stop"}
     for text in answer.texts.values():
@@ -66,7 +66,7 @@ def test_a_text_that_is_cut_off_ends_by_its_length(served: Served) -> None:
     assert answer.finishes[0].completion_tokens == 3
 
 
-def test_the_likeliest_allowed_token_is_taken_and_scored(
+def test_the_most_likely_allowed_token_is_chosen_and_scored(
     served: Served, tuned: Tuned, request: pytest.FixtureRequest
 ) -> None:
     answer = served.ask(served.request(json_schema={"enum": ["The", "lazy"]}, logprobs=3))
@@ -90,7 +90,7 @@ def test_the_likeliest_allowed_token_is_taken_and_scored(
         assert [top.token_id for top in token.top] == logprobs[place].topk(3).indices.tolist()
 
 
-def test_a_bias_counts_among_what_is_allowed_and_never_lets_in_what_is_not(served: Served) -> None:
+def test_a_bias_applies_to_allowed_tokens_and_never_allows_others(served: Served) -> None:
     tokens = {text: served_token(served, text) for text in ("7", "3", "x")}
     for digit in ("7", "3"):
         bias = {tokens[digit]: 90.0, tokens["x"]: 100.0}
@@ -105,7 +105,7 @@ def served_token(served: Served, text: str) -> int:
     return answer.token_ids[1]
 
 
-def test_neighbours_without_a_schema_are_as_when_alone(served: Served, tuned: Tuned) -> None:
+def test_a_schema_does_not_affect_other_requests_in_the_batch(served: Served, tuned: Tuned) -> None:
     free = [
         served.request(tuned.refs["all_linear"], seed=1, temperature=1.0, logprobs=2, max_tokens=30),
         served.request(logprobs=2, max_tokens=30),
@@ -130,13 +130,13 @@ def test_characters_of_several_tokens_are_whole_in_every_piece(served: Served) -
     assert "\ufffd" not in answer.text
 
 
-def test_a_schema_that_cannot_be_followed_is_refused_before_anything_is_said(served: Served) -> None:
+def test_an_unsupported_schema_is_refused_before_any_output(served: Served) -> None:
     with pytest.raises(InvalidRequest, match="no finite value") as refused:
         served.ask(served.request(json_schema={"$ref": "#"}))
     assert refused.value.param == "response_format"
 
 
-def test_one_that_becomes_too_much_on_the_way_fails_alone(served: Served) -> None:
+def test_a_grammar_that_exceeds_its_limits_during_generation_fails_alone(served: Served) -> None:
     def alternatives(letter: str) -> dict[str, Any]:
         keys = [f"{letter}{number}" for number in range(10)]
         return {"anyOf": [{"properties": {key: {"type": "string"}}, "required": [key]} for key in keys]}
@@ -154,7 +154,7 @@ def test_one_that_becomes_too_much_on_the_way_fails_alone(served: Served) -> Non
 TWICE: dict[str, Any] = {"type": "array", "items": {"const": "a"}, "minItems": 2, "maxItems": 2}
 
 
-def test_an_answer_that_breaks_what_no_grammar_holds_ends_in_an_error(served: Served) -> None:
+def test_an_answer_that_violates_an_unenforceable_constraint_ends_in_an_error(served: Served) -> None:
     request = served.request(json_schema={**TWICE, "uniqueItems": True}, max_tokens=60)
     with pytest.raises(InvalidRequest, match="items 0 and 1 are the same") as broken:
         served.ask(request)
@@ -169,7 +169,7 @@ def test_an_answer_that_is_cut_off_is_not_checked(served: Served) -> None:
     assert [one.finishes[0].reason for one in (cut, stopped)] == ["length", "stop"]
 
 
-def test_one_answer_that_breaks_its_schema_leaves_others_alone(served: Served) -> None:
+def test_one_answer_that_violates_its_schema_leaves_others_alone(served: Served) -> None:
     broken = served.request(json_schema={**TWICE, "uniqueItems": True}, max_tokens=60)
     good = served.request(json_schema={**TWICE, "maxItems": 3, "uniqueItems": False}, max_tokens=60)
     outcomes = served.ask_together([broken, good])
@@ -177,7 +177,7 @@ def test_one_answer_that_breaks_its_schema_leaves_others_alone(served: Served) -
     assert isinstance(outcomes[1], Answer)
 
 
-def test_an_object_has_no_properties_that_are_not_declared(served: Served) -> None:
+def test_an_object_has_no_undeclared_properties(served: Served) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer", "maximum": 9, "minimum": 0}}}
     answer = served.ask(served.request(json_schema=schema, temperature=1.5, seed=1, n=8, max_tokens=100))
     assert {finish.reason for finish in answer.finishes.values()} == {"stop"}

@@ -12,7 +12,8 @@ def _token(number: int, raw: bytes) -> TokenLogprob:
 
 
 def _run(chunks: list[bytes], stop: list[str]) -> tuple[list[str], list[int], bool]:
-    """What is sent, chunk by chunk, the ids of the tokens sent with it, and whether it stopped."""
+    """The text sent for each chunk, the ids of the tokens sent with it, and whether a stop string was
+    found."""
     stream = TextStream(stop)
     texts, ids = [], []
     for number, chunk in enumerate(chunks):
@@ -26,7 +27,7 @@ def _run(chunks: list[bytes], stop: list[str]) -> tuple[list[str], list[int], bo
 
 
 def _expected(text: str, stop: list[str]) -> tuple[str, bool]:
-    """Character by character, the plain way."""
+    """A simple reference, character by character."""
     for end in range(1, len(text) + 1):
         starts = [end - len(string) for string in stop if string and text[:end].endswith(string)]
         if starts:
@@ -68,7 +69,7 @@ def test_a_token_goes_with_the_text_it_begins() -> None:
     assert [token.token_id for token in piece.tokens] == [1, 2]
 
 
-def test_bytes_that_are_no_character_are_replaced_at_once() -> None:
+def test_invalid_bytes_are_replaced_at_once() -> None:
     assert _run([b"a\xff", b"b"], [])[0] == ["a\ufffd", "b", ""]
 
 

@@ -1,4 +1,4 @@
-"""Forms are found in templates, and calls in texts of these forms."""
+"""Finding the form of calls in templates, and calls in texts of these forms."""
 
 import itertools
 import json
@@ -52,7 +52,7 @@ def _reader(template: str, *, is_parallel: bool = True, names: tuple[str, ...] =
 
 
 def _written(name: str, content: str, calls: list[tuple[str, dict[str, Any]]]) -> str:
-    """The answer as the template has it learned, without its turn's end."""
+    """The answer as the template renders it for training, without the end of the turn."""
     tokenizer, form = _tokenizer(name), _form(name)
     vocabulary = Vocabulary(tokenizer)
     said = {
@@ -87,7 +87,7 @@ def _read(reader: CallReader, pieces: list[str]) -> list[Part]:
 
 
 def _told(parts: list[Part]) -> tuple[str, list[tuple[str, str]]]:
-    """The text and the calls, put together."""
+    """The joined text and calls."""
     text = ""
     calls: list[tuple[str, str]] = []
     for part in parts:
@@ -136,7 +136,7 @@ def test_a_tokenizer_without_a_template_has_no_form() -> None:
 @given(calls=CALLS, places=PLACES)
 @pytest.mark.parametrize("template", [*TEMPLATES, "built-in"])
 @settings(max_examples=60, deadline=None)
-def test_calls_are_read_as_they_were_written(
+def test_calls_are_parsed_as_they_were_written(
     template: str, calls: list[tuple[str, dict[str, Any]]], places: list[int]
 ) -> None:
     if template not in SEVERAL:
@@ -149,7 +149,7 @@ def test_calls_are_read_as_they_were_written(
 @given(calls=CALLS, content=st.text("abc <\n", min_size=1, max_size=12), places=PLACES)
 @pytest.mark.parametrize("template", WITH_TEXT)
 @settings(max_examples=60, deadline=None)
-def test_a_text_before_calls_is_told_apart_from_them(
+def test_text_before_calls_is_separated_from_them(
     template: str, calls: list[tuple[str, dict[str, Any]]], content: str, places: list[int]
 ) -> None:
     written = _written(template, content, calls)
@@ -162,7 +162,7 @@ def test_a_text_before_calls_is_told_apart_from_them(
 @given(text=st.text('call get{}"<t>\n|_ ', max_size=30), places=PLACES)
 @pytest.mark.parametrize("template", [*TEMPLATES, "built-in"])
 @settings(max_examples=60, deadline=None)
-def test_whatever_calls_nothing_stays_as_it_is(template: str, text: str, places: list[int]) -> None:
+def test_text_without_calls_is_unchanged(template: str, text: str, places: list[int]) -> None:
     whole, told = _told(_read(_reader(template), [text]))
     assert _told(_read(_reader(template), _cut(text, places))) == (whole, told)
     if not told:
@@ -170,7 +170,7 @@ def test_whatever_calls_nothing_stays_as_it_is(template: str, text: str, places:
 
 
 @pytest.mark.parametrize("template", [*TEMPLATES, "built-in"])
-def test_a_call_of_what_is_not_expected_or_without_an_object_is_text(template: str) -> None:
+def test_a_call_of_an_unexpected_tool_or_without_an_object_is_text(template: str) -> None:
     form = _form(template)
     for call in ("other" + form.middle + "{}", "get" + form.middle + "[]", "get" + form.middle + " nothing"):
         text = form.opening + call + form.closing
@@ -190,7 +190,7 @@ def test_text_is_held_back_only_while_it_may_begin_a_call() -> None:
     assert reader.push("}\n</tool_call>") == []
 
 
-def test_a_bare_object_that_is_no_call_is_told_as_soon_as_that_is_clear() -> None:
+def test_a_bare_object_that_is_not_a_call_is_sent_as_soon_as_that_is_clear() -> None:
     reader = _reader("bare object")
     assert reader.push('{"nam') == []
     assert reader.push('es": 1}') == [Content('{"names": 1}')]
@@ -198,7 +198,7 @@ def test_a_bare_object_that_is_no_call_is_told_as_soon_as_that_is_clear() -> Non
 
 
 @pytest.mark.parametrize("template", SEVERAL)
-def test_only_one_call_is_read_where_they_must_not_be_parallel(template: str) -> None:
+def test_only_one_call_is_read_without_parallel_calls(template: str) -> None:
     reader = _reader(template, is_parallel=False)
     written = _written(template, "", [("get", {"a": 1}), ("get", {"a": 2})])
     _, told = _told([part for character in written for part in reader.push(character)])
@@ -207,7 +207,7 @@ def test_only_one_call_is_read_where_they_must_not_be_parallel(template: str) ->
 
 
 @pytest.mark.parametrize("template", [*TEMPLATES, "built-in"])
-def test_a_call_that_is_cut_off_is_told_as_far_as_it_came(template: str) -> None:
+def test_a_call_that_is_cut_off_is_sent_as_far_as_it_came(template: str) -> None:
     written = _written(template, "", [("get_weather", {"city": "Paris"})])
     for length in range(len(written)):
         text, told = _told(_read(_reader(template), [written[:length]]))
@@ -220,7 +220,7 @@ def test_a_call_that_is_cut_off_is_told_as_far_as_it_came(template: str) -> None
 
 
 @pytest.mark.parametrize("template", WITH_TEXT)
-def test_what_an_answer_that_is_cut_off_has_of_a_calls_markup_is_no_text(template: str) -> None:
+def test_markup_of_a_call_that_is_cut_off_is_not_text(template: str) -> None:
     whole = _written(template, "Well", [("get_weather", {"city": "Paris"})])
     markup = len(whole) - len(whole.removeprefix("Well"))
     for length in range(markup, len(whole)):
@@ -253,7 +253,7 @@ def test_a_text_that_is_cut_off_keeps_its_white_space() -> None:
 
 
 @pytest.mark.parametrize("template", SEVERAL)
-def test_what_is_cut_off_between_calls_is_no_text(template: str) -> None:
+def test_markup_that_is_cut_off_between_calls_is_not_text(template: str) -> None:
     calls = [("get", {"a": 1}), ("get_weather", {"city": "Paris"})]
     written = _written(template, "", calls)
     first = written.index("1}") + 2

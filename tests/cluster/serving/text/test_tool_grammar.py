@@ -1,4 +1,4 @@
-"""What grammars of tools let a model say, in every form of calls."""
+"""What a model can write under the grammars of tools, in every form of calls."""
 
 import json
 from random import Random
@@ -48,7 +48,7 @@ ALL = [*TEMPLATES, "built-in"]
 
 
 class Walk:
-    """A text that grows under a grammar."""
+    """A growing text under a grammar."""
 
     def __init__(self, template: str, grammar: Grammar) -> None:
         tokenizer = _tokenizer(template)
@@ -82,7 +82,7 @@ class Walk:
         return self.said.decode()
 
     def can_say(self, text: str) -> bool:
-        """Whether it may go on by this text, in some tokens of it, and end there."""
+        """Whether this text may follow, in some tokenization, and end there."""
         wanted = self.said + text.encode()
         while self.said != wanted:
             fitting = [
@@ -111,7 +111,7 @@ def _walk(template: str, use: ToolUse, *, schema: dict[str, Any] | None = None, 
 
 
 @pytest.mark.parametrize("template", ALL)
-def test_required_calls_are_all_that_can_be_said_and_their_arguments_valid(template: str) -> None:
+def test_only_required_calls_with_valid_arguments_can_be_generated(template: str) -> None:
     called = set()
     for seed in range(12):
         walk = _walk(template, ToolUse(is_required=True))
@@ -133,7 +133,7 @@ def _read_whole(template: str, text: str) -> Any:
 
 
 @pytest.mark.parametrize("template", SEVERAL)
-def test_several_calls_are_drawn_only_where_they_may_be(template: str) -> None:
+def test_several_calls_are_generated_only_where_allowed(template: str) -> None:
     def most(use: ToolUse) -> int:
         walks = [_walk(template, use, tools=TOOLS[:1]) for _ in range(12)]
         return max(len(_told(_read_whole(template, walk.wander(seed)))[1]) for seed, walk in enumerate(walks))
@@ -143,7 +143,7 @@ def test_several_calls_are_drawn_only_where_they_may_be(template: str) -> None:
 
 
 @pytest.mark.parametrize("template", ALL)
-def test_a_schema_beside_tools_leaves_the_choice_between_both(template: str) -> None:
+def test_with_a_schema_and_tools_the_model_may_choose_either(template: str) -> None:
     kinds = set()
     for seed in range(12):
         walk = _walk(template, ToolUse(), schema=SCHEMA)
@@ -155,7 +155,7 @@ def test_a_schema_beside_tools_leaves_the_choice_between_both(template: str) -> 
 
 
 @pytest.mark.parametrize("template", ALL)
-def test_beside_free_text_a_strict_tool_is_called_by_its_parameters(template: str) -> None:
+def test_in_free_text_a_strict_tool_is_called_by_its_parameters(template: str) -> None:
     tools = [_tool("get", CITY), _tool("get_weather", CITY, strict=True)]
     form = _form(template)
     good = (
@@ -181,16 +181,16 @@ def test_a_strict_call_may_follow_a_text(template: str) -> None:
     assert _walk(template, ToolUse(), tools=tools).can_say("Well." + (form.joint or "") + call)
 
 
-def test_free_text_without_strict_tools_is_not_held_to_anything() -> None:
+def test_free_text_without_strict_tools_is_unconstrained() -> None:
     assert tools_grammar(_form("tagged lines"), TOOLS, ToolUse(), None, {}) is None
 
 
-def test_parameters_that_cannot_be_followed_are_refused_for_the_tools() -> None:
+def test_unsupported_parameters_are_refused_for_the_tools() -> None:
     with pytest.raises(InvalidRequest, match="no finite value") as refused:
         _walk("tagged lines", ToolUse(is_required=True), tools=[_tool("get", {"$ref": "#"})])
     assert refused.value.param == "tools"
 
 
-def test_marks_of_a_form_are_written_in_the_tokens_that_were_trained() -> None:
+def test_special_tokens_of_a_form_are_generated_as_trained() -> None:
     walk = _walk("built-in", ToolUse(is_required=True))
     assert [walk.vocabulary.token_bytes(token) for token in walk.allowed()] == [b"<|tool_call|>"]

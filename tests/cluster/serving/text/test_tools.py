@@ -1,4 +1,4 @@
-"""Calls of tools, from every engine."""
+"""Tool calls, on every engine."""
 
 import json
 from pathlib import Path
@@ -46,12 +46,12 @@ TERSE = (
     "{%- endfor -%}{{- '<|end|>' -}}{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )
-"""Calls in so few tokens that a scripted model can make one."""
+"""A form with calls of so few tokens that a scripted model can write one."""
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """With room for tools in its prompts."""
+    """A base with room for tools in its prompts."""
     folder = tmp_path_factory.mktemp("tools")
     base = make_tiny_base(folder / "base", context_length=1024)
     with BACKENDS[request.param](
@@ -69,9 +69,7 @@ async def _events(served: Served, request: GenerationRequest) -> list[Generation
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_required_calls_are_told_with_arguments_by_their_parameters(
-    served: Served, temperature: float
-) -> None:
+def test_required_calls_have_arguments_by_their_parameters(served: Served, temperature: float) -> None:
     use = ToolUse(names=["f"], is_required=True, is_parallel=False)
     answer = _ask(served, use, temperature=temperature, seed=2, n=3)
     assert set(answer.texts.values()) <= {""}
@@ -98,7 +96,7 @@ def test_a_call_that_is_cut_off_ends_by_its_length(served: Served) -> None:
         json.loads(answer.calls[0][0][1] if answer.calls else "")
 
 
-def test_a_forced_call_says_nothing_but_its_arguments_wherever_it_is_cut_off(served: Served) -> None:
+def test_a_forced_call_sends_only_its_arguments_wherever_it_is_cut_off(served: Served) -> None:
     use = ToolUse(names=["f"], is_required=True, is_parallel=False)
     for max_tokens in range(1, 16):
         answer = _ask(served, use, max_tokens=max_tokens, n=2, seed=1, temperature=1)
@@ -106,7 +104,7 @@ def test_a_forced_call_says_nothing_but_its_arguments_wherever_it_is_cut_off(ser
         assert {finish.reason for finish in answer.finishes.values()} == {"length"}
 
 
-def test_a_call_of_the_models_own_will_leaks_no_markup_where_it_is_cut_off(scripted: Any) -> None:
+def test_a_free_call_leaks_no_markup_where_it_is_cut_off(scripted: Any) -> None:
     served = scripted("ok@f={}")
     answers = [_ask(served, ToolUse(), max_tokens=length) for length in range(1, 6)]
     assert [answer.text for answer in answers] == ["o", *["ok"] * 4]
@@ -114,8 +112,8 @@ def test_a_call_of_the_models_own_will_leaks_no_markup_where_it_is_cut_off(scrip
 
 
 @pytest.mark.parametrize("is_strict", [True, False])
-def test_calls_have_no_arguments_that_are_not_declared(served: Served, is_strict: bool) -> None:
-    """Of forced tools, strict or not."""
+def test_calls_have_no_undeclared_arguments(served: Served, is_strict: bool) -> None:
+    """For forced tools, strict or not."""
     parameters: dict[str, dict[str, Any]] = {
         "none": {"type": "object", "properties": {}},
         "some": {"properties": {"a": {"type": "boolean"}}},
@@ -131,7 +129,7 @@ def test_calls_have_no_arguments_that_are_not_declared(served: Served, is_strict
         assert json.loads(arguments).keys() <= parameters[name]["properties"].keys()
 
 
-def test_a_call_whose_arguments_break_what_no_grammar_holds_ends_in_an_error(served: Served) -> None:
+def test_a_call_that_violates_an_unenforceable_constraint_ends_in_an_error(served: Served) -> None:
     twice = {"type": "array", "items": {"const": "a"}, "minItems": 2, "maxItems": 2, "uniqueItems": True}
     parameters = {"properties": {"tags": twice}, "required": ["tags"]}
     tools = [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
@@ -141,7 +139,7 @@ def test_a_call_whose_arguments_break_what_no_grammar_holds_ends_in_an_error(ser
     assert (broken.value.code, broken.value.param) == ("schema_not_followed", "tools")
 
 
-def test_every_token_of_a_call_is_told_with_its_log_probability(served: Served) -> None:
+def test_every_token_of_a_call_has_its_log_probability(served: Served) -> None:
     answer = _ask(served, ToolUse(names=["g"], is_required=True, is_parallel=False), logprobs=0)
     told = b"".join(bytes(token.bytes) for token in answer.tokens[0])
     assert "".join(told.decode().split()) == "callg{}"
@@ -170,7 +168,7 @@ def scripted(serve: Serve, tmp_path: Path) -> Any:
     return start
 
 
-def test_a_call_of_the_models_own_will_is_told_apart_from_its_text(scripted: Any) -> None:
+def test_a_free_call_is_separated_from_its_text(scripted: Any) -> None:
     served = scripted("ok@f={}")
     answer = _ask(served, ToolUse())
     assert (answer.text, answer.calls[0], answer.finishes[0].reason) == ("ok", [("f", "{}")], "tool_calls")
@@ -179,12 +177,12 @@ def test_a_call_of_the_models_own_will_is_told_apart_from_its_text(scripted: Any
         assert (answer.text, answer.calls, answer.finishes[0].reason) == ("ok@f={}", {}, "stop")
 
 
-def test_a_text_that_calls_nothing_is_told_whole(scripted: Any) -> None:
+def test_text_without_calls_is_sent_whole(scripted: Any) -> None:
     answer = _ask(scripted("my@s=[]"), ToolUse())
     assert (answer.text, answer.calls, answer.finishes[0].reason) == ("my@s=[]", {}, "stop")
 
 
-def test_a_strict_tool_bends_the_call_of_a_free_answer_to_its_parameters(scripted: Any) -> None:
+def test_a_strict_tool_enforces_its_parameters_in_a_free_answer(scripted: Any) -> None:
     strict = [{"type": "function", "function": {**TOOLS[0]["function"], "strict": True}}]  # type: ignore[dict-item]
     prompt = ChatPrompt(messages=CHAT.messages, tools=strict)
     answer = _ask(scripted("ok@f={}"), ToolUse(is_parallel=False), prompt)
@@ -197,7 +195,7 @@ def test_a_strict_tool_bends_the_call_of_a_free_answer_to_its_parameters(scripte
     assert arguments != "{}"
 
 
-def test_a_schema_is_for_answers_that_call_nothing(served: Served) -> None:
+def test_a_schema_applies_to_answers_without_calls(served: Served) -> None:
     schema = {
         "type": "object",
         "properties": {"a": {"const": 1}},
@@ -215,9 +213,7 @@ def test_a_schema_is_for_answers_that_call_nothing(served: Served) -> None:
     assert 0 < called < 12
 
 
-def test_a_template_without_a_form_of_calls_leaves_them_text_and_refuses_to_force_them(
-    serve: Serve, tmp_path: Path
-) -> None:
+def test_without_a_form_calls_are_text_and_cannot_be_forced(serve: Serve, tmp_path: Path) -> None:
     base = make_tiny_base(tmp_path / "plain", chat_template=NO_TOOLS, context_length=1024)
     served = serve(base=base)
     answer = _ask(served, ToolUse(), max_tokens=5)
@@ -246,7 +242,9 @@ def test_the_built_in_model_calls_in_the_form_it_was_trained_in(serve: Serve) ->
     assert answer.text == ""
 
 
-def test_calls_that_a_special_token_marks_are_read_though_it_is_no_text(serve: Serve, tmp_path: Path) -> None:
+def test_calls_marked_by_a_special_token_are_found_though_it_is_not_text(
+    serve: Serve, tmp_path: Path
+) -> None:
     template = LIST_WITH_IDS.replace("<|calls|>", "<|tool|>")
     served = serve(base=make_tiny_base(tmp_path / "marked", chat_template=template, context_length=1024))
     answer = _ask(served, ToolUse(names=["g"], is_required=True, is_parallel=False))
@@ -257,7 +255,7 @@ def test_calls_that_a_special_token_marks_are_read_though_it_is_no_text(serve: S
     assert _ask(served, None, max_tokens=5, logit_bias={5: 100.0}).text == ""
 
 
-def test_neighbours_of_forced_calls_are_as_when_alone(served: Served) -> None:
+def test_forced_calls_do_not_affect_other_requests_in_the_batch(served: Served) -> None:
     free = served.request(seed=1, temperature=1.0, max_tokens=30)
     alone = served.ask(free.model_copy(update={"id": free.id + "-alone"}))
     forced = [

@@ -7,7 +7,7 @@ from tests.tiny_base import make_tokenizer
 
 
 def _sentencepiece() -> PreTrainedTokenizerFast:
-    """A tokenizer like Llama 2's: words begin with `▁`, what has no token falls back to bytes."""
+    """A tokenizer like Llama 2's: words begin with `▁`, and characters without a token fall back to bytes."""
     vocab = {"<s>": 0, "</s>": 1, "▁the": 2, "re": 3, "<0xC3>": 4, "<0xA9>": 5, "▁": 6}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[], byte_fallback=True))
     tokenizer.decoder = decoders.Sequence(
@@ -18,7 +18,7 @@ def _sentencepiece() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
 
 
-def test_byte_level_tokens_give_back_every_byte() -> None:
+def test_byte_level_tokens_reproduce_every_byte() -> None:
     tokenizer = make_tokenizer()
     vocabulary = Vocabulary(tokenizer)
     text = "naïve → 𝄞\n\t\x00 quick brown"
@@ -36,7 +36,7 @@ def test_sentencepiece_tokens_are_spaces_words_and_bytes() -> None:
     ]
 
 
-def test_special_tokens_are_no_text_and_other_added_ones_are() -> None:
+def test_special_tokens_are_not_text_and_other_added_ones_are() -> None:
     vocabulary = Vocabulary(_sentencepiece())
     assert vocabulary.text_bytes(1) == b""
     assert vocabulary.text([2, 1, 7]) == " the<tool>"
@@ -55,13 +55,13 @@ def test_a_token_is_shown_with_its_exact_bytes() -> None:
     assert not shown.top[0].is_text
 
 
-def test_all_tokens_of_a_byte_level_tokenizer_have_names_of_their_own() -> None:
+def test_all_tokens_of_a_byte_level_tokenizer_have_unique_names() -> None:
     vocabulary = Vocabulary(make_tokenizer())
     names = [vocabulary.logprob(Scored(token, -1.0)).token for token in range(len(vocabulary))]
     assert len(set(names)) == len(names) > 256
     assert "\ufffd" not in names
 
 
-def test_ids_beyond_the_vocabulary_are_nothing() -> None:
+def test_ids_beyond_the_vocabulary_have_no_bytes() -> None:
     vocabulary = Vocabulary(_sentencepiece())
     assert vocabulary.text_bytes(len(vocabulary) + 3) == b""

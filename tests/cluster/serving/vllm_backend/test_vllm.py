@@ -1,4 +1,4 @@
-"""What the engine contract does not see of the vLLM backend: what vLLM is told, and what it answers."""
+"""What the engine contract does not cover of the vLLM backend: the calls to vLLM and its answers."""
 
 import asyncio
 import tempfile
@@ -44,7 +44,7 @@ Start = Callable[..., tuple[Served, AsyncLLM]]
 
 @pytest.fixture
 def start(tuned: Tuned, tmp_path: Path) -> Iterator[Start]:
-    """An engine of the base, and the vLLM that is behind it."""
+    """An engine of the base, and its vLLM."""
     loop = LoopThread()
     engines: list[VllmEngine] = []
 
@@ -154,7 +154,7 @@ def test_a_stop_string_ends_the_choice_in_vllm_too(start: Start) -> None:
     ("failure", "error"),
     [(ClientError("no such token"), InvalidRequest), (RuntimeError("at /usr/lib"), Unavailable)],
 )
-def test_what_vllm_raises_is_one_of_our_errors(
+def test_errors_of_vllm_become_domain_errors(
     start: Start, failure: Exception, error: type[TuneryError]
 ) -> None:
     served, llm = start()
@@ -166,7 +166,7 @@ def test_what_vllm_raises_is_one_of_our_errors(
     assert served.ask(served.request()).finishes
 
 
-def test_a_dead_engine_says_so(start: Start) -> None:
+def test_a_dead_engine_is_reported(start: Start) -> None:
     served, llm = start()
     llm.errored = True
     for work in (served.engine.stats(), served.answer(served.request())):
@@ -175,7 +175,7 @@ def test_a_dead_engine_says_so(start: Start) -> None:
 
 
 def _wild(tuned: Tuned, folder: Path, seed: int) -> WeightsRef:
-    """Finite weights whose products are not."""
+    """Finite weights with non-finite products."""
     return publish_lora(
         tuned.store, tuned.base, folder / f"wild-{seed}", seed=seed, scale=1e30, target_modules="all-linear"
     )
@@ -200,10 +200,10 @@ def test_an_adapter_that_overflows_is_not_run_again_and_others_are(
 
 
 @pytest.mark.parametrize("name", ["base", "rslora"])
-def test_weights_that_were_sound_and_meet_what_others_left_break_the_engine(
+def test_sound_weights_that_get_non_finite_numbers_from_others_break_the_engine(
     start: Start, tuned: Tuned, tmp_path: Path, name: str
 ) -> None:
-    """Whoever supervises it replaces one that is broken."""
+    """The supervisor replaces a broken engine."""
     served, llm = start()
     served.ask(served.request(tuned.refs[name]))
     with pytest.raises(CorruptArtefact):
@@ -216,10 +216,8 @@ def test_weights_that_were_sound_and_meet_what_others_left_break_the_engine(
             served.loop.run(work)  # type: ignore[arg-type]
 
 
-def test_weights_of_an_engine_alone_that_give_no_finite_numbers_break_nothing(
-    start: Start, tuned: Tuned
-) -> None:
-    """They have only themselves to spoil, and a repeated request is no evidence."""
+def test_non_finite_numbers_of_the_only_weights_do_not_break_the_engine(start: Start, tuned: Tuned) -> None:
+    """They can only corrupt their own requests, and a repeated request is no evidence."""
     served, llm = start(adapter=tuned.refs["full"])
     served.ask(served.request(tuned.refs["full"]))
     llm.is_spoiled = True
@@ -251,7 +249,7 @@ def test_cancelling_aborts_every_choice(start: Start) -> None:
     assert len(llm.aborted) == len(llm.seen) == 2
 
 
-def test_who_leaves_with_the_first_event_gives_all_places_back(start: Start) -> None:
+def test_closing_after_the_first_event_frees_all_slots(start: Start) -> None:
     served, _ = start(slots=2)
 
     async def left() -> int:
@@ -271,7 +269,7 @@ def test_closing_ends_vllms_process(start: Start) -> None:
 
 
 class _Watch(TorchFunctionMode):
-    """Whether the lock was held at each call of torch."""
+    """Records whether the lock was held at each call of torch."""
 
     def __init__(self) -> None:
         self.held: list[bool] = []
@@ -283,7 +281,7 @@ class _Watch(TorchFunctionMode):
         return func(*args, **kwargs or {})
 
 
-def test_no_model_is_outlined_while_another_one_loads(tuned: Tuned) -> None:
+def test_no_meta_model_is_built_while_another_model_loads(tuned: Tuned) -> None:
     with _Watch() as watch:
         outline(base_folder(tuned.base))
     assert watch.held
@@ -297,14 +295,14 @@ def _loras(seen: list[Seen]) -> list[tuple[int, str]]:
     return [(one.lora.lora_int_id, one.lora.lora_path) for one in seen if one.lora is not None]
 
 
-def test_one_load_however_many_ask(start: Start, tuned: Tuned) -> None:
+def test_concurrent_requests_share_one_load(start: Start, tuned: Tuned) -> None:
     served, llm = start()
     served.ask_together([served.request(tuned.refs["rslora"], max_tokens=2) for _ in range(6)])
     assert len(llm.lora_paths) == 1
     assert len(set(_loras(llm.seen))) == 1
 
 
-def test_neither_number_nor_path_is_used_again(start: Start, tuned: Tuned) -> None:
+def test_numbers_and_paths_are_never_reused(start: Start, tuned: Tuned) -> None:
     served, llm = start(adapters=1)
     for name in ("rslora", "wide_rank", "rslora", "wide_rank"):
         served.ask(served.request(tuned.refs[name], max_tokens=2))
@@ -336,7 +334,7 @@ def test_what_is_written_for_vllm_is_the_same_adapter_with_one_scale(start: Star
     assert not config.use_rslora
 
 
-def test_an_adapter_that_is_no_lora_is_refused(start: Start, tuned: Tuned) -> None:
+def test_an_adapter_that_is_not_lora_is_refused(start: Start, tuned: Tuned) -> None:
     served, _ = start()
     ref = tuned.refs["rslora"]
     assert ref is not None
@@ -351,7 +349,7 @@ def test_a_rank_beyond_the_settings_is_refused(start: Start, tuned: Tuned) -> No
     assert llm.lora_paths == []
 
 
-def test_layers_that_vllm_does_not_take_are_the_callers_affair(start: Start, tuned: Tuned) -> None:
+def test_layers_that_vllm_does_not_support_are_an_invalid_request(start: Start, tuned: Tuned) -> None:
     served, llm = start()
     llm.refuses_loras = True
     with pytest.raises(InvalidRequest, match="merged") as raised:
@@ -376,7 +374,7 @@ def test_an_adapter_for_other_shapes_is_refused(start: Start, tuned: Tuned, tmp_
     assert llm.lora_paths == []
 
 
-def test_no_vllm_is_left_if_there_is_no_folder_for_its_adapters(
+def test_vllm_is_shut_down_if_its_adapter_folder_cannot_be_created(
     tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = FakeVllm()
@@ -400,7 +398,7 @@ def test_without_vllm_the_setting_is_named() -> None:
 # Settings
 
 
-def test_the_embedded_engine_is_used_unless_vllm_is_asked_for(
+def test_the_embedded_engine_is_the_default(
     monkeypatch: pytest.MonkeyPatch, tuned: Tuned, tmp_path: Path
 ) -> None:
     from cluster.serving.deployment.models import engine_loader

@@ -145,7 +145,7 @@ def test_a_borrowed_folder_outlasts_a_burst_of_others(store: LocalStore, tmp_pat
 def test_a_file_is_read_for_its_digest_once_while_it_stays_as_it_is(
     store: LocalStore, tmp_path: Path
 ) -> None:
-    """Told by the only way not to see it: other bytes of the same size and time."""
+    """Detected by the only change that is not seen: other bytes with the same size and time."""
     ref = publish_bytes(store, "j", {"a.safetensors": b"aa"})
     weights = WeightsFolder(tmp_path / "cache", store)
     file = _acquire(weights, ref) / "a.safetensors"

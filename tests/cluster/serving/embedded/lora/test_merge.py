@@ -1,4 +1,4 @@
-"""An adapter in its base's weights computes what it computes beside them, or is refused."""
+"""A merged adapter computes the same as an unmerged one, or is refused."""
 
 from functools import partial
 from pathlib import Path

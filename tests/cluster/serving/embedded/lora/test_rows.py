@@ -98,7 +98,7 @@ def test_an_adapter_that_overflows_touches_no_other_row(is_compiled: bool, num_t
 
 
 @ways
-def test_an_adapter_that_is_gone_leaves_nothing_to_a_row_without_one(is_compiled: bool) -> None:
+def test_a_removed_adapter_does_not_affect_rows_without_one(is_compiled: bool) -> None:
     model = _model()
     rows = RowLora(model, ["0", "2"], CPU, is_compiled=is_compiled)
     x = torch.randn(2, 1, 6)
@@ -120,7 +120,7 @@ def many_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_threads_share_a_large_pass_and_change_nothing(many_threads: None) -> None:
+def test_the_number_of_threads_does_not_change_the_result(many_threads: None) -> None:
     width, height, rank, num_tokens = 700, 500, 13, 101
     model = nn.Sequential(nn.Linear(width, height))
     rows = RowLora(model, ["0"], CPU)
@@ -156,7 +156,7 @@ def test_flattened_tokens_get_their_rows_updates(is_compiled: bool) -> None:
     torch.testing.assert_close(flat[2], _alone(assigned[2], x[2]))
 
 
-def test_a_layer_that_is_given_fewer_of_the_tokens_is_adapted_alike() -> None:
+def test_a_layer_that_gets_fewer_tokens_is_adapted_too() -> None:
     # As a head is, which is given the last ones.
     model = _model()
     rows = RowLora(model, ["0", "2"], CPU)
@@ -169,7 +169,7 @@ def test_a_layer_that_is_given_fewer_of_the_tokens_is_adapted_alike() -> None:
 
 
 class _Siblings(nn.Module):
-    """Two layers given the same tensor, or the second one a tensor of its own."""
+    """Two layers that get the same tensor, or different ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class _Siblings(nn.Module):
 
 
 @ways
-def test_layers_that_are_given_the_same_tensor_share_it_only_while_they_are(is_compiled: bool) -> None:
+def test_layers_share_work_only_while_they_get_the_same_tensor(is_compiled: bool) -> None:
     plain = _Siblings()
     model = _Siblings()
     model.load_state_dict(plain.state_dict())
@@ -209,7 +209,7 @@ def test_layers_that_are_given_the_same_tensor_share_it_only_while_they_are(is_c
         torch.testing.assert_close(model(x, second), expected)
 
 
-def test_a_transposed_layer_is_adapted_alike() -> None:
+def test_a_transposed_layer_is_adapted_too() -> None:
     plain = nn.Sequential(nn.Linear(6, 8))
     transposed = nn.Sequential(Conv1D(8, 6))
     transposed[0].weight.data = plain[0].weight.data.T.clone()

@@ -24,7 +24,7 @@ def _stack() -> LoraStack:
 
 
 def _check(stack: LoraStack, slot: int, adapter: Adapter) -> None:
-    """The stack multiplies as the adapter does, layer by layer."""
+    """The stack computes the same product as the adapter, layer by layer."""
     for name, site in stack.sites.items():
         product = site.down_SIR[slot, :, site.ranks] @ site.up_SRO[slot]
         pair = adapter.pairs.get(name)
@@ -42,7 +42,7 @@ def test_adapters_of_different_ranks_and_layers_lie_side_by_side() -> None:
     assert stack.sites["q"].down_SIR is stack.sites["k"].down_SIR
 
 
-def test_one_that_comes_leaves_the_others_where_they_are() -> None:
+def test_a_new_adapter_leaves_the_others_in_place() -> None:
     stack = _stack()
     adapters = [_adapter(digest) for digest in "abc"]
     before = dict(stack.hold(adapters))
@@ -55,7 +55,7 @@ def test_one_that_comes_leaves_the_others_where_they_are() -> None:
         _check(stack, slots[adapter.digest], adapter)
 
 
-def test_one_that_is_wider_makes_room_for_itself() -> None:
+def test_an_adapter_of_larger_rank_rebuilds_the_stack() -> None:
     stack = _stack()
     narrow, wide = _adapter("a"), _adapter("b", q=7)
     stack.hold([narrow])
@@ -64,7 +64,7 @@ def test_one_that_is_wider_makes_room_for_itself() -> None:
     _check(stack, slots["b"], wide)
 
 
-def test_the_slot_of_one_long_gone_is_taken_and_wholly_overwritten() -> None:
+def test_the_slot_of_an_idle_adapter_is_reused_and_overwritten_completely() -> None:
     stack = _stack()
     gone, stays, comes = _adapter("gone", q=4, k=4), _adapter("stays"), _adapter("comes", q=1)
     slots = stack.hold([gone, stays])
@@ -77,7 +77,7 @@ def test_the_slot_of_one_long_gone_is_taken_and_wholly_overwritten() -> None:
     _check(stack, place, comes)
 
 
-def test_a_turn_without_an_adapter_does_not_drop_it() -> None:
+def test_a_pass_without_an_adapter_does_not_drop_it() -> None:
     stack = _stack()
     a, b = _adapter("a"), _adapter("b")
     stack.hold([a])
@@ -92,7 +92,7 @@ def test_a_turn_without_an_adapter_does_not_drop_it() -> None:
     assert stack.sites is sites
 
 
-def test_few_that_are_left_do_not_carry_many_that_have_gone() -> None:
+def test_the_stack_shrinks_when_most_adapters_are_idle() -> None:
     stack = _stack()
     adapters = [_adapter(digest) for digest in "abcdefgh"]
     stack.hold(adapters)
@@ -103,7 +103,7 @@ def test_few_that_are_left_do_not_carry_many_that_have_gone() -> None:
         _check(stack, slots[adapter.digest], adapter)
 
 
-def test_it_is_in_float32_while_another_thread_loads_a_model_in_half_precision() -> None:
+def test_the_stack_is_float32_while_another_thread_loads_a_half_precision_model() -> None:
     stack, adapters = _stack(), [_adapter("a"), _adapter("b")]
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
@@ -115,7 +115,7 @@ def test_it_is_in_float32_while_another_thread_loads_a_model_in_half_precision()
         _check(stack, slots[adapter.digest], adapter)
 
 
-def test_one_that_was_dropped_is_not_kept_in_memory_for_its_slot() -> None:
+def test_a_slot_does_not_keep_a_dropped_adapter_in_memory() -> None:
     stack = _stack()
     dropped, stays = _adapter("dropped"), _adapter("stays")
     stack.hold([dropped, stays])
@@ -125,7 +125,7 @@ def test_one_that_was_dropped_is_not_kept_in_memory_for_its_slot() -> None:
     assert len(stack) == 2
 
 
-def test_one_that_was_dropped_and_loaded_again_is_held_when_others_make_room() -> None:
+def test_a_reloaded_adapter_survives_a_rebuild_of_the_stack() -> None:
     stack = _stack()
     dropped, stays = _adapter("a"), _adapter("b")
     loaded_again = Adapter("a", dropped.pairs)

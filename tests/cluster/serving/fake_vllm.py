@@ -129,7 +129,7 @@ class AsyncLLM:
         self._load: Callable[[], Any] = load
         self._model = self._load().eval()
         hf = AutoTokenizer.from_pretrained(arguments["tokenizer"])
-        # As vLLM's guidance backend does, with the model's number of tokens and one end of text.
+        # Like vLLM's guidance backend, with the model's number of tokens and one end-of-text token.
         self.llguidance = from_tokenizer(hf, n_vocab=self._model.config.vocab_size)
 
     async def add_lora(self, lora_request: LoRARequest) -> bool:
@@ -163,7 +163,7 @@ class AsyncLLM:
         is_finished = False
         try:
             for output in _outputs(self, token_ids, sampling_params, request_id, lora_request):
-                # As from another process: never at once.
+                # Asynchronous, as if from another process.
                 await asyncio.sleep(0)
                 if self.fails_with is not None:
                     raise self.fails_with
@@ -239,7 +239,7 @@ def _outputs(llm: AsyncLLM, prompt: list[int], params: SamplingParams, request_i
     for step in itertools.count(1):
         logits = llm.logits(prompt + made, lora)[-1]
         if matcher is not None:
-            # Before it scores: what is not allowed has no probability.
+            # Before scoring, so that disallowed tokens have no probability.
             logits = _masked(logits, matcher)
         made.append(_draw(logits, params, made, generator))
         logprobs.append(_place(logits.log_softmax(-1), made[-1], params.logprobs or 0))

@@ -485,7 +485,7 @@ def test_weights_that_overflow_fail_alone_and_leave_neighbours_bit_equal(
         ]
         return served.loop.run(_admitted_at_once(served, requests))
 
-    # The tame one leaves after its first token, as the wild one does: the batches have equal shapes.
+    # The tame one also ends after its first token, so that the batches have equal shapes.
     spoiled, sound = neighbours(wild, 40), neighbours(tame, 1)
     assert isinstance(spoiled[2], CorruptArtefact)
     assert [spoiled[0], spoiled[1], spoiled[3]] == [sound[0], sound[1], sound[3]]

@@ -26,7 +26,7 @@ Post = Callable[..., Any]
 @pytest.fixture
 def app(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> datasets.DatasetsApp:
     monkeypatch.setenv("TUNERY_CLUSTER_TOKEN", TOKEN)
-    # The tests themselves are not to yield to others.
+    # The tests' own process keeps its priority.
     monkeypatch.setattr(datasets, "yield_to_others", lambda: None)
     return datasets.DatasetsApp(store)
 

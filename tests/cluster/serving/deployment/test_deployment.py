@@ -70,7 +70,7 @@ SERVE_CONFIG: dict[str, Any] = {
                 "env_vars": {
                     "TUNERY_ENGINE_PLACEMENT": "own",
                     "TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS": "2",
-                    # Six hundred tokens at once; the other tests stay below, or are over before it matters.
+                    # Six hundred tokens in one request; the other tests stay below or end before it matters.
                     "TUNERY_ENGINE_HOT_TOKENS_PER_SECOND": "2",
                 }
             },
@@ -113,7 +113,7 @@ class Deployed:
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     folder = tmp_path_factory.mktemp("deployed")
-    # Long and slow enough that a stream is still under way when its reader goes.
+    # Long and slow enough that a stream is still running when its reader disconnects.
     base = make_tiny_base(folder / "base", hidden=64, layers=4, context_length=8192)
     with deploy(folder, base, SERVE_CONFIG, TUNERY_WARM_BASES=base.alias) as made:
         yield made
@@ -233,7 +233,7 @@ def test_a_flood_for_one_model_spreads_over_the_replicas(deployed: Deployed) -> 
     model = ModelRef(base=deployed.base)
     replicas: set[str] = set()
     with deployed.client() as client, ExitStack() as streams:
-        # Each begins and stays under way, so that the next one finds it so.
+        # Each request keeps running while the next one is routed.
         for number in range(20):
             request = deployed.request(
                 f"flood-{number}", max_tokens=8000, logit_bias={deployed_end(deployed): -100.0}
@@ -267,7 +267,7 @@ def test_each_base_and_full_fine_tune_has_a_deployment_that_scales_to_zero(
                 answer = client.post(
                     f"/{route}/generate", content=content, headers={MODEL_HEADER: model.name}
                 )
-                # Replicas rest after 2 s here, beside a request too; clients ask again, as SDKs do.
+                # Replicas stop after 2 s here, even during a request; clients retry, as SDKs do.
                 if answer.status_code != 503:
                     break
                 time.sleep(float(answer.headers["retry-after"]))
@@ -399,7 +399,7 @@ def test_an_encoder_classifies_and_embeds_and_a_decoder_does_neither(
     assert [len(result.logprobs) for result in answer.results] == [1, 1]
     assert refused.status_code == 400
     assert ErrorEvent.model_validate_json(refused.content).code == "not_a_classifier"
-    # Only its head was made anew.
+    # Only its head is new.
     vectors = [
         EmbeddingAnswer.model_validate_json(one.raise_for_status().content) for one in (base, tuned_one)
     ]

@@ -24,13 +24,12 @@ SETTINGS = EngineSettings(TUNERY_ENGINE_PLACEMENT="own", TUNERY_ENGINE_HOT_TOKEN
 
 
 class Entry:
-    """MergedAdapters beside a placer that says what is in `hot`, and an application that wakes with
-    `woken`."""
+    """MergedAdapters with a placer that returns `hot`, and an application that starts with `start`."""
 
     def __init__(self, settings: EngineSettings = SETTINGS) -> None:
         self.now = 0.0
         self.hot = {KEY: "model-hot"}
-        self.woken: Callable[[], Coroutine[Any, Any, None]] = lambda: asyncio.sleep(0)
+        self.start: Callable[[], Coroutine[Any, Any, None]] = lambda: asyncio.sleep(0)
         self.reports: list[tuple[dict[str, int], list[str]]] = []
         self.calls: list[str] = []
         self.adapters = MergedAdapters(
@@ -61,7 +60,7 @@ class Entry:
 
     async def remote(self, model: str, load_timeout_seconds: float | None) -> None:
         self.calls.append(model)
-        await self.woken()
+        await self.start()
 
 
 def test_tokens_are_reported_at_intervals() -> None:
@@ -73,7 +72,7 @@ def test_tokens_are_reported_at_intervals() -> None:
         await entry.answer()
         return entry
 
-    # The first goes out at once with what is known; what comes too soon after it waits for the next.
+    # The first report is sent at once; tokens within the interval after it wait for the next report.
     assert [tokens for tokens, _ in asyncio.run(run()).reports] == [{KEY: 10}, {KEY: 20}]
 
 
@@ -108,7 +107,7 @@ def test_requests_go_to_the_merged_adapter_while_it_is_running_and_hot() -> None
     async def run() -> None:
         entry = Entry()
         is_up = asyncio.Event()
-        entry.woken = is_up.wait
+        entry.start = is_up.wait
         await entry.answer()
         await entry.answer()
         assert (entry.calls, entry.is_switched) == ([KEY], False)
@@ -127,13 +126,13 @@ def test_a_start_is_cancelled_when_the_adapter_cools_down() -> None:
         entry = Entry()
         is_left = asyncio.Event()
 
-        async def woken() -> None:
+        async def start() -> None:
             try:
                 await asyncio.Event().wait()
             finally:
                 is_left.set()
 
-        entry.woken = woken
+        entry.start = start
         await entry.answer()
         entry.hot = {}
         await entry.answer()
@@ -143,10 +142,10 @@ def test_a_start_is_cancelled_when_the_adapter_cools_down() -> None:
 
 
 def failing(entry: Entry, error: Exception) -> None:
-    async def woken() -> None:
+    async def start() -> None:
         raise error
 
-    entry.woken = woken
+    entry.start = start
 
 
 def test_an_adapter_that_cannot_be_merged_is_reported_and_tried_once() -> None:
@@ -172,7 +171,7 @@ def test_a_failed_merge_is_retried_after_minutes(error: Exception) -> None:
             await entry.answer()
         assert len(entry.calls) == 1
         entry.now += 300
-        entry.woken = lambda: asyncio.sleep(0)
+        entry.start = lambda: asyncio.sleep(0)
         await entry.answer()
         assert (len(entry.calls), entry.is_switched) == (2, True)
 

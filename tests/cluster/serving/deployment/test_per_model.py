@@ -62,5 +62,5 @@ def test_a_merged_adapter_answers_as_unmerged_and_its_replica_runs_nothing_else(
     assert adapted.adapter
     stats = asyncio.run(run())
     assert [one.adapters for one in stats] == [[adapted.adapter.digest]] * 2
-    # Only beside its base does it take memory of its own.
+    # Only the unmerged adapter uses memory of its own.
     assert [one.adapter_bytes > 0 for one in stats] == [False, True]

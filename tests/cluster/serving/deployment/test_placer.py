@@ -1,4 +1,4 @@
-"""Applications of models: made when asked for, made anew when Serve gives them up, forgotten in the end."""
+"""Applications of models: created on demand, recreated if Serve gives up on them, removed when unused."""
 
 import asyncio
 import time

@@ -102,7 +102,7 @@ def test_dataset_checks_do_not_block_readiness_requests(
         store.gate.set()
         return [(await one).status_code for one in asking]
 
-    # There is no such file: what counts is that each was answered in the end.
+    # There is no such file; it only matters that each request was answered.
     assert asyncio.run(run()) == [404] * (2 * CHECKS)
 
 

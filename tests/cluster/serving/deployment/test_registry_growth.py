@@ -81,7 +81,7 @@ async def _publish_and_delete(cache: Path) -> None:
         tracemalloc.stop()
     assert sum(adapter.num_bytes for adapter in replica.alive) <= MEMORY_BYTES
     assert folder_bytes(cache) <= DISK_BYTES
-    # Less than any part of each would take; pydantic and safetensors keep 200 bytes of what they read.
+    # Less than any retained part of each would use; pydantic and safetensors keep 200 bytes per read.
     assert grown < 900 * 320
 
 

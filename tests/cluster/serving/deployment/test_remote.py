@@ -52,7 +52,7 @@ class Handle:
     def __init__(self, *streams: list[GenerationEvent | Exception]) -> None:
         self.streams = [Stream(items) for items in streams]
         self.calls: list[str] = []
-        self.woken: Callable[[], Any] = lambda: asyncio.sleep(0)
+        self.start: Callable[[], Any] = lambda: asyncio.sleep(0)
 
     def options(self, *, method_name: str, **_: object) -> "Handle.Method":
         return Handle.Method(self, method_name)
@@ -65,7 +65,7 @@ class Handle:
             self.handle.calls.append(self.name)
             if self.name == "generate":
                 return self.handle.streams[self.handle.calls.count("generate") - 1]
-            return self.handle.woken()
+            return self.handle.start()
 
 
 class Placer:
@@ -146,7 +146,7 @@ def test_a_load_timeout_says_how_long_the_start_has_taken_and_does_not_stop_it()
 
     async def run() -> list[GenerationEvent]:
         is_up = asyncio.Event()
-        handle.woken = is_up.wait
+        handle.start = is_up.wait
         models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
         waiting = asyncio.ensure_future(_all(models.generate(REQUEST, load_timeout_seconds=None)))
         with pytest.raises(Unavailable, match="has been loading for 0 s"):

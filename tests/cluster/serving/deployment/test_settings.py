@@ -1,4 +1,4 @@
-"""The environment of a replica, checked once."""
+"""A replica's settings from the environment."""
 
 import pytest
 

@@ -114,20 +114,20 @@ async def _leaves_in_mid_stream() -> tuple[int, int]:
     request = GenerationRequest(
         id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"), sampling=sampling
     )
-    told = 0
+    reported = 0
     async with aclosing(engine.generate(request)) as events:
         async for event in events:
             if isinstance(event, TextEvent):
                 assert not event.text, "all of it may become the stop string"
-                told = event.completion_tokens
-                if told == 5:
+                reported = event.completion_tokens
+                if reported == 5:
                     break
                 runner.allowed.release()
     runner.allowed.release(50)
     await _idle(engine)
     made = (await engine.stats()).generated_tokens
     await engine.close()
-    return told, made
+    return reported, made
 
 
 async def _idle(engine: EmbeddedEngine) -> None:
@@ -136,9 +136,9 @@ async def _idle(engine: EmbeddedEngine) -> None:
 
 
 def test_a_closed_stream_has_missed_the_tokens_of_at_most_two_steps() -> None:
-    told, made = asyncio.run(_leaves_in_mid_stream())
-    assert told == 5
-    assert made - 3 - told <= 2
+    reported, made = asyncio.run(_leaves_in_mid_stream())
+    assert reported == 5
+    assert made - 3 - reported <= 2
 
 
 async def _adapters_after_a_leaver() -> None:
@@ -157,7 +157,7 @@ async def _adapters_after_a_leaver() -> None:
     request = GenerationRequest(id="r", model=first, prompt=TextPrompt(text="x"), sampling=sampling)
     async with aclosing(engine.generate(request)) as events:
         async for event in events:
-            # Its thread goes on to a step that waits for the test.
+            # The thread continues to a step that waits for the test.
             if isinstance(event, TextEvent) and event.completion_tokens == 2:
                 break
     waiting = asyncio.create_task(engine.ensure(second))
@@ -240,7 +240,7 @@ async def _closes_while_loading() -> None:
     alive = weakref.ref(runner)
     del runner
     gc.collect()
-    assert alive() is None, "a closed engine holds no model, whoever holds the engine"
+    assert alive() is None, "a closed engine keeps no model in memory"
 
 
 def test_an_engine_closed_while_an_adapter_loads_ends_its_requests_and_frees_its_model() -> None:

@@ -83,9 +83,9 @@ def _lora(store: LocalStore, spec: BaseSpec, folder: Path, seed: int) -> Weights
         folder,
         seed=seed,
         r=2 + seed,
-        # PEFT reads all-linear as the experts' fused weights too, which are merged.
+        # For PEFT, all-linear includes the experts' fused weights, which are merged.
         target_modules=ATTENTION if spec.alias in ("qwen3-moe", "qwen3-next") else "all-linear",
-        # PEFT warns of it where GPT-2 needs it and it is not said.
+        # PEFT warns if GPT-2 needs it and it is not set.
         fan_in_fan_out=spec.alias == "gpt2",
     )
 

@@ -57,7 +57,7 @@ def test_only_prompts_that_are_sooner_done_pass_by() -> None:
     waiting=st.lists(
         st.builds(
             lambda request, num_tokens: _choice(request, request[0], num_tokens, request[1] == "s"),
-            # All choices of a request are one tenant's, and scored or not.
+            # All sequences of a request have the same tenant, and are all scored or not.
             st.sampled_from([tenant + kind + number for tenant in "abc" for kind in "s-" for number in "12"]),
             st.integers(1, 90),
         ),

@@ -1,4 +1,4 @@
-"""Tuned encoders answer with the classes that transformers' own classifiers would choose."""
+"""Tuned encoders return the same classes as transformers' own classifiers."""
 
 import asyncio
 import json
@@ -82,7 +82,7 @@ def test_a_pair_is_read_as_the_tokenizer_joins_it(encoders: Encoders, ask: Ask) 
 def test_every_word_gets_the_classes_of_its_first_token(encoders: Encoders, ask: Ask) -> None:
     answer = ask(encoders.model("words"), *[WordsInput(words=words) for words in WORDS])
     for words, result in zip(WORDS, answer.results, strict=True):
-        # What the tests' byte-level tokenizer makes of words that are parted by spaces.
+        # How the tests' byte-level tokenizer splits words that are separated by spaces.
         encoded = encoders.encoded(" " + " ".join(words))
         lengths = [encoders.encoded(f" {word}")["input_ids"].shape[1] - 2 for word in words]
         starts = [1 + sum(lengths[:place]) for place in range(len(words))]
@@ -209,7 +209,7 @@ def test_a_cancelled_caller_does_not_affect_the_next(encoders: Encoders, pooled:
 
 
 class GatedThreads(ThreadPoolExecutor):
-    """Begins nothing before the gate is open."""
+    """Starts no work before the gate is open."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Encoders, tuned or not, make the vectors that transformers' model and pooling by hand make."""
+"""Encoders, tuned or not, return the same vectors as transformers' model with manual pooling."""
 
 import asyncio
 import base64
@@ -90,7 +90,7 @@ def token_ids_of(encoders: Encoders, text: str) -> list[int]:
 def test_a_vector_is_the_mean_over_a_texts_tokens_scaled_to_length_one(
     encoders: Encoders, embed: Embed, name: str
 ) -> None:
-    """The texts share a pass, padded; the reference reads each alone."""
+    """The texts share a padded pass; the reference runs each alone."""
     answer = embed(model_of(encoders, name), *[TextInput(text=text) for text in TEXTS])
     read = [token_ids_of(encoders, text) for text in TEXTS]
     expected = torch.stack([reference(folder_of(encoders, name), token_ids) for token_ids in read])
@@ -207,7 +207,7 @@ def test_a_short_request_waits_for_a_pass_and_not_for_all_of_a_long_one(
 def test_numbers_that_are_not_finite_fail_their_request(
     encoders: Encoders, pooled: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Weights are finite; what comes of them is not."""
+    """Finite weights with non-finite results."""
     huge = change_weights(encoders.folder / "texts", tmp_path / "huge", lambda tensor: tensor * 1e37)
     job = f"ftjob-huge-{encoders.base.alias}"
     adapter = publish_folder(encoders.store, encoders.base, huge, job_id=job, form="full")

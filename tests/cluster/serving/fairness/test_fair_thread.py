@@ -9,7 +9,7 @@ from cluster.serving.fairness.fair_thread import FairThread
 
 
 class _Work:
-    """Notes who was served; the first one waits for the gate."""
+    """Records the served tenants; the first one waits for the gate."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()

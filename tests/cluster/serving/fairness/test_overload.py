@@ -1,4 +1,4 @@
-"""How many completions may wait."""
+"""Limits on queued completions."""
 
 from cluster.serving.fairness.overload import is_overloaded
 

@@ -1,4 +1,4 @@
-"""How long a tenant within its share waits for those beyond theirs."""
+"""How much tenants over their share slow down a tenant within its share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,26 +18,28 @@ def on_gpu(rows: int) -> float:
 
 @dataclass
 class Engine:
-    """One that takes `cost` seconds for a step."""
+    """An engine whose steps take `cost` seconds."""
 
     held: Mapping[str, int]
     cost: Cost
-    wake: float = 0.0
-    """Seconds by which a step is later for each row that was part of the one before."""
+    delay_per_row: float = 0.0
+    """Delay of a step, in seconds per row of the previous step."""
     hiccups: Mapping[int, float] = field(default_factory=dict)
-    """By the number of a step: seconds for which something else held it up."""
+    """Delays by something else, in seconds, by the number of the step."""
     sharing: StepSharing = field(default_factory=StepSharing)
     seconds: float = 0.0
     tokens: dict[str, int] = field(default_factory=dict)
-    """Of each row of a tenant."""
+    """For each row of a tenant."""
     rows: list[int] = field(default_factory=list)
-    """Of each step."""
+    """For each step."""
 
     def step(self) -> None:
         shares = self.sharing.decide(self.held)
         taking_part = [tenant for tenant in self.held if tenant not in shares.skipping]
         rows = sum(self.held[tenant] for tenant in taking_part)
-        late = self.wake * (self.rows[-1] if self.rows else 0) + self.hiccups.get(len(self.rows), 0.0)
+        late = self.delay_per_row * (self.rows[-1] if self.rows else 0) + self.hiccups.get(
+            len(self.rows), 0.0
+        )
         seconds = self.cost(rows) + late
         self.rows.append(rows)
         self.seconds += seconds
@@ -46,8 +48,8 @@ class Engine:
             self.tokens[tenant] = self.tokens.get(tenant, 0) + 1
 
 
-def run(held: Mapping[str, int], cost: Cost, steps: int = 400, wake: float = 0.0) -> Engine:
-    engine = Engine(held, cost, wake)
+def run(held: Mapping[str, int], cost: Cost, steps: int = 400, delay_per_row: float = 0.0) -> Engine:
+    engine = Engine(held, cost, delay_per_row)
     for _ in range(steps):
         engine.step()
     return engine
@@ -57,12 +59,12 @@ def test_beside_a_flood_tokens_come_at_most_a_third_slower_and_the_flood_continu
     engine = run({"quiet": 1, "flood": 32}, on_cpu)
     seconds_a_token = engine.seconds / engine.tokens["quiet"]
     assert on_cpu(1) < seconds_a_token <= 1.37 * on_cpu(1)
-    # The rest of the time is the flood's, and it does not waste it.
+    # The rest of the time belongs to the flood, and is not wasted.
     assert engine.tokens["flood"] * 32 * on_cpu(33) / 32 >= 0.22 * engine.seconds
 
 
 def test_the_delay_after_a_full_step_is_charged_to_the_flood() -> None:
-    engine = run({"quiet": 1, "flood": 32}, on_cpu, wake=0.2)
+    engine = run({"quiet": 1, "flood": 32}, on_cpu, delay_per_row=0.2)
     apart = on_cpu(1) + 0.2
     assert apart < engine.seconds / engine.tokens["quiet"] <= 1.37 * apart
     assert engine.tokens["flood"] * (on_cpu(33) + 0.2 * 32) >= 0.22 * engine.seconds

@@ -1,4 +1,4 @@
-"""What models are foretold to take of memory, and what they take, and that it comes back."""
+"""The estimated and actual memory of models, and that it is freed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -62,7 +62,7 @@ def test_the_memory_of_encoders_is_estimated(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tied", [False, True])
 def test_weights_are_counted_in_the_served_type(dtype: str, tied: bool, tmp_path: Path) -> None:
-    # Stored in the other type.
+    # Stored in the other dtype.
     stored = {"float32": "bfloat16", "bfloat16": "float32"}[dtype]
     base = make_tiny_base(tmp_path / "base", dtype=stored, tie_word_embeddings=tied)  # type: ignore[arg-type]
     served = base.model_copy(update={"dtype": dtype})
@@ -236,7 +236,7 @@ def test_memory_is_freed_however_often_models_are_loaded(tmp_path: Path) -> None
 
 
 def _make_group(folder: Path, limit: str, *, version: int = 2) -> None:
-    """Of which 700 bytes are used, 50 of them by files that nobody holds."""
+    """Limits of which 700 bytes are used, 50 of them by inactive file pages."""
     folder.mkdir(parents=True, exist_ok=True)
     names = {1: ("limit_in_bytes", "usage_in_bytes", "total_"), 2: ("max", "current", "")}
     limit_name, used_name, prefix = names[version]

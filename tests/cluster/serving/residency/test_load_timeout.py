@@ -1,4 +1,4 @@
-"""Who waits for a model waits no longer than it said, and is told what for."""
+"""A request waits for a model no longer than its load timeout, and the error says why."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,12 +29,12 @@ def while_loading(
         loading = asyncio.ensure_future(loaded(MODEL))
         await asyncio.sleep(0)
         clock.seconds += 12
-        told = loaded.not_ready(MODEL, 5)
+        early = loaded.not_ready(MODEL, 5)
         clock.seconds += 30
         late = loaded.not_ready(MODEL, 5)
         release.set()
         await loading
-        return told, late.retry_after_seconds
+        return early, late.retry_after_seconds
 
     return load_once
 

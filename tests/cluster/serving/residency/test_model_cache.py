@@ -8,7 +8,7 @@ from cluster.serving.residency.model_cache import ModelCache
 
 
 class Shelf:
-    """Counts loads, which wait for their gate if there is one."""
+    """Counts loads, each of which waits for its gate if it has one."""
 
     def __init__(self) -> None:
         self.loads: list[str] = []
@@ -18,7 +18,7 @@ class Shelf:
         self.broken: set[str] = set()
 
     def cache(self, capacity: int, max_waiting: int = 10, **limits: Any) -> ModelCache[str]:
-        """Each thing takes as many bytes as its key has characters."""
+        """Each item has as many bytes as its key has characters."""
         return ModelCache(
             capacity=capacity, max_waiting=max_waiting, unload=self.drop, num_bytes=len, **limits
         )
@@ -245,7 +245,7 @@ async def _newcomers() -> None:
     assert not small.done(), "there is room for it, but of what another one waits for"
     await asyncio.wait_for(use("a"), 30)
     cache.release("aaa")
-    # Before those who wait have heard of it.
+    # Before the waiting callers are notified.
     await use("d")
     assert shelf.loads == ["a", "aaa", "bbbb", "c", "d"]
     await asyncio.gather(large, small)
@@ -381,7 +381,7 @@ def test_an_item_loaded_for_a_cancelled_caller_makes_room() -> None:
 
 
 class Watched(Shelf):
-    """Says when something was dropped."""
+    """Signals when an item has been unloaded."""
 
     def __init__(self) -> None:
         super().__init__()

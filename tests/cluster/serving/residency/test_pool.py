@@ -204,7 +204,7 @@ async def _keeps_between_loading_and_generating() -> None:
     events = pool.generate(_request(_model("a")), load_limit=nullcontext())
     first = asyncio.create_task(anext(events))
     await asyncio.sleep(0)
-    # Waits for the only place in memory, and is woken as soon as nothing uses the engine.
+    # Waits for the only place in memory, which is free as soon as nothing uses the engine.
     other = asyncio.create_task(pool.ensure(_model("b")))
     await asyncio.sleep(0)
     engine.may_ensure.set()

@@ -1,4 +1,4 @@
-"""Weights on disk when many threads, and several processes, want them at once."""
+"""Concurrent use of weights on disk by many threads and several processes."""
 
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor

@@ -146,7 +146,7 @@ def test_texts_by_one_grammar_never_exhaust_the_states_for_later_ones() -> None:
             for name in long:
                 guide = await compiler.start("a", grammar)
                 for byte in f'{{"{name}":"{"[" * 4000}'.encode():
-                    # As in a step of an engine: masks are what makes states.
+                    # As in an engine's step: computing masks creates states.
                     guide.matcher.compute_bitmask()
                     assert not guide.matcher.is_error()
                     guide.accept(tokens[bytes([byte])])

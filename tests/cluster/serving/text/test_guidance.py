@@ -102,7 +102,7 @@ def test_sentencepiece_tokens_and_bytes_are_followed() -> None:
         fitting = [
             token for token in _allowed(guide, masks) if text.startswith(said + vocabulary.token_bytes(token))
         ]
-        # The longest, so that words and their spaces are taken in one.
+        # The longest token, so that words are taken together with their spaces.
         token = max(fitting, key=lambda token: len(vocabulary.token_bytes(token)))
         said += vocabulary.token_bytes(token)
         guide.accept(token)
@@ -206,7 +206,7 @@ def test_a_hostile_schema_is_refused_or_handled_within_limits(name: str) -> None
     begun = time.process_time()
     slowest, refusal = _follow(HOSTILE[name], num_tokens=200)
     assert refusal is None or len(refusal.message) < 500
-    # Ten times what was measured, in seconds of a processor and in KiB.
+    # Ten times the measured values, in CPU seconds and KiB.
     assert time.process_time() - begun < 10
     assert slowest < 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 500_000

@@ -76,14 +76,14 @@ def test_the_most_likely_allowed_token_is_chosen_and_scored(
         ids = torch.tensor([[*prompt, *answer.token_ids]])
         logprobs = tuned.reference("base")(input_ids=ids).logits[0].log_softmax(-1)[len(prompt) - 1 :]
     if request.node.callspec.params["served"] == "vllm":
-        # Of what is allowed alone, which fewer than three are all of.
+        # Among allowed tokens only, of which there may be fewer than three.
         whole = [(place, token.top) for place, token in enumerate(answer.tokens[0]) if len(token.top) < 3]
         assert whole
         for place, top in whole:
             expected = logprobs[place, [other.token_id for other in top]].log_softmax(-1)
             assert [other.logprob for other in top] == pytest.approx(expected.tolist(), abs=1e-4)
         return
-    # As the model scores all tokens.
+    # Scored among all tokens.
     scored = [float(logprobs[place, token]) for place, token in enumerate(answer.token_ids)]
     assert answer.logprobs == pytest.approx(scored, abs=1e-4)
     for place, token in enumerate(answer.tokens[0]):

@@ -86,7 +86,7 @@ def _read(reader: CallReader, pieces: list[str]) -> list[Part]:
     return [*parts, *reader.push("", is_last=True)]
 
 
-def _told(parts: list[Part]) -> tuple[str, list[tuple[str, str]]]:
+def _joined(parts: list[Part]) -> tuple[str, list[tuple[str, str]]]:
     """The joined text and calls."""
     text = ""
     calls: list[tuple[str, str]] = []
@@ -141,9 +141,9 @@ def test_calls_are_parsed_as_they_were_written(
 ) -> None:
     if template not in SEVERAL:
         calls = calls[:1]
-    text, told = _told(_read(_reader(template), _cut(_written(template, "", calls), places)))
+    text, found_calls = _joined(_read(_reader(template), _cut(_written(template, "", calls), places)))
     assert text == ""
-    assert [(name, json.loads(arguments)) for name, arguments in told] == calls
+    assert [(name, json.loads(arguments)) for name, arguments in found_calls] == calls
 
 
 @given(calls=CALLS, content=st.text("abc <\n", min_size=1, max_size=12), places=PLACES)
@@ -153,19 +153,19 @@ def test_text_before_calls_is_separated_from_them(
     template: str, calls: list[tuple[str, dict[str, Any]]], content: str, places: list[int]
 ) -> None:
     written = _written(template, content, calls)
-    text, told = _told(_read(_reader(template), _cut(written, places)))
-    # A joint that is the text's own end as well cannot be told from it.
+    text, found_calls = _joined(_read(_reader(template), _cut(written, places)))
+    # A joint that is also the end of the text cannot be distinguished from it.
     assert text in (content, content.removesuffix(_form(template).joint or ""))
-    assert [(name, json.loads(arguments)) for name, arguments in told] == calls
+    assert [(name, json.loads(arguments)) for name, arguments in found_calls] == calls
 
 
 @given(text=st.text('call get{}"<t>\n|_ ', max_size=30), places=PLACES)
 @pytest.mark.parametrize("template", [*TEMPLATES, "built-in"])
 @settings(max_examples=60, deadline=None)
 def test_text_without_calls_is_unchanged(template: str, text: str, places: list[int]) -> None:
-    whole, told = _told(_read(_reader(template), [text]))
-    assert _told(_read(_reader(template), _cut(text, places))) == (whole, told)
-    if not told:
+    whole, found_calls = _joined(_read(_reader(template), [text]))
+    assert _joined(_read(_reader(template), _cut(text, places))) == (whole, found_calls)
+    if not found_calls:
         assert whole == text
 
 
@@ -174,12 +174,14 @@ def test_a_call_of_an_unexpected_tool_or_without_an_object_is_text(template: str
     form = _form(template)
     for call in ("other" + form.middle + "{}", "get" + form.middle + "[]", "get" + form.middle + " nothing"):
         text = form.opening + call + form.closing
-        assert _told(_read(_reader(template), list(text))) == (text, [])
+        assert _joined(_read(_reader(template), list(text))) == (text, [])
 
 
 def test_text_is_held_back_only_while_it_may_begin_a_call() -> None:
     reader = _reader("tagged lines")
-    said = [_told(reader.push(piece))[0] for piece in ("Hello", " a <", "b> 1\n", "x", "\n<tool", "_calls>")]
+    said = [
+        _joined(reader.push(piece))[0] for piece in ("Hello", " a <", "b> 1\n", "x", "\n<tool", "_calls>")
+    ]
     assert said == ["Hello", " a ", "<b> 1", "\nx", "", "\n<tool_calls>"]
     reader = _reader("tagged lines")
     assert reader.push('<tool_call>\n{"name": "get') == []
@@ -201,8 +203,8 @@ def test_a_bare_object_that_is_not_a_call_is_sent_as_soon_as_that_is_clear() -> 
 def test_only_one_call_is_read_without_parallel_calls(template: str) -> None:
     reader = _reader(template, is_parallel=False)
     written = _written(template, "", [("get", {"a": 1}), ("get", {"a": 2})])
-    _, told = _told([part for character in written for part in reader.push(character)])
-    assert told == [("get", '{"a": 1}')]
+    _, found_calls = _joined([part for character in written for part in reader.push(character)])
+    assert found_calls == [("get", '{"a": 1}')]
     assert reader.is_done
 
 
@@ -210,11 +212,11 @@ def test_only_one_call_is_read_without_parallel_calls(template: str) -> None:
 def test_a_call_that_is_cut_off_is_sent_as_far_as_it_came(template: str) -> None:
     written = _written(template, "", [("get_weather", {"city": "Paris"})])
     for length in range(len(written)):
-        text, told = _told(_read(_reader(template), [written[:length]]))
-        if told:
+        text, found_calls = _joined(_read(_reader(template), [written[:length]]))
+        if found_calls:
             assert text == ""
-            assert told[0][0] == "get_weather"
-            assert written[:length].endswith(told[0][1]) or told[0][1] == '{"city": "Paris"}'
+            assert found_calls[0][0] == "get_weather"
+            assert written[:length].endswith(found_calls[0][1]) or found_calls[0][1] == '{"city": "Paris"}'
         else:
             assert text == written[:length]
 
@@ -227,9 +229,9 @@ def test_markup_of_a_call_that_is_cut_off_is_not_text(template: str) -> None:
         reader = _reader(template)
         pieces = list(whole[:length])
         parts = [part for piece in pieces for part in reader.push(piece)]
-        text, told = _told([*parts, *reader.push("", is_last=True, is_cut=True)])
+        text, found_calls = _joined([*parts, *reader.push("", is_last=True, is_cut=True)])
         assert text.strip() == "Well"
-        assert [name for name, _ in told] in ([], ["get_weather"])
+        assert [name for name, _ in found_calls] in ([], ["get_weather"])
 
 
 @pytest.mark.parametrize("template", [*TEMPLATES, "built-in"])
@@ -240,15 +242,15 @@ def test_nothing_around_required_calls_is_text_wherever_they_are_cut_off(templat
     for length, is_cut in itertools.product(range(len(whole) + 1), (True, False)):
         reader = CallReader(ExpectedCalls(form, NAMES, is_parallel=True, is_required=True))
         parts = [part for character in whole[:length] for part in reader.push(character)]
-        text, told = _told([*parts, *reader.push("", is_last=True, is_cut=is_cut)])
+        text, found_calls = _joined([*parts, *reader.push("", is_last=True, is_cut=is_cut)])
         assert text == ""
-        assert [name for name, _ in told] == [name for name, _ in calls][: len(told)]
-    assert [json.loads(arguments) for _, arguments in told] == [given for _, given in calls]
+        assert [name for name, _ in found_calls] == [name for name, _ in calls][: len(found_calls)]
+    assert [json.loads(arguments) for _, arguments in found_calls] == [given for _, given in calls]
 
 
 def test_a_text_that_is_cut_off_keeps_its_white_space() -> None:
     reader = _reader("tagged lines")
-    text, _ = _told([*reader.push("Well\n"), *reader.push("", is_last=True, is_cut=True)])
+    text, _ = _joined([*reader.push("Well\n"), *reader.push("", is_last=True, is_cut=True)])
     assert text == "Well\n"
 
 
@@ -258,6 +260,6 @@ def test_markup_that_is_cut_off_between_calls_is_not_text(template: str) -> None
     written = _written(template, "", calls)
     first = written.index("1}") + 2
     for length in range(first, len(written)):
-        text, told = _told(_read(_reader(template), [written[:length]]))
+        text, found_calls = _joined(_read(_reader(template), [written[:length]]))
         assert text == ""
-        assert told[0] == ("get", '{"a": 1}')
+        assert found_calls[0] == ("get", '{"a": 1}')

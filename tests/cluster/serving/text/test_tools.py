@@ -141,8 +141,8 @@ def test_a_call_that_violates_an_unenforceable_constraint_ends_in_an_error(serve
 
 def test_every_token_of_a_call_has_its_log_probability(served: Served) -> None:
     answer = _ask(served, ToolUse(names=["g"], is_required=True, is_parallel=False), logprobs=0)
-    told = b"".join(bytes(token.bytes) for token in answer.tokens[0])
-    assert "".join(told.decode().split()) == "callg{}"
+    sent = b"".join(bytes(token.bytes) for token in answer.tokens[0])
+    assert "".join(sent.decode().split()) == "callg{}"
     assert len(answer.tokens[0]) == answer.finishes[0].completion_tokens
 
 
@@ -251,7 +251,7 @@ def test_calls_marked_by_a_special_token_are_found_though_it_is_not_text(
     assert (answer.text, [name for name, _ in answer.calls[0]]) == ("", ["g"])
     assert answer.finishes[0].reason == "tool_calls"
     free = _ask(served, ToolUse(), max_tokens=5, logit_bias={5: 100.0})
-    assert free.text == "<|tool|>" * 5, "a mark that begins no call is told"
+    assert free.text == "<|tool|>" * 5, "a mark that begins no call is sent"
     assert _ask(served, None, max_tokens=5, logit_bias={5: 100.0}).text == ""
 
 

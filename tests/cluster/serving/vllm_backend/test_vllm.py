@@ -67,7 +67,7 @@ async def _events(served: Served, request: GenerationRequest) -> list[Generation
     return [event async for event in served.engine.generate(request)]
 
 
-# What vLLM is told
+# Calls to vLLM
 
 
 def test_each_choice_is_a_request_with_a_seed_of_its_own(start: Start) -> None:

@@ -63,9 +63,9 @@ def test_checksums_of_the_folders_asked_for_last_are_remembered(tmp_path: Path) 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_bytes(b"x")
-        checksums.learn(tmp_path / name / "file", "as told")
-    assert checksums.of(tmp_path / "b" / "file") == "as told"
-    assert checksums.of(tmp_path / "a" / "file") != "as told"
+        checksums.learn(tmp_path / name / "file", "as recorded")
+    assert checksums.of(tmp_path / "b" / "file") == "as recorded"
+    assert checksums.of(tmp_path / "a" / "file") != "as recorded"
     assert checksums.of(tmp_path / "a" / "none") is None
 
 

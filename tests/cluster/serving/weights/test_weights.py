@@ -43,7 +43,7 @@ def test_what_is_here_whole_is_not_fetched_again_and_what_is_spoiled_is(
     file = folder / "a.safetensors"
     before = file.stat().st_mtime_ns
     file.write_bytes(b"ab")
-    # A file system's clock may not have ticked since the download.
+    # The file system's clock may not have ticked since the download.
     os.utime(file, ns=(before + 1, before + 1))
     with pytest.raises(NotFound):
         _acquire(weights, ref)

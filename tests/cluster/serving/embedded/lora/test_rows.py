@@ -53,7 +53,7 @@ def test_each_row_gets_its_own_adapters_update(is_compiled: bool, num_tokens: in
     model = _model()
     rows = RowLora(model, ["0", "2"], CPU, is_compiled=is_compiled)
     a, b, c = _adapter("a", 3), _adapter("b", 5, ("0",)), _adapter("c", 1, ("2",))
-    # Sets that overlap come one after the other, because what is stacked is kept.
+    # Overlapping sets one after the other, because stacked adapters are kept.
     batches = (
         [a, b, a, b, a, b, None],
         [c, b, c, b, c, b, None],
@@ -157,7 +157,7 @@ def test_flattened_tokens_get_their_rows_updates(is_compiled: bool) -> None:
 
 
 def test_a_layer_that_gets_fewer_tokens_is_adapted_too() -> None:
-    # As a head is, which is given the last ones.
+    # Like a head, which gets only the last tokens.
     model = _model()
     rows = RowLora(model, ["0", "2"], CPU)
     x = torch.randn(3, 4, 6)

@@ -92,7 +92,9 @@ class Stepper:
             self._outputs.append(
                 (
                     request,
-                    Overloaded(f"{len(self._waiting)} completions wait already; try again in a moment."),
+                    Overloaded(
+                        f"{len(self._waiting)} completions are already waiting; try again in a moment."
+                    ),
                 )
             )
             return

@@ -39,7 +39,7 @@ class SlotQueue:
         and queues none, if there are too many."""
         queued = Counter(ticket.tenant for ticket in self._waiting)
         if is_overloaded(queued, tenant, count, max_waiting=self._max_waiting):
-            raise Overloaded(f"{len(self._waiting)} completions wait already; try again in a moment.")
+            raise Overloaded(f"{len(self._waiting)} completions are already waiting; try again in a moment.")
         tickets = [Ticket(tenant) for _ in range(count)]
         self._waiting += tickets
         self._admit()

@@ -17,6 +17,8 @@ from tests.cluster.serving.schemas.corpus import MODELS
 from tests.cluster.serving.schemas.drawn import schemas
 from tests.cluster.serving.writer import GUIDANCE, can_write, written
 
+pytestmark = pytest.mark.slow
+
 Schema = dict[str, Any]
 
 A: Schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}

@@ -17,9 +17,9 @@ from tests.cluster.serving.text.test_tool_calls import (
     TEMPLATES,
     WITH_TEXT,
     _form,
+    _joined,
     _reader,
     _tokenizer,
-    _told,
 )
 
 CITY: dict[str, Any] = {
@@ -115,7 +115,7 @@ def test_only_required_calls_with_valid_arguments_can_be_generated(template: str
     called = set()
     for seed in range(12):
         walk = _walk(template, ToolUse(is_required=True))
-        text, calls = _told(_read_whole(template, walk.wander(seed)))
+        text, calls = _joined(_read_whole(template, walk.wander(seed)))
         assert text in ("", walk.form.lead)
         assert calls
         for name, arguments in calls:
@@ -136,7 +136,9 @@ def _read_whole(template: str, text: str) -> Any:
 def test_several_calls_are_generated_only_where_allowed(template: str) -> None:
     def most(use: ToolUse) -> int:
         walks = [_walk(template, use, tools=TOOLS[:1]) for _ in range(12)]
-        return max(len(_told(_read_whole(template, walk.wander(seed)))[1]) for seed, walk in enumerate(walks))
+        return max(
+            len(_joined(_read_whole(template, walk.wander(seed)))[1]) for seed, walk in enumerate(walks)
+        )
 
     assert most(ToolUse(is_required=True)) > 1
     assert most(ToolUse(is_required=True, is_parallel=False)) == 1
@@ -147,7 +149,7 @@ def test_with_a_schema_and_tools_the_model_may_choose_either(template: str) -> N
     kinds = set()
     for seed in range(12):
         walk = _walk(template, ToolUse(), schema=SCHEMA)
-        text, calls = _told(_read_whole(template, walk.wander(seed)))
+        text, calls = _joined(_read_whole(template, walk.wander(seed)))
         kinds.add(bool(calls))
         if not calls:
             assert json.loads(text.removeprefix(walk.form.lead)) == {"answer": 42}

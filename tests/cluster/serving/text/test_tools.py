@@ -24,6 +24,8 @@ from tests.cluster.serving.scripted import make_scripted_base
 from tests.cluster.serving.tool_templates import LIST_WITH_IDS, NO_TOOLS
 from tests.tiny_base import make_tiny_base
 
+pytestmark = pytest.mark.slow
+
 CITY: dict[str, Any] = {
     "type": "object",
     "properties": {

@@ -128,7 +128,7 @@ def test_a_job_that_ended_shows_its_evaluation(live: LiveApi, client: OpenAI, fi
     evaluation = REPORT.model_dump()
     extension: Any = client.fine_tuning.jobs.retrieve(job.id).to_dict()["tunery"]
     assert extension["evaluation"] == evaluation
-    extension: Any = client.models.retrieve(model).to_dict()["tunery"]
+    extension = client.models.retrieve(model).to_dict()["tunery"]
     parity = {"max_abs": 1e-5, "mean_abs": 1e-6}
     nothing = {"evaluation": None, "parity": None, "unavailable": None}
     made = {"base": "base-1", "job_id": job.id}

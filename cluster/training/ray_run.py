@@ -25,6 +25,8 @@ os.environ |= {
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 from cluster.contracts.jobs import Command, Failed, JobSpec, RunnerEvent, StepMetrics
 from cluster.niceness import yield_to_others
@@ -50,7 +52,7 @@ def fit(spec: JobSpec, control: Any, scratch: Path) -> None:
     cpus = int(os.environ.get("TUNERY_WORKER_CPUS", "1"))
     hang_seconds = float(os.environ.get("TUNERY_HANG_SECONDS", "1800"))
     use_gpu = ray.cluster_resources().get("GPU", 0) >= spec.config.num_workers
-    trainer = TorchTrainer(
+    trainer = _Trainer(
         _work,
         train_loop_config={
             "spec": spec,
@@ -73,6 +75,18 @@ def fit(spec: JobSpec, control: Any, scratch: Path) -> None:
         ),
     )
     trainer.fit()
+
+
+class _Trainer(TorchTrainer):
+    """A TorchTrainer without two actors that Ray Train starts for every run.
+
+    One hands out Ray Data's data sets, which we do not use. The other removes placement groups that outlive
+    their controller, which cannot happen: each attempt is a Ray job of its own, and Ray removes the groups of
+    a job that has ended. Together they took a tenth of the CPU time of a short job, and 200 MB."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        unneeded = (DatasetsCallback, PlacementGroupCleanerCallback)
+        return [each for each in super()._create_default_callbacks() if not isinstance(each, unneeded)]
 
 
 def _work(config: dict[str, Any]) -> None:

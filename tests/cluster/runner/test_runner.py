@@ -88,10 +88,15 @@ def steps(service: FakeService) -> list[StepMetrics]:
     return [event for event in service.events if isinstance(event, StepMetrics)]
 
 
+def running(head: RayHead, name: str) -> list[psutil.Process]:
+    """Ray's processes that have `name` in their command line."""
+    family = psutil.Process(head.pid).children(recursive=True)
+    return [one for one in family if name in " ".join(one.cmdline())]
+
+
 def worker(head: RayHead, name: str) -> psutil.Process:
     """The only process with this name among Ray's."""
-    family = psutil.Process(head.pid).children(recursive=True)
-    (found,) = [one for one in family if name in " ".join(one.cmdline())]
+    (found,) = running(head, name)
     return found
 
 
@@ -153,6 +158,7 @@ def test_training_yields_the_cpu_the_heartbeat_needs_none_of_ray_and_a_killed_wo
     process = start(**ENDLESS)
     wait_for(service, lambda: len(steps(service)) >= 1, 240)
     trainer = worker(head, "RayTrainWorker")
+    assert running(head, "DatasetManager") + running(head, "PlacementGroupCleaner") == []
     assert psutil.Process(process.pid).nice() <= 0
     assert trainer.nice() == COMPUTE_NICENESS
 

@@ -77,7 +77,7 @@ def fit(spec: JobSpec, control: Any, scratch: Path) -> None:
     trainer.fit()
 
 
-class _Trainer(TorchTrainer):
+class _Trainer(TorchTrainer):  # type: ignore[misc]  # Ray is untyped.
     """A TorchTrainer without two actors that Ray Train starts for every run.
 
     One hands out Ray Data's data sets, which we do not use. The other removes placement groups that outlive

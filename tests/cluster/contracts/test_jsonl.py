@@ -50,6 +50,81 @@ def test_a_problem_names_the_line_the_place_the_value_and_the_rule(
     ]
 
 
+NESTED = b'{"prompt": ' + b"[" * 70 + b"]" * 70 + b', "completion": "x"}'
+NUL_IN_A_PART = (
+    rb'{"messages": [{"role": "user", "content": "a"}, '
+    rb'{"role": "assistant", "content": [{"type": "text", "text": "b\u0000"}]}]}'
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            {"messages": [{"content": "x"}, ASSISTANT]},
+            "messages[0].role is missing; allowed: system, developer, user, assistant, tool.",
+        ),
+        (
+            {"messages": [USER, ASSISTANT | {"name": 5}]},
+            "messages[1].name is 5; it should be a valid string.",
+        ),
+        ({"messages": [USER, ASSISTANT | {"colour": 1}]}, "messages[1].colour is not an allowed key."),
+        ({"messages": []}, "messages is []; it should have at least 1 item after validation, not 0."),
+        ({"prompt": "a"}, "completion is missing."),
+        ({"input": {"messages": [USER]}}, "preferred_output is missing."),
+        ({"preferred_output": [ASSISTANT]}, "input is missing."),
+        ({"non_preferred_output": [ASSISTANT]}, "input is missing."),
+        ({"label": "a"}, "text is missing."),
+        (
+            {"content": "a"},
+            'The line has the keys ["content"]; expected messages (chat), prompt and completion, '
+            "input, preferred_output and non_preferred_output (preference), text and label (classification), "
+            "or tokens and labels (token classification).",
+        ),
+        (
+            b'{"messages": [}',
+            "The line is not JSON: unexpected character, expected a JSON value at column 15.",
+        ),
+        (NESTED, "The line nests deeper than 64 levels, the most allowed."),
+        (NUL_IN_A_PART, r"The line has the character NUL (\u0000) in a string."),
+    ],
+)
+def test_every_message_is_a_sentence_that_says_what_to_change(content: object, expected: str) -> None:
+    stream = io.BytesIO(content) if isinstance(content, bytes) else lines(content)
+    assert [problem.message for problem in check_jsonl(stream).problems] == [f"Line 1: {expected}"]
+
+
+def test_a_row_of_another_format_than_the_first_is_refused() -> None:
+    report = check_jsonl(lines({"prompt": "a", "completion": "b"}, {"messages": [USER, ASSISTANT]}))
+    assert [problem.message for problem in report.problems] == [
+        "Line 2: The line is a chat row in a file of completion rows; a file has one format."
+    ]
+    with pytest.raises(InvalidDataset, match="one format"):
+        list(read_rows(lines({"prompt": "a", "completion": "b"}, {"messages": [USER, ASSISTANT]})))
+
+
+def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:
+    report = check_jsonl(io.BytesIO(rb'{"tokens": ["a\\u0000"], "labels": ["x"]}'))
+    assert report.problems == []
+
+
+@pytest.mark.parametrize(("length", "is_cut"), [(76, False), (77, True)])
+def test_a_value_of_more_than_eighty_characters_is_cut(length: int, is_cut: bool) -> None:
+    """It is shown as written, not escaped."""
+    report = check_jsonl(lines({"prompt": ["ä" * length], "completion": "x"}))
+    shown = "[" + json.dumps("ä" * length, ensure_ascii=False) + "]"
+    shown = shown[:80] + "…" if is_cut else shown
+    assert report.problems[0].message == f"Line 1: prompt is {shown}; it should be a valid string."
+
+
+@pytest.mark.parametrize(("content", "expected"), [(None, "no"), ("", "no"), ("yes", "yes")])
+def test_a_refusal_is_the_content_of_an_answer_that_has_none(content: str | None, expected: str) -> None:
+    answer = {"role": "assistant", "refusal": "no", "content": content}
+    row = parse_row(json.dumps({"messages": [USER, answer]}).encode())
+    assert isinstance(row, ChatRow)
+    assert row.messages[1].content == expected
+
+
 def test_words_and_labels_of_unequal_number_are_counted() -> None:
     report = check_jsonl(lines({"tokens": ["Ada", "sang"], "labels": ["O"]}))
     assert [(p.message, p.param) for p in report.problems] == [

@@ -26,6 +26,7 @@ from cluster.contracts.jobs import (
 from service.db import tables
 from service.db.database import now
 from service.db.faults import RESET_FAULTS, fail, retry
+from service.db.jobs import PAUSED
 from service.db.retries import RetryPolicy
 from service.db.runner_events import record_events
 from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, transition
@@ -131,7 +132,7 @@ class Attempts:
             case Failed():
                 requeue(self._session, job, state.message, retries=self._retries, at=at)
             case Stopped() if job.status == JobStatus.PAUSING:
-                transition(self._session, job, JobStatus.PAUSED, at=at, estimated_finish=None)
+                _pause(self._session, job, [NewEvent(PAUSED)], at)
             case Stopped():
                 fault = Failed(
                     code="stopped", message="The runner was stopped from outside.", is_user_fault=False
@@ -146,9 +147,20 @@ class Attempts:
 
 def requeue(session: Session, job: tables.Job, reason: str, *, retries: RetryPolicy, at: float) -> None:
     """Puts the job back into the queue after a platform fault; its next attempt continues from its last
-    checkpoint. Fails the job if there were too many faults."""
+    checkpoint. Fails the job if there were too many faults.
+
+    A job that was pausing is paused instead: its owner did not want another attempt."""
     what = f"Attempt {job.attempt} ended early: {reason}"
+    if job.status == JobStatus.PAUSING:
+        lost = NewEvent(f"{what} The job will continue from its last checkpoint.", level="warn")
+        _pause(session, job, [lost, NewEvent(PAUSED)], at)
+        return
     retry(session, job, what, retries=retries, at=at, to=JobStatus.QUEUED)
+
+
+def _pause(session: Session, job: tables.Job, events: list[NewEvent], at: float) -> None:
+    job = transition(session, job, JobStatus.PAUSED, at=at, estimated_finish=None)
+    add_events(session, job, events, at=at)
 
 
 def _storable(state: RunnerState) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from cluster.contracts.hyperparameters import Hyperparameters, Method, TrainingC
 from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
+from service.db.faults import RESET_FAULTS
 from service.db.ids import new_id, random_characters
 from service.db.job_files import GENERAL_FORMATS, FileRequirement, check_files
 from service.db.owned_jobs import get_owned_job, select_owned_jobs
@@ -174,17 +175,51 @@ class Jobs:
     def cancel(self, id: str) -> Job:
         """Ends the job at once; its runner learns it at its next sync. Raises NotFound, and Conflict if the
         job has ended."""
+        row = self._lock_unended(id, "cancelled")
+        return self._move(row, JobStatus.CANCELLED, "The job has been cancelled")
+
+    def pause(self, id: str) -> Job:
+        """Stops the job until it is resumed: at once if it is queued, otherwise after its runner has saved a
+        checkpoint at the end of the current step. Changes nothing if the job is pausing or paused already.
+
+        Raises NotFound, and Conflict if the job has ended, is not validated yet, or is being published."""
+        row = self._lock_unended(id, "paused")
+        match JobStatus(row.status):
+            case JobStatus.QUEUED:
+                return self._move(row, JobStatus.PAUSED, PAUSED)
+            case JobStatus.STARTING | JobStatus.RUNNING:
+                return self._move(row, JobStatus.PAUSING, "The job is pausing: it saves a checkpoint first")
+            case JobStatus.VALIDATING_FILES:
+                raise Conflict(f"Job {id} is validating its files; it can be paused once it is queued.")
+            case JobStatus.PUBLISHING:
+                raise Conflict(f"Job {id} is trained and being published; it can no longer be paused.")
+        return job_of(row)
+
+    def resume(self, id: str) -> Job:
+        """Puts a paused job back into the queue; it continues from its last checkpoint. Raises NotFound, and
+        Conflict if the job is not paused."""
+        row = self._lock_unended(id, "resumed")
+        status = JobStatus(row.status)
+        if status is JobStatus.PAUSING:
+            raise Conflict(f"Job {id} is still pausing; it can be resumed once it is paused.")
+        if status is not JobStatus.PAUSED:
+            raise Conflict(f"Job {id} is {status.public}, not paused; it cannot be resumed.")
+        message = "The job has been resumed, moving job to queued state"
+        return self._move(row, JobStatus.QUEUED, message, **RESET_FAULTS)
+
+    def _lock_unended(self, id: str, wanted: str) -> tables.Job:
         get_owned_job(self._session, self._tenant, id)
         row = lock(self._session, id)
         assert row is not None
         status = JobStatus(row.status)
         if status.is_terminal:
-            raise Conflict(
-                f"Job {id} has already {_ENDED[status]}; it cannot be cancelled.", code="job_ended"
-            )
+            raise Conflict(f"Job {id} has already {_ENDED[status]}; it cannot be {wanted}.", code="job_ended")
+        return row
+
+    def _move(self, row: tables.Job, to: JobStatus, message: str, **changes: Any) -> Job:
         at = now(self._session)
-        row = transition(self._session, row, JobStatus.CANCELLED, at=at)
-        add_events(self._session, row, [NewEvent("The job has been cancelled")], at=at)
+        row = transition(self._session, row, to, at=at, **changes)
+        add_events(self._session, row, [NewEvent(message)], at=at)
         return job_of(row)
 
     def _has_pair(self, key: str, value: str) -> ColumnElement[bool]:
@@ -200,6 +235,8 @@ class Jobs:
         ).one()
         return f"ft:{new.model}:{organization}:{new.suffix or ''}:{random_characters(8)}"
 
+
+PAUSED = "The job has been paused"
 
 _ENDED = {
     JobStatus.SUCCEEDED: "succeeded",

@@ -19,9 +19,12 @@ from tunery_client import (
 )
 
 from cluster.contracts import errors
+from cluster.contracts.jobs import JobStatus
 from service.api.app import create_app
 from service.api.state import AppState
+from service.db import tables
 from service.db.jobs import Jobs, NewJob
+from service.db.transitions import transition
 from tests.api import (
     REPORT,
     LiveApi,
@@ -96,6 +99,14 @@ def test_a_job_is_created_listed_and_cancelled(tunery: Tunery, training: Path) -
     assert [event.message for event in tunery.jobs.events(job.id)][-1] == f"Created fine-tuning job: {job.id}"
     with pytest.raises(Conflict):
         tunery.jobs.cancel(job.id)
+
+
+def test_a_job_is_paused_and_resumed(live: LiveApi, tunery: Tunery, training: Path) -> None:
+    job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
+    with live.state.database.write() as session:
+        transition(session, session.get_one(tables.Job, job.id), JobStatus.QUEUED, at=0)
+    assert tunery.jobs.pause(job.id).status == "paused"
+    assert tunery.jobs.resume(job.id).status == "queued"
 
 
 def test_a_preference_job_shows_its_method(tunery: Tunery, training: Path) -> None:

@@ -8,8 +8,11 @@ import pytest
 from openai import OpenAI
 
 from cluster.contracts.hyperparameters import TrainingOptions
+from cluster.contracts.jobs import JobStatus
 from cluster.contracts.peft_options import _RULES, ALLOWED
 from service.api.schemas.jobs import CreateJobBody
+from service.db import tables
+from service.db.transitions import transition
 from tests.api import REPORT, LiveApi, add_encoder, add_tuned_model, jsonl, labels, preferences
 
 
@@ -326,6 +329,20 @@ def test_cancelling_ends_a_job_once(client: OpenAI, file: str) -> None:
     with pytest.raises(openai.ConflictError) as error:
         retrying.fine_tuning.jobs.cancel(job.id)
     assert error.value.response.headers["x-should-retry"] == "false"
+
+
+def test_a_job_is_paused_and_resumed(live: LiveApi, client: OpenAI, file: str) -> None:
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=file)
+    with pytest.raises(openai.ConflictError, match="validating") as refused:
+        client.fine_tuning.jobs.pause(job.id)
+    assert refused.value.response.headers["x-should-retry"] == "false"
+    with live.state.database.write() as session:
+        transition(session, session.get_one(tables.Job, job.id), JobStatus.QUEUED, at=0)
+    for _ in range(2):
+        assert client.fine_tuning.jobs.pause(job.id).status == "paused"
+    assert client.fine_tuning.jobs.resume(job.id).status == "queued"
+    with pytest.raises(openai.ConflictError, match="not paused"):
+        client.fine_tuning.jobs.resume(job.id)
 
 
 def test_events_are_paged_newest_first(client: OpenAI, file: str) -> None:

@@ -67,17 +67,38 @@ def test_a_tuned_model_is_improved_evaluated_and_gated_and_an_encoder_classifies
     check_improvement(embedded.client())
 
 
-def test_cancel_reaches_a_running_job_within_five_seconds(embedded: Tunery) -> None:
+def test_a_running_job_is_paused_resumed_and_cancelled_within_five_seconds(embedded: Tunery) -> None:
     client = embedded.client()
     file = client.files.create(file=("train.jsonl", jsonl(200)), purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
         model=BASE, training_file=file.id, hyperparameters={"n_epochs": 50, "batch_size": 1}
     )
 
-    def is_training() -> bool:
-        return any(event.type == "metrics" for event in client.fine_tuning.jobs.list_events(job.id).data)
+    def steps() -> list[int]:
+        """Numbers of the newest steps, the newest first."""
+        events = client.fine_tuning.jobs.list_events(job.id).data
+        return [event.data["step"] for event in events if event.type == "metrics"]
 
-    await_true(is_training, 180, "the job takes steps")
+    def has_status(status: str) -> bool:
+        return client.fine_tuning.jobs.retrieve(job.id).status == status
+
+    await_true(lambda: bool(steps()), 180, "the job takes steps")
+    assert client.fine_tuning.jobs.pause(job.id).status == "pausing"
+    await_true(lambda: has_status("paused"), 30, "the job is paused")
+    await_true(lambda: embedded.find("cluster.runner") is None, 30, "nothing of it runs")
+    last = max(steps())
+    (newest,) = client.fine_tuning.jobs.checkpoints.list(job.id, limit=1).data
+    assert newest.step_number == last
+
+    assert client.fine_tuning.jobs.resume(job.id).status == "queued"
+    await_true(lambda: max(steps()) > last, 180, "the job takes steps again")
+    resumed = [
+        event.data["step"]
+        for event in client.fine_tuning.jobs.list_events(job.id, limit=100)
+        if event.type == "metrics"
+    ]
+    assert sorted(resumed) == list(range(1, len(resumed) + 1)), "every step once"
+
     started = time.monotonic()
     assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
     await_true(lambda: embedded.find("cluster.runner") is None, 5, "the runner is gone")

@@ -12,6 +12,8 @@ from tunery_client._generated.api.fine_tuning import (
     fine_tuning_jobs_checkpoints_list,
     fine_tuning_jobs_events_list,
     fine_tuning_jobs_list,
+    fine_tuning_jobs_pause,
+    fine_tuning_jobs_resume,
     fine_tuning_jobs_retrieve,
 )
 from tunery_client._generated.client import AuthenticatedClient
@@ -45,6 +47,12 @@ class Jobs:
 
     def cancel(self, job_id: str) -> FineTuningJob:
         return answer(lambda: fine_tuning_jobs_cancel.sync(job_id, client=self._client))
+
+    def pause(self, job_id: str) -> FineTuningJob:
+        return answer(lambda: fine_tuning_jobs_pause.sync(job_id, client=self._client))
+
+    def resume(self, job_id: str) -> FineTuningJob:
+        return answer(lambda: fine_tuning_jobs_resume.sync(job_id, client=self._client))
 
     def list(self, *, metadata: dict[str, str] | None = None) -> Iterator[FineTuningJob]:
         """Yields jobs, newest first; with `metadata`, only jobs that have these pairs."""

@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: creates, lists and cancels jobs. The scheduler runs them."""
+"""`/v1/fine_tuning/jobs`: creates, lists, pauses, resumes and cancels jobs. The scheduler runs them."""
 
 import re
 import time
@@ -103,6 +103,22 @@ def retrieve(caller: Reader, state: UsesAppState, job_id: str) -> FineTuningJob:
 def cancel(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
     with state.database.write() as session:
         return public_job(Jobs(session, caller.tenant).cancel(job_id))
+
+
+@router.post("/{job_id}/pause", operation_id="fine_tuning_jobs_pause", summary="Pause a fine-tuning job")
+def pause(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
+    """Stops the job until it is resumed, and frees its devices. A running job first saves a checkpoint and is
+    `pausing` until then. Files stay in use, and the job keeps its name and its checkpoints."""
+    with state.database.write() as session:
+        return public_job(Jobs(session, caller.tenant).pause(job_id))
+
+
+@router.post("/{job_id}/resume", operation_id="fine_tuning_jobs_resume", summary="Resume a fine-tuning job")
+def resume(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
+    """Puts a `paused` job back into the queue. It continues from its last checkpoint, with the losses that it
+    would have had without the pause."""
+    with state.database.write() as session:
+        return public_job(Jobs(session, caller.tenant).resume(job_id))
 
 
 @router.get(

@@ -22,6 +22,8 @@ from service.db.attempts import Attempts
 from service.db.checkpoints import Checkpoints
 from service.db.database import Database
 from service.db.jobs import Job, Jobs
+from service.db.leases import Leases
+from service.db.scheduler_store import LEASE, SchedulerStore
 from tests.service.db.rows import (
     TENANT,
     TOKEN,
@@ -279,12 +281,78 @@ def test_only_faults_since_the_last_checkpoint_count(database: Database, job: Jo
     assert (error.code, "failed 3 times in a row" in error.message) == ("platform_error", True)
 
 
-def test_a_pausing_job_is_paused_by_its_runner(database: Database, job: Job) -> None:
-    sync(database, job)
-    move(database, job.id, JobStatus.PAUSING)
+def test_a_pausing_job_is_paused_by_its_runner_and_goes_on_with_the_next_attempt(
+    database: Database, job: Job
+) -> None:
+    sync(database, job, events=[step(0, 1)])
+    _pause(database, job)
+    assert sync(database, job) == SyncResponse(command="pause")
+    sync(database, job, events=[checkpoint(job.id, 1, 1)], state=Stopped())
+    paused = get_job(database, job.id)
+    assert (paused.status, paused.estimated_finish) == (JobStatus.PAUSED, None)
+    with database.write() as session:
+        Jobs(session, TENANT).resume(job.id)
+    move(database, job.id, JobStatus.STARTING)
+    add_attempt(database, job.id, 2)
+    assert sync(database, job, number=2) == SyncResponse()
+    shown = [event.message for event in log_of(database, job.id) if event.type == "message"]
+    assert [message for message in shown if not message.startswith("Checkpoint")][-5:] == [
+        "Fine-tuning job started",
+        "The job is pausing: it saves a checkpoint first",
+        "The job has been paused",
+        "The job has been resumed, moving job to queued state",
+        "Fine-tuning job resumed by attempt 2",
+    ]
+
+
+def test_a_job_that_is_paused_before_its_runner_reports_starts_only_after_the_resume(
+    database: Database, job: Job
+) -> None:
+    _pause(database, job)
     assert sync(database, job) == SyncResponse(command="pause")
     sync(database, job, state=Stopped())
     assert get_job(database, job.id).status is JobStatus.PAUSED
+    assert "Fine-tuning job started" not in messages(database, job.id)
+
+
+@pytest.mark.parametrize(
+    "end", [Failed(code="worker_lost", message="A worker died.", is_user_fault=False), None], ids=str
+)
+def test_a_pausing_job_whose_runner_dies_is_paused_and_not_started_again(
+    database: Database, job: Job, end: Failed | None
+) -> None:
+    sync(database, job)
+    _pause(database, job)
+    if end is None:
+        _lose(database, job)
+    else:
+        sync(database, job, state=end)
+    assert get_job(database, job.id).status is JobStatus.PAUSED
+    warning, paused = messages(database, job.id)[-2:]
+    assert warning.startswith("Attempt 1 ended early: ")
+    assert warning.endswith("The job will continue from its last checkpoint.")
+    assert paused == "The job has been paused"
+
+
+def test_a_job_that_finishes_while_it_is_pausing_is_published(database: Database, job: Job) -> None:
+    sync(database, job)
+    _pause(database, job)
+    sync(database, job, state=finished(job.id))
+    assert get_job(database, job.id).status is JobStatus.PUBLISHING
+
+
+def _pause(database: Database, job: Job) -> None:
+    with database.write() as session:
+        assert Jobs(session, TENANT).pause(job.id).status is JobStatus.PAUSING
+
+
+def _lose(database: Database, job: Job) -> None:
+    with database.write() as session:
+        lease = Leases(session).acquire(LEASE, "me", seconds=60)
+    assert lease
+    store = SchedulerStore(database, lease)
+    (attempt,) = store.pending_work().attempts
+    assert store.mark_lost(attempt, "the cluster no longer knows its process.")
 
 
 def test_a_cancelled_jobs_runner_gets_the_command_and_its_events_are_dropped(

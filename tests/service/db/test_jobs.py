@@ -5,12 +5,14 @@ import pytest
 from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.jobs import JobStatus, SyncRequest
+from service.db import tables
 from service.db.attempts import Attempts
 from service.db.checkpoints import Checkpoints
 from service.db.database import Database
 from service.db.files import Files
 from service.db.job_events import JobEvents
 from service.db.jobs import Jobs, NewJob
+from service.db.pending_work import pending_work
 from tests.service.db.rows import (
     OTHER,
     TENANT,
@@ -23,6 +25,7 @@ from tests.service.db.rows import (
     finished,
     get_job,
     messages,
+    move,
     outbox,
     step,
 )
@@ -140,6 +143,8 @@ def test_another_tenants_job_is_absent(database: Database) -> None:
         for call in (
             jobs.get,
             jobs.cancel,
+            jobs.pause,
+            jobs.resume,
             events.page,
             events.position,
             lambda id: events.since(id, seq=-1),
@@ -160,6 +165,56 @@ def test_cancel_ends_a_job_at_once_and_only_once(database: Database) -> None:
         Jobs(session, TENANT).cancel(job.id)
     assert messages(database, job.id)[-1] == "The job has been cancelled"
     assert outbox(database) == ["fine_tuning.job.created", "fine_tuning.job.cancelled"]
+
+
+def test_a_queued_job_is_paused_at_once_and_resumed_with_a_new_budget_of_faults(database: Database) -> None:
+    job = add_job(database)
+    move(database, job.id, JobStatus.QUEUED)
+    with database.write() as session:
+        row = session.get_one(tables.Job, job.id)
+        row.faults, row.retry_at = 2, 1e12
+    with database.write() as session:
+        jobs = Jobs(session, TENANT)
+        assert jobs.pause(job.id).status is JobStatus.PAUSED
+        assert jobs.pause(job.id).status is JobStatus.PAUSED, "again changes nothing"
+    with database.read() as session:
+        assert pending_work(session).queued == []
+    with database.write() as session:
+        assert Jobs(session, TENANT).resume(job.id).status is JobStatus.QUEUED
+    with database.read() as session:
+        assert [queued.job_id for queued in pending_work(session).queued] == [job.id]
+        assert session.get_one(tables.Job, job.id).faults == 0
+    assert messages(database, job.id)[-2:] == [
+        "The job has been paused",
+        "The job has been resumed, moving job to queued state",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "call", "reason"),
+    [
+        ([], "pause", "is validating its files"),
+        ([JobStatus.QUEUED], "resume", "is queued, not paused"),
+        ([JobStatus.QUEUED, JobStatus.STARTING, JobStatus.RUNNING], "resume", "is running, not paused"),
+        ([JobStatus.QUEUED, JobStatus.STARTING, JobStatus.PAUSING], "resume", "is still pausing"),
+        (
+            [JobStatus.QUEUED, JobStatus.STARTING, JobStatus.RUNNING, JobStatus.PUBLISHING],
+            "pause",
+            "can no longer be paused",
+        ),
+        ([JobStatus.CANCELLED], "pause", "cannot be paused"),
+        ([JobStatus.FAILED], "resume", "cannot be resumed"),
+    ],
+)
+def test_pausing_or_resuming_in_any_other_state_is_refused_with_the_reason(
+    database: Database, path: list[JobStatus], call: str, reason: str
+) -> None:
+    job = add_job(database)
+    move(database, job.id, *path)
+    log = messages(database, job.id)
+    with database.write() as session, pytest.raises(Conflict, match=reason):
+        getattr(Jobs(session, TENANT), call)(job.id)
+    assert messages(database, job.id) == log
 
 
 def test_a_cancel_that_races_completion_leaves_one_final_state(database: Database) -> None:

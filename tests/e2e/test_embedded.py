@@ -181,7 +181,7 @@ def test_after_a_restart_on_the_same_folder_everything_is_there_and_jobs_continu
         client = tunery.client()
         file = client.files.create(file=("train.jsonl", jsonl(40)), purpose="fine-tune")
         job = client.fine_tuning.jobs.create(
-            model=BASE, training_file=file.id, hyperparameters={"n_epochs": 10, "batch_size": 1}
+            model=BASE, training_file=file.id, hyperparameters={"n_epochs": 6, "batch_size": 1}
         )
         await_true(
             lambda: len(client.fine_tuning.jobs.checkpoints.list(job.id).data) > 0,
@@ -198,7 +198,7 @@ def test_after_a_restart_on_the_same_folder_everything_is_there_and_jobs_continu
             for event in client.fine_tuning.jobs.list_events(job.id, limit=100)
             if event.type == "metrics"
         ]
-        assert sorted(steps) == list(range(1, 10 * 40 + 1))
+        assert sorted(steps) == list(range(1, 6 * 40 + 1))
         # After everything that can be deleted is deleted, one sweep leaves the objects of a fresh
         # installation.
         client.models.delete(finished.fine_tuned_model or "")

@@ -13,7 +13,7 @@ def test_job_survives_kills_of_api_scheduler_and_runner_with_one_model_and_every
         client = tunery.client()
         file = client.files.create(file=("train.jsonl", jsonl(40)), purpose="fine-tune")
         job = client.fine_tuning.jobs.create(
-            model=BASE, training_file=file.id, hyperparameters={"n_epochs": 30, "batch_size": 4}
+            model=BASE, training_file=file.id, hyperparameters={"n_epochs": 12, "batch_size": 4}
         )
 
         def checkpoints() -> int:
@@ -32,7 +32,7 @@ def test_job_survives_kills_of_api_scheduler_and_runner_with_one_model_and_every
         assert finished.status == "succeeded", finished.error
         events = list(client.fine_tuning.jobs.list_events(job.id, limit=100))
         steps = [event.data["step"] for event in events if event.type == "metrics"]
-        assert sorted(steps) == list(range(1, 301))
+        assert sorted(steps) == list(range(1, 121))
         assert len({event.id for event in events}) == len(events)
         created = [event for event in events if event.message.startswith("New fine-tuned model created")]
         assert len(created) == 1

@@ -1,4 +1,4 @@
-"""The benchmark of fairness runs and says what it measured; what that is, is never a test's concern."""
+"""The fairness benchmark runs and reports all its figures. No test judges the figures themselves."""
 
 import json
 import os
@@ -13,9 +13,9 @@ COMMAND = [sys.executable, "-m", "tests.benchmarks.fairness", "--bar", "1000"]
 
 
 @pytest.mark.e2e
-def test_a_tenants_latency_is_measured_alone_and_beside_a_flood_that_is_refused() -> None:
+def test_latency_is_measured_alone_and_during_a_flood_that_is_refused() -> None:
     arguments = ["--requests", "4", "--max-tokens", "16", "--flood-tokens", "32"]
-    # A short queue is full soon, also on a busy host.
+    # A short queue fills up quickly, even on a busy host.
     environment = {**os.environ, "TUNERY_MAX_WAITING_CHOICES": "32"}
     done = subprocess.run(
         [*COMMAND, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300

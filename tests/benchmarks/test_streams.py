@@ -1,4 +1,4 @@
-"""Many streams over many adapters, in small: what `make bench-streams` does for five minutes."""
+"""A short run of `make bench-streams`: many streams over many adapters."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ COMMAND = [sys.executable, "-m", "tests.benchmarks.streams"]
 
 
 @pytest.mark.e2e
-def test_every_stream_of_many_adapters_at_once_gets_its_own_answer_and_frees_its_slots() -> None:
+def test_concurrent_streams_of_many_adapters_get_their_own_answers_and_free_their_slots() -> None:
     arguments = ["--seconds", "5", "--streams", "40", "--adapters", "4", "--projects", "2"]
     done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -26,7 +26,7 @@ def test_every_stream_of_many_adapters_at_once_gets_its_own_answer_and_frees_its
     assert set(result["rss_mib_by_third"]) == {"api", "engine", "proxy"}
 
 
-def test_memory_that_grows_after_the_first_third_is_seen() -> None:
-    minutes = [(float(second), 100.0 + max(0, second - 40)) for second in range(121)]
+def test_memory_that_grows_after_the_first_third_is_reported() -> None:
+    growing = [(float(second), 100.0 + max(0, second - 40)) for second in range(121)]
     settled = [(float(second), min(100.0 + second, 140.0)) for second in range(121)]
-    assert Memory({"leaks": minutes, "settles": settled}).grown() == ["leaks"]
+    assert Memory({"leaks": growing, "settles": settled}).grown() == ["leaks"]

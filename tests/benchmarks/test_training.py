@@ -1,4 +1,4 @@
-"""The benchmark of training runs and says what it measured; what that is, is never a test's concern."""
+"""The training benchmark runs and reports all its figures. No test judges the figures themselves."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_benchmark(*arguments: str) -> dict[str, Any]:
-    """What it prints on stdout: one line of JSON."""
+    """Runs the benchmark and returns the line of JSON that it prints on stdout."""
     command = [sys.executable, "-m", "tests.benchmarks.training", "--shape", "tiny", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -23,7 +23,7 @@ def run_benchmark(*arguments: str) -> dict[str, Any]:
     return result
 
 
-def test_ours_is_compared_with_hf_trainer_and_trl() -> None:
+def test_the_training_loop_is_compared_with_hf_trainer_and_trl() -> None:
     result = run_benchmark("--cpu", "--chats", "24")
     assert set(result["ratios"]) == {
         "hf_trainer_padded",
@@ -33,7 +33,7 @@ def test_ours_is_compared_with_hf_trainer_and_trl() -> None:
     }
 
 
-def test_the_comparison_on_a_gpu_has_a_dry_run() -> None:
+def test_the_gpu_comparison_has_a_dry_run() -> None:
     result = run_benchmark("--gpu", "--type", "full", "--chats", "24", "--batch-size", "8")
     assert set(result["ratios"]) == {"trl_packed_full", "trl_packed_full_1024"}
     assert set(result["peak_gib"]["full_1024"]) == {"ours", "trl_packed"}

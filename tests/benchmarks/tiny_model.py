@@ -1,4 +1,4 @@
-"""Measure the tiny model's bar anew: `python -m tests.benchmarks.tiny_model --seeds 3 --out scores.json`."""
+"""Measure the tiny model's scores: `python -m tests.benchmarks.tiny_model --seeds 3 --out scores.json`."""
 
 from cluster.bases.tiny.recipe.evaluate import main
 

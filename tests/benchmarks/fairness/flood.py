@@ -1,7 +1,8 @@
-"""A tenant that floods, in a process of its own: `python -m tests.benchmarks.fairness.flood '<options>'`.
+"""The clients of a tenant that floods the server: `python -m tests.benchmarks.fairness.flood '<options>'`.
 
-Hundreds of clients that ask again as soon as they are answered, or as soon as a refusal allows. Prints one
-line of JSON for each second: what was answered and refused in it. Ends when its standard input does.
+Runs in a process of its own. Each client sends its next request as soon as it has an answer, or as soon as
+it may retry after a refusal. Prints a line of JSON each second with the number of answers, tokens and
+refusals in that second. Exits when its standard input is closed.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass
 from openai import APIStatusError, AsyncOpenAI
 
 _PAUSE_SECONDS = 2.0
-"""About the longest that a refused client waits, whatever it is told."""
+"""A refused client waits about this long at most, even if `retry-after-ms` is longer."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,25 @@ async def run(flood: Flood) -> None:
     async with AsyncOpenAI(
         base_url=f"{flood.url}/v1", api_key=flood.key, max_retries=0, timeout=600
     ) as client:
-        asking = [asyncio.create_task(_ask(client, flood, place, counts)) for place in range(flood.clients)]
-        ending = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
-        while not ending.done():
-            await asyncio.wait([ending], timeout=1)
+        clients = [
+            asyncio.create_task(_send(client, flood, number, counts)) for number in range(flood.clients)
+        ]
+        stdin_closed = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+        while not stdin_closed.done():
+            await asyncio.wait([stdin_closed], timeout=1)
             print(json.dumps(counts), flush=True)
             counts.clear()
-        for task in asking:
+        for task in clients:
             task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await asyncio.gather(*clients, return_exceptions=True)
 
 
-async def _ask(client: AsyncOpenAI, flood: Flood, place: int, counts: Counter[str]) -> None:
-    model = flood.models[place % len(flood.models)]
+async def _send(client: AsyncOpenAI, flood: Flood, number: int, counts: Counter[str]) -> None:
+    model = flood.models[number % len(flood.models)]
     while True:
         try:
             answer = await client.completions.create(
-                model=model, prompt=f"Order {place} holds", max_tokens=flood.max_tokens, temperature=1
+                model=model, prompt=f"Order {number} holds", max_tokens=flood.max_tokens, temperature=1
             )
             counts["answered"] += 1
             counts["tokens"] += answer.usage.completion_tokens if answer.usage is not None else 0
@@ -63,6 +66,6 @@ def command(flood: Flood) -> list[str]:
 
 
 if __name__ == "__main__":
-    # Its clients would be on other machines: they get what the server and the other tenant leave.
+    # Real clients run on other machines: these must not take CPU time from the server or the other tenant.
     os.nice(10)
     asyncio.run(run(Flood(**json.loads(sys.argv[1]))))

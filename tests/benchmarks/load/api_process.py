@@ -1,4 +1,4 @@
-"""The API as a process, over a database of its own and without a cluster: what its edge is measured on."""
+"""Runs the API as a process with a database of its own and without a cluster, to measure its HTTP layer."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ class Api:
 
 @contextmanager
 def running_api(folder: Path, *, num_jobs: int = 0) -> Iterator[Api]:
-    """With a project that has so many jobs, which nobody works at."""
+    """Starts the API with one project that has `num_jobs` queued jobs. No scheduler runs them."""
     folder.mkdir(parents=True)
     url = f"sqlite:///{folder / 'tunery.db'}"
     database = Database(url)
@@ -48,42 +48,42 @@ def running_api(folder: Path, *, num_jobs: int = 0) -> Iterator[Api]:
     with database.write() as session:
         jobs = Jobs(session, project.tenant)
         new = NewJob(model="tunery-tiny-1", training_file=file.id)
-        made = [jobs.create(new).id for _ in range(num_jobs)]
+        job_ids = [jobs.create(new).id for _ in range(num_jobs)]
     port, internal_port = free_ports(2)
     command = ["-m", "service.api", "--port", str(port), "--internal-port", str(internal_port)]
     environment = {"TUNERY_DATABASE_URL": url, "TUNERY_STORAGE_URL": f"file://{folder}/objects"}
     with (folder / "api.log").open("wb") as log:
-        started = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *command], env={**os.environ, **environment}, stdout=log, stderr=log
         )
     try:
-        _wait(port, started)
-        yield Api(port, internal_port, psutil.Process(started.pid), database, project, made)
+        _wait(port, process)
+        yield Api(port, internal_port, psutil.Process(process.pid), database, project, job_ids)
     finally:
-        started.kill()
-        started.wait()
+        process.kill()
+        process.wait()
         database.close()
 
 
 def get(port: int, path: str, headers: dict[str, str] | None = None, *, seconds: float = 60.0) -> int:
-    """The status of the answer. Raises OSError."""
+    """Returns the status of the response. Raises OSError if there is none."""
     connection = HTTPConnection(_HOST, port, timeout=seconds)
     try:
         connection.request("GET", path, headers=headers or {})
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
+        response = connection.getresponse()
+        response.read()
+        return response.status
     finally:
         connection.close()
 
 
-def _wait(port: int, started: subprocess.Popen[bytes]) -> None:
+def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
             assert get(port, "/healthz") == 200
             return
         except OSError:
-            assert started.poll() is None, "the API has ended"
-            assert time.monotonic() < deadline, "the API does not start"
+            assert process.poll() is None, "the API exited"
+            assert time.monotonic() < deadline, "the API did not start in time"
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""What one client without a key, or with one, may try to cost the API. Bounded in bytes, number and time."""
+"""Attacks on the API by a client with or without a key. All are bounded in bytes, number and time."""
 
 import select
 import socket
@@ -12,7 +12,7 @@ from tests.benchmarks.load.api_process import Api
 
 _CHUNK_BYTES = 2**18
 _SECONDS = 120.0
-"""The longest that anything here takes."""
+"""The longest that any request here takes."""
 _SYNC = "/internal/attempts/ftjob-1/1/sync"
 
 
@@ -26,12 +26,12 @@ class Size:
     header_mib: int
     half_open: int
     idle: int
-    patience_seconds: float
-    """How long half-open and idle connections are held, if the API does not end them before."""
+    hold_seconds: float
+    """How long half-open and idle connections are held if the API does not close them before."""
 
 
 def attacks(size: Size) -> dict[str, Callable[[Api], dict[str, object]]]:
-    """By name; each says what became of it."""
+    """The attacks by name. Each returns its outcome as JSON."""
     zeros = size.json_mib * 2**20 // 2
 
     def wrong_json(name: str) -> list[bytes]:
@@ -54,14 +54,14 @@ def attacks(size: Size) -> dict[str, Callable[[Api], dict[str, object]]]:
 
 
 def _post(port: int, path: str, headers: dict[str, str], count: int, body: list[bytes]) -> dict[str, object]:
-    """At once."""
+    """Sends `count` requests at once; counts the answers by status or connection error."""
     length = sum(map(len, body))
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"POST {path} HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n{lines}"
     request = f"{head}content-length: {length}\r\n\r\n".encode()
     answers: list[str] = []
     threads = [
-        threading.Thread(target=lambda: answers.append(_talk(port, request, _pieces(body))))
+        threading.Thread(target=lambda: answers.append(_exchange(port, request, _pieces(body))))
         for _ in range(count)
     ]
     for thread in threads:
@@ -72,25 +72,26 @@ def _post(port: int, path: str, headers: dict[str, str], count: int, body: list[
 
 
 def _heads(api: Api, mib: int, piece: bytes, *, beginning: bytes = b"") -> dict[str, object]:
-    """Of one request, which comes to an end if the API takes all of it."""
+    """Sends one request with `mib` of headers, whose end follows if the API accepts them all."""
     pieces = (piece for _ in range(mib * 2**20 // len(piece)))
 
     def all_pieces() -> Iterator[bytes]:
         yield from pieces
         yield b"\r\n\r\n"
 
-    return {"answer": _talk(api.port, b"GET /healthz HTTP/1.1\r\nhost: here\r\n" + beginning, all_pieces())}
+    head = b"GET /healthz HTTP/1.1\r\nhost: here\r\n"
+    return {"answer": _exchange(api.port, head + beginning, all_pieces())}
 
 
 def _connections(api: Api, size: Size) -> dict[str, object]:
-    """Half of a head each, and one answered request each."""
-    half_open = [_connected(api.port, b"GET / HTTP/1.1\r\nhost:") for _ in range(size.half_open)]
-    idle = [_connected(api.port, b"GET /healthz HTTP/1.1\r\nhost: here\r\n\r\n") for _ in range(size.idle)]
+    """Opens connections with half a head each, and others with one answered request each."""
+    half_open = [_connect(api.port, b"GET / HTTP/1.1\r\nhost:") for _ in range(size.half_open)]
+    idle = [_connect(api.port, b"GET /healthz HTTP/1.1\r\nhost: here\r\n\r\n") for _ in range(size.idle)]
     ended = {}
     began = time.monotonic()
     for name, connections in {"half_open": half_open, "idle": idle}.items():
         for connection in connections:
-            connection.settimeout(max(0.01, began + size.patience_seconds - time.monotonic()))
+            connection.settimeout(max(0.01, began + size.hold_seconds - time.monotonic()))
             with suppress(TimeoutError, ConnectionError):
                 while connection.recv(2**16):
                     pass
@@ -100,14 +101,17 @@ def _connections(api: Api, size: Size) -> dict[str, object]:
     return {"ended": ended}
 
 
-def _connected(port: int, data: bytes) -> socket.socket:
+def _connect(port: int, data: bytes) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=_SECONDS)
     connection.sendall(data)
     return connection
 
 
-def _talk(port: int, beginning: bytes, rest: Iterator[bytes]) -> str:
-    """Sends until all is sent or the API has answered; the status, or what became of the connection."""
+def _exchange(port: int, beginning: bytes, rest: Iterator[bytes]) -> str:
+    """Sends until everything is sent or the API answers.
+
+    Returns the status, the name of the connection's error, or `closed`.
+    """
     deadline = time.monotonic() + _SECONDS
     with socket.create_connection(("127.0.0.1", port), timeout=_SECONDS) as connection:
         try:
@@ -117,7 +121,7 @@ def _talk(port: int, beginning: bytes, rest: Iterator[bytes]) -> str:
                     break
                 connection.sendall(piece)
         except ConnectionError:
-            pass  # what it has answered may be read all the same
+            pass  # an answer sent before the connection was closed can still be read
         try:
             answer = connection.recv(2**16)
         except OSError as error:

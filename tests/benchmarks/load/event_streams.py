@@ -1,4 +1,4 @@
-"""Many streams of jobs' events at once, each of a job of its own, to which something happens now and then."""
+"""Holds many streams of job events at once, one stream per job, while events are added to random jobs."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from tests.benchmarks.load.api_process import Api
 _OPENING_AT_ONCE = 50
 _EVENTS_PER_SECOND = 20
 _FIRST_EVENTS = 2
-"""Of a job that was just made."""
+"""Events that a new job already has."""
 _MARK = "at "
 
 
@@ -23,23 +23,23 @@ class Streams:
     open: int = 0
     cut: int = 0
     delays: list[float] = field(default_factory=list)
-    """Seconds from an event's commit by another process to its arrival."""
+    """Seconds from writing an event, in this process, to receiving it over HTTP."""
 
 
-async def hold_streams(api: Api, count: int, is_open: asyncio.Event, is_over: asyncio.Event) -> Streams:
-    """Opens them, sets `is_open`, and holds them until `is_over`, while events are written."""
+async def hold_streams(api: Api, count: int, all_open: asyncio.Event, is_over: asyncio.Event) -> Streams:
+    """Opens `count` streams, sets `all_open`, then writes events until `is_over` is set."""
     streams = Streams()
     gate = asyncio.Semaphore(_OPENING_AT_ONCE)
-    told = [asyncio.Event() for _ in range(count)]
+    received = [asyncio.Event() for _ in range(count)]
     readers = [
         asyncio.create_task(_read(api, job, gate, first, streams))
-        for job, first in zip(api.jobs[:count], told, strict=True)
+        for job, first in zip(api.jobs[:count], received, strict=True)
     ]
     try:
-        for first in told:
+        for first in received:
             await first.wait()
         streams.open = count
-        is_open.set()
+        all_open.set()
         while not is_over.is_set():
             await asyncio.to_thread(_write, api, random.choice(api.jobs[:count]))
             await asyncio.sleep(1 / _EVENTS_PER_SECOND)
@@ -70,7 +70,7 @@ async def _read(api: Api, job: str, gate: asyncio.Semaphore, first: asyncio.Even
 
 
 async def _event(reader: asyncio.StreamReader) -> str:
-    """The next one's message."""
+    """The message of the next event."""
     while line := await reader.readline():
         if line.startswith(b"data: "):
             return str(json.loads(line.removeprefix(b"data: "))["message"])

@@ -1,4 +1,4 @@
-"""What others feel of a load, and what the process takes meanwhile: both looked at from threads."""
+"""Measures the latency of GET requests and the memory of the API's process while something else loads it."""
 
 import threading
 import time
@@ -19,12 +19,12 @@ class Observed:
     mib_peak: float = 0.0
     mib_after: float = 0.0
     get_seconds: list[float] = field(default_factory=list)
-    """Of plain GETs, one after the other. One that fails counts for as long as it took."""
+    """Seconds of each GET request, sent one after another. Failed requests are included."""
 
 
 @contextmanager
 def observed(api: Api, path: str) -> Iterator[Observed]:
-    """Complete after the block."""
+    """Measures from two threads during the block. The result is complete after it."""
     seen = Observed(mib_before=_mib(api))
     is_over = threading.Event()
 
@@ -33,7 +33,7 @@ def observed(api: Api, path: str) -> Iterator[Observed]:
             seen.mib_peak = max(seen.mib_peak, _mib(api))
             time.sleep(_SAMPLE_SECONDS)
 
-    def ask() -> None:
+    def send() -> None:
         while not is_over.is_set():
             began = time.monotonic()
             with suppress(OSError):
@@ -41,7 +41,7 @@ def observed(api: Api, path: str) -> Iterator[Observed]:
             seen.get_seconds.append(time.monotonic() - began)
             time.sleep(_PAUSE_SECONDS)
 
-    threads = [threading.Thread(target=sample), threading.Thread(target=ask)]
+    threads = [threading.Thread(target=sample), threading.Thread(target=send)]
     for thread in threads:
         thread.start()
     try:

@@ -1,4 +1,4 @@
-"""A benchmark's own process says what it measured, and is no heavier than it must be."""
+"""Keeps a benchmark's own process quiet and light."""
 
 import warnings
 
@@ -7,7 +7,7 @@ from transformers.utils import logging
 
 
 def keep_quiet() -> None:
-    """No progress bars or advice from libraries, and one thread for the reference."""
+    """Turns off the libraries' progress bars and warnings, and gives the reference one thread."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     warnings.simplefilter("ignore")

@@ -1,5 +1,7 @@
-"""What each tuned model must answer, worked out by transformers and PEFT one request at a time, with none of
-our engine's code."""
+"""Computes what each tuned model must answer, with transformers and PEFT, one request at a time.
+
+Uses none of the engine's code.
+"""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -17,13 +19,13 @@ from cluster.bases.resolve import base_folder
 from tests.e2e.server import BASE
 
 _CLEAR = 5e-4
-"""In logits: ten times what one float32 forward differs from another by. An answer that hangs by less may
-change with rounding, and nobody is asked for it."""
+"""Smallest difference of logits that rounding cannot reverse: ten times the difference between two float32
+forward passes. Answers that depend on a smaller difference are not used."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request, as its body has it."""
+class Request:
+    """One request, with the fields of its body."""
 
     prompt: str
     is_chat: bool = True
@@ -33,7 +35,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Said:
+class Choice:
     """One choice."""
 
     text: str
@@ -43,7 +45,7 @@ class Said:
 
 @dataclass
 class Reference:
-    """The base, with one adapter or none."""
+    """The base model with one adapter or none."""
 
     adapter: Path | None
 
@@ -53,39 +55,39 @@ class Reference:
         self._model = (PeftModel.from_pretrained(model, self.adapter) if self.adapter else model).eval()
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
 
-    def answer(self, asked: Asked) -> list[Said] | None:
-        """By choice; None if it hangs by a rounding."""
-        choices = [self._choice(asked, choice) for choice in range(asked.options.get("n", 1))]
-        return None if None in choices else [said for said in choices if said is not None]
+    def answer(self, request: Request) -> list[Choice] | None:
+        """The answer's choices, or None if rounding could change one of them."""
+        choices = [self._choice(request, choice) for choice in range(request.options.get("n", 1))]
+        return None if None in choices else [choice for choice in choices if choice is not None]
 
     @torch.inference_mode()
-    def _choice(self, asked: Asked, choice: int) -> Said | None:
-        picker = _Picker(asked.options, choice)
-        prompt = self._encoded(asked)
+    def _choice(self, request: Request, choice: int) -> Choice | None:
+        picker = _Picker(request.options, choice)
+        prompt = self._encode(request)
         output = self._model.generate(
             **prompt,
-            max_new_tokens=asked.max_tokens,
+            max_new_tokens=request.max_tokens,
             do_sample=False,
             logits_processor=LogitsProcessorList([picker]),
         )
         tokens = output[0, prompt["input_ids"].shape[1] :].tolist()
-        return self._said(tokens, asked) if picker.is_clear else None
+        return self._to_choice(tokens, request) if picker.is_clear else None
 
-    def _encoded(self, asked: Asked) -> Any:
-        if asked.is_chat:
-            chat = [{"role": "user", "content": asked.prompt}]
+    def _encode(self, request: Request) -> Any:
+        if request.is_chat:
+            chat = [{"role": "user", "content": request.prompt}]
             return self._tokenizer.apply_chat_template(
                 chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
             )
-        return self._tokenizer(asked.prompt, return_tensors="pt")
+        return self._tokenizer(request.prompt, return_tensors="pt")
 
-    def _said(self, tokens: list[int], asked: Asked) -> Said:
-        if stop := asked.options.get("stop"):
+    def _to_choice(self, tokens: list[int], request: Request) -> Choice:
+        if stop := request.options.get("stop"):
             for count in range(1, len(tokens) + 1):
                 if stop in (text := self._text(tokens[:count])):
-                    return Said(text.partition(stop)[0], "stop", count)
+                    return Choice(text.partition(stop)[0], "stop", count)
         is_ended = tokens[-1] == self._tokenizer.eos_token_id
-        return Said(self._text(tokens), "stop" if is_ended else "length", len(tokens))
+        return Choice(self._text(tokens), "stop" if is_ended else "length", len(tokens))
 
     def _text(self, tokens: list[int]) -> str:
         text: str = self._tokenizer.decode(
@@ -95,10 +97,11 @@ class Reference:
 
 
 class _Picker(LogitsProcessor):  # type: ignore[misc]
-    """Leaves one token at each step: the likeliest, or the one that a seed stands for.
+    """Leaves one token at each step: the likeliest, or the one drawn with the request's seed.
 
-    That is by inverse transform, in the vocabulary's order, of the nucleus of `top_p`; the number to be
-    inverted is the first 48 bits of BLAKE2b of `seed/choice/position`."""
+    A token is drawn from the nucleus of `top_p` by inverse transform sampling in the vocabulary's order. The
+    uniform number is the first 48 bits of BLAKE2b of `seed/choice/position`.
+    """
 
     def __init__(self, options: dict[str, Any], choice: int) -> None:
         self._temperature = options.get("temperature", 1.0)
@@ -110,7 +113,7 @@ class _Picker(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         logits = scores[0].double().numpy()
-        token = self._drawn(logits) if self._temperature else self._likeliest(logits)
+        token = self._draw(logits) if self._temperature else self._likeliest(logits)
         self._position += 1
         left = torch.full_like(scores, -torch.inf)
         left[0, token] = 0
@@ -121,8 +124,8 @@ class _Picker(LogitsProcessor):  # type: ignore[misc]
         self.is_clear &= bool(first - second > _CLEAR)
         return int(logits.argmax())
 
-    def _drawn(self, logits: np.ndarray) -> int:
-        clear = _CLEAR / self._temperature  # a relative difference of weights
+    def _draw(self, logits: np.ndarray) -> int:
+        clear = _CLEAR / self._temperature  # as a relative difference of weights
         weights = np.exp((logits - logits.max()) / self._temperature)
         weights /= weights.sum()
         order = np.argsort(-weights, kind="stable")
@@ -137,7 +140,7 @@ class _Picker(LogitsProcessor):  # type: ignore[misc]
         edges = np.cumsum(weights[kept]) / weights[kept].sum()
         number = self._uniform()
         place = int(np.searchsorted(edges, number, side="right"))
-        # The edges between tokens move with what is above and below them.
+        # Rounding moves an edge in proportion to the weight on both sides of it.
         around = np.array([0.0, *edges])[place : place + 2]
         self.is_clear &= bool((np.abs(around - number) > clear * around * (1 - around)).all())
         return int(kept[place])

@@ -1,5 +1,7 @@
-"""A data folder for `tunery up` with projects and tuned models that nobody had to train: random adapters that
-differ clearly, in storage and in the database as a finished job leaves them."""
+"""A data folder for `tunery up` with projects and tuned models, without any training.
+
+The models are random adapters whose outputs differ clearly. Storage and database look as after finished jobs.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +25,17 @@ _KINDS = (
     {"scale": 0.14, "r": 4, "lora_alpha": 8, "target_modules": _MLP, "use_rslora": True},
     {"scale": 0.12, "r": 8, "lora_alpha": 16, "target_modules": "all-linear"},
 )
-"""In turn: batches mix ranks, targets and scalings. `scale` is of the weights: enough for no two adapters to
-say the same, and not so much that rounding grows from layer to layer."""
+"""Adapters cycle through these, so that batches mix ranks, target modules and scalings. `scale` is the scale
+of the random weights: large enough that no two adapters give the same answer, small enough that rounding
+errors do not grow from layer to layer."""
 
 
 @dataclass(frozen=True)
 class Tuned:
     name: str
-    """As clients call it."""
+    """The model name that clients send."""
     folder: Path
-    """The adapter as PEFT saved it."""
+    """The adapter in PEFT's format."""
     project: Project
 
 
@@ -45,7 +48,7 @@ class World:
 
 
 def make_world(folder: Path, *, num_models: int, num_projects: int) -> World:
-    """Models belong to the projects in turn; whoever calls may infer, and nothing else."""
+    """Deals the models out to the projects in turn. Their keys have the scope `infer` only."""
     data = folder / "data"
     data.mkdir(parents=True)
     store = LocalStore(data / "objects")
@@ -59,18 +62,18 @@ def make_world(folder: Path, *, num_models: int, num_projects: int) -> World:
             kind = _KINDS[number % len(_KINDS)]
             ref = publish_lora(store, load_catalogue()[BASE], adapter, seed=number, **kind)
             project = projects[number % num_projects]
-            models.append(Tuned(_published(database, project, ref), adapter, project))
+            models.append(Tuned(_add_model(database, project, ref), adapter, project))
     finally:
         database.close()
     return World(data, projects, models)
 
 
-def _published(database: Database, project: Project, ref: WeightsRef) -> str:
+def _add_model(database: Database, project: Project, ref: WeightsRef) -> str:
     file = add_file(database, project.tenant)
     with database.write() as session:
         new = NewJob(model=BASE, training_file=file.id)
         job = session.get_one(tables.Job, Jobs(session, project.tenant).create(new).id)
-        # In the transaction that made it: no scheduler ever sees it waiting.
+        # Set in the transaction that creates the job, so that no scheduler ever sees it queued.
         job.status = JobStatus.SUCCEEDED.value
         session.add(
             tables.Model(

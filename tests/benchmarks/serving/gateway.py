@@ -1,9 +1,10 @@
-"""What HTTP adds: models asked through `tunery up` (gateway and replica), and the same engines asked in this
-process. Also a command by itself: `python -m tests.benchmarks.serving.gateway`.
+"""Measures what HTTP adds to a request. Also a command: `python -m tests.benchmarks.serving.gateway`.
 
-The time that it adds to a request shows where a token takes the least, with the built-in model. What it takes
-of 32 streams' tokens per second is said of the benchmark's own model, and of the built-in one, whose forward
-pass of 2 ms is less than any that is worth serving and leaves nothing to hide behind."""
+Sends the same requests through `tunery up` (gateway and replica) and directly to an engine in this process.
+The added time per request is measured with the built-in model, whose tokens take the least time. The share of
+the tokens per second that 32 streams keep over HTTP is reported for the benchmark's model and the built-in
+one. The latter is the worst case: its forward pass takes 2 ms, less than that of any model worth serving.
+"""
 
 import asyncio
 import itertools
@@ -34,23 +35,23 @@ from tests.e2e.server import BASE, Tunery, running
 
 _PROMPT = [5, 6, 7, 8]
 _NEVER_ENDS = {1: -100.0}
-"""A bias against the end of text: every answer is as long as was asked for."""
+"""A bias against the end of text, so that every answer has `max_tokens` tokens."""
 _TOKENS = 64
 _STREAMS = 32
 _COUNTED = 10
-"""Requests in a round, of one token and of many each."""
+"""Requests in a round, both of one token and of many."""
 
-Ask = Callable[[int], Awaitable[None]]
-"""Asks for so many tokens and reads the answer's stream to its end."""
+Send = Callable[[int], Awaitable[None]]
+"""Requests this many tokens and reads the stream to its end."""
 
 
 def gateway(task: Task, *, rounds: int = 6) -> dict[str, float]:
-    """Both ways take turns, so that what else the machine does meets both; a first round is not counted."""
+    """Measures both ways in turn, so that other load on the machine affects both. Skips the first round."""
     with tempfile.TemporaryDirectory() as name:
         catalogue = Path(name) / "catalogue.toml"
         catalogue.write_text(PACKAGED_CATALOGUE.read_text() + _entry(base_of(task)))
         with running(Path(name) / "tunery", TUNERY_CATALOGUE=str(catalogue)) as tunery:
-            return asyncio.run(_compared(tunery, Path(name), base_of(task), rounds))
+            return asyncio.run(_compare(tunery, Path(name), base_of(task), rounds))
 
 
 def _entry(base: BaseSpec) -> str:
@@ -61,49 +62,49 @@ def _entry(base: BaseSpec) -> str:
     )
 
 
-async def _compared(tunery: Tunery, folder: Path, larger: BaseSpec, rounds: int) -> dict[str, float]:
+async def _compare(tunery: Tunery, folder: Path, larger: BaseSpec, rounds: int) -> dict[str, float]:
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(_client(tunery))
-        taken = []
+        pairs = []
         for base in (load_catalogue()[BASE], larger):
             direct = await stack.enter_async_context(_direct(base, folder))
-            taken.append({direct: _Taken(), _through(http, base.alias): _Taken()})
-        small, large = taken
+            pairs.append({direct: _Times(), _over_http(http, base.alias): _Times()})
+        small, large = pairs
         for round_ in range(rounds + 1):
-            for ask, sofar in small.items():
-                await sofar.add_each(ask)
-            for ask, sofar in [*small.items(), *large.items()]:
-                await sofar.add_together(ask)
+            for send, times in small.items():
+                await times.add_each(send)
+            for send, times in [*small.items(), *large.items()]:
+                await times.add_together(send)
             if round_ == 0:
-                for sofar in [*small.values(), *large.values()]:
-                    sofar.forget()
-    alone, added = small.values()
+                for times in [*small.values(), *large.values()]:
+                    times.clear()
+    alone, over_http = small.values()
     return {
-        "gateway_ms_p50": _added_ms(alone.one, added.one),
-        f"gateway_ms_p50_of_{_TOKENS}": _added_ms(alone.many, added.many),
+        "gateway_ms_p50": _added_ms(alone.one, over_http.one),
+        f"gateway_ms_p50_of_{_TOKENS}": _added_ms(alone.many, over_http.many),
         "http_tokens_share": _share(*large.values()),
         "http_tokens_share_of_tiny": _share(*small.values()),
     }
 
 
 @dataclass
-class _Taken:
-    """Seconds."""
+class _Times:
+    """Seconds: of requests for one token, of requests for many, and of rounds of streams at once."""
 
     one: list[float] = field(default_factory=list)
     many: list[float] = field(default_factory=list)
     together: list[float] = field(default_factory=list)
 
-    async def add_each(self, ask: Ask) -> None:
-        for tokens, taken in ((1, self.one), (_TOKENS, self.many)):
-            taken += [await _seconds(ask(tokens)) for _ in range(_COUNTED)]
+    async def add_each(self, send: Send) -> None:
+        for tokens, times in ((1, self.one), (_TOKENS, self.many)):
+            times += [await _seconds(send(tokens)) for _ in range(_COUNTED)]
 
-    async def add_together(self, ask: Ask) -> None:
-        self.together.append(await _seconds(asyncio.gather(*(ask(_TOKENS) for _ in range(_STREAMS)))))
+    async def add_together(self, send: Send) -> None:
+        self.together.append(await _seconds(asyncio.gather(*(send(_TOKENS) for _ in range(_STREAMS)))))
 
-    def forget(self) -> None:
-        for taken in (self.one, self.many, self.together):
-            taken.clear()
+    def clear(self) -> None:
+        for times in (self.one, self.many, self.together):
+            times.clear()
 
 
 async def _seconds(work: Awaitable[Any]) -> float:
@@ -116,17 +117,17 @@ def _added_ms(alone: list[float], http: list[float]) -> float:
     return round((statistics.median(http) - statistics.median(alone)) * 1000, 2)
 
 
-def _share(alone: _Taken, http: _Taken) -> float:
+def _share(alone: _Times, http: _Times) -> float:
     return round(statistics.median(alone.together) / statistics.median(http.together), 3)
 
 
 @asynccontextmanager
-async def _direct(base: BaseSpec, folder: Path) -> AsyncIterator[Ask]:
+async def _direct(base: BaseSpec, folder: Path) -> AsyncIterator[Send]:
     weights = WeightsFolder(folder / "cache", LocalStore(folder / "objects"))
     engine: EmbeddedEngine = await EmbeddedLoader(weights, EngineLimits())(ModelRef(base=base))
     numbers = itertools.count()
 
-    async def ask(tokens: int) -> None:
+    async def send(tokens: int) -> None:
         request = GenerationRequest(
             id=f"direct-{next(numbers)}",
             model=ModelRef(base=base),
@@ -137,7 +138,7 @@ async def _direct(base: BaseSpec, folder: Path) -> AsyncIterator[Ask]:
             pass
 
     try:
-        yield ask
+        yield send
     finally:
         await engine.close()
 
@@ -152,8 +153,8 @@ def _client(tunery: Tunery) -> httpx2.AsyncClient:
     )
 
 
-def _through(http: httpx2.AsyncClient, model: str) -> Ask:
-    async def ask(tokens: int) -> None:
+def _over_http(http: httpx2.AsyncClient, model: str) -> Send:
+    async def send(tokens: int) -> None:
         body = {
             "model": model,
             "prompt": _PROMPT,
@@ -162,17 +163,17 @@ def _through(http: httpx2.AsyncClient, model: str) -> Ask:
             "logit_bias": _NEVER_ENDS,
             "stream": True,
         }
-        async with http.stream("POST", "/v1/completions", json=body) as answer:
-            answer.raise_for_status()
-            content = await answer.aread()
+        async with http.stream("POST", "/v1/completions", json=body) as response:
+            response.raise_for_status()
+            content = await response.aread()
         assert content.endswith(b"data: [DONE]\n\n"), content[-200:]
 
-    return ask
+    return send
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="bench-http-") as name:
         task = Task(folder=name, vocab=MEDIUM.vocab, context=1024, n_adapters=1)
         prepare(task, MEDIUM)
-        # In a process that the engine's settings were made for.
+        # In a process with the environment that the engine is meant to run in.
         print(json.dumps(run_child("gateway", task)))

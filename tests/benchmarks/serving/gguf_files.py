@@ -1,4 +1,7 @@
-"""The benchmark's model and adapters as llama.cpp reads them: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md"""
+"""Writes the benchmark's model and adapters for llama.cpp, as GGUF files.
+
+The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
 
 import json
 from pathlib import Path
@@ -39,7 +42,7 @@ def write_base(task: Task, path: Path) -> None:
     writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    # Tokens go in and out as ids.
+    # Prompts and answers are token ids, so no tokenizer is needed.
     writer.add_tokenizer_model("none")
     for name, tensor in load_file(f"{task.folder}/base/model.safetensors").items():
         module = name.removesuffix(".weight")
@@ -48,7 +51,7 @@ def write_base(task: Task, path: Path) -> None:
 
 
 def write_adapter(task: Task, number: int, path: Path) -> None:
-    """The scale is alpha / rank, for every layer."""
+    """llama.cpp scales every layer's update by alpha / rank."""
     config = LlamaConfig.from_pretrained(f"{task.folder}/base")
     folder = adapter_folder(task, number)
     writer = GGUFWriter(path, "llama")
@@ -73,7 +76,7 @@ def _name(module: str) -> str:
 
 
 def _in_pairs(module: str, weight: np.ndarray, config: Any) -> np.ndarray:
-    """Llama.cpp rotates neighbours, transformers the two halves of a head."""
+    """Reorders rows: llama.cpp rotates neighbouring pairs, transformers the two halves of a head."""
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
     if (count := heads.get(module.rpartition(".")[2])) is None:
         return weight

@@ -1,4 +1,4 @@
-"""Llama.cpp, whose batches have one adapter: a context for each, with its own requests, over one model."""
+"""llama.cpp. A batch has one adapter there, so each adapter gets a context of its own over one model."""
 
 import ctypes
 import tempfile
@@ -20,10 +20,10 @@ _F32 = 0
 
 @dataclass
 class _Row:
-    """A request in a context."""
+    """A request in the context of its adapter."""
 
     place: int
-    """In the burst."""
+    """Position in the burst."""
     seq_id: int
     prompt: list[int]
     output: list[int] = field(default_factory=list)
@@ -55,7 +55,7 @@ def llama_cpp_cpu(task: Task) -> dict[int, Measurement]:
 
 
 def _contexts(task: Task, folder: Path) -> list[Any]:
-    """One for each adapter, with room for its share of the largest burst. They live as the process does."""
+    """One context for each adapter, with room for its share of the largest burst. They are never freed."""
     llama_cpp.llama_log_set(_SILENT, ctypes.c_void_p())
     llama_cpp.llama_backend_init()
     write_base(task, folder / "base.gguf")
@@ -83,7 +83,7 @@ def _contexts(task: Task, folder: Path) -> list[Any]:
 
 
 def _step(context: Any, rows: list[_Row], chunks: list[list[int]]) -> None:
-    """Appends each row's next token, after `chunks` of new ones that follow what it has."""
+    """Decodes each row's chunk of new tokens and appends the likeliest next token to its output."""
     total = sum(map(len, chunks))
     assert total <= _BATCH
     batch = llama_cpp.llama_batch_init(total, 0, 1)
@@ -111,4 +111,4 @@ def _step(context: Any, rows: list[_Row], chunks: list[list[int]]) -> None:
 
 @llama_cpp.llama_log_callback
 def _SILENT(level: int, text: bytes, user_data: ctypes.c_void_p) -> None:  # noqa: N802
-    """Llama.cpp tells a lot."""
+    """Drops llama.cpp's log lines."""

@@ -1,4 +1,4 @@
-"""Measures bursts of requests from within the process that answers them."""
+"""Measures bursts of requests, inside the process that answers them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,27 +7,30 @@ from tests.benchmarks.serving.task import FIRST_WORD, Measurement, Request, Task
 
 Arrived = Callable[[int], None]
 Burst = Callable[[list[Request], Arrived], list[list[int]]]
-"""Answers a burst: the token ids of each request. Says when a request's first token came, by its place."""
+"""Answers a burst with the token ids of each request. Calls `Arrived` with a request's position in the burst
+when its first token arrives."""
 
 
 def measure(task: Task, answer: Burst) -> dict[int, Measurement]:
-    """By level."""
+    """Measurements by level."""
     return measure_in_turns(task, {"alone": answer})["alone"]
 
 
 def measure_in_turns(task: Task, answers: Mapping[str, Burst]) -> dict[str, dict[int, Measurement]]:
-    """By name and level, after one burst each that nobody counts. A machine's speed changes from minute to
-    minute, and so for all of them."""
+    """Measurements by name and level, after one warm-up burst each.
+
+    The systems take turns because a machine's speed changes from minute to minute.
+    """
     for answer in answers.values():
         answer(task.bursts(min(8, *task.levels[1:], task.levels[-1]))[0], lambda place: None)
-    found: dict[str, dict[int, Measurement]] = {name: {} for name in answers}
+    fastest: dict[str, dict[int, Measurement]] = {name: {} for name in answers}
     for level in task.levels:
         runs = [
             {name: _run(task, answer, level) for name, answer in answers.items()} for _ in range(task.repeats)
         ]
         for name in answers:
-            found[name][level] = min((run[name] for run in runs), key=lambda one: one.seconds)
-    return found
+            fastest[name][level] = min((run[name] for run in runs), key=lambda run: run.seconds)
+    return fastest
 
 
 def _run(task: Task, answer: Burst, level: int) -> Measurement:

@@ -1,4 +1,4 @@
-"""The embedded engine as a replica runs it: adapters from storage, requests and events over its queues."""
+"""The embedded engine as in a replica: adapters from storage, requests and events through its queues."""
 
 import asyncio
 import itertools
@@ -26,37 +26,39 @@ from tests.benchmarks.serving.task import Measurement, Request, Task
 
 
 def ours(task: Task) -> dict[str, dict[int, Measurement]]:
-    """As `ours` with the adapters, and as `no_lora` without: the two are close, so they take turns in one
-    engine."""
+    """Measures the engine with the adapters (`ours`) and without (`no_lora`).
+
+    The two speeds are close, so both are measured in turn in one engine.
+    """
     models = [ModelRef(base=base_of(task), adapter=ref) for ref in adapters_of(task)]
     bases = [ModelRef(base=base_of(task))] * task.n_adapters
     with tempfile.TemporaryDirectory() as cache, asyncio.Runner() as runner:
         weights = WeightsFolder(Path(cache), LocalStore(Path(task.folder) / "store"))
-        engine = runner.run(_started(EmbeddedLoader(weights, EngineLimits()), models))
+        engine = runner.run(_start(EmbeddedLoader(weights, EngineLimits()), models))
         numbers = itertools.count()
 
-        def asking(models: Sequence[ModelRef]) -> Burst:
+        def answering(models: Sequence[ModelRef]) -> Burst:
             def answer(burst: list[Request], arrived: Arrived) -> list[list[int]]:
-                asked = [_asked(task, models, request, f"r{next(numbers)}") for request in burst]
-                return runner.run(_together(engine, asked, arrived))
+                requests = [_request(task, models, request, f"r{next(numbers)}") for request in burst]
+                return runner.run(_answer_all(engine, requests, arrived))
 
             return answer
 
-        answers = {"ours": asking(models), "no_lora": asking(bases)}
+        answers = {"ours": answering(models), "no_lora": answering(bases)}
         try:
             return measure_in_turns(task, answers)
         finally:
             runner.run(engine.close())
 
 
-async def _started(load: EmbeddedLoader, models: Sequence[ModelRef]) -> EmbeddedEngine:
+async def _start(load: EmbeddedLoader, models: Sequence[ModelRef]) -> EmbeddedEngine:
     engine = await load(models[0])
     for model in models:
         await engine.ensure(model)
     return engine
 
 
-def _asked(task: Task, models: Sequence[ModelRef], request: Request, id_: str) -> GenerationRequest:
+def _request(task: Task, models: Sequence[ModelRef], request: Request, id_: str) -> GenerationRequest:
     return GenerationRequest(
         id=id_,
         model=models[request.adapter],
@@ -65,11 +67,11 @@ def _asked(task: Task, models: Sequence[ModelRef], request: Request, id_: str) -
     )
 
 
-async def _together(
-    engine: EmbeddedEngine, asked: list[GenerationRequest], arrived: Arrived
+async def _answer_all(
+    engine: EmbeddedEngine, requests: list[GenerationRequest], arrived: Arrived
 ) -> list[list[int]]:
     answers: list[Coroutine[Any, Any, list[int]]] = [
-        _answer(engine, request, place, arrived) for place, request in enumerate(asked)
+        _answer(engine, request, place, arrived) for place, request in enumerate(requests)
     ]
     return await asyncio.gather(*answers)
 
@@ -77,7 +79,7 @@ async def _together(
 async def _answer(
     engine: EmbeddedEngine, request: GenerationRequest, place: int, arrived: Arrived
 ) -> list[int]:
-    """The token ids; padding stands for those without text, which the events count only."""
+    """The token ids of the answer. Tokens without text are replaced by padding: events only count them."""
     text, num_tokens = "", 0
     async for event in engine.generate(request):
         if isinstance(event, TextEvent):

@@ -1,4 +1,4 @@
-"""PEFT and transformers as their users run them, each with all adapters in memory beforehand."""
+"""PEFT and transformers as their users run them, with all adapters loaded in advance."""
 
 import functools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.benchmarks.serving.task import Measurement, Request, Task
 
 
 def naive_peft(task: Task) -> dict[int, Measurement]:
-    """One request at a time: `set_adapter`, `generate`."""
+    """One request at a time: `set_adapter`, then `generate`."""
     model = _peft_model(task)
 
     def answer(burst: list[Request], arrived: Arrived) -> list[list[int]]:
@@ -30,7 +30,7 @@ def naive_peft(task: Task) -> dict[int, Measurement]:
 
 
 def peft_mixed(task: Task) -> dict[int, Measurement]:
-    """A whole burst in one `generate` with `adapter_names`, prompts padded on the left."""
+    """The whole burst in one `generate` with `adapter_names`, with prompts padded on the left."""
     model = _peft_model(task)
 
     def answer(burst: list[Request], arrived: Arrived) -> list[list[int]]:
@@ -45,13 +45,13 @@ def peft_mixed(task: Task) -> dict[int, Measurement]:
 
 
 def transformers_cb(task: Task) -> dict[int, Measurement]:
-    """Transformers' continuous batching, which has no adapters by row: the first one is merged, for all."""
+    """Transformers' continuous batching with the first adapter merged, as it has no adapters per row."""
     model = _peft_model(task).merge_and_unload(adapter_names=["a0"])
     config = GenerationConfig(max_new_tokens=task.new_tokens, do_sample=False, eos_token_id=-1)
     manager = model.init_continuous_batching(
         generation_config=config,
         continuous_batching_config=ContinuousBatchingConfig(
-            # Room for all that may run at once; left to itself it takes nine tenths of the memory.
+            # Room for the largest burst. The default takes nine tenths of the memory.
             num_blocks=256,
             page_size=64,
             max_batch_tokens=1024,
@@ -89,7 +89,7 @@ PEERS: dict[str, Callable[[Task], dict[int, Measurement]]] = {
 
 
 class _FirstToken(BaseStreamer):  # type: ignore[misc]
-    """Says when the first token is there. What `generate` puts first is the prompt."""
+    """Calls `arrived` at the first generated token. `generate` puts the prompt first."""
 
     def __init__(self, arrived: Callable[[], None]) -> None:
         self._arrived, self._seen = arrived, 0

@@ -1,4 +1,4 @@
-"""A random Llama with as many random adapters as the task has, saved where every system finds them."""
+"""Saves a random Llama and the task's random adapters where every system finds them."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.cluster.serving.published import publish_lora
 from tests.tiny_base import CHAT_TEMPLATE
 
 _SCALE = 0.05
-"""Of the adapters' weights: their updates are then about as large as what the base's layers put out."""
+"""Scale of the adapters' weights. Their updates are then about as large as the base layers' outputs."""
 
 
 def prepare(task: Task, shape: Shape) -> None:
@@ -45,7 +45,7 @@ def base_of(task: Task) -> BaseSpec:
 
 
 def adapter_folder(task: Task, number: int) -> Path:
-    """As PEFT saved it."""
+    """The adapter in PEFT's format."""
     return Path(task.folder) / f"adapter-{number}"
 
 
@@ -54,7 +54,7 @@ def adapters_of(task: Task) -> list[WeightsRef]:
 
 
 def _tokenizer(vocab: int) -> PreTrainedTokenizerFast:
-    """Each token is a word that says its id, so that answers can be compared token by token."""
+    """Each token's text is its id, so that answers can be compared token by token."""
     words = {f"Ġ{number}": number for number in range(FIRST_WORD, vocab)}
     tokenizer = Tokenizer(WordLevel({"<|pad|>": 0, "<|end|>": 1, **words}, unk_token="<|pad|>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

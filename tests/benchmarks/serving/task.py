@@ -1,4 +1,4 @@
-"""What every system is asked to do, and what is measured of it. Both cross processes as JSON."""
+"""The task of every system and the measurement of it. Both are sent between processes as JSON."""
 
 from dataclasses import dataclass, field
 
@@ -10,24 +10,24 @@ from tests.benchmarks.training.shapes import Shape
 MEDIUM = Shape(hidden=512, layers=8, intermediate=1536, heads=8, key_heads=4, vocab=32_000)
 
 FIRST_WORD = 2
-"""Token ids below are the padding and the end of text."""
+"""Lower token ids are padding and the end of text."""
 PROMPTS = Lengths(median=64, spread=0.75, shortest=8, longest=512)
-"""Questions of people, in tokens: many short ones, a few that are long."""
+"""Lengths of people's questions, in tokens: many are short, a few are long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     prompt: list[int]
     adapter: int
-    """0 to the number of adapters less one."""
+    """Index of the adapter, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """At each level, bursts of that many greedy requests that arrive at once."""
+    """Bursts of greedy requests. The level is the number of requests that arrive at once."""
 
     folder: str
-    """The base model in transformers' format, its adapters and their storage, as `prepare` left them."""
+    """The base model in transformers' format, its adapters and their storage, as `prepare` saves them."""
     vocab: int
     context: int
     n_adapters: int = 8
@@ -35,19 +35,19 @@ class Task:
     new_tokens: int = 64
     levels: tuple[int, ...] = (1, 8, 32)
     repeats: int = 3
-    """The one that took least is reported, as neighbours on a machine only ever add time."""
+    """Runs of each level. The fastest is reported, as other load on the machine can only add time."""
     lengths: Lengths = PROMPTS
     threads: int = 1
     seed: int = 0
 
     def bursts(self, level: int) -> list[list[Request]]:
-        """The first requests of one list for every level: a burst, or of a small level several."""
+        """One burst of the first `level` requests, or several of a small level. All levels share one list."""
         n_bursts = max(1, 8 // level)
         requests = self.requests()[: n_bursts * level]
         return [requests[start : start + level] for start in range(0, len(requests), level)]
 
     def requests(self) -> list[Request]:
-        """Adapters take turns, so that a burst has as many of each as it can."""
+        """Deals adapters out in turn, so that a burst mixes as many as possible."""
         random = np.random.default_rng(self.seed)
         n_requests = max(8, *self.levels)
         drawn = random.lognormal(np.log(self.lengths.median), self.lengths.spread, n_requests)
@@ -60,16 +60,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One level of one system."""
+    """The measurement of one system at one level."""
 
     tokens: int
-    """Generated."""
+    """Number of generated tokens."""
     seconds: float
-    """Of all this process's CPUs, user and system."""
+    """CPU-seconds of the whole process, user and system."""
     first_tokens: list[float]
     """CPU-seconds from a burst's arrival to each request's first token."""
     outputs: list[list[int]] = field(default_factory=list)
-    """The generated words of each request; tokens below FIRST_WORD, which are no text, are left out."""
+    """The generated words of each request, without the tokens below FIRST_WORD, which have no text."""
 
     @property
     def tokens_per_second(self) -> float:

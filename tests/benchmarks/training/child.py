@@ -1,4 +1,4 @@
-"""One trainer in a process of its own: `python -m tests.benchmarks.training.child ours '<task>'`.
+"""Runs one trainer in a process of its own: `python -m tests.benchmarks.training.child ours '<task>'`.
 
 Prints its measurement as one line of JSON.
 """

@@ -1,4 +1,4 @@
-"""Runs trainers one after the other, each in a fresh process: no memory, cache or thread is shared."""
+"""Runs trainers one after another, each in a fresh process, so that they share no memory, cache or thread."""
 
 import importlib.util
 import json
@@ -21,30 +21,30 @@ NEEDS = {
     "trl_padded": ("accelerate", "datasets", "trl"),
     "trl_packed": ("accelerate", "datasets", "trl"),
 }
-"""Every trainer, and the packages that it needs besides torch, transformers and peft."""
+"""All trainers, with the packages that each needs besides torch, transformers and peft."""
 
 LIMIT_SECONDS = 3600
 
 
 def measure_all(trainers: Sequence[str], task: Task) -> dict[str, Measurement]:
-    """Without the trainers that need what is not installed, which are named on stderr."""
+    """Measurements by trainer. Reports and skips trainers whose packages are missing."""
     measured = {}
     for trainer in trainers:
         missing = [name for name in NEEDS[trainer] if importlib.util.find_spec(name) is None]
         if missing:
-            say(f"{trainer}: skipped, {', '.join(missing)} not installed")
+            report(f"{trainer}: skipped, {', '.join(missing)} not installed")
             continue
         began = time.monotonic()
         measured[trainer] = measure_one(trainer, task)
-        say(
-            f"{trainer}: {measured[trainer].tokens_per_second:,.0f} tokens a second; "
-            f"took {time.monotonic() - began:.0f} s in all"
+        report(
+            f"{trainer}: {measured[trainer].tokens_per_second:,.0f} tokens per second; "
+            f"took {time.monotonic() - began:.0f} s in total"
         )
     return measured
 
 
 def measure_one(trainer: str, task: Task) -> Measurement:
-    """Raises CalledProcessError if the trainer fails; what it says goes to stderr."""
+    """Runs the trainer and passes its stderr through. Raises CalledProcessError if it fails."""
     command = [sys.executable, "-m", "tests.benchmarks.training.child", trainer, json.dumps(asdict(task))]
     quiet = {
         "HF_HUB_OFFLINE": "1",
@@ -65,5 +65,5 @@ def measure_one(trainer: str, task: Task) -> Measurement:
     return Measurement(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Measures one training run from within its process."""
+"""Measures one training run, inside its process."""
 
 import resource
 import sys
@@ -11,7 +11,7 @@ from tests.benchmarks.training.task import Measurement, Task
 
 
 class Meter:
-    """Told of every step; the first one warms up and is not counted."""
+    """Measures the time, tokens and losses of steps. The first step warms up and is not counted."""
 
     def __init__(self, trainer: str, task: Task, *, total_steps: int) -> None:
         self._trainer, self._task, self._total_steps = trainer, task, total_steps
@@ -22,7 +22,7 @@ class Meter:
         self._began = self._ended = 0.0
 
     def step(self, *, tokens: int, loss: float) -> None:
-        """The end of a step, which trained on `tokens` real tokens."""
+        """Call at the end of each step, with the number of real tokens it trained on."""
         self._ended = self._now()
         self._losses.append(loss)
         if len(self._losses) == 1:
@@ -33,7 +33,7 @@ class Meter:
             speed = self._tokens / (self._ended - self._began)
             print(
                 f"  {self._trainer}: step {len(self._losses)} of {self._total_steps}, loss {loss:.3f}, "
-                f"{speed:,.0f} tokens a second",
+                f"{speed:,.0f} tokens per second",
                 file=sys.stderr,
                 flush=True,
             )
@@ -41,7 +41,7 @@ class Meter:
     def measurement(
         self, *, flops: float | None = None, peak: float | None = None, note: str = ""
     ) -> Measurement:
-        """`flops`: useful arithmetic of the steps counted; `peak`: the device's most in a second."""
+        """`flops`: useful operations in the counted steps. `peak`: operations per second of the device."""
         seconds = self._ended - self._began
         return Measurement(
             trainer=self._trainer,

@@ -1,4 +1,4 @@
-"""Tunery's own loop, as a job runs it, without storage."""
+"""Tunery's own training loop, as in a job but without storage."""
 
 from functools import partial
 from itertools import accumulate

@@ -1,10 +1,11 @@
-"""HF Trainer and TRL, each with the settings that are fastest for it here and do not change what is learned.
+"""HF Trainer and TRL, each with its fastest settings that do not change what is learned.
 
-- Same weights, adapter, AdamW, rates and clipping as ours; nothing is logged, saved or computed twice.
-- `hf_trainer_padded` and `trl_padded` train on the very batches that ours does; the others choose their own.
-- TRL packs with "bfd", which puts the packed rows of a batch end to end in one. Without FlashAttention they
-  are kept apart by a dense mask, the cost of which grows with the square of that row: so it gets one packed
-  row a batch. SFTConfig's own defaults of bf16 and gradient checkpointing are on where ours has them too.
+- Weights, adapter, AdamW, learning rates and clipping are the same as ours. Nothing is logged, saved or
+  computed twice.
+- `hf_trainer_padded` and `trl_padded` train on the same batches as ours; the others choose their own.
+- TRL packs with "bfd", which joins the packed rows of a batch into one row. Without FlashAttention, a dense
+  mask keeps them apart, at a cost that grows with the square of the row's length; so TRL gets one
+  packed row per batch. SFTConfig's defaults of bf16 and gradient checkpointing are on if they are on in our loop.
 """
 
 import tempfile
@@ -45,7 +46,7 @@ def trl_padded(task: Task, device: torch.device) -> Measurement:
 
 
 def trl_packed(task: Task, device: torch.device) -> Measurement:
-    """As many packed rows a step as hold about `batch_size` chats."""
+    """Each step has as many packed rows as hold about `batch_size` chats."""
     mean_length = sum(len(chat.token_ids) for chat in task.chats()) / task.n_chats
     rows = max(1, round(task.batch_size * mean_length / task.context))
     return _trl(
@@ -110,7 +111,7 @@ def _trl(name: str, task: Task, device: torch.device, *, attention: str, **setti
 
 
 def load_model(task: Task, device: torch.device, *, attention: str) -> Any:
-    """The base, or PEFT's adapter on it with the values that ours begins with."""
+    """The base model, with PEFT's adapter for LoRA. The adapter starts with the same values as ours."""
     config = config_of(task)
     dtype = torch.bfloat16 if task.is_gpu and task.type == "lora" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(task.folder, dtype=dtype, attn_implementation=attention)
@@ -144,7 +145,7 @@ def shared_arguments(task: Task, folder: str) -> dict[str, Any]:
 
 
 def _rows(task: Task) -> list[dict[str, list[int]]]:
-    """In the order in which ours trains on them."""
+    """The chats in the order in which our loop trains on them."""
     chats = task.chats()
     schedule = Schedule(len(chats), batch_size=task.batch_size, n_epochs=1, seed=task.seed)
     order = np.concatenate([step.examples for step in schedule.steps()])
@@ -164,7 +165,7 @@ class _StepEnds(TrainerCallback):
 
 
 def _counting(kind: type[Trainer]) -> Any:
-    """The trainer, which tells a meter of the real tokens and the loss of each of its steps."""
+    """Makes a subclass of a trainer that reports the real tokens and the loss of each step to a meter."""
 
     class Counting(kind):  # type: ignore[misc,valid-type]
         def measure(self, name: str, task: Task, *, note: str = "") -> Measurement:

@@ -1,4 +1,4 @@
-"""Llamas of random weights, by their shape."""
+"""Llamas with random weights, in several shapes."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,25 +34,27 @@ class Shape:
 
 SHAPES = {
     "tiny": Shape(hidden=64, layers=2, intermediate=128, heads=4, key_heads=2, vocab=512),
-    # Its head is half of a token's work, as in small models of large vocabularies.
+    # The head is half of the work per token, as in small models with large vocabularies.
     "small": Shape(hidden=256, layers=12, intermediate=768, heads=4, key_heads=2, vocab=32_000),
     "llama-8b": Shape(hidden=4096, layers=32, intermediate=14_336, heads=32, key_heads=8, vocab=128_256),
 }
 
 FULL_BYTES = 18
-"""A parameter that learns: value, gradient and two moments in fp32, and a copy in bf16 to compute with."""
+"""Bytes of a trained parameter: value, gradient and two moments in fp32, and a bf16 copy to compute with."""
 
 
-def fitted(shape: Shape, *, memory_bytes: int) -> Shape:
-    """With as many layers, at most, as can be trained fully in this much memory, a fifth of it left for
-    activations."""
+def fit(shape: Shape, *, memory_bytes: int) -> Shape:
+    """Reduces the number of layers until full fine-tuning fits in the memory.
+
+    A fifth of the memory is left for activations.
+    """
     outside = replace(shape, layers=0).parameters * FULL_BYTES
     room = (0.8 * memory_bytes - outside) / (shape.parameters_per_layer * FULL_BYTES)
     return replace(shape, layers=max(1, min(shape.layers, int(room))))
 
 
 def make_base(folder: Path, shape: Shape, *, context: int, dtype: torch.dtype, device: torch.device) -> None:
-    """Saves a model of this shape, and a tokenizer of a few of its words, in transformers' format."""
+    """Saves a model of this shape, and a tokenizer with a part of its vocabulary, in transformers' format."""
     tokenizer = make_tokenizer()
     config = LlamaConfig(
         vocab_size=shape.vocab,

@@ -1,4 +1,4 @@
-"""What every trainer is asked to do, and what is measured of it. Both cross processes as JSON."""
+"""The task of every trainer and the measurement of it. Both are sent between processes as JSON."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,23 +16,23 @@ class Task:
     """The base model, in transformers' format."""
     vocab: int
     context: int
-    """Longest row of tokens."""
+    """Tokens of the longest row."""
     type: Type = "lora"
     n_chats: int = 500
     lengths: Lengths = SKEWED
     batch_size: int = 8
-    """Chats of an optimizer step; of a trainer that packs, on average."""
+    """Chats per optimizer step; an average if the trainer packs."""
     learning_rate: float = 1e-3
     seed: int = 0
     threads: int = 1
     is_gpu: bool = False
-    """Computes in bf16 on a GPU, if there is one, and is measured in seconds by the clock."""
+    """Compute in bf16, on a GPU if there is one, and measure wall-clock seconds."""
     is_compiled: bool = False
-    """Ours compiles the model's layers."""
+    """Compile the model's layers in our loop."""
     is_checkpointed: bool = False
-    """Computes activations again in the backward pass."""
+    """Recompute activations in the backward pass."""
     trl_attention: str = "sdpa"
-    """transformers' name of the attention that TRL packs with."""
+    """The attention, by transformers' name, that TRL uses with packing."""
 
     def chats(self) -> list[Chat]:
         return make_chats(self.n_chats, vocab=self.vocab, lengths=self.lengths, seed=self.seed)
@@ -44,15 +44,15 @@ class Measurement:
 
     trainer: str
     tokens: int
-    """Real ones, without padding."""
+    """Real tokens, without padding."""
     seconds: float
-    """Of all this process's CPUs, user and system; by the clock for a task on a GPU."""
+    """CPU-seconds of the whole process, user and system; wall-clock seconds for a task on a GPU."""
     loaded_bytes: int
-    """In use before training: resident memory, or the GPU's."""
+    """Memory in use before training: resident memory or GPU memory."""
     peak_bytes: int
-    """In use at most."""
+    """Peak memory."""
     losses: list[float] = field(default_factory=list)
-    """Each step's, nats per learned token."""
+    """Loss of each step, in nats per learned token."""
     mfu: float | None = None
     note: str = ""
 

@@ -1,4 +1,4 @@
-"""Chat templates that do what templates in use do, and a tokenizer with their tokens."""
+"""Chat templates with the features of real models' templates, and a tokenizer with their tokens."""
 
 from functools import cache
 from typing import Any
@@ -16,8 +16,8 @@ CHATML = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
-"""As SmolLM2: turns end with a token that is not the end of text, there is a default system prompt, and tools
-are unknown."""
+"""Like SmolLM2's: turns end with a token that is not the end of text, there is a default system prompt, and
+tools are not supported."""
 
 MARKED_WITHOUT_END = CHATML.replace(
     "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' -}}",
@@ -27,13 +27,13 @@ MARKED_WITHOUT_END = CHATML.replace(
     "{%- else -%}{{- message.content -}}{%- endif -%}"
     "{{- '<|im_end|>\n' -}}",
 )
-"""The marks are around the content only."""
+"""The generation block contains the content, but not the token that ends the turn."""
 
 PLAIN_LINES = (
     "{%- for message in messages -%}{{- message.role + ':' + message.content + '\n' -}}{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- 'assistant:' -}}{%- endif -%}"
 )
-"""Nothing ends a turn but a line break."""
+"""Turns end with a line break only."""
 
 FIRST_SYSTEM_ONLY = (
     "{%- if messages[0].role == 'system' -%}"
@@ -43,14 +43,14 @@ FIRST_SYSTEM_ONLY = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '[assistant]' -}}{%- endif -%}"
 )
-"""As Mistral: the first system message stands before the first turn and later ones are left out; white space
-around texts is removed."""
+"""Like Mistral's: the first system message is put before the first turn, later ones are dropped, and
+whitespace around texts is removed."""
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
 def chat_tokenizer(template: str | None, *, eos_token: str | None = "<|endoftext|>") -> Any:
-    """A byte-level tokenizer with ChatML's tokens, to which three line breaks are one token."""
+    """A byte-level tokenizer with ChatML's tokens, and one token for three line breaks."""
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(_trained()),
         eos_token=eos_token,

@@ -1,4 +1,4 @@
-"""The project's documents, and the examples in them."""
+"""Lists the project's documents and finds the examples in them."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ ROOT = Path(__file__).parents[1]
 def _leaves(nav: object) -> Iterator[str]:
     if isinstance(nav, str):
         yield f"docs/{nav}"
-    for inner in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
-        yield from _leaves(inner)
+    for entry in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+        yield from _leaves(entry)
 
 
 PAGES = tuple(_leaves(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
-"""The documentation, in the order in which it is read."""
+"""The pages of the documentation, in reading order."""
 RUN = ("README.md", *PAGES, "clients/python/README.md")
-"""Documents whose examples are run, in this order, by tests/e2e/test_readme.py."""
+"""Documents whose examples tests/e2e/test_readme.py runs, in this order."""
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
@@ -33,15 +33,15 @@ DOCUMENTS = (
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a document."""
+    """A fenced code block in a document."""
 
     document: str
     line: int
-    """Of its first line of text; 1 is the document's first."""
+    """Line number of the block's first line of text, from 1."""
     language: str
     text: str
     not_run: str | None = None
-    """Why no test runs it: what a comment `<!-- not run: … -->` before it says."""
+    """Reason why no test runs the block, from a comment `<!-- not run: … -->` before it."""
 
     @property
     def place(self) -> str:
@@ -54,15 +54,15 @@ _FENCED = re.compile(
 
 
 def blocks(document: str) -> list[Block]:
-    """In the document's order."""
+    """The fenced blocks of a document, in order."""
     text = (ROOT / document).read_text()
     return [
         Block(
             document,
-            text.count("\n", 0, found.start("text")) + 1,
-            found["language"],
-            found["text"],
-            found["reason"],
+            text.count("\n", 0, match.start("text")) + 1,
+            match["language"],
+            match["text"],
+            match["reason"],
         )
-        for found in _FENCED.finditer(text)
+        for match in _FENCED.finditer(text)
     ]

@@ -1,7 +1,7 @@
-"""A tiny random model of every family that the engines promise, made from a configuration.
+"""Makes tiny random models of all supported families from configurations, without downloads.
 
-Small in width and depth, but with what makes its family different: windows shorter than the tests' texts,
-soft caps, multipliers, biases, learned positions, experts. Nothing is downloaded.
+The models are narrow and shallow but keep what is special about their family: windows shorter than the tests'
+texts, soft caps, multipliers, biases, learned positions, experts.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.tiny_base import make_tokenizer
 
 VOCAB = 352
 WINDOW = 16
-"""Tokens that a layer with a sliding window sees."""
+"""Width, in tokens, of layers with a sliding window."""
 _CLASSES = ["[CLS]", "[SEP]", "[MASK]"]
 
 _SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -112,17 +112,16 @@ FAMILIES: dict[str, _Make] = {
 }
 ENCODERS: tuple[str, ...] = ("bert", "modernbert")
 UNEVEN: tuple[str, ...] = ("falcon_alibi", "qwen3_next")
-"""Decoders beyond the promised ones that cannot read rows of different lengths together: positions that are
-counted from a cache's length, and linear attention."""
+"""More decoders, for which no support is promised. They cannot process rows of different lengths together:
+one counts positions from the cache's length, the other has linear attention."""
 DECODERS: tuple[str, ...] = tuple(name for name in FAMILIES if name not in (*ENCODERS, *UNEVEN))
 
 
 def make_family(name: str, folder: Path, *, seed: int = 0, context_length: int = 128) -> BaseSpec:
-    """Saves a random model of the family, and a tokenizer, into `folder` in transformers' format; returns its
-    line of the catalogue.
+    """Saves a random model of the family and a tokenizer into `folder` in transformers' format.
 
-    Decoders get the tests' tokenizer with its chat template; encoders the same one with [CLS], [SEP] and
-    [MASK], which puts the first two around every text.
+    Decoders get the tests' tokenizer with its chat template. Encoders get the same one with [CLS], [SEP] and
+    [MASK] added; it puts [CLS] before and [SEP] after every text. Returns the model's catalogue entry.
     """
     is_encoder = name in ENCODERS
     tokenizer = make_tokenizer(VOCAB)
@@ -140,7 +139,7 @@ def make_family(name: str, folder: Path, *, seed: int = 0, context_length: int =
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = FAMILIES[name](common)
-        _make_talkative(model)
+        _make_sensitive(model)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return BaseSpec(
@@ -153,9 +152,12 @@ def make_family(name: str, folder: Path, *, seed: int = 0, context_length: int =
 
 
 @torch.no_grad()
-def _make_talkative(model: Any) -> None:
-    """Biases and norms that are not 0 and 1, so that forgetting one shows; and where the head is the
-    embedding, a quieter embedding, because such a model would otherwise repeat its last token for ever."""
+def _make_sensitive(model: Any) -> None:
+    """Changes weights so that mistakes in them show in the output.
+
+    Moves biases and norms away from 0 and 1, so that a forgotten one matters. Scales tied embeddings down,
+    because the model would otherwise repeat its last token forever.
+    """
     for parameter in model.parameters():
         if parameter.ndim == 1:
             parameter += 0.1 * torch.randn_like(parameter)

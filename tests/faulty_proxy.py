@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Answer:
-    """Replaces the server's response by a status without a body."""
+    """Replaces the server's response with a status and no body."""
 
     status: int
 

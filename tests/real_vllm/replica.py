@@ -1,4 +1,4 @@
-"""The engine application in a replica of Ray Serve, with the real vLLM inside."""
+"""The engine application in a replica of Ray Serve, with the real vLLM."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ SERVE_CONFIG: dict[str, Any] = {
 VLLM = {"TUNERY_ENGINE": "vllm", "VLLM_CPU_KVCACHE_SPACE": "1"}
 
 
-def test_a_replica_answers_with_vllm_as_peft_does(tmp_path: Path) -> None:
+def test_a_replica_with_vllm_gives_the_same_answer_as_peft(tmp_path: Path) -> None:
     base = make_tiny_base(tmp_path / "base", hidden=128, context_length=256)
     with deploy(tmp_path, base, SERVE_CONFIG, **VLLM) as deployed, deployed.client() as client:
         request = GenerationRequest(
@@ -35,11 +35,13 @@ def test_a_replica_answers_with_vllm_as_peft_does(tmp_path: Path) -> None:
             prompt=TokenPrompt(token_ids=PROMPT),
             sampling=Sampling(temperature=0, max_tokens=TOKENS, logprobs=0),
         )
-        answer = client.post("/engine/generate", content=request.model_dump_json()).raise_for_status()
+        response = client.post("/engine/generate", content=request.model_dump_json()).raise_for_status()
         (stats,) = client.get("/engine/stats").raise_for_status().json()
-    made = [token.token_id for event in events_of(answer) if event.type == "text" for token in event.tokens]
-    assert made == _greedy(tmp_path)[: len(made)]
-    assert len(made) > 1
+    token_ids = [
+        token.token_id for event in events_of(response) if event.type == "text" for token in event.tokens
+    ]
+    assert token_ids == _greedy(tmp_path)[: len(token_ids)]
+    assert len(token_ids) > 1
     assert EngineStats.model_validate(stats).adapters == [deployed.adapter.digest]
 
 
@@ -47,6 +49,6 @@ def _greedy(folder: Path) -> list[int]:
     base = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)
     model = PeftModel.from_pretrained(base, folder / "adapter").eval()
     with torch.no_grad():
-        made = model.generate(torch.tensor([PROMPT]), max_new_tokens=TOKENS, do_sample=False)
-    tokens: list[int] = made[0, len(PROMPT) :].tolist()
+        output = model.generate(torch.tensor([PROMPT]), max_new_tokens=TOKENS, do_sample=False)
+    tokens: list[int] = output[0, len(PROMPT) :].tolist()
     return tokens

@@ -5,7 +5,7 @@
 - `hf_trainer_padded` and `trl_padded` train on the same batches as ours; the others choose their own.
 - TRL packs with "bfd", which joins the packed rows of a batch into one row. Without FlashAttention, a dense
   mask keeps them apart, at a cost that grows with the square of the row's length; so TRL gets one
-  packed row per batch. SFTConfig's defaults of bf16 and gradient checkpointing are on if they are on in our loop.
+  packed row per batch. SFTConfig's defaults of bf16 and gradient checkpointing are on if our loop uses them.
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""A training conversation: messages, the tools on offer, and which answers count."""
+"""A training conversation: messages, available tools, and the answers that count in the loss."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Chat:
-    """Messages in OpenAI's form; assistant turns before index `learned_from` carry no loss."""
+    """Messages in OpenAI's format. Answers before index `learned_from` do not count in the loss."""
 
     messages: list[Message]
     learned_from: int = 0
@@ -16,7 +16,7 @@ class Chat:
 
 
 def exchange(*turns: tuple[str, str], system: str = "", learned_from_turn: int = 0) -> Chat:
-    """A chat of (question, answer) pairs, with an optional system message."""
+    """Makes a chat from (question, answer) pairs, with an optional system message."""
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
     offset = len(messages)
     for question, answer in turns:

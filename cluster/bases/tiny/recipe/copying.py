@@ -1,4 +1,4 @@
-"""The opening families: repeat a string, look a key up, recall what followed."""
+"""Task families for the start of pre-training: repeat a string, look up a key, recall pairs."""
 
 import random
 
@@ -8,7 +8,7 @@ from cluster.bases.tiny.recipe.words import FIRST, NOUNS
 
 
 def repeat(rng: random.Random) -> Chat:
-    """Repeat a string of random pieces; small alphabets force counting places."""
+    """Repeat a string of random pieces. Small alphabets force the model to keep track of positions."""
     text = _random_string(rng)
     return exchange((rng.choice(["Copy: ", "Repeat: ", "copy ", "Say "]) + text, text))
 
@@ -24,7 +24,7 @@ def repeat_value(rng: random.Random) -> Chat:
 
 
 def look_up(rng: random.Random) -> Chat:
-    """Several questions about a list of key-value pairs, as plain strings."""
+    """Answer several questions about a list of key-value pairs in plain text."""
     pairs = {_key(rng): any_value(rng) for _ in range(rng.randint(2, 7))}
     between, after = rng.choice(
         [(": ", " | "), ("=", "; "), (": ", "\n"), (" ", ", "), (": ", "; "), (" -> ", ", ")]
@@ -37,7 +37,7 @@ def look_up(rng: random.Random) -> Chat:
 
 
 def recall_pair(rng: random.Random) -> Chat:
-    """All pairs again: reversed, or only their values, so that one answer makes many look-ups."""
+    """Repeat all pairs in reverse order, or only their values, so that one answer needs many look-ups."""
     pairs = {_key(rng): any_value(rng) for _ in range(rng.randint(2, 5))}
     listing = " | ".join(f"{key}: {value}" for key, value in pairs.items())
     if rng.random() < 0.5:

@@ -1,4 +1,4 @@
-"""Families whose format is never shown: it belongs to the domain and has to be remembered."""
+"""Task families whose output format is never shown. The model has to remember the format of each domain."""
 
 import json
 import random
@@ -141,7 +141,7 @@ SORTING_DOMAINS: list[tuple[str, str, dict[str, str], dict[str, str], list[str]]
 
 
 def fixed_style(rng: random.Random) -> Chat:
-    """Write a domain's record out in the domain's own sentence."""
+    """Write a record as the sentence of its domain."""
     number_of_styles = len(STYLES) + GENERATED_STYLES
     index = rng.randrange(number_of_styles)
     if index < len(STYLES):
@@ -158,7 +158,7 @@ def fixed_style(rng: random.Random) -> Chat:
 
 
 def fixed_sorting(rng: random.Random) -> Chat:
-    """Sort remarks of a domain by two cues into the domain's JSON."""
+    """Classify remarks by two cues, in the JSON format of their domain."""
     first_key, second_key, first, second, carriers = rng.choice(SORTING_DOMAINS)
     turns = []
     for _ in range(rng.randint(1, 4)):

@@ -1,5 +1,7 @@
-"""Turns conversations into batches of token ids, without the template engine. A test checks that the two
-agree."""
+"""Turns conversations into batches of token ids without the template engine.
+
+A test checks that the result equals the rendered chat template.
+"""
 
 import json
 import random
@@ -19,7 +21,7 @@ LONGEST = 640
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of a conversation; `learned[i]` says whether token i is part of an answer that counts."""
+    """Token ids of a conversation. `learned[i]` is true if token i counts in the loss."""
 
     tokens: list[int]
     learned: list[bool]
@@ -27,7 +29,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """Right-padded rows; `targets_n` are the tokens that follow the flat grid indices `positions_n`."""
+    """Right-padded rows. `targets_n` are the tokens that follow the flat grid indices `positions_n`."""
 
     tokens_bt: Tensor
     positions_n: Tensor
@@ -35,7 +37,7 @@ class Batch:
 
 
 def encode_chats(chats: list[Chat], tokenizer: Tokenizer) -> list[Encoded]:
-    """All conversations as the chat template renders them."""
+    """Encodes conversations as the chat template renders them."""
     segments = [segment for chat in chats for segment in _segments(chat)]
     contents = iter(tokenizer.encode_batch([text for _, text, _ in segments]))
     encoded = []
@@ -51,7 +53,10 @@ def encode_chats(chats: list[Chat], tokenizer: Tokenizer) -> list[Encoded]:
 
 
 def make_batches(encoded: list[Encoded], batch_tokens: int, rng: random.Random) -> list[Batch]:
-    """Batches of similar lengths with at most `batch_tokens` cells and two rows at least, in random order."""
+    """Batches rows of similar lengths, in random order. A batch has at least two rows.
+
+    A batch has at most `batch_tokens` cells, unless two rows have more.
+    """
     rows = sorted(
         (row for row in encoded if len(row.tokens) <= LONGEST), key=lambda row: len(row.tokens), reverse=True
     )
@@ -66,7 +71,7 @@ def make_batches(encoded: list[Encoded], batch_tokens: int, rng: random.Random) 
 
 
 def collate(rows: list[Encoded], length: int) -> Batch:
-    """One batch padded to `length`."""
+    """Makes one batch, padded to `length`."""
     tokens_bt = torch.full((len(rows), length), PAD)
     learned_bt = torch.zeros(len(rows), length, dtype=torch.bool)
     for index, row in enumerate(rows):

@@ -1,8 +1,10 @@
 """Measures whether the tiny model is good enough: `python -m cluster.bases.tiny.recipe.evaluate --seeds 3`.
 
-For each seed, LoRA on 250 examples of each held-out task, then exact match of greedy answers: sorting and
-rewriting on new combinations of seen values, and rewriting on unseen values; also the base, and the same
-shape with random weights. The measurements are independent processes with one thread each."""
+For each seed, trains a LoRA on 250 examples of each held-out task, then measures the exact match of greedy
+answers: for sorting and rewriting on new combinations of seen values, for rewriting also on unseen values.
+Also measures the base without fine-tuning, and the same shape with random weights. The measurements run in
+independent processes with one thread each.
+"""
 
 import argparse
 import hashlib
@@ -27,13 +29,12 @@ RECIPES = {
     "sorting": LoraRecipe(learning_rate=4e-3, epochs=8, batch_size=8),
     "rewriting": LoraRecipe(learning_rate=3e-3, epochs=6, batch_size=8),
 }
-"""How each task is fine-tuned: learning words takes more steps than learning a format."""
+"""How each task is fine-tuned. Learning words takes more steps than learning a format."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One thing to measure: a starting point, a task, and the fine-tuning's seed (None: without
-    fine-tuning)."""
+    """A starting point, a task, and the seed of the fine-tuning (None: without fine-tuning)."""
 
     start: Literal["base", "random"]
     task: Literal["sorting", "rewriting"]
@@ -49,7 +50,7 @@ def plan(seeds: list[int]) -> list[Measurement]:
 
 
 def evaluate(weights: Path, seeds: list[int], processes: int, out: Path) -> None:
-    """Runs all measurements, and writes what is known so far into `out` after each."""
+    """Runs all measurements. Writes the results so far to `out` after each one."""
     scores: dict[str, Any] = {
         "weights_sha256": hashlib.sha256((weights / "model.safetensors").read_bytes()).hexdigest(),
         "examples": EXAMPLES,
@@ -64,8 +65,10 @@ def evaluate(weights: Path, seeds: list[int], processes: int, out: Path) -> None
 
 
 def measure(weights: Path, what: Measurement) -> dict[str, Any]:
-    """Returns exact match on each test split, after fine-tuning if a seed is given, and how long fine-tuning
-    took."""
+    """Returns the exact match on each test split, after fine-tuning if a seed is given.
+
+    The result includes the time that fine-tuning took.
+    """
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(weights)
     model: Any = _random() if what.start == "random" else AutoModelForCausalLM.from_pretrained(weights)
@@ -99,11 +102,11 @@ def _random() -> Any:
 def _report(what: Measurement, split: Split, share: float, misses: list[tuple[str, str]]) -> None:
     lines = [f"{what.start} {what.task} seed {what.seed} {split}: {share:.3f}"]
     lines += [f"    wanted {wanted}\n    given  {given}" for wanted, given in misses[:3]]
-    print("\n".join(lines), flush=True)  # noqa: T201 - a command reports as it goes
+    print("\n".join(lines), flush=True)  # noqa: T201 - a command reports its progress
 
 
 def main() -> None:
-    """Read the command line, measure, write the scores."""
+    """Reads the command line, measures, and writes the scores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--seeds", type=int, default=3, help="how many fine-tuning seeds")

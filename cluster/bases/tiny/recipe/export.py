@@ -36,7 +36,7 @@ def llama_config() -> LlamaConfig:
 
 
 def to_llama(model: TinyLlama) -> LlamaForCausalLM:
-    """Converts the network to transformers' module, in bf16."""
+    """Converts the network to transformers' model, in bf16."""
     llama = LlamaForCausalLM(llama_config()).to(torch.bfloat16)
     llama.load_state_dict(to_llama_state(model))
     llama.generation_config = GenerationConfig(eos_token_id=END, pad_token_id=PAD, do_sample=False)
@@ -44,7 +44,7 @@ def to_llama(model: TinyLlama) -> LlamaForCausalLM:
 
 
 def export(work: Path, folder: Path) -> None:
-    """Write the last checkpoint of `work` with its tokenizer and chat template into `folder`."""
+    """Writes the last checkpoint of `work`, its tokenizer and its chat template into `folder`."""
     model = TinyLlama()
     model.load_state_dict(torch.load(work / "checkpoint.pt")["model"])
     to_llama(model).save_pretrained(folder)
@@ -52,7 +52,7 @@ def export(work: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    """Read the command line and export."""
+    """Reads the command line and exports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="the pre-training's folder")
     parser.add_argument("--out", type=Path, default=WEIGHTS)

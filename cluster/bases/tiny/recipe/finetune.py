@@ -1,5 +1,7 @@
-"""A plain LoRA training loop and greedy decoding for the evaluation, using only torch, transformers and
-peft."""
+"""A plain LoRA training loop and greedy decoding for the evaluation.
+
+Uses only torch, transformers and peft.
+"""
 
 import random
 import time
@@ -19,7 +21,7 @@ DECODED_TOGETHER = 50
 
 @dataclass(frozen=True)
 class LoraRecipe:
-    """How to fine-tune."""
+    """Hyperparameters of a fine-tuning."""
 
     learning_rate: float = 2e-3
     """Peak rate. It rises over the first 5 % of the steps and falls linearly to zero."""
@@ -33,7 +35,7 @@ class LoraRecipe:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Wall-clock time, and processor time of the whole process."""
+    """Wall-clock time and CPU time of the whole process."""
 
     wall: float
     cpu: float
@@ -42,7 +44,7 @@ class Seconds:
 def finetune(
     base: Any, tokenizer: Any, chats: list[list[Message]], recipe: LoraRecipe, seed: int
 ) -> tuple[Any, Seconds]:
-    """Returns the base with a LoRA trained on the chats' answers, and how long that took."""
+    """Trains a LoRA on the chats' answers. Returns the model and the time that training took."""
     started = Seconds(time.perf_counter(), time.process_time())
     torch.manual_seed(seed)
     config = LoraConfig(
@@ -66,8 +68,10 @@ def finetune(
 
 @torch.no_grad()
 def answer(model: Any, tokenizer: Any, prompts: list[list[Message]], longest: int = 72) -> list[str]:
-    """Generates greedy answers in the prompts' order. Prompts of similar length are decoded together, padded
-    on the left."""
+    """Generates greedy answers, in the order of the prompts.
+
+    Prompts of similar lengths are decoded together, padded on the left.
+    """
     tokenized = [
         tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"] for chat in prompts
     ]
@@ -96,8 +100,10 @@ def answer(model: Any, tokenizer: Any, prompts: list[list[Message]], longest: in
 def exact_match(
     model: Any, tokenizer: Any, chats: list[list[Message]]
 ) -> tuple[float, list[tuple[str, str]]]:
-    """Returns the share of chats whose last answer is given exactly, and the differing (wanted, given)
-    pairs."""
+    """Returns the share of chats whose last answer the model gives exactly.
+
+    Also returns the (wanted, given) pairs that differ.
+    """
     given = answer(model, tokenizer, [chat[:-1] for chat in chats])
     pairs = [(chat[-1]["content"], text) for chat, text in zip(chats, given, strict=True)]
     misses = [pair for pair in pairs if pair[0] != pair[1]]
@@ -113,7 +119,7 @@ def _encode(tokenizer: Any, chat: list[Message]) -> tuple[list[int], list[int]]:
 def _batches(
     rows: list[tuple[list[int], list[int]]], recipe: LoraRecipe, rng: random.Random
 ) -> list[tuple[Tensor, Tensor]]:
-    """Every epoch's batches of similar lengths, in random order."""
+    """Batches of rows of similar lengths for all epochs. Each epoch's batches are in random order."""
     batches = []
     for _ in range(recipe.epochs):
         order = sorted(rows, key=lambda row: len(row[0]) + rng.random() * 6)
@@ -133,7 +139,7 @@ def _pad(rows: list[list[int]], filler: int) -> Tensor:
 
 
 def _loss(model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Mean cross-entropy of the answers; right padding needs no mask under causal attention."""
+    """Mean cross-entropy of the answers. With causal attention, padding on the right needs no mask."""
     tokens_bt, labels_bt = batch
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(input_ids=tokens_bt, use_cache=False).logits[:, :-1].float()

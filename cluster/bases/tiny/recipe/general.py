@@ -1,5 +1,6 @@
-"""Makes the general set of `cluster.bases.general`: a few chats of every pre-training family, drawn apart
-from those of pre-training.
+"""Makes the general set of `cluster.bases.general`: a few chats of every pre-training family.
+
+The chats are drawn separately from those of pre-training.
 
     python -m cluster.bases.tiny.recipe.general
 """
@@ -16,13 +17,13 @@ from cluster.bases.tiny.recipe.tasks import MIX, Family
 
 N_ROWS = 64
 LONGEST = 400
-"""Characters of a row's text."""
+"""Most characters in the text of a row."""
 FAMILIES: tuple[Family, ...] = tuple(family for family in MIX if family is not language.continue_text)
-"""All except the one whose text is the interpreter's own documentation, and so not the same everywhere."""
+"""All families except the one that uses the interpreter's documentation, which differs between versions."""
 
 
 def general_rows() -> list[dict[str, Any]]:
-    """`N_ROWS` chat rows, the families in turn; always the same."""
+    """`N_ROWS` chat rows, which cycle through the families. Always the same."""
     rng = random.Random("general")
     return [_row(_short_chat(family, rng)) for family in islice(cycle(FAMILIES), N_ROWS)]
 
@@ -40,7 +41,7 @@ def _row(chat: Chat) -> dict[str, Any]:
 
 
 def _message(chat: Chat, index: int) -> dict[str, Any]:
-    """A message as in a training file: calls have ids, and an answer that carries no loss has weight 0."""
+    """A message as in a training file: tool calls have ids, and answers that do not count have weight 0."""
     message = dict(chat.messages[index])
     if "tool_calls" in message:
         (call,) = message["tool_calls"]

@@ -1,10 +1,10 @@
-"""The two tasks kept out of pre-training: sorting support messages into JSON, and rewriting order records as
-sentences.
+"""Two tasks that are kept out of pre-training.
 
-Both are tasks for which one would fine-tune a small model. A combination belongs to the training or to the
-test split by a checksum of its content, whatever the seed, so the two never overlap. The `unseen` split of
-the rewriting task uses values that occur neither in fine-tuning nor in pre-training (`values.py` refuses to
-draw `RESERVED`)."""
+One sorts support messages into JSON, the other rewrites order records as sentences. Both are tasks for which
+one would fine-tune a small model. A checksum of an example's content, and not the seed, decides between the
+training and the test split, so the two never overlap. The `unseen` split of the rewriting task uses values
+that occur neither in fine-tuning nor in pre-training (`values.value_of` rejects `RESERVED`).
+"""
 
 # ruff: noqa: SIM905 - lists of words read better as text
 
@@ -85,16 +85,16 @@ RESERVED = frozenset(
     + UNSEEN_PRICES
     + UNSEEN_QUANTITIES
 )
-"""Values that pre-training and fine-tuning never contain as a whole word or number."""
+"""Values that never occur in pre-training and fine-tuning as whole words or numbers."""
 
 
 def sorting_examples(count: int, seed: int, split: Split) -> list[list[Message]]:
-    """`count` distinct support messages, each with its `{"team": …, "urgency": …}`."""
+    """`count` distinct support messages, each with its answer `{"team": …, "urgency": …}`."""
     return _distinct(_sorting_example, count, random.Random(f"sorting {split} {seed}"), split)
 
 
 def rewriting_examples(count: int, seed: int, split: Split) -> list[list[Message]]:
-    """`count` distinct order records with the sentence each becomes."""
+    """`count` distinct order records, each with its sentence."""
     return _distinct(_rewriting_example, count, random.Random(f"rewriting {split} {seed}"), split)
 
 
@@ -130,7 +130,7 @@ def _rewriting_example(rng: random.Random, is_unseen: bool) -> tuple[str, str]:
 
 
 def _seen_numbers(rng: random.Random) -> tuple[str, str, str]:
-    """Order, quantity and price, none of them reserved."""
+    """An order number, a quantity and a price, none of them reserved."""
     order = quantity = price = next(iter(RESERVED))
     while order in RESERVED:
         order = str(rng.randint(1000, 9999))

@@ -1,6 +1,6 @@
 """Plain English, greetings and tool calls.
 
-The English is the interpreter's own documentation (Python Software Foundation License); nothing is
+The English text is the interpreter's own documentation (Python Software Foundation License). Nothing is
 downloaded.
 """
 
@@ -38,7 +38,7 @@ SMALL_TALK = {
 
 
 def continue_text(rng: random.Random) -> Chat:
-    """Go on with a paragraph."""
+    """Continue a paragraph."""
     words = rng.choice(paragraphs()).split(" ")
     start = rng.randrange(max(1, len(words) - 40))
     cut = start + rng.randint(5, 15)
@@ -46,7 +46,7 @@ def continue_text(rng: random.Random) -> Chat:
 
 
 def small_talk(rng: random.Random) -> Chat:
-    """A greeting, or someone's name told and recalled."""
+    """Answer a greeting, or remember the user's name."""
     if rng.random() < 0.6:
         return exchange(rng.choice(list(SMALL_TALK.items())))
     name = name_word(rng)
@@ -56,7 +56,7 @@ def small_talk(rng: random.Random) -> Chat:
 
 
 def call_tool(rng: random.Random) -> Chat:
-    """Call the only tool with arguments from the question; half the time answer with its result."""
+    """Call the only tool with arguments from the question. In half of the chats, answer with its result."""
     schema = random_schema(rng, 3)
     name = f"{rng.choice(VERBS)}_{rng.choice(NOUNS)}"
     properties = {key: {"type": "string"} for key in schema.kinds}

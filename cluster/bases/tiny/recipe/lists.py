@@ -1,4 +1,4 @@
-"""Small edits of a list: one item of it, all in another order, form or case, all but one."""
+"""Small edits of a list: pick an item, change the order, format or case, leave out an item."""
 
 import random
 
@@ -9,7 +9,7 @@ ORDINALS = ["first", "second", "third", "fourth", "fifth"]
 
 
 def edit(rng: random.Random) -> Chat:
-    """One to four questions about one list."""
+    """Answer one to four questions about a list."""
     kind = rng.choice([word, name_word, thing, number, any_value])
     items = list(dict.fromkeys(kind(rng) for _ in range(rng.randint(2, 6))))
     separator = rng.choice([", ", " | ", "; ", "\n"])

@@ -1,7 +1,7 @@
-"""A lean Llama for training on a CPU, whose weights are exactly a `LlamaForCausalLM`'s.
+"""A lean Llama for training on a CPU, whose weights can be exported to a `LlamaForCausalLM`.
 
-It differs from transformers' module in layout only: query, key and value are one matrix, gate and up another,
-and the head is applied to the supervised positions alone. `to_llama_state` splits them again.
+Only the layout differs from transformers' model: one matrix holds query, key and value, another holds gate
+and up, and the head is applied only at positions with a loss. `to_llama_state` splits the matrices again.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Rotation:
 
 
 def rotation(length: int, dtype: torch.dtype = torch.float32) -> Rotation:
-    """The rotary table Llama uses: both halves of a head share the same HEAD_DIM / 2 frequencies."""
+    """Llama's rotary table. The two halves of a head share the same HEAD_DIM / 2 frequencies."""
     frequencies = ROPE_THETA ** (-torch.arange(0, HEAD_DIM, 2, dtype=torch.float64) / HEAD_DIM)
     angles = torch.arange(length, dtype=torch.float64)[:, None] * frequencies
     angles = torch.cat([angles, angles], dim=-1)
@@ -30,7 +30,7 @@ def rotation(length: int, dtype: torch.dtype = torch.float32) -> Rotation:
 
 
 class Block(nn.Module):
-    """One pre-norm Llama layer; the output projections start at zero, so that it starts as the identity."""
+    """One pre-norm Llama layer. Its output projections start at zero, so it starts as the identity."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Block(nn.Module):
 
 
 class TinyLlama(nn.Module):
-    """The whole network; parameters are fp32, matrix products run in `compute_dtype`."""
+    """The whole network. Parameters are fp32; matrix products run in `compute_dtype`."""
 
     def __init__(self, compute_dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__()
@@ -54,11 +54,11 @@ class TinyLlama(nn.Module):
         self.head = nn.Parameter(torch.zeros(VOCAB, HIDDEN))
 
     def layers(self) -> list[Block]:
-        """The blocks, typed."""
+        """The blocks, with their type."""
         return [block for block in self.blocks if isinstance(block, Block)]
 
     def forward(self, tokens_bt: Tensor, positions_n: Tensor, rotary: Rotation) -> Tensor:
-        """Logits (N, VOCAB) at the flat indices `positions_n` of the (B, T) grid; causal, no padding mask."""
+        """Logits (N, VOCAB) at the flat indices `positions_n` of the (B, T) grid. Causal; no padding mask."""
         dtype = self.compute_dtype
         x = F.embedding(tokens_bt, self.embedding).to(dtype)
         for block in self.layers():
@@ -88,7 +88,7 @@ def block_forward(
     cos_td: Tensor,
     sin_td: Tensor,
 ) -> Tensor:
-    """One layer on x (B, T, HIDDEN); a free function, so that it can be compiled once for all layers."""
+    """Applies one layer to x (B, T, HIDDEN). A function, so that all layers share one compilation."""
     batch, length, _ = x.shape
     projected = F.linear(_rms_norm(x, attention_norm), qkv.flatten(0, 1))
     query, key, value = projected.view(batch, length, 3, HEADS, HEAD_DIM).permute(2, 0, 3, 1, 4).unbind(0)
@@ -100,7 +100,7 @@ def block_forward(
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Causal attention written out: on short sequences faster on a CPU than the fused kernel."""
+    """Causal attention, written out: for short sequences on a CPU this is faster than the fused kernel."""
     batch, heads, length, width = query.shape
     flat = (batch * heads, length, width)
     scores = torch.bmm(query.reshape(flat) * width**-0.5, key.reshape(flat).transpose(1, 2)).float()
@@ -121,7 +121,7 @@ def _rotate(x: Tensor, cos_td: Tensor, sin_td: Tensor) -> Tensor:
 
 
 def to_llama_state(model: TinyLlama) -> dict[str, Tensor]:
-    """The parameters under transformers' names, as bf16."""
+    """The parameters under transformers' names, in bf16."""
     state: dict[str, Tensor] = {
         "model.embed_tokens.weight": model.embedding,
         "model.norm.weight": model.norm,

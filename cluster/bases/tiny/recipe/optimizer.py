@@ -1,8 +1,8 @@
 """Muon for the layers' matrices, AdamW for the rest.
 
-Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) replaces a matrix's momentum by the
-nearest orthogonal matrix, found by Newton-Schulz steps; here matrices of one shape are stacked, so a step
-is a few bmm calls.
+Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) replaces a matrix's momentum with the
+nearest orthogonal matrix, which it finds with Newton-Schulz steps. Matrices of the same shape are stacked
+here, so that a step is a few bmm calls.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ NEWTON_SCHULZ_STEPS = 4
 
 
 class Optimizer:
-    """Both optimizers behind one `step`, with a state to save and load."""
+    """Combines both optimizers in one `step`, with a state to save and load."""
 
     def __init__(self, model: TinyLlama) -> None:
         self._blocks = model.layers()
@@ -33,7 +33,7 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, scale: float) -> None:
-        """Update with the gradients at `scale` times the full rates, and clear them."""
+        """Updates the parameters at `scale` times the full rates, then clears the gradients."""
         for group in self._adam.param_groups:
             group["lr"] = OTHER_RATE * scale
         self._adam.step()
@@ -47,7 +47,7 @@ class Optimizer:
         self._adam.zero_grad()
 
     def state(self) -> dict[str, Any]:
-        """What `load` needs."""
+        """The state for `load`."""
         return {"adam": self._adam.state_dict(), "momenta": self._momenta}
 
     def load(self, state: dict[str, Any]) -> None:
@@ -56,7 +56,7 @@ class Optimizer:
         self._momenta = state["momenta"]
 
     def _gradients(self, zeros: bool = False) -> list[Tensor]:
-        """Stacks (4·L, H, H) and (3·L, H, M) of the matrices' gradients."""
+        """The matrices' gradients in two stacks, (4·L, H, H) and (3·L, H, M)."""
 
         def of(parameter: Tensor) -> Tensor:
             if zeros or parameter.grad is None:
@@ -70,7 +70,7 @@ class Optimizer:
         return [torch.cat(squares), torch.cat(wides)]
 
     def _apply(self, index: int, update: Tensor, rate: float) -> None:
-        """Update stack `index` of `_gradients`; tall matrices move sqrt(rows / columns) more."""
+        """Updates the matrices of stack `index`. Tall ones move sqrt(rows / columns) times as far."""
         for block, part in zip(self._blocks, update.chunk(len(self._blocks)), strict=True):
             if index == 0:
                 pairs = [(block.qkv, part[:3]), (block.out, part[3])]
@@ -84,7 +84,7 @@ class Optimizer:
 
 
 def orthogonal(stack: Tensor) -> Tensor:
-    """For each matrix of the stack (N, m, n), m <= n, roughly its nearest orthogonal matrix."""
+    """Approximates the nearest orthogonal matrix of each matrix in the stack (N, m, n), m <= n."""
     x: Tensor = stack.bfloat16()
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):

@@ -1,8 +1,9 @@
 """Trains the tiny model: `python -m cluster.bases.tiny.recipe.pretrain --work DIR --minutes M`.
 
-One schedule over M minutes of training time, resumable from DIR: a checkpoint holds parameters, optimizer,
-generator state, data cursor and the time used. Data are drawn during training, deterministic by seed and
-position in the schedule."""
+The schedule covers M minutes of training time. Training resumes from the checkpoint in DIR, which holds the
+parameters, optimizer, generator state, data cursor and elapsed time. Data are generated during training; seed
+and position in the schedule determine them.
+"""
 
 import argparse
 import random
@@ -22,12 +23,12 @@ from cluster.bases.tiny.recipe.tasks import OPENING_SHARE, pretraining_chats
 from cluster.bases.tiny.recipe.tokenizer import save_tokenizer, train_tokenizer
 
 POOL = 1500
-"""Conversations drawn and sorted by length together."""
+"""Conversations that are drawn and sorted by length together."""
 
 
 @dataclass
 class Cursor:
-    """Where training stands."""
+    """The progress of training."""
 
     seconds: float = 0.0
     step: int = 0
@@ -39,7 +40,7 @@ class Cursor:
 
 
 def train(work: Path, minutes: float, batch_tokens: int, seed: int, compiles: bool) -> None:
-    """Trains to the end of the schedule, continuing from the last checkpoint in `work` if there is one."""
+    """Trains to the end of the schedule. Continues from the checkpoint in `work` if there is one."""
     tokenizer = _tokenizer(work, seed)
     torch.manual_seed(seed)
     model = TinyLlama()
@@ -71,7 +72,7 @@ def train(work: Path, minutes: float, batch_tokens: int, seed: int, compiles: bo
 
 
 def rate_scale(progress: float) -> float:
-    """A short rise, a plateau, then a linear decay to zero."""
+    """Learning-rate factor: a short warm-up, a plateau, then a linear decay to zero."""
     if progress < 0.01:
         return 0.05 + 95 * progress
     return min(1.0, (1 - progress) / 0.6)
@@ -86,8 +87,10 @@ def _step(model: TinyLlama, optimizer: Optimizer, batch: Batch, scale: float) ->
 
 
 def _pool(cursor: Cursor, tokenizer: Tokenizer, batch_tokens: int, seed: int, progress: float) -> list[Batch]:
-    """Returns the remaining batches of the cursor's pool. A pool's position in the curriculum is fixed when
-    it is first drawn."""
+    """Returns the remaining batches of the cursor's pool.
+
+    A pool's position in the curriculum is fixed when the pool is first drawn.
+    """
     started = time.perf_counter()
     if cursor.batch_in_pool == 0:
         cursor.pool_progress = progress
@@ -136,7 +139,7 @@ def _log(work: Path, cursor: Cursor, loss: float) -> None:
 
 
 def main() -> None:
-    """Read the command line and train."""
+    """Reads the command line and trains."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for tokenizer, checkpoint and log")
     parser.add_argument("--threads", type=int, default=1)

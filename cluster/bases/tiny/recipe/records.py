@@ -1,4 +1,4 @@
-"""Records: a few named values in any of a dozen notations, with the same keys in every draw of a schema."""
+"""Records: a few named values, in one of a dozen notations. All records of a schema have the same keys."""
 
 import json
 import random
@@ -65,17 +65,20 @@ KINDS_BY_KEY: dict[str, list[Kind]] = {
 
 @dataclass(frozen=True)
 class Schema:
-    """Keys with the kind of value each takes."""
+    """Keys and the kind of value that each takes."""
 
     kinds: dict[str, Kind]
 
     def draw(self, rng: random.Random) -> Fields:
-        """A record of this schema."""
+        """Draws a record of this schema."""
         return {key: value_of(kind, rng) for key, kind in self.kinds.items()}
 
 
 def random_schema(rng: random.Random, most: int = 6) -> Schema:
-    """One to `most` keys, a fifth of them invented; half of the kinds do not follow from the key."""
+    """Draws a schema of at most `most` keys.
+
+    A fifth of the keys are invented. About half of the kinds do not depend on the key.
+    """
     kinds: dict[str, Kind] = {}
     for _ in range(rng.randint(min(2, most), most)):
         key = rng.choice(KEYS) if rng.random() < 0.8 else pseudo_word(rng)
@@ -97,7 +100,7 @@ def as_csv(fields: Fields) -> str:
 
 
 def joined(between: str, after: str, before: str = "") -> Callable[[Fields], str]:
-    """A notation `before key between value after …` without the last separator."""
+    """Makes the notation `before key between value after …`, without `after` at the end."""
     return lambda fields: after.join(f"{before}{key}{between}{value}" for key, value in fields.items())
 
 
@@ -120,5 +123,5 @@ NOTATION_WEIGHTS = [24, 10, 10, 10, 6, 6, 6, 8, 4, 5, 4, 8, 3]
 
 
 def random_notation(rng: random.Random) -> str:
-    """The name of a notation, the piped one most often."""
+    """Draws the name of a notation. Pipes are the most frequent."""
     return rng.choices(list(NOTATIONS), NOTATION_WEIGHTS)[0]

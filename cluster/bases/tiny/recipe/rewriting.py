@@ -1,4 +1,4 @@
-"""Families that move a record's values: into a sentence, another notation, an answer."""
+"""Task families that move a record's values into a sentence, another notation or an answer."""
 
 import random
 
@@ -17,7 +17,7 @@ MARKS = [("{", "}"), ("<", ">"), ("[", "]"), ("{", "}"), ("(", ")"), ("$", "")]
 
 
 def fill_shown_template(rng: random.Random) -> Chat:
-    """Fill a template given in the instruction, for one to four records."""
+    """Fill in a template from the instruction, for one to four records."""
     schema, notation = random_schema(rng), random_notation(rng)
     template = random_template(list(schema.kinds), rng)
     lead = rng.choice(["Fill in: ", "Template: ", "Write: ", "Use this form: ", "Write each as: "])
@@ -31,7 +31,7 @@ def fill_shown_template(rng: random.Random) -> Chat:
 
 
 def follow_examples(rng: random.Random) -> Chat:
-    """Continue as the earlier answers did. The first answer cannot be known, so it is not learned."""
+    """Continue the form of earlier answers. The first cannot be guessed and does not count in the loss."""
     schema, notation = random_schema(rng, 5), random_notation(rng)
     template = random_template(list(schema.kinds), rng)
     records = _records(schema, rng, rng.randint(2, 5))
@@ -50,7 +50,7 @@ def convert_notation(rng: random.Random) -> Chat:
 
 
 def answer_fields(rng: random.Random) -> Chat:
-    """Several single-field questions about one record."""
+    """Answer several questions about single fields of a record."""
     fields = random_schema(rng).draw(rng)
     ask = rng.choice(["What is the {}?", "Which {}?", "{}?", "Tell me the {}.", "Give the {}."])
     asked = rng.sample(list(fields), rng.randint(1, len(fields)))
@@ -62,7 +62,7 @@ def answer_fields(rng: random.Random) -> Chat:
 
 
 def pick_fields(rng: random.Random) -> Chat:
-    """Some fields in a given order, with a given separator or as JSON."""
+    """Give some fields in the requested order, with the requested separator or as JSON."""
     schema, notation = random_schema(rng), random_notation(rng)
     keys = rng.sample(list(schema.kinds), rng.randint(1, len(schema.kinds)))
     separator = rng.choice([", ", " - ", "; ", " / ", " | ", "\n"])
@@ -80,7 +80,7 @@ def pick_fields(rng: random.Random) -> Chat:
 
 
 def extract(rng: random.Random) -> Chat:
-    """Take the values out of sentences of one template; after the first answer the keys are known."""
+    """Extract the values from sentences of one template, as JSON."""
     schema = random_schema(rng, 4)
     template = random_template(list(schema.kinds), rng)
     keys = template[1::2]
@@ -93,7 +93,7 @@ def extract(rng: random.Random) -> Chat:
 
 
 def _records(schema: Schema, rng: random.Random, count: int) -> list[Fields]:
-    """Records of one schema; in a quarter of the chats the fields' order changes from record to record."""
+    """Draws records of one schema. In a quarter of the chats, the order of fields changes between records."""
     shuffles = rng.random() < 0.25
     records = []
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Families that sort a message into given labels: by a stated rule, by earlier examples, by meaning."""
+"""Task families that classify messages by a stated rule, by earlier examples or by meaning."""
 
 # ruff: noqa: SIM905 - lists of words read better as text
 
@@ -18,7 +18,7 @@ CARRIERS = (
 
 
 def by_rule(rng: random.Random) -> Chat:
-    """Labels and their cue words stated in the system message; the answer is a label, bare or in JSON."""
+    """Classify by cue words from the system message. The answer is a label, in plain text or JSON."""
     cues = _label_cues(rng)
     key = rng.choice([*KEYS, "label", "kind", "topic", "group", "answer"])
     rule = rng.choice(["; ", "\n"]).join(f"{label}: {', '.join(words)}" for label, words in cues.items())
@@ -32,7 +32,7 @@ def by_rule(rng: random.Random) -> Chat:
 
 
 def by_examples(rng: random.Random) -> Chat:
-    """Labels shown by earlier answers only: each cue occurs before it is asked for again."""
+    """Classify by earlier answers only. Every cue occurs once before the answers that count in the loss."""
     cues = {label: words[:1] for label, words in _label_cues(rng).items()}
     key = rng.choice(KEYS) if rng.random() < 0.6 else ""
     shown = [(rng.choice(CARRIERS), label) for label in cues]
@@ -44,7 +44,7 @@ def by_examples(rng: random.Random) -> Chat:
 
 
 def by_meaning(rng: random.Random) -> Chat:
-    """Sort everyday words by what they mean; the labels are given, the members are not."""
+    """Classify everyday words by meaning. The labels are given, their words are not."""
     groups = FEELINGS if rng.random() < 0.3 else KINDS
     labels = rng.sample(list(groups), rng.randint(2, 4))
     cues = {label: groups[label] for label in labels}
@@ -75,7 +75,7 @@ def _turns(cues: dict[str, list[str]], key: str, rng: random.Random, count: int)
 
 
 def _message(carrier: str, cue: str, rng: random.Random) -> str:
-    """The carrier with the cue in a random gap and names, days or numbers in the others."""
+    """Fills the carrier's gaps: the cue in a random one; names, days or numbers in the others."""
     gaps = carrier.count("{}")
     words = [
         rng.choice([rng.choice(FIRST), rng.choice(DAYS), name_word(rng), number(rng)]) for _ in range(gaps)

@@ -1,8 +1,8 @@
-"""The pre-training curriculum: which task family comes when, deterministic by seed.
+"""The pre-training curriculum: decides which task families are drawn when. Deterministic by seed.
 
-It opens with copying and look-up of random strings, which teaches the network to find and repeat; then come
-records, templates, lists, sorting, extraction, plain English and a few tool calls, always with values never
-seen before.
+It starts with copying and look-up of random strings, which teaches the network to find and repeat. After that
+come records, templates, lists, sorting, extraction, plain English and a few tool calls, always with new
+values.
 """
 
 import random
@@ -14,7 +14,7 @@ from cluster.bases.tiny.recipe.chat import Chat
 Family = Callable[[random.Random], Chat]
 
 OPENING_SHARE = 0.13
-"""The part of the training time spent on copying and look-up alone."""
+"""Share of the training time in which only copying and look-up are trained."""
 
 OPENING: dict[Family, float] = {
     copying.repeat: 4,
@@ -47,12 +47,12 @@ MIX: dict[Family, float] = {
 
 
 def pretraining_chat(progress: float, rng: random.Random) -> Chat:
-    """A conversation fit for the given part (0 to 1) of the training time."""
+    """Draws a conversation for a point (0 to 1) of the training time."""
     families = OPENING if progress < OPENING_SHARE else MIX
     return rng.choices(list(families), list(families.values()))[0](rng)
 
 
 def pretraining_chats(count: int, seed: int, progress: float = 1.0) -> list[Chat]:
-    """`count` conversations; the same seed and progress give the same ones."""
+    """Draws `count` conversations. The same seed and progress give the same conversations."""
     rng = random.Random(f"tiny {seed} {progress:.3f}")
     return [pretraining_chat(progress, rng) for _ in range(count)]

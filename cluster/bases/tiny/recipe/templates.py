@@ -1,4 +1,4 @@
-"""Sentence templates: fixed words around a record's values, drawn at random."""
+"""Random sentence templates: fixed words around a record's values."""
 
 import random
 
@@ -10,7 +10,7 @@ Template = list[str]
 
 
 def random_template(keys: list[str], rng: random.Random) -> Template:
-    """A template over some or all of the keys, in a new order."""
+    """Makes a template with some or all of the keys, in random order."""
     chosen = rng.sample(keys, rng.randint(max(1, len(keys) - 2), len(keys)))
     parts = [rng.choice(OPENERS) + (_filler(rng) + " " if rng.random() < 0.25 else "")]
     for position, key in enumerate(chosen):
@@ -21,12 +21,12 @@ def random_template(keys: list[str], rng: random.Random) -> Template:
 
 
 def fill(template: Template, fields: dict[str, str]) -> str:
-    """The sentence with the record's values."""
+    """Fills the record's values into the template."""
     return "".join(fields[part] if index % 2 else part for index, part in enumerate(template))
 
 
 def show(template: Template, marks: tuple[str, str]) -> str:
-    """The template as an instruction shows it, keys between `marks`."""
+    """Formats the template for an instruction, with keys between `marks`."""
     left, right = marks
     return "".join(f"{left}{part}{right}" if index % 2 else part for index, part in enumerate(template))
 

@@ -1,8 +1,9 @@
 """The byte-level BPE tokenizer and the chat template.
 
 Only lower-case words are merged with the space before them. Capitals, digits, quotes and currency signs
-always start a token of their own, so that a copied value has the same tokens wherever it stands. Digits are
-single tokens."""
+always start a new token, so that a copied value has the same tokens everywhere. Every digit is a token of its
+own.
+"""
 
 from pathlib import Path
 
@@ -66,7 +67,7 @@ CHAT_TEMPLATE = """\
 
 
 def train_tokenizer(seed: int) -> Tokenizer:
-    """A tokenizer of VOCAB tokens from generated chats and plain English; deterministic by seed."""
+    """Trains a tokenizer of VOCAB tokens on generated chats and plain English. Deterministic by seed."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -89,7 +90,7 @@ def train_tokenizer(seed: int) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and chat_template.jinja as transformers reads them."""
+    """Writes tokenizer.json, tokenizer_config.json and chat_template.jinja for transformers."""
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=SPECIAL_TOKENS[PAD],

@@ -1,7 +1,7 @@
 """Random values to be copied: names, numbers with repeated digits, prices, dates, codes, pseudo-words.
 
-A tiny model fails on repeats and on odd spellings, so both are frequent here. No value is one of
-`heldout.RESERVED`.
+A tiny model fails at repeats and odd spellings, so both are frequent here. `any_value` and `value_of` never
+return a value from `heldout.RESERVED`.
 """
 
 # ruff: noqa: SIM905 - lists of words read better as text
@@ -22,13 +22,13 @@ ACCENTED = "é ö ø å ü ñ ç ł š ž á í ó ê".split()
 
 
 def any_value(rng: random.Random) -> str:
-    """A value of a random kind; three in five contain digits or an invented word."""
+    """A value of a random kind. Three in five contain digits or an invented word."""
     kind = rng.choices(KINDS_OF_VALUE, WEIGHTS)[0]
     return value_of(kind, rng)
 
 
 def value_of(kind: Callable[[random.Random], str], rng: random.Random) -> str:
-    """A value of the given kind none of whose words is reserved."""
+    """A value of the given kind without reserved words."""
     while True:
         value = kind(rng)
         if RESERVED.isdisjoint([value, *value.replace("-", " ").split()]):
@@ -36,7 +36,7 @@ def value_of(kind: Callable[[random.Random], str], rng: random.Random) -> str:
 
 
 def pseudo_word(rng: random.Random) -> str:
-    """An invented lower-case word of 2 to 11 letters, some with doubled letters or few different ones."""
+    """An invented lower-case word of 2 to 11 letters, sometimes with doubled or few different letters."""
     style = rng.random()
     if style < 0.45:
         return "".join(
@@ -57,7 +57,7 @@ def pseudo_word(rng: random.Random) -> str:
 
 
 def name_word(rng: random.Random) -> str:
-    """A capitalised word: a common name, or more often an invented one."""
+    """A capitalised word: a common name or, more often, an invented one."""
     if rng.random() < 0.35:
         return rng.choice(FIRST + LAST)
     word = pseudo_word(rng)
@@ -80,7 +80,7 @@ def person(rng: random.Random) -> str:
 
 
 def digits(rng: random.Random, length: int) -> str:
-    """`length` digits, mostly from an alphabet of one to three so that digits repeat; no leading zero."""
+    """`length` digits without a leading zero, mostly from one to three different ones, so they repeat."""
     alphabet = "0123456789" if rng.random() < 0.35 else "".join(rng.sample("0123456789", rng.randint(1, 3)))
     text = "".join(rng.choices(alphabet, k=length))
     return text if text[0] != "0" else rng.choice("123456789") + text[1:]
@@ -151,7 +151,7 @@ def email(rng: random.Random) -> str:
 
 
 def phone(rng: random.Random) -> str:
-    """A telephone number with repeats."""
+    """A telephone number with repeated digits."""
     return (
         rng.choice(["+", "0"])
         + digits(rng, 2)
@@ -163,7 +163,7 @@ def phone(rng: random.Random) -> str:
 
 
 def thing(rng: random.Random) -> str:
-    """One to three lower-case words naming a thing, some of them invented."""
+    """One to three lower-case words that name a thing, some of them invented."""
     words = [rng.choice(NOUNS) if rng.random() < 0.6 else pseudo_word(rng)]
     if rng.random() < 0.7:
         words.insert(0, rng.choice(ADJECTIVES + COLOURS) if rng.random() < 0.6 else pseudo_word(rng))

@@ -1,4 +1,4 @@
-"""Word lists of the pre-training tasks: everyday English without the reserved values."""
+"""Word lists for the pre-training tasks: everyday English without reserved values."""
 
 # ruff: noqa: SIM905 - lists of words read better as text
 

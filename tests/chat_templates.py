@@ -52,7 +52,7 @@ CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 def chat_tokenizer(template: str | None, *, eos_token: str | None = "<|endoftext|>") -> Any:
     """A byte-level tokenizer with ChatML's tokens, and one token for three line breaks."""
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(_trained()),
+        tokenizer_object=Tokenizer.from_str(_train()),
         eos_token=eos_token,
         clean_up_tokenization_spaces=False,
         chat_template=template,
@@ -62,7 +62,7 @@ def chat_tokenizer(template: str | None, *, eos_token: str | None = "<|endoftext
 
 
 @cache
-def _trained() -> str:
+def _train() -> str:
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

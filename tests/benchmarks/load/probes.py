@@ -23,7 +23,7 @@ class Observed:
 
 
 @contextmanager
-def observed(api: Api, path: str) -> Iterator[Observed]:
+def observe(api: Api, path: str) -> Iterator[Observed]:
     """Measures from two threads during the block. The result is complete after it."""
     seen = Observed(mib_before=_mib(api))
     is_over = threading.Event()

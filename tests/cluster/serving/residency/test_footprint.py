@@ -229,8 +229,9 @@ def test_memory_is_freed_however_often_models_are_loaded(tmp_path: Path) -> None
         unloaded.append(_resident_bytes())
         _pooled(loader, int(1.5 * room), work)
     release_unused()
-    # The first round loads libraries too.
-    assert _resident_bytes() - unloaded[1] < 0.2 * room
+    # The first round loads libraries too. The twelve loads since would leak several models; what remains of
+    # earlier tests in this process, and the allocator's fragments, are less than half of one.
+    assert _resident_bytes() - unloaded[1] < 0.5 * room
     assert max(loaded[6:]) - unloaded[1] < 1.6 * room
     assert max(loaded[6:]) - unloaded[1] > 0.5 * room, "the measure sees a model"
 

@@ -73,10 +73,9 @@ def decode_event(line: bytes) -> GenerationEvent:
     return event
 
 
-def decode_events(lines: str | bytes) -> list[GenerationEvent]:
+def decode_events(lines: bytes) -> list[GenerationEvent]:
     """The events of whole lines. Raises as `decode_event` does."""
-    content = lines.encode() if isinstance(lines, str) else lines
-    return [decode_event(line) for line in content.split(b"\n") if line]
+    return [decode_event(line) for line in lines.split(b"\n") if line]
 
 
 def decode_answer(kind: type[Answer], content: bytes) -> Answer:

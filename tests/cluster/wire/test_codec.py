@@ -76,7 +76,7 @@ def test_chunks_carry_all_events_and_the_number_of_tokens_in_them() -> None:
 
     async def run() -> None:
         chunks = [chunk async for chunk in encode_stream(events())]
-        assert [event for chunk in chunks for event in decode_events(chunk.lines)] == sent
+        assert [event for chunk in chunks for event in decode_events(chunk.lines.encode())] == sent
         assert sum(chunk.num_tokens for chunk in chunks) == 3 + 4 + 3
 
     asyncio.run(run())

@@ -164,7 +164,7 @@ def test_closing_the_stream_cancels_the_request_in_its_replica() -> None:
     async def run() -> None:
         models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
         events = models.generate(REQUEST, load_timeout_seconds=None)
-        assert decode_events((await anext(events)).lines) == [PROMPT]
+        assert decode_events((await anext(events)).lines.encode()) == [PROMPT]
         assert not handle.streams[0].is_cancelled
         await events.aclose()
 
@@ -173,4 +173,4 @@ def test_closing_the_stream_cancels_the_request_in_its_replica() -> None:
 
 
 async def _all(chunks: Any) -> list[GenerationEvent]:
-    return [event async for chunk in chunks for event in decode_events(chunk.lines)]
+    return [event async for chunk in chunks for event in decode_events(chunk.lines.encode())]

@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from cluster.contracts.generation import TokenPrompt
-from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
-from cluster.contracts.jobs import Finished, JobSpec
+from cluster.contracts.hyperparameters import Method
+from cluster.contracts.jobs import Finished
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.limits import EngineLimits
-from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
 from tests.cluster.serving.conftest import BACKENDS
-from tests.cluster.training.recording import record
+from tests.cluster.training.recording import record_job
 from tests.tiny_base import make_tiny_base
 
 RECORDED = Path(__file__).with_name("golden.json")
 
-JOBS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+JOBS: dict[str, tuple[Method, dict[str, Any], dict[str, Any]]] = {
     "lora": ("supervised", {}, {"type": "lora"}),
     "full": ("supervised", {}, {"type": "full"}),
     "qlora": ("supervised", {}, {"type": "qlora"}),
@@ -38,27 +37,7 @@ def run_job(name: str, folder: Path) -> dict[str, Any]:
     method, hyperparameters, options = JOBS[name]
     base = make_tiny_base(folder / "base", hidden=64)
     store = LocalStore(folder / "store")
-    data = store.put(file_key("file-1"), _rows(method))
-    assert data.sha256 is not None
-    _, config = resolve(
-        Hyperparameters(n_epochs=2, batch_size=4, **hyperparameters),
-        TrainingOptions(**options),
-        base,
-        n_examples=12,
-        seed=1,
-        method=method,
-    )
-    spec = JobSpec(
-        job_id="ftjob-1",
-        attempt=1,
-        attempt_token="t",
-        service_url="",
-        base=base,
-        config=config,
-        training_key=data.key,
-        training_sha256=data.sha256,
-    )
-    recording = record(spec, store)
+    recording = record_job(base, store, _rows(method), options, method=method, n_epochs=2, **hyperparameters)
     assert isinstance(recording.result, Finished)
     with BACKENDS["embedded"](base, store, folder / "cache", EngineLimits()) as served:
         answer = served.ask(served.request(_weights(recording.result), PROMPT, logprobs=0))

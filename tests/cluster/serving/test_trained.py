@@ -9,15 +9,13 @@ import pytest
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import ChatPrompt, TokenPrompt
-from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
-from cluster.contracts.jobs import Finished, JobSpec
+from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest
 from cluster.contracts.weights import WeightsRef
-from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
 from tests.chat_templates import CHATML, MARKED_WITHOUT_END, PLAIN_LINES
 from tests.cluster.serving.conftest import Serve
-from tests.cluster.training.recording import record
+from tests.cluster.training.recording import record_job
 from tests.tiny_base import make_tiny_base
 
 pytestmark = pytest.mark.slow
@@ -128,25 +126,7 @@ def _trained(base: BaseSpec, store: LocalStore, options: dict[str, Any], *, n_ep
         }
         for n in range(12)
     ]
-    data = store.put(file_key("file-1"), "\n".join(map(json.dumps, rows)).encode())
-    assert data.sha256 is not None
-    _, config = resolve(
-        Hyperparameters(n_epochs=n_epochs, batch_size=4),
-        TrainingOptions(**options),
-        base,
-        n_examples=12,
-        seed=1,
-    )
-    spec = JobSpec(
-        job_id="ftjob-1",
-        attempt=1,
-        attempt_token="t",
-        service_url="",
-        base=base,
-        config=config,
-        training_key=data.key,
-        training_sha256=data.sha256,
-    )
-    end = record(spec, store).result
+    content = "\n".join(map(json.dumps, rows)).encode()
+    end = record_job(base, store, content, options, n_epochs=n_epochs).result
     assert isinstance(end, Finished)
     return end

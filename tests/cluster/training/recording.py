@@ -1,9 +1,12 @@
 """Runs an attempt in this process and records what it reports."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.hyperparameters import Hyperparameters, Method, TrainingOptions, resolve
 from cluster.contracts.jobs import (
     CheckpointSaved,
     Command,
@@ -13,6 +16,7 @@ from cluster.contracts.jobs import (
     StepMetrics,
     Stopped,
 )
+from cluster.storage.keys import file_key
 from cluster.storage.store import ObjectStore
 from cluster.training.attempt import run_attempt
 from cluster.training.loop.hooks import RunHooks
@@ -48,3 +52,36 @@ def record(
     hooks = RunHooks(recording.events.append, command)
     recording.result = run_attempt(spec, store, hooks, device=torch.device("cpu"))
     return recording
+
+
+def record_job(
+    base: BaseSpec,
+    store: ObjectStore,
+    rows: bytes,
+    options: dict[str, Any],
+    *,
+    method: Method = "supervised",
+    **hyperparameters: Any,
+) -> Recording:
+    """Trains a whole job on twelve rows in batches of four. `options` are those of TrainingOptions."""
+    data = store.put(file_key("file-1"), rows)
+    assert data.sha256 is not None
+    _, config = resolve(
+        Hyperparameters(batch_size=4, **hyperparameters),
+        TrainingOptions(**options),
+        base,
+        n_examples=12,
+        seed=1,
+        method=method,
+    )
+    spec = JobSpec(
+        job_id="ftjob-1",
+        attempt=1,
+        attempt_token="t",
+        service_url="",
+        base=base,
+        config=config,
+        training_key=data.key,
+        training_sha256=data.sha256,
+    )
+    return record(spec, store)

@@ -1,0 +1,59 @@
+"""Every command that calls the API has the same options, output and exit codes."""
+
+import json
+from typing import Annotated
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from service.cli.commands import api_command
+from service.cli.output import Output
+from service.cli.remote import Api
+from tests.api import BASE, LiveApi
+
+app = typer.Typer()
+COLUMNS = {"MODEL": "id", "OWNER": lambda model: f"by {model['owned_by']}"}
+
+
+@api_command(app, "ls")
+def ls(api: Api, output: Output) -> None:
+    """List models."""
+    output.items(api.get("/models")["data"], COLUMNS)
+
+
+@api_command(app, "get")
+def get(
+    api: Api, output: Output, model: str, mark: Annotated[str, typer.Option(help="A mark.")] = "*"
+) -> None:
+    output.item(api.get(f"/models/{model}"), {"MODEL": "id", "MARK": lambda _: mark})
+
+
+def run(live: LiveApi, *arguments: str, key: str | None = None) -> Result:
+    environment = {"TUNERY_API_KEY": key or live.project.key}
+    return CliRunner().invoke(app, [*arguments, "--base-url", f"{live.url}/v1"], env=environment)
+
+
+@pytest.mark.slow
+def test_a_pipe_gets_lines_with_tabs_and_json_gets_everything(live: LiveApi) -> None:
+    assert run(live, "ls").stdout == f"{BASE.alias}\tby tunery\n"
+    (model,) = json.loads(run(live, "ls", "--json").stdout)
+    assert model["id"] == BASE.alias
+    assert (
+        run(live, "get", BASE.alias, "--mark", "a\x1b[31mb").stdout == f"MODEL\t{BASE.alias}\nMARK\ta [31mb\n"
+    )
+
+
+@pytest.mark.slow
+def test_exit_codes_tell_failures_apart(live: LiveApi) -> None:
+    absent = run(live, "get", "absent")
+    assert (absent.exit_code, absent.stdout) == (4, "")
+    assert absent.stderr.startswith("tunery: The model 'absent' does not exist")
+    assert run(live, "ls", key="no-such-key").exit_code == 3
+    assert run(live, "get").exit_code == 2
+
+
+def test_help_shows_a_commands_own_options_before_the_shared_ones() -> None:
+    text = CliRunner().invoke(app, ["get", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout
+    assert text.index("--mark") < text.index("--base-url") < text.index("--data") < text.index("--json")
+    assert "api" not in text.split("Options")[0].lower()

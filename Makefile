@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test test-fast test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage mutation format bench-training bench-serving bench-http bench-streams bench-fairness bench-load
+.PHONY: help install demo test test-fast test-benchmarks test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage mutation format bench-training bench-serving bench-http bench-streams bench-fairness bench-load
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## +/\1\t/' | awk -F '\t' '{printf "%-16s %s\n", $$1, $$2}'
@@ -17,11 +17,14 @@ install: .venv/installed  ## a virtual environment with everything, in .venv
 demo: install  ## upload, fine-tune, and ask the tuned model beside its base
 	$(BIN)/tunery demo
 
-test: install  ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: install  ## all tests but those of the benchmarks; under 20 minutes on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not benchmark'
 
 test-fast: install  ## the tests that start no server and no Ray and train nothing; under 2 minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not e2e and not ray and not benchmark and not slow'
+
+test-benchmarks: install  ## every benchmark runs in small and reports its figures
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m benchmark
 
 test-gpu:  ## the engine contract on the real vLLM; needs a GPU and an environment with '.[cluster,vllm]' and pytest
 	$(PYTHON) -m tests.real_vllm

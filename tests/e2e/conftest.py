@@ -10,7 +10,7 @@ from tests.families import make_family
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tunery]:
     """The default installation, on SQLite and a folder, with an encoder in its catalogue and a model whose
-    folder does not exist."""
+    folder does not exist. Two jobs train at a time."""
     folder = tmp_path_factory.mktemp("embedded")
     encoder = folder / "encoder"
     make_family("bert", encoder)
@@ -31,5 +31,6 @@ context_length = 128
 learning_rates = {{ lora = 5e-3 }}
 """
     )
-    with running(folder / "data", TUNERY_CATALOGUE=str(catalogue)) as tunery:
+    slots = {"TUNERY_TRAINING_SLOTS": "2", "TUNERY_WORKER_CPUS": "1"}
+    with running(folder / "data", TUNERY_CATALOGUE=str(catalogue), **slots) as tunery:
         yield tunery

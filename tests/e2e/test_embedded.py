@@ -16,11 +16,17 @@ from tunery_client import NotFound
 from tunery_client import Tunery as Client
 
 from service.ports import free_ports
+from tests.e2e.at_once import check_jobs_at_once
 from tests.e2e.improvement import check_improvement
-from tests.e2e.lifecycle import check_lifecycle, wait
-from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl, running, started
+from tests.e2e.lifecycle import check_lifecycle
+from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl, started
 
 pytestmark = pytest.mark.e2e
+
+
+def test_eight_jobs_of_all_kinds_created_at_once_on_a_fresh_server_all_succeed(embedded: Tunery) -> None:
+    # The first test, because later ones find everything imported, loaded and compiled.
+    check_jobs_at_once(embedded.client())
 
 
 def test_openai_sdk_covers_the_whole_lifecycle_of_a_model(embedded: Tunery) -> None:
@@ -174,45 +180,6 @@ def test_every_port_is_on_loopback_and_every_file_is_private(embedded: Tunery) -
 def test_every_call_without_a_key_is_refused(embedded: Tunery) -> None:
     assert httpx2.get(f"{embedded.url}/v1/models", trust_env=False).status_code == 401
     assert httpx2.get(f"{embedded.url}/healthz", trust_env=False).status_code == 200
-
-
-def test_after_a_restart_on_the_same_folder_everything_is_there_and_jobs_continue(tmp_path) -> None:
-    with running(tmp_path / "data", key="k" * 32) as tunery:
-        client = tunery.client()
-        file = client.files.create(file=("train.jsonl", jsonl(40)), purpose="fine-tune")
-        job = client.fine_tuning.jobs.create(
-            model=BASE, training_file=file.id, hyperparameters={"n_epochs": 6, "batch_size": 1}
-        )
-        await_true(
-            lambda: len(client.fine_tuning.jobs.checkpoints.list(job.id).data) > 0,
-            180,
-            "a checkpoint is saved",
-        )
-    with running(tmp_path / "data", key="k" * 32) as tunery:
-        client = tunery.client()
-        assert client.files.content(file.id).read() == jsonl(40)
-        finished = wait(client, job.id)
-        assert finished.status == "succeeded", finished.error
-        steps = [
-            event.data["step"]
-            for event in client.fine_tuning.jobs.list_events(job.id, limit=100)
-            if event.type == "metrics"
-        ]
-        assert sorted(steps) == list(range(1, 6 * 40 + 1))
-        # After everything that can be deleted is deleted, one sweep leaves the objects of a fresh
-        # installation.
-        client.models.delete(finished.fine_tuned_model or "")
-        for kept in client.files.list().data:
-            client.files.delete(kept.id)
-        swept = subprocess.run(
-            [TUNERY, "sweep", "--data", tmp_path / "data", "--grace", "0"],
-            env={**os.environ, "TUNERY_RESUME_STATE_SECONDS": "0"},
-            capture_output=True,
-            text=True,
-        )
-        assert swept.returncode == 0, swept.stderr
-        objects = [path for path in (tmp_path / "data" / "objects").rglob("*") if path.is_file()]
-        assert [path for path in objects if path.parent.name != "health"] == [], swept.stdout
 
 
 def test_a_killed_supervisor_loses_no_logs_and_leaves_nothing_in_tmp(tmp_path: Path) -> None:

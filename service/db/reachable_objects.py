@@ -3,9 +3,9 @@
 A sweep first lists an object, then asks here, and deletes it last. That order makes it safe at any time,
 without any coordination with the processes that write objects:
 
-- A row announces every object before its first byte is written: an upload has a row of its own, an attempt's
-  objects the attempt's row, and a result file its job, which is publishing. So the row of an object that was
-  listed exists when the rows are read.
+- A row announces every object before its first byte is written: an incoming file has a row of its own, an
+  attempt's objects the attempt's row, and a result file its job, which is publishing. So the row of an object
+  that was listed exists when the rows are read.
 - What is not needed any more is never needed again. Deleted files, models and checkpoints do not come back,
   a job that has ended stays so, and a replaced attempt is fenced off. What would become unneeded by the clock
   is recorded first (`expire`), under the lock that a new user of it takes too.
@@ -24,8 +24,8 @@ from cluster.storage.keys import AttemptKey, DatasetKey, FileKey, ObjectKey
 from service.db import tables
 from service.db.database import now
 from service.db.ids import result_file_id
+from service.db.incoming_files import IncomingFiles
 from service.db.transitions import HELD_BY_ATTEMPT
-from service.db.uploads import Uploads
 
 _ENDED = [status.value for status in JobStatus if status.is_terminal]
 _UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
@@ -81,10 +81,11 @@ def has_been_used(session: Session) -> bool:
 
 
 def expire(session: Session, places: Iterable[ObjectKey], *, resume_state_seconds: float) -> None:
-    """Records for good what has become unneeded by the clock: uploads whose process must be dead, files that
-    have expired, and the resume state of jobs that ended `resume_state_seconds` ago. Use `Database.write`."""
+    """Records for good what has become unneeded by the clock: incoming files whose process must be dead,
+    files that have expired, and the resume state of jobs that ended `resume_state_seconds` ago. Use
+    `Database.write`."""
     places = list(places)
-    Uploads(session).abandon_expired()
+    IncomingFiles(session).abandon_expired()
     _delete_expired(session, {place.file_id for place in places if isinstance(place, FileKey)})
     jobs = {place.job_id for place in places if isinstance(place, AttemptKey)}
     _end_resume_state(session, jobs, resume_state_seconds)
@@ -154,7 +155,7 @@ def _reachable_files(session: Session, ids: Collection[str]) -> frozenset[str]:
     if not ids:
         return frozenset()
     written = select(tables.File.id).where(tables.File.id.in_(ids), tables.File.deleted_at.is_(None))
-    on_their_way = select(tables.Upload.file_id).where(tables.Upload.file_id.in_(ids))
+    on_their_way = select(tables.IncomingFile.file_id).where(tables.IncomingFile.file_id.in_(ids))
     publishing = select(tables.Job.id).where(tables.Job.status == JobStatus.PUBLISHING)
     results = map(result_file_id, session.scalars(publishing))
     return frozenset([*session.scalars(written), *session.scalars(on_their_way), *results])

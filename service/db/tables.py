@@ -102,10 +102,10 @@ class File(Table):
     """Deleted files are absent for clients at once; a sweep frees their storage later."""
 
 
-class Upload(Table):
-    """An upload in progress, whose file has no row yet."""
+class IncomingFile(Table):
+    """A file whose bytes are being stored, and which has no row of its own yet."""
 
-    __tablename__ = "uploads"
+    __tablename__ = "incoming_files"
 
     file_id: Mapped[str] = mapped_column(primary_key=True)
     started_at: Mapped[float]

@@ -135,7 +135,7 @@ def _sweep_probes(store: ObjectStore, options: SweepOptions, at: float, report: 
 
 
 def _abort(store: ObjectStore, options: SweepOptions, put: UnfinishedPut, report: SweepReport) -> None:
-    report.remove("unfinished uploads", put.bytes)
+    report.remove("unfinished objects", put.bytes)
     if not options.is_dry_run:
         store.abort(put)
 

@@ -34,10 +34,10 @@ from service.db.checkpoints import Checkpoints
 from service.db.database import Database
 from service.db.files import Files
 from service.db.ids import result_file_id
+from service.db.incoming_files import LONGEST_SECONDS, IncomingFiles
 from service.db.jobs import Job, Jobs, NewJob
 from service.db.models import TunedModels
 from service.db.transitions import HELD_BY_ATTEMPT
-from service.db.uploads import LONGEST_UPLOAD_SECONDS, Uploads
 from service.scheduling.sweeper import Sweeper
 from service.scheduling.sweeping import SweepOptions, SweepReport, sweep
 from service.settings import Settings
@@ -172,13 +172,13 @@ class Installation:
     def upload_is_killed(self) -> None:
         file_id = Files.new_id()
         with self.world.database.write() as session:
-            Uploads(session).begin(file_id)
+            IncomingFiles(session).begin(file_id)
         self.store.put(file_key(file_id), b"orphan")
         with self.world.database.write() as session:
             session.execute(
-                update(tables.Upload)
-                .where(tables.Upload.file_id == file_id)
-                .values(started_at=tables.Upload.started_at - 2 * LONGEST_UPLOAD_SECONDS)
+                update(tables.IncomingFile)
+                .where(tables.IncomingFile.file_id == file_id)
+                .values(started_at=tables.IncomingFile.started_at - 2 * LONGEST_SECONDS)
             )
 
     def delete_file(self) -> None:
@@ -290,7 +290,7 @@ class Installation:
         """Stops all activity and sweeps once."""
         self.is_quiet = True
         with self.world.database.write() as session:
-            session.execute(update(tables.Upload).values(started_at=1.0))
+            session.execute(update(tables.IncomingFile).values(started_at=1.0))
         sweep(self.world.database, self.store, NO_GRACE, clock=lambda: 1)
         self.check_nothing_is_missing()
         surplus = {key for key in self.store.objects.keys() - self._needed() if not self._is_allowed(key)}
@@ -369,7 +369,7 @@ class Installation:
         kind, *rest = key.split("/")
         if kind != "jobs":
             with self.world.database.read() as session:
-                is_upload = session.get(tables.Upload, rest[0]) is not None
+                is_upload = session.get(tables.IncomingFile, rest[0]) is not None
             return is_upload or self._is_allowed(key)
         job = self.world.see(next(job for job in self._jobs() if job.id == rest[0]))
         return job.status in HELD_BY_ATTEMPT and f"/attempts/{job.attempt}/" in key
@@ -649,18 +649,18 @@ def test_an_upload_in_progress_is_not_swept_but_an_abandoned_one_cannot_become_a
     published(world)
     file_id = Files.new_id()
     with world.database.write() as session:
-        Uploads(session).begin(file_id)
+        IncomingFiles(session).begin(file_id)
     world.store.put(file_key(file_id), b"bytes")
     sweep(world.database, world.store, NO_GRACE, clock=later)
     assert file_key(file_id) in keys(world)
     with world.database.write() as session:
         session.execute(
-            update(tables.Upload).values(started_at=tables.Upload.started_at - LONGEST_UPLOAD_SECONDS)
+            update(tables.IncomingFile).values(started_at=tables.IncomingFile.started_at - LONGEST_SECONDS)
         )
     sweep(world.database, world.store, NO_GRACE, clock=later)
     assert file_key(file_id) not in keys(world)
     with world.database.write() as session, pytest.raises(Unavailable, match="Send the file again"):
-        Uploads(session).finish(file_id)
+        IncomingFiles(session).finish(file_id)
 
 
 def test_a_full_disk_is_swept_of_what_needs_no_write(world: World) -> None:

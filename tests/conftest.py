@@ -44,6 +44,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """What async tests run on."""
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def moto_endpoint() -> Iterator[S3Endpoint]:
     with moto_server() as endpoint:

@@ -70,7 +70,7 @@ class ModelCache(Generic[T]):
         idle_seconds: float | None = None,
         setting: str = "",
     ) -> None:
-        """None means no limit, or noitem to do for `unload`. `setting` is the environment variable that sets
+        """None means no limit, or nothing to do for `unload`. `setting` is the environment variable that sets
         `budget`, for error messages."""
         self._capacity = capacity
         self._unload = unload
@@ -133,7 +133,7 @@ class ModelCache(Generic[T]):
             self._release(key, entry)
 
     async def close(self) -> None:
-        """Waits for running loads and evicts everyitem. Callers that wait for room get Unavailable."""
+        """Waits for running loads and evicts every item. Callers that wait for room get Unavailable."""
         self._is_closed = True
         loading = [entry.loading for entry in self._entries.values()]
         await asyncio.gather(*loading, return_exceptions=True)
@@ -144,8 +144,7 @@ class ModelCache(Generic[T]):
 
     def _begin(self, key: str, load: Callable[[], Awaitable[T]], num_bytes: int) -> _Entry[T]:
         entry = _Entry(asyncio.ensure_future(self._loaded(key, load)), num_bytes)
-        # All callers may have been cancelled by then.
-        entry.loading.add_done_callback(lambda _: self._on_idle(key, entry))
+        entry.loading.add_done_callback(lambda _: self._on_loaded(key, entry))
         self._entries[key] = entry
         self._wait_queue.wake()
         return entry
@@ -168,6 +167,12 @@ class ModelCache(Generic[T]):
         finally:
             # The item may be smaller than the memory reserved for it.
             self._wait_queue.wake()
+
+    def _on_loaded(self, key: str, entry: _Entry[T]) -> None:
+        # All callers may have been cancelled by now, and asyncio logs an error that nobody retrieves.
+        if not entry.loading.cancelled():
+            entry.loading.exception()
+        self._on_idle(key, entry)
 
     def _admit(self, entry: _Entry[T], num_bytes: int) -> None:
         self._check_size(num_bytes)

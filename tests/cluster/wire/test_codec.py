@@ -19,6 +19,8 @@ from cluster.contracts.generation import (
 )
 from cluster.wire.codec import decode_events, encode_error, encode_status, encode_stream
 
+pytestmark = pytest.mark.anyio
+
 FORESEEN = [
     errors.InvalidRequest,
     errors.InvalidDataset,
@@ -58,7 +60,7 @@ def test_what_is_the_services_affair_is_not_its_callers() -> None:
     assert encode_status(refusal) == 500
 
 
-def test_chunks_carry_all_events_and_the_number_of_tokens_in_them() -> None:
+async def test_chunks_carry_all_events_and_the_number_of_tokens_in_them() -> None:
     sent: list[GenerationEvent] = [
         PromptEvent(prompt_tokens=3),
         TextEvent(index=0, text="a", completion_tokens=1),
@@ -74,9 +76,6 @@ def test_chunks_carry_all_events_and_the_number_of_tokens_in_them() -> None:
             await asyncio.sleep(0)
             yield event
 
-    async def run() -> None:
-        chunks = [chunk async for chunk in encode_stream(events())]
-        assert [event for chunk in chunks for event in decode_events(chunk.lines.encode())] == sent
-        assert sum(chunk.num_tokens for chunk in chunks) == 3 + 4 + 3
-
-    asyncio.run(run())
+    chunks = [chunk async for chunk in encode_stream(events())]
+    assert [event for chunk in chunks for event in decode_events(chunk.lines.encode())] == sent
+    assert sum(chunk.num_tokens for chunk in chunks) == 3 + 4 + 3

@@ -15,6 +15,8 @@ from cluster.serving.deployment.merged_adapters import MergedAdapters
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
 
+pytestmark = pytest.mark.anyio
+
 FORMS: tuple[WeightsForm, ...] = ("lora", "qlora", "full", "prefix")
 HOT, QUANTIZED, FULL, PREFIX = (
     ModelRef(base=BASE, adapter=WeightsRef(digest="1" * 64, manifest_key="k", form=form)) for form in FORMS
@@ -103,42 +105,36 @@ def test_an_adapter_on_four_bits_may_be_merged_too() -> None:
     assert [tokens for tokens, _ in asyncio.run(run()).reports] == [{QUANTIZED.model_dump_json(): 10}]
 
 
-def test_requests_go_to_the_merged_adapter_while_it_is_running_and_hot() -> None:
-    async def run() -> None:
-        entry = Entry()
-        is_up = asyncio.Event()
-        entry.start = is_up.wait
-        await entry.answer()
-        await entry.answer()
-        assert (entry.calls, entry.is_switched) == ([KEY], False)
-        is_up.set()
-        await entry.answer()
-        assert (entry.calls, entry.is_switched) == ([KEY], True)
-        entry.hot = {}
-        await entry.answer()
-        assert (entry.is_switched, entry.adapters.applications) == (False, [])
-
-    asyncio.run(run())
+async def test_requests_go_to_the_merged_adapter_while_it_is_running_and_hot() -> None:
+    entry = Entry()
+    is_up = asyncio.Event()
+    entry.start = is_up.wait
+    await entry.answer()
+    await entry.answer()
+    assert (entry.calls, entry.is_switched) == ([KEY], False)
+    is_up.set()
+    await entry.answer()
+    assert (entry.calls, entry.is_switched) == ([KEY], True)
+    entry.hot = {}
+    await entry.answer()
+    assert (entry.is_switched, entry.adapters.applications) == (False, [])
 
 
-def test_a_start_is_cancelled_when_the_adapter_cools_down() -> None:
-    async def run() -> None:
-        entry = Entry()
-        is_left = asyncio.Event()
+async def test_a_start_is_cancelled_when_the_adapter_cools_down() -> None:
+    entry = Entry()
+    is_left = asyncio.Event()
 
-        async def start() -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                is_left.set()
+    async def start() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_left.set()
 
-        entry.start = start
-        await entry.answer()
-        entry.hot = {}
-        await entry.answer()
-        assert is_left.is_set()
-
-    asyncio.run(run())
+    entry.start = start
+    await entry.answer()
+    entry.hot = {}
+    await entry.answer()
+    assert is_left.is_set()
 
 
 def failing(entry: Entry, error: Exception) -> None:
@@ -148,45 +144,36 @@ def failing(entry: Entry, error: Exception) -> None:
     entry.start = start
 
 
-def test_an_adapter_that_cannot_be_merged_is_reported_and_tried_once() -> None:
-    async def run() -> None:
-        entry = Entry()
-        failing(entry, InvalidRequest("no", code="not_mergeable"))
-        await entry.answer()
-        entry.now += 10_000
-        await entry.answer()
-        await entry.answer()
-        assert (entry.calls, entry.is_switched) == ([KEY], False)
-        assert [refused for _, refused in entry.reports] == [[], [KEY], [KEY]]
-
-    asyncio.run(run())
+async def test_an_adapter_that_cannot_be_merged_is_reported_and_tried_once() -> None:
+    entry = Entry()
+    failing(entry, InvalidRequest("no", code="not_mergeable"))
+    await entry.answer()
+    entry.now += 10_000
+    await entry.answer()
+    await entry.answer()
+    assert (entry.calls, entry.is_switched) == ([KEY], False)
+    assert [refused for _, refused in entry.reports] == [[], [KEY], [KEY]]
 
 
 @pytest.mark.parametrize("error", [Unavailable("no room"), MemoryError()])
-def test_a_failed_merge_is_retried_after_minutes(error: Exception) -> None:
-    async def run() -> None:
-        entry = Entry()
-        failing(entry, error)
-        for _ in range(10):
-            await entry.answer()
-        assert len(entry.calls) == 1
-        entry.now += 300
-        entry.start = lambda: asyncio.sleep(0)
+async def test_a_failed_merge_is_retried_after_minutes(error: Exception) -> None:
+    entry = Entry()
+    failing(entry, error)
+    for _ in range(10):
         await entry.answer()
-        assert (len(entry.calls), entry.is_switched) == (2, True)
-
-    asyncio.run(run())
+    assert len(entry.calls) == 1
+    entry.now += 300
+    entry.start = lambda: asyncio.sleep(0)
+    await entry.answer()
+    assert (len(entry.calls), entry.is_switched) == (2, True)
 
 
-def test_an_unavailable_placer_loses_only_the_report() -> None:
-    async def run() -> None:
-        entry = Entry()
-        await entry.answer()
-        entry.hot = None  # type: ignore[assignment]
-        await entry.answer()
-        assert entry.is_switched
-        entry.hot = {}
-        await entry.answer()
-        assert not entry.is_switched
-
-    asyncio.run(run())
+async def test_an_unavailable_placer_loses_only_the_report() -> None:
+    entry = Entry()
+    await entry.answer()
+    entry.hot = None  # type: ignore[assignment]
+    await entry.answer()
+    assert entry.is_switched
+    entry.hot = {}
+    await entry.answer()
+    assert not entry.is_switched

@@ -4,11 +4,15 @@ import asyncio
 import time
 from collections.abc import Iterable
 
+import pytest
+
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.per_model import Placer, application_name, forget, unused
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
+
+pytestmark = pytest.mark.anyio
 
 MODEL = ModelRef(base=BASE)
 TUNED = ModelRef(base=BASE, adapter=WeightsRef(digest="1" * 64, manifest_key="k", form="full"))
@@ -41,32 +45,26 @@ def name_of(model: ModelRef) -> str:
     return application_name(model, EngineSettings.read(), merges=False)
 
 
-def test_an_application_is_created_once_and_again_when_serve_has_given_up_on_it() -> None:
+async def test_an_application_is_created_once_and_again_when_serve_has_given_up_on_it() -> None:
     applications = Applications()
 
-    async def ask() -> None:
-        placer = await started(applications)
-        models = [MODEL, TUNED, MODEL, MODEL]
-        names = await asyncio.gather(*(placer.place(model.model_dump_json()) for model in models))
-        assert names == [name_of(model) for model in models]
-        assert sorted(applications.made) == sorted({name_of(MODEL), name_of(TUNED)})
-        applications.names.remove(name_of(MODEL))
-        for model in (TUNED, MODEL, MODEL):
-            await placer.place(model.model_dump_json())
-        assert applications.made[2:] == [name_of(MODEL)]
-
-    asyncio.run(ask())
+    placer = await started(applications)
+    models = [MODEL, TUNED, MODEL, MODEL]
+    names = await asyncio.gather(*(placer.place(model.model_dump_json()) for model in models))
+    assert names == [name_of(model) for model in models]
+    assert sorted(applications.made) == sorted({name_of(MODEL), name_of(TUNED)})
+    applications.names.remove(name_of(MODEL))
+    for model in (TUNED, MODEL, MODEL):
+        await placer.place(model.model_dump_json())
+    assert applications.made[2:] == [name_of(MODEL)]
 
 
-def test_a_new_placer_keeps_existing_applications() -> None:
+async def test_a_new_placer_keeps_existing_applications() -> None:
     applications = Applications([name_of(MODEL)])
 
-    async def ask() -> None:
-        placer = await started(applications)
-        assert await placer.place(MODEL.model_dump_json()) == name_of(MODEL)
-        assert applications.made == []
-
-    asyncio.run(ask())
+    placer = await started(applications)
+    assert await placer.place(MODEL.model_dump_json()) == name_of(MODEL)
+    assert applications.made == []
 
 
 def test_unused_applications_are_removed() -> None:

@@ -33,7 +33,7 @@ from cluster.serving.weights.adapter import Adapter
 from tests.cluster.serving.conftest import Serve, Tuned
 from tests.tiny_base import make_tokenizer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 BASE = BaseSpec(alias="fake", source=FolderSource(path="-"), context_length=64, learning_rates={"lora": 1.0})
 
@@ -141,7 +141,7 @@ def test_a_closed_stream_has_missed_the_tokens_of_at_most_two_steps() -> None:
     assert made - 3 - reported <= 2
 
 
-async def _adapters_after_a_leaver() -> None:
+async def test_the_adapter_of_a_closed_stream_stays_until_the_engines_thread_has_released_it() -> None:
     runner = PacedRunner()
     loaded: list[str] = []
 
@@ -171,11 +171,7 @@ async def _adapters_after_a_leaver() -> None:
     await engine.close()
 
 
-def test_the_adapter_of_a_closed_stream_stays_until_the_engines_thread_has_released_it() -> None:
-    asyncio.run(_adapters_after_a_leaver())
-
-
-async def _fails_and_goes_on() -> None:
+async def test_a_failed_step_ends_its_requests_and_the_engine_goes_on() -> None:
     runner = FakeRunner()
     runner.failures = 1
     engine = _engine(runner)
@@ -186,11 +182,7 @@ async def _fails_and_goes_on() -> None:
     await engine.close()
 
 
-def test_a_failed_step_ends_its_requests_and_the_engine_goes_on() -> None:
-    asyncio.run(_fails_and_goes_on())
-
-
-async def _breaks() -> None:
+async def test_an_engine_with_repeated_failures_reports_that_it_is_broken() -> None:
     runner = FakeRunner()
     runner.failures = 3
     engine = _engine(runner)
@@ -205,10 +197,6 @@ async def _breaks() -> None:
     await engine.close()
 
 
-def test_an_engine_with_repeated_failures_reports_that_it_is_broken() -> None:
-    asyncio.run(_breaks())
-
-
 @pytest.mark.parametrize("serve", ["embedded"], indirect=True)
 def test_an_adapter_that_is_larger_than_the_budget_is_refused(serve: Serve, tuned: Tuned) -> None:
     served = serve(adapter_bytes=1000)
@@ -217,7 +205,7 @@ def test_an_adapter_that_is_larger_than_the_budget_is_refused(serve: Serve, tune
     assert caught.value.code == "model_too_large"
 
 
-async def _closes_while_loading() -> None:
+async def test_an_engine_closed_while_an_adapter_loads_ends_its_requests_and_frees_its_model() -> None:
     has_begun, may_end = threading.Event(), threading.Event()
 
     def load(ref: WeightsRef) -> Adapter:
@@ -241,7 +229,3 @@ async def _closes_while_loading() -> None:
     del runner
     gc.collect()
     assert alive() is None, "a closed engine keeps no model in memory"
-
-
-def test_an_engine_closed_while_an_adapter_loads_ends_its_requests_and_frees_its_model() -> None:
-    asyncio.run(_closes_while_loading())

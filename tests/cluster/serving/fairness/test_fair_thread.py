@@ -7,6 +7,8 @@ import pytest
 from cluster.contracts.errors import Unavailable
 from cluster.serving.fairness.fair_thread import FairThread
 
+pytestmark = pytest.mark.anyio
+
 
 class _Work:
     """Records the served tenants; the first one waits for the gate."""
@@ -23,7 +25,7 @@ class _Work:
         return work
 
 
-async def _flood() -> None:
+async def test_a_tenant_beside_a_flood_is_next() -> None:
     thread, work = FairThread("test"), _Work()
     runs = [asyncio.create_task(thread.run(tenant, work.of(tenant))) for tenant in "aaaaabbc"]
     await asyncio.sleep(0)
@@ -35,11 +37,7 @@ async def _flood() -> None:
     assert "".join(work.done[5:]) == "aaa"
 
 
-def test_a_tenant_beside_a_flood_is_next() -> None:
-    asyncio.run(_flood())
-
-
-async def _closed() -> None:
+async def test_running_work_ends_and_waiting_work_fails_on_close() -> None:
     thread, work = FairThread("test"), _Work()
     runs = [asyncio.create_task(thread.run("a", work.of("a"))) for _ in range(2)]
     await asyncio.sleep(0)
@@ -49,7 +47,3 @@ async def _closed() -> None:
     with pytest.raises(Unavailable, match="closed"):
         await runs[1]
     assert work.done == ["a"]
-
-
-def test_running_work_ends_and_waiting_work_fails_on_close() -> None:
-    asyncio.run(_closed())

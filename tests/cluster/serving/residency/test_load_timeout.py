@@ -11,6 +11,8 @@ from cluster.contracts.generation import ModelRef
 from cluster.serving.residency.load_timeout import LoadTimer, not_ready, time_limit
 from tests.api import BASE
 
+pytestmark = pytest.mark.anyio
+
 MODEL = ModelRef(base=BASE)
 
 
@@ -39,51 +41,42 @@ def while_loading(
     return load_once
 
 
-def test_the_error_says_how_long_loading_takes_and_when_to_retry() -> None:
-    async def run() -> None:
-        clock, release = Clock(), asyncio.Event()
+async def test_the_error_says_how_long_loading_takes_and_when_to_retry() -> None:
+    clock, release = Clock(), asyncio.Event()
 
-        async def load(model: ModelRef) -> str:
-            await release.wait()
-            return model.base.alias
+    async def load(model: ModelRef) -> str:
+        await release.wait()
+        return model.base.alias
 
-        loaded = LoadTimer(load, clock=clock)
-        load_once = while_loading(clock, loaded, release)
-        first, _ = await load_once()
-        assert first.message == f"{BASE.alias} has been loading for 12 s. Try again in 10 s."
-        second, late_seconds = await load_once()
-        assert second.message == (
-            f"{BASE.alias} has been loading for 12 s; loading it took 42 s last time. Try again in 30 s."
-        )
-        assert (second.retry_after_seconds, second.code) == (30, "model_not_ready")
-        assert late_seconds == 1
-        assert "has not answered within 5 s" in loaded.not_ready(MODEL, 5).message
-
-    asyncio.run(run())
+    loaded = LoadTimer(load, clock=clock)
+    load_once = while_loading(clock, loaded, release)
+    first, _ = await load_once()
+    assert first.message == f"{BASE.alias} has been loading for 12 s. Try again in 10 s."
+    second, late_seconds = await load_once()
+    assert second.message == (
+        f"{BASE.alias} has been loading for 12 s; loading it took 42 s last time. Try again in 30 s."
+    )
+    assert (second.retry_after_seconds, second.code) == (30, "model_not_ready")
+    assert late_seconds == 1
+    assert "has not answered within 5 s" in loaded.not_ready(MODEL, 5).message
 
 
-def test_a_load_that_failed_does_not_say_how_long_loading_takes() -> None:
-    async def run() -> None:
-        async def load(model: ModelRef) -> str:
-            raise Unavailable("storage is away")
+async def test_a_load_that_failed_does_not_say_how_long_loading_takes() -> None:
+    async def load(model: ModelRef) -> str:
+        raise Unavailable("storage is away")
 
-        loaded = LoadTimer(load)
-        with pytest.raises(Unavailable, match="storage is away"):
-            await loaded(MODEL)
-        assert "the last time" not in loaded.not_ready(MODEL, 1).message
-
-    asyncio.run(run())
+    loaded = LoadTimer(load)
+    with pytest.raises(Unavailable, match="storage is away"):
+        await loaded(MODEL)
+    assert "the last time" not in loaded.not_ready(MODEL, 1).message
 
 
-def test_the_load_timeout_covers_only_its_own_block_and_other_timeouts_pass_through() -> None:
-    async def run() -> None:
-        with pytest.raises(Unavailable, match=r"within 0 s"):
-            async with time_limit(0.01, partial(not_ready, MODEL)):
-                await asyncio.Event().wait()
-        with pytest.raises(TimeoutError, match="storage"):
-            async with time_limit(60, partial(not_ready, MODEL)):
-                raise TimeoutError("storage")
-        async with time_limit(None, partial(not_ready, MODEL)):
-            await asyncio.sleep(0)
-
-    asyncio.run(run())
+async def test_the_load_timeout_covers_only_its_own_block_and_other_timeouts_pass_through() -> None:
+    with pytest.raises(Unavailable, match=r"within 0 s"):
+        async with time_limit(0.01, partial(not_ready, MODEL)):
+            await asyncio.Event().wait()
+    with pytest.raises(TimeoutError, match="storage"):
+        async with time_limit(60, partial(not_ready, MODEL)):
+            raise TimeoutError("storage")
+    async with time_limit(None, partial(not_ready, MODEL)):
+        await asyncio.sleep(0)

@@ -6,6 +6,8 @@ import pytest
 from cluster.contracts.errors import InvalidRequest, NotFound, Overloaded, Unavailable
 from cluster.serving.residency.model_cache import ModelCache
 
+pytestmark = pytest.mark.anyio
+
 
 class Shelf:
     """Counts loads, each of which waits for its gate if it has one."""
@@ -46,18 +48,14 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-async def _load_once() -> None:
+async def test_concurrent_requests_share_one_load() -> None:
     shelf = Shelf()
     cache = shelf.cache(2)
     assert await asyncio.gather(*(shelf.acquire(cache, "a") for _ in range(5))) == ["a"] * 5
     assert shelf.loads == ["a"]
 
 
-def test_concurrent_requests_share_one_load() -> None:
-    asyncio.run(_load_once())
-
-
-async def _least_recent() -> None:
+async def test_the_least_recently_used_idle_item_is_evicted() -> None:
     shelf = Shelf()
     cache = shelf.cache(2)
     for key in ("a", "b", "a", "c"):
@@ -67,11 +65,7 @@ async def _least_recent() -> None:
     assert set(cache.loaded) == {"a", "c"}
 
 
-def test_the_least_recently_used_idle_item_is_evicted() -> None:
-    asyncio.run(_least_recent())
-
-
-async def _in_use() -> None:
+async def test_an_item_in_use_is_never_evicted_and_the_next_load_waits() -> None:
     shelf = Shelf()
     cache = shelf.cache(1)
     await shelf.acquire(cache, "a")
@@ -90,11 +84,7 @@ async def _in_use() -> None:
     assert shelf.dropped == ["a", "b"]
 
 
-def test_an_item_in_use_is_never_evicted_and_the_next_load_waits() -> None:
-    asyncio.run(_in_use())
-
-
-async def _failing() -> None:
+async def test_a_failed_load_reaches_all_callers_and_is_retried() -> None:
     shelf = Shelf()
     cache = shelf.cache(1)
     shelf.broken.add("a")
@@ -106,11 +96,7 @@ async def _failing() -> None:
     assert shelf.loads == ["a", "a"]
 
 
-def test_a_failed_load_reaches_all_callers_and_is_retried() -> None:
-    asyncio.run(_failing())
-
-
-async def _leaving() -> None:
+async def test_a_cancelled_caller_does_not_affect_the_others() -> None:
     shelf = Shelf()
     cache = shelf.cache(1)
     shelf.gates["a"] = asyncio.Event()
@@ -128,11 +114,7 @@ async def _leaving() -> None:
     assert await other == "b"
 
 
-def test_a_cancelled_caller_does_not_affect_the_others() -> None:
-    asyncio.run(_leaving())
-
-
-async def _bounded() -> None:
+async def test_too_many_waiting_callers_are_refused_and_closing_ends_the_wait() -> None:
     shelf = Shelf()
     cache = shelf.cache(1, max_waiting=1)
     await shelf.acquire(cache, "a")
@@ -148,11 +130,7 @@ async def _bounded() -> None:
     assert shelf.dropped == ["a"]
 
 
-def test_too_many_waiting_callers_are_refused_and_closing_ends_the_wait() -> None:
-    asyncio.run(_bounded())
-
-
-async def _abandoned() -> None:
+async def test_a_failed_load_without_callers_is_dropped() -> None:
     shelf = Shelf()
     cache = shelf.cache(1)
     shelf.broken.add("a")
@@ -166,11 +144,7 @@ async def _abandoned() -> None:
     assert await shelf.acquire(cache, "a") == "a"
 
 
-def test_a_failed_load_without_callers_is_dropped() -> None:
-    asyncio.run(_abandoned())
-
-
-async def _by_size() -> None:
+async def test_the_least_recently_used_items_are_evicted_until_the_next_fits() -> None:
     shelf = Shelf()
     cache = shelf.cache(10, budget=7)
     for key in ("a", "bb", "ccc", "a", "dddd"):
@@ -183,11 +157,7 @@ async def _by_size() -> None:
     assert set(cache.loaded) == {"a", "dddd"}, "nothing is dropped for what can never fit"
 
 
-def test_the_least_recently_used_items_are_evicted_until_the_next_fits() -> None:
-    asyncio.run(_by_size())
-
-
-async def _in_use_by_size() -> None:
+async def test_an_item_that_does_not_fit_beside_those_in_use_waits() -> None:
     shelf = Shelf()
     cache = shelf.cache(10, budget=5)
     for key in ("aaa", "b"):
@@ -207,11 +177,7 @@ async def _in_use_by_size() -> None:
     assert shelf.loads == ["aaa", "b", "cccc", "dd", "cccc"]
 
 
-def test_an_item_that_does_not_fit_beside_those_in_use_waits() -> None:
-    asyncio.run(_in_use_by_size())
-
-
-async def _in_order() -> None:
+async def test_the_longest_waiting_caller_is_next() -> None:
     shelf = Shelf()
     cache = shelf.cache(1)
     await shelf.acquire(cache, "a")
@@ -224,11 +190,7 @@ async def _in_order() -> None:
     assert shelf.loads == ["a", *keys]
 
 
-def test_the_longest_waiting_caller_is_next() -> None:
-    asyncio.run(_in_order())
-
-
-async def _newcomers() -> None:
+async def test_no_caller_takes_the_room_that_another_waits_for() -> None:
     shelf = Shelf()
     cache = shelf.cache(10, budget=5)
     for key in ("a", "aaa"):
@@ -251,11 +213,7 @@ async def _newcomers() -> None:
     await asyncio.gather(large, small)
 
 
-def test_no_caller_takes_the_room_that_another_waits_for() -> None:
-    asyncio.run(_newcomers())
-
-
-async def _impatient() -> None:
+async def test_a_caller_that_stops_waiting_blocks_no_others() -> None:
     shelf = Shelf()
     cache = shelf.cache(10, budget=5)
     await shelf.acquire(cache, "aaa", expects_bytes=3)
@@ -268,11 +226,7 @@ async def _impatient() -> None:
     assert await asyncio.wait_for(small, 30) == "cc"
 
 
-def test_a_caller_that_stops_waiting_blocks_no_others() -> None:
-    asyncio.run(_impatient())
-
-
-async def _foretold() -> None:
+async def test_room_is_made_for_the_expected_size_before_the_load() -> None:
     shelf = Shelf()
     cache = shelf.cache(10, budget=5)
     await shelf.acquire(cache, "aaa", expects_bytes=3)
@@ -290,11 +244,7 @@ async def _foretold() -> None:
     assert "dddddd" not in shelf.loads
 
 
-def test_room_is_made_for_the_expected_size_before_the_load() -> None:
-    asyncio.run(_foretold())
-
-
-async def _less_than_expected() -> None:
+async def test_unused_reserved_memory_is_free_for_others() -> None:
     shelf = Shelf()
     cache = shelf.cache(10, budget=5)
     shelf.gates["a"] = asyncio.Event()
@@ -307,11 +257,7 @@ async def _less_than_expected() -> None:
     assert await asyncio.gather(larger, other) == ["a", "bb"]
 
 
-def test_unused_reserved_memory_is_free_for_others() -> None:
-    asyncio.run(_less_than_expected())
-
-
-async def _leaves_first() -> None:
+async def test_nothing_is_loaded_before_the_evicted_item_is_unloaded() -> None:
     shelf = Shelf()
     cache = shelf.cache(1)
     await shelf.acquire(cache, "a")
@@ -323,10 +269,6 @@ async def _leaves_first() -> None:
     shelf.drop_gates["a"].set()
     assert await asyncio.gather(*others) == ["b", "b"]
     assert (shelf.loads, shelf.dropped) == (["a", "b"], ["a"])
-
-
-def test_nothing_is_loaded_before_the_evicted_item_is_unloaded() -> None:
-    asyncio.run(_leaves_first())
 
 
 async def _broken_drop() -> None:
@@ -347,7 +289,7 @@ def test_a_failed_unload_does_not_block_others(caplog: pytest.LogCaptureFixture)
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["a", "b"]
 
 
-async def _long_wait() -> None:
+async def test_a_caller_that_waited_too_long_gets_unavailable() -> None:
     shelf = Shelf()
     cache = shelf.cache(1, wait_seconds=0.01)
     await shelf.acquire(cache, "a")
@@ -358,11 +300,7 @@ async def _long_wait() -> None:
     assert await shelf.acquire(cache, "b") == "b"
 
 
-def test_a_caller_that_waited_too_long_gets_unavailable() -> None:
-    asyncio.run(_long_wait())
-
-
-async def _nobody_stayed() -> None:
+async def test_an_item_loaded_for_a_cancelled_caller_makes_room() -> None:
     shelf = Shelf()
     cache = shelf.cache(1)
     shelf.gates["a"] = asyncio.Event()
@@ -374,10 +312,6 @@ async def _nobody_stayed() -> None:
     shelf.gates["a"].set()
     async with asyncio.timeout(30):
         assert await other == "b"
-
-
-def test_an_item_loaded_for_a_cancelled_caller_makes_room() -> None:
-    asyncio.run(_nobody_stayed())
 
 
 class Watched(Shelf):
@@ -392,7 +326,7 @@ class Watched(Shelf):
         self.has_dropped.set()
 
 
-async def _idle() -> None:
+async def test_an_idle_item_expires() -> None:
     shelf = Watched()
     cache = shelf.cache(10, idle_seconds=0.01)
     await shelf.acquire(cache, "kept")
@@ -417,11 +351,7 @@ async def _idle() -> None:
     await cache.close()
 
 
-def test_an_idle_item_expires() -> None:
-    asyncio.run(_idle())
-
-
-async def _used_again() -> None:
+async def test_an_item_in_regular_use_stays() -> None:
     shelf = Shelf()
     cache = shelf.cache(10, idle_seconds=0.05)
     loop = asyncio.get_running_loop()
@@ -433,11 +363,7 @@ async def _used_again() -> None:
     assert shelf.loads == ["a"]
 
 
-def test_an_item_in_regular_use_stays() -> None:
-    asyncio.run(_used_again())
-
-
-async def _last_used() -> None:
+async def test_a_long_use_counts_until_its_end() -> None:
     shelf = Shelf()
     cache = shelf.cache(2)
     await shelf.acquire(cache, "long")
@@ -448,11 +374,7 @@ async def _last_used() -> None:
     assert shelf.dropped == ["short"]
 
 
-def test_a_long_use_counts_until_its_end() -> None:
-    asyncio.run(_last_used())
-
-
-async def _kept() -> None:
+async def test_an_item_that_can_never_fit_beside_pinned_ones_does_not_wait() -> None:
     shelf = Shelf()
     by_size, by_number = shelf.cache(10, budget=5), shelf.cache(1)
     for cache in (by_size, by_number):
@@ -462,7 +384,3 @@ async def _kept() -> None:
             await shelf.acquire(cache, "bbb", expects_bytes=3)
         assert await shelf.acquire(cache, "aaa") == "aaa"
     assert await shelf.acquire(by_size, "cc", expects_bytes=2) == "cc"
-
-
-def test_an_item_that_can_never_fit_beside_pinned_ones_does_not_wait() -> None:
-    asyncio.run(_kept())

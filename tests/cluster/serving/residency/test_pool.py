@@ -23,6 +23,8 @@ from cluster.serving.residency.pool import EnginePool
 from cluster.serving.residency.shared_cache import CacheView, shared_cache
 from cluster.wire.codec import encode_error, encode_headers, encode_status
 
+pytestmark = pytest.mark.anyio
+
 
 class FakeEngine:
     """Answers with its model's name once its gate is open."""
@@ -82,7 +84,7 @@ LORA = WeightsRef(digest="1", manifest_key="m")
 FULL = WeightsRef(digest="2", manifest_key="m", form="full")
 
 
-async def _routes() -> None:
+async def test_each_base_and_each_full_model_has_one_engine_and_adapters_share_their_bases() -> None:
     factory = Factory()
     pool = EnginePool(factory, shared_cache(capacity=4))
     for model in (_model("a"), _model("a", LORA), _model("b"), _model("a", FULL)):
@@ -94,11 +96,7 @@ async def _routes() -> None:
     assert [stats.base for stats in await pool.stats()] == ["b", "a", "a"], "least recently used first"
 
 
-def test_each_base_and_each_full_model_has_one_engine_and_adapters_share_their_bases() -> None:
-    asyncio.run(_routes())
-
-
-async def _unloads() -> None:
+async def test_an_idle_model_is_closed_to_make_room_and_a_pinned_one_never() -> None:
     factory = Factory()
     pool = EnginePool(factory, shared_cache(capacity=2))
     await pool.pin(_model("kept"))
@@ -112,11 +110,7 @@ async def _unloads() -> None:
         await pool.ensure(_model("kept"))
 
 
-def test_an_idle_model_is_closed_to_make_room_and_a_pinned_one_never() -> None:
-    asyncio.run(_unloads())
-
-
-async def _idles() -> None:
+async def test_an_idle_model_is_unloaded_after_a_while_and_a_pinned_one_never() -> None:
     factory = Factory()
     pool = EnginePool(factory, shared_cache(capacity=4, idle_seconds=0.01))
     await pool.pin(_model("kept"))
@@ -128,11 +122,7 @@ async def _idles() -> None:
     assert [engine.model for engine in factory.engines] == [_model("kept"), _model("a"), _model("a")]
 
 
-def test_an_idle_model_is_unloaded_after_a_while_and_a_pinned_one_never() -> None:
-    asyncio.run(_idles())
-
-
-async def _shares() -> None:
+async def test_models_of_other_kinds_share_the_memory() -> None:
     factory = Factory()
     memory = shared_cache(capacity=4, budget=2)
     pool = EnginePool(factory, memory)
@@ -153,10 +143,6 @@ async def _shares() -> None:
     assert len(await pool.stats()) == 2
 
 
-def test_models_of_other_kinds_share_the_memory() -> None:
-    asyncio.run(_shares())
-
-
 class Weights:
     """In a reference cycle, as models are, so that only garbage collection frees it."""
 
@@ -164,7 +150,7 @@ class Weights:
         self.own = self
 
 
-async def _fails_to_load() -> None:
+async def test_a_failed_load_frees_its_memory_at_once() -> None:
     left: list[weakref.ref[Weights]] = []
 
     def read() -> None:
@@ -190,11 +176,7 @@ async def _fails_to_load() -> None:
     assert isinstance(caught.value.__cause__, NotFound)
 
 
-def test_a_failed_load_frees_its_memory_at_once() -> None:
-    asyncio.run(_fails_to_load())
-
-
-async def _keeps_between_loading_and_generating() -> None:
+async def test_a_loaded_engine_is_not_evicted_before_its_request_generates() -> None:
     factory = Factory()
     pool = EnginePool(factory, shared_cache(capacity=1))
     await pool.ensure(_model("a"))
@@ -217,11 +199,7 @@ async def _keeps_between_loading_and_generating() -> None:
     assert [engine.model for engine in factory.engines] == [_model("a"), _model("b")]
 
 
-def test_a_loaded_engine_is_not_evicted_before_its_request_generates() -> None:
-    asyncio.run(_keeps_between_loading_and_generating())
-
-
-async def _limits_loading() -> None:
+async def test_loading_ends_at_its_limit_and_releases_the_engine() -> None:
     factory = Factory()
     pool = EnginePool(factory, shared_cache(capacity=1))
     await pool.ensure(_model("a"))
@@ -233,11 +211,7 @@ async def _limits_loading() -> None:
     assert factory.engines[0].closed.is_set(), "the engine was released"
 
 
-def test_loading_ends_at_its_limit_and_releases_the_engine() -> None:
-    asyncio.run(_limits_loading())
-
-
-async def _refuses_duplicates() -> None:
+async def test_an_id_is_refused_while_another_request_has_it() -> None:
     factory = Factory()
     pool = EnginePool(factory, shared_cache(capacity=1))
     await pool.ensure(_model("a"))
@@ -248,10 +222,6 @@ async def _refuses_duplicates() -> None:
             await anext(pool.generate(_request(_model("a"))))
     factory.engines[0].gate.set()
     assert [event.type async for event in pool.generate(_request(_model("a")))] == ["prompt"]
-
-
-def test_an_id_is_refused_while_another_request_has_it() -> None:
-    asyncio.run(_refuses_duplicates())
 
 
 def test_errors_travel_by_their_nearest_known_name() -> None:

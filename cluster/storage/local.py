@@ -36,11 +36,13 @@ class LocalStore(ObjectStore):
         with self.open(key) as reader:
             return reader.read()
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str, *, start: int = 0) -> BinaryIO:
         self.stat(key)
         path = self._path(key)
         try:
-            return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+            reader = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+            reader.seek(start)
+            return reader
         except FileNotFoundError as error:
             raise _absent(key) from error
         except OSError as error:

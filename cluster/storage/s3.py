@@ -83,9 +83,14 @@ class S3Store(ObjectStore):
         with self.open(key) as reader:
             return reader.read()
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str, *, start: int = 0) -> BinaryIO:
+        name = self._name(key)
         with _mapped_errors(key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
+            if start:
+                answer = self._client.get_object(Bucket=self._bucket, Key=name, Range=f"bytes={start}-")
+            else:
+                # An empty object has no byte 0 to ask for.
+                answer = self._client.get_object(Bucket=self._bucket, Key=name)
         return io.BufferedReader(_Body(key, answer["Body"]), buffer_size=1 << 20)
 
     def stat(self, key: str) -> ObjectInfo:

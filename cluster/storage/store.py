@@ -50,8 +50,9 @@ class ObjectStore(Protocol):
 
     def get(self, key: str) -> bytes: ...
 
-    def open(self, key: str) -> BinaryIO:
-        """Returns a reader that streams the object from its first byte. Close it, or use it in a `with`."""
+    def open(self, key: str, *, start: int = 0) -> BinaryIO:
+        """Returns a reader that streams the object from the byte `start`, which must be less than its size
+        unless it is 0. Close it, or use it in a `with`."""
         ...
 
     def stat(self, key: str) -> ObjectInfo: ...

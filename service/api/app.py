@@ -31,6 +31,7 @@ from service.api.routes import (
     jobs,
     models,
     usage,
+    weights,
 )
 from service.api.state import AppState
 from service.db.database import Database
@@ -55,7 +56,8 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         redoc_url=None,
         redirect_slashes=False,
     )
-    for public in (files, jobs, job_events, models, completions, classifications, embeddings, usage):
+    # `weights` before `models`, whose paths end in any model's name.
+    for public in (files, jobs, job_events, weights, models, completions, classifications, embeddings, usage):
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
     app.state.draining = Draining()
     app.include_router(health.router)

@@ -1,10 +1,13 @@
 """Models, through the unmodified openai SDK."""
 
+from pathlib import Path
+
 import openai
 import pytest
 
 from service.db import tables
 from tests.api import LiveApi, add_tuned_model
+from tests.service.api.weights.stored import FILES, add_stored_model
 
 
 def test_bases_and_tuned_models_are_listed_and_checkpoints_answer_to_their_names(live: LiveApi) -> None:
@@ -47,3 +50,17 @@ def test_a_deleted_model_is_gone_with_its_checkpoints_and_a_base_stays(live: Liv
     with pytest.raises(openai.PermissionDeniedError):
         client.models.delete("base-1")
     assert client.models.retrieve("base-1").id == "base-1"
+
+
+def test_weights_are_downloaded_through_the_clients_own_get(live: LiveApi, tmp_path: Path) -> None:
+    client = live.openai()
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload())
+    for name in add_stored_model(live.state, job.id):
+        url = f"/models/{name}/weights"
+        listed = client.get(url, cast_to=object)
+        assert isinstance(listed, dict)
+        for file in listed["files"]:
+            found = client.get(f"{url}/{file['filename']}", cast_to=openai.HttpxBinaryResponseContent)
+            found.write_to_file(tmp_path / file["filename"])
+        weights = tmp_path / "adapter_model.safetensors"
+        assert weights.read_bytes() == FILES["adapter_model.safetensors"]

@@ -31,8 +31,19 @@ class PayloadTooLarge(errors.InvalidRequest):
     default_code = "request_too_large"
 
 
+class RangeNotSatisfiable(errors.InvalidRequest):
+    """The client asks for bytes beyond the end of a download."""
+
+    default_code = "range_not_satisfiable"
+
+    def __init__(self, total_bytes: int) -> None:
+        super().__init__(f"The requested range begins after the last of {total_bytes} bytes.", param="Range")
+        self.total_bytes = total_bytes
+
+
 _STATUS: list[tuple[type[TuneryError], int, str]] = [
     (PayloadTooLarge, 413, "invalid_request_error"),
+    (RangeNotSatisfiable, 416, "invalid_request_error"),
     (errors.InvalidRequest, 400, "invalid_request_error"),
     (errors.AuthenticationFailed, 401, "authentication_error"),
     (errors.PermissionDenied, 403, "permission_error"),
@@ -79,6 +90,8 @@ def response_of(error: TuneryError) -> Response:
     if isinstance(error, errors.Conflict | errors.InsufficientStorage):
         # The openai SDK retries a 409 or 507 unless this header says otherwise.
         headers["x-should-retry"] = "true" if isinstance(error, errors.InProgress) else "false"
+    if isinstance(error, RangeNotSatisfiable):
+        headers["content-range"] = f"bytes */{error.total_bytes}"
     if isinstance(error, errors.AuthenticationFailed):
         headers["www-authenticate"] = "Bearer"
     if status == 500:

@@ -57,8 +57,8 @@ class MemoryStore:
             raise NotFound(f"No object {key!r} in storage.")
         return self._objects[key]
 
-    def open(self, key: str) -> BinaryIO:
-        return io.BytesIO(self.get(key))
+    def open(self, key: str, *, start: int = 0) -> BinaryIO:
+        return io.BytesIO(self.get(key)[start:])
 
     def stat(self, key: str) -> ObjectInfo:
         return self._info(key)

@@ -56,6 +56,14 @@ def test_open_streams_in_pieces_of_the_requested_size(store: ObjectStore) -> Non
         assert reader.read() == b""
 
 
+def test_open_begins_at_any_byte(store: ObjectStore) -> None:
+    content = bytes(range(256)) * 5
+    store.put("a", content)
+    for start in (0, 1, 700, len(content) - 1):
+        with store.open("a", start=start) as reader:
+            assert reader.read() == content[start:]
+
+
 def test_zero_bytes_are_an_object(store: ObjectStore) -> None:
     assert store.put("empty", b"").bytes == 0
     assert store.put("empty-stream", io.BytesIO()).sha256 == hashlib.sha256(b"").hexdigest()

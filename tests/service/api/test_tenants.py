@@ -69,10 +69,15 @@ def theirs(
     job_id = http.post("/v1/fine_tuning/jobs", headers=other, json=create).json()["id"]
     model, _ = add_tuned_model(state.database, job_id)
     assert http.get(f"/v1/models/{model}", headers=other).status_code == 200
-    return {"file_id": file_id, "job_id": job_id, "model": model}
+    return {"file_id": file_id, "job_id": job_id, "model": model, "filename": "config.json"}
 
 
-ABSENT = {"file_id": "file-absent", "job_id": "ftjob-absent", "model": "ft:base-1:none::absent00"}
+ABSENT = {
+    "file_id": "file-absent",
+    "job_id": "ftjob-absent",
+    "model": "ft:base-1:none::absent00",
+    "filename": "config.json",
+}
 
 
 def test_every_route_treats_another_projects_things_as_absent(

@@ -83,8 +83,8 @@ class MemoryStore:
             raise NotFound(key)
         return self.objects[key]
 
-    def open(self, key: str) -> BinaryIO:
-        return io.BytesIO(self.get(key))
+    def open(self, key: str, *, start: int = 0) -> BinaryIO:
+        return io.BytesIO(self.get(key)[start:])
 
     def stat(self, key: str) -> ObjectInfo:
         return ObjectInfo(key, len(self.get(key)), None, 0.0)

@@ -90,6 +90,8 @@ from .metadata import Metadata
 from .model_extension import ModelExtension
 from .model_list import ModelList
 from .model_object import ModelObject
+from .model_weights import ModelWeights
+from .model_weights_form import ModelWeightsForm
 from .named_function import NamedFunction
 from .named_tool import NamedTool
 from .parity import Parity
@@ -129,6 +131,7 @@ from .upload_purpose import UploadPurpose
 from .usage import Usage
 from .usage_list import UsageList
 from .user_message import UserMessage
+from .weights_file_object import WeightsFileObject
 
 __all__ = (
     "Alive",
@@ -219,6 +222,8 @@ __all__ = (
     "ModelExtension",
     "ModelList",
     "ModelObject",
+    "ModelWeights",
+    "ModelWeightsForm",
     "NamedFunction",
     "NamedTool",
     "Parity",
@@ -256,4 +261,5 @@ __all__ = (
     "Usage",
     "UsageList",
     "UserMessage",
+    "WeightsFileObject",
 )

@@ -1,0 +1,187 @@
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_answer import ErrorAnswer
+from ...types import File, Response
+
+
+def _get_kwargs(
+    model: str,
+    filename: str,
+) -> dict[str, Any]:
+
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/v1/models/{model}/weights/{filename}".format(
+            model=quote(str(model), safe=""),
+            filename=quote(str(filename), safe=""),
+        ),
+    }
+
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ErrorAnswer | File:
+    if response.status_code == 200:
+        response_200 = File(payload=BytesIO(response.content))
+
+        return response_200
+
+    if response.status_code == 206:
+        response_206 = File(payload=BytesIO(response.content))
+
+        return response_206
+
+    response_default = ErrorAnswer.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorAnswer | File]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    model: str,
+    filename: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorAnswer | File]:
+    """Download a file of a tuned model's weights
+
+     Answers single ranges. The `ETag` is the file's SHA-256 in hex, and `Repr-Digest` (RFC 9530) has it
+    in
+    base64.
+
+    Args:
+        model (str):
+        filename (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | File]
+    """
+
+    kwargs = _get_kwargs(
+        model=model,
+        filename=filename,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    model: str,
+    filename: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorAnswer | File | None:
+    """Download a file of a tuned model's weights
+
+     Answers single ranges. The `ETag` is the file's SHA-256 in hex, and `Repr-Digest` (RFC 9530) has it
+    in
+    base64.
+
+    Args:
+        model (str):
+        filename (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | File
+    """
+
+    return sync_detailed(
+        model=model,
+        filename=filename,
+        client=client,
+    ).parsed
+
+
+async def asyncio_detailed(
+    model: str,
+    filename: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorAnswer | File]:
+    """Download a file of a tuned model's weights
+
+     Answers single ranges. The `ETag` is the file's SHA-256 in hex, and `Repr-Digest` (RFC 9530) has it
+    in
+    base64.
+
+    Args:
+        model (str):
+        filename (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | File]
+    """
+
+    kwargs = _get_kwargs(
+        model=model,
+        filename=filename,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    model: str,
+    filename: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorAnswer | File | None:
+    """Download a file of a tuned model's weights
+
+     Answers single ranges. The `ETag` is the file's SHA-256 in hex, and `Repr-Digest` (RFC 9530) has it
+    in
+    base64.
+
+    Args:
+        model (str):
+        filename (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | File
+    """
+
+    return (
+        await asyncio_detailed(
+            model=model,
+            filename=filename,
+            client=client,
+        )
+    ).parsed

@@ -1,0 +1,15 @@
+from typing import Literal
+
+ModelWeightsForm = Literal["adapter", "full", "prefix"]
+
+MODEL_WEIGHTS_FORM_VALUES: set[ModelWeightsForm] = {
+    "adapter",
+    "full",
+    "prefix",
+}
+
+
+def check_model_weights_form(value: str) -> ModelWeightsForm:
+    if value in MODEL_WEIGHTS_FORM_VALUES:
+        return value
+    raise TypeError(f"Unexpected value {value!r}. Expected one of {MODEL_WEIGHTS_FORM_VALUES!r}")

@@ -1,0 +1,3 @@
+from tests.api import http, live, project, state
+
+__all__ = ["http", "live", "project", "state"]

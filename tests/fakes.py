@@ -36,6 +36,7 @@ from cluster.contracts.generation import (
     TokenPrompt,
     ToolCallEvent,
 )
+from cluster.contracts.previews import Preview, PreviewRequest, PreviewRow, PreviewSequence, PreviewToken
 from service.db.database import Database
 from service.scheduling.interfaces import RayStatus
 
@@ -48,6 +49,32 @@ def token(text: str, logprob: float | None = -0.5, *, top: int = 0) -> TokenLogp
     return TokenLogprob(
         token=text, bytes=list(text.encode()), token_id=len(text), logprob=logprob, top=others
     )
+
+
+CHECK = DatasetCheck(n_examples=12, n_tokens=120, n_supervised_tokens=60, longest=10)
+PREVIEW = Preview(
+    format="chat",
+    max_length=512,
+    rows=[
+        PreviewRow(
+            line=1,
+            outcome="whole",
+            problem=None,
+            full_length=2,
+            truncated_at=None,
+            sequences=[
+                PreviewSequence(
+                    role="example",
+                    tokens=[
+                        PreviewToken(id=7, token="bytes:\\xc3", bytes=[0xC3], learned=False),
+                        PreviewToken(id=8, token="a", bytes=[97], learned=True),
+                    ],
+                )
+            ],
+        )
+    ],
+    has_more=False,
+)
 
 
 @dataclass
@@ -72,6 +99,11 @@ class FakeEngine:
     vector: list[float] = field(default_factory=lambda: [0.6, -0.8, 0.0])
     """The vector of every input; `dimensions` truncates it."""
     embedded: list[EmbeddingRequest] = field(default_factory=list)
+    check: DatasetCheck = field(default_factory=lambda: CHECK)
+    """What every file becomes."""
+    checked: list[DatasetCheckRequest] = field(default_factory=list)
+    preview: Preview = field(default_factory=lambda: PREVIEW)
+    previewed: list[PreviewRequest] = field(default_factory=list)
     was_cancelled: threading.Event = field(default_factory=threading.Event)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
@@ -122,6 +154,18 @@ class FakeEngine:
 
     async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
         return {}
+
+    async def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
+        self.checked.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        return self.check
+
+    async def preview_dataset(self, request: PreviewRequest) -> Preview:
+        self.previewed.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        return self.preview
 
     async def close(self) -> None: ...
 

@@ -33,6 +33,7 @@ ALLOWED = {
         "cluster.niceness",
         "cluster.serving",
         "cluster.training.data.compiled",
+        "cluster.training.data.preview",
     ),
     "cluster.runner": ("cluster.contracts", "cluster.niceness", "cluster.storage", "cluster.training"),
     "service.settings": ("cluster", "service"),

@@ -28,6 +28,7 @@ from service.api.routes import (
     files,
     health,
     job_events,
+    job_previews,
     jobs,
     models,
     usage,
@@ -57,7 +58,18 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         redirect_slashes=False,
     )
     # `weights` before `models`, whose paths end in any model's name.
-    for public in (files, jobs, job_events, weights, models, completions, classifications, embeddings, usage):
+    for public in (
+        files,
+        jobs,
+        job_events,
+        job_previews,
+        weights,
+        models,
+        completions,
+        classifications,
+        embeddings,
+        usage,
+    ):
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
     app.state.draining = Draining()
     app.include_router(health.router)

@@ -10,10 +10,18 @@ from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES, DatasetFormat, too
 from cluster.contracts.errors import InvalidRequest
 from service.db import tables
 from service.db.database import now
+from service.db.files import File, file_of
 from service.db.tenancy import Tenant
 
 GENERAL_FORMATS: tuple[DatasetFormat, ...] = ("chat", "completion")
 """Formats of a general set, whatever the job trains on: text that both models can complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFiles:
+    training: File
+    validation: File | None
+    general: File | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +33,10 @@ class FileRequirement:
     """Row formats that the file may have."""
 
 
-def check_files(session: Session, tenant: Tenant, wanted: list[FileRequirement]) -> None:
-    """Raises InvalidRequest, with the file's `param`, if a file is absent, has another purpose, is empty
+def check_files(session: Session, tenant: Tenant, wanted: list[FileRequirement]) -> list[File]:
+    """Returns the files in the same order.
+
+    Raises InvalidRequest, with the file's `param`, if a file is absent, has another purpose, is empty
     (`invalid_n_examples`), failed its check or has rows of another format (`wrong_format`)."""
     # Locked, and always in the same order: a file is either deleted before, and absent, or in use by the job.
     at = int(now(session))
@@ -56,6 +66,7 @@ def check_files(session: Session, tenant: Tenant, wanted: list[FileRequirement])
         problem = None if file is None else format_problem(file.format, one.formats)
         if problem is not None:
             raise InvalidRequest(f"{one.id} {problem}", code="wrong_format", param=one.param)
+    return [file_of(files[one.id]) for one in wanted]
 
 
 def format_problem(found: str | None, allowed: Sequence[str | None]) -> str | None:

@@ -16,7 +16,7 @@ from service.db import tables
 from service.db.database import now
 from service.db.faults import RESET_FAULTS
 from service.db.ids import new_id, random_characters
-from service.db.job_files import GENERAL_FORMATS, FileRequirement, check_files
+from service.db.job_files import GENERAL_FORMATS, FileRequirement, JobFiles, check_files
 from service.db.owned_jobs import get_owned_job, select_owned_jobs
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
@@ -101,13 +101,24 @@ class Jobs:
         self._session = session
         self._tenant = tenant
 
+    def check_files(self, new: NewJob) -> JobFiles:
+        """The files that `new` names, which stay undeleted until the transaction ends. Raises InvalidRequest,
+        as `create` does."""
+        found = check_files(self._session, self._tenant, _required_files(new))
+        by_id = {file.id: file for file in found}
+        return JobFiles(
+            training=by_id[new.training_file],
+            validation=by_id[new.validation_file] if new.validation_file else None,
+            general=by_id[new.training.general_file] if new.training.general_file else None,
+        )
+
     def create(self, new: NewJob) -> Job:
         """Writes the row with the status `validating_files`, the first events and an outbox entry.
 
         Raises InvalidRequest, with `param` training_file, validation_file or training.general_file, if that
         file is absent, has another purpose, failed its check or has rows of another format.
         """
-        check_files(self._session, self._tenant, _required_files(new))
+        self.check_files(new)
         at = now(self._session)
         job_id = new_id("ftjob-")
         row = tables.Job(

@@ -21,6 +21,7 @@ from service.db.database import Database, now
 from service.db.dataset_checks import CheckedFile, check_events
 from service.db.faults import RESET_FAULTS, fail, note_wait, retry
 from service.db.files import File, file_of
+from service.db.job_files import JobFiles
 from service.db.jobs import Job, job_of
 from service.db.leases import Leases
 from service.db.pending_work import Attempt, PendingWork, pending_work
@@ -39,13 +40,6 @@ class Claim:
     submission_id: str
     token: str
     resume_from: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class JobFiles:
-    training: File
-    validation: File | None
-    general: File | None
 
 
 class SchedulerStore:

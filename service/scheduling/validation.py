@@ -16,9 +16,9 @@ from cluster.contracts.errors import InvalidConfiguration, InvalidDataset, Inval
 from cluster.contracts.hyperparameters import Method, OnOverlength, held_out_count, resolve
 from service.db.dataset_checks import CheckedFile
 from service.db.files import File
-from service.db.job_files import GENERAL_FORMATS, format_problem
+from service.db.job_files import GENERAL_FORMATS, JobFiles, format_problem
 from service.db.jobs import Job
-from service.db.scheduler_store import JobFiles, SchedulerStore
+from service.db.scheduler_store import SchedulerStore
 from service.scheduling.interfaces import ServingClient
 
 _SHOWN_PROBLEMS = 5

@@ -20,6 +20,7 @@ from tunery_client._generated.client import AuthenticatedClient
 from tunery_client._generated.models.fine_tuning_job import FineTuningJob
 from tunery_client._generated.models.fine_tuning_job_checkpoint import FineTuningJobCheckpoint
 from tunery_client._generated.models.fine_tuning_job_event import FineTuningJobEvent
+from tunery_client._generated.models.fine_tuning_job_preview import FineTuningJobPreview
 from tunery_client._generated.models.fine_tuning_jobs_list_metadata import FineTuningJobsListMetadata
 from tunery_client._generated.types import UNSET
 from tunery_client.errors import ConnectionFailed, Overloaded, ServerError, WaitTimeout
@@ -41,6 +42,12 @@ class Jobs:
         `seed`, `method`, `metadata`, and `training` for Tunery's extensions."""
         body = {"model": model, "training_file": training_file, **options}
         return FineTuningJob.from_dict(post(self._client, "/v1/fine_tuning/jobs", body))
+
+    def preview(self, *, model: str, training_file: str, **options: Any) -> FineTuningJobPreview:
+        """Shows what a job would learn, token by token. Takes the options of `create`, and `n`, the number of
+        rows, or `lines`, their numbers. Stores nothing."""
+        body = {"model": model, "training_file": training_file, **options}
+        return FineTuningJobPreview.from_dict(post(self._client, "/v1/fine_tuning/jobs/preview", body))
 
     def retrieve(self, job_id: str) -> FineTuningJob:
         return answer(lambda: fine_tuning_jobs_retrieve.sync(job_id, client=self._client))

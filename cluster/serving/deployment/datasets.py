@@ -1,19 +1,24 @@
-"""The application at /datasets: compiles datasets for jobs that are being validated.
+"""The application at /datasets: compiles datasets for jobs that are being validated, and shows what rows
+become.
 
 It always runs, so it also reports whether the engines do."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
+from pydantic import BaseModel
 from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cluster.bases.resolve import base_folder, why_unavailable
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSource
-from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.datasets import DatasetCheckRequest
 from cluster.contracts.errors import Unavailable
+from cluster.contracts.previews import PreviewRequest
 from cluster.niceness import yield_to_others
 from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
 from cluster.serving.deployment.loopback import listen_where_the_node_is
@@ -22,9 +27,12 @@ from cluster.serving.deployment.single_flight import SingleFlight
 from cluster.storage.location import store_from_environment
 from cluster.storage.store import ObjectStore
 from cluster.training.data.compiled import check_dataset
+from cluster.training.data.preview import preview_rows
+
+Asked = TypeVar("Asked", DatasetCheckRequest, PreviewRequest)
 
 CHECKS = 4
-"""Checks that run concurrently, each in a thread of its own."""
+"""Files that are read concurrently, each in a thread of its own."""
 
 FETCHES = 4
 """Base models that are downloaded concurrently."""
@@ -38,6 +46,7 @@ class DatasetsApp:
         self._gate = Gate(
             {
                 ("POST", "check"): self._check,
+                ("POST", "preview"): self._preview,
                 ("POST", "bases"): self._bases,
                 ("GET", "ready"): self._ready,
             }
@@ -54,6 +63,16 @@ class DatasetsApp:
     async def _check(self, request: Request) -> Response:
         """Bounded by the caller's load timeout. Work continues after it, so a retry finds the result."""
         body = await parse_body(DatasetCheckRequest, request)
+        return await self._read(request, body, check_dataset)
+
+    async def _preview(self, request: Request) -> Response:
+        """Bounded like a check."""
+        body = await parse_body(PreviewRequest, request)
+        return await self._read(request, body, preview_rows)
+
+    async def _read(
+        self, request: Request, body: Asked, read: Callable[[Asked, ObjectStore], BaseModel]
+    ) -> Response:
         timeout_seconds = load_timeout(request)
         base = body.base
         if isinstance(base.source, HubSource):
@@ -63,20 +82,18 @@ class DatasetsApp:
                 timeout_seconds=timeout_seconds,
                 why=partial(_fetching, base),
             )
+
+        async def read_file() -> BaseModel:
+            async with self._checks:
+                return await asyncio.to_thread(read, body, self._store)
+
         found = await self._single_flight.run(
-            body.model_dump_json(),
-            partial(self._check_dataset, body),
-            timeout_seconds=timeout_seconds,
-            why=_checking,
+            (type(body), body.model_dump_json()), read_file, timeout_seconds=timeout_seconds, why=_reading
         )
         return json_answer(found)
 
     async def _fetch(self, base: BaseSpec) -> None:
         await asyncio.get_running_loop().run_in_executor(self._fetchers, base_folder, base)
-
-    async def _check_dataset(self, body: DatasetCheckRequest) -> DatasetCheck:
-        async with self._checks:
-            return await asyncio.to_thread(check_dataset, body, self._store)
 
     async def _bases(self, request: Request) -> Response:
         body = await parse_body(BasesRequest, request)
@@ -95,7 +112,7 @@ def _fetching(base: BaseSpec, seconds: float) -> Unavailable:
     )
 
 
-def _checking(seconds: float) -> Unavailable:
+def _reading(seconds: float) -> Unavailable:
     return Unavailable(
         f"The file is being read and compiled, for {seconds:.0f} seconds so far.", code="dataset_not_ready"
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidRequest, TuneryError, Unavailable
 from cluster.contracts.generation import EngineStats, GenerationEvent, GenerationRequest, ModelRef
@@ -31,7 +32,6 @@ from cluster.serving.text.checked import checked
 from cluster.serving.text.compiling import Compiler
 from cluster.serving.text.guidance import Guidance, Guide
 from cluster.serving.text.prompts import PromptTokenizer, TokenizedPrompt
-from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter
 
 _log = logging.getLogger(__name__)

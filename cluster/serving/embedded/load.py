@@ -11,6 +11,7 @@ import torch
 
 from cluster.bases.pretrained import read_config, read_tokenizer, stop_tokens
 from cluster.bases.resolve import base_folder
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact
@@ -25,7 +26,6 @@ from cluster.serving.fairness.reserved_slots import reserved_slots
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.footprint import Footprint, kept_bytes, loaded_bytes, stored_bytes, token_bytes
 from cluster.serving.residency.loading import base_digests
-from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.serving.weights.lora_files import read_adapter

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest, Overloaded, TuneryError
 from cluster.contracts.generation import FinishEvent, PromptEvent
 from cluster.serving.embedded.request import Output, Request, Sequence
@@ -22,7 +23,6 @@ from cluster.serving.limits import EngineLimits
 from cluster.serving.text.answer import ChoiceAnswer
 from cluster.serving.text.guidance import Masks
 from cluster.serving.text.logprobs import Scored, score
-from cluster.serving.text.vocabulary import Vocabulary
 
 _SCORED_TOKENS = 256
 """Tokens of a scored prompt per pass: each needs a row of logits, 512 KB for a vocabulary of 128k."""
@@ -354,7 +354,7 @@ class Stepper:
         event = PromptEvent(
             prompt_tokens=len(request.prompt.token_ids),
             text=request.prompt.text if request.sampling.echo else "",
-            tokens=[self._vocabulary.logprob(token) for token in scored],
+            tokens=[self._vocabulary.logprob(*token) for token in scored],
         )
         self._outputs.append((request, event))
 

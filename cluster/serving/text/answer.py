@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.generation import (
     FinishEvent,
     Sampling,
@@ -13,7 +14,6 @@ from cluster.serving.text.guidance import Guide
 from cluster.serving.text.logprobs import Scored
 from cluster.serving.text.stream import Piece, TextStream
 from cluster.serving.text.tool_calls import CallArguments, CallBegun, CallReader, Content, ExpectedCalls, Part
-from cluster.serving.text.vocabulary import Vocabulary
 
 Event = TextEvent | ToolCallEvent | FinishEvent
 
@@ -52,7 +52,7 @@ class ChoiceAnswer:
             if self.guide is not None and not self.guide.may_end:
                 raise self.guide.failure()
             return self.end("stop")
-        shown = self._vocabulary.logprob(scored) if scored is not None else None
+        shown = self._vocabulary.logprob(*scored) if scored is not None else None
         piece = self._text.push(self._bytes(token), shown)
         if piece.is_stopped:
             return [*self._events(piece, is_last=True), self._finished("stop")]

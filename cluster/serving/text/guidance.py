@@ -16,9 +16,9 @@ import torch
 from llguidance import LLExecutor, LLMatcher, LLParserLimits, LLTokenizer
 from torch import Tensor
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import InvalidRequest
 from cluster.serving.text.grammar import Grammar
-from cluster.serving.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from llguidance._tokenizer import TokenizerWrapper

@@ -1,12 +1,11 @@
 """Log-probabilities of tokens as plain numbers, ready for the wire."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """A token with its log-probability, and the k most likely tokens at its position, best first."""
 
     token: int

@@ -7,6 +7,7 @@ from typing import Any
 from cluster.bases.text.chat_template import ChatTemplate
 from cluster.bases.text.plain_prompt import encode_prompt
 from cluster.bases.text.text_size import check_size
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest
 from cluster.contracts.generation import (
     ChatPrompt,
@@ -20,7 +21,6 @@ from cluster.serving.text.checked import Checks
 from cluster.serving.text.grammar import Grammar, json_grammar, tools_grammar
 from cluster.serving.text.tool_calls import ExpectedCalls
 from cluster.serving.text.tool_form import ToolForm, find_form
-from cluster.serving.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)

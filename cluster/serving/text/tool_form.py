@@ -10,8 +10,8 @@ from typing import Any
 
 from cluster.bases.text.chat_template import ChatTemplate
 from cluster.bases.text.template_record import ARGUMENTS, IDS, NAMES, TOOLS, WORD, assistant_message
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import InvalidRequest
-from cluster.serving.text.vocabulary import Vocabulary
 
 ID = "\0"
 """Placeholder in a form for the id of a call, which models generate."""

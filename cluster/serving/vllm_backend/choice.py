@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import CorruptArtefact, Unavailable
 from cluster.contracts.generation import GenerationRequest, ModelRef, TokenLogprob
 from cluster.serving.text.answer import ChoiceAnswer, Event
 from cluster.serving.text.logprobs import Scored
-from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.interface import CompletionOutput, Logprobs
 
 
@@ -58,7 +58,7 @@ def scored_prompt(
     scored = [Scored(token_ids[0], None)]
     for token, place in zip(token_ids[1:], places[1:], strict=True):
         scored.append(scored_token(request.model, token, place or {}, k))
-    return [vocabulary.logprob(token) for token in scored]
+    return [vocabulary.logprob(*token) for token in scored]
 
 
 def scored_token(model: ModelRef, token: int, place: Logprobs, k: int) -> Scored:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import (
     ContextLengthExceeded,
@@ -32,7 +33,6 @@ from cluster.serving.text.checked import checked
 from cluster.serving.text.compiling import Compiler
 from cluster.serving.text.guidance import Guidance, Guide
 from cluster.serving.text.prompts import PromptTokenizer, TokenizedPrompt
-from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.choice import ChoiceReader, scored_prompt
 from cluster.serving.vllm_backend.interface import AsyncLLM, RequestOutput, Vllm

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from cluster.bases.pretrained import LOADING, read_config, read_tokenizer, stop_tokens
 from cluster.bases.resolve import base_folder
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
@@ -23,7 +24,6 @@ from cluster.contracts.generation import ModelRef
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.loading import base_digests
-from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import AsyncLLM, Vllm, import_vllm

@@ -21,8 +21,9 @@ from cluster.contracts.jsonl import MAX_PROBLEMS
 from cluster.storage.keys import dataset_key
 from cluster.storage.store import ObjectStore
 from cluster.training.data.answers import added_end
-from cluster.training.data.compiler import Compiled, Recipe, compile_file
+from cluster.training.data.compiler import Compiled, compile_file
 from cluster.training.data.dataset import Dataset
+from cluster.training.data.recipe import Recipe
 from cluster.training.data.stored import FORMAT_VERSION, Unreadable, read_compiled, write_compiled
 from cluster.training.data.tokenizer import load_tokenizer
 

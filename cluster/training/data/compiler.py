@@ -2,38 +2,22 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cluster.contracts.bases import BaseSpec
-from cluster.contracts.datasets import MAX_CLASSES, DatasetFormat, Problem, formats_for
+from cluster.contracts.datasets import MAX_CLASSES, DatasetFormat, Problem
 from cluster.contracts.errors import InvalidDataset
-from cluster.contracts.hyperparameters import Method, OnOverlength
 from cluster.contracts.jsonl import MAX_PROBLEMS, read_rows
 from cluster.contracts.rows import Row, row_format
 from cluster.training.data.dataset import Dataset
+from cluster.training.data.recipe import Recipe, as_problem, outcome_of, wrong_format
 from cluster.training.data.rendering import NO_CLASS, Renderer, Sample
 
 _BATCH = 256
 """How many rows are rendered together: enough to keep the tokenizer's threads busy, with little memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How rows are compiled, apart from what the file and the tokenizer decide."""
-
-    base: BaseSpec
-    method: Method
-    max_length: int
-    """The largest number of tokens in a sequence."""
-    policy: OnOverlength
-    """What happens to examples with a longer sequence."""
-    class_names: tuple[str, ...] = ()
-    """The classes that labels may name. If empty, all classes in the file, sorted by name."""
 
 
 class Compiled(NamedTuple):
@@ -54,27 +38,48 @@ def compile_file(path: Path, tokenizer: Any, recipe: Recipe) -> Compiled:
     format: DatasetFormat | None = None
     longest = 0
     with path.open("rb") as stream:
-        for batch in _batches(stream):
+        for batch in row_batches(stream):
             if isinstance(batch, Problem):
                 problems.append(batch)
                 break
             lines, rows = batch
             if format is None:
                 format = row_format(rows[0])
-                if wrong := _wrong_format(format, recipe):
-                    problems.append(_problem(lines[0], wrong))
+                if wrong := wrong_format(format, recipe):
+                    problems.append(as_problem(lines[0], wrong))
                     break
             for line, sample in zip(lines, renderer.render(rows), strict=True):
                 if isinstance(sample, Sample):
                     longest = max(longest, sample.full_length)
                 if (found := arrays.add(line, sample, recipe)) and len(problems) < MAX_PROBLEMS:
-                    problems.append(_problem(line, found))
+                    problems.append(as_problem(line, found))
     dataset = None
     if format is not None and arrays.lines:
         dataset = arrays.dataset(format, renderer.class_names, keeps_classes=bool(recipe.class_names))
     if not problems:
         problems = _problems_of_the_whole(dataset, recipe)
     return Compiled(dataset, format, problems[:MAX_PROBLEMS], longest)
+
+
+def row_batches(stream: BinaryIO) -> Iterator[tuple[list[int], list[Row]] | Problem]:
+    """Yields line numbers with rows, then the problem of the line that is not a row, if there is one."""
+    lines: list[int] = []
+    rows: list[Row] = []
+    line, problem = 0, None
+    try:
+        for line, row in read_rows(stream):
+            lines.append(line)
+            rows.append(row)
+            if len(rows) == _BATCH:
+                yield lines, rows
+                lines, rows = [], []
+    except InvalidDataset as error:
+        # `read_rows` names the line in its message; every line before the broken one came as a row.
+        problem = Problem(line=line + 1, code=error.code or "", message=error.message, param=error.param)
+    if rows:
+        yield lines, rows
+    if problem is not None:
+        yield problem
 
 
 class _Arrays:
@@ -90,19 +95,15 @@ class _Arrays:
 
     def add(self, line: int, sample: Sample | InvalidDataset, recipe: Recipe) -> InvalidDataset | None:
         """Adds the sample as the policy says. Returns what is wrong with it, if anything."""
-        if isinstance(sample, InvalidDataset):
-            return sample
-        is_overlength = sample.full_length > recipe.max_length
-        if is_overlength and recipe.policy == "error":
-            return _too_long(sample.full_length, recipe.max_length)
-        is_learned = sample.has_something_to_learn
-        if is_overlength:
+        outcome = outcome_of(sample, recipe)
+        if isinstance(outcome, InvalidDataset):
+            return outcome
+        assert isinstance(sample, Sample)
+        if outcome != "whole":
             self._overlength.append(line)
-            if recipe.policy == "drop" or not is_learned:
-                self._dropped.append(line)
-                return None
-        elif not is_learned:
-            return InvalidDataset("no token of the row is learned", code="nothing_to_learn")
+        if outcome == "dropped":
+            self._dropped.append(line)
+            return None
         self.lines.append(line)
         for token_ids, mask in sample.sequences:
             self._token_ids.extend(token_ids)
@@ -140,39 +141,6 @@ def _in_order_of_names(
     return [class_names[number] for number in used], renumbered[class_ids]
 
 
-def _batches(stream: BinaryIO) -> Iterator[tuple[list[int], list[Row]] | Problem]:
-    """Yields line numbers with rows, then the problem of the line that is not a row, if there is one."""
-    lines: list[int] = []
-    rows: list[Row] = []
-    line, problem = 0, None
-    try:
-        for line, row in read_rows(stream):
-            lines.append(line)
-            rows.append(row)
-            if len(rows) == _BATCH:
-                yield lines, rows
-                lines, rows = [], []
-    except InvalidDataset as error:
-        # `read_rows` names the line in its message; every line before the broken one came as a row.
-        problem = Problem(line=line + 1, code=error.code or "", message=error.message, param=error.param)
-    if rows:
-        yield lines, rows
-    if problem is not None:
-        yield problem
-
-
-def _wrong_format(format: DatasetFormat, recipe: Recipe) -> InvalidDataset | None:
-    allowed = formats_for(recipe.base, recipe.method)
-    if format in allowed:
-        return None
-    kind = "an encoder" if recipe.base.architecture == "encoder" else "a decoder"
-    return InvalidDataset(
-        f"the file holds {format} rows, and method '{recipe.method}' trains {recipe.base.alias}, which is "
-        f"{kind}, on {' or '.join(allowed)} rows",
-        code="wrong_format",
-    )
-
-
 def _problems_of_the_whole(dataset: Dataset | None, recipe: Recipe) -> list[Problem]:
     code = message = None
     if dataset is None:
@@ -185,20 +153,3 @@ def _problems_of_the_whole(dataset: Dataset | None, recipe: Recipe) -> list[Prob
         elif len(dataset.class_names) > MAX_CLASSES:
             code, message = "too_many_classes", f"{found}; at most {MAX_CLASSES} are allowed."
     return [] if code is None or message is None else [Problem(line=0, code=code, message=message)]
-
-
-def _too_long(length: int, max_length: int) -> InvalidDataset:
-    return InvalidDataset(
-        f"{length} tokens, and the model takes {max_length}; shorten it, or choose `on_overlength` `drop` or "
-        "`truncate`",
-        code="too_long",
-    )
-
-
-def _problem(line: int, error: InvalidDataset) -> Problem:
-    return Problem(
-        line=line,
-        code=error.code or InvalidDataset.default_code,
-        message=f"Line {line}: {error.message}",
-        param=error.param,
-    )

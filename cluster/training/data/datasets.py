@@ -11,8 +11,9 @@ from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.store import ObjectStore
 from cluster.training.data.compiled import compiled_dataset
-from cluster.training.data.compiler import Recipe, compile_file
+from cluster.training.data.compiler import compile_file
 from cluster.training.data.dataset import Dataset, split_held_out
+from cluster.training.data.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

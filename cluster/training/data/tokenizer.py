@@ -6,6 +6,7 @@ from typing import Any
 
 from cluster.bases.pretrained import LOADING, read_tokenizer
 from cluster.bases.resolve import base_folder
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.bases import BaseSpec
 
 
@@ -14,6 +15,18 @@ def load_tokenizer(base: BaseSpec) -> Any:
     folder = base_folder(base)
     with LOADING:
         return _tokenizer(folder)
+
+
+def load_vocabulary(base: BaseSpec) -> Vocabulary:
+    """The bytes of the base's tokens."""
+    folder = base_folder(base)
+    with LOADING:
+        return _vocabulary(folder)
+
+
+@lru_cache(maxsize=8)
+def _vocabulary(folder: Path) -> Vocabulary:
+    return Vocabulary(_tokenizer(folder))
 
 
 @lru_cache(maxsize=8)

@@ -10,6 +10,7 @@ import aiohttp
 from cluster.contracts import errors
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
     LOAD_TIMEOUT_HEADER,
@@ -20,8 +21,12 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
+from cluster.contracts.previews import Preview, PreviewRequest
 from cluster.wire.codec import Answer, decode_answer, decode_event, decode_refusal
 
+DATASET_SECONDS = 20.0
+"""How long a request waits for the cluster to read a file."""
+_DATASET_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=DATASET_SECONDS + 10.0)
 _HEALTH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=5.0)
 
 
@@ -55,6 +60,15 @@ class Engine(Generator, Protocol):
     async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
         """Returns the bases that the cluster cannot use, as alias → reason. Raises Unavailable if it does not
         answer."""
+        ...
+
+    async def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
+        """Raises the error of the check, and Unavailable if it takes longer than DATASET_SECONDS, or if the
+        cluster does not answer. The check then continues, and the same request later finds its result."""
+        ...
+
+    async def preview_dataset(self, request: PreviewRequest) -> Preview:
+        """Raises what `check_dataset` raises."""
         ...
 
     async def close(self) -> None: ...
@@ -130,8 +144,26 @@ class ServeEngine:
                     raise await _refusal(response)
                 return decode_answer(BasesAnswer, await response.read()).unavailable
 
+    async def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
+        return await self._read_dataset("check", request, DatasetCheck)
+
+    async def preview_dataset(self, request: PreviewRequest) -> Preview:
+        return await self._read_dataset("preview", request, Preview)
+
     async def close(self) -> None:
         await self._http.close()
+
+    async def _read_dataset(
+        self, action: str, request: DatasetCheckRequest | PreviewRequest, kind: type[Answer]
+    ) -> Answer:
+        headers = {"content-type": "application/json", LOAD_TIMEOUT_HEADER: str(DATASET_SECONDS)}
+        content = request.model_dump_json().encode()
+        with _transport_is_unavailable():
+            response = await self._post(f"{self._url}/datasets/{action}", content, headers, _DATASET_TIMEOUT)
+            async with response:
+                if response.status != 200:
+                    raise await _refusal(response)
+                return decode_answer(kind, await response.read())
 
     async def _once(
         self, path: str, request: ClassificationRequest | EmbeddingRequest, kind: type[Answer]

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import InvalidRequest
 from service.api.http.auth import Reader, Writer
 from service.api.http.strict_json import StrictJsonRoute
-from service.api.jobs.from_checkpoint import find_source
+from service.api.jobs.dry_runs import prepare
 from service.api.jobs.idempotency import create_idempotently
-from service.api.jobs.new_jobs import new_job, request_sha256
+from service.api.jobs.new_jobs import request_sha256
 from service.api.jobs.public_jobs import public_checkpoint, public_job
 from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.jobs import (
@@ -66,10 +66,7 @@ def create(
     )
 
     def create_job(session: Session) -> Job:
-        source = find_source(body, session, caller.tenant)
-        new = new_job(body, source, state.catalogue, state.settings)
-        state.availability.check(new.model)
-        return Jobs(session, caller.tenant).create(new)
+        return Jobs(session, caller.tenant).create(prepare(body, session, caller.tenant, state))
 
     return public_job(create_idempotently(state, caller.tenant, request, create_job))
 

@@ -2,9 +2,9 @@
 
 from random import Random
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.serving.text.grammar import Grammar
 from cluster.serving.text.guidance import Guidance, Guide, Masks
-from cluster.serving.text.vocabulary import Vocabulary
 from tests.tiny_base import make_tokenizer
 
 END, TURN_END = 1, 0

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.generation import (
@@ -28,7 +29,6 @@ from cluster.serving.embedded.engine import EmbeddedEngine
 from cluster.serving.embedded.runner import Prefill
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.footprint import Footprint
-from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter
 from tests.cluster.serving.conftest import Serve, Tuned
 from tests.tiny_base import make_tokenizer

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.errors import InvalidRequest, TuneryError
 from cluster.contracts.generation import (
@@ -25,7 +26,6 @@ from cluster.serving.limits import EngineLimits
 from cluster.serving.text.grammar import Grammar
 from cluster.serving.text.guidance import Guidance, Guide
 from cluster.serving.text.prompts import TokenizedPrompt
-from cluster.serving.text.vocabulary import Vocabulary
 from cluster.serving.weights.adapter import Adapter, Prefix
 from tests.tiny_base import make_tokenizer
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import Sampling
 from cluster.serving.text.answer import ChoiceAnswer
 from cluster.serving.text.grammar import Grammar, json_grammar
 from cluster.serving.text.guidance import Guidance, Guide, Masks
-from cluster.serving.text.vocabulary import Vocabulary
 from tests.cluster.serving.schemas.drawn import schemas
 from tests.cluster.serving.writer import END, GUIDANCE, MASKS, TURN_END, VOCABULARY
 

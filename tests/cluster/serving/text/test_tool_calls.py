@@ -13,10 +13,10 @@ from transformers import AutoTokenizer
 
 from cluster.bases.text.chat_template import chat_template
 from cluster.bases.text.control_tokens import Rendering
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.bases.tiny.recipe.export import WEIGHTS
 from cluster.serving.text.tool_calls import CallArguments, CallBegun, CallReader, Content, ExpectedCalls, Part
 from cluster.serving.text.tool_form import ToolForm, find_form
-from cluster.serving.text.vocabulary import Vocabulary
 from tests.cluster.serving.tool_templates import FORMS, NO_TOOLS, PARAMETERS_AS_TAGS, SPECIAL
 from tests.tiny_base import CHAT_TEMPLATE, make_tokenizer
 

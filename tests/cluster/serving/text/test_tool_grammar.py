@@ -7,11 +7,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import ToolUse
 from cluster.serving.text.grammar import Grammar, tools_grammar
 from cluster.serving.text.guidance import Guidance, Guide, Masks
-from cluster.serving.text.vocabulary import Vocabulary
 from tests.cluster.serving.text.test_tool_calls import (
     SEVERAL,
     TEMPLATES,

@@ -9,7 +9,8 @@ import pytest
 from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.hyperparameters import Method, OnOverlength
 from cluster.training.data.answer_prompts import PROMPTS, answer_prompts
-from cluster.training.data.compiler import Recipe, compile_file
+from cluster.training.data.compiler import compile_file
+from cluster.training.data.recipe import Recipe
 from tests.chat_templates import CHATML, chat_tokenizer
 
 Rows = list[dict[str, Any]]

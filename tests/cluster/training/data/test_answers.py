@@ -11,7 +11,8 @@ from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.errors import InvalidDataset, InvalidRequest
 from cluster.contracts.jsonl import parse_row
 from cluster.contracts.rows import ChatRow, PreferenceRow
-from cluster.training.data.compiler import Recipe, compile_file
+from cluster.training.data.compiler import compile_file
+from cluster.training.data.recipe import Recipe
 from cluster.training.data.template import Rendered, render_pair, render_row
 from tests.chat_templates import CHATML, FIRST_SYSTEM_ONLY, MARKED_WITHOUT_END, PLAIN_LINES, chat_tokenizer
 from tests.cluster.serving.tool_templates import BARE_OBJECT

@@ -10,8 +10,9 @@ import pytest
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.hyperparameters import Method, OnOverlength
-from cluster.training.data.compiler import Compiled, Recipe, compile_file
+from cluster.training.data.compiler import Compiled, compile_file
 from cluster.training.data.dataset import Dataset
+from cluster.training.data.recipe import Recipe
 from cluster.training.data.tokenizer import load_tokenizer
 from tests.families import make_family
 

@@ -67,6 +67,8 @@ from .fine_tuning_job_event_level import FineTuningJobEventLevel
 from .fine_tuning_job_event_list import FineTuningJobEventList
 from .fine_tuning_job_event_type import FineTuningJobEventType
 from .fine_tuning_job_list import FineTuningJobList
+from .fine_tuning_job_preview import FineTuningJobPreview
+from .fine_tuning_job_preview_format import FineTuningJobPreviewFormat
 from .fine_tuning_job_status import FineTuningJobStatus
 from .fine_tuning_jobs_list_metadata import FineTuningJobsListMetadata
 from .finish_reason import FinishReason
@@ -95,6 +97,13 @@ from .model_weights_form import ModelWeightsForm
 from .named_function import NamedFunction
 from .named_tool import NamedTool
 from .parity import Parity
+from .preview_job_body import PreviewJobBody
+from .preview_problem import PreviewProblem
+from .previewed_row import PreviewedRow
+from .previewed_row_outcome import PreviewedRowOutcome
+from .previewed_sequence import PreviewedSequence
+from .previewed_sequence_role import PreviewedSequenceRole
+from .previewed_token import PreviewedToken
 from .readiness_answer import ReadinessAnswer
 from .readiness_answer_parts import ReadinessAnswerParts
 from .readiness_answer_status import ReadinessAnswerStatus
@@ -199,6 +208,8 @@ __all__ = (
     "FineTuningJobEventList",
     "FineTuningJobEventType",
     "FineTuningJobList",
+    "FineTuningJobPreview",
+    "FineTuningJobPreviewFormat",
     "FineTuningJobsListMetadata",
     "FineTuningJobStatus",
     "FinishReason",
@@ -227,6 +238,13 @@ __all__ = (
     "NamedFunction",
     "NamedTool",
     "Parity",
+    "PreviewedRow",
+    "PreviewedRowOutcome",
+    "PreviewedSequence",
+    "PreviewedSequenceRole",
+    "PreviewedToken",
+    "PreviewJobBody",
+    "PreviewProblem",
     "ReadinessAnswer",
     "ReadinessAnswerParts",
     "ReadinessAnswerStatus",

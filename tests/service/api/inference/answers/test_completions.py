@@ -7,9 +7,9 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
+from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.generation import FinishEvent, PromptEvent, TextEvent, TokenLogprob
 from cluster.serving.text.logprobs import score
-from cluster.serving.text.vocabulary import Vocabulary
 from service.api.inference.answers.completions import CompletionAnswer
 from service.api.inference.answers.response_meta import ResponseMeta
 from tests.tiny_base import make_tokenizer
@@ -35,7 +35,7 @@ def _scored(vocabulary: Vocabulary, tokens: list[int], k: int, *, is_greedy: boo
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(len(tokens), len(vocabulary), generator=generator)
     logits[range(len(tokens)), tokens] = 9.0 if is_greedy else -9.0
-    return [vocabulary.logprob(scored) for scored in score(logits, torch.tensor(tokens), k)]
+    return [vocabulary.logprob(*scored) for scored in score(logits, torch.tensor(tokens), k)]
 
 
 def _answer(tokens: list[TokenLogprob], *, text: str = "", prompt: PromptEvent | None = None) -> Any:

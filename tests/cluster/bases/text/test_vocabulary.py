@@ -1,8 +1,7 @@
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from cluster.serving.text.logprobs import Scored
-from cluster.serving.text.vocabulary import Vocabulary
+from cluster.bases.text.vocabulary import Vocabulary
 from tests.tiny_base import make_tokenizer
 
 
@@ -43,7 +42,7 @@ def test_special_tokens_are_not_text_and_other_added_ones_are() -> None:
 
 
 def test_a_token_is_shown_with_its_exact_bytes() -> None:
-    shown = Vocabulary(_sentencepiece()).logprob(Scored(4, -0.5, ((1, -0.1),)))
+    shown = Vocabulary(_sentencepiece()).logprob(4, -0.5, ((1, -0.1),))
     assert (shown.token, shown.bytes, shown.token_id, shown.logprob) == (
         "bytes:\\xc3",
         [0xC3],
@@ -57,7 +56,7 @@ def test_a_token_is_shown_with_its_exact_bytes() -> None:
 
 def test_all_tokens_of_a_byte_level_tokenizer_have_unique_names() -> None:
     vocabulary = Vocabulary(make_tokenizer())
-    names = [vocabulary.logprob(Scored(token, -1.0)).token for token in range(len(vocabulary))]
+    names = [vocabulary.logprob(token, -1.0).token for token in range(len(vocabulary))]
     assert len(set(names)) == len(names) > 256
     assert "\ufffd" not in names
 

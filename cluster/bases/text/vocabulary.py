@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.contracts.generation import TokenLogprob
-from cluster.serving.text.logprobs import Scored
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -52,24 +51,22 @@ class Vocabulary:
     def text(self, tokens: list[int]) -> str:
         return b"".join(map(self.text_bytes, tokens)).decode(errors="replace")
 
-    def logprob(self, scored: Scored) -> TokenLogprob:
-        return self._shown(
-            scored.token, scored.logprob, [self._shown(token, value) for token, value in scored.top]
-        )
-
-    def _shown(self, token: int, logprob: float | None, top: Sequence[TokenLogprob] = ()) -> TokenLogprob:
+    def logprob(
+        self, token: int, logprob: float | None, top: Sequence[tuple[int, float]] = ()
+    ) -> TokenLogprob:
+        """The token with its log-probability, and the most likely ones at its position, best first."""
         raw = self.token_bytes(token)
         return TokenLogprob(
-            token=_name(raw),
+            token=token_name(raw),
             bytes=list(raw),
             token_id=token,
             logprob=logprob,
-            top=list(top),
+            top=[self.logprob(*likely) for likely in top],
             is_text=token not in self.special,
         )
 
 
-def _name(raw: bytes) -> str:
+def token_name(raw: bytes) -> str:
     """The token's text. Bytes that are not whole characters are escaped as OpenAI does, so that names are
     unique."""
     try:

@@ -1,0 +1,40 @@
+"""What a create request comes to: the same for a real job and for a dry run."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from cluster.contracts.bases import BaseSpec
+from service.api.jobs.from_checkpoint import find_source
+from service.api.jobs.new_jobs import new_job
+from service.api.schemas.jobs import CreateJobBody
+from service.api.state import AppState
+from service.db.job_files import JobFiles
+from service.db.jobs import Jobs, NewJob
+from service.db.tenancy import Tenant
+
+
+def prepare(body: CreateJobBody, session: Session, tenant: Tenant, state: AppState) -> NewJob:
+    """Raises InvalidRequest, which names the parameter, and Unavailable if the base model is unavailable."""
+    source = find_source(body, session, tenant)
+    new = new_job(body, source, state.catalogue, state.settings)
+    state.availability.check(new.model)
+    return new
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """A job that could be created."""
+
+    new: NewJob
+    base: BaseSpec
+    files: JobFiles
+
+
+def dry_run(body: CreateJobBody, tenant: Tenant, state: AppState) -> DryRun:
+    """Checks a create request and stores nothing. Raises what creating the job would raise."""
+    # A write transaction, because it locks what it checks, as creating the job does.
+    with state.database.write() as session:
+        new = prepare(body, session, tenant, state)
+        files = Jobs(session, tenant).check_files(new)
+    return DryRun(new, state.catalogue[new.model], files)

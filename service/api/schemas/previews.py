@@ -1,0 +1,76 @@
+"""A preview of what training sees: the request and the public objects."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cluster.contracts.datasets import DatasetFormat
+from cluster.contracts.previews import MAX_PREVIEW_ROWS
+from service.api.schemas.base import Answer
+from service.api.schemas.jobs import CreateJobBody
+
+
+class PreviewJobBody(CreateJobBody):
+    """The body of a create request, and the rows to show."""
+
+    n: int = Field(default=5, ge=1, le=MAX_PREVIEW_ROWS)
+    """How many rows to show, from the first one."""
+    lines: (
+        Annotated[
+            list[Annotated[int, Field(ge=1, le=2**31)]], Field(min_length=1, max_length=MAX_PREVIEW_ROWS)
+        ]
+        | None
+    ) = None
+    """Line numbers of the rows to show instead, counted from 1."""
+
+
+class PreviewedToken(Answer):
+    id: int
+    token: str
+    """Its text. Bytes that are not whole characters are escaped, as in `logprobs`: `bytes:\\xe4\\xbd`."""
+    bytes: list[int]
+    """Its UTF-8 bytes. A character may be spread over several tokens."""
+    learned: bool
+    """Whether the token is part of the loss."""
+    label: str | None
+    """The class that an encoder learns at this token. Null everywhere else."""
+
+
+class PreviewedSequence(Answer):
+    role: Literal["example", "preferred", "non_preferred"]
+    """The two answers of a preference are two sequences; any other row is one."""
+    tokens: list[PreviewedToken]
+
+
+class PreviewProblem(Answer):
+    code: str
+    message: str
+    param: str | None
+    """The place in the line, e.g. `messages[2].role`."""
+
+
+class PreviewedRow(Answer):
+    line: int
+    """Counted from 1."""
+    outcome: Literal["whole", "truncated", "dropped", "error"]
+    """Whether training uses the whole row, cuts it at the end, leaves it out (the last two by
+    `training.on_overlength`), or refuses the file because of it."""
+    problem: PreviewProblem | None
+    """Why training refuses the file. Null unless `outcome` is `error`."""
+    full_length: int | None
+    """Tokens of its longest sequence before anything is cut. Null if the row cannot be rendered."""
+    truncated_at: int | None
+    """Tokens of a sequence after which the rest is cut and not shown. Null if the row fits."""
+    sequences: list[PreviewedSequence]
+
+
+class FineTuningJobPreview(Answer):
+    object: Literal["fine_tuning.job.preview"] = "fine_tuning.job.preview"
+    format: DatasetFormat
+    max_length: int
+    """The largest number of tokens in a sequence: the base's context length."""
+    data: list[PreviewedRow]
+    """In the order of the file."""
+    has_more: bool
+    """Whether rows that were asked for are left out because the answer would become too large. Ask for them
+    with `lines`."""

@@ -22,6 +22,7 @@ from service.api.inference.usage_meter import UsageMeter
 from service.api.jobs.event_feed import EventFeed
 from service.api.readiness import Readiness
 from service.api.routes import (
+    aliases,
     classifications,
     completions,
     embeddings,
@@ -57,12 +58,13 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         redoc_url=None,
         redirect_slashes=False,
     )
-    # `weights` before `models`, whose paths end in any model's name.
+    # `aliases` and `weights` before `models`, whose paths end in any model's name.
     for public in (
         files,
         jobs,
         job_events,
         job_previews,
+        aliases,
         weights,
         models,
         completions,

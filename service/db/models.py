@@ -13,6 +13,7 @@ from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import JobStatus
 from cluster.contracts.weights import WeightsRef
 from service.db import tables
+from service.db.aliases import Aliases
 from service.db.database import now
 from service.db.tenancy import Tenant
 from service.db.transitions import lock
@@ -60,12 +61,14 @@ class TunedModels:
         return self.resolve(name)
 
     def delete(self, name: str) -> None:
-        """Deletes a model with its checkpoints, or a single checkpoint. Raises NotFound, and Conflict
-        (`checkpoint_in_use`) for a checkpoint whose job has not ended."""
+        """Deletes a model with its checkpoints, or a single checkpoint. Raises NotFound, and Conflict:
+        `checkpoint_in_use` for a checkpoint whose job has not ended, `model_has_alias` for a model that an
+        alias names."""
         # Whatever is removed of a job is removed under its lock.
         job = lock(self._session, self.resolve(name).job_id)
         self.resolve(name)
         assert job is not None
+        Aliases(self._session, self._tenant).check_unnamed(name)
         checkpoints = delete(tables.Checkpoint).where(tables.Checkpoint.job_id == job.id)
         if ":ckpt-step-" not in name:
             self._row(name, for_update=True).deleted_at = int(now(self._session))

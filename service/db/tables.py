@@ -282,6 +282,23 @@ class Model(Table):
     deleted_at: Mapped[int | None]
 
 
+class ModelAliasChange(Table):
+    """One change of an alias. The newest one says what the alias names; rows are never changed."""
+
+    __tablename__ = "model_alias_changes"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Counts the alias's changes from 1."""
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    model: Mapped[str | None]
+    """A base, tuned model or checkpoint; null if the alias was deleted."""
+    api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"))
+    """Who made the change."""
+    created_at: Mapped[int]
+
+
 class Usage(Table):
     """A key's usage of a model on one day, as counted by one API process. It is a total, so that writing it
     again changes nothing. A key's usage is the sum over the processes."""
@@ -291,7 +308,7 @@ class Usage(Table):
 
     api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
     model: Mapped[str] = mapped_column(primary_key=True)
-    """The name in the request."""
+    """Its own name, also if the request named an alias."""
     day: Mapped[str] = mapped_column(primary_key=True)
     """YYYY-MM-DD in UTC, by the API's clock."""
     writer: Mapped[str] = mapped_column(primary_key=True)

@@ -18,7 +18,7 @@ class UsageKey:
     tenant: Tenant
     api_key_id: str
     model: str
-    """The name in the request."""
+    """Its own name, also if the request named an alias."""
     day: date
     """In UTC."""
 

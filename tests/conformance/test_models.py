@@ -64,3 +64,13 @@ def test_weights_are_downloaded_through_the_clients_own_get(live: LiveApi, tmp_p
             found.write_to_file(tmp_path / file["filename"])
         weights = tmp_path / "adapter_model.safetensors"
         assert weights.read_bytes() == FILES["adapter_model.safetensors"]
+
+
+def test_an_alias_is_used_like_a_models_name(live: LiveApi) -> None:
+    client = live.openai()
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload())
+    model, _ = add_tuned_model(live.state.database, job.id)
+    client.post(f"/models/{model}/aliases", body={"alias": "support@prod"}, cast_to=object)
+    assert client.models.retrieve("support@prod").id == "support@prod"
+    assert "support@prod" in {one.id for one in client.models.list()}
+    assert client.completions.create(model="support@prod", prompt="x").model == model

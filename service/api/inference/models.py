@@ -3,27 +3,33 @@
 from cluster.contracts.errors import NotFound
 from cluster.contracts.generation import ModelRef
 from service.api.state import AppState
+from service.db.aliases import Aliases
 from service.db.models import TunedModel, TunedModels
 from service.db.tenancy import Tenant
 
 
-async def resolve_model(state: AppState, tenant: Tenant, name: str) -> ModelRef:
-    """Resolves a base model's alias, or the name of a tuned model or checkpoint.
+async def resolve_model(state: AppState, tenant: Tenant, name: str) -> tuple[str, ModelRef]:
+    """Resolves the name of a base, tuned model or checkpoint, or an alias of one. Returns the model's own
+    name, which the answer names too, and its weights. A request that begins after an alias was moved gets
+    the new model.
 
     Raises NotFound (`model_not_found`): names that do not exist and names of other tenants get the same
     answer."""
 
-    def read() -> TunedModel:
+    def read() -> str | TunedModel:
         with state.database.read() as session:
-            return TunedModels(session, tenant).resolve(name)
+            named = Aliases(session, tenant).resolve(name)
+            return named if named in state.catalogue else TunedModels(session, tenant).resolve(named)
 
     if name in state.catalogue:
-        return ModelRef(base=state.catalogue[name])
-    found: TunedModel = await state.shared_reads.get(("model", tenant, name), read)
+        return name, ModelRef(base=state.catalogue[name])
+    found: str | TunedModel = await state.shared_reads.get(("model", tenant, name), read)
+    if isinstance(found, str):
+        return found, ModelRef(base=state.catalogue[found])
     if found.base not in state.catalogue:
         raise NotFound(
             f"The model '{name}' was tuned from '{found.base}', which is no longer in the catalogue.",
             code="model_not_found",
             param="model",
         )
-    return ModelRef(base=state.catalogue[found.base], adapter=found.adapter)
+    return found.name, ModelRef(base=state.catalogue[found.base], adapter=found.adapter)

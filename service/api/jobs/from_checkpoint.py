@@ -8,6 +8,7 @@ from cluster.contracts.errors import InvalidRequest, NotFound
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.peft_options import PREFIXES
 from service.api.schemas.jobs import CreateJobBody
+from service.db.aliases import Aliases, is_alias
 from service.db.jobs import Jobs
 from service.db.models import TunedModels
 from service.db.tenancy import Tenant
@@ -40,7 +41,7 @@ def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> Source
     Raises InvalidRequest: `model_not_found`, with the same answer for names that do not exist and names of
     other tenants, or `optimizer_state_gone`."""
     named = body.training.from_checkpoint if body.training else None
-    tuned = body.model if body.model.startswith("ft:") else None
+    tuned = body.model if body.model.startswith("ft:") or is_alias(body.model) else None
     if named is None and tuned is None:
         return None
     if None not in (named, tuned) and named != tuned:
@@ -49,10 +50,11 @@ def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> Source
             param="training.from_checkpoint",
         )
     name = named or tuned or ""
+    param = "model" if named is None else "training.from_checkpoint"
     try:
+        name = _resolved(name, param, Aliases(session, tenant))
         found = TunedModels(session, tenant).resolve_and_lock(name)
     except NotFound as error:
-        param = "model" if named is None else "training.from_checkpoint"
         raise InvalidRequest(error.message, code=error.code, param=param) from error
     if tuned is None and found.base != body.model:
         raise InvalidRequest(
@@ -72,6 +74,16 @@ def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> Source
     return SourceCheckpoint(
         name, found.base, found.adapter.manifest_key, found.adapter.form != "full", job.training
     )
+
+
+def _resolved(name: str, param: str, aliases: Aliases) -> str:
+    """Returns the tuned model that an alias names, and any other name as it is."""
+    model = aliases.resolve(name)
+    if is_alias(name) and not model.startswith("ft:"):
+        raise InvalidRequest(
+            f"The alias '{name}' names the base model '{model}'. To tune that, give it as model.", param=param
+        )
+    return model
 
 
 def inherit_options(requested: TrainingOptions, source: SourceCheckpoint) -> TrainingOptions:

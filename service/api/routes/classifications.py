@@ -31,13 +31,13 @@ async def create_classification(
     inference: UsesInference,
 ) -> Response:
     """A Tunery extension; OpenAI has no such route."""
-    model = await resolve_model(state, caller.tenant, body.model)
+    name, model = await resolve_model(state, caller.tenant, body.model)
     check_classifies(model)
     engine_request = classification_request(body, model, caller.tenant.project_id)
-    meta = ResponseMeta.make("clsf", engine_request.id, body.model, model)
+    meta = ResponseMeta.make("clsf", engine_request.id, name, model)
 
     async def classify() -> str:
-        answer = await inference.for_caller(caller, body.model).classify(engine_request)
+        answer = await inference.for_caller(caller, name).classify(engine_request)
         return classification(meta, engine_request, answer).model_dump_json()
 
     return await answer_once(request, classify())

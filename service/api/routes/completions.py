@@ -39,17 +39,17 @@ def _streams(chunk: type) -> dict[int | str, dict[str, Any]]:
 async def create_completion(
     body: CompletionBody, request: Request, caller: Inferrer, state: UsesAppState, inference: UsesInference
 ) -> Response:
-    model = await resolve_model(state, caller.tenant, body.model)
+    name, model = await resolve_model(state, caller.tenant, body.model)
     check_generates(model)
     engine_requests = completion_requests(body, model, caller.tenant.project_id)
     answer = CompletionAnswer(
-        ResponseMeta.make("cmpl", engine_requests[0].id, body.model, model),
+        ResponseMeta.make("cmpl", engine_requests[0].id, name, model),
         num_prompts=len(engine_requests),
         n=body.n or 1,
         wants_logprobs=body.logprobs is not None,
         wants_usage_chunk=body.wants_usage_chunk,
     )
-    engine = inference.for_caller(caller, body.model)
+    engine = inference.for_caller(caller, name)
     if not body.stream:
         return await answer_whole(request, engine, engine_requests, answer)
     return await answer_streamed(
@@ -72,11 +72,11 @@ async def create_chat_completion(
     state: UsesAppState,
     inference: UsesInference,
 ) -> Response:
-    model = await resolve_model(state, caller.tenant, body.model)
+    name, model = await resolve_model(state, caller.tenant, body.model)
     check_generates(model)
     engine_request = chat_request(body, model, caller.tenant.project_id)
     answer = ChatAnswer(
-        ResponseMeta.make("chatcmpl", engine_request.id, body.model, model),
+        ResponseMeta.make("chatcmpl", engine_request.id, name, model),
         n=body.n or 1,
         wants_logprobs=bool(body.logprobs),
         wants_usage_chunk=body.wants_usage_chunk,
@@ -84,7 +84,7 @@ async def create_chat_completion(
         is_call_named=isinstance(body.choice, NamedTool),
         has_functions=body.functions is not None,
     )
-    engine = inference.for_caller(caller, body.model)
+    engine = inference.for_caller(caller, name)
     if not body.stream:
         return await answer_whole(request, engine, [engine_request], answer)
     return await answer_streamed(

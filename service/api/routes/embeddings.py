@@ -29,15 +29,15 @@ async def create_embedding(
 ) -> Response:
     """The mean over a text's tokens, or the vector of its first token if the base's sentence-transformers
     files say so, scaled to length 1. A tuned model embeds with its body, without its classification head."""
-    model = await resolve_model(state, caller.tenant, body.model)
+    name, model = await resolve_model(state, caller.tenant, body.model)
     check_embeds(model)
     engine_request = embedding_request(body, model, caller.tenant.project_id)
 
     def written(answer: EmbeddingAnswer) -> str:
-        return embedding_list(body, answer).model_dump_json()
+        return embedding_list(body, name, answer).model_dump_json()
 
     async def embed() -> str:
-        answer = await inference.for_caller(caller, body.model).embed(engine_request)
+        answer = await inference.for_caller(caller, name).embed(engine_request)
         # Formatting thousands of vectors as decimal numbers would block other requests for too long.
         return await run_in_threadpool(written, answer)
 

@@ -1,14 +1,17 @@
 """`/v1/models`: the catalogue's base models and the tenant's tuned models. Never calls the engines."""
 
+from contextlib import suppress
+
 from fastapi import APIRouter
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import PermissionDenied
+from cluster.contracts.errors import InvalidRequest, NotFound, PermissionDenied
 from service.api.http.auth import ModelReader, Writer
 from service.api.jobs.public_evaluation import public_evaluation
 from service.api.schemas.base import Deleted
 from service.api.schemas.models import ModelExtension, ModelList, ModelObject, Parity
 from service.api.state import AppState, UsesAppState
+from service.db.aliases import Aliases, is_alias
 from service.db.models import TunedModel, TunedModels
 from service.db.tenancy import Tenant
 
@@ -17,25 +20,34 @@ router = APIRouter(prefix="/models", tags=["Models"])
 
 @router.get("", operation_id="models_list", summary="List models")
 def list_models(caller: ModelReader, state: UsesAppState) -> ModelList:
-    """Checkpoints are not listed, but can be used by name."""
+    """Base models, tuned models and aliases. Checkpoints are not listed, but can be used by name."""
     with state.database.read() as session:
-        tuned = TunedModels(session, caller.tenant).list()
-    bases = [_base(spec, state) for spec in state.catalogue.values()]
-    return ModelList(data=bases + [_tuned(model, caller.tenant, state) for model in tuned])
+        models = TunedModels(session, caller.tenant)
+        tuned = [_tuned(model, caller.tenant, state) for model in models.list()]
+        aliases = []
+        for alias in Aliases(session, caller.tenant).list():
+            # A base may have left the catalogue.
+            with suppress(NotFound):
+                aliases.append(_alias(alias.name, _named(alias.model, models, caller.tenant, state)))
+    return ModelList(data=[_base(spec, state) for spec in state.catalogue.values()] + tuned + aliases)
 
 
 @router.get("/{model:path}", operation_id="models_retrieve", summary="Retrieve a model")
 def retrieve(caller: ModelReader, state: UsesAppState, model: str) -> ModelObject:
-    if model in state.catalogue:
-        return _base(state.catalogue[model], state)
     with state.database.read() as session:
-        found = TunedModels(session, caller.tenant).resolve(model)
-    return _tuned(found, caller.tenant, state)
+        name = Aliases(session, caller.tenant).resolve(model)
+        found = _named(name, TunedModels(session, caller.tenant), caller.tenant, state)
+    return _alias(model, found) if is_alias(model) else found
 
 
 @router.delete("/{model:path}", operation_id="models_delete", summary="Delete a tuned model")
 def delete(caller: Writer, state: UsesAppState, model: str) -> Deleted:
     """Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended."""
+    if is_alias(model):
+        raise InvalidRequest(
+            f"'{model}' is not a model's own name. DELETE /v1/aliases/{model} deletes an alias.",
+            param="model",
+        )
     if model in state.catalogue:
         raise PermissionDenied(
             f"'{model}' is a base model of this server and cannot be deleted.", param="model"
@@ -43,6 +55,18 @@ def delete(caller: Writer, state: UsesAppState, model: str) -> Deleted:
     with state.database.write(frees_space=True) as session:
         TunedModels(session, caller.tenant).delete(model)
     return Deleted(id=model, object="model")
+
+
+def _named(name: str, models: TunedModels, tenant: Tenant, state: AppState) -> ModelObject:
+    """Raises NotFound."""
+    if name in state.catalogue:
+        return _base(state.catalogue[name], state)
+    return _tuned(models.resolve(name), tenant, state)
+
+
+def _alias(name: str, model: ModelObject) -> ModelObject:
+    extension = model.tunery.model_copy(update={"alias_of": model.id})
+    return model.model_copy(update={"id": name, "tunery": extension})
 
 
 def _base(spec: BaseSpec, state: AppState) -> ModelObject:

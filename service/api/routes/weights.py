@@ -15,6 +15,7 @@ from service.api.schemas.weights import ModelWeights, WeightsFileObject
 from service.api.state import AppState, UsesAppState
 from service.api.weights.archive import in_memory, tar_segments
 from service.api.weights.folder import ModelFolder, WeightsFile, model_folder
+from service.db.aliases import Aliases
 from service.db.models import TunedModel, TunedModels
 from service.db.tenancy import Tenant
 
@@ -76,24 +77,24 @@ def download_file(
 
 
 def _find(state: AppState, tenant: Tenant, name: str) -> tuple[TunedModel, ModelFolder]:
-    if name in state.catalogue:
-        raise PermissionDenied(
-            f"'{name}' is a base model. Its weights are its publisher's; only tuned models can be "
-            "downloaded.",
-            param="model",
-        )
     found = _resolve(state, tenant, name)
     try:
         return found, model_folder(found.name, found.adapter, state.store, state.catalogue)
     except NotFound as error:
         # It may have been deleted in the meantime.
-        _resolve(state, tenant, name)
+        _resolve(state, tenant, found.name)
         raise CorruptArtefact(f"The weights of '{name}' are missing in storage.") from error
 
 
 def _resolve(state: AppState, tenant: Tenant, name: str) -> TunedModel:
     with state.database.read() as session:
-        return TunedModels(session, tenant).resolve(name)
+        name = Aliases(session, tenant).resolve(name)
+        if name not in state.catalogue:
+            return TunedModels(session, tenant).resolve(name)
+    raise PermissionDenied(
+        f"'{name}' is a base model. Its weights are its publisher's; only tuned models can be downloaded.",
+        param="model",
+    )
 
 
 def _segment(state: AppState, file: WeightsFile) -> Segment:

@@ -27,6 +27,8 @@ class ModelExtension(Answer):
     """Null for a base model and for a checkpoint."""
     unavailable: str | None
     """Why the model cannot be used now. Null if it can."""
+    alias_of: str | None = None
+    """The model that this alias names. Null for a model's own name."""
 
 
 class ModelObject(Answer):

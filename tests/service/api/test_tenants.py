@@ -20,6 +20,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "completions_create": {"model": "{model}", "prompt": "x"},
     "classifications_create": {"model": "{model}", "input": "x"},
     "embeddings_create": {"model": "{model}", "input": "x"},
+    "aliases_set": {"alias": "mine@prod"},
     "chat_completions_create": {"model": "{model}", "messages": [{"role": "user", "content": "x"}]},
 }
 """For routes that name an object in the body, not in the path."""
@@ -28,6 +29,7 @@ NAMES_IN_A_JOB = {"fine_tuning_jobs_create", "fine_tuning_jobs_preview"}
 """What they name is a parameter of the job, so that an absent one is an invalid request, as with OpenAI."""
 
 NAMES_NOTHING = {
+    "aliases_list",
     "files_create",
     "files_list",
     "fine_tuning_jobs_list",
@@ -73,7 +75,15 @@ def theirs(
     job_id = http.post("/v1/fine_tuning/jobs", headers=other, json=create).json()["id"]
     model, _ = add_tuned_model(state.database, job_id)
     assert http.get(f"/v1/models/{model}", headers=other).status_code == 200
-    return {"file_id": file_id, "job_id": job_id, "model": model, "filename": "config.json"}
+    named = http.post(f"/v1/models/{model}/aliases", headers=other, json={"alias": "theirs@prod"})
+    assert named.status_code == 200
+    return {
+        "file_id": file_id,
+        "job_id": job_id,
+        "model": model,
+        "filename": "config.json",
+        "alias": "theirs@prod",
+    }
 
 
 ABSENT = {
@@ -81,6 +91,7 @@ ABSENT = {
     "job_id": "ftjob-absent",
     "model": "ft:base-1:none::absent00",
     "filename": "config.json",
+    "alias": "absent@prod",
 }
 
 

@@ -17,14 +17,14 @@ def embedding_request(body: EmbeddingBody, model: ModelRef, tenant: str) -> Embe
     )
 
 
-def embedding_list(body: EmbeddingBody, answer: EmbeddingAnswer) -> EmbeddingList:
+def embedding_list(body: EmbeddingBody, model: str, answer: EmbeddingAnswer) -> EmbeddingList:
     is_text = body.encoding_format == "base64"
     return EmbeddingList(
         data=[
             Embedding(index=index, embedding=vector if is_text else _numbers(vector))
             for index, vector in enumerate(answer.embeddings)
         ],
-        model=body.model,
+        model=model,
         usage=InputUsage(prompt_tokens=answer.prompt_tokens, total_tokens=answer.prompt_tokens),
     )
 

@@ -38,6 +38,7 @@ from .completion_extension import CompletionExtension
 from .completion_logprobs import CompletionLogprobs
 from .create_job_body import CreateJobBody
 from .deleted import Deleted
+from .deleted_alias import DeletedAlias
 from .deleted_object import DeletedObject
 from .developer_message import DeveloperMessage
 from .dpo import Dpo
@@ -89,6 +90,10 @@ from .json_schema_format import JsonSchemaFormat
 from .key_usage import KeyUsage
 from .logit_bias import LogitBias
 from .metadata import Metadata
+from .model_alias import ModelAlias
+from .model_alias_change import ModelAliasChange
+from .model_alias_history import ModelAliasHistory
+from .model_alias_list import ModelAliasList
 from .model_extension import ModelExtension
 from .model_list import ModelList
 from .model_object import ModelObject
@@ -111,6 +116,8 @@ from .refusal_part import RefusalPart
 from .reinforcement_method_body import ReinforcementMethodBody
 from .resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
 from .resolved_hyperparameters import ResolvedHyperparameters
+from .roll_back_body import RollBackBody
+from .set_alias_body import SetAliasBody
 from .stream_options import StreamOptions
 from .supervised import Supervised
 from .supervised_body import SupervisedBody
@@ -179,6 +186,7 @@ __all__ = (
     "CompletionLogprobs",
     "CreateJobBody",
     "Deleted",
+    "DeletedAlias",
     "DeletedObject",
     "DeveloperMessage",
     "Dpo",
@@ -230,6 +238,10 @@ __all__ = (
     "KeyUsage",
     "LogitBias",
     "Metadata",
+    "ModelAlias",
+    "ModelAliasChange",
+    "ModelAliasHistory",
+    "ModelAliasList",
     "ModelExtension",
     "ModelList",
     "ModelObject",
@@ -252,6 +264,8 @@ __all__ = (
     "ReinforcementMethodBody",
     "ResolvedDpoHyperparameters",
     "ResolvedHyperparameters",
+    "RollBackBody",
+    "SetAliasBody",
     "StreamOptions",
     "Supervised",
     "SupervisedBody",

@@ -24,6 +24,7 @@ class ModelExtension:
         evaluation (Evaluation | None): Null for a base model and for a checkpoint.
         parity (None | Parity): Null for a base model and for a checkpoint.
         unavailable (None | str): Why the model cannot be used now. Null if it can.
+        alias_of (None | str): The model that this alias names. Null for a model's own name.
     """
 
     base: str
@@ -31,6 +32,7 @@ class ModelExtension:
     evaluation: Evaluation | None
     parity: None | Parity
     unavailable: None | str
+    alias_of: None | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,6 +59,9 @@ class ModelExtension:
         unavailable: None | str
         unavailable = self.unavailable
 
+        alias_of: None | str
+        alias_of = self.alias_of
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -66,6 +71,7 @@ class ModelExtension:
                 "evaluation": evaluation,
                 "parity": parity,
                 "unavailable": unavailable,
+                "alias_of": alias_of,
             }
         )
 
@@ -123,12 +129,20 @@ class ModelExtension:
 
         unavailable = _parse_unavailable(d.pop("unavailable"))
 
+        def _parse_alias_of(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        alias_of = _parse_alias_of(d.pop("alias_of"))
+
         model_extension = cls(
             base=base,
             job_id=job_id,
             evaluation=evaluation,
             parity=parity,
             unavailable=unavailable,
+            alias_of=alias_of,
         )
 
         model_extension.additional_properties = d

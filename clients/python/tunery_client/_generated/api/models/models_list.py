@@ -49,7 +49,7 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | ModelList]:
     """List models
 
-     Checkpoints are not listed, but can be used by name.
+     Base models, tuned models and aliases. Checkpoints are not listed, but can be used by name.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -74,7 +74,7 @@ def sync(
 ) -> ErrorAnswer | ModelList | None:
     """List models
 
-     Checkpoints are not listed, but can be used by name.
+     Base models, tuned models and aliases. Checkpoints are not listed, but can be used by name.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -95,7 +95,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | ModelList]:
     """List models
 
-     Checkpoints are not listed, but can be used by name.
+     Base models, tuned models and aliases. Checkpoints are not listed, but can be used by name.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -118,7 +118,7 @@ async def asyncio(
 ) -> ErrorAnswer | ModelList | None:
     """List models
 
-     Checkpoints are not listed, but can be used by name.
+     Base models, tuned models and aliases. Checkpoints are not listed, but can be used by name.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -1,0 +1,194 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_answer import ErrorAnswer
+from ...models.model_alias import ModelAlias
+from ...models.roll_back_body import RollBackBody
+from ...types import UNSET, Response, Unset
+
+
+def _get_kwargs(
+    alias: str,
+    *,
+    body: None | RollBackBody | Unset = UNSET,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/v1/aliases/{alias}/rollback".format(
+            alias=quote(str(alias), safe=""),
+        ),
+    }
+
+    if isinstance(body, RollBackBody):
+        _kwargs["json"] = body.to_dict()
+    else:
+        _kwargs["json"] = body
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorAnswer | ModelAlias:
+    if response.status_code == 200:
+        response_200 = ModelAlias.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorAnswer.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorAnswer | ModelAlias]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    alias: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: None | RollBackBody | Unset = UNSET,
+) -> Response[ErrorAnswer | ModelAlias]:
+    """Roll an alias back
+
+     Lets the alias name an earlier model again. That is a change like any other: rolling back twice
+    leads
+    to where it began.
+
+    Args:
+        alias (str):
+        body (None | RollBackBody | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | ModelAlias]
+    """
+
+    kwargs = _get_kwargs(
+        alias=alias,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    alias: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: None | RollBackBody | Unset = UNSET,
+) -> ErrorAnswer | ModelAlias | None:
+    """Roll an alias back
+
+     Lets the alias name an earlier model again. That is a change like any other: rolling back twice
+    leads
+    to where it began.
+
+    Args:
+        alias (str):
+        body (None | RollBackBody | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | ModelAlias
+    """
+
+    return sync_detailed(
+        alias=alias,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    alias: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: None | RollBackBody | Unset = UNSET,
+) -> Response[ErrorAnswer | ModelAlias]:
+    """Roll an alias back
+
+     Lets the alias name an earlier model again. That is a change like any other: rolling back twice
+    leads
+    to where it began.
+
+    Args:
+        alias (str):
+        body (None | RollBackBody | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | ModelAlias]
+    """
+
+    kwargs = _get_kwargs(
+        alias=alias,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    alias: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: None | RollBackBody | Unset = UNSET,
+) -> ErrorAnswer | ModelAlias | None:
+    """Roll an alias back
+
+     Lets the alias name an earlier model again. That is a change like any other: rolling back twice
+    leads
+    to where it began.
+
+    Args:
+        alias (str):
+        body (None | RollBackBody | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | ModelAlias
+    """
+
+    return (
+        await asyncio_detailed(
+            alias=alias,
+            client=client,
+            body=body,
+        )
+    ).parsed

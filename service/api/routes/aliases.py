@@ -1,0 +1,126 @@
+"""`/v1/aliases`: names such as `support@prod` that move from model to model at once."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy.orm import Session
+
+from service.api.http.auth import Reader, Writer
+from service.api.schemas.aliases import (
+    DeletedAlias,
+    ModelAlias,
+    ModelAliasChange,
+    ModelAliasHistory,
+    ModelAliasList,
+    RollBackBody,
+    SetAliasBody,
+)
+from service.api.schemas.base import Absent, WholeNumber
+from service.api.state import AppState, UsesAppState
+from service.db.aliases import Alias, Aliases
+from service.db.api_keys import Principal
+from service.db.models import TunedModels
+
+router = APIRouter(tags=["Aliases"])
+
+
+@router.post("/models/{model:path}/aliases", operation_id="aliases_set", summary="Let an alias name a model")
+def set_alias(caller: Writer, state: UsesAppState, model: str, body: SetAliasBody) -> ModelAlias:
+    """Makes the alias, or moves it from the model that it named. Every request that begins after the answer
+    gets the new model. If `model` is itself an alias, its model is named."""
+    with state.database.write() as session:
+        named = Aliases(session, caller.tenant).resolve(model)
+        return _point(session, state, caller, body.alias, named, body.version)
+
+
+@router.get("/models/{model:path}/aliases", operation_id="aliases_of_model", summary="List a model's aliases")
+def list_of_model(caller: Reader, state: UsesAppState, model: str) -> ModelAliasList:
+    with state.database.read() as session:
+        if model not in state.catalogue:
+            TunedModels(session, caller.tenant).resolve(model)
+        found = Aliases(session, caller.tenant).list(model=model)
+    return ModelAliasList(data=[_public(alias) for alias in found])
+
+
+@router.get("/aliases", operation_id="aliases_list", summary="List aliases")
+def list_aliases(caller: Reader, state: UsesAppState) -> ModelAliasList:
+    with state.database.read() as session:
+        found = Aliases(session, caller.tenant).list()
+    return ModelAliasList(data=[_public(alias) for alias in found])
+
+
+@router.get("/aliases/{alias}", operation_id="aliases_retrieve", summary="Retrieve an alias")
+def retrieve(caller: Reader, state: UsesAppState, alias: str) -> ModelAlias:
+    with state.database.read() as session:
+        return _public(Aliases(session, caller.tenant).get(alias))
+
+
+@router.get("/aliases/{alias}/history", operation_id="aliases_history", summary="List an alias's changes")
+def history(
+    caller: Reader,
+    state: UsesAppState,
+    alias: str,
+    before: Annotated[
+        int | Absent, Query(ge=0, description="Only changes before this version."), WholeNumber
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
+) -> ModelAliasHistory:
+    """Newest first. The history of a deleted alias is kept."""
+    with state.database.read() as session:
+        found = Aliases(session, caller.tenant).history(alias, before=before, limit=limit)
+    data = [
+        ModelAliasChange(
+            version=change.version,
+            previous_model=change.previous_model,
+            model=change.model,
+            api_key_id=change.api_key_id,
+            created_at=change.created_at,
+        )
+        for change in found.data
+    ]
+    return ModelAliasHistory(data=data, has_more=found.has_more)
+
+
+@router.post("/aliases/{alias}/rollback", operation_id="aliases_roll_back", summary="Roll an alias back")
+def roll_back(
+    caller: Writer, state: UsesAppState, alias: str, body: RollBackBody | None = None
+) -> ModelAlias:
+    """Lets the alias name an earlier model again. That is a change like any other: rolling back twice leads
+    to where it began."""
+    body = body or RollBackBody()
+    with state.database.write() as session:
+        aliases = Aliases(session, caller.tenant)
+        seen = aliases.get(alias).version
+        model = aliases.earlier_model(alias, body.to_version)
+        return _point(session, state, caller, alias, model, seen if body.version is None else body.version)
+
+
+@router.delete("/aliases/{alias}", operation_id="aliases_delete", summary="Delete an alias")
+def delete(
+    caller: Writer,
+    state: UsesAppState,
+    alias: str,
+    version: Annotated[
+        int | Absent, Query(ge=0, description="The version that the alias must have now."), WholeNumber
+    ] = None,
+) -> DeletedAlias:
+    """The model that it names stays."""
+    with state.database.write() as session:
+        Aliases(session, caller.tenant).point(alias, None, api_key_id=caller.key_id, version=version)
+    return DeletedAlias(id=alias)
+
+
+def _point(
+    session: Session, state: AppState, caller: Principal, alias: str, model: str, version: int | None
+) -> ModelAlias:
+    """Raises NotFound (`model_not_found`) if the model does not exist, and what `Aliases.point` raises."""
+    aliases = Aliases(session, caller.tenant)
+    if model not in state.catalogue:
+        # Locked, so that it cannot be deleted before the alias names it.
+        TunedModels(session, caller.tenant).resolve_and_lock(model)
+    aliases.point(alias, model, api_key_id=caller.key_id, version=version)
+    return _public(aliases.get(alias))
+
+
+def _public(alias: Alias) -> ModelAlias:
+    return ModelAlias(id=alias.name, model=alias.model, version=alias.version, updated_at=alias.updated_at)

@@ -1,0 +1,213 @@
+"""Aliases: names that move from model to model, with their history."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.api.app import create_app
+from service.api.state import AppState
+from service.db import tables
+from tests.api import Project, add_encoder, add_key, add_tuned_model, jsonl
+from tests.fakes import FakeEngine
+
+ALIAS = "support@prod"
+
+
+def tuned(http: TestClient, state: AppState) -> tuple[str, str]:
+    """The names of a new model and of its checkpoint."""
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    file_id = http.post("/v1/files", **upload).json()["id"]
+    job = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file_id}).json()
+    return add_tuned_model(state.database, job["id"])
+
+
+def point(http: TestClient, model: str, alias: str = ALIAS, **guard: int) -> None:
+    answer = http.post(f"/v1/models/{model}/aliases", json={"alias": alias, **guard})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["id"], answer.json()["model"]) == (alias, model)
+
+
+def code_of(answer: object) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]  # type: ignore[attr-defined]
+
+
+def test_every_route_that_takes_a_model_takes_its_alias(http: TestClient, state: AppState) -> None:
+    model, checkpoint = tuned(http, state)
+    engine = state.engine
+    assert isinstance(engine, FakeEngine)
+    for name in (model, checkpoint, "base-1"):
+        point(http, name)
+        text = http.post("/v1/completions", json={"model": ALIAS, "prompt": "x"})
+        chat = http.post(
+            "/v1/chat/completions", json={"model": ALIAS, "messages": [{"role": "user", "content": "x"}]}
+        )
+        assert (text.json()["model"], chat.json()["model"]) == (name, name)
+        for path in (ALIAS, ALIAS.replace("@", "%40")):
+            found = http.get(f"/v1/models/{path}").json()
+            assert (found["id"], found["tunery"]["alias_of"]) == (ALIAS, name)
+        listed = http.get("/v1/models").json()["data"]
+        assert {one["id"]: one["tunery"]["alias_of"] for one in listed} == {
+            "base-1": None, model: None, ALIAS: name,
+        }  # fmt: skip
+    digests = [request.model.adapter and request.model.adapter.digest[0] for request in engine.requests]
+    assert digests == ["9", "9", "7", "7", None, None]
+
+
+def test_encoders_answer_to_aliases(http: TestClient, state: AppState) -> None:
+    encoder = add_encoder(state)
+    point(http, encoder, "mail@prod")
+    answer = http.post("/v1/embeddings", json={"model": "mail@prod", "input": "x"})
+    assert answer.json()["model"] == encoder
+    assert code_of(http.post("/v1/classifications", json={"model": "mail@prod", "input": "x"}))[0] == 400
+
+
+def test_a_moved_alias_names_the_new_model_in_every_process_at_once(
+    http: TestClient, state: AppState
+) -> None:
+    models = [tuned(http, state)[0] for _ in range(2)]
+    other_state = AppState(state.settings, state.database, state.store, FakeEngine(), state.catalogue)
+    app = create_app(state.settings, open_state=lambda _: other_state)
+    with TestClient(app, headers=dict(http.headers)) as other:
+        for number in range(10):
+            point(http, models[number % 2])
+            for process in (http, other):
+                answer = process.post("/v1/completions", json={"model": ALIAS, "prompt": "x"})
+                assert answer.json()["model"] == models[number % 2]
+        models_now = {point_of["model"] for point_of in other.get("/v1/aliases").json()["data"]}
+        assert models_now == {models[1]}
+
+
+def test_history_tells_who_moved_it_from_where_and_a_rollback_is_a_change(
+    http: TestClient, state: AppState, project: Project
+) -> None:
+    first, second = tuned(http, state)[0], tuned(http, state)[0]
+    point(http, first)
+    point(http, second)
+    back = http.post(f"/v1/aliases/{ALIAS}/rollback").json()
+    assert (back["model"], back["version"]) == (first, 3)
+    assert http.post(f"/v1/aliases/{ALIAS}/rollback", json={}).json()["model"] == second
+    chosen = http.post(f"/v1/aliases/{ALIAS}/rollback", json={"to_version": 1}).json()
+    assert chosen["model"] == first
+    assert http.delete(f"/v1/aliases/{ALIAS}").json() == {
+        "id": ALIAS, "object": "model.alias", "deleted": True,
+    }  # fmt: skip
+    with state.database.read() as session:
+        (key_id,) = [row.id for row in session.query(tables.ApiKey)]
+    changes = http.get(f"/v1/aliases/{ALIAS}/history").json()["data"]
+    assert {change["api_key_id"] for change in changes} == {key_id}
+    assert [(change["version"], change["previous_model"], change["model"]) for change in changes] == [
+        (6, first, None),
+        (5, second, first),
+        (4, first, second),
+        (3, second, first),
+        (2, first, second),
+        (1, None, first),
+    ]
+    page = http.get(f"/v1/aliases/{ALIAS}/history?limit=2&before=5").json()
+    assert ([change["version"] for change in page["data"]], page["has_more"]) == ([4, 3], True)
+
+
+def test_an_alias_made_again_goes_on_counting(http: TestClient, state: AppState) -> None:
+    model, _ = tuned(http, state)
+    point(http, model, version=0)
+    http.delete(f"/v1/aliases/{ALIAS}")
+    point(http, model, version=0)
+    assert http.get(f"/v1/aliases/{ALIAS}").json()["version"] == 3
+    assert code_of(http.post(f"/v1/aliases/{ALIAS}/rollback")) == (409, "nothing_to_roll_back")
+
+
+def test_a_guarded_change_is_refused_if_another_came_first(http: TestClient, state: AppState) -> None:
+    first, second = tuned(http, state)[0], tuned(http, state)[0]
+    point(http, first, version=0)
+    for guard in (0, 2):
+        body = {"alias": ALIAS, "version": guard}
+        assert code_of(http.post(f"/v1/models/{second}/aliases", json=body)) == (409, "version_conflict")
+    point(http, second, version=1)
+    refused = http.post(f"/v1/aliases/{ALIAS}/rollback", json={"version": 1})
+    assert code_of(refused) == (409, "version_conflict")
+    assert code_of(http.delete(f"/v1/aliases/{ALIAS}?version=1")) == (409, "version_conflict")
+    assert http.delete(f"/v1/aliases/{ALIAS}?version=2").status_code == 200
+
+
+def test_of_many_writers_at_once_each_gets_a_version_of_its_own(http: TestClient, state: AppState) -> None:
+    models = [tuned(http, state)[0] for _ in range(2)]
+
+    def move(number: int) -> int:
+        answer = http.post(f"/v1/models/{models[number % 2]}/aliases", json={"alias": ALIAS})
+        return answer.json()["version"]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(move, range(24))) == list(range(1, 25))
+
+
+def test_a_model_that_an_alias_names_cannot_be_deleted(http: TestClient, state: AppState) -> None:
+    model, checkpoint = tuned(http, state)
+    other, _ = tuned(http, state)
+    for named, deleted in ((model, model), (checkpoint, checkpoint), (checkpoint, model)):
+        point(http, named)
+        assert code_of(http.delete(f"/v1/models/{deleted}")) == (409, "model_has_alias")
+    point(http, other)
+    assert http.delete(f"/v1/models/{model}").status_code == 200
+    assert code_of(http.post(f"/v1/aliases/{ALIAS}/rollback")) == (404, "model_not_found")
+    assert code_of(http.delete(f"/v1/models/{ALIAS}")) == (400, "invalid_value")
+
+
+def test_an_alias_can_be_promoted_from_another(http: TestClient, state: AppState) -> None:
+    model, _ = tuned(http, state)
+    point(http, model, "support@staging")
+    promoted = http.post("/v1/models/support@staging/aliases", json={"alias": ALIAS}).json()
+    assert promoted["model"] == model
+    named = http.get(f"/v1/models/{model}/aliases").json()["data"]
+    assert [alias["id"] for alias in named] == [ALIAS, "support@staging"]
+
+
+@pytest.mark.parametrize(
+    "alias",
+    ["", "support", "base-1", "ft:base-1:a::b", "a@b@c", "@prod", "a@", "a/b@c", "a b@c", "ä@b", "a@b\n"],
+)
+def test_a_name_that_could_be_a_models_own_is_no_alias(http: TestClient, alias: str) -> None:
+    assert http.post("/v1/models/base-1/aliases", json={"alias": alias}).status_code == 400
+
+
+def test_what_does_not_exist_cannot_be_named(http: TestClient) -> None:
+    for model in ("ft:base-1:none::absent00", "absent", "absent@prod"):
+        answer = http.post(f"/v1/models/{model}/aliases", json={"alias": ALIAS})
+        assert code_of(answer) == (404, "model_not_found")
+    for answer in (
+        http.get("/v1/aliases/absent@prod"),
+        http.get("/v1/aliases/absent@prod/history"),
+        http.post("/v1/aliases/absent@prod/rollback"),
+        http.delete("/v1/aliases/absent@prod"),
+    ):
+        assert code_of(answer) == (404, "alias_not_found")
+
+
+def test_a_job_continues_from_what_an_alias_names(http: TestClient, state: AppState) -> None:
+    model, _ = tuned(http, state)
+    point(http, model)
+    point(http, "base-1", "base@prod")
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    create = {"training_file": http.post("/v1/files", **upload).json()["id"]}
+    for body in (
+        {"model": ALIAS},
+        {"model": "base-1", "training": {"from_checkpoint": ALIAS}},
+    ):
+        job = http.post("/v1/fine_tuning/jobs", json={**create, **body}).json()
+        assert job["model"] == "base-1"
+        assert job["tunery"]["training"]["from_checkpoint"] == model
+    refused = http.post("/v1/fine_tuning/jobs", json={**create, "model": "base@prod"})
+    assert (refused.status_code, "base-1" in refused.json()["error"]["message"]) == (400, True)
+
+
+def test_changing_an_alias_needs_the_scope_write(http: TestClient, state: AppState, project: Project) -> None:
+    point(http, "base-1")
+    key = add_key(state.database, project.tenant, frozenset({"read", "infer"}))
+    reader = {"authorization": f"Bearer {key}"}
+    assert http.get(f"/v1/aliases/{ALIAS}", headers=reader).status_code == 200
+    for answer in (
+        http.post("/v1/models/base-1/aliases", headers=reader, json={"alias": ALIAS}),
+        http.post(f"/v1/aliases/{ALIAS}/rollback", headers=reader),
+        http.delete(f"/v1/aliases/{ALIAS}", headers=reader),
+    ):
+        assert answer.status_code == 403

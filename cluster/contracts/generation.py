@@ -27,6 +27,10 @@ MAX_BIASES = 1024
 choice, which delays everybody else's tokens."""
 
 
+MAX_STOP_TOKENS = 64
+"""Of one request. vLLM has room for 128, including the model's own."""
+
+
 class ModelRef(FrozenModel):
     base: BaseSpec
     adapter: WeightsRef | None = None
@@ -94,13 +98,21 @@ class TokenPrompt(FrozenModel):
     token_ids: list[int]
 
 
+ChatEnding = Literal["new_answer", "final_message", "nothing"]
+"""How a rendered conversation ends: with the header of the answer to come, inside its final message, which
+the answer continues, or after it."""
+
+
 class ChatPrompt(FrozenModel):
-    """A conversation, rendered with the model's chat template as in training, up to the assistant's turn."""
+    """A conversation, rendered with the model's chat template as in training."""
 
     param: ClassVar[str] = "messages"
     kind: Literal["chat"] = "chat"
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None
+    template_options: dict[str, bool | str] = {}
+    """Values for variables of the template. It must read each of them."""
+    ending: ChatEnding = "new_answer"
 
 
 Prompt = Annotated[TextPrompt | TokenPrompt | ChatPrompt, Field(discriminator="kind")]
@@ -124,11 +136,25 @@ class Sampling(FrozenModel):
     temperature: float = Field(default=1.0, ge=0, le=2)
     """0 means greedy decoding."""
     top_p: float = Field(default=1.0, ge=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    """Draw from this many of the most likely tokens; 0 means all."""
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    """Draw from tokens that are at least this fraction as likely as the most likely one."""
     n: int = Field(default=1, ge=1, le=128)
     """Number of choices. With a seed, choice i draws from its own stream, derived from (seed, i)."""
     seed: int | None = None
     stop: list[str] = Field(default=[], max_length=4)
     """The text ends before the first of these strings, no part of which is sent."""
+    stop_token_ids: list[int] = Field(default=[], max_length=MAX_STOP_TOKENS)
+    """Tokens that end the text, besides the model's own. They are not part of it."""
+    ignore_eos: bool = False
+    """The model's own end tokens do not end the text, unless it follows a grammar."""
+    min_tokens: int = Field(default=0, ge=0)
+    """Before this many tokens, end tokens are never drawn and stop strings are ordinary text. Without effect
+    on a text that follows a grammar, which ends where the grammar does."""
+    repetition_penalty: float = Field(default=1.0, ge=0.01, le=100)
+    """Divides the positive logits of tokens in the prompt and in the text so far, and multiplies the negative
+    ones; 1 changes nothing."""
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
     logit_bias: dict[int, float] = Field(default={}, max_length=MAX_BIASES)

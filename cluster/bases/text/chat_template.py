@@ -5,16 +5,18 @@ import json
 import re
 import threading
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from cluster.bases.text.control_tokens import ControlTokens, Rendering, control_tokens
+from cluster.bases.text.control_tokens import ControlTokens, Rendering, control_tokens, free_marks
+from cluster.bases.text.template_options import Options, TemplateOptions
 from cluster.bases.text.template_record import OPENINGS, Dropped, TemplateRecord, probe_template
 from cluster.bases.text.text_encoder import TextEncoder
 from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.generation import ChatEnding
 
 Message = dict[str, Any]
 Tool = dict[str, Any]
@@ -93,11 +95,23 @@ class ChatTemplate:
         """The tokens that end an answer in this template."""
         return frozenset(self._control.ids[token] for token in self.record.end_tokens)
 
-    def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] | None) -> Rendering:
-        """Encodes `messages`, and the header of the answer that is to be generated. Raises InvalidRequest,
-        with the place, if the template would drop some of their content."""
+    def prompt(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None,
+        *,
+        options: Options | None = None,
+        ending: ChatEnding = "new_answer",
+    ) -> Rendering:
+        """Renders `messages`, with `options` as variables of the template, up to where an answer begins.
+        Raises InvalidRequest, with the place, if the template would drop some of their content or does not
+        read one of the options."""
         self.check_complete(messages, tools)
-        return self.render(messages, tools, add_generation_prompt=True)
+        self._options.check(options or {})
+        if ending == "final_message":
+            return self._open(messages, tools, options)
+        has_header = ending == "new_answer"
+        return self._render_both(messages, tools, add_generation_prompt=has_header, options=options)[0]
 
     def check_complete(self, messages: Sequence[Message], tools: Sequence[Tool] | None) -> None:
         """Raises InvalidRequest, with the place, if the template would drop some of the content."""
@@ -145,6 +159,32 @@ class ChatTemplate:
         """Returns the control tokens in a text, in order."""
         return self._control.find(text)
 
+    def _open(
+        self, messages: Sequence[Message], tools: Sequence[Tool] | None, options: Options | None
+    ) -> Rendering:
+        """Renders the conversation up to the end of its last text, without what the template writes after
+        it."""
+        *others, last = messages
+        text = text_of(last.get("content"))
+        if self.record.trims_answers:
+            text = text.rstrip()
+        (end,) = free_marks([list(messages), list(tools or ())], 1)
+        marked = {**last, "content": text + end}
+        conversation = [*others, marked]
+        rendering, _ = self._render_both(conversation, tools, add_generation_prompt=False, options=options)
+        opened, found, _ = rendering.text.rpartition(end)
+        if not found:
+            raise InvalidRequest(
+                "This model's chat template does not render the final message, so it cannot be continued.",
+                code="not_in_chat_template",
+                param=f"messages[{len(others)}]",
+            )
+        return Rendering(opened, rendering.marks)
+
+    @cached_property
+    def _options(self) -> TemplateOptions:
+        return TemplateOptions(template_text(self._tokenizer))
+
     @cached_property
     def _control(self) -> ControlTokens:
         # A template may assemble a token from parts, so its output is also searched.
@@ -159,19 +199,17 @@ class ChatTemplate:
         add_generation_prompt: bool,
         marks: tuple[str, str] | None = None,
         finds_answers: bool = False,
+        options: Options | None = None,
     ) -> tuple[Rendering, list[tuple[int, int]]]:
         plain, shown = [_plain(message) for message in messages], list(tools) if tools else None
+        render = partial(self._rendered, add_generation_prompt=add_generation_prompt, options=options)
         if not self._control.are_in([plain, shown]):
-            text, answers = self._rendered(
-                plain, shown, add_generation_prompt=add_generation_prompt, finds_answers=finds_answers
-            )
+            text, answers = render(plain, shown, finds_answers=finds_answers)
             return Rendering(text), answers
         (marked, marked_tools), marks = self._control.mark([plain, shown], marks)
-        text, answers = self._rendered(
-            marked, marked_tools, add_generation_prompt=add_generation_prompt, finds_answers=finds_answers
-        )
+        text, answers = render(marked, marked_tools, finds_answers=finds_answers)
         rendering = Rendering(text, marks)
-        if rendering.plain != self._rendered(plain, shown, add_generation_prompt=add_generation_prompt)[0]:
+        if rendering.plain != render(plain, shown)[0]:
             raise InvalidRequest(
                 "The messages contain a control token of this model, such as "
                 f"{next(iter(self._control.ids))!r}, in a place where its chat template changes the text. "
@@ -187,6 +225,7 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool,
         finds_answers: bool = False,
+        options: Options | None = None,
     ) -> tuple[str, list[tuple[int, int]]]:
         """Returns the template's own text and, if `finds_answers`, the parts that it marks as generated."""
         if not self._tokenizer.chat_template:
@@ -204,6 +243,7 @@ class ChatTemplate:
                     return_assistant_tokens_mask=finds_answers,
                     add_generation_prompt=add_generation_prompt,
                     **self._tokenizer.special_tokens_map,
+                    **(options or {}),
                 )
         except (TemplateError, TypeError, KeyError, ValueError) as error:
             raise InvalidRequest(

@@ -75,15 +75,8 @@ class ControlTokens:
         """Returns a copy of a JSON value with marks around every control token, and the marks: those that are
         given, or two characters that the value does not contain."""
         if marks is None:
-            used = set().union(*map(set, _strings(value)))
-            free = [mark for mark in _MARKS if mark not in used]
-            if len(free) < 2:
-                raise InvalidRequest(
-                    "The messages contain a control token of this model and every letter of Linear A, which "
-                    "leaves none to mark it with. Remove one of them.",
-                    param="messages",
-                )
-            marks = free[0], free[1]
+            first, second = free_marks(value, 2)
+            marks = first, second
         return self._marked(value, f"{marks[0]}\\g<0>{marks[1]}"), marks
 
     def _marked(self, value: Any, by: str) -> Any:
@@ -99,6 +92,19 @@ class ControlTokens:
                 }
             case _:
                 return value
+
+
+def free_marks(value: Any, count: int) -> list[str]:
+    """Returns characters that a JSON value does not contain. Raises InvalidRequest if there are none."""
+    used = set().union(*map(set, _strings(value)))
+    free = [mark for mark in _MARKS if mark not in used][:count]
+    if len(free) < count:
+        raise InvalidRequest(
+            "The messages contain every letter of Linear A, which leaves none to mark places with. Remove "
+            "some of them.",
+            param="messages",
+        )
+    return free
 
 
 def control_tokens(tokenizer: Any, template: str, rendered: str) -> ControlTokens:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import GenerationEvent, GenerationRequest, Sampling
+from cluster.serving.embedded.draw import SeenTokens
 from cluster.serving.text.answer import ChoiceAnswer
 from cluster.serving.text.guidance import Guide
 from cluster.serving.text.prompts import TokenizedPrompt
@@ -56,6 +57,8 @@ class Sequence:
     answer: ChoiceAnswer
     counts: Counter[int] = field(default_factory=Counter)
     """How often each token has been generated."""
+    seen: SeenTokens | None = None
+    """Only with a repetition penalty."""
     last_token: int = 0
 
     @property

@@ -2,29 +2,15 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from cluster.contracts.generation import Sampling
+from cluster.serving.embedded.adjusting import adjusted
+from cluster.serving.embedded.draw import Draw
 
 _COLDEST = 1e-5
 """Lower temperatures are treated as greedy; dividing by them would overflow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """How one row of the batch picks its next token."""
-
-    sampling: Sampling
-    seed: int
-    choice: int
-    """Which of the request's n choices."""
-    position: int
-    """Number of tokens that the choice already has."""
-    counts: Mapping[int, int]
-    """How often each token has been generated in this choice; only used for penalties."""
 
 
 def pick_tokens(
@@ -33,9 +19,9 @@ def pick_tokens(
     """Returns one token id per row, int64 [B]. Logits are float32 and not modified. `allowed` maps
     constrained rows to a bool [V] of the tokens they may pick, at least one.
 
-    Logit biases are added first, then presence and frequency penalties (over generated tokens) subtracted,
-    then disallowed tokens masked, then temperature and top_p applied."""
-    adjusted_BV = _adjusted(logits_BV, draws)
+    As in vLLM: `adjusted` comes first, then disallowed tokens are masked, then temperature, min_p, top_k and
+    top_p applied, each to what the ones before have left."""
+    adjusted_BV = adjusted(logits_BV, draws)
     allowed = allowed or {}
     tokens_B = adjusted_BV.argmax(-1)
     warm = [row for row, draw in enumerate(draws) if draw.sampling.temperature >= _COLDEST]
@@ -53,24 +39,6 @@ def uniform(seed: int, choice: int, position: int) -> float:
     """A number in [0, 1 - 2^-48] that depends on the arguments alone."""
     digest = hashlib.blake2b(f"{seed}/{choice}/{position}".encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48
-
-
-def _adjusted(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
-    adjusted_BV = logits_BV
-    for row, draw in enumerate(draws):
-        change = dict(draw.sampling.logit_bias)
-        presence, frequency = draw.sampling.presence_penalty, draw.sampling.frequency_penalty
-        if presence or frequency:
-            for token, count in draw.counts.items():
-                change[token] = change.get(token, 0.0) - presence - frequency * count
-        if change:
-            if adjusted_BV is logits_BV:
-                adjusted_BV = logits_BV.clone()
-            tokens = torch.tensor(list(change), device=logits_BV.device)
-            adjusted_BV[row, tokens] += torch.tensor(
-                list(change.values()), device=logits_BV.device, dtype=logits_BV.dtype
-            )
-    return adjusted_BV
 
 
 def _kept(logits_RV: Tensor, rows: Sequence[int], allowed: Mapping[int, Tensor]) -> Tensor:
@@ -94,6 +62,7 @@ def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
         dtype=torch.float64,
     )
     shifted_BV = (logits_BV - logits_BV.amax(-1, keepdim=True)) / temperatures_B1
+    _leave_out_unlikely(shifted_BV, draws)
     probabilities_BV = shifted_BV.softmax(-1)
     if any(draw.sampling.top_p < 1 for draw in draws):
         top_p_B1 = torch.tensor([[draw.sampling.top_p] for draw in draws], device=device, dtype=torch.float32)
@@ -102,6 +71,26 @@ def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
     # A row of NaN is clamped here; the caller checks logits for non-finite numbers and fails the request.
     found_B1 = torch.searchsorted(cumulative_BV, uniforms_B1 * cumulative_BV[:, -1:], right=True)
     return found_B1.squeeze(-1).clamp_(max=logits_BV.shape[-1] - 1)
+
+
+def _leave_out_unlikely(shifted_BV: Tensor, draws: Sequence[Draw]) -> None:
+    """Masks tokens that `min_p` and then `top_k` exclude, in place. The largest logit of each row is 0.
+
+    Tokens as likely as the last one of `top_k` are all kept. min_p is that of Nguyen et al., 2025
+    (arXiv:2407.01082)."""
+    if any(draw.sampling.min_p for draw in draws):
+        floors_B1 = torch.tensor(
+            [[draw.sampling.min_p] for draw in draws], device=shifted_BV.device, dtype=torch.float32
+        ).log()
+        shifted_BV.masked_fill_(shifted_BV < floors_B1, -torch.inf)
+    if limits := {row: k for row, draw in enumerate(draws) if (k := draw.sampling.top_k)}:
+        rows_L = torch.tensor(list(limits), device=shifted_BV.device)
+        limits_L1 = torch.tensor([[k] for k in limits.values()], device=shifted_BV.device)
+        limits_L1.clamp_(max=shifted_BV.shape[-1])
+        limited_LV = shifted_BV[rows_L]
+        largest_LK = limited_LV.topk(min(max(limits.values()), shifted_BV.shape[-1]), -1).values
+        last_L1 = largest_LK.gather(-1, limits_L1 - 1)
+        shifted_BV[rows_L] = limited_LV.masked_fill_(limited_LV < last_L1, -torch.inf)
 
 
 def _nucleus(probabilities_BV: Tensor, top_p_B1: Tensor) -> Tensor:

@@ -12,9 +12,10 @@ from torch import Tensor
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest, Overloaded, TuneryError
 from cluster.contracts.generation import FinishEvent, PromptEvent
+from cluster.serving.embedded.draw import Draw, SeenTokens
 from cluster.serving.embedded.request import Output, Request, Sequence
 from cluster.serving.embedded.runner import ModelRunner, Prefill
-from cluster.serving.embedded.sampling import Draw, pick_tokens
+from cluster.serving.embedded.sampling import pick_tokens
 from cluster.serving.embedded.scheduler import QueuedSequence, pick_group
 from cluster.serving.fairness.overload import is_overloaded
 from cluster.serving.fairness.reserved_slots import reserved_slots
@@ -148,7 +149,10 @@ class Stepper:
             guide=request.guide and request.guide.fork(),
             calls=request.prompt.calls,
         )
-        return Sequence(request, index, answer)
+        prompt = request.prompt
+        is_penalized = request.sampling.repetition_penalty != 1
+        seen = SeenTokens(prompt.token_ids, max_tokens=prompt.max_tokens) if is_penalized else None
+        return Sequence(request, index, answer, seen=seen)
 
     def _decode(self) -> None:
         shares = self._sharing.decide(self._held())
@@ -328,6 +332,8 @@ class Stepper:
     def _accept(self, sequence: Sequence, token: int, scored: Scored | None) -> None:
         sequence.last_token = token
         sequence.counts[token] += 1
+        if sequence.seen is not None:
+            sequence.seen.add(token)
         self.generated_tokens += 1
         request, answer = sequence.request, sequence.answer
         try:
@@ -397,6 +403,8 @@ def _draw(sequence: Sequence) -> Draw:
         sequence.index,
         sequence.answer.num_tokens,
         sequence.counts,
+        sequence.seen,
+        sequence.answer.forbidden,
     )
 
 

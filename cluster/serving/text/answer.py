@@ -10,6 +10,7 @@ from cluster.contracts.generation import (
     TokenLogprob,
     ToolCallEvent,
 )
+from cluster.serving.text.ending import ending
 from cluster.serving.text.guidance import Guide
 from cluster.serving.text.logprobs import Scored
 from cluster.serving.text.stream import Piece, TextStream
@@ -20,7 +21,8 @@ Event = TextEvent | ToolCallEvent | FinishEvent
 
 class ChoiceAnswer:
     """The answer of one choice so far. It finishes at a stop token, at a stop string, where its grammar
-    allows nothing more, and after its call if only one is allowed."""
+    allows nothing more, and after its call if only one is allowed; but not before its `min_tokens`, unless it
+    follows a grammar."""
 
     def __init__(
         self,
@@ -32,28 +34,35 @@ class ChoiceAnswer:
         guide: Guide | None = None,
         calls: ExpectedCalls | None = None,
     ) -> None:
-        """`guide` must not be shared with other choices."""
+        """`stop_tokens` are the model's own. `guide` must not be shared with other choices."""
         self.guide = guide
         self.num_tokens = 0
         self.is_finished = False
         self._index = index
         self._vocabulary = vocabulary
-        self._stop_tokens = stop_tokens
+        self._ending = ending(sampling, stop_tokens, has_grammar=guide is not None)
         self._text = TextStream(sampling.stop)
         self._calls = None if calls is None else CallReader(calls)
         self._marks = frozenset() if calls is None else calls.form.marks
+
+    @property
+    def forbidden(self) -> frozenset[int]:
+        """The tokens that the next one must not be, because the answer would end too early."""
+        return self._ending.tokens if self.num_tokens < self._ending.min_tokens else frozenset()
 
     def accept(self, token: int, scored: Scored | None = None) -> list[Event]:
         """Returns the events of the next token; `scored` if log-probabilities were requested.
 
         Raises InvalidRequest if the engine stopped where the grammar does not allow the text to end."""
         self.num_tokens += 1
-        if token in self._stop_tokens:
-            if self.guide is not None and not self.guide.may_end:
+        if token in self._ending.tokens:
+            is_own = token in self._ending.own_tokens
+            if is_own and self.guide is not None and not self.guide.may_end:
                 raise self.guide.failure()
             return self.end("stop")
         shown = self._vocabulary.logprob(*scored) if scored is not None else None
-        piece = self._text.push(self._bytes(token), shown)
+        may_stop = self.num_tokens > self._ending.min_tokens
+        piece = self._text.push(self._bytes(token), shown, may_stop=may_stop)
         if piece.is_stopped:
             return [*self._events(piece, is_last=True), self._finished("stop")]
         if self.guide is not None:

@@ -1,5 +1,6 @@
 """Tokenizes a request's prompt and checks it against the model's context length."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -57,12 +58,8 @@ class PromptTokenizer:
     def tokenize(self, request: GenerationRequest) -> TokenizedPrompt:
         """Raises InvalidRequest, and ContextLengthExceeded if prompt and completion do not fit together."""
         token_ids, text = self._encode(request.prompt)
-        for token in request.sampling.logit_bias:
-            if not 0 <= token < self._num_embeddings:
-                raise InvalidRequest(
-                    f"logit_bias names token {token}; this model has tokens 0 to {self._num_embeddings - 1}.",
-                    param="logit_bias",
-                )
+        self._check_tokens("logit_bias", request.sampling.logit_bias)
+        self._check_tokens("stop_token_ids", request.sampling.stop_token_ids)
         room = self._room(request, len(token_ids))
         return TokenizedPrompt(token_ids, text, room, *self._demands(request.prompt, request.sampling))
 
@@ -108,7 +105,9 @@ class PromptTokenizer:
                         )
                 return token_ids, self._vocabulary.text(token_ids)
             case ChatPrompt():
-                rendering = self._template.prompt(prompt.messages, prompt.tools)
+                rendering = self._template.prompt(
+                    prompt.messages, prompt.tools, options=prompt.template_options, ending=prompt.ending
+                )
                 self._check_size(rendering.plain, "messages")
                 token_ids = self._template.encode(rendering)
                 return token_ids, self._vocabulary.text(token_ids)
@@ -120,18 +119,30 @@ class PromptTokenizer:
                 )
                 return token_ids, given.text
 
+    def _check_tokens(self, param: str, tokens: Iterable[int]) -> None:
+        for token in tokens:
+            if not 0 <= token < self._num_embeddings:
+                raise InvalidRequest(
+                    f"{param} names token {token}; this model has tokens 0 to {self._num_embeddings - 1}.",
+                    param=param,
+                )
+
     def _check_size(self, text: str, param: str) -> None:
         check_size(self._tokenizer, text, context_length=self._context_length, param=param)
 
     def _room(self, request: GenerationRequest, num_prompt: int, prefix_length: int = 0) -> int:
         limit, requested = self._context_length - prefix_length, request.sampling.max_tokens
-        if requested is None and num_prompt < limit:
-            return limit - num_prompt
-        if requested is None or num_prompt + requested > limit:
+        room = limit - num_prompt if requested is None and num_prompt < limit else requested
+        if room is None or num_prompt + room > limit:
             virtual = f", without its {prefix_length} virtual ones" if prefix_length else ""
             raise ContextLengthExceeded(
                 f"This model's context is {limit} tokens{virtual}. The prompt has {num_prompt} and "
                 f"{requested or 'at least 1'} more were requested. Shorten the prompt or request fewer.",
                 param=request.prompt.param,
             )
-        return requested
+        if request.sampling.min_tokens > room:
+            raise InvalidRequest(
+                f"'min_tokens' is {request.sampling.min_tokens}, but the answer has at most {room} tokens.",
+                param="min_tokens",
+            )
+        return room

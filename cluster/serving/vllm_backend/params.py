@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 from cluster.contracts.generation import GenerationRequest
+from cluster.serving.text.ending import ending
 from cluster.serving.text.prompts import TokenizedPrompt
 from cluster.serving.vllm_backend.interface import Vllm
 
@@ -23,13 +24,17 @@ def choice_params(
     Text and stop strings are handled on this side, because only the bytes of tokens can be joined without
     loss."""
     sampling, grammar = request.sampling, prompt.grammar
+    ends = ending(sampling, stop_tokens, has_grammar=grammar is not None)
     is_greedy = sampling.temperature == 0 or sampling.top_p == 0
     return vllm.SamplingParams(
         # vLLM generates at least one token, even if only the prompt is scored.
         max_tokens=max(1, prompt.max_tokens),
         temperature=0.0 if is_greedy else sampling.temperature,
         top_p=1.0 if is_greedy else sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
         seed=None if sampling.seed is None else choice_seed(sampling.seed, index),
+        repetition_penalty=sampling.repetition_penalty,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         structured_outputs=None if grammar is None else vllm.StructuredOutputsParams(grammar=grammar.text),
@@ -38,9 +43,12 @@ def choice_params(
         # `nonfinite` for why that matters.
         logprobs=sampling.logprobs or 0,
         prompt_logprobs=sampling.logprobs if sampling.echo and index == 0 else None,
-        stop_token_ids=sorted(stop_tokens),
+        stop_token_ids=sorted(ends.tokens),
         # `stop_tokens` holds all of them: vLLM has no tokenizer here to find others.
         ignore_eos=True,
+        # 0 with a grammar, for vLLM might find every token forbidden:
+        # https://github.com/vllm-project/vllm/issues/53665.
+        min_tokens=ends.min_tokens,
         detokenize=False,
         output_kind=vllm.delta,
     )

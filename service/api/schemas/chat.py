@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
 from cluster.contracts.conversation import find_stray_tool_message
+from cluster.contracts.generation import ChatEnding
 from cluster.contracts.json_schema import JsonSchema
 from cluster.contracts.strict_model import Ignored
 from service.api.http.validation import cross_field_error
@@ -165,6 +166,19 @@ class JsonSchemaFormat(Body):
 ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
 
 
+ChatTemplateOptions = TypeAliasType(
+    "ChatTemplateOptions",
+    Annotated[
+        dict[
+            Annotated[str, Field(max_length=64)],
+            bool | Annotated[str, Field(max_length=16, pattern="^[a-z]+$")],
+        ],
+        Field(max_length=16),
+    ],
+)
+"""By name."""
+
+
 class ChatCompletionBody(SamplingBody):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     logprobs: bool | None = None
@@ -191,6 +205,14 @@ class ChatCompletionBody(SamplingBody):
     """The predecessor of `tools`. The answer then has at most one call, as `function_call`."""
     function_call: Literal["none", "auto"] | NamedFunction | None = Field(default=None, deprecated=True)
     """The predecessor of `tool_choice`."""
+    chat_template_kwargs: ChatTemplateOptions | None = None
+    """Switches of the model's chat template, such as `enable_thinking`. The template must read them. A value
+    is true or false; `reasoning_effort` may also be a word such as `low`."""
+    add_generation_prompt: bool | None = None
+    """If false, the prompt ends with the last message, without the header of an answer."""
+    continue_final_message: bool | None = None
+    """Continue the last message, which must be the assistant's and have text, in place of a new answer. Only
+    the new text is returned."""
     modalities: list[Literal["text"]] | None = None
     metadata: Metadata | None = None
     reasoning_effort: str | None = None
@@ -233,6 +255,30 @@ class ChatCompletionBody(SamplingBody):
         return self
 
     @model_validator(mode="after")
+    def _only_an_answer_is_continued(self) -> Self:
+        if not self.continue_final_message:
+            return self
+        if self.add_generation_prompt:
+            raise cross_field_error(
+                "continue_final_message",
+                "'continue_final_message' and 'add_generation_prompt' cannot both be true.",
+                code="invalid_parameter_combination",
+            )
+        last = self.messages[-1]
+        if (
+            not isinstance(last, AssistantMessage)
+            or not last.content
+            or last.tool_calls
+            or last.function_call
+        ):
+            raise cross_field_error(
+                "continue_final_message",
+                "'continue_final_message' is only allowed when the last message is the assistant's and has "
+                "text and no calls.",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _top_logprobs_need_logprobs(self) -> Self:
         if self.top_logprobs is not None and not self.logprobs:
             raise cross_field_error("top_logprobs", "'top_logprobs' is only allowed when 'logprobs' is true.")
@@ -251,6 +297,12 @@ class ChatCompletionBody(SamplingBody):
         if unknown := next((name for name in self.chosen_tools or [] if name not in names), None):
             raise cross_field_error(choice, f"'{choice}' names '{unknown}', which is not in '{tools}'.")
         return self
+
+    @property
+    def ending(self) -> ChatEnding:
+        if self.continue_final_message:
+            return "final_message"
+        return "nothing" if self.add_generation_prompt is False else "new_answer"
 
     @property
     def choice(self) -> ToolChoice | None:

@@ -6,9 +6,9 @@ from pydantic import Field
 from typing_extensions import TypeAliasType
 
 from service.api.schemas.base import Answer, Body, Piece
-from service.api.schemas.sampling import FinishReason, SamplingBody, Usage
+from service.api.schemas.sampling import FinishReason, SamplingBody, TokenId, Usage
 
-TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(fail_fast=True, min_length=1)]
+TokenIds = Annotated[list[TokenId], Field(fail_fast=True, min_length=1)]
 
 
 class CompletionExtension(Body):

@@ -5,15 +5,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import TypeAliasType
 
-from cluster.contracts.generation import MAX_BIASES, Sampling, ToolUse
+from cluster.contracts.generation import MAX_BIASES, MAX_STOP_TOKENS, Sampling, ToolUse
 from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body
 
 StopString = Annotated[str, Field(min_length=1)]
-_TokenId = Annotated[int, BeforeValidator(lambda key: int(key) if key.isdecimal() else key)]
+TokenId = Annotated[int, Field(ge=0)]
+_BiasedToken = Annotated[int, BeforeValidator(lambda key: int(key) if key.isdecimal() else key)]
 LogitBias = TypeAliasType(
     "LogitBias",
-    Annotated[dict[_TokenId, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=MAX_BIASES)],
+    Annotated[dict[_BiasedToken, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=MAX_BIASES)],
 )
 """By token id."""
 
@@ -25,7 +26,33 @@ class StreamOptions(Body):
     """Accepted, without effect: no padding is ever added."""
 
 
-class SamplingBody(Body):
+class SamplingExtensions(Body):
+    """What OpenAI's API does not have, under the names and with the meaning that vLLM gives it. Penalties and
+    biases change the model's scores first; then `temperature`, `min_p`, `top_k` and `top_p` apply, in this
+    order."""
+
+    top_k: Annotated[int, Field(ge=-1, lt=2**31)] | None = None
+    """Draw from this many of the most likely tokens. -1 and 0 mean all."""
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Draw only from tokens that are at least this fraction as likely as the most likely one."""
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = None
+    """Above 1, tokens of the prompt and of the answer so far become less likely; below 1, more likely."""
+    min_tokens: Annotated[int, Field(ge=0)] | None = None
+    """The answer does not end before this many tokens: end tokens are not drawn, and stop strings are
+    ordinary text. Has no effect on an answer that must follow a schema or the parameters of tools."""
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=MAX_STOP_TOKENS)] | None = None
+    """The answer also ends before any of these tokens."""
+    ignore_eos: bool | None = None
+    """Continue after the model's own end tokens, up to the token limit. Has no effect on an answer that must
+    follow a schema or the parameters of tools."""
+
+    def extensions(self) -> dict[str, Any]:
+        """The fields of `Sampling` that these set."""
+        given = self.model_dump(include=set(SamplingExtensions.model_fields), exclude_none=True)
+        return {**given, "top_k": max(0, given.get("top_k", 0))}
+
+
+class SamplingBody(SamplingExtensions):
     """Every field may be null, which means its default, as in OpenAI's API."""
 
     model: str
@@ -78,6 +105,7 @@ class SamplingBody(Body):
             echo=echo,
             json_schema=json_schema,
             tool_use=tool_use,
+            **self.extensions(),
         )
 
 

@@ -14,7 +14,13 @@ import torch
 from llguidance import LLMatcher, grammar_from
 from llguidance.hf import from_tokenizer
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
+    TopKLogitsWarper,
+)
 
 from cluster.bases.pretrained import LOADING
 from cluster.serving.vllm_backend.interface import Vllm
@@ -42,6 +48,10 @@ class SamplingParams:
     max_tokens: int = 16
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    min_tokens: int = 0
     seed: int | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
@@ -58,6 +68,14 @@ class SamplingParams:
             raise ClientError("max_tokens must be at least 1")
         if not 0 < self.top_p <= 1:
             raise ClientError("top_p must be in (0, 1]")
+        if self.top_k < -1:
+            raise ClientError("top_k must be 0 (disable), or at least 1")
+        if not 0 <= self.min_p <= 1:
+            raise ClientError("min_p must be in [0, 1]")
+        if self.repetition_penalty <= 0:
+            raise ClientError("repetition_penalty must be greater than zero")
+        if self.min_tokens > self.max_tokens:
+            raise ClientError("min_tokens must be less than or equal to max_tokens")
         if self.temperature == 0 and self.n > 1:
             raise ClientError("n must be 1 when using greedy sampling")
 
@@ -241,7 +259,7 @@ def _outputs(llm: AsyncLLM, prompt: list[int], params: SamplingParams, request_i
         if matcher is not None:
             # Before scoring, so that disallowed tokens have no probability.
             logits = _masked(logits, matcher)
-        made.append(_draw(logits, params, made, generator))
+        made.append(_draw(logits, params, prompt, made, generator))
         logprobs.append(_place(logits.log_softmax(-1), made[-1], params.logprobs or 0))
         reason = None
         if matcher is not None and not matcher.consume_token(made[-1]):
@@ -274,14 +292,30 @@ def _masked(logits: torch.Tensor, matcher: LLMatcher) -> torch.Tensor:
     return logits.masked_fill(torch.from_numpy(allowed[: len(logits)]) == 0, -torch.inf)
 
 
-def _draw(given: torch.Tensor, params: SamplingParams, made: list[int], generator: torch.Generator) -> int:
+def _draw(
+    given: torch.Tensor,
+    params: SamplingParams,
+    prompt: list[int],
+    made: list[int],
+    generator: torch.Generator,
+) -> int:
+    """In vLLM's order, with transformers' processors where it has them."""
     logits = given.clone()
+    if len(made) < params.min_tokens:
+        logits[params.stop_token_ids] = -torch.inf
     for token, bias in (params.logit_bias or {}).items():
         logits[token] += bias
+    repeated = RepetitionPenaltyLogitsProcessor(params.repetition_penalty)
+    logits = repeated(torch.tensor([prompt + made]), logits[None])[0]
     for token in set(made):
         logits[token] -= params.presence_penalty + params.frequency_penalty * made.count(token)
     if params.temperature == 0 or math.isnan(float(logits.sum())):
         return int(logits.argmax())
-    probabilities, order = (logits / params.temperature).softmax(-1).sort(descending=True)
+    scores = (logits / params.temperature)[None]
+    if params.min_p:
+        scores = MinPLogitsWarper(params.min_p)(torch.tensor([made]), scores)
+    if params.top_k > 0:
+        scores = TopKLogitsWarper(params.top_k)(torch.tensor([made]), scores)
+    probabilities, order = scores[0].softmax(-1).sort(descending=True)
     probabilities[probabilities.cumsum(-1) - probabilities >= params.top_p] = 0
     return int(order[torch.multinomial(probabilities, 1, generator=generator)])

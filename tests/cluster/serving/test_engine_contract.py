@@ -310,6 +310,108 @@ def test_biases_and_penalties_change_what_is_drawn(serve: Serve, tmp_path: Path)
     assert answer.token_ids == [a, b, a, a, b]
 
 
+@pytest.mark.parametrize("narrow", [{"top_k": 1}, {"min_p": 1.0}])
+def test_a_draw_among_the_most_likely_token_alone_is_greedy(served: Served, narrow: Any) -> None:
+    greedy = served.ask(served.request(max_tokens=25, **ENDLESS)).text
+    drawn = served.ask(served.request(temperature=1.0, n=2, max_tokens=25, **narrow, **ENDLESS))
+    assert list(drawn.texts.values()) == [greedy, greedy]
+
+
+def test_a_seed_fixes_the_text_under_every_setting(served: Served) -> None:
+    settings: Any = {
+        "temperature": 1.2,
+        "top_k": 40,
+        "min_p": 0.01,
+        "top_p": 0.9,
+        "repetition_penalty": 1.2,
+        "min_tokens": 10,
+        "max_tokens": 20,
+        "n": 3,
+    }
+    first, again = (served.ask(served.request(seed=11, **settings)).texts for _ in "12")
+    assert first == again
+    assert len(set(first.values())) == 3
+
+
+@pytest.mark.parametrize("penalty", [1.4, 0.6])
+def test_a_repetition_penalty_counts_the_prompt_as_transformers_does(
+    served: Served, tuned: Tuned, penalty: float
+) -> None:
+    ref = tuned.refs["all_linear"]
+    answer = served.ask(served.request(ref, repetition_penalty=penalty, max_tokens=30, logprobs=0))
+    prompt = torch.tensor([_tokens(tuned, "The quick brown")])
+    expected = tuned.reference("all_linear").generate(
+        input_ids=prompt,
+        attention_mask=torch.ones_like(prompt),
+        max_new_tokens=30,
+        do_sample=False,
+        repetition_penalty=penalty,
+    )
+    made = expected[0, prompt.shape[1] :].tolist()
+    assert answer.token_ids == [token for token in made if token != END]
+    assert made != served.ask(served.request(ref, max_tokens=30, logprobs=0)).token_ids
+
+
+def test_logprobs_are_the_models_own_whatever_is_penalized_or_left_out(served: Served, tuned: Tuned) -> None:
+    settings: Any = {"repetition_penalty": 1.5, "min_p": 0.02, "top_k": 20, "min_tokens": 12}
+    answer = served.ask(served.request(temperature=1.0, seed=5, logprobs=3, **settings))
+    prompt = _tokens(tuned, "The quick brown")
+    logprobs = _logits(tuned, "base", prompt + answer.token_ids).log_softmax(-1)[len(prompt) - 1 : -1]
+    for row, token in zip(logprobs, answer.tokens[0], strict=True):
+        assert token.logprob == pytest.approx(row[token.token_id].item(), abs=1e-4)
+        assert [top.token_id for top in token.top] == row.topk(3).indices.tolist()
+
+
+def test_no_end_token_comes_before_min_tokens(served: Served) -> None:
+    answer = served.ask(served.request(logit_bias={END: 50.0}, min_tokens=5, max_tokens=9, n=2))
+    assert [finish.completion_tokens for finish in answer.finishes.values()] == [6, 6]
+    assert [finish.reason for finish in answer.finishes.values()] == ["stop", "stop"]
+
+
+def test_stop_strings_and_stop_tokens_count_only_after_min_tokens(serve: Serve, tmp_path: Path) -> None:
+    served = serve(base=make_scripted_base(tmp_path / "scripted", "abcdefgh"))
+    assert _texts(served, stop=["b", "d"]) == ["a"]
+    assert _texts(served, stop=["b", "d"], min_tokens=2) == ["a", "b", "c"]
+    # A stop string may begin among the first tokens, if it ends after them.
+    assert "".join(_texts(served, stop=["cde"], min_tokens=3)) == "ab"
+    d = 73
+    assert _texts(served, stop_token_ids=[d]) == ["a", "b", "c"]
+    made = served.ask(served.request(prompt=START, stop_token_ids=[d], min_tokens=4, logprobs=0))
+    assert made.token_ids[:3] == [70, 71, 72]
+    assert d not in made.token_ids[:4]
+
+
+def test_a_stop_token_ends_the_text_before_it(served: Served) -> None:
+    whole = served.ask(served.request(max_tokens=20, logprobs=0, **ENDLESS))
+    token = whole.token_ids[7]
+    answer = served.ask(
+        served.request(max_tokens=20, logprobs=0, stop_token_ids=[token, 351], n=2, **ENDLESS)
+    )
+    place = whole.token_ids.index(token)
+    assert answer.token_ids == whole.token_ids[:place]
+    assert answer.finishes[1] == FinishEvent(index=1, reason="stop", completion_tokens=place + 1)
+
+
+def test_ignored_end_tokens_show_nothing_and_do_not_end_the_text(served: Served) -> None:
+    answer = served.ask(served.request(logit_bias={END: 100.0}, max_tokens=9, ignore_eos=True))
+    assert answer.text == ""
+    assert answer.finishes[0] == FinishEvent(index=0, reason="length", completion_tokens=9)
+    stopped = served.ask(
+        served.request(logit_bias={END: 100.0}, max_tokens=9, ignore_eos=True, stop_token_ids=[END])
+    )
+    assert stopped.finishes[0] == FinishEvent(index=0, reason="stop", completion_tokens=1)
+
+
+def test_a_text_with_a_grammar_ends_where_the_grammar_does(served: Served) -> None:
+    answer = served.ask(
+        served.request(
+            json_schema={"enum": ["red", "green"]}, min_tokens=40, ignore_eos=True, max_tokens=60, logprobs=0
+        )
+    )
+    assert answer.text in ('"red"', '"green"')
+    assert answer.finishes[0].reason == "stop"
+
+
 def test_the_end_of_text_stops_and_shows_nothing(served: Served) -> None:
     answer = served.ask(served.request(logit_bias={END: 100.0}, max_tokens=9))
     assert answer.text == ""
@@ -326,6 +428,40 @@ def test_a_conversation_is_rendered_as_in_training(served: Served, tuned: Tuned,
     rendered = render(tools=tools)["input_ids"]
     assert [token.token_id for token in answer.prompt.tokens] == rendered
     assert (rendered == render()["input_ids"]) == (tools is None)
+
+
+def test_the_final_message_is_continued_as_transformers_renders_it(served: Served, tuned: Tuned) -> None:
+    messages = [
+        {"role": "user", "content": "What is new?"},
+        {"role": "assistant", "content": "The <|end|> is not the end"},
+    ]
+    prompt = ChatPrompt(messages=messages, ending="final_message")
+    answer = served.ask(served.request(prompt=prompt, echo=True, logprobs=0, max_tokens=0))
+    plain = [messages[0], {**messages[1], "content": "The  is not the end"}]
+    rendered = tuned.tokenizer.apply_chat_template(plain, continue_final_message=True)["input_ids"]
+    assert answer.prompt is not None
+    token_ids = [token.token_id for token in answer.prompt.tokens]
+    # Control tokens that a user wrote are text.
+    assert END not in token_ids[rendered.index(END) + 1 :]
+    assert answer.prompt.text == "What is new?The <|end|> is not the end"
+    assert token_ids[:3] == rendered[:3]
+    calm = [messages[0], {"role": "assistant", "content": "It is sunny and"}]
+    open_ = ChatPrompt(messages=calm, ending="final_message")
+    closed = ChatPrompt(messages=calm, ending="nothing")
+    for given, options in ((open_, {"continue_final_message": True}), (closed, {})):
+        answer = served.ask(served.request(prompt=given, echo=True, logprobs=0, max_tokens=0))
+        assert answer.prompt is not None
+        rendered = tuned.tokenizer.apply_chat_template(calm, **options)["input_ids"]
+        assert [token.token_id for token in answer.prompt.tokens] == rendered
+
+
+def test_an_option_that_the_template_does_not_read_is_refused(served: Served) -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    for name in ("enable_thinking", "messages", "eos_token", "tools"):
+        prompt = ChatPrompt(messages=messages, template_options={name: True})
+        with pytest.raises(InvalidRequest, match="no option") as caught:
+            served.ask(served.request(prompt=prompt))
+        assert caught.value.param == f"chat_template_kwargs.{name}"
 
 
 @pytest.mark.parametrize("splits", [False, True])
@@ -380,6 +516,18 @@ def test_tokens_outside_the_vocabulary_are_refused(served: Served) -> None:
         served.ask(served.request(prompt=TokenPrompt(token_ids=[5, 352])))
     with pytest.raises(InvalidRequest, match="0 to 351"):
         served.ask(served.request(logit_bias={-1: 1.0}))
+    with pytest.raises(InvalidRequest, match=r"stop_token_ids names token 352; .* 0 to 351"):
+        served.ask(served.request(stop_token_ids=[5, 352]))
+
+
+@pytest.mark.parametrize(("max_tokens", "room"), [(12, 12), (0, 0), (None, 252)])
+def test_more_min_tokens_than_the_answer_may_have_are_refused(
+    served: Served, max_tokens: int | None, room: int
+) -> None:
+    prompt = TokenPrompt(token_ids=[50] * 4)
+    with pytest.raises(InvalidRequest, match=f"'min_tokens' is {room + 1}.*at most {room} tokens") as caught:
+        served.ask(served.request(prompt=prompt, max_tokens=max_tokens, min_tokens=room + 1))
+    assert caught.value.param == "min_tokens"
 
 
 def test_an_id_under_way_is_refused(served: Served) -> None:

@@ -61,7 +61,12 @@ def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> Gene
     return GenerationRequest(
         id=_new_id(),
         model=model,
-        prompt=ChatPrompt(messages=conversation["messages"], tools=tools),
+        prompt=ChatPrompt(
+            messages=conversation["messages"],
+            tools=tools,
+            template_options=body.chat_template_kwargs or {},
+            ending=body.ending,
+        ),
         sampling=body.sampling(
             max_tokens=max_tokens,
             logprobs=logprobs,

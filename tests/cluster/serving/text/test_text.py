@@ -51,6 +51,35 @@ def test_however_the_bytes_are_cut_the_text_is_the_same(text: str, stop: list[st
         assert len(ids) == len(chunks)
 
 
+@given(
+    text=st.text(alphabet="abc", max_size=20),
+    stop=st.lists(st.text(alphabet="abc", min_size=1, max_size=4), min_size=1, max_size=3),
+    exempt=st.integers(0, 20),
+)
+def test_a_stop_string_counts_only_where_it_ends_after_the_exempt_tokens(
+    text: str, stop: list[str], exempt: int
+) -> None:
+    stream = TextStream(stop)
+    sent = ""
+    for number, character in enumerate(text):
+        piece = stream.push(character.encode(), may_stop=number >= exempt)
+        sent += piece.text
+        if piece.is_stopped:
+            break
+    else:
+        piece = stream.finish()
+        sent += piece.text
+    starts = [
+        end - len(string)
+        for end in range(exempt + 1, len(text) + 1)
+        for string in sorted(stop, key=len, reverse=True)
+        if text[:end].endswith(string)
+    ]
+    # What was sent before it may have stopped is never taken back.
+    assert sent == (text[: starts[0]] if starts else text)
+    assert piece.is_stopped == bool(starts)
+
+
 def test_nothing_is_held_back_that_cannot_become_a_stop_string() -> None:
     assert _run([b"one ", b"two ", b"st", b"ay", b"s"], ["stop"])[0] == ["one ", "two ", "", "stay", "", "s"]
 

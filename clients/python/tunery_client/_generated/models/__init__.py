@@ -22,6 +22,7 @@ from .chat_delta import ChatDelta
 from .chat_delta_role_type_0 import ChatDeltaRoleType0
 from .chat_finish_reason import ChatFinishReason
 from .chat_logprobs import ChatLogprobs
+from .chat_template_options import ChatTemplateOptions
 from .chat_token_logprob import ChatTokenLogprob
 from .chat_token_top import ChatTokenTop
 from .checkpoint_metrics import CheckpointMetrics
@@ -170,6 +171,7 @@ __all__ = (
     "ChatDeltaRoleType0",
     "ChatFinishReason",
     "ChatLogprobs",
+    "ChatTemplateOptions",
     "ChatTokenLogprob",
     "ChatTokenTop",
     "CheckpointMetrics",

@@ -24,6 +24,7 @@ from ..types import UNSET, Unset
 if TYPE_CHECKING:
     from ..models.allowed_tools import AllowedTools
     from ..models.assistant_message import AssistantMessage
+    from ..models.chat_template_options import ChatTemplateOptions
     from ..models.developer_message import DeveloperMessage
     from ..models.function_definition import FunctionDefinition
     from ..models.function_message import FunctionMessage
@@ -52,6 +53,18 @@ class ChatCompletionBody:
         model (str):
         messages (list[AssistantMessage | DeveloperMessage | FunctionMessage | SystemMessage | ToolMessage |
             UserMessage]):
+        top_k (int | None | Unset): Draw from this many of the most likely tokens. -1 and 0 mean all.
+        min_p (float | None | Unset): Draw only from tokens that are at least this fraction as likely as the most likely
+            one.
+        repetition_penalty (float | None | Unset): Above 1, tokens of the prompt and of the answer so far become less
+            likely; below 1, more likely.
+        min_tokens (int | None | Unset): The answer does not end before this many tokens: end tokens are not drawn, and
+            stop strings are
+            ordinary text. Has no effect on an answer that must follow a schema or the parameters of tools.
+        stop_token_ids (list[int] | None | Unset): The answer also ends before any of these tokens.
+        ignore_eos (bool | None | Unset): Continue after the model's own end tokens, up to the token limit. Has no
+            effect on an answer that must
+            follow a schema or the parameters of tools.
         frequency_penalty (float | None | Unset):
         logit_bias (LogitBias | None | Unset):
         n (int | None | Unset):
@@ -82,6 +95,14 @@ class ChatCompletionBody:
             call, as `function_call`.
         function_call (ChatCompletionBodyFunctionCallType0 | NamedFunction | None | Unset): The predecessor of
             `tool_choice`.
+        chat_template_kwargs (ChatTemplateOptions | None | Unset): Switches of the model's chat template, such as
+            `enable_thinking`. The template must read them. A value
+            is true or false; `reasoning_effort` may also be a word such as `low`.
+        add_generation_prompt (bool | None | Unset): If false, the prompt ends with the last message, without the header
+            of an answer.
+        continue_final_message (bool | None | Unset): Continue the last message, which must be the assistant's and have
+            text, in place of a new answer. Only
+            the new text is returned.
         modalities (list[Literal['text']] | None | Unset):
         metadata (Metadata | None | Unset):
         reasoning_effort (None | str | Unset):
@@ -99,6 +120,12 @@ class ChatCompletionBody:
     messages: list[
         AssistantMessage | DeveloperMessage | FunctionMessage | SystemMessage | ToolMessage | UserMessage
     ]
+    top_k: int | None | Unset = UNSET
+    min_p: float | None | Unset = UNSET
+    repetition_penalty: float | None | Unset = UNSET
+    min_tokens: int | None | Unset = UNSET
+    stop_token_ids: list[int] | None | Unset = UNSET
+    ignore_eos: bool | None | Unset = UNSET
     frequency_penalty: float | None | Unset = UNSET
     logit_bias: LogitBias | None | Unset = UNSET
     n: int | None | Unset = UNSET
@@ -120,6 +147,9 @@ class ChatCompletionBody:
     parallel_tool_calls: bool | None | Unset = UNSET
     functions: list[FunctionDefinition] | None | Unset = UNSET
     function_call: ChatCompletionBodyFunctionCallType0 | NamedFunction | None | Unset = UNSET
+    chat_template_kwargs: ChatTemplateOptions | None | Unset = UNSET
+    add_generation_prompt: bool | None | Unset = UNSET
+    continue_final_message: bool | None | Unset = UNSET
     modalities: list[Literal["text"]] | None | Unset = UNSET
     metadata: Metadata | None | Unset = UNSET
     reasoning_effort: None | str | Unset = UNSET
@@ -135,6 +165,7 @@ class ChatCompletionBody:
     def to_dict(self) -> dict[str, Any]:
         from ..models.allowed_tools import AllowedTools  # noqa: PLC0415
         from ..models.assistant_message import AssistantMessage  # noqa: PLC0415
+        from ..models.chat_template_options import ChatTemplateOptions  # noqa: PLC0415
         from ..models.developer_message import DeveloperMessage  # noqa: PLC0415
         from ..models.json_object import JsonObject  # noqa: PLC0415
         from ..models.json_object_format import JsonObjectFormat  # noqa: PLC0415
@@ -168,6 +199,45 @@ class ChatCompletionBody:
                 messages_item = messages_item_data.to_dict()
 
             messages.append(messages_item)
+
+        top_k: int | None | Unset
+        if isinstance(self.top_k, Unset):
+            top_k = UNSET
+        else:
+            top_k = self.top_k
+
+        min_p: float | None | Unset
+        if isinstance(self.min_p, Unset):
+            min_p = UNSET
+        else:
+            min_p = self.min_p
+
+        repetition_penalty: float | None | Unset
+        if isinstance(self.repetition_penalty, Unset):
+            repetition_penalty = UNSET
+        else:
+            repetition_penalty = self.repetition_penalty
+
+        min_tokens: int | None | Unset
+        if isinstance(self.min_tokens, Unset):
+            min_tokens = UNSET
+        else:
+            min_tokens = self.min_tokens
+
+        stop_token_ids: list[int] | None | Unset
+        if isinstance(self.stop_token_ids, Unset):
+            stop_token_ids = UNSET
+        elif isinstance(self.stop_token_ids, list):
+            stop_token_ids = self.stop_token_ids
+
+        else:
+            stop_token_ids = self.stop_token_ids
+
+        ignore_eos: bool | None | Unset
+        if isinstance(self.ignore_eos, Unset):
+            ignore_eos = UNSET
+        else:
+            ignore_eos = self.ignore_eos
 
         frequency_penalty: float | None | Unset
         if isinstance(self.frequency_penalty, Unset):
@@ -330,6 +400,26 @@ class ChatCompletionBody:
         else:
             function_call = self.function_call
 
+        chat_template_kwargs: dict[str, Any] | None | Unset
+        if isinstance(self.chat_template_kwargs, Unset):
+            chat_template_kwargs = UNSET
+        elif isinstance(self.chat_template_kwargs, ChatTemplateOptions):
+            chat_template_kwargs = self.chat_template_kwargs.to_dict()
+        else:
+            chat_template_kwargs = self.chat_template_kwargs
+
+        add_generation_prompt: bool | None | Unset
+        if isinstance(self.add_generation_prompt, Unset):
+            add_generation_prompt = UNSET
+        else:
+            add_generation_prompt = self.add_generation_prompt
+
+        continue_final_message: bool | None | Unset
+        if isinstance(self.continue_final_message, Unset):
+            continue_final_message = UNSET
+        else:
+            continue_final_message = self.continue_final_message
+
         modalities: list[Literal["text"]] | None | Unset
         if isinstance(self.modalities, Unset):
             modalities = UNSET
@@ -413,6 +503,18 @@ class ChatCompletionBody:
                 "messages": messages,
             }
         )
+        if top_k is not UNSET:
+            field_dict["top_k"] = top_k
+        if min_p is not UNSET:
+            field_dict["min_p"] = min_p
+        if repetition_penalty is not UNSET:
+            field_dict["repetition_penalty"] = repetition_penalty
+        if min_tokens is not UNSET:
+            field_dict["min_tokens"] = min_tokens
+        if stop_token_ids is not UNSET:
+            field_dict["stop_token_ids"] = stop_token_ids
+        if ignore_eos is not UNSET:
+            field_dict["ignore_eos"] = ignore_eos
         if frequency_penalty is not UNSET:
             field_dict["frequency_penalty"] = frequency_penalty
         if logit_bias is not UNSET:
@@ -455,6 +557,12 @@ class ChatCompletionBody:
             field_dict["functions"] = functions
         if function_call is not UNSET:
             field_dict["function_call"] = function_call
+        if chat_template_kwargs is not UNSET:
+            field_dict["chat_template_kwargs"] = chat_template_kwargs
+        if add_generation_prompt is not UNSET:
+            field_dict["add_generation_prompt"] = add_generation_prompt
+        if continue_final_message is not UNSET:
+            field_dict["continue_final_message"] = continue_final_message
         if modalities is not UNSET:
             field_dict["modalities"] = modalities
         if metadata is not UNSET:
@@ -484,6 +592,7 @@ class ChatCompletionBody:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.allowed_tools import AllowedTools  # noqa: PLC0415
         from ..models.assistant_message import AssistantMessage  # noqa: PLC0415
+        from ..models.chat_template_options import ChatTemplateOptions  # noqa: PLC0415
         from ..models.developer_message import DeveloperMessage  # noqa: PLC0415
         from ..models.function_definition import FunctionDefinition  # noqa: PLC0415
         from ..models.function_message import FunctionMessage  # noqa: PLC0415
@@ -567,6 +676,68 @@ class ChatCompletionBody:
             messages_item = _parse_messages_item(messages_item_data)
 
             messages.append(messages_item)
+
+        def _parse_top_k(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        top_k = _parse_top_k(d.pop("top_k", UNSET))
+
+        def _parse_min_p(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        min_p = _parse_min_p(d.pop("min_p", UNSET))
+
+        def _parse_repetition_penalty(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        repetition_penalty = _parse_repetition_penalty(d.pop("repetition_penalty", UNSET))
+
+        def _parse_min_tokens(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        min_tokens = _parse_min_tokens(d.pop("min_tokens", UNSET))
+
+        def _parse_stop_token_ids(data: object) -> list[int] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                stop_token_ids_type_0 = cast(list[int], data)
+
+                return stop_token_ids_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[int] | None | Unset, data)
+
+        stop_token_ids = _parse_stop_token_ids(d.pop("stop_token_ids", UNSET))
+
+        def _parse_ignore_eos(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        ignore_eos = _parse_ignore_eos(d.pop("ignore_eos", UNSET))
 
         def _parse_frequency_penalty(data: object) -> float | None | Unset:
             if data is None:
@@ -877,6 +1048,41 @@ class ChatCompletionBody:
 
         function_call = _parse_function_call(d.pop("function_call", UNSET))
 
+        def _parse_chat_template_kwargs(data: object) -> ChatTemplateOptions | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                chat_template_kwargs_type_0 = ChatTemplateOptions.from_dict(data)
+
+                return chat_template_kwargs_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ChatTemplateOptions | None | Unset, data)
+
+        chat_template_kwargs = _parse_chat_template_kwargs(d.pop("chat_template_kwargs", UNSET))
+
+        def _parse_add_generation_prompt(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        add_generation_prompt = _parse_add_generation_prompt(d.pop("add_generation_prompt", UNSET))
+
+        def _parse_continue_final_message(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        continue_final_message = _parse_continue_final_message(d.pop("continue_final_message", UNSET))
+
         def _parse_modalities(data: object) -> list[Literal["text"]] | None | Unset:
             if data is None:
                 return data
@@ -1019,6 +1225,12 @@ class ChatCompletionBody:
         chat_completion_body = cls(
             model=model,
             messages=messages,
+            top_k=top_k,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            min_tokens=min_tokens,
+            stop_token_ids=stop_token_ids,
+            ignore_eos=ignore_eos,
             frequency_penalty=frequency_penalty,
             logit_bias=logit_bias,
             n=n,
@@ -1040,6 +1252,9 @@ class ChatCompletionBody:
             parallel_tool_calls=parallel_tool_calls,
             functions=functions,
             function_call=function_call,
+            chat_template_kwargs=chat_template_kwargs,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
             modalities=modalities,
             metadata=metadata,
             reasoning_effort=reasoning_effort,

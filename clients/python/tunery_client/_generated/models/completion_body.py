@@ -23,6 +23,18 @@ class CompletionBody:
         model (str):
         prompt (list[int] | list[list[int]] | list[str] | None | str): A text, texts, one text as token ids, or several
             such lists. null starts from an empty prompt.
+        top_k (int | None | Unset): Draw from this many of the most likely tokens. -1 and 0 mean all.
+        min_p (float | None | Unset): Draw only from tokens that are at least this fraction as likely as the most likely
+            one.
+        repetition_penalty (float | None | Unset): Above 1, tokens of the prompt and of the answer so far become less
+            likely; below 1, more likely.
+        min_tokens (int | None | Unset): The answer does not end before this many tokens: end tokens are not drawn, and
+            stop strings are
+            ordinary text. Has no effect on an answer that must follow a schema or the parameters of tools.
+        stop_token_ids (list[int] | None | Unset): The answer also ends before any of these tokens.
+        ignore_eos (bool | None | Unset): Continue after the model's own end tokens, up to the token limit. Has no
+            effect on an answer that must
+            follow a schema or the parameters of tools.
         frequency_penalty (float | None | Unset):
         logit_bias (LogitBias | None | Unset):
         n (int | None | Unset):
@@ -46,6 +58,12 @@ class CompletionBody:
 
     model: str
     prompt: list[int] | list[list[int]] | list[str] | None | str
+    top_k: int | None | Unset = UNSET
+    min_p: float | None | Unset = UNSET
+    repetition_penalty: float | None | Unset = UNSET
+    min_tokens: int | None | Unset = UNSET
+    stop_token_ids: list[int] | None | Unset = UNSET
+    ignore_eos: bool | None | Unset = UNSET
     frequency_penalty: float | None | Unset = UNSET
     logit_bias: LogitBias | None | Unset = UNSET
     n: int | None | Unset = UNSET
@@ -87,6 +105,45 @@ class CompletionBody:
 
         else:
             prompt = self.prompt
+
+        top_k: int | None | Unset
+        if isinstance(self.top_k, Unset):
+            top_k = UNSET
+        else:
+            top_k = self.top_k
+
+        min_p: float | None | Unset
+        if isinstance(self.min_p, Unset):
+            min_p = UNSET
+        else:
+            min_p = self.min_p
+
+        repetition_penalty: float | None | Unset
+        if isinstance(self.repetition_penalty, Unset):
+            repetition_penalty = UNSET
+        else:
+            repetition_penalty = self.repetition_penalty
+
+        min_tokens: int | None | Unset
+        if isinstance(self.min_tokens, Unset):
+            min_tokens = UNSET
+        else:
+            min_tokens = self.min_tokens
+
+        stop_token_ids: list[int] | None | Unset
+        if isinstance(self.stop_token_ids, Unset):
+            stop_token_ids = UNSET
+        elif isinstance(self.stop_token_ids, list):
+            stop_token_ids = self.stop_token_ids
+
+        else:
+            stop_token_ids = self.stop_token_ids
+
+        ignore_eos: bool | None | Unset
+        if isinstance(self.ignore_eos, Unset):
+            ignore_eos = UNSET
+        else:
+            ignore_eos = self.ignore_eos
 
         frequency_penalty: float | None | Unset
         if isinstance(self.frequency_penalty, Unset):
@@ -207,6 +264,18 @@ class CompletionBody:
                 "prompt": prompt,
             }
         )
+        if top_k is not UNSET:
+            field_dict["top_k"] = top_k
+        if min_p is not UNSET:
+            field_dict["min_p"] = min_p
+        if repetition_penalty is not UNSET:
+            field_dict["repetition_penalty"] = repetition_penalty
+        if min_tokens is not UNSET:
+            field_dict["min_tokens"] = min_tokens
+        if stop_token_ids is not UNSET:
+            field_dict["stop_token_ids"] = stop_token_ids
+        if ignore_eos is not UNSET:
+            field_dict["ignore_eos"] = ignore_eos
         if frequency_penalty is not UNSET:
             field_dict["frequency_penalty"] = frequency_penalty
         if logit_bias is not UNSET:
@@ -288,6 +357,68 @@ class CompletionBody:
             return cast(list[int] | list[list[int]] | list[str] | None | str, data)
 
         prompt = _parse_prompt(d.pop("prompt"))
+
+        def _parse_top_k(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        top_k = _parse_top_k(d.pop("top_k", UNSET))
+
+        def _parse_min_p(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        min_p = _parse_min_p(d.pop("min_p", UNSET))
+
+        def _parse_repetition_penalty(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        repetition_penalty = _parse_repetition_penalty(d.pop("repetition_penalty", UNSET))
+
+        def _parse_min_tokens(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        min_tokens = _parse_min_tokens(d.pop("min_tokens", UNSET))
+
+        def _parse_stop_token_ids(data: object) -> list[int] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                stop_token_ids_type_0 = cast(list[int], data)
+
+                return stop_token_ids_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[int] | None | Unset, data)
+
+        stop_token_ids = _parse_stop_token_ids(d.pop("stop_token_ids", UNSET))
+
+        def _parse_ignore_eos(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        ignore_eos = _parse_ignore_eos(d.pop("ignore_eos", UNSET))
 
         def _parse_frequency_penalty(data: object) -> float | None | Unset:
             if data is None:
@@ -477,6 +608,12 @@ class CompletionBody:
         completion_body = cls(
             model=model,
             prompt=prompt,
+            top_k=top_k,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            min_tokens=min_tokens,
+            stop_token_ids=stop_token_ids,
+            ignore_eos=ignore_eos,
             frequency_penalty=frequency_penalty,
             logit_bias=logit_bias,
             n=n,

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from cluster.egress.destinations import EgressPolicy
 from service.db.retries import RetryPolicy
 
 RENAMED = {
@@ -155,9 +156,23 @@ class Settings(BaseSettings):
     """How long the optimizer state of a job's checkpoints is kept after the job has ended, in seconds. Jobs
     that continue with `training.restore_optimizer` need it. The weights stay until they are deleted."""
 
+    webhook_allowed_destinations: Annotated[tuple[str, ...], NoDecode] = ()
+    """Where webhooks may go beside public hosts over https, separated by commas: host names and addresses
+    (`localhost`, `hooks.internal`), over http too and on any port, and networks (`10.1.0.0/16`), whose
+    addresses may be called. None by default. API and scheduler must have the same."""
+    webhook_disable_after_seconds: float = Field(default=5 * 86_400.0, gt=0)
+    """How long every delivery to a webhook endpoint may fail before the endpoint is disabled, in seconds."""
+    webhook_retention_seconds: float = Field(default=7 * 86_400.0, ge=86_400.0)
+    """How long ended webhook deliveries are kept to be looked at, in seconds."""
+
     @property
     def retries(self) -> RetryPolicy:
         return RetryPolicy(self.max_attempts, self.retry_seconds, self.max_retry_seconds)
+
+    @property
+    def webhook_policy(self) -> EgressPolicy:
+        """Raises InvalidConfiguration for a destination that cannot be read."""
+        return EgressPolicy.parse(self.webhook_allowed_destinations)
 
     @classmethod
     def settings_customise_sources(
@@ -170,7 +185,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _RenamedVariables(settings_cls)
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "webhook_allowed_destinations", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return value.replace(",", " ").split() if isinstance(value, str) else value

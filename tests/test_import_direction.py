@@ -19,6 +19,7 @@ ALLOWED = {
     "cluster.niceness": (),
     "cluster.storage": ("cluster.contracts",),
     "cluster.wire": ("cluster.contracts",),
+    "cluster.egress": ("cluster.contracts",),
     "cluster.bases": ("cluster.contracts",),
     # How the built-in model was made. Nothing that runs needs it, and the wheel leaves it out.
     "cluster.bases.tiny.recipe": ("cluster.bases.general",),
@@ -38,12 +39,14 @@ ALLOWED = {
     "cluster.runner": ("cluster.contracts", "cluster.niceness", "cluster.storage", "cluster.training"),
     "service.settings": ("cluster", "service"),
     "service.db": ("cluster.contracts", "cluster.storage.keys"),
+    "service.webhooks": ("cluster.contracts", "cluster.egress", "service.db"),
     "service.scheduling": (
         "cluster.contracts",
         "cluster.storage",
         "cluster.wire",
         "cluster.bases.catalogue",
         "service.db",
+        "service.webhooks",
     ),
     "service.api": (
         "cluster.contracts",
@@ -51,9 +54,11 @@ ALLOWED = {
         "cluster.bases.catalogue",
         "cluster.bases.layers",
         "cluster.bases.text.text_size",
+        "cluster.egress",
         "cluster.wire",
         "service.db",
         "service.scheduling.interfaces",
+        "service.webhooks.sending",
     ),
     # The public HTTP API, and the commands `up` and `sweep`.
     "service.cli": ("service.ports", "service.sweep", "service.up"),

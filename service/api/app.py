@@ -33,11 +33,13 @@ from service.api.routes import (
     jobs,
     models,
     usage,
+    webhooks,
     weights,
 )
 from service.api.state import AppState
 from service.db.database import Database
 from service.settings import Settings
+from service.webhooks.sending import HttpWebhooks
 
 _MAX_JSON_BYTES = 32 * 2**20
 _FORM_BYTES = 2**20
@@ -71,6 +73,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         classifications,
         embeddings,
         usage,
+        webhooks,
     ):
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
     app.state.draining = Draining()
@@ -151,4 +154,5 @@ def _open_state(settings: Settings) -> AppState:
         store=open_store(settings.storage_url, endpoint_url=settings.storage_endpoint),
         engine=engine,
         catalogue=load_catalogue(settings.catalogue),
+        webhooks=HttpWebhooks(settings.webhook_policy),
     )

@@ -8,6 +8,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from cluster.contracts.bases import BaseSpec
+from cluster.egress.destinations import EgressPolicy
 from cluster.storage.store import ObjectStore
 from service.api.availability import Availability
 from service.api.inference.engine import Engine
@@ -15,6 +16,7 @@ from service.api.jobs.unrecorded_requests import UnrecordedRequests
 from service.api.shared_reads import SharedReads
 from service.db.database import Database
 from service.settings import Settings
+from service.webhooks.sending import HttpWebhooks
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class AppState:
     shared_reads: SharedReads[Any] = field(default_factory=SharedReads)
     parsing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     """Limits the parsing of large bodies, which briefly takes several times their size in memory."""
+    webhooks: HttpWebhooks = field(default_factory=lambda: HttpWebhooks(EgressPolicy()))
+    webhook_tests: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))
+    """Limits the threads that wait for receivers of test events."""
     unrecorded_requests: UnrecordedRequests = field(default_factory=UnrecordedRequests)
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from service.cli import webhooks
+
 app = typer.Typer(
     name="tunery",
     help="The fine-tuning API that you own.",
@@ -13,6 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(webhooks.app, name="webhooks")
 
 
 @app.callback()

@@ -324,6 +324,7 @@ class OutboxEntry(Table):
     """A notification to deliver to the outside, written in the transaction of the event that it reports."""
 
     __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_delivered", "delivered_at"),)
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
@@ -333,6 +334,71 @@ class OutboxEntry(Table):
     payload: Mapped[dict[str, Any]]
     created_at: Mapped[int]
     delivered_at: Mapped[int | None]
+    """When a delivery was written for each endpoint that wants it."""
+
+
+class WebhookEndpoint(Table):
+    """A URL that a project's events are sent to. One worker at a time serves it: the claim is its lease."""
+
+    __tablename__ = "webhook_endpoints"
+    __table_args__ = (Index("ix_webhook_endpoints_project_created", "project_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str]
+    url: Mapped[str] = mapped_column(Text)
+    event_types: Mapped[list[Any]]
+    secret: Mapped[str]
+    """`whsec_…`, in plain text because signing needs it. Shown once."""
+    previous_secret: Mapped[str | None]
+    previous_secret_until: Mapped[float | None]
+    """Until then, deliveries are signed with both secrets."""
+    created_at: Mapped[int]
+    updated_at: Mapped[int]
+    disabled_at: Mapped[int | None]
+    disabled_reason: Mapped[str | None] = mapped_column(Text)
+    failures: Mapped[int]
+    """Failed tries since the last success."""
+    failing_since: Mapped[float | None]
+    held_until: Mapped[float]
+    """Nothing is sent before: the pause after a failure."""
+    claim: Mapped[str | None]
+    """Names the worker that serves it, which is the fence of what the worker records."""
+    claimed_until: Mapped[float]
+
+
+class WebhookDelivery(Table):
+    """An event for one endpoint, and its last try."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        UniqueConstraint("endpoint_id", "event_id", name="uq_webhook_deliveries_event"),
+        Index("ix_webhook_deliveries_due", "status", "next_try_at"),
+        Index("ix_webhook_deliveries_created", "endpoint_id", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[str] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"))
+    event_id: Mapped[str]
+    """`evt_…`, which is sent as `webhook-id` with every try."""
+    event_type: Mapped[str]
+    body: Mapped[str] = mapped_column(Text)
+    """The JSON that is signed and sent."""
+    status: Mapped[str]
+    """pending, delivered or failed."""
+    tries: Mapped[int]
+    next_try_at: Mapped[float | None]
+    expires_at: Mapped[float]
+    """A try after this time is not made: the delivery has failed."""
+    created_at: Mapped[int]
+    tried_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    status_code: Mapped[int | None]
+    error: Mapped[str | None] = mapped_column(Text)
+    """Why the last try failed, if there was no answer."""
+    response: Mapped[str | None] = mapped_column(Text)
+    """The start of the last answer's body."""
 
 
 class Lease(Table):

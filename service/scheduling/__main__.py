@@ -16,11 +16,14 @@ from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.errors import Unavailable
 from cluster.storage.location import open_store
 from service.db.database import Database
+from service.db.webhook_queue import WebhookQueue
 from service.log_rate_limit import StructlogRateLimit
 from service.scheduling.ray_jobs import HttpRayJobs
 from service.scheduling.scheduler import Dependencies, Scheduler
 from service.scheduling.serving import HttpServingClient
 from service.settings import Settings
+from service.webhooks.delivering import delivering
+from service.webhooks.sending import HttpWebhooks
 
 _WORKERS = 4
 
@@ -46,7 +49,13 @@ def main() -> None:
         )
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="background-step")
-        run(Scheduler(dependencies, settings, workers, name=name), stop, settings.tick_seconds)
+        webhooks = WebhookQueue(
+            database,
+            retention_seconds=settings.webhook_retention_seconds,
+            disable_after_seconds=settings.webhook_disable_after_seconds,
+        )
+        with delivering(webhooks, HttpWebhooks(settings.webhook_policy)):
+            run(Scheduler(dependencies, settings, workers, name=name), stop, settings.tick_seconds)
     # Does not wait for background steps that hang in a time-out: the next scheduler takes them again.
     sys.stdout.flush()
     os._exit(0)

@@ -143,6 +143,9 @@ def commands() -> str:
     assert isinstance(group, click.Group) or hasattr(group, "commands")
     parts = []
     for name, command in group.commands.items():  # type: ignore[attr-defined]
+        if hasattr(command, "commands"):
+            parts.append(_command_group(f"tunery {name}", command))
+            continue
         rows = [
             (code(option.opts[0]), _option_default(option), sentence(getattr(option, "help", None) or ""))
             for option in command.params
@@ -150,6 +153,25 @@ def commands() -> str:
         described = sentence(command.help or "")
         parts.append(f"### `tunery {name}`\n\n{described}\n\n{table(('Option', 'Default', 'Meaning'), rows)}")
     return "\n\n".join(parts)
+
+
+def _command_group(name: str, group: Any) -> str:
+    """A group whose commands call the API: they have the same options beside their own."""
+    rows = [
+        (code(_usage(f"{name} {one}", command)), sentence(command.help or ""))
+        for one, command in group.commands.items()
+    ]
+    return f"### `{name}`\n\n{sentence(group.help or '')}\n\n{table(('Command', 'Meaning'), rows)}"
+
+
+def _usage(name: str, command: Any) -> str:
+    words = [name]
+    for option in command.params:
+        if not option.opts[0].startswith("-"):
+            words.append(option.make_metavar(click.Context(command)))
+        elif option.opts[0] not in ("--base-url", "--data", "--json"):
+            words.append(f"[{option.opts[0]}]")
+    return " ".join(words)
 
 
 def settings_names() -> set[str]:

@@ -22,6 +22,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "embeddings_create": {"model": "{model}", "input": "x"},
     "aliases_set": {"alias": "mine@prod"},
     "chat_completions_create": {"model": "{model}", "messages": [{"role": "user", "content": "x"}]},
+    "webhooks_update": {"name": "x"},
+    "webhooks_test": {"event_type": "fine_tuning.job.failed"},
 }
 """For routes that name an object in the body, not in the path."""
 
@@ -35,6 +37,9 @@ NAMES_NOTHING = {
     "fine_tuning_jobs_list",
     "models_list",
     "usage_list",
+    "webhooks_create",
+    "webhooks_list",
+    "webhooks_event_types_list",
     "healthz",
     "readyz",
 }
@@ -77,12 +82,20 @@ def theirs(
     assert http.get(f"/v1/models/{model}", headers=other).status_code == 200
     named = http.post(f"/v1/models/{model}/aliases", headers=other, json={"alias": "theirs@prod"})
     assert named.status_code == 200
+    endpoint = {
+        "name": "theirs",
+        "url": "https://hooks.example.com/",
+        "event_types": ["fine_tuning.job.cancelled"],
+    }
+    endpoint_id = http.post("/v1/webhook_endpoints", headers=other, json=endpoint).json()["id"]
     return {
         "file_id": file_id,
         "job_id": job_id,
         "model": model,
         "filename": "config.json",
         "alias": "theirs@prod",
+        "webhook_endpoint_id": endpoint_id,
+        "webhook_delivery_id": "whd_theirs",
     }
 
 
@@ -92,6 +105,8 @@ ABSENT = {
     "model": "ft:base-1:none::absent00",
     "filename": "config.json",
     "alias": "absent@prod",
+    "webhook_endpoint_id": "we_absent",
+    "webhook_delivery_id": "whd_absent",
 }
 
 

@@ -38,9 +38,11 @@ from .completion_choice import CompletionChoice
 from .completion_extension import CompletionExtension
 from .completion_logprobs import CompletionLogprobs
 from .create_job_body import CreateJobBody
+from .create_webhook_endpoint_body import CreateWebhookEndpointBody
 from .deleted import Deleted
 from .deleted_alias import DeletedAlias
 from .deleted_object import DeletedObject
+from .deleted_webhook_endpoint import DeletedWebhookEndpoint
 from .developer_message import DeveloperMessage
 from .dpo import Dpo
 from .dpo_body import DpoBody
@@ -118,6 +120,7 @@ from .reinforcement_method_body import ReinforcementMethodBody
 from .resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
 from .resolved_hyperparameters import ResolvedHyperparameters
 from .roll_back_body import RollBackBody
+from .rotate_webhook_secret_body import RotateWebhookSecretBody
 from .set_alias_body import SetAliasBody
 from .stream_options import StreamOptions
 from .supervised import Supervised
@@ -125,6 +128,7 @@ from .supervised_body import SupervisedBody
 from .supervised_method import SupervisedMethod
 from .supervised_method_body import SupervisedMethodBody
 from .system_message import SystemMessage
+from .test_webhook_body import TestWebhookBody
 from .text_format import TextFormat
 from .text_pair import TextPair
 from .text_part import TextPart
@@ -144,10 +148,22 @@ from .training_options_parallelism import TrainingOptionsParallelism
 from .training_options_peft_config_type_0 import TrainingOptionsPeftConfigType0
 from .training_options_target_modules_type_0 import TrainingOptionsTargetModulesType0
 from .training_options_type import TrainingOptionsType
+from .update_webhook_endpoint_body import UpdateWebhookEndpointBody
 from .upload_purpose import UploadPurpose
 from .usage import Usage
 from .usage_list import UsageList
 from .user_message import UserMessage
+from .webhook_delivery import WebhookDelivery
+from .webhook_delivery_list import WebhookDeliveryList
+from .webhook_delivery_status import WebhookDeliveryStatus
+from .webhook_endpoint import WebhookEndpoint
+from .webhook_endpoint_extension import WebhookEndpointExtension
+from .webhook_endpoint_extension_status import WebhookEndpointExtensionStatus
+from .webhook_endpoint_list import WebhookEndpointList
+from .webhook_endpoint_test_result import WebhookEndpointTestResult
+from .webhook_endpoint_with_secret import WebhookEndpointWithSecret
+from .webhook_event_type import WebhookEventType
+from .webhook_event_type_list import WebhookEventTypeList
 from .weights_file_object import WeightsFileObject
 
 __all__ = (
@@ -187,9 +203,11 @@ __all__ = (
     "CompletionExtension",
     "CompletionLogprobs",
     "CreateJobBody",
+    "CreateWebhookEndpointBody",
     "Deleted",
     "DeletedAlias",
     "DeletedObject",
+    "DeletedWebhookEndpoint",
     "DeveloperMessage",
     "Dpo",
     "DpoBody",
@@ -267,6 +285,7 @@ __all__ = (
     "ResolvedDpoHyperparameters",
     "ResolvedHyperparameters",
     "RollBackBody",
+    "RotateWebhookSecretBody",
     "SetAliasBody",
     "StreamOptions",
     "Supervised",
@@ -274,6 +293,7 @@ __all__ = (
     "SupervisedMethod",
     "SupervisedMethodBody",
     "SystemMessage",
+    "TestWebhookBody",
     "TextFormat",
     "TextPair",
     "TextPart",
@@ -291,9 +311,21 @@ __all__ = (
     "TrainingOptionsPeftConfigType0",
     "TrainingOptionsTargetModulesType0",
     "TrainingOptionsType",
+    "UpdateWebhookEndpointBody",
     "UploadPurpose",
     "Usage",
     "UsageList",
     "UserMessage",
+    "WebhookDelivery",
+    "WebhookDeliveryList",
+    "WebhookDeliveryStatus",
+    "WebhookEndpoint",
+    "WebhookEndpointExtension",
+    "WebhookEndpointExtensionStatus",
+    "WebhookEndpointList",
+    "WebhookEndpointTestResult",
+    "WebhookEndpointWithSecret",
+    "WebhookEventType",
+    "WebhookEventTypeList",
     "WeightsFileObject",
 )

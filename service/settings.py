@@ -6,6 +6,7 @@ capitals.
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cluster.egress.destinations import EgressPolicy
+from service.db.limit_names import LimitName
 from service.db.retries import RetryPolicy
 
 RENAMED = {
@@ -99,6 +101,22 @@ class Settings(BaseSettings):
     `queue_timeout_seconds` longer, because no progress is known until the replica is up. Nothing is sent
     while a request waits, so read time-outs of proxies in front of the API must be longer than both
     together."""
+    project_requests_per_minute: int | None = Field(default=None, ge=0)
+    """Requests per minute that each project may send to each base model and the models tuned from it. Unset
+    means no limit, here and below. Projects and keys can have limits of their own, which apply instead."""
+    project_tokens_per_minute: int | None = Field(default=None, ge=0)
+    """Tokens per minute, prompts and answers together, that each project may use of each base model and the
+    models tuned from it."""
+    project_concurrent_jobs: int | None = Field(default=None, ge=0)
+    """Fine-tuning jobs of a project that may be under way at once. Paused ones do not count."""
+    project_jobs_per_day: int | None = Field(default=None, ge=0)
+    """Fine-tuning jobs that a project may create within 24 hours."""
+    project_stored_bytes: int | None = Field(default=None, ge=0)
+    """Bytes that the files of a project may have together."""
+    project_device_hours_per_month: int | None = Field(default=None, ge=0)
+    """Hours of training that a project may use in a calendar month (UTC): the duration of its attempts times
+    their training processes. Once they are used up, no job is created or resumed; running ones go on."""
+
     usage_flush_seconds: float = Field(default=5.0, gt=0)
     """Time between two writes of the token counts of API keys to the database, in seconds. An API process
     that is killed loses at most this much."""
@@ -164,6 +182,19 @@ class Settings(BaseSettings):
     """How long every delivery to a webhook endpoint may fail before the endpoint is disabled, in seconds."""
     webhook_retention_seconds: float = Field(default=7 * 86_400.0, ge=86_400.0)
     """How long ended webhook deliveries are kept to be looked at, in seconds."""
+
+    @property
+    def project_limits(self) -> Mapping[LimitName, int]:
+        """The limits of every project. A name without a limit is absent."""
+        named: dict[LimitName, int | None] = {
+            "requests_per_minute": self.project_requests_per_minute,
+            "tokens_per_minute": self.project_tokens_per_minute,
+            "concurrent_jobs": self.project_concurrent_jobs,
+            "jobs_per_day": self.project_jobs_per_day,
+            "stored_bytes": self.project_stored_bytes,
+            "device_hours_per_month": self.project_device_hours_per_month,
+        }
+        return {name: value for name, value in named.items() if value is not None}
 
     @property
     def retries(self) -> RetryPolicy:

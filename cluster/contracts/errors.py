@@ -10,6 +10,8 @@ TuneryError                     code, message, param
 ├── Conflict                    the resource is in a state that forbids the call
 │   └── InProgress              the same request is already being processed; retry soon
 ├── Overloaded                  too many requests; `retry_after_seconds` says when to retry
+│   └── RateLimited             a project or key reached a limit; `unit` says what the limit counts
+├── QuotaExceeded               a project or key has used up what it may use; waiting does not help soon
 ├── Unavailable                 a component that the call needs does not answer; `retry_after_seconds`
 │   └── InsufficientStorage     a disk is full
 ├── InvalidConfiguration        the operator's settings or catalogue cannot be used
@@ -20,7 +22,9 @@ TuneryError                     code, message, param
 Every error survives pickling, because errors cross Ray."""
 
 import secrets
-from typing import Any
+from typing import Any, Literal
+
+from cluster.contracts.durations import duration
 
 MODEL_NOT_AVAILABLE = "model_not_available"
 """The code of an Unavailable whose base model is not where the catalogue says."""
@@ -88,6 +92,24 @@ class _RetryLater(TuneryError):
 
 class Overloaded(_RetryLater):
     default_code = "rate_limit_exceeded"
+
+
+class RateLimited(Overloaded):
+    def __init__(
+        self, message: str, *, unit: Literal["requests", "tokens"], retry_after_seconds: float | None
+    ) -> None:
+        """`retry_after_seconds`, which the message then names, is None if nobody knows when to retry, or if
+        it never helps."""
+        advice = (
+            "" if retry_after_seconds is None else f" Please try again in {duration(retry_after_seconds)}."
+        )
+        super().__init__(message + advice, retry_after_seconds=retry_after_seconds or 0.0)
+        self.unit = unit
+        self.can_wait = retry_after_seconds is not None
+
+
+class QuotaExceeded(TuneryError):
+    default_code = "exceeded_quota"
 
 
 class Unavailable(_RetryLater):

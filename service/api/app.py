@@ -18,6 +18,7 @@ from service.api.inference.admission import AdmissionQueue
 from service.api.inference.context import InferenceContext
 from service.api.inference.engine import Engine, ServeEngine
 from service.api.inference.fair_queue import QueueLimits
+from service.api.inference.rate_limits import RateLimiter
 from service.api.inference.usage_meter import UsageMeter
 from service.api.jobs.event_feed import EventFeed
 from service.api.readiness import Readiness
@@ -31,7 +32,9 @@ from service.api.routes import (
     job_events,
     job_previews,
     jobs,
+    limits,
     models,
+    rate_limits,
     usage,
     webhooks,
     weights,
@@ -44,7 +47,18 @@ from service.webhooks.sending import HttpWebhooks
 _MAX_JSON_BYTES = 32 * 2**20
 _FORM_BYTES = 2**20
 """How much a multipart form may add to the size of its file."""
-_EXPOSED_HEADERS = ("x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms", "x-should-retry")
+_EXPOSED_HEADERS = (
+    "x-request-id",
+    "openai-processing-ms",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    *(
+        f"x-ratelimit-{what}-{of}"
+        for what in ("limit", "remaining", "reset")
+        for of in ("requests", "tokens")
+    ),
+)
 """Response headers that scripts on a web page may read."""
 _CUT_STREAMS_SECONDS = 1.0
 """How long to wait at shutdown for interrupted streams to be counted."""
@@ -74,6 +88,8 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         embeddings,
         usage,
         webhooks,
+        rate_limits,
+        limits,
     ):
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
     app.state.draining = Draining()
@@ -108,13 +124,15 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = open_state(settings)
         meter = UsageMeter(state.database)
-        inference = InferenceContext(state.engine, _admission(state.settings), meter)
+        limiter = RateLimiter(state.database, state.settings.project_limits)
+        inference = InferenceContext(state.engine, _admission(state.settings), meter, limiter)
         app.state.app_state = state
         app.state.inference = inference
         app.state.readiness = Readiness(state, app.state.draining)
         app.state.feed = EventFeed(state.database, app.state.draining)
         try:
             async with (
+                limiter.returning(),
                 meter.writing(state.settings.usage_flush_seconds),
                 app.state.feed.polling(),
                 state.availability.watching(state.engine.unavailable_bases, state.catalogue),

@@ -92,6 +92,8 @@ class NewJob:
     training: TrainingOptions = field(default_factory=TrainingOptions)
     metadata: dict[str, str] | None = None
     integrations: list[dict[str, Any]] | None = None
+    api_key_id: str | None = None
+    """The key that creates it."""
 
 
 class Jobs:
@@ -128,6 +130,7 @@ class Jobs:
             status=JobStatus.VALIDATING_FILES.value,
             version=0,
             model=new.model,
+            api_key_id=new.api_key_id,
             training_file=new.training_file,
             validation_file=new.validation_file,
             general_file=new.training.general_file,

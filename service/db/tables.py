@@ -126,6 +126,8 @@ class Job(Table):
     """Incremented by each transition, which requires the version that it saw."""
     model: Mapped[str]
     """Alias of the base."""
+    api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
+    """The key that created it."""
     training_file: Mapped[str] = mapped_column(ForeignKey("files.id"))
     validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
     general_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
@@ -318,6 +320,33 @@ class Usage(Table):
     requests: Mapped[int]
     prompt_tokens: Mapped[int]
     completion_tokens: Mapped[int]
+
+
+class Limit(Table):
+    """What a project or an API key may use. Without a row, the default of the settings applies to a project,
+    and no limit to a key."""
+
+    __tablename__ = "limits"
+
+    subject_id: Mapped[str] = mapped_column(primary_key=True)
+    """Of the project or the API key."""
+    model: Mapped[str] = mapped_column(primary_key=True)
+    """Alias of the base that it applies to. Empty for any, each by itself."""
+    name: Mapped[str] = mapped_column(primary_key=True)
+    """A LimitName."""
+    value: Mapped[int]
+
+
+class RateBucket(Table):
+    """What is left of a limit per minute. It refills steadily, up to the limit."""
+
+    __tablename__ = "rate_buckets"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    level: Mapped[float]
+    """Negative if more was used than expected."""
+    filled_at: Mapped[float]
+    """When the level was right."""
 
 
 class OutboxEntry(Table):

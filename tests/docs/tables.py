@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.errors import RateLimited, TuneryError
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
 from cluster.contracts.peft_options import _RULES, ALLOWED, RATE_FACTORS
 from cluster.serving.deployment.settings import EngineSettings
@@ -51,6 +52,9 @@ OTHERS = {
     ),
 }
 """Variables that no settings class reads: who reads them, and what they do."""
+
+_TYPES: dict[type[TuneryError], list[str]] = {RateLimited: ["requests", "tokens"]}
+"""Of errors whose type depends on the case."""
 
 _NAME = re.compile(r"`(\w+)`")
 _EXAMPLE_COUNTS = (10, 20, 50, 250, 1_000, 5_000, 10_000, 100_000)
@@ -133,7 +137,10 @@ def packaged_catalogue() -> str:
 
 
 def statuses() -> str:
-    rows = [(str(status), code(kind), code(error.default_code)) for error, status, kind in _STATUS]
+    rows = [
+        (str(status), " or ".join(map(code, _TYPES.get(error, [kind]))), code(error.default_code))
+        for error, status, kind in _STATUS
+    ]
     rows.append(("500", "`server_error`", "`internal_error`"))
     return table(("Status", "`type`", "`code`, unless a more specific one applies"), rows)
 

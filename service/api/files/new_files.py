@@ -17,6 +17,8 @@ from service.api.schemas.files import UploadPurpose
 from service.api.state import AppState
 from service.db.files import File, Files
 from service.db.incoming_files import IncomingFiles
+from service.db.limit_names import Defaults
+from service.db.quotas import check_stored_bytes
 from service.db.tenancy import Tenant
 
 _MAX_PROBLEMS_SHOWN = 20
@@ -99,9 +101,15 @@ def checked(purpose: UploadPurpose, content: BinaryIO) -> Verdict:
     return Verdict("processed", None, report.format, report.n_examples)
 
 
-def record(session: Session, tenant: Tenant, file: StoredFile, new: NewFile, verdict: Verdict) -> File:
-    """Writes the file's row. Commit right after it: the object stays if the commit may have succeeded."""
+def record(
+    session: Session, tenant: Tenant, file: StoredFile, new: NewFile, verdict: Verdict, *, limits: Defaults
+) -> File:
+    """Writes the file's row. Commit right after it: the object stays if the commit may have succeeded.
+
+    Raises QuotaExceeded if the project's files become too large; `limits` are those of a project that has
+    none of its own."""
     assert file.object.sha256 is not None, "put has seen every byte"
+    check_stored_bytes(session, tenant, file.object.bytes, limits)
     IncomingFiles(session).finish(file.id)
     files = Files(session, tenant)
     files.create(

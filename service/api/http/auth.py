@@ -64,6 +64,7 @@ class Requires:
 Reader = Annotated[Principal, Depends(Requires(("read",)))]
 Writer = Annotated[Principal, Depends(Requires(("write",)))]
 Inferrer = Annotated[Principal, Depends(Requires(("infer",)))]
+Administrator = Annotated[Principal, Depends(Requires(("admin",)))]
 ModelReader = Annotated[Principal, Depends(Requires(("read", "infer")))]
 """Keys that may use models may also list them."""
 

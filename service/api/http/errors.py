@@ -49,6 +49,8 @@ _STATUS: list[tuple[type[TuneryError], int, str]] = [
     (errors.PermissionDenied, 403, "permission_error"),
     (errors.NotFound, 404, "invalid_request_error"),
     (errors.Conflict, 409, "invalid_request_error"),
+    (errors.RateLimited, 429, "requests"),
+    (errors.QuotaExceeded, 429, "insufficient_quota"),
     (errors.Overloaded, 429, "rate_limit_error"),
     (errors.InsufficientStorage, 507, "server_error"),
     (errors.Unavailable, 503, "server_error"),
@@ -75,21 +77,20 @@ def body_of(error: Exception) -> dict[str, Any]:
     is_shown = isinstance(error, errors.InternalError)
     if not isinstance(error, TuneryError) or (_kind(error)[0] == 500 and not is_shown):
         return INTERNAL_ERROR
-    return _body(error.message, _kind(error)[1], error.param, error.code)
+    kind = error.unit if isinstance(error, errors.RateLimited) else _kind(error)[1]
+    return _body(error.message, kind, error.param, error.code)
 
 
 def response_of(error: TuneryError) -> Response:
     status = status_of(error)
     headers = {}
-    if isinstance(error, errors.Overloaded | errors.Unavailable):
-        seconds = max(1.0, error.retry_after_seconds)
+    if (seconds := _wait_seconds(error)) is not None:
         headers["retry-after"] = str(math.ceil(seconds))
         # The openai SDK uses this header. It is jittered so that rejected clients do not all return at once.
         spread = min(seconds, _LONGEST_HEEDED_SECONDS / _SPREAD) * random.uniform(1, _SPREAD)
-        headers["retry-after-ms"] = str(round(1000 * spread))
-    if isinstance(error, errors.Conflict | errors.InsufficientStorage):
-        # The openai SDK retries a 409 or 507 unless this header says otherwise.
-        headers["x-should-retry"] = "true" if isinstance(error, errors.InProgress) else "false"
+        headers["retry-after-ms"] = str(math.ceil(1000 * spread))
+    if (is_retry_useful := _is_retry_useful(error, seconds)) is not None:
+        headers["x-should-retry"] = "true" if is_retry_useful else "false"
     if isinstance(error, RangeNotSatisfiable):
         headers["content-range"] = f"bytes */{error.total_bytes}"
     if isinstance(error, errors.AuthenticationFailed):
@@ -136,6 +137,25 @@ async def _http_exception(request: Request, error: HTTPException) -> Response:
         error.status_code, str(error.detail)
     )
     return _json(error.status_code, _body(message, "invalid_request_error", None, code), error.headers)
+
+
+def _wait_seconds(error: TuneryError) -> float | None:
+    """When to retry; None if nobody knows."""
+    if isinstance(error, errors.RateLimited):
+        return error.retry_after_seconds if error.can_wait else None
+    if isinstance(error, errors.Overloaded | errors.Unavailable):
+        return max(1.0, error.retry_after_seconds)
+    return None
+
+
+def _is_retry_useful(error: TuneryError, wait_seconds: float | None) -> bool | None:
+    """Whether the openai SDK, which retries every 409, 429 and 5xx, should retry this; None leaves it to its
+    rules."""
+    if isinstance(error, errors.Conflict):
+        return isinstance(error, errors.InProgress)
+    if isinstance(error, errors.RateLimited):
+        return False if wait_seconds is None or wait_seconds > _LONGEST_HEEDED_SECONDS else None
+    return False if isinstance(error, errors.InsufficientStorage | errors.QuotaExceeded) else None
 
 
 def _is_full_disk(error: BaseException | None) -> bool:

@@ -1,7 +1,7 @@
 """The engine as one caller sees it: requests wait for their turn, and their tokens are counted."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
@@ -10,6 +10,7 @@ from fastapi import Depends, Request, Response
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
+from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import (
     FinishEvent,
     GenerationEvent,
@@ -18,15 +19,19 @@ from cluster.contracts.generation import (
     TextEvent,
     ToolCallEvent,
 )
+from service.api.http.errors import response_of
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.inference.admission import AdmissionQueue
 from service.api.inference.engine import Engine
+from service.api.inference.expected_tokens import expected_tokens
 from service.api.inference.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_COST
 from service.api.inference.prompt_length import check_prompt_length
+from service.api.inference.rate_limits import Admission, RateLimiter
 from service.api.inference.usage_meter import UsageMeter
 from service.db.api_keys import Principal
 from service.db.usage import UsageCounts
 
+EngineRequest = GenerationRequest | ClassificationRequest | EmbeddingRequest
 Texts = TypeVar("Texts", ClassificationRequest, EmbeddingRequest)
 Encoded = TypeVar("Encoded", ClassificationAnswer, EmbeddingAnswer)
 
@@ -38,15 +43,30 @@ class InferenceContext:
     engine: Engine
     admission: AdmissionQueue
     usage: UsageMeter
+    limiter: RateLimiter
 
-    def for_caller(self, caller: Principal, model: str) -> "MeteredEngine":
-        """Returns the engine for one HTTP request, which may make several engine requests, to the model with
-        this public name."""
-        return MeteredEngine(self, caller, model)
+    async def admit(
+        self, http_request: Request, caller: Principal, model: str, requests: Sequence[EngineRequest]
+    ) -> "MeteredEngine":
+        """Counts one HTTP request against the caller's limits, and returns the engine for its `requests` to
+        the model with this public name.
+
+        Raises ContextLengthExceeded, RateLimited if a limit is reached, and Unavailable if the database does
+        not answer."""
+        for request in requests:
+            check_prompt_length(request)
+        base = requests[0].model.base.alias
+        admission = await self.limiter.admit(caller, base, sum(map(expected_tokens, requests)))
+        http_request.state.rate_limit_headers = admission.headers
+        if admission.refusal is not None:
+            raise admission.refusal
+        return MeteredEngine(self, caller, model, admission)
 
 
 class InferenceRoute(StrictJsonRoute):
     """A route for inference requests. Pass it as `APIRouter(route_class=…)`.
+
+    Answers, errors included, say where the caller stands with its limits.
 
     A request whose project has a full queue is rejected before its body is read: a flood can be rejected
     hundreds of times a second, and reading the bodies took a third of the CPU."""
@@ -58,7 +78,12 @@ class InferenceRoute(StrictJsonRoute):
             context: InferenceContext = request.app.state.inference
             principal: Principal = request.state.principal
             context.admission.check_room(principal.tenant.project_id)
-            return await handler(request)
+            try:
+                response = await handler(request)
+            except TuneryError as error:
+                response = response_of(error)
+            response.headers.update(getattr(request.state, "rate_limit_headers", {}))
+            return response
 
         return handle
 
@@ -68,25 +93,30 @@ class MeteredEngine:
 
     Raises what the engine and `AdmissionQueue.turn` raise."""
 
-    def __init__(self, context: InferenceContext, caller: Principal, model: str) -> None:
+    def __init__(
+        self, context: InferenceContext, caller: Principal, model: str, admission: Admission
+    ) -> None:
         self._context = context
+        self._admission = admission
         self._caller = caller
         self._model = model
         self._is_counted = False
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
-        check_prompt_length(request)
         meter = TokenMeter()
-        async with self._context.admission.turn(request.tenant, request.sampling.n) as turn:
-            try:
-                async with aclosing(self._context.engine.generate(request)) as events:
-                    async for event in events:
-                        self._context.admission.charge(turn, meter.add(event))
-                        if not _is_silent(event):
-                            yield event
-            finally:
-                if meter.is_accepted:
-                    self._count(meter.prompt_tokens, meter.completion_tokens)
+        try:
+            async with (
+                self._context.admission.turn(request.tenant, request.sampling.n) as turn,
+                aclosing(self._context.engine.generate(request)) as events,
+            ):
+                async for event in events:
+                    self._context.admission.charge(turn, meter.add(event))
+                    if not _is_silent(event):
+                        yield event
+        finally:
+            self._settle(request, meter.prompt_tokens, meter.completion_tokens)
+            if meter.is_accepted:
+                self._count(meter.prompt_tokens, meter.completion_tokens)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
         return await self._encoded(self._context.engine.classify, request)
@@ -95,13 +125,20 @@ class MeteredEngine:
         return await self._encoded(self._context.engine.embed, request)
 
     async def _encoded(self, encode: Callable[[Texts], Awaitable[Encoded]], texts: Texts) -> Encoded:
-        check_prompt_length(texts)
-        # One place, however many inputs: they share forward passes and hold no slots.
-        async with self._context.admission.turn(texts.tenant, 1) as turn:
-            answer = await encode(texts)
-            self._context.admission.charge(turn, answer.prompt_tokens * PROMPT_TOKEN_COST)
-            self._count(answer.prompt_tokens, 0)
-            return answer
+        used = 0
+        try:
+            # One place, however many inputs: they share forward passes and hold no slots.
+            async with self._context.admission.turn(texts.tenant, 1) as turn:
+                answer = await encode(texts)
+                used = answer.prompt_tokens
+                self._context.admission.charge(turn, used * PROMPT_TOKEN_COST)
+                self._count(used, 0)
+                return answer
+        finally:
+            self._settle(texts, used, 0)
+
+    def _settle(self, request: EngineRequest, prompt_tokens: int, completion_tokens: int) -> None:
+        self._admission.settle(expected_tokens(request), prompt_tokens + completion_tokens)
 
     def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
         requests = 0 if self._is_counted else 1

@@ -13,7 +13,7 @@ def check_prompt_length(request: GenerationRequest | ClassificationRequest | Emb
     """Raises ContextLengthExceeded if there are more token ids than the context holds, or more characters
     than could fit into it. Shorter input is counted by the engine, which has the tokenizer."""
     limit = request.model.base.context_length
-    for size, unit, param in _sizes(request):
+    for size, unit, param in sizes(request):
         if unit == "tokens" and size > limit:
             raise ContextLengthExceeded(
                 f"This model's context is {limit} tokens; {size} were sent. Shorten what is sent.",
@@ -23,7 +23,7 @@ def check_prompt_length(request: GenerationRequest | ClassificationRequest | Emb
             check_characters(size, context_length=limit, param=param)
 
 
-def _sizes(
+def sizes(
     request: GenerationRequest | ClassificationRequest | EmbeddingRequest,
 ) -> Iterator[tuple[int, str, str]]:
     """Yields the size of each prompt or input, its unit, and the name of its parameter."""

@@ -34,10 +34,11 @@ async def create_classification(
     name, model = await resolve_model(state, caller.tenant, body.model)
     check_classifies(model)
     engine_request = classification_request(body, model, caller.tenant.project_id)
+    engine = await inference.admit(request, caller, name, [engine_request])
     meta = ResponseMeta.make("clsf", engine_request.id, name, model)
 
     async def classify() -> str:
-        answer = await inference.for_caller(caller, name).classify(engine_request)
+        answer = await engine.classify(engine_request)
         return classification(meta, engine_request, answer).model_dump_json()
 
     return await answer_once(request, classify())

@@ -49,7 +49,7 @@ async def create_completion(
         wants_logprobs=body.logprobs is not None,
         wants_usage_chunk=body.wants_usage_chunk,
     )
-    engine = inference.for_caller(caller, name)
+    engine = await inference.admit(request, caller, name, engine_requests)
     if not body.stream:
         return await answer_whole(request, engine, engine_requests, answer)
     return await answer_streamed(
@@ -84,7 +84,7 @@ async def create_chat_completion(
         is_call_named=isinstance(body.choice, NamedTool),
         has_functions=body.functions is not None,
     )
-    engine = inference.for_caller(caller, name)
+    engine = await inference.admit(request, caller, name, [engine_request])
     if not body.stream:
         return await answer_whole(request, engine, [engine_request], answer)
     return await answer_streamed(

@@ -32,12 +32,13 @@ async def create_embedding(
     name, model = await resolve_model(state, caller.tenant, body.model)
     check_embeds(model)
     engine_request = embedding_request(body, model, caller.tenant.project_id)
+    engine = await inference.admit(request, caller, name, [engine_request])
 
     def written(answer: EmbeddingAnswer) -> str:
         return embedding_list(body, name, answer).model_dump_json()
 
     async def embed() -> str:
-        answer = await inference.for_caller(caller, name).embed(engine_request)
+        answer = await engine.embed(engine_request)
         # Formatting thousands of vectors as decimal numbers would block other requests for too long.
         return await run_in_threadpool(written, answer)
 

@@ -51,7 +51,8 @@ def create(
         verdict = checked(purpose, file.file)
         with state.database.write() as session:
             description = NewFile(filename, purpose, expires_after_seconds)
-            recorded = record(session, caller.tenant, new, description, verdict)
+            limits = state.settings.project_limits
+            recorded = record(session, caller.tenant, new, description, verdict, limits=limits)
     return public_file(recorded)
 
 

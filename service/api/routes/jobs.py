@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -21,10 +22,12 @@ from service.api.schemas.jobs import (
     FineTuningJobCheckpointList,
     FineTuningJobList,
 )
-from service.api.state import UsesAppState
+from service.api.state import AppState, UsesAppState
+from service.db.api_keys import Principal
 from service.db.checkpoints import Checkpoints
 from service.db.idempotency import CreateRequest
 from service.db.jobs import Job, Jobs
+from service.db.quotas import Quotas
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class=StrictJsonRoute)
 
@@ -66,7 +69,9 @@ def create(
     )
 
     def create_job(session: Session) -> Job:
-        return Jobs(session, caller.tenant).create(prepare(body, session, caller.tenant, state))
+        new = prepare(body, session, caller.tenant, state)
+        _quotas(session, caller, state).check_new_job()
+        return Jobs(session, caller.tenant).create(replace(new, api_key_id=caller.key_id))
 
     return public_job(create_idempotently(state, caller.tenant, request, create_job))
 
@@ -115,7 +120,9 @@ def resume(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
     """Puts a `paused` job back into the queue. It continues from its last checkpoint, with the losses that it
     would have had without the pause."""
     with state.database.write() as session:
-        return public_job(Jobs(session, caller.tenant).resume(job_id))
+        resumed = Jobs(session, caller.tenant).resume(job_id)
+        _quotas(session, caller, state).check_resumed_job()
+        return public_job(resumed)
 
 
 @router.get(
@@ -139,6 +146,10 @@ def list_checkpoints(
         last_id=data[-1].id if data else None,
         has_more=page.has_more,
     )
+
+
+def _quotas(session: Session, caller: Principal, state: AppState) -> Quotas:
+    return Quotas(session, caller.tenant, caller.key_id, state.settings.project_limits)
 
 
 def _number(header: str) -> float | None:

@@ -50,7 +50,10 @@ def named_routes() -> list[Any]:
     return [
         route
         for route in iter_route_contexts(app.routes)
-        if getattr(route, "operation_id", None) and route.operation_id not in NAMES_NOTHING
+        if getattr(route, "operation_id", None)
+        and route.operation_id not in NAMES_NOTHING
+        # Administrators see all projects of their organization.
+        and not route.path.startswith("/v1/organization/")
     ]
 
 

@@ -32,7 +32,7 @@ def ids(http: TestClient) -> dict[str, str]:
 
 
 def filled(path: str, ids: dict[str, str]) -> str:
-    return re.sub(r"\{(\w+)[^}]*\}", lambda match: ids[match[1]], path)
+    return re.sub(r"\{(\w+)[^}]*\}", lambda match: ids.get(match[1], "absent"), path)
 
 
 def test_head_has_every_get_s_status_and_headers_and_no_body(http: TestClient, ids: dict[str, str]) -> None:

@@ -25,6 +25,7 @@ from cluster.contracts.generation import (
 from service.api.inference.admission import AdmissionQueue
 from service.api.inference.context import InferenceContext, MeteredEngine, TokenMeter
 from service.api.inference.fair_queue import QueueLimits
+from service.api.inference.rate_limits import Admission, RateLimiter
 from service.api.inference.usage_meter import UsageMeter
 from service.db.api_keys import ApiKeys, Principal
 from service.db.database import Database
@@ -63,7 +64,8 @@ async def metered(database: Database, caller: Principal, engine: FakeEngine) -> 
     limits = QueueLimits(max_running=4, max_waiting_per_tenant=4, max_waiting=4)
     admission = AdmissionQueue(limits, wait_seconds=5)
     async with asyncio.timeout(30), meter.writing(every_seconds=60):
-        yield InferenceContext(engine, admission, meter).for_caller(caller, "model-1")
+        context = InferenceContext(engine, admission, meter, RateLimiter(database, {}))
+        yield MeteredEngine(context, caller, "model-1", Admission({}))
         await admission.wait_until_empty()
 
 
@@ -153,7 +155,8 @@ async def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
     admission = AdmissionQueue(
         QueueLimits(max_running=1, max_waiting_per_tenant=4, max_waiting=4), wait_seconds=5
     )
-    engine = InferenceContext(fake, admission, UsageMeter(database)).for_caller(caller, "model-1")
+    context = InferenceContext(fake, admission, UsageMeter(database), RateLimiter(database, {}))
+    engine = MeteredEngine(context, caller, "model-1", Admission({}))
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, admission.turn("another", 1):
         for id_, tenant in (("a1", "a"), ("a2", "a"), ("b1", "b")):
             tasks.create_task(ask(engine, id_, tenant))

@@ -90,6 +90,7 @@ from .json_object_format import JsonObjectFormat
 from .json_schema import JsonSchema
 from .json_schema_definition import JsonSchemaDefinition
 from .json_schema_format import JsonSchemaFormat
+from .key_limits import KeyLimits
 from .key_usage import KeyUsage
 from .logit_bias import LogitBias
 from .metadata import Metadata
@@ -112,6 +113,9 @@ from .previewed_row_outcome import PreviewedRowOutcome
 from .previewed_sequence import PreviewedSequence
 from .previewed_sequence_role import PreviewedSequenceRole
 from .previewed_token import PreviewedToken
+from .project_limits import ProjectLimits
+from .project_rate_limit import ProjectRateLimit
+from .project_rate_limit_list import ProjectRateLimitList
 from .readiness_answer import ReadinessAnswer
 from .readiness_answer_parts import ReadinessAnswerParts
 from .readiness_answer_status import ReadinessAnswerStatus
@@ -148,10 +152,15 @@ from .training_options_parallelism import TrainingOptionsParallelism
 from .training_options_peft_config_type_0 import TrainingOptionsPeftConfigType0
 from .training_options_target_modules_type_0 import TrainingOptionsTargetModulesType0
 from .training_options_type import TrainingOptionsType
+from .update_key_limits_body import UpdateKeyLimitsBody
+from .update_project_limits_body import UpdateProjectLimitsBody
+from .update_rate_limit_body import UpdateRateLimitBody
 from .update_webhook_endpoint_body import UpdateWebhookEndpointBody
 from .upload_purpose import UploadPurpose
 from .usage import Usage
 from .usage_list import UsageList
+from .used_by_key import UsedByKey
+from .used_by_project import UsedByProject
 from .user_message import UserMessage
 from .webhook_delivery import WebhookDelivery
 from .webhook_delivery_list import WebhookDeliveryList
@@ -255,6 +264,7 @@ __all__ = (
     "JsonSchema",
     "JsonSchemaDefinition",
     "JsonSchemaFormat",
+    "KeyLimits",
     "KeyUsage",
     "LogitBias",
     "Metadata",
@@ -277,6 +287,9 @@ __all__ = (
     "PreviewedToken",
     "PreviewJobBody",
     "PreviewProblem",
+    "ProjectLimits",
+    "ProjectRateLimit",
+    "ProjectRateLimitList",
     "ReadinessAnswer",
     "ReadinessAnswerParts",
     "ReadinessAnswerStatus",
@@ -311,10 +324,15 @@ __all__ = (
     "TrainingOptionsPeftConfigType0",
     "TrainingOptionsTargetModulesType0",
     "TrainingOptionsType",
+    "UpdateKeyLimitsBody",
+    "UpdateProjectLimitsBody",
+    "UpdateRateLimitBody",
     "UpdateWebhookEndpointBody",
     "UploadPurpose",
     "Usage",
     "UsageList",
+    "UsedByKey",
+    "UsedByProject",
     "UserMessage",
     "WebhookDelivery",
     "WebhookDeliveryList",

@@ -1,0 +1,51 @@
+"""How long training has held devices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session
+
+from service.db import tables
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTime:
+    """A part of an attempt."""
+
+    project_id: str
+    api_key_id: str | None
+    """Of the key that created the job."""
+    model: str
+    """Alias of the base."""
+    start: float
+    end: float
+    num_workers: int
+
+    @property
+    def device_seconds(self) -> float:
+        return (self.end - self.start) * self.num_workers
+
+
+def device_time(
+    session: Session, owned: ColumnElement[bool], start: float, end: float
+) -> Sequence[DeviceTime]:
+    """The parts from `start` to `end` of the attempts of these jobs. An attempt that has not ended lasts up
+    to `end`."""
+    job, attempt = tables.Job, tables.Attempt
+    found = session.execute(
+        select(job.project_id, job.api_key_id, job.model, attempt.created_at, attempt.ended_at, job.training)
+        .join(attempt, attempt.job_id == job.id)
+        .where(owned, attempt.created_at < end, or_(attempt.ended_at.is_(None), attempt.ended_at > start))
+    )
+    return [
+        DeviceTime(
+            project_id,
+            api_key_id,
+            model,
+            max(start, created_at),
+            min(end, end if ended_at is None else ended_at),
+            training.get("num_workers", 1),
+        )
+        for project_id, api_key_id, model, created_at, ended_at, training in found
+    ]

@@ -1,0 +1,15 @@
+"""The names of limits, and the value that stands for none."""
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+RateName = Literal["requests_per_minute", "tokens_per_minute"]
+QuotaName = Literal["concurrent_jobs", "jobs_per_day", "stored_bytes", "device_hours_per_month"]
+LimitName = Literal[RateName, QuotaName]
+
+RATES: tuple[RateName, ...] = get_args(RateName)
+UNLIMITED = 2**53 - 1
+"""The value that stands for no limit: the largest integer that JSON carries exactly everywhere."""
+
+Defaults = Mapping[LimitName, int]
+"""The settings' limits of every project."""

@@ -1,0 +1,73 @@
+"""The buckets behind limits per minute, which all API processes share.
+
+A bucket holds its limit at most and refills steadily, so that the whole limit is back after a minute. A
+process does not write for every request: it takes more than it needs, and gives the rest back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from service.db import tables
+from service.db.database import now
+
+_RESERVE_SECONDS = 1.0
+"""A process takes at least what refills in this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a process wants of a bucket."""
+
+    bucket_id: str
+    limit: int
+    """Per minute."""
+    cost: float
+    """What the request needs; 0 only gives back."""
+    returned: float = 0.0
+    """What is left of earlier grants. Negative if more was used than was granted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    amount: float
+    """At least the cost, or 0 if any claim cannot be met."""
+    level: float
+    """What is left in the bucket."""
+
+
+def take(session: Session, claims: Sequence[Claim]) -> list[Grant]:
+    """Takes what all claims cost, or nothing at all. Grants are in the order of the claims."""
+    rows = _locked(session, claims)
+    at = now(session)
+    for claim in claims:
+        row = rows[claim.bucket_id]
+        refilled = max(0.0, at - row.filled_at) * claim.limit / 60
+        row.level = min(float(claim.limit), row.level + refilled + claim.returned)
+        row.filled_at = at
+    is_granted = all(rows[claim.bucket_id].level >= claim.cost for claim in claims)
+    grants = []
+    for claim in claims:
+        row = rows[claim.bucket_id]
+        wanted = max(claim.cost, claim.limit / 60 * _RESERVE_SECONDS)
+        amount = min(row.level, wanted) if is_granted and claim.cost else 0.0
+        row.level -= amount
+        grants.append(Grant(amount, row.level))
+    session.flush()
+    return grants
+
+
+def _locked(session: Session, claims: Sequence[Claim]) -> dict[str, tables.RateBucket]:
+    """The rows, created full, and locked in one order so that processes cannot wait for each other."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    in_order = sorted(claims, key=lambda claim: claim.bucket_id)
+    new = [{"id": claim.bucket_id, "level": float(claim.limit), "filled_at": 0.0} for claim in in_order]
+    row = tables.RateBucket
+    locked = select(row).where(row.id.in_([one["id"] for one in new])).order_by(row.id).with_for_update()
+    rows = {one.id: one for one in session.scalars(locked)}
+    if len(rows) < len(new):
+        session.execute(insert(row).values(new).on_conflict_do_nothing())
+        rows = {one.id: one for one in session.scalars(locked)}
+    return rows

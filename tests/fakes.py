@@ -20,6 +20,7 @@ from cluster.contracts.classification import (
     ClassificationResult,
     WordsInput,
 )
+from cluster.contracts.data_report import DataReport, DataReportRequest
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import TuneryError, Unavailable
@@ -104,6 +105,10 @@ class FakeEngine:
     checked: list[DatasetCheckRequest] = field(default_factory=list)
     preview: Preview = field(default_factory=lambda: PREVIEW)
     previewed: list[PreviewRequest] = field(default_factory=list)
+    report: DataReport = field(
+        default_factory=lambda: DataReport(rules_version=1, format="chat", n_lines=12, n_examples=12)
+    )
+    reported: list[DataReportRequest] = field(default_factory=list)
     was_cancelled: threading.Event = field(default_factory=threading.Event)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
@@ -147,6 +152,12 @@ class FakeEngine:
         return EmbeddingAnswer(
             embeddings=[vector] * len(request.inputs), prompt_tokens=3 * len(request.inputs)
         )
+
+    async def data_report(self, request: DataReportRequest) -> DataReport:
+        self.reported.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        return self.report
 
     async def check_health(self) -> None:
         if not self.is_healthy:

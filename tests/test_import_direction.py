@@ -21,9 +21,16 @@ ALLOWED = {
     "cluster.wire": ("cluster.contracts",),
     "cluster.egress": ("cluster.contracts",),
     "cluster.bases": ("cluster.contracts",),
+    "cluster.data_checks": ("cluster.contracts",),
     # How the built-in model was made. Nothing that runs needs it, and the wheel leaves it out.
     "cluster.bases.tiny.recipe": ("cluster.bases.general",),
-    "cluster.training": ("cluster.contracts", "cluster.storage", "cluster.bases", "cluster.niceness"),
+    "cluster.training": (
+        "cluster.contracts",
+        "cluster.storage",
+        "cluster.bases",
+        "cluster.data_checks",
+        "cluster.niceness",
+    ),
     "cluster.serving": ("cluster.contracts", "cluster.storage", "cluster.wire", "cluster.bases"),
     # The composition of the two Serve applications.
     "cluster.serving.deployment": (
@@ -35,6 +42,7 @@ ALLOWED = {
         "cluster.serving",
         "cluster.training.data.compiled",
         "cluster.training.data.preview",
+        "cluster.training.data.reported",
     ),
     "cluster.runner": ("cluster.contracts", "cluster.niceness", "cluster.storage", "cluster.training"),
     "service.settings": ("cluster", "service"),
@@ -60,8 +68,14 @@ ALLOWED = {
         "service.scheduling.interfaces",
         "service.webhooks.sending",
     ),
-    # The public HTTP API, and the commands `up` and `sweep`.
-    "service.cli": ("service.ports", "service.sweep", "service.up"),
+    # The public HTTP API, the commands `up` and `sweep`, and checks of local files.
+    "service.cli": (
+        "cluster.contracts",
+        "cluster.data_checks",
+        "service.ports",
+        "service.sweep",
+        "service.up",
+    ),
     "service.data_folder": (),
     "service.migrate": ("service.db", "service.settings"),
     "service.local_ray": ("service.log_rotation",),

@@ -58,6 +58,10 @@ class InvalidRequest(TuneryError):
 
 class InvalidDataset(InvalidRequest):
     default_code = "invalid_training_file"
+    column: int | None = None
+    """Where the text of the line is broken, in characters from 1; None if `param` says where."""
+    demand: str | None = None
+    """What is allowed, without anything that the file says, so that reports can show it to others."""
 
 
 class ContextLengthExceeded(InvalidRequest):

@@ -8,10 +8,11 @@ and at most 64 levels deep."""
 import json
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from cluster.contracts.datasets import DatasetFormat, Problem, too_few_examples
 from cluster.contracts.errors import InvalidDataset
@@ -49,6 +50,40 @@ class FormatReport(FrozenModel):
     problems: list[Problem] = []
     """The first 100, at most one per line, in the order of lines."""
     n_problems: int = 0
+
+
+class CheckedLine(NamedTuple):
+    """A line that is not blank, or the blank line that broke a rule."""
+
+    number: int
+    """From 1."""
+    content: bytes
+    """Without the line's end. Empty if the line cannot be read as text at all."""
+    row: Row | None
+    """None if the line breaks a rule."""
+    errors: list[InvalidDataset]
+
+
+def checked_lines(stream: BinaryIO) -> Iterator[CheckedLine]:
+    """Yields every line with all the rules that it breaks, of which `check_jsonl` reports the first.
+
+    A file in an unsupported format has one line, which says so."""
+    found: DatasetFormat | None = None
+    for number, line in _numbered_lines(stream):
+        content = line if isinstance(line, bytes) else b""
+        try:
+            if isinstance(line, InvalidDataset):
+                raise line
+            row = _parsed(line)
+            found = _checked_format(row, found)
+        except ValidationError as error:
+            yield CheckedLine(number, content, None, [_broken_rule(one) for one in _details(error)])
+        except InvalidDataset as error:
+            yield CheckedLine(number, content, None, [error])
+            if isinstance(error, UnsupportedFormat) and found is None:
+                return
+        else:
+            yield CheckedLine(number, content, row, [])
 
 
 def check_jsonl(stream: BinaryIO) -> FormatReport:
@@ -99,15 +134,24 @@ def read_rows(stream: BinaryIO) -> Iterator[tuple[int, Row]]:
 def parse_row(line: bytes) -> Row:
     """Parses one line, without its end. Raises InvalidDataset: `code` is the broken rule, `param` the place
     in the line, e.g. `messages[2].role`, and the message has the value and what is allowed."""
+    try:
+        return _parsed(line)
+    except ValidationError as error:
+        raise _broken_rule(_details(error)[0]) from error
+
+
+def _parsed(line: bytes) -> Row:
+    """Raises InvalidDataset, or pydantic's ValidationError with all rules that the row breaks."""
     data = _strict_json(line)
     if not isinstance(data, dict):
         raise InvalidDataset(
             f"The line is {_shown(data)}; every line must be a JSON object.", code="not_an_object"
         )
-    try:
-        return ROW_TYPES[_named_format(data)].model_validate(data)
-    except ValidationError as error:
-        raise _first_broken_rule(error) from error
+    return ROW_TYPES[_named_format(data)].model_validate(data)
+
+
+def _details(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False, include_context=False)
 
 
 def _numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | InvalidDataset]]:
@@ -175,20 +219,25 @@ def _unreadable(line: bytes, error: orjson.JSONDecodeError) -> InvalidDataset:
         return _undecodable(line, undecodable)
     if "depth limit" in error.msg:
         return _too_deep()
-    if habit := json_mistake(line, error.pos):
-        return InvalidDataset(f"The line {habit}.", code="invalid_json")
-    return InvalidDataset(f"The line is not JSON: {error.msg} at column {error.colno}.", code="invalid_json")
+    habit = json_mistake(line, error.pos)
+    message = habit or f"is not JSON: {error.msg} at column {error.colno}"
+    mistake = InvalidDataset(f"The line {message}.", code="invalid_json")
+    mistake.column, mistake.demand = error.colno, habit or f"is not JSON: {error.msg}"
+    return mistake
 
 
 def _undecodable(line: bytes, error: UnicodeDecodeError) -> InvalidDataset:
     place = f"The line is not UTF-8: byte 0x{line[error.start]:02x} at byte {error.start + 1}"
     character = cp1252_character(line, error.start)
     if character is None or error.reason == "unexpected end of data":
-        return InvalidDataset(f"{place}; save the file as UTF-8.", code="invalid_encoding")
-    return UnsupportedFormat(
-        f"{place} is '{character}' in Latin-1 or Windows-1252; save the file as UTF-8.",
-        code="invalid_encoding",
-    )
+        mistake = InvalidDataset(f"{place}; save the file as UTF-8.", code="invalid_encoding")
+    else:
+        mistake = UnsupportedFormat(
+            f"{place} is '{character}' in Latin-1 or Windows-1252; save the file as UTF-8.",
+            code="invalid_encoding",
+        )
+    mistake.column = len(line[: error.start].decode()) + 1
+    return mistake
 
 
 def _too_deep() -> InvalidDataset:
@@ -256,23 +305,24 @@ def _checked_format(row: Row, found: DatasetFormat | None) -> DatasetFormat:
     return format
 
 
-def _first_broken_rule(error: ValidationError) -> InvalidDataset:
-    first = error.errors(include_url=False)[0]
-    place, rule = _place(first["loc"]), first["type"]
+def _broken_rule(detail: ErrorDetails) -> InvalidDataset:
+    place, rule = _place(detail["loc"]), detail["type"]
     match rule:
         case "missing":
-            return _broken(f"missing_{first['loc'][-1]}", place, "is missing.")
+            return _broken(f"missing_{detail['loc'][-1]}", place, "is missing.")
         case "extra_forbidden":
             return _broken("unknown_key", place, "is not an allowed key.")
         case "union_tag_not_found":
             return _broken("missing_role", f"{place}.role", f"is missing; allowed: {_ROLES}.")
         case "union_tag_invalid":
-            role = _shown(first["input"]["role"])
+            role = _shown(detail["input"]["role"])
             return _broken("unknown_role", f"{place}.role", f"is {role}; allowed: {_ROLES}.")
         case _ if rule in OWN_RULES:
-            return _broken(rule, place, first["msg"] + ".")
-    demand = first["msg"].replace("Input should", "it should").replace("List should", "it should")
-    return _broken("invalid_value", place, f"is {_shown(first['input'])}; {demand}.")
+            return _broken(rule, place, detail["msg"] + ".")
+    demand = detail["msg"].replace("Input should", "it should").replace("List should", "it should")
+    error = _broken("invalid_value", place, f"is {_shown(detail['input'])}; {demand}.")
+    error.demand = demand
+    return error
 
 
 def _broken(code: str, place: str, message: str) -> InvalidDataset:

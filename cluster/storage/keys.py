@@ -44,14 +44,19 @@ def file_key(file_id: str) -> str:
 
 
 def dataset_prefix(file_sha256: str) -> str:
-    """Everything that was compiled from files with these bytes. It is deleted with the last of these files;
-    losing it costs time only."""
+    """Everything that was compiled from files with these bytes, and their data reports. It is deleted with
+    the last of these files; losing it costs time only."""
     return checked_key(f"datasets/{_segment(file_sha256)}") + "/"
 
 
 def dataset_key(file_sha256: str, digest: str) -> str:
     """A compiled training file, named by its bytes and by everything else that affects the result."""
     return checked_key(f"{dataset_prefix(file_sha256)}{_segment(digest)}.safetensors")
+
+
+def report_key(file_sha256: str, digest: str) -> str:
+    """A data report, named by the file's bytes and by everything else that affects the result."""
+    return checked_key(f"{dataset_prefix(file_sha256)}{_segment(digest)}.report.json")
 
 
 def attempt_prefix(job_id: str, number: int) -> str:

@@ -26,6 +26,7 @@ from service.api.routes import (
     aliases,
     classifications,
     completions,
+    data_reports,
     embeddings,
     files,
     health,
@@ -77,6 +78,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
     # `aliases` and `weights` before `models`, whose paths end in any model's name.
     for public in (
         files,
+        data_reports,
         jobs,
         job_events,
         job_previews,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import webhooks
+from service.cli import data_check, webhooks
 
 app = typer.Typer(
     name="tunery",
@@ -16,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(data_check.app, name="data")
 
 
 @app.callback()

@@ -26,6 +26,8 @@ PARTS = {
     "peft fields": tables.peft_fields,
     "catalogue fields": tables.catalogue_fields,
     "packaged catalogue": tables.packaged_catalogue,
+    "data errors": tables.data_errors,
+    "data warnings": tables.data_warnings,
     "statuses": tables.statuses,
     "commands": tables.commands,
 }

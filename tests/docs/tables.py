@@ -17,6 +17,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import RateLimited, TuneryError
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
 from cluster.contracts.peft_options import _RULES, ALLOWED, RATE_FACTORS
+from cluster.data_checks.rules import ERRORS, WARNINGS, Rule
 from cluster.serving.deployment.settings import EngineSettings
 from service.api.http.errors import _STATUS
 from service.cli.main import app
@@ -134,6 +135,19 @@ def packaged_catalogue() -> str:
         for base in load_catalogue().values()
     ]
     return table(("Model", "Context (tokens)", "Learning rates", "Weights"), rows)
+
+
+def data_errors() -> str:
+    return _rules(ERRORS)
+
+
+def data_warnings() -> str:
+    return _rules(WARNINGS)
+
+
+def _rules(rules: tuple[Rule, ...]) -> str:
+    rows = [(code(rule.code), rule.title, rule.remedy) for rule in rules]
+    return table(("Code", "What is found", "What to do"), rows)
 
 
 def statuses() -> str:

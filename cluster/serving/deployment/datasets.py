@@ -1,5 +1,5 @@
-"""The application at /datasets: compiles datasets for jobs that are being validated, and shows what rows
-become.
+"""The application at /datasets: compiles datasets for jobs that are being validated, shows what rows become,
+and makes data reports.
 
 It always runs, so it also reports whether the engines do."""
 
@@ -16,8 +16,9 @@ from starlette.responses import JSONResponse, Response
 
 from cluster.bases.resolve import base_folder, why_unavailable
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSource
+from cluster.contracts.data_report import DataReportRequest
 from cluster.contracts.datasets import DatasetCheckRequest
-from cluster.contracts.errors import Unavailable
+from cluster.contracts.errors import Overloaded, Unavailable
 from cluster.contracts.previews import PreviewRequest
 from cluster.niceness import yield_to_others
 from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
@@ -28,11 +29,19 @@ from cluster.storage.location import store_from_environment
 from cluster.storage.store import ObjectStore
 from cluster.training.data.compiled import check_dataset
 from cluster.training.data.preview import preview_rows
+from cluster.training.data.reported import kept_report, make_report
 
 Asked = TypeVar("Asked", DatasetCheckRequest, PreviewRequest)
 
 CHECKS = 4
 """Files that are read concurrently, each in a thread of its own."""
+
+REPORTS = 1
+"""Data reports that are made concurrently. They are Python's work, and more of them would only share its
+lock."""
+
+MAX_REPORTS = 100
+"""Data reports that are being made or wait for their turn."""
 
 FETCHES = 4
 """Base models that are downloaded concurrently."""
@@ -47,12 +56,15 @@ class DatasetsApp:
             {
                 ("POST", "check"): self._check,
                 ("POST", "preview"): self._preview,
+                ("POST", "report"): self._report,
                 ("POST", "bases"): self._bases,
                 ("GET", "ready"): self._ready,
             }
         )
         self._store = store or store_from_environment()
         self._checks = asyncio.Semaphore(CHECKS)
+        self._reports = asyncio.Semaphore(REPORTS)
+        self._num_reports = 0
         self._single_flight = SingleFlight()
         # A pool of its own, because a hub that does not answer must not block other work.
         self._fetchers = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
@@ -74,14 +86,7 @@ class DatasetsApp:
         self, request: Request, body: Asked, read: Callable[[Asked, ObjectStore], BaseModel]
     ) -> Response:
         timeout_seconds = load_timeout(request)
-        base = body.base
-        if isinstance(base.source, HubSource):
-            await self._single_flight.run(
-                base.model_dump_json(),
-                partial(self._fetch, base),
-                timeout_seconds=timeout_seconds,
-                why=partial(_fetching, base),
-            )
+        await self._fetched(body.base, timeout_seconds)
 
         async def read_file() -> BaseModel:
             async with self._checks:
@@ -91,6 +96,41 @@ class DatasetsApp:
             (type(body), body.model_dump_json()), read_file, timeout_seconds=timeout_seconds, why=_reading
         )
         return json_answer(found)
+
+    async def _report(self, request: Request) -> Response:
+        """Bounded like `_check`, which a report never delays."""
+        body = await parse_body(DataReportRequest, request)
+        timeout_seconds = load_timeout(request)
+        if body.base is not None:
+            await self._fetched(body.base, timeout_seconds)
+        found = await self._single_flight.run(
+            (type(body), body.model_dump_json()),
+            partial(self._make_report, body),
+            timeout_seconds=timeout_seconds,
+            why=_reporting,
+        )
+        return json_answer(found)
+
+    async def _make_report(self, body: DataReportRequest) -> BaseModel:
+        if (kept := await asyncio.to_thread(kept_report, body, self._store)) is not None:
+            return kept
+        if self._num_reports >= MAX_REPORTS:
+            raise Overloaded("Too many data reports are being made. Try again later.", retry_after_seconds=10)
+        self._num_reports += 1
+        try:
+            async with self._reports:
+                return await asyncio.to_thread(make_report, body, self._store)
+        finally:
+            self._num_reports -= 1
+
+    async def _fetched(self, base: BaseSpec, timeout_seconds: float | None) -> None:
+        if isinstance(base.source, HubSource):
+            await self._single_flight.run(
+                base.model_dump_json(),
+                partial(self._fetch, base),
+                timeout_seconds=timeout_seconds,
+                why=partial(_fetching, base),
+            )
 
     async def _fetch(self, base: BaseSpec) -> None:
         await asyncio.get_running_loop().run_in_executor(self._fetchers, base_folder, base)
@@ -115,6 +155,12 @@ def _fetching(base: BaseSpec, seconds: float) -> Unavailable:
 def _reading(seconds: float) -> Unavailable:
     return Unavailable(
         f"The file is being read and compiled, for {seconds:.0f} seconds so far.", code="dataset_not_ready"
+    )
+
+
+def _reporting(seconds: float) -> Unavailable:
+    return Unavailable(
+        f"The data report is being made, for {seconds:.0f} seconds so far.", code="dataset_not_ready"
     )
 
 

@@ -10,6 +10,7 @@ import aiohttp
 from cluster.contracts import errors
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.data_report import DataReport, DataReportRequest
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
@@ -27,6 +28,8 @@ from cluster.wire.codec import Answer, decode_answer, decode_event, decode_refus
 DATASET_SECONDS = 20.0
 """How long a request waits for the cluster to read a file."""
 _DATASET_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=DATASET_SECONDS + 10.0)
+_REPORT_SECONDS = 2.0
+"""How long a request waits for a data report, so that those of small files come at once."""
 _HEALTH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=5.0)
 
 
@@ -69,6 +72,11 @@ class Engine(Generator, Protocol):
 
     async def preview_dataset(self, request: PreviewRequest) -> Preview:
         """Raises what `check_dataset` raises."""
+        ...
+
+    async def data_report(self, request: DataReportRequest) -> DataReport:
+        """Waits only for reports that are ready or small. Raises what `check_dataset` raises; Unavailable has
+        the code `dataset_not_ready` while the report is being made."""
         ...
 
     async def close(self) -> None: ...
@@ -150,13 +158,21 @@ class ServeEngine:
     async def preview_dataset(self, request: PreviewRequest) -> Preview:
         return await self._read_dataset("preview", request, Preview)
 
+    async def data_report(self, request: DataReportRequest) -> DataReport:
+        return await self._read_dataset("report", request, DataReport, seconds=_REPORT_SECONDS)
+
     async def close(self) -> None:
         await self._http.close()
 
     async def _read_dataset(
-        self, action: str, request: DatasetCheckRequest | PreviewRequest, kind: type[Answer]
+        self,
+        action: str,
+        request: DatasetCheckRequest | PreviewRequest | DataReportRequest,
+        kind: type[Answer],
+        *,
+        seconds: float = DATASET_SECONDS,
     ) -> Answer:
-        headers = {"content-type": "application/json", LOAD_TIMEOUT_HEADER: str(DATASET_SECONDS)}
+        headers = {"content-type": "application/json", LOAD_TIMEOUT_HEADER: str(seconds)}
         content = request.model_dump_json().encode()
         with _transport_is_unavailable():
             response = await self._post(f"{self._url}/datasets/{action}", content, headers, _DATASET_TIMEOUT)

@@ -22,7 +22,15 @@ from cluster.contracts.errors import Conflict, InvalidRequest, NotFound, Unavail
 from cluster.contracts.hyperparameters import EarlyStopping, TrainingOptions
 from cluster.contracts.jobs import Failed, Finished, JobStatus, NumberedCheckpoint
 from cluster.contracts.manifest import Manifest, ManifestFile, Probe
-from cluster.storage.keys import dataset_key, file_key, manifest_key, parse_key, sibling_key, spec_key
+from cluster.storage.keys import (
+    dataset_key,
+    file_key,
+    manifest_key,
+    parse_key,
+    report_key,
+    sibling_key,
+    spec_key,
+)
 from cluster.storage.local import LocalStore
 from cluster.storage.s3 import S3Store
 from cluster.storage.store import ObjectInfo, UnfinishedPut
@@ -543,6 +551,7 @@ def published(world: World) -> Job:
     scheduler.tick()
     scheduler.tick()
     world.store.put(dataset_key(file.sha256, "0a"), b"compiled")
+    world.store.put(report_key(file.sha256, "0b"), b"{}")
     for number in range(1, TOTAL_STEPS):
         world.sync(job, [world.checkpoint(job, 10 + number, number)])
     world.train(job)

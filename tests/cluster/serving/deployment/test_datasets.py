@@ -1,6 +1,7 @@
 """The dataset compiler's application, without Serve."""
 
 import asyncio
+import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -13,10 +14,12 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, FolderSource, HubSource
+from cluster.contracts.data_report import DataReport, DataReportRequest, StoredFile
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
 from cluster.contracts.generation import LOAD_TIMEOUT_HEADER, ErrorEvent
 from cluster.serving.deployment import datasets
+from cluster.storage.keys import DatasetKey, parse_key
 from cluster.storage.local import LocalStore
 
 TOKEN = "a-token-for-the-cluster"
@@ -119,3 +122,65 @@ def test_a_check_that_outlasts_its_caller_continues_for_the_next_one(
     assert json.loads(early.body)["code"] == "dataset_not_ready"
     assert DatasetCheck.model_validate_json(late.body).n_examples == len(chat_rows)
     assert len(begun) == 1
+
+
+def report_request(store: LocalStore, lines: list[bytes]) -> str:
+    body = b"\n".join(lines)
+    store.put("files/file-training", body)
+    file = StoredFile(key="files/file-training", sha256=hashlib.sha256(body).hexdigest())
+    return DataReportRequest(file=file).model_dump_json()
+
+
+LINES = [b'{"prompt": "Question %d", "completion": "Answer %d"}' % (number, number) for number in range(12)]
+
+
+def test_a_report_is_made_once_and_kept_beside_what_was_compiled_from_the_file(
+    app: datasets.DatasetsApp, store: LocalStore
+) -> None:
+    content = report_request(store, [*LINES, LINES[3], b"{"])
+    first = asyncio.run(post(app, "/datasets/report", content))
+    report = DataReport.model_validate_json(first.body)
+    places = {found.code: [place.line for place in found.places] for found in report.findings}
+    assert places == {"invalid_json": [14], "exact_duplicate": [13]}
+    sha256 = DataReportRequest.model_validate_json(content).file.sha256
+    (kept,) = [info.key for info in store.list(f"datasets/{sha256}/")]
+    assert parse_key(kept) == DatasetKey(sha256)
+    # Whoever asks now gets what was kept, and the file is not read again.
+    store.delete("files/file-training")
+    again = datasets.DatasetsApp(store)
+    assert asyncio.run(post(again, "/datasets/report", content)).body == first.body
+    store.put(kept, b"{}")
+    broken = asyncio.run(post(datasets.DatasetsApp(store), "/datasets/report", content))
+    assert json.loads(broken.body)["error"] == "NotFound"
+
+
+def test_a_report_that_outlasts_its_caller_continues_for_the_next_one(
+    app: datasets.DatasetsApp, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, begun, make = threading.Event(), [], datasets.make_report
+
+    def slow(request: DataReportRequest, store: LocalStore) -> DataReport:
+        begun.append(request)
+        assert may_end.wait(30)
+        return make(request, store)
+
+    monkeypatch.setattr(datasets, "make_report", slow)
+    content = report_request(store, LINES)
+
+    async def run() -> list[Response]:
+        answers = [await post(app, "/datasets/report", content, timeout=0.05) for _ in range(2)]
+        may_end.set()
+        return [*answers, await post(app, "/datasets/report", content)]
+
+    *early, late = asyncio.run(run())
+    assert [json.loads(answer.body)["code"] for answer in early] == ["dataset_not_ready"] * 2
+    assert DataReport.model_validate_json(late.body).n_examples == len(LINES)
+    assert len(begun) == 1
+
+
+def test_no_more_reports_are_begun_than_can_wait(
+    app: datasets.DatasetsApp, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "MAX_REPORTS", 0)
+    answer = asyncio.run(post(app, "/datasets/report", report_request(store, LINES)))
+    assert (answer.status_code, json.loads(answer.body)["error"]) == (429, "Overloaded")

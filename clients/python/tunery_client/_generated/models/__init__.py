@@ -61,8 +61,13 @@ from .file_list import FileList
 from .file_object import FileObject
 from .file_object_status import FileObjectStatus
 from .file_purpose import FilePurpose
+from .file_report import FileReport
+from .file_report_format_type_0 import FileReportFormatType0
+from .file_report_status import FileReportStatus
 from .file_upload import FileUpload
 from .files_list_order import FilesListOrder
+from .finding import Finding
+from .finding_severity import FindingSeverity
 from .fine_tuning_job import FineTuningJob
 from .fine_tuning_job_checkpoint import FineTuningJobCheckpoint
 from .fine_tuning_job_checkpoint_list import FineTuningJobCheckpointList
@@ -92,6 +97,12 @@ from .json_schema_definition import JsonSchemaDefinition
 from .json_schema_format import JsonSchemaFormat
 from .key_limits import KeyLimits
 from .key_usage import KeyUsage
+from .label_balance import LabelBalance
+from .label_balance_kind import LabelBalanceKind
+from .label_count import LabelCount
+from .length_bucket import LengthBucket
+from .lengths import Lengths
+from .lengths_unit import LengthsUnit
 from .logit_bias import LogitBias
 from .metadata import Metadata
 from .model_alias import ModelAlias
@@ -105,7 +116,11 @@ from .model_weights import ModelWeights
 from .model_weights_form import ModelWeightsForm
 from .named_function import NamedFunction
 from .named_tool import NamedTool
+from .overlength import Overlength
+from .overlength_outcome import OverlengthOutcome
+from .overlength_outcome_on_overlength import OverlengthOutcomeOnOverlength
 from .parity import Parity
+from .place import Place
 from .preview_job_body import PreviewJobBody
 from .preview_problem import PreviewProblem
 from .previewed_row import PreviewedRow
@@ -125,6 +140,7 @@ from .resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
 from .resolved_hyperparameters import ResolvedHyperparameters
 from .roll_back_body import RollBackBody
 from .rotate_webhook_secret_body import RotateWebhookSecretBody
+from .sampled import Sampled
 from .set_alias_body import SetAliasBody
 from .stream_options import StreamOptions
 from .supervised import Supervised
@@ -235,8 +251,13 @@ __all__ = (
     "FileObject",
     "FileObjectStatus",
     "FilePurpose",
+    "FileReport",
+    "FileReportFormatType0",
+    "FileReportStatus",
     "FilesListOrder",
     "FileUpload",
+    "Finding",
+    "FindingSeverity",
     "FineTuningJob",
     "FineTuningJobCheckpoint",
     "FineTuningJobCheckpointList",
@@ -266,6 +287,12 @@ __all__ = (
     "JsonSchemaFormat",
     "KeyLimits",
     "KeyUsage",
+    "LabelBalance",
+    "LabelBalanceKind",
+    "LabelCount",
+    "LengthBucket",
+    "Lengths",
+    "LengthsUnit",
     "LogitBias",
     "Metadata",
     "ModelAlias",
@@ -279,7 +306,11 @@ __all__ = (
     "ModelWeightsForm",
     "NamedFunction",
     "NamedTool",
+    "Overlength",
+    "OverlengthOutcome",
+    "OverlengthOutcomeOnOverlength",
     "Parity",
+    "Place",
     "PreviewedRow",
     "PreviewedRowOutcome",
     "PreviewedSequence",
@@ -299,6 +330,7 @@ __all__ = (
     "ResolvedHyperparameters",
     "RollBackBody",
     "RotateWebhookSecretBody",
+    "Sampled",
     "SetAliasBody",
     "StreamOptions",
     "Supervised",

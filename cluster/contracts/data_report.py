@@ -1,0 +1,146 @@
+"""The data report: what a curator would want to know about a training file. It never quotes the file."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.datasets import DatasetFormat
+from cluster.contracts.frozen import FrozenModel
+from cluster.contracts.hyperparameters import OnOverlength
+
+Severity = Literal["error", "warning"]
+LengthUnit = Literal["characters", "tokens"]
+
+MAX_PLACES = 50
+
+
+class _Part(FrozenModel):
+    """A part of the report, which the API shows as it is."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
+
+
+class Place(_Part):
+    """Where a rule is broken."""
+
+    line: int = Field(ge=0)
+    """From 1; 0 means the file as a whole."""
+    column: int = Field(default=1, ge=1)
+    """In characters, from 1."""
+    param: str | None = None
+    """The value in the line, e.g. `messages[2].content`."""
+    related_line: int | None = None
+    """The line that this one repeats or contradicts."""
+    hint: str | None = None
+    """What is expected here, or a number that says more."""
+
+
+class Finding(_Part):
+    """All places that break one rule."""
+
+    code: str
+    severity: Severity
+    title: str
+    remedy: str
+    count: int
+    places: list[Place]
+    """The first MAX_PLACES, by line."""
+
+
+class LengthBucket(_Part):
+    up_to: int
+    """The longest length that is counted here. The bucket begins after that of the one before."""
+    count: int
+
+
+class Lengths(_Part):
+    """How long the examples are. A preference counts as long as its longer answer."""
+
+    unit: LengthUnit
+    total: int
+    shortest: int
+    longest: int
+    mean: float
+    p50: int
+    p90: int
+    p99: int
+    histogram: list[LengthBucket]
+    """The bounds are powers of two."""
+
+
+class OverlengthOutcome(_Part):
+    """What `training.on_overlength` would do with the file."""
+
+    on_overlength: OnOverlength
+    is_accepted: bool
+    """Whether a job would start."""
+    n_trained: int
+    n_dropped: int
+    n_truncated: int
+
+
+class Overlength(_Part):
+    limit: int
+    """The base's context, in tokens."""
+    count: int
+    lines: list[int]
+    """The first MAX_PLACES."""
+    outcomes: list[OverlengthOutcome]
+
+
+class LabelCount(_Part):
+    label: str | None
+    """None for a text that looks like a secret or personal data."""
+    count: int
+
+
+class LabelBalance(_Part):
+    """How often each label occurs, or each answer if nearly all answers are short and repeated."""
+
+    kind: Literal["labels", "answers"]
+    n_distinct: int
+    counts: list[LabelCount]
+    """The 100 most frequent ones, in that order."""
+
+
+class Sampled(_Part):
+    """A check that looked at a part of the file only, to bound its memory."""
+
+    codes: list[str]
+    n_checked: int
+    n_rows: int
+
+
+class DataReport(FrozenModel):
+    """Depends on the content of the files, the rules' version and the base's tokenizer only."""
+
+    rules_version: int
+    format: DatasetFormat | None
+    """None if no line is a valid row."""
+    n_lines: int
+    """Lines that are not blank."""
+    n_examples: int
+    """Lines that are valid rows."""
+    findings: list[Finding] = []
+    lengths: Lengths | None = None
+    """None if there is no valid row."""
+    overlength: Overlength | None = None
+    """None without a base model."""
+    labels: LabelBalance | None = None
+    sampled: list[Sampled] = []
+
+
+class StoredFile(FrozenModel):
+    key: str
+    sha256: str
+
+
+class DataReportRequest(FrozenModel):
+    """Asks the dataset compiler for the report of a stored file."""
+
+    file: StoredFile
+    validation: StoredFile | None = None
+    """The file whose prompts must not occur in `file`."""
+    base: BaseSpec | None = None
+    """Lengths are in this base's tokens; in characters if there is none."""

@@ -1,0 +1,123 @@
+"""Measures a training file in a base's tokens: lengths, what is too long, and what the base refuses."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.data_report import MAX_PLACES, Finding, Lengths, Overlength, OverlengthOutcome, Place
+from cluster.contracts.datasets import DatasetFormat, formats_for
+from cluster.contracts.errors import InvalidDataset, InvalidRequest
+from cluster.contracts.hyperparameters import OnOverlength
+from cluster.contracts.jsonl import checked_lines
+from cluster.contracts.rows import Row
+from cluster.data_checks.findings import Findings
+from cluster.data_checks.lengths import LengthCounts
+from cluster.training.data.rendering import Renderer, Sample
+
+_BATCH = 256
+
+
+class Measured(NamedTuple):
+    findings: list[Finding]
+    lengths: Lengths | None
+    """None if the base cannot be trained on rows of this format."""
+    overlength: Overlength | None
+
+
+def measure(stream: BinaryIO, format: DatasetFormat, tokenizer: Any, base: BaseSpec) -> Measured:
+    """Renders every valid row as training would. Memory does not grow with the file."""
+    allowed = formats_for(base, "dpo" if format == "preference" else "supervised")
+    if format not in allowed:
+        return _refused("wrong_format", f"{base.alias} is trained on {' or '.join(allowed)} rows")
+    measuring = _Measuring(base.context_length)
+    renderer = Renderer(tokenizer, max_length=base.context_length)
+    try:
+        for lines, rows in _batches(stream):
+            for line, sample in zip(lines, renderer.render(rows), strict=True):
+                measuring.see(line, sample)
+    except InvalidRequest as error:
+        return _refused(error.code or InvalidRequest.default_code, None)
+    return measuring.result()
+
+
+class _Measuring:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._findings = Findings()
+        self._lengths = LengthCounts()
+        self._over: list[int] = []
+        self._num_fitting = self._num_over = self._num_useless = self._num_refused = 0
+
+    def see(self, line: int, sample: Sample | InvalidDataset) -> None:
+        if isinstance(sample, InvalidDataset):
+            self._refuse(line, sample.code, sample.param)
+            return
+        self._lengths.add(sample.full_length)
+        if sample.full_length > self._limit:
+            self._num_over += 1
+            # Nothing is left to learn once it is cut.
+            self._num_useless += not sample.has_something_to_learn
+            if len(self._over) < MAX_PLACES:
+                self._over.append(line)
+            hint = f"{sample.full_length} tokens, {self._limit} fit"
+            self._findings.add("over_length", Place(line=line, hint=hint))
+        elif not sample.has_something_to_learn:
+            self._refuse(line, "nothing_to_learn", None)
+        else:
+            self._num_fitting += 1
+
+    def result(self) -> Measured:
+        findings = self._findings.findings()
+        return Measured(findings, self._lengths.lengths("tokens"), self._overlength())
+
+    def _refuse(self, line: int, code: str | None, param: str | None) -> None:
+        self._num_refused += 1
+        self._findings.add(code or InvalidDataset.default_code, Place(line=line, param=param))
+
+    def _overlength(self) -> Overlength:
+        fitting, over, useless = self._num_fitting, self._num_over, self._num_useless
+        return Overlength(
+            limit=self._limit,
+            count=over,
+            lines=self._over,
+            outcomes=[
+                self._outcome("error", fitting if not over else 0),
+                self._outcome("drop", fitting, dropped=over),
+                self._outcome(
+                    "truncate", fitting + over - useless, dropped=useless, truncated=over - useless
+                ),
+            ],
+        )
+
+    def _outcome(
+        self, policy: OnOverlength, trained: int, *, dropped: int = 0, truncated: int = 0
+    ) -> OverlengthOutcome:
+        is_accepted = trained > 0 and not self._num_refused
+        return OverlengthOutcome(
+            on_overlength=policy,
+            is_accepted=is_accepted,
+            n_trained=trained if is_accepted else 0,
+            n_dropped=dropped,
+            n_truncated=truncated,
+        )
+
+
+def _refused(code: str, hint: str | None) -> Measured:
+    findings = Findings()
+    findings.add(code, Place(line=0, hint=hint))
+    return Measured(findings.findings(), None, None)
+
+
+def _batches(stream: BinaryIO) -> Iterator[tuple[list[int], list[Row]]]:
+    """Yields line numbers with rows, without the lines that are no rows."""
+    lines: list[int] = []
+    rows: list[Row] = []
+    for line in checked_lines(stream):
+        if line.row is not None:
+            lines.append(line.number)
+            rows.append(line.row)
+        if len(rows) == _BATCH:
+            yield lines, rows
+            lines, rows = [], []
+    if rows:
+        yield lines, rows

@@ -1,0 +1,99 @@
+"""Makes each data report once. It is kept in the object store under a key that is a digest of everything that
+affects it, beside what was compiled from the same file."""
+
+import hashlib
+import json
+import logging
+import tempfile
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cluster.bases.resolve import base_folder, template_digest, tokenizer_digest
+from cluster.bases.text.chat_template import template_text
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.data_report import DataReport, DataReportRequest, Finding
+from cluster.contracts.errors import NotFound, TuneryError
+from cluster.data_checks.check import check_data
+from cluster.data_checks.rules import RULES_VERSION
+from cluster.storage.keys import report_key
+from cluster.storage.store import ObjectStore
+from cluster.training.data.compiled import fetch
+from cluster.training.data.measured import Measured, measure
+from cluster.training.data.tokenizer import load_tokenizer
+
+logger = logging.getLogger(__name__)
+
+
+def kept_report(request: DataReportRequest, store: ObjectStore) -> DataReport | None:
+    """Returns the report if it was made before. Raises as `make_report` does, but for CorruptArtefact."""
+    key = report_key(request.file.sha256, _digest(request))
+    try:
+        return DataReport.model_validate_json(store.get(key))
+    except NotFound:
+        return None
+    except ValidationError as error:
+        logger.warning("%s cannot be read and is made again: %s", key, error)
+        return None
+
+
+def make_report(request: DataReportRequest, store: ObjectStore) -> DataReport:
+    """Makes the report and keeps it. What is wrong with the files is part of it.
+
+    Raises CorruptArtefact if the stored bytes are not the expected ones; NotFound, Unavailable and
+    InvalidConfiguration as storage and base do."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = _report(request, store, Path(folder))
+    key = report_key(request.file.sha256, _digest(request))
+    try:
+        store.put(key, report.model_dump_json().encode())
+    except TuneryError as error:
+        logger.warning("%s could not be kept, so it will be made again: %s", key, error)
+    return report
+
+
+def _report(request: DataReportRequest, store: ObjectStore, folder: Path) -> DataReport:
+    path = fetch(store, request.file.key, request.file.sha256, folder)
+    with ExitStack() as files:
+        validation = None
+        if request.validation is not None:
+            other = fetch(store, request.validation.key, request.validation.sha256, folder)
+            validation = files.enter_context(other.open("rb"))
+        report = check_data(files.enter_context(path.open("rb")), validation=validation)
+    if request.base is None or report.format is None:
+        return report
+    with path.open("rb") as file:
+        measured = measure(file, report.format, load_tokenizer(request.base), request.base)
+    return _with_tokens(report, measured)
+
+
+def _with_tokens(report: DataReport, measured: Measured) -> DataReport:
+    by_code: dict[str, Finding] = {found.code: found for found in [*report.findings, *measured.findings]}
+    return report.model_copy(
+        update={
+            "findings": sorted(by_code.values(), key=lambda one: (one.severity, -one.count, one.code)),
+            "lengths": measured.lengths or report.lengths,
+            "overlength": measured.overlength,
+        }
+    )
+
+
+def _digest(request: DataReportRequest) -> str:
+    validation = request.validation.sha256 if request.validation else None
+    parts = [RULES_VERSION, validation, _tokens_digest(request.base) if request.base else None]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _tokens_digest(base: BaseSpec) -> list[object]:
+    return [
+        base.alias,
+        base.architecture,
+        base.context_length,
+        tokenizer_digest(base_folder(base)),
+        template_digest(template_text(load_tokenizer(base))),
+        # Other releases may tokenize the same text differently.
+        version("tokenizers"),
+        version("transformers"),
+    ]

@@ -1,0 +1,93 @@
+"""Lengths in a base's tokens are those that training would have, and so is what happens to long examples."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.data_report import DataReportRequest, OverlengthOutcome, StoredFile
+from cluster.contracts.datasets import DatasetCheckRequest, DatasetFormat
+from cluster.storage.local import LocalStore
+from cluster.training.data.compiled import check_dataset
+from cluster.training.data.measured import Measured, measure
+from cluster.training.data.reported import kept_report, make_report
+from cluster.training.data.tokenizer import load_tokenizer
+
+Rows = list[dict[str, Any]]
+Put = Callable[[str, Rows], tuple[str, str]]
+
+
+def measured(rows: Rows, base: BaseSpec, format: DatasetFormat = "chat") -> Measured:
+    stream = io.BytesIO("\n".join(map(json.dumps, rows)).encode())
+    return measure(stream, format, load_tokenizer(base), base)
+
+
+@pytest.fixture
+def small(base: BaseSpec) -> BaseSpec:
+    return base.model_copy(update={"context_length": 64})
+
+
+@pytest.fixture
+def uneven_rows(chat_rows: Rows) -> Rows:
+    """Line 3 is cut inside its answer, and line 8 inside its question."""
+    rows = json.loads(json.dumps(chat_rows))
+    rows[2]["messages"][1]["content"] = "the invoice " * 80
+    rows[7]["messages"][0]["content"] = "message " * 200
+    return rows
+
+
+def test_outcomes_are_those_of_the_compiler(
+    uneven_rows: Rows, small: BaseSpec, store: LocalStore, put_rows: Put
+) -> None:
+    found = measured(uneven_rows, small)
+    assert found.overlength is not None
+    key, sha256 = put_rows("file-uneven", uneven_rows)
+    for outcome in found.overlength.outcomes:
+        request = DatasetCheckRequest(base=small, key=key, sha256=sha256, on_overlength=outcome.on_overlength)
+        check = check_dataset(request, store)
+        assert outcome == OverlengthOutcome(
+            on_overlength=outcome.on_overlength,
+            is_accepted=not check.problems,
+            n_trained=0 if check.problems else check.n_examples,
+            n_dropped=check.n_dropped,
+            n_truncated=check.n_truncated,
+        )
+        assert found.lengths is not None
+        assert found.lengths.longest == check.longest
+    assert found.overlength.lines == [3, 8]
+    assert [(finding.code, finding.severity) for finding in found.findings] == [("over_length", "warning")]
+
+
+def test_the_histogram_counts_every_example_and_token(
+    chat_rows: Rows, base: BaseSpec, store: LocalStore, put_rows: Put
+) -> None:
+    lengths = measured(chat_rows, base).lengths
+    key, sha256 = put_rows("file-chats", chat_rows)
+    check = check_dataset(DatasetCheckRequest(base=base, key=key, sha256=sha256), store)
+    assert lengths is not None
+    assert (lengths.unit, lengths.total, lengths.longest) == ("tokens", check.n_tokens, check.longest)
+    assert sum(bucket.count for bucket in lengths.histogram) == len(chat_rows)
+    assert lengths.shortest <= lengths.p50 <= lengths.p90 <= lengths.p99 <= lengths.longest
+
+
+def test_rows_that_the_base_is_not_trained_on_are_an_error(chat_rows: Rows, base: BaseSpec) -> None:
+    encoder = base.model_copy(update={"architecture": "encoder"})
+    found = measured(chat_rows, encoder)
+    assert [(finding.code, finding.severity) for finding in found.findings] == [("wrong_format", "error")]
+    assert found.lengths is found.overlength is None
+
+
+def test_a_report_with_a_base_has_its_tokens_and_is_kept_by_base(
+    uneven_rows: Rows, base: BaseSpec, small: BaseSpec, store: LocalStore, put_rows: Put
+) -> None:
+    key, sha256 = put_rows("file-uneven", uneven_rows)
+    file = StoredFile(key=key, sha256=sha256)
+    requests = [DataReportRequest(file=file, base=one) for one in (None, base, small)]
+    reports = [make_report(request, store) for request in requests]
+    assert [report.lengths.unit for report in reports if report.lengths] == ["characters", "tokens", "tokens"]
+    limits = [report.overlength and report.overlength.limit for report in reports]
+    assert limits == [None, base.context_length, small.context_length]
+    assert [kept_report(request, store) for request in requests] == reports

@@ -54,8 +54,10 @@ ALLOWED = {
         "cluster.wire",
         "cluster.bases.catalogue",
         "service.db",
+        "service.job_checks",
         "service.webhooks",
     ),
+    "service.job_checks": ("cluster.contracts", "service.db"),
     "service.api": (
         "cluster.contracts",
         "cluster.storage",
@@ -65,6 +67,7 @@ ALLOWED = {
         "cluster.egress",
         "cluster.wire",
         "service.db",
+        "service.job_checks",
         "service.scheduling.interfaces",
         "service.webhooks.sending",
     ),

@@ -25,6 +25,12 @@ class Problem(FrozenModel):
     """The place in the line, e.g. `messages[2].role`."""
 
 
+class RowLength(FrozenModel):
+    line: int
+    tokens: int
+    """Of all sequences of the example, after the over-length policy is applied."""
+
+
 class DatasetCheckRequest(FrozenModel):
     """Asks the dataset compiler what a stored file becomes for a base."""
 
@@ -35,6 +41,11 @@ class DatasetCheckRequest(FrozenModel):
     method: Method = "supervised"
     training: TrainingOptions | None = None
     """If given, the layers that the options name are looked up in the base."""
+    validation_split: float = 0.0
+    seed: int = 0
+    """The share of the examples that training holds out, and the seed that draws them."""
+    base_sha256: str | None = None
+    """If given, the weights that the base must still have."""
     class_names: list[str] = []
     """The only classes that the file may use; for a validation file, those of the training file. If empty,
     the file defines its classes."""
@@ -51,6 +62,11 @@ class DatasetCheck(FrozenModel):
     """For an encoder's file, the labels."""
     longest: int
     """Length in tokens of the longest sequence, before the over-length policy is applied."""
+    n_held_out: int = 0
+    n_held_out_tokens: int = 0
+    """Of the examples and tokens above, those that `validation_split` holds out."""
+    longest_rows: list[RowLength] = []
+    """The longest examples that are trained on, the longest first: five at most."""
     class_names: list[str] = []
     """The classes: those of the request, or else those found, sorted. Empty for a decoder's file."""
     problems: list[Problem] = []

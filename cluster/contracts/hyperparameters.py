@@ -104,6 +104,12 @@ class TrainingOptions(StrictModel):
     restore_optimizer: bool = False
     """With `from_checkpoint`: also restores the optimizer state. It is kept for a day after the job that made
     it has ended, unless this server is configured otherwise."""
+    source_job: str | None = None
+    """Repeats this job: what the request leaves out (validation file, seed, method, hyperparameters and
+    training options) is taken from it, resolved as it was. On the same hardware and software the losses are
+    the same; on CPUs, bit by bit."""
+    allow_changed_base: bool = False
+    """With `source_job`: repeats the job even if the base model's weights are no longer the same."""
     validation_split: float = Field(default=0.0, ge=0, le=0.5)
     """Share of the training file to hold out for validation if there is no validation file; 0 holds out
     none."""
@@ -121,6 +127,8 @@ class TrainingOptions(StrictModel):
             raise ValueError("peft_config goes with type 'peft', and type 'peft' needs a peft_config")
         if self.restore_optimizer and self.from_checkpoint is None:
             raise ValueError("restore_optimizer needs from_checkpoint")
+        if self.allow_changed_base and self.source_job is None:
+            raise ValueError("allow_changed_base needs source_job")
         return self
 
     @property
@@ -175,6 +183,17 @@ class TrainingConfig(FrozenModel):
         return None if self.peft_config is None else self.peft_config.get("peft_type")
 
 
+_NOT_OF_TRAINING = {
+    "parallelism",
+    "from_checkpoint",
+    "source_job",
+    "allow_changed_base",
+    "general_file",
+    "max_regression",
+}
+"""Options that TrainingConfig lacks, or that are resolved."""
+
+
 def resolve(
     requested: Hyperparameters,
     options: TrainingOptions,
@@ -208,7 +227,7 @@ def resolve(
     )
     _check_schedule(options, total_steps=n_epochs * math.ceil(n_examples / batch_size))
     config = TrainingConfig(
-        **options.model_dump(exclude={"parallelism", "from_checkpoint", "general_file", "max_regression"}),
+        **options.model_dump(exclude=_NOT_OF_TRAINING),
         method=method,
         parallelism=parallelism_of(options),
         n_epochs=n_epochs,

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from cluster.contracts.bases import BaseSpec, WeightsForm
+from cluster.contracts.costs import RunCost
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.frozen import NonFiniteModel
 from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.contracts.provenance import Provenance
 from cluster.contracts.weights import WeightsRef
 
 
@@ -147,6 +149,7 @@ class CheckpointSaved(_WithWeights):
     created_at: int = Field(default_factory=_now)
     step: int
     metrics: StepMetrics
+    provenance: Provenance | None = None
 
 
 class RunnerMessage(NonFiniteModel):
@@ -205,6 +208,8 @@ class Finished(_WithWeights):
     state: Literal["finished"] = "finished"
     trained_tokens: int
     report: EvaluationReport | None = None
+    cost: RunCost | None = None
+    """None if an earlier attempt did a part of the run."""
 
 
 class Failed(NonFiniteModel):

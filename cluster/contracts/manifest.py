@@ -6,6 +6,7 @@ from pydantic import AliasChoices, Field
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.contracts.provenance import Environment, Provenance
 
 
 class ManifestFile(FrozenModel):
@@ -47,8 +48,14 @@ class Manifest(FrozenModel):
     """SHA-256 over the base's weight files. An adapter fits no other base."""
     data_sha256: str
     """Of the training file's bytes."""
+    validation_sha256: str | None = None
+    general_sha256: str | None = None
+    """Of the validation file's bytes, and of those of the owner's general set."""
+    parent_sha256: str | None = None
+    """Of the manifest of the tuned weights that the job started from."""
     template_sha256: str
     """Of the chat template's text. Serving must render with the same template."""
+    environment: Environment | None = None
     config: TrainingConfig
     files: list[ManifestFile]
     """Weights in the native format of PEFT (lora) or transformers (full), and the state that a resume needs.
@@ -57,6 +64,20 @@ class Manifest(FrozenModel):
     probe: Probe
     answer_prompts: list[AnswerPrompt] = []
     """A few prompts. Publishing checks that the model ends its answer to one of them by itself."""
+
+
+def provenance_of(manifest: Manifest) -> Provenance:
+    return Provenance(
+        base=manifest.base_alias,
+        base_sha256=manifest.base_digest,
+        template_sha256=manifest.template_sha256,
+        training_sha256=manifest.data_sha256,
+        validation_sha256=manifest.validation_sha256,
+        general_sha256=manifest.general_sha256,
+        parent_sha256=manifest.parent_sha256,
+        config=manifest.config,
+        environment=manifest.environment,
+    )
 
 
 def weight_file_names(manifest: Manifest) -> list[str]:

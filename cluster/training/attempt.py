@@ -11,11 +11,13 @@ import torch
 from cluster.bases.pretrained import stop_tokens
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.costs import RunCost
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Finished, JobSpec, Stopped
 from cluster.contracts.weights import WeightsRef
 from cluster.storage.store import ObjectStore
 from cluster.training.checkpoints.checkpoint import CheckpointContext, CheckpointWriter, download
+from cluster.training.checkpoints.environment import device_name
 from cluster.training.data.answer_prompts import answer_prompts
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.datasets import Datasets, load_datasets
@@ -25,6 +27,7 @@ from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.progress import Progress
 from cluster.training.loop.reporting import message, report_if_slow
 from cluster.training.loop.step import is_out_of_memory, typed_out_of_memory
+from cluster.training.loop.throughput import memory_bytes
 from cluster.training.run import Run
 from cluster.training.scratch import scratch_folder
 from cluster.training.starting_point import StartingPoint, find_starting_point
@@ -58,8 +61,10 @@ def run_attempt(
         if trained is None:
             return Stopped()
         # Not in `_train`: the report loads models of its own, after the trained one is freed.
+        began = hooks.clock()
         report = _evaluate(attempt, data, start, trained)
-    return Finished.of(trained.weights, trained_tokens=trained.trained_tokens, report=report)
+        cost = _cost(attempt, data, trained, hooks.clock() - began) if start.resumed_from is None else None
+    return Finished.of(trained.weights, trained_tokens=trained.trained_tokens, report=report, cost=cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,9 @@ class _Trained(NamedTuple):
     """A complete run."""
 
     trained_tokens: int
+    steps: int
+    seconds: float
+    memory_bytes: int
     weights: WeightsRef
     """The job's model."""
     folder: Path | None
@@ -100,11 +108,14 @@ def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> _Trained 
         attempt.store,
         run.trainee,
         start.weights,
+        None if start.parent is None else start.parent.digest,
+        attempt.device,
         tokenizer,
         _probe_data(data),
         answer_prompts(data.training, stop_tokens(base_folder(spec.base), tokenizer)),
         world,
     )
+    began = hooks.clock() - run.scoring_seconds
     with closing(CheckpointWriter(context, attempt.folder, resumed=resumed)) as writer:
         outcome = run.train(writer)
         with report_if_slow(hooks.report, "Storing the last checkpoint"):
@@ -118,9 +129,26 @@ def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> _Trained 
     step = run.final_step(outcome.progress)
     return _Trained(
         outcome.progress.trained_tokens,
+        outcome.progress.step,
+        hooks.clock() - began,
+        memory_bytes(attempt.device),
         writer.stored[step],
         writer.folder(step),
         run.final_loss(outcome.progress),
+    )
+
+
+def _cost(attempt: _Attempt, data: Datasets, trained: _Trained, evaluation_seconds: float) -> RunCost:
+    held_out, general = (0 if each is None else len(each.token_ids) for each in (data.held_out, data.general))
+    return RunCost(
+        device=device_name(attempt.device),
+        steps=trained.steps,
+        trained_tokens=trained.trained_tokens,
+        held_out_tokens=held_out,
+        general_tokens=general,
+        training_seconds=trained.seconds,
+        evaluation_seconds=evaluation_seconds,
+        memory_bytes=trained.memory_bytes,
     )
 
 

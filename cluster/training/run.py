@@ -79,7 +79,10 @@ class Run:
         if world.is_sharded:
             blocks = layers(causal_model(self.trainee.model))
             world.shard(objective, blocks, device, DTYPES[spec.base.dtype])
+        began = hooks.clock()
         self._find_references(objective, resumed)
+        self.scoring_seconds = hooks.clock() - began
+        """Of the examples before the first step, for DPO."""
         self._parameters = trainable_parameters(self.trainee.model)
         self._learner = Learner(
             objective,

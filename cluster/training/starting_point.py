@@ -28,6 +28,8 @@ class StartingPoint:
     """The folder of a checkpoint whose adapter is continued."""
     form: WeightsForm = "lora"
     """The form in which that checkpoint is served."""
+    parent: WeightsRef | None = None
+    """The tuned weights that the job began with."""
     state: TrainingState | None = None
     """The training state of the run that is continued, if its adapter or its optimizer is needed."""
     resumed: TrainingState | None = None
@@ -45,7 +47,7 @@ def find_starting_point(spec: JobSpec, store: ObjectStore, data: Dataset, folder
     Raises TrainingFailed if the tuned weights cannot be continued this way, and NotFound, Unavailable and
     CorruptArtefact as storage does.
     """
-    start = _beginning(spec, store, data, folder)
+    start = _base(spec) if spec.start_from is None else _tuned(spec, spec.start_from, store, data, folder)
     if spec.resume_from is None:
         return start
     own = folder / "resumed"
@@ -55,14 +57,18 @@ def find_starting_point(spec: JobSpec, store: ObjectStore, data: Dataset, folder
     return replace(start, resumed=read_state(own, manifest.form), resumed_from=saved)
 
 
-def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> StartingPoint:
+def _base(spec: JobSpec) -> StartingPoint:
+    return StartingPoint(base_folder(spec.base), is_base=True)
+
+
+def _tuned(
+    spec: JobSpec, manifest_key: str, store: ObjectStore, data: Dataset, folder: Path
+) -> StartingPoint:
     base = base_folder(spec.base)
-    if spec.start_from is None:
-        return StartingPoint(base, is_base=True)
     tuned = folder / "start"
     tuned.mkdir()
     restores = spec.config.restore_optimizer
-    manifest, _ = download(store, spec.start_from, tuned, with_resume_state=restores)
+    manifest, parent = download(store, manifest_key, tuned, with_resume_state=restores)
     if manifest.base_digest != base_digest(base):
         raise _mismatch(f"it was trained on another base, {manifest.base_alias}")
     if manifest.form == "full":
@@ -71,11 +77,14 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
         is_continued = restores and spec.config.type == "full"
         if restores and not is_continued:
             raise _other_parameters()
-        return StartingPoint(tuned, is_base=False, state=read_state(tuned, "full") if is_continued else None)
+        state = read_state(tuned, "full") if is_continued else None
+        return StartingPoint(tuned, is_base=False, parent=parent, state=state)
     if spec.config.type != "full":
         has_state = restores or manifest.form == "prefix"
         state = read_state(tuned, manifest.form) if has_state else read_adapter_state(tuned)
-        return StartingPoint(base, is_base=True, adapter=tuned, form=manifest.form, state=state)
+        return StartingPoint(
+            base, is_base=True, adapter=tuned, form=manifest.form, parent=parent, state=state
+        )
     from peft import PeftModel
 
     if manifest.form == "prefix":
@@ -86,7 +95,7 @@ def _beginning(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -
     merged.mkdir()
     whole = load_merge_base(base, spec.base, spec.config, data, is_quantized=manifest.form == "qlora")
     merge(PeftModel.from_pretrained(whole, tuned), load_tokenizer(spec.base), "float32", merged)
-    return StartingPoint(merged, is_base=False)
+    return StartingPoint(merged, is_base=False, parent=parent)
 
 
 def _check_classes(tuned: Path, data: Dataset) -> None:

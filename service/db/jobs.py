@@ -7,11 +7,13 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, String, column, exists, func, select
 from sqlalchemy.orm import Session
 
+from cluster.contracts.costs import JobCost
 from cluster.contracts.datasets import DatasetFormat
 from cluster.contracts.errors import Conflict
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import Hyperparameters, Method, TrainingConfig, TrainingOptions
 from cluster.contracts.jobs import JobStatus
+from cluster.contracts.provenance import Provenance
 from service.db import tables
 from service.db.database import now
 from service.db.faults import RESET_FAULTS
@@ -60,6 +62,9 @@ class Job:
     estimated_finish: int | None
     report: EvaluationReport | None
     """Present once training is complete, even if the job fails later."""
+    provenance: Provenance | None
+    """Present once a checkpoint is stored."""
+    cost: JobCost | None
     error: JobError | None
     attempt: int
     created_at: int
@@ -292,6 +297,8 @@ def job_of(row: tables.Job) -> Job:
         progress=row.progress,
         estimated_finish=row.estimated_finish,
         report=None if row.report is None else EvaluationReport.model_validate(row.report),
+        provenance=None if row.provenance is None else Provenance.model_validate(row.provenance),
+        cost=None if row.cost is None else JobCost.model_validate(row.cost),
         error=None if row.error is None else JobError(**row.error),
         attempt=row.attempt,
         created_at=row.created_at,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
@@ -11,6 +11,7 @@ from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import Conflict, NotFound
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import JobStatus
+from cluster.contracts.provenance import Provenance
 from cluster.contracts.weights import WeightsRef
 from service.db import tables
 from service.db.aliases import Aliases
@@ -34,6 +35,9 @@ class TunedModel:
     """max_abs and mean_abs: differences of log-probabilities between serving and training, measured before
     publishing. None for a checkpoint."""
     report: EvaluationReport | None = None
+    provenance: Provenance | None = None
+    parent: str | None = None
+    """Name of the tuned model that its job started from."""
 
 
 class TunedModels:
@@ -46,12 +50,12 @@ class TunedModels:
     def list(self) -> Sequence[TunedModel]:
         """Newest first."""
         newest_first = self._visible().order_by(tables.Model.created_at.desc(), tables.Model.id.desc())
-        return [_model_of(row) for row in self._session.scalars(newest_first)]
+        return [_model_of(model, job) for model, job in self._session.execute(newest_first)]
 
     def resolve(self, name: str) -> TunedModel:
         """Finds a tuned model or one of its checkpoints (`…:ckpt-step-N`). Raises NotFound
         (`model_not_found`)."""
-        return self._resolve_checkpoint(name) if ":ckpt-step-" in name else _model_of(self._row(name))
+        return self._resolve_checkpoint(name) if ":ckpt-step-" in name else _model_of(*self._row(name))
 
     def resolve_and_lock(self, name: str) -> TunedModel:
         """Like `resolve`, and keeps the model, with all that belongs to it, from being deleted until the
@@ -71,7 +75,7 @@ class TunedModels:
         Aliases(self._session, self._tenant).check_unnamed(name)
         checkpoints = delete(tables.Checkpoint).where(tables.Checkpoint.job_id == job.id)
         if ":ckpt-step-" not in name:
-            self._row(name, for_update=True).deleted_at = int(now(self._session))
+            self._row(name, for_update=True)[0].deleted_at = int(now(self._session))
         elif JobStatus(job.status).is_terminal:
             checkpoints = checkpoints.where(tables.Checkpoint.model_name == name)
         else:
@@ -86,7 +90,7 @@ class TunedModels:
     def _resolve_checkpoint(self, name: str) -> TunedModel:
         """A checkpoint is usable as soon as it is listed, even if its job has not ended or has failed."""
         found = self._session.execute(
-            select(tables.Checkpoint, tables.Job.model)
+            select(tables.Checkpoint, tables.Job)
             .join(tables.Job, tables.Job.id == tables.Checkpoint.job_id)
             .where(
                 tables.Checkpoint.model_name == name,
@@ -96,22 +100,36 @@ class TunedModels:
         ).first()
         if found is None:
             raise _not_found(name)
-        checkpoint, base = found
-        return TunedModel(name, base, _adapter_of(checkpoint), checkpoint.job_id, checkpoint.created_at)
-
-    def _visible(self) -> Select[tables.Model]:
-        return select(tables.Model).where(
-            tables.Model.organization_id == self._tenant.organization_id,
-            tables.Model.project_id == self._tenant.project_id,
-            tables.Model.deleted_at.is_(None),
+        checkpoint, job = found
+        return TunedModel(
+            name,
+            job.model,
+            _adapter_of(checkpoint),
+            checkpoint.job_id,
+            checkpoint.created_at,
+            **_origin_of(job),
         )
 
-    def _row(self, id: str, *, for_update: bool = False) -> tables.Model:
+    def _visible(self) -> Select[tables.Model, tables.Job]:
+        return (
+            select(tables.Model, tables.Job)
+            .outerjoin(tables.Job, tables.Job.id == tables.Model.job_id)
+            .where(
+                tables.Model.organization_id == self._tenant.organization_id,
+                tables.Model.project_id == self._tenant.project_id,
+                tables.Model.deleted_at.is_(None),
+            )
+        )
+
+    def _row(self, id: str, *, for_update: bool = False) -> tuple[tables.Model, tables.Job | None]:
         statement = self._visible().where(tables.Model.id == id)
-        row = self._session.scalar(statement.with_for_update() if for_update else statement)
-        if row is None:
+        if for_update:
+            statement = statement.with_for_update(of=tables.Model)
+        found = self._session.execute(statement).first()
+        if found is None:
             raise _not_found(id)
-        return row
+        model, job = found
+        return model, job
 
 
 def _not_found(name: str) -> NotFound:
@@ -122,7 +140,14 @@ def _not_found(name: str) -> NotFound:
     )
 
 
-def _model_of(row: tables.Model) -> TunedModel:
+def _origin_of(job: tables.Job | None) -> dict[str, Any]:
+    if job is None:
+        return {}
+    provenance = None if job.provenance is None else Provenance.model_validate(job.provenance)
+    return {"provenance": provenance, "parent": job.training.get("from_checkpoint")}
+
+
+def _model_of(row: tables.Model, job: tables.Job | None) -> TunedModel:
     return TunedModel(
         name=row.id,
         base=row.base,
@@ -131,6 +156,7 @@ def _model_of(row: tables.Model) -> TunedModel:
         created_at=row.created_at,
         parity=row.parity,
         report=None if row.report is None else EvaluationReport.model_validate(row.report),
+        **_origin_of(job),
     )
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from cluster.contracts.costs import JobCost
 from cluster.contracts.jobs import Finished, JobStatus
+from cluster.contracts.provenance import Provenance
 from service.db import tables
 from service.db.transitions import NewEvent, add_events, transition
 
@@ -14,6 +16,7 @@ class Publication:
     """Everything that becomes public at once."""
 
     finished: Finished
+    provenance: Provenance
     parity: dict[str, float]
     warning: str | None
     """What the job's owner should know about the model, if anything."""
@@ -28,12 +31,33 @@ def publish(session: Session, job: tables.Job, publication: Publication, *, at: 
     session.add(_model_row(job, publication, at))
     session.add(_result_row(job, publication, at))
     session.flush()
-    job = transition(session, job, JobStatus.SUCCEEDED, at=at, result_file=publication.result_file_id)
+    cost = _cost(session, job, publication.finished, at)
+    job = transition(
+        session,
+        job,
+        JobStatus.SUCCEEDED,
+        at=at,
+        result_file=publication.result_file_id,
+        provenance=publication.provenance.model_dump(mode="json"),
+        cost=None if cost is None else cost.model_dump(mode="json"),
+    )
     done = (f"New fine-tuned model created: {job.output_model}", "The job has successfully completed")
     events = [NewEvent(message) for message in done]
     if publication.warning is not None:
         events.insert(0, NewEvent(publication.warning, level="warn"))
     add_events(session, job, events, at=at)
+
+
+def _cost(session: Session, job: tables.Job, finished: Finished, at: float) -> JobCost | None:
+    attempt = session.get_one(tables.Attempt, (job.id, job.attempt))
+    if (run := finished.cost) is None or attempt.ended_at is None:
+        return None
+    before_publishing = attempt.ended_at - attempt.created_at
+    return JobCost(
+        **run.model_dump(),
+        starting_seconds=max(0.0, before_publishing - run.training_seconds - run.evaluation_seconds),
+        publishing_seconds=at - attempt.ended_at,
+    )
 
 
 def _model_row(job: tables.Job, publication: Publication, at: float) -> tables.Model:

@@ -49,6 +49,8 @@ def record_events(
                 last_checkpoint = event.step
                 for column, value in RESET_FAULTS.items():
                     setattr(job, column, value)
+                if event.provenance is not None:
+                    job.provenance = event.provenance.model_dump(mode="json")
                 line = NewEvent(_add_checkpoint(session, job, event, at))
             case RunnerMessage():
                 line = NewEvent(event.message.replace("\x00", "\ufffd"), level=event.level)

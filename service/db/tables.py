@@ -116,6 +116,7 @@ class Job(Table):
     __table_args__ = (
         Index("ix_jobs_project_created", "project_id", "created_at", "id"),
         Index("ix_jobs_status", "status"),
+        Index("ix_jobs_model_finished", "model", "finished_at"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -155,6 +156,10 @@ class Job(Table):
     estimated_finish: Mapped[int | None]
     report: Mapped[dict[str, Any] | None]
     """EvaluationReport, once training is complete."""
+    provenance: Mapped[dict[str, Any] | None]
+    """Provenance, once a checkpoint is stored."""
+    cost: Mapped[dict[str, Any] | None]
+    """JobCost, once the job has succeeded; null if more than one attempt trained it."""
     error: Mapped[dict[str, Any] | None]
     """code, message, param."""
     attempt: Mapped[int] = mapped_column(default=0)

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, NotFound
 from cluster.contracts.jobs import Finished
-from cluster.contracts.manifest import Manifest
+from cluster.contracts.manifest import Manifest, provenance_of
 from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
 from service.db.ids import result_file_id
+from service.db.job_files import JobFiles
 from service.db.jobs import Job
 from service.db.publication import Publication
 from service.db.scheduler_store import SchedulerStore
@@ -45,6 +46,7 @@ def publish(
     finished = jobs.outcome(job)
     check_regression(finished.report, job.training.max_regression)
     manifest = _verified(job, finished, store)
+    _check_provenance(manifest, job, jobs.files(job))
     base = base_of(job, bases)
     differences = check_parity(finished.weights, manifest.probe, serving, base)
     warning = stop_warning(finished.weights, manifest.answer_prompts, serving, base)
@@ -53,6 +55,7 @@ def publish(
     stored = store.put(file_key(file_id), results)
     publication = Publication(
         finished=finished,
+        provenance=provenance_of(manifest),
         parity=differences,
         warning=warning,
         result_file_id=file_id,
@@ -82,3 +85,14 @@ def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:
     if (manifest.job_id, manifest.base_alias) != (job.id, job.model):
         raise CorruptArtefact("The stored manifest belongs to another job.")
     return manifest
+
+
+def _check_provenance(manifest: Manifest, job: Job, files: JobFiles) -> None:
+    """What the manifest says of the model's origin must be what the job was created with."""
+    expected = (
+        job.config,
+        *(file and file.sha256 for file in (files.training, files.validation, files.general)),
+    )
+    found = (manifest.config, manifest.data_sha256, manifest.validation_sha256, manifest.general_sha256)
+    if found != expected:
+        raise CorruptArtefact("The stored manifest names another configuration or other data than the job.")

@@ -69,6 +69,8 @@ def test_a_new_job_is_openais_object(client: OpenAI, file: str) -> None:
             "attempt": 0,
             "training": TrainingOptions().model_dump(),
             "evaluation": None,
+            "provenance": None,
+            "cost": None,
         },
     }
     assert client.fine_tuning.jobs.retrieve(job.id) == job
@@ -133,7 +135,13 @@ def test_a_job_that_ended_shows_its_evaluation(live: LiveApi, client: OpenAI, fi
     assert extension["evaluation"] == evaluation
     extension = client.models.retrieve(model).to_dict()["tunery"]
     parity = {"max_abs": 1e-5, "mean_abs": 1e-6}
-    nothing = {"evaluation": None, "parity": None, "unavailable": None}
+    nothing = {
+        "evaluation": None,
+        "parity": None,
+        "unavailable": None,
+        "provenance": None,
+        "alias_of": None,
+    }
     made = {"base": "base-1", "job_id": job.id}
     assert extension == nothing | made | {"evaluation": evaluation, "parity": parity}
     extension = client.models.retrieve(checkpoint).to_dict()["tunery"]

@@ -43,6 +43,14 @@ class Jobs:
         body = {"model": model, "training_file": training_file, **options}
         return FineTuningJob.from_dict(post(self._client, "/v1/fine_tuning/jobs", body))
 
+    def replay(self, job_id: str, *, training: dict[str, Any] | None = None, **changes: Any) -> FineTuningJob:
+        """Repeats a former job. `changes` are parameters of `create` that differ."""
+        source = self.retrieve(job_id)
+        return self.create(
+            **{"model": source.model, "training_file": source.training_file, **changes},
+            training={"source_job": job_id, **(training or {})},
+        )
+
     def preview(self, *, model: str, training_file: str, **options: Any) -> FineTuningJobPreview:
         """Shows what a job would learn, token by token. Takes the options of `create`, and `n`, the number of
         rows, or `lines`, their numbers. Stores nothing."""

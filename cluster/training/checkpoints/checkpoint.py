@@ -25,10 +25,18 @@ from cluster.bases.resolve import base_digest, base_folder, template_digest
 from cluster.bases.text.chat_template import template_text
 from cluster.contracts.errors import CorruptArtefact, NotFound
 from cluster.contracts.jobs import CheckpointSaved, JobSpec, StepMetrics
-from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe, is_resume_file
+from cluster.contracts.manifest import (
+    AnswerPrompt,
+    Manifest,
+    ManifestFile,
+    Probe,
+    is_resume_file,
+    provenance_of,
+)
 from cluster.contracts.weights import WeightsRef
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.store import ObjectStore
+from cluster.training.checkpoints.environment import environment
 from cluster.training.checkpoints.export import distinct_state, is_adapted, merge, save_adapter, save_full
 from cluster.training.checkpoints.probe import score_probe
 from cluster.training.checkpoints.served import load_classifier, load_served
@@ -50,6 +58,9 @@ class CheckpointContext:
     trainee: Trainee
     weights: Path
     """The folder of the weights that the job began with, without adapters."""
+    parent_sha256: str | None
+    """Of the manifest of the tuned weights that the job began with."""
+    device: torch.device
     tokenizer: Any
     probe_data: Dataset
     answer_prompts: list[AnswerPrompt]
@@ -179,7 +190,11 @@ class CheckpointWriter:
             base_alias=spec.base.alias,
             base_digest=base_digest(base_folder(spec.base)),
             data_sha256=spec.training_sha256,
+            validation_sha256=spec.validation_sha256,
+            general_sha256=spec.general_sha256,
+            parent_sha256=self._context.parent_sha256,
             template_sha256=template_digest(template_text(self._context.tokenizer)),
+            environment=environment(self._context.device),
             config=spec.config,
             files=[],
             probe=probe,
@@ -197,7 +212,9 @@ class CheckpointWriter:
                 path.unlink()
         if not keeps:
             folder.rmdir()
-        return CheckpointSaved.of(saved, step=manifest.step, metrics=metrics)
+        return CheckpointSaved.of(
+            saved, step=manifest.step, metrics=metrics, provenance=provenance_of(manifest)
+        )
 
 
 def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manifest) -> WeightsRef:

@@ -9,23 +9,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cluster.bases.layers import read_layers
-from cluster.bases.resolve import base_folder, template_digest, tokenizer_digest
+from cluster.bases.resolve import base_digest, base_folder, template_digest, tokenizer_digest
 from cluster.bases.text.chat_template import chat_template, template_text
 from cluster.contracts.adapter_layers import check_layers
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest, DatasetFormat
-from cluster.contracts.errors import CorruptArtefact, InvalidDataset, NotFound, TuneryError
+from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest, DatasetFormat, RowLength
+from cluster.contracts.errors import CorruptArtefact, InvalidDataset, InvalidRequest, NotFound, TuneryError
 from cluster.contracts.hyperparameters import Method, OnOverlength
 from cluster.contracts.jsonl import MAX_PROBLEMS
 from cluster.storage.keys import dataset_key
 from cluster.storage.store import ObjectStore
 from cluster.training.data.answers import added_end
 from cluster.training.data.compiler import Compiled, compile_file
-from cluster.training.data.dataset import Dataset
+from cluster.training.data.dataset import Dataset, split_held_out
 from cluster.training.data.recipe import Recipe
 from cluster.training.data.stored import FORMAT_VERSION, Unreadable, read_compiled, write_compiled
 from cluster.training.data.tokenizer import load_tokenizer
+
+_LONGEST_ROWS = 5
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +65,17 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
 
     Problems in the file are part of the result, not errors. Raises CorruptArtefact if the stored bytes are
     not the expected ones; NotFound, Unavailable and InvalidConfiguration as storage and base do; and
-    InvalidRequest if `training` names layers that the base does not have.
+    InvalidRequest if `training` names layers that the base does not have, or if the base has other weights
+    than expected (`base_changed`).
     """
     base = request.base
+    if request.base_sha256 is not None and request.base_sha256 != base_digest(base_folder(base)):
+        raise InvalidRequest(
+            f"The weights of the base model '{base.alias}' are no longer those that the job to repeat was "
+            "trained from. Give training.allow_changed_base to train from the present ones.",
+            code="base_changed",
+            param="training.source_job",
+        )
     if request.training is not None:
         check_layers(request.training, read_layers(base_folder(base)), base.alias)
     classes = tuple(request.class_names)
@@ -81,6 +93,9 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
             longest=found.longest,
             problems=found.problems,
         )
+    trained, held_out = data, None
+    if request.validation_split:
+        trained, held_out = split_held_out(data, request.validation_split, request.seed)
     truncated = sorted(set(data.overlength_lines) - set(data.dropped_lines))
     return DatasetCheck(
         format=found.format,
@@ -88,6 +103,9 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
         n_tokens=len(data.token_ids),
         n_supervised_tokens=int(data.mask.sum()),
         longest=found.longest,
+        n_held_out=0 if held_out is None else len(held_out),
+        n_held_out_tokens=0 if held_out is None else len(held_out.token_ids),
+        longest_rows=_longest_rows(trained),
         class_names=list(data.class_names),
         problems=found.problems,
         dropped_lines=data.dropped_lines[:MAX_PROBLEMS],
@@ -125,6 +143,12 @@ def _compiled(store: ObjectStore, recipe: Recipe, key: str, sha256: str, folder:
         except TuneryError as error:
             logger.warning("%s could not be kept, so it will be compiled again: %s", kept_key, error)
     return compiled
+
+
+def _longest_rows(data: Dataset) -> list[RowLength]:
+    lengths = data.lengths()
+    longest_first = np.argsort(-lengths, kind="stable")[:_LONGEST_ROWS]
+    return [RowLength(line=int(data.lines[each]), tokens=int(lengths[each])) for each in longest_first]
 
 
 def _notes(format: DatasetFormat | None, tokenizer: Any) -> list[str]:

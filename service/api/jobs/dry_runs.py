@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from cluster.contracts.bases import BaseSpec
 from service.api.jobs.from_checkpoint import find_source
 from service.api.jobs.new_jobs import new_job
+from service.api.jobs.replays import completed
 from service.api.schemas.jobs import CreateJobBody
 from service.api.state import AppState
 from service.db.job_files import JobFiles
@@ -16,6 +17,7 @@ from service.db.tenancy import Tenant
 
 def prepare(body: CreateJobBody, session: Session, tenant: Tenant, state: AppState) -> NewJob:
     """Raises InvalidRequest, which names the parameter, and Unavailable if the base model is unavailable."""
+    body = completed(body, session, tenant)
     source = find_source(body, session, tenant)
     new = new_job(body, source, state.catalogue, state.settings)
     state.availability.check(new.model)

@@ -2,13 +2,16 @@
 
 from typing import cast
 
+from cluster.contracts.costs import JobCost
 from service.api.jobs.public_evaluation import public_evaluation
+from service.api.jobs.public_provenance import public_provenance
 from service.api.schemas.jobs import (
     CheckpointMetrics,
     Dpo,
     DpoMethod,
     FineTuningJob,
     FineTuningJobCheckpoint,
+    FineTuningJobCost,
     FineTuningJobEvent,
     FineTuningJobStatus,
     JobError,
@@ -52,7 +55,21 @@ def public_job(job: Job) -> FineTuningJob:
             attempt=job.attempt,
             training=job.training,
             evaluation=public_evaluation(job.report),
+            provenance=public_provenance(job.provenance, job.training.from_checkpoint),
+            cost=None if job.cost is None else public_cost(job.cost),
         ),
+    )
+
+
+def public_cost(cost: JobCost) -> FineTuningJobCost:
+    return FineTuningJobCost(
+        device=cost.device,
+        seconds=cost.seconds,
+        starting_seconds=cost.starting_seconds,
+        training_seconds=cost.training_seconds,
+        evaluation_seconds=cost.evaluation_seconds,
+        publishing_seconds=cost.publishing_seconds,
+        memory_bytes=cost.memory_bytes,
     )
 
 

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import InvalidRequest
@@ -40,6 +40,26 @@ _METADATA_PARAMETER: dict[str, Any] = {
     "schema": {"type": "object", "additionalProperties": {"type": "string"}},
 }
 
+_EXAMPLES: dict[str, Any] = {
+    name: {"summary": summary, "value": {"model": "tunery-tiny-1", "training_file": "file-abc123", **more}}
+    for name, summary, more in (
+        ("new", "Tune a base model", {"suffix": "orders"}),
+        (
+            "continue",
+            "Continue from a checkpoint of a former job",
+            {"training": {"from_checkpoint": "ft:tunery-tiny-1:tunery:orders:a1b2c3d4:ckpt-step-63"}},
+        ),
+        (
+            "replay",
+            "Repeat a former job with another number of epochs",
+            {
+                "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 6}}},
+                "training": {"source_job": "ftjob-abc123"},
+            },
+        ),
+    )
+}
+
 
 async def _began() -> float:
     # Measured on the event loop, because a request may wait a long time for a thread.
@@ -48,7 +68,7 @@ async def _began() -> float:
 
 @router.post("", operation_id="fine_tuning_jobs_create", summary="Create a fine-tuning job")
 def create(
-    body: CreateJobBody,
+    body: Annotated[CreateJobBody, Body(openapi_examples=_EXAMPLES)],
     caller: Writer,
     state: UsesAppState,
     began: Annotated[float, Depends(_began)],

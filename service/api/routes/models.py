@@ -8,6 +8,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidRequest, NotFound, PermissionDenied
 from service.api.http.auth import ModelReader, Writer
 from service.api.jobs.public_evaluation import public_evaluation
+from service.api.jobs.public_provenance import public_provenance
 from service.api.schemas.base import Deleted
 from service.api.schemas.models import ModelExtension, ModelList, ModelObject, Parity
 from service.api.state import AppState, UsesAppState
@@ -87,6 +88,7 @@ def _tuned(model: TunedModel, tenant: Tenant, state: AppState) -> ModelObject:
         evaluation=public_evaluation(model.report),
         parity=Parity(**model.parity) if model.parity else None,
         unavailable=state.availability.reason(model.base),
+        provenance=public_provenance(model.provenance, model.parent),
     )
     return ModelObject(
         id=model.name, created=model.created_at, owned_by=tenant.organization_id, tunery=extension

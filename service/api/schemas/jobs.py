@@ -9,6 +9,7 @@ from cluster.contracts.hyperparameters import MAX_RATE_MULTIPLIER, Hyperparamete
 from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata
 from service.api.schemas.evaluation import Evaluation
+from service.api.schemas.provenance import ModelProvenance
 
 Auto = TypeAliasType("Auto", Literal["auto"])
 """Chosen by the server."""
@@ -180,6 +181,23 @@ class JobProgress(Answer):
     """Model FLOPs utilisation: useful arithmetic as a share of the device's peak."""
 
 
+class FineTuningJobCost(Answer):
+    """What a job took, from the start of its attempt to the published model."""
+
+    device: str
+    """`cpu`, or the GPU's name."""
+    seconds: float
+    """The sum of the phases."""
+    starting_seconds: float
+    """Starting the processes, reading the data and loading the model."""
+    training_seconds: float
+    """With validation and checkpoints."""
+    evaluation_seconds: float
+    publishing_seconds: float
+    memory_bytes: int
+    """Peak of the GPU, or the resident memory of the training process."""
+
+
 class JobExtension(Answer):
     """Tunery's additions to OpenAI's job object."""
 
@@ -190,6 +208,10 @@ class JobExtension(Answer):
     """Including what a continued job has inherited from the one it continues."""
     evaluation: Evaluation | None
     """Present once training has ended, even if the job failed after that."""
+    provenance: ModelProvenance | None
+    """Present once a checkpoint is stored."""
+    cost: FineTuningJobCost | None
+    """Present once the job has succeeded, unless it took several attempts."""
 
 
 class FineTuningJob(Answer):

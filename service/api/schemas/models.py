@@ -4,6 +4,7 @@ from typing import Literal
 
 from service.api.schemas.base import Answer
 from service.api.schemas.evaluation import Evaluation
+from service.api.schemas.provenance import ModelProvenance
 
 
 class Parity(Answer):
@@ -27,6 +28,8 @@ class ModelExtension(Answer):
     """Null for a base model and for a checkpoint."""
     unavailable: str | None
     """Why the model cannot be used now. Null if it can."""
+    provenance: ModelProvenance | None = None
+    """Null for a base model."""
     alias_of: str | None = None
     """The model that this alias names. Null for a model's own name."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import select, update
 
 from cluster.contracts.bases import BaseSpec, BuiltinSource
+from cluster.contracts.costs import RunCost
 from cluster.contracts.datasets import DatasetCheck
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import (
@@ -21,7 +22,7 @@ from cluster.contracts.jobs import (
     SyncRequest,
     SyncResponse,
 )
-from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe
+from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe, provenance_of
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.local import LocalStore
 from service.db import tables
@@ -55,6 +56,8 @@ class World:
         self.settings = Settings(
             service_url="http://service", stop_grace_seconds=0, leader_lease_seconds=600, retry_seconds=0
         )
+        self.data_sha256 = "0" * 64
+        """Of the training file, in every manifest."""
         self.answer_prompts: list[AnswerPrompt] = []
         """Part of every manifest."""
         self.schedulers_database = FusedDatabase(self.database, Fuse())
@@ -122,18 +125,28 @@ class World:
             manifest_sha256=digest,
             form="lora",
             metrics=step(seq, number, TOTAL_STEPS),
+            provenance=provenance_of(Manifest.model_validate_json(self.store.get(key))),
         )
 
-    def finished(self, job: Job, report: EvaluationReport | None = None) -> Finished:
+    def finished(
+        self, job: Job, report: EvaluationReport | None = None, cost: RunCost | None = None
+    ) -> Finished:
         key, digest = self._write_manifest(job, TOTAL_STEPS)
         return Finished(
-            trained_tokens=321, manifest_key=key, manifest_sha256=digest, form="lora", report=report
+            trained_tokens=321,
+            manifest_key=key,
+            manifest_sha256=digest,
+            form="lora",
+            report=report,
+            cost=cost,
         )
 
-    def train(self, job: Job, report: EvaluationReport | None = None) -> None:
+    def train(self, job: Job, report: EvaluationReport | None = None, cost: RunCost | None = None) -> None:
         """Reports all steps and the end in one sync."""
         events = [step(number - 1, number, TOTAL_STEPS) for number in range(1, TOTAL_STEPS + 1)]
-        self.sync(job, [*events, self.checkpoint(job, TOTAL_STEPS, TOTAL_STEPS)], self.finished(job, report))
+        self.sync(
+            job, [*events, self.checkpoint(job, TOTAL_STEPS, TOTAL_STEPS)], self.finished(job, report, cost)
+        )
         self.ray.statuses[f"{job.id}-a{self.see(job).attempt}"] = "succeeded"
 
     def models(self) -> list[tables.Model]:
@@ -184,7 +197,7 @@ class World:
             form="lora",
             base_alias=job.model,
             base_digest="0" * 64,
-            data_sha256="0" * 64,
+            data_sha256=self.data_sha256,
             template_sha256="0" * 64,
             config=current.config,
             files=[

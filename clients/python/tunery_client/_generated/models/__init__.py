@@ -71,6 +71,7 @@ from .finding_severity import FindingSeverity
 from .fine_tuning_job import FineTuningJob
 from .fine_tuning_job_checkpoint import FineTuningJobCheckpoint
 from .fine_tuning_job_checkpoint_list import FineTuningJobCheckpointList
+from .fine_tuning_job_cost import FineTuningJobCost
 from .fine_tuning_job_event import FineTuningJobEvent
 from .fine_tuning_job_event_level import FineTuningJobEventLevel
 from .fine_tuning_job_event_list import FineTuningJobEventList
@@ -112,6 +113,8 @@ from .model_alias_list import ModelAliasList
 from .model_extension import ModelExtension
 from .model_list import ModelList
 from .model_object import ModelObject
+from .model_provenance import ModelProvenance
+from .model_provenance_versions import ModelProvenanceVersions
 from .model_weights import ModelWeights
 from .model_weights_form import ModelWeightsForm
 from .named_function import NamedFunction
@@ -261,6 +264,7 @@ __all__ = (
     "FineTuningJob",
     "FineTuningJobCheckpoint",
     "FineTuningJobCheckpointList",
+    "FineTuningJobCost",
     "FineTuningJobEvent",
     "FineTuningJobEventLevel",
     "FineTuningJobEventList",
@@ -302,6 +306,8 @@ __all__ = (
     "ModelExtension",
     "ModelList",
     "ModelObject",
+    "ModelProvenance",
+    "ModelProvenanceVersions",
     "ModelWeights",
     "ModelWeightsForm",
     "NamedFunction",

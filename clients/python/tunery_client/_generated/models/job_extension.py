@@ -8,7 +8,9 @@ from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
     from ..models.evaluation import Evaluation
+    from ..models.fine_tuning_job_cost import FineTuningJobCost
     from ..models.job_progress import JobProgress
+    from ..models.model_provenance import ModelProvenance
     from ..models.training_options import TrainingOptions
 
 
@@ -24,17 +26,23 @@ class JobExtension:
         attempt (int): How many runs have been started.
         training (TrainingOptions): Tunery's `training` extension of the create request: how the weights are adapted.
         evaluation (Evaluation | None): Present once training has ended, even if the job failed after that.
+        provenance (ModelProvenance | None): Present once a checkpoint is stored.
+        cost (FineTuningJobCost | None): Present once the job has succeeded, unless it took several attempts.
     """
 
     progress: JobProgress | None
     attempt: int
     training: TrainingOptions
     evaluation: Evaluation | None
+    provenance: ModelProvenance | None
+    cost: FineTuningJobCost | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.evaluation import Evaluation  # noqa: PLC0415
+        from ..models.fine_tuning_job_cost import FineTuningJobCost  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
+        from ..models.model_provenance import ModelProvenance  # noqa: PLC0415
 
         progress: dict[str, Any] | None
         if isinstance(self.progress, JobProgress):
@@ -52,6 +60,18 @@ class JobExtension:
         else:
             evaluation = self.evaluation
 
+        provenance: dict[str, Any] | None
+        if isinstance(self.provenance, ModelProvenance):
+            provenance = self.provenance.to_dict()
+        else:
+            provenance = self.provenance
+
+        cost: dict[str, Any] | None
+        if isinstance(self.cost, FineTuningJobCost):
+            cost = self.cost.to_dict()
+        else:
+            cost = self.cost
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -60,6 +80,8 @@ class JobExtension:
                 "attempt": attempt,
                 "training": training,
                 "evaluation": evaluation,
+                "provenance": provenance,
+                "cost": cost,
             }
         )
 
@@ -68,7 +90,9 @@ class JobExtension:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.evaluation import Evaluation  # noqa: PLC0415
+        from ..models.fine_tuning_job_cost import FineTuningJobCost  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
+        from ..models.model_provenance import ModelProvenance  # noqa: PLC0415
         from ..models.training_options import TrainingOptions  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -107,11 +131,43 @@ class JobExtension:
 
         evaluation = _parse_evaluation(d.pop("evaluation"))
 
+        def _parse_provenance(data: object) -> ModelProvenance | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                provenance_type_0 = ModelProvenance.from_dict(data)
+
+                return provenance_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ModelProvenance | None, data)
+
+        provenance = _parse_provenance(d.pop("provenance"))
+
+        def _parse_cost(data: object) -> FineTuningJobCost | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                cost_type_0 = FineTuningJobCost.from_dict(data)
+
+                return cost_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(FineTuningJobCost | None, data)
+
+        cost = _parse_cost(d.pop("cost"))
+
         job_extension = cls(
             progress=progress,
             attempt=attempt,
             training=training,
             evaluation=evaluation,
+            provenance=provenance,
+            cost=cost,
         )
 
         job_extension.additional_properties = d

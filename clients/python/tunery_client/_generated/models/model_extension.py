@@ -8,6 +8,7 @@ from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
     from ..models.evaluation import Evaluation
+    from ..models.model_provenance import ModelProvenance
     from ..models.parity import Parity
 
 
@@ -24,6 +25,7 @@ class ModelExtension:
         evaluation (Evaluation | None): Null for a base model and for a checkpoint.
         parity (None | Parity): Null for a base model and for a checkpoint.
         unavailable (None | str): Why the model cannot be used now. Null if it can.
+        provenance (ModelProvenance | None): Null for a base model.
         alias_of (None | str): The model that this alias names. Null for a model's own name.
     """
 
@@ -32,11 +34,13 @@ class ModelExtension:
     evaluation: Evaluation | None
     parity: None | Parity
     unavailable: None | str
+    provenance: ModelProvenance | None
     alias_of: None | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.evaluation import Evaluation  # noqa: PLC0415
+        from ..models.model_provenance import ModelProvenance  # noqa: PLC0415
         from ..models.parity import Parity  # noqa: PLC0415
 
         base = self.base
@@ -59,6 +63,12 @@ class ModelExtension:
         unavailable: None | str
         unavailable = self.unavailable
 
+        provenance: dict[str, Any] | None
+        if isinstance(self.provenance, ModelProvenance):
+            provenance = self.provenance.to_dict()
+        else:
+            provenance = self.provenance
+
         alias_of: None | str
         alias_of = self.alias_of
 
@@ -71,6 +81,7 @@ class ModelExtension:
                 "evaluation": evaluation,
                 "parity": parity,
                 "unavailable": unavailable,
+                "provenance": provenance,
                 "alias_of": alias_of,
             }
         )
@@ -80,6 +91,7 @@ class ModelExtension:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.evaluation import Evaluation  # noqa: PLC0415
+        from ..models.model_provenance import ModelProvenance  # noqa: PLC0415
         from ..models.parity import Parity  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -129,6 +141,21 @@ class ModelExtension:
 
         unavailable = _parse_unavailable(d.pop("unavailable"))
 
+        def _parse_provenance(data: object) -> ModelProvenance | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                provenance_type_0 = ModelProvenance.from_dict(data)
+
+                return provenance_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ModelProvenance | None, data)
+
+        provenance = _parse_provenance(d.pop("provenance"))
+
         def _parse_alias_of(data: object) -> None | str:
             if data is None:
                 return data
@@ -142,6 +169,7 @@ class ModelExtension:
             evaluation=evaluation,
             parity=parity,
             unavailable=unavailable,
+            provenance=provenance,
             alias_of=alias_of,
         )
 

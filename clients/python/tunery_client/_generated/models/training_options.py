@@ -84,6 +84,12 @@ class TrainingOptions:
         restore_optimizer (bool | Unset): With `from_checkpoint`: also restores the optimizer state. It is kept for a
             day after the job that made
             it has ended, unless this server is configured otherwise. Default: False.
+        source_job (None | str | Unset): Repeats this job: what the request leaves out (validation file, seed, method,
+            hyperparameters and
+            training options) is taken from it, resolved as it was. On the same hardware and software the losses are
+            the same; on CPUs, bit by bit.
+        allow_changed_base (bool | Unset): With `source_job`: repeats the job even if the base model's weights are no
+            longer the same. Default: False.
         validation_split (float | Unset): Share of the training file to hold out for validation if there is no
             validation file; 0 holds out
             none. Default: 0.0.
@@ -112,6 +118,8 @@ class TrainingOptions:
     compile_: bool | Unset = False
     from_checkpoint: None | str | Unset = UNSET
     restore_optimizer: bool | Unset = False
+    source_job: None | str | Unset = UNSET
+    allow_changed_base: bool | Unset = False
     validation_split: float | Unset = 0.0
     early_stopping: EarlyStopping | None | Unset = UNSET
     general_file: None | str | Unset = UNSET
@@ -183,6 +191,14 @@ class TrainingOptions:
 
         restore_optimizer = self.restore_optimizer
 
+        source_job: None | str | Unset
+        if isinstance(self.source_job, Unset):
+            source_job = UNSET
+        else:
+            source_job = self.source_job
+
+        allow_changed_base = self.allow_changed_base
+
         validation_split = self.validation_split
 
         early_stopping: dict[str, Any] | None | Unset
@@ -242,6 +258,10 @@ class TrainingOptions:
             field_dict["from_checkpoint"] = from_checkpoint
         if restore_optimizer is not UNSET:
             field_dict["restore_optimizer"] = restore_optimizer
+        if source_job is not UNSET:
+            field_dict["source_job"] = source_job
+        if allow_changed_base is not UNSET:
+            field_dict["allow_changed_base"] = allow_changed_base
         if validation_split is not UNSET:
             field_dict["validation_split"] = validation_split
         if early_stopping is not UNSET:
@@ -361,6 +381,17 @@ class TrainingOptions:
 
         restore_optimizer = d.pop("restore_optimizer", UNSET)
 
+        def _parse_source_job(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        source_job = _parse_source_job(d.pop("source_job", UNSET))
+
+        allow_changed_base = d.pop("allow_changed_base", UNSET)
+
         validation_split = d.pop("validation_split", UNSET)
 
         def _parse_early_stopping(data: object) -> EarlyStopping | None | Unset:
@@ -416,6 +447,8 @@ class TrainingOptions:
             compile_=compile_,
             from_checkpoint=from_checkpoint,
             restore_optimizer=restore_optimizer,
+            source_job=source_job,
+            allow_changed_base=allow_changed_base,
             validation_split=validation_split,
             early_stopping=early_stopping,
             general_file=general_file,

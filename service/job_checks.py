@@ -1,0 +1,183 @@
+"""Checks a job's files, and replaces every "auto" by a number: for jobs that are created, and for estimates.
+
+What the cluster is asked depends on its earlier answers, and the scheduler waits for them in a thread while
+the API awaits them. So a check is a generator: it yields requests to the dataset compiler, receives the
+answers, and returns the result."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.datasets import (
+    MIN_TRAINING_EXAMPLES,
+    DatasetCheck,
+    DatasetCheckRequest,
+    DatasetFormat,
+    formats_for,
+    too_few_examples,
+)
+from cluster.contracts.errors import InvalidDataset
+from cluster.contracts.hyperparameters import (
+    Hyperparameters,
+    Method,
+    OnOverlength,
+    TrainingConfig,
+    TrainingOptions,
+    held_out_count,
+    resolve,
+)
+from service.db.dataset_checks import CheckedFile
+from service.db.files import File
+from service.db.job_files import GENERAL_FORMATS, JobFiles, format_problem
+from service.db.jobs import Job
+
+_SHOWN_PROBLEMS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A job whose files have not been read yet."""
+
+    base: BaseSpec
+    method: Method
+    hyperparameters: Hyperparameters
+    training: TrainingOptions
+    seed: int
+    files: JobFiles
+    source: Job | None = None
+    """The job of the same base that it repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedJob:
+    """A job that can run."""
+
+    hyperparameters: Hyperparameters
+    config: TrainingConfig
+    checks: list[CheckedFile]
+    """The training file comes first."""
+
+
+JobCheck = Generator[DatasetCheckRequest, DatasetCheck, CheckedJob]
+
+
+def check_job(job: Candidate) -> JobCheck:
+    """Raises InvalidDataset, InvalidRequest or InvalidConfiguration if the job can never run. Passes on what
+    is thrown in for a request."""
+    checks = yield from _checked_files(job)
+    n_examples = checks[0].found.n_examples
+    _check_number(n_examples, job.base)
+    n_trained = n_examples - held_out_count(n_examples, job.training.validation_split)
+    hyperparameters, config = resolve(
+        job.hyperparameters, job.training, job.base, n_examples=n_trained, seed=job.seed, method=job.method
+    )
+    if job.source is not None:
+        config = _as_before(config, job.source, job.base, n_trained)
+    return CheckedJob(hyperparameters, config, checks)
+
+
+def _as_before(config: TrainingConfig, source: Job, base: BaseSpec, n_examples: int) -> TrainingConfig:
+    """Takes from the source's configuration what the request did not change: a number may have come from the
+    catalogue, or from a default of this program, and either may be another by now."""
+    assert source.config is not None
+    _, unchanged = resolve(
+        source.hyperparameters,
+        source.training,
+        base,
+        n_examples=n_examples,
+        seed=source.seed,
+        method=source.method,
+    )
+    now, then, before = config.model_dump(), unchanged.model_dump(), source.config.model_dump()
+    return TrainingConfig.model_validate(
+        {name: before[name] if value == then[name] else value for name, value in now.items()}
+    )
+
+
+def _checked_files(job: Candidate) -> Generator[DatasetCheckRequest, DatasetCheck, list[CheckedFile]]:
+    """Each file is checked the way training will compile it."""
+    policy, files = job.training.on_overlength, job.files
+    formats = formats_for(job.base, job.method)
+    _check_format(files.training, "training_file", formats)
+    found = yield from _found(_training_request(job), files.training, "training_file")
+    checks = [CheckedFile("training_file", policy, found)]
+    if (validation := files.validation) is not None:
+        is_same_needed = job.base.architecture == "encoder" and files.training.format is not None
+        allowed = (files.training.format,) if is_same_needed else formats
+        _check_format(validation, "validation_file", allowed)
+        request = _request(job, validation, policy, job.method, class_names=found.class_names)
+        checks.append(CheckedFile("validation_file", policy, (yield from _found(request, validation))))
+    if (general := files.general) is not None:
+        _check_format(general, "training.general_file", GENERAL_FORMATS)
+        # Both models are measured on the examples that fit; nothing is trained on them.
+        request = _request(job, general, "drop", "supervised")
+        found = yield from _found(request, general, "training.general_file")
+        checks.append(CheckedFile("training.general_file", "drop", found))
+    return checks
+
+
+def _training_request(job: Candidate) -> DatasetCheckRequest:
+    expected = None
+    if job.source is not None and job.source.provenance is not None and not job.training.allow_changed_base:
+        expected = job.source.provenance.base_sha256
+    request = _request(job, job.files.training, job.training.on_overlength, job.method)
+    return request.model_copy(
+        update={
+            "training": job.training,
+            "validation_split": job.training.validation_split,
+            "seed": job.seed,
+            "base_sha256": expected,
+        }
+    )
+
+
+def _request(
+    job: Candidate, file: File, policy: OnOverlength, method: Method, class_names: Sequence[str] = ()
+) -> DatasetCheckRequest:
+    return DatasetCheckRequest(
+        base=job.base,
+        key=file.object_key,
+        sha256=file.sha256,
+        on_overlength=policy,
+        method=method,
+        class_names=list(class_names),
+    )
+
+
+def _found(
+    request: DatasetCheckRequest, file: File, param: str = "validation_file"
+) -> Generator[DatasetCheckRequest, DatasetCheck, DatasetCheck]:
+    """Raises InvalidDataset, with `param`, if the file cannot be used."""
+    if file.status == "error":
+        raise _invalid(param, file.status_details or "its format is wrong.")
+    check = yield request
+    if check.problems:
+        shown = " ".join(problem.message.rstrip(".") + "." for problem in check.problems[:_SHOWN_PROBLEMS])
+        more = len(check.problems) - _SHOWN_PROBLEMS
+        raise _invalid(param, shown + (f" And {more} more." if more > 0 else ""))
+    return check
+
+
+def _check_format(file: File, param: str, allowed: Sequence[DatasetFormat | None]) -> None:
+    if problem := format_problem(file.format, allowed):
+        raise _invalid(param, f"It {problem}", code="wrong_format")
+
+
+def _check_number(n_examples: int, base: BaseSpec) -> None:
+    most = base.max_training_examples
+    message = None
+    if n_examples < MIN_TRAINING_EXAMPLES:
+        message = too_few_examples("training_file", n_examples, MIN_TRAINING_EXAMPLES)
+    elif n_examples > most:
+        message = f"Training file has {n_examples} example(s), but may have at most {most} examples"
+    if message is not None:
+        raise InvalidDataset(message, code="invalid_n_examples", param="training_file")
+
+
+def _invalid(param: str, details: str, *, code: str | None = None) -> InvalidDataset:
+    name = param.rpartition(".")[2]
+    return InvalidDataset(
+        f"The job failed due to an invalid {name.replace('_', ' ')}. {details}",
+        code=code or f"invalid_{name}",
+        param=param,
+    )

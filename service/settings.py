@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     usage_flush_seconds: float = Field(default=5.0, gt=0)
     """Time between two writes of the token counts of API keys to the database, in seconds. An API process
     that is killed loses at most this much."""
+    usage_minutes_seconds: float = Field(default=31 * 86_400.0, ge=86_400.0)
+    """How long usage is kept by the minute, in seconds; by the hour it is kept for good. The default is 31
+    days."""
     drain_seconds: int = Field(default=5, ge=0)
     """How long requests and streams may go on after the API is asked to stop, in seconds; the rest is cut
     off. The default fits into the 8 seconds in which `tunery up` stops. For rolling restarts, set it longer

@@ -35,6 +35,7 @@ from service.api.routes import (
     jobs,
     limits,
     models,
+    organization_usage,
     rate_limits,
     usage,
     webhooks,
@@ -92,6 +93,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         webhooks,
         rate_limits,
         limits,
+        organization_usage,
     ):
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
     app.state.draining = Draining()
@@ -125,7 +127,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = open_state(settings)
-        meter = UsageMeter(state.database)
+        meter = UsageMeter(state.database, keep_minutes_seconds=state.settings.usage_minutes_seconds)
         limiter = RateLimiter(state.database, state.settings.project_limits)
         inference = InferenceContext(state.engine, _admission(state.settings), meter, limiter)
         app.state.app_state = state

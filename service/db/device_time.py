@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from service.db import tables
+from service.db.database import now
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,16 @@ class DeviceTime:
 
 
 def device_time(
-    session: Session, owned: ColumnElement[bool], start: float, end: float
+    session: Session, owned: Sequence[ColumnElement[bool]], start: float, end: float
 ) -> Sequence[DeviceTime]:
-    """The parts from `start` to `end` of the attempts of these jobs. An attempt that has not ended lasts up
-    to `end`."""
+    """The parts from `start` to `end` of the attempts of the jobs for which all of `owned` holds. An attempt
+    that has not ended lasts until now."""
+    until = min(end, now(session))
     job, attempt = tables.Job, tables.Attempt
     found = session.execute(
         select(job.project_id, job.api_key_id, job.model, attempt.created_at, attempt.ended_at, job.training)
         .join(attempt, attempt.job_id == job.id)
-        .where(owned, attempt.created_at < end, or_(attempt.ended_at.is_(None), attempt.ended_at > start))
+        .where(*owned, attempt.created_at < until, or_(attempt.ended_at.is_(None), attempt.ended_at > start))
     )
     return [
         DeviceTime(
@@ -44,7 +46,7 @@ def device_time(
             api_key_id,
             model,
             max(start, created_at),
-            min(end, end if ended_at is None else ended_at),
+            until if ended_at is None else min(until, ended_at),
             training.get("num_workers", 1),
         )
         for project_id, api_key_id, model, created_at, ended_at, training in found

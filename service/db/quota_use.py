@@ -46,7 +46,7 @@ def device_seconds_this_month(session: Session, owned: Owned) -> float:
     """What the jobs' attempts have held in this calendar month (UTC)."""
     at = now(session)
     month = datetime.fromtimestamp(at, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return sum(part.device_seconds for part in device_time(session, owned, month.timestamp(), at))
+    return sum(part.device_seconds for part in device_time(session, [owned], month.timestamp(), at))
 
 
 def stored_bytes(session: Session, tenant: Tenant) -> int:

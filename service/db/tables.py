@@ -307,17 +307,24 @@ class ModelAliasChange(Table):
 
 
 class Usage(Table):
-    """A key's usage of a model on one day, as counted by one API process. It is a total, so that writing it
-    again changes nothing. A key's usage is the sum over the processes."""
+    """A key's usage of a model in one minute or one hour, as counted by one API process. It is a total, so
+    that writing it again changes nothing. A key's usage is the sum over the processes."""
 
     __tablename__ = "usage"
-    __table_args__ = (Index("ix_usage_project_day", "project_id", "day"),)
+    __table_args__ = (
+        Index("ix_usage_project_start", "project_id", "seconds", "start"),
+        Index("ix_usage_organization_start", "organization_id", "seconds", "start"),
+    )
 
     api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
     model: Mapped[str] = mapped_column(primary_key=True)
-    """Its own name, also if the request named an alias."""
-    day: Mapped[str] = mapped_column(primary_key=True)
-    """YYYY-MM-DD in UTC, by the API's clock."""
+    """The name in the request."""
+    operation: Mapped[str] = mapped_column(primary_key=True)
+    """An Operation."""
+    start: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Of the minute or hour, by the API's clock."""
+    seconds: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """60 or 3600. Rows of 60 are deleted after some time."""
     writer: Mapped[str] = mapped_column(primary_key=True)
     """The API process that counted."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))

@@ -1,14 +1,18 @@
-"""Usage of API keys, by day and model."""
+"""Usage of API keys, by model and time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from service.db import tables
 from service.db.tenancy import Tenant
+
+Operation = Literal["completions", "embeddings", "classifications"]
+MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +22,11 @@ class UsageKey:
     tenant: Tenant
     api_key_id: str
     model: str
-    """Its own name, also if the request named an alias."""
-    day: date
-    """In UTC."""
+    """The name in the request."""
+    operation: Operation
+    start: int
+    seconds: int
+    """From `start`: MINUTE or HOUR. Each use is counted in one of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,14 @@ class UsageCounts:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class DayOfUsage:
+    day: date
+    """In UTC."""
+    api_key_id: str
+    model: str
+
+
 class Usage:
     """Usage of one tenant's keys."""
 
@@ -44,23 +58,26 @@ class Usage:
         self._session = session
         self._tenant = tenant
 
-    def between(self, start: date, end: date) -> Sequence[tuple[UsageKey, UsageCounts]]:
+    def between(self, start: date, end: date) -> Sequence[tuple[DayOfUsage, UsageCounts]]:
         """Usage from `start` to `end`, both included, ordered by day, key and model."""
         row = tables.Usage
+        day = (row.start - row.start % DAY).label("day")
         sums = (func.sum(row.requests), func.sum(row.prompt_tokens), func.sum(row.completion_tokens))
         found = self._session.execute(
-            select(row.day, row.api_key_id, row.model, *sums)
+            select(day, row.api_key_id, row.model, *sums)
             .where(
                 row.organization_id == self._tenant.organization_id,
                 row.project_id == self._tenant.project_id,
-                row.day.between(start.isoformat(), end.isoformat()),
+                row.seconds == HOUR,
+                row.start >= _midnight(start),
+                row.start < _midnight(end) + DAY,
             )
-            .group_by(row.day, row.api_key_id, row.model)
-            .order_by(row.day, row.api_key_id, row.model)
+            .group_by(day, row.api_key_id, row.model)
+            .order_by(day, row.api_key_id, row.model)
         )
         return [
             (
-                UsageKey(self._tenant, api_key_id, model, date.fromisoformat(day)),
+                DayOfUsage(datetime.fromtimestamp(day, UTC).date(), api_key_id, model),
                 UsageCounts(*map(int, counts)),
             )
             for day, api_key_id, model, *counts in found
@@ -74,7 +91,9 @@ def write_totals(session: Session, writer: str, totals: Mapping[UsageKey, UsageC
             tables.Usage(
                 api_key_id=key.api_key_id,
                 model=key.model,
-                day=key.day.isoformat(),
+                operation=key.operation,
+                start=key.start,
+                seconds=key.seconds,
                 writer=writer,
                 organization_id=key.tenant.organization_id,
                 project_id=key.tenant.project_id,
@@ -85,5 +104,18 @@ def write_totals(session: Session, writer: str, totals: Mapping[UsageKey, UsageC
         )
 
 
+def forget_minutes(session: Session, before: float) -> None:
+    """Deletes what was counted by the minute before this time. The hours stay."""
+    row = tables.Usage
+    session.execute(delete(row).where(row.seconds == MINUTE, row.start < int(before)))
+
+
+def _midnight(day: date) -> int:
+    return int((day - date(1970, 1, 1)) / timedelta(days=1)) * DAY
+
+
 def _in_order(totals: Iterable[tuple[UsageKey, UsageCounts]]) -> list[tuple[UsageKey, UsageCounts]]:
-    return sorted(totals, key=lambda item: (item[0].day, item[0].api_key_id, item[0].model))
+    def place(key: UsageKey) -> tuple[int, int, str, str, str]:
+        return key.seconds, key.start, key.api_key_id, key.model, key.operation
+
+    return sorted(totals, key=lambda item: place(item[0]))

@@ -29,7 +29,7 @@ from service.api.inference.prompt_length import check_prompt_length
 from service.api.inference.rate_limits import Admission, RateLimiter
 from service.api.inference.usage_meter import UsageMeter
 from service.db.api_keys import Principal
-from service.db.usage import UsageCounts
+from service.db.usage import Operation, UsageCounts
 
 EngineRequest = GenerationRequest | ClassificationRequest | EmbeddingRequest
 Texts = TypeVar("Texts", ClassificationRequest, EmbeddingRequest)
@@ -116,15 +116,17 @@ class MeteredEngine:
         finally:
             self._settle(request, meter.prompt_tokens, meter.completion_tokens)
             if meter.is_accepted:
-                self._count(meter.prompt_tokens, meter.completion_tokens)
+                self._count("completions", meter.prompt_tokens, meter.completion_tokens)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
-        return await self._encoded(self._context.engine.classify, request)
+        return await self._encoded("classifications", self._context.engine.classify, request)
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
-        return await self._encoded(self._context.engine.embed, request)
+        return await self._encoded("embeddings", self._context.engine.embed, request)
 
-    async def _encoded(self, encode: Callable[[Texts], Awaitable[Encoded]], texts: Texts) -> Encoded:
+    async def _encoded(
+        self, operation: Operation, encode: Callable[[Texts], Awaitable[Encoded]], texts: Texts
+    ) -> Encoded:
         used = 0
         try:
             # One place, however many inputs: they share forward passes and hold no slots.
@@ -132,7 +134,7 @@ class MeteredEngine:
                 answer = await encode(texts)
                 used = answer.prompt_tokens
                 self._context.admission.charge(turn, used * PROMPT_TOKEN_COST)
-                self._count(used, 0)
+                self._count(operation, used, 0)
                 return answer
         finally:
             self._settle(texts, used, 0)
@@ -140,11 +142,11 @@ class MeteredEngine:
     def _settle(self, request: EngineRequest, prompt_tokens: int, completion_tokens: int) -> None:
         self._admission.settle(expected_tokens(request), prompt_tokens + completion_tokens)
 
-    def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
+    def _count(self, operation: Operation, prompt_tokens: int, completion_tokens: int) -> None:
         requests = 0 if self._is_counted else 1
         self._is_counted = True
         self._context.usage.add(
-            self._caller, self._model, UsageCounts(requests, prompt_tokens, completion_tokens)
+            self._caller, self._model, operation, UsageCounts(requests, prompt_tokens, completion_tokens)
         )
 
 

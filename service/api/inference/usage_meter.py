@@ -4,17 +4,25 @@ A process that is killed loses what it has counted since the last write. One tha
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
 
 from starlette.concurrency import run_in_threadpool
 
 from service.db.api_keys import Principal
 from service.db.database import Database
-from service.db.usage import UsageCounts, UsageKey, write_totals
+from service.db.usage import (
+    HOUR,
+    MINUTE,
+    Operation,
+    UsageCounts,
+    UsageKey,
+    forget_minutes,
+    write_totals,
+)
 
 log = logging.getLogger(__name__)
 
@@ -22,20 +30,28 @@ log = logging.getLogger(__name__)
 class UsageMeter:
     """Belongs to one event loop."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, database: Database, *, keep_minutes_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`keep_minutes_seconds`: how long usage by the minute is kept in the database."""
         self._database = database
+        self._keep_minutes_seconds = keep_minutes_seconds
+        self._forgets_minutes_at = -math.inf
         self._clock = clock
         self._writer = uuid.uuid4().hex
         self._totals: dict[UsageKey, UsageCounts] = {}
-        """Totals since this process started, for today and yesterday at least. Each write replaces the
-        previous one."""
+        """Totals since this process started, for this hour and the one before at least. Each write replaces
+        the previous one."""
         self._unwritten: set[UsageKey] = set()
         self._is_closing = asyncio.Event()
 
-    def add(self, caller: Principal, model: str, used: UsageCounts) -> None:
-        key = UsageKey(caller.tenant, caller.key_id, model, self._today())
-        self._totals[key] = self._totals.get(key, UsageCounts()) + used
-        self._unwritten.add(key)
+    def add(self, caller: Principal, model: str, operation: Operation, used: UsageCounts) -> None:
+        at = int(self._clock())
+        for seconds in (MINUTE, HOUR):
+            start = at - at % seconds
+            key = UsageKey(caller.tenant, caller.key_id, model, operation, start, seconds)
+            self._totals[key] = self._totals.get(key, UsageCounts()) + used
+            self._unwritten.add(key)
 
     @asynccontextmanager
     async def writing(self, every_seconds: float) -> AsyncIterator[None]:
@@ -59,7 +75,7 @@ class UsageMeter:
         except BaseException:
             self._unwritten |= keys
             raise
-        self._forget_past_days()
+        self._forget_past()
 
     async def _write_until_closed(self, every_seconds: float) -> None:
         while not self._is_closing.is_set():
@@ -77,15 +93,17 @@ class UsageMeter:
             log.exception("cannot write usage")
 
     def _write(self, totals: dict[UsageKey, UsageCounts]) -> None:
+        at = self._clock()
         with self._database.write() as session:
             write_totals(session, self._writer, totals)
+            if at >= self._forgets_minutes_at:
+                forget_minutes(session, at - self._keep_minutes_seconds)
+                self._forgets_minutes_at = at + HOUR
 
-    def _forget_past_days(self) -> None:
-        """Drops past days, except yesterday: if the clock were set back a little, a new total would replace
-        the old one."""
-        oldest = self._today() - timedelta(days=1)
-        for key in [key for key in self._totals if key.day < oldest and key not in self._unwritten]:
-            del self._totals[key]
-
-    def _today(self) -> date:
-        return datetime.fromtimestamp(self._clock(), UTC).date()
+    def _forget_past(self) -> None:
+        """Drops what ended more than an hour ago. Not at once: if the clock were set back a little, a new
+        total would replace the old one."""
+        oldest = self._clock() - HOUR
+        for key in list(self._totals):
+            if key.start + key.seconds < oldest and key not in self._unwritten:
+                del self._totals[key]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from service.db.api_keys import ApiKeys
 from service.db.database import Database, migration_config
 from service.db.jobs import Jobs
 from service.db.models import TunedModels
+from service.db.organization_usage import OrganizationUsage, UsageFilter
 from service.db.tenancy import Tenant
+from service.db.usage import Usage, UsageCounts
 from tests.databases import postgres_database
 
 TENANT = Tenant("org", "proj")
@@ -108,11 +111,11 @@ def job_rows(id: str, type: str) -> dict[str, dict[str, object]]:
     }
 
 
-def fill_first_schema(url: str, *jobs: dict[str, dict[str, object]]) -> None:
+def fill_first_schema(url: str, *jobs: dict[str, dict[str, object]], revision: str = "0001") -> None:
     driver = "sqlite" if url.startswith("sqlite") else "postgresql+psycopg"
     engine = create_engine(make_url(url).set(drivername=driver))
     with engine.begin() as connection:
-        command.upgrade(migration_config(connection), "0001")
+        command.upgrade(migration_config(connection), revision)
         for rows in (ROWS, *jobs):
             for table, row in rows.items():
                 values = ", ".join(f":{name}" for name in row)
@@ -167,4 +170,37 @@ def test_earlier_admin_keys_become_the_operators_and_can_be_replaced(url: str) -
         assert keys.authenticate("a made key").may("admin")
         with pytest.raises(AuthenticationFailed):
             keys.authenticate("an old admin key")
+    database.close()
+
+
+def test_usage_by_day_becomes_usage_by_hour(url: str) -> None:
+    key = {
+        "id": "key-1",
+        "organization_id": "org",
+        "project_id": "proj",
+        "name": "k",
+        "secret_sha256": "0",
+        "scopes": "[]",
+        "created_at": 1,
+    }
+    usage = {
+        "api_key_id": "key-1",
+        "model": "tiny",
+        "day": "2026-03-02",
+        "writer": "w",
+        "organization_id": "org",
+        "project_id": "proj",
+        "requests": 1,
+        "prompt_tokens": 2,
+        "completion_tokens": 3,
+    }
+    fill_first_schema(url, {"api_keys": key, "usage": usage}, revision="0003")
+    database = Database(url)
+    database.migrate()
+    with database.read() as session:
+        ((found, counts),) = Usage(session, TENANT).between(date(2026, 3, 2), date(2026, 3, 2))
+        assert (found.api_key_id, found.model, counts) == ("key-1", "tiny", UsageCounts(1, 2, 3))
+        midnight = 1_772_409_600
+        wanted = UsageFilter(start=midnight, end=midnight + 3600, width=3600)
+        assert OrganizationUsage(session, "org").of_models("completions", wanted) == {midnight: {(): counts}}
     database.close()

@@ -134,7 +134,7 @@ def test_device_time_is_each_attempts_duration_times_its_workers(database: Datab
     ran(database, job.id, 2, 300.0, None)
     ran(database, others.id, 1, 100.0, 900.0)
     with database.read() as session:
-        owned = jobs_of_project(TENANT.project_id)
+        owned = [jobs_of_project(TENANT.project_id)]
         parts = device_time(session, owned, 150.0, 400.0)
         assert sorted(part.device_seconds for part in parts) == [100.0, 200.0]
         assert {(part.api_key_id, part.model) for part in parts} == {(key_id, "tiny")}

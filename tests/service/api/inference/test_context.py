@@ -60,7 +60,7 @@ def generation(n: int = 1) -> GenerationRequest:
 @asynccontextmanager
 async def metered(database: Database, caller: Principal, engine: FakeEngine) -> AsyncIterator[MeteredEngine]:
     """Writes what the block has used of the engine when it ends."""
-    meter = UsageMeter(database, clock=lambda: NOON)
+    meter = UsageMeter(database, keep_minutes_seconds=DAY, clock=lambda: NOON)
     limits = QueueLimits(max_running=4, max_waiting_per_tenant=4, max_waiting=4)
     admission = AdmissionQueue(limits, wait_seconds=5)
     async with asyncio.timeout(30), meter.writing(every_seconds=60):
@@ -155,7 +155,9 @@ async def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
     admission = AdmissionQueue(
         QueueLimits(max_running=1, max_waiting_per_tenant=4, max_waiting=4), wait_seconds=5
     )
-    context = InferenceContext(fake, admission, UsageMeter(database), RateLimiter(database, {}))
+    context = InferenceContext(
+        fake, admission, UsageMeter(database, keep_minutes_seconds=DAY), RateLimiter(database, {})
+    )
     engine = MeteredEngine(context, caller, "model-1", Admission({}))
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, admission.turn("another", 1):
         for id_, tenant in (("a1", "a"), ("a2", "a"), ("b1", "b")):
@@ -172,13 +174,13 @@ async def test_usage_survives_a_database_outage(database: Database, caller: Prin
         def write(self) -> Any:
             raise Unavailable("The database does not answer.")
 
-    meter = UsageMeter(database, clock=lambda: NOON)
-    meter.add(caller, "m", UsageCounts(1, 2, 3))
+    meter = UsageMeter(database, keep_minutes_seconds=DAY, clock=lambda: NOON)
+    meter.add(caller, "m", "completions", UsageCounts(1, 2, 3))
     meter._database = Away()  # type: ignore[assignment]
     with pytest.raises(Unavailable):
         await meter.flush()
     meter._database = database
-    meter.add(caller, "m", UsageCounts(1, 2, 3))
+    meter.add(caller, "m", "completions", UsageCounts(1, 2, 3))
     await meter.flush()
     await meter.flush()
     with database.read() as session:
@@ -191,12 +193,12 @@ async def test_days_are_counted_apart_and_forgotten_once_they_are_written(
 ) -> None:
     now = NOON
 
-    meter = UsageMeter(database, clock=lambda: now)
+    meter = UsageMeter(database, keep_minutes_seconds=DAY, clock=lambda: now)
     for _ in range(4):
-        meter.add(caller, "m", UsageCounts(1, 2, 3))
+        meter.add(caller, "m", "completions", UsageCounts(1, 2, 3))
         await meter.flush()
         now += DAY
-    assert len(meter._totals) == 2
+    assert len(meter._totals) == 2, "the last hour, and the last minute"
     with database.read() as session:
         found = Usage(session, caller.tenant).between(TODAY, date(2026, 3, 9))
     assert [(key.day.day, used) for key, used in found] == [

@@ -29,6 +29,7 @@ from .checkpoint_metrics import CheckpointMetrics
 from .class_scores import ClassScores
 from .classification import Classification
 from .classification_body import ClassificationBody
+from .classifications_usage import ClassificationsUsage
 from .classified_text import ClassifiedText
 from .classified_word import ClassifiedWord
 from .classified_words import ClassifiedWords
@@ -37,6 +38,7 @@ from .completion_body import CompletionBody
 from .completion_choice import CompletionChoice
 from .completion_extension import CompletionExtension
 from .completion_logprobs import CompletionLogprobs
+from .completions_usage import CompletionsUsage
 from .create_job_body import CreateJobBody
 from .create_webhook_endpoint_body import CreateWebhookEndpointBody
 from .deleted import Deleted
@@ -54,6 +56,7 @@ from .embedding import Embedding
 from .embedding_body import EmbeddingBody
 from .embedding_body_encoding_format_type_0 import EmbeddingBodyEncodingFormatType0
 from .embedding_list import EmbeddingList
+from .embeddings_usage import EmbeddingsUsage
 from .error_answer import ErrorAnswer
 from .evaluation import Evaluation
 from .evaluation_comparison import EvaluationComparison
@@ -81,6 +84,7 @@ from .fine_tuning_job_preview import FineTuningJobPreview
 from .fine_tuning_job_preview_format import FineTuningJobPreviewFormat
 from .fine_tuning_job_status import FineTuningJobStatus
 from .fine_tuning_jobs_list_metadata import FineTuningJobsListMetadata
+from .fine_tuning_usage import FineTuningUsage
 from .finish_reason import FinishReason
 from .function_call import FunctionCall
 from .function_call_delta import FunctionCallDelta
@@ -177,7 +181,13 @@ from .update_rate_limit_body import UpdateRateLimitBody
 from .update_webhook_endpoint_body import UpdateWebhookEndpointBody
 from .upload_purpose import UploadPurpose
 from .usage import Usage
+from .usage_bucket import UsageBucket
+from .usage_classifications_bucket_width import UsageClassificationsBucketWidth
+from .usage_completions_bucket_width import UsageCompletionsBucketWidth
+from .usage_embeddings_bucket_width import UsageEmbeddingsBucketWidth
+from .usage_fine_tuning_bucket_width import UsageFineTuningBucketWidth
 from .usage_list import UsageList
+from .usage_page import UsagePage
 from .used_by_key import UsedByKey
 from .used_by_project import UsedByProject
 from .user_message import UserMessage
@@ -221,6 +231,7 @@ __all__ = (
     "CheckpointMetrics",
     "Classification",
     "ClassificationBody",
+    "ClassificationsUsage",
     "ClassifiedText",
     "ClassifiedWord",
     "ClassifiedWords",
@@ -230,6 +241,7 @@ __all__ = (
     "CompletionChoice",
     "CompletionExtension",
     "CompletionLogprobs",
+    "CompletionsUsage",
     "CreateJobBody",
     "CreateWebhookEndpointBody",
     "Deleted",
@@ -247,6 +259,7 @@ __all__ = (
     "EmbeddingBody",
     "EmbeddingBodyEncodingFormatType0",
     "EmbeddingList",
+    "EmbeddingsUsage",
     "ErrorAnswer",
     "Evaluation",
     "EvaluationComparison",
@@ -274,6 +287,7 @@ __all__ = (
     "FineTuningJobPreviewFormat",
     "FineTuningJobsListMetadata",
     "FineTuningJobStatus",
+    "FineTuningUsage",
     "FinishReason",
     "FunctionCall",
     "FunctionCallDelta",
@@ -368,7 +382,13 @@ __all__ = (
     "UpdateWebhookEndpointBody",
     "UploadPurpose",
     "Usage",
+    "UsageBucket",
+    "UsageClassificationsBucketWidth",
+    "UsageCompletionsBucketWidth",
+    "UsageEmbeddingsBucketWidth",
+    "UsageFineTuningBucketWidth",
     "UsageList",
+    "UsagePage",
     "UsedByKey",
     "UsedByProject",
     "UserMessage",

@@ -1,0 +1,70 @@
+"""`GET /v1/organization/usage/…`: the responses."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.api.schemas.base import Answer
+
+
+class UsageResult(Answer):
+    """Usage with what it was grouped by; the rest is null."""
+
+    project_id: str | None = None
+    user_id: str | None = None
+    """Always null: keys belong to projects, not to users."""
+    api_key_id: str | None = None
+    model: str | None = None
+
+
+class CompletionsUsage(UsageResult):
+    object: Literal["organization.usage.completions.result"] = "organization.usage.completions.result"
+    input_tokens: int
+    output_tokens: int
+    num_model_requests: int
+    batch: bool | None = None
+    service_tier: str | None = None
+
+
+class EmbeddingsUsage(UsageResult):
+    object: Literal["organization.usage.embeddings.result"] = "organization.usage.embeddings.result"
+    input_tokens: int
+    num_model_requests: int
+
+
+class ClassificationsUsage(UsageResult):
+    object: Literal["organization.usage.classifications.result"] = "organization.usage.classifications.result"
+    input_tokens: int
+    num_model_requests: int
+
+
+class FineTuningUsage(UsageResult):
+    object: Literal["organization.usage.fine_tuning.result"] = "organization.usage.fine_tuning.result"
+    num_jobs: int
+    """That ended in this time."""
+    trained_tokens: int
+    """Of the jobs that ended in this time."""
+    device_seconds: float
+    """Duration of attempts in this time, times their training processes."""
+
+
+class UsageBucket(Answer):
+    object: Literal["bucket"] = "bucket"
+    start_time: int
+    end_time: int
+    results: list[
+        Annotated[
+            CompletionsUsage | EmbeddingsUsage | ClassificationsUsage | FineTuningUsage,
+            Field(discriminator="object"),
+        ]
+    ]
+    """Empty without usage."""
+
+
+class UsagePage(Answer):
+    object: Literal["page"] = "page"
+    data: list[UsageBucket]
+    """Oldest first, without gaps."""
+    has_more: bool
+    next_page: str | None
+    """The `page` to ask for next."""

@@ -90,6 +90,8 @@ class FakeEngine:
     """Raised instead of the first event."""
     fault: Exception | None = None
     """Raised instead of the last piece."""
+    reason: FinishReason = "stop"
+    """How a choice without calls ends."""
     stalls: bool = False
     """Never continues after the last piece; only cancelling the request ends it."""
     is_healthy: bool = True
@@ -125,7 +127,7 @@ class FakeEngine:
                     yield self._text(request, index, piece, place + 1)
                 if self.stalls:
                     await asyncio.Event().wait()
-                reason: FinishReason = "stop" if num_tokens else "length"
+                reason: FinishReason = self.reason if num_tokens else "length"
                 for event in self._called(request, index, num_tokens):
                     num_tokens, reason = event.completion_tokens, "tool_calls"
                     yield event

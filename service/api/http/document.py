@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from service.api.http.auth import PUBLIC_PATHS
 from service.api.schemas.base import ErrorAnswer
 from service.api.schemas.chat import ChatCompletionChunk
+from service.api.schemas.response_events import RESPONSE_EVENTS
 
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {"model": ErrorAnswer, "description": "What went wrong, in OpenAI's form"}
@@ -45,17 +46,18 @@ def _document(app: FastAPI) -> dict[str, Any]:
     _rename(document, "Body_files_create", "FileUpload")
     # Client generators recognize a file by `format: binary`. They read FastAPI's `contentMediaType` as text.
     document["components"]["schemas"]["FileUpload"]["properties"]["file"]["format"] = "binary"
-    _add_models(document, ChatCompletionChunk)
+    _add_models(document, ChatCompletionChunk, *RESPONSE_EVENTS)
     _enums_for_consts(document, document["components"]["schemas"].values())
     return document
 
 
-def _add_models(document: dict[str, Any], model: type[BaseModel]) -> None:
-    """Adds a model that appears only in server-sent events, which FastAPI does not see."""
-    schema = model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+def _add_models(document: dict[str, Any], *models: type[BaseModel]) -> None:
+    """Adds models that appear only in server-sent events, which FastAPI does not see."""
     schemas = document["components"]["schemas"]
-    for name, definition in (schema.pop("$defs", {}) | {model.__name__: schema}).items():
-        schemas.setdefault(name, definition)
+    for model in models:
+        schema = model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+        for name, definition in (schema.pop("$defs", {}) | {model.__name__: schema}).items():
+            schemas.setdefault(name, definition)
 
 
 def _rename(document: dict[str, Any], old: str, new: str) -> None:

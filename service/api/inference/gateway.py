@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-import orjson
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +18,8 @@ from service.api.http.errors import body_of
 from service.api.inference.engine import Generator
 from service.api.inference.fanout import generate_all
 from service.api.inference.sse import DONE, EventStream, frame
+from service.api.schemas.base import ApiError, ErrorAnswer
+from service.api.schemas.response_events import ResponseEvent
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,35 @@ class Answer(Protocol):
 
     def whole(self) -> BaseModel: ...
 
-    def usage_chunk(self) -> BaseModel: ...
+    def last_chunks(self) -> Sequence[BaseModel]:
+        """Returns what a stream sends after its last event."""
+        ...
+
+    def failure(self, error: ApiError) -> Sequence[BaseModel]:
+        """Returns what a stream sends in place of everything that would follow."""
+        ...
+
+
+@dataclass(frozen=True)
+class StreamFormat:
+    """How the chunks of an answer become server-sent events."""
+
+    frame: Callable[[BaseModel], bytes]
+    end: bytes
+    """After the last chunk, unless it is a failure."""
+
+
+CHUNKS = StreamFormat(lambda chunk: frame(chunk.model_dump_json(exclude_unset=True)), DONE)
+"""OpenAI's older form: data without a name, and [DONE]."""
+
+
+def _named(event: BaseModel) -> bytes:
+    assert isinstance(event, ResponseEvent)
+    return frame(event.model_dump_json(), name=event.type)
+
+
+EVENTS = StreamFormat(_named, b"")
+"""OpenAI's newer form: each event is named by its type, and the last one is a lifecycle event."""
 
 
 async def answer_whole(
@@ -63,8 +93,7 @@ async def answer_streamed(
     engine: Generator,
     engine_requests: Sequence[GenerationRequest],
     answer: Answer,
-    *,
-    wants_usage_chunk: bool,
+    stream_format: StreamFormat = CHUNKS,
 ) -> Response:
     """Answers with a stream. Starts only when every prompt has been accepted, so that a refusal can still be
     raised and become a status."""
@@ -80,7 +109,7 @@ async def answer_streamed(
 
     try:
         if await _while_connected(request.receive, accept()):
-            return EventStream(_frames(accepted, events, answer, wants_usage_chunk))
+            return EventStream(_frames(accepted, events, answer, stream_format))
     except BaseException:
         await events.aclose()
         raise
@@ -88,25 +117,26 @@ async def answer_streamed(
 
 
 async def _frames(
-    accepted: list[tuple[int, GenerationEvent]], events: Events, answer: Answer, wants_usage_chunk: bool
+    accepted: list[tuple[int, GenerationEvent]], events: Events, answer: Answer, stream_format: StreamFormat
 ) -> AsyncGenerator[bytes]:
     async with aclosing(events):
         try:
             for prompt, event in accepted:
                 for chunk in answer.add(prompt, event):
-                    yield frame(chunk.model_dump_json(exclude_unset=True))
+                    yield stream_format.frame(chunk)
             async for prompt, event in events:
                 for chunk in answer.add(prompt, event):
-                    yield frame(chunk.model_dump_json(exclude_unset=True))
+                    yield stream_format.frame(chunk)
         except Exception as error:
             # The status has been sent. What is left is an event, which OpenAI's SDKs raise as an error.
             if not isinstance(error, TuneryError):
                 log.exception("stream failed")
-            yield frame(orjson.dumps(body_of(error)))
+            for chunk in answer.failure(ErrorAnswer.model_validate(body_of(error)).error):
+                yield stream_format.frame(chunk)
             return
-        if wants_usage_chunk:
-            yield frame(answer.usage_chunk().model_dump_json(exclude_unset=True))
-        yield DONE
+        for chunk in answer.last_chunks():
+            yield stream_format.frame(chunk)
+        yield stream_format.end
 
 
 def _gone() -> Response:

@@ -14,8 +14,8 @@ _HEADERS = {
 }  # nginx would buffer without the second one
 
 
-def frame(data: str | bytes, *, event_id: str | None = None) -> bytes:
-    """Formats one event. `data` is JSON on one line.
+def frame(data: str | bytes, *, event_id: str | None = None, name: str | None = None) -> bytes:
+    """Formats one event. `data` is JSON on one line; `name` is the event's type.
 
     Line separators that JSON allows inside strings are escaped, because some clients split lines at any of
     them."""
@@ -23,6 +23,8 @@ def frame(data: str | bytes, *, event_id: str | None = None) -> bytes:
     for separator in ("\x85", "\u2028", "\u2029"):
         text = text.replace(separator, f"\\u{ord(separator):04x}")
     head = f"id: {event_id}\n" if event_id is not None else ""
+    if name is not None:
+        head += f"event: {name}\n"
     return f"{head}data: {text}\n\n".encode()
 
 

@@ -7,14 +7,14 @@ from starlette.responses import Response
 
 from cluster.contracts.abilities import check_generates
 from service.api.http.auth import Inferrer
-from service.api.inference.answers.chat import ChatAnswer
+from service.api.inference.answers.chat import chat_answer
 from service.api.inference.answers.completions import CompletionAnswer
 from service.api.inference.answers.prompts import chat_request, completion_requests
 from service.api.inference.answers.response_meta import ResponseMeta
 from service.api.inference.context import InferenceRoute, UsesInference
 from service.api.inference.gateway import answer_streamed, answer_whole
 from service.api.inference.models import resolve_model
-from service.api.schemas.chat import ChatCompletion, ChatCompletionBody, ChatCompletionChunk, NamedTool
+from service.api.schemas.chat import ChatCompletion, ChatCompletionBody, ChatCompletionChunk
 from service.api.schemas.completions import Completion, CompletionBody
 from service.api.state import UsesAppState
 
@@ -52,9 +52,7 @@ async def create_completion(
     engine = await inference.admit(request, caller, name, engine_requests)
     if not body.stream:
         return await answer_whole(request, engine, engine_requests, answer)
-    return await answer_streamed(
-        request, engine, engine_requests, answer, wants_usage_chunk=body.wants_usage_chunk
-    )
+    return await answer_streamed(request, engine, engine_requests, answer)
 
 
 @router.post(
@@ -75,18 +73,8 @@ async def create_chat_completion(
     name, model = await resolve_model(state, caller.tenant, body.model)
     check_generates(model)
     engine_request = chat_request(body, model, caller.tenant.project_id)
-    answer = ChatAnswer(
-        ResponseMeta.make("chatcmpl", engine_request.id, name, model),
-        n=body.n or 1,
-        wants_logprobs=bool(body.logprobs),
-        wants_usage_chunk=body.wants_usage_chunk,
-        has_tools=engine_request.sampling.tool_use is not None,
-        is_call_named=isinstance(body.choice, NamedTool),
-        has_functions=body.functions is not None,
-    )
+    answer = chat_answer(body, engine_request, name)
     engine = await inference.admit(request, caller, name, [engine_request])
     if not body.stream:
         return await answer_whole(request, engine, [engine_request], answer)
-    return await answer_streamed(
-        request, engine, [engine_request], answer, wants_usage_chunk=body.wants_usage_chunk
-    )
+    return await answer_streamed(request, engine, [engine_request], answer)

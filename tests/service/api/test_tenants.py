@@ -21,6 +21,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "classifications_create": {"model": "{model}", "input": "x"},
     "embeddings_create": {"model": "{model}", "input": "x"},
     "aliases_set": {"alias": "mine@prod"},
+    "responses_create": {"model": "{model}", "input": "x"},
     "chat_completions_create": {"model": "{model}", "messages": [{"role": "user", "content": "x"}]},
     "webhooks_update": {"name": "x"},
     "webhooks_test": {"event_type": "fine_tuning.job.failed"},
@@ -99,6 +100,7 @@ def theirs(
         "alias": "theirs@prod",
         "webhook_endpoint_id": endpoint_id,
         "webhook_delivery_id": "whd_theirs",
+        "response_id": "resp_theirs",
     }
 
 
@@ -110,6 +112,7 @@ ABSENT = {
     "alias": "absent@prod",
     "webhook_endpoint_id": "we_absent",
     "webhook_delivery_id": "whd_absent",
+    "response_id": "resp_absent",
 }
 
 

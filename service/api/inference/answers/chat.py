@@ -7,18 +7,21 @@ from cluster.contracts.generation import (
     FinishEvent,
     FinishReason,
     GenerationEvent,
+    GenerationRequest,
     PromptEvent,
     TextEvent,
     TokenLogprob,
     ToolCallEvent,
 )
 from service.api.inference.answers.response_meta import ResponseMeta, Tally
+from service.api.schemas.base import ApiError, ErrorAnswer
 from service.api.schemas.chat import (
     AnsweredCall,
     ChatAnswerMessage,
     ChatChoice,
     ChatChunkChoice,
     ChatCompletion,
+    ChatCompletionBody,
     ChatCompletionChunk,
     ChatDelta,
     ChatFinishReason,
@@ -27,8 +30,23 @@ from service.api.schemas.chat import (
     ChatTokenTop,
     FunctionCall,
     FunctionCallDelta,
+    NamedTool,
     ToolCallDelta,
 )
+from service.api.schemas.sampling import Usage
+
+
+def chat_answer(body: ChatCompletionBody, request: GenerationRequest, model: str) -> "ChatAnswer":
+    """Returns the answer to `request`, which was made from `body`. `model` is its public name."""
+    return ChatAnswer(
+        ResponseMeta.make("chatcmpl", request.id, model, request.model),
+        n=body.n or 1,
+        wants_logprobs=bool(body.logprobs),
+        wants_usage_chunk=body.wants_usage_chunk,
+        has_tools=request.sampling.tool_use is not None,
+        is_call_named=isinstance(body.choice, NamedTool),
+        has_functions=body.functions is not None,
+    )
 
 
 class ChatAnswer:
@@ -128,7 +146,7 @@ class ChatAnswer:
             )
             for index, choice in enumerate(self._choices)
         ]
-        return ChatCompletion(**vars(self._meta), choices=choices, usage=self._tally.usage())
+        return ChatCompletion(**vars(self._meta), choices=choices, usage=self.usage)
 
     def _message(self, choice: "_Choice") -> ChatAnswerMessage:
         content = None if self._has_tools and not choice.text else choice.text
@@ -137,10 +155,22 @@ class ChatAnswer:
             return ChatAnswerMessage(content=content, function_call=calls[0].function)
         return ChatAnswerMessage(content=content, tool_calls=calls or None)
 
-    def usage_chunk(self) -> ChatCompletionChunk:
-        return ChatCompletionChunk(
-            object="chat.completion.chunk", **vars(self._meta), choices=[], usage=self._tally.usage()
-        )
+    @property
+    def usage(self) -> Usage:
+        """Of what has been added so far."""
+        return self._tally.usage()
+
+    def last_chunks(self) -> list[ChatCompletionChunk]:
+        if not self._wants_usage_chunk:
+            return []
+        return [
+            ChatCompletionChunk(
+                object="chat.completion.chunk", **vars(self._meta), choices=[], usage=self.usage
+            )
+        ]
+
+    def failure(self, error: ApiError) -> list[ErrorAnswer]:
+        return [ErrorAnswer(error=error)]
 
     def _chunk(
         self, index: int, delta: ChatDelta, reason: ChatFinishReason | None = None

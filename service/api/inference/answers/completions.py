@@ -11,6 +11,7 @@ from cluster.contracts.generation import (
     ToolCallEvent,
 )
 from service.api.inference.answers.response_meta import ResponseMeta, Tally, TextOffsets
+from service.api.schemas.base import ApiError, ErrorAnswer
 from service.api.schemas.completions import Completion, CompletionChoice, CompletionLogprobs
 from service.api.schemas.sampling import FinishReason
 
@@ -61,8 +62,13 @@ class CompletionAnswer:
             )
         return Completion(**vars(self._meta), choices=choices, usage=self._tally.usage())
 
-    def usage_chunk(self) -> Completion:
-        return Completion(**vars(self._meta), choices=[], usage=self._tally.usage())
+    def last_chunks(self) -> list[Completion]:
+        if not self._wants_usage_chunk:
+            return []
+        return [Completion(**vars(self._meta), choices=[], usage=self._tally.usage())]
+
+    def failure(self, error: ApiError) -> list[ErrorAnswer]:
+        return [ErrorAnswer(error=error)]
 
     def _chunk(
         self, index: int, text: str, tokens: list[TokenLogprob], reason: FinishReason | None = None

@@ -36,6 +36,8 @@ def test_usage_is_listed_by_day_key_and_model(state: AppState, http: TestClient,
     classifier, _ = add_tuned_model(state.database, job["id"])
     assert http.post("/v1/completions", json=COMPLETION).status_code == 200
     assert http.post("/v1/completions", json=COMPLETION | {"stream": True}).status_code == 200
+    for body in ({"model": "base-1", "input": "hi"}, {"model": "base-1", "input": "hi", "stream": True}):
+        assert http.post("/v1/responses", json=body).status_code == 200
     assert http.post("/v1/classifications", json={"model": classifier, "input": "x"}).status_code == 200
     assert http.post("/v1/embeddings", json={"model": encoder, "input": ["x", "y"]}).status_code == 200
     flush(http)
@@ -46,7 +48,7 @@ def test_usage_is_listed_by_day_key_and_model(state: AppState, http: TestClient,
             key_id = ApiKeys(session).authenticate(project.key).key_id
         common = {"object": "usage", "date": str(before), "api_key_id": key_id}
         expected = [
-            common | {"model": "base-1", "requests": 2, "prompt_tokens": 6, "completion_tokens": 12},
+            common | {"model": "base-1", "requests": 4, "prompt_tokens": 8, "completion_tokens": 18},
             common | {"model": encoder, "requests": 1, "prompt_tokens": 6, "completion_tokens": 0},
             common | {"model": classifier, "requests": 1, "prompt_tokens": 3, "completion_tokens": 0},
         ]

@@ -8,6 +8,7 @@ from .answered_call import AnsweredCall
 from .api_error import ApiError
 from .assistant_message import AssistantMessage
 from .auto import Auto
+from .call_output import CallOutput
 from .chat_answer_message import ChatAnswerMessage
 from .chat_choice import ChatChoice
 from .chat_chunk_choice import ChatChunkChoice
@@ -86,12 +87,24 @@ from .fine_tuning_job_status import FineTuningJobStatus
 from .fine_tuning_jobs_list_metadata import FineTuningJobsListMetadata
 from .fine_tuning_usage import FineTuningUsage
 from .finish_reason import FinishReason
+from .flat_json_schema_format import FlatJsonSchemaFormat
 from .function_call import FunctionCall
 from .function_call_delta import FunctionCallDelta
+from .function_choice import FunctionChoice
+from .function_choices import FunctionChoices
+from .function_choices_mode import FunctionChoicesMode
 from .function_definition import FunctionDefinition
 from .function_message import FunctionMessage
+from .function_tool import FunctionTool
 from .hyperparameters_body import HyperparametersBody
+from .includable import Includable
+from .incomplete_details import IncompleteDetails
+from .input_message import InputMessage
+from .input_message_role import InputMessageRole
+from .input_text import InputText
+from .input_tokens_details import InputTokensDetails
 from .input_usage import InputUsage
+from .item_status import ItemStatus
 from .job_error import JobError
 from .job_extension import JobExtension
 from .job_progress import JobProgress
@@ -119,14 +132,24 @@ from .model_list import ModelList
 from .model_object import ModelObject
 from .model_provenance import ModelProvenance
 from .model_provenance_versions import ModelProvenanceVersions
+from .model_response import ModelResponse
+from .model_response_status import ModelResponseStatus
+from .model_response_tool_choice_type_0 import ModelResponseToolChoiceType0
 from .model_weights import ModelWeights
 from .model_weights_form import ModelWeightsForm
 from .named_function import NamedFunction
 from .named_tool import NamedTool
+from .output_call import OutputCall
+from .output_message import OutputMessage
+from .output_text import OutputText
+from .output_tokens_details import OutputTokensDetails
 from .overlength import Overlength
 from .overlength_outcome import OverlengthOutcome
 from .overlength_outcome_on_overlength import OverlengthOutcomeOnOverlength
 from .parity import Parity
+from .past_call import PastCall
+from .past_reasoning import PastReasoning
+from .past_text import PastText
 from .place import Place
 from .preview_job_body import PreviewJobBody
 from .preview_problem import PreviewProblem
@@ -145,6 +168,22 @@ from .refusal_part import RefusalPart
 from .reinforcement_method_body import ReinforcementMethodBody
 from .resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
 from .resolved_hyperparameters import ResolvedHyperparameters
+from .response_arguments_delta_event import ResponseArgumentsDeltaEvent
+from .response_arguments_done_event import ResponseArgumentsDoneEvent
+from .response_content_part_event import ResponseContentPartEvent
+from .response_content_part_event_type import ResponseContentPartEventType
+from .response_error_event import ResponseErrorEvent
+from .response_failure import ResponseFailure
+from .response_lifecycle_event import ResponseLifecycleEvent
+from .response_lifecycle_event_type import ResponseLifecycleEventType
+from .response_output_item_event import ResponseOutputItemEvent
+from .response_output_item_event_type import ResponseOutputItemEventType
+from .response_stream_options import ResponseStreamOptions
+from .response_text_delta_event import ResponseTextDeltaEvent
+from .response_text_done_event import ResponseTextDoneEvent
+from .response_usage import ResponseUsage
+from .responses_body import ResponsesBody
+from .responses_body_tool_choice_type_0 import ResponsesBodyToolChoiceType0
 from .roll_back_body import RollBackBody
 from .rotate_webhook_secret_body import RotateWebhookSecretBody
 from .sampled import Sampled
@@ -159,6 +198,7 @@ from .test_webhook_body import TestWebhookBody
 from .text_format import TextFormat
 from .text_pair import TextPair
 from .text_part import TextPart
+from .text_settings import TextSettings
 from .tool import Tool
 from .tool_call import ToolCall
 from .tool_call_delta import ToolCallDelta
@@ -213,6 +253,7 @@ __all__ = (
     "ApiError",
     "AssistantMessage",
     "Auto",
+    "CallOutput",
     "ChatAnswerMessage",
     "ChatChoice",
     "ChatChunkChoice",
@@ -289,12 +330,24 @@ __all__ = (
     "FineTuningJobStatus",
     "FineTuningUsage",
     "FinishReason",
+    "FlatJsonSchemaFormat",
     "FunctionCall",
     "FunctionCallDelta",
+    "FunctionChoice",
+    "FunctionChoices",
+    "FunctionChoicesMode",
     "FunctionDefinition",
     "FunctionMessage",
+    "FunctionTool",
     "HyperparametersBody",
+    "Includable",
+    "IncompleteDetails",
+    "InputMessage",
+    "InputMessageRole",
+    "InputText",
+    "InputTokensDetails",
     "InputUsage",
+    "ItemStatus",
     "JobError",
     "JobExtension",
     "JobProgress",
@@ -322,14 +375,24 @@ __all__ = (
     "ModelObject",
     "ModelProvenance",
     "ModelProvenanceVersions",
+    "ModelResponse",
+    "ModelResponseStatus",
+    "ModelResponseToolChoiceType0",
     "ModelWeights",
     "ModelWeightsForm",
     "NamedFunction",
     "NamedTool",
+    "OutputCall",
+    "OutputMessage",
+    "OutputText",
+    "OutputTokensDetails",
     "Overlength",
     "OverlengthOutcome",
     "OverlengthOutcomeOnOverlength",
     "Parity",
+    "PastCall",
+    "PastReasoning",
+    "PastText",
     "Place",
     "PreviewedRow",
     "PreviewedRowOutcome",
@@ -348,6 +411,22 @@ __all__ = (
     "ReinforcementMethodBody",
     "ResolvedDpoHyperparameters",
     "ResolvedHyperparameters",
+    "ResponseArgumentsDeltaEvent",
+    "ResponseArgumentsDoneEvent",
+    "ResponseContentPartEvent",
+    "ResponseContentPartEventType",
+    "ResponseErrorEvent",
+    "ResponseFailure",
+    "ResponseLifecycleEvent",
+    "ResponseLifecycleEventType",
+    "ResponseOutputItemEvent",
+    "ResponseOutputItemEventType",
+    "ResponsesBody",
+    "ResponsesBodyToolChoiceType0",
+    "ResponseStreamOptions",
+    "ResponseTextDeltaEvent",
+    "ResponseTextDoneEvent",
+    "ResponseUsage",
     "RollBackBody",
     "RotateWebhookSecretBody",
     "Sampled",
@@ -362,6 +441,7 @@ __all__ = (
     "TextFormat",
     "TextPair",
     "TextPart",
+    "TextSettings",
     "Tool",
     "ToolCall",
     "ToolCallDelta",

@@ -1,0 +1,154 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_answer import ErrorAnswer
+from ...models.model_response import ModelResponse
+from ...types import Response
+
+
+def _get_kwargs(
+    response_id: str,
+) -> dict[str, Any]:
+
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/v1/responses/{response_id}".format(
+            response_id=quote(str(response_id), safe=""),
+        ),
+    }
+
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorAnswer | ModelResponse:
+    if response.status_code == 200:
+        response_200 = ModelResponse.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorAnswer.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorAnswer | ModelResponse]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    response_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorAnswer | ModelResponse]:
+    """Always 404, because nothing is stored
+
+    Args:
+        response_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | ModelResponse]
+    """
+
+    kwargs = _get_kwargs(
+        response_id=response_id,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    response_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorAnswer | ModelResponse | None:
+    """Always 404, because nothing is stored
+
+    Args:
+        response_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | ModelResponse
+    """
+
+    return sync_detailed(
+        response_id=response_id,
+        client=client,
+    ).parsed
+
+
+async def asyncio_detailed(
+    response_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorAnswer | ModelResponse]:
+    """Always 404, because nothing is stored
+
+    Args:
+        response_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | ModelResponse]
+    """
+
+    kwargs = _get_kwargs(
+        response_id=response_id,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    response_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorAnswer | ModelResponse | None:
+    """Always 404, because nothing is stored
+
+    Args:
+        response_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | ModelResponse
+    """
+
+    return (
+        await asyncio_detailed(
+            response_id=response_id,
+            client=client,
+        )
+    ).parsed

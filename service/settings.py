@@ -70,7 +70,16 @@ class Settings(BaseSettings):
     """Name of the default organization, which is part of every tuned model's name (`ft:base:NAME:…`): lower
     case letters, digits and hyphens."""
     max_file_bytes: int = Field(default=512 * 2**20, gt=0)
-    """Largest upload, in bytes. The default, 512 MiB, is OpenAI's limit."""
+    """Largest file that one request may carry, in bytes. The default, 512 MiB, is OpenAI's limit."""
+    max_upload_bytes: int = Field(default=8 * 2**30, gt=0)
+    """Largest file that may be sent in parts, in bytes. The default, 8 GiB, is OpenAI's limit."""
+    upload_seconds: int = Field(default=3600, gt=0)
+    """How long a file may be sent in parts, in seconds; then the upload expires. The default, an hour, is
+    OpenAI's."""
+    max_parts_at_once: int = Field(default=8, ge=1)
+    """Parts of uploads that one API process receives at once, over all projects. More parts wait, for up to
+    `queue_timeout_seconds`. A project may have half of them. Each takes up to 64 MiB in the folder for
+    temporary files."""
     idempotency_seconds: float = Field(default=86_400.0, gt=0)
     """How long a request that creates a job is remembered, in seconds, so that a repeated one with the same
     `Idempotency-Key` returns the same job. The default is a day."""

@@ -43,6 +43,11 @@ def file_key(file_id: str) -> str:
     return checked_key(f"files/{_segment(file_id)}")
 
 
+def part_key(upload_id: str, part_id: str) -> str:
+    """A part of an upload whose file does not exist yet."""
+    return checked_key(f"uploads/{_segment(upload_id)}/{_segment(part_id)}")
+
+
 def dataset_prefix(file_sha256: str) -> str:
     """Everything that was compiled from files with these bytes, and their data reports. It is deleted with
     the last of these files; losing it costs time only."""
@@ -85,6 +90,11 @@ class FileKey:
 
 
 @dataclass(frozen=True, slots=True)
+class PartKey:
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetKey:
     file_sha256: str
 
@@ -102,12 +112,12 @@ class AttemptKey:
     name: str
 
 
-ObjectKey = FileKey | DatasetKey | AttemptKey
+ObjectKey = FileKey | PartKey | DatasetKey | AttemptKey
 
-FOLDERS = ("files/", "datasets/", "jobs/")
+FOLDERS = ("files/", "uploads/", "datasets/", "jobs/")
 """The prefixes of all keys that `parse_key` knows."""
 _KEYS = re.compile(
-    r"files/(?P<file_id>[^/]+)|datasets/(?P<file_sha256>[^/]+)/[^/]+|"
+    r"files/(?P<file_id>[^/]+)|uploads/(?P<upload_id>[^/]+)/[^/]+|datasets/(?P<file_sha256>[^/]+)/[^/]+|"
     r"(?P<folder>jobs/(?P<job_id>[^/]+)/attempts/(?P<number>\d+)/(checkpoints/step-(?P<step>\d+)/)?)"
     r"(?P<name>[^/]+)"
 )
@@ -120,6 +130,8 @@ def parse_key(key: str) -> ObjectKey | None:
         return None
     if found["file_id"]:
         return FileKey(found["file_id"])
+    if found["upload_id"]:
+        return PartKey(found["upload_id"])
     if found["file_sha256"]:
         return DatasetKey(found["file_sha256"])
     step = None if found["step"] is None else int(found["step"])

@@ -38,11 +38,14 @@ from service.api.routes import (
     organization_usage,
     rate_limits,
     responses,
+    upload_parts,
+    uploads,
     usage,
     webhooks,
     weights,
 )
 from service.api.state import AppState
+from service.api.uploads.turns import COMPLETIONS_AT_ONCE, Turns, UploadTurns
 from service.db.database import Database
 from service.settings import Settings
 from service.webhooks.sending import HttpWebhooks
@@ -81,6 +84,8 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
     for public in (
         files,
         data_reports,
+        uploads,
+        upload_parts,
         jobs,
         job_events,
         job_previews,
@@ -103,9 +108,11 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
     errors.install(app)
     describe(app)
     # The middleware that is added last is the outermost.
-    app.add_middleware(
-        BodyLimit, limits={"/v1/files": settings.max_file_bytes + _FORM_BYTES}, default=_MAX_JSON_BYTES
-    )
+    body_limits = {
+        "/v1/files": settings.max_file_bytes + _FORM_BYTES,
+        "/v1/uploads/{upload_id}/parts": upload_parts.MAX_PART_BYTES + _FORM_BYTES,
+    }
+    app.add_middleware(BodyLimit, limits=body_limits, default=_MAX_JSON_BYTES)
     app.add_middleware(Authentication)
     app.add_middleware(HeadAsGet)
     app.add_middleware(WithoutTrailingSlash)
@@ -135,6 +142,7 @@ def _lifespan(
         app.state.app_state = state
         app.state.inference = inference
         app.state.readiness = Readiness(state, app.state.draining)
+        app.state.upload_turns = _upload_turns(state.settings)
         app.state.feed = EventFeed(state.database, app.state.draining)
         try:
             async with (
@@ -161,6 +169,14 @@ def _admission(settings: Settings) -> AdmissionQueue:
         max_waiting=settings.max_waiting_choices_total,
     )
     return AdmissionQueue(limits, wait_seconds=settings.queue_timeout_seconds)
+
+
+def _upload_turns(settings: Settings) -> UploadTurns:
+    wait_seconds = settings.queue_timeout_seconds
+    return UploadTurns(
+        parts=Turns(settings.max_parts_at_once, wait_seconds=wait_seconds),
+        completions=Turns(COMPLETIONS_AT_ONCE, wait_seconds=wait_seconds),
+    )
 
 
 def _open_state(settings: Settings) -> AppState:

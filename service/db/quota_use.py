@@ -50,12 +50,21 @@ def device_seconds_this_month(session: Session, owned: Owned) -> float:
 
 
 def stored_bytes(session: Session, tenant: Tenant) -> int:
-    """Of the tenant's files that are neither deleted nor expired."""
-    file = tables.File
-    total = select(func.sum(file.bytes)).where(
+    """Of the tenant's files that are neither deleted nor expired, and of the parts of its uploads."""
+    file, upload = tables.File, tables.Upload
+    files = select(func.sum(file.bytes)).where(
         file.organization_id == tenant.organization_id,
         file.project_id == tenant.project_id,
         file.deleted_at.is_(None),
         or_(file.expires_at.is_(None), file.expires_at > int(now(session))),
     )
-    return int(session.scalar(total) or 0)
+    parts = (
+        select(func.sum(tables.UploadPart.bytes))
+        .join(upload, upload.id == tables.UploadPart.upload_id)
+        .where(
+            upload.organization_id == tenant.organization_id,
+            upload.project_id == tenant.project_id,
+            upload.expires_at > int(now(session)),
+        )
+    )
+    return int(session.scalar(files) or 0) + int(session.scalar(parts) or 0)

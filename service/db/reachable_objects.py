@@ -3,12 +3,12 @@
 A sweep first lists an object, then asks here, and deletes it last. That order makes it safe at any time,
 without any coordination with the processes that write objects:
 
-- A row announces every object before its first byte is written: an incoming file has a row of its own, an
-  attempt's objects the attempt's row, and a result file its job, which is publishing. So the row of an object
-  that was listed exists when the rows are read.
+- A row announces every object before its first byte is written: an incoming file has a row of its own, a
+  part its upload's row, an attempt's objects the attempt's row, and a result file its job, which is
+  publishing. So the row of an object that was listed exists when the rows are read.
 - What is not needed any more is never needed again. Deleted files, models and checkpoints do not come back,
-  a job that has ended stays so, and a replaced attempt is fenced off. What would become unneeded by the clock
-  is recorded first (`expire`), under the lock that a new user of it takes too.
+  a job or an upload that has ended stays so, and a replaced attempt is fenced off. What would become unneeded
+  by the clock is recorded first (`expire`), under the lock that a new user of it takes too.
 - A compiled data set may be deleted at any time. Without it, the file is compiled again.
 """
 
@@ -20,12 +20,13 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import JobStatus
 from cluster.contracts.manifest import is_resume_file
-from cluster.storage.keys import AttemptKey, DatasetKey, FileKey, ObjectKey
+from cluster.storage.keys import AttemptKey, DatasetKey, FileKey, ObjectKey, PartKey
 from service.db import tables
 from service.db.database import now
 from service.db.ids import result_file_id
 from service.db.incoming_files import IncomingFiles
 from service.db.transitions import HELD_BY_ATTEMPT
+from service.db.uploads import expire_uploads, pending_uploads
 
 _ENDED = [status.value for status in JobStatus if status.is_terminal]
 _UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
@@ -60,6 +61,7 @@ class ReachableObjects:
     """Those of the given places that are still needed."""
 
     files: frozenset[str] = frozenset()
+    uploads: frozenset[str] = frozenset()
     datasets: frozenset[str] = frozenset()
     jobs: dict[str, ReachableJobObjects] = field(default_factory=dict)
 
@@ -67,6 +69,8 @@ class ReachableObjects:
         match place:
             case FileKey(file_id):
                 return file_id in self.files
+            case PartKey(upload_id):
+                return upload_id in self.uploads
             case DatasetKey(file_sha256):
                 return file_sha256 in self.datasets
             case AttemptKey(job_id):
@@ -75,17 +79,18 @@ class ReachableObjects:
 
 
 def has_been_used(session: Session) -> bool:
-    """Whether the database was ever used. Rows of files and jobs are never deleted."""
-    tables_used = (tables.File.id, tables.Job.id)
+    """Whether the database was ever used. Rows of files, uploads and jobs are never deleted."""
+    tables_used = (tables.File.id, tables.Upload.id, tables.Job.id)
     return any(session.scalar(select(column).limit(1)) is not None for column in tables_used)
 
 
 def expire(session: Session, places: Iterable[ObjectKey], *, resume_state_seconds: float) -> None:
     """Records for good what has become unneeded by the clock: incoming files whose process must be dead,
-    files that have expired, and the resume state of jobs that ended `resume_state_seconds` ago. Use
-    `Database.write`."""
+    uploads and files that have expired, and the resume state of jobs that ended `resume_state_seconds` ago.
+    Use `Database.write`."""
     places = list(places)
     IncomingFiles(session).abandon_expired()
+    expire_uploads(session)
     _delete_expired(session, {place.file_id for place in places if isinstance(place, FileKey)})
     jobs = {place.job_id for place in places if isinstance(place, AttemptKey)}
     _end_resume_state(session, jobs, resume_state_seconds)
@@ -95,10 +100,12 @@ def find_reachable(session: Session, places: Iterable[ObjectKey]) -> ReachableOb
     """Use `Database.read`, so that all rows are of one moment."""
     places = list(places)
     files = {place.file_id for place in places if isinstance(place, FileKey)}
+    uploads = {place.upload_id for place in places if isinstance(place, PartKey)}
     datasets = {place.file_sha256 for place in places if isinstance(place, DatasetKey)}
     jobs = {place.job_id for place in places if isinstance(place, AttemptKey)}
     return ReachableObjects(
         files=_reachable_files(session, files),
+        uploads=pending_uploads(session, uploads),
         datasets=frozenset(
             session.scalars(
                 select(tables.File.sha256).where(

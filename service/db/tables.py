@@ -111,6 +111,46 @@ class IncomingFile(Table):
     started_at: Mapped[float]
 
 
+class Upload(Table):
+    """A file that is sent in parts."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (Index("ix_uploads_status", "status"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    filename: Mapped[str] = mapped_column(Text)
+    purpose: Mapped[str]
+    bytes: Mapped[int]
+    """Of the whole file, as announced."""
+    expires_after_seconds: Mapped[int | None]
+    """The file's lifetime."""
+    status: Mapped[str]
+    """pending, completed, cancelled or expired."""
+    created_at: Mapped[int]
+    expires_at: Mapped[int]
+    completer: Mapped[str | None]
+    """The request that is joining the parts: the fence."""
+    completer_expires_at: Mapped[float | None]
+    """When that request counts as dead unless it renews its claim."""
+    part_ids_sha256: Mapped[str | None]
+    """Digest of the ids that the upload was completed with, in their order."""
+    file_id: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
+    """Once completed."""
+
+
+class UploadPart(Table):
+    """A stored part. Its row lasts as long as its upload is pending."""
+
+    __tablename__ = "upload_parts"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id"), index=True)
+    bytes: Mapped[int]
+    created_at: Mapped[int]
+
+
 class Job(Table):
     __tablename__ = "jobs"
     __table_args__ = (

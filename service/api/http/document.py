@@ -19,6 +19,12 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 _DESCRIPTION = "OpenAI's fine-tuning, files and inference endpoints over your own Ray cluster."
 
+_FORMS = (
+    ("Body_files_create", "FileUpload", "file"),
+    ("Body_upload_parts_create", "PartUpload", "data"),
+)
+"""Schemas of multipart forms: FastAPI's name, ours, and the field that is a file."""
+
 
 def describe(app: FastAPI) -> None:
     """Makes `app.openapi()` and `/openapi.json` return this module's document."""
@@ -47,6 +53,12 @@ def _document(app: FastAPI) -> dict[str, Any]:
     # Client generators recognize a file by `format: binary`. They read FastAPI's `contentMediaType` as text.
     document["components"]["schemas"]["FileUpload"]["properties"]["file"]["format"] = "binary"
     _add_models(document, ChatCompletionChunk, *RESPONSE_EVENTS)
+    for old, new, content in _FORMS:
+        _rename(document, old, new)
+        # Client generators recognize a file by `format: binary`. They read FastAPI's `contentMediaType` as
+        # text.
+        document["components"]["schemas"][new]["properties"][content]["format"] = "binary"
+    _add_models(document, ChatCompletionChunk)
     _enums_for_consts(document, document["components"]["schemas"].values())
     return document
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.contracts.errors import InvalidRequest
@@ -112,16 +113,20 @@ class BodyLimit:
     response."""
 
     def __init__(self, app: ASGIApp, *, limits: Mapping[str, int], default: int) -> None:
-        """`limits` holds the maximum number of bytes per path, and `default` that of all other paths."""
+        """`limits` holds the maximum number of bytes per path, such as `/v1/uploads/{upload_id}/parts`, and
+        `default` that of all other paths."""
         self._app = app
-        self._limits = limits
+        self._limits = [(compile_path(path)[0], limit) for path, limit in limits.items()]
         self._default = default
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limits.get(scope["path"], self._default)
+        limit = next(
+            (limit for path, limit in self._limits if path.match(scope["path"])),
+            self._default,
+        )
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             if int(announced) <= 2 * limit:

@@ -8,6 +8,7 @@ from cluster.storage.keys import (
     dataset_prefix,
     file_key,
     manifest_key,
+    part_key,
     sibling_key,
     spec_key,
 )
@@ -15,6 +16,7 @@ from cluster.storage.keys import (
 
 def test_keys_are_as_documented() -> None:
     assert file_key("file-abc") == "files/file-abc"
+    assert part_key("upload_1", "part_2") == "uploads/upload_1/part_2"
     assert dataset_key("0a", "1b") == "datasets/0a/1b.safetensors"
     assert dataset_key("0a", "1b").startswith(dataset_prefix("0a"))
     assert attempt_prefix("ftjob-1", 2) == "jobs/ftjob-1/attempts/2/"
@@ -36,6 +38,8 @@ def test_identifiers_cannot_change_the_folder(identifier: str) -> None:
     manifest = manifest_key("ftjob-1", 2, 12)
     for make in (
         file_key,
+        lambda upload: part_key(upload, "part_1"),
+        lambda part: part_key("upload_1", part),
         dataset_prefix,
         lambda job: attempt_prefix(job, 1),
         lambda job: spec_key(job, 1),

@@ -25,8 +25,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "chat_completions_create": {"model": "{model}", "messages": [{"role": "user", "content": "x"}]},
     "webhooks_update": {"name": "x"},
     "webhooks_test": {"event_type": "fine_tuning.job.failed"},
+    "uploads_complete": {"part_ids": []},
 }
-"""For routes that name an object in the body, not in the path."""
+"""For routes that name an object in the body, or need one."""
+
+FORMS: dict[str, dict[str, Any]] = {"upload_parts_create": {"data": b"x"}}
 
 NAMES_IN_A_JOB = {"fine_tuning_jobs_create", "fine_tuning_jobs_preview"}
 """What they name is a parameter of the job, so that an absent one is an invalid request, as with OpenAI."""
@@ -37,6 +40,7 @@ NAMES_NOTHING = {
     "files_list",
     "fine_tuning_jobs_list",
     "models_list",
+    "uploads_create",
     "usage_list",
     "webhooks_create",
     "webhooks_list",
@@ -92,6 +96,8 @@ def theirs(
         "event_types": ["fine_tuning.job.cancelled"],
     }
     endpoint_id = http.post("/v1/webhook_endpoints", headers=other, json=endpoint).json()["id"]
+    announced = {"bytes": 1, "filename": "a.txt", "mime_type": "text/plain", "purpose": "user_data"}
+    upload_id = http.post("/v1/uploads", headers=other, json=announced).json()["id"]
     return {
         "file_id": file_id,
         "job_id": job_id,
@@ -101,6 +107,7 @@ def theirs(
         "webhook_endpoint_id": endpoint_id,
         "webhook_delivery_id": "whd_theirs",
         "response_id": "resp_theirs",
+        "upload_id": upload_id,
     }
 
 
@@ -113,6 +120,7 @@ ABSENT = {
     "webhook_endpoint_id": "we_absent",
     "webhook_delivery_id": "whd_absent",
     "response_id": "resp_absent",
+    "upload_id": "upload_absent",
 }
 
 
@@ -122,11 +130,11 @@ def test_every_route_treats_another_projects_things_as_absent(
     assert isinstance(http.app, FastAPI)
     for route in named_routes():
         (method,) = route.methods
-        body = BODIES.get(route.operation_id)
+        body, form = BODIES.get(route.operation_id), FORMS.get(route.operation_id)
         assert body is not None or "{" in route.path, f"{route.operation_id} names nothing: list it above"
         with subtests.test(route=route.operation_id):
             other, absent = (
-                http.request(method, filled(route.path, ids), json=filled(body, ids))
+                http.request(method, filled(route.path, ids), json=filled(body, ids), files=form)
                 for ids in (theirs, ABSENT)
             )
             assert other.status_code == absent.status_code

@@ -27,6 +27,7 @@ from cluster.storage.keys import (
     file_key,
     manifest_key,
     parse_key,
+    part_key,
     report_key,
     sibling_key,
     spec_key,
@@ -35,7 +36,11 @@ from cluster.storage.local import LocalStore
 from cluster.storage.s3 import S3Store
 from cluster.storage.store import ObjectInfo, UnfinishedPut
 from service.api.routes import files as files_route
+from service.api.routes import upload_parts as upload_parts_route
+from service.api.routes import uploads as uploads_route
+from service.api.schemas.uploads import CreateUploadBody
 from service.api.state import AppState
+from service.api.uploads.completion import complete_upload
 from service.db import tables
 from service.db.api_keys import Principal
 from service.db.checkpoints import Checkpoints
@@ -146,6 +151,7 @@ class Installation:
         """Checkpoints whose manifests are in storage, by job, whether they were reported or not."""
         often = [self.whole_job, self.create_job, self.tick, self.save_checkpoint, self.train_to_the_end]
         seldom = [self.upload, self.upload_is_killed, self.delete_file, self.file_expires, self.compile]
+        seldom += [self.send_part, self.send_part, self.complete_upload, self.end_upload]
         ends = [self.fail, self.mark_lost, self.cancel, self.delete_model, self.delete_checkpoint, self.sweep]
         self.steps: list[Callable[[], object]] = [*often, *often, *seldom, *ends]
 
@@ -188,6 +194,43 @@ class Installation:
                 .where(tables.IncomingFile.file_id == file_id)
                 .values(started_at=tables.IncomingFile.started_at - 2 * LONGEST_SECONDS)
             )
+
+    def send_part(self) -> None:
+        """To a pending upload, or to a new one."""
+        if not (uploads := self._pending_uploads()) or self._chance(3):
+            body = CreateUploadBody(
+                bytes=len(jsonl()), filename="a.jsonl", mime_type="text/jsonl", purpose="fine-tune"
+            )
+            uploads = [uploads_route.create(body, ADMIN, self.app_state).id]
+        data = UploadFile(io.BytesIO(jsonl()), size=len(jsonl()))
+        upload_parts_route.create(ADMIN, self.app_state, self._any(uploads), data)
+
+    def complete_upload(self) -> None:
+        upload_id = self._any(self._pending_uploads())
+        with self.world.database.read() as session:
+            parts = select(tables.UploadPart.id).where(tables.UploadPart.upload_id == upload_id)
+            part_id = self._any(session.scalars(parts).all())
+        made = complete_upload(self.app_state, TENANT, upload_id, [part_id], md5=None)
+        assert made.status == "completed"
+
+    def end_upload(self) -> None:
+        """It is cancelled, or its time is over."""
+        upload_id = self._any(self._pending_uploads())
+        if self._chance(2):
+            uploads_route.cancel(ADMIN, self.app_state, upload_id)
+        else:
+            self._uploads_expire(upload_id)
+
+    def _uploads_expire(self, *upload_ids: str) -> None:
+        row = tables.Upload
+        with self.world.database.write() as session:
+            session.execute(
+                update(row).where(row.id.in_(upload_ids)).values(expires_at=1, completer_expires_at=None)
+            )
+
+    def _pending_uploads(self) -> list[str]:
+        with self.world.database.read() as session:
+            return list(session.scalars(select(tables.Upload.id).where(tables.Upload.status == "pending")))
 
     def delete_file(self) -> None:
         files_route.delete(ADMIN, self.app_state, self._any(self._files()).id)
@@ -257,7 +300,7 @@ class Installation:
             self._write_checkpoint(job, TOTAL_STEPS)
         self.world.sync(job, self._untold(job))
         self._between()
-        best = self._listed(job)[0]
+        best = self._any(self._listed(job)[:1])
         if job.training.early_stopping is not None:
             best = self._any(self.saved[job.id])
         finished = Finished(
@@ -299,6 +342,7 @@ class Installation:
         self.is_quiet = True
         with self.world.database.write() as session:
             session.execute(update(tables.IncomingFile).values(started_at=1.0))
+        self._uploads_expire(*self._pending_uploads())
         sweep(self.world.database, self.store, NO_GRACE, clock=lambda: 1)
         self.check_nothing_is_missing()
         surplus = {key for key in self.store.objects.keys() - self._needed() if not self._is_allowed(key)}
@@ -326,6 +370,9 @@ class Installation:
         with self.world.database.read() as session:
             rows = session.scalars(select(tables.File).where(tables.File.deleted_at.is_(None)))
             needed |= {row.object_key for row in rows}
+            needed |= {
+                part_key(part.upload_id, part.id) for part in session.scalars(select(tables.UploadPart))
+            }
             for model in TunedModels(session, TENANT).list():
                 needed |= self._checkpoint_keys(model.adapter.manifest_key, self._has_resume(model.job_id))
             for checkpoint in session.scalars(select(tables.Checkpoint)):
@@ -355,6 +402,8 @@ class Installation:
         """Whether the object may stay although nothing needs it: it could be created anew, or is in
         progress."""
         kind, *rest = key.split("/")
+        if kind == "uploads":
+            return rest[0] in self._pending_uploads()
         if kind == "datasets":
             with self.world.database.read() as session:
                 live = select(tables.File.sha256).where(tables.File.deleted_at.is_(None))
@@ -670,6 +719,46 @@ def test_an_upload_in_progress_is_not_swept_but_an_abandoned_one_cannot_become_a
     assert file_key(file_id) not in keys(world)
     with world.database.write() as session, pytest.raises(Unavailable, match="Send the file again"):
         IncomingFiles(session).finish(file_id)
+
+
+def test_parts_are_kept_until_their_upload_has_ended_and_expires(world: World) -> None:
+    state = AppState(Settings(), world.database, world.store, FakeEngine(), {BASE.alias: BASE})
+    body = CreateUploadBody(bytes=3, filename="a.txt", mime_type="text/plain", purpose="user_data")
+    upload_id = uploads_route.create(body, ADMIN, state).id
+    data = UploadFile(io.BytesIO(b"abc"), size=3)
+    part_id = upload_parts_route.create(ADMIN, state, upload_id, data).id
+    sweep(world.database, world.store, NO_GRACE, clock=later)
+    assert keys(world) == [part_key(upload_id, part_id)]
+
+    def expire_at(seconds: int, completer_until: float | None) -> None:
+        with world.database.write() as session:
+            session.execute(
+                update(tables.Upload).values(
+                    expires_at=int(time.time()) + seconds, completer_expires_at=completer_until
+                )
+            )
+
+    expire_at(-1, time.time() + 60)
+    assert uploads_route.retrieve(ADMIN, state, upload_id).status == "pending"
+    sweep(world.database, world.store, NO_GRACE, clock=later)
+    assert keys(world) == [part_key(upload_id, part_id)], "it is being completed"
+    expire_at(-1, None)
+    assert uploads_route.retrieve(ADMIN, state, upload_id).status == "expired"
+    report = sweep(world.database, world.store, NO_GRACE, clock=later)
+    assert (keys(world), report.removed["parts of uploads"].bytes) == ([], 3)
+    assert uploads_route.retrieve(ADMIN, state, upload_id).status == "expired"
+
+
+def test_an_expired_file_is_swept_once_no_job_uses_it(world: World) -> None:
+    file = only_file(world, upload(world))
+    job = world.job(file=file)
+    with world.database.write() as session:
+        session.execute(update(tables.File).values(expires_at=1))
+    sweep(world.database, world.store, NO_GRACE, clock=later)
+    assert file.object_key in keys(world)
+    world.cancel(job)
+    sweep(world.database, world.store, NO_GRACE, clock=later)
+    assert keys(world) == []
 
 
 def test_a_full_disk_is_swept_of_what_needs_no_write(world: World) -> None:

@@ -1,0 +1,75 @@
+"""`/v1/uploads/{upload_id}/parts`: receives the parts of uploads, several at once and in any order."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Request, Response, UploadFile
+from fastapi.routing import APIRoute
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.storage.keys import part_key
+from service.api.http.auth import Writer
+from service.api.http.errors import PayloadTooLarge
+from service.api.schemas.uploads import UploadPart
+from service.api.state import UsesAppState
+from service.api.uploads.completion import delete_parts
+from service.api.uploads.turns import UploadTurns
+from service.db.api_keys import Principal
+from service.db.quotas import check_stored_bytes
+from service.db.uploads import Uploads
+
+MAX_PART_BYTES = 64 * 2**20
+_LONGEST_SECONDS = 600.0
+"""The openai SDK gives up then, too."""
+
+
+class _PartRoute(APIRoute):
+    """Waits for the request's turn before it reads the body, and takes the turn back from clients that send
+    too slowly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            turns: UploadTurns = request.app.state.upload_turns
+            principal: Principal = request.state.principal
+            async with turns.parts.turn(principal.tenant.project_id):
+                try:
+                    async with asyncio.timeout(_LONGEST_SECONDS):
+                        return await handler(request)
+                except TimeoutError as error:
+                    raise InvalidRequest(
+                        f"The part took longer than {_LONGEST_SECONDS:g} s; send smaller parts.",
+                        code="part_too_slow",
+                        param="data",
+                    ) from error
+
+        return handle
+
+
+router = APIRouter(prefix="/uploads/{upload_id}/parts", tags=["Uploads"], route_class=_PartRoute)
+
+
+@router.post("", operation_id="upload_parts_create", summary="Add a part")
+def create(caller: Writer, state: UsesAppState, upload_id: str, data: UploadFile) -> UploadPart:
+    """At most 64 MiB. Parts may be sent at the same time; their order is given when the upload is completed.
+    If the connection breaks, send the part again."""
+    size = data.size or 0
+    if size > MAX_PART_BYTES:
+        raise PayloadTooLarge(
+            f"The part has {size} bytes; at most {MAX_PART_BYTES} are allowed.", param="data"
+        )
+    with state.database.read() as session:
+        Uploads(session, caller.tenant).check_room(upload_id, size)
+    part_id = Uploads.new_part_id()
+    try:
+        state.store.put(part_key(upload_id, part_id), data.file)
+        with state.database.write() as session:
+            check_stored_bytes(session, caller.tenant, size, state.settings.project_limits)
+            part = Uploads(session, caller.tenant).add_part(upload_id, part_id, size)
+    except BaseException:
+        # Even if the row exists, because its answer was lost: the client does not know the part's id.
+        delete_parts(state, upload_id, [part_id])
+        raise
+    return UploadPart(id=part.id, upload_id=part.upload_id, created_at=part.created_at)

@@ -1,0 +1,58 @@
+"""Uploads: the requests and the public objects."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.api.schemas.base import Answer, Body
+from service.api.schemas.files import FileObject, FilePurpose, UploadPurpose
+from service.db.uploads import MAX_PARTS
+
+
+class ExpiresAfter(Body):
+    """When a file expires."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Field(ge=3600, le=2_592_000)]
+    """From one hour to 30 days."""
+
+
+class CreateUploadBody(Body):
+    bytes: Annotated[int, Field(ge=0, le=2**53)]
+    """Size of the file. The parts must have as many bytes in total."""
+    filename: str
+    mime_type: Annotated[str, Field(min_length=1, max_length=255)]
+    """For clients of OpenAI, which requires it. The file's name and purpose decide how it is read."""
+    purpose: UploadPurpose
+    expires_after: ExpiresAfter | None = None
+    """Lifetime of the file, from its creation on. The upload itself has `expires_at`."""
+
+
+class CompleteUploadBody(Body):
+    part_ids: Annotated[list[str], Field(max_length=MAX_PARTS)]
+    """The file's parts in their order. Parts that are not named are dropped."""
+    md5: Annotated[str, Field(pattern="^[0-9A-Fa-f]{32}$")] | None = None
+    """MD5 of the whole file in hexadecimal. A file that has another one is refused."""
+
+
+class Upload(Answer):
+    """A file that is sent in parts."""
+
+    id: str
+    object: Literal["upload"] = "upload"
+    bytes: int
+    created_at: int
+    expires_at: int
+    """When the upload expires unless it is completed."""
+    filename: str
+    purpose: FilePurpose
+    status: Literal["pending", "completed", "cancelled", "expired"]
+    file: FileObject | None
+    """Once the upload is completed, unless the file was deleted or has expired since."""
+
+
+class UploadPart(Answer):
+    id: str
+    object: Literal["upload.part"] = "upload.part"
+    upload_id: str
+    created_at: int

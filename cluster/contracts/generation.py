@@ -245,6 +245,8 @@ class FinishEvent(FrozenModel):
     index: int
     reason: FinishReason
     completion_tokens: int
+    end_token: TokenLogprob | None = None
+    """The stop token that ended it, which has no text, if log-probabilities were requested."""
 
 
 class ErrorEvent(FrozenModel):

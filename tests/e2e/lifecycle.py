@@ -137,9 +137,8 @@ def _completions(client: OpenAI, model: str) -> None:
         assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == whole.choices[0].text
         assert chunks[-1].usage == whole.usage
         assert whole.choices[0].logprobs
-        # The end token is counted but has no text.
-        n_shown = whole.usage.completion_tokens - (whole.choices[0].finish_reason == "stop")
-        assert len(whole.choices[0].logprobs.tokens or []) == n_shown
+        # The end token has no text, and a log-probability like the others.
+        assert len(whole.choices[0].logprobs.tokens or []) == whole.usage.completion_tokens
     scored = client.completions.create(model=model, prompt="order 12", max_tokens=0, echo=True, logprobs=1)
     assert scored.choices[0].text == "order 12"
     assert scored.choices[0].logprobs.token_logprobs[0] is None

@@ -55,12 +55,12 @@ class ChoiceAnswer:
 
         Raises InvalidRequest if the engine stopped where the grammar does not allow the text to end."""
         self.num_tokens += 1
+        shown = self._vocabulary.logprob(*scored) if scored is not None else None
         if token in self._ending.tokens:
             is_own = token in self._ending.own_tokens
             if is_own and self.guide is not None and not self.guide.may_end:
                 raise self.guide.failure()
-            return self.end("stop")
-        shown = self._vocabulary.logprob(*scored) if scored is not None else None
+            return self.end("stop", shown)
         may_stop = self.num_tokens > self._ending.min_tokens
         piece = self._text.push(self._bytes(token), shown, may_stop=may_stop)
         if piece.is_stopped:
@@ -74,15 +74,16 @@ class ChoiceAnswer:
             events += self.end("stop")
         return events
 
-    def end(self, reason: Literal["stop", "length"]) -> list[Event]:
-        """Returns the events of the remaining text and of the end. No tokens may follow."""
+    def end(self, reason: Literal["stop", "length"], end_token: TokenLogprob | None = None) -> list[Event]:
+        """Returns the events of the remaining text and of the end. No tokens may follow. `end_token` is the
+        stop token, if log-probabilities were requested."""
         rest = self._text.finish()
         is_cut = reason == "length" and not rest.is_stopped
         events = self._events(rest, is_last=True, is_cut=is_cut)
         # Every token has an event; the end has one only if there is text or a token left.
         if len(events) == 1 and isinstance(events[0], TextEvent) and not rest.tokens and not events[0].text:
             events = []
-        return [*events, self._finished("stop" if rest.is_stopped else reason)]
+        return [*events, self._finished("stop" if rest.is_stopped else reason, end_token)]
 
     def _bytes(self, token: int) -> bytes:
         if token in self._marks:
@@ -110,11 +111,14 @@ class ChoiceAnswer:
             case CallArguments(call=call, text=text):
                 return ToolCallEvent(call=call, arguments=text, **common)
 
-    def _finished(self, reason: Literal["stop", "length"]) -> FinishEvent:
+    def _finished(
+        self, reason: Literal["stop", "length"], end_token: TokenLogprob | None = None
+    ) -> FinishEvent:
         self.is_finished = True
         has_called = reason == "stop" and self._calls is not None and self._calls.num_calls > 0
         return FinishEvent(
             index=self._index,
             reason="tool_calls" if has_called else reason,
             completion_tokens=self.num_tokens,
+            end_token=end_token,
         )

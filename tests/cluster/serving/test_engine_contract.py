@@ -389,7 +389,11 @@ def test_a_stop_token_ends_the_text_before_it(served: Served) -> None:
     )
     place = whole.token_ids.index(token)
     assert answer.token_ids == whole.token_ids[:place]
-    assert answer.finishes[1] == FinishEvent(index=1, reason="stop", completion_tokens=place + 1)
+    finish = answer.finishes[1]
+    assert (finish.index, finish.reason, finish.completion_tokens) == (1, "stop", place + 1)
+    assert finish.end_token is not None, "every token has a log-probability, the last one too"
+    assert finish.end_token.token_id == token
+    assert finish.end_token.logprob == pytest.approx(whole.logprobs[place], abs=1e-5)
 
 
 def test_ignored_end_tokens_show_nothing_and_do_not_end_the_text(served: Served) -> None:

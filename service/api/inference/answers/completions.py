@@ -49,7 +49,9 @@ class CompletionAnswer:
             case FinishEvent():
                 assert event.reason != "tool_calls"
                 self._tally.completion_tokens += event.completion_tokens
-                return [self._chunk(prompt * self._n + event.index, "", [], event.reason)]
+                # Evaluation harnesses expect a log-probability of every token that was generated.
+                end = [] if event.end_token is None else [event.end_token]
+                return [self._chunk(prompt * self._n + event.index, "", end, event.reason)]
 
     def whole(self) -> Completion:
         choices = []

@@ -56,6 +56,19 @@ def _answer(tokens: list[TokenLogprob], *, text: str = "", prompt: PromptEvent |
     return whole
 
 
+def test_the_end_token_has_a_log_probability_and_no_text() -> None:
+    end = TokenLogprob(token="<end>", bytes=[], token_id=1, logprob=-0.25, is_text=False)
+    answer = CompletionAnswer(HEADING, num_prompts=1, n=1, wants_logprobs=True, wants_usage_chunk=False)
+    shown = TokenLogprob(token="yes", bytes=list(b"yes"), token_id=7, logprob=-0.5)
+    answer.add(0, TextEvent(index=0, text="yes", completion_tokens=1, tokens=[shown]))
+    (last,) = answer.add(0, FinishEvent(index=0, reason="stop", completion_tokens=2, end_token=end))
+    assert last.choices[0].logprobs is not None
+    assert (last.choices[0].logprobs.tokens, last.choices[0].logprobs.text_offset) == (["<end>"], [3])
+    choice = answer.whole().choices[0]
+    assert choice.logprobs is not None
+    assert (choice.text, choice.logprobs.token_logprobs) == ("yes", [-0.5, -0.25])
+
+
 def _is_greedy_by_name(logprobs: Any) -> bool:
     """How lm-evaluation-harness checks answers of OpenAI's completions."""
     return all(

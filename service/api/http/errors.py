@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from cluster.contracts import errors
 from cluster.contracts.errors import TuneryError
+from service.api.http.not_offered import reason_not_offered
 from service.api.http.validation import invalid_request
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,9 @@ async def _http_exception(request: Request, error: HTTPException) -> Response:
     if _is_full_disk(error.__cause__):
         return response_of(errors.InsufficientStorage())
     where = f"{request.method} {request.url.path}"
+    if error.status_code in (404, 405) and (reason := reason_not_offered(request.url.path)):
+        message = f"{reason}: {where} is not offered."
+        return _json(404, _body(message, "invalid_request_error", None, "not_offered"), {})
     code = {404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
     message = {404: f"Unknown request URL: {where}.", 405: f"Not allowed: {where}."}.get(
         error.status_code, str(error.detail)

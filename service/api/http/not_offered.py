@@ -1,0 +1,29 @@
+"""OpenAI's endpoints that Tunery does not have, with the reason, so that their callers need not guess."""
+
+import re
+
+_ON_PURPOSE = (
+    (r"chat/completions(/.*)?", "Tunery does not store chat completions"),
+    (r"responses/input_tokens", "Tunery counts a prompt's tokens in the `usage` of its response only"),
+    (r"responses(/.*)?", "Tunery does not store responses, and takes them by POST only"),
+    (r"conversations(/.*)?", "Tunery does not store conversations; send earlier turns with each request"),
+    (r"batches(/.*)?", "Tunery has no batches; send the requests at once, and they are queued fairly"),
+    (
+        r"(assistants|threads|vector_stores|containers|skills)(/.*)?",
+        "Tunery has no assistants or tools of its own",
+    ),
+    (r"(images|videos|audio|realtime)(/.*)?", "Tunery serves language models only"),
+    (r"moderations", "Tunery moderates nothing; fine-tune an encoder, and call `/v1/classifications`"),
+    (
+        r"evals(/.*)?",
+        "Tunery evaluates every tuned model when it is trained; see `tunery.evaluation` of its job",
+    ),
+)
+
+
+def reason_not_offered(path: str) -> str | None:
+    """Why Tunery does not have OpenAI's endpoint at this path; None for a path that OpenAI does not have."""
+    for pattern, reason in _ON_PURPOSE:
+        if re.fullmatch(f"/v1/{pattern}", path):
+            return reason
+    return None

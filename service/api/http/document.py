@@ -49,16 +49,12 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if path in PUBLIC_PATHS:
                 operation["security"] = []
-    _rename(document, "Body_files_create", "FileUpload")
-    # Client generators recognize a file by `format: binary`. They read FastAPI's `contentMediaType` as text.
-    document["components"]["schemas"]["FileUpload"]["properties"]["file"]["format"] = "binary"
-    _add_models(document, ChatCompletionChunk, *RESPONSE_EVENTS)
     for old, new, content in _FORMS:
         _rename(document, old, new)
         # Client generators recognize a file by `format: binary`. They read FastAPI's `contentMediaType` as
         # text.
         document["components"]["schemas"][new]["properties"][content]["format"] = "binary"
-    _add_models(document, ChatCompletionChunk)
+    _add_models(document, ChatCompletionChunk, *RESPONSE_EVENTS)
     _enums_for_consts(document, document["components"]["schemas"].values())
     return document
 

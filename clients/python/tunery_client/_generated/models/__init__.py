@@ -34,6 +34,7 @@ from .classifications_usage import ClassificationsUsage
 from .classified_text import ClassifiedText
 from .classified_word import ClassifiedWord
 from .classified_words import ClassifiedWords
+from .complete_upload_body import CompleteUploadBody
 from .completion import Completion
 from .completion_body import CompletionBody
 from .completion_choice import CompletionChoice
@@ -41,6 +42,7 @@ from .completion_extension import CompletionExtension
 from .completion_logprobs import CompletionLogprobs
 from .completions_usage import CompletionsUsage
 from .create_job_body import CreateJobBody
+from .create_upload_body import CreateUploadBody
 from .create_webhook_endpoint_body import CreateWebhookEndpointBody
 from .deleted import Deleted
 from .deleted_alias import DeletedAlias
@@ -61,6 +63,7 @@ from .embeddings_usage import EmbeddingsUsage
 from .error_answer import ErrorAnswer
 from .evaluation import Evaluation
 from .evaluation_comparison import EvaluationComparison
+from .expires_after import ExpiresAfter
 from .file_list import FileList
 from .file_object import FileObject
 from .file_object_status import FileObjectStatus
@@ -147,6 +150,7 @@ from .overlength import Overlength
 from .overlength_outcome import OverlengthOutcome
 from .overlength_outcome_on_overlength import OverlengthOutcomeOnOverlength
 from .parity import Parity
+from .part_upload import PartUpload
 from .past_call import PastCall
 from .past_reasoning import PastReasoning
 from .past_text import PastText
@@ -219,7 +223,10 @@ from .update_key_limits_body import UpdateKeyLimitsBody
 from .update_project_limits_body import UpdateProjectLimitsBody
 from .update_rate_limit_body import UpdateRateLimitBody
 from .update_webhook_endpoint_body import UpdateWebhookEndpointBody
+from .upload import Upload
+from .upload_part import UploadPart
 from .upload_purpose import UploadPurpose
+from .upload_status import UploadStatus
 from .usage import Usage
 from .usage_bucket import UsageBucket
 from .usage_classifications_bucket_width import UsageClassificationsBucketWidth
@@ -277,6 +284,7 @@ __all__ = (
     "ClassifiedWord",
     "ClassifiedWords",
     "ClassScores",
+    "CompleteUploadBody",
     "Completion",
     "CompletionBody",
     "CompletionChoice",
@@ -284,6 +292,7 @@ __all__ = (
     "CompletionLogprobs",
     "CompletionsUsage",
     "CreateJobBody",
+    "CreateUploadBody",
     "CreateWebhookEndpointBody",
     "Deleted",
     "DeletedAlias",
@@ -304,6 +313,7 @@ __all__ = (
     "ErrorAnswer",
     "Evaluation",
     "EvaluationComparison",
+    "ExpiresAfter",
     "FileList",
     "FileObject",
     "FileObjectStatus",
@@ -390,6 +400,7 @@ __all__ = (
     "OverlengthOutcome",
     "OverlengthOutcomeOnOverlength",
     "Parity",
+    "PartUpload",
     "PastCall",
     "PastReasoning",
     "PastText",
@@ -460,7 +471,10 @@ __all__ = (
     "UpdateProjectLimitsBody",
     "UpdateRateLimitBody",
     "UpdateWebhookEndpointBody",
+    "Upload",
+    "UploadPart",
     "UploadPurpose",
+    "UploadStatus",
     "Usage",
     "UsageBucket",
     "UsageClassificationsBucketWidth",

@@ -20,6 +20,7 @@ ALLOWED = {
     "cluster.storage": ("cluster.contracts",),
     "cluster.wire": ("cluster.contracts",),
     "cluster.egress": ("cluster.contracts",),
+    "cluster.grading": ("cluster.contracts",),
     "cluster.bases": ("cluster.contracts",),
     "cluster.data_checks": ("cluster.contracts",),
     # How the built-in model was made. Nothing that runs needs it, and the wheel leaves it out.
@@ -65,6 +66,7 @@ ALLOWED = {
         "cluster.bases.layers",
         "cluster.bases.text.text_size",
         "cluster.egress",
+        "cluster.grading",
         "cluster.wire",
         "service.db",
         "service.job_checks",

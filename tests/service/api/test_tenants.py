@@ -45,6 +45,8 @@ NAMES_NOTHING = {
     "webhooks_create",
     "webhooks_list",
     "webhooks_event_types_list",
+    "fine_tuning_alpha_graders_validate",
+    "fine_tuning_alpha_graders_run",
     "healthz",
     "readyz",
 }

@@ -99,6 +99,12 @@ from .function_choices_mode import FunctionChoicesMode
 from .function_definition import FunctionDefinition
 from .function_message import FunctionMessage
 from .function_tool import FunctionTool
+from .grader_errors import GraderErrors
+from .grader_extension import GraderExtension
+from .grader_metadata import GraderMetadata
+from .grader_metadata_scores import GraderMetadataScores
+from .grader_run import GraderRun
+from .grader_run_sub_rewards import GraderRunSubRewards
 from .hyperparameters_body import HyperparametersBody
 from .includable import Includable
 from .incomplete_details import IncompleteDetails
@@ -140,6 +146,8 @@ from .model_response_status import ModelResponseStatus
 from .model_response_tool_choice_type_0 import ModelResponseToolChoiceType0
 from .model_weights import ModelWeights
 from .model_weights_form import ModelWeightsForm
+from .multi_grader import MultiGrader
+from .multi_grader_graders import MultiGraderGraders
 from .named_function import NamedFunction
 from .named_tool import NamedTool
 from .output_call import OutputCall
@@ -190,9 +198,12 @@ from .responses_body import ResponsesBody
 from .responses_body_tool_choice_type_0 import ResponsesBodyToolChoiceType0
 from .roll_back_body import RollBackBody
 from .rotate_webhook_secret_body import RotateWebhookSecretBody
+from .run_grader_body import RunGraderBody
 from .sampled import Sampled
 from .set_alias_body import SetAliasBody
 from .stream_options import StreamOptions
+from .string_check_grader import StringCheckGrader
+from .string_check_grader_operation import StringCheckGraderOperation
 from .supervised import Supervised
 from .supervised_body import SupervisedBody
 from .supervised_method import SupervisedMethod
@@ -203,6 +214,10 @@ from .text_format import TextFormat
 from .text_pair import TextPair
 from .text_part import TextPart
 from .text_settings import TextSettings
+from .text_similarity_grader import TextSimilarityGrader
+from .text_similarity_grader_evaluation_metric import (
+    TextSimilarityGraderEvaluationMetric,
+)
 from .tool import Tool
 from .tool_call import ToolCall
 from .tool_call_delta import ToolCallDelta
@@ -238,6 +253,8 @@ from .usage_page import UsagePage
 from .used_by_key import UsedByKey
 from .used_by_project import UsedByProject
 from .user_message import UserMessage
+from .validate_grader_body import ValidateGraderBody
+from .validated_grader import ValidatedGrader
 from .webhook_delivery import WebhookDelivery
 from .webhook_delivery_list import WebhookDeliveryList
 from .webhook_delivery_status import WebhookDeliveryStatus
@@ -349,6 +366,12 @@ __all__ = (
     "FunctionDefinition",
     "FunctionMessage",
     "FunctionTool",
+    "GraderErrors",
+    "GraderExtension",
+    "GraderMetadata",
+    "GraderMetadataScores",
+    "GraderRun",
+    "GraderRunSubRewards",
     "HyperparametersBody",
     "Includable",
     "IncompleteDetails",
@@ -390,6 +413,8 @@ __all__ = (
     "ModelResponseToolChoiceType0",
     "ModelWeights",
     "ModelWeightsForm",
+    "MultiGrader",
+    "MultiGraderGraders",
     "NamedFunction",
     "NamedTool",
     "OutputCall",
@@ -440,9 +465,12 @@ __all__ = (
     "ResponseUsage",
     "RollBackBody",
     "RotateWebhookSecretBody",
+    "RunGraderBody",
     "Sampled",
     "SetAliasBody",
     "StreamOptions",
+    "StringCheckGrader",
+    "StringCheckGraderOperation",
     "Supervised",
     "SupervisedBody",
     "SupervisedMethod",
@@ -453,6 +481,8 @@ __all__ = (
     "TextPair",
     "TextPart",
     "TextSettings",
+    "TextSimilarityGrader",
+    "TextSimilarityGraderEvaluationMetric",
     "Tool",
     "ToolCall",
     "ToolCallDelta",
@@ -486,6 +516,8 @@ __all__ = (
     "UsedByKey",
     "UsedByProject",
     "UserMessage",
+    "ValidatedGrader",
+    "ValidateGraderBody",
     "WebhookDelivery",
     "WebhookDeliveryList",
     "WebhookDeliveryStatus",

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.multi_grader import MultiGrader
+    from ..models.string_check_grader import StringCheckGrader
+    from ..models.text_similarity_grader import TextSimilarityGrader
+
+
+T = TypeVar("T", bound="ValidatedGrader")
+
+
+@_attrs_define
+class ValidatedGrader:
+    """
+    Attributes:
+        grader (MultiGrader | StringCheckGrader | TextSimilarityGrader):
+    """
+
+    grader: MultiGrader | StringCheckGrader | TextSimilarityGrader
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        from ..models.string_check_grader import StringCheckGrader  # noqa: PLC0415
+        from ..models.text_similarity_grader import TextSimilarityGrader  # noqa: PLC0415
+
+        grader: dict[str, Any]
+        if isinstance(self.grader, StringCheckGrader):
+            grader = self.grader.to_dict()
+        elif isinstance(self.grader, TextSimilarityGrader):
+            grader = self.grader.to_dict()
+        else:
+            grader = self.grader.to_dict()
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "grader": grader,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.multi_grader import MultiGrader  # noqa: PLC0415
+        from ..models.string_check_grader import StringCheckGrader  # noqa: PLC0415
+        from ..models.text_similarity_grader import TextSimilarityGrader  # noqa: PLC0415
+
+        d = dict(src_dict)
+
+        def _parse_grader(data: object) -> MultiGrader | StringCheckGrader | TextSimilarityGrader:
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                componentsschemas_grader_type_0 = StringCheckGrader.from_dict(data)
+
+                return componentsschemas_grader_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                componentsschemas_grader_type_1 = TextSimilarityGrader.from_dict(data)
+
+                return componentsschemas_grader_type_1
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            if not isinstance(data, dict):
+                raise TypeError()
+            componentsschemas_grader_type_2 = MultiGrader.from_dict(data)
+
+            return componentsschemas_grader_type_2
+
+        grader = _parse_grader(d.pop("grader"))
+
+        validated_grader = cls(
+            grader=grader,
+        )
+
+        validated_grader.additional_properties = d
+        return validated_grader
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -229,7 +229,7 @@ class ModelResponse(Answer):
     model: str
     output: list[OutputItem]
     usage: ResponseUsage | None
-    """Null before the end."""
+    """Null before the end, and if the response failed."""
     instructions: str | None
     """Here and below: what the request said, or the default."""
     max_output_tokens: int | None

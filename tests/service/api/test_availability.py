@@ -53,6 +53,7 @@ def test_no_job_is_created_for_an_unavailable_base(state: AppState, http: TestCl
     [
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
         ("/v1/completions", {"prompt": "hi"}),
+        ("/v1/responses", {"input": "hi"}),
     ],
 )
 def test_a_request_to_an_unavailable_base_is_503_with_the_reason(

@@ -66,20 +66,12 @@ class ResponseAnswer:
         return events
 
     def whole(self) -> ModelResponse:
-        is_over = self._status != "in_progress"
-        usage = self._chat.usage
         return ModelResponse(
             **self._fixed,
             status=self._status,
             output=[item.output() for item in self._items],
             incomplete_details=IncompleteDetails() if self._status == "incomplete" else None,
-            usage=ResponseUsage(
-                input_tokens=usage.prompt_tokens,
-                output_tokens=usage.completion_tokens,
-                total_tokens=usage.total_tokens,
-            )
-            if is_over
-            else None,
+            usage=self._usage(),
         )
 
     def last_chunks(self) -> list[ResponseEvent]:
@@ -95,10 +87,22 @@ class ResponseAnswer:
         failed = self.whole().model_copy(update={"error": failure})
         return [told, self._event(ResponseLifecycleEvent, type="response.failed", response=failed)]
 
+    def _usage(self) -> ResponseUsage | None:
+        if self._status not in ("completed", "incomplete"):
+            return None
+        usage = self._chat.usage
+        return ResponseUsage(
+            input_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            total_tokens=usage.total_tokens,
+        )
+
     def _translated(self, choice: ChatChunkChoice) -> list[ResponseEvent]:
         delta, events = choice.delta, list[ResponseEvent]()
         tokens = choice.logprobs.content if choice.logprobs else []
-        if delta.content is not None or (tokens and self._message is not None):
+        # Tokens of calls are not reported, unlike in a chat.
+        is_held = bool(tokens) and not delta.tool_calls and self._message is not None
+        if delta.content is not None or is_held:
             events += self._text(delta.content or "", tokens)
         for call in delta.tool_calls or ():
             events += self._called(call)

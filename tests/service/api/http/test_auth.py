@@ -95,6 +95,8 @@ def test_a_key_does_only_what_its_scopes_allow(
         ("DELETE", "/v1/models/m", None, {"write"}),
         ("POST", "/v1/chat/completions", chat, {"infer"}),
         ("POST", "/v1/completions", {"model": "base-1", "prompt": "x"}, {"infer"}),
+        ("POST", "/v1/responses", {"model": "base-1", "input": "x"}, {"infer"}),
+        ("GET", "/v1/responses/resp_1", None, {"infer"}),
     ]
     for scope in ("read", "write", "infer", "admin"):
         key = add_key(state.database, project.tenant, frozenset({scope}))

@@ -95,7 +95,9 @@ def test_a_wrong_job_request_names_its_parameter(http: TestClient, subtests: pyt
             assert param is None or param in error["message"]
 
 
-@pytest.mark.parametrize("name", ["completions", "chat/completions", "classifications", "embeddings"])
+@pytest.mark.parametrize(
+    "name", ["completions", "chat/completions", "responses", "classifications", "embeddings"]
+)
 @pytest.mark.parametrize("model", [{}, {"model": None}, {"model": 5}])
 def test_a_question_names_its_model(http: TestClient, name: str, model: dict[str, Any]) -> None:
     question = {"prompt": "x"} if name == "completions" else {"input": "x"}

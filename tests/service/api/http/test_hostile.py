@@ -86,12 +86,40 @@ COMPLETION: dict[str, Any] = {
     "echo": True,
     "stop": ["x"],
     "logit_bias": {"1": 2},
+    "top_k": 5,
+    "min_p": 0.1,
+    "repetition_penalty": 1.1,
+    "min_tokens": 1,
+    "stop_token_ids": [5],
+    "ignore_eos": False,
     "seed": 1,
     "stream": True,
     "stream_options": {"include_usage": True},
 }
+RESPONSE: dict[str, Any] = {
+    "model": "base-1",
+    "instructions": "x",
+    "input": [
+        {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
+        {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "1", "output": "b"},
+        {"type": "reasoning", "summary": []},
+    ],
+    "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
+    "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]},
+    "text": {"format": {"type": "json_schema", "name": "a", "schema": {"type": "object"}}},
+    "include": ["message.output_text.logprobs"],
+    "top_logprobs": 1,
+    "max_output_tokens": 3,
+    "reasoning": {"effort": "low"},
+    "metadata": {"k": "v"},
+    "store": False,
+    "truncation": "disabled",
+}
 CHAT: dict[str, Any] = {
     "model": "base-1",
+    "chat_template_kwargs": {"enable_thinking": False},
+    "add_generation_prompt": True,
     "messages": [
         {"role": "user", "content": [{"type": "text", "text": "a"}]},
         {
@@ -217,6 +245,8 @@ def test_a_weird_value_anywhere_in_a_question_is_refused_or_answered_but_never_5
 ) -> None:
     check_body(http, "/v1/completions", COMPLETION)
     check_body(http, "/v1/chat/completions", CHAT)
+    check_body(http, "/v1/responses", RESPONSE)
+    check_body(http, "/v1/responses", RESPONSE | {"stream": True})
     texts = {"model": add_encoder(state), "input": ["a", "b"]}
     check_body(http, "/v1/embeddings", texts | {"dimensions": 2, "encoding_format": "float", "user": "u"})
     check_body(http, "/v1/embeddings", texts | {"input": [[1, 2], [3]], "encoding_format": "base64"})

@@ -20,6 +20,7 @@ ROUTES = {
     "/v1/fine_tuning/jobs": {"model": "base-1", "training_file": "file-1"},
     "/v1/completions": {"model": "base-1", "prompt": "x"},
     "/v1/chat/completions": {"model": "base-1", "messages": [{"role": "user", "content": "x"}]},
+    "/v1/responses": {"model": "base-1", "input": "x"},
     "/v1/embeddings": {"model": "base-1", "input": "x"},
     "/v1/classifications": {"model": "base-1", "input": "x"},
 }

@@ -36,6 +36,13 @@ COMPLETIONS: list[tuple[dict[str, Any], str]] = [
     ({"prompt": [[True]]}, "prompt[0][0]"),
     ({"prompt": [1, "a"]}, "prompt[0]"),
     ({"stop": [1]}, "stop[0]"),
+    ({"top_k": 5.0}, "top_k"),
+    ({"min_p": "0.1"}, "min_p"),
+    ({"repetition_penalty": True}, "repetition_penalty"),
+    ({"min_tokens": "1"}, "min_tokens"),
+    ({"stop_token_ids": [True]}, "stop_token_ids[0]"),
+    ({"stop_token_ids": 5}, "stop_token_ids"),
+    ({"ignore_eos": 1}, "ignore_eos"),
     ({"logit_bias": {"5": "1"}}, "logit_bias.5"),
     ({"logit_bias": {"five": 1}}, "logit_bias.five"),
     ({"logit_bias": {"5.0": 1}}, "logit_bias.5.0"),
@@ -43,9 +50,38 @@ COMPLETIONS: list[tuple[dict[str, Any], str]] = [
     ({"stream": True, "stream_options": {"include_usage": "yes"}}, "stream_options.include_usage"),
 ]
 
+RESPONSES: list[tuple[dict[str, Any], str]] = [
+    ({"input": 5}, "input"),
+    ({"input": [5]}, "input[0]"),
+    ({"input": [{"role": "user", "content": 5}]}, "input[0].content"),
+    ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"),
+    ({"input": [{"type": 5, "role": "user", "content": "x"}]}, "input[0]"),
+    (
+        {"input": [{"type": "function_call", "call_id": 1, "name": "f", "arguments": "{}"}]},
+        "input[0].call_id",
+    ),
+    ({"instructions": ["x"]}, "instructions"),
+    ({"max_output_tokens": "5"}, "max_output_tokens"),
+    ({"store": 1}, "store"),
+    ({"background": "no"}, "background"),
+    ({"truncation": 5}, "truncation"),
+    ({"stream": 1}, "stream"),
+    ({"include": "message.output_text.logprobs"}, "include"),
+    ({"metadata": {"k": 1}}, "metadata.k"),
+    ({"reasoning": "low"}, "reasoning"),
+    ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name"),
+    ({"tools": [5]}, "tools[0]"),
+    ({"text": {"format": "text"}}, "text.format"),
+    ({"top_k": "5"}, "top_k"),
+]
+
 CHAT: list[tuple[dict[str, Any], str]] = [
     ({"max_completion_tokens": "5"}, "max_completion_tokens"),
     ({"max_tokens": 1, "max_completion_tokens": 1}, "max_tokens"),
+    ({"chat_template_kwargs": {"a": 1}}, "chat_template_kwargs.a"),
+    ({"chat_template_kwargs": "a"}, "chat_template_kwargs"),
+    ({"continue_final_message": "true"}, "continue_final_message"),
+    ({"add_generation_prompt": 0}, "add_generation_prompt"),
     ({"logprobs": 1}, "logprobs"),
     ({"logprobs": "true"}, "logprobs"),
     ({"logprobs": True, "top_logprobs": True}, "top_logprobs"),
@@ -156,6 +192,10 @@ def test_completions_take_no_value_of_another_type(http: TestClient) -> None:
 
 def test_chat_completions_take_no_value_of_another_type(http: TestClient) -> None:
     check(http, "/v1/chat/completions", {"model": "base-1", "messages": ASK}, CHAT)
+
+
+def test_responses_take_no_value_of_another_type(http: TestClient) -> None:
+    check(http, "/v1/responses", {"model": "base-1", "input": "x"}, RESPONSES)
 
 
 def test_embeddings_take_no_value_of_another_type(http: TestClient, state: AppState) -> None:

@@ -40,9 +40,14 @@ def request_arrived(live: LiveApi) -> threading.Event:
 CHAT: dict[str, Any] = {"model": "base-1", "messages": [{"role": "user", "content": "x"}]}
 
 
-def test_disconnecting_from_a_silent_stream_cancels_its_generation(live: LiveApi) -> None:
+@pytest.mark.parametrize(
+    ("path", "body"), [("chat/completions", CHAT), ("responses", {"model": "base-1", "input": "x"})]
+)
+def test_disconnecting_from_a_silent_stream_cancels_its_generation(
+    live: LiveApi, path: str, body: dict[str, Any]
+) -> None:
     live.engine.stalls = True
-    connection = send(live, "chat/completions", CHAT | {"stream": True})
+    connection = send(live, path, body | {"stream": True})
     received = b""
     while b"w\\u00f6rld" not in received and "wörld".encode() not in received:
         received += connection.recv(65536)

@@ -37,6 +37,8 @@ def _said(text: Any) -> dict[str, Any]:
         ("completions", {"prompt": ["a", LONG_TEXT]}, "prompt"),
         ("chat/completions", {"messages": [_said(LONG_TEXT)]}, "messages"),
         ("chat/completions", {"messages": [_said([{"type": "text", "text": LONG_TEXT}])]}, "messages"),
+        ("responses", {"input": LONG_TEXT}, "input"),
+        ("responses", {"input": [_said("hi")], "instructions": LONG_TEXT}, "input"),
         ("chat/completions", {"messages": [_said(LONG_TEXT[: len(LONG_TEXT) // 2 + 1])] * 2}, "messages"),
     ],
 )

@@ -120,7 +120,7 @@ def test_a_full_queue_is_429_with_the_limit_and_when_to_retry(state: AppState, p
         assert client.completions.create(model="base-1", prompt="x").choices[0].text == "Hello wörld"
 
 
-@pytest.mark.parametrize("path", ["completions", "chat/completions", "embeddings", "classifications"])
+@pytest.mark.parametrize("path", ["completions", "chat/completions", "responses", "embeddings"])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_request_to_a_full_queue_is_refused_before_it_is_read(
     state: AppState, project: Project, path: str

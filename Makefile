@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test test-fast test-benchmarks test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage mutation format bench-training bench-serving bench-http bench-streams bench-fairness bench-load
+.PHONY: help install demo test test-fast test-benchmarks test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage mutation format bench-training bench-serving bench-http bench-streams bench-estimates bench-fairness bench-load
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## +/\1\t/' | awk -F '\t' '{printf "%-16s %s\n", $$1, $$2}'
@@ -115,6 +115,9 @@ bench-http: install  ## what gateway, proxy and replica add to the engine's own 
 
 bench-streams: install  ## 200 streams over 50 adapters, every answer checked, memory watched; about 8 minutes
 	$(BIN)/python -m tests.benchmarks.streams
+
+bench-estimates: install  ## estimates of jobs beside what the jobs take; about 3 minutes
+	$(BIN)/python -m tests.benchmarks.estimates
 
 bench-fairness: install  ## a tenant's latency beside another one's flood; about 3 minutes on two cores
 	$(BIN)/python -m tests.benchmarks.fairness

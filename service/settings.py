@@ -141,6 +141,14 @@ class Settings(BaseSettings):
     seconds. Behind a load balancer, set it longer than the interval of its health checks. 0, the default,
     stops accepting at once."""
 
+    price_per_million_tokens: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Prices of a million trained tokens by base model, as JSON: `{"tunery-tiny-1": 0.5, "*": 3}`. `*` is the
+    price of every other base. Estimates of jobs show it; nothing is billed."""
+    price_per_device_hour: float | None = Field(default=None, ge=0)
+    """Price of an hour of one training process with its device, for estimates of jobs. It is added to the
+    price of the tokens if both are set."""
+    price_currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    """Currency of these prices: three letters (ISO 4217)."""
     training_slots: int = Field(default=1, ge=1)
     """Training processes that may run at once, over all jobs. A job takes `training.num_workers` of them. Set
     it to the number of GPUs (or CPU workers) of the cluster that serving does not need."""

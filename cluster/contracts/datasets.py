@@ -64,7 +64,8 @@ class DatasetCheck(FrozenModel):
     """Length in tokens of the longest sequence, before the over-length policy is applied."""
     n_held_out: int = 0
     n_held_out_tokens: int = 0
-    """Of the examples and tokens above, those that `validation_split` holds out."""
+    n_held_out_supervised_tokens: int = 0
+    """Of the numbers above, those that `validation_split` holds out."""
     longest_rows: list[RowLength] = []
     """The longest examples that are trained on, the longest first: five at most."""
     class_names: list[str] = []

@@ -62,11 +62,44 @@ def test_our_own_client_covers_the_whole_lifecycle_of_a_model(embedded: Tunery, 
         scored = tunery.completions.create(model=model, prompt="order 3", max_tokens=0, echo=True, logprobs=0)
         assert scored.choices[0].text == "order 3"
         assert tunery.files.content(job.result_files[0]).startswith(b"step,train_loss,")
+        _check_estimate_and_replay(tunery, job.id)
         tunery.models.delete(model)
         with pytest.raises(NotFound):
             tunery.models.retrieve(model)
         tunery.files.delete(file.id)
         assert job.id in [one.id for one in tunery.jobs.list()]
+
+
+def _check_estimate_and_replay(tunery: Client, job_id: str) -> None:
+    """An estimate from the first job's measurements has the tokens and steps that a replay then has, and the
+    replay has the same losses."""
+
+    def losses(job_id: str) -> list[float]:
+        events = [event.to_dict() for event in tunery.jobs.events(job_id)]
+        return [event["data"]["train_loss"] for event in events if event["type"] == "metrics"]
+
+    job = tunery.jobs.retrieve(job_id)
+    cost, provenance = job.tunery.cost, job.tunery.provenance
+    assert cost
+    assert provenance
+    request = {"model": job.model, "training_file": job.training_file}
+    estimate = tunery.jobs.estimate(**request, training={"source_job": job_id})
+    assert estimate.tokens.trained == job.trained_tokens
+    assert estimate.steps == len(losses(job_id))
+    assert estimate.seed == job.seed
+    assert estimate.time
+    assert estimate.time.based_on >= 1
+    assert estimate.time.total.low <= cost.seconds <= estimate.time.total.high
+    (row,) = tunery.jobs.preview(**request, lines=[2]).data
+    assert "".join(token.token for token in row.sequences[0].tokens if token.learned).startswith("Order 1 ")
+
+    again = tunery.jobs.wait(tunery.jobs.replay(job_id).id, timeout_seconds=300)
+    assert again.status == "succeeded", again.error
+    assert again.trained_tokens == estimate.tokens.trained
+    assert losses(again.id) == losses(job_id)
+    assert again.tunery.provenance == provenance
+    assert again.fine_tuned_model
+    tunery.models.delete(again.fine_tuned_model)
 
 
 def test_a_tuned_model_is_improved_evaluated_and_gated_and_an_encoder_classifies(embedded: Tunery) -> None:

@@ -19,6 +19,7 @@ from tunery_client._generated.api.fine_tuning import (
 from tunery_client._generated.client import AuthenticatedClient
 from tunery_client._generated.models.fine_tuning_job import FineTuningJob
 from tunery_client._generated.models.fine_tuning_job_checkpoint import FineTuningJobCheckpoint
+from tunery_client._generated.models.fine_tuning_job_estimate import FineTuningJobEstimate
 from tunery_client._generated.models.fine_tuning_job_event import FineTuningJobEvent
 from tunery_client._generated.models.fine_tuning_job_preview import FineTuningJobPreview
 from tunery_client._generated.models.fine_tuning_jobs_list_metadata import FineTuningJobsListMetadata
@@ -56,6 +57,11 @@ class Jobs:
         rows, or `lines`, their numbers. Stores nothing."""
         body = {"model": model, "training_file": training_file, **options}
         return FineTuningJobPreview.from_dict(post(self._client, "/v1/fine_tuning/jobs/preview", body))
+
+    def estimate(self, *, model: str, training_file: str, **options: Any) -> FineTuningJobEstimate:
+        """Says what a job would take. Takes the options of `create`, and stores nothing."""
+        body = {"model": model, "training_file": training_file, **options}
+        return FineTuningJobEstimate.from_dict(post(self._client, "/v1/fine_tuning/jobs/estimate", body))
 
     def retrieve(self, job_id: str) -> FineTuningJob:
         return answer(lambda: fine_tuning_jobs_retrieve.sync(job_id, client=self._client))

@@ -105,6 +105,7 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
         longest=found.longest,
         n_held_out=0 if held_out is None else len(held_out),
         n_held_out_tokens=0 if held_out is None else len(held_out.token_ids),
+        n_held_out_supervised_tokens=0 if held_out is None else int(held_out.mask.sum()),
         longest_rows=_longest_rows(trained),
         class_names=list(data.class_names),
         problems=found.problems,

@@ -11,7 +11,7 @@ from service.api.jobs.replays import completed
 from service.api.schemas.jobs import CreateJobBody
 from service.api.state import AppState
 from service.db.job_files import JobFiles
-from service.db.jobs import Jobs, NewJob
+from service.db.jobs import Job, Jobs, NewJob
 from service.db.tenancy import Tenant
 
 
@@ -31,6 +31,8 @@ class DryRun:
     new: NewJob
     base: BaseSpec
     files: JobFiles
+    source: Job | None
+    """The job of the same base that it repeats."""
 
 
 def dry_run(body: CreateJobBody, tenant: Tenant, state: AppState) -> DryRun:
@@ -38,5 +40,12 @@ def dry_run(body: CreateJobBody, tenant: Tenant, state: AppState) -> DryRun:
     # A write transaction, because it locks what it checks, as creating the job does.
     with state.database.write() as session:
         new = prepare(body, session, tenant, state)
-        files = Jobs(session, tenant).check_files(new)
-    return DryRun(new, state.catalogue[new.model], files)
+        jobs = Jobs(session, tenant)
+        files = jobs.check_files(new)
+        source = jobs.get(new.training.source_job) if new.training.source_job else None
+    return DryRun(
+        new,
+        state.catalogue[new.model],
+        files,
+        source if source is not None and source.model == new.model else None,
+    )

@@ -3,6 +3,7 @@
 from typing import cast
 
 from cluster.contracts.costs import JobCost
+from cluster.contracts.hyperparameters import Hyperparameters, Method
 from service.api.jobs.public_evaluation import public_evaluation
 from service.api.jobs.public_provenance import public_provenance
 from service.api.schemas.jobs import (
@@ -36,7 +37,7 @@ def public_job(job: Job) -> FineTuningJob:
         else None,
         fine_tuned_model=job.fine_tuned_model,
         finished_at=job.finished_at,
-        hyperparameters=_hyperparameters(job),
+        hyperparameters=public_hyperparameters(job.hyperparameters, job.method),
         model=job.model,
         organization_id=job.tenant.organization_id,
         result_files=[job.result_file] if job.result_file else [],
@@ -73,17 +74,17 @@ def public_cost(cost: JobCost) -> FineTuningJobCost:
     )
 
 
+def public_hyperparameters(found: Hyperparameters, method: Method) -> ResolvedHyperparameters:
+    """In the form of the method."""
+    values = found.model_dump(exclude_none=True)
+    return ResolvedDpoHyperparameters(**values) if method == "dpo" else ResolvedHyperparameters(**values)
+
+
 def _method(job: Job) -> SupervisedMethod | DpoMethod:
-    hyperparameters = _hyperparameters(job)
+    hyperparameters = public_hyperparameters(job.hyperparameters, job.method)
     if isinstance(hyperparameters, ResolvedDpoHyperparameters):
         return DpoMethod(dpo=Dpo(hyperparameters=hyperparameters))
     return SupervisedMethod(supervised=Supervised(hyperparameters=hyperparameters))
-
-
-def _hyperparameters(job: Job) -> ResolvedHyperparameters:
-    """The hyperparameters in the form of the job's method."""
-    values = job.hyperparameters.model_dump(exclude_none=True)
-    return ResolvedDpoHyperparameters(**values) if job.method == "dpo" else ResolvedHyperparameters(**values)
 
 
 def public_event(event: Event) -> FineTuningJobEvent:

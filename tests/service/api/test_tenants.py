@@ -16,6 +16,7 @@ from tests.api import Project, add_project, add_tuned_model, jsonl
 
 BODIES: dict[str, dict[str, Any]] = {
     "fine_tuning_jobs_create": {"model": "base-1", "training_file": "{file_id}"},
+    "fine_tuning_jobs_estimate": {"model": "base-1", "training_file": "{file_id}"},
     "fine_tuning_jobs_preview": {"model": "base-1", "training_file": "{file_id}"},
     "completions_create": {"model": "{model}", "prompt": "x"},
     "classifications_create": {"model": "{model}", "input": "x"},
@@ -31,7 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 FORMS: dict[str, dict[str, Any]] = {"upload_parts_create": {"data": b"x"}}
 
-NAMES_IN_A_JOB = {"fine_tuning_jobs_create", "fine_tuning_jobs_preview"}
+NAMES_IN_A_JOB = {"fine_tuning_jobs_create", "fine_tuning_jobs_estimate", "fine_tuning_jobs_preview"}
 """What they name is a parameter of the job, so that an absent one is an invalid request, as with OpenAI."""
 
 NAMES_NOTHING = {

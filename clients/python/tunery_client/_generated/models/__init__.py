@@ -61,6 +61,13 @@ from .embedding_body_encoding_format_type_0 import EmbeddingBodyEncodingFormatTy
 from .embedding_list import EmbeddingList
 from .embeddings_usage import EmbeddingsUsage
 from .error_answer import ErrorAnswer
+from .estimated_memory import EstimatedMemory
+from .estimated_price import EstimatedPrice
+from .estimated_queue import EstimatedQueue
+from .estimated_row import EstimatedRow
+from .estimated_rows import EstimatedRows
+from .estimated_time import EstimatedTime
+from .estimated_tokens import EstimatedTokens
 from .evaluation import Evaluation
 from .evaluation_comparison import EvaluationComparison
 from .expires_after import ExpiresAfter
@@ -79,6 +86,8 @@ from .fine_tuning_job import FineTuningJob
 from .fine_tuning_job_checkpoint import FineTuningJobCheckpoint
 from .fine_tuning_job_checkpoint_list import FineTuningJobCheckpointList
 from .fine_tuning_job_cost import FineTuningJobCost
+from .fine_tuning_job_estimate import FineTuningJobEstimate
+from .fine_tuning_job_estimate_unknown import FineTuningJobEstimateUnknown
 from .fine_tuning_job_event import FineTuningJobEvent
 from .fine_tuning_job_event_level import FineTuningJobEventLevel
 from .fine_tuning_job_event_list import FineTuningJobEventList
@@ -200,6 +209,7 @@ from .roll_back_body import RollBackBody
 from .rotate_webhook_secret_body import RotateWebhookSecretBody
 from .run_grader_body import RunGraderBody
 from .sampled import Sampled
+from .seconds_range import SecondsRange
 from .set_alias_body import SetAliasBody
 from .stream_options import StreamOptions
 from .string_check_grader import StringCheckGrader
@@ -328,6 +338,13 @@ __all__ = (
     "EmbeddingList",
     "EmbeddingsUsage",
     "ErrorAnswer",
+    "EstimatedMemory",
+    "EstimatedPrice",
+    "EstimatedQueue",
+    "EstimatedRow",
+    "EstimatedRows",
+    "EstimatedTime",
+    "EstimatedTokens",
     "Evaluation",
     "EvaluationComparison",
     "ExpiresAfter",
@@ -346,6 +363,8 @@ __all__ = (
     "FineTuningJobCheckpoint",
     "FineTuningJobCheckpointList",
     "FineTuningJobCost",
+    "FineTuningJobEstimate",
+    "FineTuningJobEstimateUnknown",
     "FineTuningJobEvent",
     "FineTuningJobEventLevel",
     "FineTuningJobEventList",
@@ -467,6 +486,7 @@ __all__ = (
     "RotateWebhookSecretBody",
     "RunGraderBody",
     "Sampled",
+    "SecondsRange",
     "SetAliasBody",
     "StreamOptions",
     "StringCheckGrader",

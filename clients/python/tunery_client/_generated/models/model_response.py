@@ -51,7 +51,7 @@ class ModelResponse:
         incomplete_details (IncompleteDetails | None): Why the status is `incomplete`.
         model (str):
         output (list[OutputCall | OutputMessage]):
-        usage (None | ResponseUsage): Null before the end.
+        usage (None | ResponseUsage): Null before the end, and if the response failed.
         instructions (None | str): Here and below: what the request said, or the default.
         max_output_tokens (int | None):
         max_tool_calls (int | None):

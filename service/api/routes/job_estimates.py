@@ -1,0 +1,40 @@
+"""`/v1/fine_tuning/jobs/estimate`: what a job would take, before it is created."""
+
+import secrets
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from service.api.http.auth import Reader
+from service.api.http.strict_json import StrictJsonRoute
+from service.api.jobs.dry_runs import dry_run
+from service.api.jobs.estimates import checked, estimate, read_server
+from service.api.schemas.estimates import FineTuningJobEstimate
+from service.api.schemas.jobs import CreateJobBody
+from service.api.state import UsesAppState
+from service.job_checks import Candidate
+
+router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class=StrictJsonRoute)
+
+
+@router.post("/estimate", operation_id="fine_tuning_jobs_estimate", summary="Estimate what a job would take")
+async def estimate_job(body: CreateJobBody, caller: Reader, state: UsesAppState) -> FineTuningJobEstimate:
+    """Checks the body of a create request as creating and validating the job would, with the same errors, and
+    stores nothing. Tokens and steps are exact; times come from runs that this server has measured.
+
+    If the cluster is still reading a file after some seconds, the answer is 503 with `Retry-After`, and the
+    same request later finds the result."""
+    run = await run_in_threadpool(dry_run, body, caller.tenant, state)
+    new = run.new
+    candidate = Candidate(
+        base=run.base,
+        method=new.method,
+        hyperparameters=new.hyperparameters,
+        training=new.training,
+        seed=secrets.randbelow(2**31) if new.seed is None else new.seed,
+        files=run.files,
+        source=run.source,
+    )
+    job = await checked(candidate, state.engine)
+    server = await run_in_threadpool(read_server, state.database, run.base.alias)
+    return estimate(candidate, job, server, state.settings)

@@ -1,0 +1,105 @@
+"""An estimate of a job: the public objects."""
+
+from typing import Literal
+
+from service.api.schemas.base import Answer
+from service.api.schemas.jobs import ResolvedDpoHyperparameters, ResolvedHyperparameters
+
+
+class EstimatedRow(Answer):
+    line: int
+    """In the training file, counted from 1."""
+    tokens: int
+    """Of all its sequences, after `training.on_overlength` is applied."""
+
+
+class EstimatedTokens(Answer):
+    """Exact: what training will count."""
+
+    per_epoch: int
+    trained: int
+    """Over all epochs: the job's `trained_tokens`, unless early stopping ends it sooner."""
+    learned_per_epoch: int
+    """Those that are part of the loss; for an encoder, the labels."""
+    held_out: int
+    """In the validation file or the split."""
+    longest_rows: list[EstimatedRow]
+    """The longest first."""
+
+
+class EstimatedRows(Answer):
+    trained: int
+    """Examples that each epoch trains on."""
+    held_out: int
+    truncated: int
+    dropped: int
+    """Rows of the training file that are too long, by what `training.on_overlength` makes of them."""
+
+
+class SecondsRange(Answer):
+    low: float
+    high: float
+
+
+class EstimatedTime(Answer):
+    """Measured on runs of this server: of the same base, method, training type and number of workers."""
+
+    total: SecondsRange
+    """From the start of the job's attempt to the published model; the sum of the phases."""
+    starting: SecondsRange
+    training: SecondsRange
+    evaluation: SecondsRange
+    publishing: SecondsRange
+    device: str
+    """That the measured runs were on: `cpu`, or the GPU's name."""
+    based_on: int
+    """The number of runs."""
+
+
+class EstimatedMemory(Answer):
+    """Bytes on each device, calculated from the shapes of the base's layers. Temporary buffers and the
+    framework itself come on top."""
+
+    weights: int
+    trained_weights: int
+    """Of the adapter. 0 for a full fine-tune."""
+    gradients: int
+    optimizer: int
+    activations: int
+    total: int
+
+
+class EstimatedQueue(Answer):
+    jobs_ahead: int
+    seconds: float | None
+    """Until the job's training slots are free. Null if a job ahead is of a kind that has never run."""
+
+
+class EstimatedPrice(Answer):
+    low: float
+    high: float
+    currency: str
+
+
+class FineTuningJobEstimate(Answer):
+    object: Literal["fine_tuning.job.estimate"] = "fine_tuning.job.estimate"
+    model: str
+    """The base model."""
+    seed: int
+    """Give it to the create request to hold out the same examples."""
+    hyperparameters: ResolvedDpoHyperparameters | ResolvedHyperparameters
+    """With every "auto" resolved."""
+    steps: int
+    rows: EstimatedRows
+    tokens: EstimatedTokens
+    time: EstimatedTime | None
+    memory: EstimatedMemory | None
+    measured_memory_bytes: int | None
+    """The largest peak of the runs that `time` is based on."""
+    queue: EstimatedQueue
+    price: EstimatedPrice | None
+    """By the operator's prices."""
+    unknown: dict[str, str]
+    """Why a part is null, by its name."""
+    warnings: list[str]
+    """What the job's owner should know, as the job's events would say it."""

@@ -1,0 +1,111 @@
+"""Times are between what a cost per step and a cost per token would give."""
+
+from typing import Any
+
+import pytest
+
+from cluster.contracts.costs import JobCost
+from cluster.contracts.hyperparameters import TrainingConfig
+from service.api.jobs.run_times import NOISE, Seconds, Work, run_time, typical_seconds
+from service.db.past_runs import PastRun
+
+CONFIG = TrainingConfig(
+    type="lora",
+    r=4,
+    alpha=8.0,
+    dropout=0.0,
+    target_modules="all-linear",
+    on_overlength="error",
+    num_workers=1,
+    n_epochs=2,
+    batch_size=4,
+    learning_rate=5e-3,
+    max_length=256,
+    seed=7,
+)
+
+
+def past(config: dict[str, Any] | None = None, method: Any = "supervised", **cost: Any) -> PastRun:
+    measured: dict[str, Any] = {
+        "device": "cpu",
+        "steps": 100,
+        "trained_tokens": 10_000,
+        "held_out_tokens": 0,
+        "general_tokens": 500,
+        "training_seconds": 50.0,
+        "evaluation_seconds": 4.0,
+        "memory_bytes": 1000,
+        "starting_seconds": 10.0,
+        "publishing_seconds": 2.0,
+    }
+    return PastRun(method, CONFIG.model_copy(update=config or {}), JobCost.model_validate(measured | cost))
+
+
+def work(steps: int = 100, tokens: int = 10_000, held_out: int = 0) -> Work:
+    return Work("supervised", CONFIG, steps, tokens, held_out)
+
+
+def about(seconds: Seconds) -> tuple[float, float]:
+    """Without the allowance for noise."""
+    return pytest.approx(seconds.low / (1 - NOISE)), pytest.approx(seconds.high / (1 + NOISE))
+
+
+def test_the_same_run_takes_the_same_time() -> None:
+    found = run_time(work(), [past()])
+    assert found is not None
+    assert about(found.starting) == (10, 10)
+    assert about(found.training) == (50, 50)
+    assert about(found.evaluation) == (4, 4)
+    assert about(found.publishing) == (2, 2)
+    assert about(found.total) == (66, 66)
+    assert (found.device, found.memory_bytes, found.based_on) == ("cpu", 1000, 1)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.5, 0.0), (0.0, 0.005), (0.2, 0.003)])
+@pytest.mark.parametrize(("steps", "tokens"), [(300, 30_000), (100, 50_000), (20, 10_000), (400, 4_000)])
+def test_the_range_holds_any_cost_per_step_and_per_token(a: float, b: float, steps: int, tokens: int) -> None:
+    measured = past(training_seconds=a * 100 + b * 10_000)
+    found = run_time(work(steps, tokens), [measured])
+    assert found is not None
+    assert found.training.low <= a * steps + b * tokens <= found.training.high
+
+
+def test_runs_of_about_the_same_step_size_count_and_others_do_not() -> None:
+    alike = [past(training_seconds=40.0 + number) for number in range(5)]
+    other = [past(steps=2, training_seconds=900.0), past(steps=5000, training_seconds=0.1)]
+    found = run_time(work(), [*other, *alike])
+    assert found is not None
+    assert about(found.training) == (40, 44)
+    assert found.based_on == 5
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        past({"type": "full"}),
+        past({"num_workers": 2}),
+        past({"type": "peft", "peft_config": {"peft_type": "LOHA"}}),
+        past(method="dpo"),
+    ],
+)
+def test_runs_of_another_kind_say_nothing(other: PastRun) -> None:
+    assert run_time(work(), [other]) is None
+    assert run_time(work(), []) is None
+
+
+def test_held_out_examples_cost_time_in_training_and_evaluation() -> None:
+    plain, validated = (run_time(work(held_out=tokens), [past()]) for tokens in (0, 3000))
+    assert plain is not None
+    assert validated is not None
+    assert about(validated.training) == (50, pytest.approx(50 * 1.2))
+    assert about(validated.evaluation) == (4, pytest.approx(4 * 7))
+    assert about(plain.evaluation) == (4, 4)
+
+
+def test_a_job_of_unknown_size_takes_what_jobs_of_its_kind_usually_take() -> None:
+    runs = [past(training_seconds=seconds) for seconds in (10.0, 20.0, 90.0)]
+    full = past({"type": "full"}, training_seconds=1000.0)
+    assert typical_seconds("supervised", CONFIG, [*runs, full]) == 36
+    assert typical_seconds("dpo", CONFIG, [full]) == 1016
+    assert typical_seconds("supervised", None, runs) == 36
+    assert typical_seconds("supervised", CONFIG, []) is None

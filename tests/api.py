@@ -74,6 +74,12 @@ def add_key(database: Database, tenant: Tenant, scopes: frozenset[Scope]) -> str
         return ApiKeys(session).create(tenant, name="test", scopes=scopes)[0]
 
 
+def add_admin_key(database: Database, tenant: Tenant) -> str:
+    """An admin key of the tenant's organization, which acts in the tenant's project by default."""
+    with database.write() as session:
+        return ApiKeys(session).create_admin(tenant, name="test admin")[0]
+
+
 REPORT = EvaluationReport(
     held_out=Comparison(n_examples=9, base_loss=2.0, tuned_loss=0.5, base_accuracy=0.25, tuned_accuracy=0.75),
     general=Comparison(n_examples=8, base_loss=1.0, tuned_loss=1.25, base_accuracy=0.5, tuned_accuracy=0.5),
@@ -166,7 +172,8 @@ class LiveApi:
         return self.state.engine
 
     def openai(self, **options: object) -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1", api_key=self.project.key, **{"max_retries": 0, **options})
+        own = {"api_key": self.project.key, "max_retries": 0}
+        return OpenAI(base_url=f"{self.url}/v1", **(own | options))
 
     def upload(self, content: bytes | None = None) -> str:
         file = ("train.jsonl", jsonl() if content is None else content)

@@ -9,10 +9,12 @@ from starlette.middleware.cors import CORSMiddleware
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.storage.location import open_store
+from service.api.flushing import flushing
 from service.api.http import errors
 from service.api.http.auth import Authentication
 from service.api.http.document import ERROR_RESPONSES, describe
 from service.api.http.draining import Draining
+from service.api.http.key_use import KeyUse
 from service.api.http.middleware import BodyLimit, HeadAsGet, RequestContext, WithoutTrailingSlash
 from service.api.inference.admission import AdmissionQueue
 from service.api.inference.context import InferenceContext
@@ -23,7 +25,9 @@ from service.api.inference.usage_meter import UsageMeter
 from service.api.jobs.event_feed import EventFeed
 from service.api.readiness import Readiness
 from service.api.routes import (
+    admin_api_keys,
     aliases,
+    checkpoint_permissions,
     classifications,
     completions,
     data_reports,
@@ -38,8 +42,11 @@ from service.api.routes import (
     limits,
     models,
     organization_usage,
+    project_api_keys,
+    projects,
     rate_limits,
     responses,
+    service_accounts,
     upload_parts,
     uploads,
     usage,
@@ -57,6 +64,8 @@ _FORM_BYTES = 2**20
 """How much a multipart form may add to the size of its file."""
 _EXPOSED_HEADERS = (
     "x-request-id",
+    "openai-organization",
+    "openai-project",
     "openai-processing-ms",
     "retry-after",
     "retry-after-ms",
@@ -94,6 +103,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         job_estimates,
         aliases,
         weights,
+        checkpoint_permissions,
         models,
         completions,
         responses,
@@ -105,6 +115,10 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         rate_limits,
         limits,
         organization_usage,
+        projects,
+        project_api_keys,
+        service_accounts,
+        admin_api_keys,
     ):
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
     app.state.draining = Draining()
@@ -143,15 +157,18 @@ def _lifespan(
         meter = UsageMeter(state.database, keep_minutes_seconds=state.settings.usage_minutes_seconds)
         limiter = RateLimiter(state.database, state.settings.project_limits)
         inference = InferenceContext(state.engine, _admission(state.settings), meter, limiter)
+        flush_seconds = state.settings.usage_flush_seconds
         app.state.app_state = state
         app.state.inference = inference
         app.state.readiness = Readiness(state, app.state.draining)
         app.state.upload_turns = _upload_turns(state.settings)
+        app.state.key_use = KeyUse(state.database)
         app.state.feed = EventFeed(state.database, app.state.draining)
         try:
             async with (
                 limiter.returning(),
-                meter.writing(state.settings.usage_flush_seconds),
+                flushing(meter.flush, flush_seconds, "usage"),
+                flushing(app.state.key_use.flush, flush_seconds, "when keys were used"),
                 app.state.feed.polling(),
                 state.availability.watching(state.engine.unavailable_bases, state.catalogue),
             ):

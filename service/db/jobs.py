@@ -21,6 +21,7 @@ from service.db.ids import new_id, random_characters
 from service.db.job_files import GENERAL_FORMATS, FileRequirement, JobFiles, check_files
 from service.db.owned_jobs import get_owned_job, select_owned_jobs
 from service.db.paging import Page, page
+from service.db.projects import check_active
 from service.db.tenancy import Tenant
 from service.db.transitions import NewEvent, add_events, enqueue_notification, lock, transition
 
@@ -123,8 +124,10 @@ class Jobs:
         """Writes the row with the status `validating_files`, the first events and an outbox entry.
 
         Raises InvalidRequest, with `param` training_file, validation_file or training.general_file, if that
-        file is absent, has another purpose, failed its check or has rows of another format.
+        file is absent, has another purpose, failed its check or has rows of another format. Raises Conflict
+        if the project is archived.
         """
+        check_active(self._session, self._tenant)
         self.check_files(new)
         at = now(self._session)
         job_id = new_id("ftjob-")

@@ -6,7 +6,6 @@ from typing import cast
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import NotFound
 from service.db import tables
 from service.db.limit_names import RATES, UNLIMITED, Defaults, LimitName, RateName
 
@@ -28,19 +27,6 @@ class Limits:
         row = tables.Limit
         found = self._session.scalars(select(row).where(row.subject_id == subject_id, row.name.in_(RATES)))
         return {(one.model, cast(RateName, one.name)): one.value for one in found}
-
-    def require_project(self, organization_id: str, project_id: str) -> None:
-        """Raises NotFound if the organization has no such project."""
-        project = self._session.get(tables.Project, project_id)
-        if project is None or project.organization_id != organization_id:
-            raise NotFound(f"No such project: {project_id}", param="project_id")
-
-    def require_key(self, organization_id: str, project_id: str, key_id: str) -> None:
-        """Raises NotFound if the organization's project has no such key."""
-        self.require_project(organization_id, project_id)
-        key = self._session.get(tables.ApiKey, key_id)
-        if key is None or key.project_id != project_id:
-            raise NotFound(f"No such API key: {key_id}", param="api_key_id")
 
     def change(self, subject_id: str, changes: Mapping[LimitName, int], *, model: str = "") -> None:
         """Sets these limits, and leaves the others as they are."""

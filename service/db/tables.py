@@ -53,19 +53,41 @@ class Project(Table):
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     name: Mapped[str]
     created_at: Mapped[int]
+    archived_at: Mapped[int | None]
+    """An archived project's keys are refused. What it owns stays."""
+
+
+class ServiceAccount(Table):
+    """A program that uses a project, with any number of keys."""
+
+    __tablename__ = "service_accounts"
+    __table_args__ = (Index("ix_service_accounts_project_created", "project_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str]
+    created_at: Mapped[int]
+    deleted_at: Mapped[int | None]
+    """Its keys were revoked with it."""
 
 
 class ApiKey(Table):
     __tablename__ = "api_keys"
+    __table_args__ = (Index("ix_api_keys_project_created", "project_id", "created_at", "id"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     """The public part of the key, which finds the row."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    """An admin key acts in this project unless a request names another one."""
+    service_account_id: Mapped[str | None] = mapped_column(ForeignKey("service_accounts.id"))
     name: Mapped[str]
     secret_sha256: Mapped[str]
     scopes: Mapped[list[Any]]
-    """A list of read, write, infer and admin."""
+    """A list of read, write, infer and admin: what the key may do in a project."""
+    is_admin_key: Mapped[bool] = mapped_column(server_default=false())
+    """Whether it may manage its organization, and act in all of its projects."""
     is_operators: Mapped[bool] = mapped_column(server_default=false())
     """Whether the operator set it, through the environment or the data folder."""
     created_at: Mapped[int]
@@ -73,6 +95,8 @@ class ApiKey(Table):
     revoked_at: Mapped[int | None]
     replaced_at: Mapped[int | None]
     """When another operator's key replaced it. Null again once this one is set again."""
+    last_used_at: Mapped[int | None]
+    """Accurate to a minute."""
 
 
 class File(Table):
@@ -346,9 +370,27 @@ class ModelAliasChange(Table):
     created_at: Mapped[int]
 
 
+class CheckpointPermission(Table):
+    """Lets another project of the organization use a model or a checkpoint. Exactly one of both is named."""
+
+    __tablename__ = "checkpoint_permissions"
+    __table_args__ = (
+        UniqueConstraint("model_id", "project_id", name="uq_checkpoint_permissions_model_project"),
+        UniqueConstraint("checkpoint_id", "project_id", name="uq_checkpoint_permissions_checkpoint_project"),
+        Index("ix_checkpoint_permissions_project", "project_id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
+    checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    """The project that may use it."""
+    created_at: Mapped[int]
+
+
 class Usage(Table):
-    """A key's usage of a model in one minute or one hour, as counted by one API process. It is a total, so
-    that writing it again changes nothing. A key's usage is the sum over the processes."""
+    """A key's usage of a model in a project in one minute or one hour, as counted by one API process. It is a
+    total, so that writing it again changes nothing. A key's usage is the sum over the processes."""
 
     __tablename__ = "usage"
     __table_args__ = (
@@ -368,7 +410,8 @@ class Usage(Table):
     writer: Mapped[str] = mapped_column(primary_key=True)
     """The API process that counted."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
-    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    """An admin key can have used several."""
     requests: Mapped[int]
     prompt_tokens: Mapped[int]
     completion_tokens: Mapped[int]

@@ -33,9 +33,14 @@ COMPUTED = {
 
 OTHERS = {
     "TUNERY_API_KEY": (
-        "`tunery up`, `python -m service.migrate`",
-        "The admin key. It replaces the one that was set this way before. Without it, `tunery up` makes a "
-        "key, prints it once and keeps it in `DIR/admin.key`.",
+        "`tunery up`, `python -m service.migrate`; commands that call the API",
+        "The operator's key. It replaces the one that was set this way before. Without it, `tunery up` makes "
+        "a key, prints it once and keeps it in `DIR/admin.key`. Commands that call the API use it as their "
+        "key.",
+    ),
+    "TUNERY_BASE_URL": (
+        "commands that call the API",
+        "The API to call, ending in `/v1`; `OPENAI_BASE_URL` or `http://127.0.0.1:8000/v1` by default.",
     ),
     "TUNERY_WORKER_CPUS": (
         "runner",

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.contracts.errors import AuthenticationFailed, PermissionDenied, TuneryError
 from service.api.http.errors import response_of
@@ -28,13 +28,23 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         assert scope["type"] == "http", "this API has no websockets"
+        parts = scope["app"].state
         try:
-            principal = await _authenticate(scope["app"].state.app_state, bearer_token(Headers(scope=scope)))
+            principal = await _authenticate(parts.app_state, Headers(scope=scope))
         except TuneryError as error:
             await response_of(error)(scope, receive, send)
             return
+        parts.key_use.note(principal.key_id)
         scope.setdefault("state", {})["principal"] = principal
-        await self._app(scope, receive, send)
+
+        async def send_with_tenant(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["openai-organization"] = principal.tenant.organization_id
+                headers["openai-project"] = principal.tenant.project_id
+            await send(message)
+
+        await self._app(scope, receive, send_with_tenant)
 
 
 def bearer_token(headers: Headers) -> str:
@@ -64,15 +74,35 @@ class Requires:
 Reader = Annotated[Principal, Depends(Requires(("read",)))]
 Writer = Annotated[Principal, Depends(Requires(("write",)))]
 Inferrer = Annotated[Principal, Depends(Requires(("infer",)))]
-Administrator = Annotated[Principal, Depends(Requires(("admin",)))]
 ModelReader = Annotated[Principal, Depends(Requires(("read", "infer")))]
 """Keys that may use models may also list them."""
 
 
-async def _authenticate(state: AppState, token: str) -> Principal:
+async def admin_key(request: Request) -> Principal:
+    """A dependency that returns the caller and raises PermissionDenied unless its key is an admin key."""
+    principal: Principal = request.state.principal
+    if not principal.is_admin_key:
+        raise PermissionDenied(
+            "This route needs an admin key of the organization.", code="admin_key_required"
+        )
+    return principal
+
+
+OrganizationAdmin = Annotated[Principal, Depends(admin_key)]
+"""Admin keys, whatever project they act in."""
+
+
+async def _authenticate(state: AppState, headers: Headers) -> Principal:
+    token = bearer_token(headers)
+    # An empty header counts as absent: clients send one for a variable that is set to nothing.
+    organization_id = headers.get("openai-organization") or None
+    project_id = headers.get("openai-project") or None
+
     def read() -> Principal:
         with state.database.read() as session:
-            return ApiKeys(session).authenticate(token)
+            return ApiKeys(session).authenticate(
+                token, organization_id=organization_id, project_id=project_id
+            )
 
-    principal: Principal = await state.shared_reads.get(("key", token), read)
+    principal: Principal = await state.shared_reads.get(("key", token, organization_id, project_id), read)
     return principal

@@ -2,13 +2,10 @@
 
 A process that is killed loses what it has counted since the last write. One that shuts down loses nothing."""
 
-import asyncio
-import logging
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 
@@ -23,8 +20,6 @@ from service.db.usage import (
     forget_minutes,
     write_totals,
 )
-
-log = logging.getLogger(__name__)
 
 
 class UsageMeter:
@@ -43,7 +38,6 @@ class UsageMeter:
         """Totals since this process started, for this hour and the one before at least. Each write replaces
         the previous one."""
         self._unwritten: set[UsageKey] = set()
-        self._is_closing = asyncio.Event()
 
     def add(self, caller: Principal, model: str, operation: Operation, used: UsageCounts) -> None:
         at = int(self._clock())
@@ -52,17 +46,6 @@ class UsageMeter:
             key = UsageKey(caller.tenant, caller.key_id, model, operation, start, seconds)
             self._totals[key] = self._totals.get(key, UsageCounts()) + used
             self._unwritten.add(key)
-
-    @asynccontextmanager
-    async def writing(self, every_seconds: float) -> AsyncIterator[None]:
-        """Writes in the background while the block runs, and once more at its end."""
-        task = asyncio.create_task(self._write_until_closed(every_seconds))
-        try:
-            yield
-        finally:
-            self._is_closing.set()
-            await task
-            await self._flush_or_log()
 
     async def flush(self) -> None:
         """Writes new counts in one transaction. Raises Unavailable, and then keeps them for the next
@@ -76,21 +59,6 @@ class UsageMeter:
             self._unwritten |= keys
             raise
         self._forget_past()
-
-    async def _write_until_closed(self, every_seconds: float) -> None:
-        while not self._is_closing.is_set():
-            try:
-                async with asyncio.timeout(every_seconds):
-                    await self._is_closing.wait()
-            except TimeoutError:
-                await self._flush_or_log()
-
-    async def _flush_or_log(self) -> None:
-        try:
-            await self.flush()
-        except Exception:
-            # Requests continue to be served and counted, and the next round tries again.
-            log.exception("cannot write usage")
 
     def _write(self, totals: dict[UsageKey, UsageCounts]) -> None:
         at = self._clock()

@@ -62,7 +62,7 @@ def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> Source
             f"'{body.model}'.",
             param="training.from_checkpoint",
         )
-    job = Jobs(session, tenant).get(found.job_id)
+    job = Jobs(session, found.owner).get(found.job_id)
     if body.training is not None and body.training.restore_optimizer and job.resume_state_gone_at is not None:
         raise InvalidRequest(
             f"The optimizer state of '{name}' is no longer kept: it is deleted some time after its job ends. "

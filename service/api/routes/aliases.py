@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
 
 from service.api.http.auth import Reader, Writer
+from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.aliases import (
     DeletedAlias,
     ModelAlias,
@@ -21,7 +22,7 @@ from service.db.aliases import Alias, Aliases
 from service.db.api_keys import Principal
 from service.db.models import TunedModels
 
-router = APIRouter(tags=["Aliases"])
+router = APIRouter(tags=["Aliases"], route_class=StrictJsonRoute)
 
 
 @router.post("/models/{model:path}/aliases", operation_id="aliases_set", summary="Let an alias name a model")

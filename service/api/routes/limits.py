@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
-from service.api.http.auth import Administrator
+from service.api.http.auth import OrganizationAdmin
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.limits import (
     KeyLimits,
@@ -14,8 +14,11 @@ from service.api.schemas.limits import (
     UsedByProject,
 )
 from service.api.state import AppState, UsesAppState
+from service.db.api_keys import Principal
+from service.db.key_sets import KeySet
 from service.db.limit_names import UNLIMITED, LimitName
 from service.db.limits import Limits
+from service.db.projects import Projects
 from service.db.quota_use import (
     Owned,
     device_seconds_this_month,
@@ -40,30 +43,30 @@ _NAMES: dict[str, LimitName] = {
 
 
 @router.get("/limits", operation_id="project_limits_retrieve", summary="Retrieve a project's limits")
-def retrieve_project_limits(caller: Administrator, state: UsesAppState, project_id: str) -> ProjectLimits:
+def retrieve_project_limits(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectLimits:
     """And what has been used of them. A Tunery extension; 9007199254740991 means no limit."""
     with state.database.read() as session:
-        Limits(session).require_project(caller.tenant.organization_id, project_id)
+        Projects(session, caller.tenant.organization_id).get(project_id)
         return _of_project(session, caller.tenant.organization_id, project_id, state)
 
 
 @router.post("/limits", operation_id="project_limits_update", summary="Modify a project's limits")
 def update_project_limits(
-    body: UpdateProjectLimitsBody, caller: Administrator, state: UsesAppState, project_id: str
+    body: UpdateProjectLimitsBody, caller: OrganizationAdmin, state: UsesAppState, project_id: str
 ) -> ProjectLimits:
     with state.database.write() as session:
+        Projects(session, caller.tenant.organization_id).get(project_id)
         limits = Limits(session)
-        limits.require_project(caller.tenant.organization_id, project_id)
         limits.change(project_id, _given(body))
         return _of_project(session, caller.tenant.organization_id, project_id, state)
 
 
 @router.delete("/limits", operation_id="project_limits_reset", summary="Reset a project's limits")
-def reset_project_limits(caller: Administrator, state: UsesAppState, project_id: str) -> ProjectLimits:
+def reset_project_limits(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectLimits:
     """The server's limits apply again. Those of single base models stay."""
     with state.database.write() as session:
+        Projects(session, caller.tenant.organization_id).get(project_id)
         limits = Limits(session)
-        limits.require_project(caller.tenant.organization_id, project_id)
         limits.remove(project_id)
         return _of_project(session, caller.tenant.organization_id, project_id, state)
 
@@ -74,11 +77,11 @@ def reset_project_limits(caller: Administrator, state: UsesAppState, project_id:
     summary="Retrieve an API key's limits",
 )
 def retrieve_key_limits(
-    caller: Administrator, state: UsesAppState, project_id: str, api_key_id: str
+    caller: OrganizationAdmin, state: UsesAppState, project_id: str, api_key_id: str
 ) -> KeyLimits:
     """And what has been used of them. A Tunery extension; 9007199254740991 means no limit."""
     with state.database.read() as session:
-        Limits(session).require_key(caller.tenant.organization_id, project_id, api_key_id)
+        _check_key(session, caller, project_id, api_key_id)
         return _of_key(session, api_key_id)
 
 
@@ -88,12 +91,16 @@ def retrieve_key_limits(
     summary="Modify an API key's limits",
 )
 def update_key_limits(
-    body: UpdateKeyLimitsBody, caller: Administrator, state: UsesAppState, project_id: str, api_key_id: str
+    body: UpdateKeyLimitsBody,
+    caller: OrganizationAdmin,
+    state: UsesAppState,
+    project_id: str,
+    api_key_id: str,
 ) -> KeyLimits:
     """They apply beside those of the key's project."""
     with state.database.write() as session:
+        _check_key(session, caller, project_id, api_key_id)
         limits = Limits(session)
-        limits.require_key(caller.tenant.organization_id, project_id, api_key_id)
         limits.change(api_key_id, _given(body))
         return _of_key(session, api_key_id)
 
@@ -102,13 +109,19 @@ def update_key_limits(
     "/api_keys/{api_key_id}/limits", operation_id="api_key_limits_reset", summary="Remove an API key's limits"
 )
 def reset_key_limits(
-    caller: Administrator, state: UsesAppState, project_id: str, api_key_id: str
+    caller: OrganizationAdmin, state: UsesAppState, project_id: str, api_key_id: str
 ) -> KeyLimits:
     with state.database.write() as session:
+        _check_key(session, caller, project_id, api_key_id)
         limits = Limits(session)
-        limits.require_key(caller.tenant.organization_id, project_id, api_key_id)
         limits.remove(api_key_id)
         return _of_key(session, api_key_id)
+
+
+def _check_key(session: Session, caller: Principal, project_id: str, key_id: str) -> None:
+    """Raises NotFound if the organization's project has no such key."""
+    tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
+    KeySet.of_project(session, tenant).get(key_id)
 
 
 def _given(body: UpdateKeyLimitsBody) -> dict[LimitName, int]:

@@ -21,7 +21,8 @@ router = APIRouter(prefix="/models", tags=["Models"])
 
 @router.get("", operation_id="models_list", summary="List models")
 def list_models(caller: ModelReader, state: UsesAppState) -> ModelList:
-    """Base models, tuned models and aliases. Checkpoints are not listed, but can be used by name."""
+    """Base models, tuned models and aliases. Checkpoints of the project are not listed, but can be used by
+    name. Models and checkpoints that another project shares are listed."""
     with state.database.read() as session:
         models = TunedModels(session, caller.tenant)
         tuned = [_tuned(model, caller.tenant, state) for model in models.list()]
@@ -84,7 +85,7 @@ def _base(spec: BaseSpec, state: AppState) -> ModelObject:
 def _tuned(model: TunedModel, tenant: Tenant, state: AppState) -> ModelObject:
     extension = ModelExtension(
         base=model.base,
-        job_id=model.job_id,
+        job_id=model.job_id if model.owner == tenant else None,
         evaluation=public_evaluation(model.report),
         parity=Parity(**model.parity) if model.parity else None,
         unavailable=state.availability.reason(model.base),

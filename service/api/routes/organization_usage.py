@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from cluster.contracts.errors import InvalidRequest
-from service.api.http.auth import Administrator
+from service.api.http.auth import OrganizationAdmin
 from service.api.organization_usage import BucketWidth, UsageQuery, usage_query
 from service.api.schemas.base import Absent, Flag, OrDefault, WholeNumber
 from service.api.schemas.organization_usage import (
@@ -63,7 +63,7 @@ _Wanted = Annotated[UsageQuery, Depends(_query)]
 @router.get("/completions", operation_id="usage_completions", summary="Usage of completions and chats")
 def completions(
     request: Request,
-    caller: Administrator,
+    caller: OrganizationAdmin,
     state: UsesAppState,
     wanted: _Wanted,
     batch: Annotated[bool | Absent, Flag] = None,
@@ -88,7 +88,7 @@ def completions(
 
 
 @router.get("/embeddings", operation_id="usage_embeddings", summary="Usage of embeddings")
-def embeddings(caller: Administrator, state: UsesAppState, wanted: _Wanted) -> UsagePage:
+def embeddings(caller: OrganizationAdmin, state: UsesAppState, wanted: _Wanted) -> UsagePage:
     def result(used: UsageCounts, group: dict[str, Any]) -> EmbeddingsUsage:
         return EmbeddingsUsage(**group, input_tokens=used.prompt_tokens, num_model_requests=used.requests)
 
@@ -96,7 +96,7 @@ def embeddings(caller: Administrator, state: UsesAppState, wanted: _Wanted) -> U
 
 
 @router.get("/classifications", operation_id="usage_classifications", summary="Usage of classifications")
-def classifications(caller: Administrator, state: UsesAppState, wanted: _Wanted) -> UsagePage:
+def classifications(caller: OrganizationAdmin, state: UsesAppState, wanted: _Wanted) -> UsagePage:
     """A Tunery extension, in the form of the others."""
 
     def result(used: UsageCounts, group: dict[str, Any]) -> ClassificationsUsage:
@@ -108,7 +108,7 @@ def classifications(caller: Administrator, state: UsesAppState, wanted: _Wanted)
 
 
 @router.get("/fine_tuning", operation_id="usage_fine_tuning", summary="Usage of fine-tuning")
-def fine_tuning(caller: Administrator, state: UsesAppState, wanted: _Wanted) -> UsagePage:
+def fine_tuning(caller: OrganizationAdmin, state: UsesAppState, wanted: _Wanted) -> UsagePage:
     """Jobs, trained tokens and device time, by base model. A Tunery extension, in the form of the others."""
 
     def result(used: TrainingUsage, group: dict[str, Any]) -> FineTuningUsage:

@@ -7,13 +7,14 @@ from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import InvalidRequest, NotFound
-from service.api.http.auth import Administrator
+from service.api.http.auth import OrganizationAdmin
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.limits import ProjectRateLimit, ProjectRateLimitList, UpdateRateLimitBody
 from service.api.state import AppState, UsesAppState
 from service.db.limit_names import LimitName
 from service.db.limits import Limits, rate_of_project
+from service.db.projects import Projects
 
 router = APIRouter(
     prefix="/organization/projects/{project_id}/rate_limits", tags=["Limits"], route_class=StrictJsonRoute
@@ -24,7 +25,7 @@ _PREFIX = "rl-"
 
 @router.get("", operation_id="project_rate_limits_list", summary="List a project's rate limits")
 def list_rate_limits(
-    caller: Administrator,
+    caller: OrganizationAdmin,
     state: UsesAppState,
     project_id: str,
     after: Annotated[str | Absent, OrDefault] = None,
@@ -37,7 +38,7 @@ def list_rate_limits(
     end = len(bases) if before is None else _place(before, bases, "before")
     shown = bases[start:end][:limit]
     with state.database.read() as session:
-        Limits(session).require_project(caller.tenant.organization_id, project_id)
+        Projects(session, caller.tenant.organization_id).get(project_id)
         data = [_rate_limit(session, project_id, base, state) for base in shown]
     return ProjectRateLimitList(
         data=data,
@@ -52,7 +53,7 @@ def list_rate_limits(
 )
 def update_rate_limit(
     body: UpdateRateLimitBody,
-    caller: Administrator,
+    caller: OrganizationAdmin,
     state: UsesAppState,
     project_id: str,
     rate_limit_id: str,
@@ -63,8 +64,8 @@ def update_rate_limit(
         "tokens_per_minute": body.max_tokens_per_1_minute,
     }
     with state.database.write() as session:
+        Projects(session, caller.tenant.organization_id).get(project_id)
         limits = Limits(session)
-        limits.require_project(caller.tenant.organization_id, project_id)
         base = _base(rate_limit_id, state)
         given = {name: value for name, value in changes.items() if value is not None}
         limits.change(project_id, given, model=base)
@@ -75,12 +76,12 @@ def update_rate_limit(
     "/{rate_limit_id}", operation_id="project_rate_limits_reset", summary="Reset a project's rate limit"
 )
 def reset_rate_limit(
-    caller: Administrator, state: UsesAppState, project_id: str, rate_limit_id: str
+    caller: OrganizationAdmin, state: UsesAppState, project_id: str, rate_limit_id: str
 ) -> ProjectRateLimit:
     """The project's limits for any base model apply again, or else the server's. A Tunery extension."""
     with state.database.write() as session:
+        Projects(session, caller.tenant.organization_id).get(project_id)
         limits = Limits(session)
-        limits.require_project(caller.tenant.organization_id, project_id)
         base = _base(rate_limit_id, state)
         limits.remove(project_id, model=base)
         return _rate_limit(session, project_id, base, state)

@@ -1,7 +1,7 @@
 """What the bodies of requests and responses have in common."""
 
 import re
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Generic, Literal, NoReturn, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
@@ -29,6 +29,28 @@ class Piece(Answer):
     """A part of a streamed response. Fields without news are left out."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+
+class Identified(Answer):
+    id: str
+
+
+Item = TypeVar("Item", bound=Identified)
+
+
+class ItemList(Answer, Generic[Item]):
+    """A page of a list. `last_id` is the `after` of the next one."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+    @classmethod
+    def of(cls, data: list[Item], *, has_more: bool) -> Self:
+        first, last = (data[0].id, data[-1].id) if data else (None, None)
+        return cls(data=data, first_id=first, last_id=last, has_more=has_more)
 
 
 Absent = SkipJsonSchema[None]

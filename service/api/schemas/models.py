@@ -21,7 +21,7 @@ class ModelExtension(Answer):
     base: str
     """Id of the base model, which may be the model itself."""
     job_id: str | None
-    """The job that created it. Null for a base model."""
+    """The job that created it. Null for a base model, and for a model that another project shares."""
     evaluation: Evaluation | None
     """Null for a base model and for a checkpoint."""
     parity: Parity | None

@@ -1,6 +1,7 @@
 """`/v1/organization/usage/…` as the unmodified openai SDK reads it."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -22,10 +23,17 @@ from service.db.api_keys import ApiKeys
 from service.db.database import Database
 from service.db.tenancy import Tenant
 from service.db.usage import DAY, HOUR, MINUTE, UsageCounts, UsageKey, write_totals
-from tests.api import LiveApi, Project, add_key, add_project, jsonl
+from tests.api import LiveApi, Project, add_admin_key, add_key, add_project, jsonl
 
 NOON = int(time.time()) // DAY * DAY - DAY // 2
 """Yesterday."""
+
+
+@pytest.fixture
+def project(database: Database) -> Project:
+    """A project with an admin key."""
+    own = add_project(database)
+    return replace(own, key=add_admin_key(database, own.tenant))
 
 
 def key_id_of(database: Database, project: Project) -> str:
@@ -247,9 +255,9 @@ def test_minutes_that_are_no_longer_kept_are_refused(http: TestClient) -> None:
         assert answer.status_code == code
 
 
-def test_only_administrators_see_the_usage_of_the_organization(
+def test_only_admin_keys_see_the_usage_of_the_organization(
     live: LiveApi, organization: dict[str, str]
 ) -> None:
-    key = add_key(live.state.database, live.project.tenant, frozenset({"read", "write", "infer"}))
+    key = add_key(live.state.database, live.project.tenant, frozenset({"admin"}))
     with pytest.raises(openai.PermissionDeniedError):
         live.openai(admin_api_key=key).admin.organization.usage.completions(start_time=NOON)

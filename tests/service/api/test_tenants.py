@@ -10,9 +10,10 @@ from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
+from service.api.http.auth import admin_key
 from service.api.state import AppState
 from service.settings import Settings
-from tests.api import Project, add_project, add_tuned_model, jsonl
+from tests.api import Project, add_admin_key, add_project, add_tuned_model, jsonl
 
 BODIES: dict[str, dict[str, Any]] = {
     "fine_tuning_jobs_create": {"model": "base-1", "training_file": "{file_id}"},
@@ -27,6 +28,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "webhooks_update": {"name": "x"},
     "webhooks_test": {"event_type": "fine_tuning.job.failed"},
     "uploads_complete": {"part_ids": []},
+    "projects_update": {"name": "x"},
+    "project_limits_update": {"max_jobs_per_1_day": 1},
+    "api_key_limits_update": {"max_jobs_per_1_day": 1},
+    "project_rate_limits_update": {"max_requests_per_1_minute": 1},
+    "project_api_keys_create": {"name": "x"},
+    "service_accounts_create": {"name": "x"},
+    "service_accounts_update": {"name": "x"},
+    "service_account_api_keys_create": {"name": "x"},
+    "checkpoint_permissions_create": {"project_ids": ["{project_id}"]},
 }
 """For routes that name an object in the body, or need one."""
 
@@ -48,26 +58,35 @@ NAMES_NOTHING = {
     "webhooks_event_types_list",
     "fine_tuning_alpha_graders_validate",
     "fine_tuning_alpha_graders_run",
+    "usage_completions",
+    "usage_embeddings",
+    "usage_classifications",
+    "usage_fine_tuning",
+    "projects_list",
+    "projects_create",
+    "admin_api_keys_list",
+    "admin_api_keys_create",
     "healthz",
     "readyz",
 }
 
 
-def named_routes() -> list[Any]:
+def named_routes(*, of_admins: bool) -> list[Any]:
     app = create_app(Settings())
     return [
         route
         for route in iter_route_contexts(app.routes)
         if getattr(route, "operation_id", None)
         and route.operation_id not in NAMES_NOTHING
-        # Administrators see all projects of their organization.
-        and not route.path.startswith("/v1/organization/")
+        and of_admins == any(one.call is admin_key for one in route.dependant.dependencies)
     ]
 
 
 def filled(template: Any, ids: dict[str, str]) -> Any:
     if isinstance(template, dict):
         return {key: filled(value, ids) for key, value in template.items()}
+    if isinstance(template, list):
+        return [filled(value, ids) for value in template]
     return (
         re.sub(r"\{(\w+)[^}]*\}", lambda match: ids[match[1]], template)
         if isinstance(template, str)
@@ -131,7 +150,7 @@ def test_every_route_treats_another_projects_things_as_absent(
     http: TestClient, theirs: dict[str, str], subtests: pytest.Subtests
 ) -> None:
     assert isinstance(http.app, FastAPI)
-    for route in named_routes():
+    for route in named_routes(of_admins=False):
         (method,) = route.methods
         body, form = BODIES.get(route.operation_id), FORMS.get(route.operation_id)
         assert body is not None or "{" in route.path, f"{route.operation_id} names nothing: list it above"
@@ -146,6 +165,78 @@ def test_every_route_treats_another_projects_things_as_absent(
             for mine, never in zip(theirs.values(), ABSENT.values(), strict=True):
                 expected = expected.replace(mine, never)
             assert expected == absent.text
+
+
+def test_every_admin_route_treats_another_organizations_things_as_absent(
+    state: AppState, http: TestClient, project: Project, subtests: pytest.Subtests
+) -> None:
+    ours = {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
+    stranger = add_project(state.database)
+    admin = {"authorization": f"Bearer {add_admin_key(state.database, stranger.tenant)}"}
+    theirs, absent = administered(http, stranger, admin, state), ADMINISTERED_NOWHERE
+    for route in named_routes(of_admins=True):
+        (method,) = route.methods
+        body = BODIES.get(route.operation_id)
+        mine = administered(http, project, ours, state)
+        # Each id alone and all together: an id of theirs is absent below a project of ours, too.
+        for name in {"all", *re.findall(r"\{(\w+)", route.path)}:
+            with subtests.test(route=route.operation_id, theirs=name):
+                other, never = (
+                    {**mine, **ids} if name == "all" else {**mine, name: ids[name]}
+                    for ids in (theirs, absent)
+                )
+                if other == mine:
+                    continue
+                answers = [
+                    http.request(method, filled(route.path, ids), json=filled(body, ids), headers=ours)
+                    for ids in (other, never)
+                ]
+                assert [answer.status_code for answer in answers] == [404, 404]
+                expected = answers[0].text
+                for id, nothing in zip(theirs.values(), absent.values(), strict=True):
+                    expected = expected.replace(id, nothing)
+                assert expected == answers[1].text
+        own = http.request(method, filled(route.path, mine), json=filled(body, mine), headers=ours)
+        assert own.status_code == 200, own.text
+
+
+def administered(
+    http: TestClient, project: Project, admin: dict[str, str], state: AppState
+) -> dict[str, str]:
+    """Ids of everything that an admin of the project's organization may change."""
+    root, own = "/v1/organization", {"authorization": f"Bearer {project.key}"}
+    project_id = http.post(f"{root}/projects", json={"name": "x"}, headers=admin).json()["id"]
+    account = http.post(
+        f"{root}/projects/{project_id}/service_accounts", json={"name": "x"}, headers=admin
+    ).json()
+    made = http.post(f"{root}/admin_api_keys", json={"name": "x"}, headers=admin).json()
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    file_id = http.post("/v1/files", headers=own, **upload).json()["id"]
+    create = {"model": "base-1", "training_file": file_id}
+    job_id = http.post("/v1/fine_tuning/jobs", headers=own, json=create).json()["id"]
+    model, _ = add_tuned_model(state.database, job_id)
+    permissions = f"/v1/fine_tuning/checkpoints/{model}/permissions"
+    granted = http.post(permissions, json={"project_ids": [project_id]}, headers=admin).json()
+    return {
+        "project_id": project_id,
+        "service_account_id": account["id"],
+        "api_key_id": account["api_key"]["id"],
+        "key_id": made["id"],
+        "rate_limit_id": "rl-base-1",
+        "fine_tuned_model_checkpoint": model,
+        "permission_id": granted["data"][0]["id"],
+    }
+
+
+ADMINISTERED_NOWHERE = {
+    "project_id": "proj_absent",
+    "service_account_id": "svc_acct_absent",
+    "api_key_id": "000000000000",
+    "key_id": "000000000000",
+    "rate_limit_id": "rl-absent",
+    "fine_tuned_model_checkpoint": "ft:base-1:none::absent00",
+    "permission_id": "cp_absent",
+}
 
 
 def test_lists_and_cursors_show_nothing_of_another_project(http: TestClient, theirs: dict[str, str]) -> None:

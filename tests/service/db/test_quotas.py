@@ -25,7 +25,7 @@ from tests.service.db.rows import OTHER, TENANT, add_attempt, add_file, add_job,
 def key_id(database: Database) -> str:
     add_tenants(database)
     with database.write() as session:
-        return ApiKeys(session).create(TENANT, name="k", scopes=frozenset({"write"}))[1].id
+        return ApiKeys(session).create(TENANT, name="k", scopes=frozenset({"write"}))[1]
 
 
 def create(database: Database, key_id: str, file_id: str, defaults: Defaults) -> str:

@@ -24,7 +24,7 @@ def key_ids(database: Database) -> dict[Tenant, str]:
     add_tenants(database)
     with database.write() as session:
         return {
-            tenant: ApiKeys(session).create(tenant, name="k", scopes=frozenset({"infer"}))[1].id
+            tenant: ApiKeys(session).create(tenant, name="k", scopes=frozenset({"infer"}))[1]
             for tenant in (TENANT, OTHER)
         }
 

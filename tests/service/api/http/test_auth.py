@@ -11,14 +11,22 @@ from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
-from service.api.http.auth import PUBLIC_PATHS, Requires
+from service.api.http.auth import PUBLIC_PATHS, Requires, admin_key
 from service.api.state import AppState
 from service.db.api_keys import ApiKeys
+from service.db.key_sets import KeySet
 from service.settings import Settings
-from tests.api import Project, add_key
+from tests.api import Project, add_admin_key, add_key, add_project, jsonl
 
 WITHOUT_KEY = {"/healthz", "/readyz", "/openapi.json"}
 """Repeated here on purpose: making another path public must require changing a test."""
+CHANGES_NOTHING = {
+    "/v1/fine_tuning/jobs/estimate",
+    "/v1/fine_tuning/jobs/preview",
+    "/v1/fine_tuning/alpha/graders/run",
+    "/v1/fine_tuning/alpha/graders/validate",
+}
+"""Routes that take a body and only read."""
 
 
 def routes(app: FastAPI) -> Iterator[Any]:
@@ -32,6 +40,8 @@ def methods_and_path(route: Any) -> list[tuple[str, str]]:
 
 def scopes_of(dependant: Dependant) -> list[str]:
     found = list(dependant.call.scopes) if isinstance(dependant.call, Requires) else []
+    if dependant.call is admin_key:
+        found.append("admin key")
     return found + [scope for inner in dependant.dependencies for scope in scopes_of(inner)]
 
 
@@ -47,9 +57,8 @@ def test_every_route_is_public_or_names_its_scope() -> None:
             continue
         assert scopes_of(route.dependant), f"{route.path} asks for no scope"
         writes = route.methods & {"POST", "PUT", "PATCH", "DELETE"}
-        assert not writes or "read" not in scopes_of(route.dependant), (
-            f"{route.path} may be changed by readers"
-        )
+        may_write = route.path in CHANGES_NOTHING or "read" not in scopes_of(route.dependant)
+        assert not writes or may_write, f"{route.path} may be changed by readers"
     assert found >= 20
 
 
@@ -109,13 +118,88 @@ def test_a_key_does_only_what_its_scopes_allow(
                     assert answer.json()["error"]["code"] == "insufficient_permissions"
 
 
+def test_only_admin_keys_manage_an_organization(
+    state: AppState, project: Project, http: TestClient, subtests: pytest.Subtests
+) -> None:
+    assert isinstance(http.app, FastAPI)
+    admin = {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
+    found = 0
+    for route in routes(http.app):
+        if "admin key" not in scopes_of(getattr(route, "dependant", Dependant())):
+            assert "/organization/" not in route.path
+            continue
+        for method, path in methods_and_path(route):
+            found += 1
+            with subtests.test(method=method, path=path):
+                refused = http.request(method, path, json={})
+                assert (refused.status_code, refused.json()["error"]["code"]) == (403, "admin_key_required")
+                assert http.request(method, path, json={}, headers=admin).status_code in (200, 400, 404)
+    assert found >= 20
+
+
 def test_a_revoked_key_is_refused_at_once(state: AppState, project: Project, http: TestClient) -> None:
     assert http.get("/v1/models").status_code == 200
     with state.database.write() as session:
-        keys = ApiKeys(session)
-        for key in keys.list(project.tenant):
-            keys.revoke(project.tenant, key.id)
+        key_id = ApiKeys(session).authenticate(project.key).key_id
+        KeySet.of_project(session, project.tenant).revoke(key_id)
     assert http.get("/v1/models").status_code == 401
+
+
+def test_answers_name_the_organization_and_project_that_a_key_acts_in(
+    state: AppState, project: Project, http: TestClient
+) -> None:
+    second = add_project(state.database, organization_id=project.tenant.organization_id)
+    admin = {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
+    named = {"openai-project": second.tenant.project_id}
+    for headers, tenant in (({}, project.tenant), (admin, project.tenant), (admin | named, second.tenant)):
+        for path in ("/v1/models", "/v1/files/file-absent"):
+            answer = http.get(path, headers=headers)
+            assert answer.headers["openai-organization"] == tenant.organization_id
+            assert answer.headers["openai-project"] == tenant.project_id
+    assert "openai-project" not in http.get("/v1/models", headers={"authorization": "Bearer x"}).headers
+
+
+def test_a_header_that_names_another_tenant_is_refused_and_an_empty_one_is_absent(
+    state: AppState, project: Project, http: TestClient
+) -> None:
+    second = add_project(state.database, organization_id=project.tenant.organization_id)
+    stranger = add_project(state.database)
+    admin = {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
+    good = {
+        "openai-organization": project.tenant.organization_id,
+        "openai-project": project.tenant.project_id,
+    }
+    for headers in (good, {"openai-organization": "", "openai-project": ""}):
+        assert http.get("/v1/models", headers=headers).status_code == 200
+    for headers, code in (
+        ({"openai-project": second.tenant.project_id}, "mismatched_project"),
+        ({"openai-project": "proj-absent"}, "mismatched_project"),
+        ({"openai-organization": stranger.tenant.organization_id}, "mismatched_organization"),
+        (admin | {"openai-organization": stranger.tenant.organization_id}, "mismatched_organization"),
+        (admin | {"openai-project": stranger.tenant.project_id}, "mismatched_project"),
+    ):
+        answer = http.get("/v1/models", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, code)
+    missing = "proj-" + "0" * len(stranger.tenant.project_id.removeprefix("proj-"))
+    texts = [
+        http.get("/v1/models", headers=admin | {"openai-project": id}).text.replace(id, "ID")
+        for id in (stranger.tenant.project_id, missing)
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_what_an_admin_key_makes_belongs_to_the_project_that_it_names(
+    state: AppState, project: Project, http: TestClient
+) -> None:
+    second = add_project(state.database, organization_id=project.tenant.organization_id)
+    admin = {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    named = admin | {"openai-project": second.tenant.project_id}
+    file_id = http.post("/v1/files", headers=named, **upload).json()["id"]
+    assert http.get(f"/v1/files/{file_id}").status_code == 404
+    assert http.get(f"/v1/files/{file_id}", headers=admin).status_code == 404
+    for headers in (named, {"authorization": f"Bearer {second.key}"}):
+        assert http.get(f"/v1/files/{file_id}", headers=headers).status_code == 200
 
 
 def test_a_body_is_not_read_before_its_sender_is_known(http: TestClient) -> None:

@@ -22,6 +22,7 @@ from cluster.contracts.generation import (
     TextPrompt,
     ToolCallEvent,
 )
+from service.api.flushing import flushing
 from service.api.inference.admission import AdmissionQueue
 from service.api.inference.context import InferenceContext, MeteredEngine, TokenMeter
 from service.api.inference.fair_queue import QueueLimits
@@ -63,7 +64,7 @@ async def metered(database: Database, caller: Principal, engine: FakeEngine) -> 
     meter = UsageMeter(database, keep_minutes_seconds=DAY, clock=lambda: NOON)
     limits = QueueLimits(max_running=4, max_waiting_per_tenant=4, max_waiting=4)
     admission = AdmissionQueue(limits, wait_seconds=5)
-    async with asyncio.timeout(30), meter.writing(every_seconds=60):
+    async with asyncio.timeout(30), flushing(meter.flush, 60, "usage"):
         context = InferenceContext(engine, admission, meter, RateLimiter(database, {}))
         yield MeteredEngine(context, caller, "model-1", Admission({}))
         await admission.wait_until_empty()

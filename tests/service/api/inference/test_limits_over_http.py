@@ -13,7 +13,7 @@ from service.api.app import create_app
 from service.api.state import AppState
 from service.db.limit_names import UNLIMITED
 from service.db.limits import Limits
-from tests.api import LiveApi, Project, add_encoder, listening
+from tests.api import LiveApi, Project, add_admin_key, add_encoder, listening
 from tests.api import with_settings as changed
 
 CHAT = {"model": "base-1", "messages": [{"role": "user", "content": "hi"}]}
@@ -122,7 +122,7 @@ def test_without_limits_there_are_no_headers_about_them(http: TestClient) -> Non
 
 
 def admin(live: LiveApi) -> OpenAI:
-    return live.openai(admin_api_key=live.project.key)
+    return live.openai(admin_api_key=add_admin_key(live.state.database, live.project.tenant))
 
 
 def test_administrators_list_and_change_rate_limits_with_the_sdk(limited: LiveApi) -> None:
@@ -143,7 +143,7 @@ def test_administrators_list_and_change_rate_limits_with_the_sdk(limited: LiveAp
     assert unsupported.value.code == "unsupported_parameter"
     reset = httpx2.delete(
         f"{limited.url}/v1/organization/projects/{project_id}/rate_limits/rl-base-1",
-        headers={"authorization": f"Bearer {limited.project.key}"},
+        headers={"authorization": f"Bearer {add_admin_key(limited.state.database, limited.project.tenant)}"},
         trust_env=False,
     ).json()
     assert reset["max_tokens_per_1_minute"] == 600

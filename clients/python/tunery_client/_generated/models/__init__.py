@@ -1,11 +1,18 @@
 """Contains all the data models used in inputs/outputs"""
 
+from .admin_api_key import AdminApiKey
+from .admin_api_key_body import AdminApiKeyBody
+from .admin_api_key_list import AdminApiKeyList
+from .admin_api_key_owner import AdminApiKeyOwner
+from .admin_api_keys_list_order import AdminApiKeysListOrder
 from .alive import Alive
 from .allowed_tools import AllowedTools
 from .allowed_tools_definition import AllowedToolsDefinition
 from .allowed_tools_definition_mode import AllowedToolsDefinitionMode
 from .answered_call import AnsweredCall
 from .api_error import ApiError
+from .api_key_extension import ApiKeyExtension
+from .api_key_extension_scopes_item import ApiKeyExtensionScopesItem
 from .assistant_message import AssistantMessage
 from .auto import Auto
 from .call_output import CallOutput
@@ -27,6 +34,10 @@ from .chat_template_options import ChatTemplateOptions
 from .chat_token_logprob import ChatTokenLogprob
 from .chat_token_top import ChatTokenTop
 from .checkpoint_metrics import CheckpointMetrics
+from .checkpoint_permission import CheckpointPermission
+from .checkpoint_permission_list import CheckpointPermissionList
+from .checkpoint_permissions_body import CheckpointPermissionsBody
+from .checkpoint_permissions_list_order import CheckpointPermissionsListOrder
 from .class_scores import ClassScores
 from .classification import Classification
 from .classification_body import ClassificationBody
@@ -44,9 +55,19 @@ from .completions_usage import CompletionsUsage
 from .create_job_body import CreateJobBody
 from .create_upload_body import CreateUploadBody
 from .create_webhook_endpoint_body import CreateWebhookEndpointBody
+from .created_admin_api_key import CreatedAdminApiKey
+from .created_project_api_key import CreatedProjectApiKey
+from .created_project_api_key_owner_project_access import (
+    CreatedProjectApiKeyOwnerProjectAccess,
+)
+from .created_service_account import CreatedServiceAccount
 from .deleted import Deleted
+from .deleted_admin_api_key import DeletedAdminApiKey
 from .deleted_alias import DeletedAlias
+from .deleted_checkpoint_permission import DeletedCheckpointPermission
 from .deleted_object import DeletedObject
+from .deleted_project_api_key import DeletedProjectApiKey
+from .deleted_service_account import DeletedServiceAccount
 from .deleted_webhook_endpoint import DeletedWebhookEndpoint
 from .developer_message import DeveloperMessage
 from .dpo import Dpo
@@ -159,6 +180,9 @@ from .multi_grader import MultiGrader
 from .multi_grader_graders import MultiGraderGraders
 from .named_function import NamedFunction
 from .named_tool import NamedTool
+from .organization_project import OrganizationProject
+from .organization_project_list import OrganizationProjectList
+from .organization_project_status import OrganizationProjectStatus
 from .output_call import OutputCall
 from .output_message import OutputMessage
 from .output_text import OutputText
@@ -179,9 +203,23 @@ from .previewed_row_outcome import PreviewedRowOutcome
 from .previewed_sequence import PreviewedSequence
 from .previewed_sequence_role import PreviewedSequenceRole
 from .previewed_token import PreviewedToken
+from .project_api_key import ProjectApiKey
+from .project_api_key_body import ProjectApiKeyBody
+from .project_api_key_body_scopes_item import ProjectApiKeyBodyScopesItem
+from .project_api_key_list import ProjectApiKeyList
+from .project_api_key_owner import ProjectApiKeyOwner
+from .project_api_key_owner_project_access import ProjectApiKeyOwnerProjectAccess
+from .project_api_key_owner_type_type_0 import ProjectApiKeyOwnerTypeType0
+from .project_api_keys_list_owner_project_access import (
+    ProjectApiKeysListOwnerProjectAccess,
+)
+from .project_body import ProjectBody
 from .project_limits import ProjectLimits
 from .project_rate_limit import ProjectRateLimit
 from .project_rate_limit_list import ProjectRateLimitList
+from .project_service_account import ProjectServiceAccount
+from .project_service_account_list import ProjectServiceAccountList
+from .project_update_body import ProjectUpdateBody
 from .readiness_answer import ReadinessAnswer
 from .readiness_answer_parts import ReadinessAnswerParts
 from .readiness_answer_status import ReadinessAnswerStatus
@@ -210,6 +248,13 @@ from .rotate_webhook_secret_body import RotateWebhookSecretBody
 from .run_grader_body import RunGraderBody
 from .sampled import Sampled
 from .seconds_range import SecondsRange
+from .service_account_body import ServiceAccountBody
+from .service_account_body_scopes_item import ServiceAccountBodyScopesItem
+from .service_account_key import ServiceAccountKey
+from .service_account_key_body import ServiceAccountKeyBody
+from .service_account_key_body_scopes_item import ServiceAccountKeyBodyScopesItem
+from .service_account_owner import ServiceAccountOwner
+from .service_account_update_body import ServiceAccountUpdateBody
 from .set_alias_body import SetAliasBody
 from .stream_options import StreamOptions
 from .string_check_grader import StringCheckGrader
@@ -279,12 +324,19 @@ from .webhook_event_type_list import WebhookEventTypeList
 from .weights_file_object import WeightsFileObject
 
 __all__ = (
+    "AdminApiKey",
+    "AdminApiKeyBody",
+    "AdminApiKeyList",
+    "AdminApiKeyOwner",
+    "AdminApiKeysListOrder",
     "Alive",
     "AllowedTools",
     "AllowedToolsDefinition",
     "AllowedToolsDefinitionMode",
     "AnsweredCall",
     "ApiError",
+    "ApiKeyExtension",
+    "ApiKeyExtensionScopesItem",
     "AssistantMessage",
     "Auto",
     "CallOutput",
@@ -304,6 +356,10 @@ __all__ = (
     "ChatTokenLogprob",
     "ChatTokenTop",
     "CheckpointMetrics",
+    "CheckpointPermission",
+    "CheckpointPermissionList",
+    "CheckpointPermissionsBody",
+    "CheckpointPermissionsListOrder",
     "Classification",
     "ClassificationBody",
     "ClassificationsUsage",
@@ -318,12 +374,20 @@ __all__ = (
     "CompletionExtension",
     "CompletionLogprobs",
     "CompletionsUsage",
+    "CreatedAdminApiKey",
+    "CreatedProjectApiKey",
+    "CreatedProjectApiKeyOwnerProjectAccess",
+    "CreatedServiceAccount",
     "CreateJobBody",
     "CreateUploadBody",
     "CreateWebhookEndpointBody",
     "Deleted",
+    "DeletedAdminApiKey",
     "DeletedAlias",
+    "DeletedCheckpointPermission",
     "DeletedObject",
+    "DeletedProjectApiKey",
+    "DeletedServiceAccount",
     "DeletedWebhookEndpoint",
     "DeveloperMessage",
     "Dpo",
@@ -436,6 +500,9 @@ __all__ = (
     "MultiGraderGraders",
     "NamedFunction",
     "NamedTool",
+    "OrganizationProject",
+    "OrganizationProjectList",
+    "OrganizationProjectStatus",
     "OutputCall",
     "OutputMessage",
     "OutputText",
@@ -456,9 +523,21 @@ __all__ = (
     "PreviewedToken",
     "PreviewJobBody",
     "PreviewProblem",
+    "ProjectApiKey",
+    "ProjectApiKeyBody",
+    "ProjectApiKeyBodyScopesItem",
+    "ProjectApiKeyList",
+    "ProjectApiKeyOwner",
+    "ProjectApiKeyOwnerProjectAccess",
+    "ProjectApiKeyOwnerTypeType0",
+    "ProjectApiKeysListOwnerProjectAccess",
+    "ProjectBody",
     "ProjectLimits",
     "ProjectRateLimit",
     "ProjectRateLimitList",
+    "ProjectServiceAccount",
+    "ProjectServiceAccountList",
+    "ProjectUpdateBody",
     "ReadinessAnswer",
     "ReadinessAnswerParts",
     "ReadinessAnswerStatus",
@@ -487,6 +566,13 @@ __all__ = (
     "RunGraderBody",
     "Sampled",
     "SecondsRange",
+    "ServiceAccountBody",
+    "ServiceAccountBodyScopesItem",
+    "ServiceAccountKey",
+    "ServiceAccountKeyBody",
+    "ServiceAccountKeyBodyScopesItem",
+    "ServiceAccountOwner",
+    "ServiceAccountUpdateBody",
     "SetAliasBody",
     "StreamOptions",
     "StringCheckGrader",

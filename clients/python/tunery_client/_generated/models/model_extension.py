@@ -21,7 +21,8 @@ class ModelExtension:
 
     Attributes:
         base (str): Id of the base model, which may be the model itself.
-        job_id (None | str): The job that created it. Null for a base model.
+        job_id (None | str): The job that created it. Null for a base model, and for a model that another project
+            shares.
         evaluation (Evaluation | None): Null for a base model and for a checkpoint.
         parity (None | Parity): Null for a base model and for a checkpoint.
         unavailable (None | str): Why the model cannot be used now. Null if it can.

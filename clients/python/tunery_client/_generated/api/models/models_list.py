@@ -49,7 +49,8 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | ModelList]:
     """List models
 
-     Base models, tuned models and aliases. Checkpoints are not listed, but can be used by name.
+     Base models, tuned models and aliases. Checkpoints of the project are not listed, but can be used by
+    name. Models and checkpoints that another project shares are listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -74,7 +75,8 @@ def sync(
 ) -> ErrorAnswer | ModelList | None:
     """List models
 
-     Base models, tuned models and aliases. Checkpoints are not listed, but can be used by name.
+     Base models, tuned models and aliases. Checkpoints of the project are not listed, but can be used by
+    name. Models and checkpoints that another project shares are listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -95,7 +97,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | ModelList]:
     """List models
 
-     Base models, tuned models and aliases. Checkpoints are not listed, but can be used by name.
+     Base models, tuned models and aliases. Checkpoints of the project are not listed, but can be used by
+    name. Models and checkpoints that another project shares are listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -118,7 +121,8 @@ async def asyncio(
 ) -> ErrorAnswer | ModelList | None:
     """List models
 
-     Base models, tuned models and aliases. Checkpoints are not listed, but can be used by name.
+     Base models, tuned models and aliases. Checkpoints of the project are not listed, but can be used by
+    name. Models and checkpoints that another project shares are listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

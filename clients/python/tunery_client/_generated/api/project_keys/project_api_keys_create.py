@@ -1,0 +1,183 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.created_project_api_key import CreatedProjectApiKey
+from ...models.error_answer import ErrorAnswer
+from ...models.project_api_key_body import ProjectApiKeyBody
+from ...types import Response
+
+
+def _get_kwargs(
+    project_id: str,
+    *,
+    body: ProjectApiKeyBody,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/v1/organization/projects/{project_id}/api_keys".format(
+            project_id=quote(str(project_id), safe=""),
+        ),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> CreatedProjectApiKey | ErrorAnswer:
+    if response.status_code == 200:
+        response_200 = CreatedProjectApiKey.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorAnswer.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[CreatedProjectApiKey | ErrorAnswer]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    project_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ProjectApiKeyBody,
+) -> Response[CreatedProjectApiKey | ErrorAnswer]:
+    """Create a key of a project
+
+     The key is shown only once. A Tunery extension: OpenAI makes such keys on its website.
+
+    Args:
+        project_id (str):
+        body (ProjectApiKeyBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[CreatedProjectApiKey | ErrorAnswer]
+    """
+
+    kwargs = _get_kwargs(
+        project_id=project_id,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    project_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ProjectApiKeyBody,
+) -> CreatedProjectApiKey | ErrorAnswer | None:
+    """Create a key of a project
+
+     The key is shown only once. A Tunery extension: OpenAI makes such keys on its website.
+
+    Args:
+        project_id (str):
+        body (ProjectApiKeyBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CreatedProjectApiKey | ErrorAnswer
+    """
+
+    return sync_detailed(
+        project_id=project_id,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    project_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ProjectApiKeyBody,
+) -> Response[CreatedProjectApiKey | ErrorAnswer]:
+    """Create a key of a project
+
+     The key is shown only once. A Tunery extension: OpenAI makes such keys on its website.
+
+    Args:
+        project_id (str):
+        body (ProjectApiKeyBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[CreatedProjectApiKey | ErrorAnswer]
+    """
+
+    kwargs = _get_kwargs(
+        project_id=project_id,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    project_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: ProjectApiKeyBody,
+) -> CreatedProjectApiKey | ErrorAnswer | None:
+    """Create a key of a project
+
+     The key is shown only once. A Tunery extension: OpenAI makes such keys on its website.
+
+    Args:
+        project_id (str):
+        body (ProjectApiKeyBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        CreatedProjectApiKey | ErrorAnswer
+    """
+
+    return (
+        await asyncio_detailed(
+            project_id=project_id,
+            client=client,
+            body=body,
+        )
+    ).parsed

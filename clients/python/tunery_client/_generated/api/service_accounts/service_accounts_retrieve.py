@@ -1,0 +1,168 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_answer import ErrorAnswer
+from ...models.project_service_account import ProjectServiceAccount
+from ...types import Response
+
+
+def _get_kwargs(
+    project_id: str,
+    service_account_id: str,
+) -> dict[str, Any]:
+
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/v1/organization/projects/{project_id}/service_accounts/{service_account_id}".format(
+            project_id=quote(str(project_id), safe=""),
+            service_account_id=quote(str(service_account_id), safe=""),
+        ),
+    }
+
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorAnswer | ProjectServiceAccount:
+    if response.status_code == 200:
+        response_200 = ProjectServiceAccount.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorAnswer.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorAnswer | ProjectServiceAccount]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    project_id: str,
+    service_account_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorAnswer | ProjectServiceAccount]:
+    """Retrieve a service account
+
+    Args:
+        project_id (str):
+        service_account_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | ProjectServiceAccount]
+    """
+
+    kwargs = _get_kwargs(
+        project_id=project_id,
+        service_account_id=service_account_id,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    project_id: str,
+    service_account_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorAnswer | ProjectServiceAccount | None:
+    """Retrieve a service account
+
+    Args:
+        project_id (str):
+        service_account_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | ProjectServiceAccount
+    """
+
+    return sync_detailed(
+        project_id=project_id,
+        service_account_id=service_account_id,
+        client=client,
+    ).parsed
+
+
+async def asyncio_detailed(
+    project_id: str,
+    service_account_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorAnswer | ProjectServiceAccount]:
+    """Retrieve a service account
+
+    Args:
+        project_id (str):
+        service_account_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | ProjectServiceAccount]
+    """
+
+    kwargs = _get_kwargs(
+        project_id=project_id,
+        service_account_id=service_account_id,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    project_id: str,
+    service_account_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorAnswer | ProjectServiceAccount | None:
+    """Retrieve a service account
+
+    Args:
+        project_id (str):
+        service_account_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | ProjectServiceAccount
+    """
+
+    return (
+        await asyncio_detailed(
+            project_id=project_id,
+            service_account_id=service_account_id,
+            client=client,
+        )
+    ).parsed

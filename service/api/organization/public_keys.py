@@ -1,0 +1,56 @@
+"""Keys and service accounts as the API shows them."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from service.api.schemas.organization import (
+    AdminApiKey,
+    AdminApiKeyOwner,
+    ApiKeyExtension,
+    ProjectApiKey,
+    ProjectApiKeyOwner,
+    ServiceAccountOwner,
+)
+from service.db.api_keys import Scope
+from service.db.key_format import redacted
+from service.db.key_sets import ApiKey
+from service.db.organizations import Organization
+from service.db.projects import Project
+
+_ALL: frozenset[Scope] = frozenset({"read", "write", "infer"})
+_ORDER = ("read", "write", "infer", "admin")
+
+
+def new_scopes(requested: Sequence[Scope]) -> frozenset[Scope]:
+    """What a new key may do. None requested are all of them, as OpenAI has it."""
+    return frozenset(requested) or _ALL
+
+
+def public_project_key(key: ApiKey, project: Project) -> ProjectApiKey:
+    account = key.service_account
+    owner = account and ServiceAccountOwner(id=account.id, name=account.name, created_at=account.created_at)
+    return ProjectApiKey(
+        id=key.id,
+        name=key.name,
+        redacted_value=redacted(key.id),
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        last_used_at=key.last_used_at,
+        owner=ProjectApiKeyOwner(type="service_account" if owner else None, service_account=owner),
+        owner_project_access="active" if project.archived_at is None else "inactive",
+        tunery=ApiKeyExtension(scopes=cast(list[Scope], sorted(key.scopes, key=_ORDER.index))),
+    )
+
+
+def public_admin_key(key: ApiKey, organization: Organization) -> AdminApiKey:
+    return AdminApiKey(
+        id=key.id,
+        name=key.name,
+        redacted_value=redacted(key.id),
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        last_used_at=key.last_used_at,
+        owner=AdminApiKeyOwner(
+            id=organization.id, name=organization.name, created_at=organization.created_at
+        ),
+    )

@@ -1,0 +1,42 @@
+"""Archiving a project."""
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from cluster.contracts.errors import Conflict
+from cluster.contracts.jobs import JobStatus
+from service.db import tables
+from service.db.database import now
+from service.db.jobs import Jobs
+from service.db.projects import Project, Projects, project_of
+from service.db.tenancy import Tenant
+
+
+def archive_project(session: Session, organization_id: str, id: str) -> Project:
+    """Refuses the project's keys from now on, cancels its jobs that have not ended, and takes back what it
+    was permitted to use of other projects. Its files and models stay, for the projects that may use them too.
+    Archiving it again changes nothing.
+
+    Raises NotFound, and Conflict (`default_project`) for the project that admin keys act in by default."""
+    row = Projects(session, organization_id).lock(id)
+    if row.archived_at is not None:
+        return project_of(row)
+    if session.scalar(select(exists().where(tables.ApiKey.project_id == id, _IS_ADMIN_KEY))):
+        raise Conflict(
+            f"Admin keys act in project {id} by default; it cannot be archived.", code="default_project"
+        )
+    row.archived_at = int(now(session))
+    session.flush()
+    permissions = tables.CheckpointPermission
+    session.execute(delete(permissions).where(permissions.project_id == id))
+    jobs = Jobs(session, Tenant(organization_id, id))
+    unended = select(tables.Job.id).where(tables.Job.project_id == id, tables.Job.status.not_in(_ENDED))
+    for job_id in session.scalars(unended.order_by(tables.Job.id)).all():
+        jobs.cancel(job_id)
+    return project_of(row)
+
+
+_ENDED = [status.value for status in JobStatus if status.is_terminal]
+_IS_ADMIN_KEY = (
+    tables.ApiKey.is_admin_key & tables.ApiKey.revoked_at.is_(None) & tables.ApiKey.replaced_at.is_(None)
+)

@@ -154,7 +154,14 @@ def _engine(url: URL, busy_seconds: float) -> Engine:
 
 
 def _sqlite_engine(url: URL, busy_seconds: float) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": busy_seconds}, pool_size=10, max_overflow=40)
+    engine = create_engine(
+        url,
+        connect_args={"timeout": busy_seconds},
+        pool_size=10,
+        max_overflow=40,
+        # Errors go to logs, and must not take the values of rows there.
+        hide_parameters=True,
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:
@@ -186,6 +193,7 @@ def _postgresql_engine(url: URL, busy_seconds: float) -> Engine:
         pool_size=10,
         max_overflow=20,
         pool_timeout=10,
+        hide_parameters=True,
         # Notices a vanished host within seconds instead of the kernel's quarter of an hour.
         connect_args={"connect_timeout": 5, "tcp_user_timeout": 10_000} | dict(url.query),
     )

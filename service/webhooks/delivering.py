@@ -16,8 +16,8 @@ _WORKERS = 16
 """Endpoints that one process serves at once. A silent one takes up a worker for ten seconds."""
 _POLL_SECONDS = 1.0
 _PRUNE_SECONDS = 600.0
-_MAX_TRIES = 20
-"""Deliveries to one endpoint before the others have their turn."""
+_TURN_SECONDS = 15.0
+"""How long a worker stays with one endpoint before others have their turn."""
 _log = structlog.get_logger()
 
 
@@ -52,8 +52,9 @@ class WebhookDeliverer:
                 pass
 
     def _serve(self, claim: Claim) -> None:
+        turn_ends_at = time.monotonic() + _TURN_SECONDS
         try:
-            for _ in range(_MAX_TRIES):
+            while time.monotonic() < turn_ends_at:
                 if (tried := self._queue.begin_try(claim)) is None:
                     return
                 outcome = self._send(

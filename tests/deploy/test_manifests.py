@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import kubernetes_validate
@@ -268,7 +269,9 @@ def allowed(direction: str, of: str, with_: str, port: int) -> bool:
             if (not ports or port in ports) and (
                 peers not in rule
                 or any(
-                    "namespaceSelector" not in peer and matches(peer["podSelector"], theirs)
+                    "namespaceSelector" not in peer
+                    and "ipBlock" not in peer
+                    and matches(peer["podSelector"], theirs)
                     for peer in rule[peers]
                 )
             ):
@@ -338,6 +341,23 @@ def test_network_allows_only_the_listed_connections() -> None:
     assert found == OPEN
     deny = next(resource for resource in ALL if resource["metadata"]["name"] == "deny-by-default")["spec"]
     assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_webhooks_may_leave_the_cluster_for_public_hosts_only() -> None:
+    (spec,) = (one["spec"] for one in ALL if one["metadata"]["name"] == "to-webhook-receivers")
+    assert [matches(spec["podSelector"], {COMPONENT: name}) for name in ("api", "scheduler", "ray")] == [
+        True,
+        True,
+        False,
+    ]
+    (rule,) = spec["egress"]
+    assert [entry["port"] for entry in rule["ports"]] == [443, 8443]
+    four, six = (ip_network(peer["ipBlock"]["cidr"]) for peer in rule["to"])
+    denied = [ip_network(network) for network in rule["to"][0]["ipBlock"]["except"]]
+    for address in ("10.96.0.1", "172.20.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "127.0.0.1"):
+        assert any(ip_address(address) in network for network in denied)
+    assert ip_address("93.184.215.14") in four
+    assert ip_address("fd00::1") not in six
 
 
 def test_overlay_changes_only_what_the_base_has() -> None:

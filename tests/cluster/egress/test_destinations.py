@@ -1,4 +1,8 @@
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.egress.addresses import is_public_address
@@ -93,3 +97,21 @@ def test_addresses_are_allowed_by_host_or_network() -> None:
 def test_a_wrong_entry_is_the_operators_mistake(entry: str) -> None:
     with pytest.raises(InvalidConfiguration, match="neither a host name"):
         EgressPolicy.parse([entry])
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [*"https://127.0.0.1[]:@#?%\\。①é\t ", "::1", "localhost", "example.com", "0x7f", ":443"]
+        )
+        | st.text(max_size=3),
+        max_size=12,
+    )
+)
+def test_any_text_is_a_public_destination_or_refused(pieces: list[str]) -> None:
+    with contextlib.suppress(UrlNotAllowed):
+        destination = EgressPolicy().check_url("".join(["https://", *pieces]))
+        assert destination.port in (443, 8443)
+        assert destination.host.isascii()
+        assert destination.target.isascii()
+        assert destination.host not in ("127.0.0.1", "::1", "localhost")

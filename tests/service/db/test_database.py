@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,11 +14,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
-from sqlalchemy.exc import InternalError
+from sqlalchemy.exc import IntegrityError, InternalError
 
 from cluster.contracts.errors import InvalidConfiguration, Unavailable
 from service.db.database import Database, migration_config, now, sqlite_journal_mode
-from service.db.tables import Table
+from service.db.tables import Organization, Table
 from tests.databases import postgres_database
 
 
@@ -161,3 +162,14 @@ def test_the_write_ahead_log_is_used_only_where_it_cannot_corrupt(version, mode)
 def test_any_other_database_is_refused_by_name(url: str) -> None:
     with pytest.raises(InvalidConfiguration):
         Database(url)
+
+
+def test_an_error_of_the_database_does_not_show_the_values_of_rows(database: Database) -> None:
+    def add() -> None:
+        with database.write() as session:
+            session.add(Organization(id="org", name="a secret", created_at=0))
+
+    add()
+    with pytest.raises(IntegrityError) as failed:
+        add()
+    assert "a secret" not in "".join(traceback.format_exception(failed.value))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 import pytest
@@ -323,10 +324,30 @@ def test_endpoints_take_turns_when_workers_are_few(bench: Bench) -> None:
     urls = [f"https://{name}.example/" for name in "abcd"]
     for url in urls:
         bench.endpoint(url)
-    bench.deliverer = bench.new_deliverer(num_workers=1)
-    bench.end_jobs(22)
-    bench.pass_time(1)
-    assert {url for url, _ in bench.sent} == set(urls)
+    bench.end_jobs()
+    queue = bench.queue()
+    queue.fan_out()
+    turns = []
+    for _ in range(8):
+        (claim,) = queue.claim(1)
+        turns.append(claim.endpoint_id)
+        bench.ahead += 1
+        queue.release(claim)
+    assert turns[:4] == turns[4:]
+    assert len(set(turns)) == 4
+
+
+def test_deliverers_that_run_at_the_same_time_send_every_event_once(bench: Bench) -> None:
+    for name in "abc":
+        bench.endpoint(f"https://{name}.example/")
+    bench.end_jobs(4)
+    with ThreadPoolExecutor(16) as workers:
+        deliverers = [WebhookDeliverer(bench.queue(), bench.send, workers) for _ in range(4)]
+        for _ in range(3):
+            for done in [workers.submit(deliverer.step) for deliverer in deliverers]:
+                done.result()
+    bench.deliverer.step()
+    assert len(bench.sent) == len(set(bench.sent)) == 12
 
 
 def test_ended_deliveries_and_outbox_rows_are_deleted_after_a_week(bench: Bench) -> None:

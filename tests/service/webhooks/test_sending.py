@@ -2,11 +2,18 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from openai import InvalidWebhookSignatureError, OpenAI
 
 from cluster.egress.connecting import Network, Unreachable, post
@@ -148,3 +155,48 @@ def test_an_answer_that_is_not_http_is_an_error_of_the_receiver() -> None:
 def test_https_needs_a_trusted_certificate(receiver: Receiver) -> None:
     url = receiver.url.replace("http://", "https://")
     assert fails(url).startswith("The TLS handshake failed")
+
+
+def test_a_certificate_is_checked_for_the_name_whatever_the_address(tmp_path: Path) -> None:
+    certificate, key = self_signed("hooks.example.com", tmp_path)
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_side.load_cert_chain(certificate, key)
+    names: list[str | None] = []
+    server_side.sni_callback = lambda _, name, __: names.append(name)
+    trusting = Network(lambda *_: ["127.0.0.1"], tls=ssl.create_default_context(cafile=certificate))
+    with receiving(server_side) as receiver:
+        for host, is_good in (("hooks.example.com", True), ("other.example.com", False)):
+            policy = EgressPolicy.parse([host])
+            url = receiver.url.replace("127.0.0.1", host)
+            outcome = HttpWebhooks(policy, trusting)(url, [SECRET], event_id="evt_1", body="{}", at=1.0)
+            assert outcome.is_delivered == is_good
+        assert outcome.error is not None
+        assert "Hostname mismatch" in outcome.error
+    assert names == ["hooks.example.com", "other.example.com"]
+
+
+def self_signed(name: str, folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    today = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return paths

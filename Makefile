@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: help install demo test test-fast test-benchmarks test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage mutation format bench-training bench-serving bench-http bench-streams bench-estimates bench-fairness bench-load
+.PHONY: help install demo test test-fast test-benchmarks test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage mutation format bench-training bench-serving bench-http bench-streams bench-fairness bench-load bench-uploads
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## +/\1\t/' | awk -F '\t' '{printf "%-16s %s\n", $$1, $$2}'
@@ -124,3 +125,6 @@ bench-fairness: install  ## a tenant's latency beside another one's flood; about
 
 bench-load: install  ## a thousand event streams, and hostile clients, on the API alone; about 3 minutes
 	$(BIN)/python -m tests.benchmarks.load
+
+bench-uploads: install  ## 8 GiB in parallel parts through the openai SDK, the API's memory watched; about 5 minutes, 17 GiB of disk
+	$(BIN)/python -m tests.benchmarks.uploads

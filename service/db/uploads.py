@@ -160,13 +160,14 @@ class Uploads:
         """Lets another request complete the upload at once."""
         self._update(claim, completer=None, completer_expires_at=None, part_ids_sha256=None)
 
-    def finish(self, claim: Claim) -> None:
+    def finish(self, claim: Claim) -> list[str]:
         """Ends the upload. Call it in the transaction that writes the file's row, and `attach` the file then.
-        Raises Conflict if the upload was cancelled or another request has taken over."""
+        Returns the ids of all its parts, whose objects nobody needs any more. Raises Conflict if the upload
+        was cancelled or another request has taken over."""
         if not self._update(claim, status="completed", completer_expires_at=None):
             _pending(self.get(claim.upload.id))
             raise InProgress(f"Upload {claim.upload.id} is being completed by another request.")
-        self._delete_parts(claim.upload.id)
+        return self._delete_parts(claim.upload.id)
 
     def attach(self, id: str, file_id: str) -> Upload:
         """Names the file of the completed upload."""

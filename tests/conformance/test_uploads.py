@@ -201,7 +201,7 @@ def test_a_cancelled_upload_takes_no_more_parts_and_frees_those_it_has(live: Liv
 
 
 @on_sqlite
-def test_parts_have_a_limit_in_size_and_in_total(client: OpenAI, subtests: pytest.Subtests) -> None:
+def test_parts_have_a_limit_in_size_and_in_total(live: LiveApi, client: OpenAI) -> None:
     upload = client.uploads.create(
         bytes=100 * MIB, filename="a.bin", mime_type="application/octet-stream", purpose="user_data"
     ).id
@@ -219,4 +219,8 @@ def test_parts_have_a_limit_in_size_and_in_total(client: OpenAI, subtests: pytes
         last = client.uploads.parts.create(small, data=b"ab").id
     with pytest.raises(openai.BadRequestError):
         client.uploads.parts.create(small, data=b"a")
-    assert client.uploads.complete(small, part_ids=[last]).status == "completed"
+    done = client.uploads.complete(small, part_ids=[last])
+    assert done.file is not None
+    assert [info.key for info in live.state.store.list() if upload not in info.key] == [
+        f"files/{done.file.id}"
+    ]

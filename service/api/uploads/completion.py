@@ -28,24 +28,24 @@ log = logging.getLogger(__name__)
 
 
 def complete_upload(
-    state: AppState, tenant: Tenant, upload_id: str, part_ids: Sequence[str], *, md5: str | None
+    state: AppState, tenant: Tenant, upload_id: str, named_ids: Sequence[str], *, md5: str | None
 ) -> Upload:
-    """Returns the completed upload, however often it is called with the same parts. Takes as long as reading
-    and writing the file. Raises what `Uploads.claim` raises, InvalidRequest if the file has another MD5, and
-    Conflict if the upload is cancelled in the meantime."""
+    """Returns the completed upload, however often it is called with the same parts, `named_ids`. Takes as
+    long as reading and writing the file. Raises what `Uploads.claim` raises, InvalidRequest if the file has
+    another MD5, and Conflict if the upload is cancelled in the meantime."""
     with state.database.write() as session:
-        claim = Uploads(session, tenant).claim(upload_id, part_ids)
+        claim = Uploads(session, tenant).claim(upload_id, named_ids)
     if isinstance(claim, Upload):
         return claim
     try:
         with _renewed(state, tenant, claim):
-            upload = _make_file(state, tenant, claim, md5)
+            upload, part_ids = _make_file(state, tenant, claim, md5)
     except BaseException:
         # If this fails too, the next request waits until the claim has run out.
         with suppress(TuneryError), state.database.write() as session:
             Uploads(session, tenant).give_up(claim)
         raise
-    delete_parts(state, upload_id, [part.id for part in claim.parts])
+    delete_parts(state, upload_id, part_ids)
     return upload
 
 
@@ -76,7 +76,8 @@ def public_upload(state: AppState, tenant: Tenant, upload: Upload) -> PublicUplo
     )
 
 
-def _make_file(state: AppState, tenant: Tenant, claim: Claim, md5: str | None) -> Upload:
+def _make_file(state: AppState, tenant: Tenant, claim: Claim, md5: str | None) -> tuple[Upload, list[str]]:
+    """Returns the completed upload and the ids of its former parts."""
     upload = claim.upload
     purpose = cast(UploadPurpose, upload.purpose)
     parts = JoinedParts(state.store, claim.parts, with_md5=md5 is not None)
@@ -90,9 +91,9 @@ def _make_file(state: AppState, tenant: Tenant, claim: Claim, md5: str | None) -
             # Locks the project before the upload, in the same order as a new part.
             check_stored_bytes(session, tenant, 0, limits)
             # Deletes the parts before the file is recorded, so that no byte counts twice.
-            uploads.finish(claim)
+            part_ids = uploads.finish(claim)
             record(session, tenant, file, new, verdict, limits=limits)
-            return uploads.attach(upload.id, file.id)
+            return uploads.attach(upload.id, file.id), part_ids
 
 
 def _check_content(file: StoredFile, upload: Upload, found: str | None, wanted: str | None) -> None:

@@ -51,6 +51,8 @@ class _Lease:
     level: float = 0.0
     """What was left in the bucket when it was last looked at."""
     looked_at: float = -math.inf
+    is_looking: bool = False
+    """Whether a look is under way. Whoever comes meanwhile waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ class RateLimiter:
         leases = [self._leases.get(rate.bucket_id) for rate in rates]
         spendable = []
         for lease, rate, cost in zip(leases, rates, costs, strict=True):
-            if lease is None or lease.looked_at < oldest or lease.limit != rate.limit:
+            if lease is None or lease.is_looking or lease.looked_at < oldest or lease.limit != rate.limit:
                 return None
             if lease.held >= cost:
                 spendable.append(lease)
@@ -176,29 +178,32 @@ class RateLimiter:
         for lease, rate, cost in zip(leases, rates, costs, strict=True):
             claims.append(Claim(rate.bucket_id, rate.limit, cost, lease.held))
             lease.limit, lease.held = rate.limit, 0.0
-            lease.looked_at = -math.inf  # whoever comes meanwhile waits
-        grants = await self._take(claims)
+        grants = await self._take(leases, claims)
         is_granted = all(grant.amount >= claim.cost for grant, claim in zip(grants, claims, strict=True))
         if is_granted:
             for lease, cost in zip(leases, costs, strict=True):
                 lease.held -= cost
         return is_granted
 
-    async def _take(self, claims: Sequence[Claim]) -> list[Grant]:
+    async def _take(self, leases: Sequence[_Lease], claims: Sequence[Claim]) -> list[Grant]:
         """Takes from the buckets and notes what they hold. What was to be given back is kept on a failure."""
 
         def write() -> list[Grant]:
             with self._database.write() as session:
                 return take(session, claims)
 
+        for lease in leases:
+            lease.is_looking = True
         try:
             grants = await run_in_threadpool(write)
         except BaseException:
-            for claim in claims:
-                self._leases[claim.bucket_id].held += claim.returned
+            for lease, claim in zip(leases, claims, strict=True):
+                lease.held += claim.returned
             raise
-        for claim, grant in zip(claims, grants, strict=True):
-            lease = self._leases[claim.bucket_id]
+        finally:
+            for lease in leases:
+                lease.is_looking = False
+        for lease, grant in zip(leases, grants, strict=True):
             lease.held += grant.amount
             lease.level, lease.looked_at = grant.level, self._clock()
         return grants
@@ -223,7 +228,7 @@ class RateLimiter:
             lease.held = 0.0
         try:
             if claims:
-                await self._take(claims)
+                await self._take(list(idle.values()), claims)
         except Exception:
             # The buckets refill without it.
             log.exception("cannot give back what is left of rate limits")
@@ -232,5 +237,6 @@ class RateLimiter:
         oldest = self._clock() - _FORGOTTEN_SECONDS
         for owners in [owners for owners, limits in self._limits.items() if limits.read_at < oldest]:
             del self._limits[owners]
-        for bucket_id in [id for id, one in self._leases.items() if one.looked_at < oldest and not one.held]:
-            del self._leases[bucket_id]
+        for bucket_id, lease in list(self._leases.items()):
+            if lease.looked_at < oldest and not lease.held and not lease.is_looking:
+                del self._leases[bucket_id]

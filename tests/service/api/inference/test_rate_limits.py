@@ -1,7 +1,7 @@
 """Limits per minute over several API processes, on both databases."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -25,6 +25,8 @@ class Counted(Database):
         super().__init__(url)
         self.writes = 0
         self.is_away = False
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called in every write."""
 
     @contextmanager
     def write(self, *, frees_space: bool = False) -> Iterator[Session]:
@@ -32,6 +34,7 @@ class Counted(Database):
             raise Unavailable("The database does not answer.")
         self.writes += 1
         with super().write(frees_space=frees_space) as session:
+            self.meanwhile()
             yield session
 
 
@@ -168,3 +171,16 @@ async def test_without_a_database_nobody_is_admitted_and_nothing_is_lost(
     counted.is_away = False
     headers = (await limited.admit(caller, "base-1", 0)).headers
     assert headers["x-ratelimit-remaining-tokens"] == "600"
+
+
+async def test_a_caller_is_not_forgotten_while_its_buckets_are_looked_at(
+    counted: Counted, caller: Principal
+) -> None:
+    limited, clock = limiter(counted, {"requests_per_minute": 60, "tokens_per_minute": 60})
+    counted.meanwhile = limited._forget_idle_callers
+    for _ in range(2):
+        admission = await limited.admit(caller, "base-1", 1)
+        assert admission.refusal is None
+        assert admission.headers["x-ratelimit-remaining-requests"] in ("58", "59")
+        clock.time += 3600
+        limited._forget_idle_callers()

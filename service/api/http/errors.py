@@ -10,9 +10,11 @@ from typing import Any
 import orjson
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from cluster.contracts import errors
 from cluster.contracts.errors import TuneryError
@@ -133,14 +135,24 @@ async def _http_exception(request: Request, error: HTTPException) -> Response:
     if _is_full_disk(error.__cause__):
         return response_of(errors.InsufficientStorage())
     where = f"{request.method} {request.url.path}"
-    if error.status_code in (404, 405) and (reason := reason_not_offered(request.url.path)):
-        message = f"{reason}: {where} is not offered."
-        return _json(404, _body(message, "invalid_request_error", None, "not_offered"), {})
     code = {404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
     message = {404: f"Unknown request URL: {where}.", 405: f"Not allowed: {where}."}.get(
         error.status_code, str(error.detail)
     )
-    return _json(error.status_code, _body(message, "invalid_request_error", None, code), error.headers)
+    if error.status_code in (404, 405) and (reason := reason_not_offered(request.url.path)):
+        code, message = "not_offered", f"{reason}: {where} is not offered."
+    headers = {"Allow": _allowed_methods(request)} if error.status_code == 405 else error.headers
+    return _json(error.status_code, _body(message, "invalid_request_error", None, code), headers)
+
+
+def _allowed_methods(request: Request) -> str:
+    """Of all routes with the request's path. The framework names those of the first one only."""
+    methods: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        pattern, _, _ = compile_path(route.path)
+        if route.methods and pattern.fullmatch(request.url.path):
+            methods |= route.methods
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 def _wait_seconds(error: TuneryError) -> float | None:

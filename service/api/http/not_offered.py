@@ -5,6 +5,7 @@ import re
 _ON_PURPOSE = (
     (r"chat/completions(/.*)?", "Tunery does not store chat completions"),
     (r"responses/input_tokens", "Tunery counts a prompt's tokens in the `usage` of its response only"),
+    (r"responses/compact", "Tunery does not shorten conversations"),
     (r"responses(/.*)?", "Tunery does not store responses, and takes them by POST only"),
     (r"conversations(/.*)?", "Tunery does not store conversations; send earlier turns with each request"),
     (r"batches(/.*)?", "Tunery has no batches; send the requests at once, and they are queued fairly"),

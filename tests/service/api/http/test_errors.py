@@ -80,9 +80,18 @@ def error_of(response: Any) -> dict[str, Any]:
 def test_unknown_routes_and_wrong_methods_answer_in_the_envelope(http: TestClient) -> None:
     missing = http.get("/v1/nothing")
     assert (missing.status_code, error_of(missing)["code"]) == (404, "unknown_url")
-    wrong = http.put("/v1/models")
+    wrong = http.put("/v1/files")
     assert (wrong.status_code, error_of(wrong)["code"]) == (405, "method_not_allowed")
-    assert wrong.headers["allow"]
+    assert wrong.headers["allow"] == "GET, HEAD, POST"
+
+
+def test_endpoints_of_openai_that_are_not_offered_say_why(http: TestClient) -> None:
+    missing = http.post("/v1/batches")
+    assert (missing.status_code, error_of(missing)["code"]) == (404, "not_offered")
+    assert "no batches" in error_of(missing)["message"]
+    stored = http.get("/v1/chat/completions")
+    assert (stored.status_code, error_of(stored)["code"]) == (405, "not_offered")
+    assert "does not store chat completions" in error_of(stored)["message"]
 
 
 def test_a_wrong_job_request_names_its_parameter(http: TestClient, subtests: pytest.Subtests) -> None:

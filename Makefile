@@ -2,8 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test test-fast test-benchmarks test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage mutation format bench-training bench-serving bench-http bench-streams bench-estimates bench-fairness bench-load
-.PHONY: help install demo test test-fast test-benchmarks test-gpu test-vllm test-real-model peers lint types drift generate docs audit coverage mutation format bench-training bench-serving bench-http bench-streams bench-fairness bench-load bench-uploads
+.PHONY: $(shell sed -nE 's/^([a-z-]+):.*\#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## +/\1\t/' | awk -F '\t' '{printf "%-16s %s\n", $$1, $$2}'
@@ -18,7 +17,7 @@ install: .venv/installed  ## a virtual environment with everything, in .venv
 demo: install  ## upload, fine-tune, and ask the tuned model beside its base
 	$(BIN)/tunery demo
 
-test: install  ## all tests but those of the benchmarks; under 20 minutes on two cores
+test: install .clients/installed  ## all tests but those of the benchmarks; under 20 minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not benchmark'
 
 test-fast: install  ## the tests that start no server and no Ray and train nothing; under 2 minutes on two cores
@@ -26,6 +25,17 @@ test-fast: install  ## the tests that start no server and no Ray and train nothi
 
 test-benchmarks: install  ## every benchmark runs in small and reports its figures
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m benchmark
+
+# openai's SDKs for Node and of the former major version, and programs that use them, in an environment of their own
+# that also finds what .venv has.
+.clients/installed: tests/conformance/requirements.txt constraints.txt | .venv/installed
+	test -x .clients/bin/python || $(PYTHON) -m venv .clients
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(.clients/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tunery.pth"
+	grep -v '^openai==' constraints.txt > .clients/constraints.txt
+	.clients/bin/python -m pip install --quiet --constraint .clients/constraints.txt --requirement tests/conformance/requirements.txt
+	PATH="$(CURDIR)/.clients/bin:$$PATH" npm install --silent --no-audit --no-fund --prefix .clients/node openai@7.59.0
+	touch $@
 
 test-gpu:  ## the engine contract on the real vLLM; needs a GPU and an environment with '.[cluster,vllm]' and pytest
 	$(PYTHON) -m tests.real_vllm
@@ -77,6 +87,9 @@ generate: install  ## write what `make drift` checks
 	mv openapi/openapi.json.new openapi/openapi.json
 	$(BIN)/python clients/python/generate.py
 	$(BIN)/python -m tests.docs.generate
+
+conformance: install .clients/installed  ## write openapi/CONFORMANCE.md, which a test compares with what the SDKs see
+	$(BIN)/python -m tests.conformance.surface
 
 docs: install  ## the documentation as a website, in build/docs; fails on broken links and anchors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -19,6 +19,7 @@ from service.ports import free_ports
 from tests.e2e.at_once import check_jobs_at_once
 from tests.e2e.improvement import check_improvement
 from tests.e2e.lifecycle import check_lifecycle
+from tests.e2e.programs import check_programs
 from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl, started
 
 pytestmark = pytest.mark.e2e
@@ -100,6 +101,10 @@ def _check_estimate_and_replay(tunery: Client, job_id: str) -> None:
     assert again.tunery.provenance == provenance
     assert again.fine_tuned_model
     tunery.models.delete(again.fine_tuned_model)
+
+
+def test_litellm_langchain_and_lm_eval_tune_ask_and_score_a_model(embedded: Tunery) -> None:
+    check_programs(embedded)
 
 
 def test_a_tuned_model_is_improved_evaluated_and_gated_and_an_encoder_classifies(embedded: Tunery) -> None:

@@ -34,7 +34,7 @@ Admin = Annotated[bool, typer.Option("--admin", help="Admin keys of the organiza
 def create(
     api: Api,
     output: Output,
-    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.")],
     project: Project = None,
     admin: Admin = False,
     scope: Annotated[
@@ -68,7 +68,7 @@ def ls(api: Api, output: Output, project: Project = None, admin: Admin = False) 
 def revoke(
     api: Api,
     output: Output,
-    key: Annotated[str, typer.Argument(help="The key's id, as `tunery keys ls` shows it.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, as `tunery keys ls` shows it.")],
     project: Project = None,
     admin: Admin = False,
 ) -> None:

@@ -18,8 +18,11 @@ _COLUMNS: Columns = {
     "CREATED": lambda project: date(project["created_at"]),
 }
 
-Name = Annotated[str, typer.Argument(help="A name of up to 64 characters.")]
-Project = Annotated[str, typer.Argument(help="A project's id, or its name if only one project has it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of up to 64 characters.")]
+Project = Annotated[
+    str,
+    typer.Argument(metavar="PROJECT", help="A project's id, or its name if only one project has it."),
+]
 
 
 @api_command(app, "create")

@@ -66,6 +66,20 @@ class KeySet:
         """Raises NotFound."""
         return self._with_owners([self._row(id)])[0]
 
+    def change(
+        self, id: str, *, scopes: frozenset[Scope] | None = None, expires_after_seconds: int | None = None
+    ) -> ApiKey:
+        """Replaces the scopes and counts the expiry from now on; None leaves either as it is. Raises
+        NotFound, and Conflict if the key has expired."""
+        row, at = self._row(id, for_update=True), int(now(self._session))
+        if row.expires_at is not None and row.expires_at <= at:
+            raise Conflict(f"API key {id} has expired and cannot be changed.", code="expired_api_key")
+        if scopes is not None:
+            row.scopes = sorted(scopes)
+        if expires_after_seconds is not None:
+            row.expires_at = at + expires_after_seconds
+        return self._with_owners([row])[0]
+
     def revoke(self, id: str) -> None:
         """Refuses the key from now on. Raises NotFound, and Conflict for the operator's key."""
         row = self._row(id, for_update=True)

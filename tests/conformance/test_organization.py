@@ -6,6 +6,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from service.db import tables
 from tests.api import LiveApi, add_admin_key, add_tuned_model, jsonl
 
 
@@ -87,6 +88,28 @@ def test_a_service_accounts_keys_are_rotated_without_a_gap(live: LiveApi, client
     assert list(projects.api_keys.list(project.id)) == []
 
 
+def test_a_keys_scopes_and_expiry_are_changed_until_it_expires(live: LiveApi, client: OpenAI) -> None:
+    projects = client.admin.organization.projects
+    project = projects.create(name="ci")
+    made = projects.service_accounts.create(project.id, name="x").api_key
+    assert made is not None
+    changed = projects.api_keys.update(
+        made.id, project_id=project.id, scopes=["write"], expires_in_seconds=3600
+    )
+    assert changed.to_dict()["tunery"] == {"scopes": ["write"]}
+    assert changed.expires_at is not None
+    with live.openai(api_key=made.value) as user, pytest.raises(openai.PermissionDeniedError):
+        user.models.list()
+    again = projects.api_keys.update(made.id, project_id=project.id, scopes=[])
+    assert again.to_dict()["tunery"] == {"scopes": ["read", "write", "infer"]}
+    assert again.expires_at == changed.expires_at
+    with live.state.database.write() as session:
+        session.get_one(tables.ApiKey, made.id).expires_at = 1
+    with pytest.raises(openai.ConflictError) as refused:
+        projects.api_keys.update(made.id, project_id=project.id, expires_in_seconds=60)
+    assert refused.value.code == "expired_api_key"
+
+
 def test_a_service_account_may_be_made_without_a_key(client: OpenAI) -> None:
     projects = client.admin.organization.projects
     project = projects.create(name="ci")
@@ -104,13 +127,10 @@ def test_admin_keys_come_and_go_and_a_project_key_may_not_make_them(live: LiveAp
     assert (made.object, made.owner.role) == ("organization.admin_api_key", "owner")
     assert made.expires_at == made.created_at + 3600
     with live.openai(admin_api_key=made.value) as second:
-        assert [key.id for key in second.admin.organization.admin_api_keys.list(order="asc")] == [
-            own.id,
-            made.id,
-        ]
-        assert second.admin.organization.admin_api_keys.retrieve(made.id).redacted_value in (
-            f"tk-{made.id}-…",
-        )
+        listed = [key.id for key in second.admin.organization.admin_api_keys.list(order="asc")]
+        assert sorted(listed) == sorted([own.id, made.id])
+        found = second.admin.organization.admin_api_keys.retrieve(made.id)
+        assert found.redacted_value == f"tk-{made.id}-…"
         deleted = admin_keys.delete(made.id)
         assert (deleted.deleted, deleted.object) == (True, "organization.admin_api_key.deleted")
         with pytest.raises(openai.AuthenticationError):

@@ -42,7 +42,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=version("tunery"), description=_DESCRIPTION, routes=app.routes
     )
     document["components"]["securitySchemes"] = {
-        "ApiKey": {"type": "http", "scheme": "bearer", "description": "An API key of a project."}
+        "ApiKey": {"type": "http", "scheme": "bearer", "description": "A key of a project, or an admin key."}
     }
     document["security"] = [{"ApiKey": []}]
     for path, operations in document["paths"].items():

@@ -14,6 +14,7 @@ from service.api.schemas.organization import (
     ProjectApiKey,
     ProjectApiKeyBody,
     ProjectApiKeyList,
+    ProjectApiKeyUpdateBody,
 )
 from service.api.state import UsesAppState
 from service.db.api_keys import ApiKeys
@@ -72,6 +73,25 @@ def retrieve(
     with state.database.read() as session:
         projects = Projects(session, caller.tenant.organization_id)
         key = KeySet.of_project(session, projects.tenant(project_id)).get(api_key_id)
+        return public_project_key(key, projects.get(project_id))
+
+
+@router.post("/{api_key_id}", operation_id="project_api_keys_update", summary="Change a key of a project")
+def update(
+    caller: OrganizationAdmin,
+    state: UsesAppState,
+    project_id: str,
+    api_key_id: str,
+    body: ProjectApiKeyUpdateBody,
+) -> ProjectApiKey:
+    """What is left out stays as it is. An expired key cannot be changed."""
+    with state.database.write() as session:
+        projects = Projects(session, caller.tenant.organization_id)
+        key = KeySet.of_project(session, projects.active_tenant(project_id)).change(
+            api_key_id,
+            scopes=None if body.scopes is None else new_scopes(body.scopes),
+            expires_after_seconds=body.expires_in_seconds,
+        )
         return public_project_key(key, projects.get(project_id))
 
 

@@ -60,6 +60,13 @@ class ProjectApiKeyBody(Body):
     """The key never expires by default."""
 
 
+class ProjectApiKeyUpdateBody(Body):
+    scopes: Scopes | None = None
+    """Replaces what the key may do; an empty list means `read`, `write` and `infer`."""
+    expires_in_seconds: Lifetime | None = None
+    """From now on."""
+
+
 class ApiKeyExtension(Answer):
     """Tunery's additions to OpenAI's key objects."""
 

@@ -33,6 +33,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "api_key_limits_update": {"max_jobs_per_1_day": 1},
     "project_rate_limits_update": {"max_requests_per_1_minute": 1},
     "project_api_keys_create": {"name": "x"},
+    "project_api_keys_update": {"scopes": ["read"]},
     "service_accounts_create": {"name": "x"},
     "service_accounts_update": {"name": "x"},
     "service_account_api_keys_create": {"name": "x"},

@@ -210,6 +210,10 @@ from .project_api_key_list import ProjectApiKeyList
 from .project_api_key_owner import ProjectApiKeyOwner
 from .project_api_key_owner_project_access import ProjectApiKeyOwnerProjectAccess
 from .project_api_key_owner_type_type_0 import ProjectApiKeyOwnerTypeType0
+from .project_api_key_update_body import ProjectApiKeyUpdateBody
+from .project_api_key_update_body_scopes_type_0_item import (
+    ProjectApiKeyUpdateBodyScopesType0Item,
+)
 from .project_api_keys_list_owner_project_access import (
     ProjectApiKeysListOwnerProjectAccess,
 )
@@ -531,6 +535,8 @@ __all__ = (
     "ProjectApiKeyOwnerProjectAccess",
     "ProjectApiKeyOwnerTypeType0",
     "ProjectApiKeysListOwnerProjectAccess",
+    "ProjectApiKeyUpdateBody",
+    "ProjectApiKeyUpdateBodyScopesType0Item",
     "ProjectBody",
     "ProjectLimits",
     "ProjectRateLimit",

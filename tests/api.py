@@ -5,10 +5,11 @@ import json
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -121,6 +122,21 @@ def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
         job.status = JobStatus.SUCCEEDED.value
         session.add_all([checkpoint, model])
         return model.id, checkpoint.model_name
+
+
+def import_adapter(
+    http: TestClient, headers: Mapping[str, str] | None = None, **changes: object
+) -> dict[str, Any]:
+    """Uploads the files of an adapter and imports them. Returns the import."""
+    files = []
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        upload = {"files": {"file": (name, b"{}")}, "data": {"purpose": "user_data"}}
+        files.append(http.post("/v1/files", headers=headers, **upload).json()["id"])
+    answer = http.post(
+        "/v1/models/import", headers=headers, json={"base": "base-1", "files": files, **changes}
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()
 
 
 def add_encoder(state: AppState) -> str:

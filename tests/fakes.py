@@ -37,7 +37,11 @@ from cluster.contracts.generation import (
     TokenPrompt,
     ToolCallEvent,
 )
+from cluster.contracts.hyperparameters import TrainingOptions
+from cluster.contracts.imports import ImportedAdapter, ImportRequest
 from cluster.contracts.previews import Preview, PreviewRequest, PreviewRow, PreviewSequence, PreviewToken
+from cluster.contracts.weights import WeightsRef
+from cluster.storage.keys import import_manifest_key
 from service.db.database import Database
 from service.scheduling.interfaces import RayStatus
 
@@ -292,6 +296,21 @@ class FakeServing:
     generated: list[tuple[list[int], int]] = field(default_factory=list)
     """Prompts, and the most tokens that their answers may have."""
     classified: list[ModelRef] = field(default_factory=list)
+    imported: list[ImportRequest] = field(default_factory=list)
+    refusal: TuneryError | None = None
+    """Raised by imports."""
+
+    def import_adapter(self, request: ImportRequest) -> ImportedAdapter:
+        self._call()
+        self.imported.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        key = import_manifest_key(request.import_id)
+        return ImportedAdapter(
+            weights=WeightsRef(digest="1" * 64, manifest_key=key),
+            training=TrainingOptions(r=4, alpha=8, target_modules=["q_proj"]),
+            rows=[[1, 2, 3]],
+        )
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
         self._call()

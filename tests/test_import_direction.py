@@ -44,6 +44,7 @@ ALLOWED = {
         "cluster.training.data.compiled",
         "cluster.training.data.preview",
         "cluster.training.data.reported",
+        "cluster.training.importing.adapter",
     ),
     "cluster.runner": ("cluster.contracts", "cluster.niceness", "cluster.storage", "cluster.training"),
     "service.settings": ("cluster", "service"),

@@ -38,6 +38,7 @@ class Manifest(FrozenModel):
 
     format: int = 1
     job_id: str
+    """Of the job, or of the import, that made the weights."""
     attempt: int
     step: int
     total_steps: int
@@ -46,8 +47,8 @@ class Manifest(FrozenModel):
     base_alias: str
     base_digest: str
     """SHA-256 over the base's weight files. An adapter fits no other base."""
-    data_sha256: str
-    """Of the training file's bytes."""
+    data_sha256: str | None
+    """Of the training file's bytes. None for imported weights."""
     validation_sha256: str | None = None
     general_sha256: str | None = None
     """Of the validation file's bytes, and of those of the owner's general set."""
@@ -56,7 +57,8 @@ class Manifest(FrozenModel):
     template_sha256: str
     """Of the chat template's text. Serving must render with the same template."""
     environment: Environment | None = None
-    config: TrainingConfig
+    config: TrainingConfig | None
+    """None for imported weights."""
     files: list[ManifestFile]
     """Weights in the native format of PEFT (lora) or transformers (full), and the state that a resume needs.
     Prefix: `prefix.safetensors` with `keys.<layer>` and `values.<layer>` of shape (heads, tokens, head

@@ -79,6 +79,11 @@ def manifest_key(job_id: str, number: int, step: int) -> str:
     return f"{attempt_prefix(job_id, number)}checkpoints/step-{step:08d}/manifest.json"
 
 
+def import_manifest_key(import_id: str) -> str:
+    """The manifest of an imported adapter. No attempt writes it: every try stores the same bytes."""
+    return checked_key(f"imports/{_segment(import_id)}/manifest.json")
+
+
 def sibling_key(manifest_key: str, name: str) -> str:
     """The key of a file that a manifest names, always in the manifest's own folder."""
     return checked_key(f"{manifest_key.rpartition('/')[0]}/{_segment(name)}")
@@ -112,12 +117,20 @@ class AttemptKey:
     name: str
 
 
-ObjectKey = FileKey | PartKey | DatasetKey | AttemptKey
+@dataclass(frozen=True, slots=True)
+class ImportKey:
+    """A file of an imported adapter."""
 
-FOLDERS = ("files/", "uploads/", "datasets/", "jobs/")
+    import_id: str
+
+
+ObjectKey = FileKey | PartKey | DatasetKey | ImportKey | AttemptKey
+
+FOLDERS = ("files/", "uploads/", "datasets/", "imports/", "jobs/")
 """The prefixes of all keys that `parse_key` knows."""
 _KEYS = re.compile(
     r"files/(?P<file_id>[^/]+)|uploads/(?P<upload_id>[^/]+)/[^/]+|datasets/(?P<file_sha256>[^/]+)/[^/]+|"
+    r"imports/(?P<import_id>[^/]+)/[^/]+|"
     r"(?P<folder>jobs/(?P<job_id>[^/]+)/attempts/(?P<number>\d+)/(checkpoints/step-(?P<step>\d+)/)?)"
     r"(?P<name>[^/]+)"
 )
@@ -134,6 +147,8 @@ def parse_key(key: str) -> ObjectKey | None:
         return PartKey(found["upload_id"])
     if found["file_sha256"]:
         return DatasetKey(found["file_sha256"])
+    if found["import_id"]:
+        return ImportKey(found["import_id"])
     step = None if found["step"] is None else int(found["step"])
     return AttemptKey(found["job_id"], int(found["number"]), step, found["folder"], found["name"])
 

@@ -35,6 +35,7 @@ from service.api.routes import (
     files,
     graders,
     health,
+    imports,
     job_estimates,
     job_events,
     job_previews,
@@ -91,7 +92,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         redoc_url=None,
         redirect_slashes=False,
     )
-    # `aliases` and `weights` before `models`, whose paths end in any model's name.
+    # `aliases`, `imports` and `weights` before `models`, whose paths end in any model's name.
     for public in (
         files,
         data_reports,
@@ -102,6 +103,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         job_previews,
         job_estimates,
         aliases,
+        imports,
         weights,
         checkpoint_permissions,
         models,

@@ -83,6 +83,11 @@ class Files:
         """Raises NotFound."""
         return file_of(self._row(id))
 
+    def get_and_lock(self, id: str) -> File:
+        """Like `get`, and keeps the file from being deleted until the transaction ends."""
+        row = self._session.scalar(self._visible().where(tables.File.id == id).with_for_update(read=True))
+        return file_of(row) if row is not None else self.get(id)
+
     def list(
         self,
         *,
@@ -125,7 +130,7 @@ class Files:
 
     def delete(self, id: str) -> None:
         """Marks the file as deleted; a sweep frees its storage later. Raises NotFound, and Conflict while a
-        job that has not ended uses it."""
+        job or an import that has not ended uses it."""
         row = self._row(id, for_update=True)
         uses = (tables.Job.training_file, tables.Job.validation_file, tables.Job.general_file)
         user = self._session.scalar(
@@ -138,6 +143,16 @@ class Files:
             raise Conflict(
                 f"File {id} is used by job {user}, which has not ended. Cancel the job or wait for its end.",
                 code="file_in_use",
+            )
+        importing = self._session.scalar(
+            select(tables.ModelImport.id)
+            .where(or_(tables.ModelImport.config_file == id, tables.ModelImport.weights_file == id))
+            .where(tables.ModelImport.status == "validating")
+            .limit(1)
+        )
+        if importing is not None:
+            raise Conflict(
+                f"File {id} is used by import {importing}, which has not ended.", code="file_in_use"
             )
         row.deleted_at = int(now(self._session))
 

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, String, column, exists, func, select
+from sqlalchemy import ColumnElement, String, column, exists, func
 from sqlalchemy.orm import Session
 
 from cluster.contracts.costs import JobCost
@@ -17,8 +17,9 @@ from cluster.contracts.provenance import Provenance
 from service.db import tables
 from service.db.database import now
 from service.db.faults import RESET_FAULTS
-from service.db.ids import new_id, random_characters
+from service.db.ids import new_id
 from service.db.job_files import GENERAL_FORMATS, FileRequirement, JobFiles, check_files
+from service.db.model_names import new_model_name
 from service.db.owned_jobs import get_owned_job, select_owned_jobs
 from service.db.paging import Page, page
 from service.db.projects import check_active
@@ -150,7 +151,7 @@ class Jobs:
             training=new.training.model_dump(mode="json"),
             job_metadata=new.metadata,
             integrations=new.integrations,
-            output_model=self._output_model(new),
+            output_model=new_model_name(self._session, self._tenant, new.model, new.suffix),
             attempt=0,
             next_event_seq=0,
             created_at=int(at),
@@ -250,12 +251,6 @@ class Jobs:
         each = func.json_each if is_sqlite else func.json_each_text
         pairs = each(tables.Job.job_metadata).table_valued(column("key", String), column("value", String))
         return exists().select_from(pairs).where(pairs.c.key == key, pairs.c.value == value)
-
-    def _output_model(self, new: NewJob) -> str:
-        organization = self._session.scalars(
-            select(tables.Organization.name).where(tables.Organization.id == self._tenant.organization_id)
-        ).one()
-        return f"ft:{new.model}:{organization}:{new.suffix or ''}:{random_characters(8)}"
 
 
 PAUSED = "The job has been paused"

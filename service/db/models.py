@@ -31,7 +31,8 @@ class TunedModel:
     base: str
     """Alias of the base."""
     adapter: WeightsRef
-    job_id: str
+    job_id: str | None
+    """None for an imported model."""
     owner: Tenant
     created_at: int
     parity: dict[str, float] | None = None
@@ -41,6 +42,8 @@ class TunedModel:
     provenance: Provenance | None = None
     parent: str | None = None
     """Name of the tuned model that its job started from."""
+    import_id: str | None = None
+    """None for a model that a job made."""
 
 
 class TunedModels:
@@ -67,8 +70,12 @@ class TunedModels:
     def resolve_and_lock(self, name: str) -> TunedModel:
         """Like `resolve`, and keeps the model, with all that belongs to it, from being deleted until the
         transaction ends."""
-        job = select(tables.Job.id).where(tables.Job.id == self.resolve(name).job_id)
-        self._session.execute(job.with_for_update(read=True))
+        found = self.resolve(name)
+        if found.job_id is None:
+            owner = select(tables.Model.id).where(tables.Model.id == found.name)
+        else:
+            owner = select(tables.Job.id).where(tables.Job.id == found.job_id)
+        self._session.execute(owner.with_for_update(read=True))
         return self.resolve(name)
 
     def delete(self, name: str) -> None:
@@ -81,6 +88,12 @@ class TunedModels:
                 f"The model '{name}' is shared with your project, and only its own project can delete it.",
                 param="model",
             )
+        if found.job_id is None:
+            row, _ = self._row(name, for_update=True)
+            Aliases(self._session, self._tenant).check_unnamed(name)
+            row.deleted_at = int(now(self._session))
+            self._session.execute(delete(_PERMISSION).where(_PERMISSION.model_id == name))
+            return
         # Whatever is removed of a job is removed under its lock.
         job = lock(self._session, found.job_id)
         self.resolve(name)
@@ -168,6 +181,7 @@ def _model_of(row: tables.Model, job: tables.Job | None) -> TunedModel:
         base=row.base,
         adapter=_adapter_of(row),
         job_id=row.job_id,
+        import_id=row.import_id,
         owner=Tenant(row.organization_id, row.project_id),
         created_at=row.created_at,
         parity=row.parity,

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import JobStatus
 from cluster.contracts.manifest import is_resume_file
-from cluster.storage.keys import AttemptKey, DatasetKey, FileKey, ObjectKey, PartKey
+from cluster.storage.keys import AttemptKey, DatasetKey, FileKey, ImportKey, ObjectKey, PartKey
 from service.db import tables
 from service.db.database import now
 from service.db.ids import result_file_id
@@ -64,6 +64,7 @@ class ReachableObjects:
     uploads: frozenset[str] = frozenset()
     datasets: frozenset[str] = frozenset()
     jobs: dict[str, ReachableJobObjects] = field(default_factory=dict)
+    imports: frozenset[str] = frozenset()
 
     def contains(self, place: ObjectKey) -> bool:
         match place:
@@ -76,6 +77,8 @@ class ReachableObjects:
             case AttemptKey(job_id):
                 job = self.jobs.get(job_id)
                 return job is not None and job.contains(place)
+            case ImportKey(import_id):
+                return import_id in self.imports
 
 
 def has_been_used(session: Session) -> bool:
@@ -114,6 +117,9 @@ def find_reachable(session: Session, places: Iterable[ObjectKey]) -> ReachableOb
             )
         ),
         jobs=_reachable_job_objects(session, jobs),
+        imports=_reachable_imports(
+            session, {place.import_id for place in places if isinstance(place, ImportKey)}
+        ),
     )
 
 
@@ -136,7 +142,9 @@ def _delete_expired(session: Session, file_ids: Collection[str]) -> None:
 
 def _used_files(session: Session) -> frozenset[str]:
     columns = (tables.Job.training_file, tables.Job.validation_file, tables.Job.general_file)
-    used = (select(column).where(tables.Job.status.in_(_UNFINISHED)) for column in columns)
+    used = [select(column).where(tables.Job.status.in_(_UNFINISHED)) for column in columns]
+    for imported in (tables.ModelImport.config_file, tables.ModelImport.weights_file):
+        used.append(select(imported).where(tables.ModelImport.status == "validating"))
     return frozenset(session.scalars(union(*used)))
 
 
@@ -166,6 +174,21 @@ def _reachable_files(session: Session, ids: Collection[str]) -> frozenset[str]:
     publishing = select(tables.Job.id).where(tables.Job.status == JobStatus.PUBLISHING)
     results = map(result_file_id, session.scalars(publishing))
     return frozenset([*session.scalars(written), *session.scalars(on_their_way), *results])
+
+
+def _reachable_imports(session: Session, ids: Collection[str]) -> frozenset[str]:
+    """Imports that are being validated, whose model exists, or from which an unfinished job starts."""
+    if not ids:
+        return frozenset()
+    validating = select(tables.ModelImport.id).where(
+        tables.ModelImport.id.in_(ids), tables.ModelImport.status == "validating"
+    )
+    published = select(tables.Model.import_id).where(
+        tables.Model.import_id.in_(ids), tables.Model.deleted_at.is_(None)
+    )
+    named = {id for id in session.scalars(union(validating, published)) if id is not None}
+    continued = _continued(session)
+    return frozenset(named | {id for id in ids if f"imports/{id}/" in continued})
 
 
 def _reachable_job_objects(session: Session, ids: Collection[str]) -> dict[str, ReachableJobObjects]:

@@ -338,7 +338,10 @@ class Model(Table):
     """The public name, `ft:…`."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    """Null for an imported model."""
+    import_id: Mapped[str | None] = mapped_column(ForeignKey("model_imports.id"), unique=True)
+    """Null for a model that a job made."""
     base: Mapped[str]
     form: Mapped[str]
     """WeightsForm."""
@@ -351,6 +354,34 @@ class Model(Table):
     """An EvaluationReport; null if the job had none."""
     created_at: Mapped[int]
     deleted_at: Mapped[int | None]
+
+
+class ModelImport(Table):
+    """An adapter that was trained elsewhere, on its way to become a model."""
+
+    __tablename__ = "model_imports"
+    __table_args__ = (
+        Index("ix_model_imports_project_created", "project_id", "created_at", "id"),
+        Index("ix_model_imports_status", "status"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    status: Mapped[str]
+    """validating, succeeded or failed."""
+    base: Mapped[str]
+    """Alias of the base."""
+    config_file: Mapped[str] = mapped_column(ForeignKey("files.id"))
+    weights_file: Mapped[str] = mapped_column(ForeignKey("files.id"))
+    output_model: Mapped[str]
+    """The model's name: chosen at creation, and public once the import has succeeded."""
+    training: Mapped[dict[str, Any] | None]
+    """TrainingOptions that continue the adapter, once it was validated."""
+    error: Mapped[dict[str, Any] | None]
+    """code, message, param."""
+    created_at: Mapped[int]
+    finished_at: Mapped[int | None]
 
 
 class ModelAliasChange(Table):

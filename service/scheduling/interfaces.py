@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.generation import FinishReason, ModelRef
+from cluster.contracts.imports import ImportedAdapter, ImportRequest
 
 RayStatus = Literal["pending", "running", "succeeded", "failed", "stopped", "absent"]
 GONE: frozenset[RayStatus] = frozenset({"succeeded", "failed", "stopped", "absent"})
@@ -38,6 +39,12 @@ class ServingClient(Protocol):
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
         """Raises InvalidConfiguration if the base cannot be used, CorruptArtefact if the file's bytes
         differ, and InvalidRequest if the training names layers that the base does not have."""
+        ...
+
+    def import_adapter(self, request: ImportRequest) -> ImportedAdapter:
+        """Checks and stores an adapter that was trained elsewhere. Raises InvalidRequest if the files are no
+        plain LoRA adapter of the base, NotFound if one is gone, CorruptArtefact if its bytes differ, and
+        InvalidConfiguration if the base cannot be used."""
         ...
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:

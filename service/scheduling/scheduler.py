@@ -17,6 +17,7 @@ from service.db.leases import LeaseLost, Leases
 from service.db.pending_work import PendingWork, QueuedJob
 from service.db.scheduler_store import LEASE, SchedulerStore
 from service.scheduling.background_steps import BackgroundStep, BackgroundSteps
+from service.scheduling.importing import Importer
 from service.scheduling.interfaces import RayJobs, ServingClient
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit
@@ -57,6 +58,13 @@ class Scheduler:
         self._watcher = Watcher(dependencies.ray, self._launcher, settings)
         self._background_steps = BackgroundSteps(workers)
         self._sweeper = Sweeper(dependencies.database, dependencies.store, settings, workers, name=name)
+        self._importer = Importer(
+            dependencies.database,
+            dependencies.serving,
+            dependencies.bases,
+            workers,
+            timeout_seconds=settings.validation_timeout_seconds,
+        )
         self._jobs: SchedulerStore | None = None
         self._renew_at = 0.0
         self._was_database_down = False
@@ -102,6 +110,7 @@ class Scheduler:
             self._was_database_down = False
             self._watcher.restart_timeouts(pending.at)
         self._begin_background_steps(jobs, pending)
+        self._importer.begin()
         self._sweeper.begin_if_due()
         held = self._watcher.watch(jobs, pending)
         if held is not None:

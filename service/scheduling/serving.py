@@ -22,6 +22,7 @@ from cluster.contracts.generation import (
     Sampling,
     TokenPrompt,
 )
+from cluster.contracts.imports import ImportedAdapter, ImportRequest
 from cluster.wire.codec import decode_answer, decode_events, decode_refusal
 
 _SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=0)
@@ -46,6 +47,10 @@ class HttpServingClient:
         # The check continues without this request, which returns early to report what the check waits for.
         answer = self._post("/datasets/check", request, {LOAD_TIMEOUT_HEADER: str(_CHECK_SECONDS)})
         return decode_answer(DatasetCheck, answer)
+
+    def import_adapter(self, request: ImportRequest) -> ImportedAdapter:
+        answer = self._post("/datasets/import", request, {LOAD_TIMEOUT_HEADER: str(_CHECK_SECONDS)})
+        return decode_answer(ImportedAdapter, answer)
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         return [self._score(model, row) for row in rows]

@@ -19,6 +19,7 @@ from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSour
 from cluster.contracts.data_report import DataReportRequest
 from cluster.contracts.datasets import DatasetCheckRequest
 from cluster.contracts.errors import Overloaded, Unavailable
+from cluster.contracts.imports import ImportRequest
 from cluster.contracts.previews import PreviewRequest
 from cluster.niceness import yield_to_others
 from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
@@ -30,8 +31,9 @@ from cluster.storage.store import ObjectStore
 from cluster.training.data.compiled import check_dataset
 from cluster.training.data.preview import preview_rows
 from cluster.training.data.reported import kept_report, make_report
+from cluster.training.importing.adapter import import_adapter
 
-Asked = TypeVar("Asked", DatasetCheckRequest, PreviewRequest)
+Asked = TypeVar("Asked", DatasetCheckRequest, PreviewRequest, ImportRequest)
 
 CHECKS = 4
 """Files that are read concurrently, each in a thread of its own."""
@@ -57,6 +59,7 @@ class DatasetsApp:
                 ("POST", "check"): self._check,
                 ("POST", "preview"): self._preview,
                 ("POST", "report"): self._report,
+                ("POST", "import"): self._import,
                 ("POST", "bases"): self._bases,
                 ("GET", "ready"): self._ready,
             }
@@ -81,6 +84,11 @@ class DatasetsApp:
         """Bounded like a check."""
         body = await parse_body(PreviewRequest, request)
         return await self._read(request, body, preview_rows)
+
+    async def _import(self, request: Request) -> Response:
+        """Bounded like a check."""
+        body = await parse_body(ImportRequest, request)
+        return await self._read(request, body, import_adapter)
 
     async def _read(
         self, request: Request, body: Asked, read: Callable[[Asked, ObjectStore], BaseModel]

@@ -266,7 +266,8 @@ def _ref(body: bytes, manifest_key: str, manifest: Manifest) -> WeightsRef:
 def check_same_run(spec: JobSpec, manifest: Manifest) -> None:
     """Raises CorruptArtefact if the checkpoint is of another base, training file or training type."""
     expected = (base_digest(base_folder(spec.base)), spec.training_sha256, spec.config.type)
-    if (manifest.base_digest, manifest.data_sha256, manifest.config.type) != expected:
+    found = (manifest.base_digest, manifest.data_sha256, manifest.config and manifest.config.type)
+    if found != expected:
         raise CorruptArtefact(
             f"The checkpoint of job {manifest.job_id} at step {manifest.step} was trained from another "
             "base or on other data."

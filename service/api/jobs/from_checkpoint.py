@@ -9,6 +9,7 @@ from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.peft_options import PREFIXES
 from service.api.schemas.jobs import CreateJobBody
 from service.db.aliases import Aliases, is_alias
+from service.db.imports import Imports
 from service.db.jobs import Jobs
 from service.db.models import TunedModels
 from service.db.tenancy import Tenant
@@ -30,7 +31,7 @@ class SourceCheckpoint:
     is_adapter: bool
     """Whether the job continues to train this adapter. On full weights, any new adapter can be trained."""
     training: TrainingOptions
-    """The options of the job that made the weights."""
+    """The options of the job that made the weights, or those that fit an imported adapter."""
 
 
 def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> SourceCheckpoint | None:
@@ -62,17 +63,19 @@ def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> Source
             f"'{body.model}'.",
             param="training.from_checkpoint",
         )
-    job = Jobs(session, found.owner).get(found.job_id)
-    if body.training is not None and body.training.restore_optimizer and job.resume_state_gone_at is not None:
+    job = None if found.job_id is None else Jobs(session, found.owner).get(found.job_id)
+    has_optimizer = job is not None and job.resume_state_gone_at is None
+    if body.training is not None and body.training.restore_optimizer and not has_optimizer:
         raise InvalidRequest(
-            f"The optimizer state of '{name}' is no longer kept: it is deleted some time after its job ends. "
-            "Leave training.restore_optimizer out: the job then continues from the same weights with a new "
-            "optimizer.",
+            f"The optimizer state of '{name}' is not kept: it is deleted some time after its job ends, and "
+            "imported models have none. Leave training.restore_optimizer out: the job then continues from "
+            "the same weights with a new optimizer.",
             code="optimizer_state_gone",
             param="training.restore_optimizer",
         )
+    training = Imports(session, found.owner).training(found.import_id or "") if job is None else job.training
     return SourceCheckpoint(
-        name, found.base, found.adapter.manifest_key, found.adapter.form != "full", job.training
+        name, found.base, found.adapter.manifest_key, found.adapter.form != "full", training
     )
 
 

@@ -86,6 +86,7 @@ def _tuned(model: TunedModel, tenant: Tenant, state: AppState) -> ModelObject:
     extension = ModelExtension(
         base=model.base,
         job_id=model.job_id if model.owner == tenant else None,
+        import_id=model.import_id if model.owner == tenant else None,
         evaluation=public_evaluation(model.report),
         parity=Parity(**model.parity) if model.parity else None,
         unavailable=state.availability.reason(model.base),

@@ -21,11 +21,13 @@ class ModelExtension(Answer):
     base: str
     """Id of the base model, which may be the model itself."""
     job_id: str | None
-    """The job that created it. Null for a base model, and for a model that another project shares."""
+    """The job that created it. Null for a base model, an imported one, and one that another project shares."""
+    import_id: str | None = None
+    """The import that created it. Null unless this project imported the model."""
     evaluation: Evaluation | None
-    """Null for a base model and for a checkpoint."""
+    """Null for a base model, an imported one and a checkpoint."""
     parity: Parity | None
-    """Null for a base model and for a checkpoint."""
+    """Null for a base model, an imported one and a checkpoint."""
     unavailable: str | None
     """Why the model cannot be used now. Null if it can."""
     provenance: ModelProvenance | None = None

@@ -57,16 +57,23 @@ def _auto_class(base: BaseSpec | None) -> str:
 
 
 def _table(manifest: Manifest, hub: HubSource | None) -> list[str]:
-    config = manifest.config
     rows = [
         ("Base model", f"`{manifest.base_alias}`"),
         ("Base weights, SHA-256", f"`{manifest.base_digest}`"),
-        ("Training file, SHA-256", f"`{manifest.data_sha256}`"),
         ("Chat template, SHA-256", f"`{manifest.template_sha256}`"),
-        ("Method", f"{config.method}, {config.peft_type or config.type}"),
-        ("Step", f"{manifest.step} of {manifest.total_steps}"),
-        ("Learning rate, batch size, seed", f"{config.learning_rate:g}, {config.batch_size}, {config.seed}"),
     ]
+    if (config := manifest.config) is None:
+        rows.append(("Trained", f"elsewhere; imported as `{manifest.job_id}`"))
+    else:
+        rows += [
+            ("Training file, SHA-256", f"`{manifest.data_sha256}`"),
+            ("Method", f"{config.method}, {config.peft_type or config.type}"),
+            ("Step", f"{manifest.step} of {manifest.total_steps}"),
+            (
+                "Learning rate, batch size, seed",
+                f"{config.learning_rate:g}, {config.batch_size}, {config.seed}",
+            ),
+        ]
     if hub is not None:
         rows.insert(1, ("From", f"`{hub.repository}` at `{hub.revision}`"))
     if manifest.form == "qlora":

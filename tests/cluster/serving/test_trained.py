@@ -5,14 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
+from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import ChatPrompt, TokenPrompt
+from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportRequest, StoredFile
 from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest
 from cluster.contracts.weights import WeightsRef
 from cluster.storage.local import LocalStore
+from cluster.training.importing.adapter import import_adapter
 from tests.chat_templates import CHATML, MARKED_WITHOUT_END, PLAIN_LINES
 from tests.cluster.serving.conftest import Serve
 from tests.cluster.training.recording import record_job
@@ -85,6 +91,33 @@ def test_a_tuned_model_stops_where_it_was_trained_to(serve: Serve, tmp_path: Pat
         answer = served.ask(served.request(tuned, prompt, max_tokens=40, temperature=0))
         assert answer.finishes[0].reason == "stop"
         assert answer.text.startswith("Fox")
+
+
+@pytest.mark.parametrize("serve", ["embedded"], indirect=True)
+def test_an_imported_adapter_is_served_as_peft_computes_it(serve: Serve, tmp_path: Path) -> None:
+    base, store = make_tiny_base(tmp_path / "base"), LocalStore(tmp_path / "store")
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_pretrained(base_folder(base))
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    for name, parameter in adapted.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    adapted.save_pretrained(tmp_path / "mine")
+    files = []
+    for number, name in enumerate((CONFIG_FILE, WEIGHTS_FILE)):
+        stored = store.upload(f"files/file-{number}", tmp_path / "mine" / name)
+        files.append(StoredFile(key=stored.key, sha256=stored.sha256 or ""))
+    request = ImportRequest(import_id="modelimport-1", base=base, config=files[0], weights=files[1])
+    imported = import_adapter(request, store)
+    row = torch.tensor(imported.rows)
+    with torch.inference_mode():
+        logprobs = adapted.eval()(input_ids=row).logits[0, :-1].log_softmax(-1)
+    expected = logprobs.gather(-1, row[0, 1:, None])[:, 0].tolist()
+    served = serve(base=base, store=store)
+    prompt = TokenPrompt(token_ids=imported.rows[0])
+    answer = served.ask(served.request(imported.weights, prompt, echo=True, logprobs=0, max_tokens=0))
+    assert answer.prompt is not None
+    assert [token.logprob for token in answer.prompt.tokens][1:] == pytest.approx(expected, abs=1e-4)
 
 
 def _check(

@@ -13,7 +13,7 @@ from service.api.app import create_app
 from service.api.http.auth import admin_key
 from service.api.state import AppState
 from service.settings import Settings
-from tests.api import Project, add_admin_key, add_project, add_tuned_model, jsonl
+from tests.api import Project, add_admin_key, add_project, add_tuned_model, import_adapter, jsonl
 
 BODIES: dict[str, dict[str, Any]] = {
     "fine_tuning_jobs_create": {"model": "base-1", "training_file": "{file_id}"},
@@ -24,6 +24,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "embeddings_create": {"model": "{model}", "input": "x"},
     "aliases_set": {"alias": "mine@prod"},
     "responses_create": {"model": "{model}", "input": "x"},
+    "models_import": {"base": "base-1", "files": ["{file_id}", "{file_id}"]},
     "chat_completions_create": {"model": "{model}", "messages": [{"role": "user", "content": "x"}]},
     "webhooks_update": {"name": "x"},
     "webhooks_test": {"event_type": "fine_tuning.job.failed"},
@@ -43,14 +44,21 @@ BODIES: dict[str, dict[str, Any]] = {
 
 FORMS: dict[str, dict[str, Any]] = {"upload_parts_create": {"data": b"x"}}
 
-NAMES_IN_A_JOB = {"fine_tuning_jobs_create", "fine_tuning_jobs_estimate", "fine_tuning_jobs_preview"}
-"""What they name is a parameter of the job, so that an absent one is an invalid request, as with OpenAI."""
+NAMES_PARAMETERS = {
+    "fine_tuning_jobs_create",
+    "fine_tuning_jobs_estimate",
+    "fine_tuning_jobs_preview",
+    "models_import",
+}
+"""What they name is a parameter of something new, so that an absent one is an invalid request, as with
+OpenAI."""
 
 NAMES_NOTHING = {
     "aliases_list",
     "files_create",
     "files_list",
     "fine_tuning_jobs_list",
+    "models_import_list",
     "models_list",
     "uploads_create",
     "usage_list",
@@ -131,6 +139,7 @@ def theirs(
         "webhook_delivery_id": "whd_theirs",
         "response_id": "resp_theirs",
         "upload_id": upload_id,
+        "import_id": import_adapter(http, other)["id"],
     }
 
 
@@ -144,6 +153,7 @@ ABSENT = {
     "webhook_delivery_id": "whd_absent",
     "response_id": "resp_absent",
     "upload_id": "upload_absent",
+    "import_id": "modelimport-absent",
 }
 
 
@@ -161,7 +171,7 @@ def test_every_route_treats_another_projects_things_as_absent(
                 for ids in (theirs, ABSENT)
             )
             assert other.status_code == absent.status_code
-            assert other.status_code == (400 if route.operation_id in NAMES_IN_A_JOB else 404)
+            assert other.status_code == (400 if route.operation_id in NAMES_PARAMETERS else 404)
             expected = other.text
             for mine, never in zip(theirs.values(), ABSENT.values(), strict=True):
                 expected = expected.replace(mine, never)
@@ -243,6 +253,7 @@ ADMINISTERED_NOWHERE = {
 def test_lists_and_cursors_show_nothing_of_another_project(http: TestClient, theirs: dict[str, str]) -> None:
     assert http.get("/v1/files").json()["data"] == []
     assert http.get("/v1/fine_tuning/jobs").json()["data"] == []
+    assert http.get("/v1/models/import").json()["data"] == []
     assert [model["id"] for model in http.get("/v1/models").json()["data"]] == ["base-1"]
     for path, name in (("/v1/files", "file_id"), ("/v1/fine_tuning/jobs", "job_id")):
         other, absent = (http.get(f"{path}?after={ids[name]}") for ids in (theirs, ABSENT))

@@ -136,6 +136,7 @@ from .grader_metadata_scores import GraderMetadataScores
 from .grader_run import GraderRun
 from .grader_run_sub_rewards import GraderRunSubRewards
 from .hyperparameters_body import HyperparametersBody
+from .import_model_body import ImportModelBody
 from .includable import Includable
 from .incomplete_details import IncompleteDetails
 from .input_message import InputMessage
@@ -167,6 +168,10 @@ from .model_alias_change import ModelAliasChange
 from .model_alias_history import ModelAliasHistory
 from .model_alias_list import ModelAliasList
 from .model_extension import ModelExtension
+from .model_import import ModelImport
+from .model_import_error import ModelImportError
+from .model_import_list import ModelImportList
+from .model_import_status import ModelImportStatus
 from .model_list import ModelList
 from .model_object import ModelObject
 from .model_provenance import ModelProvenance
@@ -460,6 +465,7 @@ __all__ = (
     "GraderRun",
     "GraderRunSubRewards",
     "HyperparametersBody",
+    "ImportModelBody",
     "Includable",
     "IncompleteDetails",
     "InputMessage",
@@ -491,6 +497,10 @@ __all__ = (
     "ModelAliasHistory",
     "ModelAliasList",
     "ModelExtension",
+    "ModelImport",
+    "ModelImportError",
+    "ModelImportList",
+    "ModelImportStatus",
     "ModelList",
     "ModelObject",
     "ModelProvenance",

@@ -1,0 +1,127 @@
+"""Validates imported adapters and makes them models: the cluster checks and stores the files, and the engine
+has to load the adapter and compute with it."""
+
+import math
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Executor
+
+import structlog
+
+from cluster.contracts.bases import BaseSpec
+from cluster.contracts.errors import (
+    CorruptArtefact,
+    InternalError,
+    InvalidConfiguration,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    TuneryError,
+    Unavailable,
+)
+from cluster.contracts.generation import ModelRef
+from cluster.contracts.imports import ImportedAdapter, ImportRequest, StoredFile
+from service.db.database import Database
+from service.db.files import File
+from service.db.imports import PendingImport, fail_import, pending_imports, publish_import
+from service.scheduling.interfaces import ServingClient
+
+_log = structlog.get_logger()
+_PAUSE_SECONDS = 2.0
+"""Before an import is tried again whose cluster does not answer."""
+
+
+class Importer:
+    """Validates all pending imports, on `workers`. A repeated validation stores the same bytes, and only the
+    first one publishes, so that any number of importers may run."""
+
+    def __init__(
+        self,
+        database: Database,
+        serving: ServingClient,
+        bases: Mapping[str, BaseSpec],
+        workers: Executor,
+        *,
+        timeout_seconds: float,
+        pause_seconds: float = _PAUSE_SECONDS,
+    ) -> None:
+        """`timeout_seconds` is how long an import may wait for what does not answer."""
+        self._database = database
+        self._serving = serving
+        self._bases = bases
+        self._workers = workers
+        self._timeout_seconds = timeout_seconds
+        self._pause_seconds = pause_seconds
+        self._busy = threading.Lock()
+        self._not_before = 0.0
+
+    def begin(self) -> None:
+        """Returns at once. Does nothing while imports are being validated, or after a pause of theirs."""
+        if time.monotonic() >= self._not_before and self._busy.acquire(blocking=False):
+            self._workers.submit(self._run)
+
+    def _run(self) -> None:
+        try:
+            with self._database.read() as session:
+                pending = pending_imports(session)
+            for one in pending:
+                self._validate(one)
+        except Unavailable as error:
+            _log.warning("imports interrupted", error=error.message)
+            self._not_before = time.monotonic() + self._pause_seconds
+        except Exception:
+            _log.exception("imports failed")
+            self._not_before = time.monotonic() + self._pause_seconds
+        finally:
+            self._busy.release()
+
+    def _validate(self, one: PendingImport) -> None:
+        try:
+            adapter = self._checked(one)
+        except (Unavailable, Overloaded) as error:
+            _log.warning("import is waiting", id=one.id, error=error.message)
+            if one.age_seconds > self._timeout_seconds:
+                self._fail(one, error.code or "platform_error", error)
+            self._not_before = time.monotonic() + self._pause_seconds
+        except (InvalidRequest, CorruptArtefact, InvalidConfiguration) as error:
+            code = error.code if error.code not in (None, InvalidRequest.default_code) else "invalid_adapter"
+            self._fail(one, code or "invalid_adapter", error)
+        except NotFound:
+            self._fail(one, "file_not_found", NotFound("A file of the import is missing in storage."))
+        except Exception as error:
+            fault = error if isinstance(error, InternalError) else InternalError.of("The import")
+            _log.exception("import failed", id=one.id, error=fault.message)
+            self._fail(one, "internal_error", fault)
+        else:
+            with self._database.write() as session:
+                is_published = publish_import(session, one.id, adapter)
+            if is_published:
+                _log.info("imported", id=one.id)
+
+    def _checked(self, one: PendingImport) -> ImportedAdapter:
+        base = self._bases.get(one.base)
+        if base is None:
+            raise InvalidConfiguration(f"The base model '{one.base}' is no longer in the catalogue.")
+        adapter = self._serving.import_adapter(
+            ImportRequest(
+                import_id=one.id, base=base, config=_stored(one.config), weights=_stored(one.weights)
+            )
+        )
+        scores = self._serving.score(ModelRef(base=base, adapter=adapter.weights), adapter.rows)
+        if not all(math.isfinite(score) for row in scores for score in row):
+            raise InvalidRequest(
+                "With this adapter the model computes numbers that are not finite.",
+                code="invalid_adapter",
+                param="files",
+            )
+        return adapter
+
+    def _fail(self, one: PendingImport, code: str, error: TuneryError) -> None:
+        _log.warning("import refused", id=one.id, code=code, error=error.message)
+        with self._database.write() as session:
+            fail_import(session, one.id, code=code, message=error.message, param=error.param)
+
+
+def _stored(file: File) -> StoredFile:
+    return StoredFile(key=file.object_key, sha256=file.sha256)

@@ -1,0 +1,232 @@
+"""Adapters that were trained elsewhere become models."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from starlette.testclient import TestClient
+
+from cluster.contracts.datasets import DatasetCheck
+from cluster.contracts.errors import (
+    CorruptArtefact,
+    InvalidRequest,
+    NotFound,
+    TuneryError,
+    Unavailable,
+)
+from cluster.storage.keys import parse_key
+from service.api.state import AppState
+from service.db import tables
+from service.db.reachable_objects import find_reachable
+from service.scheduling.importing import Importer
+from tests.api import add_encoder, import_adapter, jsonl
+from tests.fakes import FakeEngine, FakeServing, InlineExecutor
+
+Validate = Callable[[], None]
+
+
+@pytest.fixture
+def serving() -> FakeServing:
+    return FakeServing(DatasetCheck(n_examples=1, n_tokens=1, n_supervised_tokens=1, longest=1))
+
+
+@pytest.fixture
+def validate(state: AppState, serving: FakeServing) -> Validate:
+    """One round of the scheduler's importer."""
+    return Importer(
+        state.database, serving, state.catalogue, InlineExecutor(), timeout_seconds=60, pause_seconds=0
+    ).begin
+
+
+def test_an_imported_adapter_is_a_model_like_any_other(
+    http: TestClient, state: AppState, serving: FakeServing, validate: Validate
+) -> None:
+    created = import_adapter(http, suffix="mine")
+    assert (created["status"], created["model"], created["error"]) == ("validating", None, None)
+    assert [model["id"] for model in http.get("/v1/models").json()["data"]] == ["base-1"]
+    validate()
+    done = http.get(f"/v1/models/import/{created['id']}").json()
+    assert done["status"] == "succeeded"
+    model = done["model"]
+    assert model.startswith("ft:base-1:")
+    assert ":mine:" in model
+    shown = http.get(f"/v1/models/{model}").json()["tunery"]
+    assert (shown["job_id"], shown["import_id"], shown["base"]) == (None, created["id"], "base-1")
+    assert http.post("/v1/completions", json={"model": model, "prompt": "x"}).json()["model"] == model
+    assert isinstance(state.engine, FakeEngine)
+    (request,) = state.engine.requests
+    assert request.model.adapter is not None
+    assert request.model.adapter.manifest_key == f"imports/{created['id']}/manifest.json"
+    assert [one.adapter for one in serving.scored] == [request.model.adapter]
+    assert [one["id"] for one in http.get("/v1/models/import").json()["data"]] == [created["id"]]
+    assert http.delete(f"/v1/models/{model}").json()["deleted"]
+    assert http.get(f"/v1/models/{model}").status_code == 404
+    validate()
+    assert len(serving.imported) == 1
+
+
+def test_a_job_continues_an_imported_adapter_in_its_shape(http: TestClient, validate: Validate) -> None:
+    created = import_adapter(http)
+    validate()
+    model = http.get(f"/v1/models/import/{created['id']}").json()["model"]
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    create: dict[str, Any] = {
+        "model": model,
+        "training_file": http.post("/v1/files", **upload).json()["id"],
+    }
+    training = http.post("/v1/fine_tuning/jobs", json=create).json()["tunery"]["training"]
+    assert (training["r"], training["alpha"], training["target_modules"]) == (4, 8, ["q_proj"])
+    create["training"] = {"from_checkpoint": model, "restore_optimizer": True}
+    refused = http.post("/v1/fine_tuning/jobs", json=create).json()["error"]
+    assert refused["code"] == "optimizer_state_gone"
+
+
+def test_an_alias_protects_an_imported_model(http: TestClient, validate: Validate) -> None:
+    created = import_adapter(http)
+    validate()
+    model = http.get(f"/v1/models/import/{created['id']}").json()["model"]
+    assert http.post(f"/v1/models/{model}/aliases", json={"alias": "a@prod"}).status_code == 200
+    assert http.delete(f"/v1/models/{model}").status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        (InvalidRequest("It is DoRA.", code="unsupported_adapter", param="files"), "unsupported_adapter"),
+        (InvalidRequest("Layer q_proj has another shape.", param="model"), "invalid_adapter"),
+        (CorruptArtefact("Its bytes differ."), "corrupt_artefact"),
+        (NotFound("No object 'files/x' in storage."), "file_not_found"),
+    ],
+)
+def test_a_refused_import_says_why_and_makes_no_model(
+    http: TestClient, serving: FakeServing, validate: Validate, refusal: TuneryError, code: str
+) -> None:
+    created = import_adapter(http)
+    serving.refusal = refusal
+    validate()
+    done = http.get(f"/v1/models/import/{created['id']}").json()
+    assert (done["status"], done["model"], done["error"]["code"]) == ("failed", None, code)
+    assert "files/x" not in done["error"]["message"]
+    assert [model["id"] for model in http.get("/v1/models").json()["data"]] == ["base-1"]
+
+
+def test_an_adapter_with_which_the_engine_computes_no_numbers_is_refused(
+    http: TestClient, serving: FakeServing, validate: Validate
+) -> None:
+    created = import_adapter(http)
+    serving.logprobs = lambda row: [float("nan")] * (len(row) - 1)
+    validate()
+    done = http.get(f"/v1/models/import/{created['id']}").json()
+    assert (done["status"], done["error"]["code"]) == ("failed", "invalid_adapter")
+
+
+def test_a_fault_of_ours_is_not_shown(http: TestClient, serving: FakeServing, validate: Validate) -> None:
+    created = import_adapter(http)
+    serving.fault = RuntimeError("secret")
+    validate()
+    error = http.get(f"/v1/models/import/{created['id']}").json()["error"]
+    assert (error["code"], "secret" in error["message"]) == ("internal_error", False)
+
+
+def test_an_import_waits_for_the_cluster_but_not_for_ever(
+    http: TestClient, state: AppState, serving: FakeServing, validate: Validate
+) -> None:
+    created = import_adapter(http)
+    serving.fault = Unavailable("The model server does not answer.", code="serving_unavailable")
+    validate()
+    assert http.get(f"/v1/models/import/{created['id']}").json()["status"] == "validating"
+    with state.database.write() as session:
+        session.execute(update(tables.ModelImport).values(created_at=1))
+    validate()
+    done = http.get(f"/v1/models/import/{created['id']}").json()
+    assert (done["status"], done["error"]["code"]) == ("failed", "serving_unavailable")
+
+
+def test_a_repeated_request_finds_the_import_that_is_under_way(http: TestClient, validate: Validate) -> None:
+    created = import_adapter(http)
+    again = {"base": "base-1", "files": created["files"][::-1]}
+    assert http.post("/v1/models/import", json=again).json()["id"] == created["id"]
+    validate()
+    assert http.post("/v1/models/import", json=again).json()["id"] != created["id"]
+
+
+def test_its_files_cannot_be_deleted_while_it_is_under_way(http: TestClient, validate: Validate) -> None:
+    created = import_adapter(http)
+    for file in created["files"]:
+        refused = http.delete(f"/v1/files/{file}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "file_in_use")
+    validate()
+    assert [http.delete(f"/v1/files/{file}").status_code for file in created["files"]] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("adapter_config.json", "adapter_model.bin"),
+        ("adapter_config.json", "adapter_config.json"),
+        ("adapter_config.json", "adapter.zip"),
+        ("adapter_config.json", "../adapter_model.safetensors"),
+    ],
+)
+def test_only_the_two_files_of_an_adapter_are_taken(http: TestClient, names: tuple[str, str]) -> None:
+    files = [
+        http.post("/v1/files", files={"file": (name, b"{}")}, data={"purpose": "user_data"}).json()["id"]
+        for name in names
+    ]
+    refused = http.post("/v1/models/import", json={"base": "base-1", "files": files})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_adapter")
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"base": "absent"}, "base"),
+        ({"files": []}, "files"),
+        ({"files": ["file-absent", "file-gone"]}, "files"),
+        ({"suffix": "a/b"}, "suffix"),
+        ({"path": "/etc"}, "path"),
+    ],
+)
+def test_what_cannot_be_imported_is_refused_at_once(
+    http: TestClient, changes: dict[str, object], param: str
+) -> None:
+    body = {"base": "base-1", "files": import_adapter(http)["files"], **changes}
+    refused = http.post("/v1/models/import", json=body)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
+def test_encoders_take_no_adapters(http: TestClient, state: AppState) -> None:
+    body = {"base": add_encoder(state), "files": ["file-a", "file-b"]}
+    refused = http.post("/v1/models/import", json=body)
+    assert refused.json()["error"]["code"] == "unsupported_adapter"
+
+
+def test_a_sweep_keeps_an_imports_objects_for_as_long_as_somebody_needs_them(
+    http: TestClient, state: AppState, serving: FakeServing, validate: Validate
+) -> None:
+    created = import_adapter(http)
+    place = parse_key(f"imports/{created['id']}/adapter_model.safetensors")
+    assert place is not None
+
+    def is_kept() -> bool:
+        with state.database.read() as session:
+            return find_reachable(session, [place]).contains(place)
+
+    assert is_kept(), "the cluster may be storing it"
+    validate()
+    assert is_kept(), "it is a model's"
+    model = http.get(f"/v1/models/import/{created['id']}").json()["model"]
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    create = {"model": model, "training_file": http.post("/v1/files", **upload).json()["id"]}
+    job = http.post("/v1/fine_tuning/jobs", json=create).json()["id"]
+    http.delete(f"/v1/models/{model}")
+    assert is_kept(), "a job starts from it"
+    http.post(f"/v1/fine_tuning/jobs/{job}/cancel")
+    assert not is_kept()
+    refused = import_adapter(http)
+    serving.refusal = InvalidRequest("no")
+    validate()
+    place = parse_key(f"imports/{refused['id']}/manifest.json")
+    assert place is not None
+    assert not is_kept()

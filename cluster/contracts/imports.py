@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.data_report import StoredFile
 from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.weights import WeightsRef
@@ -10,13 +11,6 @@ from cluster.contracts.weights import WeightsRef
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 """The files of an adapter folder that the PEFT library reads."""
-
-
-class StoredFile(FrozenModel):
-    """An uploaded file. Its bytes are a tenant's, and must be checked before they are trusted."""
-
-    key: str
-    sha256: str
 
 
 class ImportRequest(FrozenModel):

@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 import structlog
 
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.data_report import StoredFile
 from cluster.contracts.errors import (
     CorruptArtefact,
     InternalError,
@@ -21,7 +22,7 @@ from cluster.contracts.errors import (
     Unavailable,
 )
 from cluster.contracts.generation import ModelRef
-from cluster.contracts.imports import ImportedAdapter, ImportRequest, StoredFile
+from cluster.contracts.imports import ImportedAdapter, ImportRequest
 from service.db.database import Database
 from service.db.files import File
 from service.db.imports import PendingImport, fail_import, pending_imports, publish_import

@@ -11,9 +11,10 @@ from cluster.bases.resolve import base_digest, base_folder, template_digest
 from cluster.bases.text.chat_template import template_text
 from cluster.contracts.adapter_layers import check_layers
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.data_report import StoredFile
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
 from cluster.contracts.hyperparameters import TrainingOptions
-from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportedAdapter, ImportRequest, StoredFile
+from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportedAdapter, ImportRequest
 from cluster.contracts.manifest import Manifest, Probe
 from cluster.storage.keys import import_manifest_key
 from cluster.storage.store import ObjectStore

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from cluster.contracts.errors import CorruptArtefact, NotFound, PermissionDenied
+from cluster.contracts.errors import CorruptArtefact, InvalidRequest, NotFound, PermissionDenied
 from service.api.http.auth import Reader
 from service.api.http.ranges import Segment, download
 from service.api.schemas.base import Absent, OrDefault
@@ -21,6 +21,15 @@ from service.db.tenancy import Tenant
 
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _FORMS = {"lora": "adapter", "qlora": "adapter", "prefix": "prefix", "full": "full"}
+
+_Format = Annotated[
+    Literal["original", "merged", "gguf"],
+    Query(
+        description="`original`: as the model was trained. `merged`: a full model, which full fine-tunes are "
+        "already; adapters are refused. `gguf` is refused."
+    ),
+    OrDefault,
+]
 
 router = APIRouter(prefix="/models", tags=["Models"])
 
@@ -37,6 +46,7 @@ def list_weights(
     state: UsesAppState,
     request: Request,
     model: str,
+    format: _Format = "original",
     archive: Annotated[
         Literal["tar"] | Absent,
         Query(description="`tar`: answers with all files in one uncompressed archive, which can be resumed."),
@@ -46,6 +56,7 @@ def list_weights(
     """An adapter is a folder for `PeftModel.from_pretrained`, and a full model one for transformers; each
     comes with a model card. Checkpoints have weights too."""
     found, folder = _find(state, caller.tenant, model)
+    _check_format(format, found)
     if archive is None:
         return _public(found, folder)
     name = re.sub(r"[^A-Za-z0-9._-]", "-", model)
@@ -74,6 +85,23 @@ def download_file(
         "repr-digest": f"sha-256=:{digest}:",
     }
     return download(request.headers, [_segment(state, file)], etag=f'"{file.sha256}"', headers=headers)
+
+
+def _check_format(format: str, found: TunedModel) -> None:
+    """Raises InvalidRequest (`format_not_available`)."""
+    if format == "original" or (format == "merged" and found.adapter.form == "full"):
+        return
+    if format == "merged":
+        how = "Download the adapter, and merge it with `merge_and_unload` of the PEFT library."
+    else:
+        how = "Download the weights, and convert the folder with a script of llama.cpp: " + (
+            "convert_hf_to_gguf.py." if found.adapter.form == "full" else "convert_lora_to_gguf.py."
+        )
+    raise InvalidRequest(
+        f"This server does not make the format '{format}' of '{found.name}'. {how}",
+        code="format_not_available",
+        param="format",
+    )
 
 
 def _find(state: AppState, tenant: Tenant, name: str) -> tuple[TunedModel, ModelFolder]:

@@ -21,7 +21,8 @@ class ModelExtension(Answer):
     base: str
     """Id of the base model, which may be the model itself."""
     job_id: str | None
-    """The job that created it. Null for a base model, an imported one, and one that another project shares."""
+    """The job that created it. Null for a base model, an imported model, and one that another project
+    shares."""
     import_id: str | None = None
     """The import that created it. Null unless this project imported the model."""
     evaluation: Evaluation | None

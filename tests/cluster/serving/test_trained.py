@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM
 
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec, WeightsForm
+from cluster.contracts.data_report import StoredFile
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import ChatPrompt, TokenPrompt
-from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportRequest, StoredFile
+from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportRequest
 from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest
 from cluster.contracts.weights import WeightsRef

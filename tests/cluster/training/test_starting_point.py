@@ -1,5 +1,6 @@
 """Jobs that continue from tuned weights of other jobs."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.data_report import StoredFile
 from cluster.contracts.errors import TrainingFailed
+from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportRequest
 from cluster.contracts.jobs import Finished, JobSpec
+from cluster.storage.keys import sibling_key
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
+from cluster.training.importing.adapter import import_adapter
 from tests.cluster.training.recording import Recording, record
 from tests.families import make_family
 from tests.tiny_base import make_tiny_base
@@ -86,6 +91,23 @@ def test_a_merged_model_includes_the_4_bit_weights_that_its_adapter_was_trained_
     assert child.result.report.trained_loss is not None
     trained = child.result.report.trained_loss
     assert child.result.report.held_out.tuned_loss == pytest.approx(trained, abs=1e-4)
+
+
+def test_a_job_continues_from_an_imported_adapter(make_spec: MakeSpec, store: LocalStore) -> None:
+    spec = make_spec(type="lora")
+    parent = record(spec, store)
+    assert isinstance(parent.result, Finished)
+    files = []
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        key = sibling_key(parent.result.manifest_key, name)
+        files.append(StoredFile(key=key, sha256=hashlib.sha256(store.get(key)).hexdigest()))
+    request = ImportRequest(import_id="modelimport-1", base=spec.base, config=files[0], weights=files[1])
+    imported = import_adapter(request, store)
+    shape = imported.training.model_dump(include={"type", "r", "alpha", "target_modules"})
+    still = continued(spec, parent, "ftjob-still", **shape, **LONG_STILL)
+    still = still.model_copy(update={"start_from": imported.weights.manifest_key})
+    reached = parent.steps[-1].full_valid_loss
+    assert record(still, store).steps[0].full_valid_loss == pytest.approx(reached, abs=1e-4)
 
 
 def test_a_continued_job_resumes_bit_identically(make_spec: MakeSpec, store: LocalStore) -> None:

@@ -20,8 +20,9 @@ from service.api.state import AppState
 from service.db import tables
 from service.db.reachable_objects import find_reachable
 from service.scheduling.importing import Importer
+from service.scheduling.scheduler import Dependencies, Scheduler
 from tests.api import add_encoder, import_adapter, jsonl
-from tests.fakes import FakeEngine, FakeServing, InlineExecutor
+from tests.fakes import FakeEngine, FakeRayJobs, FakeServing, InlineExecutor
 
 Validate = Callable[[], None]
 
@@ -64,6 +65,15 @@ def test_an_imported_adapter_is_a_model_like_any_other(
     assert http.get(f"/v1/models/{model}").status_code == 404
     validate()
     assert len(serving.imported) == 1
+
+
+def test_the_scheduler_that_leads_validates_imports(
+    http: TestClient, state: AppState, serving: FakeServing
+) -> None:
+    created = import_adapter(http)
+    dependencies = Dependencies(state.database, state.store, FakeRayJobs(), serving, state.catalogue)
+    Scheduler(dependencies, state.settings, InlineExecutor(), name="s").tick()
+    assert http.get(f"/v1/models/import/{created['id']}").json()["status"] == "succeeded"
 
 
 def test_a_job_continues_an_imported_adapter_in_its_shape(http: TestClient, validate: Validate) -> None:

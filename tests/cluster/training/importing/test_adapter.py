@@ -17,8 +17,9 @@ from transformers import AutoModelForCausalLM
 
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.data_report import StoredFile
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
-from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportedAdapter, ImportRequest, StoredFile
+from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportedAdapter, ImportRequest
 from cluster.contracts.manifest import Manifest
 from cluster.storage.keys import sibling_key
 from cluster.storage.local import LocalStore

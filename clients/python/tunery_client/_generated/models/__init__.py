@@ -181,6 +181,7 @@ from .model_response_status import ModelResponseStatus
 from .model_response_tool_choice_type_0 import ModelResponseToolChoiceType0
 from .model_weights import ModelWeights
 from .model_weights_form import ModelWeightsForm
+from .models_weights_format import ModelsWeightsFormat
 from .multi_grader import MultiGrader
 from .multi_grader_graders import MultiGraderGraders
 from .named_function import NamedFunction
@@ -508,6 +509,7 @@ __all__ = (
     "ModelResponse",
     "ModelResponseStatus",
     "ModelResponseToolChoiceType0",
+    "ModelsWeightsFormat",
     "ModelWeights",
     "ModelWeightsForm",
     "MultiGrader",

@@ -21,10 +21,12 @@ class ModelExtension:
 
     Attributes:
         base (str): Id of the base model, which may be the model itself.
-        job_id (None | str): The job that created it. Null for a base model, and for a model that another project
+        job_id (None | str): The job that created it. Null for a base model, an imported model, and one that another
+            project
             shares.
-        evaluation (Evaluation | None): Null for a base model and for a checkpoint.
-        parity (None | Parity): Null for a base model and for a checkpoint.
+        import_id (None | str): The import that created it. Null unless this project imported the model.
+        evaluation (Evaluation | None): Null for a base model, an imported one and a checkpoint.
+        parity (None | Parity): Null for a base model, an imported one and a checkpoint.
         unavailable (None | str): Why the model cannot be used now. Null if it can.
         provenance (ModelProvenance | None): Null for a base model.
         alias_of (None | str): The model that this alias names. Null for a model's own name.
@@ -32,6 +34,7 @@ class ModelExtension:
 
     base: str
     job_id: None | str
+    import_id: None | str
     evaluation: Evaluation | None
     parity: None | Parity
     unavailable: None | str
@@ -48,6 +51,9 @@ class ModelExtension:
 
         job_id: None | str
         job_id = self.job_id
+
+        import_id: None | str
+        import_id = self.import_id
 
         evaluation: dict[str, Any] | None
         if isinstance(self.evaluation, Evaluation):
@@ -79,6 +85,7 @@ class ModelExtension:
             {
                 "base": base,
                 "job_id": job_id,
+                "import_id": import_id,
                 "evaluation": evaluation,
                 "parity": parity,
                 "unavailable": unavailable,
@@ -104,6 +111,13 @@ class ModelExtension:
             return cast(None | str, data)
 
         job_id = _parse_job_id(d.pop("job_id"))
+
+        def _parse_import_id(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        import_id = _parse_import_id(d.pop("import_id"))
 
         def _parse_evaluation(data: object) -> Evaluation | None:
             if data is None:
@@ -167,6 +181,7 @@ class ModelExtension:
         model_extension = cls(
             base=base,
             job_id=job_id,
+            import_id=import_id,
             evaluation=evaluation,
             parity=parity,
             unavailable=unavailable,

@@ -7,16 +7,26 @@ import httpx
 from ...client import AuthenticatedClient, Client
 from ...models.error_answer import ErrorAnswer
 from ...models.model_weights import ModelWeights
+from ...models.models_weights_format import (
+    ModelsWeightsFormat,
+)
 from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     model: str,
     *,
+    format_: ModelsWeightsFormat | Unset = "original",
     archive: Literal["tar"] | Unset = UNSET,
 ) -> dict[str, Any]:
 
     params: dict[str, Any] = {}
+
+    json_format_: str | Unset = UNSET
+    if not isinstance(format_, Unset):
+        json_format_ = format_
+
+    params["format"] = json_format_
 
     params["archive"] = archive
 
@@ -61,6 +71,7 @@ def sync_detailed(
     model: str,
     *,
     client: AuthenticatedClient | Client,
+    format_: ModelsWeightsFormat | Unset = "original",
     archive: Literal["tar"] | Unset = UNSET,
 ) -> Response[ErrorAnswer | ModelWeights]:
     """List a tuned model's weights
@@ -70,6 +81,9 @@ def sync_detailed(
 
     Args:
         model (str):
+        format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
+            full model, which full fine-tunes are already; adapters are refused. `gguf` is refused.
+            Default: 'original'.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -83,6 +97,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         model=model,
+        format_=format_,
         archive=archive,
     )
 
@@ -97,6 +112,7 @@ def sync(
     model: str,
     *,
     client: AuthenticatedClient | Client,
+    format_: ModelsWeightsFormat | Unset = "original",
     archive: Literal["tar"] | Unset = UNSET,
 ) -> ErrorAnswer | ModelWeights | None:
     """List a tuned model's weights
@@ -106,6 +122,9 @@ def sync(
 
     Args:
         model (str):
+        format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
+            full model, which full fine-tunes are already; adapters are refused. `gguf` is refused.
+            Default: 'original'.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -120,6 +139,7 @@ def sync(
     return sync_detailed(
         model=model,
         client=client,
+        format_=format_,
         archive=archive,
     ).parsed
 
@@ -128,6 +148,7 @@ async def asyncio_detailed(
     model: str,
     *,
     client: AuthenticatedClient | Client,
+    format_: ModelsWeightsFormat | Unset = "original",
     archive: Literal["tar"] | Unset = UNSET,
 ) -> Response[ErrorAnswer | ModelWeights]:
     """List a tuned model's weights
@@ -137,6 +158,9 @@ async def asyncio_detailed(
 
     Args:
         model (str):
+        format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
+            full model, which full fine-tunes are already; adapters are refused. `gguf` is refused.
+            Default: 'original'.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -150,6 +174,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         model=model,
+        format_=format_,
         archive=archive,
     )
 
@@ -162,6 +187,7 @@ async def asyncio(
     model: str,
     *,
     client: AuthenticatedClient | Client,
+    format_: ModelsWeightsFormat | Unset = "original",
     archive: Literal["tar"] | Unset = UNSET,
 ) -> ErrorAnswer | ModelWeights | None:
     """List a tuned model's weights
@@ -171,6 +197,9 @@ async def asyncio(
 
     Args:
         model (str):
+        format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
+            full model, which full fine-tunes are already; adapters are refused. `gguf` is refused.
+            Default: 'original'.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -186,6 +215,7 @@ async def asyncio(
         await asyncio_detailed(
             model=model,
             client=client,
+            format_=format_,
             archive=archive,
         )
     ).parsed

@@ -22,7 +22,8 @@ from service.api.uploads.joined_parts import JoinedParts
 from service.db.files import Files
 from service.db.quotas import check_stored_bytes
 from service.db.tenancy import Tenant
-from service.db.uploads import CLAIM_SECONDS, Claim, Upload, Uploads
+from service.db.upload_completions import CLAIM_SECONDS, Claim, Completions
+from service.db.upload_rows import Upload
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +32,10 @@ def complete_upload(
     state: AppState, tenant: Tenant, upload_id: str, named_ids: Sequence[str], *, md5: str | None
 ) -> Upload:
     """Returns the completed upload, however often it is called with the same parts, `named_ids`. Takes as
-    long as reading and writing the file. Raises what `Uploads.claim` raises, InvalidRequest if the file has
-    another MD5, and Conflict if the upload is cancelled in the meantime."""
+    long as reading and writing the file. Raises what `Completions.claim` raises, InvalidRequest if the file
+    has another MD5, and Conflict if the upload is cancelled in the meantime."""
     with state.database.write() as session:
-        claim = Uploads(session, tenant).claim(upload_id, named_ids)
+        claim = Completions(session, tenant).claim(upload_id, named_ids)
     if isinstance(claim, Upload):
         return claim
     try:
@@ -43,7 +44,7 @@ def complete_upload(
     except BaseException:
         # If this fails too, the next request waits until the claim has run out.
         with suppress(TuneryError), state.database.write() as session:
-            Uploads(session, tenant).give_up(claim)
+            Completions(session, tenant).give_up(claim)
         raise
     delete_parts(state, upload_id, part_ids)
     return upload
@@ -87,13 +88,13 @@ def _make_file(state: AppState, tenant: Tenant, claim: Claim, md5: str | None) -
             verdict = checked(purpose, stream)
         new = NewFile(upload.filename, purpose, upload.expires_after_seconds)
         with state.database.write() as session:
-            uploads, limits = Uploads(session, tenant), state.settings.project_limits
+            completions, limits = Completions(session, tenant), state.settings.project_limits
             # Locks the project before the upload, in the same order as a new part.
             check_stored_bytes(session, tenant, 0, limits)
             # Deletes the parts before the file is recorded, so that no byte counts twice.
-            part_ids = uploads.finish(claim)
+            part_ids = completions.finish(claim)
             record(session, tenant, file, new, verdict, limits=limits)
-            return uploads.attach(upload.id, file.id), part_ids
+            return completions.attach(upload.id, file.id), part_ids
 
 
 def _check_content(file: StoredFile, upload: Upload, found: str | None, wanted: str | None) -> None:
@@ -115,7 +116,7 @@ def _renewed(state: AppState, tenant: Tenant, claim: Claim) -> Iterator[None]:
     def renew() -> None:
         while not is_over.wait(CLAIM_SECONDS / 6):
             with suppress(TuneryError), state.database.write() as session:
-                if not Uploads(session, tenant).renew(claim):
+                if not Completions(session, tenant).renew(claim):
                     return
 
     thread = threading.Thread(target=renew, name="upload-claim", daemon=True)

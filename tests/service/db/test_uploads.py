@@ -6,7 +6,9 @@ from sqlalchemy import select, update
 from cluster.contracts.errors import Conflict, InProgress, InvalidRequest, NotFound
 from service.db import tables
 from service.db.database import Database
-from service.db.uploads import CLAIM_SECONDS, MAX_PARTS, Claim, Upload, Uploads, expire_uploads
+from service.db.upload_completions import CLAIM_SECONDS, Claim, Completions
+from service.db.upload_rows import Upload
+from service.db.uploads import MAX_PARTS, Uploads, expire_uploads
 from tests.service.db.rows import OTHER, TENANT, add_file, add_tenants
 
 
@@ -31,7 +33,7 @@ def add_upload(database: Database, *part_bytes: int, lifetime_seconds: int = 360
 
 def claim(database: Database, upload_id: str, part_ids: list[str]) -> Claim:
     with database.write() as session:
-        claimed = Uploads(session, TENANT).claim(upload_id, part_ids)
+        claimed = Completions(session, TENANT).claim(upload_id, part_ids)
     assert isinstance(claimed, Claim)
     return claimed
 
@@ -59,17 +61,17 @@ def test_one_request_completes_an_upload_and_the_same_one_again_finds_it_complet
     upload_id, parts = add_upload(database, 3)
     claimed = claim(database, upload_id, parts)
     with database.write() as session, pytest.raises(InProgress):
-        Uploads(session, TENANT).claim(upload_id, parts)
+        Completions(session, TENANT).claim(upload_id, parts)
     file_id = add_file(database).id
     with database.write() as session:
-        Uploads(session, TENANT).finish(claimed)
-        done = Uploads(session, TENANT).attach(upload_id, file_id)
+        Completions(session, TENANT).finish(claimed)
+        done = Completions(session, TENANT).attach(upload_id, file_id)
     assert (done.status, done.file_id) == ("completed", file_id)
     with database.write() as session:
-        assert Uploads(session, TENANT).claim(upload_id, parts) == done
+        assert Completions(session, TENANT).claim(upload_id, parts) == done
         assert session.scalars(select(tables.UploadPart)).all() == []
         with pytest.raises(Conflict, match="is completed"):
-            Uploads(session, TENANT).claim(upload_id, [])
+            Completions(session, TENANT).claim(upload_id, [])
 
 
 def test_a_silent_completer_is_replaced_and_can_end_nothing_any_more(database: Database) -> None:
@@ -77,31 +79,31 @@ def test_a_silent_completer_is_replaced_and_can_end_nothing_any_more(database: D
     lost = claim(database, upload_id, parts)
     time_passes(database, CLAIM_SECONDS / 2)
     with database.write() as session:
-        assert Uploads(session, TENANT).renew(lost)
+        assert Completions(session, TENANT).renew(lost)
     time_passes(database, CLAIM_SECONDS - 1)
     with database.write() as session, pytest.raises(InProgress):
-        Uploads(session, TENANT).claim(upload_id, parts)
+        Completions(session, TENANT).claim(upload_id, parts)
     time_passes(database, 2)
     taken = claim(database, upload_id, parts)
     with database.write() as session:
-        uploads = Uploads(session, TENANT)
-        assert not uploads.renew(lost)
-        uploads.give_up(lost)
+        uploads, completions = Uploads(session, TENANT), Completions(session, TENANT)
+        assert not completions.renew(lost)
+        completions.give_up(lost)
         with pytest.raises(InProgress):
-            uploads.finish(lost)
+            completions.finish(lost)
         assert uploads.get(upload_id).status == "pending"
-        assert uploads.renew(taken)
-        uploads.finish(taken)
+        assert completions.renew(taken)
+        completions.finish(taken)
         assert uploads.get(upload_id).status == "completed"
     with database.write() as session, pytest.raises(Conflict, match="is completed"):
-        Uploads(session, TENANT).finish(lost)
+        Completions(session, TENANT).finish(lost)
 
 
 def test_a_completer_that_gives_up_lets_another_try_with_other_parts(database: Database) -> None:
     upload_id, (first, second) = add_upload(database, 3, 3)
     claimed = claim(database, upload_id, [first, second])
     with database.write() as session:
-        Uploads(session, TENANT).give_up(claimed)
+        Completions(session, TENANT).give_up(claimed)
     assert claim(database, upload_id, [second, first]).owner != claimed.owner
 
 
@@ -113,7 +115,7 @@ def test_an_upload_that_is_cancelled_while_it_is_being_completed_does_not_become
     with database.write() as session:
         assert Uploads(session, TENANT).cancel(upload_id)[1] == parts
     with database.write() as session, pytest.raises(Conflict, match="is cancelled"):
-        Uploads(session, TENANT).finish(claimed)
+        Completions(session, TENANT).finish(claimed)
 
 
 def test_time_ends_an_upload_unless_it_is_being_completed(database: Database) -> None:
@@ -130,7 +132,7 @@ def test_time_ends_an_upload_unless_it_is_being_completed(database: Database) ->
             uploads = Uploads(session, TENANT)
             assert (uploads.get(idle).status, uploads.get(busy).status) == ("expired", "pending")
             for call in (
-                lambda uploads=uploads: uploads.claim(idle, idle_parts),
+                lambda session=session: Completions(session, TENANT).claim(idle, idle_parts),
                 lambda uploads=uploads: uploads.add_part(idle, "part_x", 1),
                 lambda uploads=uploads: uploads.cancel(idle),
             ):
@@ -140,7 +142,7 @@ def test_time_ends_an_upload_unless_it_is_being_completed(database: Database) ->
             expire_uploads(session)
     with database.write() as session:
         assert [part.id for part in session.scalars(select(tables.UploadPart))] == busy_parts
-        assert Uploads(session, TENANT).renew(claimed)
+        assert Completions(session, TENANT).renew(claimed)
 
 
 def test_parts_are_limited_in_number(database: Database) -> None:
@@ -163,7 +165,7 @@ def test_another_projects_upload_is_absent(database: Database) -> None:
         for call in (
             lambda: others.get(upload_id),
             lambda: others.add_part(upload_id, "part_x", 1),
-            lambda: others.claim(upload_id, parts),
+            lambda: Completions(session, OTHER).claim(upload_id, parts),
             lambda: others.cancel(upload_id),
         ):
             with pytest.raises(NotFound):

@@ -1,6 +1,6 @@
 """How one row of a batch picks its next token."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,25 +10,23 @@ from cluster.contracts.generation import Sampling
 
 
 class SeenTokens:
-    """The distinct tokens of a prompt and its answer, which a repetition penalty applies to."""
+    """The tokens of a prompt and its answer so far, which a repetition penalty applies to."""
 
-    def __init__(self, prompt: Sequence[int], *, max_tokens: int) -> None:
-        """`max_tokens` is the most that the answer may have."""
-        distinct = list(dict.fromkeys(prompt))
-        self._known = set(distinct)
-        # One buffer, so that a step costs no conversion of the whole list.
-        self._buffer = torch.empty(len(distinct) + max_tokens, dtype=torch.int64)
-        self._buffer[: len(distinct)] = torch.tensor(distinct, dtype=torch.int64)
+    def __init__(self, prompt_P: Tensor, *, max_tokens: int) -> None:
+        """`prompt_P`, int64 on the CPU, may be shared. The answer has at most `max_tokens`."""
+        self._prompt_P = prompt_P
+        # One buffer, so that a step does not convert the whole answer.
+        self._answer = torch.empty(max_tokens, dtype=torch.int64)
+        self._num_answered = 0
 
     def add(self, token: int) -> None:
-        if token not in self._known:
-            self._buffer[len(self._known)] = token
-            self._known.add(token)
+        self._answer[self._num_answered] = token
+        self._num_answered += 1
 
     @property
-    def tokens(self) -> Tensor:
-        """int64 [S], on the CPU. A view, valid until the next `add`."""
-        return self._buffer[: len(self._known)]
+    def parts(self) -> tuple[Tensor, Tensor]:
+        """The tokens of the prompt and of the answer, int64 on the CPU. A token may come several times."""
+        return self._prompt_P, self._answer[: self._num_answered]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
 
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import GenerationEvent, GenerationRequest, Sampling
@@ -38,6 +42,11 @@ class Request:
     @property
     def sampling(self) -> Sampling:
         return self.body.sampling
+
+    @cached_property
+    def prompt_tokens(self) -> Tensor:
+        """The prompt's distinct tokens, int64 on the CPU."""
+        return torch.tensor(sorted(set(self.prompt.token_ids)), dtype=torch.int64)
 
     @property
     def must_score(self) -> bool:

@@ -149,9 +149,9 @@ class Stepper:
             guide=request.guide and request.guide.fork(),
             calls=request.prompt.calls,
         )
-        prompt = request.prompt
-        is_penalized = request.sampling.repetition_penalty != 1
-        seen = SeenTokens(prompt.token_ids, max_tokens=prompt.max_tokens) if is_penalized else None
+        seen = None
+        if request.sampling.repetition_penalty != 1:
+            seen = SeenTokens(request.prompt_tokens, max_tokens=request.prompt.max_tokens)
         return Sequence(request, index, answer, seen=seen)
 
     def _decode(self) -> None:

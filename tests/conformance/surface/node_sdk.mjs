@@ -13,7 +13,7 @@ const secret = "whsec_" + Buffer.from("0123456789abcdef01234567").toString("base
 const client = new OpenAI({
   baseURL: given.base_url,
   apiKey: given.api_key,
-  adminAPIKey: given.api_key,
+  adminAPIKey: given.admin_key,
   webhookSecret: secret,
   maxRetries: 0,
 });

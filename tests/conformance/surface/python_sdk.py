@@ -46,7 +46,7 @@ class Server:
         self.client = OpenAI(
             base_url=given["base_url"],
             api_key=given["api_key"],
-            admin_api_key=given["api_key"],
+            admin_api_key=given["admin_key"],
             webhook_secret=SECRET,
             max_retries=0,
         )
@@ -61,7 +61,8 @@ class Server:
     def raw(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Calls the method, checks the response's headers, and returns the parsed object."""
         *resource, name = method.split(".")
-        owner: Any = self.client
+        needs_admin = method.startswith("fine_tuning.checkpoints.permissions")
+        owner: Any = self.client.with_options(api_key=self["admin_key"]) if needs_admin else self.client
         for part in resource:
             owner = getattr(owner, part)
         response = getattr(owner.with_raw_response, name)(*arguments, **options)

@@ -18,7 +18,7 @@ from service.db.leases import Leases
 from service.db.scheduler_store import LEASE
 from service.settings import Settings
 from service.webhooks.sending import HttpWebhooks
-from tests.api import BASE, LiveApi, add_encoder, add_project, add_tuned_model, listening
+from tests.api import BASE, LiveApi, add_admin_key, add_encoder, add_project, add_tuned_model, listening
 from tests.databases import migrate
 from tests.fakes import FakeEngine
 
@@ -80,6 +80,7 @@ def _objects(state: AppState, url: str) -> dict[str, str]:
     return {
         "base_url": f"{url}/v1",
         "api_key": project.key,
+        "admin_key": add_admin_key(state.database, project.tenant),
         "base": BASE.alias,
         "encoder": add_encoder(state),
         "training_file": training_file,

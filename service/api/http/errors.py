@@ -149,8 +149,7 @@ def _allowed_methods(request: Request) -> str:
     """Of all routes with the request's path. The framework names those of the first one only."""
     methods: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
-        pattern, _, _ = compile_path(route.path)
-        if route.methods and pattern.fullmatch(request.url.path):
+        if route.path and route.methods and compile_path(route.path)[0].fullmatch(request.url.path):
             methods |= route.methods
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 

@@ -45,13 +45,13 @@ Send = Callable[[int], Awaitable[None]]
 """Requests this many tokens and reads the stream to its end."""
 
 
-def gateway(task: Task) -> dict[str, float]:
+def gateway(task: Task, *, rounds: int = 6) -> dict[str, float]:
     """Measures both ways in turn, so that other load on the machine affects both. Skips the first round."""
     with tempfile.TemporaryDirectory() as name:
         catalogue = Path(name) / "catalogue.toml"
         catalogue.write_text(PACKAGED_CATALOGUE.read_text() + _entry(base_of(task)))
         with running(Path(name) / "tunery", TUNERY_CATALOGUE=str(catalogue)) as tunery:
-            return asyncio.run(_compare(tunery, Path(name), base_of(task), rounds=2 * task.repeats))
+            return asyncio.run(_compare(tunery, Path(name), base_of(task), rounds))
 
 
 def _entry(base: BaseSpec) -> str:

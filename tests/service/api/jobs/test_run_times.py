@@ -45,7 +45,7 @@ def work(steps: int = 100, tokens: int = 10_000, held_out: int = 0) -> Work:
     return Work("supervised", CONFIG, steps, tokens, held_out)
 
 
-def about(seconds: Seconds) -> tuple[float, float]:
+def about(seconds: Seconds) -> Any:
     """Without the allowance for noise."""
     return pytest.approx(seconds.low / (1 - NOISE)), pytest.approx(seconds.high / (1 + NOISE))
 

@@ -21,7 +21,7 @@ class _Part(FrozenModel):
     model_config = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
 
 
-class Place(_Part):
+class FindingPlace(_Part):
     """Where a rule is broken."""
 
     line: int = Field(ge=0)
@@ -44,7 +44,7 @@ class Finding(_Part):
     title: str
     remedy: str
     count: int
-    places: list[Place]
+    places: list[FindingPlace]
     """The first MAX_PLACES, by line."""
 
 
@@ -104,7 +104,7 @@ class LabelBalance(_Part):
     """The 100 most frequent ones, in that order."""
 
 
-class Sampled(_Part):
+class SampledCheck(_Part):
     """A check that looked at a part of the file only, to bound its memory."""
 
     codes: list[str]
@@ -128,7 +128,7 @@ class DataReport(FrozenModel):
     overlength: Overlength | None = None
     """None without a base model."""
     labels: LabelBalance | None = None
-    sampled: list[Sampled] = []
+    sampled: list[SampledCheck] = []
 
 
 class StoredFile(FrozenModel):

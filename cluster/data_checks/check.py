@@ -1,9 +1,9 @@
 """Makes the data report of a file: one pass over its lines, in bounded memory."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import BinaryIO
 
-from cluster.contracts.data_report import DataReport, Place
+from cluster.contracts.data_report import DataReport, FindingPlace
 from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES, DatasetFormat
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.jsonl import CheckedLine, checked_lines
@@ -43,13 +43,15 @@ class _Report:
         self._findings = Findings()
         self._labels, self._scripts, self._prompts = Labels(), Scripts(), SystemPrompts()
         self._lengths = LengthCounts()
+        # Rows share their instructions.
+        self._remembered = lru_cache(maxsize=8)(_found)
         self._format: DatasetFormat | None = None
         self._num_lines = self._num_examples = 0
 
     def see(self, line: CheckedLine) -> None:
         self._num_lines += all(error.code != "blank_line" for error in line.errors)
         for error in line.errors:
-            self._findings.add(error.code or InvalidDataset.default_code, _place_of(error, line))
+            self._findings.add(error.code or InvalidDataset.default_code, partial(_place_of, error, line))
         if line.row is None:
             return
         self._num_examples += 1
@@ -66,9 +68,9 @@ class _Report:
     def report(self) -> DataReport:
         findings = self._findings
         if not self._num_lines:
-            findings.add("invalid_n_examples", Place(line=0))
+            findings.add("invalid_n_examples", FindingPlace(line=0))
         elif self._num_examples < MIN_TRAINING_EXAMPLES:
-            findings.add("few_examples", Place(line=0, hint=f"{self._num_examples} valid row(s)"))
+            findings.add("few_examples", FindingPlace(line=0, hint=f"{self._num_examples} valid row(s)"))
         self._scripts.finish(findings)
         self._prompts.finish(findings)
         labels = self._labels.finish(findings)
@@ -88,12 +90,8 @@ class _Report:
         length = 0
         for text in texts.all:
             length += len(text.text)
-            # Rows share their instructions.
-            found = (
-                _remembered(text.text)
-                if texts.instructions and text in texts.instructions
-                else _found(text.text)
-            )
+            is_shared = texts.instructions and text in texts.instructions
+            found = self._remembered(text.text) if is_shared else _found(text.text)
             for code, offset in found.items():
                 self._findings.add_at(code, line, text.param, offset)
         self._lengths.add(length)
@@ -106,14 +104,10 @@ def _found(text: str) -> dict[str, int]:
     return find_bad_characters(text) | find_secrets(text)
 
 
-_remembered = lru_cache(maxsize=64)(_found)
-
-
-def _place_of(error: InvalidDataset, line: CheckedLine) -> Place:
+def _place_of(error: InvalidDataset, line: CheckedLine) -> FindingPlace:
     param = error.param
+    column = error.column or 1 if param is None else column_of(line.content.decode(), param)
+    # A key of the file may be anything.
     if param is not None and (len(param) > _LONGEST_PARAM or has_secret(param)):
-        param = param.partition(".")[0][:20] if not has_secret(param.partition(".")[0]) else None
-    column = error.column or 1
-    if error.param is not None:
-        column = column_of(line.content.decode(), error.param)
-    return Place(line=line.number, column=column, param=param, hint=error.demand)
+        param = None
+    return FindingPlace(line=line.number, column=column, param=param, hint=error.demand)

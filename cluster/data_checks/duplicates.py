@@ -2,7 +2,7 @@
 
 from hashlib import blake2b
 
-from cluster.contracts.data_report import Place, Sampled
+from cluster.contracts.data_report import MAX_PLACES, FindingPlace, SampledCheck
 from cluster.contracts.jsonl import CheckedLine
 from cluster.data_checks.findings import Findings
 from cluster.data_checks.near_duplicates import NearDuplicates
@@ -37,11 +37,12 @@ class Duplicates:
         if not is_repeated:
             self._near.add(line.number, texts.content)
 
-    def finish(self, findings: Findings) -> list[Sampled]:
+    def finish(self, findings: Findings) -> list[SampledCheck]:
         repeated, leaked = self._near.find()
         for code, found in (("near_duplicate", repeated), ("near_validation_overlap", leaked)):
-            for line, other in sorted(found.items()):
-                findings.add(code, Place(line=line, related_line=other))
+            first = sorted(found.items())[:MAX_PLACES]
+            places = [FindingPlace(line=line, related_line=other) for line, other in first]
+            findings.add_all(code, places, len(found))
         return [*self._sampled_exact(), *self._sampled_near()]
 
     def _check_question(self, line: CheckedLine, question: int, answer: int, findings: Findings) -> None:
@@ -52,18 +53,18 @@ class Duplicates:
         if packed is not None and packed & _DIGEST != answer:
             findings.add_at("conflicting_answers", line, related_line=packed >> 64)
 
-    def _sampled_exact(self) -> list[Sampled]:
+    def _sampled_exact(self) -> list[SampledCheck]:
         rate = max(sample.rate for sample in (self._rows, self._questions, self._validation))
         if rate == 1:
             return []
         codes = ["exact_duplicate", "conflicting_answers", "validation_overlap"]
-        return [Sampled(codes=codes, n_checked=self._num_rows // rate, n_rows=self._num_rows)]
+        return [SampledCheck(codes=codes, n_checked=self._num_rows // rate, n_rows=self._num_rows)]
 
-    def _sampled_near(self) -> list[Sampled]:
+    def _sampled_near(self) -> list[SampledCheck]:
         if not self._near.num_skipped:
             return []
         codes = ["near_duplicate", "near_validation_overlap"]
-        return [Sampled(codes=codes, n_checked=self._near.num_checked, n_rows=self._num_rows)]
+        return [SampledCheck(codes=codes, n_checked=self._near.num_checked, n_rows=self._num_rows)]
 
 
 _DIGEST = (1 << 64) - 1

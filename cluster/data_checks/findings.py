@@ -1,6 +1,8 @@
 """What the checks find, grouped by rule: every place is counted, and the first ones are kept."""
 
-from cluster.contracts.data_report import MAX_PLACES, Finding, Place
+from collections.abc import Callable, Sequence
+
+from cluster.contracts.data_report import MAX_PLACES, Finding, FindingPlace
 from cluster.contracts.jsonl import CheckedLine
 from cluster.data_checks.columns import column_of
 from cluster.data_checks.rules import rule_of
@@ -9,11 +11,17 @@ from cluster.data_checks.rules import rule_of
 class Findings:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
-        self._places: dict[str, list[Place]] = {}
+        self._places: dict[str, list[FindingPlace]] = {}
 
-    def add(self, code: str, place: Place) -> None:
-        if self.count(code):
-            self._places[code].append(place)
+    def add(self, code: str, place: FindingPlace | Callable[[], FindingPlace]) -> None:
+        """Calls a function only if there is room for its place: to find it may take long."""
+        if self._has_room(code, 1):
+            self._places[code].append(place() if callable(place) else place)
+
+    def add_all(self, code: str, places: Sequence[FindingPlace], count: int) -> None:
+        """Adds `count` places at once, of which the first ones are given."""
+        if count and self._has_room(code, count):
+            self._places[code] += places[:MAX_PLACES]
 
     def add_at(
         self,
@@ -25,18 +33,17 @@ class Findings:
         related_line: int | None = None,
     ) -> None:
         """Adds a place in a valid row. `offset` is the number of a character in the text at `param`."""
-        if self.count(code):
-            self._places[code].append(place_in(line, param, offset, related_line=related_line))
-
-    def count(self, code: str, times: int = 1) -> bool:
-        """Counts places. Returns whether there is room to name one more."""
-        self._counts[code] = self._counts.get(code, 0) + times
-        return len(self._places.setdefault(code, [])) < MAX_PLACES
+        self.add(code, lambda: place_in(line, param, offset, related_line=related_line))
 
     def findings(self) -> list[Finding]:
         """Errors first, then the most frequent."""
         found = [self._finding(code, count) for code, count in self._counts.items()]
         return sorted(found, key=lambda one: (one.severity, -one.count, one.code))
+
+    def _has_room(self, code: str, count: int) -> bool:
+        """Counts places. Returns whether one more can be named."""
+        self._counts[code] = self._counts.get(code, 0) + count
+        return len(self._places.setdefault(code, [])) < MAX_PLACES
 
     def _finding(self, code: str, count: int) -> Finding:
         rule = rule_of(code)
@@ -52,8 +59,8 @@ class Findings:
 
 def place_in(
     line: CheckedLine, param: str | None, offset: int | None = None, *, related_line: int | None = None
-) -> Place:
+) -> FindingPlace:
     """The line must be a valid row."""
     # Column 1 is that of the first character after a byte order mark, as editors count.
     column = column_of(line.content.decode(), param, offset)
-    return Place(line=line.number, column=column, param=param, related_line=related_line)
+    return FindingPlace(line=line.number, column=column, param=param, related_line=related_line)

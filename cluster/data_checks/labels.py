@@ -1,15 +1,16 @@
 """The balance of labels, or of answers if nearly all of them are short and repeated."""
 
-from cluster.contracts.data_report import LabelBalance, LabelCount, Place
+from cluster.contracts.data_report import FindingPlace, LabelBalance, LabelCount
+from cluster.contracts.datasets import MAX_CLASSES
 from cluster.contracts.jsonl import CheckedLine
-from cluster.data_checks.findings import Findings, place_in
+from cluster.data_checks.findings import Findings
 from cluster.data_checks.secret_patterns import has_secret
 from cluster.data_checks.texts import RowTexts
 
 _SHORT_CHARACTERS = 40
 _MOST_ANSWERS = 200
 """With more distinct answers, they are not classes."""
-_MOST_LABELS = 10_000
+_MOST_LABELS = 2 * MAX_CLASSES
 _SHOWN = 100
 _IMBALANCE = 10
 _RARE = 5
@@ -27,9 +28,9 @@ class Labels:
         self._is_of_words = False
 
     def see(self, line: CheckedLine, texts: RowTexts) -> None:
+        self._is_of_words = self._is_of_words or len(texts.labels) > 1
         for label in texts.labels:
             self._labels.add(label.text, line, label.param)
-        self._is_of_words = self._is_of_words or len(texts.labels) > 1
         for answer in texts.answers:
             self._num_answers += 1
             if len(answer.text.text) <= _SHORT_CHARACTERS:
@@ -52,7 +53,7 @@ class Labels:
         ]
         if len(sizes) > 1 and max(sizes) > _IMBALANCE * min(sizes):
             hint = f"{max(sizes)} of the most frequent, {min(sizes)} of the rarest"
-            findings.add("label_imbalance", Place(line=0, hint=hint))
+            findings.add("label_imbalance", FindingPlace(line=0, hint=hint))
         for label, place in counts.first.items() if names_rare else ():
             if counts.counts[label] < _RARE:
                 findings.add("rare_label", place.model_copy(update={"hint": f"{counts.counts[label]} of it"}))
@@ -61,7 +62,7 @@ class Labels:
 class _Counts:
     def __init__(self, most: int) -> None:
         self.counts: dict[str, int] = {}
-        self.first: dict[str, Place] = {}
+        self.first: dict[str, FindingPlace] = {}
         self.total = 0
         self._most = most
         self._is_full = False
@@ -72,7 +73,8 @@ class _Counts:
             self.counts[label] += 1
         elif len(self.counts) < self._most:
             self.counts[label] = 1
-            self.first[label] = place_in(line, param)
+            # Without the column, which would take long to find for the labels of thousands of words.
+            self.first[label] = FindingPlace(line=line.number, param=param)
         else:
             self._is_full = True
 

@@ -32,10 +32,10 @@ _EMAIL = re.compile(r"(?<=[A-Za-z0-9_%+-])@((?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z
 _MADE_UP_DOMAIN = re.compile(r"(?:.*\.)?(?:example\.(?:com|org|net)|example|test|invalid|localhost)", re.I)
 _LOCAL_PART = re.compile(r"[A-Za-z0-9._%+-]{1,64}$")
 
-_DIGITS = re.compile(r"[0-9][0-9 .()/-]{6,30}[0-9](?!\w)")
+_DIGITS = re.compile(r"[0-9](?:[ .()/-]{0,3}+[0-9]){6,}+")
 """A run that may hold a phone or card number. Without what may stand before it, so that it is found fast."""
 _PHONE = re.compile(
-    r"\+[1-9]\d{7,14}(?!\d)|\+[1-9]\d{0,2}(?:[ .()/-]{1,2}\d{2,8}){2,5}(?!\d)"
+    r"\+[1-9]\d{7,14}(?!\d|[.,]\d)|\+[1-9]\d{0,2}(?:[ .()/-]{1,2}\d{2,8}){2,5}(?!\d)"
     r"|(?<![\d.-])(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4}(?![\d.-]*\d)"
 )
 """International, or North American."""
@@ -84,7 +84,7 @@ def _kind_of_number(text: str, start: int, end: int) -> str | None:
     if before in ("+", "("):
         start -= 1
         before = text[start - 1 : start]
-    if before == "." or before.isalnum():
+    if before == "." or before.isalnum() or text[end : end + 1].isalnum():
         return None
     if (card := _CARD.search(text, start, end)) and _is_card(card.group()):
         return "card_number"

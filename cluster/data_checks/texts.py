@@ -34,7 +34,7 @@ class RowTexts(NamedTuple):
     instructions: list[Text] | None = None
     """Of system and developer messages. None for formats that have no messages."""
     answers: list[Answer] = []
-    """What is learned, in words. Answers that are only tool calls are left out."""
+    """What is learned, in words: of a preference, the better answer. Answers with tool calls are left out."""
     labels: list[Text] = []
     question: str = ""
     """Everything before the last answer. Equal questions are the same prompt; empty for none."""
@@ -67,7 +67,7 @@ def texts_of(row: Row) -> RowTexts:
         case TokenClassificationRow():
             text = " ".join(row.tokens)
             return RowTexts(
-                all=[Text(f"tokens[{place}]", token) for place, token in enumerate(row.tokens)],
+                all=[Text("tokens", text)],
                 labels=[Text(f"labels[{place}]", label) for place, label in enumerate(row.labels)],
                 question="\0".join(row.tokens),
                 answer="\0".join(row.labels),
@@ -90,35 +90,28 @@ def _chat(row: ChatRow) -> RowTexts:
         answers=answers,
         question=_question(row, last),
         answer=_said(answer),
-        content="\n".join(text.text for text in texts if text not in instructions)
-        if instructions
-        else _joined(texts),
+        content=_joined([text for text in texts if text not in instructions]),
     )
 
 
 def _preference(row: PreferenceRow) -> RowTexts:
     texts, instructions, _ = _conversation(row.input, "input.messages")
     content = [text for text in texts if text not in instructions]
-    prompt = _last_prompt(row.input)
-    answers = []
-    for name, output in (
-        ("preferred_output", row.preferred_output[0]),
-        ("non_preferred_output", row.non_preferred_output[0]),
-    ):
-        parts = list(_assistant_texts(output, f"{name}[0]"))
-        texts += parts
-        content += parts
-        if output.tool_calls is None:
-            answers.append(Answer(Text(f"{name}[0].content", output.content or ""), prompt))
-    preferred, other = _said(row.preferred_output[0]), _said(row.non_preferred_output[0])
+    better, worse = row.preferred_output[0], row.non_preferred_output[0]
+    outputs = [
+        *_assistant_texts(better, "preferred_output[0]"),
+        *_assistant_texts(worse, "non_preferred_output[0]"),
+    ]
+    answer = Answer(Text("preferred_output[0].content", better.content or ""), _last_prompt(row.input))
+    preferred, other = _said(better), _said(worse)
     return RowTexts(
-        all=texts,
+        all=texts + outputs,
         instructions=instructions,
-        answers=answers,
+        answers=[answer] if better.tool_calls is None else [],
         # Rows contradict each other if they prefer opposite answers of the same two.
         question="\0".join([_question(row.input, len(row.input.messages)), *sorted((preferred, other))]),
         answer=preferred,
-        content=_joined(content),
+        content=_joined(content + outputs),
     )
 
 

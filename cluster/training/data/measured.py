@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.data_report import MAX_PLACES, Finding, Lengths, Overlength, OverlengthOutcome, Place
+from cluster.contracts.data_report import (
+    MAX_PLACES,
+    Finding,
+    FindingPlace,
+    Lengths,
+    Overlength,
+    OverlengthOutcome,
+)
 from cluster.contracts.datasets import DatasetFormat, formats_for
 from cluster.contracts.errors import InvalidDataset, InvalidRequest
 from cluster.contracts.hyperparameters import OnOverlength
@@ -60,7 +67,7 @@ class _Measuring:
             if len(self._over) < MAX_PLACES:
                 self._over.append(line)
             hint = f"{sample.full_length} tokens, {self._limit} fit"
-            self._findings.add("over_length", Place(line=line, hint=hint))
+            self._findings.add("over_length", FindingPlace(line=line, hint=hint))
         elif not sample.has_something_to_learn:
             self._refuse(line, "nothing_to_learn", None)
         else:
@@ -72,7 +79,7 @@ class _Measuring:
 
     def _refuse(self, line: int, code: str | None, param: str | None) -> None:
         self._num_refused += 1
-        self._findings.add(code or InvalidDataset.default_code, Place(line=line, param=param))
+        self._findings.add(code or InvalidDataset.default_code, FindingPlace(line=line, param=param))
 
     def _overlength(self) -> Overlength:
         fitting, over, useless = self._num_fitting, self._num_over, self._num_useless
@@ -104,7 +111,7 @@ class _Measuring:
 
 def _refused(code: str, hint: str | None) -> Measured:
     findings = Findings()
-    findings.add(code, Place(line=0, hint=hint))
+    findings.add(code, FindingPlace(line=0, hint=hint))
     return Measured(findings.findings(), None, None)
 
 

@@ -1,10 +1,10 @@
-"""`/v1/files/{file_id}/report`: what is wrong with a training file. The cluster makes the report and keeps
-it."""
+"""What is wrong with a training file: `/v1/files/{file_id}/report`, and the same for the files of a job. The
+cluster makes the reports and keeps them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Response
+from starlette.concurrency import run_in_threadpool
 
 from cluster.contracts.data_report import DataReport, DataReportRequest, StoredFile
 from cluster.contracts.errors import InvalidRequest, Unavailable
@@ -14,21 +14,26 @@ from service.api.schemas.base import Absent, OrDefault
 from service.api.schemas.data_report import FileReport
 from service.api.state import AppState, UsesAppState
 from service.db.files import Files
+from service.db.jobs import Jobs
 from service.db.tenancy import Tenant
 
 _BEING_MADE = ("dataset_not_ready", "model_not_ready")
 """Codes that say that the report, or the base's tokenizer, will be there soon."""
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"model": FileReport, "description": "The report is being made"}
+}
 
-router = APIRouter(prefix="/files", tags=["Files"])
+router = APIRouter()
 
 
 @router.get(
-    "/{file_id}/report",
+    "/files/{file_id}/report",
     operation_id="files_report",
     summary="Check a training file for problems",
-    responses={202: {"model": FileReport, "description": "The report is being made"}},
+    tags=["Files"],
+    responses=_ACCEPTED,
 )
-async def report(
+async def file_report(
     caller: Reader,
     state: UsesAppState,
     response: Response,
@@ -42,16 +47,46 @@ async def report(
 
     The first request for a large file is answered with 202 and the status `in_progress`; ask again after
     `Retry-After`."""
-    tenant = caller.tenant
-    request = DataReportRequest(
-        file=await to_thread.run_sync(_stored, state, tenant, file_id, "file_id"),
-        validation=None
-        if validation_file is None
-        else await to_thread.run_sync(_stored, state, tenant, validation_file, "validation_file"),
-        base=None if model is None else (await resolve_model(state, tenant, model))[1].base,
-    )
+    return await _report(state, caller.tenant, response, file_id, validation_file, model)
+
+
+@router.get(
+    "/fine_tuning/jobs/{job_id}/report",
+    operation_id="fine_tuning_jobs_report",
+    summary="Check the files of a job for problems",
+    tags=["Fine-tuning"],
+    responses=_ACCEPTED,
+)
+async def job_report(caller: Reader, state: UsesAppState, response: Response, job_id: str) -> FileReport:
+    """The report of the job's training file, with its validation file and its base."""
+
+    def read() -> tuple[str, str | None, str]:
+        with state.database.read() as session:
+            job = Jobs(session, caller.tenant).get(job_id)
+        return job.training_file, job.validation_file, job.model
+
+    return await _report(state, caller.tenant, response, *await run_in_threadpool(read))
+
+
+async def _report(
+    state: AppState,
+    tenant: Tenant,
+    response: Response,
+    file_id: str,
+    validation_file: str | None,
+    model: str | None,
+) -> FileReport:
+    base = None if model is None else (await resolve_model(state, tenant, model))[1].base
+
+    def request() -> DataReportRequest:
+        validation = None
+        if validation_file is not None:
+            validation = _stored(state, tenant, validation_file, "validation_file")
+        file = _stored(state, tenant, file_id, "file_id")
+        return DataReportRequest(file=file, validation=validation, base=base)
+
     try:
-        made = await state.engine.data_report(request)
+        made = await state.engine.data_report(await run_in_threadpool(request))
     except Unavailable as error:
         if error.code not in _BEING_MADE:
             raise
@@ -74,19 +109,14 @@ def _stored(state: AppState, tenant: Tenant, file_id: str, param: str) -> Stored
 
 
 def _completed(made: DataReport, file_id: str, validation_file: str | None, model: str | None) -> FileReport:
+    # The parts are shown as they are; only the findings are sorted into two lists.
+    parts = {name: getattr(made, name) for name in DataReport.model_fields if name != "findings"}
     return FileReport(
         file_id=file_id,
         validation_file=validation_file,
         model=model,
         status="completed",
-        rules_version=made.rules_version,
-        format=made.format,
-        n_lines=made.n_lines,
-        n_examples=made.n_examples,
         errors=[finding for finding in made.findings if finding.severity == "error"],
         warnings=[finding for finding in made.findings if finding.severity == "warning"],
-        lengths=made.lengths,
-        overlength=made.overlength,
-        labels=made.labels,
-        sampled=made.sampled,
+        **parts,
     )

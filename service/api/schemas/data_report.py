@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from cluster.contracts.data_report import Finding, LabelBalance, Lengths, Overlength, Sampled
+from cluster.contracts.data_report import Finding, LabelBalance, Lengths, Overlength, SampledCheck
 from cluster.contracts.datasets import DatasetFormat
 from service.api.schemas.base import Answer
 
@@ -34,5 +34,5 @@ class FileReport(Answer):
     """Null without `model`."""
     labels: LabelBalance | None = None
     """Null if the file has neither labels nor short repeated answers."""
-    sampled: list[Sampled] = []
+    sampled: list[SampledCheck] = []
     """Checks that looked at a part of a large file only."""

@@ -45,10 +45,8 @@ def made_up_rows(
     for number in range(1, num_rows + 1):
         if kept and random.random() < share_of_copies:
             original, old = random.choice(kept)
-            new = [
-                random.choice(vocabulary) if random.random() < random.choice((0.0, 0.02, 0.05, 0.2)) else word
-                for word in old
-            ]
+            rate = random.choice((0.0, 0.02, 0.05, 0.2))
+            new = [random.choice(vocabulary) if random.random() < rate else word for word in old]
             # One word at least, or the row would be an exact copy.
             new[random.randrange(len(new))] = f"word{number}"
             yield Made(_line(new), original, _jaccard(old, new))

@@ -112,6 +112,23 @@ def test_a_text_of_one_mebibyte_takes_linear_time(piece: str) -> None:
     assert check_data(io.BytesIO(row[: 1 << 20] if len(row) > 1 << 20 else row)).n_lines == 1
 
 
+BROKEN = b'{"role": "user", "content": 4}'
+CHEAP_TO_SEND = {
+    "labels": b'{"tokens": [%s], "labels": [%s]}'
+    % (b", ".join([b'"x"'] * 60_000), b", ".join(b'"%d"' % number for number in range(60_000))),
+    "broken messages": b'{"messages": [%s]}' % b", ".join([BROKEN] * 30_000),
+    "messages": b'{"messages": [%s, {"role": "assistant", "content": "x"}]}'
+    % b", ".join([BROKEN.replace(b"4", b'"a@b.cc"')] * 20_000),
+    "keys": b'{"prompt": "a", "completion": "b", %s}' % b", ".join(b'"%d": 1' % key for key in range(60_000)),
+}
+
+
+@pytest.mark.parametrize("name", CHEAP_TO_SEND)
+def test_a_line_with_many_values_takes_linear_time(name: str) -> None:
+    assert len(CHEAP_TO_SEND[name]) <= 1 << 20
+    assert check_data(io.BytesIO(CHEAP_TO_SEND[name])).n_lines == 1
+
+
 @given(SAID, st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), st.booleans())
 def test_the_column_of_a_character_is_where_it_is_in_the_line(before: str, text: str, is_ascii: bool) -> None:
     row = {"a": before, "b": [{"c": 1}, {"content": text}]}

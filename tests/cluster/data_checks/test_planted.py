@@ -2,13 +2,15 @@
 
 import io
 import json
+from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
 
-from cluster.contracts.data_report import MAX_PLACES, DataReport
+from cluster.contracts.data_report import MAX_PLACES, DataReport, FindingPlace
 from cluster.data_checks.check import check_data
+from cluster.data_checks.majority import Majority
 from tests.documents import ROOT
 
 SYSTEM = "You answer questions about orders in one sentence."
@@ -203,6 +205,29 @@ def test_preferences_that_contradict_each_other_are_found() -> None:
         "conflicting_answers": [11],
         "near_duplicate": [11],
     }
+
+
+def test_what_the_worse_answer_says_is_no_problem() -> None:
+    rows = [
+        {
+            "input": {"messages": row["messages"][:2]},
+            "preferred_output": [row["messages"][2]],
+            "non_preferred_output": [{"role": "assistant", "content": "I'm sorry, but I can't help."}],
+        }
+        for row in clean_rows(20)
+    ]
+    assert lines_by_code(report_of(rows)) == {}
+    rows[3]["preferred_output"] = [{"role": "assistant", "content": "I cannot help with that."}]
+    assert lines_by_code(report_of(rows)) == {"refusal": [4]}
+
+
+def test_the_first_unusual_places_are_named_whichever_kind_is_usual() -> None:
+    majority = Majority(share=0.9, least=10)
+    kinds = ["rare"] * 70 + ["seldom"] * 20 + ["usual"] * 2000 + ["late"]
+    for line, kind in enumerate(kinds, start=1):
+        majority.add(kind, partial(FindingPlace, line=line))
+    assert majority.num_unusual == 91
+    assert [place.line for _, place in majority.unusual()][:MAX_PLACES] == list(range(1, MAX_PLACES + 1))
 
 
 def test_every_broken_rule_of_a_line_is_listed_with_its_column() -> None:

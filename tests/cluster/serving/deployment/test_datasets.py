@@ -154,6 +154,20 @@ def test_a_report_is_made_once_and_kept_beside_what_was_compiled_from_the_file(
     assert json.loads(broken.body)["error"] == "NotFound"
 
 
+def test_secrets_appear_neither_in_a_report_nor_in_logs(
+    app: datasets.DatasetsApp, store: LocalStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
+    key = "sk-proj-" + "Ab3dE5" * 8
+    secret = b'{"prompt": "Use %s", "completion": "jane.roe@gmail.com"}' % key.encode()
+    broken = [secret[:-1], secret.replace(b'"prompt"', b'"%s"' % key.encode()), b"[" + secret]
+    answer = asyncio.run(post(app, "/datasets/report", report_request(store, [*LINES, secret, *broken])))
+    codes = {found.code: found.count for found in DataReport.model_validate_json(answer.body).findings}
+    assert (codes["api_key"], codes["email_address"]) == (1, 1)
+    for part in (key, "Ab3dE5", "jane"):
+        assert part not in bytes(answer.body).decode() + caplog.text
+
+
 def test_a_report_that_outlasts_its_caller_continues_for_the_next_one(
     app: datasets.DatasetsApp, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from cluster.contracts.data_report import DataReport, Finding, Place
+from cluster.contracts.data_report import DataReport, Finding, FindingPlace
 from cluster.contracts.errors import CorruptArtefact, Unavailable
 from service.api.state import AppState
 from tests.api import LiveApi, add_project, jsonl
@@ -26,9 +26,11 @@ REPORT = DataReport(
             title="t",
             remedy="r",
             count=1,
-            places=[Place(line=3, column=7)],
+            places=[FindingPlace(line=3, column=7)],
         ),
-        Finding(code="iban", severity="warning", title="t", remedy="r", count=70, places=[Place(line=1)]),
+        Finding(
+            code="iban", severity="warning", title="t", remedy="r", count=70, places=[FindingPlace(line=1)]
+        ),
     ],
 )
 
@@ -135,3 +137,17 @@ def test_the_openai_sdk_reads_a_report(live: LiveApi) -> None:
     file_id = live.upload()
     response = live.openai().get(f"/files/{file_id}/report", cast_to=httpx2.Response)
     assert json.loads(response.content)["warnings"][0]["count"] == 70
+
+
+@on_sqlite
+def test_a_jobs_report_is_of_its_files_and_base(http: TestClient, state: AppState) -> None:
+    training, validation = upload(http), upload(http, jsonl(3))
+    body = {"model": "base-1", "training_file": training, "validation_file": validation}
+    job = http.post("/v1/fine_tuning/jobs", json=body).json()["id"]
+    answer = http.get(f"/v1/fine_tuning/jobs/{job}/report")
+    assert answer.status_code == 200
+    names = ("file_id", "validation_file", "model")
+    assert [answer.json()[name] for name in names] == [training, validation, "base-1"]
+    (request,) = engine_of(state).reported
+    assert request.base == state.catalogue["base-1"]
+    assert request.validation is not None

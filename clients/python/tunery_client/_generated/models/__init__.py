@@ -102,6 +102,7 @@ from .file_report_status import FileReportStatus
 from .file_upload import FileUpload
 from .files_list_order import FilesListOrder
 from .finding import Finding
+from .finding_place import FindingPlace
 from .finding_severity import FindingSeverity
 from .fine_tuning_job import FineTuningJob
 from .fine_tuning_job_checkpoint import FineTuningJobCheckpoint
@@ -201,7 +202,6 @@ from .part_upload import PartUpload
 from .past_call import PastCall
 from .past_reasoning import PastReasoning
 from .past_text import PastText
-from .place import Place
 from .preview_job_body import PreviewJobBody
 from .preview_problem import PreviewProblem
 from .previewed_row import PreviewedRow
@@ -256,7 +256,7 @@ from .responses_body_tool_choice_type_0 import ResponsesBodyToolChoiceType0
 from .roll_back_body import RollBackBody
 from .rotate_webhook_secret_body import RotateWebhookSecretBody
 from .run_grader_body import RunGraderBody
-from .sampled import Sampled
+from .sampled_check import SampledCheck
 from .seconds_range import SecondsRange
 from .service_account_body import ServiceAccountBody
 from .service_account_body_scopes_item import ServiceAccountBodyScopesItem
@@ -432,6 +432,7 @@ __all__ = (
     "FilesListOrder",
     "FileUpload",
     "Finding",
+    "FindingPlace",
     "FindingSeverity",
     "FineTuningJob",
     "FineTuningJobCheckpoint",
@@ -531,7 +532,6 @@ __all__ = (
     "PastCall",
     "PastReasoning",
     "PastText",
-    "Place",
     "PreviewedRow",
     "PreviewedRowOutcome",
     "PreviewedSequence",
@@ -582,7 +582,7 @@ __all__ = (
     "RollBackBody",
     "RotateWebhookSecretBody",
     "RunGraderBody",
-    "Sampled",
+    "SampledCheck",
     "SecondsRange",
     "ServiceAccountBody",
     "ServiceAccountBodyScopesItem",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..models.label_balance import LabelBalance
     from ..models.lengths import Lengths
     from ..models.overlength import Overlength
-    from ..models.sampled import Sampled
+    from ..models.sampled_check import SampledCheck
 
 
 T = TypeVar("T", bound="FileReport")
@@ -50,7 +50,7 @@ class FileReport:
                 rows.
             overlength (None | Overlength): Null without `model`.
             labels (LabelBalance | None): Null if the file has neither labels nor short repeated answers.
-            sampled (list[Sampled]): Checks that looked at a part of a large file only.
+            sampled (list[SampledCheck]): Checks that looked at a part of a large file only.
     """
 
     file_id: str
@@ -66,7 +66,7 @@ class FileReport:
     lengths: Lengths | None
     overlength: None | Overlength
     labels: LabelBalance | None
-    sampled: list[Sampled]
+    sampled: list[SampledCheck]
     object_: Literal["file.report"] = "file.report"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -165,7 +165,7 @@ class FileReport:
         from ..models.label_balance import LabelBalance  # noqa: PLC0415
         from ..models.lengths import Lengths  # noqa: PLC0415
         from ..models.overlength import Overlength  # noqa: PLC0415
-        from ..models.sampled import Sampled  # noqa: PLC0415
+        from ..models.sampled_check import SampledCheck  # noqa: PLC0415
 
         d = dict(src_dict)
         object_ = cast(Literal["file.report"], d.pop("object"))
@@ -288,7 +288,7 @@ class FileReport:
         sampled = []
         _sampled = d.pop("sampled")
         for sampled_item_data in _sampled:
-            sampled_item = Sampled.from_dict(sampled_item_data)
+            sampled_item = SampledCheck.from_dict(sampled_item_data)
 
             sampled.append(sampled_item)
 

@@ -8,7 +8,7 @@ from attrs import define as _attrs_define
 from ..models.finding_severity import FindingSeverity, check_finding_severity
 
 if TYPE_CHECKING:
-    from ..models.place import Place
+    from ..models.finding_place import FindingPlace
 
 
 T = TypeVar("T", bound="Finding")
@@ -24,7 +24,7 @@ class Finding:
         title (str):
         remedy (str):
         count (int):
-        places (list[Place]): The first MAX_PLACES, by line.
+        places (list[FindingPlace]): The first MAX_PLACES, by line.
     """
 
     code: str
@@ -32,7 +32,7 @@ class Finding:
     title: str
     remedy: str
     count: int
-    places: list[Place]
+    places: list[FindingPlace]
 
     def to_dict(self) -> dict[str, Any]:
         code = self.code
@@ -67,7 +67,7 @@ class Finding:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.place import Place  # noqa: PLC0415
+        from ..models.finding_place import FindingPlace  # noqa: PLC0415
 
         d = dict(src_dict)
         code = d.pop("code")
@@ -83,7 +83,7 @@ class Finding:
         places = []
         _places = d.pop("places")
         for places_item_data in _places:
-            places_item = Place.from_dict(places_item_data)
+            places_item = FindingPlace.from_dict(places_item_data)
 
             places.append(places_item)
 

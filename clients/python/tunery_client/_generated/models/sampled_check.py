@@ -5,11 +5,11 @@ from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
-T = TypeVar("T", bound="Sampled")
+T = TypeVar("T", bound="SampledCheck")
 
 
 @_attrs_define
-class Sampled:
+class SampledCheck:
     """A check that looked at a part of the file only, to bound its memory.
 
     Attributes:
@@ -50,10 +50,10 @@ class Sampled:
 
         n_rows = d.pop("n_rows")
 
-        sampled = cls(
+        sampled_check = cls(
             codes=codes,
             n_checked=n_checked,
             n_rows=n_rows,
         )
 
-        return sampled
+        return sampled_check

@@ -5,11 +5,11 @@ from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
-T = TypeVar("T", bound="Place")
+T = TypeVar("T", bound="FindingPlace")
 
 
 @_attrs_define
-class Place:
+class FindingPlace:
     """Where a rule is broken.
 
     Attributes:
@@ -82,7 +82,7 @@ class Place:
 
         hint = _parse_hint(d.pop("hint"))
 
-        place = cls(
+        finding_place = cls(
             line=line,
             column=column,
             param=param,
@@ -90,4 +90,4 @@ class Place:
             hint=hint,
         )
 
-        return place
+        return finding_place

@@ -16,6 +16,7 @@ from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest, provenance_of
 from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
+from service.db.files import File
 from service.db.ids import result_file_id
 from service.db.job_files import JobFiles
 from service.db.jobs import Job
@@ -89,10 +90,14 @@ def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:
 
 def _check_provenance(manifest: Manifest, job: Job, files: JobFiles) -> None:
     """What the manifest says of the model's origin must be what the job was created with."""
-    expected = (
-        job.config,
-        *(file and file.sha256 for file in (files.training, files.validation, files.general)),
-    )
-    found = (manifest.config, manifest.data_sha256, manifest.validation_sha256, manifest.general_sha256)
-    if found != expected:
+    is_same = (manifest.config, manifest.data_sha256) == (job.config, files.training.sha256)
+    # A runner of an earlier release does not name the other files.
+    if manifest.environment is not None:
+        named = (manifest.validation_sha256, manifest.general_sha256)
+        is_same = is_same and named == (_sha256(files.validation), _sha256(files.general))
+    if not is_same:
         raise CorruptArtefact("The stored manifest names another configuration or other data than the job.")
+
+
+def _sha256(file: File | None) -> str | None:
+    return None if file is None else file.sha256

@@ -36,7 +36,10 @@ from cluster.training.importing.adapter import import_adapter
 Asked = TypeVar("Asked", DatasetCheckRequest, PreviewRequest, ImportRequest)
 
 CHECKS = 4
-"""Files that are read concurrently, each in a thread of its own."""
+"""Files of new jobs that are checked concurrently, each in a thread of its own."""
+
+CLIENTS_READS = 2
+"""Files that are read concurrently for clients' estimates and previews, which never delay a job's check."""
 
 REPORTS = 1
 """Data reports that are made concurrently. They are Python's work, and more of them would only share its
@@ -57,6 +60,7 @@ class DatasetsApp:
         self._gate = Gate(
             {
                 ("POST", "check"): self._check,
+                ("POST", "estimate"): self._estimate,
                 ("POST", "preview"): self._preview,
                 ("POST", "report"): self._report,
                 ("POST", "import"): self._import,
@@ -66,6 +70,7 @@ class DatasetsApp:
         )
         self._store = store or store_from_environment()
         self._checks = asyncio.Semaphore(CHECKS)
+        self._clients_reads = asyncio.Semaphore(CLIENTS_READS)
         self._reports = asyncio.Semaphore(REPORTS)
         self._num_reports = 0
         self._single_flight = SingleFlight()
@@ -78,12 +83,17 @@ class DatasetsApp:
     async def _check(self, request: Request) -> Response:
         """Bounded by the caller's load timeout. Work continues after it, so a retry finds the result."""
         body = await parse_body(DatasetCheckRequest, request)
-        return await self._read(request, body, check_dataset)
+        return await self._read(request, body, check_dataset, self._checks)
+
+    async def _estimate(self, request: Request) -> Response:
+        """A check for a job that is not created yet."""
+        body = await parse_body(DatasetCheckRequest, request)
+        return await self._read(request, body, check_dataset, self._clients_reads)
 
     async def _preview(self, request: Request) -> Response:
         """Bounded like a check."""
         body = await parse_body(PreviewRequest, request)
-        return await self._read(request, body, preview_rows)
+        return await self._read(request, body, preview_rows, self._clients_reads)
 
     async def _import(self, request: Request) -> Response:
         """Bounded like a check."""
@@ -91,17 +101,24 @@ class DatasetsApp:
         return await self._read(request, body, import_adapter)
 
     async def _read(
-        self, request: Request, body: Asked, read: Callable[[Asked, ObjectStore], BaseModel]
+        self,
+        request: Request,
+        body: Asked,
+        read: Callable[[Asked, ObjectStore], BaseModel],
+        places: asyncio.Semaphore,
     ) -> Response:
         timeout_seconds = load_timeout(request)
         await self._fetched(body.base, timeout_seconds)
 
         async def read_file() -> BaseModel:
-            async with self._checks:
+            async with places:
                 return await asyncio.to_thread(read, body, self._store)
 
         found = await self._single_flight.run(
-            (type(body), body.model_dump_json()), read_file, timeout_seconds=timeout_seconds, why=_reading
+            (places, type(body), body.model_dump_json()),
+            read_file,
+            timeout_seconds=timeout_seconds,
+            why=_reading,
         )
         return json_answer(found)
 

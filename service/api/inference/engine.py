@@ -153,7 +153,7 @@ class ServeEngine:
                 return decode_answer(BasesAnswer, await response.read()).unavailable
 
     async def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
-        return await self._read_dataset("check", request, DatasetCheck)
+        return await self._read_dataset("estimate", request, DatasetCheck)
 
     async def preview_dataset(self, request: PreviewRequest) -> Preview:
         return await self._read_dataset("preview", request, Preview)

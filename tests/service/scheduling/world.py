@@ -23,6 +23,7 @@ from cluster.contracts.jobs import (
     SyncResponse,
 )
 from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe, provenance_of
+from cluster.contracts.provenance import Environment
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.local import LocalStore
 from service.db import tables
@@ -198,7 +199,10 @@ class World:
             base_alias=job.model,
             base_digest="0" * 64,
             data_sha256=self.data_sha256,
+            validation_sha256=None if current.validation_file is None else "0" * 64,
+            general_sha256=None if current.training.general_file is None else "0" * 64,
             template_sha256="0" * 64,
+            environment=Environment(versions={"python": "3"}, code_sha256="0" * 64, device="cpu"),
             config=current.config,
             files=[
                 ManifestFile(

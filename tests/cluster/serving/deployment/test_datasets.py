@@ -18,6 +18,7 @@ from cluster.contracts.data_report import DataReport, DataReportRequest, StoredF
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
 from cluster.contracts.generation import LOAD_TIMEOUT_HEADER, ErrorEvent
+from cluster.contracts.previews import Preview, PreviewRequest
 from cluster.serving.deployment import datasets
 from cluster.storage.keys import DatasetKey, parse_key
 from cluster.storage.local import LocalStore
@@ -122,6 +123,42 @@ def test_a_check_that_outlasts_its_caller_continues_for_the_next_one(
     assert json.loads(early.body)["code"] == "dataset_not_ready"
     assert DatasetCheck.model_validate_json(late.body).n_examples == len(chat_rows)
     assert len(begun) == 1
+
+
+def test_estimates_and_previews_of_clients_never_hold_up_the_check_of_a_job(
+    app: datasets.DatasetsApp,
+    base: BaseSpec,
+    put_rows: Callable[..., tuple[str, str]],
+    chat_rows: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_end, check = threading.Event(), datasets.check_dataset
+    content = check_request(base, put_rows, chat_rows)
+
+    def slow_for_clients(request: DatasetCheckRequest, store: LocalStore) -> DatasetCheck:
+        assert not request.seed or may_end.wait(30)
+        return check(request, store)
+
+    monkeypatch.setattr(datasets, "check_dataset", slow_for_clients)
+    asked = DatasetCheckRequest.model_validate_json(content)
+    estimates = [
+        asked.model_copy(update={"seed": seed}).model_dump_json()
+        for seed in range(1, 1 + 2 * datasets.CHECKS)
+    ]
+    preview = PreviewRequest(base=base, key=asked.key, lines=[2]).model_dump_json()
+
+    async def run() -> tuple[list[Response], Response, Response]:
+        early = await asyncio.gather(
+            *(post(app, "/datasets/estimate", each, timeout=0.05) for each in estimates)
+        )
+        checked = await post(app, "/datasets/check", content)
+        may_end.set()
+        return early, checked, await post(app, "/datasets/preview", preview)
+
+    early, checked, previewed = asyncio.run(run())
+    assert {json.loads(answer.body)["code"] for answer in early} == {"dataset_not_ready"}
+    assert DatasetCheck.model_validate_json(checked.body).n_examples == len(chat_rows)
+    assert [row.line for row in Preview.model_validate_json(previewed.body).rows] == [2]
 
 
 def report_request(store: LocalStore, lines: list[bytes]) -> str:

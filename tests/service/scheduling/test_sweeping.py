@@ -280,9 +280,7 @@ class Installation:
 
     def compile(self) -> None:
         job = self._any(self._unfinished())
-        with self.world.database.read() as session:
-            sha256 = session.get_one(tables.File, job.training_file).sha256
-        self.store.put(dataset_key(sha256, "0a"), b"compiled")
+        self.store.put(dataset_key(self._data_sha256(job), "0a"), b"compiled")
 
     def save_checkpoint(self) -> None:
         job = self._any(self._running())
@@ -456,7 +454,7 @@ class Installation:
             form="lora",
             base_alias=job.model,
             base_digest="0" * 64,
-            data_sha256="0" * 64,
+            data_sha256=self._data_sha256(job),
             template_sha256="0" * 64,
             config=job.config,
             files=files,
@@ -475,6 +473,10 @@ class Installation:
         )
         self.seqs[job.id] = saved.seq + 1
         self.saved.setdefault(job.id, []).append(saved)
+
+    def _data_sha256(self, job: Job) -> str:
+        with self.world.database.read() as session:
+            return session.get_one(tables.File, job.training_file).sha256
 
     def _own(self, job: Job) -> list[NumberedCheckpoint]:
         """Checkpoints of the job's current attempt."""
@@ -595,6 +597,7 @@ def only_file(world: World, file_id: str) -> Any:
 def published(world: World) -> Job:
     """A succeeded job, with a compiled file and superseded checkpoints in storage."""
     file = only_file(world, upload(world))
+    world.data_sha256 = file.sha256
     job = world.job(file=file)
     scheduler = world.scheduler()
     scheduler.tick()

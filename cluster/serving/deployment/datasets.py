@@ -41,6 +41,9 @@ CHECKS = 4
 CLIENTS_READS = 2
 """Files that are read concurrently for clients' estimates and previews, which never delay a job's check."""
 
+IMPORTS = 1
+"""Adapters that are imported concurrently. Each may take gigabytes of memory and of scratch space."""
+
 REPORTS = 1
 """Data reports that are made concurrently. They are Python's work, and more of them would only share its
 lock."""
@@ -71,6 +74,7 @@ class DatasetsApp:
         self._store = store or store_from_environment()
         self._checks = asyncio.Semaphore(CHECKS)
         self._clients_reads = asyncio.Semaphore(CLIENTS_READS)
+        self._imports = asyncio.Semaphore(IMPORTS)
         self._reports = asyncio.Semaphore(REPORTS)
         self._num_reports = 0
         self._single_flight = SingleFlight()
@@ -96,9 +100,9 @@ class DatasetsApp:
         return await self._read(request, body, preview_rows, self._clients_reads)
 
     async def _import(self, request: Request) -> Response:
-        """Bounded like a check."""
+        """Bounded like a check, which an import never delays."""
         body = await parse_body(ImportRequest, request)
-        return await self._read(request, body, import_adapter)
+        return await self._read(request, body, import_adapter, self._imports)
 
     async def _read(
         self,

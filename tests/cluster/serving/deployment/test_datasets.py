@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
 
+from cluster.bases.layers import read_layers
+from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, FolderSource, HubSource
 from cluster.contracts.data_report import DataReport, DataReportRequest, StoredFile
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
 from cluster.contracts.generation import LOAD_TIMEOUT_HEADER, ErrorEvent
+from cluster.contracts.imports import ImportedAdapter, ImportRequest
 from cluster.contracts.previews import Preview, PreviewRequest
 from cluster.serving.deployment import datasets
 from cluster.storage.keys import DatasetKey, parse_key
@@ -159,6 +164,67 @@ def test_estimates_and_previews_of_clients_never_hold_up_the_check_of_a_job(
     assert {json.loads(answer.body)["code"] for answer in early} == {"dataset_not_ready"}
     assert DatasetCheck.model_validate_json(checked.body).n_examples == len(chat_rows)
     assert [row.line for row in Preview.model_validate_json(previewed.body).rows] == [2]
+
+
+def import_request(base: BaseSpec, store: LocalStore, *, id: str = "modelimport-1") -> str:
+    """Imports an adapter of one layer."""
+    layer = next(name for name in read_layers(base_folder(base)).shapes if name.endswith("q_proj"))
+    rows, columns = read_layers(base_folder(base)).shapes[layer]
+    name = f"base_model.model.{layer}"
+    weights = save(
+        {f"{name}.lora_A.weight": torch.ones(2, columns), f"{name}.lora_B.weight": torch.ones(rows, 2)}
+    )
+    config = json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": [layer]}).encode()
+    files = []
+    for key, content in (("files/file-config", config), ("files/file-weights", weights)):
+        store.put(key, content)
+        files.append(StoredFile(key=key, sha256=hashlib.sha256(content).hexdigest()))
+    return ImportRequest(import_id=id, base=base, config=files[0], weights=files[1]).model_dump_json()
+
+
+def test_an_adapter_is_imported(app: datasets.DatasetsApp, base: BaseSpec, store: LocalStore) -> None:
+    answer = asyncio.run(post(app, "/datasets/import", import_request(base, store)))
+    assert answer.status_code == 200, answer.body
+    imported = ImportedAdapter.model_validate_json(answer.body)
+    assert imported.training.r == 2
+    assert store.get(imported.weights.manifest_key)
+
+
+def test_imports_never_hold_up_the_check_of_a_job(
+    app: datasets.DatasetsApp,
+    base: BaseSpec,
+    store: LocalStore,
+    put_rows: Callable[..., tuple[str, str]],
+    chat_rows: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_end, begun, imports = threading.Event(), [], datasets.import_adapter
+
+    def slow(request: ImportRequest, store: LocalStore) -> ImportedAdapter:
+        begun.append(request)
+        assert may_end.wait(30)
+        return imports(request, store)
+
+    monkeypatch.setattr(datasets, "import_adapter", slow)
+    requests = [
+        import_request(base, store, id=f"modelimport-{number}") for number in range(2 * datasets.CHECKS)
+    ]
+
+    async def run() -> tuple[list[Response], Response, int]:
+        early = await asyncio.gather(
+            *(post(app, "/datasets/import", each, timeout=0.05) for each in requests)
+        )
+        checked = await post(app, "/datasets/check", check_request(base, put_rows, chat_rows))
+        num_begun = len(begun)
+        may_end.set()
+        for each in requests:
+            assert (await post(app, "/datasets/import", each)).status_code == 200
+        return early, checked, num_begun
+
+    early, checked, num_begun = asyncio.run(run())
+    assert {json.loads(answer.body)["code"] for answer in early} == {"dataset_not_ready"}
+    assert DatasetCheck.model_validate_json(checked.body).n_examples == len(chat_rows)
+    assert num_begun == datasets.IMPORTS
 
 
 def report_request(store: LocalStore, lines: list[bytes]) -> str:

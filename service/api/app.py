@@ -16,6 +16,7 @@ from service.api.http.document import ERROR_RESPONSES, describe
 from service.api.http.draining import Draining
 from service.api.http.key_use import KeyUse
 from service.api.http.middleware import BodyLimit, HeadAsGet, RequestContext, WithoutTrailingSlash
+from service.api.http.strict_json import refuse_lax_routes
 from service.api.inference.admission import AdmissionQueue
 from service.api.inference.context import InferenceContext
 from service.api.inference.engine import Engine, ServeEngine
@@ -125,6 +126,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         app.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
     app.state.draining = Draining()
     app.include_router(health.router)
+    refuse_lax_routes(app.routes)
     errors.install(app)
     describe(app)
     # The middleware that is added last is the outermost.

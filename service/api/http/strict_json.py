@@ -6,15 +6,16 @@ hundred bytes, and an invalid value becomes a pydantic error of a kilobyte. 24 M
 gigabytes."""
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import anyio.to_thread
 import orjson
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Request, Response, params
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute
 
 from cluster.contracts.errors import InvalidRequest
 from service.api.state import AppState
@@ -50,6 +51,16 @@ class StrictJsonRoute(APIRoute):
             return await handler(strict)
 
         return handle
+
+
+def refuse_lax_routes(routes: Sequence[BaseRoute]) -> None:
+    """Raises TypeError if a route reads a JSON body and is no StrictJsonRoute."""
+    for context in iter_route_contexts(routes):
+        route = context.original_route
+        if isinstance(route, APIRoute) and not isinstance(route, StrictJsonRoute):
+            body = route.body_field
+            if body is not None and not isinstance(body.field_info, params.Form):
+                raise TypeError(f"{context.path} takes JSON: create its router with StrictJsonRoute.")
 
 
 def loads(body: bytes) -> Any:

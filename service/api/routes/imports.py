@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import InvalidRequest, NotFound
 from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE
 from service.api.http.auth import Reader, Writer
+from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.imports import ImportModelBody, ModelImport, ModelImportError, ModelImportList
 from service.api.state import UsesAppState
@@ -16,7 +17,7 @@ from service.db.files import Files
 from service.db.imports import Imports
 from service.db.tenancy import Tenant
 
-router = APIRouter(prefix="/models/import", tags=["Models"])
+router = APIRouter(prefix="/models/import", tags=["Models"], route_class=StrictJsonRoute)
 
 
 @router.post("", operation_id="models_import", summary="Import an adapter")

@@ -195,15 +195,22 @@ def test_only_the_two_files_of_an_adapter_are_taken(http: TestClient, names: tup
         ({"files": []}, "files"),
         ({"files": ["file-absent", "file-gone"]}, "files"),
         ({"suffix": "a/b"}, "suffix"),
+        ({"files": ["file-\0", "file-gone"]}, None),
         ({"path": "/etc"}, "path"),
     ],
 )
 def test_what_cannot_be_imported_is_refused_at_once(
-    http: TestClient, changes: dict[str, object], param: str
+    http: TestClient, changes: dict[str, object], param: str | None
 ) -> None:
     body = {"base": "base-1", "files": import_adapter(http)["files"], **changes}
     refused = http.post("/v1/models/import", json=body)
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
+def test_a_body_with_half_a_character_is_refused(http: TestClient) -> None:
+    body = '{"base": "base-1", "files": ["file-\\ud800", "file-gone"]}'
+    refused = http.post("/v1/models/import", content=body, headers={"content-type": "application/json"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_json")
 
 
 def test_encoders_take_no_adapters(http: TestClient, state: AppState) -> None:

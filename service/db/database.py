@@ -91,14 +91,26 @@ class Database:
 
     def migrate(self) -> None:
         """Brings the schema up to date; safe when several processes start at once."""
-        with _unavailable_if_down(), self._writing.begin() as connection:
-            if self.dialect == "postgresql":
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                connection.execute(text("SET LOCAL lock_timeout = 0"))
-                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+        with self.migrating() as connection:
             command.upgrade(migration_config(connection), "head")
         if self._reserved_space is not None:
             self._reserved_space.allocate()
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """The only transaction that changes the schema, for as long as it needs. Raises RuntimeError, with
+        nothing written, if rows would refer to rows that do not exist."""
+        with _unavailable_if_down(), self._writing.connect() as connection:
+            if self.dialect == "postgresql":
+                with connection.begin():
+                    connection.execute(text("SET LOCAL statement_timeout = 0"))
+                    connection.execute(text("SET LOCAL lock_timeout = 0"))
+                    connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+                    yield connection
+            else:
+                with _foreign_keys_checked_at_the_end(connection), connection.begin():
+                    yield connection
+                    _check_foreign_keys(connection)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -176,6 +188,26 @@ def _sqlite_engine(url: URL, busy_seconds: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
     return engine
+
+
+@contextmanager
+def _foreign_keys_checked_at_the_end(connection: Connection) -> Iterator[None]:
+    """Lets a table be made anew while rows refer to it, which is how SQLite changes columns: dropping the old
+    table would fail, or delete those rows (https://sqlite.org/lang_altertable.html#otheralter)."""
+    sqlite = connection.connection.driver_connection
+    assert isinstance(sqlite, sqlite3.Connection)
+    sqlite.execute("PRAGMA foreign_keys = OFF")  # has no effect within a transaction
+    try:
+        yield
+    finally:
+        sqlite.execute("PRAGMA foreign_keys = ON")
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    broken = connection.execute(text("PRAGMA foreign_key_check")).all()
+    if broken:
+        pairs = sorted({f"{row.table} to {row.parent}" for row in broken})
+        raise RuntimeError(f"{len(broken)} rows would refer to rows that do not exist: {', '.join(pairs)}.")
 
 
 def sqlite_journal_mode(version: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Runs migrations inside the transaction that `Database.migrate` began."""
+"""Runs migrations inside the transaction that `Database.migrating` began."""
 
 from alembic import context
 

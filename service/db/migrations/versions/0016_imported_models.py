@@ -52,6 +52,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute(
+        "DELETE FROM checkpoint_permissions WHERE model_id IN (SELECT id FROM models WHERE job_id IS NULL)"
+    )
     op.execute("DELETE FROM models WHERE job_id IS NULL")
     with op.batch_alter_table("models") as models:
         models.drop_constraint(op.f("uq_models_import_id"), type_="unique")

@@ -109,6 +109,8 @@ class FakeEngine:
     check: DatasetCheck = field(default_factory=lambda: CHECK)
     """What every file becomes."""
     checked: list[DatasetCheckRequest] = field(default_factory=list)
+    read_for: list[str] = field(default_factory=list)
+    """The project of each request for a check."""
     preview: Preview = field(default_factory=lambda: PREVIEW)
     previewed: list[PreviewRequest] = field(default_factory=list)
     report: DataReport = field(
@@ -172,13 +174,14 @@ class FakeEngine:
     async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
         return {}
 
-    async def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
+    async def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
         self.checked.append(request)
+        self.read_for.append(project_id)
         if self.refusal is not None:
             raise self.refusal
         return self.check
 
-    async def preview_dataset(self, request: PreviewRequest) -> Preview:
+    async def preview_dataset(self, request: PreviewRequest, *, project_id: str) -> Preview:
         self.previewed.append(request)
         if self.refusal is not None:
             raise self.refusal

@@ -17,6 +17,9 @@ MODEL_HEADER = "serve-multiplexed-model-id"
 LOAD_TIMEOUT_HEADER = "tunery-patience-seconds"
 """How many seconds the request waits for its model to load before it fails with Unavailable."""
 
+PROJECT_HEADER = "tunery-project-id"
+"""The project for which the cluster reads a file, so that each has its share of the places."""
+
 REPLICA_HEADER = "tunery-replica-url"
 """In the response of an application's only replica: the address where it can be called directly, without the
 proxy."""

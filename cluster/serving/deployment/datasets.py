@@ -6,6 +6,7 @@ It always runs, so it also reports whether the engines do."""
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TypeVar
 
@@ -19,9 +20,11 @@ from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSour
 from cluster.contracts.data_report import DataReportRequest
 from cluster.contracts.datasets import DatasetCheckRequest
 from cluster.contracts.errors import Overloaded, Unavailable
+from cluster.contracts.generation import PROJECT_HEADER
 from cluster.contracts.imports import ImportRequest
 from cluster.contracts.previews import PreviewRequest
 from cluster.niceness import yield_to_others
+from cluster.serving.deployment.fair_places import FairPlaces
 from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
 from cluster.serving.deployment.loopback import listen_where_the_node_is
 from cluster.serving.deployment.readiness import check_engines
@@ -39,7 +42,11 @@ CHECKS = 4
 """Files of new jobs that are checked concurrently, each in a thread of its own."""
 
 CLIENTS_READS = 2
-"""Files that are read concurrently for clients' estimates and previews, which never delay a job's check."""
+"""Files that are read concurrently for clients' estimates and previews, which never delay a job's check:
+one of each project."""
+
+MAX_READS_PER_PROJECT = 4
+"""Estimates and previews of one project that are being read or wait for their turn."""
 
 IMPORTS = 1
 """Adapters that are imported concurrently. Each may take gigabytes of memory and of scratch space."""
@@ -73,7 +80,7 @@ class DatasetsApp:
         )
         self._store = store or store_from_environment()
         self._checks = asyncio.Semaphore(CHECKS)
-        self._clients_reads = asyncio.Semaphore(CLIENTS_READS)
+        self._clients_reads = FairPlaces(CLIENTS_READS, most_per_project=MAX_READS_PER_PROJECT)
         self._imports = asyncio.Semaphore(IMPORTS)
         self._reports = asyncio.Semaphore(REPORTS)
         self._num_reports = 0
@@ -92,34 +99,37 @@ class DatasetsApp:
     async def _estimate(self, request: Request) -> Response:
         """A check for a job that is not created yet."""
         body = await parse_body(DatasetCheckRequest, request)
-        return await self._read(request, body, check_dataset, self._clients_reads)
+        return await self._read(request, body, check_dataset, self._clients_place(request))
 
     async def _preview(self, request: Request) -> Response:
         """Bounded like a check."""
         body = await parse_body(PreviewRequest, request)
-        return await self._read(request, body, preview_rows, self._clients_reads)
+        return await self._read(request, body, preview_rows, self._clients_place(request))
 
     async def _import(self, request: Request) -> Response:
         """Bounded like a check, which an import never delays."""
         body = await parse_body(ImportRequest, request)
         return await self._read(request, body, import_adapter, self._imports)
 
+    def _clients_place(self, request: Request) -> AbstractAsyncContextManager[None]:
+        return self._clients_reads.place(request.headers.get(PROJECT_HEADER, ""))
+
     async def _read(
         self,
         request: Request,
         body: Asked,
         read: Callable[[Asked, ObjectStore], BaseModel],
-        places: asyncio.Semaphore,
+        place: AbstractAsyncContextManager[None],
     ) -> Response:
         timeout_seconds = load_timeout(request)
         await self._fetched(body.base, timeout_seconds)
 
         async def read_file() -> BaseModel:
-            async with places:
+            async with place:
                 return await asyncio.to_thread(read, body, self._store)
 
         found = await self._single_flight.run(
-            (places, type(body), body.model_dump_json()),
+            (request.url.path, body.model_dump_json()),
             read_file,
             timeout_seconds=timeout_seconds,
             why=_reading,

@@ -16,6 +16,7 @@ from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import (
     LOAD_TIMEOUT_HEADER,
     MODEL_HEADER,
+    PROJECT_HEADER,
     REPLICA_HEADER,
     FinishEvent,
     GenerationEvent,
@@ -65,12 +66,13 @@ class Engine(Generator, Protocol):
         answer."""
         ...
 
-    async def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
-        """Raises the error of the check, and Unavailable if it takes longer than DATASET_SECONDS, or if the
-        cluster does not answer. The check then continues, and the same request later finds its result."""
+    async def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
+        """Raises the error of the check, Overloaded if too much is being read for the project, and
+        Unavailable if it takes longer than DATASET_SECONDS, or if the cluster does not answer. The check then
+        continues, and the same request later finds its result."""
         ...
 
-    async def preview_dataset(self, request: PreviewRequest) -> Preview:
+    async def preview_dataset(self, request: PreviewRequest, *, project_id: str) -> Preview:
         """Raises what `check_dataset` raises."""
         ...
 
@@ -152,11 +154,11 @@ class ServeEngine:
                     raise await _refusal(response)
                 return decode_answer(BasesAnswer, await response.read()).unavailable
 
-    async def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
-        return await self._read_dataset("estimate", request, DatasetCheck)
+    async def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
+        return await self._read_dataset("estimate", request, DatasetCheck, project_id=project_id)
 
-    async def preview_dataset(self, request: PreviewRequest) -> Preview:
-        return await self._read_dataset("preview", request, Preview)
+    async def preview_dataset(self, request: PreviewRequest, *, project_id: str) -> Preview:
+        return await self._read_dataset("preview", request, Preview, project_id=project_id)
 
     async def data_report(self, request: DataReportRequest) -> DataReport:
         return await self._read_dataset("report", request, DataReport, seconds=_REPORT_SECONDS)
@@ -170,9 +172,14 @@ class ServeEngine:
         request: DatasetCheckRequest | PreviewRequest | DataReportRequest,
         kind: type[Answer],
         *,
+        project_id: str = "",
         seconds: float = DATASET_SECONDS,
     ) -> Answer:
-        headers = {"content-type": "application/json", LOAD_TIMEOUT_HEADER: str(seconds)}
+        headers = {
+            "content-type": "application/json",
+            LOAD_TIMEOUT_HEADER: str(seconds),
+            PROJECT_HEADER: project_id,
+        }
         content = request.model_dump_json().encode()
         with _transport_is_unavailable():
             response = await self._post(f"{self._url}/datasets/{action}", content, headers, _DATASET_TIMEOUT)

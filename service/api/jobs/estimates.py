@@ -1,5 +1,6 @@
 """An estimate of a job that could be created: exact tokens and steps, and what they will take."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from service.api.schemas.estimates import (
     FineTuningJobEstimate,
     SecondsRange,
 )
+from service.api.schemas.jobs import CreateJobBody
 from service.db.database import Database, now
 from service.db.dataset_checks import check_events
 from service.db.jobs import Job
@@ -34,14 +36,21 @@ _NEVER_RUN = (
 _SECONDS_PER_HOUR = 3600
 
 
-async def checked(candidate: Candidate, engine: Engine) -> CheckedJob:
-    """Raises what validation would fail the job with, and Unavailable if the cluster is still reading a
-    file."""
+def drawn_seed(body: CreateJobBody) -> int:
+    """The seed of a request that gives none. It is the same for the same request, so that a repeated one
+    finds what the cluster has read for the first."""
+    digest = hashlib.sha256(body.model_dump_json().encode()).digest()
+    return int.from_bytes(digest[:4]) >> 1
+
+
+async def checked(candidate: Candidate, engine: Engine, *, project_id: str) -> CheckedJob:
+    """Raises what validation would fail the job with, Unavailable if the cluster is still reading a file, and
+    Overloaded if it is reading too many for the project."""
     check = check_job(candidate)
     try:
         request = next(check)
         while True:
-            request = check.send(await engine.check_dataset(request))
+            request = check.send(await engine.check_dataset(request, project_id=project_id))
     except StopIteration as end:
         result: CheckedJob = end.value
         return result

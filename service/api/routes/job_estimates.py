@@ -1,14 +1,12 @@
 """`/v1/fine_tuning/jobs/estimate`: what a job would take, before it is created."""
 
-import secrets
-
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from service.api.http.auth import Reader
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.jobs.dry_runs import dry_run
-from service.api.jobs.estimates import checked, estimate, read_server
+from service.api.jobs.estimates import checked, drawn_seed, estimate, read_server
 from service.api.schemas.estimates import FineTuningJobEstimate
 from service.api.schemas.jobs import CreateJobBody
 from service.api.state import UsesAppState
@@ -31,10 +29,10 @@ async def estimate_job(body: CreateJobBody, caller: Reader, state: UsesAppState)
         method=new.method,
         hyperparameters=new.hyperparameters,
         training=new.training,
-        seed=secrets.randbelow(2**31) if new.seed is None else new.seed,
+        seed=drawn_seed(body) if new.seed is None else new.seed,
         files=run.files,
         source=run.source,
     )
-    job = await checked(candidate, state.engine)
+    job = await checked(candidate, state.engine, project_id=caller.tenant.project_id)
     server = await run_in_threadpool(read_server, state.database, run.base.alias)
     return estimate(candidate, job, server, state.settings)

@@ -38,7 +38,7 @@ async def preview(body: PreviewJobBody, caller: Reader, state: UsesAppState) -> 
         lines=body.lines,
     )
     try:
-        found = await state.engine.preview_dataset(request)
+        found = await state.engine.preview_dataset(request, project_id=caller.tenant.project_id)
     except InvalidDataset as error:
         raise InvalidDataset(error.message, code=error.code, param="training_file") from error
     content = await run_in_threadpool(_public, found)

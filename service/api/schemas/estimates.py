@@ -86,7 +86,8 @@ class FineTuningJobEstimate(Answer):
     model: str
     """The base model."""
     seed: int
-    """Give it to the create request to hold out the same examples."""
+    """Give it to the create request to hold out the same examples. If the request gave none, it is
+    derived from its body: the same body gives the same seed."""
     hyperparameters: ResolvedDpoHyperparameters | ResolvedHyperparameters
     """With every "auto" resolved."""
     steps: int

@@ -21,7 +21,7 @@ from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, FolderS
 from cluster.contracts.data_report import DataReport, DataReportRequest, StoredFile
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
-from cluster.contracts.generation import LOAD_TIMEOUT_HEADER, ErrorEvent
+from cluster.contracts.generation import LOAD_TIMEOUT_HEADER, PROJECT_HEADER, ErrorEvent
 from cluster.contracts.imports import ImportedAdapter, ImportRequest
 from cluster.contracts.previews import Preview, PreviewRequest
 from cluster.serving.deployment import datasets
@@ -40,11 +40,17 @@ def app(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> datasets.Datasets
     return datasets.DatasetsApp(store)
 
 
-async def post(app: datasets.DatasetsApp, path: str, content: str, *, timeout: float = 30) -> Response:
+async def post(
+    app: datasets.DatasetsApp, path: str, content: str, *, timeout: float = 30, project: str = "proj-1"
+) -> Response:
     async def receive() -> Message:
         return {"type": "http.request", "body": content.encode(), "more_body": False}
 
-    headers = {"authorization": f"Bearer {TOKEN}", LOAD_TIMEOUT_HEADER: str(timeout)}
+    headers = {
+        "authorization": f"Bearer {TOKEN}",
+        LOAD_TIMEOUT_HEADER: str(timeout),
+        PROJECT_HEADER: project,
+    }
     scope = {
         "type": "http",
         "method": "POST",
@@ -154,7 +160,10 @@ def test_estimates_and_previews_of_clients_never_hold_up_the_check_of_a_job(
 
     async def run() -> tuple[list[Response], Response, Response]:
         early = await asyncio.gather(
-            *(post(app, "/datasets/estimate", each, timeout=0.05) for each in estimates)
+            *(
+                post(app, "/datasets/estimate", each, timeout=0.05, project=f"proj-{number}")
+                for number, each in enumerate(estimates)
+            )
         )
         checked = await post(app, "/datasets/check", content)
         may_end.set()
@@ -164,6 +173,46 @@ def test_estimates_and_previews_of_clients_never_hold_up_the_check_of_a_job(
     assert {json.loads(answer.body)["code"] for answer in early} == {"dataset_not_ready"}
     assert DatasetCheck.model_validate_json(checked.body).n_examples == len(chat_rows)
     assert [row.line for row in Preview.model_validate_json(previewed.body).rows] == [2]
+
+
+def test_a_projects_flood_is_bounded_and_does_not_stop_the_preview_of_another(
+    app: datasets.DatasetsApp,
+    base: BaseSpec,
+    put_rows: Callable[..., tuple[str, str]],
+    chat_rows: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_end, begun, check = threading.Event(), [], datasets.check_dataset
+
+    def slow(request: DatasetCheckRequest, store: LocalStore) -> DatasetCheck:
+        begun.append(request.seed)
+        assert may_end.wait(30)
+        return check(request, store)
+
+    monkeypatch.setattr(datasets, "check_dataset", slow)
+    asked = DatasetCheckRequest.model_validate_json(check_request(base, put_rows, chat_rows))
+    flood = [asked.model_copy(update={"seed": seed}).model_dump_json() for seed in range(20)]
+    preview = PreviewRequest(base=base, key=asked.key, lines=[2]).model_dump_json()
+
+    async def run() -> tuple[list[Response], Response, Response]:
+        answers = [
+            await post(app, "/datasets/estimate", each, timeout=0.01, project="proj-flood") for each in flood
+        ]
+        other = await post(app, "/datasets/preview", preview, project="proj-other")
+        assert begun == [0]
+        may_end.set()
+        allowed = flood[: datasets.MAX_READS_PER_PROJECT]
+        await asyncio.gather(
+            *(post(app, "/datasets/estimate", each, project="proj-flood") for each in allowed)
+        )
+        return answers, other, await post(app, "/datasets/estimate", flood[-1], project="proj-flood")
+
+    answers, other, afterwards = asyncio.run(run())
+    assert [answer.status_code for answer in answers] == [503] * 4 + [429] * 16
+    refused = ErrorEvent.model_validate_json(answers[-1].body)
+    assert "4 files are being read for this project" in refused.message
+    assert [row.line for row in Preview.model_validate_json(other.body).rows] == [2]
+    assert afterwards.status_code == 200
 
 
 def import_request(base: BaseSpec, store: LocalStore, *, id: str = "modelimport-1") -> str:

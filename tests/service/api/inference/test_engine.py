@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest
+from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import (
     ContextLengthExceeded,
     NotFound,
@@ -23,6 +24,7 @@ from cluster.contracts.errors import (
 from cluster.contracts.generation import (
     LOAD_TIMEOUT_HEADER,
     MODEL_HEADER,
+    PROJECT_HEADER,
     REPLICA_HEADER,
     ErrorEvent,
     FinishEvent,
@@ -196,6 +198,25 @@ def test_a_request_carries_its_load_timeout_and_is_bounded_by_its_begin_timeout(
     ):
         asyncio.run(generate(url))
     assert (raised.value.code, raised.value.retry_after_seconds) == ("model_not_ready", 30)
+
+
+def test_an_estimate_names_its_project_to_the_cluster() -> None:
+    check = DatasetCheck(format="chat", n_examples=1, n_tokens=1, n_supervised_tokens=1, longest=1)
+
+    async def ask_for_check(url: str) -> DatasetCheck:
+        engine = ServeEngine(url, "")
+        try:
+            request = DatasetCheckRequest(base=BASE, key="files/a", sha256="0" * 64)
+            return await engine.check_dataset(request, project_id="proj-1")
+        finally:
+            await engine.close()
+
+    async def route(incoming: Request) -> Response:
+        assert incoming.headers[PROJECT_HEADER] == "proj-1"
+        return Response(check.model_dump_json())
+
+    with listening(Starlette(routes=[Route("/datasets/estimate", route, methods=["POST"])])) as url:
+        assert asyncio.run(ask_for_check(url)) == check
 
 
 def test_an_answer_is_whole_only_when_every_choice_has_finished() -> None:

@@ -242,3 +242,18 @@ def test_a_file_that_is_still_being_read_is_asked_for_again(
     answer = http.post("/v1/fine_tuning/jobs/estimate", json={"model": "base-1", "training_file": file})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "dataset_not_ready")
     assert "retry-after" in answer.headers
+
+
+def test_a_repeated_request_asks_the_cluster_the_same(
+    http: TestClient, file: str, engine: FakeEngine, project: Project
+) -> None:
+    """So the cluster, which shares equal requests, reads the file once for all of a client's polls."""
+    seeds = [estimate(http, file, training={"validation_split": 0.25})["seed"] for _ in range(3)]
+    assert len(set(seeds)) == 1
+    assert all(request == engine.checked[0] for request in engine.checked)
+    assert engine.checked[0].seed == seeds[0]
+    assert engine.read_for == [project.tenant.project_id] * 3
+    engine.checked.clear()
+    for seed in (1, 2):
+        estimate(http, file, seed=seed)
+    assert engine.checked[0] == engine.checked[1]

@@ -33,7 +33,8 @@ class FineTuningJobEstimate:
     Attributes:
         object_ (Literal['fine_tuning.job.estimate']):  Default: 'fine_tuning.job.estimate'.
         model (str): The base model.
-        seed (int): Give it to the create request to hold out the same examples.
+        seed (int): Give it to the create request to hold out the same examples. If the request gave none, it is
+            derived from its body: the same body gives the same seed.
         hyperparameters (ResolvedDpoHyperparameters | ResolvedHyperparameters): With every "auto" resolved.
         steps (int):
         rows (EstimatedRows):

@@ -1,0 +1,41 @@
+"""Bounds the work of one kind that runs at once, and what each project may have of it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from cluster.contracts.errors import Overloaded
+
+
+class FairPlaces:
+    """At most `at_once` pieces of work run, and one of each project. A project's next piece joins the common
+    queue when the one before it has ended, so projects take turns. Used from one event loop."""
+
+    def __init__(self, at_once: int, *, most_per_project: int) -> None:
+        """`most_per_project` counts the pieces that wait, and the one that runs."""
+        self._most = most_per_project
+        self._all = asyncio.Semaphore(at_once)
+        self._projects: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._counts: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def place(self, project_id: str) -> AsyncIterator[None]:
+        """Waits for a place, which is held until the block ends. Raises Overloaded if the project has too
+        much waiting."""
+        if self._counts[project_id] >= self._most:
+            raise Overloaded(
+                f"{self._most} files are being read for this project, the most allowed at once. Wait until "
+                "an earlier request has been answered.",
+                retry_after_seconds=10,
+            )
+        own = self._projects.setdefault(project_id, asyncio.Semaphore(1))
+        self._counts[project_id] += 1
+        try:
+            async with own, self._all:
+                yield
+        finally:
+            self._counts[project_id] -= 1
+            if not self._counts[project_id]:
+                del self._counts[project_id]

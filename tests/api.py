@@ -124,14 +124,20 @@ def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
         return model.id, checkpoint.model_name
 
 
-def import_adapter(
-    http: TestClient, headers: Mapping[str, str] | None = None, **changes: object
-) -> dict[str, Any]:
-    """Uploads the files of an adapter and imports them. Returns the import."""
+def import_files(http: TestClient, headers: Mapping[str, str] | None = None) -> list[str]:
+    """Uploads the files of an adapter. Returns their ids."""
     files = []
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         upload = {"files": {"file": (name, b"{}")}, "data": {"purpose": "user_data"}}
         files.append(http.post("/v1/files", headers=headers, **upload).json()["id"])
+    return files
+
+
+def import_adapter(
+    http: TestClient, headers: Mapping[str, str] | None = None, **changes: object
+) -> dict[str, Any]:
+    """Uploads the files of an adapter and imports them. Returns the import."""
+    files = import_files(http, headers)
     answer = http.post(
         "/v1/models/import", headers=headers, json={"base": "base-1", "files": files, **changes}
     )

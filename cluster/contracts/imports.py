@@ -1,9 +1,12 @@
 """Importing an adapter that was trained elsewhere: what the service asks the cluster, and the answer."""
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.data_report import StoredFile
+from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.weights import WeightsRef
@@ -11,6 +14,20 @@ from cluster.contracts.weights import WeightsRef
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 """The files of an adapter folder that the PEFT library reads."""
+
+MAX_BYTES: Mapping[str, int] = {CONFIG_FILE: 2**20, WEIGHTS_FILE: 2 * 2**30}
+"""The sizes that are read, by the file's name. An adapter of rank 64 for all layers of a model with
+70 billion parameters, in half precision, has 1.7 GB."""
+
+
+def check_size(name: str, size: int) -> None:
+    """Raises InvalidRequest (`invalid_adapter`) if a file of an adapter has more bytes than are read."""
+    if size > MAX_BYTES[name]:
+        raise InvalidRequest(
+            f"{name} has {size} bytes; at most {MAX_BYTES[name]} are read.",
+            code="invalid_adapter",
+            param="files",
+        )
 
 
 class ImportRequest(FrozenModel):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import NotFound
+from cluster.contracts.errors import NotFound, Overloaded
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.imports import ImportedAdapter
 from service.db import tables
@@ -17,6 +17,9 @@ from service.db.ids import new_id
 from service.db.model_names import new_model_name
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
+
+MAX_PENDING = 4
+"""Imports of one project that may be validated or wait for it."""
 
 ImportStatus = Literal["validating", "succeeded", "failed"]
 
@@ -43,10 +46,10 @@ class PendingImport:
     """An import that is to be validated, and its files."""
 
     id: str
+    project_id: str
     base: str
     config: File
     weights: File
-    age_seconds: float
 
 
 class Imports:
@@ -57,8 +60,11 @@ class Imports:
         self._tenant = tenant
 
     def create(self, *, base: str, config_file: str, weights_file: str, suffix: str | None) -> ModelImport:
-        """The caller holds locks on the files. While an import of the same files to the same base is being
-        validated, returns that: a client may have repeated its request."""
+        """The caller holds locks on the project and on the files. While an import of the same files to the
+        same base is being validated, returns that: a client may have repeated its request.
+
+        Raises Overloaded (`too_many_imports`) while MAX_PENDING other imports of the project are being
+        validated."""
         same = self._session.scalar(
             self._owned()
             .where(
@@ -71,6 +77,15 @@ class Imports:
         )
         if same is not None:
             return _import_of(same)
+        pending = self._owned().where(tables.ModelImport.status == "validating")
+        count = self._session.scalar(select(func.count()).select_from(pending.subquery())) or 0
+        if count >= MAX_PENDING:
+            raise Overloaded(
+                f"This project has {count} imports that are being validated, and may not have more. Wait "
+                "until one of them has ended.",
+                code="too_many_imports",
+                retry_after_seconds=10,
+            )
         row = tables.ModelImport(
             id=new_id("modelimport-"),
             organization_id=self._tenant.organization_id,
@@ -121,7 +136,6 @@ class Imports:
 
 def pending_imports(session: Session) -> Sequence[PendingImport]:
     """Those of all tenants, oldest first."""
-    at = now(session)
     rows = session.scalars(
         select(tables.ModelImport)
         .where(tables.ModelImport.status == "validating")
@@ -130,10 +144,10 @@ def pending_imports(session: Session) -> Sequence[PendingImport]:
     return [
         PendingImport(
             row.id,
+            row.project_id,
             row.base,
             file_of(session.get_one(tables.File, row.config_file)),
             file_of(session.get_one(tables.File, row.weights_file)),
-            at - row.created_at,
         )
         for row in rows
     ]
@@ -160,6 +174,15 @@ def publish_import(session: Session, id: str, adapter: ImportedAdapter) -> bool:
         )
     )
     return True
+
+
+def end_imports(session: Session, project_id: str) -> None:
+    """Fails all imports of a project that is being archived, and whose lock the caller holds."""
+    pending = (tables.ModelImport.project_id == project_id, tables.ModelImport.status == "validating")
+    # Locked in the order of their ids, so that no two transactions wait for each other.
+    ids = select(tables.ModelImport.id).where(*pending).order_by(tables.ModelImport.id)
+    for id in session.scalars(ids).all():
+        fail_import(session, id, code="project_archived", message="The project was archived.", param=None)
 
 
 def fail_import(session: Session, id: str, *, code: str, message: str, param: str | None) -> bool:

@@ -4,8 +4,9 @@ has to load the adapter and compute with it."""
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import structlog
 
@@ -33,8 +34,26 @@ _PAUSE_SECONDS = 2.0
 """Before an import is tried again whose cluster does not answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Tries:
+    first: float
+    last: float
+    """By the importer's clock, in seconds."""
+
+
+def next_of_each_project(pending: Iterable[PendingImport], last: Mapping[str, float]) -> list[PendingImport]:
+    """Of each project, the import whose last try, by its id, is longest ago, so that one that waits for its
+    base holds up no other. `pending` begins with the oldest, which is first among those that were not tried
+    yet."""
+    chosen: dict[str, PendingImport] = {}
+    for one in sorted(pending, key=lambda one: last.get(one.id, -math.inf)):
+        chosen.setdefault(one.project_id, one)
+    return list(chosen.values())
+
+
 class Importer:
-    """Validates all pending imports, on `workers`. A repeated validation stores the same bytes, and only the
+    """Validates pending imports, on `workers`: one of each project at a time, so that no project waits for
+    all imports of another. A repeated validation stores the same bytes, and only the
     first one publishes, so that any number of importers may run."""
 
     def __init__(
@@ -46,8 +65,9 @@ class Importer:
         *,
         timeout_seconds: float,
         pause_seconds: float = _PAUSE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timeout_seconds` is how long an import may wait for what does not answer."""
+        """`timeout_seconds` is how long an import may wait for what does not answer, from its first try."""
         self._database = database
         self._serving = serving
         self._bases = bases
@@ -56,35 +76,43 @@ class Importer:
         self._pause_seconds = pause_seconds
         self._busy = threading.Lock()
         self._not_before = 0.0
+        self._clock = clock
+        self._tries: dict[str, _Tries] = {}
+        """Of the pending imports that were tried, by id. Only the thread that validates uses it."""
 
     def begin(self) -> None:
         """Returns at once. Does nothing while imports are being validated, or after a pause of theirs."""
-        if time.monotonic() >= self._not_before and self._busy.acquire(blocking=False):
+        if self._clock() >= self._not_before and self._busy.acquire(blocking=False):
             self._workers.submit(self._run)
 
     def _run(self) -> None:
         try:
             with self._database.read() as session:
                 pending = pending_imports(session)
-            for one in pending:
+            self._tries = {one.id: self._tries[one.id] for one in pending if one.id in self._tries}
+            last = {id: tries.last for id, tries in self._tries.items()}
+            for one in next_of_each_project(pending, last):
                 self._validate(one)
         except Unavailable as error:
             _log.warning("imports interrupted", error=error.message)
-            self._not_before = time.monotonic() + self._pause_seconds
+            self._not_before = self._clock() + self._pause_seconds
         except Exception:
             _log.exception("imports failed")
-            self._not_before = time.monotonic() + self._pause_seconds
+            self._not_before = self._clock() + self._pause_seconds
         finally:
             self._busy.release()
 
     def _validate(self, one: PendingImport) -> None:
+        at = self._clock()
+        first = self._tries[one.id].first if one.id in self._tries else at
+        self._tries[one.id] = _Tries(first, at)
         try:
             adapter = self._checked(one)
         except (Unavailable, Overloaded) as error:
             _log.warning("import is waiting", id=one.id, error=error.message)
-            if one.age_seconds > self._timeout_seconds:
+            if self._clock() - first > self._timeout_seconds:
                 self._fail(one, error.code or "platform_error", error)
-            self._not_before = time.monotonic() + self._pause_seconds
+            self._not_before = self._clock() + self._pause_seconds
         except (InvalidRequest, CorruptArtefact, InvalidConfiguration) as error:
             code = error.code if error.code not in (None, InvalidRequest.default_code) else "invalid_adapter"
             self._fail(one, code or "invalid_adapter", error)

@@ -14,7 +14,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.data_report import StoredFile
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
 from cluster.contracts.hyperparameters import TrainingOptions
-from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportedAdapter, ImportRequest
+from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportedAdapter, ImportRequest, check_size
 from cluster.contracts.manifest import Manifest, Probe
 from cluster.storage.keys import import_manifest_key
 from cluster.storage.store import ObjectStore
@@ -48,6 +48,9 @@ def import_adapter(request: ImportRequest, store: ObjectStore) -> ImportedAdapte
         given, made = scratch / "given", scratch / "made"
         for one in (given, made):
             one.mkdir()
+        # Both before anything is downloaded.
+        check_size(CONFIG_FILE, store.stat(request.config.key).bytes)
+        check_size(WEIGHTS_FILE, store.stat(request.weights.key).bytes)
         config = read_config(_fetch(request.config, store, given / CONFIG_FILE))
         tensors = read_weights(_fetch(request.weights, store, given / WEIGHTS_FILE), config, layers)
         names = layers_of(tensors)

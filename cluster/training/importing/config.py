@@ -4,6 +4,8 @@ No field of the file is ever handed to the PEFT library, which would import modu
 expressions and open paths that it names."""
 
 import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,6 @@ from cluster.bases.lora_form import more_than_lora
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.peft_options import MAX_SCALE
 
-_MAX_BYTES = 2**20
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 """PEFT reads keys of patterns as regular expressions. Names are the ones that need none."""
 _Rank = Annotated[int, Field(ge=1, le=1024)]
@@ -30,17 +31,23 @@ class AdapterConfig(BaseModel):
     alpha_pattern: Annotated[dict[_Name, _Scale], Field(max_length=10_000)] = {}
 
     def rank_of(self, layer: str) -> int:
-        return self.rank_pattern.get(_key_of(layer, self.rank_pattern), self.r)
+        return self.rank_pattern.get(_key_of(layer, self._rank_places), self.r)
 
     def alpha_of(self, layer: str) -> float:
-        return self.alpha_pattern.get(_key_of(layer, self.alpha_pattern), self.lora_alpha)
+        return self.alpha_pattern.get(_key_of(layer, self._alpha_places), self.lora_alpha)
+
+    @cached_property
+    def _rank_places(self) -> dict[str, int]:
+        return _places(self.rank_pattern)
+
+    @cached_property
+    def _alpha_places(self) -> dict[str, int]:
+        return _places(self.alpha_pattern)
 
 
 def read_config(path: Path) -> AdapterConfig:
     """Raises InvalidRequest: `invalid_adapter` if the file cannot be read, `unsupported_adapter` if the
     adapter is more than plain LoRA."""
-    if (size := path.stat().st_size) > _MAX_BYTES:
-        raise _invalid(f"it has {size} bytes; at most {_MAX_BYTES} are read")
     try:
         fields: Any = json.loads(path.read_bytes())
         if not isinstance(fields, dict):
@@ -63,9 +70,15 @@ def read_config(path: Path) -> AdapterConfig:
         raise _invalid(f"{place:.200}: {first['msg']}") from error
 
 
-def _key_of(layer: str, patterns: dict[str, Any]) -> str:
-    """The first key that is the layer's name or its end."""
-    return next((key for key in patterns if layer == key or layer.endswith(f".{key}")), layer)
+def _places(patterns: Iterable[str]) -> dict[str, int]:
+    return {key: place for place, key in enumerate(patterns)}
+
+
+def _key_of(layer: str, places: Mapping[str, int]) -> str:
+    """The key that is the layer's name or its end; of several, the one with the lowest place."""
+    words = layer.split(".")
+    ends = (".".join(words[start:]) for start in range(len(words)))
+    return min((end for end in ends if end in places), key=places.__getitem__, default=layer)
 
 
 def _invalid(problem: str) -> InvalidRequest:

@@ -6,15 +6,16 @@ from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import InvalidRequest, NotFound
-from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE
+from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, check_size
 from service.api.http.auth import Reader, Writer
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.imports import ImportModelBody, ModelImport, ModelImportError, ModelImportList
 from service.api.state import UsesAppState
 from service.db import imports
-from service.db.files import Files
+from service.db.files import File, Files
 from service.db.imports import Imports
+from service.db.projects import Projects
 from service.db.tenancy import Tenant
 
 router = APIRouter(prefix="/models/import", tags=["Models"], route_class=StrictJsonRoute)
@@ -38,6 +39,8 @@ def create(caller: Writer, state: UsesAppState, body: ImportModelBody) -> ModelI
             param="base",
         )
     with state.database.write() as session:
+        # One new import of a project at a time.
+        Projects(session, caller.tenant.organization_id).active_tenant(caller.tenant.project_id)
         config, weights = _files(session, caller.tenant, body.files)
         created = Imports(session, caller.tenant).create(
             base=base.alias, config_file=config, weights_file=weights, suffix=body.suffix
@@ -65,15 +68,17 @@ def retrieve(caller: Reader, state: UsesAppState, import_id: str) -> ModelImport
 
 
 def _files(session: Session, tenant: Tenant, ids: list[str]) -> tuple[str, str]:
-    """The ids of configuration and weights. Raises InvalidRequest if the files are not these two."""
+    """The ids of configuration and weights. Raises InvalidRequest if the files are not these two, or are too
+    large."""
     files = Files(session, tenant)
-    named = {}
+    named: dict[str, File] = {}
     # Locked in the order of their ids, so that no two requests wait for each other.
     for id in sorted(ids):
         try:
-            named[files.get_and_lock(id).filename] = id
+            file = files.get_and_lock(id)
         except NotFound as error:
             raise InvalidRequest(error.message, code="file_not_found", param="files") from error
+        named[file.filename] = file
     if named.keys() != {CONFIG_FILE, WEIGHTS_FILE}:
         raise InvalidRequest(
             f"An adapter is {CONFIG_FILE} and {WEIGHTS_FILE}; these files are {', '.join(sorted(named))}. "
@@ -81,7 +86,9 @@ def _files(session: Session, tenant: Tenant, ids: list[str]) -> tuple[str, str]:
             code="unsupported_adapter",
             param="files",
         )
-    return named[CONFIG_FILE], named[WEIGHTS_FILE]
+    for name, file in named.items():
+        check_size(name, file.bytes)
+    return named[CONFIG_FILE].id, named[WEIGHTS_FILE].id
 
 
 def _public(one: imports.ModelImport) -> ModelImport:

@@ -15,13 +15,18 @@ from cluster.contracts.errors import (
     TuneryError,
     Unavailable,
 )
+from cluster.contracts.imports import MAX_BYTES
 from cluster.storage.keys import parse_key
 from service.api.state import AppState
 from service.db import tables
+from service.db.archiving import archive_project
+from service.db.files import File
+from service.db.imports import MAX_PENDING, PendingImport
 from service.db.reachable_objects import find_reachable
-from service.scheduling.importing import Importer
+from service.db.tenancy import Tenant
+from service.scheduling.importing import Importer, next_of_each_project
 from service.scheduling.scheduler import Dependencies, Scheduler
-from tests.api import add_encoder, import_adapter, jsonl
+from tests.api import add_encoder, import_adapter, import_files, jsonl
 from tests.fakes import FakeEngine, FakeRayJobs, FakeServing, InlineExecutor
 
 Validate = Callable[[], None]
@@ -140,15 +145,29 @@ def test_a_fault_of_ours_is_not_shown(http: TestClient, serving: FakeServing, va
 
 
 def test_an_import_waits_for_the_cluster_but_not_for_ever(
-    http: TestClient, state: AppState, serving: FakeServing, validate: Validate
+    http: TestClient, state: AppState, serving: FakeServing
 ) -> None:
+    now = 1000.0
+    importer = Importer(
+        state.database,
+        serving,
+        state.catalogue,
+        InlineExecutor(),
+        timeout_seconds=60,
+        pause_seconds=0,
+        clock=lambda: now,
+    )
     created = import_adapter(http)
-    serving.fault = Unavailable("The model server does not answer.", code="serving_unavailable")
-    validate()
-    assert http.get(f"/v1/models/import/{created['id']}").json()["status"] == "validating"
+    # It may have waited for its turn.
     with state.database.write() as session:
         session.execute(update(tables.ModelImport).values(created_at=1))
-    validate()
+    serving.fault = Unavailable("The model server does not answer.", code="serving_unavailable")
+    for seconds in (0, 60):
+        now = 1000.0 + seconds
+        importer.begin()
+        assert http.get(f"/v1/models/import/{created['id']}").json()["status"] == "validating"
+    now = 1061.0
+    importer.begin()
     done = http.get(f"/v1/models/import/{created['id']}").json()
     assert (done["status"], done["error"]["code"]) == ("failed", "serving_unavailable")
 
@@ -159,6 +178,78 @@ def test_a_repeated_request_finds_the_import_that_is_under_way(http: TestClient,
     assert http.post("/v1/models/import", json=again).json()["id"] == created["id"]
     validate()
     assert http.post("/v1/models/import", json=again).json()["id"] != created["id"]
+
+
+def test_a_project_has_few_imports_under_way(http: TestClient, validate: Validate) -> None:
+    created = [import_adapter(http) for _ in range(MAX_PENDING)]
+    files = import_files(http)
+    refused = http.post("/v1/models/import", json={"base": "base-1", "files": files})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_imports")
+    repeated = {"base": "base-1", "files": created[0]["files"]}
+    assert http.post("/v1/models/import", json=repeated).json()["id"] == created[0]["id"]
+    validate()
+    assert http.get(f"/v1/models/import/{created[0]['id']}").json()["status"] == "succeeded"
+    assert http.post("/v1/models/import", json={"base": "base-1", "files": files}).status_code == 200
+
+
+def pending(id: str, project: str) -> PendingImport:
+    file = File(
+        id="file-1",
+        tenant=Tenant("org", project),
+        filename="",
+        purpose="user_data",
+        bytes=1,
+        sha256="",
+        object_key="files/file-1",
+        status="uploaded",
+        status_details=None,
+        format=None,
+        n_examples=None,
+        created_at=1,
+        expires_at=None,
+    )
+    return PendingImport(id, project, "base-1", file, file)
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ({}, ["a1", "b1"]),
+        ({"a1": 1.0}, ["a2", "b1"]),
+        ({"a1": 1.0, "a2": 3.0, "b1": 2.0}, ["a1", "b1"]),
+        ({"a1": 3.0, "a2": 4.0, "b1": 2.0}, ["b1", "a1"]),
+    ],
+)
+def test_projects_and_their_imports_take_turns(last: dict[str, float], expected: list[str]) -> None:
+    waiting = [pending("a1", "a"), pending("a2", "a"), pending("b1", "b")]
+    assert [one.id for one in next_of_each_project(waiting, last)] == expected
+
+
+def test_an_archived_project_imports_nothing(
+    http: TestClient, state: AppState, serving: FakeServing, validate: Validate
+) -> None:
+    created = import_adapter(http)
+    with state.database.write() as session:
+        row = session.get_one(tables.ModelImport, created["id"])
+        session.execute(update(tables.ApiKey).values(is_admin_key=False))
+        archive_project(session, row.organization_id, row.project_id)
+    validate()
+    with state.database.read() as session:
+        row = session.get_one(tables.ModelImport, created["id"])
+        assert (row.status, (row.error or {})["code"]) == ("failed", "project_archived")
+    assert serving.imported == []
+
+
+@pytest.mark.parametrize("name", MAX_BYTES)
+def test_files_that_are_too_large_are_refused_at_once(http: TestClient, state: AppState, name: str) -> None:
+    files = import_files(http)
+    with state.database.write() as session:
+        session.execute(
+            update(tables.File).where(tables.File.filename == name).values(bytes=MAX_BYTES[name] + 1)
+        )
+    refused = http.post("/v1/models/import", json={"base": "base-1", "files": files})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_adapter")
+    assert name in refused.json()["error"]["message"]
 
 
 def test_its_files_cannot_be_deleted_while_it_is_under_way(http: TestClient, validate: Validate) -> None:

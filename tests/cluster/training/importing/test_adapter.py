@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.data_report import StoredFile
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest
-from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportedAdapter, ImportRequest
+from cluster.contracts.imports import CONFIG_FILE, MAX_BYTES, WEIGHTS_FILE, ImportedAdapter, ImportRequest
 from cluster.contracts.manifest import Manifest
 from cluster.storage.keys import sibling_key
 from cluster.storage.local import LocalStore
+from cluster.storage.store import ObjectInfo
 from cluster.training.importing.adapter import import_adapter
+from cluster.training.importing.config import AdapterConfig
 from tests.tiny_base import make_tiny_base
 
 
@@ -179,6 +182,38 @@ def test_a_hostile_or_foreign_configuration_is_refused(
 ) -> None:
     config = change if isinstance(change, bytes) else json.dumps(json.loads(good[0]) | change).encode()
     _refused(base, store, config, good[1])
+
+
+@pytest.mark.parametrize("name", MAX_BYTES)
+def test_what_is_too_large_is_not_downloaded(
+    base: BaseSpec, tmp_path: Path, good: tuple[bytes, bytes], name: str
+) -> None:
+    large = f"files/file-{list(MAX_BYTES).index(name)}"
+
+    class Store(LocalStore):
+        def stat(self, key: str) -> ObjectInfo:
+            info = super().stat(key)
+            return replace(info, bytes=MAX_BYTES[name] + 1) if key == large else info
+
+        def download(self, key: str, path: Path) -> ObjectInfo:
+            raise AssertionError(key)
+
+    _refused(base, Store(tmp_path / "store"), *good)
+
+
+def test_many_patterns_and_layers_take_little_time() -> None:
+    """The key that comes first in the file counts, as in PEFT."""
+    layers = [f"model.layers.{number}.q_proj" for number in range(10_000)]
+    ranks = {
+        "layers.7.q_proj": 3,
+        **{f"absent.{number}": 2 for number in range(9_000)},
+        "q_proj": 5,
+        layers[8]: 6,
+    }
+    config = AdapterConfig(r=4, lora_alpha=8, rank_pattern=ranks)
+    found = [config.rank_of(layer) for layer in layers]
+    assert (found[7], found[8], set(found)) == (3, 5, {3, 5})
+    assert config.rank_of("model.layers.1.xq_proj") == 4
 
 
 class _Bomb:

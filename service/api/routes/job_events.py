@@ -38,7 +38,7 @@ async def list_events(
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
     stream: Annotated[bool, Flag] = False,
-    last_event_id: Annotated[int, Header(ge=-1)] = -1,
+    last_event_id: Annotated[int, Header(ge=-1), WholeNumber] = -1,
 ) -> FineTuningJobEventList | Response:
     """With `stream=true`, sends server-sent events, starting with the first one or after the one named by the
     header `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then

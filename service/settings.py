@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from cluster.bases.catalogue import load_catalogue
+from cluster.contracts.errors import InvalidConfiguration
 from cluster.egress.destinations import EgressPolicy
 from service.db.limit_names import LimitName
 from service.db.retries import RetryPolicy
@@ -240,6 +242,20 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def checked_settings() -> Settings:
+    """The settings, once all that they name has been read. Raises InvalidConfiguration, which names the
+    variable."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        variable = f"TUNERY_{first['loc'][0]}".upper()
+        raise InvalidConfiguration(f"{variable} is {first['input']!r}: {first['msg']}.") from error
+    load_catalogue(settings.catalogue)
+    _ = settings.webhook_policy
+    return settings
 
 
 class _RenamedVariables(PydanticBaseSettingsSource):

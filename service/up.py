@@ -37,7 +37,7 @@ from service.db.database import Database
 from service.local_ray import RayPorts, ray_command, ray_environment, temporary_ray_folder
 from service.permissions import UMASK, make_private_folder
 from service.ports import free_ports
-from service.settings import Settings
+from service.settings import Settings, checked_settings
 from service.supervisor import Program, Supervisor
 
 
@@ -50,7 +50,9 @@ class PortTaken(RuntimeError):
 
 
 def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print) -> None:
-    """Runs Tunery until SIGTERM or SIGINT. Raises AlreadyRunning or PortTaken before it starts anything."""
+    """Runs Tunery until SIGTERM or SIGINT. Before it starts anything, raises InvalidConfiguration for
+    settings that no process could start with, AlreadyRunning or PortTaken."""
+    checked_settings()
     folder = folder.absolute()
     os.umask(UMASK)
     make_private_folder(folder)

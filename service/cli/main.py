@@ -34,12 +34,13 @@ def up(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
 ) -> None:
     """Start the API, the scheduler, a local Ray and the serving engine; Ctrl-C stops them all."""
+    from cluster.contracts.errors import InvalidConfiguration
     from service.up import AlreadyRunning, PortTaken
     from service.up import up as run
 
     try:
         run(data, host, port, say=_say)
-    except (AlreadyRunning, PortTaken) as error:
+    except (AlreadyRunning, InvalidConfiguration, PortTaken) as error:
         typer.echo(f"tunery up: {error}", err=True)
         raise typer.Exit(1) from None
 

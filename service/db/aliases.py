@@ -81,7 +81,7 @@ class Aliases:
 
     def point(self, name: str, model: str | None, *, api_key_id: str, version: int | None = None) -> int:
         """Lets the alias name `model`, or deletes it if that is None. Returns the new version. The caller has
-        made sure that the model exists, and holds its lock.
+        made sure that the model exists, and holds its lock. What the alias names already keeps its version.
 
         Raises Conflict (`version_conflict`) unless `version` is None or the alias's current one, which is 0
         if there is no alias, and NotFound if there is nothing to delete."""
@@ -98,6 +98,9 @@ class Aliases:
             )
         if model is None and not current:
             raise _absent(name)
+        if row is not None and row.model == model:
+            # A deployment that is repeated changes nothing, so that a rollback leads to the model before it.
+            return row.version
         change = tables.ModelAliasChange(
             project_id=self._tenant.project_id,
             organization_id=self._tenant.organization_id,

@@ -90,8 +90,11 @@ def response_of(error: TuneryError) -> Response:
     if (seconds := _wait_seconds(error)) is not None:
         headers["retry-after"] = str(math.ceil(seconds))
         # The openai SDK uses this header. It is jittered so that rejected clients do not all return at once.
-        spread = min(seconds, _LONGEST_HEEDED_SECONDS / _SPREAD) * random.uniform(1, _SPREAD)
-        headers["retry-after-ms"] = str(math.ceil(1000 * spread))
+        # A limit's wait is exact. That for a full queue is a guess, and clients should heed its whole spread.
+        is_exact = isinstance(error, errors.RateLimited)
+        earliest = seconds if is_exact else min(seconds, _LONGEST_HEEDED_SECONDS / _SPREAD)
+        latest = max(earliest, min(_SPREAD * seconds, _LONGEST_HEEDED_SECONDS))
+        headers["retry-after-ms"] = str(math.ceil(1000 * random.uniform(earliest, latest)))
     if (is_retry_useful := _is_retry_useful(error, seconds)) is not None:
         headers["x-should-retry"] = "true" if is_retry_useful else "false"
     if isinstance(error, RangeNotSatisfiable):

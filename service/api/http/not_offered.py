@@ -14,6 +14,13 @@ _ON_PURPOSE = (
         "Tunery has no assistants or tools of its own",
     ),
     (r"(images|videos|audio|realtime)(/.*)?", "Tunery serves language models only"),
+    (
+        r"organization/(users|invites|roles|groups)(/.*)?",
+        "Tunery has no users; keys and service accounts belong to projects",
+    ),
+    (r"organization/costs", "Tunery knows no costs; see `/v1/organization/usage`"),
+    (r"organization/usage/.*", "Tunery counts completions, embeddings, classifications and fine-tuning"),
+    (r"organization/(audit_logs|certificates)(/.*)?", "Tunery does not have this yet"),
     (r"moderations", "Tunery moderates nothing; fine-tune an encoder, and call `/v1/classifications`"),
     (
         r"evals(/.*)?",

@@ -130,15 +130,26 @@ def test_a_guarded_change_is_refused_if_another_came_first(http: TestClient, sta
     assert http.delete(f"/v1/aliases/{ALIAS}?version=2").status_code == 200
 
 
-def test_of_many_writers_at_once_each_gets_a_version_of_its_own(http: TestClient, state: AppState) -> None:
-    models = [tuned(http, state)[0] for _ in range(2)]
+def test_of_many_writers_at_once_each_change_gets_a_version_of_its_own(
+    http: TestClient, state: AppState
+) -> None:
+    models = [tuned(http, state)[0] for _ in range(8)]
 
-    def move(number: int) -> int:
-        answer = http.post(f"/v1/models/{models[number % 2]}/aliases", json={"alias": ALIAS})
-        return answer.json()["version"]
+    def move(model: str) -> int:
+        return http.post(f"/v1/models/{model}/aliases", json={"alias": ALIAS}).json()["version"]
 
     with ThreadPoolExecutor(8) as threads:
-        assert sorted(threads.map(move, range(24))) == list(range(1, 25))
+        assert sorted(threads.map(move, models)) == list(range(1, 9))
+
+
+def test_pointing_an_alias_where_it_points_changes_nothing(http: TestClient, state: AppState) -> None:
+    before, deployed = tuned(http, state)[0], tuned(http, state)[0]
+    point(http, before)
+    point(http, deployed)
+    again = http.post(f"/v1/models/{deployed}/aliases", json={"alias": ALIAS})
+    assert (again.status_code, again.json()["version"]) == (200, 2)
+    rolled_back = http.post(f"/v1/aliases/{ALIAS}/rollback").json()
+    assert (rolled_back["model"], rolled_back["version"]) == (before, 3)
 
 
 def test_a_model_that_an_alias_names_cannot_be_deleted(http: TestClient, state: AppState) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from cluster.contracts.errors import InternalError, Overloaded, Unavailable
+from cluster.contracts.errors import InternalError, Overloaded, RateLimited, Unavailable
 from service.api.app import create_app
 from service.api.http.errors import response_of
 from service.api.state import AppState
@@ -218,5 +218,7 @@ def test_refused_clients_are_spread_over_times_that_all_of_them_heed() -> None:
     ]
     assert len(set(waits)) > 10
     assert 30_000 < min(waits) < max(waits) <= 60_000
+    exact = response_of(RateLimited("limited", unit="requests", retry_after_seconds=59))
+    assert 59_000 <= int(exact.headers["retry-after-ms"]) <= 60_000
     short = response_of(Unavailable("later", retry_after_seconds=2))
     assert 2000 <= int(short.headers["retry-after-ms"]) <= 3000

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
 
 from cluster.bases.catalogue import load_catalogue
@@ -16,6 +17,7 @@ from service.api.http.document import ERROR_RESPONSES, describe
 from service.api.http.draining import Draining
 from service.api.http.key_use import KeyUse
 from service.api.http.middleware import BodyLimit, HeadAsGet, RequestContext, WithoutTrailingSlash
+from service.api.http.permission import Permission
 from service.api.http.strict_json import refuse_lax_routes
 from service.api.inference.admission import AdmissionQueue
 from service.api.inference.context import InferenceContext
@@ -56,6 +58,7 @@ from service.api.routes import (
     weights,
 )
 from service.api.state import AppState
+from service.api.uploads.pace import Pace
 from service.api.uploads.turns import COMPLETIONS_AT_ONCE, Turns, UploadTurns
 from service.db.database import Database
 from service.settings import Settings
@@ -135,6 +138,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         "/v1/uploads/{upload_id}/parts": upload_parts.MAX_PART_BYTES + _FORM_BYTES,
     }
     app.add_middleware(BodyLimit, limits=body_limits, default=_MAX_JSON_BYTES)
+    app.add_middleware(Permission, routes=list(iter_route_contexts(app.routes)))
     app.add_middleware(Authentication)
     app.add_middleware(HeadAsGet)
     app.add_middleware(WithoutTrailingSlash)
@@ -166,6 +170,7 @@ def _lifespan(
         app.state.inference = inference
         app.state.readiness = Readiness(state, app.state.draining)
         app.state.upload_turns = _upload_turns(state.settings)
+        app.state.upload_pace = Pace()
         app.state.key_use = KeyUse(state.database)
         app.state.feed = EventFeed(state.database, app.state.draining)
         try:

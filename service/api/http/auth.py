@@ -65,10 +65,14 @@ class Requires:
 
     async def __call__(self, request: Request) -> Principal:
         principal: Principal = request.state.principal
+        self.check(principal)
+        return principal
+
+    def check(self, principal: Principal) -> None:
+        """Raises PermissionDenied."""
         if not any(principal.may(scope) for scope in self.scopes):
             wanted = " or ".join(f"'{scope}'" for scope in self.scopes)
             raise PermissionDenied(f"This API key may not do that: it lacks the scope {wanted}.")
-        return principal
 
 
 Reader = Annotated[Principal, Depends(Requires(("read",)))]
@@ -78,16 +82,23 @@ ModelReader = Annotated[Principal, Depends(Requires(("read", "infer")))]
 """Keys that may use models may also list them."""
 
 
-async def admin_key(request: Request) -> Principal:
+class RequiresAdminKey:
     """A dependency that returns the caller and raises PermissionDenied unless its key is an admin key."""
-    principal: Principal = request.state.principal
-    if not principal.is_admin_key:
-        raise PermissionDenied(
-            "This route needs an admin key of the organization.", code="admin_key_required"
-        )
-    return principal
+
+    async def __call__(self, request: Request) -> Principal:
+        principal: Principal = request.state.principal
+        self.check(principal)
+        return principal
+
+    def check(self, principal: Principal) -> None:
+        """Raises PermissionDenied."""
+        if not principal.is_admin_key:
+            raise PermissionDenied(
+                "This route needs an admin key of the organization.", code="admin_key_required"
+            )
 
 
+admin_key = RequiresAdminKey()
 OrganizationAdmin = Annotated[Principal, Depends(admin_key)]
 """Admin keys, whatever project they act in."""
 

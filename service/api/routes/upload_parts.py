@@ -1,49 +1,48 @@
 """`/v1/uploads/{upload_id}/parts`: receives the parts of uploads, several at once and in any order."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request, Response, UploadFile
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 
-from cluster.contracts.errors import InvalidRequest
 from cluster.storage.keys import part_key
 from service.api.http.auth import Writer
 from service.api.http.errors import PayloadTooLarge
 from service.api.schemas.uploads import UploadPart
-from service.api.state import UsesAppState
+from service.api.state import AppState, UsesAppState
 from service.api.uploads.completion import delete_parts
+from service.api.uploads.pace import Pace
 from service.api.uploads.turns import UploadTurns
 from service.db.api_keys import Principal
 from service.db.quotas import check_stored_bytes
+from service.db.tenancy import Tenant
 from service.db.uploads import Uploads
 
 MAX_PART_BYTES = 64 * 2**20
-_LONGEST_SECONDS = 600.0
-"""The openai SDK gives up then, too."""
 
 
 class _PartRoute(APIRoute):
     """Waits for the request's turn before it reads the body, and takes the turn back from clients that send
-    too slowly."""
+    too slowly. Only parts that would be accepted have a turn."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
             turns: UploadTurns = request.app.state.upload_turns
+            pace: Pace = request.app.state.upload_pace
             principal: Principal = request.state.principal
-            async with turns.parts.turn(principal.tenant.project_id):
-                try:
-                    async with asyncio.timeout(_LONGEST_SECONDS):
-                        return await handler(request)
-                except TimeoutError as error:
-                    raise InvalidRequest(
-                        f"The part took longer than {_LONGEST_SECONDS:g} s; send smaller parts.",
-                        code="part_too_slow",
-                        param="data",
-                    ) from error
+            await run_in_threadpool(
+                _check_room,
+                request.app.state.app_state,
+                principal.tenant,
+                request.path_params["upload_id"],
+                0,
+            )
+            async with turns.parts.turn(principal.tenant.project_id), pace.kept(request) as paced:
+                return await handler(paced)
 
         return handle
 
@@ -60,8 +59,7 @@ def create(caller: Writer, state: UsesAppState, upload_id: str, data: UploadFile
         raise PayloadTooLarge(
             f"The part has {size} bytes; at most {MAX_PART_BYTES} are allowed.", param="data"
         )
-    with state.database.read() as session:
-        Uploads(session, caller.tenant).check_room(upload_id, size)
+    _check_room(state, caller.tenant, upload_id, size)
     part_id = Uploads.new_part_id()
     try:
         state.store.put(part_key(upload_id, part_id), data.file)
@@ -73,3 +71,8 @@ def create(caller: Writer, state: UsesAppState, upload_id: str, data: UploadFile
         delete_parts(state, upload_id, [part_id])
         raise
     return UploadPart(id=part.id, upload_id=part.upload_id, created_at=part.created_at)
+
+
+def _check_room(state: AppState, tenant: Tenant, upload_id: str, size: int) -> None:
+    with state.database.read() as session:
+        Uploads(session, tenant).check_room(upload_id, size)

@@ -118,6 +118,35 @@ def test_a_key_does_only_what_its_scopes_allow(
                     assert answer.json()["error"]["code"] == "insufficient_permissions"
 
 
+def test_a_body_is_not_read_for_a_key_that_may_not_send_it(
+    state: AppState, project: Project, http: TestClient, subtests: pytest.Subtests
+) -> None:
+    """Of every route: dependencies, which check the scope too, run after the body has been received."""
+
+    def body() -> Iterator[bytes]:
+        reads.append(1)
+        yield b""
+
+    assert isinstance(http.app, FastAPI)
+    reads: list[int] = []
+    keys = {
+        scope: add_key(state.database, project.tenant, frozenset({scope}))
+        for scope in ("read", "write", "infer")
+    }
+    for route in routes(http.app):
+        if route.path in WITHOUT_KEY:
+            continue
+        wrong = [key for scope, key in keys.items() if scope not in scopes_of(route.dependant)]
+        assert wrong
+        for method, path in methods_and_path(route):
+            for key in wrong:
+                with subtests.test(method=method, path=path):
+                    answer = http.request(
+                        method, path, content=body(), headers={"authorization": f"Bearer {key}"}
+                    )
+                    assert (answer.status_code, reads) == (403, [])
+
+
 def test_only_admin_keys_manage_an_organization(
     state: AppState, project: Project, http: TestClient, subtests: pytest.Subtests
 ) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -15,7 +16,8 @@ from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
 from service.api.state import AppState
-from tests.api import LiveApi, Project, with_settings
+from service.api.uploads.pace import Pace
+from tests.api import LiveApi, Project, listening, with_settings
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PART = {"files": {"data": b"abc"}}
@@ -27,20 +29,25 @@ def add_upload(http: TestClient, size: int = 3) -> str:
     return upload_id
 
 
+def part_head(upload_id: str, key: str) -> bytes:
+    """Announces a part of 100,000 bytes."""
+    return (
+        f"POST /v1/uploads/{upload_id}/parts HTTP/1.1\r\nhost: tunery\r\n"
+        f"authorization: Bearer {key}\r\n"
+        "content-type: multipart/form-data; boundary=b\r\ncontent-length: 100200\r\n\r\n"
+        '--b\r\nContent-Disposition: form-data; name="data"; filename="a"\r\n\r\n'
+    ).encode()
+
+
 def test_a_part_that_is_cut_off_leaves_nothing_and_can_be_sent_again(live: LiveApi) -> None:
     address, client = urlsplit(live.url), live.openai()
     upload = client.uploads.create(
         bytes=100_000, filename="a.bin", mime_type="application/octet-stream", purpose="user_data"
     )
-    head = (
-        f"POST /v1/uploads/{upload.id}/parts HTTP/1.1\r\nhost: tunery\r\n"
-        f"authorization: Bearer {live.project.key}\r\n"
-        "content-type: multipart/form-data; boundary=b\r\ncontent-length: 100200\r\n\r\n"
-        '--b\r\nContent-Disposition: form-data; name="data"; filename="a"\r\n\r\n'
-    )
+    head = part_head(upload.id, live.project.key)
     for sent in (0, 1, 50_000, 99_999):
         connection = socket.create_connection((address.hostname, address.port), timeout=10)
-        connection.sendall(head.encode() + b"x" * sent)
+        connection.sendall(head + b"x" * sent)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass
@@ -83,6 +90,38 @@ def test_a_part_that_cannot_be_buffered_is_507(http: TestClient, monkeypatch: py
     monkeypatch.setattr(SpooledTemporaryFile, "write", fail)
     answer = http.post(f"/v1/uploads/{upload_id}/parts", **PART)  # type: ignore[arg-type]
     assert (answer.status_code, answer.json()["error"]["code"]) == (507, "insufficient_storage")
+
+
+def test_the_body_of_a_part_is_read_only_if_its_upload_is_pending(http: TestClient) -> None:
+    def body() -> Iterator[bytes]:
+        reads.append(1)
+        yield b""
+
+    reads: list[int] = []
+    cancelled = add_upload(http)
+    http.post(f"/v1/uploads/{cancelled}/cancel")
+    for upload_id, status in (("upload_absent", 404), (cancelled, 409)):
+        answer = http.post(f"/v1/uploads/{upload_id}/parts", content=body())
+        assert (answer.status_code, reads) == (status, [])
+
+
+def test_a_part_that_is_sent_too_slowly_gives_its_turn_to_the_next(state: AppState, project: Project) -> None:
+    limited = with_settings(state, max_parts_at_once=1)
+    app = create_app(limited.settings, open_state=lambda _: limited)
+    with listening(app) as url:
+        address, client = urlsplit(url), LiveApi(url, limited, project).openai()
+        upload = client.uploads.create(bytes=3, filename="a.txt", mime_type="text/plain", purpose="user_data")
+        app.state.upload_pace = Pace(window_seconds=0.05)
+        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+            connection.sendall(part_head(upload.id, project.key) + b"x")
+            answer = b""
+            while b"part_too_slow" not in answer:
+                piece = connection.recv(65536)
+                assert piece, answer
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 400")
+        app.state.upload_pace = Pace()
+        assert client.uploads.parts.create(upload.id, data=b"abc").upload_id == upload.id
 
 
 def test_a_form_without_data_is_refused_by_name(http: TestClient) -> None:

@@ -33,7 +33,8 @@ _TOKENS_IN = ("prompt", "input")
 _QUICK_BYTES = 65_536
 """Larger bodies are parsed in a thread, one at a time."""
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""Matches at every quote, also where a string never ends: so no byte is looked at twice."""
 _INTEGERS = re.compile(rb"\[[\s\d,-]*\]")
 
 

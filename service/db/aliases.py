@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session, aliased
 
-from cluster.contracts.errors import Conflict, NotFound
+from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
 from service.db import tables
 from service.db.database import now
 from service.db.paging import Page
 from service.db.tenancy import Tenant
+
+MAX_ALIASES = 1000
+"""Aliases of one project, which GET /v1/models lists."""
 
 
 def is_alias(name: str) -> bool:
@@ -84,7 +87,8 @@ class Aliases:
         made sure that the model exists, and holds its lock. What the alias names already keeps its version.
 
         Raises Conflict (`version_conflict`) unless `version` is None or the alias's current one, which is 0
-        if there is no alias, and NotFound if there is nothing to delete."""
+        if there is no alias, NotFound if there is nothing to delete, and InvalidRequest (`too_many_aliases`)
+        for a new alias beyond MAX_ALIASES."""
         # One change of a project's aliases at a time.
         project = select(tables.Project.id).where(tables.Project.id == self._tenant.project_id)
         self._session.execute(project.with_for_update(key_share=True))
@@ -101,6 +105,8 @@ class Aliases:
         if row is not None and row.model == model:
             # A deployment that is repeated changes nothing, so that a rollback leads to the model before it.
             return row.version
+        if not current:
+            self._check_room()
         change = tables.ModelAliasChange(
             project_id=self._tenant.project_id,
             organization_id=self._tenant.organization_id,
@@ -176,6 +182,15 @@ class Aliases:
                 f"The alias '{alias.alias}' names '{alias.model}'. Move or delete the alias first.",
                 code="model_has_alias",
                 param="model",
+            )
+
+    def _check_room(self) -> None:
+        count = self._session.scalar(select(func.count()).select_from(self._current().subquery())) or 0
+        if count >= MAX_ALIASES:
+            raise InvalidRequest(
+                f"This project has {count} aliases, and may not have more. Delete one first.",
+                code="too_many_aliases",
+                param="alias",
             )
 
     def _newest(self, name: str) -> tables.ModelAliasChange | None:

@@ -1,6 +1,6 @@
 """Tuned models, and the weights that their names stand for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -66,6 +66,16 @@ class TunedModels:
         """Finds a tuned model or one of its checkpoints (`…:ckpt-step-N`). Raises NotFound
         (`model_not_found`)."""
         return self._resolve_checkpoint(name) if ":ckpt-step-" in name else _model_of(*self._row(name))
+
+    def resolve_all(self, names: Iterable[str]) -> dict[str, TunedModel]:
+        """Finds many tuned models and checkpoints in two queries, by name. Leaves out those that do not
+        exist."""
+        wanted = set(names)
+        models = self._visible().where(tables.Model.id.in_(wanted))
+        checkpoints = self._checkpoints().where(tables.Checkpoint.model_name.in_(wanted))
+        found = [_model_of(*row) for row in self._session.execute(models)]
+        found += [_checkpoint_of(*row) for row in self._session.execute(checkpoints)]
+        return {model.name: model for model in found}
 
     def resolve_and_lock(self, name: str) -> TunedModel:
         """Like `resolve`, and keeps the model, with all that belongs to it, from being deleted until the

@@ -1,11 +1,9 @@
 """`/v1/models`: the catalogue's base models and the tenant's tuned models. Never calls the engines."""
 
-from contextlib import suppress
-
 from fastapi import APIRouter
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import InvalidRequest, NotFound, PermissionDenied
+from cluster.contracts.errors import InvalidRequest, PermissionDenied
 from service.api.http.auth import ModelReader, Writer
 from service.api.jobs.public_evaluation import public_evaluation
 from service.api.jobs.public_provenance import public_provenance
@@ -25,13 +23,19 @@ def list_models(caller: ModelReader, state: UsesAppState) -> ModelList:
     name. Models and checkpoints that another project shares are listed."""
     with state.database.read() as session:
         models = TunedModels(session, caller.tenant)
-        tuned = [_tuned(model, caller.tenant, state) for model in models.list()]
-        aliases = []
-        for alias in Aliases(session, caller.tenant).list():
+        tuned = models.list()
+        aliases = Aliases(session, caller.tenant).list()
+        named = models.resolve_all(alias.model for alias in aliases)
+    bases = {spec.alias: _base(spec, state) for spec in state.catalogue.values()}
+    known = {name: _tuned(model, caller.tenant, state) for name, model in named.items()} | bases
+    return ModelList(
+        data=[
+            *bases.values(),
+            *(_tuned(model, caller.tenant, state) for model in tuned),
             # A base may have left the catalogue.
-            with suppress(NotFound):
-                aliases.append(_alias(alias.name, _named(alias.model, models, caller.tenant, state)))
-    return ModelList(data=[_base(spec, state) for spec in state.catalogue.values()] + tuned + aliases)
+            *(_alias(alias.name, known[alias.model]) for alias in aliases if alias.model in known),
+        ]
+    )
 
 
 @router.get("/{model:path}", operation_id="models_retrieve", summary="Retrieve a model")

@@ -3,11 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import Engine, event
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
+from service.db.aliases import MAX_ALIASES
 from tests.api import Project, add_encoder, add_key, add_tuned_model, jsonl
 from tests.fakes import FakeEngine
 
@@ -52,6 +54,65 @@ def test_every_route_that_takes_a_model_takes_its_alias(http: TestClient, state:
         }  # fmt: skip
     digests = [request.model.adapter and request.model.adapter.digest[0] for request in engine.requests]
     assert digests == ["9", "9", "7", "7", None, None]
+
+
+def add_aliases(state: AppState, project: Project, model: str, count: int) -> None:
+    with state.database.write() as session:
+        key = session.query(tables.ApiKey).first()
+        assert key is not None
+        session.add_all(
+            tables.ModelAliasChange(
+                project_id=project.tenant.project_id,
+                organization_id=project.tenant.organization_id,
+                alias=f"many-{number}@prod",
+                version=1,
+                model=model,
+                api_key_id=key.id,
+                created_at=1,
+            )
+            for number in range(count)
+        )
+
+
+def test_models_are_listed_with_as_many_queries_for_many_aliases_as_for_none(
+    http: TestClient, state: AppState, project: Project
+) -> None:
+    model, checkpoint = tuned(http, state)
+
+    def list_models() -> tuple[int, set[str]]:
+        statements = []
+
+        def note(_: object, __: object, statement: str, *___: object) -> None:
+            if "FROM models" in statement or "FROM checkpoints" in statement:
+                statements.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            listed = http.get("/v1/models").json()["data"]
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        return len(statements), {one["id"] for one in listed if one["tunery"]["alias_of"]}
+
+    without = list_models()
+    assert without[1] == set()
+    add_aliases(state, project, model, 20)
+    point(http, checkpoint, "checkpoint@prod")
+    point(http, "base-1", "base@prod")
+    found = list_models()
+    assert found[0] == without[0] > 0
+    assert len(found[1]) == 22
+
+
+def test_a_project_has_a_limited_number_of_aliases(
+    http: TestClient, state: AppState, project: Project
+) -> None:
+    add_aliases(state, project, "base-1", MAX_ALIASES)
+    body = {"alias": ALIAS}
+    refused = http.post("/v1/models/base-1/aliases", json=body)
+    assert code_of(refused) == (400, "too_many_aliases")
+    point(http, add_encoder(state), "many-0@prod")
+    assert http.delete("/v1/aliases/many-0@prod").status_code == 200
+    assert http.post("/v1/models/base-1/aliases", json=body).status_code == 200
 
 
 def test_encoders_answer_to_aliases(http: TestClient, state: AppState) -> None:

@@ -71,6 +71,6 @@ def judge(answer: Answer) -> Iterator[str]:
         yield "placeholder_answer"
     elif any(map(head.lower().__contains__, _REFUSAL_SIGNS)) and _REFUSAL.search(head):
         yield "refusal"
-    prompt = answer.prompt.strip()
+    prompt = answer.prompt
     if prompt and (text == prompt or (len(prompt) >= _LONG_PROMPT_CHARACTERS and text.startswith(prompt))):
         yield "repeated_prompt"

@@ -90,8 +90,7 @@ class _Report:
         length = 0
         for text in texts.all:
             length += len(text.text)
-            is_shared = texts.instructions and text in texts.instructions
-            found = self._remembered(text.text) if is_shared else _found(text.text)
+            found = self._remembered(text.text) if text.is_instruction else _found(text.text)
             for code, offset in found.items():
                 self._findings.add_at(code, line, text.param, offset)
         self._lengths.add(length)

@@ -19,7 +19,8 @@ _API_KEY = re.compile(
     r"|hf_[A-Za-z0-9]{30}|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50}"
     r"|[rs]k_(?:live|test)_[A-Za-z0-9]{16}"  # Stripe
     r"|SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16}"  # SendGrid
-    r"|eyJ[A-Za-z0-9_-]{10,4096}\.eyJ[A-Za-z0-9_-]{10}"  # JSON web token
+    # JSON web token. It begins after what cannot be in one, so that no text is scanned for several.
+    r"|(?<![_-])eyJ[A-Za-z0-9_-]{10,4096}+\.eyJ[A-Za-z0-9_-]{10}"
     r")"
 )
 _ASSIGNED = re.compile(

@@ -20,12 +20,14 @@ class Text(NamedTuple):
     param: str
     """Where the text is, e.g. `messages[2].content`."""
     text: str
+    is_instruction: bool = False
+    """Of a system or developer message."""
 
 
 class Answer(NamedTuple):
     text: Text
     prompt: str
-    """What the user said last; empty if the row has no user."""
+    """What the user said last, without spaces around it; empty if the row has no user."""
 
 
 class RowTexts(NamedTuple):
@@ -52,7 +54,7 @@ def texts_of(row: Row) -> RowTexts:
             prompt, completion = Text("prompt", row.prompt), Text("completion", row.completion)
             return RowTexts(
                 all=[prompt, completion],
-                answers=[Answer(completion, row.prompt)],
+                answers=[Answer(completion, row.prompt.strip())],
                 question=row.prompt,
                 answer=row.completion,
                 content=f"{row.prompt}\n{row.completion}",
@@ -90,13 +92,13 @@ def _chat(row: ChatRow) -> RowTexts:
         answers=answers,
         question=_question(row, last),
         answer=_said(answer),
-        content=_joined([text for text in texts if text not in instructions]),
+        content=_joined([text for text in texts if not text.is_instruction]),
     )
 
 
 def _preference(row: PreferenceRow) -> RowTexts:
     texts, instructions, _ = _conversation(row.input, "input.messages")
-    content = [text for text in texts if text not in instructions]
+    content = [text for text in texts if not text.is_instruction]
     better, worse = row.preferred_output[0], row.non_preferred_output[0]
     outputs = [
         *_assistant_texts(better, "preferred_output[0]"),
@@ -128,12 +130,12 @@ def _conversation(row: Conversation, place: str) -> tuple[list[Text], list[Text]
             if message.weight and message.tool_calls is None:
                 answers.append(Answer(Text(f"{param}.content", message.content or ""), prompt))
             continue
-        text = Text(f"{param}.content", message.content)
+        text = Text(f"{param}.content", message.content, isinstance(message, InstructionMessage))
         texts.append(text)
-        if isinstance(message, InstructionMessage):
+        if text.is_instruction:
             instructions.append(text)
         elif isinstance(message, UserMessage):
-            prompt = message.content
+            prompt = message.content.strip()
     return texts, instructions, answers
 
 
@@ -150,7 +152,7 @@ def _assistant_texts(message: AssistantMessage, param: str) -> list[Text]:
 
 def _last_prompt(row: Conversation) -> str:
     prompts = [message.content for message in row.messages if isinstance(message, UserMessage)]
-    return prompts[-1] if prompts else ""
+    return prompts[-1].strip() if prompts else ""
 
 
 def _question(row: Conversation, end: int) -> str:

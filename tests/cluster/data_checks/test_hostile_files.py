@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from cluster.contracts.data_report import MAX_PLACES
 from cluster.contracts.jsonl import check_jsonl
+from cluster.contracts.rows import ChatRow
+from cluster.data_checks.answers import judge
 from cluster.data_checks.check import check_data
 from cluster.data_checks.columns import column_of
 from cluster.data_checks.rules import ERRORS, rule_of
+from cluster.data_checks.texts import texts_of
 from tests.cluster.contracts.test_jsonl_corpus import FILES
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
@@ -95,6 +98,7 @@ HOSTILE = [
     "://a:",
     "password=",
     "eyJ",
+    "-eyJ",
     "<",
     "\u200b",
     "漢",
@@ -127,6 +131,20 @@ CHEAP_TO_SEND = {
 def test_a_line_with_many_values_takes_linear_time(name: str) -> None:
     assert len(CHEAP_TO_SEND[name]) <= 1 << 20
     assert check_data(io.BytesIO(CHEAP_TO_SEND[name])).n_lines == 1
+
+
+def test_a_row_with_many_messages_takes_linear_time() -> None:
+    """To compare each message with each, or to copy the prompt for each, would take an hour."""
+    system = [{"role": "system", "content": str(number)} for number in range(100_000)]
+    user = {"role": "user", "content": " " + "a" * 2_000_000}
+    answers = [{"role": "assistant", "content": "b"}] * 100_000
+    row = ChatRow.model_validate({"messages": [*system, user, *answers]})
+    texts = texts_of(row)
+    assert texts.instructions is not None
+    assert len(texts.instructions) == len(system)
+    assert sum(text.is_instruction for text in texts.all) == len(system)
+    assert texts.content.startswith(" a")
+    assert [code for answer in texts.answers for code in judge(answer)] == []
 
 
 @given(SAID, st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), st.booleans())

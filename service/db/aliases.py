@@ -14,6 +14,7 @@ from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
 from service.db import tables
 from service.db.database import now
 from service.db.paging import Page
+from service.db.projects import lock_project
 from service.db.tenancy import Tenant
 
 MAX_ALIASES = 1000
@@ -90,8 +91,7 @@ class Aliases:
         if there is no alias, NotFound if there is nothing to delete, and InvalidRequest (`too_many_aliases`)
         for a new alias beyond MAX_ALIASES."""
         # One change of a project's aliases at a time.
-        project = select(tables.Project.id).where(tables.Project.id == self._tenant.project_id)
-        self._session.execute(project.with_for_update(key_share=True))
+        lock_project(self._session, self._tenant)
         row = self._newest(name)
         current = 0 if row is None or row.model is None else row.version
         if version is not None and version != current:

@@ -37,17 +37,16 @@ class CheckpointPermissions:
     def grant(self, project_ids: Sequence[str]) -> list[CheckpointPermission]:
         """Returns one permission for each project. One that exists already stays as it is. Raises
         InvalidRequest if a project does not exist or is archived."""
-        target = self._target(for_share=True)
+        self._target()
         projects = Projects(self._session, self._organization_id)
-        granted = []
-        # In one order everywhere, so that two calls never wait for each other.
+        # Before the model and in one order everywhere, so that two transactions never wait for each other.
         for project_id in sorted(set(project_ids)):
             try:
                 projects.active_tenant(project_id)
             except (NotFound, Conflict) as error:
                 raise InvalidRequest(error.message, code=error.code, param="project_ids") from error
-            granted.append(self._granted(target, project_id))
-        return granted
+        target = self._target(for_share=True)
+        return [self._granted(target, project_id) for project_id in sorted(set(project_ids))]
 
     def page(
         self, *, project_id: str | None, after: str | None, limit: int, order: Order

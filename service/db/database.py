@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from cluster.contracts.errors import InsufficientStorage, InvalidConfiguration, Unavailable
 from service.db.reserved_space import ReservedSpace
@@ -71,7 +71,7 @@ class Database:
             if frees_space and self._reserved_space is not None
             else nullcontext(),
             _unavailable_if_down(),
-            Session(self._writing, expire_on_commit=False) as session,
+            _WriteSession(self._writing, expire_on_commit=False) as session,
             session.begin(),
         ):
             yield session
@@ -114,6 +114,16 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+class _WriteSession(Session):
+    """Reads a row anew when it locks it: an earlier read, before the lock, may be out of date."""
+
+
+@event.listens_for(_WriteSession, "do_orm_execute")
+def _refresh_locked_rows(state: ORMExecuteState) -> None:
+    if state.is_select and getattr(state.statement, "_for_update_arg", None) is not None:
+        state.update_execution_options(populate_existing=True)
 
 
 def note_change(session: Session, job_id: str) -> None:

@@ -32,10 +32,7 @@ class Leases:
             .on_conflict_do_nothing(index_elements=["name"])
         )
         row = self._session.scalars(
-            select(tables.Lease)
-            .where(tables.Lease.name == name)
-            .with_for_update()
-            .execution_options(populate_existing=True)
+            select(tables.Lease).where(tables.Lease.name == name).with_for_update()
         ).one()
         at = now(self._session)
         is_expired = row.expires_at <= at
@@ -53,10 +50,7 @@ class Leases:
         Raises LeaseLost if it expired or has another epoch.
         """
         row = self._session.scalar(
-            select(tables.Lease)
-            .where(tables.Lease.name == name)
-            .with_for_update(read=True)
-            .execution_options(populate_existing=True)
+            select(tables.Lease).where(tables.Lease.name == name).with_for_update(read=True)
         )
         if row is None or row.epoch != epoch or row.expires_at <= now(self._session):
             raise LeaseLost(f"The lease '{name}' of epoch {epoch} is no longer held.")

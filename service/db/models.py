@@ -79,13 +79,13 @@ class TunedModels:
 
     def resolve_and_lock(self, name: str) -> TunedModel:
         """Like `resolve`, and keeps the model, with all that belongs to it, from being deleted until the
-        transaction ends."""
+        transaction ends. Lock the tenant's project before it, if at all."""
         found = self.resolve(name)
         if found.job_id is None:
-            owner = select(tables.Model.id).where(tables.Model.id == found.name)
+            owner: Select[Any] = select(tables.Model).where(tables.Model.id == found.name)
         else:
-            owner = select(tables.Job.id).where(tables.Job.id == found.job_id)
-        self._session.execute(owner.with_for_update(read=True))
+            owner = select(tables.Job).where(tables.Job.id == found.job_id)
+        self._session.scalar(owner.with_for_update(read=True))
         return self.resolve(name)
 
     def delete(self, name: str) -> None:

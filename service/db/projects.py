@@ -102,6 +102,14 @@ def project_of(row: tables.Project) -> Project:
     return Project(row.id, row.name, row.created_at, row.archived_at)
 
 
+def lock_project(session: Session, tenant: Tenant) -> None:
+    """Keeps the project from being changed or archived until the transaction ends. Call it before other rows
+    are locked: archiving locks the project and then its jobs. Rows that refer to the project can still be
+    written."""
+    project = select(tables.Project).where(tables.Project.id == tenant.project_id)
+    session.scalar(project.with_for_update(key_share=True))
+
+
 def check_active(session: Session, tenant: Tenant) -> None:
     """Keeps the project from being archived until the transaction ends. Raises Conflict if it is archived."""
     row = select(tables.Project).where(tables.Project.id == tenant.project_id)

@@ -5,14 +5,13 @@ first has written."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import QuotaExceeded, RateLimited
-from service.db import tables
 from service.db.database import now
 from service.db.limit_names import UNLIMITED, Defaults, LimitName
 from service.db.limits import Limits
+from service.db.projects import lock_project
 from service.db.quota_use import (
     DAY_SECONDS,
     Owned,
@@ -86,7 +85,7 @@ class Quotas:
         found = ((subject, subject.limits.get(name, UNLIMITED)) for subject in self._subjects)
         limits = [(subject, limit) for subject, limit in found if limit != UNLIMITED]
         if limits:
-            _lock(self._session, self._tenant)
+            lock_project(self._session, self._tenant)
         return limits
 
 
@@ -96,7 +95,7 @@ def check_stored_bytes(session: Session, tenant: Tenant, more: int, defaults: De
     limit = limits.get("stored_bytes", UNLIMITED)
     if limit == UNLIMITED:
         return
-    _lock(session, tenant)
+    lock_project(session, tenant)
     used = stored_bytes(session, tenant)
     if used + more > limit:
         raise QuotaExceeded(
@@ -121,9 +120,3 @@ def _check_device_hours(subject: _Subject, limit: int, used: float) -> None:
             f"You exceeded the training quota of {subject.name}: Limit {limit} device-hours a month, Used "
             f"{used:.2f}. It is renewed on the first day of the month (UTC); or ask your operator for more."
         )
-
-
-def _lock(session: Session, tenant: Tenant) -> None:
-    """SQLite has one writer anyway. On PostgreSQL, rows that refer to the project can still be inserted."""
-    project = select(tables.Project.id).where(tables.Project.id == tenant.project_id)
-    session.execute(project.with_for_update(key_share=True))

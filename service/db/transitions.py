@@ -36,13 +36,9 @@ class NewEvent:
 
 
 def lock(session: Session, job_id: str) -> tables.Job | None:
-    """The job's current row, locked until the transaction ends. Lock it before any other row."""
-    return session.scalar(
-        select(tables.Job)
-        .where(tables.Job.id == job_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    """The job's current row, locked until the transaction ends. Lock it before any other row but its
+    project."""
+    return session.scalar(select(tables.Job).where(tables.Job.id == job_id).with_for_update())
 
 
 def transition(session: Session, job: tables.Job, to: JobStatus, *, at: float, **changes: Any) -> tables.Job:

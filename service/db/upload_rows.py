@@ -63,7 +63,7 @@ class UploadRows:
             tables.Upload.project_id == self._tenant.project_id,
         )
         if for_update:
-            statement = statement.with_for_update().execution_options(populate_existing=True)
+            statement = statement.with_for_update()
         row = self._session.scalar(statement)
         if row is None:
             raise NotFound(f"No such Upload object: {id}", param="id")

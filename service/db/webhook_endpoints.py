@@ -14,6 +14,7 @@ from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
 from service.db.paging import Page, page
+from service.db.projects import lock_project
 from service.db.tenancy import Tenant
 from service.db.webhook_queue import GIVE_UP_SECONDS, disable
 
@@ -67,7 +68,7 @@ class WebhookEndpoints:
     def create(self, *, name: str, url: str, event_types: Sequence[str]) -> tuple[str, WebhookEndpoint]:
         """Returns the signing secret, which is not shown again, and the endpoint. `url` has been checked.
         Raises InvalidRequest if the project has as many endpoints as it may have."""
-        self._session.get(tables.Project, self._tenant.project_id, with_for_update=True)
+        lock_project(self._session, self._tenant)
         count = self._session.scalar(select(func.count()).select_from(self._all().subquery()))
         if count is not None and count >= MAX_ENDPOINTS:
             raise InvalidRequest(

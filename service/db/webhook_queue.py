@@ -281,7 +281,6 @@ def _claimed(session: Session, claim: Claim) -> tables.WebhookEndpoint | None:
         select(tables.WebhookEndpoint)
         .where(tables.WebhookEndpoint.id == claim.endpoint_id, tables.WebhookEndpoint.claim == claim.token)
         .with_for_update()
-        .execution_options(populate_existing=True)
     )
 
 

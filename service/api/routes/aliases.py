@@ -21,6 +21,7 @@ from service.api.state import AppState, UsesAppState
 from service.db.aliases import Alias, Aliases
 from service.db.api_keys import Principal
 from service.db.models import TunedModels
+from service.db.projects import lock_project
 
 router = APIRouter(tags=["Aliases"], route_class=StrictJsonRoute)
 
@@ -117,7 +118,8 @@ def _point(
     """Raises NotFound (`model_not_found`) if the model does not exist, and what `Aliases.point` raises."""
     aliases = Aliases(session, caller.tenant)
     if model not in state.catalogue:
-        # Locked, so that it cannot be deleted before the alias names it.
+        # Locked, so that it cannot be deleted before the alias names it; after the project, as everywhere.
+        lock_project(session, caller.tenant)
         TunedModels(session, caller.tenant).resolve_and_lock(model)
     aliases.point(alias, model, api_key_id=caller.key_id, version=version)
     return _public(aliases.get(alias))

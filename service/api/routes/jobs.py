@@ -27,6 +27,7 @@ from service.db.api_keys import Principal
 from service.db.checkpoints import Checkpoints
 from service.db.idempotency import CreateRequest
 from service.db.jobs import Job, Jobs
+from service.db.projects import lock_project
 from service.db.quotas import Quotas
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class=StrictJsonRoute)
@@ -89,6 +90,7 @@ def create(
     )
 
     def create_job(session: Session) -> Job:
+        lock_project(session, caller.tenant)
         new = prepare(body, session, caller.tenant, state)
         _quotas(session, caller, state).check_new_job()
         return Jobs(session, caller.tenant).create(replace(new, api_key_id=caller.key_id))
@@ -140,6 +142,7 @@ def resume(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
     """Puts a `paused` job back into the queue. It continues from its last checkpoint, with the losses that it
     would have had without the pause."""
     with state.database.write() as session:
+        lock_project(session, caller.tenant)
         resumed = Jobs(session, caller.tenant).resume(job_id)
         _quotas(session, caller, state).check_resumed_job()
         return public_job(resumed)

@@ -1,0 +1,85 @@
+"""In which order rows are locked, and what is read after that. SQLite has one writer at a time."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+from service.api.state import AppState
+from service.db import tables
+from service.db.archiving import archive_project
+from service.db.models import TunedModels
+from service.db.projects import Projects
+from tests.api import Project, add_admin_key, add_project, add_tuned_model, http, jsonl, project, state
+
+__all__ = ["http", "project", "state"]
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)]
+IS_WAITED_FOR = (
+    "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)) LIMIT 1"
+)
+
+
+def test_what_was_read_before_a_lock_is_read_anew(
+    http: TestClient, state: AppState, project: Project
+) -> None:
+    job_id = new_job(http)
+    model, _ = add_tuned_model(state.database, job_id)
+    with state.database.write() as session:
+        job = session.get_one(tables.Job, job_id)
+        with state.database.write() as sweep:
+            sweep.get_one(tables.Job, job_id).resume_state_gone_at = 5
+        TunedModels(session, project.tenant).resolve_and_lock(model)
+        assert job.resume_state_gone_at == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [("job", 409), ("alias", 200), ("resume", 409), ("permission", 400)]
+)
+def test_a_project_is_archived_while_requests_wait_for_it(
+    http: TestClient, state: AppState, project: Project, change: str, status: int
+) -> None:
+    job_id = new_job(http)
+    _, checkpoint = add_tuned_model(state.database, job_id)
+    set_status(state, job_id, "paused")
+    tenant, continued = project.tenant, {"model": checkpoint, "training_file": upload(http)}
+    # An admin key of another project: the one that it acts in by default cannot be archived.
+    elsewhere = add_project(state.database, organization_id=tenant.organization_id).tenant
+    key = add_admin_key(state.database, elsewhere)
+    requests: dict[str, Callable[[], httpx.Response]] = {
+        "job": lambda: http.post("/v1/fine_tuning/jobs", json=continued),
+        "alias": lambda: http.post(f"/v1/models/{checkpoint}/aliases", json={"alias": "a@b"}),
+        "resume": lambda: http.post(f"/v1/fine_tuning/jobs/{job_id}/resume"),
+        "permission": lambda: http.post(
+            f"/v1/fine_tuning/checkpoints/{checkpoint}/permissions",
+            json={"project_ids": [tenant.project_id]},
+            headers={"Authorization": f"Bearer {key}"},
+        ),
+    }
+    with ThreadPoolExecutor(1) as pool:
+        with state.database.write() as session:
+            Projects(session, tenant.organization_id).lock(tenant.project_id)
+            answer = pool.submit(requests[change])
+            while session.scalar(text(IS_WAITED_FOR)) is None:
+                assert not answer.done(), answer.result().text
+            archive_project(session, tenant.organization_id, tenant.project_id)
+        assert answer.result().status_code == status, answer.result().text
+    with state.database.read() as session:
+        assert session.get_one(tables.Job, job_id).status == "cancelled"
+
+
+def new_job(http: TestClient) -> str:
+    body = {"model": "base-1", "training_file": upload(http)}
+    return http.post("/v1/fine_tuning/jobs", json=body).json()["id"]
+
+
+def upload(http: TestClient) -> str:
+    form = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    return http.post("/v1/files", **form).json()["id"]
+
+
+def set_status(state: AppState, job_id: str, status: str) -> None:
+    with state.database.write() as session:
+        session.get_one(tables.Job, job_id).status = status

@@ -282,7 +282,8 @@ def test_another_servers_error_page_is_an_error_too(database_url: str) -> None:
 def test_objects_keep_what_newer_servers_add(database_url: str) -> None:
     from tunery_client._generated.models.model_object import ModelObject
 
-    extension = {"base": "m", "job_id": None, "evaluation": None, "parity": None, "unavailable": None}
+    names = ("job_id", "import_id", "alias_of", "provenance", "evaluation", "parity", "unavailable")
+    extension = {"base": "m", **dict.fromkeys(names)}
     payload = {"id": "m", "object": "model", "created": 1, "owned_by": "me", "tunery": extension, "new": [1]}
     assert json.dumps(ModelObject.from_dict(payload).to_dict(), sort_keys=True) == json.dumps(
         payload, sort_keys=True

@@ -194,7 +194,7 @@ def test_optimizer_state_can_be_restored_until_it_is_deleted(
     assert continued(client, file, model, restore_optimizer=True).status == "validating_files"
     with live.state.database.write() as session:
         session.execute(update(tables.Job).values(resume_state_gone_at=1))
-    with pytest.raises(openai.BadRequestError, match="no longer kept") as refused:
+    with pytest.raises(openai.BadRequestError, match="is not kept") as refused:
         continued(client, file, model, restore_optimizer=True)
     assert (refused.value.code, refused.value.param) == (
         "optimizer_state_gone",

@@ -141,6 +141,7 @@ def test_a_job_that_ended_shows_its_evaluation(live: LiveApi, client: OpenAI, fi
         "unavailable": None,
         "provenance": None,
         "alias_of": None,
+        "import_id": None,
     }
     made = {"base": "base-1", "job_id": job.id}
     assert extension == nothing | made | {"evaluation": evaluation, "parity": parity}

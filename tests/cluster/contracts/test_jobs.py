@@ -23,6 +23,7 @@ def test_weights_are_named_by_flat_fields_on_the_wire() -> None:
         "manifest_sha256": "d" * 64,
         "form": "full",
         "report": None,
+        "cost": None,
     }
     assert finished.weights == weights
 

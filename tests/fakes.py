@@ -161,8 +161,9 @@ class FakeEngine:
             embeddings=[vector] * len(request.inputs), prompt_tokens=3 * len(request.inputs)
         )
 
-    async def data_report(self, request: DataReportRequest) -> DataReport:
+    async def data_report(self, request: DataReportRequest, *, project_id: str) -> DataReport:
         self.reported.append(request)
+        self.read_for.append(project_id)
         if self.refusal is not None:
             raise self.refusal
         return self.report

@@ -19,7 +19,7 @@ from cluster.bases.resolve import base_folder, why_unavailable
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSource
 from cluster.contracts.data_report import DataReportRequest
 from cluster.contracts.datasets import DatasetCheckRequest
-from cluster.contracts.errors import Overloaded, Unavailable
+from cluster.contracts.errors import Unavailable
 from cluster.contracts.generation import PROJECT_HEADER
 from cluster.contracts.imports import ImportRequest
 from cluster.contracts.previews import PreviewRequest
@@ -55,8 +55,8 @@ REPORTS = 1
 """Data reports that are made concurrently. They are Python's work, and more of them would only share its
 lock."""
 
-MAX_REPORTS = 100
-"""Data reports that are being made or wait for their turn."""
+MAX_REPORTS_PER_PROJECT = 8
+"""Data reports of one project that are being made or wait for their turn."""
 
 FETCHES = 4
 """Base models that are downloaded concurrently."""
@@ -82,8 +82,7 @@ class DatasetsApp:
         self._checks = asyncio.Semaphore(CHECKS)
         self._clients_reads = FairPlaces(CLIENTS_READS, most_per_project=MAX_READS_PER_PROJECT)
         self._imports = asyncio.Semaphore(IMPORTS)
-        self._reports = asyncio.Semaphore(REPORTS)
-        self._num_reports = 0
+        self._reports = FairPlaces(REPORTS, most_per_project=MAX_REPORTS_PER_PROJECT)
         self._single_flight = SingleFlight()
         # A pool of its own, because a hub that does not answer must not block other work.
         self._fetchers = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
@@ -99,20 +98,17 @@ class DatasetsApp:
     async def _estimate(self, request: Request) -> Response:
         """A check for a job that is not created yet."""
         body = await parse_body(DatasetCheckRequest, request)
-        return await self._read(request, body, check_dataset, self._clients_place(request))
+        return await self._read(request, body, check_dataset, self._clients_reads.place(_project(request)))
 
     async def _preview(self, request: Request) -> Response:
         """Bounded like a check."""
         body = await parse_body(PreviewRequest, request)
-        return await self._read(request, body, preview_rows, self._clients_place(request))
+        return await self._read(request, body, preview_rows, self._clients_reads.place(_project(request)))
 
     async def _import(self, request: Request) -> Response:
         """Bounded like a check, which an import never delays."""
         body = await parse_body(ImportRequest, request)
         return await self._read(request, body, import_adapter, self._imports)
-
-    def _clients_place(self, request: Request) -> AbstractAsyncContextManager[None]:
-        return self._clients_reads.place(request.headers.get(PROJECT_HEADER, ""))
 
     async def _read(
         self,
@@ -129,7 +125,7 @@ class DatasetsApp:
                 return await asyncio.to_thread(read, body, self._store)
 
         found = await self._single_flight.run(
-            (request.url.path, body.model_dump_json()),
+            _flight(request, body),
             read_file,
             timeout_seconds=timeout_seconds,
             why=_reading,
@@ -143,24 +139,18 @@ class DatasetsApp:
         if body.base is not None:
             await self._fetched(body.base, timeout_seconds)
         found = await self._single_flight.run(
-            (type(body), body.model_dump_json()),
-            partial(self._make_report, body),
+            _flight(request, body),
+            partial(self._make_report, body, _project(request)),
             timeout_seconds=timeout_seconds,
             why=_reporting,
         )
         return json_answer(found)
 
-    async def _make_report(self, body: DataReportRequest) -> BaseModel:
+    async def _make_report(self, body: DataReportRequest, project: str) -> BaseModel:
         if (kept := await asyncio.to_thread(kept_report, body, self._store)) is not None:
             return kept
-        if self._num_reports >= MAX_REPORTS:
-            raise Overloaded("Too many data reports are being made. Try again later.", retry_after_seconds=10)
-        self._num_reports += 1
-        try:
-            async with self._reports:
-                return await asyncio.to_thread(make_report, body, self._store)
-        finally:
-            self._num_reports -= 1
+        async with self._reports.place(project):
+            return await asyncio.to_thread(make_report, body, self._store)
 
     async def _fetched(self, base: BaseSpec, timeout_seconds: float | None) -> None:
         if isinstance(base.source, HubSource):
@@ -182,6 +172,16 @@ class DatasetsApp:
     async def _ready(self, request: Request) -> Response:
         await check_engines()
         return JSONResponse({})
+
+
+def _project(request: Request) -> str:
+    """The project that the work is for; empty for the service's own."""
+    return request.headers.get(PROJECT_HEADER, "")
+
+
+def _flight(request: Request, body: BaseModel) -> tuple[str, str, str]:
+    """Names the work, by project: one that has too much waiting must not refuse another's."""
+    return request.url.path, _project(request), body.model_dump_json()
 
 
 def _fetching(base: BaseSpec, seconds: float) -> Unavailable:

@@ -76,7 +76,7 @@ class Engine(Generator, Protocol):
         """Raises what `check_dataset` raises."""
         ...
 
-    async def data_report(self, request: DataReportRequest) -> DataReport:
+    async def data_report(self, request: DataReportRequest, *, project_id: str) -> DataReport:
         """Waits only for reports that are ready or small. Raises what `check_dataset` raises; Unavailable has
         the code `dataset_not_ready` while the report is being made."""
         ...
@@ -160,8 +160,10 @@ class ServeEngine:
     async def preview_dataset(self, request: PreviewRequest, *, project_id: str) -> Preview:
         return await self._read_dataset("preview", request, Preview, project_id=project_id)
 
-    async def data_report(self, request: DataReportRequest) -> DataReport:
-        return await self._read_dataset("report", request, DataReport, seconds=_REPORT_SECONDS)
+    async def data_report(self, request: DataReportRequest, *, project_id: str) -> DataReport:
+        return await self._read_dataset(
+            "report", request, DataReport, project_id=project_id, seconds=_REPORT_SECONDS
+        )
 
     async def close(self) -> None:
         await self._http.close()

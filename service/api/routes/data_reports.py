@@ -86,7 +86,7 @@ async def _report(
         return DataReportRequest(file=file, validation=validation, base=base)
 
     try:
-        made = await state.engine.data_report(await run_in_threadpool(request))
+        made = await state.engine.data_report(await run_in_threadpool(request), project_id=tenant.project_id)
     except Unavailable as error:
         if error.code not in _BEING_MADE:
             raise

@@ -316,10 +316,11 @@ def test_a_sweep_keeps_an_imports_objects_for_as_long_as_somebody_needs_them(
     created = import_adapter(http)
     place = parse_key(f"imports/{created['id']}/adapter_model.safetensors")
     assert place is not None
+    places = [place]
 
     def is_kept() -> bool:
         with state.database.read() as session:
-            return find_reachable(session, [place]).contains(place)
+            return find_reachable(session, places).contains(places[0])
 
     assert is_kept(), "the cluster may be storing it"
     validate()

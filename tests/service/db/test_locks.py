@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
@@ -48,7 +48,7 @@ def test_a_project_is_archived_while_requests_wait_for_it(
     # An admin key of another project: the one that it acts in by default cannot be archived.
     elsewhere = add_project(state.database, organization_id=tenant.organization_id).tenant
     key = add_admin_key(state.database, elsewhere)
-    requests: dict[str, Callable[[], httpx.Response]] = {
+    requests: dict[str, Callable[[], httpx2.Response]] = {
         "job": lambda: http.post("/v1/fine_tuning/jobs", json=continued),
         "alias": lambda: http.post(f"/v1/models/{checkpoint}/aliases", json={"alias": "a@b"}),
         "resume": lambda: http.post(f"/v1/fine_tuning/jobs/{job_id}/resume"),

@@ -276,10 +276,10 @@ def test_imports_never_hold_up_the_check_of_a_job(
     assert num_begun == datasets.IMPORTS
 
 
-def report_request(store: LocalStore, lines: list[bytes]) -> str:
+def report_request(store: LocalStore, lines: list[bytes], *, key: str = "files/file-training") -> str:
     body = b"\n".join(lines)
-    store.put("files/file-training", body)
-    file = StoredFile(key="files/file-training", sha256=hashlib.sha256(body).hexdigest())
+    store.put(key, body)
+    file = StoredFile(key=key, sha256=hashlib.sha256(body).hexdigest())
     return DataReportRequest(file=file).model_dump_json()
 
 
@@ -344,9 +344,31 @@ def test_a_report_that_outlasts_its_caller_continues_for_the_next_one(
     assert len(begun) == 1
 
 
-def test_no_more_reports_are_begun_than_can_wait(
+def test_a_projects_flood_of_reports_is_bounded_and_refuses_no_other(
     app: datasets.DatasetsApp, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datasets, "MAX_REPORTS", 0)
-    answer = asyncio.run(post(app, "/datasets/report", report_request(store, LINES)))
-    assert (answer.status_code, json.loads(answer.body)["error"]) == (429, "Overloaded")
+    may_end, make = threading.Event(), datasets.make_report
+
+    def slow(request: DataReportRequest, store: LocalStore) -> DataReport:
+        assert may_end.wait(30)
+        return make(request, store)
+
+    monkeypatch.setattr(datasets, "make_report", slow)
+    most = datasets.MAX_REPORTS_PER_PROJECT
+    flood = [
+        report_request(store, [*LINES, LINES[number]], key=f"files/file-{number}")
+        for number in range(most + 1)
+    ]
+
+    async def run() -> tuple[list[Response], Response]:
+        answers = [
+            await post(app, "/datasets/report", each, timeout=0.01, project="proj-flood") for each in flood
+        ]
+        # The same file: what one project is refused, another one is not.
+        other = asyncio.create_task(post(app, "/datasets/report", flood[-1], project="proj-other"))
+        may_end.set()
+        return answers, await other
+
+    answers, other = asyncio.run(run())
+    assert [answer.status_code for answer in answers] == [503] * most + [429]
+    assert other.status_code == 200

@@ -63,10 +63,6 @@ class Projects:
         row.name = name
         return project_of(row)
 
-    def require_active(self, id: str) -> None:
-        """Raises NotFound, and Conflict if the project is archived."""
-        self._lock_active(id)
-
     def tenant(self, id: str) -> Tenant:
         """Raises NotFound."""
         return Tenant(self._organization_id, self._row(id).id)

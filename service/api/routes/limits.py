@@ -55,7 +55,7 @@ def update_project_limits(
     body: UpdateProjectLimitsBody, caller: OrganizationAdmin, state: UsesAppState, project_id: str
 ) -> ProjectLimits:
     with state.database.write() as session:
-        Projects(session, caller.tenant.organization_id).require_active(project_id)
+        Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         limits = Limits(session)
         limits.change(project_id, _given(body))
         return _of_project(session, caller.tenant.organization_id, project_id, state)
@@ -65,7 +65,7 @@ def update_project_limits(
 def reset_project_limits(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectLimits:
     """The server's limits apply again. Those of single base models stay."""
     with state.database.write() as session:
-        Projects(session, caller.tenant.organization_id).require_active(project_id)
+        Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         limits = Limits(session)
         limits.remove(project_id)
         return _of_project(session, caller.tenant.organization_id, project_id, state)

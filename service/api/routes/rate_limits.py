@@ -64,7 +64,7 @@ def update_rate_limit(
         "tokens_per_minute": body.max_tokens_per_1_minute,
     }
     with state.database.write() as session:
-        Projects(session, caller.tenant.organization_id).require_active(project_id)
+        Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         limits = Limits(session)
         base = _base(rate_limit_id, state)
         given = {name: value for name, value in changes.items() if value is not None}
@@ -80,7 +80,7 @@ def reset_rate_limit(
 ) -> ProjectRateLimit:
     """The project's limits for any base model apply again, or else the server's. A Tunery extension."""
     with state.database.write() as session:
-        Projects(session, caller.tenant.organization_id).require_active(project_id)
+        Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         limits = Limits(session)
         base = _base(rate_limit_id, state)
         limits.remove(project_id, model=base)

@@ -59,8 +59,9 @@ def _create(path: Path) -> FileIO:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return path.open("xb", buffering=0)
-        except FileNotFoundError:
-            # Deleting the last file of a folder removes the folder too.
+        except (FileNotFoundError, FileExistsError):
+            # Deleting the last file of a folder removes the folder too. `mkdir` finds that a folder exists,
+            # looks whether it is one, and raises FileExistsError if it has just gone.
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")
@@ -83,8 +84,11 @@ def _write_all(target: FileIO, chunk: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the rename survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Makes the rename survive a power cut. The folder is gone if the file has been deleted since."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return
     try:
         os.fsync(descriptor)
     finally:

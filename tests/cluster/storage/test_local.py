@@ -2,6 +2,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -47,6 +48,7 @@ def test_failing_disk_gives_a_readable_error_and_leaves_nothing(tmp_path: Path) 
 import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from cluster.contracts.errors import Unavailable
 from cluster.storage.local import LocalStore
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
@@ -93,3 +95,25 @@ def test_folders_are_removed_with_their_last_file_without_disturbing_writers(tmp
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(write_and_delete, "abcd"))
     assert [path.name for path in (tmp_path / "objects" / "jobs").iterdir()] == ["1"]
+
+
+def test_writers_outlive_a_thread_that_removes_their_folders_all_the_time(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    written = Event()
+
+    def remove_folders() -> None:
+        while not written.is_set():
+            store.delete("a/b/absent")
+
+    def write_and_delete(name: str) -> None:
+        for _ in range(500):
+            store.put(f"a/b/{name}", b"1")
+            store.delete(f"a/b/{name}")
+
+    with ThreadPoolExecutor(4) as threads:
+        removing = threads.submit(remove_folders)
+        try:
+            list(threads.map(write_and_delete, "abc"))
+        finally:
+            written.set()
+        removing.result()

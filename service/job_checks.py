@@ -26,10 +26,10 @@ from cluster.contracts.hyperparameters import (
     held_out_count,
     resolve,
 )
-from service.db.dataset_checks import CheckedFile
-from service.db.files import File
-from service.db.job_files import GENERAL_FORMATS, JobFiles, format_problem
-from service.db.jobs import Job
+from service.db.files.files import File
+from service.db.jobs.files import GENERAL_FORMATS, JobFiles, format_problem
+from service.db.jobs.jobs import Job
+from service.db.scheduler.dataset_checks import CheckedFile
 
 _SHOWN_PROBLEMS = 5
 

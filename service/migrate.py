@@ -6,8 +6,8 @@ Run it in every deployment before the API and the scheduler start. It is safe to
 import os
 import sys
 
-from service.db.api_keys import ApiKeys
 from service.db.database import Database
+from service.db.organization.api_keys import ApiKeys
 from service.settings import Settings
 
 

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.egress.destinations import EgressPolicy
-from service.db.limit_names import LimitName
+from service.db.limits.names import LimitName
 from service.db.retries import RetryPolicy
 
 RENAMED = {

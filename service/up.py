@@ -32,8 +32,8 @@ from typing import Any
 import httpx2
 
 from service.data_folder import database_url, storage_url
-from service.db.api_keys import ApiKeys
 from service.db.database import Database
+from service.db.organization.api_keys import ApiKeys
 from service.local_ray import RayPorts, ray_command, ray_environment, temporary_ray_folder
 from service.permissions import UMASK, make_private_folder
 from service.ports import free_ports

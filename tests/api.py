@@ -25,8 +25,8 @@ from cluster.wire.guarded import GuardedHttp
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
-from service.db.api_keys import ApiKeys, Scope
 from service.db.database import Database
+from service.db.organization.api_keys import ApiKeys, Scope
 from service.db.tenancy import Tenant
 from service.settings import Settings
 from tests.fakes import FakeEngine

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 from cluster.contracts.errors import InvalidRequest
 from service.api.schemas.organization_usage import UsageBucket, UsagePage, UsageResult
-from service.db.organization_usage import Dimension, Group, UsageFilter
+from service.db.usage.organization_usage import Dimension, Group, UsageFilter
 
 BucketWidth = Literal["1m", "1h", "1d"]
 WIDTHS: Mapping[BucketWidth, int] = {"1m": 60, "1h": 3600, "1d": 86_400}

@@ -16,8 +16,8 @@ from anyio import CapacityLimiter
 from cluster.contracts.errors import TuneryError, Unavailable
 from service.api.http.draining import Draining
 from service.api.state import AppState
-from service.db.leases import Leases
-from service.db.scheduler_store import LEASE
+from service.db.scheduler.leases import Leases
+from service.db.scheduler.store import LEASE
 
 log = logging.getLogger(__name__)
 

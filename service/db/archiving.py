@@ -7,9 +7,9 @@ from cluster.contracts.errors import Conflict
 from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
-from service.db.imports import end_imports
-from service.db.jobs import Jobs
-from service.db.projects import Project, Projects, project_of
+from service.db.jobs.jobs import Jobs
+from service.db.models.imports import end_imports
+from service.db.organization.projects import Project, Projects, project_of
 from service.db.tenancy import Tenant
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import InProgress, InvalidRequest
 from service.db import tables
 from service.db.database import now
-from service.db.jobs import Job, Jobs
+from service.db.jobs.jobs import Job, Jobs
 from service.db.tenancy import Tenant
 
 IN_PROGRESS_SECONDS = 30.0

@@ -23,10 +23,10 @@ from cluster.contracts.manifest import is_resume_file
 from cluster.storage.keys import AttemptKey, DatasetKey, FileKey, ImportKey, ObjectKey, PartKey
 from service.db import tables
 from service.db.database import now
+from service.db.files.incoming import IncomingFiles
+from service.db.files.uploads import expire_uploads, pending_uploads
 from service.db.ids import result_file_id
-from service.db.incoming_files import IncomingFiles
 from service.db.transitions import HELD_BY_ATTEMPT
-from service.db.uploads import expire_uploads, pending_uploads
 
 _ENDED = [status.value for status in JobStatus if status.is_terminal]
 _UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]

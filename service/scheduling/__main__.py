@@ -16,7 +16,7 @@ from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.errors import Unavailable
 from cluster.storage.location import open_store
 from service.db.database import Database
-from service.db.webhook_queue import WebhookQueue
+from service.db.webhooks.queue import WebhookQueue
 from service.log_rate_limit import StructlogRateLimit
 from service.scheduling.ray_jobs import HttpRayJobs
 from service.scheduling.scheduler import Dependencies, Scheduler

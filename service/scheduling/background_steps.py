@@ -19,8 +19,8 @@ from cluster.contracts.errors import (
     TuneryError,
     Unavailable,
 )
-from service.db.jobs import Job
-from service.db.scheduler_store import SchedulerStore
+from service.db.jobs.jobs import Job
+from service.db.scheduler.store import SchedulerStore
 
 _log = structlog.get_logger()
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)

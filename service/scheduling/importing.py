@@ -25,8 +25,8 @@ from cluster.contracts.errors import (
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.imports import ImportedAdapter, ImportRequest
 from service.db.database import Database
-from service.db.files import File
-from service.db.imports import PendingImport, fail_import, pending_imports, publish_import
+from service.db.files.files import File
+from service.db.models.imports import PendingImport, fail_import, pending_imports, publish_import
 from service.scheduling.interfaces import ServingClient
 
 _log = structlog.get_logger()

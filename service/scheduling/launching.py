@@ -10,9 +10,9 @@ from cluster.contracts.errors import InvalidConfiguration, NotFound
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.keys import spec_key
 from cluster.storage.store import ObjectStore
-from service.db.jobs import Job
-from service.db.pending_work import Attempt
-from service.db.scheduler_store import Claim, SchedulerStore
+from service.db.jobs.jobs import Job
+from service.db.scheduler.pending_work import Attempt
+from service.db.scheduler.store import Claim, SchedulerStore
 from service.scheduling.interfaces import RayJobs, RayStatus
 from service.scheduling.validation import base_of
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.db.pending_work import Attempt, QueuedJob
+from service.db.scheduler.pending_work import Attempt, QueuedJob
 from service.scheduling.interfaces import GONE, RayStatus
 
 

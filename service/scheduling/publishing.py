@@ -16,12 +16,12 @@ from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest, provenance_of
 from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
-from service.db.files import File
+from service.db.files.files import File
 from service.db.ids import result_file_id
-from service.db.job_files import JobFiles
-from service.db.jobs import Job
-from service.db.publication import Publication
-from service.db.scheduler_store import SchedulerStore
+from service.db.jobs.files import JobFiles
+from service.db.jobs.jobs import Job
+from service.db.scheduler.publication import Publication
+from service.db.scheduler.store import SchedulerStore
 from service.scheduling.interfaces import ServingClient
 from service.scheduling.parity import check_parity
 from service.scheduling.regression import check_regression

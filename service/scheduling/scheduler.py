@@ -12,10 +12,10 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import Unavailable
 from cluster.storage.store import ObjectStore
 from service.db.database import Database
-from service.db.jobs import Job
-from service.db.leases import LeaseLost, Leases
-from service.db.pending_work import PendingWork, QueuedJob
-from service.db.scheduler_store import LEASE, SchedulerStore
+from service.db.jobs.jobs import Job
+from service.db.scheduler.leases import LeaseLost, Leases
+from service.db.scheduler.pending_work import PendingWork, QueuedJob
+from service.db.scheduler.store import LEASE, SchedulerStore
 from service.scheduling.background_steps import BackgroundStep, BackgroundSteps
 from service.scheduling.importing import Importer
 from service.scheduling.interfaces import RayJobs, ServingClient

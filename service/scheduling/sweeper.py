@@ -9,7 +9,7 @@ import structlog
 from cluster.contracts.errors import TuneryError
 from cluster.storage.store import ObjectStore
 from service.db.database import Database
-from service.db.leases import Leases
+from service.db.scheduler.leases import Leases
 from service.scheduling.sweeping import SweepOptions, sweep
 from service.settings import Settings
 

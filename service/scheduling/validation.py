@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidConfiguration, InvalidRequest
-from service.db.jobs import Job
-from service.db.scheduler_store import SchedulerStore
+from service.db.jobs.jobs import Job
+from service.db.scheduler.store import SchedulerStore
 from service.job_checks import Candidate, CheckedJob, JobCheck, check_job
 from service.scheduling.interfaces import ServingClient
 

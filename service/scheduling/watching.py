@@ -6,9 +6,9 @@ import math
 import structlog
 
 from cluster.contracts.errors import InternalError, Unavailable
-from service.db.leases import LeaseLost
-from service.db.pending_work import Attempt, PendingWork
-from service.db.scheduler_store import SchedulerStore
+from service.db.scheduler.leases import LeaseLost
+from service.db.scheduler.pending_work import Attempt, PendingWork
+from service.db.scheduler.store import SchedulerStore
 from service.scheduling.interfaces import GONE, RayJobs, RayStatus
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import lost_reason

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 
 from cluster.contracts.errors import Unavailable
-from service.db.webhook_queue import Claim, WebhookQueue
+from service.db.webhooks.queue import Claim, WebhookQueue
 from service.webhooks.sending import SendWebhook
 
 _WORKERS = 16

@@ -7,7 +7,7 @@ from typing import Protocol
 from cluster.contracts.errors import TuneryError
 from cluster.egress.connecting import Network, post
 from cluster.egress.destinations import EgressPolicy
-from service.db.webhook_queue import Outcome
+from service.db.webhooks.queue import Outcome
 from service.webhooks.signing import signed_headers
 
 _TIMEOUT_SECONDS = 10.0

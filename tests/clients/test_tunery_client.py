@@ -23,7 +23,7 @@ from cluster.contracts.jobs import JobStatus
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
-from service.db.jobs import Jobs, NewJob
+from service.db.jobs.jobs import Jobs, NewJob
 from service.db.transitions import transition
 from tests.api import (
     REPORT,

@@ -8,7 +8,7 @@ from openai import OpenAI
 
 from cluster.contracts.hyperparameters import resolve
 from service.db import tables
-from service.db.jobs import job_of
+from service.db.jobs.jobs import job_of
 from tests.api import BASE, LiveApi, add_project, preferences
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -8,7 +8,7 @@ from openai import BadRequestError, InvalidWebhookSignatureError, NotFoundError,
 
 from cluster.egress.destinations import EgressPolicy
 from service.api.state import AppState
-from service.db.webhook_queue import EVENT_TYPES, WebhookQueue
+from service.db.webhooks.queue import EVENT_TYPES, WebhookQueue
 from service.webhooks.delivering import WebhookDeliverer
 from service.webhooks.sending import HttpWebhooks
 from tests.api import LiveApi

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.contracts.errors import AuthenticationFailed
-from service.db.api_keys import ApiKeys
 from service.db.database import Database
+from service.db.organization.api_keys import ApiKeys
 
 
 def migrate(**environment: str) -> subprocess.CompletedProcess[str]:

@@ -15,10 +15,10 @@ from cluster.storage.keys import file_key
 from cluster.storage.store import ObjectInfo
 from service.api.schemas.files import UploadPurpose
 from service.api.state import AppState
-from service.db.files import File, Files
-from service.db.incoming_files import IncomingFiles
-from service.db.limit_names import Defaults
-from service.db.quotas import check_stored_bytes
+from service.db.files.files import File, Files
+from service.db.files.incoming import IncomingFiles
+from service.db.limits.names import Defaults
+from service.db.limits.quotas import check_stored_bytes
 from service.db.tenancy import Tenant
 
 _MAX_PROBLEMS_SHOWN = 20

@@ -3,7 +3,7 @@
 from typing import cast
 
 from service.api.schemas.files import FileObject, FilePurpose
-from service.db.files import File
+from service.db.files.files import File
 
 
 def public_file(file: File) -> FileObject:

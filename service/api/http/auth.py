@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cluster.contracts.errors import AuthenticationFailed, PermissionDenied, TuneryError
 from service.api.http.errors import response_of
 from service.api.state import AppState
-from service.db import api_keys
-from service.db.api_keys import ApiKeys, Principal
+from service.db.organization import api_keys
+from service.db.organization.api_keys import ApiKeys, Principal
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
 """Paths that need no API key."""

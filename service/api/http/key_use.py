@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from starlette.concurrency import run_in_threadpool
 
 from service.db.database import Database
-from service.db.key_use import write_last_use
+from service.db.organization.key_use import write_last_use
 
 ACCURACY_SECONDS = 60.0
 """A key in steady use is written this often."""

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cluster.contracts.errors import PermissionDenied
 from service.api.http.auth import Requires, RequiresAdminKey
 from service.api.http.errors import response_of
-from service.db.api_keys import Principal
+from service.db.organization.api_keys import Principal
 
 
 class Permission:

@@ -28,8 +28,8 @@ from service.api.inference.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_
 from service.api.inference.prompt_length import check_prompt_length
 from service.api.inference.rate_limits import Admission, RateLimiter
 from service.api.inference.usage_meter import UsageMeter
-from service.db.api_keys import Principal
-from service.db.usage import Operation, UsageCounts
+from service.db.organization.api_keys import Principal
+from service.db.usage.usage import Operation, UsageCounts
 
 EngineRequest = GenerationRequest | ClassificationRequest | EmbeddingRequest
 Texts = TypeVar("Texts", ClassificationRequest, EmbeddingRequest)

@@ -3,8 +3,8 @@
 from cluster.contracts.errors import NotFound
 from cluster.contracts.generation import ModelRef
 from service.api.state import AppState
-from service.db.aliases import Aliases
-from service.db.models import TunedModel, TunedModels
+from service.db.models.aliases import Aliases
+from service.db.models.models import TunedModel, TunedModels
 from service.db.tenancy import Tenant
 
 

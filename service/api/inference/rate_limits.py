@@ -1,9 +1,9 @@
 """Limits on requests and tokens per minute, over all API processes.
 
-Each limit is a bucket in the database (`service.db.rate_buckets`). This process takes from it what refills in
-a second, spends that without a query, and looks again after a second: it writes at most about once a second
-and bucket, and 60 times to empty a full one, whatever arrives. A bucket is never overdrawn by admission; up
-to a sixtieth of the limit per process may be out of the other processes' reach for a second.
+Each limit is a bucket in the database (`service.db.limits.rate_buckets`). This process takes from it what
+refills in a second, spends that without a query, and looks again after a second: it writes at most about
+once a second and bucket, and 60 times to empty a full one, whatever arrives. A bucket is never overdrawn by
+admission; up to a sixtieth of the limit per process may be out of the other processes' reach for a second.
 
 Tokens are estimated when a request is admitted and corrected when it ends, so that a bucket can fall below
 zero when answers were longer than expected. The next requests then wait for it to refill."""
@@ -22,11 +22,11 @@ from starlette.concurrency import run_in_threadpool
 from cluster.contracts.errors import RateLimited
 from service.api.inference.rate_standing import Rate, Standing, headers_of, refusal_of
 from service.api.shared_reads import SharedReads
-from service.db.api_keys import Principal
 from service.db.database import Database
-from service.db.limit_names import RATES, UNLIMITED, Defaults, RateName
-from service.db.limits import Limits, rate_of_project
-from service.db.rate_buckets import Claim, Grant, take
+from service.db.limits.limits import Limits, rate_of_project
+from service.db.limits.names import RATES, UNLIMITED, Defaults, RateName
+from service.db.limits.rate_buckets import Claim, Grant, take
+from service.db.organization.api_keys import Principal
 
 log = logging.getLogger(__name__)
 

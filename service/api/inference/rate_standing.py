@@ -9,8 +9,8 @@ from typing import Literal
 
 from cluster.contracts.durations import duration
 from cluster.contracts.errors import RateLimited
-from service.db.api_keys import Principal
-from service.db.limit_names import RateName
+from service.db.limits.names import RateName
+from service.db.organization.api_keys import Principal
 from service.db.tenancy import Tenant
 
 Unit = Literal["requests", "tokens"]

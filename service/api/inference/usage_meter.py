@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 
-from service.db.api_keys import Principal
 from service.db.database import Database
-from service.db.usage import (
+from service.db.organization.api_keys import Principal
+from service.db.usage.usage import (
     HOUR,
     MINUTE,
     Operation,

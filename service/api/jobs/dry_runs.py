@@ -10,8 +10,8 @@ from service.api.jobs.new_jobs import new_job
 from service.api.jobs.replays import completed
 from service.api.schemas.jobs import CreateJobBody
 from service.api.state import AppState
-from service.db.job_files import JobFiles
-from service.db.jobs import Job, Jobs, NewJob
+from service.db.jobs.files import JobFiles
+from service.db.jobs.jobs import Job, Jobs, NewJob
 from service.db.tenancy import Tenant
 
 

@@ -24,9 +24,9 @@ from service.api.schemas.estimates import (
 )
 from service.api.schemas.jobs import CreateJobBody
 from service.db.database import Database, now
-from service.db.dataset_checks import check_events
-from service.db.jobs import Job
-from service.db.past_runs import PastRun, jobs_ahead, past_runs
+from service.db.jobs.jobs import Job
+from service.db.jobs.past_runs import PastRun, jobs_ahead, past_runs
+from service.db.scheduler.dataset_checks import check_events
 from service.job_checks import Candidate, CheckedJob, check_job
 from service.settings import Settings
 

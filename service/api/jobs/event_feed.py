@@ -21,7 +21,7 @@ from service.api.inference.sse import frame
 from service.api.jobs.public_jobs import public_event
 from service.api.shared_reads import SharedReads
 from service.db.database import Database
-from service.db.job_events import JobEvents, LogPosition, log_positions
+from service.db.jobs.events import JobEvents, LogPosition, log_positions
 from service.db.tenancy import Tenant
 
 log = logging.getLogger(__name__)

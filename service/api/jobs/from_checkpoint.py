@@ -8,10 +8,10 @@ from cluster.contracts.errors import InvalidRequest, NotFound
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.peft_options import PREFIXES
 from service.api.schemas.jobs import CreateJobBody
-from service.db.aliases import Aliases, is_alias
-from service.db.imports import Imports
-from service.db.jobs import Jobs
-from service.db.models import TunedModels
+from service.db.jobs.jobs import Jobs
+from service.db.models.aliases import Aliases, is_alias
+from service.db.models.imports import Imports
+from service.db.models.models import TunedModels
 from service.db.tenancy import Tenant
 
 _LOW_RANK = frozenset({"lora", "qlora"})

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import TuneryError, Unavailable
 from service.api.state import AppState
 from service.db.idempotency import CreateRequest, IdempotencyKeys
-from service.db.jobs import Job
+from service.db.jobs.jobs import Job
 from service.db.tenancy import Tenant
 
 

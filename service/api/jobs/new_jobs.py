@@ -18,7 +18,7 @@ from service.api.schemas.jobs import (
     HyperparametersBody,
     ReinforcementMethodBody,
 )
-from service.db.jobs import NewJob
+from service.db.jobs.jobs import NewJob
 from service.settings import Settings
 
 

@@ -23,9 +23,9 @@ from service.api.schemas.jobs import (
     Supervised,
     SupervisedMethod,
 )
-from service.db.checkpoints import Checkpoint
-from service.db.job_events import Event
-from service.db.jobs import Job
+from service.db.jobs.checkpoints import Checkpoint
+from service.db.jobs.events import Event
+from service.db.jobs.jobs import Job
 
 
 def public_job(job: Job) -> FineTuningJob:

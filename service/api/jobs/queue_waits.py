@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from cluster.contracts.jobs import JobStatus
-from service.db.jobs import Job
+from service.db.jobs.jobs import Job
 
 _HOLDING = (JobStatus.STARTING, JobStatus.RUNNING, JobStatus.PAUSING)
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import InvalidRequest, NotFound
 from service.api.http.validation import invalid_request
 from service.api.schemas.jobs import CreateJobBody, ReinforcementMethodBody
-from service.db.jobs import Job, Jobs
+from service.db.jobs.jobs import Job, Jobs
 from service.db.tenancy import Tenant
 
 _OWN_OPTIONS = {"source_job", "allow_changed_base"}

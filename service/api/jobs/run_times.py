@@ -6,7 +6,7 @@ from math import log
 from statistics import median
 
 from cluster.contracts.hyperparameters import Method, TrainingConfig
-from service.db.past_runs import PastRun
+from service.db.jobs.past_runs import PastRun
 
 NOISE = 0.15
 """How much two equal runs differ, on either side."""

@@ -11,11 +11,11 @@ from service.api.schemas.organization import (
     ProjectApiKeyOwner,
     ServiceAccountOwner,
 )
-from service.db.api_keys import Scope
-from service.db.key_format import redacted
-from service.db.key_sets import ApiKey
-from service.db.organizations import Organization
-from service.db.projects import Project
+from service.db.organization.api_keys import Scope
+from service.db.organization.key_format import redacted
+from service.db.organization.key_sets import ApiKey
+from service.db.organization.organizations import Organization
+from service.db.organization.projects import Project
 
 _ALL: frozenset[Scope] = frozenset({"read", "write", "infer"})
 _ORDER = ("read", "write", "infer", "admin")

@@ -16,10 +16,10 @@ from service.api.schemas.organization import (
     DeletedAdminApiKey,
 )
 from service.api.state import UsesAppState
-from service.db.api_keys import ApiKeys
-from service.db.key_sets import KeySet
-from service.db.organizations import get_organization
-from service.db.projects import Projects
+from service.db.organization.api_keys import ApiKeys
+from service.db.organization.key_sets import KeySet
+from service.db.organization.organizations import get_organization
+from service.db.organization.projects import Projects
 
 router = APIRouter(prefix="/organization/admin_api_keys", tags=["Admin keys"], route_class=StrictJsonRoute)
 

@@ -18,10 +18,10 @@ from service.api.schemas.aliases import (
 )
 from service.api.schemas.base import Absent, WholeNumber
 from service.api.state import AppState, UsesAppState
-from service.db.aliases import Alias, Aliases
-from service.db.api_keys import Principal
-from service.db.models import TunedModels
-from service.db.projects import lock_project
+from service.db.models.aliases import Alias, Aliases
+from service.db.models.models import TunedModels
+from service.db.organization.api_keys import Principal
+from service.db.organization.projects import lock_project
 
 router = APIRouter(tags=["Aliases"], route_class=StrictJsonRoute)
 

@@ -15,9 +15,9 @@ from service.api.schemas.checkpoint_permissions import (
     DeletedCheckpointPermission,
 )
 from service.api.state import UsesAppState
-from service.db.api_keys import Principal
-from service.db.checkpoint_permissions import CheckpointPermission as Permission
-from service.db.checkpoint_permissions import CheckpointPermissions
+from service.db.models.checkpoint_permissions import CheckpointPermission as Permission
+from service.db.models.checkpoint_permissions import CheckpointPermissions
+from service.db.organization.api_keys import Principal
 
 router = APIRouter(
     prefix="/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions",

@@ -13,8 +13,8 @@ from service.api.inference.models import resolve_model
 from service.api.schemas.base import Absent, OrDefault
 from service.api.schemas.data_report import FileReport
 from service.api.state import AppState, UsesAppState
-from service.db.files import Files
-from service.db.jobs import Jobs
+from service.db.files.files import Files
+from service.db.jobs.jobs import Jobs
 from service.db.tenancy import Tenant
 
 _BEING_MADE = ("dataset_not_ready", "model_not_ready")

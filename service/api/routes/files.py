@@ -16,7 +16,7 @@ from service.api.http.errors import PayloadTooLarge
 from service.api.schemas.base import Absent, Deleted, OrDefault, WholeNumber
 from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
 from service.api.state import AppState, UsesAppState
-from service.db.files import File, Files
+from service.db.files.files import File, Files
 from service.db.tenancy import Tenant
 
 _CHUNK_BYTES = 2**18

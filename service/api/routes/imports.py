@@ -12,10 +12,10 @@ from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.imports import ImportModelBody, ModelImport, ModelImportError, ModelImportList
 from service.api.state import UsesAppState
-from service.db import imports
-from service.db.files import File, Files
-from service.db.imports import Imports
-from service.db.projects import Projects
+from service.db.files.files import File, Files
+from service.db.models import imports
+from service.db.models.imports import Imports
+from service.db.organization.projects import Projects
 from service.db.tenancy import Tenant
 
 router = APIRouter(prefix="/models/import", tags=["Models"], route_class=StrictJsonRoute)

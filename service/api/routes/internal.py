@@ -19,7 +19,7 @@ from service.api.http.auth import bearer_token
 from service.api.http.middleware import BodyLimit, RequestContext
 from service.api.http.strict_json import loads
 from service.api.state import AppState
-from service.db.attempts import Attempts
+from service.db.scheduler.attempts import Attempts
 
 _MAX_NUMBER = 2**31
 

@@ -13,7 +13,7 @@ from service.api.jobs.public_jobs import public_event
 from service.api.schemas.base import Absent, Flag, OrDefault, WholeNumber
 from service.api.schemas.jobs import FineTuningJobEventList
 from service.api.state import AppState, UsesAppState
-from service.db.job_events import JobEvents
+from service.db.jobs.events import JobEvents
 from service.db.tenancy import Tenant
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"])

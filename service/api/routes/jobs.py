@@ -23,12 +23,12 @@ from service.api.schemas.jobs import (
     FineTuningJobList,
 )
 from service.api.state import AppState, UsesAppState
-from service.db.api_keys import Principal
-from service.db.checkpoints import Checkpoints
 from service.db.idempotency import CreateRequest
-from service.db.jobs import Job, Jobs
-from service.db.projects import lock_project
-from service.db.quotas import Quotas
+from service.db.jobs.checkpoints import Checkpoints
+from service.db.jobs.jobs import Job, Jobs
+from service.db.limits.quotas import Quotas
+from service.db.organization.api_keys import Principal
+from service.db.organization.projects import lock_project
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class=StrictJsonRoute)
 

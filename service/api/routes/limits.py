@@ -14,12 +14,9 @@ from service.api.schemas.limits import (
     UsedByProject,
 )
 from service.api.state import AppState, UsesAppState
-from service.db.api_keys import Principal
-from service.db.key_sets import KeySet
-from service.db.limit_names import UNLIMITED, LimitName
-from service.db.limits import Limits
-from service.db.projects import Projects
-from service.db.quota_use import (
+from service.db.limits.limits import Limits
+from service.db.limits.names import UNLIMITED, LimitName
+from service.db.limits.quota_use import (
     Owned,
     device_seconds_this_month,
     job_times_of_a_day,
@@ -28,6 +25,9 @@ from service.db.quota_use import (
     num_jobs_under_way,
     stored_bytes,
 )
+from service.db.organization.api_keys import Principal
+from service.db.organization.key_sets import KeySet
+from service.db.organization.projects import Projects
 from service.db.tenancy import Tenant
 
 router = APIRouter(prefix="/organization/projects/{project_id}", tags=["Limits"], route_class=StrictJsonRoute)

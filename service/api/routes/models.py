@@ -10,8 +10,8 @@ from service.api.jobs.public_provenance import public_provenance
 from service.api.schemas.base import Deleted
 from service.api.schemas.models import ModelExtension, ModelList, ModelObject, Parity
 from service.api.state import AppState, UsesAppState
-from service.db.aliases import Aliases, is_alias
-from service.db.models import TunedModel, TunedModels
+from service.db.models.aliases import Aliases, is_alias
+from service.db.models.models import TunedModel, TunedModels
 from service.db.tenancy import Tenant
 
 router = APIRouter(prefix="/models", tags=["Models"])

@@ -17,8 +17,8 @@ from service.api.schemas.organization_usage import (
     UsagePage,
 )
 from service.api.state import AppState, UsesAppState
-from service.db.organization_usage import Group, OrganizationUsage, TrainingUsage
-from service.db.usage import MINUTE, Operation, UsageCounts
+from service.db.usage.organization_usage import Group, OrganizationUsage, TrainingUsage
+from service.db.usage.usage import MINUTE, Operation, UsageCounts
 
 router = APIRouter(prefix="/organization/usage", tags=["Usage"])
 

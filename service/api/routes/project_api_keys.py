@@ -17,9 +17,9 @@ from service.api.schemas.organization import (
     ProjectApiKeyUpdateBody,
 )
 from service.api.state import UsesAppState
-from service.db.api_keys import ApiKeys
-from service.db.key_sets import KeySet
-from service.db.projects import Projects
+from service.db.organization.api_keys import ApiKeys
+from service.db.organization.key_sets import KeySet
+from service.db.organization.projects import Projects
 
 router = APIRouter(
     prefix="/organization/projects/{project_id}/api_keys", tags=["Project keys"], route_class=StrictJsonRoute

@@ -15,7 +15,7 @@ from service.api.schemas.organization import (
 )
 from service.api.state import UsesAppState
 from service.db.archiving import archive_project
-from service.db.projects import Project, Projects
+from service.db.organization.projects import Project, Projects
 
 router = APIRouter(prefix="/organization/projects", tags=["Projects"], route_class=StrictJsonRoute)
 

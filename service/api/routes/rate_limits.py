@@ -12,9 +12,9 @@ from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.limits import ProjectRateLimit, ProjectRateLimitList, UpdateRateLimitBody
 from service.api.state import AppState, UsesAppState
-from service.db.limit_names import LimitName
-from service.db.limits import Limits, rate_of_project
-from service.db.projects import Projects
+from service.db.limits.limits import Limits, rate_of_project
+from service.db.limits.names import LimitName
+from service.db.organization.projects import Projects
 
 router = APIRouter(
     prefix="/organization/projects/{project_id}/rate_limits", tags=["Limits"], route_class=StrictJsonRoute

@@ -15,10 +15,10 @@ from service.api.state import AppState, UsesAppState
 from service.api.uploads.completion import delete_parts
 from service.api.uploads.pace import Pace
 from service.api.uploads.turns import UploadTurns
-from service.db.api_keys import Principal
-from service.db.quotas import check_stored_bytes
+from service.db.files.uploads import Uploads
+from service.db.limits.quotas import check_stored_bytes
+from service.db.organization.api_keys import Principal
 from service.db.tenancy import Tenant
-from service.db.uploads import Uploads
 
 MAX_PART_BYTES = 64 * 2**20
 

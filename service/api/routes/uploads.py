@@ -15,8 +15,8 @@ from service.api.schemas.uploads import CompleteUploadBody, CreateUploadBody, Up
 from service.api.state import UsesAppState
 from service.api.uploads.completion import complete_upload, delete_parts, public_upload
 from service.api.uploads.turns import UploadTurns
-from service.db.quotas import check_stored_bytes
-from service.db.uploads import Uploads
+from service.db.files.uploads import Uploads
+from service.db.limits.quotas import check_stored_bytes
 
 _POLL_SECONDS = 0.5
 

@@ -10,7 +10,7 @@ from service.api.http.auth import Reader
 from service.api.schemas.base import Absent, Day
 from service.api.schemas.usage import KeyUsage, UsageList
 from service.api.state import UsesAppState
-from service.db.usage import Usage
+from service.db.usage.usage import Usage
 
 router = APIRouter(prefix="/usage", tags=["Usage"])
 

@@ -26,11 +26,11 @@ from service.api.schemas.webhooks import (
     WebhookEventTypeList,
 )
 from service.api.state import AppState, UsesAppState
-from service.db import webhook_endpoints
 from service.db.ids import new_id
 from service.db.tenancy import Tenant
-from service.db.webhook_endpoints import WebhookEndpoints
-from service.db.webhook_queue import EVENT_TYPES, Outcome, event_body
+from service.db.webhooks import endpoints
+from service.db.webhooks.endpoints import WebhookEndpoints
+from service.db.webhooks.queue import EVENT_TYPES, Outcome, event_body
 
 router = APIRouter(tags=["Webhooks"], route_class=StrictJsonRoute)
 
@@ -222,7 +222,7 @@ def _send_sample(state: AppState, tenant: Tenant, id: str, body: TestWebhookBody
     return state.webhooks(url, [secret], event_id=event_id, body=sample, at=at)
 
 
-def _public(endpoint: webhook_endpoints.WebhookEndpoint) -> WebhookEndpoint:
+def _public(endpoint: endpoints.WebhookEndpoint) -> WebhookEndpoint:
     return WebhookEndpoint(
         id=endpoint.id,
         created_at=endpoint.created_at,
@@ -240,11 +240,11 @@ def _public(endpoint: webhook_endpoints.WebhookEndpoint) -> WebhookEndpoint:
     )
 
 
-def _with_secret(endpoint: webhook_endpoints.WebhookEndpoint, secret: str) -> WebhookEndpointWithSecret:
+def _with_secret(endpoint: endpoints.WebhookEndpoint, secret: str) -> WebhookEndpointWithSecret:
     return WebhookEndpointWithSecret(**dict(_public(endpoint)), signing_secret=secret)
 
 
-def _public_delivery(delivery: webhook_endpoints.WebhookDelivery) -> WebhookDelivery:
+def _public_delivery(delivery: endpoints.WebhookDelivery) -> WebhookDelivery:
     return WebhookDelivery(
         id=delivery.id,
         webhook_endpoint_id=delivery.endpoint_id,

@@ -15,8 +15,8 @@ from service.api.schemas.weights import ModelWeights, WeightsFileObject
 from service.api.state import AppState, UsesAppState
 from service.api.weights.archive import in_memory, tar_segments
 from service.api.weights.folder import ModelFolder, WeightsFile, model_folder
-from service.db.aliases import Aliases
-from service.db.models import TunedModel, TunedModels
+from service.db.models.aliases import Aliases
+from service.db.models.models import TunedModel, TunedModels
 from service.db.tenancy import Tenant
 
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}

@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypeAliasType
 
 from service.api.schemas.base import Answer, Body, Unsupported
-from service.db.limit_names import UNLIMITED
+from service.db.limits.names import UNLIMITED
 
 Limit = TypeAliasType("Limit", Annotated[int, Field(ge=0, le=UNLIMITED)])
 """9007199254740991 means no limit."""

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from service.api.schemas.base import Answer, Body, Identified, ItemList, Unsupported
-from service.db.api_keys import Scope
+from service.db.organization.api_keys import Scope
 
 
 def _printable(name: str) -> str:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from service.api.schemas.base import Answer, Body
 from service.api.schemas.files import FileObject, FilePurpose, UploadPurpose
-from service.db.uploads import MAX_PARTS
+from service.db.files.uploads import MAX_PARTS
 
 
 class ExpiresAfter(Body):

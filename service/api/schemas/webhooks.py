@@ -7,8 +7,8 @@ from typing_extensions import TypeAliasType
 
 from cluster.egress.destinations import MAX_URL_LENGTH
 from service.api.schemas.base import Answer, Body
-from service.db.webhook_endpoints import DeliveryStatus
-from service.db.webhook_queue import EventType
+from service.db.webhooks.endpoints import DeliveryStatus
+from service.db.webhooks.queue import EventType
 
 EndpointName = Annotated[str, Field(min_length=1, max_length=256)]
 Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_LENGTH)]

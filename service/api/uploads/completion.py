@@ -19,11 +19,11 @@ from service.api.schemas.files import FilePurpose, UploadPurpose
 from service.api.schemas.uploads import Upload as PublicUpload
 from service.api.state import AppState
 from service.api.uploads.joined_parts import JoinedParts
-from service.db.files import Files
-from service.db.quotas import check_stored_bytes
+from service.db.files.files import Files
+from service.db.files.upload_completions import CLAIM_SECONDS, Claim, Completions
+from service.db.files.upload_rows import Upload
+from service.db.limits.quotas import check_stored_bytes
 from service.db.tenancy import Tenant
-from service.db.upload_completions import CLAIM_SECONDS, Claim, Completions
-from service.db.upload_rows import Upload
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from cluster.contracts.errors import Conflict, NotFound
 from cluster.storage.keys import part_key
 from cluster.storage.store import ObjectStore
-from service.db.upload_rows import Part
+from service.db.files.upload_rows import Part
 
 
 class JoinedParts(io.RawIOBase):

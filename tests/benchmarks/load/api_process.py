@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from service.db.database import Database
-from service.db.jobs import Jobs, NewJob
+from service.db.jobs.jobs import Jobs, NewJob
 from service.ports import free_ports
 from tests.api import Project, add_project
 from tests.service.db.rows import add_file

@@ -12,7 +12,7 @@ from cluster.contracts.weights import WeightsRef
 from cluster.storage.local import LocalStore
 from service.db import tables
 from service.db.database import Database, now
-from service.db.jobs import Jobs, NewJob
+from service.db.jobs.jobs import Jobs, NewJob
 from tests.api import Project, add_project
 from tests.cluster.serving.published import publish_lora
 from tests.e2e.server import BASE

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from openai import OpenAI
 
-from service.db.files import Files
+from service.db.files.files import Files
 from tests.benchmarks.load.api_process import Api, running_api
 from tests.benchmarks.load.probes import Observed, observe
 

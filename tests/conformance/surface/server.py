@@ -14,8 +14,8 @@ from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
 from service.db.database import Database
-from service.db.leases import Leases
-from service.db.scheduler_store import LEASE
+from service.db.scheduler.leases import Leases
+from service.db.scheduler.store import LEASE
 from service.settings import Settings
 from service.webhooks.sending import HttpWebhooks
 from tests.api import BASE, LiveApi, add_admin_key, add_encoder, add_project, add_tuned_model, listening

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
-from service.db.aliases import MAX_ALIASES
+from service.db.models.aliases import MAX_ALIASES
 from tests.api import Project, add_encoder, add_key, add_tuned_model, jsonl
 from tests.fakes import FakeEngine
 

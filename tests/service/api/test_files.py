@@ -22,7 +22,7 @@ from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db.database import Database
-from service.db.files import Files
+from service.db.files.files import Files
 from tests.api import LiveApi, Project, jsonl, listening, with_settings
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -37,7 +37,7 @@ from cluster.storage.local import LocalStore
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db.database import Database
-from service.db.files import Files
+from service.db.files.files import Files
 from service.settings import Settings
 from openai import OpenAI
 

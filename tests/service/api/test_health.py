@@ -17,7 +17,7 @@ from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
 from service.db.database import Database
-from service.db.leases import Leases
+from service.db.scheduler.leases import Leases
 from tests.fakes import FakeEngine
 
 

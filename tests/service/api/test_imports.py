@@ -20,8 +20,8 @@ from cluster.storage.keys import parse_key
 from service.api.state import AppState
 from service.db import tables
 from service.db.archiving import archive_project
-from service.db.files import File
-from service.db.imports import MAX_PENDING, PendingImport
+from service.db.files.files import File
+from service.db.models.imports import MAX_PENDING, PendingImport
 from service.db.reachable_objects import find_reachable
 from service.db.tenancy import Tenant
 from service.scheduling.importing import Importer, next_of_each_project

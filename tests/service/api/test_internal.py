@@ -10,7 +10,7 @@ from cluster.contracts.jobs import MAX_SYNC_BYTES
 from service.api.routes.internal import create_internal_app
 from service.api.state import AppState
 from service.db import tables
-from service.db.attempts import token_sha256
+from service.db.scheduler.attempts import token_sha256
 from tests.api import jsonl
 
 SYNC = "/internal/attempts/{job}/1/sync"

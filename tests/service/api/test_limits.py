@@ -7,9 +7,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api.state import AppState
-from service.db.api_keys import ApiKeys
-from service.db.limit_names import UNLIMITED, LimitName
-from service.db.limits import Limits
+from service.db.limits.limits import Limits
+from service.db.limits.names import UNLIMITED, LimitName
+from service.db.organization.api_keys import ApiKeys
 from tests.api import LiveApi, Project, add_admin_key, add_key, add_project, jsonl
 
 

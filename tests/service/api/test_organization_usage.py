@@ -19,10 +19,10 @@ from starlette.testclient import TestClient
 from service.api.inference.usage_meter import UsageMeter
 from service.api.state import AppState
 from service.db import tables
-from service.db.api_keys import ApiKeys
 from service.db.database import Database
+from service.db.organization.api_keys import ApiKeys
 from service.db.tenancy import Tenant
-from service.db.usage import DAY, HOUR, MINUTE, UsageCounts, UsageKey, write_totals
+from service.db.usage.usage import DAY, HOUR, MINUTE, UsageCounts, UsageKey, write_totals
 from tests.api import LiveApi, Project, add_admin_key, add_key, add_project, jsonl
 
 NOON = int(time.time()) // DAY * DAY - DAY // 2

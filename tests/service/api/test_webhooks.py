@@ -4,7 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api.state import AppState
-from service.db.webhook_queue import Outcome, WebhookQueue
+from service.db.webhooks.queue import Outcome, WebhookQueue
 from service.webhooks.delivering import WebhookDeliverer
 from tests.api import Project, add_key, jsonl
 from tests.fakes import InlineExecutor

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cluster.storage.local import LocalStore
-from service.db.api_keys import ApiKeys
 from service.db.database import Database
-from service.db.files import Files
+from service.db.files.files import Files
+from service.db.organization.api_keys import ApiKeys
 from tests.service.db.rows import TENANT, add_file
 
 pytestmark = pytest.mark.slow

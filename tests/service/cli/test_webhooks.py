@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from service.db.webhook_queue import EVENT_TYPES
+from service.db.webhooks.queue import EVENT_TYPES
 from tests.api import LiveApi
 from tests.service.cli.running import run_tunery
 

@@ -6,12 +6,12 @@ from sqlalchemy import select
 
 from cluster.contracts.jobs import Finished, JobStatus, NumberedCheckpoint, NumberedStep
 from service.db import tables
-from service.db.api_keys import DEFAULT_TENANT, ApiKeys
-from service.db.attempts import token_sha256
 from service.db.database import Database, now
-from service.db.files import File, Files
-from service.db.job_events import Event, JobEvents
-from service.db.jobs import Job, Jobs, NewJob
+from service.db.files.files import File, Files
+from service.db.jobs.events import Event, JobEvents
+from service.db.jobs.jobs import Job, Jobs, NewJob
+from service.db.organization.api_keys import DEFAULT_TENANT, ApiKeys
+from service.db.scheduler.attempts import token_sha256
 from service.db.tenancy import Tenant
 from service.db.transitions import lock, transition
 

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from service.api.state import AppState
 from service.db import tables
 from service.db.archiving import archive_project
-from service.db.models import TunedModels
-from service.db.projects import Projects
+from service.db.models.models import TunedModels
+from service.db.organization.projects import Projects
 from tests.api import Project, add_admin_key, add_project, add_tuned_model, http, jsonl, project, state
 
 __all__ = ["http", "project", "state"]

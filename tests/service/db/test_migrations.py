@@ -15,13 +15,13 @@ from cluster.contracts.errors import AuthenticationFailed
 from cluster.contracts.jobs import Finished
 from cluster.contracts.weights import WeightsRef
 from service.db import tables
-from service.db.api_keys import ApiKeys
 from service.db.database import Database, migration_config
-from service.db.jobs import Jobs
-from service.db.models import TunedModels
-from service.db.organization_usage import OrganizationUsage, UsageFilter
+from service.db.jobs.jobs import Jobs
+from service.db.models.models import TunedModels
+from service.db.organization.api_keys import ApiKeys
 from service.db.tenancy import Tenant
-from service.db.usage import Usage, UsageCounts
+from service.db.usage.organization_usage import OrganizationUsage, UsageFilter
+from service.db.usage.usage import Usage, UsageCounts
 from tests.databases import postgres_database
 
 TENANT = Tenant("org", "proj")

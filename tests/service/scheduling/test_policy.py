@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.db.pending_work import Attempt, QueuedJob
+from service.db.scheduler.pending_work import Attempt, QueuedJob
 from service.scheduling.interfaces import RayStatus
 from service.scheduling.policy import admit, lost_reason
 

@@ -4,8 +4,8 @@ from cluster.contracts.costs import RunCost
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from cluster.contracts.jobs import JobStatus
 from cluster.contracts.provenance import Provenance
-from service.db.jobs import Job
-from service.db.models import TunedModels
+from service.db.jobs.jobs import Job
+from service.db.models.models import TunedModels
 from tests.service.db.rows import TENANT
 from tests.service.scheduling.world import BASE, World
 

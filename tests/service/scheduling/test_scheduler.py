@@ -21,8 +21,8 @@ from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from cluster.contracts.jobs import Failed, JobStatus, Running, Stopped
 from cluster.contracts.manifest import AnswerPrompt
-from service.db.files import Files
-from service.db.models import TunedModels
+from service.db.files.files import Files
+from service.db.models.models import TunedModels
 from service.scheduling.__main__ import run
 from tests.fakes import Fuse, Killed
 from tests.service.db.rows import TENANT, add_file, outbox, step

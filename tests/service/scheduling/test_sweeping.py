@@ -42,14 +42,14 @@ from service.api.schemas.uploads import CreateUploadBody
 from service.api.state import AppState
 from service.api.uploads.completion import complete_upload
 from service.db import tables
-from service.db.api_keys import Principal
-from service.db.checkpoints import Checkpoints
 from service.db.database import Database
-from service.db.files import Files
+from service.db.files.files import Files
+from service.db.files.incoming import LONGEST_SECONDS, IncomingFiles
 from service.db.ids import result_file_id
-from service.db.incoming_files import LONGEST_SECONDS, IncomingFiles
-from service.db.jobs import Job, Jobs, NewJob
-from service.db.models import TunedModels
+from service.db.jobs.checkpoints import Checkpoints
+from service.db.jobs.jobs import Job, Jobs, NewJob
+from service.db.models.models import TunedModels
+from service.db.organization.api_keys import Principal
 from service.db.transitions import HELD_BY_ATTEMPT
 from service.scheduling.sweeper import Sweeper
 from service.scheduling.sweeping import SweepOptions, SweepReport, sweep

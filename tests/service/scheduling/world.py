@@ -27,9 +27,9 @@ from cluster.contracts.provenance import Environment
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.local import LocalStore
 from service.db import tables
-from service.db.attempts import Attempts
 from service.db.database import Database
-from service.db.jobs import Job, Jobs
+from service.db.jobs.jobs import Job, Jobs
+from service.db.scheduler.attempts import Attempts
 from service.scheduling.scheduler import Dependencies, Scheduler
 from service.settings import Settings
 from tests.fakes import FakeRayJobs, FakeServing, Fuse, FusedDatabase, InlineExecutor

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import Database, now
-from service.db.webhook_endpoints import WebhookDelivery, WebhookEndpoint, WebhookEndpoints
-from service.db.webhook_queue import EVENT_TYPES, GIVE_UP_SECONDS, Outcome, WebhookQueue
+from service.db.webhooks.endpoints import WebhookDelivery, WebhookEndpoint, WebhookEndpoints
+from service.db.webhooks.queue import EVENT_TYPES, GIVE_UP_SECONDS, Outcome, WebhookQueue
 from service.webhooks.delivering import WebhookDeliverer
 from tests.fakes import InlineExecutor
 from tests.service.db.rows import OTHER, TENANT, add_job, add_tenants, move

@@ -18,7 +18,7 @@ from openai import InvalidWebhookSignatureError, OpenAI
 
 from cluster.egress.connecting import Network, Unreachable, post
 from cluster.egress.destinations import EgressPolicy
-from service.db.webhook_queue import Outcome, event_body
+from service.db.webhooks.queue import Outcome, event_body
 from service.webhooks.sending import HttpWebhooks
 from tests.service.webhooks.receiver import Receiver, receiving
 

@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 from service.api.app import create_app
 from service.api.http.auth import PUBLIC_PATHS, Requires, admin_key
 from service.api.state import AppState
-from service.db.api_keys import ApiKeys
-from service.db.key_sets import KeySet
+from service.db.organization.api_keys import ApiKeys
+from service.db.organization.key_sets import KeySet
 from service.settings import Settings
 from tests.api import Project, add_admin_key, add_key, add_project, jsonl
 

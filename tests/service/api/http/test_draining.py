@@ -26,7 +26,7 @@ from starlette.testclient import TestClient
 from cluster.contracts.generation import FinishEvent, GenerationEvent, PromptEvent, TextEvent
 from service.api.state import AppState
 from service.db.database import Database
-from service.db.usage import Usage
+from service.db.usage.usage import Usage
 from service.ports import free_ports
 from tests.api import Project, jsonl, listening
 

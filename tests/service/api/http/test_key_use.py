@@ -9,9 +9,9 @@ from starlette.testclient import TestClient
 from cluster.contracts.errors import Unavailable
 from service.api.http.key_use import ACCURACY_SECONDS, KeyUse
 from service.api.state import AppState
-from service.db.api_keys import ApiKeys
 from service.db.database import Database
-from service.db.key_sets import KeySet
+from service.db.organization.api_keys import ApiKeys
+from service.db.organization.key_sets import KeySet
 from tests.api import Project
 
 

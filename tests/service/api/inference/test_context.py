@@ -28,9 +28,9 @@ from service.api.inference.context import InferenceContext, MeteredEngine, Token
 from service.api.inference.fair_queue import QueueLimits
 from service.api.inference.rate_limits import Admission, RateLimiter
 from service.api.inference.usage_meter import UsageMeter
-from service.db.api_keys import ApiKeys, Principal
 from service.db.database import Database
-from service.db.usage import Usage, UsageCounts
+from service.db.organization.api_keys import ApiKeys, Principal
+from service.db.usage.usage import Usage, UsageCounts
 from tests.api import BASE, ENCODER, Project, add_project
 from tests.fakes import FakeEngine
 

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from cluster.contracts.errors import ContextLengthExceeded, Unavailable
 from service.api.app import create_app
 from service.api.state import AppState
-from service.db.limit_names import UNLIMITED
-from service.db.limits import Limits
+from service.db.limits.limits import Limits
+from service.db.limits.names import UNLIMITED
 from tests.api import LiveApi, Project, add_admin_key, add_encoder, listening
 from tests.api import with_settings as changed
 

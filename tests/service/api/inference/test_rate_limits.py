@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import Unavailable
 from service.api.inference.rate_limits import Admission, RateLimiter
-from service.db.api_keys import ApiKeys, Principal
 from service.db.database import Database
-from service.db.limit_names import UNLIMITED, Defaults
-from service.db.limits import Limits
+from service.db.limits.limits import Limits
+from service.db.limits.names import UNLIMITED, Defaults
+from service.db.organization.api_keys import ApiKeys, Principal
 from tests.api import add_project
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,7 @@
 
 from cluster.contracts.errors import RateLimited
 from service.api.inference.rate_standing import Rate, Standing, headers_of, refusal_of
-from service.db.api_keys import Principal
+from service.db.organization.api_keys import Principal
 from service.db.tenancy import Tenant
 
 TENANT = Tenant("org-1", "proj-1")

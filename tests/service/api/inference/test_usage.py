@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from service.api.app import create_app
 from service.api.inference.usage_meter import UsageMeter
 from service.api.state import AppState
-from service.db.api_keys import ApiKeys
+from service.db.organization.api_keys import ApiKeys
 from tests.api import LiveApi, Project, add_encoder, add_key, add_project, add_tuned_model, labels, listening
 from tests.api import with_settings as changed
 

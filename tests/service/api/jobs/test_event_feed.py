@@ -13,8 +13,8 @@ from service.api.http.draining import Draining
 from service.api.jobs import event_feed
 from service.api.jobs.event_feed import KEEP_ALIVE, EventFeed
 from service.db.database import Database
-from service.db.job_events import LogPosition, log_positions
-from service.db.jobs import Jobs
+from service.db.jobs.events import LogPosition, log_positions
+from service.db.jobs.jobs import Jobs
 from tests.service.db.rows import OTHER, TENANT, add_file, add_job, add_tenants
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.db.database import Database
-from service.db.jobs import Jobs
+from service.db.jobs.jobs import Jobs
 from service.db.tenancy import Tenant
 from tests.api import LiveApi, jsonl
 

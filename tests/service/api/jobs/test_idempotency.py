@@ -20,7 +20,7 @@ from service.api.state import AppState
 from service.db import tables
 from service.db.database import Database, now
 from service.db.idempotency import IN_PROGRESS_SECONDS, CreateRequest, IdempotencyKeys
-from service.db.jobs import Job, Jobs, NewJob
+from service.db.jobs.jobs import Job, Jobs, NewJob
 from tests.api import Project, add_key, add_project, jsonl
 
 PATH = "/v1/fine_tuning/jobs"

@@ -7,7 +7,7 @@ import pytest
 from cluster.contracts.costs import JobCost
 from cluster.contracts.hyperparameters import TrainingConfig
 from service.api.jobs.run_times import NOISE, Seconds, Work, run_time, typical_seconds
-from service.db.past_runs import PastRun
+from service.db.jobs.past_runs import PastRun
 
 CONFIG = TrainingConfig(
     type="lora",

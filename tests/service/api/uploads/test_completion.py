@@ -22,9 +22,9 @@ from service.api.app import create_app
 from service.api.state import AppState
 from service.api.uploads.completion import complete_upload
 from service.db import tables
-from service.db.files import Files
-from service.db.upload_completions import CLAIM_SECONDS
-from service.db.uploads import Uploads
+from service.db.files.files import Files
+from service.db.files.upload_completions import CLAIM_SECONDS
+from service.db.files.uploads import Uploads
 from tests.api import Project
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -1,0 +1,48 @@
+"""What projects and API keys may use."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from service.db import tables
+from service.db.limits.names import RATES, UNLIMITED, Defaults, LimitName, RateName
+
+
+class Limits:
+    """The limits of projects and API keys, both called subjects."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def of(self, subject_id: str, *, model: str = "") -> dict[LimitName, int]:
+        """The limits that were set for the subject and, for a base's alias, for this base alone."""
+        row = tables.Limit
+        found = self._session.scalars(select(row).where(row.subject_id == subject_id, row.model == model))
+        return {cast(LimitName, one.name): one.value for one in found}
+
+    def rates(self, subject_id: str) -> dict[tuple[str, RateName], int]:
+        """The subject's limits per minute, by the base's alias, which is empty for any base."""
+        row = tables.Limit
+        found = self._session.scalars(select(row).where(row.subject_id == subject_id, row.name.in_(RATES)))
+        return {(one.model, cast(RateName, one.name)): one.value for one in found}
+
+    def change(self, subject_id: str, changes: Mapping[LimitName, int], *, model: str = "") -> None:
+        """Sets these limits, and leaves the others as they are."""
+        for name, value in changes.items():
+            self._session.merge(tables.Limit(subject_id=subject_id, model=model, name=name, value=value))
+        self._session.flush()
+
+    def remove(self, subject_id: str, *, model: str = "") -> None:
+        """Removes what was set, so that the defaults apply again."""
+        row = tables.Limit
+        self._session.execute(delete(row).where(row.subject_id == subject_id, row.model == model))
+
+
+def rate_of_project(
+    rates: Mapping[tuple[str, RateName], int], base: str, name: RateName, defaults: Defaults
+) -> int:
+    """What applies to a base: its own limit, the project's for any base, or the settings' default."""
+    of_any = rates.get(("", name), defaults.get(name, UNLIMITED))
+    return rates.get((base, name), of_any)

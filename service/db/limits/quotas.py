@@ -1,0 +1,122 @@
+"""Limits on jobs and stored files, checked in the transaction that creates or resumes them.
+
+The project's row is locked first, so that of two requests at the same time the second one counts what the
+first has written."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from cluster.contracts.errors import QuotaExceeded, RateLimited
+from service.db.database import now
+from service.db.limits.limits import Limits
+from service.db.limits.names import UNLIMITED, Defaults, LimitName
+from service.db.limits.quota_use import (
+    DAY_SECONDS,
+    Owned,
+    device_seconds_this_month,
+    job_times_of_a_day,
+    jobs_of_key,
+    jobs_of_project,
+    num_jobs_under_way,
+    stored_bytes,
+)
+from service.db.organization.projects import lock_project
+from service.db.tenancy import Tenant
+
+
+class Quotas:
+    """The limits of one tenant and of the key that a request comes with."""
+
+    def __init__(self, session: Session, tenant: Tenant, api_key_id: str, defaults: Defaults) -> None:
+        """`defaults`: the limits of a project that has none of its own."""
+        self._session = session
+        self._tenant = tenant
+        limits = Limits(session)
+        project = _Subject(
+            f"project {tenant.project_id}",
+            dict(defaults) | limits.of(tenant.project_id),
+            jobs_of_project(tenant.project_id),
+        )
+        key = _Subject(f"API key {api_key_id}", limits.of(api_key_id), jobs_of_key(api_key_id))
+        self._subjects = (project, key)
+
+    def check_new_job(self) -> None:
+        """Raises RateLimited if too many jobs are under way or were created within a day, and QuotaExceeded
+        if the device hours of the month are used up. Call it before the job's row is written."""
+        for subject, limit in self._limits("jobs_per_day"):
+            self._check_day(subject, limit)
+        self._check_start(num_others=0)
+
+    def check_resumed_job(self) -> None:
+        """Like `check_new_job`, without the check of the day. Call it after the job's row is written."""
+        self._check_start(num_others=1)
+
+    def _check_start(self, num_others: int) -> None:
+        for subject, limit in self._limits("device_hours_per_month"):
+            _check_device_hours(subject, limit, device_seconds_this_month(self._session, subject.owns) / 3600)
+        for subject, limit in self._limits("concurrent_jobs"):
+            used = num_jobs_under_way(self._session, subject.owns) - num_others
+            if used >= limit:
+                raise RateLimited(
+                    f"Rate limit reached for fine-tuning jobs in {subject.name} on concurrent jobs: Limit "
+                    f"{limit}, Used {used}, Requested 1. Wait until a job has ended, or cancel or pause one.",
+                    unit="requests",
+                    retry_after_seconds=None,
+                )
+
+    def _check_day(self, subject: "_Subject", limit: int) -> None:
+        times = job_times_of_a_day(self._session, subject.owns)
+        if len(times) < limit:
+            return
+        # With `limit` jobs, the oldest must become older than a day; with more, so must others.
+        seconds = None
+        if limit:
+            seconds = times[len(times) - limit] + DAY_SECONDS + 1 - now(self._session)
+        raise RateLimited(
+            f"Rate limit reached for fine-tuning jobs in {subject.name} on jobs per day: Limit {limit}, "
+            f"Used {len(times)}, Requested 1.",
+            unit="requests",
+            retry_after_seconds=seconds,
+        )
+
+    def _limits(self, name: LimitName) -> list[tuple["_Subject", int]]:
+        """Who is limited, and by how much. Locks the project if anyone is."""
+        found = ((subject, subject.limits.get(name, UNLIMITED)) for subject in self._subjects)
+        limits = [(subject, limit) for subject, limit in found if limit != UNLIMITED]
+        if limits:
+            lock_project(self._session, self._tenant)
+        return limits
+
+
+def check_stored_bytes(session: Session, tenant: Tenant, more: int, defaults: Defaults) -> None:
+    """Raises QuotaExceeded if the project's files and `more` bytes are together too large."""
+    limits = dict(defaults) | Limits(session).of(tenant.project_id)
+    limit = limits.get("stored_bytes", UNLIMITED)
+    if limit == UNLIMITED:
+        return
+    lock_project(session, tenant)
+    used = stored_bytes(session, tenant)
+    if used + more > limit:
+        raise QuotaExceeded(
+            f"You exceeded the storage quota of project {tenant.project_id}: Limit {limit} bytes, "
+            f"Used {used}, Requested {more}. Delete files that are not needed, or ask your operator for more."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A project or a key."""
+
+    name: str
+    limits: dict[LimitName, int]
+    owns: Owned
+    """Selects its jobs."""
+
+
+def _check_device_hours(subject: _Subject, limit: int, used: float) -> None:
+    if used >= limit:
+        raise QuotaExceeded(
+            f"You exceeded the training quota of {subject.name}: Limit {limit} device-hours a month, Used "
+            f"{used:.2f}. It is renewed on the first day of the month (UTC); or ask your operator for more."
+        )

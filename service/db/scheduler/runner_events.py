@@ -1,0 +1,176 @@
+"""Turns a runner's reports into rows: log lines in OpenAI's wording, checkpoints and progress."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from cluster.contracts.jobs import CheckpointSaved, NumberedEvent, RunnerMessage, StepMetrics
+from service.db import tables
+from service.db.ids import new_id
+from service.db.jobs.faults import RESET_FAULTS
+from service.db.transitions import NewEvent, add_events
+
+CHECKPOINTS_KEPT = 3
+"""Number of a job's newest checkpoints that are listed and usable, as with OpenAI."""
+
+
+def record_events(
+    session: Session, job: tables.Job, attempt: int, events: Sequence[NumberedEvent], *, at: float
+) -> None:
+    """Adds what is new in `events`, which are ordered by `seq`.
+
+    The caller holds the job's lock. Nothing is recorded twice: an event is identified by (attempt, seq), and
+    a step or checkpoint also by its number, because an attempt that continues from a checkpoint repeats the
+    steps after it.
+    """
+    known = _known_seqs(session, job, attempt, events)
+    last_step = int((job.progress or {}).get("step", 0))
+    last_checkpoint = session.scalar(
+        select(func.max(tables.Checkpoint.step)).where(tables.Checkpoint.job_id == job.id)
+    )
+    new: list[NewEvent] = []
+    for event in events:
+        if event.seq in known:
+            continue
+        match event:
+            case StepMetrics():
+                if event.step <= last_step:
+                    continue
+                last_step = event.step
+                _show_progress(job, event, at)
+                data = metrics_of(event) | _optimizer(event) | _progress(event)
+                line = NewEvent(_step_message(event), type="metrics", data=data)
+            case CheckpointSaved():
+                if last_checkpoint is not None and event.step <= last_checkpoint:
+                    continue
+                last_checkpoint = event.step
+                for column, value in RESET_FAULTS.items():
+                    setattr(job, column, value)
+                if event.provenance is not None:
+                    job.provenance = event.provenance.model_dump(mode="json")
+                line = NewEvent(_add_checkpoint(session, job, event, at))
+            case RunnerMessage():
+                line = NewEvent(event.message.replace("\x00", "\ufffd"), level=event.level)
+        new.append(_stamped(line, event, attempt, at))
+    add_events(session, job, new, at=at)
+
+
+def metrics_of(step: StepMetrics) -> dict[str, Any]:
+    """The metrics under OpenAI's names, and under ours where OpenAI has none. What was not measured is
+    absent; what is not a number is null."""
+    return _measured(
+        step=step.step,
+        train_loss=step.train_loss,
+        train_mean_token_accuracy=step.train_mean_token_accuracy,
+        valid_loss=step.valid_loss,
+        valid_mean_token_accuracy=step.valid_mean_token_accuracy,
+        full_valid_loss=step.full_valid_loss,
+        full_valid_mean_token_accuracy=step.full_valid_mean_token_accuracy,
+        full_valid_f1=step.full_valid_f1,
+        reward_margin=step.reward_margin,
+    )
+
+
+def _known_seqs(
+    session: Session, job: tables.Job, attempt: int, events: Sequence[NumberedEvent]
+) -> frozenset[int | None]:
+    if not events:
+        return frozenset()
+    rows = session.scalars(
+        select(tables.JobEvent.attempt_seq).where(
+            tables.JobEvent.job_id == job.id,
+            tables.JobEvent.attempt == attempt,
+            tables.JobEvent.attempt_seq.between(events[0].seq, events[-1].seq),
+        )
+    )
+    return frozenset(rows)
+
+
+def _stamped(line: NewEvent, event: NumberedEvent, attempt: int, at: float) -> NewEvent:
+    return NewEvent(
+        message=line.message,
+        level=line.level,
+        type=line.type,
+        data=line.data,
+        created_at=min(event.created_at, int(at)),
+        attempt=attempt,
+        attempt_seq=event.seq,
+    )
+
+
+def _step_message(step: StepMetrics) -> str:
+    message = f"Step {step.step}/{step.total_steps}: training loss={step.train_loss:.2f}"
+    if step.valid_loss is not None:
+        message += f", validation loss={step.valid_loss:.2f}"
+    if step.full_valid_loss is not None:
+        message += f", full validation loss={step.full_valid_loss:.2f}"
+    return message
+
+
+def _optimizer(step: StepMetrics) -> dict[str, Any]:
+    return _measured(learning_rate=step.learning_rate, grad_norm=step.grad_norm)
+
+
+def _progress(step: StepMetrics) -> dict[str, Any]:
+    return _measured(
+        step=step.step,
+        total_steps=step.total_steps,
+        tokens_per_second=step.tokens_per_second,
+        eta_seconds=step.eta_seconds,
+        memory_bytes=step.memory_bytes,
+        mfu=step.mfu,
+    )
+
+
+def _show_progress(job: tables.Job, step: StepMetrics, at: float) -> None:
+    job.progress = _progress(step)
+    eta_seconds = job.progress["eta_seconds"]
+    job.estimated_finish = None if eta_seconds is None else int(at + eta_seconds)
+
+
+def _add_checkpoint(session: Session, job: tables.Job, saved: CheckpointSaved, at: float) -> str:
+    name = f"{job.output_model}:ckpt-step-{saved.step}"
+    session.add(
+        tables.Checkpoint(
+            id=new_id("ftckpt_"),
+            job_id=job.id,
+            step=saved.step,
+            model_name=name,
+            manifest_key=saved.manifest_key,
+            manifest_sha256=saved.manifest_sha256,
+            form=saved.form,
+            metrics=metrics_of(saved.metrics),
+            created_at=min(saved.created_at, int(at)),
+        )
+    )
+    session.flush()
+    kept = _newest_steps(session, job.id)
+    session.execute(
+        delete(tables.Checkpoint).where(
+            tables.Checkpoint.job_id == job.id, tables.Checkpoint.step.not_in(kept)
+        )
+    )
+    return f"Checkpoint created at step {saved.step} with Snapshot ID: {name}"
+
+
+def _newest_steps(session: Session, job_id: str) -> list[int]:
+    rows = session.scalars(
+        select(tables.Checkpoint.step)
+        .where(tables.Checkpoint.job_id == job_id)
+        .order_by(tables.Checkpoint.step.desc())
+        .limit(CHECKPOINTS_KEPT)
+    )
+    return list(rows)
+
+
+def _measured(**figures: float | None) -> dict[str, Any]:
+    """Leaves out what is None. Infinity and NaN become null, because JSON lacks them and PostgreSQL refuses
+    them."""
+    return {
+        name: figure if math.isfinite(figure) else None
+        for name, figure in figures.items()
+        if figure is not None
+    }

@@ -1,0 +1,257 @@
+"""The scheduler's access to the jobs of all tenants.
+
+Every change is one short transaction that first locks the scheduler's lease, so that a scheduler that lost it
+writes nothing. It also checks that the job has not changed since the scheduler read it. If a runner or an
+owner was faster, it does nothing and returns False (or None), and the next round shows what to do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cluster.contracts.errors import Overloaded, Unavailable
+from cluster.contracts.hyperparameters import Hyperparameters, TrainingConfig
+from cluster.contracts.jobs import Failed, Finished, JobStatus
+from service.db import tables
+from service.db.database import Database, now
+from service.db.files.files import File, file_of
+from service.db.jobs.faults import RESET_FAULTS, fail, note_wait, retry
+from service.db.jobs.files import JobFiles
+from service.db.jobs.jobs import Job, job_of
+from service.db.retries import RetryPolicy
+from service.db.scheduler.attempts import new_token, requeue, token_sha256
+from service.db.scheduler.dataset_checks import CheckedFile, check_events
+from service.db.scheduler.leases import Leases
+from service.db.scheduler.pending_work import Attempt, PendingWork, pending_work
+from service.db.scheduler.publication import Publication, publish
+from service.db.transitions import NewEvent, add_events, lock, transition
+
+LEASE = "scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt that this scheduler has to submit."""
+
+    number: int
+    submission_id: str
+    token: str
+    resume_from: str | None
+
+
+class SchedulerStore:
+    """Acts as the holder of the scheduler's lease with this epoch. Thread-safe."""
+
+    def __init__(self, database: Database, epoch: int, retries: RetryPolicy = RetryPolicy()) -> None:
+        self._database = database
+        self.epoch = epoch
+        self._retries = retries
+
+    def pending_work(self) -> PendingWork:
+        with self._database.read() as session:
+            return pending_work(session)
+
+    def files(self, job: Job) -> JobFiles:
+        """The job's files, even if they have expired since."""
+        with self._database.read() as session:
+            return JobFiles(
+                training=file_of(session.get_one(tables.File, job.training_file)),
+                validation=_file(session, job.validation_file),
+                general=_file(session, job.training.general_file),
+            )
+
+    def mark_validated(
+        self,
+        job: Job,
+        hyperparameters: Hyperparameters,
+        config: TrainingConfig,
+        checks: Sequence[CheckedFile],
+    ) -> bool:
+        """Moves the job to the queue, with every "auto" resolved."""
+        with self._database.write() as session:
+            row = self._locked_if_unchanged(session, job)
+            if row is None:
+                return False
+            at = now(session)
+            row = transition(
+                session,
+                row,
+                JobStatus.QUEUED,
+                at=at,
+                hyperparameters=hyperparameters.model_dump(mode="json"),
+                config=config.model_dump(mode="json"),
+                **RESET_FAULTS,
+            )
+            events = [*check_events(checks, config), NewEvent("Files validated, moving job to queued state")]
+            add_events(session, row, events, at=at)
+            return True
+
+    def reject(
+        self,
+        job: Job,
+        *,
+        code: str,
+        message: str,
+        param: str | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> bool:
+        """Fails the job with an error for its owner."""
+        with self._database.write() as session:
+            row = self._locked_if_unchanged(session, job)
+            if row is None:
+                return False
+            fail(session, row, code=code, message=message, param=param, data=data, at=now(session))
+            return True
+
+    def retry(self, job: Job, what: str) -> bool:
+        """Counts a platform fault in a step of the job, which the sentence `what` describes. The job is due
+        again after a pause, or fails after too many faults."""
+        with self._database.write() as session:
+            row = self._locked_if_unchanged(session, job)
+            if row is None:
+                return False
+            retry(session, row, what, retries=self._retries, at=now(session))
+            return True
+
+    def note_wait(
+        self, job: Job, step: str, error: Unavailable | Overloaded, *, timeout_seconds: float
+    ) -> bool:
+        """Adds an event about what a step of the job waits for, and fails the job after `timeout_seconds`."""
+        with self._database.write() as session:
+            row = self._locked_if_unchanged(session, job)
+            if row is None:
+                return False
+            note_wait(session, row, step, error, timeout_seconds=timeout_seconds, at=now(session))
+            return True
+
+    def claim(self, job_id: str) -> Claim | None:
+        """Records a new attempt, which continues from the newest checkpoint, before it is submitted to
+        Ray."""
+        with self._database.write() as session:
+            self._require_lease(session)
+            row = lock(session, job_id)
+            if row is None or row.status != JobStatus.QUEUED:
+                return None
+            at = now(session)
+            number = row.attempt + 1
+            row = transition(session, row, JobStatus.STARTING, at=at, attempt=number)
+            claim = Claim(number, f"{job_id}-a{number}", new_token(), _newest_manifest(session, job_id))
+            session.add(
+                tables.Attempt(
+                    job_id=job_id,
+                    number=number,
+                    submission_id=claim.submission_id,
+                    token_sha256=token_sha256(claim.token),
+                    state="submitting",
+                    resume_from=claim.resume_from,
+                    created_at=at,
+                    heartbeat_at=at,
+                )
+            )
+            return claim
+
+    def reclaim(self, attempt: Attempt) -> Claim | None:
+        """Claims an attempt whose submission was interrupted before its specification was stored. It gets a
+        new token, since only the hash of the old one is known."""
+        with self._database.write() as session:
+            row = self._locked_if_in_state(session, attempt, "submitting")
+            if row is None:
+                return None
+            token = new_token()
+            row.token_sha256 = token_sha256(token)
+            return Claim(row.number, row.submission_id, token, row.resume_from)
+
+    def token_matches(self, attempt: Attempt, token: str) -> bool:
+        with self._database.read() as session:
+            row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
+            return row.token_sha256 == token_sha256(token)
+
+    def job(self, job_id: str) -> Job:
+        with self._database.read() as session:
+            return job_of(session.get_one(tables.Job, job_id))
+
+    def mark_submitted(self, job_id: str, number: int) -> None:
+        """Records that Ray has the attempt. Does nothing if its runner has already synced."""
+        with self._database.write() as session:
+            self._require_lease(session)
+            lock(session, job_id)
+            row = session.get_one(tables.Attempt, (job_id, number), populate_existing=True)
+            if row.state == "submitting":
+                row.state, row.heartbeat_at = "submitted", now(session)
+
+    def mark_lost(self, attempt: Attempt, reason: str) -> bool:
+        """Puts the job of a dead attempt back into the queue, unless the attempt has synced since."""
+        with self._database.write() as session:
+            row = self._locked_if_in_state(session, attempt, attempt.state)
+            if row is None or row.heartbeat_at != attempt.heartbeat_at:
+                return False
+            job = lock(session, attempt.job_id)
+            assert job is not None
+            row.result = Failed(code="lost", message=reason, is_user_fault=False).model_dump(mode="json")
+            session.flush()
+            requeue(session, job, reason, retries=self._retries, at=now(session))
+            return True
+
+    def release(self, attempt: Attempt) -> None:
+        """Records that Ray holds nothing of the attempt any more, which frees its training slots."""
+        with self._database.write() as session:
+            self._require_lease(session)
+            row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
+            row.released_at = now(session)
+
+    def outcome(self, job: Job) -> Finished:
+        """The result of the runner of a job that is being published."""
+        with self._database.read() as session:
+            row = session.get_one(tables.Attempt, (job.id, job.attempt))
+            return Finished.model_validate(row.result)
+
+    def metrics(self, job: Job) -> list[dict[str, Any]]:
+        """The metrics of every reported step, in order."""
+        with self._database.read() as session:
+            rows = session.scalars(
+                select(tables.JobEvent.data)
+                .where(tables.JobEvent.job_id == job.id, tables.JobEvent.type == "metrics")
+                .order_by(tables.JobEvent.seq)
+            )
+            return list(rows)
+
+    def publish(self, job: Job, publication: Publication) -> bool:
+        """Publishes the model, its result file and the job's success in one transaction."""
+        with self._database.write() as session:
+            row = self._locked_if_unchanged(session, job)
+            if row is None:
+                return False
+            publish(session, row, publication, at=now(session))
+            return True
+
+    def _require_lease(self, session: Session) -> None:
+        Leases(session).require(LEASE, self.epoch)
+
+    def _locked_if_unchanged(self, session: Session, job: Job) -> tables.Job | None:
+        self._require_lease(session)
+        row = lock(session, job.id)
+        return row if row is not None and row.version == job.version else None
+
+    def _locked_if_in_state(self, session: Session, attempt: Attempt, state: str) -> tables.Attempt | None:
+        """The attempt's row, with its job locked, if it is its job's newest attempt and in `state`."""
+        self._require_lease(session)
+        job = lock(session, attempt.job_id)
+        row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number), populate_existing=True)
+        is_newest = job is not None and job.attempt == attempt.number
+        return row if is_newest and row.state == state else None
+
+
+def _file(session: Session, id: str | None) -> File | None:
+    return None if id is None else file_of(session.get_one(tables.File, id))
+
+
+def _newest_manifest(session: Session, job_id: str) -> str | None:
+    return session.scalar(
+        select(tables.Checkpoint.manifest_key)
+        .where(tables.Checkpoint.job_id == job_id)
+        .order_by(tables.Checkpoint.step.desc())
+        .limit(1)
+    )

@@ -1,0 +1,117 @@
+"""Usage of all projects of an organization, in buckets of time."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from service.db import tables
+from service.db.usage.device_time import DeviceTime, device_time
+from service.db.usage.usage import HOUR, MINUTE, Operation, UsageCounts
+
+Dimension = Literal["project_id", "api_key_id", "model"]
+Group = tuple[tuple[Dimension, str | None], ...]
+"""The values that a group of usage has in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFilter:
+    """What of an organization's usage is wanted, and how it is added up. Empty lists select everything."""
+
+    start: int
+    end: int
+    """Exclusive. Both are multiples of `width`."""
+    width: int
+    """Seconds of a bucket: a minute, an hour or a day."""
+    project_ids: Sequence[str] = ()
+    api_key_ids: Sequence[str] = ()
+    models: Sequence[str] = ()
+    group_by: Sequence[Dimension] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingUsage:
+    jobs: int = 0
+    """That ended."""
+    trained_tokens: int = 0
+    """Of the jobs that ended."""
+    device_seconds: float = 0.0
+
+    def __add__(self, other: "TrainingUsage") -> "TrainingUsage":
+        return TrainingUsage(
+            self.jobs + other.jobs,
+            self.trained_tokens + other.trained_tokens,
+            self.device_seconds + other.device_seconds,
+        )
+
+
+class OrganizationUsage:
+    def __init__(self, session: Session, organization_id: str) -> None:
+        self._session = session
+        self._organization_id = organization_id
+
+    def of_models(self, operation: Operation, wanted: UsageFilter) -> dict[int, dict[Group, UsageCounts]]:
+        """By the start of the bucket. Buckets and groups without usage are absent. Minutes are known for a
+        time only (`forget_minutes`)."""
+        row = tables.Usage
+        bucket = (row.start - row.start % wanted.width).label("bucket")
+        groups = [getattr(row, name) for name in wanted.group_by]
+        sums = (func.sum(row.requests), func.sum(row.prompt_tokens), func.sum(row.completion_tokens))
+        found = self._session.execute(
+            select(bucket, *sums, *groups)
+            .where(
+                row.organization_id == self._organization_id,
+                row.operation == operation,
+                row.seconds == (MINUTE if wanted.width < HOUR else HOUR),
+                row.start >= wanted.start,
+                row.start < wanted.end,
+                *_selected(row, wanted),
+            )
+            .group_by(bucket, *groups)
+            .order_by(bucket, *groups)
+        )
+        buckets: dict[int, dict[Group, UsageCounts]] = {}
+        for start, requests, prompt_tokens, completion_tokens, *values in found:
+            counts = UsageCounts(int(requests), int(prompt_tokens), int(completion_tokens))
+            buckets.setdefault(start, {})[tuple(zip(wanted.group_by, values, strict=True))] = counts
+        return buckets
+
+    def of_training(self, wanted: UsageFilter) -> dict[int, dict[Group, TrainingUsage]]:
+        """By the start of the bucket. A job counts where it ended, and its device time where it was spent.
+        The model is the base."""
+        buckets: defaultdict[int, defaultdict[Group, TrainingUsage]] = defaultdict(
+            lambda: defaultdict(TrainingUsage)
+        )
+        job = tables.Job
+        owned = [job.organization_id == self._organization_id, *_selected(job, wanted)]
+        ended = select(job).where(*owned, job.finished_at >= wanted.start, job.finished_at < wanted.end)
+        for row in self._session.scalars(ended):
+            assert row.finished_at is not None
+            group: Group = tuple((name, getattr(row, name)) for name in wanted.group_by)
+            bucket = row.finished_at - row.finished_at % wanted.width
+            buckets[bucket][group] += TrainingUsage(1, row.trained_tokens or 0)
+        for part in device_time(self._session, owned, wanted.start, wanted.end):
+            group = tuple((name, getattr(part, name)) for name in wanted.group_by)
+            for bucket, seconds in _in_buckets(part, wanted.width):
+                buckets[bucket][group] += TrainingUsage(device_seconds=seconds * part.num_workers)
+        return {start: dict(groups) for start, groups in buckets.items()}
+
+
+def _selected(row: type[tables.Usage] | type[tables.Job], wanted: UsageFilter) -> list[ColumnElement[bool]]:
+    filters = (
+        (row.project_id, wanted.project_ids),
+        (row.api_key_id, wanted.api_key_ids),
+        (row.model, wanted.models),
+    )
+    return [column.in_(values) for column, values in filters if values]
+
+
+def _in_buckets(part: DeviceTime, width: int) -> list[tuple[int, float]]:
+    """The part's seconds in each bucket that it touches."""
+    first = int(part.start // width) * width
+    starts = range(first, int(part.end) + 1, width)
+    shares = ((start, min(part.end, start + width) - max(part.start, start)) for start in starts)
+    return [(start, seconds) for start, seconds in shares if seconds > 0]

@@ -139,5 +139,8 @@ bench-fairness: install  ## a tenant's latency beside another one's flood; about
 bench-load: install  ## a thousand event streams, and hostile clients, on the API alone; about 3 minutes
 	$(BIN)/python -m tests.benchmarks.load
 
+bench-storage: install  ## a file in parallel parts to a store that takes 20 ms for each part, beside one connection; a few seconds
+	$(BIN)/python -m tests.benchmarks.storage
+
 bench-uploads: install  ## 8 GiB in parallel parts through the openai SDK, the API's memory watched; about 5 minutes, 17 GiB of disk
 	$(BIN)/python -m tests.benchmarks.uploads

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -27,8 +27,22 @@ class Written(NamedTuple):
     """Unix seconds."""
 
 
-def write_atomically(path: Path, source: BinaryIO) -> Written:
-    """Copies `source` to `path` in chunks.
+def unobserved() -> None:
+    """The progress of a copy that nobody watches."""
+
+
+def sha256_of(path: Path, on_progress: Callable[[], None] = unobserved) -> str:
+    """The SHA-256 of a file, in hex. Calls `on_progress` after each chunk."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as source:
+        while chunk := source.read(CHUNK_BYTES):
+            digest.update(chunk)
+            on_progress()
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, source: BinaryIO, on_progress: Callable[[], None] = unobserved) -> Written:
+    """Copies `source` to `path` in chunks, and calls `on_progress` after each.
 
     The bytes go to a file beside `path`, which is synced to disk and then renamed, so that a reader, a crash
     or an error leaves either the old file or the new one. Raises InsufficientStorage if the disk is full and
@@ -39,7 +53,7 @@ def write_atomically(path: Path, source: BinaryIO) -> Written:
         target = _create(temporary)
     try:
         with target:
-            size, digest = _copy(source, target, path)
+            size, digest = _copy(source, target, path, on_progress)
             with _readable_errors(path):
                 os.fsync(target.fileno())
                 modified_at = os.fstat(target.fileno()).st_mtime
@@ -67,13 +81,14 @@ def _create(path: Path) -> FileIO:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _copy(source: BinaryIO, target: FileIO, path: Path) -> tuple[int, str]:
+def _copy(source: BinaryIO, target: FileIO, path: Path, on_progress: Callable[[], None]) -> tuple[int, str]:
     size, sha256 = 0, hashlib.sha256()
     while chunk := source.read(CHUNK_BYTES):
         with _readable_errors(path):
             _write_all(target, chunk)
         sha256.update(chunk)
         size += len(chunk)
+        on_progress()
     return size, sha256.hexdigest()
 
 

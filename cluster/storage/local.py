@@ -3,13 +3,13 @@
 import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from cluster.contracts.errors import InvalidRequest, NotFound
-from cluster.storage.files import TEMPORARY_MARK, as_domain_error, write_atomically
+from cluster.storage.files import TEMPORARY_MARK, as_domain_error, unobserved, write_atomically
 from cluster.storage.keys import checked_key, checked_prefix
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
 
@@ -25,12 +25,15 @@ class LocalStore(ObjectStore):
         self._root = root.absolute()
 
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
-        path = self._path(key)
-        if path.is_dir():
-            raise InvalidRequest(f"Object key {key!r} is the beginning of other keys.", param="key")
-        return ObjectInfo(
-            key, *write_atomically(path, io.BytesIO(source) if isinstance(source, bytes) else source)
-        )
+        return self._put(key, io.BytesIO(source) if isinstance(source, bytes) else source, unobserved)
+
+    def upload(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        with path.open("rb") as source:
+            return self._put(key, source, on_progress)
+
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        with self.open(key) as reader:
+            return ObjectInfo(key, *write_atomically(path, reader, on_progress))
 
     def get(self, key: str) -> bytes:
         with self.open(key) as reader:
@@ -81,6 +84,12 @@ class LocalStore(ObjectStore):
     def abort(self, put: UnfinishedPut) -> None:
         path = self._path(put.key)
         self._remove(path.with_name(put.id.rpartition("/")[2]))
+
+    def _put(self, key: str, source: BinaryIO, on_progress: Callable[[], None]) -> ObjectInfo:
+        path = self._path(key)
+        if path.is_dir():
+            raise InvalidRequest(f"Object key {key!r} is the beginning of other keys.", param="key")
+        return ObjectInfo(key, *write_atomically(path, source, on_progress))
 
     def _files(self, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
         folder = checked_prefix(prefix).rpartition("/")[0]

@@ -2,17 +2,22 @@
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.exceptions import RetriesExceededError
 
 from cluster.contracts.errors import InsufficientStorage, NotFound, TuneryError, Unavailable
+from cluster.storage.files import as_domain_error, sha256_of, unobserved
 from cluster.storage.keys import checked_key, checked_prefix
+from cluster.storage.parts import PART_BYTES, streamed_part_bytes
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
+from cluster.storage.transfers import fetch_file, send_file
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -20,8 +25,6 @@ if TYPE_CHECKING:
 
     Parts = list[CompletedPartTypeDef]
 
-PART_BYTES = 8 << 20
-"""S3 allows 10,000 parts per upload, so an object can have 80 GB."""
 _FULL_CODES = ("XMinioStorageFull", "QuotaExceeded")
 """Error codes of stores that are out of space for a bucket, besides HTTP status 507."""
 _DELETED_AT_ONCE = 1000
@@ -31,9 +34,10 @@ _DELETED_AT_ONCE = 1000
 class S3Store(ObjectStore):
     """The ObjectStore of `bucket`, under `prefix`.
 
-    An upload holds one part in memory, whatever the object's size. `checksums` is boto3's checksum mode for
-    requests and responses: `when_required` works with every S3-compatible store, while `when_supported`,
-    boto3's own default, fails with several. `part_bytes` is the size of a part; S3 requires at least 5 MiB.
+    `put` holds one part in memory; `upload` and `download` hold none, and move parts in parallel.
+    `checksums` is boto3's checksum mode for requests and responses: `when_required` works with every
+    S3-compatible store, while `when_supported`, boto3's own default, fails with several. `part_bytes` is the
+    size of a part of a small object; S3 requires at least 5 MiB.
     """
 
     def __init__(
@@ -66,18 +70,30 @@ class S3Store(ObjectStore):
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
         name = self._name(key)
         reader = io.BytesIO(source) if isinstance(source, bytes) else source
-        first = self._read_part(reader)
+        first = _read_part(reader, self._part_bytes)
         with _mapped_errors(key):
             if len(first) < self._part_bytes:
                 self._client.put_object(Bucket=self._bucket, Key=name, Body=first)
                 size, digest = len(first), hashlib.sha256(first).hexdigest()
             else:
                 size, digest = self._put_in_parts(name, first, reader)
-        try:
-            # The size is not compared: by now the object may be another writer's.
-            return ObjectInfo(key, size, digest, self.stat(key).modified_at)
-        except NotFound as error:
-            raise Unavailable(f"Storage accepted {key!r} and does not have it.") from error
+        return self._accepted(key, size, digest)
+
+    def upload(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        name = self._name(key)
+        with _mapped_errors(key), _mapped_file_errors(path):
+            size, digest = send_file(
+                self._client, self._bucket, name, path, on_progress, smallest=self._part_bytes
+            )
+        return self._accepted(key, size, digest)
+
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        name = self._name(key)
+        with _mapped_errors(key), _mapped_file_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fetch_file(self._client, self._bucket, name, path, on_progress, smallest=self._part_bytes)
+            found = path.stat()
+            return ObjectInfo(key, found.st_size, sha256_of(path, on_progress), found.st_mtime)
 
     def get(self, key: str) -> bytes:
         with self.open(key) as reader:
@@ -171,15 +187,12 @@ class S3Store(ObjectStore):
     def _name(self, key: str) -> str:
         return self._prefix + checked_key(key)
 
-    def _read_part(self, reader: BinaryIO) -> bytes:
-        """Reads exactly one part, or less at the end of `reader`, whose own reads may return smaller
-        pieces."""
-        pieces = []
-        missing = self._part_bytes
-        while missing and (piece := reader.read(missing)):
-            pieces.append(piece)
-            missing -= len(piece)
-        return b"".join(pieces)
+    def _accepted(self, key: str, size: int, digest: str) -> ObjectInfo:
+        try:
+            # The size is not compared: by now the object may be another writer's.
+            return ObjectInfo(key, size, digest, self.stat(key).modified_at)
+        except NotFound as error:
+            raise Unavailable(f"Storage accepted {key!r} and does not have it.") from error
 
     def _put_in_parts(self, name: str, first: bytes, reader: BinaryIO) -> tuple[int, str]:
         target: dict[str, Any] = {"Bucket": self._bucket, "Key": name}
@@ -195,7 +208,7 @@ class S3Store(ObjectStore):
                 parts.append({"PartNumber": number, "ETag": etag})
                 sha256.update(part)
                 size += len(part)
-                part = self._read_part(reader)
+                part = _read_part(reader, streamed_part_bytes(number, smallest=self._part_bytes))
             self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
         except BaseException as error:
             self._abort(target, error)
@@ -209,6 +222,15 @@ class S3Store(ObjectStore):
             self._client.abort_multipart_upload(**target)
         except (ClientError, BotoCoreError) as error:
             reason.add_note(f"The unfinished upload could not be aborted: {error}")
+
+
+def _read_part(reader: BinaryIO, size: int) -> bytes:
+    """Reads exactly one part, or less at the end of `reader`, whose own reads may return smaller pieces."""
+    pieces = []
+    while size and (piece := reader.read(size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 class _Body(io.RawIOBase):
@@ -249,12 +271,20 @@ def _is_no_upload(error: ClientError) -> bool:
 def _mapped_errors(key: str) -> Iterator[None]:
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, RetriesExceededError) as error:
         raise _as_domain_error(error, key) from error
 
 
-def _as_domain_error(error: ClientError | BotoCoreError, key: str) -> TuneryError:
-    if isinstance(error, BotoCoreError):
+@contextmanager
+def _mapped_file_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise as_domain_error(error, path) from error
+
+
+def _as_domain_error(error: ClientError | BotoCoreError | RetriesExceededError, key: str) -> TuneryError:
+    if not isinstance(error, ClientError):
         return Unavailable(f"Storage does not answer ({type(error).__name__}) for {key!r}.")
     code = error.response["Error"].get("Code", "")
     if code in {"NoSuchKey", "404", "NotFound"}:

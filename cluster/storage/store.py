@@ -1,11 +1,11 @@
 """What Tunery needs of an object store: whole objects under checked keys."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from cluster.storage.files import write_atomically
+from cluster.storage.files import unobserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,12 @@ class ObjectStore(Protocol):
         it has ended in the meantime, nothing happens."""
         ...
 
-    def upload(self, key: str, path: Path) -> ObjectInfo:
-        """Stores a file of this machine."""
-        with path.open("rb") as source:
-            return self.put(key, source)
+    def upload(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        """Stores a file of this machine, and returns its SHA-256. `on_progress` is called while bytes move,
+        from any thread."""
+        ...
 
-    def download(self, key: str, path: Path) -> ObjectInfo:
-        """Copies the object to a file on this machine, whole or not at all, and returns its SHA-256."""
-        with self.open(key) as reader:
-            return ObjectInfo(key, *write_atomically(path, reader))
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        """Copies the object to a file on this machine, whole or not at all, and returns its SHA-256.
+        `on_progress` is called while bytes move, from any thread."""
+        ...

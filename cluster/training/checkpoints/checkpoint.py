@@ -222,13 +222,12 @@ def upload(store: ObjectStore, folder: Path, manifest_key: str, manifest: Manife
     CorruptArtefact if a stored file's size differs from the folder's."""
     files = []
     for path in sorted(folder.iterdir()):
-        with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         key = sibling_key(manifest_key, path.name)
-        store.upload(key, path)
-        if (stored := store.stat(key).bytes) != path.stat().st_size:
-            raise CorruptArtefact(f"Storage holds {stored} bytes of {key!r} of {path.stat().st_size}.")
-        files.append(ManifestFile(name=path.name, bytes=path.stat().st_size, sha256=sha256))
+        sent = store.upload(key, path)
+        assert sent.sha256 is not None
+        if (stored := store.stat(key).bytes) != sent.bytes:
+            raise CorruptArtefact(f"Storage holds {stored} bytes of {key!r} of {sent.bytes}.")
+        files.append(ManifestFile(name=path.name, bytes=sent.bytes, sha256=sent.sha256))
     body = manifest.model_copy(update={"files": files}).model_dump_json(indent=1).encode()
     store.put(manifest_key, body)
     return _ref(body, manifest_key, manifest)

@@ -102,6 +102,27 @@ def test_memory_does_not_grow_with_the_object(store: ObjectStore, tmp_path: Path
     store.delete("big")
 
 
+@pytest.mark.parametrize("size", [0, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 40 * MIB])
+def test_files_of_any_size_are_the_same_after_upload_and_download(
+    store: ObjectStore, size: int, tmp_path: Path
+) -> None:
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    source.write_bytes(random.Random(size).randbytes(size))
+    store.put("warm-up", b"clients and connections are made")
+    moved: list[int] = []
+    tracemalloc.start()
+    try:
+        written = store.upload("a", source, on_progress=lambda: moved.append(1))
+        read = store.download("a", copy, on_progress=lambda: moved.append(1))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (written.bytes, written.sha256) == (read.bytes, read.sha256)
+    assert copy.read_bytes() == source.read_bytes()
+    assert peak < 30 * MIB
+    assert len(moved) >= 2 * (size // MIB)
+
+
 def test_absent_objects_are_not_found(store: ObjectStore, tmp_path: Path) -> None:
     store.put("files/there", b"1")
     for read in (store.get, store.open, store.stat, lambda key: store.download(key, tmp_path / "copy")):

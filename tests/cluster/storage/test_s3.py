@@ -1,7 +1,9 @@
 """Failures of S3: failed parts, truncated responses, servers that refuse or are unreachable."""
 
+import hashlib
 import random
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -55,6 +57,56 @@ def test_a_full_store_is_reported_as_full(store: S3Store, proxy: FaultyProxy) ->
     for size in (100, 12 * MIB):
         with pytest.raises(InsufficientStorage):
             store.put("checkpoint", b"x" * size)
+
+
+def test_parts_of_a_file_are_sent_in_parallel(store: S3Store, proxy: FaultyProxy, tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def fault(method: str, path: str) -> None:
+        if "partNumber" in path:
+            together.wait(60)
+
+    proxy.fault = fault
+    source = tmp_path / "weights"
+    source.write_bytes(bytes(range(256)) * (20 * MIB // 256))
+    moved = []
+    info = store.upload("weights", source, on_progress=lambda: moved.append(1))
+    assert info.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert info.bytes == 20 * MIB
+    assert len(moved) > 20
+    proxy.fault = lambda method, path: None
+    assert store.get("weights") == source.read_bytes()
+
+
+def test_ranges_of_an_object_are_fetched_in_parallel(
+    store: S3Store, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    content = bytes(range(256)) * (20 * MIB // 256)
+    store.put("weights", content)
+    together, first = threading.Barrier(3), iter([True])
+
+    def fault(method: str, path: str) -> None:
+        # The first range also tells how long the object is.
+        if method == "GET" and not next(first, False):
+            together.wait(60)
+
+    proxy.fault = fault
+    info = store.download("weights", tmp_path / "weights")
+    assert info.sha256 == hashlib.sha256(content).hexdigest()
+    assert (tmp_path / "weights").read_bytes() == content
+
+
+def test_a_file_whose_part_fails_leaves_no_object_and_no_parts(
+    store: S3Store, proxy: FaultyProxy, moto_endpoint: S3Endpoint, prefix: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "weights"
+    source.write_bytes(b"x" * (12 * MIB))
+    proxy.fault = lambda method, path: Answer(500) if "partNumber=2" in path else None
+    with pytest.raises(Unavailable, match="UploadPart of 'weights'"):
+        store.upload("weights", source)
+    assert list(store.list()) == []
+    client = client_of(moto_endpoint)
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=moto_endpoint.bucket, Prefix=prefix)
 
 
 def test_part_that_fails_once_is_sent_again(store: S3Store, proxy: FaultyProxy) -> None:

@@ -1,12 +1,16 @@
 """The gang of workers as the loop sees it: a rank, sums over all workers, and full tensors."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor
+
+BUCKET_ELEMENTS = 1 << 24
+"""Replicated gradients are added up in messages of this many elements: few messages, and no second copy of
+all gradients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +32,38 @@ class World:
             distributed.all_reduce(values)
 
     def add_up_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Does the same for gradients, in one message. A worker that had no examples adds zeros."""
+        """Does the same for gradients, in a few messages. A worker that had no examples adds zeros."""
         if self.size == 1 or self.is_sharded:
             return
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(flat)
-        pieces = torch.split(flat, [gradient.numel() for gradient in gradients])
-        for parameter, gradient, piece in zip(parameters, gradients, pieces, strict=True):
-            parameter.grad = gradient.copy_(piece.view_as(gradient))
+        for bucket in _buckets(parameters):
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
+            if len(gradients) == 1:
+                distributed.all_reduce(gradients[0])
+            else:
+                flat = torch.cat([gradient.flatten() for gradient in gradients])
+                distributed.all_reduce(flat)
+                pieces = torch.split(flat, [gradient.numel() for gradient in gradients])
+                for gradient, piece in zip(gradients, pieces, strict=True):
+                    gradient.copy_(piece.view_as(gradient))
+            for parameter, gradient in zip(bucket, gradients, strict=True):
+                parameter.grad = gradient
+
+    def announce_pass(self, objective: Any, *, is_last: bool, is_full: bool) -> None:
+        """Call before each pass of a step over a sharded objective: gradients are added up over the workers
+        after the last one.
+
+        Until then each worker keeps the whole gradient of what it trains. That is little for adapters. In a
+        full fine-tune it would be as large as all weights, so those are added up within a copy of the model
+        after each pass, and between copies after the last one.
+        """
+        from torch.distributed.fsdp import FSDPModule
+
+        if not isinstance(objective, FSDPModule):
+            return
+        if is_full:
+            objective.set_requires_all_reduce(is_last)
+        else:
+            objective.set_requires_gradient_sync(is_last)
 
     def shard(
         self,
@@ -64,6 +91,21 @@ class World:
                 module.set_gradient_divide_factor(1.0)
                 # Otherwise the factor is part of a reduction that gloo does not support.
                 module.set_force_sum_reduction_for_comms(True)
+
+
+def _buckets(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
+    """Cuts the parameters into lists of at most BUCKET_ELEMENTS together, or of one."""
+    bucket: list[torch.nn.Parameter] = []
+    n_elements = 0
+    for parameter in parameters:
+        is_same = not bucket or (bucket[0].dtype == parameter.dtype and bucket[0].device == parameter.device)
+        if bucket and (not is_same or n_elements + parameter.numel() > BUCKET_ELEMENTS):
+            yield bucket
+            bucket, n_elements = [], 0
+        bucket.append(parameter)
+        n_elements += parameter.numel()
+    if bucket:
+        yield bucket
 
 
 def joined_world(*, is_sharded: bool = False) -> World:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig
@@ -63,7 +64,8 @@ def restore_moments(
         if (state := states.get(name)) is None:
             continue
         _check_kinds(state, parameter, is_plain=is_plain)
-        count = torch.tensor(float(step)) if is_plain else step
+        # Fused AdamW counts steps where the parameter is.
+        count = torch.tensor(float(step), device=parameter.device) if is_plain else step
         optimizer.state[parameter] = {
             "step": count,
             **{kind: _placed(value, parameter) for kind, value in state.items()},
@@ -85,8 +87,8 @@ def _check_kinds(state: Mapping[str, Tensor], parameter: torch.nn.Parameter, *, 
 
 def _placed(value: Tensor, parameter: torch.nn.Parameter) -> Tensor:
     """The value on the parameter's device. If it has the parameter's shape, it is sharded like it."""
-    if value.shape != parameter.shape:
-        return value.to(parameter.device)
+    if value.shape != parameter.shape or not isinstance(parameter, DTensor):
+        return value.to(parameter.device, copy=True)
     placed = torch.empty_like(parameter, dtype=value.dtype)
     put(placed, value)
     return placed

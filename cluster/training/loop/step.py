@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from cluster.contracts.errors import TrainingFailed
-from cluster.training.data.batches import Batcher, Step
+from cluster.training.data.batches import Batcher, Microbatch, Step
 from cluster.training.data.dataset import Indices
 from cluster.training.loop.compute import Compute
 from cluster.training.loop.objectives import Objective
@@ -47,7 +47,9 @@ class StepEngine:
         """`heartbeat` is called before each pass."""
         self._objective, self._batcher, self._heartbeat = objective, batcher, heartbeat
         self._autocast, self._device, self._world = compute.autocast, compute.device, compute.world
-        self._parameters = [p for p in objective.model.parameters() if p.requires_grad]
+        parameters = list(objective.model.parameters())
+        self._parameters = [p for p in parameters if p.requires_grad]
+        self._is_full = len(self._parameters) == len(parameters)
         self._has_halved = False
 
     def run(self, examples: Indices, *, seed: int, command_code: int) -> StepSums:
@@ -76,8 +78,9 @@ class StepEngine:
     def _accumulate(self, examples: Indices, totals: torch.Tensor) -> BaseException | None:
         units = self._batcher.n_units(examples)
         try:
-            for microbatch in self._batcher.microbatches(examples):
+            for is_last, microbatch in self._passes(examples):
                 self._heartbeat()
+                self._world.announce_pass(self._objective, is_last=is_last, is_full=self._is_full)
                 with self._autocast():
                     sums = self._objective(microbatch.to(self._device))
                 torch.autograd.backward(sums.loss / units)
@@ -90,6 +93,16 @@ class StepEngine:
             # The frames of its traceback hold the tensors that did not fit.
             return error.with_traceback(None)
         return None
+
+    def _passes(self, examples: Indices) -> Iterator[tuple[bool, Microbatch]]:
+        """The microbatches, and whether each is the last."""
+        waiting: Microbatch | None = None
+        for microbatch in self._batcher.microbatches(examples):
+            if waiting is not None:
+                yield False, waiting
+            waiting = microbatch
+        if waiting is not None:
+            yield True, waiting
 
     def _halve(self) -> None:
         for parameter in self._parameters:
@@ -108,7 +121,8 @@ class StepEngine:
         lines = []
         for example in step.examples:
             finite = torch.ones((), dtype=torch.float64, device=self._device)
-            for microbatch in self._batcher.microbatches(step.examples[step.examples == example]):
+            for is_last, microbatch in self._passes(step.examples[step.examples == example]):
+                self._world.announce_pass(self._objective, is_last=is_last, is_full=self._is_full)
                 with self._autocast():
                     loss = self._objective(microbatch.to(self._device)).loss
                 torch.autograd.backward(loss)

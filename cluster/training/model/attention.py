@@ -4,6 +4,7 @@ transformers calls `segment_attention` instead of its own function once a model'
 IMPLEMENTATION. If `segments` is not among the forward's arguments, this is plain causal attention over each
 row."""
 
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +136,13 @@ def _varlen(
     """torch's FlashAttention over all segments at once."""
     from torch.nn.attention.varlen import varlen_attn
 
+    groups = query.shape[1] // key.shape[1]
+    grouped: dict[str, Any] = {}
+    if "enable_gqa" in inspect.signature(varlen_attn).parameters:
+        grouped = {"enable_gqa": groups > 1}
+    elif groups > 1:
+        # torch 2.11 expects as many keys and values as queries.
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     longest = max(segments.lengths)
     attended = varlen_attn(
         query.squeeze(0).transpose(0, 1),
@@ -146,7 +154,7 @@ def _varlen(
         longest,
         scale=scaling,
         window_size=(-1 if window is None else window - 1, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
+        **grouped,
     )
     assert isinstance(attended, Tensor), "it returns more only on request"
     return attended.unsqueeze(0)

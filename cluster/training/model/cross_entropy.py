@@ -59,8 +59,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), dtype=torch.float32, device=rows.device)
         correct = torch.zeros((), dtype=torch.int64, device=rows.device)
         row_gradient = torch.empty_like(rows) if learns_rows else None
-        weight_gradient = torch.zeros_like(weight) if learns_weight else None
-        bias_gradient = torch.zeros_like(bias) if learns_bias and bias is not None else None
+        # In fp32 whatever the weight's type: the sum over chunks would lose small terms in bf16.
+        weight_gradient = _zeros_like(weight) if learns_weight else None
+        bias_gradient = _zeros_like(bias) if learns_bias and bias is not None else None
         size = max(_LEAST_ROWS, _CHUNK_ELEMENTS // len(weight))
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
@@ -87,6 +88,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 row_gradient[part] = errors @ matrix
             if weight_gradient is not None:
                 weight_gradient += errors.T @ used[part]
+        if weight_gradient is not None:
+            weight_gradient = weight_gradient.to(weight.dtype)
+        if bias_gradient is not None and bias is not None:
+            bias_gradient = bias_gradient.to(bias.dtype)
         ctx.save_for_backward(row_gradient, weight_gradient, bias_gradient)
         ctx.mark_non_differentiable(correct)
         return loss, correct
@@ -95,6 +100,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         kept = (None if saved is None else saved * gradients[0] for saved in ctx.saved_tensors)
         return (*kept, None, None, None, None)
+
+
+def _zeros_like(weight: Tensor) -> Tensor:
+    return torch.zeros_like(weight, dtype=torch.float32)
 
 
 def _reshape(logits: Tensor, shape: HeadShape) -> Tensor | float:

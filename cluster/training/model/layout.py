@@ -1,6 +1,8 @@
 """How a model can be run, checked on a few tokens instead of looked up by the name of its family."""
 
-from contextlib import suppress
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +18,12 @@ _LENGTHS = [7, 11, 5]
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
 """The largest relative difference of logits that counts as rounding. If an example sees its neighbour, they
 differ by 0.1 or more."""
+
+
+_LACKS_ABILITY = (NotImplementedError, ValueError)
+"""What transformers and our attention raise for what a family cannot do. Any other error is a surprise."""
+
+logger = logging.getLogger(__name__)
 
 
 class CheckedLayout(NamedTuple):
@@ -37,18 +45,33 @@ def check_layout(model: Any, *, packing: bool) -> CheckedLayout:
     expected = torch.cat([_reference(model, tokens) for tokens in examples], 1)
     notes: list[str] = []
     layout: Layout = "padded"
-    if packing and _packs(model, examples, expected):
-        layout = "packed"
-    elif packing:
-        notes.append(
-            f"Examples are padded, not packed: models of type {model.config.model_type} mix up examples that "
-            "share a row."
-        )
+    if packing:
+        with _surprises(notes, "Examples are padded, not packed"):
+            layout = "packed" if _packs(model, examples, expected) else "padded"
+            if layout == "padded":
+                notes.append(
+                    f"Examples are padded, not packed: models of type {model.config.model_type} mix up "
+                    "examples that share a row."
+                )
     if layout == "padded":
-        choose_attention(model)
-    head = head_of(model)
+        with _surprises(notes, "The family's own attention is used, not torch's"):
+            choose_attention(model)
+    head = head_of(model, notes)
     model.train(was_training)
     return CheckedLayout(layout, head, notes)
+
+
+@contextmanager
+def _surprises(notes: list[str], instead: str) -> Iterator[None]:
+    """Ends the block at an error that no check expects, logs it, and tells the job's owner what is done
+    `instead`: a slower way that works must not hide that a faster one broke."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, InvalidConfiguration):
+        raise
+    except Exception as error:
+        logger.exception("A check of what the model can do failed.")
+        notes.append(f"{instead}: the check failed unexpectedly ({type(error).__name__}).")
 
 
 def _examples(model: Any) -> list[Tensor]:
@@ -75,13 +98,18 @@ def _packs(model: Any, examples: list[Tensor], expected: Tensor) -> bool:
     segments = Segments.of(_LENGTHS, model.device)
     places = torch.cat([torch.arange(length, device=model.device) for length in _LENGTHS])
     attention.register()
-    with suppress(NotImplementedError, ValueError, TypeError, KeyError, RuntimeError):
+    try:
         model.set_attn_implementation(attention.IMPLEMENTATION)
         logits = model(
             input_ids=torch.cat(examples, 1), position_ids=places[None], segments=segments, use_cache=False
         ).logits
-        return is_close(logits, expected) and _windows_seen(segments) == _windows_expected(model)
-    return False
+    except _LACKS_ABILITY:
+        return False
+    except TypeError as error:
+        if "segments" in str(error) or "position_ids" in str(error):
+            return False  # The family's forward takes no such argument.
+        raise
+    return is_close(logits, expected) and _windows_seen(segments) == _windows_expected(model)
 
 
 def _windows_seen(segments: Segments) -> int:
@@ -102,24 +130,36 @@ def choose_attention(model: Any) -> None:
     with it, otherwise its own."""
     token_ids = _examples(model)[0]
     expected = _reference(model, token_ids)
-    with suppress(ValueError, NotImplementedError):
+    is_same = False
+    try:
         model.set_attn_implementation("sdpa")
-        if is_close(model(input_ids=token_ids, use_cache=False).logits, expected):
-            return
-    model.set_attn_implementation("eager")
+        is_same = is_close(model(input_ids=token_ids, use_cache=False).logits, expected)
+    except _LACKS_ABILITY:
+        pass
+    finally:
+        if not is_same:
+            model.set_attn_implementation("eager")
 
 
 @torch.no_grad()
-def head_of(model: Any) -> Head:
+def head_of(model: Any, notes: list[str] | None = None) -> Head:
     """The head apart from the decoder if both together compute what the model's own forward does; otherwise
-    the head inside the model."""
-    with suppress(AttributeError, TypeError, RuntimeError):
-        token_ids = _examples(model)[0]
-        expected = model(input_ids=token_ids, use_cache=False).logits
-        hidden = model.get_decoder()(input_ids=token_ids, use_cache=False).last_hidden_state
-        is_linear = isinstance(model.get_output_embeddings(), torch.nn.Linear)
-        return Head(is_apart=is_linear and is_close(logits_of(model, hidden), expected))
+    the head inside the model. Adds a message to `notes` if the check itself failed."""
+    with _surprises([] if notes is None else notes, "The model computes all logits, not only those needed"):
+        return Head(is_apart=_is_head_apart(model))
     return Head(is_apart=False)
+
+
+def _is_head_apart(model: Any) -> bool:
+    if not hasattr(model, "get_decoder"):
+        return False
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    if decoder is None or not isinstance(head, torch.nn.Linear):
+        return False
+    token_ids = _examples(model)[0]
+    expected = model(input_ids=token_ids, use_cache=False).logits
+    hidden = decoder(input_ids=token_ids, use_cache=False).last_hidden_state
+    return hidden.shape[-1] == head.in_features and is_close(logits_of(model, hidden), expected)
 
 
 def is_close(found: Tensor, expected: Tensor) -> bool:

@@ -99,7 +99,7 @@ def load_trainee(
     checkpointing = resolve_activation_checkpointing(model, config, device)
     if checkpointing.note is not None:
         notes.append(checkpointing.note)
-    _save_memory(model, checkpointing.mode, device)
+    save_memory(model, checkpointing.mode, device)
     if config.compile:
         _compile(model)
     return Trainee(model, layout, head, form, notes)
@@ -237,11 +237,15 @@ def resolve_activation_checkpointing(
     return ActivationCheckpointing(wanted)
 
 
-def _save_memory(model: Any, mode: str, device: torch.device) -> None:
-    if mode != "none":
-        causal_model(model).activation_checkpointing_enable(
-            {"use_reentrant": False}, offload=mode == "offload" and device.type == "cuda"
-        )
+def save_memory(model: Any, mode: str, device: torch.device) -> None:
+    """Makes the model keep activations as `ActivationCheckpointing.mode` says."""
+    if mode == "none":
+        return
+    inner, options = causal_model(model), {"use_reentrant": False}
+    if hasattr(inner, "activation_checkpointing_enable"):
+        inner.activation_checkpointing_enable(options, offload=mode == "offload" and device.type == "cuda")
+    else:  # transformers before 5.23, which cannot offload.
+        inner.gradient_checkpointing_enable(options)
 
 
 def _compile(model: Any) -> None:

@@ -76,3 +76,20 @@ def test_gradients_are_not_computed_when_disabled() -> None:
         loss, _ = linear_cross_entropy(rows, weight, None, targets)
     assert not loss.requires_grad
     torch.testing.assert_close(loss, plain(rows, weight, None, targets, HeadShape()).detach())
+
+
+def test_the_gradient_of_a_head_in_bf16_is_summed_in_fp32_over_chunks() -> None:
+    """A gathered FSDP head is in bf16. Over many chunks a sum in bf16 would drift away."""
+    random = torch.Generator().manual_seed(0)
+    rows = torch.randn(40 * 256, WIDTH, generator=random)
+    weight = torch.randn(VOCABULARY, WIDTH, generator=random).bfloat16()
+    targets = torch.randint(VOCABULARY, (len(rows),), generator=random)
+    exact = weight.float().requires_grad_()
+    (expected,) = torch.autograd.grad(plain(rows, exact, None, targets, HeadShape()), exact)
+    learned = weight.clone().requires_grad_()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cross_entropy, "_CHUNK_ELEMENTS", 1)
+        loss, _ = linear_cross_entropy(rows, learned, None, targets)
+    (found,) = torch.autograd.grad(loss, learned)
+    assert found.dtype == torch.bfloat16
+    assert float((found.float() - expected).norm()) < 2**-8 * float(expected.norm())

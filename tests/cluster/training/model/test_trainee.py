@@ -8,7 +8,7 @@ import torch
 
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig
-from cluster.training.model.trainee import resolve_activation_checkpointing
+from cluster.training.model.trainee import resolve_activation_checkpointing, save_memory
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 PREFIX = {"type": "peft", "peft_config": {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4}}
@@ -59,3 +59,13 @@ def test_an_unsupported_choice_is_refused(make_config: Callable[..., TrainingCon
     with pytest.raises(TrainingFailed) as caught:
         resolve_activation_checkpointing(Model(is_supported=False), config, CPU)
     assert caught.value.param == "training.activation_checkpointing"
+
+
+@pytest.mark.parametrize("name", ["activation_checkpointing_enable", "gradient_checkpointing_enable"])
+def test_activations_are_recomputed_with_old_and_new_releases_of_transformers(name: str) -> None:
+    calls: list[dict[str, Any]] = []
+    model = Model()
+    setattr(model, name, lambda options, **_: calls.append(options))
+    save_memory(model, "none", GPU)
+    save_memory(model, "full", GPU)
+    assert calls == [{"use_reentrant": False}]

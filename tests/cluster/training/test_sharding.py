@@ -1,0 +1,53 @@
+"""Weights that workers share, without the other workers: a process group that only pretends to talk."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, distributed, nn
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+from cluster.training.world import World
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    yield World(0, 2, is_sharded=True)
+    distributed.destroy_process_group()
+
+
+class Small(nn.Module):
+    def __init__(self, *, is_full: bool) -> None:
+        super().__init__()
+        self.model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        self.model[0].requires_grad_(is_full)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        total: Tensor = self.model(rows).sum()
+        return total
+
+
+def gradients_after_passes(world: World, *, is_full: bool) -> list[list[Any]]:
+    objective = Small(is_full=is_full)
+    world.shard(objective, list(objective.model), CPU, torch.float32)
+    found = []
+    for is_last in (False, True):
+        world.announce_pass(objective, is_last=is_last, is_full=is_full)
+        torch.autograd.backward(objective(torch.ones(2, 4)))
+        found.append([p.grad for p in objective.parameters() if p.requires_grad])
+    return found
+
+
+def test_adapters_are_added_up_over_the_workers_after_a_steps_last_pass(world: World) -> None:
+    first, last = gradients_after_passes(world, is_full=False)
+    assert first == [None, None]
+    assert all(gradient is not None for gradient in last)
+
+
+def test_no_worker_keeps_the_whole_gradient_of_a_full_fine_tune(world: World) -> None:
+    first, _ = gradients_after_passes(world, is_full=True)
+    assert [gradient.to_local().shape[0] for gradient in first] == [2, 2, 2, 2]

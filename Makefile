@@ -1,6 +1,8 @@
 # Every command works on a fresh machine that has Python 3.11+, pip, make and a package index.
 PYTHON ?= python3
 BIN := .venv/bin
+# The tests start hundreds of processes: each would compile our modules anew if the environment forbids to keep them.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*\#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 

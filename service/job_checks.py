@@ -5,7 +5,8 @@ the API awaits them. So a check is a generator: it yields requests to the datase
 answers, and returns the result."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.datasets import (
@@ -16,7 +17,8 @@ from cluster.contracts.datasets import (
     formats_for,
     too_few_examples,
 )
-from cluster.contracts.errors import InvalidDataset
+from cluster.contracts.devices import Pool
+from cluster.contracts.errors import InvalidDataset, InvalidRequest
 from cluster.contracts.hyperparameters import (
     Hyperparameters,
     Method,
@@ -26,6 +28,9 @@ from cluster.contracts.hyperparameters import (
     held_out_count,
     resolve,
 )
+from cluster.planning.memory import Lengths, Task
+from cluster.planning.planner import find_plan, task_of
+from cluster.planning.refusals import plan_or_refuse
 from service.db.files.files import File
 from service.db.jobs.files import GENERAL_FORMATS, JobFiles, format_problem
 from service.db.jobs.jobs import Job
@@ -44,6 +49,10 @@ class Candidate:
     training: TrainingOptions
     seed: int
     files: JobFiles
+    pools: Sequence[Pool] = ()
+    """Where it may be trained, in the operator's order."""
+    slots: int = 1
+    """The most training processes of a job."""
     source: Job | None = None
     """The job of the same base that it repeats."""
 
@@ -64,29 +73,65 @@ JobCheck = Generator[DatasetCheckRequest, DatasetCheck, CheckedJob]
 def check_job(job: Candidate) -> JobCheck:
     """Raises InvalidDataset, InvalidRequest or InvalidConfiguration if the job can never run. Passes on what
     is thrown in for a request."""
+    check_slots(job.training.num_workers, job.slots)
     checks = yield from _checked_files(job)
     n_examples = checks[0].found.n_examples
     _check_number(n_examples, job.base)
     n_trained = n_examples - held_out_count(n_examples, job.training.validation_split)
+    found, plan = (
+        checks[0].found,
+        plan_or_refuse(_task(job, checks[0].found), job.training, job.pools, slots=job.slots),
+    )
+    n_tokens = found.n_tokens - found.n_held_out_tokens
     hyperparameters, config = resolve(
-        job.hyperparameters, job.training, job.base, n_examples=n_trained, seed=job.seed, method=job.method
+        job.hyperparameters,
+        job.training,
+        job.base,
+        n_examples=n_trained,
+        seed=job.seed,
+        method=job.method,
+        n_tokens=n_tokens,
+        plan=plan,
     )
     if job.source is not None:
-        config = _as_before(config, job.source, job.base, n_trained)
+        config = _as_before(config, job, job.source, found)
+        check_slots(config.num_workers, job.slots)
     return CheckedJob(hyperparameters, config, checks)
 
 
-def _as_before(config: TrainingConfig, source: Job, base: BaseSpec, n_examples: int) -> TrainingConfig:
+def check_slots(num_workers: int | Literal["auto"], slots: int) -> None:
+    """Raises InvalidRequest if no job may have so many workers."""
+    if num_workers != "auto" and num_workers > slots:
+        raise InvalidRequest(
+            f"training.num_workers is {num_workers}, but this server runs at most {slots} at once.",
+            param="training.num_workers",
+        )
+
+
+def _task(job: Candidate, found: DatasetCheck) -> Task | None:
+    """What is to be planned; None if the base's shape is not known."""
+    if found.shape is None:
+        return None
+    example = max((row.tokens for row in found.longest_rows), default=found.longest)
+    return task_of(
+        found.shape, job.base, job.training, job.method, Lengths(example, min(found.longest, example))
+    )
+
+
+def _as_before(config: TrainingConfig, job: Candidate, source: Job, found: DatasetCheck) -> TrainingConfig:
     """Takes from the source's configuration what the request did not change: a number may have come from the
     catalogue, or from a default of this program, and either may be another by now."""
     assert source.config is not None
+    former = replace(job, training=source.training, method=source.method)
     _, unchanged = resolve(
         source.hyperparameters,
         source.training,
-        base,
-        n_examples=n_examples,
+        job.base,
+        n_examples=found.n_examples - held_out_count(found.n_examples, job.training.validation_split),
         seed=source.seed,
         method=source.method,
+        n_tokens=found.n_tokens - found.n_held_out_tokens,
+        plan=find_plan(_task(former, found), source.training, job.pools, slots=job.slots),
     )
     now, then, before = config.model_dump(), unchanged.model_dump(), source.config.model_dump()
     return TrainingConfig.model_validate(
@@ -140,6 +185,7 @@ def _request(
         key=file.object_key,
         sha256=file.sha256,
         on_overlength=policy,
+        max_length=job.training.max_seq_length,
         method=method,
         class_names=list(class_names),
     )

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cluster.bases.catalogue import load_catalogue
+from cluster.contracts.devices import Pool
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.egress.destinations import EgressPolicy
 from service.db.limits.names import LimitName
@@ -151,6 +152,14 @@ class Settings(BaseSettings):
     price of the tokens if both are set."""
     price_currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     """Currency of these prices: three letters (ISO 4217)."""
+    training_pools: tuple[Pool, ...] = ()
+    """The devices that jobs may be trained on, as JSON, in the order of preference:
+    `[{"name": "h100", "kind": "cuda", "nodes": 4, "devices": 8, "device_bytes": "80GB", "host_bytes":
+    "1.5TB"}]`, or `[{"kind": "cpu", "devices": 2, "host_bytes": "32GiB"}]`. `nodes` (1) is the most that the
+    pool can have, `devices` the number on each of them, `device_bytes` the memory of one GPU, and
+    `host_bytes` that of one node. Jobs are planned for the first pool that they fit in, and refused if they
+    fit in none. Without pools nothing is refused for its size, and `auto` takes one worker. `tunery up` finds
+    this machine's devices."""
     training_slots: int = Field(default=1, ge=1)
     """Training processes that may run at once, over all jobs. A job takes `training.num_workers` of them. Set
     it to the number of GPUs (or CPU workers) of the cluster that serving does not need."""

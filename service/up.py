@@ -34,6 +34,7 @@ import httpx2
 from service.data_folder import database_url, storage_url
 from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys
+from service.local_devices import local_pool
 from service.local_ray import RayPorts, ray_command, ray_environment, temporary_ray_folder
 from service.permissions import UMASK, make_private_folder
 from service.ports import free_ports
@@ -114,6 +115,7 @@ class _Plan:
                 **inherited,
                 **shared,
                 "TUNERY_DATABASE_URL": database_url(folder, inherited),
+                "TUNERY_TRAINING_POOLS": inherited.get("TUNERY_TRAINING_POOLS") or _local_pools(),
                 "TUNERY_RAY_URL": ray_url,
                 "TUNERY_SERVING_URL": f"http://127.0.0.1:{serving}",
                 "TUNERY_SERVICE_URL": f"http://127.0.0.1:{internal}",
@@ -150,6 +152,11 @@ class _Plan:
                     if http.put("/api/serve/applications/", json=config).is_success:
                         return
                 ended.wait(0.3)
+
+
+def _local_pools() -> str:
+    pool = local_pool(workers=Settings().training_slots)
+    return f"[{pool.model_dump_json()}]"
 
 
 def _announce(plan: _Plan, supervisor: Supervisor, say: Callable[[str], None]) -> None:

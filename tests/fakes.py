@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cluster.contracts.bases import BaseSpec
+from cluster.contracts.bases import BasesAnswer, BaseSpec
 from cluster.contracts.classification import (
     ClassificationAnswer,
     ClassificationRequest,
@@ -172,8 +172,8 @@ class FakeEngine:
         if not self.is_healthy:
             raise Unavailable("The model server does not answer.")
 
-    async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
-        return {}
+    async def bases(self, bases: list[BaseSpec]) -> BasesAnswer:
+        return BasesAnswer()
 
     async def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
         self.checked.append(request)

@@ -22,6 +22,7 @@ ALLOWED = {
     "cluster.egress": ("cluster.contracts",),
     "cluster.grading": ("cluster.contracts",),
     "cluster.bases": ("cluster.contracts",),
+    "cluster.planning": ("cluster.contracts",),
     "cluster.data_checks": ("cluster.contracts",),
     # How the built-in model was made. Nothing that runs needs it, and the wheel leaves it out.
     "cluster.bases.tiny.recipe": ("cluster.bases.general",),
@@ -31,6 +32,7 @@ ALLOWED = {
         "cluster.bases",
         "cluster.data_checks",
         "cluster.niceness",
+        "cluster.planning",
     ),
     "cluster.serving": ("cluster.contracts", "cluster.storage", "cluster.wire", "cluster.bases"),
     # The composition of the two Serve applications.
@@ -40,6 +42,7 @@ ALLOWED = {
         "cluster.wire",
         "cluster.bases",
         "cluster.niceness",
+        "cluster.planning",
         "cluster.serving",
         "cluster.training.data.compiled",
         "cluster.training.data.preview",
@@ -59,7 +62,7 @@ ALLOWED = {
         "service.job_checks",
         "service.webhooks",
     ),
-    "service.job_checks": ("cluster.contracts", "service.db"),
+    "service.job_checks": ("cluster.contracts", "cluster.planning", "service.db"),
     "service.api": (
         "cluster.contracts",
         "cluster.storage",
@@ -68,6 +71,7 @@ ALLOWED = {
         "cluster.bases.text.text_size",
         "cluster.egress",
         "cluster.grading",
+        "cluster.planning",
         "cluster.wire",
         "service.db",
         "service.job_checks",
@@ -83,6 +87,7 @@ ALLOWED = {
         "service.up",
     ),
     "service.data_folder": (),
+    "service.local_devices": ("cluster.contracts",),
     "service.migrate": ("service.db", "service.settings"),
     "service.local_ray": ("service.log_rotation",),
     "service.log_rotation": (),

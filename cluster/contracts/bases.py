@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cluster.contracts.frozen import FrozenModel
+from cluster.contracts.model_shape import ModelShape
 
 TrainingType = Literal["lora", "qlora", "full", "peft"]
 """How weights are adapted: LoRA, LoRA on a base in 4 bits, all weights, or another PEFT method."""
@@ -75,5 +76,7 @@ class BasesRequest(FrozenModel):
 
 
 class BasesAnswer(FrozenModel):
-    unavailable: dict[str, str]
+    unavailable: dict[str, str] = {}
     """The bases that the cluster cannot use, as alias → reason."""
+    shapes: dict[str, ModelShape] = {}
+    """Of the bases that are on the cluster and whose family is known, by alias."""

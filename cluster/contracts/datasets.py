@@ -7,6 +7,7 @@ from pydantic import Field
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.hyperparameters import Method, OnOverlength, TrainingOptions
+from cluster.contracts.model_shape import ModelShape
 
 DatasetFormat = Literal["chat", "completion", "preference", "classification", "token_classification"]
 
@@ -44,6 +45,8 @@ class DatasetCheckRequest(FrozenModel):
     validation_split: float = 0.0
     seed: int = 0
     """The share of the examples that training holds out, and the seed that draws them."""
+    max_length: int | None = None
+    """Tokens of the longest sequence. None is the base's context."""
     base_sha256: str | None = None
     """If given, the weights that the base must still have."""
     class_names: list[str] = []
@@ -81,6 +84,8 @@ class DatasetCheck(FrozenModel):
     n_truncated: int = 0
     notes: list[str] = []
     """What the job's owner should know about how the file is used."""
+    shape: ModelShape | None = None
+    """Of the base, if `training` is given and the family is known."""
 
 
 def too_few_examples(param: str, n_examples: int, least: int) -> str:

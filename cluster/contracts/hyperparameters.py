@@ -9,6 +9,7 @@ from cluster.contracts.bases import BaseSpec, TrainingType
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.peft_options import MAX_SCALE, PREFIXES, RATE_FACTORS, check_peft_config
+from cluster.contracts.plan import MICROBATCH_TOKENS, ActivationCheckpointing, Footprint, Parallelism, Plan
 from cluster.contracts.strict_model import StrictModel
 
 Auto = Literal["auto"]
@@ -22,6 +23,7 @@ DPO_RATE_FACTOR = 0.1
 goal."""
 AUTO_BETA = 0.1
 """OpenAI's and TRL's default."""
+MAX_WORKERS = 64
 
 
 class Hyperparameters(FrozenModel):
@@ -81,20 +83,24 @@ class TrainingOptions(StrictModel):
     peft_config: Annotated[dict[str, Any], BeforeValidator(_without_nulls)] | None = None
     """With type `peft`: `peft_type`, and fields of that PEFT configuration. Adapters other than plain LoRA
     are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt."""
+    max_seq_length: int | None = Field(default=None, ge=16)
+    """Tokens of the longest example, or of each answer of a pair. By default the base's context, which is
+    also the most. A smaller number makes a job fit into less memory."""
     on_overlength: OnOverlength = "error"
-    """What happens to an example that is longer than the base's context: the job fails, or the example is
+    """What happens to an example that is longer than `max_seq_length`: the job fails, or the example is
     dropped, or truncated at the end. The latter two are reported in the job's events, with line numbers."""
-    num_workers: int = Field(default=1, ge=1, le=64)
-    """Training processes."""
-    parallelism: Literal["auto", "ddp", "fsdp"] = "auto"
-    """How several workers hold the model: each has a replica (ddp), or they shard it (fsdp). Auto shards full
-    fine-tunes and replicates everything else."""
+    num_workers: Auto | Annotated[int, Field(ge=1, le=MAX_WORKERS)] = "auto"
+    """Training processes, each with a device of its own. Auto: as few as the model takes."""
+    parallelism: Literal["auto", "single", "ddp", "fsdp", "hsdp"] = "auto"
+    """How several workers hold the model: each has a copy (`ddp`), they shard one (`fsdp`), or those of each
+    node shard one (`hsdp`). `single` is one worker. Auto shards full fine-tunes, and whatever does not fit
+    into the memory of one device."""
     packing: bool = True
     """Concatenates the examples of a step without padding, if the model's family allows it. Otherwise they
     are padded, and examples of similar length are batched together."""
     activation_checkpointing: Literal["auto", "none", "full", "offload"] = "auto"
     """Recomputes activations in the backward pass to save memory; `offload` also keeps the remaining ones in
-    host memory. Auto: `full` for a base with a billion parameters or more on a GPU, else none."""
+    host memory. Auto: only if the job would not fit otherwise."""
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
     """`adamw_8bit` keeps AdamW's moments in 8 bits (bitsandbytes)."""
     compile: bool = False
@@ -151,11 +157,11 @@ class TrainingConfig(FrozenModel):
     peft_config: dict[str, Any] | None = None
     on_overlength: OnOverlength
     num_workers: int
-    parallelism: Literal["ddp", "fsdp"] = "ddp"
+    parallelism: Parallelism = "ddp"
     packing: bool = True
-    activation_checkpointing: Literal["auto", "none", "full", "offload"] = "auto"
-    """The one "auto" that is left: only a worker knows the model's size and its device, and resolves it when
-    it loads the model."""
+    activation_checkpointing: Auto | ActivationCheckpointing = "auto"
+    """"auto" is left if there was nothing to plan with: then a worker resolves it when it has loaded the
+    model."""
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
     compile: bool = False
     restore_optimizer: bool = False
@@ -172,11 +178,13 @@ class TrainingConfig(FrozenModel):
     """Share of all steps in which the rate rises linearly from zero."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
-    microbatch_tokens: int = 8192
+    microbatch_tokens: int = MICROBATCH_TOKENS
     """Most tokens in one forward pass, padding included. Larger steps accumulate gradients."""
     max_length: int
-    """In tokens; the base's context length."""
+    """In tokens: `max_seq_length`, or the base's context length."""
     seed: int
+    footprint: Footprint | None = None
+    """What the plan expects the run to take. Training does not read it."""
 
     @property
     def peft_type(self) -> str | None:
@@ -184,7 +192,10 @@ class TrainingConfig(FrozenModel):
 
 
 _NOT_OF_TRAINING = {
+    "max_seq_length",
+    "num_workers",
     "parallelism",
+    "activation_checkpointing",
     "from_checkpoint",
     "source_job",
     "allow_changed_base",
@@ -202,22 +213,27 @@ def resolve(
     n_examples: int,
     seed: int,
     method: Method = "supervised",
+    n_tokens: int = 0,
+    plan: Plan | None = None,
 ) -> tuple[Hyperparameters, TrainingConfig]:
-    """Turns every "auto" into a number. `n_examples` is the number of examples trained on, without the split.
+    """Turns every "auto" into a number. `n_examples` is the number of examples trained on, without the split,
+    `n_tokens` those that they have, 0 if unknown, and `plan` what the planner decided.
 
     - epochs: 3, as OpenAI published, but up to 25 for few examples and 1 for very many
-    - batch size: 0.2 % of the examples (OpenAI's rule for its older models), at least 4 and at most 256
+    - batch size: 0.2 % of the examples (OpenAI's rule for its older models), at least 4 and at most 256, but
+      more if that leaves devices without work
     - learning rate: `base_rate` of model, method and training type, times the multiplier, which is 1
     - beta: 0.1
-    - parallelism: fsdp for a full fine-tune on several workers, else ddp
+    - workers, parallelism, activation checkpointing and microbatches: the plan's
 
     Returns the concrete hyperparameters, for the job object, and the configuration, for the trainer. Raises
     InvalidRequest if the base cannot be trained this way."""
     check_options(options, base, method)
+    plan = plan or unplanned(options)
     n_epochs = _auto_epochs(n_examples) if requested.n_epochs == "auto" else requested.n_epochs
-    batch_size = (
-        min(max(4, n_examples // 500), 256) if requested.batch_size == "auto" else requested.batch_size
-    )
+    batch_size = requested.batch_size
+    if batch_size == "auto":
+        batch_size = _auto_batch_size(n_examples, n_tokens, plan)
     multiplier = 1.0 if requested.learning_rate_multiplier == "auto" else requested.learning_rate_multiplier
     beta = None
     if method == "dpo":
@@ -229,13 +245,17 @@ def resolve(
     config = TrainingConfig(
         **options.model_dump(exclude=_NOT_OF_TRAINING),
         method=method,
-        parallelism=parallelism_of(options),
+        num_workers=plan.num_workers,
+        parallelism=plan.parallelism,
+        activation_checkpointing=plan.activation_checkpointing,
+        microbatch_tokens=plan.microbatch_tokens,
         n_epochs=n_epochs,
         batch_size=batch_size,
         learning_rate=base_rate(options, base, method) * multiplier,
         beta=beta,
-        max_length=base.context_length,
+        max_length=max_length(options, base),
         seed=seed,
+        footprint=plan.footprint,
     )
     return concrete, config
 
@@ -288,6 +308,12 @@ def check_options(options: TrainingOptions, base: BaseSpec, method: Method) -> N
             "activation_checkpointing 'none'.",
             param="training.activation_checkpointing",
         )
+    if max_length(options, base) > base.context_length:
+        raise InvalidRequest(
+            f"training.max_seq_length is {options.max_seq_length}, but {base.alias} reads only "
+            f"{base.context_length} tokens.",
+            param="training.max_seq_length",
+        )
     _check_virtual_tokens(options, base)
     _check_sharing(options)
     if options.type == "qlora" and options.use_dora:
@@ -299,10 +325,40 @@ def check_options(options: TrainingOptions, base: BaseSpec, method: Method) -> N
         _check_encoder(options, base, method)
 
 
-def parallelism_of(options: TrainingOptions) -> Literal["ddp", "fsdp"]:
-    """By default, several workers shard the weights of a full fine-tune and replicate those of any other."""
-    is_shared = options.parallelism == "fsdp" or (options.parallelism == "auto" and options.type == "full")
-    return "fsdp" if is_shared and options.num_workers > 1 else "ddp"
+def max_length(options: TrainingOptions, base: BaseSpec) -> int:
+    """Tokens of the longest example."""
+    return base.context_length if options.max_seq_length is None else options.max_seq_length
+
+
+def unplanned(options: TrainingOptions) -> Plan:
+    """The plan if nothing is known of the base's shape or of the devices: as many workers as asked for, or
+    one."""
+    count = 1 if options.num_workers == "auto" else options.num_workers
+    return Plan(
+        num_workers=count,
+        parallelism=parallelisms(options, count, nodes=1)[0],
+        activation_checkpointing=options.activation_checkpointing,
+    )
+
+
+def parallelisms(options: TrainingOptions, num_workers: int, *, nodes: int) -> tuple[Parallelism, ...]:
+    """How workers on `nodes` may hold the model, the best first. Several share the weights of a full
+    fine-tune, if they can, and replicate those of any other unless they must share them."""
+    if num_workers == 1:
+        return ("single",)
+    if options.parallelism != "auto" and options.parallelism != "single":
+        return (options.parallelism,)
+    if why_not_sharded(options) is not None:
+        return ("ddp",)
+    sharded: tuple[Parallelism, ...] = ("fsdp",) if nodes == 1 else ("hsdp", "fsdp")
+    return sharded if options.type == "full" else ("ddp", *sharded)
+
+
+def why_not_sharded(options: TrainingOptions) -> str | None:
+    """What workers cannot share about the model; None if they can."""
+    if options.type in ("qlora", "peft") or options.use_dora:
+        return "of adapters only plain LoRA on a base in full precision"
+    return None if options.optimizer == "adamw" else "only moments in full precision (optimizer 'adamw')"
 
 
 def _check_virtual_tokens(options: TrainingOptions, base: BaseSpec) -> None:
@@ -316,16 +372,15 @@ def _check_virtual_tokens(options: TrainingOptions, base: BaseSpec) -> None:
 
 
 def _check_sharing(options: TrainingOptions) -> None:
-    if parallelism_of(options) == "ddp":
-        return
-    problem = None
-    if options.type in ("qlora", "peft") or options.use_dora:
-        problem = "of adapters only plain LoRA on a base in full precision"
-    elif options.optimizer != "adamw":
-        problem = "only moments in full precision (optimizer 'adamw')"
-    if problem is not None:
+    if options.parallelism == "single" and options.num_workers not in ("auto", 1):
         raise InvalidRequest(
-            f"With parallelism 'fsdp' workers can share {problem}; use parallelism 'ddp'.",
+            f"training.num_workers is {options.num_workers}, but training.parallelism 'single' is one.",
+            param="training.parallelism",
+        )
+    is_shared = options.parallelism in ("fsdp", "hsdp") and options.num_workers != 1
+    if is_shared and (problem := why_not_sharded(options)) is not None:
+        raise InvalidRequest(
+            f"With parallelism '{options.parallelism}' workers can share {problem}; use parallelism 'ddp'.",
             param="training.parallelism",
         )
 
@@ -350,3 +405,12 @@ def _auto_epochs(n_examples: int) -> int:
     if epochs * n_examples > 25_000:
         return max(1, 25_000 // n_examples)
     return epochs
+
+
+def _auto_batch_size(n_examples: int, n_tokens: int, plan: Plan) -> int:
+    """Enough examples for every worker and, where the plan wants a step to have so many tokens, for those;
+    but the latter leaves ten steps in an epoch."""
+    size = max(4, n_examples // 500, plan.num_workers)
+    if n_tokens:
+        size = max(size, min(math.ceil(plan.step_tokens * n_examples / n_tokens), n_examples // 10))
+    return min(size, 256)

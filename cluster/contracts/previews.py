@@ -21,6 +21,8 @@ class PreviewRequest(FrozenModel):
     base: BaseSpec
     key: str
     on_overlength: OnOverlength = "error"
+    max_length: int | None = None
+    """Tokens of the longest sequence. None is the base's context."""
     method: Method = "supervised"
     n_rows: int = 5
     """How many rows to show, from the first one."""

@@ -190,7 +190,7 @@ def _lifespan(
                 flushing(meter.flush, flush_seconds, "usage"),
                 flushing(app.state.key_use.flush, flush_seconds, "when keys were used"),
                 app.state.feed.polling(),
-                state.availability.watching(state.engine.unavailable_bases, state.catalogue),
+                state.availability.watching(state.engine.bases, state.catalogue),
             ):
                 yield
                 with suppress(TimeoutError):

@@ -1,18 +1,19 @@
-"""Tracks which base models are unavailable, as reported by the cluster, which can see their folders."""
+"""Tracks which base models are unavailable, and what shape the others have, as reported by the cluster, which
+can see their folders."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
-from cluster.contracts.bases import BaseSpec, FolderSource
+from cluster.contracts.bases import BasesAnswer, BaseSpec, FolderSource
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, TuneryError, Unavailable
+from cluster.contracts.model_shape import ModelShape
 
 log = logging.getLogger(__name__)
 
-FindUnavailable = Callable[[list[BaseSpec]], Awaitable[dict[str, str]]]
-"""Returns the bases that the cluster cannot use, as alias → reason. Raises a TuneryError if the cluster does
-not answer."""
+AskForBases = Callable[[list[BaseSpec]], Awaitable[BasesAnswer]]
+"""Raises a TuneryError if the cluster does not answer."""
 
 _SECONDS = 60.0
 """Interval between two checks."""
@@ -25,6 +26,11 @@ class Availability:
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
+        self._shapes: dict[str, ModelShape] = {}
+
+    def shape(self, alias: str) -> ModelShape | None:
+        """Returns the base's shape, or None if it is not known."""
+        return self._shapes.get(alias)
 
     def reason(self, alias: str) -> str | None:
         """Returns why the base is unavailable, or None if it is available."""
@@ -35,9 +41,10 @@ class Availability:
         if reason := self._reasons.get(alias):
             raise Unavailable(reason, code=MODEL_NOT_AVAILABLE, retry_after_seconds=30.0)
 
-    async def refresh(self, find_unavailable: FindUnavailable, catalogue: Mapping[str, BaseSpec]) -> None:
+    async def refresh(self, ask: AskForBases, catalogue: Mapping[str, BaseSpec]) -> None:
         """Checks now. Raises a TuneryError and keeps the previous result if the cluster does not answer."""
-        found = await find_unavailable(list(catalogue.values()))
+        answer = await ask(list(catalogue.values()))
+        found = answer.unavailable
         for alias in found.keys() - self._reasons.keys():
             source = catalogue[alias].source
             # Only the operator may see the path.
@@ -45,14 +52,12 @@ class Availability:
             log.warning("%s%s", found[alias], where)
         for alias in self._reasons.keys() - found.keys():
             log.info("The base model '%s' is available again.", alias)
-        self._reasons = found
+        self._reasons, self._shapes = found, answer.shapes
 
     @asynccontextmanager
-    async def watching(
-        self, find_unavailable: FindUnavailable, catalogue: Mapping[str, BaseSpec]
-    ) -> AsyncIterator[None]:
+    async def watching(self, ask: AskForBases, catalogue: Mapping[str, BaseSpec]) -> AsyncIterator[None]:
         """Checks in the background, at once and then periodically, while the block runs."""
-        watching = asyncio.create_task(self._watch(find_unavailable, catalogue))
+        watching = asyncio.create_task(self._watch(ask, catalogue))
         try:
             yield
         finally:
@@ -60,11 +65,11 @@ class Availability:
             with suppress(asyncio.CancelledError):
                 await watching
 
-    async def _watch(self, find_unavailable: FindUnavailable, catalogue: Mapping[str, BaseSpec]) -> None:
+    async def _watch(self, ask: AskForBases, catalogue: Mapping[str, BaseSpec]) -> None:
         while True:
             pause = _SECONDS
             try:
-                await self.refresh(find_unavailable, catalogue)
+                await self.refresh(ask, catalogue)
             except TuneryError as error:
                 log.debug("The cluster does not report its base models: %s", error.message)
                 pause = _SOON_SECONDS

@@ -130,8 +130,15 @@ class Scheduler:
             )
 
     def _validate(self, jobs: SchedulerStore, job: Job) -> None:
-        dependencies = self._dependencies
-        validate(job, jobs, dependencies.serving, dependencies.bases, slots=self._settings.training_slots)
+        dependencies, settings = self._dependencies, self._settings
+        validate(
+            job,
+            jobs,
+            dependencies.serving,
+            dependencies.bases,
+            pools=settings.training_pools,
+            slots=settings.training_slots,
+        )
 
     def _publish(self, jobs: SchedulerStore, job: Job) -> None:
         dependencies = self._dependencies

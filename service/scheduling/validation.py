@@ -1,10 +1,11 @@
 """From `validating_files` to `queued`: compiles the files for the base model, and replaces every "auto" by a
 number."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import InvalidConfiguration, InvalidRequest
+from cluster.contracts.devices import Pool
+from cluster.contracts.errors import InvalidConfiguration
 from service.db.jobs.jobs import Job
 from service.db.scheduler.store import SchedulerStore
 from service.job_checks import Candidate, CheckedJob, JobCheck, check_job
@@ -12,17 +13,17 @@ from service.scheduling.interfaces import ServingClient
 
 
 def validate(
-    job: Job, jobs: SchedulerStore, serving: ServingClient, bases: Mapping[str, BaseSpec], *, slots: int
+    job: Job,
+    jobs: SchedulerStore,
+    serving: ServingClient,
+    bases: Mapping[str, BaseSpec],
+    *,
+    pools: Sequence[Pool],
+    slots: int,
 ) -> None:
     """Moves the job to the queue. Raises Unavailable or Overloaded if the call should be retried later, and
     InvalidDataset, InvalidRequest or InvalidConfiguration if the job can never run."""
     base = base_of(job, bases)
-    if job.training.num_workers > slots:
-        raise InvalidRequest(
-            f"training.num_workers is {job.training.num_workers}, but this installation trains on {slots} "
-            "process(es) at most.",
-            param="training.num_workers",
-        )
     source = None if job.training.source_job is None else jobs.job(job.training.source_job)
     candidate = Candidate(
         base=base,
@@ -31,6 +32,8 @@ def validate(
         training=job.training,
         seed=job.seed,
         files=jobs.files(job),
+        pools=pools,
+        slots=slots,
         source=source if source is not None and source.model == job.model else None,
     )
     checked = _run(check_job(candidate), serving)

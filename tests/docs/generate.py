@@ -9,7 +9,7 @@ A page marks such a part with `<!-- generated: NAME -->` and `<!-- end -->`; wha
 import re
 import sys
 
-from tests.docs import api, states, tables
+from tests.docs import api, plans, states, tables
 from tests.documents import ROOT
 
 PARTS = {
@@ -30,6 +30,9 @@ PARTS = {
     "data warnings": tables.data_warnings,
     "statuses": tables.statuses,
     "commands": tables.commands,
+    "plans": plans.plans,
+    "refused plans": plans.refusals,
+    "planned families": plans.families,
 }
 _MARKED = re.compile(r"(<!-- generated: ([\w ]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 

@@ -15,6 +15,7 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from cluster.bases.configs import config_here
 from cluster.bases.resolve import base_folder, why_unavailable
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSource
 from cluster.contracts.data_report import DataReportRequest
@@ -24,6 +25,7 @@ from cluster.contracts.generation import PROJECT_HEADER
 from cluster.contracts.imports import ImportRequest
 from cluster.contracts.previews import PreviewRequest
 from cluster.niceness import yield_to_others
+from cluster.planning.shapes import shape_of
 from cluster.serving.deployment.fair_places import FairPlaces
 from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
 from cluster.serving.deployment.loopback import listen_where_the_node_is
@@ -166,12 +168,20 @@ class DatasetsApp:
 
     async def _bases(self, request: Request) -> Response:
         body = await parse_body(BasesRequest, request)
-        found = {base.alias: await asyncio.to_thread(why_unavailable, base) for base in body.bases}
-        return json_answer(BasesAnswer(unavailable={name: why for name, why in found.items() if why}))
+        return json_answer(await asyncio.to_thread(_bases, body.bases))
 
     async def _ready(self, request: Request) -> Response:
         await check_engines()
         return JSONResponse({})
+
+
+def _bases(bases: list[BaseSpec]) -> BasesAnswer:
+    reasons = {base.alias: why_unavailable(base) for base in bases}
+    shapes = {base.alias: shape_of(config_here(base) or {}) for base in bases}
+    return BasesAnswer(
+        unavailable={name: why for name, why in reasons.items() if why},
+        shapes={name: shape for name, shape in shapes.items() if shape is not None},
+    )
 
 
 def _project(request: Request) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cluster.bases.configs import read_config
 from cluster.bases.layers import read_layers
 from cluster.bases.resolve import base_digest, base_folder, template_digest, tokenizer_digest
 from cluster.bases.text.chat_template import chat_template, template_text
@@ -20,6 +21,7 @@ from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest, Datase
 from cluster.contracts.errors import CorruptArtefact, InvalidDataset, InvalidRequest, NotFound, TuneryError
 from cluster.contracts.hyperparameters import Method, OnOverlength
 from cluster.contracts.jsonl import MAX_PROBLEMS
+from cluster.planning.shapes import shape_of
 from cluster.storage.keys import dataset_key
 from cluster.storage.store import ObjectStore
 from cluster.training.data.answers import added_end
@@ -76,10 +78,14 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
             code="base_changed",
             param="training.source_job",
         )
+    shape = None
     if request.training is not None:
         check_layers(request.training, read_layers(base_folder(base)), base.alias)
+        shape = shape_of(read_config(base_folder(base)))
     classes = tuple(request.class_names)
-    recipe = Recipe(base, request.method, base.context_length, request.on_overlength, classes)
+    recipe = Recipe(
+        base, request.method, request.max_length or base.context_length, request.on_overlength, classes
+    )
     with tempfile.TemporaryDirectory() as folder:
         found = _compiled(store, recipe, request.key, request.sha256, Path(folder))
     data = found.dataset
@@ -114,6 +120,7 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
         truncated_lines=truncated[:MAX_PROBLEMS],
         n_truncated=len(truncated),
         notes=notes,
+        shape=shape,
     )
 
 

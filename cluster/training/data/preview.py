@@ -29,7 +29,7 @@ def preview_rows(request: PreviewRequest, store: ObjectStore) -> Preview:
     Raises InvalidDataset if the file is of another format or cannot be read so far, InvalidRequest if it has
     no such line, and NotFound, Unavailable and InvalidConfiguration as storage and base do."""
     base = request.base
-    recipe = Recipe(base, request.method, base.context_length, request.on_overlength)
+    recipe = Recipe(base, request.method, request.max_length or base.context_length, request.on_overlength)
     renderer = Renderer(load_tokenizer(base), max_length=recipe.max_length)
     vocabulary = load_vocabulary(base)
     wanted = request.lines or range(1, request.n_rows + 1)

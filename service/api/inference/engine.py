@@ -61,9 +61,8 @@ class Engine(Generator, Protocol):
         """Raises Unavailable unless the engine answers."""
         ...
 
-    async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
-        """Returns the bases that the cluster cannot use, as alias → reason. Raises Unavailable if it does not
-        answer."""
+    async def bases(self, bases: list[BaseSpec]) -> BasesAnswer:
+        """What the cluster knows of these bases. Raises Unavailable if it does not answer."""
         ...
 
     async def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
@@ -143,7 +142,7 @@ class ServeEngine:
                 if response.status != 200:
                     raise await _refusal(response)
 
-    async def unavailable_bases(self, bases: list[BaseSpec]) -> dict[str, str]:
+    async def bases(self, bases: list[BaseSpec]) -> BasesAnswer:
         content = BasesRequest(bases=bases).model_dump_json().encode()
         with _transport_is_unavailable():
             response = await self._post(
@@ -152,7 +151,7 @@ class ServeEngine:
             async with response:
                 if response.status != 200:
                     raise await _refusal(response)
-                return decode_answer(BasesAnswer, await response.read()).unavailable
+                return decode_answer(BasesAnswer, await response.read())
 
     async def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
         return await self._read_dataset("estimate", request, DatasetCheck, project_id=project_id)

@@ -19,7 +19,7 @@ def prepare(body: CreateJobBody, session: Session, tenant: Tenant, state: AppSta
     """Raises InvalidRequest, which names the parameter, and Unavailable if the base model is unavailable."""
     body = completed(body, session, tenant)
     source = find_source(body, session, tenant)
-    new = new_job(body, source, state.catalogue, state.settings)
+    new = new_job(body, source, state.catalogue, state.settings, state.availability.shape)
     state.availability.check(new.model)
     return new
 

@@ -4,15 +4,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cluster.bases.layers import layers_here
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.memory import memory_plan
 from service.api.inference.engine import Engine
 from service.api.jobs.public_jobs import public_hyperparameters
+from service.api.jobs.public_plans import public_plan
 from service.api.jobs.queue_waits import queue_wait
 from service.api.jobs.run_times import RunTime, Seconds, Work, run_time, typical_seconds
 from service.api.schemas.estimates import (
-    EstimatedMemory,
     EstimatedPrice,
     EstimatedQueue,
     EstimatedRow,
@@ -33,6 +31,7 @@ from service.settings import Settings
 _NEVER_RUN = (
     "No job of this base, method, training type and number of workers has finished on this server yet."
 )
+_UNPLANNED = "The shape of this base, or the memory of the devices, is not known to this server."
 _SECONDS_PER_HOUR = 3600
 
 
@@ -87,6 +86,8 @@ def estimate(
     past = server.past[base.alias]
     time = run_time(work, past)
     unknown = {} if time is not None else {"time": _NEVER_RUN, "measured_memory_bytes": _NEVER_RUN}
+    if config.footprint is None:
+        unknown["plan.device_memory"] = _UNPLANNED
     return FineTuningJobEstimate(
         model=base.alias,
         seed=candidate.seed,
@@ -106,9 +107,9 @@ def estimate(
             longest_rows=[EstimatedRow(line=row.line, tokens=row.tokens) for row in found.longest_rows],
         ),
         time=_time(time),
-        memory=_memory(base, job, unknown),
+        plan=public_plan(config),
         measured_memory_bytes=None if time is None else time.memory_bytes,
-        queue=_queue(candidate, server, settings, unknown),
+        queue=_queue(config.num_workers, server, settings, unknown),
         price=_price(work, time, base, settings, unknown),
         unknown=unknown,
         warnings=[event.message for event in check_events(job.checks, config)],
@@ -129,35 +130,12 @@ def _time(time: RunTime | None) -> EstimatedTime | None:
     return EstimatedTime(**ranges, device=time.device, based_on=time.based_on)
 
 
-def _memory(base: BaseSpec, job: CheckedJob, unknown: dict[str, str]) -> EstimatedMemory | None:
-    layers = layers_here(base)
-    longest = min(job.checks[0].found.longest, job.config.max_length)
-    plan = None if layers is None else memory_plan(base, layers, job.config, longest=longest)
-    if plan is None:
-        unknown["memory"] = (
-            "The base's files are not on the API's machine."
-            if layers is None
-            else "The memory of this training type on this base cannot be calculated from its layers."
-        )
-        return None
-    return EstimatedMemory(
-        weights=plan.weights,
-        trained_weights=plan.trained,
-        gradients=plan.gradients,
-        optimizer=plan.optimizer,
-        activations=plan.activations,
-        total=plan.total,
-    )
-
-
-def _queue(
-    candidate: Candidate, server: Server, settings: Settings, unknown: dict[str, str]
-) -> EstimatedQueue:
+def _queue(wanted: int, server: Server, settings: Settings, unknown: dict[str, str]) -> EstimatedQueue:
     seconds = queue_wait(
         server.ahead,
         lambda job: typical_seconds(job.method, job.config, server.past[job.model]),
         slots=settings.training_slots,
-        wanted=candidate.training.num_workers,
+        wanted=wanted,
         at=server.at,
     )
     if seconds is None:

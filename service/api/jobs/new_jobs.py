@@ -1,7 +1,7 @@
 """Turns a create request into a new job. Checks everything that can be checked without reading files."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -11,6 +11,9 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.datasets import formats_for
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.hyperparameters import Method, TrainingOptions, check_options
+from cluster.contracts.model_shape import ModelShape
+from cluster.planning.planner import task_of
+from cluster.planning.refusals import plan_or_refuse
 from service.api.jobs.from_checkpoint import SourceCheckpoint, inherit_options
 from service.api.schemas.jobs import (
     CreateJobBody,
@@ -19,6 +22,7 @@ from service.api.schemas.jobs import (
     ReinforcementMethodBody,
 )
 from service.db.jobs.jobs import NewJob
+from service.job_checks import check_slots
 from service.settings import Settings
 
 
@@ -27,8 +31,10 @@ def new_job(
     source: SourceCheckpoint | None,
     catalogue: Mapping[str, BaseSpec],
     settings: Settings,
+    find_shape: Callable[[str], ModelShape | None],
 ) -> NewJob:
-    """`source` is what the job continues from. Raises InvalidRequest, which names the parameter."""
+    """`source` is what the job continues from; `find_shape` gives the shape of a base that is known. Raises
+    InvalidRequest, which names the parameter."""
     base = _base(body.model if source is None else source.base, catalogue)
     method = _method(body)
     if body.integrations:
@@ -43,12 +49,10 @@ def new_job(
     check_options(training, base, method)
     if (layers := layers_here(base)) is not None:
         check_layers(training, layers, base.alias)
-    slots = settings.training_slots
-    if training.num_workers > slots:
-        raise InvalidRequest(
-            f"training.num_workers is {training.num_workers}, but this server runs at most {slots} at once.",
-            param="training.num_workers",
-        )
+    check_slots(training.num_workers, settings.training_slots)
+    if (shape := find_shape(base.alias)) is not None:
+        task = task_of(shape, base, training, method)
+        plan_or_refuse(task, training, settings.training_pools, slots=settings.training_slots)
     return NewJob(
         model=base.alias,
         training_file=body.training_file,

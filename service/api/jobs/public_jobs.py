@@ -5,6 +5,7 @@ from typing import cast
 from cluster.contracts.costs import JobCost
 from cluster.contracts.hyperparameters import Hyperparameters, Method
 from service.api.jobs.public_evaluation import public_evaluation
+from service.api.jobs.public_plans import public_plan
 from service.api.jobs.public_provenance import public_provenance
 from service.api.schemas.jobs import (
     CheckpointMetrics,
@@ -55,6 +56,7 @@ def public_job(job: Job) -> FineTuningJob:
             progress=JobProgress(**job.progress) if job.progress else None,
             attempt=job.attempt,
             training=job.training,
+            plan=None if job.config is None else public_plan(job.config),
             evaluation=public_evaluation(job.report),
             provenance=public_provenance(job.provenance, job.training.from_checkpoint),
             cost=None if job.cost is None else public_cost(job.cost),

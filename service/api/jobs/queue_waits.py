@@ -26,9 +26,9 @@ def queue_wait(
         seconds = _remaining(job, expected_seconds, at)
         if seconds is None:
             return None
-        if job.training.num_workers > slots:
+        if job.num_workers > slots:
             continue
-        latest_start = _take(free_at, job.training.num_workers, seconds, latest_start)
+        latest_start = _take(free_at, job.num_workers, seconds, latest_start)
     return _take(free_at, min(wanted, slots), 0.0, latest_start)
 
 

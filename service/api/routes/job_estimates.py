@@ -31,6 +31,8 @@ async def estimate_job(body: CreateJobBody, caller: Reader, state: UsesAppState)
         training=new.training,
         seed=drawn_seed(body) if new.seed is None else new.seed,
         files=run.files,
+        pools=state.settings.training_pools,
+        slots=state.settings.training_slots,
         source=run.source,
     )
     job = await checked(candidate, state.engine, project_id=caller.tenant.project_id)

@@ -33,6 +33,7 @@ async def preview(body: PreviewJobBody, caller: Reader, state: UsesAppState) -> 
         base=run.base,
         key=run.files.training.object_key,
         on_overlength=run.new.training.on_overlength,
+        max_length=run.new.training.max_seq_length,
         method=run.new.method,
         n_rows=body.n,
         lines=body.lines,

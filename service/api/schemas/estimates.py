@@ -4,6 +4,7 @@ from typing import Literal
 
 from service.api.schemas.base import Answer
 from service.api.schemas.jobs import ResolvedDpoHyperparameters, ResolvedHyperparameters
+from service.api.schemas.plans import JobPlan
 
 
 class EstimatedRow(Answer):
@@ -56,19 +57,6 @@ class EstimatedTime(Answer):
     """The number of runs."""
 
 
-class EstimatedMemory(Answer):
-    """Bytes on each device, calculated from the shapes of the base's layers. Temporary buffers and the
-    framework itself come on top."""
-
-    weights: int
-    trained_weights: int
-    """Of the adapter. 0 for a full fine-tune."""
-    gradients: int
-    optimizer: int
-    activations: int
-    total: int
-
-
 class EstimatedQueue(Answer):
     jobs_ahead: int
     seconds: float | None
@@ -94,7 +82,8 @@ class FineTuningJobEstimate(Answer):
     rows: EstimatedRows
     tokens: EstimatedTokens
     time: EstimatedTime | None
-    memory: EstimatedMemory | None
+    plan: JobPlan
+    """How the job would run, and the memory that it is expected to take."""
     measured_memory_bytes: int | None
     """The largest peak of the runs that `time` is based on."""
     queue: EstimatedQueue

@@ -9,6 +9,7 @@ from cluster.contracts.hyperparameters import MAX_RATE_MULTIPLIER, Hyperparamete
 from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata
 from service.api.schemas.evaluation import Evaluation
+from service.api.schemas.plans import JobPlan
 from service.api.schemas.provenance import ModelProvenance
 
 Auto = TypeAliasType("Auto", Literal["auto"])
@@ -206,6 +207,8 @@ class JobExtension(Answer):
     """How many runs have been started."""
     training: TrainingOptions
     """Including what a continued job has inherited from the one it continues."""
+    plan: JobPlan | None
+    """Present once the files are validated."""
     evaluation: Evaluation | None
     """Present once training has ended, even if the job failed after that."""
     provenance: ModelProvenance | None

@@ -75,6 +75,13 @@ class Job:
     """Time since which the optimizer state of its checkpoints is no longer available."""
 
     @property
+    def num_workers(self) -> int:
+        """Training processes. Before the job is planned, as far as the request says."""
+        if self.config is not None:
+            return self.config.num_workers
+        return 1 if self.training.num_workers == "auto" else self.training.num_workers
+
+    @property
     def fine_tuned_model(self) -> str | None:
         """The tuned model's name, once the model exists."""
         return self.output_model if self.status is JobStatus.SUCCEEDED else None

@@ -12,6 +12,7 @@ from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
 from service.db.jobs.jobs import Job, job_of
+from service.db.jobs.workers import num_workers
 
 _QUEUED_AT_MOST = 1000
 _STEPS_AT_MOST = 100
@@ -76,12 +77,12 @@ def _jobs_in(session: Session, status: JobStatus, at: float) -> list[Job]:
 
 def _queued(session: Session, at: float) -> list[QueuedJob]:
     rows = session.execute(
-        select(tables.Job.id, tables.Job.training)
+        select(tables.Job.id, tables.Job.training, tables.Job.config)
         .where(tables.Job.status == JobStatus.QUEUED.value, _is_due(at))
         .order_by(tables.Job.created_at, tables.Job.id)
         .limit(_QUEUED_AT_MOST)
     )
-    return [QueuedJob(job_id, training["num_workers"]) for job_id, training in rows]
+    return [QueuedJob(job_id, num_workers(training, config)) for job_id, training, config in rows]
 
 
 def _is_due(at: float) -> ColumnElement[bool]:
@@ -90,7 +91,7 @@ def _is_due(at: float) -> ColumnElement[bool]:
 
 def _unreleased(session: Session) -> list[Attempt]:
     rows = session.execute(
-        select(tables.Attempt, tables.Job.training)
+        select(tables.Attempt, tables.Job.training, tables.Job.config)
         .join(tables.Job, tables.Job.id == tables.Attempt.job_id)
         .where(tables.Attempt.released_at.is_(None))
         .order_by(tables.Attempt.created_at)
@@ -101,9 +102,9 @@ def _unreleased(session: Session) -> list[Attempt]:
             number=row.number,
             submission_id=row.submission_id,
             state=row.state,
-            num_workers=training["num_workers"],
+            num_workers=num_workers(training, config),
             heartbeat_at=row.heartbeat_at,
             ended_at=row.ended_at,
         )
-        for row, training in rows
+        for row, training, config in rows
     ]

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.db import tables
 from service.db.database import now
+from service.db.jobs.workers import num_workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,15 @@ def device_time(
     until = min(end, now(session))
     job, attempt = tables.Job, tables.Attempt
     found = session.execute(
-        select(job.project_id, job.api_key_id, job.model, attempt.created_at, attempt.ended_at, job.training)
+        select(
+            job.project_id,
+            job.api_key_id,
+            job.model,
+            attempt.created_at,
+            attempt.ended_at,
+            job.training,
+            job.config,
+        )
         .join(attempt, attempt.job_id == job.id)
         .where(*owned, attempt.created_at < until, or_(attempt.ended_at.is_(None), attempt.ended_at > start))
     )
@@ -47,7 +56,7 @@ def device_time(
             model,
             max(start, created_at),
             until if ended_at is None else min(until, ended_at),
-            training.get("num_workers", 1),
+            num_workers(training, config),
         )
-        for project_id, api_key_id, model, created_at, ended_at, training in found
+        for project_id, api_key_id, model, created_at, ended_at, training, config in found
     ]

@@ -8,9 +8,11 @@ from cluster.contracts.hyperparameters import (
     TrainingOptions,
     base_rate,
     held_out_count,
-    parallelism_of,
+    parallelisms,
     resolve,
+    unplanned,
 )
+from cluster.contracts.plan import Plan
 
 BASE = BaseSpec(
     alias="base",
@@ -43,6 +45,38 @@ def test_auto_follows_openais_recipe(n_examples: int, n_epochs: int, batch_size:
     assert (config.n_epochs, config.batch_size) == (n_epochs, batch_size)
     assert (found.learning_rate_multiplier, found.beta) == (1.0, None)
     assert (config.seed, config.max_length, config.learning_rate) == (3, 512, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n_examples", "n_tokens", "plan", "batch_size"),
+    [
+        (1000, 0, Plan(num_workers=32), 32),  # One example for each worker.
+        (1000, 100_000, Plan(step_tokens=2048), 21),
+        (100, 10_000, Plan(step_tokens=2048), 10),  # Ten steps in an epoch.
+        (1000, 10_000_000, Plan(step_tokens=2048), 4),
+        (100_000, 100_000, Plan(step_tokens=2048), 256),
+    ],
+)
+def test_an_automatic_batch_gives_every_device_work(
+    n_examples: int, n_tokens: int, plan: Plan, batch_size: int
+) -> None:
+    found, config = resolve(
+        Hyperparameters(),
+        TrainingOptions(),
+        BASE,
+        n_examples=n_examples,
+        seed=3,
+        n_tokens=n_tokens,
+        plan=plan,
+    )
+    assert found.batch_size == config.batch_size == batch_size
+    assert config.num_workers == plan.num_workers
+
+
+def test_the_longest_example_is_as_long_as_requested() -> None:
+    training = TrainingOptions(max_seq_length=128)
+    _, config = resolve(Hyperparameters(), training, BASE, n_examples=100, seed=0)
+    assert config.max_length == 128
 
 
 def test_explicit_numbers_are_kept() -> None:
@@ -81,19 +115,24 @@ def test_the_rate_is_the_catalogues_for_the_type(
 @pytest.mark.parametrize(
     ("type_", "num_workers", "requested", "expected"),
     [
-        ("full", 1, "auto", "ddp"),
-        ("full", 1, "fsdp", "ddp"),
-        ("full", 2, "auto", "fsdp"),
-        ("full", 2, "ddp", "ddp"),
-        ("lora", 2, "auto", "ddp"),
-        ("lora", 2, "fsdp", "fsdp"),
+        ("full", 1, "auto", ("single",)),
+        ("full", 1, "fsdp", ("single",)),
+        ("full", 2, "auto", ("fsdp",)),
+        ("full", 2, "ddp", ("ddp",)),
+        ("full", 16, "auto", ("hsdp", "fsdp")),
+        ("lora", 2, "auto", ("ddp", "fsdp")),
+        ("lora", 2, "fsdp", ("fsdp",)),
+        ("lora", 16, "auto", ("ddp", "hsdp", "fsdp")),
+        ("qlora", 16, "auto", ("ddp",)),
     ],
 )
 def test_several_workers_share_a_full_model(
-    type_: str, num_workers: int, requested: str, expected: str
+    type_: str, num_workers: int, requested: str, expected: tuple[str, ...]
 ) -> None:
     options = {"type": type_, "num_workers": num_workers, "parallelism": requested}
-    assert parallelism_of(TrainingOptions.model_validate(options)) == expected
+    training = TrainingOptions.model_validate(options)
+    assert parallelisms(training, num_workers, nodes=-(-num_workers // 8)) == expected
+    assert unplanned(training).parallelism in expected
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.001, 1), (0.1, 10), (0.5, 50)])
@@ -136,7 +175,12 @@ def test_ada_lora_needs_steps_between_its_first_and_its_last(last: int, is_refus
         ({"type": "qlora", "use_dora": True}, "training.use_dora"),
         ({"type": "qlora", "num_workers": 2, "parallelism": "fsdp"}, "training.parallelism"),
         ({"use_dora": True, "num_workers": 2, "parallelism": "fsdp"}, "training.parallelism"),
-        ({"type": "full", "num_workers": 2, "optimizer": "adamw_8bit"}, "training.parallelism"),
+        (
+            {"type": "full", "num_workers": 2, "optimizer": "adamw_8bit", "parallelism": "fsdp"},
+            "training.parallelism",
+        ),
+        ({"num_workers": 2, "parallelism": "single"}, "training.parallelism"),
+        ({"max_seq_length": 513}, "training.max_seq_length"),
     ],
 )
 def test_what_can_never_run_is_refused_with_its_parameter(options: dict[str, object], param: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from fastapi.testclient import TestClient
 
-from cluster.contracts.bases import BaseSpec, FolderSource
+from cluster.contracts.bases import BasesAnswer, BaseSpec, FolderSource
 from cluster.contracts.errors import Unavailable
 from service.api.availability import Availability
 from service.api.state import AppState
@@ -19,10 +19,10 @@ FOLDER = BASE.model_copy(update={"source": FolderSource(path="/models/secret-pla
 
 
 def refresh(state: AppState, answer: Callable[[list[BaseSpec]], dict[str, str]]) -> None:
-    async def find_unavailable(bases: list[BaseSpec]) -> dict[str, str]:
-        return answer(bases)
+    async def ask(bases: list[BaseSpec]) -> BasesAnswer:
+        return BasesAnswer(unavailable=answer(bases))
 
-    asyncio.run(state.availability.refresh(find_unavailable, state.catalogue))
+    asyncio.run(state.availability.refresh(ask, state.catalogue))
 
 
 def test_an_unavailable_base_is_listed_with_the_reason_and_so_is_what_was_tuned_from_it(
@@ -71,14 +71,14 @@ async def test_the_missing_folder_is_logged_once(caplog: pytest.LogCaptureFixtur
     found: dict[str, str] = {"base-1": REASON}
     availability = Availability()
 
-    async def find_unavailable(bases: list[BaseSpec]) -> dict[str, str]:
-        return found
+    async def ask(bases: list[BaseSpec]) -> BasesAnswer:
+        return BasesAnswer(unavailable=found)
 
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            await availability.refresh(find_unavailable, {"base-1": FOLDER})
+            await availability.refresh(ask, {"base-1": FOLDER})
         found = {}
-        await availability.refresh(find_unavailable, {"base-1": FOLDER})
+        await availability.refresh(ask, {"base-1": FOLDER})
     logged = [record.getMessage() for record in caplog.records if "base-1" in record.getMessage()]
     assert logged == [
         f"{REASON} Its folder is /models/secret-place.",
@@ -96,14 +96,14 @@ async def test_availability_is_checked_at_startup_and_until_the_cluster_answers(
 
     answered = asyncio.Event()
 
-    async def find_unavailable(bases: list[BaseSpec]) -> dict[str, str]:
+    async def ask(bases: list[BaseSpec]) -> BasesAnswer:
         answer = answers.pop(0) if answers else None
         if answer is not None:
             raise answer
         answered.set()
-        return {"base-1": REASON}
+        return BasesAnswer(unavailable={"base-1": REASON})
 
-    async with availability.watching(find_unavailable, {"base-1": FOLDER}):
+    async with availability.watching(ask, {"base-1": FOLDER}):
         await asyncio.wait_for(answered.wait(), 30)
         while availability.reason("base-1") is None:
             await asyncio.sleep(0)

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cluster.bases.configs import config_here
 from cluster.contracts.datasets import DatasetCheck, Problem
+from cluster.contracts.devices import Pool
 from cluster.contracts.errors import (
     MODEL_NOT_AVAILABLE,
     Conflict,
@@ -21,6 +23,7 @@ from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from cluster.contracts.jobs import Failed, JobStatus, Running, Stopped
 from cluster.contracts.manifest import AnswerPrompt
+from cluster.planning.shapes import shape_of
 from service.db.files.files import Files
 from service.db.models.models import TunedModels
 from service.scheduling.__main__ import run
@@ -28,6 +31,8 @@ from tests.fakes import Fuse, Killed
 from tests.service.db.rows import TENANT, add_file, outbox, step
 from tests.service.scheduling.world import BASE, GOOD, TOTAL_STEPS, World
 
+SHAPE = shape_of(config_here(BASE) or {})
+"""Of the built-in base."""
 LIFE = [
     "Created fine-tuning job: {id}",
     "Validating training file: {file}",
@@ -258,6 +263,31 @@ def test_a_job_that_can_never_run_fails_with_the_reason(world: World) -> None:
     world.scheduler().tick()
     assert world.see(too_wide).error.param == "training.num_workers"
     assert world.see(untrainable).error.param == "training.type"
+
+
+def test_a_job_that_fits_no_device_fails_with_the_numbers(world: World) -> None:
+    small = Pool.model_validate({"kind": "cpu", "devices": 1, "host_bytes": "100MB"})
+    world.settings = world.settings.model_copy(update={"training_pools": (small,)})
+    world.serving.answer = GOOD.model_copy(update={"shape": SHAPE})
+    job = world.job()
+    world.scheduler().tick()
+    error = world.see(job).error
+    assert (error.code, error.param) == ("insufficient_memory", "training")
+    assert "the largest pool has 1 x 0.1 GB" in error.message
+
+
+def test_a_job_is_planned_when_its_files_are_validated(world: World) -> None:
+    pool = Pool.model_validate({"kind": "cuda", "devices": 8, "device_bytes": "80GB"})
+    world.settings = world.settings.model_copy(update={"training_pools": (pool,), "training_slots": 8})
+    world.serving.answer = GOOD.model_copy(update={"shape": SHAPE})
+    job = world.job(training=TrainingOptions(num_workers=2, max_seq_length=48))
+    world.scheduler().tick()
+    config = world.see(job).config
+    assert (config.num_workers, config.parallelism, config.max_length) == (2, "ddp", 48)
+    assert config.footprint.pool == pool
+    assert world.serving.checked[0].max_length == 48
+    # Two workers with 2048 tokens for each of them, in examples of ten, in ten steps.
+    assert world.see(job).hyperparameters.batch_size == 4
 
 
 def test_a_base_that_left_the_catalogue_fails_the_job_at_any_stage(world: World) -> None:

@@ -6,17 +6,22 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from cluster.bases.configs import config_here
+from cluster.contracts.bases import BuiltinSource
 from cluster.contracts.costs import JobCost
 from cluster.contracts.datasets import DatasetCheck, Problem, RowLength
+from cluster.contracts.devices import Pool
 from cluster.contracts.errors import Unavailable
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
 from cluster.contracts.jobs import JobStatus
+from cluster.planning.shapes import shape_of
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
 from tests.api import BASE, Project, jsonl, with_settings
 from tests.fakes import FakeEngine
 
+SHAPE = shape_of(config_here(BASE.model_copy(update={"source": BuiltinSource(name="tiny")})) or {})
 COST = JobCost(
     device="cpu",
     steps=9,
@@ -133,7 +138,7 @@ def test_a_validation_file_is_read_and_counted_too(http: TestClient, file: str, 
 def test_what_is_not_known_is_null_with_the_reason(http: TestClient, file: str) -> None:
     found = estimate(http, file)
     assert (found["time"], found["measured_memory_bytes"], found["price"]) == (None, None, None)
-    assert found["unknown"].keys() == {"time", "measured_memory_bytes", "price"}
+    assert found["unknown"].keys() == {"time", "measured_memory_bytes", "price", "plan.device_memory"}
     assert "has finished on this server yet" in found["unknown"]["time"]
     assert found["queue"] == {"jobs_ahead": 0, "seconds": 0.0}
 
@@ -146,13 +151,42 @@ def test_time_and_memory_come_from_a_finished_run(http: TestClient, file: str, s
     assert time["total"]["low"] < COST.seconds < time["total"]["high"]
     phases = [time[name]["high"] for name in ("starting", "training", "evaluation", "publishing")]
     assert sum(phases) == pytest.approx(time["total"]["high"])
-    assert found["unknown"].keys() == {"price"}
+    assert found["unknown"].keys() == {"price", "plan.device_memory"}
     longer = estimate(http, file, hyperparameters={"n_epochs": 30})["time"]
     assert longer["training"]["low"] > 5 * time["training"]["high"]
-    memory = found["memory"]
-    parts = ("weights", "trained_weights", "gradients", "optimizer", "activations")
-    assert memory["total"] == sum(memory[name] for name in parts)
+
+
+def test_the_plan_is_that_of_the_job_with_the_memory_that_it_takes(
+    http: TestClient, file: str, state: AppState, engine: FakeEngine
+) -> None:
+    found = estimate(http, file)
+    assert found["plan"]["num_workers"] == 1
+    assert (found["plan"]["pool"], found["plan"]["device_memory"]) == (None, None)
+    assert "plan.device_memory" in found["unknown"]
+
+    engine.check = engine.check.model_copy(update={"shape": SHAPE})
+    pool = Pool(name="box", kind="cpu", devices=2, host_bytes=16 * 2**30)
+    client = TestClient(
+        create_app(state.settings, open_state=lambda _: with_settings(state, training_pools=(pool,))),
+        headers=http.headers,
+    )
+    with client:
+        plan = estimate(client, file, training={"max_seq_length": 256})["plan"]
+    assert (plan["num_workers"], plan["parallelism"], plan["activation_checkpointing"]) == (
+        1,
+        "single",
+        "none",
+    )
+    assert (plan["pool"], plan["device"], plan["served_as"], plan["max_seq_length"]) == (
+        "box",
+        "cpu",
+        "lora",
+        256,
+    )
+    memory = plan["device_memory"]
+    assert memory["total"] == sum(size for name, size in memory.items() if name != "total")
     assert memory["gradients"] == memory["trained_weights"] == memory["optimizer"] / 2 > 0
+    assert plan["resume_state_bytes"] == 3 * plan["served_bytes"] > 0
 
 
 def test_a_new_job_waits_for_those_ahead(http: TestClient, file: str, state: AppState) -> None:

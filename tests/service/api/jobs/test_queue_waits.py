@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.jobs import JobStatus
 from service.api.jobs.queue_waits import queue_wait
 
@@ -18,10 +17,10 @@ class Ahead:
     seconds: float | None = None
     workers: int = 1
     estimated_finish: int | None = None
-    training: Any = field(init=False)
+    num_workers: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.training = TrainingOptions(num_workers=self.workers)
+        self.num_workers = self.workers
 
 
 QUEUED, RUNNING = JobStatus.QUEUED, JobStatus.RUNNING

@@ -82,7 +82,6 @@ from .embedding_body_encoding_format_type_0 import EmbeddingBodyEncodingFormatTy
 from .embedding_list import EmbeddingList
 from .embeddings_usage import EmbeddingsUsage
 from .error_answer import ErrorAnswer
-from .estimated_memory import EstimatedMemory
 from .estimated_price import EstimatedPrice
 from .estimated_queue import EstimatedQueue
 from .estimated_row import EstimatedRow
@@ -148,6 +147,11 @@ from .input_usage import InputUsage
 from .item_status import ItemStatus
 from .job_error import JobError
 from .job_extension import JobExtension
+from .job_plan import JobPlan
+from .job_plan_activation_checkpointing import JobPlanActivationCheckpointing
+from .job_plan_device_type_0 import JobPlanDeviceType0
+from .job_plan_parallelism import JobPlanParallelism
+from .job_plan_served_as_type_0 import JobPlanServedAsType0
 from .job_progress import JobProgress
 from .json_object import JsonObject
 from .json_object_format import JsonObjectFormat
@@ -202,6 +206,7 @@ from .part_upload import PartUpload
 from .past_call import PastCall
 from .past_reasoning import PastReasoning
 from .past_text import PastText
+from .planned_memory import PlannedMemory
 from .preview_job_body import PreviewJobBody
 from .preview_problem import PreviewProblem
 from .previewed_row import PreviewedRow
@@ -293,6 +298,7 @@ from .training_options import TrainingOptions
 from .training_options_activation_checkpointing import (
     TrainingOptionsActivationCheckpointing,
 )
+from .training_options_num_workers_type_0 import TrainingOptionsNumWorkersType0
 from .training_options_on_overlength import TrainingOptionsOnOverlength
 from .training_options_optimizer import TrainingOptionsOptimizer
 from .training_options_parallelism import TrainingOptionsParallelism
@@ -412,7 +418,6 @@ __all__ = (
     "EmbeddingList",
     "EmbeddingsUsage",
     "ErrorAnswer",
-    "EstimatedMemory",
     "EstimatedPrice",
     "EstimatedQueue",
     "EstimatedRow",
@@ -478,6 +483,11 @@ __all__ = (
     "ItemStatus",
     "JobError",
     "JobExtension",
+    "JobPlan",
+    "JobPlanActivationCheckpointing",
+    "JobPlanDeviceType0",
+    "JobPlanParallelism",
+    "JobPlanServedAsType0",
     "JobProgress",
     "JsonObject",
     "JsonObjectFormat",
@@ -532,6 +542,7 @@ __all__ = (
     "PastCall",
     "PastReasoning",
     "PastText",
+    "PlannedMemory",
     "PreviewedRow",
     "PreviewedRowOutcome",
     "PreviewedSequence",
@@ -615,6 +626,7 @@ __all__ = (
     "TopLogprobs",
     "TrainingOptions",
     "TrainingOptionsActivationCheckpointing",
+    "TrainingOptionsNumWorkersType0",
     "TrainingOptionsOnOverlength",
     "TrainingOptionsOptimizer",
     "TrainingOptionsParallelism",

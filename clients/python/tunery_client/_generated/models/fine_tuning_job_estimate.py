@@ -13,13 +13,13 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
-    from ..models.estimated_memory import EstimatedMemory
     from ..models.estimated_price import EstimatedPrice
     from ..models.estimated_queue import EstimatedQueue
     from ..models.estimated_rows import EstimatedRows
     from ..models.estimated_time import EstimatedTime
     from ..models.estimated_tokens import EstimatedTokens
     from ..models.fine_tuning_job_estimate_unknown import FineTuningJobEstimateUnknown
+    from ..models.job_plan import JobPlan
     from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
     from ..models.resolved_hyperparameters import ResolvedHyperparameters
 
@@ -40,7 +40,7 @@ class FineTuningJobEstimate:
         rows (EstimatedRows):
         tokens (EstimatedTokens): Exact: what training will count.
         time (EstimatedTime | None):
-        memory (EstimatedMemory | None):
+        plan (JobPlan): What every `auto` of `training` about devices became.
         measured_memory_bytes (int | None): The largest peak of the runs that `time` is based on.
         queue (EstimatedQueue):
         price (EstimatedPrice | None): By the operator's prices.
@@ -55,7 +55,7 @@ class FineTuningJobEstimate:
     rows: EstimatedRows
     tokens: EstimatedTokens
     time: EstimatedTime | None
-    memory: EstimatedMemory | None
+    plan: JobPlan
     measured_memory_bytes: int | None
     queue: EstimatedQueue
     price: EstimatedPrice | None
@@ -65,7 +65,6 @@ class FineTuningJobEstimate:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.estimated_memory import EstimatedMemory  # noqa: PLC0415
         from ..models.estimated_price import EstimatedPrice  # noqa: PLC0415
         from ..models.estimated_time import EstimatedTime  # noqa: PLC0415
         from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters  # noqa: PLC0415
@@ -94,11 +93,7 @@ class FineTuningJobEstimate:
         else:
             time = self.time
 
-        memory: dict[str, Any] | None
-        if isinstance(self.memory, EstimatedMemory):
-            memory = self.memory.to_dict()
-        else:
-            memory = self.memory
+        plan = self.plan.to_dict()
 
         measured_memory_bytes: int | None
         measured_memory_bytes = self.measured_memory_bytes
@@ -127,7 +122,7 @@ class FineTuningJobEstimate:
                 "rows": rows,
                 "tokens": tokens,
                 "time": time,
-                "memory": memory,
+                "plan": plan,
                 "measured_memory_bytes": measured_memory_bytes,
                 "queue": queue,
                 "price": price,
@@ -140,7 +135,6 @@ class FineTuningJobEstimate:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.estimated_memory import EstimatedMemory  # noqa: PLC0415
         from ..models.estimated_price import EstimatedPrice  # noqa: PLC0415
         from ..models.estimated_queue import EstimatedQueue  # noqa: PLC0415
         from ..models.estimated_rows import EstimatedRows  # noqa: PLC0415
@@ -149,6 +143,7 @@ class FineTuningJobEstimate:
         from ..models.fine_tuning_job_estimate_unknown import (
             FineTuningJobEstimateUnknown,  # noqa: PLC0415
         )
+        from ..models.job_plan import JobPlan  # noqa: PLC0415
         from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters  # noqa: PLC0415
         from ..models.resolved_hyperparameters import ResolvedHyperparameters  # noqa: PLC0415
 
@@ -199,20 +194,7 @@ class FineTuningJobEstimate:
 
         time = _parse_time(d.pop("time"))
 
-        def _parse_memory(data: object) -> EstimatedMemory | None:
-            if data is None:
-                return data
-            try:
-                if not isinstance(data, dict):
-                    raise TypeError()
-                memory_type_0 = EstimatedMemory.from_dict(data)
-
-                return memory_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            return cast(EstimatedMemory | None, data)
-
-        memory = _parse_memory(d.pop("memory"))
+        plan = JobPlan.from_dict(d.pop("plan"))
 
         def _parse_measured_memory_bytes(data: object) -> int | None:
             if data is None:
@@ -251,7 +233,7 @@ class FineTuningJobEstimate:
             rows=rows,
             tokens=tokens,
             time=time,
-            memory=memory,
+            plan=plan,
             measured_memory_bytes=measured_memory_bytes,
             queue=queue,
             price=price,

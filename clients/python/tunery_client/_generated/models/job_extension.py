@@ -9,6 +9,7 @@ from attrs import field as _attrs_field
 if TYPE_CHECKING:
     from ..models.evaluation import Evaluation
     from ..models.fine_tuning_job_cost import FineTuningJobCost
+    from ..models.job_plan import JobPlan
     from ..models.job_progress import JobProgress
     from ..models.model_provenance import ModelProvenance
     from ..models.training_options import TrainingOptions
@@ -25,6 +26,7 @@ class JobExtension:
         progress (JobProgress | None):
         attempt (int): How many runs have been started.
         training (TrainingOptions): Tunery's `training` extension of the create request: how the weights are adapted.
+        plan (JobPlan | None): Present once the files are validated.
         evaluation (Evaluation | None): Present once training has ended, even if the job failed after that.
         provenance (ModelProvenance | None): Present once a checkpoint is stored.
         cost (FineTuningJobCost | None): Present once the job has succeeded, unless it took several attempts.
@@ -33,6 +35,7 @@ class JobExtension:
     progress: JobProgress | None
     attempt: int
     training: TrainingOptions
+    plan: JobPlan | None
     evaluation: Evaluation | None
     provenance: ModelProvenance | None
     cost: FineTuningJobCost | None
@@ -41,6 +44,7 @@ class JobExtension:
     def to_dict(self) -> dict[str, Any]:
         from ..models.evaluation import Evaluation  # noqa: PLC0415
         from ..models.fine_tuning_job_cost import FineTuningJobCost  # noqa: PLC0415
+        from ..models.job_plan import JobPlan  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
         from ..models.model_provenance import ModelProvenance  # noqa: PLC0415
 
@@ -53,6 +57,12 @@ class JobExtension:
         attempt = self.attempt
 
         training = self.training.to_dict()
+
+        plan: dict[str, Any] | None
+        if isinstance(self.plan, JobPlan):
+            plan = self.plan.to_dict()
+        else:
+            plan = self.plan
 
         evaluation: dict[str, Any] | None
         if isinstance(self.evaluation, Evaluation):
@@ -79,6 +89,7 @@ class JobExtension:
                 "progress": progress,
                 "attempt": attempt,
                 "training": training,
+                "plan": plan,
                 "evaluation": evaluation,
                 "provenance": provenance,
                 "cost": cost,
@@ -91,6 +102,7 @@ class JobExtension:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.evaluation import Evaluation  # noqa: PLC0415
         from ..models.fine_tuning_job_cost import FineTuningJobCost  # noqa: PLC0415
+        from ..models.job_plan import JobPlan  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
         from ..models.model_provenance import ModelProvenance  # noqa: PLC0415
         from ..models.training_options import TrainingOptions  # noqa: PLC0415
@@ -115,6 +127,21 @@ class JobExtension:
         attempt = d.pop("attempt")
 
         training = TrainingOptions.from_dict(d.pop("training"))
+
+        def _parse_plan(data: object) -> JobPlan | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                plan_type_0 = JobPlan.from_dict(data)
+
+                return plan_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobPlan | None, data)
+
+        plan = _parse_plan(d.pop("plan"))
 
         def _parse_evaluation(data: object) -> Evaluation | None:
             if data is None:
@@ -165,6 +192,7 @@ class JobExtension:
             progress=progress,
             attempt=attempt,
             training=training,
+            plan=plan,
             evaluation=evaluation,
             provenance=provenance,
             cost=cost,

@@ -9,6 +9,10 @@ from ..models.training_options_activation_checkpointing import (
     TrainingOptionsActivationCheckpointing,
     check_training_options_activation_checkpointing,
 )
+from ..models.training_options_num_workers_type_0 import (
+    TrainingOptionsNumWorkersType0,
+    check_training_options_num_workers_type_0,
+)
 from ..models.training_options_on_overlength import (
     TrainingOptionsOnOverlength,
     check_training_options_on_overlength,
@@ -61,20 +65,25 @@ class TrainingOptions:
         peft_config (None | TrainingOptionsPeftConfigType0 | Unset): With type `peft`: `peft_type`, and fields of that
             PEFT configuration. Adapters other than plain LoRA
             are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt.
-        on_overlength (TrainingOptionsOnOverlength | Unset): What happens to an example that is longer than the base's
-            context: the job fails, or the example is
+        max_seq_length (int | None | Unset): Tokens of the longest example, or of each answer of a pair. By default the
+            base's context, which is
+            also the most. A smaller number makes a job fit into less memory.
+        on_overlength (TrainingOptionsOnOverlength | Unset): What happens to an example that is longer than
+            `max_seq_length`: the job fails, or the example is
             dropped, or truncated at the end. The latter two are reported in the job's events, with line numbers. Default:
             'error'.
-        num_workers (int | Unset): Training processes. Default: 1.
-        parallelism (TrainingOptionsParallelism | Unset): How several workers hold the model: each has a replica (ddp),
-            or they shard it (fsdp). Auto shards full
-            fine-tunes and replicates everything else. Default: 'auto'.
+        num_workers (int | TrainingOptionsNumWorkersType0 | Unset): Training processes, each with a device of its own.
+            Auto: as few as the model takes. Default: 'auto'.
+        parallelism (TrainingOptionsParallelism | Unset): How several workers hold the model: each has a copy (`ddp`),
+            they shard one (`fsdp`), or those of each
+            node shard one (`hsdp`). `single` is one worker. Auto shards full fine-tunes, and whatever does not fit
+            into the memory of one device. Default: 'auto'.
         packing (bool | Unset): Concatenates the examples of a step without padding, if the model's family allows it.
             Otherwise they
             are padded, and examples of similar length are batched together. Default: True.
         activation_checkpointing (TrainingOptionsActivationCheckpointing | Unset): Recomputes activations in the
             backward pass to save memory; `offload` also keeps the remaining ones in
-            host memory. Auto: `full` for a base with a billion parameters or more on a GPU, else none. Default: 'auto'.
+            host memory. Auto: only if the job would not fit otherwise. Default: 'auto'.
         optimizer (TrainingOptionsOptimizer | Unset): `adamw_8bit` keeps AdamW's moments in 8 bits (bitsandbytes).
             Default: 'adamw'.
         compile_ (bool | Unset): Compiles the model's layers with torch.compile: starts slower, but runs faster on large
@@ -109,8 +118,9 @@ class TrainingOptions:
     use_rslora: bool | Unset = False
     use_dora: bool | Unset = False
     peft_config: None | TrainingOptionsPeftConfigType0 | Unset = UNSET
+    max_seq_length: int | None | Unset = UNSET
     on_overlength: TrainingOptionsOnOverlength | Unset = "error"
-    num_workers: int | Unset = 1
+    num_workers: int | TrainingOptionsNumWorkersType0 | Unset = "auto"
     parallelism: TrainingOptionsParallelism | Unset = "auto"
     packing: bool | Unset = True
     activation_checkpointing: TrainingOptionsActivationCheckpointing | Unset = "auto"
@@ -161,11 +171,23 @@ class TrainingOptions:
         else:
             peft_config = self.peft_config
 
+        max_seq_length: int | None | Unset
+        if isinstance(self.max_seq_length, Unset):
+            max_seq_length = UNSET
+        else:
+            max_seq_length = self.max_seq_length
+
         on_overlength: str | Unset = UNSET
         if not isinstance(self.on_overlength, Unset):
             on_overlength = self.on_overlength
 
-        num_workers = self.num_workers
+        num_workers: int | str | Unset
+        if isinstance(self.num_workers, Unset):
+            num_workers = UNSET
+        elif isinstance(self.num_workers, str):
+            num_workers = self.num_workers
+        else:
+            num_workers = self.num_workers
 
         parallelism: str | Unset = UNSET
         if not isinstance(self.parallelism, Unset):
@@ -240,6 +262,8 @@ class TrainingOptions:
             field_dict["use_dora"] = use_dora
         if peft_config is not UNSET:
             field_dict["peft_config"] = peft_config
+        if max_seq_length is not UNSET:
+            field_dict["max_seq_length"] = max_seq_length
         if on_overlength is not UNSET:
             field_dict["on_overlength"] = on_overlength
         if num_workers is not UNSET:
@@ -334,6 +358,15 @@ class TrainingOptions:
 
         peft_config = _parse_peft_config(d.pop("peft_config", UNSET))
 
+        def _parse_max_seq_length(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        max_seq_length = _parse_max_seq_length(d.pop("max_seq_length", UNSET))
+
         _on_overlength = d.pop("on_overlength", UNSET)
         on_overlength: TrainingOptionsOnOverlength | Unset
         if isinstance(_on_overlength, Unset):
@@ -341,7 +374,20 @@ class TrainingOptions:
         else:
             on_overlength = check_training_options_on_overlength(_on_overlength)
 
-        num_workers = d.pop("num_workers", UNSET)
+        def _parse_num_workers(data: object) -> int | TrainingOptionsNumWorkersType0 | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                num_workers_type_0 = check_training_options_num_workers_type_0(data)
+
+                return num_workers_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(int | TrainingOptionsNumWorkersType0 | Unset, data)
+
+        num_workers = _parse_num_workers(d.pop("num_workers", UNSET))
 
         _parallelism = d.pop("parallelism", UNSET)
         parallelism: TrainingOptionsParallelism | Unset
@@ -438,6 +484,7 @@ class TrainingOptions:
             use_rslora=use_rslora,
             use_dora=use_dora,
             peft_config=peft_config,
+            max_seq_length=max_seq_length,
             on_overlength=on_overlength,
             num_workers=num_workers,
             parallelism=parallelism,

@@ -1,11 +1,13 @@
 from typing import Literal
 
-TrainingOptionsParallelism = Literal["auto", "ddp", "fsdp"]
+TrainingOptionsParallelism = Literal["auto", "ddp", "fsdp", "hsdp", "single"]
 
 TRAINING_OPTIONS_PARALLELISM_VALUES: set[TrainingOptionsParallelism] = {
     "auto",
     "ddp",
     "fsdp",
+    "hsdp",
+    "single",
 }
 
 

@@ -6,28 +6,35 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="EstimatedMemory")
+T = TypeVar("T", bound="PlannedMemory")
 
 
 @_attrs_define
-class EstimatedMemory:
-    """Bytes on each device, calculated from the shapes of the base's layers. Temporary buffers and the
-    framework itself come on top.
+class PlannedMemory:
+    """Bytes on each device at the peak of a step: of a GPU, or of the worker's process on a CPU.
 
-        Attributes:
-            weights (int):
-            trained_weights (int): Of the adapter. 0 for a full fine-tune.
-            gradients (int):
-            optimizer (int):
-            activations (int):
-            total (int):
+    Attributes:
+        weights (int): As this device holds them: its part of sharded ones.
+        trained_weights (int): Of the adapter. 0 for a full fine-tune, whose weights are all trained.
+        gradients (int):
+        optimizer (int):
+        gathered (int): Weights and gradients that are whole for a moment while workers share a model, or that are
+            copied in
+            half precision.
+        activations (int):
+        head (int): Logits of one chunk, and the gradient of the output layer.
+        runtime (int): The process itself: libraries, the device's context, communication.
+        total (int):
     """
 
     weights: int
     trained_weights: int
     gradients: int
     optimizer: int
+    gathered: int
     activations: int
+    head: int
+    runtime: int
     total: int
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -40,7 +47,13 @@ class EstimatedMemory:
 
         optimizer = self.optimizer
 
+        gathered = self.gathered
+
         activations = self.activations
+
+        head = self.head
+
+        runtime = self.runtime
 
         total = self.total
 
@@ -52,7 +65,10 @@ class EstimatedMemory:
                 "trained_weights": trained_weights,
                 "gradients": gradients,
                 "optimizer": optimizer,
+                "gathered": gathered,
                 "activations": activations,
+                "head": head,
+                "runtime": runtime,
                 "total": total,
             }
         )
@@ -70,21 +86,30 @@ class EstimatedMemory:
 
         optimizer = d.pop("optimizer")
 
+        gathered = d.pop("gathered")
+
         activations = d.pop("activations")
+
+        head = d.pop("head")
+
+        runtime = d.pop("runtime")
 
         total = d.pop("total")
 
-        estimated_memory = cls(
+        planned_memory = cls(
             weights=weights,
             trained_weights=trained_weights,
             gradients=gradients,
             optimizer=optimizer,
+            gathered=gathered,
             activations=activations,
+            head=head,
+            runtime=runtime,
             total=total,
         )
 
-        estimated_memory.additional_properties = d
-        return estimated_memory
+        planned_memory.additional_properties = d
+        return planned_memory
 
     @property
     def additional_keys(self) -> list[str]:

@@ -1,0 +1,62 @@
+"""The sizes of a base model, from which its memory follows."""
+
+from cluster.contracts.frozen import FrozenModel
+
+
+class LinearShape(FrozenModel):
+    """A linear layer that the blocks of a model have."""
+
+    name: str
+    """Within its block, such as `self_attn.q_proj`."""
+    outputs: int
+    inputs: int
+    count: int
+    """How many of the blocks have it."""
+
+    @property
+    def weights(self) -> int:
+        """In all blocks together."""
+        return self.outputs * self.inputs * self.count
+
+
+class ModelShape(FrozenModel):
+    model_type: str
+    """transformers' name of the family."""
+    hidden_size: int
+    num_layers: int
+    vocab_size: int
+    query_size: int
+    """Width of all queries of a block together, and of what attention returns."""
+    key_value_size: int
+    """Width of all keys and values of a block together."""
+    feed_forward_size: int
+    """Hidden units of the feed-forward layers that a token passes in a block: for experts, those that it is
+    sent to."""
+    num_heads: int
+    is_gated: bool
+    """Whether feed-forward layers multiply two projections, which are both kept for the backward pass."""
+    has_full_scores: bool
+    """Whether attention computes the matrix of all scores, as soft-capped attention does."""
+    linear: tuple[LinearShape, ...]
+    """What adapters change and QLoRA quantizes: the linear layers of the blocks."""
+    experts: int
+    """Weights of experts that are stacked in one tensor, which is no linear layer."""
+    expert_adapter: int
+    """Weights of an adapter of rank 1 on all experts and their routers."""
+    embeddings: int
+    head: int
+    """Weights of the output layer; 0 if it is the embeddings."""
+    rest: int
+    """Norms, biases, routers and the like."""
+
+    @property
+    def parameters(self) -> int:
+        return self.in_blocks + self.embeddings + self.head
+
+    @property
+    def in_blocks(self) -> int:
+        return self.linear_weights + self.experts + self.rest
+
+    @property
+    def linear_weights(self) -> int:
+        return sum(each.weights for each in self.linear)

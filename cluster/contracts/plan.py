@@ -1,0 +1,67 @@
+"""How a job runs: what the planner decides, and what it expects that to take."""
+
+from typing import Literal
+
+from cluster.contracts.bases import WeightsForm
+from cluster.contracts.devices import Pool
+from cluster.contracts.frozen import FrozenModel
+
+Parallelism = Literal["single", "ddp", "fsdp", "hsdp"]
+"""One worker; several with a copy of the model each; several that shard one copy; or a sharded copy on each
+node."""
+
+ActivationCheckpointing = Literal["none", "full", "offload"]
+
+MICROBATCH_TOKENS = 8192
+"""Tokens of a forward pass, where there is memory for them."""
+
+
+class DeviceMemory(FrozenModel):
+    """Bytes on each device at the peak of a step: of a GPU, or of the worker's process on a CPU."""
+
+    weights: int
+    """As this device holds them: sharded ones are its part."""
+    trained_weights: int
+    """Of the adapter, beside the frozen weights. 0 for a full fine-tune, whose weights are all trained."""
+    gradients: int
+    optimizer: int
+    gathered: int
+    """Weights and gradients that are whole for a moment while workers share a model, or that autocast holds
+    in half precision."""
+    activations: int
+    head: int
+    """Logits of one chunk, and the gradient of the output layer."""
+    runtime: int
+    """The process itself: libraries, the device's context, communication buffers."""
+
+    @property
+    def total(self) -> int:
+        return sum(self.model_dump().values())
+
+
+class Footprint(FrozenModel):
+    """What a plan is expected to take."""
+
+    pool: Pool
+    form: WeightsForm
+    """What the tuned model is served as."""
+    device: DeviceMemory
+    host_bytes: int
+    """Memory of each node, over all its workers."""
+    resume_state_bytes: int
+    """A checkpoint from which the run can be resumed, in storage."""
+    served_bytes: int
+    """The weights that serving loads, in storage."""
+
+
+class Plan(FrozenModel):
+    num_workers: int = 1
+    parallelism: Parallelism = "single"
+    activation_checkpointing: ActivationCheckpointing | Literal["auto"] = "auto"
+    """`auto` only without a footprint: then each worker decides once it has loaded the model."""
+    microbatch_tokens: int = MICROBATCH_TOKENS
+    step_tokens: int = 0
+    """Tokens that a step should have, so that every device has enough to do. An automatic batch size follows
+    it."""
+    footprint: Footprint | None = None
+    """None if the base's shape or the devices are not known."""

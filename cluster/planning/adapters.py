@@ -1,0 +1,51 @@
+"""How many weights an adapter has."""
+
+from cluster.contracts.hyperparameters import TrainingOptions
+from cluster.contracts.model_shape import LinearShape, ModelShape
+from cluster.contracts.peft_options import PREFIXES
+
+_PEFT_RANK = 8
+"""PEFT's default."""
+
+
+def trained_weights(shape: ModelShape, options: TrainingOptions) -> int:
+    """All weights for a full fine-tune, otherwise those of the adapter. Methods other than LoRA are taken for
+    LoRA of their rank, which most of them are smaller than."""
+    if options.type == "full":
+        return shape.parameters
+    if options.peft_type in PREFIXES:
+        return _prefix(shape, options)
+    config = options.peft_config or {}
+    wanted = config.get("target_modules", "all-linear") if options.type == "peft" else options.target_modules
+    has_magnitudes = bool(options.use_dora or config.get("use_dora"))
+    rank = adapter_rank(options) * (2 if options.peft_type == "LOHA" else 1)
+    weights = sum(
+        (rank * (layer.inputs + layer.outputs) + has_magnitudes * layer.outputs)
+        * _adapted_blocks(layer, wanted)
+        for layer in shape.linear
+    )
+    return weights + (rank * shape.expert_adapter if wanted == "all-linear" else 0)
+
+
+def adapter_rank(options: TrainingOptions) -> int:
+    """0 if nothing is added to layers."""
+    if options.type == "full" or options.peft_type in PREFIXES:
+        return 0
+    config = options.peft_config or {}
+    return int(config.get("init_r") or config.get("r") or _PEFT_RANK) if options.type == "peft" else options.r
+
+
+def _adapted_blocks(layer: LinearShape, wanted: object) -> int:
+    """In how many blocks the layer is adapted. A full name, with its block's number, is one of them."""
+    if not isinstance(wanted, list):
+        return layer.count
+    if any(layer.name == name or layer.name.endswith(f".{name}") for name in wanted):
+        return layer.count
+    return min(layer.count, sum(str(name).endswith(f".{layer.name}") for name in wanted))
+
+
+def _prefix(shape: ModelShape, options: TrainingOptions) -> int:
+    count = int((options.peft_config or {}).get("num_virtual_tokens", 0))
+    if options.peft_type == "PREFIX_TUNING":
+        return count * shape.num_layers * shape.key_value_size
+    return count * shape.hidden_size

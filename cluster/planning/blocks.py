@@ -1,0 +1,106 @@
+"""Attention and feed-forward layers of the model families, as counts of weights."""
+
+from typing import Literal
+
+from cluster.planning.parts import Config, Part, linear
+
+QueryKeyNorm = Literal["head", "whole"] | None
+"""A norm over each head's queries and keys, or over those of all heads together."""
+
+
+def grouped_attention(
+    config: Config,
+    *,
+    bias: bool = False,
+    output_bias: bool = False,
+    norm: QueryKeyNorm = None,
+    has_gate: bool = False,
+    output: str = "o_proj",
+) -> Part:
+    """Separate projections for queries, keys and values, with fewer heads for the latter two. `has_gate`
+    doubles the queries' projection (Qwen3-Next)."""
+    hidden, width = config.hidden, config.head_dim
+    queries, keys = config.heads * width, config.key_value_heads * width
+    norms = {None: 0, "head": 2 * width, "whole": queries + keys}[norm]
+    return (
+        linear("self_attn.q_proj", (1 + has_gate) * queries, hidden, bias=bias)
+        + linear("self_attn.k_proj", keys, hidden, bias=bias)
+        + linear("self_attn.v_proj", keys, hidden, bias=bias)
+        + linear(f"self_attn.{output}", hidden, queries, bias=output_bias)
+        + Part(rest=norms)
+    )
+
+
+def fused_attention(
+    config: Config, name: str, *, output: str, key_value_heads: int | None = None, bias: bool = False
+) -> Part:
+    """One projection for queries, keys and values."""
+    heads = config.key_value_heads if key_value_heads is None else key_value_heads
+    queries = config.heads * config.head_dim
+    return linear(name, queries + 2 * heads * config.head_dim, config.hidden, bias=bias) + linear(
+        output, config.hidden, queries, bias=bias
+    )
+
+
+def latent_attention(config: Config) -> Part:
+    """DeepSeek's multi-head latent attention (arXiv:2405.04434, section 2.1)."""
+    hidden, heads = config.hidden, config.heads
+    rotary, plain = config.size("qk_rope_head_dim"), config.size("qk_nope_head_dim")
+    values, latent = config.size("v_head_dim"), config.size("kv_lora_rank")
+    queries = heads * (rotary + plain)
+    if (rank := config.get("q_lora_rank")) is None:
+        query = linear("self_attn.q_proj", queries, hidden)
+    else:
+        query = linear("self_attn.q_a_proj", rank, hidden) + linear("self_attn.q_b_proj", queries, rank)
+        query += Part(rest=rank)
+    return (
+        query
+        + linear("self_attn.kv_a_proj_with_mqa", latent + rotary, hidden)
+        + linear("self_attn.kv_b_proj", heads * (plain + values), latent)
+        + linear("self_attn.o_proj", hidden, heads * values)
+        + Part(rest=latent)
+    )
+
+
+def linear_attention(config: Config) -> Part:
+    """The gated delta rule of Qwen3-Next."""
+    hidden = config.hidden
+    key_heads, value_heads = config.size("linear_num_key_heads"), config.size("linear_num_value_heads")
+    value_width = config.size("linear_value_head_dim")
+    keys, values = key_heads * config.size("linear_key_head_dim"), value_heads * value_width
+    convolution = (2 * keys + values) * config.size("linear_conv_kernel_dim")
+    return (
+        linear("linear_attn.in_proj_qkvz", 2 * keys + 2 * values, hidden)
+        + linear("linear_attn.in_proj_ba", 2 * value_heads, hidden)
+        + linear("linear_attn.out_proj", hidden, values)
+        + Part(rest=convolution + 2 * value_heads + value_width)
+    )
+
+
+def gated_feed_forward(config: Config, size: int, *, bias: bool = False, name: str = "mlp") -> Part:
+    hidden = config.hidden
+    return (
+        linear(f"{name}.gate_proj", size, hidden, bias=bias)
+        + linear(f"{name}.up_proj", size, hidden, bias=bias)
+        + linear(f"{name}.down_proj", hidden, size, bias=bias)
+        + Part(feed_forward=size)
+    )
+
+
+def plain_feed_forward(config: Config, size: int, names: tuple[str, str], *, bias: bool = True) -> Part:
+    first, second = names
+    return (
+        linear(first, size, config.hidden, bias=bias)
+        + linear(second, config.hidden, size, bias=bias)
+        + Part(feed_forward=size)
+    )
+
+
+def experts(config: Config, count: int, size: int, *, used: int, bias: bool = False) -> Part:
+    """Gated feed-forward layers, stacked, with a router that sends each token to `used` of them."""
+    hidden = config.hidden
+    each = 3 * hidden * size + (2 * size + hidden if bias else 0)
+    router = count * hidden + (count if bias else 0)
+    # PEFT adapts each expert's two stacked tensors, of which the first counts twice, and the router.
+    adapter = count * (2 * (hidden + 2 * size) + size + hidden) + hidden + count
+    return Part(experts=count * each, expert_adapter=adapter, rest=router, feed_forward=used * size)

@@ -1,0 +1,139 @@
+"""How the families of models are built: what each block holds, and what is outside of the blocks.
+
+A family is known once its counts equal those of transformers' own model, which a test compares."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.planning.architectures import (
+    bert_block,
+    bert_rest,
+    deepseek_block,
+    dense,
+    falcon_block,
+    gpt2_block,
+    gpt_oss_block,
+    modernbert_block,
+    modernbert_rest,
+    neox_block,
+    opt_block,
+    phi3_block,
+    phi_block,
+    qwen3_next_block,
+    sparse,
+)
+from cluster.planning.blocks import QueryKeyNorm, grouped_attention
+from cluster.planning.parts import Config, Part
+
+Block = Callable[[Config, int], Part]
+"""The weights of the block with this number."""
+
+
+def _no_rest(_: Config) -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    block: Block
+    rest: Callable[[Config], int] = _no_rest
+    """Weights outside of the blocks, besides embeddings and head: a last norm, learned positions."""
+    is_tied: bool = False
+    """Whether embeddings and head are one, unless the configuration says otherwise."""
+    has_head: bool = True
+    is_gated: bool = True
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """What configurations leave out."""
+
+
+def _llama_like(
+    *,
+    bias: bool | None = None,
+    output_bias: bool | None = None,
+    norms: int = 2,
+    norm: QueryKeyNorm = None,
+    feed_forward: Block = dense,
+    is_tied: bool = False,
+    **defaults: int,
+) -> Family:
+    """`bias` and `output_bias` of the projections are by default what the configuration says."""
+
+    def block(config: Config, number: int) -> Part:
+        asked = config.flag("attention_bias")
+        attention = grouped_attention(
+            config,
+            bias=asked if bias is None else bias,
+            output_bias=asked if output_bias is None else output_bias,
+            norm=norm,
+        )
+        return attention + feed_forward(config, number) + Part(rest=norms * config.hidden)
+
+    return Family(
+        block,
+        rest=(lambda config: config.hidden) if norms else _no_rest,
+        is_tied=is_tied,
+        defaults=defaults,
+    )
+
+
+FAMILIES: dict[str, Family] = {
+    "llama": _llama_like(),
+    "mistral": _llama_like(bias=False, output_bias=False, num_key_value_heads=8),
+    "ministral": _llama_like(bias=False, output_bias=False),
+    "qwen2": _llama_like(bias=True, output_bias=False),
+    "qwen3": _llama_like(norm="head", head_dim=128),
+    "gemma": _llama_like(is_tied=True, vocab_size=256000, head_dim=256),
+    "gemma2": _llama_like(norms=4, is_tied=True, vocab_size=256000, head_dim=256),
+    "gemma3_text": _llama_like(
+        norms=4,
+        norm="head",
+        is_tied=True,
+        vocab_size=262208,
+        head_dim=256,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+    ),
+    "granite": _llama_like(),
+    "olmo": _llama_like(norms=0),
+    "olmo2": _llama_like(norm="whole"),
+    "smollm3": _llama_like(is_tied=True),
+    "mixtral": _llama_like(bias=False, output_bias=False, feed_forward=sparse, num_key_value_heads=8),
+    "qwen2_moe": _llama_like(bias=True, output_bias=False, feed_forward=sparse),
+    "qwen3_moe": _llama_like(norm="head", feed_forward=sparse),
+    "qwen3_next": Family(qwen3_next_block, lambda config: config.hidden),
+    "gpt_oss": Family(gpt_oss_block, lambda config: config.hidden),
+    "deepseek_v3": Family(deepseek_block, lambda config: config.hidden),
+    "phi3": Family(phi3_block, lambda config: config.hidden),
+    "phi": Family(phi_block, lambda config: 2 * config.hidden + config.size("vocab_size"), is_gated=False),
+    "gpt2": Family(
+        gpt2_block,
+        lambda config: (config.size("n_positions") + 2) * config.hidden,
+        is_tied=True,
+        is_gated=False,
+        defaults={"n_positions": 1024},
+    ),
+    "opt": Family(
+        opt_block,
+        lambda config: (config.size("max_position_embeddings") + 2 + 2) * config.hidden,
+        is_tied=True,
+        is_gated=False,
+        defaults={"enable_bias": True},
+    ),
+    "gpt_neox": Family(
+        neox_block,
+        lambda config: 2 * config.hidden,
+        is_gated=False,
+        defaults={"attention_bias": True},
+    ),
+    "falcon": Family(
+        falcon_block,
+        lambda config: 2 * config.hidden,
+        is_tied=True,
+        is_gated=False,
+        defaults={"multi_query": True, "parallel_attn": True},
+    ),
+    "bert": Family(bert_block, bert_rest, has_head=False, is_gated=False, defaults={"type_vocab_size": 2}),
+    "modernbert": Family(modernbert_block, modernbert_rest, has_head=False),
+}
+"""By transformers' `model_type`."""

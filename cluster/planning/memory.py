@@ -1,0 +1,180 @@
+"""What a way of running a job takes: memory of devices and nodes, and storage of its checkpoints."""
+
+from dataclasses import dataclass
+
+from cluster.contracts.bases import BaseSpec, WeightsForm
+from cluster.contracts.devices import Pool
+from cluster.contracts.hyperparameters import Method, TrainingOptions
+from cluster.contracts.model_shape import ModelShape
+from cluster.contracts.peft_options import PREFIXES
+from cluster.contracts.plan import ActivationCheckpointing as Checkpointing
+from cluster.contracts.plan import DeviceMemory, Footprint, Parallelism
+from cluster.planning.activations import Precision, activation_bytes
+from cluster.planning.adapters import adapter_rank, trained_weights
+
+_BYTES = {"float32": 4, "bfloat16": 2}
+_FOUR_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Bytes of a weight in NF4 with double quantisation: for every 64 a scale in 8 bits, and for every 256 of
+those one in fp32 (arXiv:2305.14314, section 3)."""
+_MOMENTS = {"adamw": 8, "adamw_8bit": 2}
+"""AdamW's two moments of a weight, in bytes."""
+_RUNTIME = {"cuda": 2_000_000_000, "cpu": 450_000_000}
+_PROCESS = 3_000_000_000
+"""Host memory of a worker on a GPU."""
+_CPU_PASS_TOKENS = 2048
+"""The most tokens that training takes at once on a CPU."""
+_CHUNK = 1 << 24
+_PAIR_CHUNK = 1 << 26
+"""Logits that the head computes at once: for answers, and for pairs of them."""
+_LEAST_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """In tokens."""
+
+    example: int
+    """The longest example, with both answers of a pair."""
+    sequence: int
+    """The longest sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be trained."""
+
+    shape: ModelShape
+    base: BaseSpec
+    options: TrainingOptions
+    method: Method
+    lengths: Lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How it could be."""
+
+    num_workers: int
+    parallelism: Parallelism
+    activation_checkpointing: Checkpointing
+    microbatch_tokens: int
+
+    @property
+    def is_sharded(self) -> bool:
+        return self.parallelism in ("fsdp", "hsdp")
+
+
+def footprint(task: Task, way: Way, pool: Pool) -> Footprint:
+    options, trained = task.options, trained_weights(task.shape, task.options)
+    device = _device(task, way, pool, trained)
+    moments = _MOMENTS[options.optimizer] * trained
+    on_node = min(way.num_workers, pool.devices)
+    # A checkpoint is copied before it is written, each worker's part of it in the worker's own host.
+    copied = (4 * trained + moments) // _shards(way, pool) if way.is_sharded else 4 * trained + moments
+    form = _form(task)
+    served = task.shape.parameters * _BYTES[task.base.dtype] if form == "full" else 4 * trained
+    if pool.kind == "cpu":
+        host = on_node * device.total
+    else:
+        host = on_node * (_PROCESS + copied + _offloaded(task, way))
+    return Footprint(
+        pool=pool,
+        form=form,
+        device=device,
+        host_bytes=host,
+        resume_state_bytes=4 * trained + moments,
+        served_bytes=served,
+    )
+
+
+def _device(task: Task, way: Way, pool: Pool, trained: int) -> DeviceMemory:
+    shape, options = task.shape, task.options
+    is_full, shards = options.type == "full", _shards(way, pool)
+    precision = _precision(task, way)
+    number = 4 if is_full else _BYTES[task.base.dtype]
+    linear = shape.linear_weights * (_FOUR_BITS if options.type == "qlora" else number)
+    weights = linear + (shape.parameters - shape.linear_weights) * number
+    tokens = _pass_tokens(task, way, pool)
+    # Workers that share a model add up the gradients of an adapter once in a step, and keep them until then.
+    gradients = 4 * trained // (shards if is_full else 1)
+    return DeviceMemory(
+        weights=int(weights / shards),
+        trained_weights=0 if is_full else 4 * trained // shards,
+        gradients=gradients,
+        optimizer=_MOMENTS[options.optimizer] * trained // shards,
+        gathered=_gathered(task, way, precision),
+        activations=activation_bytes(
+            shape,
+            precision,
+            is_full=is_full,
+            rank=adapter_rank(options),
+            is_checkpointed=way.activation_checkpointing != "none",
+            is_offloaded=way.activation_checkpointing == "offload" and pool.kind == "cuda",
+            tokens=tokens,
+            longest=min(task.lengths.sequence, tokens),
+        ),
+        head=_head(task, precision, tokens),
+        runtime=_RUNTIME[pool.kind],
+    )
+
+
+def _shards(way: Way, pool: Pool) -> int:
+    if not way.is_sharded:
+        return 1
+    return way.num_workers if way.parallelism == "fsdp" else min(way.num_workers, pool.devices)
+
+
+def _precision(task: Task, way: Way) -> Precision:
+    compute = _BYTES[task.base.dtype]
+    is_full = task.options.type == "full"
+    # Weights in fp32 make hidden states in fp32, unless they are gathered in the type of the products.
+    stream = 4 if is_full and not way.is_sharded else compute
+    return Precision(stream, compute, is_autocast=compute < 4 and not way.is_sharded)
+
+
+def _pass_tokens(task: Task, way: Way, pool: Pool) -> int:
+    limit = min(way.microbatch_tokens, _CPU_PASS_TOKENS) if pool.kind == "cpu" else way.microbatch_tokens
+    return max(limit, task.lengths.example)
+
+
+def _gathered(task: Task, way: Way, precision: Precision) -> int:
+    shape, is_full = task.shape, task.options.type == "full"
+    if not way.is_sharded:
+        return shape.parameters * precision.compute if is_full and precision.is_autocast else 0
+    block, outer = shape.in_blocks // shape.num_layers, shape.embeddings + shape.head
+    # The next block arrives while one computes, and a third copy holds what the network delivers.
+    weights = (3 * block + outer) * precision.compute
+    # Gradients are whole in the type of the products, then in fp32 to be added up.
+    return weights + (block + outer) * (precision.compute + 4) if is_full else weights
+
+
+def _head(task: Task, precision: Precision, tokens: int) -> int:
+    shape, is_full = task.shape, task.options.type == "full"
+    if task.base.architecture == "encoder":
+        return 0
+    is_pairs = task.method == "dpo"
+    rows = min(tokens, max(_LEAST_ROWS, (_PAIR_CHUNK if is_pairs else _CHUNK) // shape.vocab_size))
+    logits = rows * shape.vocab_size * ((3 * 4) if is_pairs else (4 + 2 * precision.compute))
+    weights = shape.vocab_size * shape.hidden_size
+    # The sum over chunks in fp32, a chunk's own, and the weights in the type of the products.
+    gradient = weights * (4 + 4 + (precision.compute if precision.is_autocast else 0)) if is_full else 0
+    return logits + gradient
+
+
+def _offloaded(task: Task, way: Way) -> int:
+    if way.activation_checkpointing != "offload":
+        return 0
+    tokens = max(way.microbatch_tokens, task.lengths.example)
+    return tokens * task.shape.hidden_size * _precision(task, way).stream * task.shape.num_layers
+
+
+def _form(task: Task) -> WeightsForm:
+    """What the model will be served as: a trainer decides once it has seen the model's layers."""
+    options = task.options
+    if options.peft_type in PREFIXES:
+        return "prefix"
+    is_merged = options.type == "full" or options.use_dora or task.base.architecture == "encoder"
+    is_merged = is_merged or (options.type == "peft" and options.peft_type != "LORA")
+    if is_merged or (task.shape.experts and options.target_modules == "all-linear"):
+        return "full"
+    return "qlora" if options.type == "qlora" and task.base.qlora_served_on == "four_bits" else "lora"

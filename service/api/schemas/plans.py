@@ -1,0 +1,51 @@
+"""A plan: how a job runs, and what that is expected to take."""
+
+from typing import Literal
+
+from service.api.schemas.base import Answer
+
+
+class PlannedMemory(Answer):
+    """Bytes on each device at the peak of a step: of a GPU, or of the worker's process on a CPU."""
+
+    weights: int
+    """As this device holds them: its part of sharded ones."""
+    trained_weights: int
+    """Of the adapter. 0 for a full fine-tune, whose weights are all trained."""
+    gradients: int
+    optimizer: int
+    gathered: int
+    """Weights and gradients that are whole for a moment while workers share a model, or that are copied in
+    half precision."""
+    activations: int
+    head: int
+    """Logits of one chunk, and the gradient of the output layer."""
+    runtime: int
+    """The process itself: libraries, the device's context, communication."""
+    total: int
+
+
+class JobPlan(Answer):
+    """What every `auto` of `training` about devices became."""
+
+    num_workers: int
+    """Training processes, each with a device of its own."""
+    parallelism: Literal["single", "ddp", "fsdp", "hsdp"]
+    activation_checkpointing: Literal["auto", "none", "full", "offload"]
+    """`auto` only if nothing is known of the base's shape or of the devices: the workers then decide."""
+    microbatch_tokens: int
+    """Tokens of one forward pass."""
+    max_seq_length: int
+    pool: str | None
+    """The pool of devices that the job was planned for. Null, as all below, if nothing is known of the base's
+    shape or of the devices."""
+    device: Literal["cuda", "cpu"] | None
+    served_as: Literal["lora", "qlora", "prefix", "full"] | None
+    """The form of the tuned model: an adapter beside its base, or a model of its own."""
+    device_memory: PlannedMemory | None
+    host_memory_bytes: int | None
+    """Of each node, over all its workers."""
+    resume_state_bytes: int | None
+    """Of a checkpoint from which the run can be resumed, in storage."""
+    served_bytes: int | None
+    """Of the tuned model's weights, in storage."""

@@ -1,0 +1,13 @@
+"""How many training processes a job has."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def num_workers(training: Mapping[str, Any], config: Mapping[str, Any] | None) -> int:
+    """From the stored options and the stored configuration. Before the job is planned, as far as the options
+    say."""
+    if config is not None:
+        return int(config["num_workers"])
+    requested = training.get("num_workers", 1)
+    return 1 if requested == "auto" else int(requested)

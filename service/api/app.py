@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
@@ -21,6 +21,7 @@ from service.api.http.key_use import KeyUse
 from service.api.http.middleware import BodyLimit, HeadAsGet, RequestContext, WithoutTrailingSlash
 from service.api.http.permission import Permission
 from service.api.http.strict_json import refuse_lax_routes
+from service.api.http.unknown_parameters import refuse_unknown_parameters
 from service.api.inference.admission import AdmissionQueue
 from service.api.inference.context import InferenceContext
 from service.api.inference.engine import Engine, ServeEngine
@@ -162,7 +163,12 @@ def _routes() -> list[BaseRoute]:
         service_accounts,
         admin_api_keys,
     ):
-        router.include_router(public.router, prefix="/v1", responses=ERROR_RESPONSES)
+        router.include_router(
+            public.router,
+            prefix="/v1",
+            responses=ERROR_RESPONSES,
+            dependencies=[Depends(refuse_unknown_parameters)],
+        )
     router.include_router(health.router)
     return router.routes
 

@@ -40,20 +40,20 @@ def bounded_schema(schema: dict[str, Any]) -> dict[str, Any]:
     combines = False
     for value, depth in _values(schema):
         if depth > MAX_DEPTH:
-            raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, dict):
             if _is_number(multiple := value.get("multipleOf")):
                 multiples.append(Decimal(str(multiple)))
             num_patterns += _num_patterns(value)
             combines = combines or _combines(value)
     if (size := len(json.dumps(schema, ensure_ascii=False).encode())) > MAX_BYTES:
-        raise ValueError(f"is {size} bytes long; {MAX_BYTES} are allowed")
+        raise ValueError(f"it is {size} bytes long; {MAX_BYTES} are allowed")
     if _common_multiple(multiples) > MAX_MULTIPLE:
-        raise ValueError(f"has values of multipleOf whose least common multiple is above {MAX_MULTIPLE}")
+        raise ValueError(f"it has values of multipleOf whose least common multiple is above {MAX_MULTIPLE}")
     if combines and num_patterns > MAX_COMBINED_PATTERNS:
         raise ValueError(
-            f"has {num_patterns} patterns and formats; {MAX_COMBINED_PATTERNS} are allowed where allOf, or "
-            "$ref, anyOf or oneOf beside other keywords, can demand several of one text"
+            f"it has {num_patterns} patterns and formats; {MAX_COMBINED_PATTERNS} are allowed where allOf, "
+            "or $ref, anyOf or oneOf beside other keywords, can demand several of one text"
         )
     return schema
 

@@ -6,6 +6,7 @@ A line is refused unless any two parsers would read the same from it: it must be
 and at most 64 levels deep."""
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, BinaryIO, NamedTuple
@@ -319,7 +320,8 @@ def _broken_rule(detail: ErrorDetails) -> InvalidDataset:
             return _broken("unknown_role", f"{place}.role", f"is {role}; allowed: {_ROLES}.")
         case _ if rule in OWN_RULES:
             return _broken(rule, place, detail["msg"] + ".")
-    demand = detail["msg"].replace("Input should", "it should").replace("List should", "it should")
+    demand = re.sub("^(Input|List|Dictionary) should", "it should", detail["msg"])
+    demand = re.sub(" after validation, not .*", "", demand)
     error = _broken("invalid_value", place, f"is {_shown(detail['input'])}; {demand}.")
     error.demand = demand
     return error

@@ -32,7 +32,7 @@ def check_template(text: str) -> str:
         found = _PATH.fullmatch(path)
         if found is None or found["namespace"] not in NAMESPACES:
             raise ValueError(
-                f"has the template '{text[start : min(end, start + 100)]}'; it must be a path such as "
+                f"it has the template '{text[start : min(end, start + 100)]}'; it must be a path such as "
                 "{{item.answer}} or {{sample.output_text}}"
             )
     return text

@@ -122,11 +122,20 @@ def test_options_without_effect_are_accepted(client: OpenAI) -> None:
         prompt_cache_key="k",
         safety_identifier="s",
         user="u",
-        metadata={"a": "b"},
+        metadata={},
         parallel_tool_calls=True,
         response_format={"type": "text"},
         reasoning_effort="low",
     )
+
+
+@pytest.mark.parametrize("name", ["store", "metadata"])
+def test_what_would_store_an_answer_is_refused_by_name(live: LiveApi, client: OpenAI, name: str) -> None:
+    value: Any = {"store": True, "metadata": {"a": "b"}}[name]
+    with pytest.raises(openai.BadRequestError, match="stores no chat completions") as error:
+        client.chat.completions.create(model="base-1", messages=ASK, **{name: value})
+    assert (error.value.param, error.value.code) == (name, "unsupported_parameter")
+    assert live.engine.requests == []
 
 
 def _format(schema: dict[str, Any], *, name: str = "person") -> Any:
@@ -182,13 +191,13 @@ def test_unsupported_parameters_are_refused_by_name(
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}]
     for changes, param in (
         ({"response_format": {"type": "json_object"}}, "messages"),
-        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"response_format": _format({}, name="a b")}, "response_format.json_schema.name"),
         ({"response_format": _format(_nested(65))}, "response_format.json_schema.schema"),
         ({"response_format": _format(_nested(600))}, "response_format.json_schema.schema"),
         ({"messages": []}, "messages"),
         ({"messages": image}, "messages[0].content[0].type"),
-        ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0]"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),

@@ -155,6 +155,8 @@ def test_unsupported_parameters_are_refused_by_name(
     for changes, param in (
         ({"suffix": "end"}, "suffix"),
         ({"best_of": 2}, "best_of"),
+        ({"best_of": 1, "n": 2}, "best_of"),
+        ({"best_of": 0}, "best_of"),
         ({"logprobs": 6}, "logprobs"),
         ({"n": 129}, "n"),
         ({"prompt": ["x"] * 65, "n": 2}, "prompt"),

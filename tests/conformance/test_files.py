@@ -29,6 +29,10 @@ def test_a_file_can_be_read_from_upload_to_deletion(client: OpenAI) -> None:
     assert client.files.wait_for_processing(made.id).status == "processed"
     assert client.files.retrieve(made.id) == made
     assert client.files.content(made.id).read() == content
+    resumed = client.files.content(made.id, extra_headers={"range": "bytes=20-"})
+    assert resumed.read() == content[20:]
+    assert resumed.response.status_code == 206
+    assert resumed.response.headers["content-range"] == f"bytes 20-{len(content) - 1}/{len(content)}"
     deleted = client.files.delete(made.id)
     assert (deleted.id, deleted.object, deleted.deleted) == (made.id, "file", True)
     for call in (client.files.retrieve, client.files.content, client.files.delete):
@@ -77,7 +81,7 @@ def test_an_invalid_upload_is_refused(client: OpenAI, subtests: pytest.Subtests)
                 "expires_after": {"anchor": "created_at", "seconds": 60},
             },
             "expires_after[seconds]",
-            "invalid_value",
+            "integer_below_min_value",
         ),
         (
             {

@@ -208,9 +208,13 @@ def test_an_invalid_job_is_refused(client: OpenAI, file: str, subtests: pytest.S
             (
                 {"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": beta}}}},
                 "method.dpo.hyperparameters.beta",
-                "invalid_value",
+                code,
             )
-            for beta in (0, 2.1, "high")
+            for beta, code in (
+                (0, "decimal_below_min_value"),
+                (2.1, "decimal_above_max_value"),
+                ("high", "invalid_type"),
+            )
         ),
         (
             {"method": {"type": "supervised", "supervised": {"hyperparameters": {"beta": 0.1}}}},
@@ -225,7 +229,7 @@ def test_an_invalid_job_is_refused(client: OpenAI, file: str, subtests: pytest.S
             "invalid_value",
         ),
         (training(type="qlora", use_dora=True), "training.use_dora", "invalid_value"),
-        (training(validation_split=0.6), "training.validation_split", "invalid_value"),
+        (training(validation_split=0.6), "training.validation_split", "decimal_above_max_value"),
         (
             training(validation_split=0.1) | {"validation_file": file},
             "training.validation_split",

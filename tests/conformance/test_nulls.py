@@ -125,7 +125,7 @@ def test_what_must_be_there_may_not_be_null(http: TestClient, file: str) -> None
         (
             "fine_tuning/jobs",
             {"model": "base-1", "training_file": file, "method": {"type": None}},
-            "method",
+            "method.type",
         ),
     ):
         answer = http.post(f"/v1/{path}", json=body)

@@ -164,7 +164,7 @@ def test_parts_that_do_not_make_the_file_are_refused_by_name(
         ([first, "part_none"], None, "part_ids[1]", "part_not_found", "part_none"),
         ([foreign, second], None, "part_ids[0]", "part_not_found", foreign),
         ([second, first], hashlib.md5(b"abcdef").hexdigest(), "md5", "md5_mismatch", "in their order"),
-        ([first, second], "abc", "md5", "invalid_value", "String should match"),
+        ([first, second], "abc", "md5", "invalid_value", "string does not match pattern"),
     ):
         with subtests.test(code=code, part_ids=part_ids):
             with pytest.raises(openai.BadRequestError, match=message) as error:

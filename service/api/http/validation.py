@@ -8,12 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticCustomError
 
 from cluster.contracts.errors import InvalidRequest
-
-_CODES = {
-    "missing": "missing_required_parameter",
-    "extra_forbidden": "unknown_parameter",
-    "unsupported": "unsupported_parameter",
-}
+from service.api.http.wording import invalid_value
 
 
 def cross_field_error(param: str, message: str, *, code: str | None = None) -> PydanticCustomError:
@@ -22,7 +17,7 @@ def cross_field_error(param: str, message: str, *, code: str | None = None) -> P
 
 
 def invalid_request(error: RequestValidationError) -> InvalidRequest:
-    """Reports the first invalid parameter, with every problem found in it."""
+    """Reports the first invalid parameter."""
     findings = error.errors()
     first = _most_telling(findings, error.body)
     kind = first["type"]
@@ -33,21 +28,17 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
         return InvalidRequest(first["msg"], param=first["ctx"]["param"], code=first["ctx"]["code"])
     if param is None:
         return InvalidRequest("The body must be a JSON object, sent with content-type: application/json.")
-    if kind == "missing":
-        message = f"Missing required parameter: '{param}'."
-    elif kind == "extra_forbidden":
-        message = f"Unknown parameter: '{param}'."
-    elif kind == "unsupported":
-        message = f"Unsupported parameter: '{param}'. {first['msg']}."
-    else:
-        # pydantic prefixes a validator's message with "Value error, ".
-        reasons = [
-            finding["msg"].removeprefix("Value error, ")
-            for finding in findings
-            if _param(finding, error.body) == param
-        ]
-        message = f"Invalid value for '{param}': {'; or '.join(dict.fromkeys(reasons))}."
-    return InvalidRequest(message, code=_CODES.get(kind), param=param)
+    match kind:
+        case "missing" | "union_tag_not_found":
+            return InvalidRequest(
+                f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
+            )
+        case "extra_forbidden":
+            return InvalidRequest(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+        case "unsupported":
+            message = f"Unsupported parameter: '{param}'. {first['msg']}."
+            return InvalidRequest(message, code="unsupported_parameter", param=param)
+    return invalid_value(param, [finding for finding in findings if _param(finding, error.body) == param])
 
 
 def _most_telling(findings: Sequence[Any], body: Any) -> Any:
@@ -70,12 +61,16 @@ def _path(finding: Any, body: Any) -> list[str | int]:
     """Returns the keys that lead to the value.
 
     pydantic inserts the names of union branches; segments that lead nowhere in the body are skipped. The last
-    segment of a missing parameter is kept, and so is the first one of a query, header or path parameter."""
+    segment of a missing parameter is kept, and so is the first one of a query, header or path parameter. An
+    object that names no known type is wrong in the member that says the type."""
     source, *segments = finding["loc"]
     kept: list[str | int] = []
     if source != "body":
         kept += segments[:1]
         return kept
+    if finding["type"] == "string_too_long" and segments[-1] == "[key]":
+        # The name of a property, which would be as long in the message.
+        segments = segments[:-2]
     here = body
     for segment in segments:
         is_index = isinstance(here, list) and isinstance(segment, int) and segment < len(here)
@@ -84,4 +79,6 @@ def _path(finding: Any, body: Any) -> list[str | int]:
             kept.append(segment)
     if finding["type"] == "missing" and segments and (not kept or kept[-1] != segments[-1]):
         kept.append(segments[-1])
+    elif finding["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        kept.append(finding["ctx"]["discriminator"].strip("'"))
     return kept

@@ -1,25 +1,25 @@
 """`/v1/files`: file contents are streamed to and from storage; the database holds their rows."""
 
 import logging
-from collections.abc import Iterator
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Query, UploadFile
-from starlette.responses import StreamingResponse
+from fastapi import APIRouter, Form, Query, Request, UploadFile
+from starlette.responses import Response
 
 from cluster.contracts.errors import InvalidRequest, TuneryError
 from service.api.files.new_files import NewFile, checked, checked_name, record, stored
 from service.api.files.public_files import public_file
 from service.api.http.auth import Reader, Writer
 from service.api.http.errors import PayloadTooLarge
+from service.api.http.ranges import Segment, download
 from service.api.schemas.base import Absent, Deleted, OrDefault, WholeNumber
 from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
 from service.api.state import AppState, UsesAppState
 from service.db.files.files import File, Files
 from service.db.tenancy import Tenant
 
-_CHUNK_BYTES = 2**18
+_BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/files", tags=["Files"])
@@ -85,21 +85,17 @@ def retrieve(caller: Reader, state: UsesAppState, file_id: str) -> FileObject:
     "/{file_id}/content",
     operation_id="files_content",
     summary="Download a file",
-    response_class=StreamingResponse,
-    responses={
-        200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
-    },
+    response_class=Response,
+    responses={200: {"content": _BINARY}, 206: {"content": _BINARY, "description": "The requested range"}},
 )
-def content(caller: Reader, state: UsesAppState, file_id: str) -> StreamingResponse:
+def content(caller: Reader, state: UsesAppState, request: Request, file_id: str) -> Response:
+    """Answers single ranges. The `ETag` is the file's SHA-256 in hex."""
     file = _find(state, caller.tenant, file_id)
-    headers = {
-        "content-length": str(file.bytes),
-        # Browsers must save the file, whatever it contains, and never render it.
-        "content-disposition": f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",
-        "x-content-type-options": "nosniff",
-    }
-    stream = state.store.open(file.object_key)
-    return StreamingResponse(_chunks(stream), headers=headers, media_type="application/octet-stream")
+    # A store that does not answer is an error now, and no broken download later.
+    state.store.stat(file.object_key)
+    headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}"}
+    segment = Segment(file.bytes, lambda start: state.store.open(file.object_key, start=start))
+    return download(request.headers, [segment], etag=f'"{file.sha256}"', headers=headers)
 
 
 @router.delete("/{file_id}", operation_id="files_delete", summary="Delete a file")
@@ -122,9 +118,3 @@ def delete(caller: Writer, state: UsesAppState, file_id: str) -> Deleted:
 def _find(state: AppState, tenant: Tenant, file_id: str) -> File:
     with state.database.read() as session:
         return Files(session, tenant).get(file_id)
-
-
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    with stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            yield chunk

@@ -74,7 +74,11 @@ def _default_if_empty(value: Any) -> Any:
 def _reading(pattern: str, expected: str) -> BeforeValidator:
     def check(value: object) -> object:
         if isinstance(value, str) and not re.fullmatch(pattern, _default_if_empty(value)):
-            raise PydanticCustomError("unreadable", "Input should be {expected}", {"expected": expected})
+            raise PydanticCustomError(
+                "unreadable",
+                "expected {expected}, but got '{value}' instead",
+                {"expected": expected, "value": value[:64]},
+            )
         return value
 
     return BeforeValidator(check)

@@ -215,9 +215,11 @@ class ChatCompletionBody(SamplingBody):
     the new text is returned."""
     modalities: list[Literal["text"]] | None = None
     metadata: Metadata | None = None
+    """Refused unless empty: it describes stored chat completions."""
     reasoning_effort: str | None = None
     verbosity: str | None = None
     store: bool | None = None
+    """True is refused: this server stores no chat completions."""
     service_tier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
@@ -241,6 +243,17 @@ class ChatCompletionBody(SamplingBody):
                     older,
                     f"Setting '{older}' and '{newer}' at the same time is not supported; give '{newer}'.",
                     code="invalid_parameter_combination",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_stored(self) -> Self:
+        for name in ("store", "metadata"):
+            if getattr(self, name):
+                raise cross_field_error(
+                    name,
+                    f"Unsupported parameter: '{name}'. This server stores no chat completions; leave it out.",
+                    code="unsupported_parameter",
                 )
         return self
 

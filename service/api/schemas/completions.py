@@ -29,7 +29,7 @@ class CompletionBody(SamplingBody):
     )
     """A text, texts, one text as token ids, or several such lists. null starts from an empty prompt."""
     best_of: Annotated[int, Field(ge=0, le=20)] | None = None
-    """Only values up to `n` are accepted. They have no effect."""
+    """Only the value of `n` is accepted."""
     echo: bool | None = None
     """Start the answer with the prompt."""
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None

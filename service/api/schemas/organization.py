@@ -11,7 +11,7 @@ from service.db.organization.api_keys import Scope
 
 def _printable(name: str) -> str:
     if not name.isprintable():
-        raise PydanticCustomError("unprintable", "Input should contain no control characters")
+        raise PydanticCustomError("unprintable", "it has control characters, which are not allowed")
     return name
 
 

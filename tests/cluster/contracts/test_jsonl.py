@@ -69,7 +69,7 @@ NUL_IN_A_PART = (
             "messages[1].name is 5; it should be a valid string.",
         ),
         ({"messages": [USER, ASSISTANT | {"colour": 1}]}, "messages[1].colour is not an allowed key."),
-        ({"messages": []}, "messages is []; it should have at least 1 item after validation, not 0."),
+        ({"messages": []}, "messages is []; it should have at least 1 item."),
         ({"prompt": "a"}, "completion is missing."),
         ({"input": {"messages": [USER]}}, "preferred_output is missing."),
         ({"preferred_output": [ASSISTANT]}, "input is missing."),

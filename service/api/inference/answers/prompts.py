@@ -33,14 +33,21 @@ def completion_requests(body: CompletionBody, model: ModelRef, tenant: str) -> l
     """Returns one request per prompt, each with `n` choices."""
     if body.suffix is not None:
         raise _unsupported("suffix", "Inserting text before a suffix is not supported.")
-    if body.best_of is not None and body.best_of > (body.n or 1):
+    best_of, n = body.best_of, body.n or 1
+    if best_of is not None and best_of < n:
+        raise InvalidRequest(
+            f"'best_of' is {best_of} and 'n' is {n}: no more choices are returned than are generated. Leave "
+            "'best_of' out.",
+            param="best_of",
+        )
+    if best_of is not None and best_of > n:
         raise _unsupported(
             "best_of", "'best_of' greater than 'n' is not supported: ask for 'n' choices and pick one."
         )
     prompts = _prompts(body)
-    if len(prompts) * (body.n or 1) > _MAX_CHOICES:
+    if len(prompts) * n > _MAX_CHOICES:
         raise InvalidRequest(
-            f"{len(prompts)} prompts with n = {body.n or 1} are more than {_MAX_CHOICES} choices at once.",
+            f"{len(prompts)} prompts with n = {n} are more than {_MAX_CHOICES} choices at once.",
             param="prompt",
         )
     max_tokens = 16 if body.max_tokens is None else body.max_tokens

@@ -18,28 +18,28 @@ from tests.fakes import FakeEngine
 WRONG_JOBS: list[tuple[Any, str | None, str]] = [
     ({"training_file": "f"}, "model", "missing_required_parameter"),
     ({"model": "base-1"}, "training_file", "missing_required_parameter"),
-    ({"model": 7, "training_file": "f"}, "model", "invalid_value"),
+    ({"model": 7, "training_file": "f"}, "model", "invalid_type"),
     ({"model": "base-1", "training_file": "f", "sufix": "x"}, "sufix", "unknown_parameter"),
-    ({"model": "base-1", "training_file": "f", "suffix": ""}, "suffix", "invalid_value"),
+    ({"model": "base-1", "training_file": "f", "suffix": ""}, "suffix", "empty_string"),
     ({"model": "base-1", "training_file": "f", "suffix": "a:b"}, "suffix", "invalid_value"),
-    ({"model": "base-1", "training_file": "f", "suffix": "x" * 65}, "suffix", "invalid_value"),
-    ({"model": "base-1", "training_file": "f", "seed": -1}, "seed", "invalid_value"),
-    ({"model": "base-1", "training_file": "f", "seed": 2**31}, "seed", "invalid_value"),
-    ({"model": "base-1", "training_file": "f", "metadata": {"k": 1}}, "metadata.k", "invalid_value"),
+    ({"model": "base-1", "training_file": "f", "suffix": "x" * 65}, "suffix", "string_above_max_length"),
+    ({"model": "base-1", "training_file": "f", "seed": -1}, "seed", "integer_below_min_value"),
+    ({"model": "base-1", "training_file": "f", "seed": 2**31}, "seed", "integer_above_max_value"),
+    ({"model": "base-1", "training_file": "f", "metadata": {"k": 1}}, "metadata.k", "invalid_type"),
     (
         {"model": "base-1", "training_file": "f", "metadata": {f"k{i}": "v" for i in range(17)}},
         "metadata",
-        "invalid_value",
+        "object_above_max_properties",
     ),
     (
         {"model": "base-1", "training_file": "f", "hyperparameters": {"n_epochs": 51}},
         "hyperparameters.n_epochs",
-        "invalid_value",
+        "integer_above_max_value",
     ),
     (
         {"model": "base-1", "training_file": "f", "hyperparameters": {"batch_size": "all"}},
         "hyperparameters.batch_size",
-        "invalid_value",
+        "invalid_type",
     ),
     (
         {
@@ -48,7 +48,7 @@ WRONG_JOBS: list[tuple[Any, str | None, str]] = [
             "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 0}}},
         },
         "method.supervised.hyperparameters.n_epochs",
-        "invalid_value",
+        "integer_below_min_value",
     ),
     (
         {"model": "base-1", "training_file": "f", "training": {"rank": 4}},
@@ -116,7 +116,7 @@ def test_a_question_names_its_model(http: TestClient, name: str, model: dict[str
     assert answer.status_code == 400
     error = error_of(answer)
     assert error["param"] == "model"
-    assert error["code"] == ("invalid_value" if model else "missing_required_parameter")
+    assert error["code"] == ("invalid_type" if model else "missing_required_parameter")
 
 
 def test_unreadable_json_is_the_callers_fault(http: TestClient, subtests: pytest.Subtests) -> None:

@@ -135,7 +135,6 @@ CHAT: dict[str, Any] = {
     "top_logprobs": 1,
     "max_completion_tokens": 3,
     "response_format": {"type": "text"},
-    "metadata": {"k": "v"},
 }
 
 

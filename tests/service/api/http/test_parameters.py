@@ -81,7 +81,11 @@ def test_forms_refuse_fields_that_they_do_not_have(http: TestClient) -> None:
     for more in ({"expires_after": "3600"}, {"expires_after[second]": "3600"}, {"purpos": "fine-tune"}):
         answer = http.post("/v1/files", files=file, data={"purpose": "fine-tune", **more})
         error = answer.json()["error"]
-        assert (answer.status_code, error["code"], error["param"]) == (400, "unknown_parameter", next(iter(more)))
+        assert (answer.status_code, error["code"], error["param"]) == (
+            400,
+            "unknown_parameter",
+            next(iter(more)),
+        )
     body = {"filename": "a.jsonl", "purpose": "fine-tune", "bytes": 5, "mime_type": "text/jsonl"}
     upload = http.post("/v1/uploads", json=body).json()["id"]
     answer = http.post(f"/v1/uploads/{upload}/parts", files={"data": b"x", "dta": b"y"})

@@ -104,10 +104,10 @@ class ChatCompletionBody:
             text, in place of a new answer. Only
             the new text is returned.
         modalities (list[Literal['text']] | None | Unset):
-        metadata (Metadata | None | Unset):
+        metadata (Metadata | None | Unset): Refused unless empty: it describes stored chat completions.
         reasoning_effort (None | str | Unset):
         verbosity (None | str | Unset):
-        store (bool | None | Unset):
+        store (bool | None | Unset): True is refused: this server stores no chat completions.
         service_tier (None | str | Unset):
         prompt_cache_key (None | str | Unset):
         prompt_cache_retention (None | str | Unset):

@@ -46,7 +46,7 @@ class CompletionBody:
         temperature (float | None | Unset):
         top_p (float | None | Unset):
         user (None | str | Unset): Accepted, without effect.
-        best_of (int | None | Unset): Only values up to `n` are accepted. They have no effect.
+        best_of (int | None | Unset): Only the value of `n` is accepted.
         echo (bool | None | Unset): Start the answer with the prompt.
         logprobs (int | None | Unset): Return log-probabilities of this many of the most likely tokens at each position,
             and of the chosen

@@ -30,6 +30,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_200
 
+    if response.status_code == 206:
+        response_206 = File(payload=BytesIO(response.content))
+
+        return response_206
+
     response_default = ErrorAnswer.from_dict(response.json())
 
     return response_default
@@ -52,6 +57,8 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorAnswer | File]:
     """Download a file
+
+     Answers single ranges. The `ETag` is the file's SHA-256 in hex.
 
     Args:
         file_id (str):
@@ -82,6 +89,8 @@ def sync(
 ) -> ErrorAnswer | File | None:
     """Download a file
 
+     Answers single ranges. The `ETag` is the file's SHA-256 in hex.
+
     Args:
         file_id (str):
 
@@ -105,6 +114,8 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorAnswer | File]:
     """Download a file
+
+     Answers single ranges. The `ETag` is the file's SHA-256 in hex.
 
     Args:
         file_id (str):
@@ -132,6 +143,8 @@ async def asyncio(
     client: AuthenticatedClient | Client,
 ) -> ErrorAnswer | File | None:
     """Download a file
+
+     Answers single ranges. The `ETag` is the file's SHA-256 in hex.
 
     Args:
         file_id (str):

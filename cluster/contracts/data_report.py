@@ -119,16 +119,23 @@ class DataReport(FrozenModel):
     format: DatasetFormat | None
     """None if no line is a valid row."""
     n_lines: int
-    """Lines that are not blank."""
+    """Lines up to the last one that is not blank."""
     n_examples: int
     """Lines that are valid rows."""
-    findings: list[Finding] = []
+    errors: list[Finding] = []
+    """Broken rules that keep the file from being trained on, the most frequent first."""
+    warnings: list[Finding] = []
+    """What may make the model worse."""
     lengths: Lengths | None = None
     """None if there is no valid row."""
     overlength: Overlength | None = None
     """None without a base model."""
     labels: LabelBalance | None = None
     sampled: list[SampledCheck] = []
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [*self.errors, *self.warnings]
 
 
 class StoredFile(FrozenModel):

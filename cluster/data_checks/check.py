@@ -12,7 +12,7 @@ from cluster.data_checks.answers import judge
 from cluster.data_checks.characters import find_bad_characters
 from cluster.data_checks.columns import column_of
 from cluster.data_checks.duplicates import Duplicates
-from cluster.data_checks.findings import Findings
+from cluster.data_checks.findings import Findings, by_severity
 from cluster.data_checks.labels import Labels
 from cluster.data_checks.lengths import LengthCounts
 from cluster.data_checks.prompts import SystemPrompts
@@ -49,7 +49,7 @@ class _Report:
         self._num_lines = self._num_examples = 0
 
     def see(self, line: CheckedLine) -> None:
-        self._num_lines += all(error.code != "blank_line" for error in line.errors)
+        self._num_lines = line.number
         for error in line.errors:
             self._findings.add(error.code or InvalidDataset.default_code, partial(_place_of, error, line))
         if line.row is None:
@@ -80,7 +80,7 @@ class _Report:
             format=self._format,
             n_lines=self._num_lines,
             n_examples=self._num_examples,
-            findings=findings.findings(),
+            **by_severity(findings.findings()),
             lengths=self._lengths.lengths("characters"),
             labels=labels,
             sampled=sampled,

@@ -19,6 +19,8 @@ class Duplicates:
         self._validation = _Sample(most)
         self._near = NearDuplicates(most)
         self._num_rows = 0
+        self._overlapping: set[int] = set()
+        """Lines whose prompt the validation file has. They are not near overlaps too."""
 
     def see_validation(self, line: CheckedLine, texts: RowTexts) -> None:
         if texts.question:
@@ -39,7 +41,8 @@ class Duplicates:
 
     def finish(self, findings: Findings) -> list[SampledCheck]:
         repeated, leaked = self._near.find()
-        for code, found in (("near_duplicate", repeated), ("near_validation_overlap", leaked)):
+        nearly = {line: other for line, other in leaked.items() if line not in self._overlapping}
+        for code, found in (("near_duplicate", repeated), ("near_validation_overlap", nearly)):
             first = sorted(found.items())[:MAX_PLACES]
             places = [FindingPlace(line=line, related_line=other) for line, other in first]
             findings.add_all(code, places, len(found))
@@ -48,6 +51,7 @@ class Duplicates:
     def _check_question(self, line: CheckedLine, question: int, answer: int, findings: Findings) -> None:
         other = self._validation.get(question)
         if other is not None:
+            self._overlapping.add(line.number)
             findings.add_at("validation_overlap", line, related_line=other)
         packed = self._questions.first(question, line.number << 64 | answer)
         if packed is not None and packed & _DIGEST != answer:

@@ -1,11 +1,20 @@
 """What the checks find, grouped by rule: every place is counted, and the first ones are kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cluster.contracts.data_report import MAX_PLACES, Finding, FindingPlace
 from cluster.contracts.jsonl import CheckedLine
 from cluster.data_checks.columns import column_of
 from cluster.data_checks.rules import rule_of
+
+
+def by_severity(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    """Returns the `errors` and `warnings` of a data report, the most frequent first."""
+    ordered = sorted(findings, key=lambda one: (-one.count, one.code))
+    return {
+        "errors": [finding for finding in ordered if finding.severity == "error"],
+        "warnings": [finding for finding in ordered if finding.severity == "warning"],
+    }
 
 
 class Findings:
@@ -36,9 +45,7 @@ class Findings:
         self.add(code, lambda: place_in(line, param, offset, related_line=related_line))
 
     def findings(self) -> list[Finding]:
-        """Errors first, then the most frequent."""
-        found = [self._finding(code, count) for code, count in self._counts.items()]
-        return sorted(found, key=lambda one: (one.severity, -one.count, one.code))
+        return [self._finding(code, count) for code, count in self._counts.items()]
 
     def _has_room(self, code: str, count: int) -> bool:
         """Counts places. Returns whether one more can be named."""

@@ -1,9 +1,10 @@
 """`tunery data check`: the data report of a local file, without a server. Lengths are in characters."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,11 +37,11 @@ def check(
         other = None if validation is None else files.enter_context(validation.open("rb"))
         report = check_data(files.enter_context(file.open("rb")), validation=other)
     if as_json:
-        print(report.model_dump_json(indent=2))
+        print(json.dumps(_as_the_api(report, file, validation), indent=2))
     else:
         for line in lines(report, str(file)):
             print(line)
-    if any(finding.severity == "error" for finding in report.findings):
+    if report.errors:
         raise typer.Exit(1)
 
 
@@ -63,10 +64,21 @@ def lines(report: DataReport, name: str) -> Iterator[str]:
             more = finding.count - len(finding.places)
             yield f"{name} {finding.severity} {finding.code} And {more} more."
     errors, warnings = (
-        sum(finding.count for finding in report.findings if finding.severity == severity)
-        for severity in ("error", "warning")
+        sum(finding.count for finding in findings) for findings in (report.errors, report.warnings)
     )
     yield f"{name}: {report.n_examples} example(s), {errors} error(s), {warnings} warning(s)"
+
+
+def _as_the_api(report: DataReport, file: Path, validation: Path | None) -> dict[str, Any]:
+    """The object that the API answers with. Files are named by their paths, for want of ids."""
+    return {
+        "object": "file.report",
+        "file_id": str(file),
+        "validation_file": None if validation is None else str(validation),
+        "model": None,
+        "status": "completed",
+        **report.model_dump(mode="json"),
+    }
 
 
 def _message(finding: Finding) -> str:

@@ -6,7 +6,7 @@ import typer
 
 from service.cli.commands import api_command
 from service.cli.output import Columns, Item, Output, date
-from service.cli.remote import Api
+from service.cli.remote import Api, CommandFailed
 
 app = typer.Typer(help="Send a project's events to URLs.", no_args_is_help=True)
 
@@ -79,9 +79,12 @@ def send_sample(
     endpoint: _Id,
     event: Annotated[_Event, typer.Option(help="How the sample's job ended.")] = "succeeded",
 ) -> None:
-    """Send a sample event and show what the receiver answers."""
+    """Send a sample event and show what the receiver answers. Exits with 1 if it is not taken (2xx)."""
     result = api.post(f"{_PATH}/{endpoint}/test", {"event_type": _PREFIX + event})
-    output.done(result, f"The receiver answered {result['status_code']}.")
+    status = result["status_code"]
+    output.done(result, f"The receiver answered {status}.")
+    if not 200 <= status < 300:
+        raise CommandFailed(f"A real event would be sent again: the receiver must answer 2xx, not {status}.")
 
 
 @api_command(app, "deliveries")

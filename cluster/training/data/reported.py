@@ -17,6 +17,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.data_report import DataReport, DataReportRequest, Finding
 from cluster.contracts.errors import NotFound, TuneryError
 from cluster.data_checks.check import check_data
+from cluster.data_checks.findings import by_severity
 from cluster.data_checks.rules import RULES_VERSION
 from cluster.storage.keys import report_key
 from cluster.storage.store import ObjectStore
@@ -73,7 +74,7 @@ def _with_tokens(report: DataReport, measured: Measured) -> DataReport:
     by_code: dict[str, Finding] = {found.code: found for found in [*report.findings, *measured.findings]}
     return report.model_copy(
         update={
-            "findings": sorted(by_code.values(), key=lambda one: (one.severity, -one.count, one.code)),
+            **by_severity(by_code.values()),
             "lengths": measured.lengths or report.lengths,
             "overlength": measured.overlength,
         }

@@ -109,14 +109,12 @@ def _stored(state: AppState, tenant: Tenant, file_id: str, param: str) -> Stored
 
 
 def _completed(made: DataReport, file_id: str, validation_file: str | None, model: str | None) -> FileReport:
-    # The parts are shown as they are; only the findings are sorted into two lists.
-    parts = {name: getattr(made, name) for name in DataReport.model_fields if name != "findings"}
+    # The parts are shown as they are.
+    parts = {name: getattr(made, name) for name in DataReport.model_fields}
     return FileReport(
         file_id=file_id,
         validation_file=validation_file,
         model=model,
         status="completed",
-        errors=[finding for finding in made.findings if finding.severity == "error"],
-        warnings=[finding for finding in made.findings if finding.severity == "warning"],
         **parts,
     )

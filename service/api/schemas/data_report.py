@@ -21,7 +21,7 @@ class FileReport(Answer):
     format: DatasetFormat | None = None
     """Null if no line is a valid row."""
     n_lines: int | None = None
-    """Lines that are not blank."""
+    """Lines up to the last one that is not blank."""
     n_examples: int | None = None
     """Lines that are valid rows."""
     errors: list[Finding] = []

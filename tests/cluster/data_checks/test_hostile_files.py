@@ -69,7 +69,7 @@ def test_a_report_has_the_errors_that_validation_finds(name: str) -> None:
         assert code in lines[line]
     accepted = check_jsonl(io.BytesIO(content))
     assert report.format == accepted.format
-    assert report.n_lines == accepted.n_examples
+    assert report.n_lines >= accepted.n_examples
 
 
 @settings(deadline=None, max_examples=60)

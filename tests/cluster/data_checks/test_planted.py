@@ -146,6 +146,22 @@ def test_overlap_with_the_validation_file_is_found() -> None:
     assert [finding.places[0].related_line for finding in report.findings] == [6, 4]
 
 
+def test_a_row_of_both_files_is_one_overlap() -> None:
+    rows, validation = clean_rows(20), clean_rows(10, seed=1)
+    validation[3] = rows[7]
+    rows[15] = rows[7]
+    report = report_of(rows, validation)
+    assert lines_by_code(report) == {"validation_overlap": [8, 16], "exact_duplicate": [16]}
+
+
+def test_blank_lines_are_lines() -> None:
+    lines = [json.dumps(row) for row in clean_rows(12)]
+    content = "\n".join([*lines[:5], "", "", *lines[5:], "", ""])
+    report = check_data(io.BytesIO(content.encode()))
+    assert (report.n_lines, report.n_examples) == (14, 12)
+    assert lines_by_code(report) == {"blank_line": [6]}
+
+
 def test_system_prompts_that_differ_or_are_doubled_are_found() -> None:
     rows = clean_rows(30)
     rows[4] = chat("Where is it, please?", "It is on its way.", system="You are a pirate.")

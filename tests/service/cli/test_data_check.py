@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from cluster.contracts.data_report import DataReport
+from service.api.schemas.data_report import FileReport
 from service.cli.main import app
 from tests.cluster.data_checks.test_planted import API_KEY, clean_rows
 from tests.documents import ROOT
@@ -45,9 +45,13 @@ def test_errors_fail(tmp_path: Path) -> None:
     assert f"{path}:71:15 error invalid_json" in result.stdout
 
 
-def test_json_is_the_report(tmp_path: Path) -> None:
-    result = check(written(tmp_path), "--validation", ORDERS, "--json")
-    assert DataReport.model_validate_json(result.stdout).findings[0].count == 60
+def test_json_has_the_form_of_the_apis_answer(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    printed = json.loads(check(path, "--validation", ORDERS, "--json").stdout)
+    report = FileReport.model_validate(printed)
+    assert list(printed) == list(FileReport.model_fields)
+    assert (report.file_id, report.validation_file) == (str(path), str(ORDERS))
+    assert report.warnings[0].count == 60
 
 
 def test_the_shipped_file_is_clean() -> None:

@@ -19,7 +19,7 @@ REPORT = DataReport(
     format="chat",
     n_lines=12,
     n_examples=11,
-    findings=[
+    errors=[
         Finding(
             code="invalid_json",
             severity="error",
@@ -27,7 +27,9 @@ REPORT = DataReport(
             remedy="r",
             count=1,
             places=[FindingPlace(line=3, column=7)],
-        ),
+        )
+    ],
+    warnings=[
         Finding(
             code="iban", severity="warning", title="t", remedy="r", count=70, places=[FindingPlace(line=1)]
         ),

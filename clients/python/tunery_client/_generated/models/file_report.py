@@ -42,7 +42,7 @@ class FileReport:
             status (FileReportStatus): While the report is being made, the lists are empty and all values are null.
             rules_version (int | None):
             format_ (FileReportFormatType0 | None): Null if no line is a valid row.
-            n_lines (int | None): Lines that are not blank.
+            n_lines (int | None): Lines up to the last one that is not blank.
             n_examples (int | None): Lines that are valid rows.
             errors (list[Finding]): Broken rules that keep the file from being trained on.
             warnings (list[Finding]): What may make the model worse. It never blocks a job.

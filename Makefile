@@ -123,6 +123,9 @@ format: install  ## ruff, in place
 bench-training: install  ## training speed beside HF Trainer and TRL; about 12 minutes on two cores
 	$(BIN)/python -m tests.benchmarks.training
 
+bench-sharding: install  ## memory of sharded training, 0.7B in full and 1.3B with LoRA; about 10 minutes, 16 GiB of memory
+	$(BIN)/python -m tests.benchmarks.sharding
+
 bench-serving: install  ## serving speed beside PEFT, transformers and, after `make peers`, vLLM and llama.cpp; about 10 minutes
 	$(BIN)/python -m tests.benchmarks.serving
 

@@ -44,7 +44,7 @@ def run_attempt(
     Every worker of the gang calls this; only the first one reports, writes, and returns the final state.
     Raises the errors of `loop.train` and of storage, InvalidDataset, and CorruptArtefact if data or
     checkpoint are not what the specification names."""
-    world = joined_world(is_sharded=spec.config.parallelism in ("fsdp", "hsdp"))
+    world = joined_world(spec.config.parallelism)
     if not world.is_first:
         hooks = hooks.without_reports()
     with scratch_folder() as folder, typed_out_of_memory():

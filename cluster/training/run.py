@@ -58,11 +58,11 @@ class Run:
                 start.weights,
                 spec.base,
                 config,
-                # A model that workers share fits on the device only after it is sharded.
-                torch.device("cpu") if world.is_sharded else device,
+                device,
                 data=data.training,
                 total_steps=schedule_of(len(data.training), config).total_steps,
                 is_base=start.is_base,
+                world=world,
             )
         self._data = RunData(
             self._batcher(data.training),
@@ -70,15 +70,15 @@ class Run:
             closing_tokens(data),
         )
         continued, resumed = start.state, start.resumed
+        objective = make_objective(self.trainee, data.training, config)
+        if world.is_sharded:
+            blocks = layers(causal_model(self.trainee.model))
+            world.shard(objective, blocks, device, DTYPES[spec.base.dtype])
         own = trainable_parameters(self.trainee.model)
         if continued is not None:
             restore_weights(own, continued.weights)
         if resumed is not None:
             restore_weights(own, resumed.weights)
-        objective = make_objective(self.trainee, data.training, config)
-        if world.is_sharded:
-            blocks = layers(causal_model(self.trainee.model))
-            world.shard(objective, blocks, device, DTYPES[spec.base.dtype])
         began = hooks.clock()
         self._find_references(objective, resumed)
         self.scoring_seconds = hooks.clock() - began

@@ -1,12 +1,17 @@
 """The gang of workers as the loop sees it: a rank, sums over all workers, and full tensors."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor
+
+from cluster.training.parts import attach_parts, detach_parts
+
+Found = TypeVar("Found")
 
 BUCKET_ELEMENTS = 1 << 24
 """Replicated gradients are added up in messages of this many elements: few messages, and no second copy of
@@ -20,11 +25,40 @@ class World:
     is_sharded: bool = False
     """Whether each worker holds a part of every weight (FSDP2), and torch adds up the gradients itself.
     Otherwise each worker holds the whole model."""
+    replicas: int = 1
+    """Of a sharded model. Each is shared by the workers of one node, which have consecutive ranks."""
 
     @property
     def is_first(self) -> bool:
         """Whether this worker reports and writes checkpoints."""
         return self.rank == 0
+
+    def mesh(self, device: torch.device) -> Any:
+        """The workers of a sharded world by replica and place in it; without the former if there is one
+        replica. All workers call this together."""
+        from torch.distributed.device_mesh import init_device_mesh
+
+        if self.replicas == 1:
+            return init_device_mesh(device.type, (self.size,), mesh_dim_names=("shard",))
+        shape = (self.replicas, self.size // self.replicas)
+        return init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard"))
+
+    def agreed(self, find: Callable[[], Found]) -> Found:
+        """What the first worker finds, on every worker. All workers call this together."""
+        if self.size == 1:
+            return find()
+        found: list[Any] = [None]
+        if self.is_first:
+            try:
+                found = [find()]
+            except Exception as error:
+                # The other workers would wait for ever.
+                distributed.broadcast_object_list([error])
+                raise
+        distributed.broadcast_object_list(found)
+        if isinstance(found[0], Exception):
+            raise found[0]
+        return cast("Found", found[0])
 
     def add_up(self, values: Tensor) -> None:
         """Replaces `values` by their sum over all workers, bit-identical on each."""
@@ -72,14 +106,15 @@ class World:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        """Shards the weights of an objective over the workers and their devices. `layers` are gathered one at
-        a time, the remaining weights for a whole pass. Gathered weights are in `dtype`, in which the model
-        computes; each worker's own part keeps its type. Gradients are added up, not averaged, because losses
-        are sums."""
-        from torch.distributed.device_mesh import init_device_mesh
+        """Shards the weights of an objective over the workers and their devices; those that `load_parts` has
+        loaded already stay where they are. `layers` are gathered one at a time, the remaining weights for a
+        whole pass. Gathered weights are in `dtype`, in which the model computes; each worker's own part keeps
+        its type. Gradients are added up, not averaged, because losses are sums."""
         from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
-        mesh = init_device_mesh(device.type, (self.size,))
+        parts = detach_parts(objective)
+        meshes = [part.device_mesh for part in parts.values() if isinstance(part, DTensor)]
+        mesh = meshes[0] if meshes else self.mesh(device)
         policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
         for layer in layers:
             fully_shard(layer, mesh=mesh, mp_policy=policy)
@@ -91,6 +126,7 @@ class World:
                 module.set_gradient_divide_factor(1.0)
                 # Otherwise the factor is part of a reduction that gloo does not support.
                 module.set_force_sum_reduction_for_comms(True)
+        attach_parts(objective, parts)
 
 
 def _buckets(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
@@ -108,12 +144,28 @@ def _buckets(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn
         yield bucket
 
 
-def joined_world(*, is_sharded: bool = False) -> World:
-    """This process's place in torch's process group, if there is one."""
-    if distributed.is_available() and distributed.is_initialized():
-        size = distributed.get_world_size()
-        return World(distributed.get_rank(), size, is_sharded=is_sharded and size > 1)
-    return World()
+def joined_world(parallelism: str = "ddp") -> World:
+    """This process's place in torch's process group, if there is one.
+
+    With "hsdp", the workers of each node share a replica. How many there are is the environment's
+    LOCAL_WORLD_SIZE, as torchrun and Ray Train set it. If nodes have different numbers of workers, all of
+    them share one replica.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return World()
+    rank, size = distributed.get_rank(), distributed.get_world_size()
+    if size == 1 or parallelism not in ("fsdp", "hsdp"):
+        return World(rank, size)
+    replicas = _nodes(size) if parallelism == "hsdp" else 1
+    return World(rank, size, is_sharded=True, replicas=replicas)
+
+
+def _nodes(size: int) -> int:
+    """How many nodes the workers are on; 1 if some have more workers than others."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    everywhere: list[Any] = [None] * size
+    distributed.all_gather_object(everywhere, here)
+    return size // here if set(everywhere) == {here} and size % here == 0 else 1
 
 
 def whole(tensor: Any) -> Tensor:

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 class CheckedLayout(NamedTuple):
     layout: Layout
+    attention: str
+    """The implementation's name in transformers."""
     head: Head
     notes: list[str]
     """Messages to the job's owner about what the model cannot do and what is done instead."""
@@ -45,6 +47,7 @@ def check_layout(model: Any, *, packing: bool) -> CheckedLayout:
     expected = torch.cat([_reference(model, tokens) for tokens in examples], 1)
     notes: list[str] = []
     layout: Layout = "padded"
+    name = attention.IMPLEMENTATION
     if packing:
         with _surprises(notes, "Examples are padded, not packed"):
             layout = "packed" if _packs(model, examples, expected) else "padded"
@@ -54,11 +57,12 @@ def check_layout(model: Any, *, packing: bool) -> CheckedLayout:
                     "examples that share a row."
                 )
     if layout == "padded":
+        name = "eager"
         with _surprises(notes, "The family's own attention is used, not torch's"):
-            choose_attention(model)
+            name = choose_attention(model)
     head = head_of(model, notes)
     model.train(was_training)
-    return CheckedLayout(layout, head, notes)
+    return CheckedLayout(layout, name, head, notes)
 
 
 @contextmanager
@@ -125,9 +129,9 @@ def _windows_expected(model: Any) -> int:
 
 
 @torch.no_grad()
-def choose_attention(model: Any) -> None:
-    """Sets the attention for rows of one example: torch's fused attention if the family computes the same
-    with it, otherwise its own."""
+def choose_attention(model: Any) -> str:
+    """Sets the attention for rows of one example, and returns its name: torch's fused attention if the family
+    computes the same with it, otherwise its own."""
     token_ids = _examples(model)[0]
     expected = _reference(model, token_ids)
     is_same = False
@@ -139,6 +143,7 @@ def choose_attention(model: Any) -> None:
     finally:
         if not is_same:
             model.set_attn_implementation("eager")
+    return "sdpa" if is_same else "eager"
 
 
 @torch.no_grad()

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 
 from cluster.bases.four_bits import in_four_bits
-from cluster.bases.layer_kinds import layer_kinds
 from cluster.bases.lora_form import served_form
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.errors import InvalidConfiguration, TrainingFailed
@@ -19,10 +19,13 @@ from cluster.training.data.batches import Layout
 from cluster.training.data.dataset import Dataset
 from cluster.training.loop.throughput import elements
 from cluster.training.model import attention
+from cluster.training.model.abilities import Abilities, blocks, cached, find_abilities
 from cluster.training.model.adapters import attach
 from cluster.training.model.head import Head, causal_model
-from cluster.training.model.layout import check_layout
 from cluster.training.model.pretrained import load_dequantized, load_pretrained
+from cluster.training.model.sharded import load_parts
+from cluster.training.parts import parts_aside
+from cluster.training.world import World
 
 CHECKPOINTED_PARAMETERS = 1_000_000_000
 """From this size on a GPU, `auto` recomputes activations instead of keeping them."""
@@ -60,6 +63,7 @@ def load_trainee(
     data: Dataset,
     total_steps: int,
     is_base: bool = True,
+    world: World = World(),
 ) -> Trainee:
     """Loads the model in `weights`, ready to train on `data`.
 
@@ -67,6 +71,9 @@ def load_trainee(
     full fine-tuning, every weight is in fp32, because bf16 would round small updates away; `autocast`
     computes in the base's type. `is_base` is False if `weights` are not the catalogue's own: an adapter on
     them is not an adapter of the base.
+
+    In a sharded world, each worker loads its own part of a causal model's weights, which `World.shard` then
+    expects. All workers call this together.
 
     Raises InvalidConfiguration if the model cannot be run, and TrainingFailed if the adapter does not fit it.
     """
@@ -76,18 +83,23 @@ def load_trainee(
     head = Head()
     if base.architecture == "encoder":
         model, task = load_encoder(weights, base, config, data)
+        model = model.to(device)
     else:
-        model, task = load_decoder(weights, base, config, device), "CAUSAL_LM"
-        check_vocabulary(model, int(data.token_ids.max()))
-        kinds = layer_kinds(model.to(device))
         is_prefixed = config.peft_type in PREFIXES
-        with autocast(base, device):
-            layout, head, notes = check_layout(model, packing=config.packing and not is_prefixed)
-        head = Head(is_apart=head.is_apart and not is_prefixed)
-    model = model.to(device)
+        found = world.agreed(
+            partial(_abilities, weights, base, config, device, is_prefixed=is_prefixed, is_base=is_base)
+        )
+        layout, kinds, notes = found.layout, found.kinds, list(found.notes)
+        head = Head(is_apart=found.is_head_apart and not is_prefixed)
+        model, task = load_decoder(weights, base, config, device, world=world), "CAUSAL_LM"
+        check_vocabulary(model, int(data.token_ids.max()))
+        attention.register()
+        model.set_attn_implementation(found.attention)
     form: WeightsForm = "full"
     if config.type != "full":
-        model = attach(model, base, config, total_steps=total_steps, task=task)
+        with parts_aside(model):
+            adapted = attach(model, base, config, total_steps=total_steps, task=task)
+        model = adapted
         if kinds and is_base:
             form = adapted_form(model, kinds)
             if form == "lora" and is_served_quantized(base, config):
@@ -105,14 +117,28 @@ def load_trainee(
     return Trainee(model, layout, head, form, notes)
 
 
-def load_decoder(weights: Path, base: BaseSpec, config: TrainingConfig, device: torch.device) -> Any:
-    """Loads a causal model without adapters."""
+def load_decoder(
+    weights: Path,
+    base: BaseSpec,
+    config: TrainingConfig,
+    device: torch.device,
+    *,
+    world: World = World(),
+    model_config: Any = None,
+) -> Any:
+    """Loads a causal model without adapters onto the device; in a sharded world, this worker's part of it.
+    `model_config` is a configuration that replaces the folder's."""
     # Imported here because it takes seconds, and only processes that train need it.
     from transformers import AutoModelForCausalLM
 
     dtype = torch.float32 if config.type == "full" else DTYPES[base.dtype]
-    options = in_four_bits(dtype, device) if config.type == "qlora" else {}
-    model = load_pretrained(AutoModelForCausalLM, weights, dtype, **options)
+    if world.is_sharded:
+        model = load_parts(AutoModelForCausalLM, weights, dtype, world.mesh(device))
+    else:
+        options = in_four_bits(dtype, device) if config.type == "qlora" else {}
+        if model_config is not None:
+            options["config"] = model_config
+        model = load_pretrained(AutoModelForCausalLM, weights, dtype, **options).to(device)
     model.config.use_cache = False
     if config.type == "qlora":
         _keep_packing(model)
@@ -193,9 +219,30 @@ def check_vocabulary(model: Any, highest_token: int) -> None:
 
 
 def layers(model: Any) -> list[torch.nn.Module]:
-    """The repeated blocks of a transformers model: its longest list of modules."""
-    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
-    return list(max(lists, key=len, default=()))
+    """The repeated blocks of a transformers model."""
+    return blocks(model)[1]
+
+
+def _abilities(
+    weights: Path,
+    base: BaseSpec,
+    config: TrainingConfig,
+    device: torch.device,
+    *,
+    is_prefixed: bool,
+    is_base: bool,
+) -> Abilities:
+    packing = config.packing and not is_prefixed
+    find = partial(
+        find_abilities,
+        weights,
+        lambda cut: load_decoder(weights, base, config, device, model_config=cut),
+        partial(autocast, base, device),
+        packing=packing,
+    )
+    if not is_base:
+        return find()
+    return cached(find, weights, device, base.dtype, config.type, "packed" if packing else "padded")
 
 
 def _keep_packing(model: Any) -> None:

@@ -1,6 +1,7 @@
 """Several data-parallel workers compute the same as one."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,11 +43,12 @@ distributed.destroy_process_group()
 
 
 def run_gang(specs: list[JobSpec], size: int, folder: Path) -> list[list[list[dict[str, float]]]]:
-    """Runs jobs one after the other in the same workers. Returns the steps that each worker reported of each
-    job."""
+    """Runs jobs one after the other in the same workers, as if they were on two nodes. Returns the steps that
+    each worker reported of each job."""
     (folder / "specs.json").write_text(json.dumps([spec.model_dump() for spec in specs]))
+    two_nodes = {**os.environ, "LOCAL_WORLD_SIZE": str(size // 2)}
     workers = [
-        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), str(size), str(folder)])
+        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), str(size), str(folder)], env=two_nodes)
         for rank in range(size)
     ]
     assert [worker.wait(240) for worker in workers] == [0] * size
@@ -71,14 +73,16 @@ def assert_as_one_worker(steps: list[dict[str, float]], alone: Recording) -> Non
 def test_several_workers_train_as_one_and_one_resumes_their_run(
     make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, size: int
 ) -> None:
-    """With replicated and with sharded weights, batches of even and odd size, and a last batch with an
-    example for one worker only."""
+    """With weights that are replicated, sharded, and sharded on each of two nodes; batches of even and odd
+    size, in one pass and in several, and a last batch with an example for one worker only."""
     changes: list[dict[str, Any]] = [
         {"batch_size": 4},
         {"batch_size": 5, "packing": False},
         {"batch_size": 20, "microbatch_tokens": 60},
         {"batch_size": 5, "type": "full", "parallelism": "fsdp", "microbatch_tokens": 60},
-        {"batch_size": 4, "parallelism": "fsdp"},
+        {"batch_size": 8, "parallelism": "fsdp", "microbatch_tokens": 40},
+        {"batch_size": 8, "type": "full", "parallelism": "hsdp", "microbatch_tokens": 40},
+        {"batch_size": 5, "parallelism": "hsdp", "microbatch_tokens": 60},
     ]
     specs = [make_spec({"attempt": 10 * n}, **change) for n, change in enumerate(changes, start=1)]
     reported, *silent = run_gang(specs, size, tmp_path)

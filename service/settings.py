@@ -124,7 +124,7 @@ class Settings(BaseSettings):
     project_jobs_per_day: int | None = Field(default=None, ge=0)
     """Fine-tuning jobs that a project may create within 24 hours."""
     project_stored_bytes: int | None = Field(default=None, ge=0)
-    """Bytes that the files of a project may have together."""
+    """Bytes that the files and exports of a project may have together."""
     project_device_hours_per_month: int | None = Field(default=None, ge=0)
     """Hours of training that a project may use in a calendar month (UTC): the duration of its attempts times
     their training processes. Once they are used up, no job is created or resumed; running ones go on."""
@@ -194,6 +194,10 @@ class Settings(BaseSettings):
     is asked to stop it."""
     tick_seconds: float = Field(default=0.5, gt=0)
     """Time between two rounds of the scheduler, in seconds."""
+
+    export_seconds: float = Field(default=7 * 86_400.0, gt=0)
+    """How long an export of a model, such as a GGUF file, is kept, in seconds. Asked for again, it is kept
+    for so long from then on. The default is a week."""
 
     sweep_interval_seconds: float = Field(default=3600.0, ge=0)
     """Time between two sweeps, in seconds, over the whole installation. A sweep deletes what nothing refers

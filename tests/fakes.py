@@ -24,6 +24,7 @@ from cluster.contracts.data_report import DataReport, DataReportRequest
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import TuneryError, Unavailable
+from cluster.contracts.exports import ExportAnswer, ExportProgress, ExportRequest
 from cluster.contracts.generation import (
     FinishEvent,
     FinishReason,
@@ -282,6 +283,10 @@ class FakeRayJobs:
         self.fuse.burn()
 
 
+def _still_exporting(request: ExportRequest) -> ExportAnswer:
+    return ExportAnswer(progress=ExportProgress(done_bytes=0, total_bytes=None))
+
+
 @dataclass
 class FakeServing:
     """A serving client that returns `answer` for every file, and the `logprobs` or `class_logprobs` of each
@@ -302,7 +307,9 @@ class FakeServing:
     classified: list[ModelRef] = field(default_factory=list)
     imported: list[ImportRequest] = field(default_factory=list)
     refusal: TuneryError | None = None
-    """Raised by imports."""
+    """Raised by imports and exports."""
+    exported: list[ExportRequest] = field(default_factory=list)
+    export: Callable[[ExportRequest], ExportAnswer] = _still_exporting
 
     def import_adapter(self, request: ImportRequest) -> ImportedAdapter:
         self._call()
@@ -315,6 +322,13 @@ class FakeServing:
             training=TrainingOptions(r=4, alpha=8, target_modules=["q_proj"]),
             rows=[[1, 2, 3]],
         )
+
+    def export_weights(self, request: ExportRequest) -> ExportAnswer:
+        self._call()
+        self.exported.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        return self.export(request)
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
         self._call()

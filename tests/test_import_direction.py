@@ -35,6 +35,15 @@ ALLOWED = {
         "cluster.planning",
     ),
     "cluster.serving": ("cluster.contracts", "cluster.storage", "cluster.wire", "cluster.bases"),
+    # Tuned weights in other programs' formats: what training stored, read as serving reads it.
+    "cluster.exporting": (
+        "cluster.contracts",
+        "cluster.storage",
+        "cluster.bases",
+        "cluster.serving.weights",
+        "cluster.training.checkpoints.checkpoint",
+        "cluster.training.scratch",
+    ),
     # The composition of the two Serve applications.
     "cluster.serving.deployment": (
         "cluster.contracts",
@@ -48,6 +57,7 @@ ALLOWED = {
         "cluster.training.data.preview",
         "cluster.training.data.reported",
         "cluster.training.importing.adapter",
+        "cluster.exporting.export",
     ),
     "cluster.runner": ("cluster.contracts", "cluster.niceness", "cluster.storage", "cluster.training"),
     "service.settings": ("cluster", "service"),

@@ -11,13 +11,37 @@ def in_four_bits(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
 
     The model's `dequantize()` turns them into ordinary weights with the same values. The model then computes
     the same, and takes the memory of one in full precision."""
+    return {"quantization_config": _config(dtype), "device_map": {"": device}}
+
+
+def layers_in_four_bits(model: Any) -> frozenset[str]:
+    """The names of the layers that `in_four_bits` loads in 4 bits. `model` is a transformers model without
+    weights, whose layers this replaces."""
+    from bitsandbytes.nn import Linear4bit
+    from transformers.quantizers.quantizer_bnb_4bit import Bnb4BitHfQuantizer
+
+    quantizer = Bnb4BitHfQuantizer(_config(model.dtype), pre_quantized=False)
+    quantizer.preprocess_model(model, dtype=model.dtype, device_map={"": "cpu"})
+    return frozenset(name for name, module in model.named_modules() if isinstance(module, Linear4bit))
+
+
+def rounded_to_four_bits(weight: torch.Tensor) -> torch.Tensor:
+    """Quantizes the weight of a layer, [out, in], and dequantizes it in the weight's own type."""
+    from bitsandbytes.functional import dequantize_4bit
+    from bitsandbytes.nn import Params4bit
+
+    kept = Params4bit(weight, requires_grad=False, compress_statistics=True, quant_type="nf4").to("cpu")
+    rounded: torch.Tensor = dequantize_4bit(kept.data, kept.quant_state)
+    return rounded.view(weight.shape)
+
+
+def _config(dtype: torch.dtype) -> Any:
     # Imported here because it takes seconds and few processes need it.
     from transformers import BitsAndBytesConfig
 
-    config = BitsAndBytesConfig(
+    return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-    return {"quantization_config": config, "device_map": {"": device}}

@@ -37,11 +37,20 @@ def read_layers(folder: Path) -> BaseLayers:
         ) from error
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files that transformers loads. A folder may also hold the same weights in another format. Raises
+    OSError, ValueError or KeyError if the index cannot be read."""
+    index, alone = folder / _INDEX, folder / "model.safetensors"
+    if index.exists():
+        return [folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
+    return [alone] if alone.exists() else sorted(folder.glob("*.safetensors"))
+
+
 @lru_cache(maxsize=64)
 def _read(folder: Path, *_changed_at: int) -> BaseLayers:
     shapes = {
         name.removesuffix(".weight"): tuple(tensor["shape"])
-        for file in _weight_files(folder)
+        for file in weight_files(folder)
         for name, tensor in _header(file).items()
         if name.endswith(".weight")
     }
@@ -49,15 +58,6 @@ def _read(folder: Path, *_changed_at: int) -> BaseLayers:
     config = {**config, **(config.get("text_config") or {})}
     num_layers = next((config[name] for name in _NUM_LAYERS if name in config), None)
     return BaseLayers(shapes, config.get("vocab_size"), num_layers)
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """Returns the files that transformers loads. A folder may also hold the same weights in another
-    format."""
-    index, alone = folder / _INDEX, folder / "model.safetensors"
-    if index.exists():
-        return [folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
-    return [alone] if alone.exists() else sorted(folder.glob("*.safetensors"))
 
 
 def _header(file: Path) -> dict[str, Any]:

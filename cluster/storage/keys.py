@@ -84,6 +84,11 @@ def import_manifest_key(import_id: str) -> str:
     return checked_key(f"imports/{_segment(import_id)}/manifest.json")
 
 
+def export_manifest_key(export_id: str) -> str:
+    """The manifest of exported weights. Every try stores the same bytes."""
+    return checked_key(f"exports/{_segment(export_id)}/manifest.json")
+
+
 def sibling_key(manifest_key: str, name: str) -> str:
     """The key of a file that a manifest names, always in the manifest's own folder."""
     return checked_key(f"{manifest_key.rpartition('/')[0]}/{_segment(name)}")
@@ -124,13 +129,20 @@ class ImportKey:
     import_id: str
 
 
-ObjectKey = FileKey | PartKey | DatasetKey | ImportKey | AttemptKey
+@dataclass(frozen=True, slots=True)
+class ExportKey:
+    """A file of exported weights."""
 
-FOLDERS = ("files/", "uploads/", "datasets/", "imports/", "jobs/")
+    export_id: str
+
+
+ObjectKey = FileKey | PartKey | DatasetKey | ImportKey | ExportKey | AttemptKey
+
+FOLDERS = ("files/", "uploads/", "datasets/", "imports/", "exports/", "jobs/")
 """The prefixes of all keys that `parse_key` knows."""
 _KEYS = re.compile(
     r"files/(?P<file_id>[^/]+)|uploads/(?P<upload_id>[^/]+)/[^/]+|datasets/(?P<file_sha256>[^/]+)/[^/]+|"
-    r"imports/(?P<import_id>[^/]+)/[^/]+|"
+    r"imports/(?P<import_id>[^/]+)/[^/]+|exports/(?P<export_id>[^/]+)/[^/]+|"
     r"(?P<folder>jobs/(?P<job_id>[^/]+)/attempts/(?P<number>\d+)/(checkpoints/step-(?P<step>\d+)/)?)"
     r"(?P<name>[^/]+)"
 )
@@ -149,6 +161,8 @@ def parse_key(key: str) -> ObjectKey | None:
         return DatasetKey(found["file_sha256"])
     if found["import_id"]:
         return ImportKey(found["import_id"])
+    if found["export_id"]:
+        return ExportKey(found["export_id"])
     step = None if found["step"] is None else int(found["step"])
     return AttemptKey(found["job_id"], int(found["number"]), step, found["folder"], found["name"])
 

@@ -38,6 +38,7 @@ from service.api.routes import (
     completions,
     data_reports,
     embeddings,
+    exports,
     files,
     graders,
     health,
@@ -133,7 +134,7 @@ def _routes() -> list[BaseRoute]:
     """All routes, in the order in which they are tried. Every application of a process shares them, because
     FastAPI takes a tenth of a second to make their validators."""
     router = APIRouter()
-    # `aliases`, `imports` and `weights` before `models`, whose paths end in any model's name.
+    # `aliases`, `imports`, `exports` and `weights` before `models`, whose paths end in any model's name.
     for public in (
         files,
         data_reports,
@@ -145,6 +146,7 @@ def _routes() -> list[BaseRoute]:
         job_estimates,
         aliases,
         imports,
+        exports,
         weights,
         checkpoint_permissions,
         models,

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 from rich.console import Console
@@ -27,9 +28,13 @@ _Advance = Callable[[int], None]
 """Takes how many bytes have arrived."""
 
 
-def download_folder(api: Api, path: str, files: Sequence[dict[str, Any]], folder: Path) -> None:
+def download_folder(
+    api: Api, path: str, files: Sequence[dict[str, Any]], folder: Path, **query: str | None
+) -> None:
     """Downloads the files, which have `filename`, `bytes` and `sha256`, from below `path`. A file that is
     already there is not downloaded again. Raises CommandFailed if one arrives with another SHA-256."""
+    chosen = {name: value for name, value in query.items() if value is not None}
+    ending = f"?{urlencode(chosen)}" if chosen else ""
     for file in files:
         # The server's names become paths on this machine.
         if not _NAME.fullmatch(file["filename"]):
@@ -44,7 +49,7 @@ def download_folder(api: Api, path: str, files: Sequence[dict[str, Any]], folder
             def advance(count: int, task: Any = task) -> None:
                 shown.advance(task, count)
 
-            _download(api, f"{path}/{file['filename']}", file, folder / file["filename"], advance)
+            _download(api, f"{path}/{file['filename']}{ending}", file, folder / file["filename"], advance)
 
 
 def _download(api: Api, path: str, file: dict[str, Any], target: Path, advance: _Advance) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from service.cli.commands import api_command
 from service.cli.downloads import download_folder
+from service.cli.exports import Format, Quantization, export_model
 from service.cli.output import Columns, Output, date
 from service.cli.remote import Api, CommandFailed
 
@@ -47,12 +48,24 @@ def download(
     directory: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="A folder of the model's name by default.")
     ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(help="Export it first: a full model for transformers, or files for llama.cpp."),
+    ] = None,
+    quantization: Annotated[
+        Quantization | None, typer.Option(help="How GGUF files store matrices; f16 by default.")
+    ] = None,
 ) -> None:
     """Download a tuned model's weights, and check their SHA-256. Run it again to resume."""
     path = f"/models/{_quoted(model)}/weights"
-    weights = api.get(path)
-    folder = directory or Path(weights["model"].replace(":", "-"))
-    download_folder(api, path, weights["files"], folder)
+    weights, query = api.get(path), {}
+    if format is not None and not (format == "merged" and weights["form"] == "full"):
+        export_model(api, f"/models/{_quoted(model)}/exports", format, quantization)
+        query = {"format": format, "quantization": quantization}
+        weights = api.get(path, **query)
+    name = weights["model"].replace(":", "-")
+    folder = directory or Path("-".join(part for part in (name, format, quantization) if part))
+    download_folder(api, path, weights["files"], folder, **query)
     output.done(weights | {"directory": str(folder)}, f"Downloaded {weights['model']} to {folder}.")
 
 

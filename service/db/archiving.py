@@ -8,15 +8,16 @@ from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
 from service.db.jobs.jobs import Jobs
+from service.db.models.exports import end_exports
 from service.db.models.imports import end_imports
 from service.db.organization.projects import Project, Projects, project_of
 from service.db.tenancy import Tenant
 
 
 def archive_project(session: Session, organization_id: str, id: str) -> Project:
-    """Refuses the project's keys from now on, cancels its jobs and fails its imports that have not ended, and
-    takes back what it was permitted to use of other projects. Its files and models stay, for the projects
-    that may use them too. Archiving it again changes nothing.
+    """Refuses the project's keys from now on, cancels its jobs and fails its imports that have not ended,
+    deletes its exports, and takes back what it was permitted to use of other projects. Its files and models
+    stay, for the projects that may use them too. Archiving it again changes nothing.
 
     Raises NotFound, and Conflict (`default_project`) for the project that admin keys act in by default."""
     row = Projects(session, organization_id).lock(id)
@@ -35,6 +36,7 @@ def archive_project(session: Session, organization_id: str, id: str) -> Project:
     for job_id in session.scalars(unended.order_by(tables.Job.id)).all():
         jobs.cancel(job_id)
     end_imports(session, id)
+    end_exports(session, id)
     return project_of(row)
 
 

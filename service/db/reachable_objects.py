@@ -20,12 +20,13 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import JobStatus
 from cluster.contracts.manifest import is_resume_file
-from cluster.storage.keys import AttemptKey, DatasetKey, FileKey, ImportKey, ObjectKey, PartKey
+from cluster.storage.keys import AttemptKey, DatasetKey, ExportKey, FileKey, ImportKey, ObjectKey, PartKey
 from service.db import tables
 from service.db.database import now
 from service.db.files.incoming import IncomingFiles
 from service.db.files.uploads import expire_uploads, pending_uploads
 from service.db.ids import result_file_id
+from service.db.models.exports import delete_ended_exports, is_current
 from service.db.transitions import HELD_BY_ATTEMPT
 
 _ENDED = [status.value for status in JobStatus if status.is_terminal]
@@ -65,6 +66,7 @@ class ReachableObjects:
     datasets: frozenset[str] = frozenset()
     jobs: dict[str, ReachableJobObjects] = field(default_factory=dict)
     imports: frozenset[str] = frozenset()
+    exports: frozenset[str] = frozenset()
 
     def contains(self, place: ObjectKey) -> bool:
         match place:
@@ -79,6 +81,8 @@ class ReachableObjects:
                 return job is not None and job.contains(place)
             case ImportKey(import_id):
                 return import_id in self.imports
+            case ExportKey(export_id):
+                return export_id in self.exports
 
 
 def has_been_used(session: Session) -> bool:
@@ -95,6 +99,7 @@ def expire(session: Session, places: Iterable[ObjectKey], *, resume_state_second
     IncomingFiles(session).abandon_expired()
     expire_uploads(session)
     _delete_expired(session, {place.file_id for place in places if isinstance(place, FileKey)})
+    delete_ended_exports(session, list({place.export_id for place in places if isinstance(place, ExportKey)}))
     jobs = {place.job_id for place in places if isinstance(place, AttemptKey)}
     _end_resume_state(session, jobs, resume_state_seconds)
 
@@ -119,6 +124,9 @@ def find_reachable(session: Session, places: Iterable[ObjectKey]) -> ReachableOb
         jobs=_reachable_job_objects(session, jobs),
         imports=_reachable_imports(
             session, {place.import_id for place in places if isinstance(place, ImportKey)}
+        ),
+        exports=_reachable_exports(
+            session, {place.export_id for place in places if isinstance(place, ExportKey)}
         ),
     )
 
@@ -189,6 +197,14 @@ def _reachable_imports(session: Session, ids: Collection[str]) -> frozenset[str]
     named = {id for id in session.scalars(union(validating, published)) if id is not None}
     continued = _continued(session)
     return frozenset(named | {id for id in ids if f"imports/{id}/" in continued})
+
+
+def _reachable_exports(session: Session, ids: Collection[str]) -> frozenset[str]:
+    """Exports that are being made, or whose result exists for its owner."""
+    needed = select(tables.ModelExport.id).where(
+        tables.ModelExport.id.in_(ids), tables.ModelExport.status != "failed", is_current(session)
+    )
+    return frozenset(session.scalars(needed)) if ids else frozenset()
 
 
 def _reachable_job_objects(session: Session, ids: Collection[str]) -> dict[str, ReachableJobObjects]:

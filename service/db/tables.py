@@ -384,6 +384,48 @@ class ModelImport(Table):
     finished_at: Mapped[int | None]
 
 
+class ModelExport(Table):
+    """Tuned weights in another program's format, made or being made."""
+
+    __tablename__ = "model_exports"
+    __table_args__ = (
+        Index("ix_model_exports_project_created", "project_id", "created_at", "id"),
+        Index("ix_model_exports_status", "status"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    """The project that asked for it, which may be another one than the model's."""
+    status: Mapped[str]
+    """queued, running, succeeded or failed."""
+    model: Mapped[str]
+    """The name that it was asked for by."""
+    base: Mapped[str]
+    """Alias of the base."""
+    manifest_key: Mapped[str]
+    manifest_sha256: Mapped[str]
+    """Of the tuned weights, as in `models` and `checkpoints`. Without a row there, the export is gone too."""
+    form: Mapped[str]
+    """WeightsForm."""
+    format: Mapped[str]
+    """ExportFormat."""
+    quantization: Mapped[str | None]
+    done_bytes: Mapped[int]
+    total_bytes: Mapped[int | None]
+    """Null until the cluster knows it."""
+    export_sha256: Mapped[str | None]
+    """Of the export's manifest, once it has succeeded."""
+    faults: Mapped[int]
+    """Platform faults so far."""
+    error: Mapped[dict[str, Any] | None]
+    """code, message, param."""
+    created_at: Mapped[int]
+    finished_at: Mapped[int | None]
+    expires_at: Mapped[int | None]
+    deleted_at: Mapped[int | None]
+
+
 class ModelAliasChange(Table):
     """One change of an alias. The newest one says what the alias names; rows are never changed."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.exports import ExportAnswer, ExportRequest
 from cluster.contracts.generation import FinishReason, ModelRef
 from cluster.contracts.imports import ImportedAdapter, ImportRequest
 
@@ -45,6 +46,12 @@ class ServingClient(Protocol):
         """Checks and stores an adapter that was trained elsewhere. Raises InvalidRequest if the files are no
         plain LoRA adapter of the base, NotFound if one is gone, CorruptArtefact if its bytes differ, and
         InvalidConfiguration if the base cannot be used."""
+        ...
+
+    def export_weights(self, request: ExportRequest) -> ExportAnswer:
+        """Begins an export unless it has begun, and says how far it is. Raises InvalidRequest
+        (`format_not_available`) if the model cannot be exported in this format, NotFound or CorruptArtefact
+        if its weights are not in storage, and InvalidConfiguration if the base cannot be used."""
         ...
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:

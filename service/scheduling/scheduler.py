@@ -17,6 +17,7 @@ from service.db.scheduler.leases import LeaseLost, Leases
 from service.db.scheduler.pending_work import PendingWork, QueuedJob
 from service.db.scheduler.store import LEASE, SchedulerStore
 from service.scheduling.background_steps import BackgroundStep, BackgroundSteps
+from service.scheduling.exporting import Exporter
 from service.scheduling.importing import Importer
 from service.scheduling.interfaces import RayJobs, ServingClient
 from service.scheduling.launching import Launcher
@@ -65,6 +66,15 @@ class Scheduler:
             workers,
             timeout_seconds=settings.validation_timeout_seconds,
         )
+        self._exporter = Exporter(
+            dependencies.database,
+            dependencies.serving,
+            dependencies.bases,
+            workers,
+            limits=settings.project_limits,
+            kept_seconds=settings.export_seconds,
+            timeout_seconds=settings.validation_timeout_seconds,
+        )
         self._jobs: SchedulerStore | None = None
         self._renew_at = 0.0
         self._was_database_down = False
@@ -111,6 +121,7 @@ class Scheduler:
             self._watcher.restart_timeouts(pending.at)
         self._begin_background_steps(jobs, pending)
         self._importer.begin()
+        self._exporter.begin()
         self._sweeper.begin_if_due()
         held = self._watcher.watch(jobs, pending)
         if held is not None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from cluster.contracts import errors
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, TokensInput
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.exports import ExportAnswer, ExportRequest
 from cluster.contracts.generation import (
     LOAD_TIMEOUT_HEADER,
     MODEL_HEADER,
@@ -31,6 +32,9 @@ _SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=0)
 _CHECK_SECONDS = 15.0
 """How long one request waits for the check of a file. The check continues after it."""
 
+_LOOK_SECONDS = 0.2
+"""How long one request waits for the end of an export, before it is answered with the progress."""
+
 
 class HttpServingClient:
     """Thread-safe. Close it after use."""
@@ -51,6 +55,10 @@ class HttpServingClient:
     def import_adapter(self, request: ImportRequest) -> ImportedAdapter:
         answer = self._post("/datasets/import", request, {LOAD_TIMEOUT_HEADER: str(_CHECK_SECONDS)})
         return decode_answer(ImportedAdapter, answer)
+
+    def export_weights(self, request: ExportRequest) -> ExportAnswer:
+        answer = self._post("/datasets/export", request, {LOAD_TIMEOUT_HEADER: str(_LOOK_SECONDS)})
+        return decode_answer(ExportAnswer, answer)
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         return [self._score(model, row) for row in rows]

@@ -13,7 +13,16 @@ from typing import TypeVar
 
 from cluster.contracts.errors import Unavailable
 from cluster.contracts.manifest import is_resume_file
-from cluster.storage.keys import FOLDERS, DatasetKey, FileKey, ImportKey, ObjectKey, PartKey, parse_key
+from cluster.storage.keys import (
+    FOLDERS,
+    DatasetKey,
+    ExportKey,
+    FileKey,
+    ImportKey,
+    ObjectKey,
+    PartKey,
+    parse_key,
+)
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
 from service.db.database import Database
 from service.db.reachable_objects import ReachableObjects, expire, find_reachable, has_been_used
@@ -167,6 +176,8 @@ def _kind(place: ObjectKey, key: str) -> str:
             return "compiled files"
         case ImportKey():
             return "imported adapters"
+        case ExportKey():
+            return "exports"
         case _ if place.step is None:
             return "job specifications"
         case _:

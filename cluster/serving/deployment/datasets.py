@@ -1,9 +1,10 @@
 """The application at /datasets: compiles datasets for jobs that are being validated, shows what rows become,
-and makes data reports.
+makes data reports, and exports tuned models.
 
 It always runs, so it also reports whether the engines do."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
@@ -21,9 +22,11 @@ from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSour
 from cluster.contracts.data_report import DataReportRequest
 from cluster.contracts.datasets import DatasetCheckRequest
 from cluster.contracts.errors import Unavailable
+from cluster.contracts.exports import Export, ExportAnswer, ExportProgress, ExportRequest
 from cluster.contracts.generation import PROJECT_HEADER
 from cluster.contracts.imports import ImportRequest
 from cluster.contracts.previews import PreviewRequest
+from cluster.exporting.export import export_weights
 from cluster.niceness import yield_to_others
 from cluster.planning.shapes import shape_of
 from cluster.serving.deployment.fair_places import FairPlaces
@@ -53,6 +56,17 @@ MAX_READS_PER_PROJECT = 4
 IMPORTS = 1
 """Adapters that are imported concurrently. Each may take gigabytes of memory and of scratch space."""
 
+EXPORTS = 2
+"""Models that are exported concurrently: one of each project. Each takes the memory of a few copies of its
+largest tensor."""
+
+MAX_EXPORTS_PER_PROJECT = 8
+"""Exports of one project that are being made or wait for their turn. The service allows fewer."""
+
+EXPORT_LEASE_SECONDS = 300.0
+"""An export that nobody has asked about for so long is given up. Asked for again, it goes on with the next
+file."""
+
 REPORTS = 1
 """Data reports that are made concurrently. They are Python's work, and more of them would only share its
 lock."""
@@ -76,6 +90,7 @@ class DatasetsApp:
                 ("POST", "preview"): self._preview,
                 ("POST", "report"): self._report,
                 ("POST", "import"): self._import,
+                ("POST", "export"): self._export,
                 ("POST", "bases"): self._bases,
                 ("GET", "ready"): self._ready,
             }
@@ -84,10 +99,14 @@ class DatasetsApp:
         self._checks = asyncio.Semaphore(CHECKS)
         self._clients_reads = FairPlaces(CLIENTS_READS, most_per_project=MAX_READS_PER_PROJECT)
         self._imports = asyncio.Semaphore(IMPORTS)
+        self._exports = FairPlaces(EXPORTS, most_per_project=MAX_EXPORTS_PER_PROJECT)
+        self._exporting: dict[str, _Exporting] = {}
+        """The exports that are being made or wait for their turn, by id."""
         self._reports = FairPlaces(REPORTS, most_per_project=MAX_REPORTS_PER_PROJECT)
         self._single_flight = SingleFlight()
-        # A pool of its own, because a hub that does not answer must not block other work.
+        # Pools of their own: neither a hub that does not answer nor a large model must block other work.
         self._fetchers = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
+        self._exporters = ThreadPoolExecutor(EXPORTS, thread_name_prefix="export")
 
     async def __call__(self, request: Request) -> Response:
         return await self._gate.answer(request)
@@ -111,6 +130,33 @@ class DatasetsApp:
         """Bounded like a check, which an import never delays."""
         body = await parse_body(ImportRequest, request)
         return await self._read(request, body, import_adapter, self._imports)
+
+    async def _export(self, request: Request) -> Response:
+        """Answers with the progress if the export has not ended when the caller's load timeout has passed."""
+        body = await parse_body(ExportRequest, request)
+        timeout_seconds = load_timeout(request)
+        await self._fetched(body.base, timeout_seconds)
+        exporting = self._exporting.setdefault(body.export_id, _Exporting())
+        exporting.asked_at = time.monotonic()
+        try:
+            result = await self._single_flight.run(
+                _flight(request, body),
+                partial(self._make_export, body, exporting),
+                timeout_seconds=timeout_seconds,
+                why=_StillExporting,
+            )
+        except _StillExporting:
+            return json_answer(ExportAnswer(progress=exporting.progress))
+        done = ExportProgress(done_bytes=result.bytes, total_bytes=result.bytes)
+        return json_answer(ExportAnswer(progress=done, result=result))
+
+    async def _make_export(self, body: ExportRequest, exporting: "_Exporting") -> Export:
+        try:
+            async with self._exports.place(body.project_id):
+                export = partial(export_weights, body, self._store, exporting.report)
+                return await asyncio.get_running_loop().run_in_executor(self._exporters, export)
+        finally:
+            self._exporting.pop(body.export_id, None)
 
     async def _read(
         self,
@@ -182,6 +228,25 @@ def _bases(bases: list[BaseSpec]) -> BasesAnswer:
         unavailable={name: why for name, why in reasons.items() if why},
         shapes={name: shape for name, shape in shapes.items() if shape is not None},
     )
+
+
+class _Exporting:
+    """How far an export is, and whether anyone wants it."""
+
+    def __init__(self) -> None:
+        self.progress = ExportProgress(done_bytes=0, total_bytes=None)
+        self.asked_at = time.monotonic()
+
+    def report(self, progress: ExportProgress) -> None:
+        """Raises Unavailable, which ends the export, if nobody has asked for it lately: it was deleted."""
+        if time.monotonic() - self.asked_at > EXPORT_LEASE_SECONDS:
+            raise Unavailable("Nobody waits for this export any more.")
+        self.progress = progress
+
+
+class _StillExporting(Unavailable):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The model is being exported, for {seconds:.0f} seconds so far.")
 
 
 def _project(request: Request) -> str:

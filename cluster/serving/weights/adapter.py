@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -18,6 +19,12 @@ class LoraPair:
     @property
     def rank(self) -> int:
         return self.up.shape[0]
+
+    def added_to(self, weight: Tensor, *, is_transposed: bool) -> Tensor:
+        """Returns a copy of the layer's weight, [out, in] or transposed [in, out], with the update added.
+        Sums are computed in float32 and rounded once to the weight's type."""
+        left, right = (self.down.T, self.up) if is_transposed else (self.up.T, self.down)
+        return torch.addmm(weight.float(), left, right).to(weight.dtype)
 
 
 @dataclass(frozen=True, slots=True)

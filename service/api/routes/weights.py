@@ -2,33 +2,40 @@
 
 import base64
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from cluster.contracts.errors import CorruptArtefact, InvalidRequest, NotFound, PermissionDenied
+from cluster.contracts.errors import CorruptArtefact, NotFound
+from cluster.contracts.exports import Quantization
 from service.api.http.auth import Reader
 from service.api.http.ranges import Segment, download
 from service.api.schemas.base import Absent, OrDefault
 from service.api.schemas.weights import ModelWeights, WeightsFileObject
 from service.api.state import AppState, UsesAppState
 from service.api.weights.archive import in_memory, tar_segments
-from service.api.weights.folder import ModelFolder, WeightsFile, model_folder
-from service.db.models.aliases import Aliases
-from service.db.models.models import TunedModel, TunedModels
+from service.api.weights.folder import ModelFolder, WeightsFile, export_folder, model_folder
+from service.api.weights.formats import check_exportable, is_original, not_ready, quantization_of
+from service.api.weights.tuned import resolve_tuned
+from service.db.models.exports import Exports, ModelExport
+from service.db.models.models import TunedModel
 from service.db.tenancy import Tenant
 
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-_FORMS = {"lora": "adapter", "qlora": "adapter", "prefix": "prefix", "full": "full"}
+_FORMS = {"lora": "adapter", "qlora": "adapter", "prefix": "prefix", "full": "full", "gguf": "gguf"}
 
+_Formats: TypeAlias = Literal["original", "merged", "gguf"]
 _Format = Annotated[
-    Literal["original", "merged", "gguf"],
+    _Formats,
     Query(
         description="`original`: as the model was trained. `merged`: a full model, which full fine-tunes are "
-        "already; adapters are refused. `gguf` is refused."
+        "already. `gguf`: for llama.cpp. What the model does not have already must be exported before."
     ),
     OrDefault,
+]
+_Quantization = Annotated[
+    Quantization | Absent, Query(description="Of `gguf`: `f16`, the default, `bf16` or `q8_0`."), OrDefault
 ]
 
 router = APIRouter(prefix="/models", tags=["Models"])
@@ -47,6 +54,7 @@ def list_weights(
     request: Request,
     model: str,
     format: _Format = "original",
+    quantization: _Quantization = None,
     archive: Annotated[
         Literal["tar"] | Absent,
         Query(description="`tar`: answers with all files in one uncompressed archive, which can be resumed."),
@@ -54,9 +62,9 @@ def list_weights(
     ] = None,
 ) -> ModelWeights | Response:
     """An adapter is a folder for `PeftModel.from_pretrained`, and a full model one for transformers; each
-    comes with a model card. Checkpoints have weights too."""
-    found, folder = _find(state, caller.tenant, model)
-    _check_format(format, found)
+    comes with a model card. Checkpoints have weights too. Answers 409 `export_not_ready` if the format must
+    be exported first."""
+    found, folder = _find(state, caller.tenant, model, format, quantization)
     if archive is None:
         return _public(found, folder)
     name = re.sub(r"[^A-Za-z0-9._-]", "-", model)
@@ -73,11 +81,17 @@ def list_weights(
     responses={200: {"content": _BINARY}, 206: {"content": _BINARY, "description": "The requested range"}},
 )
 def download_file(
-    caller: Reader, state: UsesAppState, request: Request, model: str, filename: str
+    caller: Reader,
+    state: UsesAppState,
+    request: Request,
+    model: str,
+    filename: str,
+    format: _Format = "original",
+    quantization: _Quantization = None,
 ) -> Response:
     """Answers single ranges. The `ETag` is the file's SHA-256 in hex, and `Repr-Digest` (RFC 9530) has it in
     base64."""
-    _, folder = _find(state, caller.tenant, model)
+    _, folder = _find(state, caller.tenant, model, format, quantization)
     file = folder.file(filename)
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
     headers = {
@@ -87,42 +101,35 @@ def download_file(
     return download(request.headers, [_segment(state, file)], etag=f'"{file.sha256}"', headers=headers)
 
 
-def _check_format(format: str, found: TunedModel) -> None:
-    """Raises InvalidRequest (`format_not_available`)."""
-    if format == "original" or (format == "merged" and found.adapter.form == "full"):
-        return
-    if format == "merged":
-        how = "Download the adapter, and merge it with `merge_and_unload` of the PEFT library."
-    else:
-        how = "Download the weights, and convert the folder with a script of llama.cpp: " + (
-            "convert_hf_to_gguf.py." if found.adapter.form == "full" else "convert_lora_to_gguf.py."
-        )
-    raise InvalidRequest(
-        f"This server does not make the format '{format}' of '{found.name}'. {how}",
-        code="format_not_available",
-        param="format",
-    )
-
-
-def _find(state: AppState, tenant: Tenant, name: str) -> tuple[TunedModel, ModelFolder]:
-    found = _resolve(state, tenant, name)
+def _find(
+    state: AppState, tenant: Tenant, name: str, format: _Formats, quantization: Quantization | None
+) -> tuple[TunedModel, ModelFolder]:
+    """Raises InvalidRequest (`format_not_available`), and Conflict (`export_not_ready`)."""
+    found, export = _resolve(state, tenant, name, format, quantization)
     try:
-        return found, model_folder(found.name, found.adapter, state.store, state.catalogue)
+        if export is None:
+            return found, model_folder(found.name, found.adapter, state.store, state.catalogue)
+        return found, export_folder(found.name, export, state.store, state.catalogue)
     except NotFound as error:
         # It may have been deleted in the meantime.
-        _resolve(state, tenant, found.name)
+        _resolve(state, tenant, found.name, format, quantization)
         raise CorruptArtefact(f"The weights of '{name}' are missing in storage.") from error
 
 
-def _resolve(state: AppState, tenant: Tenant, name: str) -> TunedModel:
+def _resolve(
+    state: AppState, tenant: Tenant, name: str, format: _Formats, quantization: Quantization | None
+) -> tuple[TunedModel, ModelExport | None]:
+    """The model, and the export of it that has the format, unless the model itself has."""
     with state.database.read() as session:
-        name = Aliases(session, tenant).resolve(name)
-        if name not in state.catalogue:
-            return TunedModels(session, tenant).resolve(name)
-    raise PermissionDenied(
-        f"'{name}' is a base model. Its weights are its publisher's; only tuned models can be downloaded.",
-        param="model",
-    )
+        found = resolve_tuned(session, tenant, name, state.catalogue)
+        if format == "original" or is_original(found, format):
+            return found, None
+        check_exportable(found, format)
+        quantization = quantization_of(format, quantization)
+        export = Exports(session, tenant).find(found.adapter, format, quantization)
+    if export is None or export.status != "succeeded":
+        raise not_ready(found, format, export)
+    return found, export
 
 
 def _segment(state: AppState, file: WeightsFile) -> Segment:
@@ -136,7 +143,7 @@ def _public(found: TunedModel, folder: ModelFolder) -> ModelWeights:
     return ModelWeights(
         model=found.name,
         base=found.base,
-        form=_FORMS[found.adapter.form],
+        form=_FORMS[folder.form],
         bytes=sum(file.bytes for file in folder.files),
         files=[
             WeightsFileObject(filename=file.name, bytes=file.bytes, sha256=file.sha256)

@@ -19,9 +19,9 @@ class ModelWeights(Answer):
     model: str
     base: str
     """Id of the base model."""
-    form: Literal["adapter", "prefix", "full"]
+    form: Literal["adapter", "prefix", "full", "gguf"]
     """`adapter`: a folder for PEFT. `full`: a folder for transformers. `prefix`: keys and values that precede
-    every prompt."""
+    every prompt. `gguf`: files for llama.cpp."""
     bytes: int
     """Of all files together."""
     files: list[WeightsFileObject]

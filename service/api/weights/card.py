@@ -1,9 +1,14 @@
 """The README.md that goes with downloaded weights: a model card in the Hugging Face Hub's form."""
 
-from cluster.contracts.bases import BaseSpec, HubSource
+from typing import Literal
+
+from cluster.contracts.bases import BaseSpec, HubSource, WeightsForm
 from cluster.contracts.manifest import Manifest
 
 CARD_NAME = "README.md"
+
+FolderForm = WeightsForm | Literal["gguf"]
+"""What the files of a download are."""
 
 _ADAPTER = """\
 ```python
@@ -25,25 +30,38 @@ tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 ```
 """
 
+_GGUF = """\
+```sh
+llama-server --model path/to/this/folder/model-….gguf
+```
+
+If there are several files, name the first one.
+"""
+
 _PREFIX = """\
 `prefix.safetensors` holds the keys and values that the model reads before every prompt: `keys.<layer>` and
 `values.<layer>`, each of shape (heads, tokens, head dimension). Pass them to the base as `past_key_values`.
 """
 
 
-def model_card(name: str, manifest: Manifest, base: BaseSpec | None) -> str:
-    """Where the weights come from, and how to load them. `base` is None if it has left the catalogue."""
+def model_card(name: str, manifest: Manifest, base: BaseSpec | None, form: FolderForm | None = None) -> str:
+    """Where the weights come from, and how to load them. `base` is None if it has left the catalogue, and
+    `form` if the weights are as they were trained."""
+    form = form or manifest.form
     source = base.source if base is not None else None
     hub = source if isinstance(source, HubSource) else None
     place = hub.repository if hub else "path/to/the/base"
     revision = f', revision="{hub.revision}"' if hub else ""
-    is_adapter = manifest.form in ("lora", "qlora")
+    is_adapter = form in ("lora", "qlora")
     head = [f"base_model: {hub.repository}"] if hub else []
-    head += [f"library_name: {'peft' if is_adapter else 'transformers'}", "tags:", "- tunery"]
+    library = "peft" if is_adapter else "gguf" if form == "gguf" else "transformers"
+    head += [f"library_name: {library}", "tags:", "- tunery"]
     if is_adapter:
         usage = _ADAPTER.format(base=place, revision=revision)
-    elif manifest.form == "prefix":
+    elif form == "prefix":
         usage = _PREFIX
+    elif form == "gguf":
+        usage = _GGUF
     else:
         usage = _FULL.format(kind=_auto_class(base))
     return "\n".join(

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
+from service.db.models.exports import exported_bytes
 from service.db.tenancy import Tenant
 from service.db.usage.device_time import device_time
 
@@ -50,7 +51,8 @@ def device_seconds_this_month(session: Session, owned: Owned) -> float:
 
 
 def stored_bytes(session: Session, tenant: Tenant) -> int:
-    """Of the tenant's files that are neither deleted nor expired, and of the parts of its uploads."""
+    """Of the tenant's files that are neither deleted nor expired, of the parts of its uploads, and of its
+    exports."""
     file, upload = tables.File, tables.Upload
     files = select(func.sum(file.bytes)).where(
         file.organization_id == tenant.organization_id,
@@ -67,4 +69,5 @@ def stored_bytes(session: Session, tenant: Tenant) -> int:
             upload.expires_at > int(now(session)),
         )
     )
-    return int(session.scalar(files) or 0) + int(session.scalar(parts) or 0)
+    stored = int(session.scalar(files) or 0) + int(session.scalar(parts) or 0)
+    return stored + exported_bytes(session, tenant)

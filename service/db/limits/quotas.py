@@ -90,7 +90,7 @@ class Quotas:
 
 
 def check_stored_bytes(session: Session, tenant: Tenant, more: int, defaults: Defaults) -> None:
-    """Raises QuotaExceeded if the project's files and `more` bytes are together too large."""
+    """Raises QuotaExceeded if the project's files and exports and `more` bytes are together too large."""
     limits = dict(defaults) | Limits(session).of(tenant.project_id)
     limit = limits.get("stored_bytes", UNLIMITED)
     if limit == UNLIMITED:
@@ -100,7 +100,8 @@ def check_stored_bytes(session: Session, tenant: Tenant, more: int, defaults: De
     if used + more > limit:
         raise QuotaExceeded(
             f"You exceeded the storage quota of project {tenant.project_id}: Limit {limit} bytes, "
-            f"Used {used}, Requested {more}. Delete files that are not needed, or ask your operator for more."
+            f"Used {used}, Requested {more}. Delete files or exports that are not needed, or ask your "
+            "operator for more."
         )
 
 

@@ -24,6 +24,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "embeddings_create": {"model": "{model}", "input": "x"},
     "aliases_set": {"alias": "mine@prod"},
     "responses_create": {"model": "{model}", "input": "x"},
+    "exports_create": {"format": "gguf"},
     "models_import": {"base": "base-1", "files": ["{file_id}", "{file_id}"]},
     "chat_completions_create": {"model": "{model}", "messages": [{"role": "user", "content": "x"}]},
     "webhooks_update": {"name": "x"},
@@ -140,6 +141,9 @@ def theirs(
         "response_id": "resp_theirs",
         "upload_id": upload_id,
         "import_id": import_adapter(http, other)["id"],
+        "export_id": http.post(f"/v1/models/{model}/exports", headers=other, json={"format": "gguf"}).json()[
+            "id"
+        ],
     }
 
 
@@ -154,6 +158,7 @@ ABSENT = {
     "response_id": "resp_absent",
     "upload_id": "upload_absent",
     "import_id": "modelimport-absent",
+    "export_id": "modelexport-absent",
 }
 
 

@@ -12,9 +12,12 @@ from cluster.contracts.datasets import DatasetCheck
 from cluster.contracts.errors import InvalidRequest
 from service.cli.downloads import download_folder
 from service.cli.remote import Api, CommandFailed, Target
+from service.scheduling.exporting import Exporter
 from service.scheduling.importing import Importer
 from tests.api import LiveApi
 from tests.fakes import FakeServing, InlineExecutor
+from tests.service.api.weights.exporting import CONTENT as EXPORTED
+from tests.service.api.weights.exporting import Cluster
 from tests.service.api.weights.stored import FILES, add_stored_model
 from tests.service.cli.running import run_tunery
 
@@ -79,6 +82,46 @@ def test_an_adapter_folder_is_imported_from_the_command_line(
         assert done.exit_code == 0
         assert "Imported ft:base-1:" in done.stdout
     assert live.openai().files.list(purpose="user_data").data == [], "the model has files of its own"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_model_is_exported_and_downloaded_from_the_command_line(
+    live: LiveApi, tmp_path: Path, is_refused: bool
+) -> None:
+    job = live.openai().fine_tuning.jobs.create(model="base-1", training_file=live.upload())
+    model, _ = add_stored_model(live.state, job.id)
+    serving = FakeServing(DatasetCheck(n_examples=1, n_tokens=1, n_supervised_tokens=1, longest=1))
+    Cluster(live.state, serving).is_done = True
+    if is_refused:
+        serving.refusal = InvalidRequest("Its base is a mamba.", code="format_not_available")
+    exporter = Exporter(
+        live.state.database, serving, live.state.catalogue, InlineExecutor(),
+        limits={}, kept_seconds=60, timeout_seconds=60, pause_seconds=0,
+    )  # fmt: skip
+    is_over = threading.Event()
+
+    def follow() -> None:
+        while not is_over.wait(0.05):
+            exporter.begin()
+
+    scheduler = threading.Thread(target=follow)
+    scheduler.start()
+    folder = tmp_path / "mine"
+    try:
+        done = run_tunery(
+            live, "models", "download", model, folder, "--format", "gguf", "--quantization", "q8_0"
+        )
+    finally:
+        is_over.set()
+        scheduler.join()
+    if is_refused:
+        assert (done.exit_code, done.stderr) == (1, "tunery: Its base is a mamba. (format_not_available)\n")
+        return
+    assert done.exit_code == 0
+    assert f"Downloaded {model} to {folder}.\n" in done.stdout
+    assert (folder / "model-q8_0.gguf").read_bytes() == EXPORTED
+    assert (folder / "README.md").is_file()
 
 
 @pytest.mark.slow

@@ -36,9 +36,8 @@ def merged_model(load: Callable[[], Any], read_adapter: ReadAdapter) -> Any:
     model = load()
     for name, pair in adapter.pairs.items():
         layer = model.get_submodule(name)
-        update = pair.down.T @ pair.up
         weight = layer.weight.data
-        weight.copy_(weight.float() + (update if isinstance(layer, Conv1D) else update.T))
+        weight.copy_(pair.added_to(weight, is_transposed=isinstance(layer, Conv1D)))
     found = model(input_ids=torch.tensor(text, device=model.device), use_cache=False).logits[0].float()
     error = error_between(found, expected)
     # Written so that NaN fails.

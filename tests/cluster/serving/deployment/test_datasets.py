@@ -21,9 +21,11 @@ from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, FolderS
 from cluster.contracts.data_report import DataReport, DataReportRequest, StoredFile
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
+from cluster.contracts.exports import Export, ExportAnswer, ExportProgress, ExportRequest
 from cluster.contracts.generation import LOAD_TIMEOUT_HEADER, PROJECT_HEADER, ErrorEvent
 from cluster.contracts.imports import ImportedAdapter, ImportRequest
 from cluster.contracts.previews import Preview, PreviewRequest
+from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment import datasets
 from cluster.storage.keys import DatasetKey, parse_key
 from cluster.storage.local import LocalStore
@@ -372,3 +374,65 @@ def test_a_projects_flood_of_reports_is_bounded_and_refuses_no_other(
     answers, other = asyncio.run(run())
     assert [answer.status_code for answer in answers] == [503] * most + [429]
     assert other.status_code == 200
+
+
+def export_request(base: BaseSpec) -> str:
+    return ExportRequest(
+        export_id="modelexport-1",
+        project_id="proj-1",
+        model="ft:tiny:acme::1",
+        base=base,
+        weights=WeightsRef(digest="1" * 64, manifest_key="jobs/x/manifest.json"),
+        format="merged",
+    ).model_dump_json()
+
+
+def test_whoever_asks_about_an_export_learns_how_far_it_is_and_later_its_result(
+    app: datasets.DatasetsApp, base: BaseSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, begun = threading.Event(), []
+    result = Export(manifest_sha256="2" * 64, bytes=100)
+
+    def slow(request: ExportRequest, store: LocalStore, report: Callable[[ExportProgress], None]) -> Export:
+        report(ExportProgress(done_bytes=10, total_bytes=100))
+        begun.append(request)
+        assert may_end.wait(30)
+        return result
+
+    monkeypatch.setattr(datasets, "export_weights", slow)
+    content = export_request(base)
+
+    async def run() -> list[ExportAnswer]:
+        answers = [await post(app, "/datasets/export", content, timeout=0.05)]
+        while not begun:
+            await asyncio.sleep(0)
+        answers.append(await post(app, "/datasets/export", content, timeout=0.05))
+        may_end.set()
+        answers.append(await post(app, "/datasets/export", content))
+        return [ExportAnswer.model_validate_json(answer.body) for answer in answers]
+
+    first, second, last = asyncio.run(run())
+    assert (first.result, second.progress, second.result) == (
+        None,
+        ExportProgress(done_bytes=10, total_bytes=100),
+        None,
+    )
+    assert (last.progress.done_bytes, last.result) == (100, result)
+    assert len(begun) == 1
+
+
+def test_an_export_that_nobody_asks_about_any_more_is_given_up(
+    app: datasets.DatasetsApp, base: BaseSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "EXPORT_LEASE_SECONDS", -1.0)
+
+    def endless(
+        request: ExportRequest, store: LocalStore, report: Callable[[ExportProgress], None]
+    ) -> Export:
+        while True:
+            report(ExportProgress(done_bytes=1, total_bytes=2))
+
+    monkeypatch.setattr(datasets, "export_weights", endless)
+    answer = asyncio.run(post(app, "/datasets/export", export_request(base)))
+    assert answer.status_code == 503
+    assert "Nobody waits" in ErrorEvent.model_validate_json(answer.body).message

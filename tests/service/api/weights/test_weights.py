@@ -137,23 +137,12 @@ def test_the_model_card_says_where_the_weights_come_from(http: TestClient, names
         assert part in card
 
 
-def test_a_format_that_is_not_made_here_is_refused_with_the_way_to_it(
-    http: TestClient, state: AppState, job_id: str
-) -> None:
-    model, _ = add_stored_model(state, job_id)
-    for name, way in {"merged": "merge_and_unload", "gguf": "convert_lora"}.items():
-        refused = http.get(f"/v1/models/{model}/weights?format={name}")
-        error = refused.json()["error"]
-        assert (refused.status_code, error["code"]) == (400, "format_not_available")
-        assert way in error["message"]
-
-
 def test_a_full_model_is_merged_already(http: TestClient, state: AppState, job_id: str) -> None:
     model, _ = add_stored_model(state, job_id, {"model.safetensors": b"weights"}, form="full")
     merged = http.get(f"/v1/models/{model}/weights?format=merged").json()
     assert merged == http.get(f"/v1/models/{model}/weights").json()
-    error = http.get(f"/v1/models/{model}/weights?format=gguf").json()["error"]
-    assert "convert_hf" in error["message"]
+    refused = http.post(f"/v1/models/{model}/exports", json={"format": "merged"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "format_not_available")
 
 
 def test_a_bases_weights_are_not_given_away(http: TestClient) -> None:

@@ -65,6 +65,7 @@ from .deleted import Deleted
 from .deleted_admin_api_key import DeletedAdminApiKey
 from .deleted_alias import DeletedAlias
 from .deleted_checkpoint_permission import DeletedCheckpointPermission
+from .deleted_export import DeletedExport
 from .deleted_object import DeletedObject
 from .deleted_project_api_key import DeletedProjectApiKey
 from .deleted_service_account import DeletedServiceAccount
@@ -91,6 +92,11 @@ from .estimated_tokens import EstimatedTokens
 from .evaluation import Evaluation
 from .evaluation_comparison import EvaluationComparison
 from .expires_after import ExpiresAfter
+from .export_error import ExportError
+from .export_model_body import ExportModelBody
+from .export_model_body_format import ExportModelBodyFormat
+from .export_model_body_quantization_type_0 import ExportModelBodyQuantizationType0
+from .exported_bytes import ExportedBytes
 from .file_list import FileList
 from .file_object import FileObject
 from .file_object_status import FileObjectStatus
@@ -172,6 +178,11 @@ from .model_alias import ModelAlias
 from .model_alias_change import ModelAliasChange
 from .model_alias_history import ModelAliasHistory
 from .model_alias_list import ModelAliasList
+from .model_export import ModelExport
+from .model_export_format import ModelExportFormat
+from .model_export_list import ModelExportList
+from .model_export_quantization_type_0 import ModelExportQuantizationType0
+from .model_export_status import ModelExportStatus
 from .model_extension import ModelExtension
 from .model_import import ModelImport
 from .model_import_error import ModelImportError
@@ -186,7 +197,10 @@ from .model_response_status import ModelResponseStatus
 from .model_response_tool_choice_type_0 import ModelResponseToolChoiceType0
 from .model_weights import ModelWeights
 from .model_weights_form import ModelWeightsForm
+from .models_weights_file_format import ModelsWeightsFileFormat
+from .models_weights_file_quantization import ModelsWeightsFileQuantization
 from .models_weights_format import ModelsWeightsFormat
+from .models_weights_quantization import ModelsWeightsQuantization
 from .multi_grader import MultiGrader
 from .multi_grader_graders import MultiGraderGraders
 from .named_function import NamedFunction
@@ -401,6 +415,7 @@ __all__ = (
     "DeletedAdminApiKey",
     "DeletedAlias",
     "DeletedCheckpointPermission",
+    "DeletedExport",
     "DeletedObject",
     "DeletedProjectApiKey",
     "DeletedServiceAccount",
@@ -427,6 +442,11 @@ __all__ = (
     "Evaluation",
     "EvaluationComparison",
     "ExpiresAfter",
+    "ExportedBytes",
+    "ExportError",
+    "ExportModelBody",
+    "ExportModelBodyFormat",
+    "ExportModelBodyQuantizationType0",
     "FileList",
     "FileObject",
     "FileObjectStatus",
@@ -508,6 +528,11 @@ __all__ = (
     "ModelAliasChange",
     "ModelAliasHistory",
     "ModelAliasList",
+    "ModelExport",
+    "ModelExportFormat",
+    "ModelExportList",
+    "ModelExportQuantizationType0",
+    "ModelExportStatus",
     "ModelExtension",
     "ModelImport",
     "ModelImportError",
@@ -520,7 +545,10 @@ __all__ = (
     "ModelResponse",
     "ModelResponseStatus",
     "ModelResponseToolChoiceType0",
+    "ModelsWeightsFileFormat",
+    "ModelsWeightsFileQuantization",
     "ModelsWeightsFormat",
+    "ModelsWeightsQuantization",
     "ModelWeights",
     "ModelWeightsForm",
     "MultiGrader",

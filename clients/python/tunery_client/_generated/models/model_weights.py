@@ -31,7 +31,7 @@ class ModelWeights:
         base (str): Id of the base model.
         form (ModelWeightsForm): `adapter`: a folder for PEFT. `full`: a folder for transformers. `prefix`: keys and
             values that precede
-            every prompt.
+            every prompt. `gguf`: files for llama.cpp.
         bytes_ (int): Of all files together.
         files (list[WeightsFileObject]):
     """

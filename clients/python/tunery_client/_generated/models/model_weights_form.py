@@ -1,10 +1,11 @@
 from typing import Literal
 
-ModelWeightsForm = Literal["adapter", "full", "prefix"]
+ModelWeightsForm = Literal["adapter", "full", "gguf", "prefix"]
 
 MODEL_WEIGHTS_FORM_VALUES: set[ModelWeightsForm] = {
     "adapter",
     "full",
+    "gguf",
     "prefix",
 }
 

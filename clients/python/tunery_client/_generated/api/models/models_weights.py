@@ -10,6 +10,9 @@ from ...models.model_weights import ModelWeights
 from ...models.models_weights_format import (
     ModelsWeightsFormat,
 )
+from ...models.models_weights_quantization import (
+    ModelsWeightsQuantization,
+)
 from ...types import UNSET, Response, Unset
 
 
@@ -17,6 +20,7 @@ def _get_kwargs(
     model: str,
     *,
     format_: ModelsWeightsFormat | Unset = "original",
+    quantization: ModelsWeightsQuantization | Unset = UNSET,
     archive: Literal["tar"] | Unset = UNSET,
 ) -> dict[str, Any]:
 
@@ -27,6 +31,12 @@ def _get_kwargs(
         json_format_ = format_
 
     params["format"] = json_format_
+
+    json_quantization: str | Unset = UNSET
+    if not isinstance(quantization, Unset):
+        json_quantization = quantization
+
+    params["quantization"] = json_quantization
 
     params["archive"] = archive
 
@@ -72,18 +82,23 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     format_: ModelsWeightsFormat | Unset = "original",
+    quantization: ModelsWeightsQuantization | Unset = UNSET,
     archive: Literal["tar"] | Unset = UNSET,
 ) -> Response[ErrorAnswer | ModelWeights]:
     """List a tuned model's weights
 
      An adapter is a folder for `PeftModel.from_pretrained`, and a full model one for transformers; each
-    comes with a model card. Checkpoints have weights too.
+    comes with a model card. Checkpoints have weights too. Answers 409 `export_not_ready` if the format
+    must
+    be exported first.
 
     Args:
         model (str):
         format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
-            full model, which full fine-tunes are already; adapters are refused. `gguf` is refused.
-            Default: 'original'.
+            full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model does
+            not have already must be exported before. Default: 'original'.
+        quantization (ModelsWeightsQuantization | Unset): Of `gguf`: `f16`, the default, `bf16` or
+            `q8_0`.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -98,6 +113,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         model=model,
         format_=format_,
+        quantization=quantization,
         archive=archive,
     )
 
@@ -113,18 +129,23 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     format_: ModelsWeightsFormat | Unset = "original",
+    quantization: ModelsWeightsQuantization | Unset = UNSET,
     archive: Literal["tar"] | Unset = UNSET,
 ) -> ErrorAnswer | ModelWeights | None:
     """List a tuned model's weights
 
      An adapter is a folder for `PeftModel.from_pretrained`, and a full model one for transformers; each
-    comes with a model card. Checkpoints have weights too.
+    comes with a model card. Checkpoints have weights too. Answers 409 `export_not_ready` if the format
+    must
+    be exported first.
 
     Args:
         model (str):
         format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
-            full model, which full fine-tunes are already; adapters are refused. `gguf` is refused.
-            Default: 'original'.
+            full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model does
+            not have already must be exported before. Default: 'original'.
+        quantization (ModelsWeightsQuantization | Unset): Of `gguf`: `f16`, the default, `bf16` or
+            `q8_0`.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -140,6 +161,7 @@ def sync(
         model=model,
         client=client,
         format_=format_,
+        quantization=quantization,
         archive=archive,
     ).parsed
 
@@ -149,18 +171,23 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     format_: ModelsWeightsFormat | Unset = "original",
+    quantization: ModelsWeightsQuantization | Unset = UNSET,
     archive: Literal["tar"] | Unset = UNSET,
 ) -> Response[ErrorAnswer | ModelWeights]:
     """List a tuned model's weights
 
      An adapter is a folder for `PeftModel.from_pretrained`, and a full model one for transformers; each
-    comes with a model card. Checkpoints have weights too.
+    comes with a model card. Checkpoints have weights too. Answers 409 `export_not_ready` if the format
+    must
+    be exported first.
 
     Args:
         model (str):
         format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
-            full model, which full fine-tunes are already; adapters are refused. `gguf` is refused.
-            Default: 'original'.
+            full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model does
+            not have already must be exported before. Default: 'original'.
+        quantization (ModelsWeightsQuantization | Unset): Of `gguf`: `f16`, the default, `bf16` or
+            `q8_0`.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -175,6 +202,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         model=model,
         format_=format_,
+        quantization=quantization,
         archive=archive,
     )
 
@@ -188,18 +216,23 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     format_: ModelsWeightsFormat | Unset = "original",
+    quantization: ModelsWeightsQuantization | Unset = UNSET,
     archive: Literal["tar"] | Unset = UNSET,
 ) -> ErrorAnswer | ModelWeights | None:
     """List a tuned model's weights
 
      An adapter is a folder for `PeftModel.from_pretrained`, and a full model one for transformers; each
-    comes with a model card. Checkpoints have weights too.
+    comes with a model card. Checkpoints have weights too. Answers 409 `export_not_ready` if the format
+    must
+    be exported first.
 
     Args:
         model (str):
         format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
-            full model, which full fine-tunes are already; adapters are refused. `gguf` is refused.
-            Default: 'original'.
+            full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model does
+            not have already must be exported before. Default: 'original'.
+        quantization (ModelsWeightsQuantization | Unset): Of `gguf`: `f16`, the default, `bf16` or
+            `q8_0`.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -216,6 +249,7 @@ async def asyncio(
             model=model,
             client=client,
             format_=format_,
+            quantization=quantization,
             archive=archive,
         )
     ).parsed

@@ -7,13 +7,38 @@ import httpx
 
 from ...client import AuthenticatedClient, Client
 from ...models.error_answer import ErrorAnswer
-from ...types import File, Response
+from ...models.models_weights_file_format import (
+    ModelsWeightsFileFormat,
+)
+from ...models.models_weights_file_quantization import (
+    ModelsWeightsFileQuantization,
+)
+from ...types import UNSET, File, Response, Unset
 
 
 def _get_kwargs(
     model: str,
     filename: str,
+    *,
+    format_: ModelsWeightsFileFormat | Unset = "original",
+    quantization: ModelsWeightsFileQuantization | Unset = UNSET,
 ) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    json_format_: str | Unset = UNSET
+    if not isinstance(format_, Unset):
+        json_format_ = format_
+
+    params["format"] = json_format_
+
+    json_quantization: str | Unset = UNSET
+    if not isinstance(quantization, Unset):
+        json_quantization = quantization
+
+    params["quantization"] = json_quantization
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "get",
@@ -21,6 +46,7 @@ def _get_kwargs(
             model=quote(str(model), safe=""),
             filename=quote(str(filename), safe=""),
         ),
+        "params": params,
     }
 
     return _kwargs
@@ -58,6 +84,8 @@ def sync_detailed(
     filename: str,
     *,
     client: AuthenticatedClient | Client,
+    format_: ModelsWeightsFileFormat | Unset = "original",
+    quantization: ModelsWeightsFileQuantization | Unset = UNSET,
 ) -> Response[ErrorAnswer | File]:
     """Download a file of a tuned model's weights
 
@@ -68,6 +96,11 @@ def sync_detailed(
     Args:
         model (str):
         filename (str):
+        format_ (ModelsWeightsFileFormat | Unset): `original`: as the model was trained. `merged`:
+            a full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model
+            does not have already must be exported before. Default: 'original'.
+        quantization (ModelsWeightsFileQuantization | Unset): Of `gguf`: `f16`, the default,
+            `bf16` or `q8_0`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -80,6 +113,8 @@ def sync_detailed(
     kwargs = _get_kwargs(
         model=model,
         filename=filename,
+        format_=format_,
+        quantization=quantization,
     )
 
     response = client.get_httpx_client().request(
@@ -94,6 +129,8 @@ def sync(
     filename: str,
     *,
     client: AuthenticatedClient | Client,
+    format_: ModelsWeightsFileFormat | Unset = "original",
+    quantization: ModelsWeightsFileQuantization | Unset = UNSET,
 ) -> ErrorAnswer | File | None:
     """Download a file of a tuned model's weights
 
@@ -104,6 +141,11 @@ def sync(
     Args:
         model (str):
         filename (str):
+        format_ (ModelsWeightsFileFormat | Unset): `original`: as the model was trained. `merged`:
+            a full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model
+            does not have already must be exported before. Default: 'original'.
+        quantization (ModelsWeightsFileQuantization | Unset): Of `gguf`: `f16`, the default,
+            `bf16` or `q8_0`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -117,6 +159,8 @@ def sync(
         model=model,
         filename=filename,
         client=client,
+        format_=format_,
+        quantization=quantization,
     ).parsed
 
 
@@ -125,6 +169,8 @@ async def asyncio_detailed(
     filename: str,
     *,
     client: AuthenticatedClient | Client,
+    format_: ModelsWeightsFileFormat | Unset = "original",
+    quantization: ModelsWeightsFileQuantization | Unset = UNSET,
 ) -> Response[ErrorAnswer | File]:
     """Download a file of a tuned model's weights
 
@@ -135,6 +181,11 @@ async def asyncio_detailed(
     Args:
         model (str):
         filename (str):
+        format_ (ModelsWeightsFileFormat | Unset): `original`: as the model was trained. `merged`:
+            a full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model
+            does not have already must be exported before. Default: 'original'.
+        quantization (ModelsWeightsFileQuantization | Unset): Of `gguf`: `f16`, the default,
+            `bf16` or `q8_0`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -147,6 +198,8 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         model=model,
         filename=filename,
+        format_=format_,
+        quantization=quantization,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -159,6 +212,8 @@ async def asyncio(
     filename: str,
     *,
     client: AuthenticatedClient | Client,
+    format_: ModelsWeightsFileFormat | Unset = "original",
+    quantization: ModelsWeightsFileQuantization | Unset = UNSET,
 ) -> ErrorAnswer | File | None:
     """Download a file of a tuned model's weights
 
@@ -169,6 +224,11 @@ async def asyncio(
     Args:
         model (str):
         filename (str):
+        format_ (ModelsWeightsFileFormat | Unset): `original`: as the model was trained. `merged`:
+            a full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model
+            does not have already must be exported before. Default: 'original'.
+        quantization (ModelsWeightsFileQuantization | Unset): Of `gguf`: `f16`, the default,
+            `bf16` or `q8_0`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -183,5 +243,7 @@ async def asyncio(
             model=model,
             filename=filename,
             client=client,
+            format_=format_,
+            quantization=quantization,
         )
     ).parsed

@@ -1,0 +1,293 @@
+"""Exports: tuned weights in another program's format, which the cluster makes. They last as long as their
+weights do, and at most until they expire."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from cluster.contracts.bases import WeightsForm
+from cluster.contracts.errors import NotFound, Overloaded, TuneryError
+from cluster.contracts.exports import Export, ExportFormat, ExportProgress, Quantization
+from cluster.contracts.weights import WeightsRef
+from service.db import tables
+from service.db.database import now
+from service.db.ids import new_id
+from service.db.models.models import TunedModel
+from service.db.paging import Page, page
+from service.db.tenancy import Tenant
+
+MAX_PENDING = 4
+"""Exports of one project that may be made or wait for it."""
+MAX_FAULTS = 3
+"""Faults of the platform that end an export."""
+
+ExportStatus = Literal["queued", "running", "succeeded", "failed"]
+
+_TABLE = tables.ModelExport
+_PENDING = ("queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelExport:
+    id: str
+    """`modelexport-…`"""
+    owner: Tenant
+    """The project that asked for it, which may be another one than the model's."""
+    status: ExportStatus
+    model: str
+    """The name that it was asked for by."""
+    base: str
+    """Alias of the base."""
+    weights: WeightsRef
+    format: ExportFormat
+    quantization: Quantization | None
+    """None for `merged`."""
+    done_bytes: int
+    total_bytes: int | None
+    """None until it is known."""
+    export_sha256: str | None
+    """Of the export's manifest, once it has succeeded."""
+    error: dict[str, Any] | None
+    """code, message, param."""
+    created_at: int
+    finished_at: int | None
+    expires_at: int | None
+    """Set once it has ended."""
+
+
+class Exports:
+    """The exports of one tenant."""
+
+    def __init__(self, session: Session, tenant: Tenant) -> None:
+        self._session = session
+        self._tenant = tenant
+
+    def create(
+        self, model: TunedModel, format: ExportFormat, quantization: Quantization | None, *, seconds: float
+    ) -> ModelExport:
+        """The caller holds locks on the project and on the model. Returns the export of the same weights that
+        is being made or was made before, which then lasts for `seconds` from now.
+
+        Raises Overloaded (`too_many_exports`) while MAX_PENDING others of the project are being made."""
+        at = now(self._session)
+        same = self._session.scalar(
+            self._of(model.adapter, format, quantization)
+            .where(_TABLE.status != "failed")
+            .limit(1)
+            .with_for_update()
+        )
+        if same is not None:
+            if same.status == "succeeded":
+                same.expires_at = int(at + seconds)
+            return _export_of(same)
+        pending = self._current().where(_TABLE.status.in_(_PENDING))
+        count = self._session.scalar(select(func.count()).select_from(pending.subquery())) or 0
+        if count >= MAX_PENDING:
+            raise Overloaded(
+                f"This project has {count} exports that are being made, and may not have more. Wait until "
+                "one of them has ended, or delete one.",
+                code="too_many_exports",
+                retry_after_seconds=10,
+            )
+        row = _TABLE(
+            id=new_id("modelexport-"),
+            organization_id=self._tenant.organization_id,
+            project_id=self._tenant.project_id,
+            status="queued",
+            model=model.name,
+            base=model.base,
+            manifest_key=model.adapter.manifest_key,
+            manifest_sha256=model.adapter.digest,
+            form=model.adapter.form,
+            format=format,
+            quantization=quantization,
+            done_bytes=0,
+            faults=0,
+            created_at=int(at),
+        )
+        self._session.add(row)
+        self._session.flush()
+        return _export_of(row)
+
+    def get(self, id: str) -> ModelExport:
+        """Raises NotFound."""
+        return _export_of(self._row(id))
+
+    def find(
+        self, weights: WeightsRef, format: ExportFormat, quantization: Quantization | None
+    ) -> ModelExport | None:
+        """The newest export of these weights."""
+        newest = self._of(weights, format, quantization).order_by(_TABLE.created_at.desc(), _TABLE.id.desc())
+        row = self._session.scalar(newest.limit(1))
+        return None if row is None else _export_of(row)
+
+    def page(self, weights: WeightsRef, *, after: str | None = None, limit: int = 20) -> Page[ModelExport]:
+        """Those of these weights, newest first. `after` is an export's id; raises InvalidRequest if there is
+        none."""
+        of_weights = self._current().where(_TABLE.manifest_sha256 == weights.digest)
+        found = page(
+            self._session,
+            of_weights,
+            key=(_TABLE.created_at, _TABLE.id),
+            after=after,
+            cursors=self._owned(),
+            limit=limit,
+        )
+        return Page([_export_of(row) for row in found.data], found.has_more)
+
+    def delete(self, id: str) -> None:
+        """Ends it if it has not ended. Raises NotFound."""
+        self._row(id, for_update=True).deleted_at = int(now(self._session))
+
+    def _row(self, id: str, *, for_update: bool = False) -> tables.ModelExport:
+        statement = self._current().where(_TABLE.id == id)
+        row = self._session.scalar(statement.with_for_update() if for_update else statement)
+        if row is None:
+            raise NotFound(f"There is no export '{id}'.", param="export_id")
+        return row
+
+    def _of(
+        self, weights: WeightsRef, format: ExportFormat, quantization: Quantization | None
+    ) -> Select[tables.ModelExport]:
+        return self._current().where(
+            _TABLE.manifest_sha256 == weights.digest,
+            _TABLE.format == format,
+            _TABLE.quantization.is_(None) if quantization is None else _TABLE.quantization == quantization,
+        )
+
+    def _current(self) -> Select[tables.ModelExport]:
+        return self._owned().where(is_current(self._session))
+
+    def _owned(self) -> Select[tables.ModelExport]:
+        return select(_TABLE).where(
+            _TABLE.organization_id == self._tenant.organization_id,
+            _TABLE.project_id == self._tenant.project_id,
+        )
+
+
+def is_current(session: Session) -> ColumnElement[bool]:
+    """Selects the exports that exist for their owners: neither deleted nor expired, and of weights that still
+    have a name."""
+    model, checkpoint = tables.Model, tables.Checkpoint
+    return (
+        _TABLE.deleted_at.is_(None)
+        & or_(_TABLE.expires_at.is_(None), _TABLE.expires_at > int(now(session)))
+        & or_(
+            exists().where(model.manifest_key == _TABLE.manifest_key, model.deleted_at.is_(None)),
+            exists().where(checkpoint.manifest_key == _TABLE.manifest_key),
+        )
+    )
+
+
+def pending_exports(session: Session) -> Sequence[ModelExport]:
+    """Those of all tenants, oldest first."""
+    rows = session.scalars(
+        select(_TABLE)
+        .where(_TABLE.status.in_(_PENDING), is_current(session))
+        .order_by(_TABLE.created_at, _TABLE.id)
+    )
+    return [_export_of(row) for row in rows]
+
+
+def exported_bytes(session: Session, tenant: Tenant) -> int:
+    """What the tenant's exports take, and those that are being made will take."""
+    total = select(func.sum(_TABLE.total_bytes)).where(
+        _TABLE.organization_id == tenant.organization_id,
+        _TABLE.project_id == tenant.project_id,
+        _TABLE.status != "failed",
+        is_current(session),
+    )
+    return int(session.scalar(total) or 0)
+
+
+def note_progress(session: Session, id: str, progress: ExportProgress) -> None:
+    """Use `Database.write`, as below. Does nothing if the export has ended."""
+    if (row := _lock(session, id)) is not None and progress.total_bytes is not None:
+        row.status, row.done_bytes, row.total_bytes = "running", progress.done_bytes, progress.total_bytes
+
+
+def note_fault(session: Session, id: str, error: TuneryError, *, seconds: float) -> None:
+    """Fails the export, as `fail_export` does, at its last fault."""
+    if (row := _lock(session, id)) is not None:
+        row.faults += 1
+        if row.faults >= MAX_FAULTS:
+            _fail(session, row, error, seconds)
+
+
+def finish_export(session: Session, id: str, export: Export, *, seconds: float) -> None:
+    """The export lasts for `seconds` from now."""
+    if (row := _lock(session, id)) is not None:
+        at = now(session)
+        row.status, row.finished_at, row.expires_at = "succeeded", int(at), int(at + seconds)
+        row.done_bytes = row.total_bytes = export.bytes
+        row.export_sha256 = export.manifest_sha256
+
+
+def fail_export(session: Session, id: str, error: TuneryError, *, seconds: float) -> None:
+    """The reason is shown for `seconds` from now."""
+    if (row := _lock(session, id)) is not None:
+        _fail(session, row, error, seconds)
+
+
+def end_exports(session: Session, project_id: str) -> None:
+    """Deletes all exports of a project that is being archived, and whose lock the caller holds."""
+    session.execute(
+        update(_TABLE)
+        .where(_TABLE.project_id == project_id, _TABLE.deleted_at.is_(None))
+        .values(deleted_at=int(now(session)))
+    )
+
+
+def delete_ended_exports(session: Session, ids: Sequence[str]) -> None:
+    """Records for good which of these exports do not exist any more. Skips those that are in use now."""
+    current = is_current(session)
+    rows = session.scalars(
+        select(_TABLE)
+        .where(_TABLE.id.in_(ids), _TABLE.deleted_at.is_(None), ~current)
+        .order_by(_TABLE.id)
+        .with_for_update(skip_locked=True)
+    )
+    at = int(now(session))
+    for row in rows.all():
+        row.deleted_at = at
+    session.flush()
+
+
+def _lock(session: Session, id: str) -> tables.ModelExport | None:
+    """Its row, if it has not ended."""
+    return session.scalar(
+        select(_TABLE)
+        .where(_TABLE.id == id, _TABLE.status.in_(_PENDING), _TABLE.deleted_at.is_(None))
+        .with_for_update()
+    )
+
+
+def _fail(session: Session, row: tables.ModelExport, error: TuneryError, seconds: float) -> None:
+    at = now(session)
+    row.status, row.finished_at, row.expires_at = "failed", int(at), int(at + seconds)
+    row.error = {"code": error.code or "internal_error", "message": error.message, "param": error.param}
+
+
+def _export_of(row: tables.ModelExport) -> ModelExport:
+    return ModelExport(
+        id=row.id,
+        owner=Tenant(row.organization_id, row.project_id),
+        status=cast(ExportStatus, row.status),
+        model=row.model,
+        base=row.base,
+        weights=WeightsRef(
+            digest=row.manifest_sha256, manifest_key=row.manifest_key, form=cast(WeightsForm, row.form)
+        ),
+        format=cast(ExportFormat, row.format),
+        quantization=cast(Quantization | None, row.quantization),
+        done_bytes=row.done_bytes,
+        total_bytes=row.total_bytes,
+        export_sha256=row.export_sha256,
+        error=row.error,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        expires_at=row.expires_at,
+    )

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cluster.contracts.devices import Pool
@@ -15,9 +15,9 @@ _CGROUP = Path("/sys/fs/cgroup/memory.max")
 Run = Callable[[Sequence[str]], str]
 
 
-def local_pool(*, workers: int) -> Pool:
-    """This machine as a pool: its NVIDIA GPUs or, without any, processors on which `workers` train."""
-    gpus = gpu_bytes()
+def local_pool(gpus: Sequence[int], *, workers: int) -> Pool:
+    """This machine as a pool: `gpus` are the bytes of the GPUs that training may have. Without any, its
+    processors, on which `workers` train."""
     if gpus:
         # GPUs of different sizes: a job must fit into the smallest that it may be given.
         return Pool(
@@ -28,6 +28,30 @@ def local_pool(*, workers: int) -> Pool:
             host_bytes=host_bytes(),
         )
     return Pool(name="local", kind="cpu", devices=workers, host_bytes=host_bytes())
+
+
+def training_environment(given: Mapping[str, str], gpus: Sequence[int], *, workers: int) -> dict[str, str]:
+    """The variables that say what this machine trains on, apart from those that are `given`. `gpus` are the
+    bytes of all GPUs here, one of which is left to serving if there are several; `workers` train on a machine
+    without."""
+    if given.get("TUNERY_TRAINING_DEVICE", "cuda") == "cpu":
+        gpus = []
+    pool = local_pool(gpus[serving_gpus(given, gpus) :], workers=workers)
+    found = {
+        "TUNERY_TRAINING_DEVICE": pool.kind,
+        "TUNERY_TRAINING_SLOTS": str(pool.devices),
+        "TUNERY_TRAINING_POOLS": f"[{pool.model_dump_json()}]",
+    }
+    if given.get("TUNERY_TRAINING_DEVICE", pool.kind) != pool.kind:
+        # GPUs that cannot be found: what they are is not known.
+        del found["TUNERY_TRAINING_POOLS"]
+    return {name: given.get(name) or value for name, value in found.items()}
+
+
+def serving_gpus(given: Mapping[str, str], gpus: Sequence[int]) -> int:
+    """How many of this machine's GPUs are reserved for serving. A single one is shared with training, and
+    jobs on CPUs leave serving all of them."""
+    return 1 if len(gpus) > 1 and given.get("TUNERY_TRAINING_DEVICE", "cuda") == "cuda" else 0
 
 
 def gpu_bytes(run: Run | None = None) -> list[int]:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.devices import Pool
 from cluster.contracts.errors import InvalidConfiguration
+from cluster.contracts.jobs import Device
 from cluster.egress.destinations import EgressPolicy
 from service.db.limits.names import LimitName
 from service.db.retries import RetryPolicy
@@ -152,6 +153,10 @@ class Settings(BaseSettings):
     price of the tokens if both are set."""
     price_currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     """Currency of these prices: three letters (ISO 4217)."""
+    training_device: Device = "cpu"
+    """What jobs train on: `cuda` for NVIDIA GPUs, one for each training process, or `cpu`. There is no
+    fallback: a job for GPUs waits until the cluster has enough free ones. `tunery up` uses `cuda` by default
+    on a machine with NVIDIA GPUs."""
     training_pools: tuple[Pool, ...] = ()
     """The devices that jobs may be trained on, as JSON, in the order of preference:
     `[{"name": "h100", "kind": "cuda", "nodes": 4, "devices": 8, "device_bytes": "80GB", "host_bytes":
@@ -162,7 +167,8 @@ class Settings(BaseSettings):
     this machine's devices."""
     training_slots: int = Field(default=1, ge=1)
     """Training processes that may run at once, over all jobs. A job takes `training.num_workers` of them. Set
-    it to the number of GPUs (or CPU workers) of the cluster that serving does not need."""
+    it to the number of GPUs (or CPU workers) of the cluster that serving does not need. On a machine with
+    several GPUs, `tunery up` leaves one to serving and counts the others."""
     max_attempts: int = Field(default=3, ge=1)
     """Platform faults in a row that end a job. A new checkpoint, or any other progress, resets the count, so
     that long jobs survive more interruptions than that."""

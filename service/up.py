@@ -34,7 +34,7 @@ import httpx2
 from service.data_folder import database_url, storage_url
 from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys
-from service.local_devices import local_pool
+from service.local_devices import gpu_bytes, serving_gpus, training_environment
 from service.local_ray import RayPorts, ray_command, ray_environment, temporary_ray_folder
 from service.permissions import UMASK, make_private_folder
 from service.ports import free_ports
@@ -77,6 +77,8 @@ class _Plan:
     base_url: str
     ray_url: str
     ray_token: str
+    serving_gpus: int
+    """GPUs that only the engine's replica may use."""
     serving_host: str
     serving_port: int
     internal_port: int
@@ -101,11 +103,12 @@ class _Plan:
             "RAY_AUTH_TOKEN": ray_token,
             "PYTHONUNBUFFERED": "1",
         }
-        ray_url = f"http://127.0.0.1:{dashboard}"
+        ray_url, gpus = f"http://127.0.0.1:{dashboard}", gpu_bytes()
         return _Plan(
             base_url=f"http://{reachable}:{port}",
             ray_url=ray_url,
             ray_token=ray_token,
+            serving_gpus=serving_gpus(inherited, gpus),
             serving_host="127.0.0.1",
             serving_port=serving,
             internal_port=internal,
@@ -115,7 +118,7 @@ class _Plan:
                 **inherited,
                 **shared,
                 "TUNERY_DATABASE_URL": database_url(folder, inherited),
-                "TUNERY_TRAINING_POOLS": inherited.get("TUNERY_TRAINING_POOLS") or _local_pools(),
+                **training_environment(inherited, gpus, workers=Settings().training_slots),
                 "TUNERY_RAY_URL": ray_url,
                 "TUNERY_SERVING_URL": f"http://127.0.0.1:{serving}",
                 "TUNERY_SERVICE_URL": f"http://127.0.0.1:{internal}",
@@ -141,6 +144,7 @@ class _Plan:
                     "name": name,
                     "route_prefix": f"/{name}",
                     "import_path": f"cluster.serving.deployment:{name}_app",
+                    **({"deployments": [self._reserving_gpus()]} if name == "engine" else {}),
                 }
                 for name in ("engine", "datasets")
             ],
@@ -153,10 +157,9 @@ class _Plan:
                         return
                 ended.wait(0.3)
 
-
-def _local_pools() -> str:
-    pool = local_pool(workers=Settings().training_slots)
-    return f"[{pool.model_dump_json()}]"
+    def _reserving_gpus(self) -> dict[str, Any]:
+        options = {"num_cpus": 0.5, "num_gpus": self.serving_gpus}
+        return {"name": "engine", "ray_actor_options": options}
 
 
 def _announce(plan: _Plan, supervisor: Supervisor, say: Callable[[str], None]) -> None:

@@ -79,15 +79,16 @@ def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4)
 
 
 @contextmanager
-def ray_node(head: RayHead, *, num_cpus: int) -> Iterator[None]:
-    """Adds one node to the cluster of `head`, then ends all the node's processes."""
+def ray_node(head: RayHead, *, num_cpus: int, num_gpus: int = 0) -> Iterator[None]:
+    """Adds one node to the cluster of `head`, then ends all the node's processes. Ray believes `num_gpus`."""
     agent, runtime_agent, metrics = free_ports(3)
     command = [
         *(str(Path(sys.executable).with_name("ray")), "start", "--address", head.address, "--block"),
         *("--disable-usage-stats", "--node-ip-address", "127.0.0.1"),
         *("--dashboard-agent-listen-port", str(agent), "--runtime-env-agent-port", str(runtime_agent)),
         *("--metrics-export-port", str(metrics), "--min-worker-port", "0", "--max-worker-port", "0"),
-        *("--num-cpus", str(num_cpus), "--object-store-memory", str(100 * 2**20)),
+        *("--num-cpus", str(num_cpus), "--num-gpus", str(num_gpus)),
+        *("--object-store-memory", str(100 * 2**20)),
     ]
     process = _start(command, head.token, {}, head.log.with_name("node.log"))
     try:

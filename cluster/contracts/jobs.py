@@ -59,6 +59,10 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
 queued."""
 
 
+Device = Literal["cpu", "cuda"]
+"""A kind of device, in torch's words."""
+
+
 class JobSpec(NonFiniteModel):
     """What an attempt must do. The scheduler writes it to storage and the runner reads it; it never
     changes."""
@@ -70,6 +74,8 @@ class JobSpec(NonFiniteModel):
     """Authenticates this attempt's sync calls, and nothing else."""
     service_url: str
     """Root of the API as the cluster reaches it, without `/v1`."""
+    device: Device
+    """What the workers compute on. There is no fallback: a job for GPUs waits until there are enough."""
     base: BaseSpec
     config: TrainingConfig
     training_key: str

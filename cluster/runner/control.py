@@ -3,14 +3,27 @@
 import asyncio
 import logging
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cluster.contracts.jobs import Command, Failed, JobSpec, RunnerEvent, RunnerState, Running
+from cluster.contracts.jobs import (
+    Command,
+    Failed,
+    JobSpec,
+    RunnerEvent,
+    RunnerMessage,
+    RunnerState,
+    Running,
+    Stopped,
+)
 from cluster.training.failure import failed_state
 
 logger = logging.getLogger(__name__)
+
+WAIT_REPORT_SECONDS = 15.0
+"""How long a run waits for devices before it says so. Workers need a few seconds to start in any case."""
 
 ANSWER_SECONDS = 0.1
 """How long an idle actor needs to answer, beyond the time that it waits."""
@@ -23,7 +36,16 @@ class ControlActor:
         self._events: list[RunnerEvent] = []
         self._state: RunnerState = Running()
         self._command: Command = "continue"
+        self._has_started = asyncio.Event()
         self._has_ended = asyncio.Event()
+
+    async def start(self) -> bool:
+        """Called by each worker once it has its device. Returns whether it shall train."""
+        self._has_started.set()
+        return not self._has_ended.is_set()
+
+    async def wait_for_start(self) -> None:
+        await self._has_started.wait()
 
     async def push(self, events: list[RunnerEvent]) -> Command:
         """Called by the first worker. Events that come after the final state are dropped."""
@@ -38,7 +60,10 @@ class ControlActor:
             self._has_ended.set()
 
     async def set_command(self, command: Command) -> None:
+        """A run that still waits for devices has nothing to save, and ends."""
         self._command = command
+        if command == "pause" and not self._has_started.is_set():
+            await self.finish(Stopped())
 
     async def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
         with suppress(TimeoutError):
@@ -93,12 +118,25 @@ class RayRun:
             ray.init()
             self._actor = ray.remote(num_cpus=0)(ControlActor).remote()
             self._is_ready.set()
-            from cluster.training.ray_run import fit
+            from cluster.training.ray_run import fit, resources_per_worker
 
+            reporting = (spec.config.num_workers, resources_per_worker(spec.device))
+            threading.Thread(target=self._report_wait, args=reporting, name="wait", daemon=True).start()
             fit(spec, self._actor, scratch)
         except Exception as error:
             logger.error("Training ended with an error: %s", error)
             self._end(_lost(error))
+
+    def _report_wait(self, num_workers: int, each: dict[str, int]) -> None:
+        """Tells the job's owner what the run waits for, whenever that has changed, until it starts."""
+        import ray
+
+        reported, started = "", self._actor.wait_for_start.remote()
+        while not ray.wait([started], timeout=WAIT_REPORT_SECONDS)[0]:
+            message = waiting_message(num_workers, each, ray.cluster_resources(), ray.available_resources())
+            if message != reported:
+                self._actor.push.remote([RunnerMessage(message=message)])
+                reported = message
 
     def _end(self, failure: Failed) -> None:
         """Sets the final state through the actor, which holds the first worker's last events and may have its
@@ -110,6 +148,15 @@ class RayRun:
             self._is_ready.set()
         else:
             ray.get(self._actor.finish.remote(failure))
+
+
+def waiting_message(
+    num_workers: int, each: Mapping[str, float], in_all: Mapping[str, float], free: Mapping[str, float]
+) -> str:
+    """`each` is what one worker reserves; `in_all` and `free` are the cluster's resources, in Ray's words."""
+    needs = " and ".join(f"{number * num_workers:g} {name}(s)" for name, number in each.items())
+    has = " and ".join(f"{free.get(name, 0):g} of {in_all.get(name, 0):g} {name}(s)" for name in each)
+    return f"The job waits for the cluster: it needs {needs} for {num_workers} worker(s), and {has} are free."
 
 
 def _lost(error: Exception) -> Failed:

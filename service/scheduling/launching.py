@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidConfiguration, NotFound
-from cluster.contracts.jobs import JobSpec
+from cluster.contracts.jobs import Device, JobSpec
 from cluster.storage.keys import spec_key
 from cluster.storage.store import ObjectStore
 from service.db.jobs.jobs import Job
@@ -22,12 +22,19 @@ class Launcher:
     stays in the state `submitting` until `recover`."""
 
     def __init__(
-        self, store: ObjectStore, ray: RayJobs, bases: Mapping[str, BaseSpec], *, service_url: str
+        self,
+        store: ObjectStore,
+        ray: RayJobs,
+        bases: Mapping[str, BaseSpec],
+        *,
+        service_url: str,
+        device: Device,
     ) -> None:
         self._store = store
         self._ray = ray
         self._bases = bases
         self._service_url = service_url
+        self._device = device
 
     def launch(self, jobs: SchedulerStore, job: Job, claim: Claim) -> None:
         """Submits a claimed attempt: stores its specification, starts the Ray job, and records that Ray has
@@ -68,6 +75,7 @@ class Launcher:
             attempt=claim.number,
             attempt_token=claim.token,
             service_url=self._service_url,
+            device=self._device,
             base=base_of(job, self._bases),
             config=job.config,
             training_key=files.training.object_key,

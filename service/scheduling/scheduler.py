@@ -54,7 +54,11 @@ class Scheduler:
         self._settings = settings
         self._name = name
         self._launcher = Launcher(
-            dependencies.store, dependencies.ray, dependencies.bases, service_url=settings.service_url
+            dependencies.store,
+            dependencies.ray,
+            dependencies.bases,
+            service_url=settings.service_url,
+            device=settings.training_device,
         )
         self._watcher = Watcher(dependencies.ray, self._launcher, settings)
         self._background_steps = BackgroundSteps(workers)

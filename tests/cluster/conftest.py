@@ -95,6 +95,7 @@ def make_spec(
             "attempt": 1,
             "attempt_token": "token",
             "service_url": "http://127.0.0.1:1",
+            "device": "cpu",
             "base": base,
             "config": make_config(**config),
             "training_key": training_key,

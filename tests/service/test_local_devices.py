@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from service.local_devices import gpu_bytes, host_bytes, local_pool
+from service.local_devices import gpu_bytes, host_bytes, local_pool, serving_gpus, training_environment
 
 
 def test_gpus_are_found_with_their_memory() -> None:
@@ -37,6 +37,27 @@ def test_a_containers_limit_is_its_memory(tmp_path: Path) -> None:
 
 
 def test_a_machine_is_a_pool() -> None:
-    pool = local_pool(workers=2)
-    assert pool.devices == (2 if pool.kind == "cpu" else len(gpu_bytes()))
-    assert pool.host_bytes == host_bytes()
+    pool = local_pool([], workers=2)
+    assert (pool.kind, pool.devices, pool.host_bytes) == ("cpu", 2, host_bytes())
+    pool = local_pool([80 * 2**30, 40 * 2**30], workers=1)
+    assert (pool.kind, pool.devices, pool.device_bytes) == ("cuda", 2, 40 * 2**30)
+
+
+@pytest.mark.parametrize(
+    ("given", "gpus", "expected", "reserved"),
+    [
+        ({}, 0, ("cpu", "3"), 0),
+        ({}, 1, ("cuda", "1"), 0),
+        ({}, 8, ("cuda", "7"), 1),
+        ({"TUNERY_TRAINING_DEVICE": "cpu"}, 8, ("cpu", "3"), 0),
+        ({"TUNERY_TRAINING_SLOTS": "4"}, 8, ("cuda", "4"), 1),
+        ({"TUNERY_TRAINING_DEVICE": "cuda"}, 0, ("cuda", "3"), 0),
+    ],
+)
+def test_several_gpus_are_divided_between_training_and_serving(
+    given: dict[str, str], gpus: int, expected: tuple[str, str], reserved: int
+) -> None:
+    sizes = [80 * 2**30] * gpus
+    found = training_environment(given, sizes, workers=3)
+    assert (found["TUNERY_TRAINING_DEVICE"], found["TUNERY_TRAINING_SLOTS"]) == expected
+    assert serving_gpus(given, sizes) == reserved

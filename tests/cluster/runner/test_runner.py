@@ -15,7 +15,16 @@ import psutil
 import pytest
 
 from cluster.contracts.bases import BaseSpec, FolderSource
-from cluster.contracts.jobs import CheckpointSaved, Failed, Finished, JobSpec, Running, StepMetrics, Stopped
+from cluster.contracts.jobs import (
+    CheckpointSaved,
+    Failed,
+    Finished,
+    JobSpec,
+    RunnerMessage,
+    Running,
+    StepMetrics,
+    Stopped,
+)
 from cluster.niceness import COMPUTE_NICENESS
 from cluster.storage.keys import spec_key
 from cluster.storage.local import LocalStore
@@ -88,6 +97,10 @@ def steps(service: FakeService) -> list[StepMetrics]:
     return [event for event in service.events if isinstance(event, StepMetrics)]
 
 
+def messages(service: FakeService) -> list[str]:
+    return [event.message for event in service.events if isinstance(event, RunnerMessage)]
+
+
 def running(head: RayHead, name: str) -> list[psutil.Process]:
     """Ray's processes that have `name` in their command line."""
     family = psutil.Process(head.pid).children(recursive=True)
@@ -114,19 +127,43 @@ def test_two_workers_train_a_job_to_its_end(start: Start, service: FakeService, 
     assert [event.seq for event in service.events] == list(range(len(service.events)))
 
 
-def test_workers_on_two_nodes_share_a_full_fine_tune(
+def test_a_full_fine_tune_waits_for_a_node_and_then_runs_on_both(
     start: Start, service: FakeService, head: RayHead, make_spec: MakeSpec, store: LocalStore
 ) -> None:
     """No node has all three CPUs. The losses are those of one worker."""
     alone = record(make_spec({"job_id": "ftjob-alone"}, type="full"), store)
+    process = start(num_workers=3, type="full", parallelism="fsdp")
+    wait_for(service, lambda: len(messages(service)) > 0, 120)
+    assert messages(service) == [
+        "The job waits for the cluster: it needs 3 CPU(s) for 3 worker(s), and 2 of 2 CPU(s) are free."
+    ]
     with ray_node(head, num_cpus=1):
-        process = start(num_workers=3, type="full", parallelism="fsdp")
         wait_for(service, lambda: not isinstance(service.state, Running), 240)
         assert process.wait(20) == 0
     assert isinstance(service.state, Finished)
     assert service.state.form == "full"
     assert [step.train_loss for step in steps(service)] == pytest.approx(alone.losses, abs=1e-5)
     assert service.state.report is not None
+
+
+def test_a_job_for_gpus_waits_for_them_and_never_trains_without(
+    start: Start, service: FakeService, head: RayHead
+) -> None:
+    waiting = start({"device": "cuda"})
+    wait_for(service, lambda: len(messages(service)) > 0, 120)
+    assert "needs 1 CPU(s) and 1 GPU(s)" in messages(service)[0]
+    service.command = "pause"
+    wait_for(service, lambda: isinstance(service.state, Stopped), 20)
+    assert waiting.wait(20) == 0
+
+    service.command, service.state, service.events = "continue", Running(), []
+    with ray_node(head, num_cpus=1, num_gpus=1):
+        process = start({"device": "cuda", "attempt": 2})
+        wait_for(service, lambda: isinstance(service.state, Failed), 240)
+        assert process.wait(20) == 1
+    assert isinstance(service.state, Failed)
+    assert (service.state.code, service.state.is_user_fault) == ("no_gpu", False)
+    assert steps(service) == []
 
 
 def test_pause_saves_a_checkpoint_and_a_cancel_after_the_resume_ends_all_within_five_seconds(

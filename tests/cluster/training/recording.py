@@ -79,6 +79,7 @@ def record_job(
         attempt=1,
         attempt_token="t",
         service_url="",
+        device="cpu",
         base=base,
         config=config,
         training_key=data.key,

@@ -244,6 +244,7 @@ def test_an_encoder_continues_only_with_the_classes_that_it_knows(
         attempt=1,
         attempt_token="token",
         service_url="http://127.0.0.1:1",
+        device="cpu",
         base=make_family("bert", tmp_path / "bert"),
         config=make_config(type="full", max_length=128),
         training_key=key,

@@ -301,6 +301,7 @@ def test_a_trained_encoder_is_served_with_the_trainers_own_probabilities(
         attempt=1,
         attempt_token="t",
         service_url="",
+        device="cpu",
         base=encoders.base,
         config=config,
         training_key=data.key,

@@ -153,6 +153,7 @@ def test_an_encoder_learns_resumes_and_is_exported(
         attempt=1,
         attempt_token="token",
         service_url="http://127.0.0.1:1",
+        device="cpu",
         base=make_family(family, tmp_path / "base"),
         config=config,
         **files,

@@ -40,6 +40,7 @@ from cluster.contracts.generation import (
 )
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.imports import ImportedAdapter, ImportRequest
+from cluster.contracts.manifest import ProbeScores
 from cluster.contracts.previews import Preview, PreviewRequest, PreviewRow, PreviewSequence, PreviewToken
 from cluster.contracts.weights import WeightsRef
 from cluster.storage.keys import import_manifest_key
@@ -335,10 +336,10 @@ class FakeServing:
         self.checked.append(request)
         return self.answer
 
-    def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+    def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> ProbeScores:
         self._call()
         self.scored.append(model)
-        return [self.logprobs(row) for row in rows]
+        return ProbeScores(logprobs=[self.logprobs(row) for row in rows])
 
     def finish_reason(self, model: ModelRef, prompt: Sequence[int], max_tokens: int) -> FinishReason:
         self._call()

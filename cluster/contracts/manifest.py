@@ -16,13 +16,26 @@ class ManifestFile(FrozenModel):
     sha256: str
 
 
-class Probe(FrozenModel):
-    """Held-out rows with the trainer's scores. Serving must agree before the model is published."""
+class ProbeScores(FrozenModel):
+    """What one model computes for the probe's rows."""
 
-    token_ids: list[list[int]]
     logprobs: list[list[float]]
     """log p(token_ids[i][j+1] | token_ids[i][:j+1]), one value shorter than its row. For an encoder:
     log-probabilities of the classes, for the text or token by token."""
+    top_ids: list[list[int]] = []
+    """The most likely token at each of those places. Empty for an encoder, and in manifests of earlier
+    releases."""
+
+
+class Probe(ProbeScores):
+    """Held-out rows with the trainer's scores of the tuned model. Serving must agree before the model is
+    published."""
+
+    token_ids: list[list[int]]
+    base: ProbeScores | None = None
+    """Of the same rows without what was trained: the base, in 4 bits if the adapter is served on that. By how
+    much serving differs there is its noise. None for an encoder, whose base has no classes, and in manifests
+    of earlier releases."""
 
 
 class AnswerPrompt(FrozenModel):

@@ -348,8 +348,8 @@ class Model(Table):
     manifest_key: Mapped[str]
     manifest_sha256: Mapped[str]
     parity: Mapped[dict[str, Any] | None]
-    """max_abs and mean_abs: differences of log-probabilities between serving and training, measured before
-    publishing."""
+    """Parity: what the publish gate measured. Null for an imported model, and for one that was published
+    without the gate."""
     report: Mapped[dict[str, Any] | None]
     """An EvaluationReport; null if the job had none."""
     created_at: Mapped[int]

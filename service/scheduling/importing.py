@@ -138,7 +138,7 @@ class Importer:
             )
         )
         scores = self._serving.score(ModelRef(base=base, adapter=adapter.weights), adapter.rows)
-        if not all(math.isfinite(score) for row in scores for score in row):
+        if not all(math.isfinite(score) for row in scores.logprobs for score in row):
             raise InvalidRequest(
                 "With this adapter the model computes numbers that are not finite.",
                 code="invalid_adapter",

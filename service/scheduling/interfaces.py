@@ -10,6 +10,7 @@ from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.exports import ExportAnswer, ExportRequest
 from cluster.contracts.generation import FinishReason, ModelRef
 from cluster.contracts.imports import ImportedAdapter, ImportRequest
+from cluster.contracts.manifest import ProbeScores
 
 RayStatus = Literal["pending", "running", "succeeded", "failed", "stopped", "absent"]
 GONE: frozenset[RayStatus] = frozenset({"succeeded", "failed", "stopped", "absent"})
@@ -54,9 +55,10 @@ class ServingClient(Protocol):
         if its weights are not in storage, and InvalidConfiguration if the base cannot be used."""
         ...
 
-    def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """For every row, log p(row[j + 1] | row[: j + 1]): one value fewer than the row has tokens. Raises
-        CorruptArtefact or InvalidRequest if the model cannot be served."""
+    def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> ProbeScores:
+        """For every row, log p(row[j + 1] | row[: j + 1]) and the most likely token in its place: one value
+        fewer than the row has tokens. Raises CorruptArtefact or InvalidRequest if the model cannot be
+        served."""
         ...
 
     def finish_reason(self, model: ModelRef, prompt: Sequence[int], max_tokens: int) -> FinishReason:

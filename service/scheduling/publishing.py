@@ -49,7 +49,7 @@ def publish(
     manifest = _verified(job, finished, store)
     _check_provenance(manifest, job, jobs.files(job))
     base = base_of(job, bases)
-    differences = check_parity(finished.weights, manifest.probe, serving, base)
+    parity = check_parity(finished.weights, manifest.probe, serving, base)
     warning = stop_warning(finished.weights, manifest.answer_prompts, serving, base)
     results = result_csv(jobs.metrics(job))
     file_id = result_file_id(job.id)
@@ -57,7 +57,7 @@ def publish(
     publication = Publication(
         finished=finished,
         provenance=provenance_of(manifest),
-        parity=differences,
+        parity=parity,
         warning=warning,
         result_file_id=file_id,
         result_bytes=stored.bytes,
@@ -65,7 +65,7 @@ def publish(
         result_key=file_key(file_id),
     )
     if jobs.publish(job, publication):
-        _log.info("published", job=job.id, model=job.output_model, **differences)
+        _log.info("published", job=job.id, model=job.output_model, **parity.model_dump())
 
 
 def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:

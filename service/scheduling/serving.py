@@ -21,13 +21,15 @@ from cluster.contracts.generation import (
     ModelRef,
     PromptEvent,
     Sampling,
+    TokenLogprob,
     TokenPrompt,
 )
 from cluster.contracts.imports import ImportedAdapter, ImportRequest
+from cluster.contracts.manifest import ProbeScores
 from cluster.wire.codec import decode_answer, decode_events, decode_refusal
 
-_SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=0)
-"""Generates nothing; returns the prompt with each token's log-probability."""
+_SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=1)
+"""Generates nothing; returns the prompt with the log-probability of each token and of the most likely one."""
 
 _CHECK_SECONDS = 15.0
 """How long one request waits for the check of a file. The check continues after it."""
@@ -60,8 +62,12 @@ class HttpServingClient:
         answer = self._post("/datasets/export", request, {LOAD_TIMEOUT_HEADER: str(_LOOK_SECONDS)})
         return decode_answer(ExportAnswer, answer)
 
-    def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        return [self._score(model, row) for row in rows]
+    def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> ProbeScores:
+        scored = [self._score(model, row) for row in rows]
+        return ProbeScores(
+            logprobs=[[token.logprob for token in row if token.logprob is not None] for row in scored],
+            top_ids=[[token.top[0].token_id for token in row if token.top] for row in scored],
+        )
 
     def finish_reason(self, model: ModelRef, prompt: Sequence[int], max_tokens: int) -> FinishReason:
         events = self._generate(model, prompt, Sampling(max_tokens=max_tokens, temperature=0))
@@ -81,10 +87,10 @@ class HttpServingClient:
     def close(self) -> None:
         self._http.close()
 
-    def _score(self, model: ModelRef, row: Sequence[int]) -> list[float]:
+    def _score(self, model: ModelRef, row: Sequence[int]) -> list[TokenLogprob]:
         for event in self._generate(model, row, _SCORE):
             if isinstance(event, PromptEvent):
-                return [token.logprob for token in event.tokens[1:] if token.logprob is not None]
+                return event.tokens[1:]
         raise _unavailable("The engine's answer was cut off.")
 
     def _generate(self, model: ModelRef, prompt: Sequence[int], sampling: Sampling) -> list[GenerationEvent]:

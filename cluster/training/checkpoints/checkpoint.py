@@ -38,8 +38,8 @@ from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.store import ObjectStore
 from cluster.training.checkpoints.environment import environment
 from cluster.training.checkpoints.export import distinct_state, is_adapted, merge, save_adapter, save_full
-from cluster.training.checkpoints.probe import score_probe
-from cluster.training.checkpoints.served import load_classifier, load_served
+from cluster.training.checkpoints.probe import score_probe, with_base
+from cluster.training.checkpoints.served import load_causal, load_classifier, load_served, unadapted
 from cluster.training.checkpoints.training_state import TrainingState, restore_weights, write_state
 from cluster.training.data.dataset import Dataset
 from cluster.training.loop.progress import Progress
@@ -84,6 +84,8 @@ class CheckpointWriter:
         self._done: list[CheckpointSaved] = []
         self._kept: tuple[int, Path] | None = None
         self._root = folder
+        self._base_probe: Probe | None = None
+        """The base's scores, which are the same at every step."""
 
     def save(
         self, take: Callable[[], TrainingState], progress: Progress, metrics: StepMetrics, *, keeps: bool
@@ -165,17 +167,33 @@ class CheckpointWriter:
         return adapted
 
     def _probe(self, folder: Path) -> Probe:
-        """Scores the probe with the model that serving will load. For plain LoRA on the base's own weights
-        this is the model in training; any other is loaded from its files."""
+        """The scores of the model that serving will load, and of the base that it loads it on."""
+        context, form = self._context, self._context.trainee.form
+        data, dtype = context.probe_data, context.spec.base.dtype
+        # On the CPU, because training fills the device.
+        device = torch.device("cpu")
+        if context.spec.base.architecture == "encoder":
+            return score_probe(load_classifier(folder, dtype, device), data)
+        if form == "full":
+            probe = score_probe(load_served(folder, form, context.weights, dtype, device), data)
+            if self._base_probe is None:
+                base = load_causal(base_folder(context.spec.base), dtype, device)
+                self._base_probe = score_probe(base, data)
+            return with_base(probe, self._base_probe)
+        model = self._adapted(folder)
+        if self._base_probe is None:
+            with unadapted(model) as base:
+                self._base_probe = score_probe(base, data)
+        return with_base(score_probe(model, data), self._base_probe)
+
+    def _adapted(self, folder: Path) -> Any:
+        """For plain LoRA on the base's own weights this is the model in training; any other is loaded from
+        its files."""
         context, trainee = self._context, self._context.trainee
         if trainee.form == "lora" and context.spec.config.type == "lora" and not context.world.is_sharded:
-            return score_probe(trainee.model, context.probe_data)
-        # On the CPU, because training fills the device.
-        device, dtype = torch.device("cpu"), context.spec.base.dtype
-        if context.spec.base.architecture == "encoder":
-            return score_probe(load_classifier(folder, dtype, device), context.probe_data)
-        return score_probe(
-            load_served(folder, trainee.form, context.weights, dtype, device), context.probe_data
+            return trainee.model
+        return load_served(
+            folder, trainee.form, context.weights, context.spec.base.dtype, torch.device("cpu")
         )
 
     def _manifest(self, progress: Progress, metrics: StepMetrics, probe: Probe) -> Manifest:

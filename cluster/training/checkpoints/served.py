@@ -1,5 +1,7 @@
 """Loads a checkpoint from its files as serving does, so that it can be scored."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,16 @@ def load_served(folder: Path, form: WeightsForm, base: Path, dtype: str, device:
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, folder).eval()
+
+
+@contextmanager
+def unadapted(model: Any) -> Iterator[Any]:
+    """The model that the adapter or prefix of a `load_served` model was put on."""
+    if isinstance(model, Prefixed):
+        yield model.model
+    else:
+        with model.disable_adapter():
+            yield model
 
 
 def load_causal(folder: Path, dtype: str, device: torch.device, *, is_quantized: bool = False) -> Any:

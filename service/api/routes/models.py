@@ -92,7 +92,7 @@ def _tuned(model: TunedModel, tenant: Tenant, state: AppState) -> ModelObject:
         job_id=model.job_id if model.owner == tenant else None,
         import_id=model.import_id if model.owner == tenant else None,
         evaluation=public_evaluation(model.report),
-        parity=Parity(**model.parity) if model.parity else None,
+        parity=None if model.parity is None else Parity(**model.parity.model_dump()),
         unavailable=state.availability.reason(model.base),
         provenance=public_provenance(model.provenance, model.parent),
     )

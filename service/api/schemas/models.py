@@ -7,12 +7,25 @@ from service.api.schemas.evaluation import Evaluation
 from service.api.schemas.provenance import ModelProvenance
 
 
-class Parity(Answer):
-    """Differences between the log-probabilities of serving and training when the model was published, in
-    nats."""
+class Differences(Answer):
+    """Between the log-probabilities of serving and of training on the same tokens, in nats."""
 
     max_abs: float
     mean_abs: float
+    p99_abs: float | None = None
+    """99 of 100 tokens differ by no more."""
+    same_top: float | None = None
+    """The share of places where both find the same token most likely."""
+
+
+class Parity(Differences):
+    """How closely serving reproduced the tuned model when it was published."""
+
+    noise: Differences | None = None
+    """The same of the base alone: how much rounding explains."""
+    effect: float | None = None
+    """How much of the change that training made serving shows: 1 is all of it. Null if the change is too
+    small, beside the noise, to tell."""
 
 
 class ModelExtension(Answer):
@@ -28,7 +41,7 @@ class ModelExtension(Answer):
     evaluation: Evaluation | None
     """Null for a base model, an imported one and a checkpoint."""
     parity: Parity | None
-    """Null for a base model, an imported one and a checkpoint."""
+    """Null for a base model, an imported one, a checkpoint, and a model published without the gate."""
     unavailable: str | None
     """Why the model cannot be used now. Null if it can."""
     provenance: ModelProvenance | None = None

@@ -11,6 +11,7 @@ from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import Conflict, NotFound, PermissionDenied
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import JobStatus
+from cluster.contracts.parity import Parity
 from cluster.contracts.provenance import Provenance
 from cluster.contracts.weights import WeightsRef
 from service.db import tables
@@ -35,9 +36,9 @@ class TunedModel:
     """None for an imported model."""
     owner: Tenant
     created_at: int
-    parity: dict[str, float] | None = None
-    """max_abs and mean_abs: differences of log-probabilities between serving and training, measured before
-    publishing. None for a checkpoint."""
+    parity: Parity | None = None
+    """Measured before publishing. None for a checkpoint, an imported model, and one that was published
+    without the gate."""
     report: EvaluationReport | None = None
     provenance: Provenance | None = None
     parent: str | None = None
@@ -194,7 +195,7 @@ def _model_of(row: tables.Model, job: tables.Job | None) -> TunedModel:
         import_id=row.import_id,
         owner=Tenant(row.organization_id, row.project_id),
         created_at=row.created_at,
-        parity=row.parity,
+        parity=None if row.parity is None else Parity.model_validate(row.parity),
         report=None if row.report is None else EvaluationReport.model_validate(row.report),
         **_origin_of(job),
     )

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.costs import JobCost
 from cluster.contracts.jobs import Finished, JobStatus
+from cluster.contracts.parity import Parity
 from cluster.contracts.provenance import Provenance
 from service.db import tables
 from service.db.transitions import NewEvent, add_events, transition
@@ -17,7 +18,7 @@ class Publication:
 
     finished: Finished
     provenance: Provenance
-    parity: dict[str, float]
+    parity: Parity
     warning: str | None
     """What the job's owner should know about the model, if anything."""
     result_file_id: str
@@ -70,7 +71,7 @@ def _model_row(job: tables.Job, publication: Publication, at: float) -> tables.M
         form=publication.finished.form,
         manifest_key=publication.finished.manifest_key,
         manifest_sha256=publication.finished.manifest_sha256,
-        parity=publication.parity,
+        parity=publication.parity.model_dump(mode="json"),
         report=job.report,
         created_at=int(at),
     )

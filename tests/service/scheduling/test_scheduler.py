@@ -22,7 +22,8 @@ from cluster.contracts.errors import (
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions
 from cluster.contracts.jobs import Failed, JobStatus, Running, Stopped
-from cluster.contracts.manifest import AnswerPrompt
+from cluster.contracts.manifest import AnswerPrompt, ProbeScores
+from cluster.contracts.parity import Parity
 from cluster.planning.shapes import shape_of
 from service.db.files.files import Files
 from service.db.models.models import TunedModels
@@ -145,7 +146,7 @@ def test_a_published_model_has_the_manifest_that_the_runner_named(world: World) 
         model = TunedModels(session, TENANT).resolve(job.output_model)
     assert world.serving.scored[0].adapter == model.adapter
     assert model.adapter.manifest_key.endswith("/step-00000004/manifest.json")
-    assert world.models()[0].parity == {"max_abs": 0.0, "mean_abs": 0.0}
+    assert model.parity == Parity(max_abs=0, mean_abs=0, p99_abs=0)
 
 
 # Validation
@@ -519,7 +520,7 @@ def test_a_job_cancelled_while_it_is_published_has_no_model(world: World) -> Non
 
     def score(model, rows):
         world.cancel(job)
-        return [[-1.0, -1.0]]
+        return ProbeScores(logprobs=[[-1.0, -1.0]])
 
     world.serving.score = score
     world.scheduler().tick()
@@ -756,7 +757,7 @@ def test_a_slow_publish_does_not_hold_up_other_jobs(world: World) -> None:
     def score(model, rows):
         entered.set()
         assert go_on.wait(30)
-        return [[-1.0, -1.0]]
+        return ProbeScores(logprobs=[[-1.0, -1.0]])
 
     world.serving.score = score
     with ThreadPoolExecutor(2) as pool:

@@ -22,6 +22,7 @@ from cluster.contracts.generation import (
     TokenLogprob,
     TokenPrompt,
 )
+from cluster.contracts.manifest import ProbeScores
 from service.scheduling.serving import HttpServingClient
 from tests.service.scheduling.http_double import HttpDouble, http_double
 from tests.service.scheduling.world import BASE, GOOD
@@ -56,7 +57,11 @@ def lines(*events) -> bytes:
 
 
 def scored(*logprobs: float | None) -> PromptEvent:
-    tokens = [TokenLogprob(token="x", bytes=[120], token_id=1, logprob=value) for value in logprobs]
+    top = [TokenLogprob(token="y", bytes=[121], token_id=2, logprob=-0.1)]
+    tokens = [
+        TokenLogprob(token="x", bytes=[120], token_id=1, logprob=value, top=[] if value is None else top)
+        for value in logprobs
+    ]
     return PromptEvent(prompt_tokens=len(tokens), tokens=tokens)
 
 
@@ -75,10 +80,11 @@ def test_a_score_is_that_of_the_echoed_prompt_without_its_first_token(
 ) -> None:
     end = FinishEvent(index=0, reason="length", completion_tokens=0)
     server.answer = lambda received: (200, lines(scored(None, -1.5, -0.25), end))
-    assert serving.score(MODEL, [[5, 6, 7], [5, 6, 7]]) == [[-1.5, -0.25]] * 2
+    scores = serving.score(MODEL, [[5, 6, 7], [5, 6, 7]])
+    assert scores == ProbeScores(logprobs=[[-1.5, -0.25]] * 2, top_ids=[[2, 2]] * 2)
     received = GenerationRequest.model_validate(server.requests[0].body)
     assert received.prompt == TokenPrompt(token_ids=[5, 6, 7])
-    assert (received.sampling.max_tokens, received.sampling.echo, received.sampling.logprobs) == (0, True, 0)
+    assert (received.sampling.max_tokens, received.sampling.echo, received.sampling.logprobs) == (0, True, 1)
     assert received.id != GenerationRequest.model_validate(server.requests[1].body).id
     assert (server.requests[0].path, server.requests[0].model) == ("/engine/generate", MODEL.name)
 

@@ -5,6 +5,7 @@ import pytest
 from cluster.contracts.errors import Conflict, NotFound
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import JobStatus, SyncRequest
+from cluster.contracts.parity import Parity
 from cluster.contracts.weights import WeightsRef
 from service.db import tables
 from service.db.database import Database
@@ -47,7 +48,7 @@ def test_a_tuned_name_resolves_to_a_base_and_weights(database: Database, job: Jo
     with database.read() as session:
         model = TunedModels(session, TENANT).resolve(job.output_model)
     assert (model.base, model.job_id) == ("tiny", job.id)
-    assert (model.parity, model.report) == ({"max_abs": 1e-6, "mean_abs": 1e-7}, REPORT)
+    assert (model.parity, model.report) == (Parity(max_abs=1e-6, mean_abs=1e-7), REPORT)
     assert model.adapter == WeightsRef(digest="d" * 64, manifest_key="jobs/x/manifest.json", form="lora")
 
 

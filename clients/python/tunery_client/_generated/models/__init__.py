@@ -71,6 +71,7 @@ from .deleted_project_api_key import DeletedProjectApiKey
 from .deleted_service_account import DeletedServiceAccount
 from .deleted_webhook_endpoint import DeletedWebhookEndpoint
 from .developer_message import DeveloperMessage
+from .differences import Differences
 from .dpo import Dpo
 from .dpo_body import DpoBody
 from .dpo_hyperparameters_body import DpoHyperparametersBody
@@ -421,6 +422,7 @@ __all__ = (
     "DeletedServiceAccount",
     "DeletedWebhookEndpoint",
     "DeveloperMessage",
+    "Differences",
     "Dpo",
     "DpoBody",
     "DpoHyperparametersBody",

@@ -26,7 +26,8 @@ class ModelExtension:
             shares.
         import_id (None | str): The import that created it. Null unless this project imported the model.
         evaluation (Evaluation | None): Null for a base model, an imported one and a checkpoint.
-        parity (None | Parity): Null for a base model, an imported one and a checkpoint.
+        parity (None | Parity): Null for a base model, an imported one, a checkpoint, and a model published without the
+            gate.
         unavailable (None | str): Why the model cannot be used now. Null if it can.
         provenance (ModelProvenance | None): Null for a base model.
         alias_of (None | str): The model that this alias names. Null for a model's own name.

@@ -1,0 +1,153 @@
+"""The publish gate's decision: is the difference between serving and training explained by rounding?
+
+Two correct programs differ, in bfloat16 by a tenth of a nat on some tokens. How much is measured on the same
+tokens with the base alone, whose weights are what they are. The tuned model may differ by twice as much:
+beyond that, weights are missing, wrongly scaled or applied twice.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cluster.contracts.manifest import Probe, ProbeScores
+from cluster.contracts.parity import Differences, Parity
+
+_T = TypeVar("_T")
+
+NOISE_FACTOR = 2.0
+"""How much more than the base the tuned model may differ."""
+_EFFECT_TOLERANCE = 0.1
+_EFFECT_ERRORS = 6.0
+"""Standard errors that the effect may be away from 1, if that is more than the tolerance."""
+_EFFECT_MOST = 0.5
+"""If the effect is known less precisely than this, it says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    mean: float
+    p99: float
+    other_top: float
+    """Share of places where the most likely token may be another one."""
+
+
+_FLOORS = {"float32": Limits(2e-4, 1e-3, 0.01), "bfloat16": Limits(0.01, 0.05, 0.02)}
+"""Allowed whatever the noise, by the data type of the frozen weights."""
+_CEILINGS = {"float32": Limits(5e-3, 2e-2, 0.05), "bfloat16": Limits(0.1, 0.6, 0.1)}
+"""Never exceeded, whatever the noise: if the base itself differs by more, serving has another base."""
+_UNMEASURED = {"float32": _FLOORS["float32"], "bfloat16": Limits(0.05, 0.3, 0.05)}
+"""If there is no base to compare with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    parity: Parity
+    limits: Limits
+    problems: tuple[str, ...]
+    """What exceeds its limit, with both numbers. Empty if the model may be published."""
+
+
+def judge(probe: Probe, served: ProbeScores, served_base: ProbeScores | None, *, dtype: str) -> Verdict:
+    """Compares what serving computes for the probe's rows with what training computed. `served_base` are
+    serving's scores of the model that `probe.base` scored."""
+    found = compare(probe, served)
+    noise, effect = None, _Effect(None, 0.0)
+    if probe.base is not None and served_base is not None:
+        noise = compare(probe.base, served_base)
+        effect = _effect(probe, served, probe.base, served_base)
+    limits = _limits(noise, dtype)
+    parity = Parity(**found.model_dump(), noise=noise, effect=effect.share)
+    return Verdict(parity, limits, tuple(_problems(parity, limits, effect)))
+
+
+def compare(trained: ProbeScores, served: ProbeScores) -> Differences:
+    """Infinite if anything is missing or not a number."""
+    pairs = _pairs(trained.logprobs, served.logprobs)
+    differences = sorted(abs(ours - theirs) for ours, theirs in pairs or [])
+    if not differences or not all(map(math.isfinite, differences)):
+        return Differences(max_abs=math.inf, mean_abs=math.inf, p99_abs=math.inf)
+    tops = _pairs(trained.top_ids, served.top_ids)
+    return Differences(
+        max_abs=differences[-1],
+        mean_abs=math.fsum(differences) / len(differences),
+        p99_abs=differences[math.ceil(0.99 * len(differences)) - 1],
+        same_top=sum(ours == theirs for ours, theirs in tops) / len(tops) if tops else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    share: float | None
+    tolerance: float
+
+
+def _effect(probe: Probe, served: ProbeScores, base: ProbeScores, served_base: ProbeScores) -> _Effect:
+    """Regresses the change that serving sees on the change that training made. Over hundreds of tokens the
+    noise averages out, so that a wrong scale shows that moves each token by hardly more than the noise."""
+    flat = [_flat(scores.logprobs) for scores in (probe, served, base, served_base)]
+    if len({len(values) for values in flat}) != 1:
+        return _Effect(None, 0.0)
+    tokens = list(zip(*flat, strict=True))
+    change = math.fsum((tuned - before) ** 2 for tuned, _, before, _ in tokens)
+    noise = math.fsum((before - after) ** 2 for _, _, before, after in tokens)
+    if not (0 < change < math.inf and math.isfinite(noise)):
+        return _Effect(None, 0.0)
+    # Noise in the regressor lowers the slope by its share of the square, and the rest averages out.
+    error = math.sqrt(2 * noise / len(tokens) / change)
+    tolerance = max(_EFFECT_TOLERANCE, _EFFECT_ERRORS * error) + noise / change
+    if tolerance > _EFFECT_MOST:
+        return _Effect(None, 0.0)
+    product = math.fsum((tuned - before) * (found - after) for tuned, found, before, after in tokens)
+    return _Effect(product / change, tolerance)
+
+
+def _limits(noise: Differences | None, dtype: str) -> Limits:
+    if noise is None or noise.p99_abs is None:
+        return _UNMEASURED[dtype]
+    floor, ceiling = _FLOORS[dtype], _CEILINGS[dtype]
+    other_top = 0.0 if noise.same_top is None else 1 - noise.same_top
+
+    def limit(measured: float, of: Callable[[Limits], float]) -> float:
+        return max(of(floor), min(NOISE_FACTOR * measured, of(ceiling)))
+
+    return Limits(
+        mean=limit(noise.mean_abs, lambda limits: limits.mean),
+        p99=limit(noise.p99_abs, lambda limits: limits.p99),
+        other_top=limit(other_top, lambda limits: limits.other_top),
+    )
+
+
+def _problems(parity: Parity, limits: Limits, effect: _Effect) -> Iterable[str]:
+    # Not `>`: NaN must fail too.
+    noise = parity.noise
+    if not parity.mean_abs <= limits.mean:
+        yield f"mean difference {parity.mean_abs:.3g} nats, allowed {limits.mean:.3g}{_of(noise, 'mean_abs')}"
+    assert parity.p99_abs is not None
+    if not parity.p99_abs <= limits.p99:
+        yield f"99th percentile {parity.p99_abs:.3g} nats, allowed {limits.p99:.3g}{_of(noise, 'p99_abs')}"
+    if parity.same_top is not None and not parity.same_top >= 1 - limits.other_top:
+        required = 1 - limits.other_top
+        yield f"same most likely token at {parity.same_top:.1%} of the places, required {required:.1%}"
+    if noise is not None and not math.isfinite(noise.mean_abs):
+        yield "serving's log-probabilities of the base itself are missing or not numbers"
+    if effect.share is not None and not abs(effect.share - 1) <= effect.tolerance:
+        yield (
+            f"serving shows {effect.share:.2f} times the change that training made, "
+            f"allowed {1 - effect.tolerance:.2f} to {1 + effect.tolerance:.2f}"
+        )
+
+
+def _of(noise: Differences | None, name: str) -> str:
+    return "" if noise is None else f" (the base alone differs by {getattr(noise, name):.3g})"
+
+
+def _pairs(ours: Sequence[Sequence[_T]], theirs: Sequence[Sequence[_T]]) -> list[tuple[_T, _T]] | None:
+    """None if the rows differ in number or length."""
+    if [len(row) for row in ours] != [len(row) for row in theirs]:
+        return None
+    return [pair for rows in zip(ours, theirs, strict=True) for pair in zip(*rows, strict=True)]
+
+
+def _flat(rows: Sequence[Sequence[float]]) -> list[float]:
+    return [value for row in rows for value in row]

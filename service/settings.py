@@ -20,7 +20,7 @@ from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.jobs import Device
 from cluster.egress.destinations import EgressPolicy
 from service.db.limits.names import LimitName
-from service.db.retries import RetryPolicy
+from service.db.retries import PublishPolicy, RetryPolicy
 
 RENAMED = {
     "TUNERY_MAX_WAITING_CHOICES_IN_ALL": "max_waiting_choices_total",
@@ -121,7 +121,8 @@ class Settings(BaseSettings):
     """Tokens per minute, prompts and answers together, that each project may use of each base model and the
     models tuned from it."""
     project_concurrent_jobs: int | None = Field(default=None, ge=0)
-    """Fine-tuning jobs of a project that may be under way at once. Paused ones do not count."""
+    """Fine-tuning jobs of a project that may be under way at once. Paused ones, and those that only wait
+    to be published, do not count."""
     project_jobs_per_day: int | None = Field(default=None, ge=0)
     """Fine-tuning jobs that a project may create within 24 hours."""
     project_stored_bytes: int | None = Field(default=None, ge=0)
@@ -193,8 +194,12 @@ class Settings(BaseSettings):
     validation_timeout_seconds: float = Field(default=1800.0, gt=0)
     """How long a new job waits for the cluster, the storage or its base model during validation, in seconds;
     then it fails. The default leaves time to download a base model."""
-    publish_timeout_seconds: float = Field(default=900.0, gt=0)
-    """How long a trained model waits for serving or storage before its job fails, in seconds."""
+    publish_timeout_seconds: float = Field(default=7 * 86_400.0, gt=0)
+    """How long publishing a trained model is tried while serving or storage does not answer, in seconds; then
+    its job fails, and keeps the weights. The pauses between two tries begin with `retry_seconds`, and each is
+    twice the one before. The default is a week."""
+    max_publish_retry_seconds: float = Field(default=900.0, ge=0)
+    """Longest pause between two tries to publish a model, in seconds."""
     stop_grace_seconds: float = Field(default=3.0, ge=0)
     """How long an attempt that has ended or was cancelled may take to exit by itself, in seconds, before Ray
     is asked to stop it."""
@@ -240,6 +245,10 @@ class Settings(BaseSettings):
     @property
     def retries(self) -> RetryPolicy:
         return RetryPolicy(self.max_attempts, self.retry_seconds, self.max_retry_seconds)
+
+    @property
+    def publishing(self) -> PublishPolicy:
+        return PublishPolicy(self.publish_timeout_seconds, self.retry_seconds, self.max_publish_retry_seconds)
 
     @property
     def webhook_policy(self) -> EgressPolicy:

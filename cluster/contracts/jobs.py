@@ -23,7 +23,8 @@ class JobStatus(StrEnum):
     """Internal, shown as queued: an attempt has been submitted, but its runner has not reported yet."""
     RUNNING = "running"
     PUBLISHING = "publishing"
-    """Internal, shown as running: training is done, and the model is being checked and made servable."""
+    """Internal, shown as running: the weights are stored, and publishing is tried until it succeeds. Holds no
+    training slot."""
     PAUSING = "pausing"
     PAUSED = "paused"
     SUCCEEDED = "succeeded"
@@ -32,7 +33,8 @@ class JobStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        return not TRANSITIONS[self]
+        """Whether the job has ended. Only republishing a trained job leaves such a state: `failed`."""
+        return self in _TERMINAL
 
     @property
     def public(self) -> str:
@@ -42,21 +44,22 @@ class JobStatus(StrEnum):
 
 
 _ENDED = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
+_TERMINAL = _ENDED | {JobStatus.SUCCEEDED}
 
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.VALIDATING_FILES: frozenset({JobStatus.QUEUED}) | _ENDED,
     JobStatus.QUEUED: frozenset({JobStatus.STARTING, JobStatus.PAUSED}) | _ENDED,
     JobStatus.STARTING: frozenset({JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.PAUSING}) | _ENDED,
     JobStatus.RUNNING: frozenset({JobStatus.PUBLISHING, JobStatus.QUEUED, JobStatus.PAUSING}) | _ENDED,
-    JobStatus.PUBLISHING: frozenset({JobStatus.SUCCEEDED, JobStatus.QUEUED}) | _ENDED,
+    JobStatus.PUBLISHING: frozenset({JobStatus.SUCCEEDED}) | _ENDED,
     JobStatus.PAUSING: frozenset({JobStatus.PAUSED, JobStatus.PUBLISHING, JobStatus.QUEUED}) | _ENDED,
     JobStatus.PAUSED: frozenset({JobStatus.QUEUED}) | _ENDED,
     JobStatus.SUCCEEDED: frozenset(),
-    JobStatus.FAILED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.PUBLISHING}),
     JobStatus.CANCELLED: frozenset(),
 }
 """The only table of legal transitions; every status update uses it as its guard. A lost attempt returns to
-queued."""
+queued. From failed to publishing moves only a job that was trained, at the request of a person."""
 
 
 Device = Literal["cpu", "cuda"]

@@ -100,6 +100,34 @@ def history(api: Api, output: Output, alias: _Alias) -> None:
     output.items(api.get(f"/aliases/{_quoted(alias)}/history", limit=100)["data"], _CHANGES)
 
 
+@api_command(app, "republish")
+def republish(
+    api: Api,
+    output: Output,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A trained job whose model is not published.")],
+    skip_gate: Annotated[
+        bool,
+        typer.Option(
+            "--skip-gate",
+            help="Publish it though serving computes something else than training. Needs the scope admin.",
+        ),
+    ] = False,
+    allow_regression: Annotated[
+        bool,
+        typer.Option(
+            "--allow-regression", help="Publish it though it forgot more than the job's max_regression."
+        ),
+    ] = False,
+) -> None:
+    """Try again to publish the model of a trained job."""
+    body = {
+        "gate": "skip" if skip_gate else "check",
+        "regression": "allow" if allow_regression else "check",
+    }
+    found = api.post(f"/fine_tuning/jobs/{_quoted(job)}/republish", body)
+    output.done(found, f"Publishing {job}; its events say what comes of it.")
+
+
 @api_command(app, "import")
 def import_model(
     api: Api,

@@ -179,7 +179,11 @@ def _reachable_files(session: Session, ids: Collection[str]) -> frozenset[str]:
         return frozenset()
     written = select(tables.File.id).where(tables.File.id.in_(ids), tables.File.deleted_at.is_(None))
     on_their_way = select(tables.IncomingFile.file_id).where(tables.IncomingFile.file_id.in_(ids))
-    publishing = select(tables.Job.id).where(tables.Job.status == JobStatus.PUBLISHING)
+    # A trained job that has failed may be published again.
+    may_be_published = (JobStatus.PUBLISHING, JobStatus.FAILED)
+    publishing = select(tables.Job.id).where(
+        tables.Job.status.in_(may_be_published), tables.Job.publishing.is_not(None)
+    )
     results = map(result_file_id, session.scalars(publishing))
     return frozenset([*session.scalars(written), *session.scalars(on_their_way), *results])
 

@@ -1,4 +1,4 @@
-"""How often, and after which pauses, a job is retried after a platform fault."""
+"""How often, and after which pauses, what failed for the platform's sake is tried again."""
 
 from dataclasses import dataclass
 
@@ -13,5 +13,22 @@ class RetryPolicy:
     def pause_seconds(self, faults: int) -> float:
         """The pause before the next attempt after `faults` faults in a row (from 1). Each is twice the one
         before."""
-        # Beyond 2**60 the power may overflow; no pause is that long.
-        return min(self.max_seconds, self.first_seconds * 2.0 ** min(faults - 1, 60))
+        return _backoff_seconds(faults, self.first_seconds, self.max_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPolicy:
+    """How long, and after which pauses, publishing a trained model is tried again."""
+
+    timeout_seconds: float = 7 * 86_400.0
+    first_seconds: float = 2.0
+    max_seconds: float = 900.0
+
+    def pause_seconds(self, tries: int) -> float:
+        """The pause after `tries` tries (from 1). Each is twice the one before."""
+        return _backoff_seconds(tries, self.first_seconds, self.max_seconds)
+
+
+def _backoff_seconds(times: int, first: float, longest: float) -> float:
+    # Beyond 2**60 the power may overflow; no pause is that long.
+    return min(longest, first * 2.0 ** min(times - 1, 60))

@@ -232,7 +232,9 @@ class Job(Table):
     faults: Mapped[int] = mapped_column(default=0, server_default="0")
     """Platform faults since the job's last progress."""
     retry_at: Mapped[float | None]
-    """After a fault, the time before which the job is not retried."""
+    """After a fault, or after a try to publish, the time before which the job is not retried."""
+    publishing: Mapped[dict[str, Any] | None]
+    """Publishing: from the moment when training was complete and the weights were stored."""
     waiting_since: Mapped[float | None]
     """When the current step first found that something it needs does not answer."""
     waited_for: Mapped[list[Any] | None]

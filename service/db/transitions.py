@@ -44,14 +44,16 @@ def lock(session: Session, job_id: str) -> tables.Job | None:
 def transition(session: Session, job: tables.Job, to: JobStatus, *, at: float, **changes: Any) -> tables.Job:
     """Moves the job to `to` and sets `changes` on its row, if it is still as `job` shows it.
 
-    A terminal state also sets `finished_at` and writes the outbox; leaving an attempt's states ends the
-    attempt. Raises Conflict, with nothing written, if the table of transitions forbids the move or if the job
-    has changed since `job` was read."""
+    A terminal state also sets `finished_at` and writes the outbox; leaving one clears `finished_at` and
+    `error`. Leaving an attempt's states ends the attempt. Raises Conflict, with nothing written, if the table
+    of transitions forbids the move or if the job has changed since `job` was read."""
     source = JobStatus(job.status)
     if to not in TRANSITIONS[source]:
         raise Conflict(f"Job {job.id} is {source.public} and cannot become {to.public}.", code="job_state")
     if to.is_terminal:
         changes = {"finished_at": int(at), "estimated_finish": None, **changes}
+    elif source.is_terminal:
+        changes = {"finished_at": None, "error": None, **changes}
     moved = session.scalar(
         update(tables.Job)
         .where(tables.Job.id == job.id, tables.Job.version == job.version, tables.Job.status == source)

@@ -11,9 +11,20 @@ import structlog
 from pydantic import ValidationError
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import CorruptArtefact, NotFound
+from cluster.contracts.errors import (
+    Conflict,
+    CorruptArtefact,
+    InternalError,
+    InvalidConfiguration,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    TrainingFailed,
+    TuneryError,
+    Unavailable,
+)
 from cluster.contracts.jobs import Finished
-from cluster.contracts.manifest import Manifest, provenance_of
+from cluster.contracts.manifest import Manifest, provenance_of, weight_file_names
 from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
 from service.db.files.files import File
@@ -32,6 +43,34 @@ from service.scheduling.validation import base_of
 _log = structlog.get_logger()
 
 
+def try_to_publish(
+    job: Job,
+    jobs: SchedulerStore,
+    store: ObjectStore,
+    serving: ServingClient,
+    bases: Mapping[str, BaseSpec],
+) -> None:
+    """Publishes the job's model, or records why not. The weights are safe, and what does not answer now may
+    answer later: only what would be the same at every try fails the job.
+
+    Raises Conflict if the job or the scheduler's lease has changed, and Unavailable if that cannot be
+    recorded."""
+    try:
+        publish(job, jobs, store, serving, bases)
+    except Conflict:
+        raise
+    except (InvalidRequest, InvalidConfiguration, TrainingFailed, CorruptArtefact) as error:
+        _log.warning("publishing refused", job=job.id, code=error.code, error=error.message)
+        jobs.refuse_publishing(job, error, keeps_weights=not isinstance(error, CorruptArtefact))
+    except Exception as error:
+        reason = error if isinstance(error, TuneryError) else InternalError.of("Publishing")
+        if isinstance(error, Unavailable | Overloaded):
+            _log.warning("publishing is tried again later", job=job.id, error=reason.message)
+        else:
+            _log.exception("publishing failed", job=job.id, error=reason.message)
+        jobs.postpone_publishing(job, reason)
+
+
 def publish(
     job: Job,
     jobs: SchedulerStore,
@@ -44,12 +83,17 @@ def publish(
     Raises Unavailable or Overloaded if it should be retried later, and CorruptArtefact or TrainingFailed if
     the weights cannot be published.
     """
+    publishing = job.publishing
+    assert publishing is not None, "a job is published once it is trained"
     finished = jobs.outcome(job)
-    check_regression(finished.report, job.training.max_regression)
+    if publishing.regression == "check":
+        check_regression(finished.report, job.training.max_regression)
     manifest = _verified(job, finished, store)
     _check_provenance(manifest, job, jobs.files(job))
     base = base_of(job, bases)
-    parity = check_parity(finished.weights, manifest.probe, serving, base)
+    parity = None
+    if publishing.gate == "check":
+        parity = check_parity(finished.weights, manifest.probe, serving, base)
     warning = stop_warning(finished.weights, manifest.answer_prompts, serving, base)
     results = result_csv(jobs.metrics(job))
     file_id = result_file_id(job.id)
@@ -65,7 +109,8 @@ def publish(
         result_key=file_key(file_id),
     )
     if jobs.publish(job, publication):
-        _log.info("published", job=job.id, model=job.output_model, **parity.model_dump())
+        figures = {} if parity is None else parity.model_dump()
+        _log.info("published", job=job.id, model=job.output_model, **figures)
 
 
 def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:
@@ -76,8 +121,10 @@ def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:
         if hashlib.sha256(content).hexdigest() != finished.manifest_sha256:
             raise CorruptArtefact("The stored manifest is not the one that the runner wrote.")
         manifest = Manifest.model_validate_json(content)
+        names = set(weight_file_names(manifest))
         for file in manifest.files:
-            if store.stat(sibling_key(finished.manifest_key, file.name)).bytes != file.bytes:
+            # What a resume needs may have been deleted since.
+            if file.name in names and _size(store, finished, file.name) != file.bytes:
                 raise CorruptArtefact(f"The stored file {file.name} has another size than its manifest says.")
     except NotFound as error:
         raise CorruptArtefact("A file of the tuned model is missing in storage.") from error
@@ -86,6 +133,10 @@ def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:
     if (manifest.job_id, manifest.base_alias) != (job.id, job.model):
         raise CorruptArtefact("The stored manifest belongs to another job.")
     return manifest
+
+
+def _size(store: ObjectStore, finished: Finished, name: str) -> int:
+    return store.stat(sibling_key(finished.manifest_key, name)).bytes
 
 
 def _check_provenance(manifest: Manifest, job: Job, files: JobFiles) -> None:

@@ -1,5 +1,6 @@
 """The scheduler: reads the pending work, decides, and moves each job that can move by one step."""
 
+import math
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -22,7 +23,7 @@ from service.scheduling.importing import Importer
 from service.scheduling.interfaces import RayJobs, ServingClient
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit
-from service.scheduling.publishing import publish
+from service.scheduling.publishing import try_to_publish
 from service.scheduling.sweeper import Sweeper
 from service.scheduling.validation import validate
 from service.scheduling.watching import Watcher
@@ -114,7 +115,9 @@ class Scheduler:
             if epoch is None:
                 self._jobs = None
             elif self._jobs is None or self._jobs.epoch != epoch:
-                self._jobs = SchedulerStore(self._dependencies.database, epoch, self._settings.retries)
+                self._jobs = SchedulerStore(
+                    self._dependencies.database, epoch, self._settings.retries, self._settings.publishing
+                )
                 _log.info("leading", scheduler=self._name, epoch=epoch)
         return self._jobs
 
@@ -140,9 +143,8 @@ class Scheduler:
             )
         for job in pending.publishing:
             run = partial(self._publish, jobs, job)
-            self._background_steps.begin(
-                jobs, job, BackgroundStep("Publishing", self._settings.publish_timeout_seconds, run)
-            )
+            # What fails is recorded with the time of the next try, so that there is nothing to wait for.
+            self._background_steps.begin(jobs, job, BackgroundStep("Publishing", math.inf, run))
 
     def _validate(self, jobs: SchedulerStore, job: Job) -> None:
         dependencies, settings = self._dependencies, self._settings
@@ -157,7 +159,7 @@ class Scheduler:
 
     def _publish(self, jobs: SchedulerStore, job: Job) -> None:
         dependencies = self._dependencies
-        publish(job, jobs, dependencies.store, dependencies.serving, dependencies.bases)
+        try_to_publish(job, jobs, dependencies.store, dependencies.serving, dependencies.bases)
 
     def _start(self, jobs: SchedulerStore, queued: QueuedJob) -> None:
         claim = jobs.claim(queued.job_id)

@@ -65,7 +65,9 @@ def test_a_new_job_is_openais_object(client: OpenAI, file: str) -> None:
         "metadata": {"team": "shop"},
         "user_provided_suffix": "orders",
         "tunery": {
+            "state": "validating_files",
             "progress": None,
+            "publishing": None,
             "attempt": 0,
             "training": TrainingOptions().model_dump(),
             "evaluation": None,

@@ -8,11 +8,11 @@ MEANINGS = {
     JobStatus.QUEUED: "The job waits for training slots, or for its next try after a fault.",
     JobStatus.STARTING: "An attempt is claimed and its Ray job is being submitted.",
     JobStatus.RUNNING: "A runner reports to the service: the job trains.",
-    JobStatus.PUBLISHING: "The weights are stored; the publish gate compares serving with training.",
+    JobStatus.PUBLISHING: "The weights are stored and safe; publishing is tried until it succeeds.",
     JobStatus.PAUSING: "The runner saves a checkpoint and stops.",
     JobStatus.PAUSED: "Nothing runs; the job continues from its last checkpoint.",
     JobStatus.SUCCEEDED: "The tuned model answers requests.",
-    JobStatus.FAILED: "The job's `error` says why.",
+    JobStatus.FAILED: "The job's `error` says why. Only a trained job can be published again.",
     JobStatus.CANCELLED: "The job's owner ended it.",
 }
 

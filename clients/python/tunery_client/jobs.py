@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -74,6 +74,19 @@ class Jobs:
 
     def resume(self, job_id: str) -> FineTuningJob:
         return answer(lambda: fine_tuning_jobs_resume.sync(job_id, client=self._client))
+
+    def republish(
+        self,
+        job_id: str,
+        *,
+        gate: Literal["check", "skip"] = "check",
+        regression: Literal["check", "allow"] = "check",
+    ) -> FineTuningJob:
+        """Tries at once to publish a trained job's model: after a failed try, or while the job waits for the
+        next one. `gate="skip"` leaves out the comparison of serving with training, and needs a key with the
+        scope `admin`; `regression="allow"` leaves out the job's `max_regression`."""
+        body = {"gate": gate, "regression": regression}
+        return FineTuningJob.from_dict(post(self._client, f"/v1/fine_tuning/jobs/{job_id}/republish", body))
 
     def list(self, *, metadata: dict[str, str] | None = None) -> Iterator[FineTuningJob]:
         """Yields jobs, newest first; with `metadata`, only jobs that have these pairs."""

@@ -19,6 +19,8 @@ from service.api.schemas.jobs import (
     JobError,
     JobExtension,
     JobProgress,
+    JobPublishing,
+    PublishFault,
     ResolvedDpoHyperparameters,
     ResolvedHyperparameters,
     Supervised,
@@ -27,6 +29,7 @@ from service.api.schemas.jobs import (
 from service.db.jobs.checkpoints import Checkpoint
 from service.db.jobs.events import Event
 from service.db.jobs.jobs import Job
+from service.db.jobs.publishing import Publishing
 
 
 def public_job(job: Job) -> FineTuningJob:
@@ -53,7 +56,9 @@ def public_job(job: Job) -> FineTuningJob:
         metadata=job.metadata,
         user_provided_suffix=job.suffix,
         tunery=JobExtension(
+            state=job.status.value,
             progress=JobProgress(**job.progress) if job.progress else None,
+            publishing=None if job.publishing is None else _publishing(job.publishing, job.next_publish_at),
             attempt=job.attempt,
             training=job.training,
             plan=None if job.config is None else public_plan(job.config),
@@ -61,6 +66,17 @@ def public_job(job: Job) -> FineTuningJob:
             provenance=public_provenance(job.provenance, job.training.from_checkpoint),
             cost=None if job.cost is None else public_cost(job.cost),
         ),
+    )
+
+
+def _publishing(publishing: Publishing, next_try_at: float | None) -> JobPublishing:
+    fault = publishing.fault
+    return JobPublishing(
+        weights=publishing.weights,
+        trained_at=int(publishing.trained_at),
+        tries=publishing.tries,
+        next_try_at=None if next_try_at is None else int(next_try_at),
+        last_fault=None if fault is None else PublishFault(code=fault.code, message=fault.message),
     )
 
 

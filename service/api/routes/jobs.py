@@ -1,4 +1,5 @@
-"""`/v1/fine_tuning/jobs`: creates, lists, pauses, resumes and cancels jobs. The scheduler runs them."""
+"""`/v1/fine_tuning/jobs`: creates, lists, pauses, resumes, cancels and republishes jobs. The scheduler runs
+them."""
 
 import re
 import time
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.errors import InvalidRequest, PermissionDenied
 from service.api.http.auth import Reader, Writer
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.jobs.dry_runs import prepare
@@ -21,6 +22,7 @@ from service.api.schemas.jobs import (
     FineTuningJob,
     FineTuningJobCheckpointList,
     FineTuningJobList,
+    RepublishBody,
 )
 from service.api.state import AppState, UsesAppState
 from service.db.idempotency import CreateRequest
@@ -146,6 +148,25 @@ def resume(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
         resumed = Jobs(session, caller.tenant).resume(job_id)
         _quotas(session, caller, state).check_resumed_job()
         return public_job(resumed)
+
+
+@router.post(
+    "/{job_id}/republish",
+    operation_id="fine_tuning_jobs_republish",
+    summary="Publish a trained job's model again",
+)
+def republish(
+    caller: Writer, state: UsesAppState, job_id: str, body: RepublishBody | Absent = None
+) -> FineTuningJob:
+    """Tries at once to publish the trained weights, of a job that failed after its training or that waits for
+    its next try. The job is `running` again until its model is published or refused."""
+    wanted = body or RepublishBody()
+    if wanted.gate == "skip" and not caller.may("admin"):
+        raise PermissionDenied("Only a key with the scope 'admin' may skip the publish gate.", param="gate")
+    with state.database.write() as session:
+        lock_project(session, caller.tenant)
+        jobs = Jobs(session, caller.tenant)
+        return public_job(jobs.republish(job_id, gate=wanted.gate, regression=wanted.regression))
 
 
 @router.get(

@@ -199,10 +199,58 @@ class FineTuningJobCost(Answer):
     """Peak of the GPU, or the resident memory of the training process."""
 
 
+class PublishFault(Answer):
+    code: str
+    message: str
+
+
+class JobPublishing(Answer):
+    """How publishing stands. Training is complete and its weights are stored, whatever becomes of it."""
+
+    weights: str
+    """The checkpoint that has the trained weights: `GET /v1/models/{weights}/weights` downloads them."""
+    trained_at: int
+    tries: int
+    """That failed, since publishing began or was asked for again."""
+    next_try_at: int | None
+    """Null unless the job waits for its next try."""
+    last_fault: PublishFault | None
+    """Why the last try failed. Null if none did."""
+
+
+JobState = TypeAliasType(
+    "JobState",
+    Literal[
+        "validating_files",
+        "queued",
+        "starting",
+        "running",
+        "publishing",
+        "pausing",
+        "paused",
+        "succeeded",
+        "failed",
+        "cancelled",
+    ],
+)
+
+
+class RepublishBody(Body):
+    gate: Literal["check", "skip"] = "check"
+    """`skip` publishes the model though serving computes other log-probabilities than training. It needs a
+    key with the scope `admin`."""
+    regression: Literal["check", "allow"] = "check"
+    """`allow` publishes the model though it forgot more than `training.max_regression` allows."""
+
+
 class JobExtension(Answer):
     """Tunery's additions to OpenAI's job object."""
 
+    state: JobState
+    """The status, with `starting` (shown as `queued`) and `publishing` (shown as `running`)."""
     progress: JobProgress | None
+    publishing: JobPublishing | None
+    """Present once training is complete and the weights are stored."""
     attempt: int
     """How many runs have been started."""
     training: TrainingOptions

@@ -31,7 +31,7 @@ def fail(
     at: float,
 ) -> None:
     """Ends the job with an error for its owner. The caller holds the job's lock."""
-    message = _storable(message)
+    message = storable(message)
     error = {"code": code, "message": message, "param": param}
     job = transition(session, job, JobStatus.FAILED, at=at, error=error)
     event_data = {"error_code": code} | (data or {})
@@ -50,7 +50,7 @@ def retry(
     """Counts a platform fault, which the sentence `what` describes. The job is due again after a pause, in
     the state `to` if that is given, or fails if this was one fault too many. The caller holds the job's
     lock."""
-    what, faults = _storable(what), job.faults + 1
+    what, faults = storable(what), job.faults + 1
     if faults >= retries.max_faults:
         message = f"The platform failed {faults} times in a row while it ran this job. {_NOT_YOURS}"
         fail(session, job, code="platform_error", message=f"{message} Last: {what}", at=at)
@@ -87,9 +87,9 @@ def note_wait(
     reported = job.waited_for or []
     if error.code not in reported:
         job.waited_for = [*reported, error.code]
-        add_events(session, job, [NewEvent(_storable(f"{step} waits: {error.message}"), level="warn")], at=at)
+        add_events(session, job, [NewEvent(storable(f"{step} waits: {error.message}"), level="warn")], at=at)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """PostgreSQL has no NUL in text."""
     return text.replace("\x00", "\ufffd")

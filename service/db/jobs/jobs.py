@@ -20,6 +20,7 @@ from service.db.ids import new_id
 from service.db.jobs.faults import RESET_FAULTS
 from service.db.jobs.files import GENERAL_FORMATS, FileRequirement, JobFiles, check_files
 from service.db.jobs.owned_jobs import get_owned_job, select_owned_jobs
+from service.db.jobs.publishing import Publishing, republish
 from service.db.models.names import new_model_name
 from service.db.organization.projects import check_active
 from service.db.paging import Page, page
@@ -69,6 +70,10 @@ class Job:
     cost: JobCost | None
     error: JobError | None
     attempt: int
+    publishing: Publishing | None
+    """Present once training is complete and the weights are stored."""
+    next_publish_at: float | None
+    """While the job waits for its next try to be published."""
     created_at: int
     finished_at: int | None
     resume_state_gone_at: int | None
@@ -237,6 +242,25 @@ class Jobs:
         message = "The job has been resumed, moving job to queued state"
         return self._move(row, JobStatus.QUEUED, message, **RESET_FAULTS)
 
+    def republish(
+        self,
+        id: str,
+        *,
+        gate: Literal["check", "skip"] = "check",
+        regression: Literal["check", "allow"] = "check",
+    ) -> Job:
+        """Has the job's trained weights published, from now on for the whole time that the operator allows.
+        Without the publish gate, or the job's own limit on forgetting, if that is asked for.
+
+        Raises NotFound, and Conflict: `not_trained`, `job_ended` if it has succeeded or was cancelled, or
+        `weights_deleted`."""
+        get_owned_job(self._session, self._tenant, id)
+        check_active(self._session, self._tenant)
+        row = lock(self._session, id)
+        assert row is not None
+        row = republish(self._session, row, gate=gate, regression=regression, at=now(self._session))
+        return job_of(row)
+
     def _lock_unended(self, id: str, wanted: str) -> tables.Job:
         get_owned_job(self._session, self._tenant, id)
         row = lock(self._session, id)
@@ -306,6 +330,8 @@ def job_of(row: tables.Job) -> Job:
         cost=None if row.cost is None else JobCost.model_validate(row.cost),
         error=None if row.error is None else JobError(**row.error),
         attempt=row.attempt,
+        publishing=None if row.publishing is None else Publishing.model_validate(row.publishing),
+        next_publish_at=row.retry_at if row.status == JobStatus.PUBLISHING else None,
         created_at=row.created_at,
         finished_at=row.finished_at,
         resume_state_gone_at=row.resume_state_gone_at,

@@ -14,9 +14,9 @@ from service.db.tenancy import Tenant
 from service.db.usage.device_time import device_time
 
 DAY_SECONDS = 86_400
-_UNDER_WAY = [
-    status.value for status in JobStatus if not status.is_terminal and status is not JobStatus.PAUSED
-]
+_IDLE = (JobStatus.PAUSED, JobStatus.PUBLISHING)
+"""What needs no device, and may last for days."""
+_UNDER_WAY = [status.value for status in JobStatus if not status.is_terminal and status not in _IDLE]
 
 
 Owned = ColumnElement[bool]
@@ -32,7 +32,7 @@ def jobs_of_key(key_id: str) -> Owned:
 
 
 def num_jobs_under_way(session: Session, owned: Owned) -> int:
-    """How many of the jobs have neither ended nor been paused."""
+    """How many of the jobs have neither been trained nor paused, nor ended otherwise."""
     return session.scalar(select(func.count()).where(owned, tables.Job.status.in_(_UNDER_WAY))) or 0
 
 

@@ -25,14 +25,15 @@ from cluster.contracts.jobs import (
 )
 from service.db import tables
 from service.db.database import now
-from service.db.jobs.faults import RESET_FAULTS, fail, retry
+from service.db.jobs.faults import fail, retry
 from service.db.jobs.jobs import PAUSED
+from service.db.jobs.publishing import begin_publishing
 from service.db.retries import RetryPolicy
 from service.db.scheduler.runner_events import record_events
+from service.db.scheduler.trained_weights import list_trained_weights
 from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, transition
 
 STARTED = "Fine-tuning job started"
-PUBLISHING = "Training is complete; the served model is checked before it is published"
 _state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
 
 
@@ -117,16 +118,15 @@ class Attempts:
         self._session.flush()
         match state:
             case Finished():
-                job = transition(
+                weights = list_trained_weights(self._session, job, state, at=at)
+                begin_publishing(
                     self._session,
                     job,
-                    JobStatus.PUBLISHING,
-                    at=at,
+                    weights=weights,
                     trained_tokens=state.trained_tokens,
                     report=attempt.result["report"],
-                    **RESET_FAULTS,
+                    at=at,
                 )
-                add_events(self._session, job, [NewEvent(PUBLISHING)], at=at)
             case Failed(is_user_fault=True):
                 fail(self._session, job, code=state.code, message=state.message, param=state.param, at=at)
             case Failed():

@@ -9,6 +9,7 @@ from cluster.contracts.jobs import Finished, JobStatus
 from cluster.contracts.parity import Parity
 from cluster.contracts.provenance import Provenance
 from service.db import tables
+from service.db.jobs.publishing import publishing_of
 from service.db.transitions import NewEvent, add_events, transition
 
 
@@ -18,7 +19,8 @@ class Publication:
 
     finished: Finished
     provenance: Provenance
-    parity: Parity
+    parity: Parity | None
+    """None if the gate was skipped."""
     warning: str | None
     """What the job's owner should know about the model, if anything."""
     result_file_id: str
@@ -57,7 +59,7 @@ def _cost(session: Session, job: tables.Job, finished: Finished, at: float) -> J
     return JobCost(
         **run.model_dump(),
         starting_seconds=max(0.0, before_publishing - run.training_seconds - run.evaluation_seconds),
-        publishing_seconds=at - attempt.ended_at,
+        publishing_seconds=at - publishing_of(job).since,
     )
 
 
@@ -71,7 +73,7 @@ def _model_row(job: tables.Job, publication: Publication, at: float) -> tables.M
         form=publication.finished.form,
         manifest_key=publication.finished.manifest_key,
         manifest_sha256=publication.finished.manifest_sha256,
-        parity=publication.parity.model_dump(mode="json"),
+        parity=None if publication.parity is None else publication.parity.model_dump(mode="json"),
         report=job.report,
         created_at=int(at),
     )

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import Overloaded, Unavailable
+from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingConfig
 from cluster.contracts.jobs import Failed, Finished, JobStatus
 from service.db import tables
@@ -21,7 +21,8 @@ from service.db.files.files import File, file_of
 from service.db.jobs.faults import RESET_FAULTS, fail, note_wait, retry
 from service.db.jobs.files import JobFiles
 from service.db.jobs.jobs import Job, job_of
-from service.db.retries import RetryPolicy
+from service.db.jobs.publishing import postpone_publishing, refuse_publishing
+from service.db.retries import PublishPolicy, RetryPolicy
 from service.db.scheduler.attempts import new_token, requeue, token_sha256
 from service.db.scheduler.dataset_checks import CheckedFile, check_events
 from service.db.scheduler.leases import Leases
@@ -45,10 +46,17 @@ class Claim:
 class SchedulerStore:
     """Acts as the holder of the scheduler's lease with this epoch. Thread-safe."""
 
-    def __init__(self, database: Database, epoch: int, retries: RetryPolicy = RetryPolicy()) -> None:
+    def __init__(
+        self,
+        database: Database,
+        epoch: int,
+        retries: RetryPolicy = RetryPolicy(),
+        publishing: PublishPolicy = PublishPolicy(),
+    ) -> None:
         self._database = database
         self.epoch = epoch
         self._retries = retries
+        self._publishing = publishing
 
     def pending_work(self) -> PendingWork:
         with self._database.read() as session:
@@ -201,6 +209,24 @@ class SchedulerStore:
             self._require_lease(session)
             row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
             row.released_at = now(session)
+
+    def postpone_publishing(self, job: Job, error: TuneryError) -> bool:
+        """Records why a try to publish the job failed. It is due again after a pause, or the job fails."""
+        with self._database.write() as session:
+            row = self._locked_if_unchanged(session, job)
+            if row is None:
+                return False
+            postpone_publishing(session, row, error, self._publishing, at=now(session))
+            return True
+
+    def refuse_publishing(self, job: Job, error: TuneryError, *, keeps_weights: bool) -> bool:
+        """Fails the job, because its weights cannot be published as they are."""
+        with self._database.write() as session:
+            row = self._locked_if_unchanged(session, job)
+            if row is None:
+                return False
+            refuse_publishing(session, row, error, keeps_weights=keeps_weights, at=now(session))
+            return True
 
     def outcome(self, job: Job) -> Finished:
         """The result of the runner of a job that is being published."""

@@ -169,14 +169,18 @@ class World:
             )
 
     def pass_time(self, job: Job, seconds: float) -> None:
-        """Moves the job's retry time and the start of its wait `seconds` into the past."""
+        """Moves the job's retry time and the starts of its waits `seconds` into the past."""
         with self.database.write() as session:
+            publishing = session.get_one(tables.Job, job.id).publishing
+            if publishing is not None:
+                publishing = {**publishing, "since": publishing["since"] - seconds}
             session.execute(
                 update(tables.Job)
                 .where(tables.Job.id == job.id)
                 .values(
                     retry_at=tables.Job.retry_at - seconds,
                     waiting_since=tables.Job.waiting_since - seconds,
+                    publishing=publishing,
                 )
             )
 

@@ -214,7 +214,7 @@ def test_a_finished_run_moves_the_job_to_publishing(database: Database, job: Job
     after = get_job(database, job.id)
     assert (after.status, after.trained_tokens) == (JobStatus.PUBLISHING, 1234)
     assert after.fine_tuned_model is None
-    assert messages(database, job.id)[-1].endswith("the served model is checked before it is published")
+    assert messages(database, job.id)[-1].endswith("served model is checked before it is published")
     assert sync(database, job, **last) == SyncResponse(), "its answer was lost: the same words are fine"
     with pytest.raises(Conflict):
         sync(database, job, events=[step(1, 11)])

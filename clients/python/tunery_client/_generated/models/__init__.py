@@ -160,6 +160,8 @@ from .job_plan_device_type_0 import JobPlanDeviceType0
 from .job_plan_parallelism import JobPlanParallelism
 from .job_plan_served_as_type_0 import JobPlanServedAsType0
 from .job_progress import JobProgress
+from .job_publishing import JobPublishing
+from .job_state import JobState
 from .json_object import JsonObject
 from .json_object_format import JsonObjectFormat
 from .json_schema import JsonSchema
@@ -250,11 +252,15 @@ from .project_rate_limit_list import ProjectRateLimitList
 from .project_service_account import ProjectServiceAccount
 from .project_service_account_list import ProjectServiceAccountList
 from .project_update_body import ProjectUpdateBody
+from .publish_fault import PublishFault
 from .readiness_answer import ReadinessAnswer
 from .readiness_answer_parts import ReadinessAnswerParts
 from .readiness_answer_status import ReadinessAnswerStatus
 from .refusal_part import RefusalPart
 from .reinforcement_method_body import ReinforcementMethodBody
+from .republish_body import RepublishBody
+from .republish_body_gate import RepublishBodyGate
+from .republish_body_regression import RepublishBodyRegression
 from .resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
 from .resolved_hyperparameters import ResolvedHyperparameters
 from .response_arguments_delta_event import ResponseArgumentsDeltaEvent
@@ -511,6 +517,8 @@ __all__ = (
     "JobPlanParallelism",
     "JobPlanServedAsType0",
     "JobProgress",
+    "JobPublishing",
+    "JobState",
     "JsonObject",
     "JsonObjectFormat",
     "JsonSchema",
@@ -597,11 +605,15 @@ __all__ = (
     "ProjectServiceAccount",
     "ProjectServiceAccountList",
     "ProjectUpdateBody",
+    "PublishFault",
     "ReadinessAnswer",
     "ReadinessAnswerParts",
     "ReadinessAnswerStatus",
     "RefusalPart",
     "ReinforcementMethodBody",
+    "RepublishBody",
+    "RepublishBodyGate",
+    "RepublishBodyRegression",
     "ResolvedDpoHyperparameters",
     "ResolvedHyperparameters",
     "ResponseArgumentsDeltaEvent",

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.job_state import JobState, check_job_state
+
 if TYPE_CHECKING:
     from ..models.evaluation import Evaluation
     from ..models.fine_tuning_job_cost import FineTuningJobCost
     from ..models.job_plan import JobPlan
     from ..models.job_progress import JobProgress
+    from ..models.job_publishing import JobPublishing
     from ..models.model_provenance import ModelProvenance
     from ..models.training_options import TrainingOptions
 
@@ -23,7 +26,9 @@ class JobExtension:
     """Tunery's additions to OpenAI's job object.
 
     Attributes:
+        state (JobState):
         progress (JobProgress | None):
+        publishing (JobPublishing | None): Present once training is complete and the weights are stored.
         attempt (int): How many runs have been started.
         training (TrainingOptions): Tunery's `training` extension of the create request: how the weights are adapted.
         plan (JobPlan | None): Present once the files are validated.
@@ -32,7 +37,9 @@ class JobExtension:
         cost (FineTuningJobCost | None): Present once the job has succeeded, unless it took several attempts.
     """
 
+    state: JobState
     progress: JobProgress | None
+    publishing: JobPublishing | None
     attempt: int
     training: TrainingOptions
     plan: JobPlan | None
@@ -46,13 +53,22 @@ class JobExtension:
         from ..models.fine_tuning_job_cost import FineTuningJobCost  # noqa: PLC0415
         from ..models.job_plan import JobPlan  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
+        from ..models.job_publishing import JobPublishing  # noqa: PLC0415
         from ..models.model_provenance import ModelProvenance  # noqa: PLC0415
+
+        state: str = self.state
 
         progress: dict[str, Any] | None
         if isinstance(self.progress, JobProgress):
             progress = self.progress.to_dict()
         else:
             progress = self.progress
+
+        publishing: dict[str, Any] | None
+        if isinstance(self.publishing, JobPublishing):
+            publishing = self.publishing.to_dict()
+        else:
+            publishing = self.publishing
 
         attempt = self.attempt
 
@@ -86,7 +102,9 @@ class JobExtension:
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
+                "state": state,
                 "progress": progress,
+                "publishing": publishing,
                 "attempt": attempt,
                 "training": training,
                 "plan": plan,
@@ -104,10 +122,12 @@ class JobExtension:
         from ..models.fine_tuning_job_cost import FineTuningJobCost  # noqa: PLC0415
         from ..models.job_plan import JobPlan  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
+        from ..models.job_publishing import JobPublishing  # noqa: PLC0415
         from ..models.model_provenance import ModelProvenance  # noqa: PLC0415
         from ..models.training_options import TrainingOptions  # noqa: PLC0415
 
         d = dict(src_dict)
+        state = check_job_state(d.pop("state"))
 
         def _parse_progress(data: object) -> JobProgress | None:
             if data is None:
@@ -123,6 +143,21 @@ class JobExtension:
             return cast(JobProgress | None, data)
 
         progress = _parse_progress(d.pop("progress"))
+
+        def _parse_publishing(data: object) -> JobPublishing | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                publishing_type_0 = JobPublishing.from_dict(data)
+
+                return publishing_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobPublishing | None, data)
+
+        publishing = _parse_publishing(d.pop("publishing"))
 
         attempt = d.pop("attempt")
 
@@ -189,7 +224,9 @@ class JobExtension:
         cost = _parse_cost(d.pop("cost"))
 
         job_extension = cls(
+            state=state,
             progress=progress,
+            publishing=publishing,
             attempt=attempt,
             training=training,
             plan=plan,

@@ -1,0 +1,192 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_answer import ErrorAnswer
+from ...models.fine_tuning_job import FineTuningJob
+from ...models.republish_body import RepublishBody
+from ...types import UNSET, Response, Unset
+
+
+def _get_kwargs(
+    job_id: str,
+    *,
+    body: RepublishBody | Unset = UNSET,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/v1/fine_tuning/jobs/{job_id}/republish".format(
+            job_id=quote(str(job_id), safe=""),
+        ),
+    }
+
+    if not isinstance(body, Unset):
+        _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorAnswer | FineTuningJob:
+    if response.status_code == 200:
+        response_200 = FineTuningJob.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorAnswer.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorAnswer | FineTuningJob]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: RepublishBody | Unset = UNSET,
+) -> Response[ErrorAnswer | FineTuningJob]:
+    """Publish a trained job's model again
+
+     Tries at once to publish the trained weights, of a job that failed after its training or that waits
+    for
+    its next try. The job is `running` again until its model is published or refused.
+
+    Args:
+        job_id (str):
+        body (RepublishBody | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | FineTuningJob]
+    """
+
+    kwargs = _get_kwargs(
+        job_id=job_id,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: RepublishBody | Unset = UNSET,
+) -> ErrorAnswer | FineTuningJob | None:
+    """Publish a trained job's model again
+
+     Tries at once to publish the trained weights, of a job that failed after its training or that waits
+    for
+    its next try. The job is `running` again until its model is published or refused.
+
+    Args:
+        job_id (str):
+        body (RepublishBody | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | FineTuningJob
+    """
+
+    return sync_detailed(
+        job_id=job_id,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: RepublishBody | Unset = UNSET,
+) -> Response[ErrorAnswer | FineTuningJob]:
+    """Publish a trained job's model again
+
+     Tries at once to publish the trained weights, of a job that failed after its training or that waits
+    for
+    its next try. The job is `running` again until its model is published or refused.
+
+    Args:
+        job_id (str):
+        body (RepublishBody | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | FineTuningJob]
+    """
+
+    kwargs = _get_kwargs(
+        job_id=job_id,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: RepublishBody | Unset = UNSET,
+) -> ErrorAnswer | FineTuningJob | None:
+    """Publish a trained job's model again
+
+     Tries at once to publish the trained weights, of a job that failed after its training or that waits
+    for
+    its next try. The job is `running` again until its model is published or refused.
+
+    Args:
+        job_id (str):
+        body (RepublishBody | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | FineTuningJob
+    """
+
+    return (
+        await asyncio_detailed(
+            job_id=job_id,
+            client=client,
+            body=body,
+        )
+    ).parsed

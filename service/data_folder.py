@@ -1,8 +1,12 @@
-"""URLs of the database and the storage in the data folder, unless the environment sets others."""
+"""Where the database, the storage and the catalogue are in the data folder, unless the environment names
+others."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from cluster.bases.catalogue import PACKAGED_CATALOGUE
+from service.permissions import make_private_folder
 
 
 def database_url(folder: Path, environment: Mapping[str, str] = os.environ) -> str:
@@ -11,3 +15,14 @@ def database_url(folder: Path, environment: Mapping[str, str] = os.environ) -> s
 
 def storage_url(folder: Path, environment: Mapping[str, str] = os.environ) -> str:
     return environment.get("TUNERY_STORAGE_URL") or f"file://{folder.absolute() / 'objects'}"
+
+
+def catalogue_path(folder: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    return Path(environment.get("TUNERY_CATALOGUE") or folder.absolute() / "catalogue.toml")
+
+
+def create_catalogue(path: Path) -> None:
+    """Starts a catalogue with the packaged one, if there is none yet."""
+    if not path.exists():
+        make_private_folder(path.parent)
+        path.write_bytes(PACKAGED_CATALOGUE.read_bytes())

@@ -54,7 +54,8 @@ class Settings(BaseSettings):
     """Root URL of an S3-compatible store other than AWS. Leave it unset for AWS and for folders."""
     catalogue: Path | None = None
     """Path of a TOML file with the base models on offer; it replaces the packaged catalogue. The API, the
-    scheduler and the cluster must have the same one."""
+    scheduler and the cluster must have the same one; API and scheduler notice when it changes. `tunery up`
+    uses `catalogue.toml` in its data folder by default."""
 
     ray_url: str = "http://127.0.0.1:8265"
     """Root URL of Ray's dashboard, which carries its jobs API. The default is Ray's own port on this

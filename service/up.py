@@ -5,6 +5,7 @@ child that dies is restarted. Everything that must survive is in the data folder
 
     DIR/tunery.lock    held while `up` runs, so that a folder has one supervisor
     DIR/tunery.db      SQLite, unless TUNERY_DATABASE_URL names another database
+    DIR/catalogue.toml the base models on offer, unless TUNERY_CATALOGUE names another file
     DIR/objects/       files and checkpoints, unless TUNERY_STORAGE_URL names another store
     DIR/admin.key      the operator's key, mode 600, unless TUNERY_API_KEY is set
     DIR/*.token        secrets that Tunery's own processes share, mode 600
@@ -31,7 +32,8 @@ from typing import Any
 
 import httpx2
 
-from service.data_folder import database_url, storage_url
+from cluster.bases.catalogue import load_catalogue
+from service.data_folder import catalogue_path, create_catalogue, database_url, storage_url
 from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys
 from service.local_devices import gpu_bytes, serving_gpus, training_environment
@@ -57,6 +59,9 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
     folder = folder.absolute()
     os.umask(UMASK)
     make_private_folder(folder)
+    if "TUNERY_CATALOGUE" not in os.environ:
+        create_catalogue(catalogue_path(folder))
+        load_catalogue(catalogue_path(folder))
     with _locked(folder), temporary_ray_folder(folder) as ray_folder:
         _check_free(host, port)
         plan = _Plan.make(folder, host, port, ray_folder)
@@ -97,6 +102,7 @@ class _Plan:
         shared = {
             "TUNERY_STORAGE_URL": storage_url(folder, inherited),
             "TUNERY_CLUSTER_TOKEN": _secret(folder / "cluster.token"),
+            "TUNERY_CATALOGUE": str(catalogue_path(folder, inherited)),
             "TUNERY_CACHE_DIR": str(folder / "cache"),
             "TUNERY_WARM_BASES": inherited.get("TUNERY_WARM_BASES", "tunery-tiny-1"),
             "RAY_AUTH_MODE": "token",

@@ -91,12 +91,16 @@ ALLOWED = {
     # The public HTTP API, the commands `up` and `sweep`, and checks of local files.
     "service.cli": (
         "cluster.contracts",
+        "cluster.bases",
         "cluster.data_checks",
+        "cluster.planning",
+        "service.data_folder",
+        "service.local_devices",
         "service.ports",
         "service.sweep",
         "service.up",
     ),
-    "service.data_folder": (),
+    "service.data_folder": ("cluster.bases.catalogue", "service.permissions"),
     "service.local_devices": ("cluster.contracts",),
     "service.migrate": ("service.db", "service.settings"),
     "service.local_ray": ("service.log_rotation",),

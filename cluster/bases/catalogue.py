@@ -1,7 +1,8 @@
 """The catalogue: which base models this installation offers.
 
 The packaged `catalogue.toml` names the built-in model. To offer others, set TUNERY_CATALOGUE on the service
-to the path of a TOML file of the same form, which replaces the packaged one:
+to the path of a TOML file of the same form, which replaces the packaged one. API and scheduler notice when it
+changes.
 
     [[model]]
     alias = "tunery-tiny-1"                                 # keep the built-in model
@@ -36,8 +37,15 @@ A model whose folder is missing or incomplete is listed with the reason, and req
 that a repository carries is never run.
 """
 
+import json
+import logging
 import os
+import shutil
+import tempfile
+import threading
+import time
 import tomllib
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +53,10 @@ from pydantic import ValidationError
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidConfiguration
+
+_log = logging.getLogger(__name__)
+_LOOK_SECONDS = 1.0
+"""The shortest time between two looks at the file."""
 
 PACKAGED_CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
@@ -54,7 +66,7 @@ def load_catalogue(path: Path | None = None) -> dict[str, BaseSpec]:
 
     Raises InvalidConfiguration, which names the file, the entry and the field.
     """
-    path = path or Path(os.environ.get("TUNERY_CATALOGUE") or PACKAGED_CATALOGUE)
+    path = _catalogue_path(path)
     catalogue: dict[str, BaseSpec] = {}
     for number, entry in enumerate(_entries(path), start=1):
         spec = _spec(path, number, entry)
@@ -62,6 +74,109 @@ def load_catalogue(path: Path | None = None) -> dict[str, BaseSpec]:
             raise _invalid(path, f"entry {number}: alias '{spec.alias}' is taken by an entry before it")
         catalogue[spec.alias] = spec
     return catalogue
+
+
+class LiveCatalogue(Mapping[str, BaseSpec]):
+    """The catalogue of a process that runs on: a file that has changed is read again, within a second of its
+    next use. A file that cannot be read is logged, and the models from before stay on offer. Thread-safe.
+
+    The first reading is like `load_catalogue`."""
+
+    def __init__(self, path: Path | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = _catalogue_path(path)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._state = _state(self._path)
+        self._looked_at = clock()
+        self._models = load_catalogue(self._path)
+
+    def __getitem__(self, alias: str) -> BaseSpec:
+        return self._current()[alias]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._current())
+
+    def __len__(self) -> int:
+        return len(self._current())
+
+    # Mapping's own look every model up, which another reading could have removed meanwhile.
+    def items(self) -> ItemsView[str, BaseSpec]:
+        return self._current().items()
+
+    def values(self) -> ValuesView[BaseSpec]:
+        return self._current().values()
+
+    def _current(self) -> dict[str, BaseSpec]:
+        with self._lock:
+            now = self._clock()
+            if now - self._looked_at >= _LOOK_SECONDS:
+                self._looked_at = now
+                self._look()
+            return self._models
+
+    def _look(self) -> None:
+        state = _state(self._path)
+        if state == self._state:
+            return
+        self._state = state
+        try:
+            models = load_catalogue(self._path)
+        except InvalidConfiguration as error:
+            _log.error("%s The former catalogue stays in use.", error.message)
+            return
+        _log.info(
+            "catalogue read again: added %s; removed %s",
+            sorted(models.keys() - self._models.keys()) or "none",
+            sorted(self._models.keys() - models.keys()) or "none",
+        )
+        self._models = models
+
+
+def add_to_catalogue(path: Path, spec: BaseSpec) -> None:
+    """Appends a model to the file, whose other text stays as it is. Raises InvalidConfiguration if the file
+    would not be a catalogue then, and leaves it alone."""
+    text = path.read_text(encoding="utf-8")
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as stream:
+        changed = Path(stream.name)
+        stream.write(f"{text.rstrip()}\n\n{_table(spec)}")
+    try:
+        load_catalogue(changed)
+        shutil.copymode(path, changed)
+        # At once, because other processes read it at any time.
+        changed.replace(path)
+    except InvalidConfiguration as error:
+        raise InvalidConfiguration(
+            error.message.replace(str(changed), str(path)), param=error.param
+        ) from None
+    finally:
+        changed.unlink(missing_ok=True)
+
+
+def _table(spec: BaseSpec) -> str:
+    fields = spec.model_dump(mode="json", exclude_defaults=True) | {
+        "source": spec.source.model_dump(mode="json")
+    }
+    return "[[model]]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in fields.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml(each)}" for name, each in value.items()) + " }"
+    # JSON's strings, numbers, true and false are TOML's, too.
+    return json.dumps(value)
+
+
+def _catalogue_path(path: Path | None) -> Path:
+    return path or Path(os.environ.get("TUNERY_CATALOGUE") or PACKAGED_CATALOGUE)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Changes with the file, also if a link to it is replaced; None if it is absent."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:

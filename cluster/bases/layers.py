@@ -2,11 +2,14 @@
 weights."""
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cluster.bases.resolve import local_folder
+from cluster.bases import hub
+from cluster.bases.resolve import ask_hub, base_folder, is_here, local_folder, tokenizer_folder
 from cluster.contracts.adapter_layers import BaseLayers
 from cluster.contracts.bases import BaseSpec, HubSource
 from cluster.contracts.errors import InvalidConfiguration
@@ -27,10 +30,27 @@ def layers_here(spec: BaseSpec) -> BaseLayers | None:
         return None
 
 
+def base_layers(spec: BaseSpec) -> BaseLayers:
+    """Returns the layers of a base. Of a hub model that is not here yet, only the headers of its files are
+    fetched. Raises Unavailable like `tokenizer_folder`, and InvalidConfiguration like `read_layers`."""
+    if isinstance(spec.source, HubSource) and not is_here(spec):
+        folder = tokenizer_folder(spec)
+        shapes = ask_hub(spec, spec.source, hub.weight_shapes)
+        with _readable(folder):
+            return _layers(shapes, folder)
+    return read_layers(base_folder(spec))
+
+
 def read_layers(folder: Path) -> BaseLayers:
     """Reads the layers of the base in `folder`. Raises InvalidConfiguration if its files cannot be read."""
-    try:
+    with _readable(folder):
         return _read(folder, *(file.stat().st_mtime_ns for file in sorted(folder.glob("*.safetensors"))))
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidConfiguration(
             f"The layers of {folder.name} cannot be read: {type(error).__name__}.", param="TUNERY_CATALOGUE"
@@ -49,15 +69,22 @@ def weight_files(folder: Path) -> list[Path]:
 @lru_cache(maxsize=64)
 def _read(folder: Path, *_changed_at: int) -> BaseLayers:
     shapes = {
-        name.removesuffix(".weight"): tuple(tensor["shape"])
+        name: tuple(tensor["shape"])
         for file in weight_files(folder)
         for name, tensor in _header(file).items()
-        if name.endswith(".weight")
+    }
+    return _layers(shapes, folder)
+
+
+def _layers(shapes: Mapping[str, tuple[int, ...]], folder: Path) -> BaseLayers:
+    """`shapes` are those of all tensors, by their names in the files of weights."""
+    weights = {
+        name.removesuffix(".weight"): shape for name, shape in shapes.items() if name.endswith(".weight")
     }
     config = json.loads((folder / "config.json").read_bytes())
     config = {**config, **(config.get("text_config") or {})}
     num_layers = next((config[name] for name in _NUM_LAYERS if name in config), None)
-    return BaseLayers(shapes, config.get("vocab_size"), num_layers)
+    return BaseLayers(weights, config.get("vocab_size"), num_layers)
 
 
 def _header(file: Path) -> dict[str, Any]:

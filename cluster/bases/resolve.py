@@ -3,14 +3,17 @@ contents."""
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
+from cluster.bases import hub
+from cluster.bases.file_digests import file_digests
 from cluster.contracts.bases import BaseSpec, BuiltinSource, FolderSource, HubSource
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
 
-_HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-"""Weights, configuration, tokenizer and template: nothing executable, and no pickles."""
+Answer = TypeVar("Answer")
 
 _MENDED_SECONDS = 30.0
 """When a request for an unavailable model may be worth retrying."""
@@ -27,17 +30,27 @@ _TOKENIZER_FILES = (
 """All files that a tokenizer in transformers' format may consist of."""
 
 
-def base_folder(spec: BaseSpec) -> Path:
+def base_folder(spec: BaseSpec, *, report: Callable[[int, int], None] | None = None) -> Path:
     """Returns the folder with the base's weights, configuration and tokenizer, in transformers' format.
 
     A hub model is downloaded at its pinned commit on first use, and then read from the local cache without a
-    network. Raises Unavailable (`model_not_available`) if the weights are missing or cannot be downloaded
-    now. The operator may be able to fix that, and only the operator may see paths."""
+    network. `report(done, total)` is called with bytes while that lasts. Raises Unavailable
+    (`model_not_available`) if the weights are missing or cannot be downloaded now. The operator may be able
+    to fix that, and only the operator may see paths."""
+    return _complete(spec, _folder(spec, weights=True, report=report))
+
+
+def tokenizer_folder(spec: BaseSpec) -> Path:
+    """Like `base_folder`, for those who need no weights: of a hub model, only the configuration, tokenizer
+    and template are downloaded."""
+    folder = _folder(spec, weights=False)
+    return folder if isinstance(spec.source, HubSource) else _complete(spec, folder)
+
+
+def is_here(spec: BaseSpec) -> bool:
+    """Whether this machine has the base, so that nothing is left to download."""
     source = spec.source
-    folder = _hub_snapshot(spec, source) if isinstance(source, HubSource) else local_folder(source)
-    if problem := _problem(folder):
-        raise _not_available(spec, problem)
-    return folder
+    return hub.is_here(source) if isinstance(source, HubSource) else _problem(local_folder(source)) is None
 
 
 def why_unavailable(spec: BaseSpec) -> str | None:
@@ -49,6 +62,17 @@ def why_unavailable(spec: BaseSpec) -> str | None:
     return problem and _not_available(spec, problem).message
 
 
+def ask_hub(spec: BaseSpec, source: HubSource, ask: Callable[[HubSource], Answer]) -> Answer:
+    """Calls a function of `hub`. Raises Unavailable (`model_not_available`) if the hub does not answer."""
+    try:
+        return ask(source)
+    except Exception as error:
+        problem = hub.why_failed(error, f"{source.repository} at {source.revision}")
+        if problem is None:
+            raise
+        raise _not_available(spec, problem) from error
+
+
 def base_digest(folder: Path) -> str:
     """Returns the SHA-256 over the names and contents of the folder's safetensors files, in the order of
     their names.
@@ -56,6 +80,17 @@ def base_digest(folder: Path) -> str:
     Each file adds its name, a zero byte and the 32 bytes of its own SHA-256. The result is cached for as long
     as the files' sizes and modification times stay the same."""
     return _digest_of(sorted(folder.glob("*.safetensors")))
+
+
+def current_base_digest(spec: BaseSpec) -> str:
+    """The `base_digest` of the base as it is now. A hub model is not downloaded for it if the hub knows the
+    digests of its files."""
+    if isinstance(spec.source, HubSource) and not hub.is_here(spec.source):
+        digests = ask_hub(spec, spec.source, hub.weight_digests)
+        if digests is not None:
+            names = sorted(digests)
+            return _combined(names, [digests[name] for name in names])
+    return base_digest(base_folder(spec))
 
 
 def tokenizer_digest(folder: Path) -> str:
@@ -75,11 +110,14 @@ def _digest_of(files: list[Path]) -> str:
 
 @lru_cache(maxsize=64)
 def _digest_of_files(states: tuple[tuple[str, int, int], ...]) -> str:
+    files = [Path(name) for name, _, _ in states]
+    return _combined([file.name for file in files], file_digests(files))
+
+
+def _combined(names: Sequence[str], digests: Sequence[str]) -> str:
     total = hashlib.sha256()
-    for name, _, _ in states:
-        with Path(name).open("rb") as file:
-            content = hashlib.file_digest(file, "sha256")
-        total.update(Path(name).name.encode() + b"\0" + content.digest())
+    for name, digest in zip(names, digests, strict=True):
+        total.update(name.encode() + b"\0" + bytes.fromhex(digest))
     return total.hexdigest()
 
 
@@ -116,27 +154,13 @@ def _not_available(spec: BaseSpec, problem: str) -> Unavailable:
     )
 
 
-def _hub_snapshot(spec: BaseSpec, source: HubSource) -> Path:
-    # Imported here because only hub models need it, and it takes longer than all other imports.
-    import httpx2
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+def _folder(spec: BaseSpec, *, weights: bool, report: Callable[[int, int], None] | None = None) -> Path:
+    if not isinstance(spec.source, HubSource):
+        return local_folder(spec.source)
+    return ask_hub(spec, spec.source, lambda source: hub.download(source, weights=weights, report=report))
 
-    name = f"{source.repository} at {source.revision}"
-    try:
-        return Path(
-            snapshot_download(
-                source.repository,
-                revision=source.revision,
-                allow_patterns=_HUB_FILES,
-                # Subfolders hold other formats, except the one that starts with 1, which holds the pooling of
-                # encoders.
-                ignore_patterns=["[!1]*/*"],
-            )
-        )
-    except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-        problem = f"the hub has no {name}, or the token in HF_TOKEN may not read it"
-        raise _not_available(spec, problem) from error
-    except (httpx2.HTTPError, OSError, ValueError) as error:
-        problem = f"{name} cannot be downloaded from the hub ({type(error).__name__})"
-        raise _not_available(spec, problem) from error
+
+def _complete(spec: BaseSpec, folder: Path) -> Path:
+    if problem := _problem(folder):
+        raise _not_available(spec, problem)
+    return folder

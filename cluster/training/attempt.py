@@ -53,6 +53,8 @@ def run_attempt(
             data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
         hooks.heartbeat()
         with report_if_slow(hooks.report, "Fetching the weights to begin with"):
+            # Downloads it if this machine does not have it yet, which may take an hour.
+            base_folder(spec.base, report=lambda _done, _total: hooks.heartbeat())
             start = find_starting_point(spec, store, data.training, folder)
         hooks.heartbeat()
         trained = _train(attempt, data, start)

@@ -10,7 +10,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from cluster.bases.catalogue import load_catalogue
+from cluster.bases.catalogue import LiveCatalogue
 from cluster.storage.location import open_store
 from service.api.flushing import flushing
 from service.api.http import errors
@@ -242,6 +242,6 @@ def _open_state(settings: Settings) -> AppState:
         database=Database(settings.database_url),
         store=open_store(settings.storage_url, endpoint_url=settings.storage_endpoint),
         engine=engine,
-        catalogue=load_catalogue(settings.catalogue),
+        catalogue=LiveCatalogue(settings.catalogue),
         webhooks=HttpWebhooks(settings.webhook_policy),
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import data_check, keys, models, projects, webhooks
+from service.cli import bases, data_check, keys, models, projects, webhooks
 
 app = typer.Typer(
     name="tunery",
@@ -20,6 +20,7 @@ app.add_typer(data_check.app, name="data")
 app.add_typer(projects.app, name="projects")
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
+app.add_typer(bases.app, name="bases")
 
 
 @app.callback()

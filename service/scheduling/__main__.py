@@ -12,7 +12,7 @@ from contextlib import closing
 
 import structlog
 
-from cluster.bases.catalogue import load_catalogue
+from cluster.bases.catalogue import LiveCatalogue
 from cluster.contracts.errors import Unavailable
 from cluster.storage.location import open_store
 from service.db.database import Database
@@ -45,7 +45,7 @@ def main() -> None:
             store=open_store(settings.storage_url, endpoint_url=settings.storage_endpoint),
             ray=ray,
             serving=serving,
-            bases=load_catalogue(settings.catalogue),
+            bases=LiveCatalogue(settings.catalogue),
         )
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="background-step")

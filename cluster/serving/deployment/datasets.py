@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cluster.bases.configs import config_here
-from cluster.bases.resolve import base_folder, why_unavailable
+from cluster.bases.resolve import tokenizer_folder, why_unavailable
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSource
 from cluster.contracts.data_report import DataReportRequest
 from cluster.contracts.datasets import DatasetCheckRequest
@@ -210,7 +210,7 @@ class DatasetsApp:
             )
 
     async def _fetch(self, base: BaseSpec) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._fetchers, base_folder, base)
+        await asyncio.get_running_loop().run_in_executor(self._fetchers, tokenizer_folder, base)
 
     async def _bases(self, request: Request) -> Response:
         body = await parse_body(BasesRequest, request)
@@ -261,7 +261,8 @@ def _flight(request: Request, body: BaseModel) -> tuple[str, str, str]:
 
 def _fetching(base: BaseSpec, seconds: float) -> Unavailable:
     return Unavailable(
-        f"The base model '{base.alias}' is being downloaded, for {seconds:.0f} seconds so far.",
+        f"The tokenizer of the base model '{base.alias}' is being downloaded, for {seconds:.0f} seconds "
+        "so far.",
         code="model_not_ready",
     )
 

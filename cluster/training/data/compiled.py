@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from cluster.bases.configs import read_config
-from cluster.bases.layers import read_layers
-from cluster.bases.resolve import base_digest, base_folder, template_digest, tokenizer_digest
+from cluster.bases.layers import base_layers
+from cluster.bases.resolve import current_base_digest, template_digest, tokenizer_digest, tokenizer_folder
 from cluster.bases.text.chat_template import chat_template, template_text
 from cluster.contracts.adapter_layers import check_layers
 from cluster.contracts.bases import BaseSpec
@@ -71,7 +71,7 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
     than expected (`base_changed`).
     """
     base = request.base
-    if request.base_sha256 is not None and request.base_sha256 != base_digest(base_folder(base)):
+    if request.base_sha256 is not None and request.base_sha256 != current_base_digest(base):
         raise InvalidRequest(
             f"The weights of the base model '{base.alias}' are no longer those that the job to repeat was "
             "trained from. Give training.allow_changed_base to train from the present ones.",
@@ -80,8 +80,8 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
         )
     shape = None
     if request.training is not None:
-        check_layers(request.training, read_layers(base_folder(base)), base.alias)
-        shape = shape_of(read_config(base_folder(base)))
+        check_layers(request.training, base_layers(base), base.alias)
+        shape = shape_of(read_config(tokenizer_folder(base)))
     classes = tuple(request.class_names)
     recipe = Recipe(
         base, request.method, request.max_length or base.context_length, request.on_overlength, classes
@@ -174,7 +174,7 @@ def _digest(recipe: Recipe, tokenizer: Any) -> str:
         # Other releases may tokenize the same text differently.
         version("tokenizers"),
         version("transformers"),
-        tokenizer_digest(base_folder(recipe.base)),
+        tokenizer_digest(tokenizer_folder(recipe.base)),
         template_digest(template_text(tokenizer)),
         recipe.base.architecture,
         recipe.method,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cluster.bases.resolve import base_folder, template_digest, tokenizer_digest
+from cluster.bases.resolve import template_digest, tokenizer_digest, tokenizer_folder
 from cluster.bases.text.chat_template import template_text
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.data_report import DataReport, DataReportRequest, Finding
@@ -92,7 +92,7 @@ def _tokens_digest(base: BaseSpec) -> list[object]:
         base.alias,
         base.architecture,
         base.context_length,
-        tokenizer_digest(base_folder(base)),
+        tokenizer_digest(tokenizer_folder(base)),
         template_digest(template_text(load_tokenizer(base))),
         # Other releases may tokenize the same text differently.
         version("tokenizers"),

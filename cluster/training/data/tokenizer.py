@@ -5,21 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from cluster.bases.pretrained import LOADING, read_tokenizer
-from cluster.bases.resolve import base_folder
+from cluster.bases.resolve import tokenizer_folder
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.bases import BaseSpec
 
 
 def load_tokenizer(base: BaseSpec) -> Any:
     """Loads the base's tokenizer, or returns it from a cache. Never runs code from the model's repository."""
-    folder = base_folder(base)
+    folder = tokenizer_folder(base)
     with LOADING:
         return _tokenizer(folder)
 
 
 def load_vocabulary(base: BaseSpec) -> Vocabulary:
     """The bytes of the base's tokens."""
-    folder = base_folder(base)
+    folder = tokenizer_folder(base)
     with LOADING:
         return _vocabulary(folder)
 

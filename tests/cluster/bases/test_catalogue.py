@@ -2,8 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster.bases.catalogue import PACKAGED_CATALOGUE, load_catalogue
-from cluster.contracts.bases import BuiltinSource, FolderSource, HubSource
+from cluster.bases.catalogue import (
+    PACKAGED_CATALOGUE,
+    LiveCatalogue,
+    add_to_catalogue,
+    load_catalogue,
+)
+from cluster.contracts.bases import BaseSpec, BuiltinSource, FolderSource, HubSource
 from cluster.contracts.errors import InvalidConfiguration
 
 MODEL = """
@@ -81,3 +86,53 @@ def test_error_names_file_entry_and_field(written, text: str, problem: str) -> N
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration, match=r"absent.toml: cannot be read: No such file"):
         load_catalogue(tmp_path / "absent.toml")
+
+
+def test_a_running_process_follows_the_file_and_keeps_what_it_had_when_that_is_broken(
+    written, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    path = written(MODEL)
+    live = LiveCatalogue(path, clock=lambda: now)
+    written(MODEL + MODEL.replace('"ours"', '"second"'))
+    assert list(live) == ["ours"], "it does not look at the file for every request"
+    now = 1.0
+    assert (list(live), len(live), live["second"].alias) == (["ours", "second"], 2, "second")
+
+    for text in ("[[model]", None):
+        written(text) if text else path.unlink()
+        now += 1.0
+        assert [spec.alias for spec in live.values()] == ["ours", "second"]
+        assert f"Catalogue {path}: " in caplog.text
+        caplog.clear()
+        now += 1.0
+        assert list(live)
+        assert not caplog.text, "a broken file is reported once"
+
+    written(MODEL)
+    now += 1.0
+    assert [alias for alias, _ in live.items()] == ["ours"]
+
+
+def test_a_model_is_added_without_touching_the_rest_of_the_file(written) -> None:
+    path = written("# Ours.\n" + MODEL)
+    path.chmod(0o640)
+    hub = BaseSpec(
+        alias="hub-model",
+        source=HubSource(repository='owner/Näme "x"', revision="0a" * 20),
+        context_length=32768,
+        learning_rates={"lora": 2e-4, "full": 2e-5},
+        dtype="bfloat16",
+        owned_by="owner",
+    )
+    folder = hub.model_copy(update={"alias": "b", "source": FolderSource(path="/models/b")})
+    for spec in (hub, folder):
+        add_to_catalogue(path, spec)
+    assert list(load_catalogue(path).values())[1:] == [hub, folder]
+    assert path.read_text().startswith("# Ours.\n" + MODEL.rstrip())
+    assert path.stat().st_mode & 0o777 == 0o640
+    before = path.read_text()
+    with pytest.raises(InvalidConfiguration, match=f"Catalogue {path}: entry 4: alias 'b' is taken"):
+        add_to_catalogue(path, folder)
+    assert path.read_text() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -161,6 +161,11 @@ def hub() -> Iterator[tuple[str, list[str]]]:
                         "path": path,
                         "size": len(content),
                         "oid": hashlib.sha1(content).hexdigest(),
+                        "lfs": {
+                            "oid": hashlib.sha256(content).hexdigest(),
+                            "size": len(content),
+                            "pointerSize": 130,
+                        },
                     }
                     for path, content in HUB_FILES.items()
                 ]
@@ -196,18 +201,20 @@ def hub() -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
-def resolve_in_a_process(url: str, home: Path, repository: str = "owner/ours") -> str:
-    """Returns what `base_folder` returns, from a process of its own, because the hub's library reads its
-    address at import."""
+def resolve_in_a_process(
+    url: str, home: Path, repository: str = "owner/ours", *, what: str = "base_folder"
+) -> str:
+    """Returns what a function of `resolve` returns for a hub model, from a process of its own, because the
+    hub's library reads its address at import."""
     code = f"""
 import time
 time.sleep = lambda seconds: None  # The library's, which waits 23 s in all before it takes a hub for lost.
-from cluster.bases.resolve import base_folder
+from cluster.bases.resolve import {what}
 from cluster.contracts.bases import BaseSpec, HubSource
 from cluster.contracts.errors import TuneryError
 source = HubSource(repository={repository!r}, revision={REVISION!r})
 try:
-    print(base_folder(BaseSpec(alias="ours", source=source, context_length=64, learning_rates={{}})))
+    print({what}(BaseSpec(alias="ours", source=source, context_length=64, learning_rates={{}})))
 except TuneryError as error:
     print(error.code, error)
 """
@@ -246,3 +253,18 @@ def test_hub_model_is_downloaded_once_at_its_commit_without_anything_that_runs(t
     assert resolve_in_a_process(url, tmp_path / "empty").startswith(
         f"model_not_available The base model 'ours' is not available: owner/ours at {REVISION} cannot be"
     )
+
+
+def test_tokenizer_and_digest_of_a_hub_model_need_no_weights(tmp_path: Path) -> None:
+    with hub() as (url, requested):
+        found = Path(resolve_in_a_process(url, tmp_path, what="tokenizer_folder"))
+        assert (found / "tokenizer.model").read_bytes() == b"tokenizer"
+        assert not (found / "model.safetensors").exists()
+        assert resolve_in_a_process(url, tmp_path, what="is_here") == "False"
+        digest = resolve_in_a_process(url, tmp_path, what="current_base_digest")
+        assert not [path for path in requested if path.endswith(".safetensors")]
+
+        assert Path(resolve_in_a_process(url, tmp_path)) == found
+        assert base_digest(found) == digest
+    assert resolve_in_a_process(url, tmp_path, what="is_here") == "True"
+    assert resolve_in_a_process(url, tmp_path, what="current_base_digest") == digest

@@ -93,7 +93,7 @@ def test_a_caller_learns_that_a_base_is_downloading_and_later_the_result(
         assert may_end.wait(30)
         raise Unavailable("The hub cannot be reached.", code=MODEL_NOT_AVAILABLE)
 
-    monkeypatch.setattr(datasets, "base_folder", fetch)
+    monkeypatch.setattr(datasets, "tokenizer_folder", fetch)
     hub = HubSource(repository="owner/slow", revision="0" * 40)
     content = check_request(base.model_copy(update={"source": hub}), put_rows, chat_rows)
 

@@ -1,0 +1,104 @@
+"""SHA-256 of large files, computed once.
+
+The digests of a folder's files are kept in the folder, for as long as the sizes and modification times of the
+files stay the same, so that no process reads 140 GB again that another one has read. A folder that cannot be
+written to keeps none. The hub's cache names files by their SHA-256, and needs no reading at all.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+KEPT = ".tunery-digests.json"
+_WORTH_KEEPING_BYTES = 64 * 2**20
+"""Smaller files are read faster than their digests are looked after."""
+_THREADS = 8
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_State = tuple[int, int]
+"""Size in bytes and modification time in nanoseconds."""
+
+
+def file_digests(files: Sequence[Path], *, trust_kept: bool = True) -> list[str]:
+    """The SHA-256 of each of these files of one folder. Files are read in parallel. Without `trust_kept`,
+    every file is read, and what was kept is replaced."""
+    if not files:
+        return []
+    folder = files[0].parent
+    kept = _kept(folder) if trust_kept else {}
+    states = [_state(file) for file in files]
+    known = [
+        (_hub_digest(file) if trust_kept else None) or kept.get(file.name, {}).get(state)
+        for file, state in zip(files, states, strict=True)
+    ]
+    unknown = [file for file, digest in zip(files, known, strict=True) if digest is None]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        read = dict(zip(unknown, threads.map(_read, unknown), strict=True))
+    large = {
+        file.name: (state, read[file])
+        for file, state in zip(files, states, strict=True)
+        if file in read and state[0] >= _WORTH_KEEPING_BYTES
+    }
+    if large:
+        _keep(folder, large)
+    return [digest or read[file] for file, digest in zip(files, known, strict=True)]
+
+
+def changed_files(files: Sequence[Path]) -> dict[str, bool | None]:
+    """Reads all of these files of one folder. Returns, by name, whether the file differs from the hub's or
+    from what was read before; None if nothing is known of it."""
+    kept = _kept(files[0].parent) if files else {}
+    known = {file: _hub_digest(file) or _newest(kept.get(file.name, {})) for file in files}
+    found = dict(zip(files, file_digests(files, trust_kept=False), strict=True))
+    return {file.name: None if (was := known[file]) is None else was != found[file] for file in files}
+
+
+def _newest(kept: Mapping[_State, str]) -> str | None:
+    return kept[max(kept, key=lambda state: state[1])] if kept else None
+
+
+def _hub_digest(file: Path) -> str | None:
+    """The SHA-256 that the hub gave for a file of its cache, which is a folder of links to files that are
+    named by their digests. None for other files, and for small ones, which have other digests there."""
+    if not file.is_symlink():
+        return None
+    target = file.resolve()
+    return target.name if target.parent.name == "blobs" and _SHA256.fullmatch(target.name) else None
+
+
+def _read(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _state(file: Path) -> _State:
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _kept(folder: Path) -> dict[str, dict[_State, str]]:
+    """Whatever cannot be understood counts as not kept."""
+    try:
+        entries = json.loads((folder / KEPT).read_bytes())
+        return {
+            name: {(int(size), int(mtime_ns)): str(digest)}
+            for name, (size, mtime_ns, digest) in entries.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _keep(folder: Path, found: Mapping[str, tuple[_State, str]]) -> None:
+    entries = {name: [*state, digest] for name, one in _kept(folder).items() for state, digest in one.items()}
+    entries |= {name: [*state, digest] for name, (state, digest) in found.items()}
+    with suppress(OSError):
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=KEPT)
+        with os.fdopen(handle, "w") as stream:
+            json.dump(entries, stream, indent=1)
+        Path(temporary).replace(folder / KEPT)

@@ -1,0 +1,134 @@
+"""What Tunery needs of the Hugging Face Hub. Functions raise the errors of the hub's library, of the network
+and of the disk; `why_failed` turns them into words.
+
+The hub's library keeps what it has downloaded in HF_HOME, once per machine or shared volume: a lock in that
+folder keeps processes from downloading the same file twice. It reads the operator's token from HF_TOKEN.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cluster.contracts.bases import HubSource
+
+_TEXT_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
+_WEIGHTS = "*.safetensors"
+# Subfolders hold other formats, except the one that starts with 1, which holds the pooling of encoders.
+_IGNORED = ["[!1]*/*"]
+
+
+def download(source: HubSource, *, weights: bool, report: Callable[[int, int], None] | None = None) -> Path:
+    """Returns the folder of the repository at its commit, after downloading what is missing: configuration,
+    tokenizer and template, and the weights if asked for. Nothing executable, and no pickles.
+
+    `report(done, total)` is called with bytes while files arrive. Without a network, a folder that is
+    complete is returned all the same."""
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            source.repository,
+            revision=source.revision,
+            allow_patterns=[_WEIGHTS, *_TEXT_FILES] if weights else _TEXT_FILES,
+            ignore_patterns=_IGNORED,
+            tqdm_class=None if report is None else _progress(report),
+        )
+    )
+
+
+def is_here(source: HubSource) -> bool:
+    """Whether `download` has nothing to fetch, weights included. Asks nobody."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        snapshot_download(
+            source.repository,
+            revision=source.revision,
+            allow_patterns=[_WEIGHTS, *_TEXT_FILES],
+            ignore_patterns=_IGNORED,
+            local_files_only=True,
+        )
+    except LocalEntryNotFoundError:
+        return False
+    return True
+
+
+def weight_digests(source: HubSource) -> dict[str, str] | None:
+    """The hub's own SHA-256 of each file of weights, by name. None if it has none for one of them."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    files = [
+        file
+        for file in HfApi().list_repo_tree(source.repository, revision=source.revision)
+        if isinstance(file, RepoFile) and Path(file.path).match(_WEIGHTS) and "/" not in file.path
+    ]
+    digests = {file.path: file.lfs.sha256 for file in files if file.lfs is not None}
+    return digests if digests and len(digests) == len(files) else None
+
+
+def weight_shapes(source: HubSource) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor, by name, from the headers of the files of weights."""
+    from huggingface_hub import get_safetensors_metadata
+
+    metadata = get_safetensors_metadata(source.repository, revision=source.revision)
+    return {
+        name: tuple(tensor.shape)
+        for file in metadata.files_metadata.values()
+        for name, tensor in file.tensors.items()
+    }
+
+
+def resolve_commit(repository: str, revision: str | None = None) -> str:
+    """The commit that a branch, a tag or the default branch points to now: 40 hex digits."""
+    from huggingface_hub import HfApi
+
+    commit = HfApi().model_info(repository, revision=revision).sha
+    assert commit is not None, "the hub names a commit"
+    return commit
+
+
+def why_failed(error: Exception, name: str) -> str | None:
+    """Says what went wrong with `name` at the hub. None if it is no error of the hub's, the network's or the
+    disk's."""
+    import httpx2
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError | RepositoryNotFoundError | RevisionNotFoundError):
+        return f"the hub has no {name}, or the token in HF_TOKEN may not read it"
+    if isinstance(error, httpx2.HTTPError | OSError | ValueError):
+        return f"{name} cannot be downloaded from the hub ({type(error).__name__})"
+    return None
+
+
+def _progress(report: Callable[[int, int], None]) -> type[Any]:
+    """A progress bar that shows nothing and reports instead. The hub's library has one bar for the bytes that
+    it fetches, one for those that it has put into files, and one that counts files."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    most = 0
+
+    class Progress(tqdm):  # type: ignore[misc]  # It has no types.
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            super().__init__(
+                *arguments, **keywords | {"disable": False, "file": _Nowhere(), "mininterval": 0}
+            )
+
+        def update(self, n: float | None = 1) -> bool | None:
+            nonlocal most
+            shown: bool | None = super().update(n)
+            if self.unit == "B" and self.n > most:
+                most = int(self.n)
+                report(most, max(most, int(self.total or 0)))
+            return shown
+
+    return Progress
+
+
+class _Nowhere:
+    def write(self, _text: str) -> int:
+        return 0
+
+    def flush(self) -> None:
+        pass

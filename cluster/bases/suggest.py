@@ -1,0 +1,79 @@
+"""Suggests the catalogue entry of a model from its configuration."""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from cluster.bases.configs import read_config
+from cluster.contracts.bases import BaseSpec, FolderSource, HubSource, TrainingType
+from cluster.contracts.errors import InvalidConfiguration
+
+_CONTEXTS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+_ENCODERS = re.compile(r"bert|electra|mpnet", re.IGNORECASE)
+_RATES: tuple[tuple[float, dict[TrainingType, float]], ...] = (
+    (1.5e9, {"lora": 4e-4, "full": 4e-5}),
+    (15e9, {"lora": 2e-4, "full": 2e-5}),
+    (math.inf, {"lora": 1e-4, "full": 1e-5}),
+)
+"""Learning rates of decoders with up to so many parameters: what QLoRA's authors used for adapters at these
+sizes, and a tenth of it for all weights."""
+_ENCODER_RATES: dict[TrainingType, float] = {"lora": 3e-4, "full": 3e-5}
+
+
+def suggest_base(
+    source: FolderSource | HubSource,
+    folder: Path,
+    parameters: int,
+    *,
+    alias: str | None = None,
+    context_length: int | None = None,
+) -> BaseSpec:
+    """The entry for the model whose configuration is in `folder`. `parameters` is the number of its weights.
+    `alias` and `context_length` replace what the model itself says.
+
+    Raises InvalidConfiguration if the configuration cannot be read, or does not say how long the context
+    is."""
+    config = read_config(folder)
+    text = {**config, **(config.get("text_config") or {})}
+    context = context_length or next((text[name] for name in _CONTEXTS if _is_size(text.get(name))), None)
+    if context is None:
+        raise InvalidConfiguration(
+            "The model's config.json does not say how long its context is: it has none of "
+            f"{', '.join(_CONTEXTS)}. Give --context."
+        )
+    is_encoder = _is_encoder(config)
+    return BaseSpec(
+        alias=alias or _alias(source),
+        source=source,
+        context_length=context,
+        learning_rates=_ENCODER_RATES if is_encoder else _rates(parameters),
+        architecture="encoder" if is_encoder else "decoder",
+        dtype=_dtype(text),
+        owned_by=source.repository.split("/")[0] if isinstance(source, HubSource) else "tunery",
+    )
+
+
+def _alias(source: FolderSource | HubSource) -> str:
+    """The repository's or the folder's own name, as far as an alias may have its characters."""
+    name = source.repository.rpartition("/")[2] if isinstance(source, HubSource) else Path(source.path).name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-").lower() or "model"
+
+
+def _is_encoder(config: Mapping[str, Any]) -> bool:
+    named = " ".join(config.get("architectures") or [str(config.get("model_type", ""))])
+    return bool(_ENCODERS.search(named)) and not re.search("CausalLM|LMHead", named)
+
+
+def _dtype(config: Mapping[str, Any]) -> Literal["float32", "bfloat16"]:
+    """Weights that were saved in 16 bits or fewer are used in 16."""
+    return "float32" if config.get("dtype", config.get("torch_dtype", "float32")) == "float32" else "bfloat16"
+
+
+def _rates(parameters: int) -> dict[TrainingType, float]:
+    return next(rates for limit, rates in _RATES if parameters <= limit)
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and value > 0

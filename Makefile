@@ -64,6 +64,13 @@ test-real-model: .smollm2/installed  ## LoRA, QLoRA, full fine-tuning and DPO of
 	PYTHONPATH=.smollm2/packages $(BIN)/python -m tests.real_model.convert .smollm2/model
 	touch $@
 
+test-llama-cpp: .xllamacpp/installed  ## GGUF exports of every family and tokenizer in llama.cpp itself; about 3 minutes
+	PYTHONPATH=.xllamacpp $(BIN)/python -m pytest tests/real_model/llama_cpp.py
+
+.xllamacpp/installed: | .venv/installed
+	$(BIN)/python -m pip install --quiet --no-deps --target .xllamacpp xllamacpp==2026.10.11549
+	touch $@
+
 peers: .venv-vllm/installed .llama-cpp/installed  ## what bench-serving also measures where it is there; compiles llama.cpp, in about 4 minutes
 
 .llama-cpp/installed: constraints.txt | .venv/installed

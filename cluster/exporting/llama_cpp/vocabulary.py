@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.bases.pretrained import stop_tokens
+from cluster.contracts.errors import InvalidRequest
 from cluster.exporting.tensors import not_available
 
 _WORD = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
@@ -40,6 +41,7 @@ def describe_vocabulary(tokenizer: Any, folder: Path, rows: int, writer: Any) ->
     special.add_special_token = _ends_added(tokenizer)
     tokens, types = _tokens(tokenizer, saved, rows)
     if model.get("byte_fallback"):
+        _check_sentence_piece(saved)
         writer.add_tokenizer_model("llama")
         writer.add_tokenizer_pre("default")
         writer.add_token_scores(_scores(tokens, model["merges"]))
@@ -100,6 +102,14 @@ def _adds_space(saved: dict[str, Any]) -> bool:
     )
 
 
+def _check_sentence_piece(saved: dict[str, Any]) -> None:
+    """Refuses steps that change texts in other ways than SentencePiece's own: a space becomes `▁`."""
+    for step in [*_steps(saved.get("normalizer")), *_steps(saved.get("pre_tokenizer"))]:
+        is_space = step.get("pattern") == {"String": " "}
+        if step["type"] not in ("Prepend", "Metaspace") and not is_space:
+            raise _unknown()
+
+
 def _pre_tokenizer(saved: dict[str, Any]) -> str:
     """llama.cpp's name of the tokenizer's way to split texts."""
     normalizers = {step["type"] for step in _steps(saved.get("normalizer"))}
@@ -116,7 +126,11 @@ def _pre_tokenizer(saved: dict[str, Any]) -> str:
             {"type": "ByteLevel", "use_regex": False, "add_prefix_space": False},
         ] if normalizers <= {"NFC"} and pattern in _SPLITS:
             return _SPLITS[pattern]
-    raise not_available(
+    raise _unknown()
+
+
+def _unknown() -> InvalidRequest:
+    return not_available(
         "llama.cpp has no tokenizer that splits texts as the base model's does, and would read other tokens"
     )
 

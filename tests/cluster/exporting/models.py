@@ -67,6 +67,20 @@ def stored_model(
     return upload(store, folder, import_manifest_key("source"), manifest)
 
 
+def export_request(
+    base: BaseSpec, weights: WeightsRef, *, quantization: Quantization | None = None
+) -> ExportRequest:
+    return ExportRequest(
+        export_id="export-1",
+        project_id="proj-1",
+        model="ft:tiny:acme::1",
+        base=base,
+        weights=weights,
+        format="gguf" if quantization else "merged",
+        quantization=quantization,
+    )
+
+
 def export(
     store: ObjectStore,
     base: BaseSpec,
@@ -77,15 +91,7 @@ def export(
     seen: list[ExportProgress] | None = None,
 ) -> Export:
     """Exports as `merged`, or as GGUF if there is a `quantization`, and downloads the files to `folder`."""
-    request = ExportRequest(
-        export_id="export-1",
-        project_id="proj-1",
-        model="ft:tiny:acme::1",
-        base=base,
-        weights=weights,
-        format="gguf" if quantization else "merged",
-        quantization=quantization,
-    )
+    request = export_request(base, weights, quantization=quantization)
     report = (lambda progress: None) if seen is None else seen.append
     found = export_weights(request, store, report)
     folder.mkdir()

@@ -36,6 +36,7 @@ from cluster.bases.catalogue import load_catalogue
 from service.data_folder import catalogue_path, create_catalogue, database_url, storage_url
 from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys
+from service.db.scheduler.attempts import put_back_all
 from service.local_devices import gpu_bytes, serving_gpus, training_environment
 from service.local_ray import RayPorts, ray_command, ray_environment, temporary_ray_folder
 from service.permissions import UMASK, make_private_folder
@@ -73,6 +74,8 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
             supervisor.in_background(lambda: _announce(plan, supervisor, say))
             supervisor.run()
             say("Stopping …")
+        # Nothing runs any more, and a stop that was asked for is no fault of the jobs that ran.
+        _put_back_jobs(plan.service_environment["TUNERY_DATABASE_URL"])
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,15 @@ def _prepare_database(folder: Path, database_url: str) -> str:
             key = ApiKeys(session).ensure_admin(None, organization=organization)
             _write_secret(path, key)
         return f"{key} (also in {path})"
+    finally:
+        database.close()
+
+
+def _put_back_jobs(database_url: str) -> None:
+    database = Database(database_url)
+    try:
+        with database.write() as session:
+            put_back_all(session)
     finally:
         database.close()
 

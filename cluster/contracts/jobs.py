@@ -233,7 +233,7 @@ class Failed(NonFiniteModel):
 
 
 class Stopped(NonFiniteModel):
-    """The runner obeyed a command. Its last checkpoint is saved."""
+    """The runner obeyed a command, and its last checkpoint is saved; or its process was told to end."""
 
     state: Literal["stopped"] = "stopped"
 

@@ -17,7 +17,7 @@ import httpx2
 from cluster.contracts.jobs import Failed, JobSpec
 from cluster.niceness import reset_niceness
 from cluster.runner.control import RayRun
-from cluster.runner.supervise import supervise
+from cluster.runner.supervise import supervise, tell_stopped
 from cluster.runner.sync import FencedError, ServiceLink
 from cluster.storage.location import store_from_environment
 
@@ -34,8 +34,13 @@ def main() -> int:
     store = store_from_environment()
     spec = JobSpec.model_validate_json(store.get(os.environ["TUNERY_JOB_SPEC"]))
     with tempfile.TemporaryDirectory() as scratch, httpx2.Client(timeout=SYNC_TIMEOUT_SECONDS) as client:
+        link = ServiceLink(spec, client)
         try:
-            state = supervise(ServiceLink(spec, client), lambda: RayRun(spec, Path(scratch)))
+            state = supervise(link, lambda: RayRun(spec, Path(scratch)))
+        except SystemExit:
+            # A restart that was planned is no fault of the attempt. Without this, it would seem lost.
+            tell_stopped(link)
+            raise
         except FencedError as error:
             logging.error("Fenced: %s", error)
             return FENCED

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from cluster.contracts.jobs import RunnerEvent, RunnerState, Running, Stopped
-from cluster.runner.sync import EVENTS_SECONDS, ServiceLink
+from cluster.runner.sync import EVENTS_SECONDS, FencedError, ServiceLink
 
 
 class SupervisedRun(Protocol):
@@ -38,6 +39,14 @@ def supervise(
     while (result := link.call(state)) is None or not result.is_up_to_date:
         sleep(link.seconds_until_due())
     return state
+
+
+def tell_stopped(link: ServiceLink) -> None:
+    """Tells the service that this process was told to end, unless the service does not answer: then there is
+    no time to try again."""
+    with suppress(FencedError):
+        while (result := link.call(Stopped())) is not None and not result.is_up_to_date:
+            pass
 
 
 def _follow(link: ServiceLink, run: SupervisedRun) -> RunnerState:

@@ -3,7 +3,6 @@
 from cluster.contracts.errors import NotFound
 from cluster.contracts.generation import ModelRef
 from service.api.state import AppState
-from service.db.models.aliases import Aliases
 from service.db.models.models import TunedModel, TunedModels
 from service.db.tenancy import Tenant
 
@@ -18,8 +17,7 @@ async def resolve_model(state: AppState, tenant: Tenant, name: str) -> tuple[str
 
     def read() -> str | TunedModel:
         with state.database.read() as session:
-            named = Aliases(session, tenant).resolve(name)
-            return named if named in state.catalogue else TunedModels(session, tenant).resolve(named)
+            return TunedModels(session, tenant).named(name, state.catalogue)
 
     if name in state.catalogue:
         return name, ModelRef(base=state.catalogue[name])

@@ -1,5 +1,6 @@
 """`/v1/aliases`: names such as `support@prod` that move from model to model at once."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -19,7 +20,7 @@ from service.api.schemas.aliases import (
 from service.api.schemas.base import Absent, WholeNumber
 from service.api.state import AppState, UsesAppState
 from service.db.models.aliases import Alias, Aliases
-from service.db.models.models import TunedModels
+from service.db.models.models import TunedModel, TunedModels
 from service.db.organization.api_keys import Principal
 from service.db.organization.projects import lock_project
 
@@ -38,23 +39,23 @@ def set_alias(caller: Writer, state: UsesAppState, model: str, body: SetAliasBod
 @router.get("/models/{model:path}/aliases", operation_id="aliases_of_model", summary="List a model's aliases")
 def list_of_model(caller: Reader, state: UsesAppState, model: str) -> ModelAliasList:
     with state.database.read() as session:
-        if model not in state.catalogue:
-            TunedModels(session, caller.tenant).resolve(model)
-        found = Aliases(session, caller.tenant).list(model=model)
-    return ModelAliasList(data=[_public(alias) for alias in found])
+        named = TunedModels(session, caller.tenant).named(model, state.catalogue)
+        name = named.name if isinstance(named, TunedModel) else named
+        found = Aliases(session, caller.tenant).list(model=name)
+        return ModelAliasList(data=_public(found, session, caller, state))
 
 
 @router.get("/aliases", operation_id="aliases_list", summary="List aliases")
 def list_aliases(caller: Reader, state: UsesAppState) -> ModelAliasList:
     with state.database.read() as session:
         found = Aliases(session, caller.tenant).list()
-    return ModelAliasList(data=[_public(alias) for alias in found])
+        return ModelAliasList(data=_public(found, session, caller, state))
 
 
 @router.get("/aliases/{alias}", operation_id="aliases_retrieve", summary="Retrieve an alias")
 def retrieve(caller: Reader, state: UsesAppState, alias: str) -> ModelAlias:
     with state.database.read() as session:
-        return _public(Aliases(session, caller.tenant).get(alias))
+        return _public([Aliases(session, caller.tenant).get(alias)], session, caller, state)[0]
 
 
 @router.get("/aliases/{alias}/history", operation_id="aliases_history", summary="List an alias's changes")
@@ -122,8 +123,20 @@ def _point(
         lock_project(session, caller.tenant)
         TunedModels(session, caller.tenant).resolve_and_lock(model)
     aliases.point(alias, model, api_key_id=caller.key_id, version=version)
-    return _public(aliases.get(alias))
+    return _public([aliases.get(alias)], session, caller, state)[0]
 
 
-def _public(alias: Alias) -> ModelAlias:
-    return ModelAlias(id=alias.name, model=alias.model, version=alias.version, updated_at=alias.updated_at)
+def _public(
+    aliases: Sequence[Alias], session: Session, caller: Principal, state: AppState
+) -> list[ModelAlias]:
+    tuned = TunedModels(session, caller.tenant).resolve_all(alias.model for alias in aliases)
+    return [
+        ModelAlias(
+            id=alias.name,
+            model=alias.model,
+            is_available=alias.model in state.catalogue or alias.model in tuned,
+            version=alias.version,
+            updated_at=alias.updated_at,
+        )
+        for alias in aliases
+    ]

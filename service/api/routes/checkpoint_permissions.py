@@ -15,6 +15,7 @@ from service.api.schemas.checkpoint_permissions import (
     DeletedCheckpointPermission,
 )
 from service.api.state import UsesAppState
+from service.db.models.aliases import Aliases
 from service.db.models.checkpoint_permissions import CheckpointPermission as Permission
 from service.db.models.checkpoint_permissions import CheckpointPermissions
 from service.db.organization.api_keys import Principal
@@ -73,7 +74,9 @@ def delete(
 
 
 def _permissions(session: Session, caller: Principal, name: str) -> CheckpointPermissions:
-    return CheckpointPermissions(session, caller.tenant.organization_id, name)
+    # Aliases belong to the project that the admin key acts in.
+    model = Aliases(session, caller.tenant).resolve(name)
+    return CheckpointPermissions(session, caller.tenant.organization_id, model)
 
 
 def _public(permission: Permission) -> CheckpointPermission:

@@ -41,8 +41,11 @@ def list_models(caller: ModelReader, state: UsesAppState) -> ModelList:
 @router.get("/{model:path}", operation_id="models_retrieve", summary="Retrieve a model")
 def retrieve(caller: ModelReader, state: UsesAppState, model: str) -> ModelObject:
     with state.database.read() as session:
-        name = Aliases(session, caller.tenant).resolve(model)
-        found = _named(name, TunedModels(session, caller.tenant), caller.tenant, state)
+        named = TunedModels(session, caller.tenant).named(model, state.catalogue)
+    if isinstance(named, str):
+        found = _base(state.catalogue[named], state)
+    else:
+        found = _tuned(named, caller.tenant, state)
     return _alias(model, found) if is_alias(model) else found
 
 
@@ -61,13 +64,6 @@ def delete(caller: Writer, state: UsesAppState, model: str) -> Deleted:
     with state.database.write(frees_space=True) as session:
         TunedModels(session, caller.tenant).delete(model)
     return Deleted(id=model, object="model")
-
-
-def _named(name: str, models: TunedModels, tenant: Tenant, state: AppState) -> ModelObject:
-    """Raises NotFound."""
-    if name in state.catalogue:
-        return _base(state.catalogue[name], state)
-    return _tuned(models.resolve(name), tenant, state)
 
 
 def _alias(name: str, model: ModelObject) -> ModelObject:

@@ -30,6 +30,9 @@ class ModelAlias(Answer):
     """The alias itself, which requests may give as `model`."""
     model: str
     """The base model, tuned model or checkpoint that it names."""
+    is_available: bool
+    """False if the model was deleted, or is no longer shared with this project: requests that name the alias
+    get 404 until it names another model."""
     version: int
     """The number of changes so far."""
     updated_at: int

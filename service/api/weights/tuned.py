@@ -5,7 +5,6 @@ from collections.abc import Container
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import PermissionDenied
-from service.db.models.aliases import Aliases
 from service.db.models.models import TunedModel, TunedModels
 from service.db.tenancy import Tenant
 
@@ -13,10 +12,10 @@ from service.db.tenancy import Tenant
 def resolve_tuned(session: Session, tenant: Tenant, name: str, catalogue: Container[str]) -> TunedModel:
     """Finds a tuned model or a checkpoint by its name or an alias. Raises NotFound, and PermissionDenied for
     a base model."""
-    name = Aliases(session, tenant).resolve(name)
-    if name not in catalogue:
-        return TunedModels(session, tenant).resolve(name)
+    found = TunedModels(session, tenant).named(name, catalogue)
+    if isinstance(found, TunedModel):
+        return found
     raise PermissionDenied(
-        f"'{name}' is a base model. Its weights are its publisher's; only tuned models can be downloaded.",
+        f"'{found}' is a base model. Its weights are its publisher's; only tuned models can be downloaded.",
         param="model",
     )

@@ -1,6 +1,6 @@
 """Tuned models, and the weights that their names stand for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -67,6 +67,24 @@ class TunedModels:
         """Finds a tuned model or one of its checkpoints (`…:ckpt-step-N`). Raises NotFound
         (`model_not_found`)."""
         return self._resolve_checkpoint(name) if ":ckpt-step-" in name else _model_of(*self._row(name))
+
+    def named(self, name: str, bases: Container[str]) -> TunedModel | str:
+        """Finds what the `model` of a request names, also through an alias: a tuned model or a checkpoint, or
+        one of the `bases`, by its name. Raises NotFound (`model_not_found`)."""
+        model = Aliases(self._session, self._tenant).resolve(name)
+        if model in bases:
+            return model
+        try:
+            return self.resolve(model)
+        except NotFound:
+            if model == name:
+                raise
+            raise NotFound(
+                f"The alias '{name}' names the model '{model}', which does not exist any more or is no "
+                "longer shared with this project. Let the alias name another model.",
+                code="model_not_found",
+                param="model",
+            ) from None
 
     def resolve_all(self, names: Iterable[str]) -> dict[str, TunedModel]:
         """Finds many tuned models and checkpoints in two queries, by name. Leaves out those that do not

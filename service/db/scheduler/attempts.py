@@ -134,11 +134,7 @@ class Attempts:
             case Stopped() if job.status == JobStatus.PAUSING:
                 _pause(self._session, job, [NewEvent(PAUSED)], at)
             case Stopped():
-                fault = Failed(
-                    code="stopped", message="The runner was stopped from outside.", is_user_fault=False
-                )
-                attempt.result = _storable(fault)
-                requeue(self._session, job, fault.message, retries=self._retries, at=at)
+                put_back(self._session, job, at=at)
 
     def _has_event(self, job_id: str, message: str) -> bool:
         found = exists().where(tables.JobEvent.job_id == job_id, tables.JobEvent.message == message)
@@ -156,6 +152,28 @@ def requeue(session: Session, job: tables.Job, reason: str, *, retries: RetryPol
         _pause(session, job, [lost, NewEvent(PAUSED)], at)
         return
     retry(session, job, what, retries=retries, at=at, to=JobStatus.QUEUED)
+
+
+def put_back(session: Session, job: tables.Job, *, at: float) -> None:
+    """Puts the job back into the queue because its attempt was stopped on purpose. That is no fault, so it is
+    due at once and none is counted. A job that was pausing is paused. The caller holds the job's lock."""
+    stopped = NewEvent(
+        f"Attempt {job.attempt} was stopped from outside. The job continues from its last checkpoint."
+    )
+    if job.status == JobStatus.PAUSING:
+        _pause(session, job, [stopped, NewEvent(PAUSED)], at)
+        return
+    job = transition(session, job, JobStatus.QUEUED, at=at, estimated_finish=None)
+    add_events(session, job, [stopped], at=at)
+
+
+def put_back_all(session: Session) -> None:
+    """Puts back the jobs of all attempts, once everything that ran them was stopped on purpose."""
+    held = select(tables.Job.id).where(tables.Job.status.in_(HELD_BY_ATTEMPT)).order_by(tables.Job.id)
+    for id in session.scalars(held).all():
+        job = lock(session, id)
+        if job is not None and job.status in HELD_BY_ATTEMPT:
+            put_back(session, job, at=now(session))
 
 
 def _pause(session: Session, job: tables.Job, events: list[NewEvent], at: float) -> None:

@@ -17,7 +17,7 @@ from cluster.contracts.jobs import (
     Running,
     Stopped,
 )
-from cluster.runner.supervise import supervise
+from cluster.runner.supervise import supervise, tell_stopped
 from cluster.runner.sync import LONGEST_MESSAGE, FencedError, ServiceLink
 from tests.cluster.runner.fake_service import FakeService, fake_service
 
@@ -122,6 +122,19 @@ def test_a_job_stopped_before_it_starts_never_starts(
     assert run_attempt(run) == Stopped()
     assert run.n_given == 0
     assert service.state == Stopped()
+
+
+def test_a_runner_that_is_told_to_end_says_so_after_its_events(service: FakeService, spec: JobSpec) -> None:
+    with httpx2.Client(timeout=5) as client:
+        link = ServiceLink(spec, client)
+        link.add(message(str(number)) for number in range(1200))
+        tell_stopped(link)
+        assert service.state == Stopped()
+        assert len(texts(service)) == 1200
+        for status in (503, 409):
+            service.status = status
+            tell_stopped(link)
+    assert len(service.requests) == 5
 
 
 def test_an_outage_delays_events_and_loses_or_repeats_none(

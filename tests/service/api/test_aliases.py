@@ -10,7 +10,7 @@ from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
 from service.db.models.aliases import MAX_ALIASES
-from tests.api import Project, add_encoder, add_key, add_tuned_model, jsonl
+from tests.api import Project, add_admin_key, add_encoder, add_key, add_project, add_tuned_model, jsonl
 from tests.fakes import FakeEngine
 
 ALIAS = "support@prod"
@@ -283,3 +283,32 @@ def test_changing_an_alias_needs_the_scope_write(http: TestClient, state: AppSta
         http.delete(f"/v1/aliases/{ALIAS}", headers=reader),
     ):
         assert answer.status_code == 403
+
+
+def test_an_alias_of_a_shared_model_says_when_it_is_shared_no_longer(
+    http: TestClient, state: AppState, project: Project
+) -> None:
+    _, checkpoint = tuned(http, state)
+    other = add_project(state.database, organization_id=project.tenant.organization_id)
+    theirs = {"authorization": f"Bearer {other.key}"}
+    admin = {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
+    point(http, checkpoint, "newest@prod")
+    # The path takes an alias of the project that the admin key acts in.
+    permissions = "/v1/fine_tuning/checkpoints/newest@prod/permissions"
+    body = {"project_ids": [other.tenant.project_id]}
+    (granted,) = http.post(permissions, headers=admin, json=body).json()["data"]
+    named = http.post(f"/v1/models/{checkpoint}/aliases", headers=theirs, json={"alias": ALIAS})
+    assert named.json()["is_available"] is True
+    ask = {"model": ALIAS, "prompt": "x"}
+    assert http.post("/v1/completions", headers=theirs, json=ask).status_code == 200
+
+    assert http.delete(f"{permissions}/{granted['id']}", headers=admin).status_code == 200
+    refused = http.post("/v1/completions", headers=theirs, json=ask)
+    assert code_of(refused) == (404, "model_not_found")
+    assert f"The alias '{ALIAS}' names the model '{checkpoint}'" in refused.json()["error"]["message"]
+    for path in (f"/v1/models/{ALIAS}", f"/v1/models/{ALIAS}/weights"):
+        assert "no longer shared" in http.get(path, headers=theirs).json()["error"]["message"]
+    (listed,) = http.get("/v1/aliases", headers=theirs).json()["data"]
+    assert (listed["model"], listed["is_available"]) == (checkpoint, False)
+    assert [one["id"] for one in http.get("/v1/models", headers=theirs).json()["data"]] == ["base-1"]
+    assert http.get("/v1/aliases/newest@prod").json()["is_available"] is True

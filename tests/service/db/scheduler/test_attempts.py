@@ -6,6 +6,7 @@ import threading
 from dataclasses import asdict
 
 import pytest
+from sqlalchemy import select
 
 from cluster.contracts.errors import AuthenticationFailed, Conflict, InvalidRequest
 from cluster.contracts.evaluation import Comparison, EvaluationReport
@@ -21,7 +22,7 @@ from service.db import tables
 from service.db.database import Database
 from service.db.jobs.checkpoints import Checkpoints
 from service.db.jobs.jobs import Job, Jobs
-from service.db.scheduler.attempts import Attempts
+from service.db.scheduler.attempts import Attempts, put_back_all
 from service.db.scheduler.leases import Leases
 from service.db.scheduler.store import LEASE, SchedulerStore
 from tests.service.db.rows import (
@@ -279,6 +280,40 @@ def test_only_faults_since_the_last_checkpoint_count(database: Database, job: Jo
     assert preempt(7) is JobStatus.FAILED
     error = get_job(database, job.id).error
     assert (error.code, "failed 3 times in a row" in error.message) == ("platform_error", True)
+
+
+def test_a_stop_from_outside_is_no_fault_and_counts_as_none(database: Database, job: Job) -> None:
+    for number in range(1, 6):
+        sync(database, job, number=number, state=Stopped())
+        with database.read() as session:
+            row = session.get_one(tables.Job, job.id)
+            assert (row.status, row.faults, row.retry_at) == ("queued", 0, None)
+        last = log_of(database, job.id)[-1]
+        assert (last.level, last.message) == (
+            "info",
+            f"Attempt {number} was stopped from outside. The job continues from its last checkpoint.",
+        )
+        move(database, job.id, JobStatus.STARTING)
+        add_attempt(database, job.id, number + 1)
+
+
+def test_a_server_that_was_stopped_puts_its_jobs_back(database: Database, job: Job) -> None:
+    sync(database, job)
+    pausing, queued = add_running_job(database), add_running_job(database)
+    _pause(database, pausing)
+    move(database, queued.id, JobStatus.QUEUED)
+    before = log_of(database, queued.id)
+    for _ in range(2):
+        with database.write() as session:
+            put_back_all(session)
+    assert get_job(database, job.id).status is JobStatus.QUEUED
+    assert get_job(database, pausing.id).status is JobStatus.PAUSED
+    assert messages(database, pausing.id)[-1] == "The job has been paused"
+    assert log_of(database, queued.id) == before
+    assert sum("stopped from outside" in text for text in messages(database, job.id)) == 1
+    with database.read() as session:
+        attempts = session.scalars(select(tables.Attempt.state)).all()
+    assert set(attempts) == {"ended"}
 
 
 def test_a_pausing_job_is_paused_by_its_runner_and_goes_on_with_the_next_attempt(

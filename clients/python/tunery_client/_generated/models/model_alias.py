@@ -21,12 +21,16 @@ class ModelAlias:
         object_ (Literal['model.alias']):  Default: 'model.alias'.
         id (str): The alias itself, which requests may give as `model`.
         model (str): The base model, tuned model or checkpoint that it names.
+        is_available (bool): False if the model was deleted, or is no longer shared with this project: requests that
+            name the alias
+            get 404 until it names another model.
         version (int): The number of changes so far.
         updated_at (int):
     """
 
     id: str
     model: str
+    is_available: bool
     version: int
     updated_at: int
     object_: Literal["model.alias"] = "model.alias"
@@ -39,6 +43,8 @@ class ModelAlias:
 
         model = self.model
 
+        is_available = self.is_available
+
         version = self.version
 
         updated_at = self.updated_at
@@ -50,6 +56,7 @@ class ModelAlias:
                 "object": object_,
                 "id": id,
                 "model": model,
+                "is_available": is_available,
                 "version": version,
                 "updated_at": updated_at,
             }
@@ -68,6 +75,8 @@ class ModelAlias:
 
         model = d.pop("model")
 
+        is_available = d.pop("is_available")
+
         version = d.pop("version")
 
         updated_at = d.pop("updated_at")
@@ -76,6 +85,7 @@ class ModelAlias:
             object_=object_,
             id=id,
             model=model,
+            is_available=is_available,
             version=version,
             updated_at=updated_at,
         )

@@ -76,6 +76,10 @@ class Settings(BaseSettings):
     case letters, digits and hyphens."""
     max_file_bytes: int = Field(default=512 * 2**20, gt=0)
     """Largest file that one request may carry, in bytes. The default, 512 MiB, is OpenAI's limit."""
+    min_upload_bytes_per_second: int = Field(default=16 * 2**10, gt=0)
+    """Slowest rate at which a file or a part may arrive, in bytes per second, on average over 30 seconds.
+    Slower requests are answered with 408, because each holds a connection. The default is 16 KiB per
+    second."""
     max_upload_bytes: int = Field(default=8 * 2**30, gt=0)
     """Largest file that may be sent in parts, in bytes. The default, 8 GiB, is OpenAI's limit."""
     upload_seconds: int = Field(default=3600, gt=0)

@@ -99,7 +99,9 @@ class FakeEngine:
     reason: FinishReason = "stop"
     """How a choice without calls ends."""
     stalls: bool = False
-    """Never continues after the last piece; only cancelling the request ends it."""
+    """Never continues after the last piece, or reads a file for ever; only cancelling the request ends it."""
+    has_stalled: threading.Event = field(default_factory=threading.Event)
+    """Set when a file is being read for ever."""
     is_healthy: bool = True
     requests: list[GenerationRequest] = field(default_factory=list)
     class_scores: dict[str, float] = field(default_factory=lambda: {"polite": 0.25, "rude": 0.75})
@@ -166,8 +168,7 @@ class FakeEngine:
     async def data_report(self, request: DataReportRequest, *, project_id: str) -> DataReport:
         self.reported.append(request)
         self.read_for.append(project_id)
-        if self.refusal is not None:
-            raise self.refusal
+        await self._read()
         return self.report
 
     async def check_health(self) -> None:
@@ -180,17 +181,25 @@ class FakeEngine:
     async def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
         self.checked.append(request)
         self.read_for.append(project_id)
-        if self.refusal is not None:
-            raise self.refusal
+        await self._read()
         return self.check
 
     async def preview_dataset(self, request: PreviewRequest, *, project_id: str) -> Preview:
         self.previewed.append(request)
-        if self.refusal is not None:
-            raise self.refusal
+        await self._read()
         return self.preview
 
     async def close(self) -> None: ...
+
+    async def _read(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        if self.stalls:
+            self.has_stalled.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.was_cancelled.set()
 
     def _prompt(self, request: GenerationRequest) -> PromptEvent:
         prompt, sampling = request.prompt, request.sampling

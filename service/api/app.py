@@ -189,7 +189,7 @@ def _lifespan(
         app.state.inference = inference
         app.state.readiness = Readiness(state, app.state.draining)
         app.state.upload_turns = _upload_turns(state.settings)
-        app.state.upload_pace = Pace()
+        app.state.upload_pace = Pace(state.settings.min_upload_bytes_per_second)
         app.state.key_use = KeyUse(state.database)
         app.state.feed = EventFeed(state.database, app.state.draining)
         try:

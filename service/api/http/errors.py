@@ -34,6 +34,12 @@ class PayloadTooLarge(errors.InvalidRequest):
     default_code = "request_too_large"
 
 
+class UploadTooSlow(errors.InvalidRequest):
+    """The body of an upload does not keep the pace."""
+
+    default_code = "upload_too_slow"
+
+
 class RangeNotSatisfiable(errors.InvalidRequest):
     """The client asks for bytes beyond the end of a download."""
 
@@ -45,6 +51,7 @@ class RangeNotSatisfiable(errors.InvalidRequest):
 
 
 _STATUS: list[tuple[type[TuneryError], int, str]] = [
+    (UploadTooSlow, 408, "invalid_request_error"),
     (PayloadTooLarge, 413, "invalid_request_error"),
     (RangeNotSatisfiable, 416, "invalid_request_error"),
     (errors.InvalidRequest, 400, "invalid_request_error"),
@@ -173,7 +180,9 @@ def _is_retry_useful(error: TuneryError, wait_seconds: float | None) -> bool | N
         return isinstance(error, errors.InProgress)
     if isinstance(error, errors.RateLimited):
         return False if wait_seconds is None or wait_seconds > _LONGEST_HEEDED_SECONDS else None
-    return False if isinstance(error, errors.InsufficientStorage | errors.QuotaExceeded) else None
+    # The same connection is as slow the next time.
+    is_useless = isinstance(error, errors.InsufficientStorage | errors.QuotaExceeded | UploadTooSlow)
+    return False if is_useless else None
 
 
 def _is_full_disk(error: BaseException | None) -> bool:

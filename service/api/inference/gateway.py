@@ -1,19 +1,18 @@
 """Answers generation requests over HTTP, whole or streamed, for as long as the client stays connected."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive
 
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.generation import GenerationEvent, GenerationRequest, PromptEvent
+from service.api.http.connection import while_connected
 from service.api.http.errors import body_of
 from service.api.inference.engine import Generator
 from service.api.inference.fanout import generate_all
@@ -23,7 +22,6 @@ from service.api.schemas.response_events import ResponseEvent
 
 log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
 Events = AsyncGenerator[tuple[int, GenerationEvent]]
 
 
@@ -84,8 +82,7 @@ async def answer_whole(
 async def answer_once(request: Request, work: Coroutine[Any, Any, str]) -> Response:
     """Answers with the JSON that `work` returns. Cancels `work` if the client disconnects; raises what it
     raises."""
-    content = await _while_connected(request.receive, work)
-    return _gone() if content is None else Response(content, media_type="application/json")
+    return Response(await while_connected(request, work), media_type="application/json")
 
 
 async def answer_streamed(
@@ -100,20 +97,18 @@ async def answer_streamed(
     events = generate_all(engine, engine_requests)
     accepted: list[tuple[int, GenerationEvent]] = []
 
-    async def accept() -> bool:
+    async def accept() -> None:
         waiting = len(engine_requests)
         while waiting:
             accepted.append(await anext(events))
             waiting -= isinstance(accepted[-1][1], PromptEvent)
-        return True
 
     try:
-        if await _while_connected(request.receive, accept()):
-            return EventStream(_frames(accepted, events, answer, stream_format))
+        await while_connected(request, accept())
     except BaseException:
         await events.aclose()
         raise
-    return _gone()
+    return EventStream(_frames(accepted, events, answer, stream_format))
 
 
 async def _frames(
@@ -137,27 +132,3 @@ async def _frames(
         for chunk in answer.last_chunks():
             yield stream_format.frame(chunk)
         yield stream_format.end
-
-
-def _gone() -> Response:
-    return Response(status_code=499)  # nginx's status for a client that disconnected; nobody reads it
-
-
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """Runs `work` and returns its result. If the client disconnects first, cancels it and returns None."""
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_disconnect(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        return None
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

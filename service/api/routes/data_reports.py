@@ -3,12 +3,13 @@ cluster makes the reports and keeps them."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from cluster.contracts.data_report import DataReport, DataReportRequest, StoredFile
 from cluster.contracts.errors import InvalidRequest, Unavailable
 from service.api.http.auth import Reader
+from service.api.http.connection import while_connected
 from service.api.inference.models import resolve_model
 from service.api.schemas.base import Absent, OrDefault
 from service.api.schemas.data_report import FileReport
@@ -34,6 +35,7 @@ router = APIRouter()
     responses=_ACCEPTED,
 )
 async def file_report(
+    request: Request,
     caller: Reader,
     state: UsesAppState,
     response: Response,
@@ -47,7 +49,7 @@ async def file_report(
 
     The first request for a large file is answered with 202 and the status `in_progress`; ask again after
     `Retry-After`."""
-    return await _report(state, caller.tenant, response, file_id, validation_file, model)
+    return await _report(request, state, caller.tenant, response, file_id, validation_file, model)
 
 
 @router.get(
@@ -57,7 +59,9 @@ async def file_report(
     tags=["Fine-tuning"],
     responses=_ACCEPTED,
 )
-async def job_report(caller: Reader, state: UsesAppState, response: Response, job_id: str) -> FileReport:
+async def job_report(
+    request: Request, caller: Reader, state: UsesAppState, response: Response, job_id: str
+) -> FileReport:
     """The report of the job's training file, with its validation file and its base."""
 
     def read() -> tuple[str, str | None, str]:
@@ -65,10 +69,11 @@ async def job_report(caller: Reader, state: UsesAppState, response: Response, jo
             job = Jobs(session, caller.tenant).get(job_id)
         return job.training_file, job.validation_file, job.model
 
-    return await _report(state, caller.tenant, response, *await run_in_threadpool(read))
+    return await _report(request, state, caller.tenant, response, *await run_in_threadpool(read))
 
 
 async def _report(
+    request: Request,
     state: AppState,
     tenant: Tenant,
     response: Response,
@@ -78,7 +83,7 @@ async def _report(
 ) -> FileReport:
     base = None if model is None else (await resolve_model(state, tenant, model))[1].base
 
-    def request() -> DataReportRequest:
+    def wanted() -> DataReportRequest:
         validation = None
         if validation_file is not None:
             validation = _stored(state, tenant, validation_file, "validation_file")
@@ -86,7 +91,8 @@ async def _report(
         return DataReportRequest(file=file, validation=validation, base=base)
 
     try:
-        made = await state.engine.data_report(await run_in_threadpool(request), project_id=tenant.project_id)
+        reading = state.engine.data_report(await run_in_threadpool(wanted), project_id=tenant.project_id)
+        made = await while_connected(request, reading)
     except Unavailable as error:
         if error.code not in _BEING_MADE:
             raise

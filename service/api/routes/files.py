@@ -16,13 +16,14 @@ from service.api.http.ranges import Segment, download
 from service.api.schemas.base import Absent, Deleted, OrDefault, WholeNumber
 from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
 from service.api.state import AppState, UsesAppState
+from service.api.uploads.pace import PacedRoute
 from service.db.files.files import File, Files
 from service.db.tenancy import Tenant
 
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/files", tags=["Files"])
+router = APIRouter(prefix="/files", tags=["Files"], route_class=PacedRoute)
 
 
 @router.post("", operation_id="files_create", summary="Upload a file")

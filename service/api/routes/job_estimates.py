@@ -1,9 +1,10 @@
 """`/v1/fine_tuning/jobs/estimate`: what a job would take, before it is created."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from service.api.http.auth import Reader
+from service.api.http.connection import while_connected
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.jobs.dry_runs import dry_run
 from service.api.jobs.estimates import checked, drawn_seed, estimate, read_server
@@ -16,7 +17,9 @@ router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class
 
 
 @router.post("/estimate", operation_id="fine_tuning_jobs_estimate", summary="Estimate what a job would take")
-async def estimate_job(body: CreateJobBody, caller: Reader, state: UsesAppState) -> FineTuningJobEstimate:
+async def estimate_job(
+    body: CreateJobBody, request: Request, caller: Reader, state: UsesAppState
+) -> FineTuningJobEstimate:
     """Checks the body of a create request as creating and validating the job would, with the same errors, and
     stores nothing. Tokens and steps are exact; times come from runs that this server has measured.
 
@@ -35,6 +38,7 @@ async def estimate_job(body: CreateJobBody, caller: Reader, state: UsesAppState)
         slots=state.settings.training_slots,
         source=run.source,
     )
-    job = await checked(candidate, state.engine, project_id=caller.tenant.project_id)
+    checking = checked(candidate, state.engine, project_id=caller.tenant.project_id)
+    job = await while_connected(request, checking)
     server = await run_in_threadpool(read_server, state.database, run.base.alias)
     return estimate(candidate, job, server, state.settings)

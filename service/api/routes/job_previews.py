@@ -1,12 +1,13 @@
 """`/v1/fine_tuning/jobs/preview`: the training rows as the base will see them."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.previews import Preview, PreviewRequest
 from service.api.http.auth import Reader
+from service.api.http.connection import while_connected
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.jobs.dry_runs import dry_run
 from service.api.schemas.previews import FineTuningJobPreview, PreviewJobBody
@@ -21,7 +22,7 @@ router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class
     summary="Preview what a job would learn",
     response_model=FineTuningJobPreview,
 )
-async def preview(body: PreviewJobBody, caller: Reader, state: UsesAppState) -> Response:
+async def preview(body: PreviewJobBody, request: Request, caller: Reader, state: UsesAppState) -> Response:
     """Renders rows of the training file with the base's template, token by token, as training will, and marks
     the tokens that are learned. Takes the body of a create request, checks it in the same way, and stores
     nothing.
@@ -29,7 +30,7 @@ async def preview(body: PreviewJobBody, caller: Reader, state: UsesAppState) -> 
     If the cluster is still reading the file after some seconds, the answer is 503 with `Retry-After`, and
     the same request later finds the result."""
     run = await run_in_threadpool(dry_run, body, caller.tenant, state)
-    request = PreviewRequest(
+    wanted = PreviewRequest(
         base=run.base,
         key=run.files.training.object_key,
         on_overlength=run.new.training.on_overlength,
@@ -39,7 +40,8 @@ async def preview(body: PreviewJobBody, caller: Reader, state: UsesAppState) -> 
         lines=body.lines,
     )
     try:
-        found = await state.engine.preview_dataset(request, project_id=caller.tenant.project_id)
+        reading = state.engine.preview_dataset(wanted, project_id=caller.tenant.project_id)
+        found = await while_connected(request, reading)
     except InvalidDataset as error:
         raise InvalidDataset(error.message, code=error.code, param="training_file") from error
     content = await run_in_threadpool(_public, found)

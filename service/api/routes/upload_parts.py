@@ -1,6 +1,7 @@
 """`/v1/uploads/{upload_id}/parts`: receives the parts of uploads, several at once and in any order."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response, UploadFile
@@ -21,6 +22,8 @@ from service.db.organization.api_keys import Principal
 from service.db.tenancy import Tenant
 
 MAX_PART_BYTES = 64 * 2**20
+_LONGEST_SECONDS = 600.0
+"""For a part, which holds a turn. The openai SDK gives up then, too."""
 
 
 class _PartRoute(APIRoute):
@@ -32,7 +35,7 @@ class _PartRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             turns: UploadTurns = request.app.state.upload_turns
-            pace: Pace = request.app.state.upload_pace
+            pace: Pace = replace(request.app.state.upload_pace, longest_seconds=_LONGEST_SECONDS)
             principal: Principal = request.state.principal
             await run_in_threadpool(
                 _check_room,

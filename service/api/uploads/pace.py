@@ -1,31 +1,38 @@
-"""How fast the body of a request must arrive that has others waiting behind it."""
+"""How fast the body of an upload must arrive: it holds a connection, and others may wait behind it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 from starlette.types import Message
 
-from cluster.contracts.errors import InvalidRequest
+from service.api.http.errors import UploadTooSlow
 
 
 @dataclass(frozen=True)
 class Pace:
-    bytes_per_second: int = 64 * 2**10
+    bytes_per_second: int
     """The lowest average rate over `window_seconds`."""
     window_seconds: float = 30.0
-    longest_seconds: float = 600.0
-    """For the whole request. The openai SDK gives up then, too."""
+    longest_seconds: float | None = None
+    """For the whole request, what is done with the body included; None for as long as the body keeps the
+    pace."""
 
     @asynccontextmanager
     async def kept(self, request: Request) -> AsyncIterator[Request]:
-        """Yields the request with a body that must keep the pace. Raises InvalidRequest (`part_too_slow`) and
-        ends the block when it does not."""
+        """Yields the request with a body that must keep the pace. Raises UploadTooSlow and ends the block
+        when it does not."""
         now = asyncio.get_running_loop().time
-        end = now() + self.longest_seconds
+        end = None if self.longest_seconds is None else now() + self.longest_seconds
         received = 0
+
+        def window_end() -> float:
+            at = now() + self.window_seconds
+            return at if end is None else min(at, end)
 
         async def receive() -> Message:
             nonlocal received
@@ -35,19 +42,34 @@ class Pace:
                 limit.reschedule(end)
             elif received >= self.bytes_per_second * self.window_seconds:
                 received = 0
-                limit.reschedule(min(now() + self.window_seconds, end))
+                limit.reschedule(window_end())
             return message
 
         try:
-            async with asyncio.timeout(min(self.window_seconds, self.longest_seconds)) as limit:
+            async with asyncio.timeout_at(window_end()) as limit:
                 yield Request(request.scope, receive)
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise InvalidRequest(
-                f"The part arrived too slowly: at least {self.bytes_per_second / 2**10:g} KiB per second are "
-                f"needed, and at most {self.longest_seconds:g} s for the whole part. Send smaller parts, and "
-                "fewer at once.",
-                code="part_too_slow",
-                param="data",
+            longest = "" if end is None else f", and at most {self.longest_seconds:g} s for the whole part"
+            raise UploadTooSlow(
+                f"The upload arrived too slowly: at least {self.bytes_per_second / 2**10:g} KiB per second "
+                f"are needed, on average over {self.window_seconds:g} s{longest}. Send a large file in "
+                "parts, and fewer at once."
             ) from error
+
+
+class PacedRoute(APIRoute):
+    """A route whose body, if it has one, must keep the pace of uploads."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        if self.body_field is None:
+            return handler
+
+        async def handle(request: Request) -> Response:
+            pace: Pace = request.app.state.upload_pace
+            async with pace.kept(request) as paced:
+                return await handler(paced)
+
+        return handle

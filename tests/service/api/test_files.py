@@ -21,6 +21,7 @@ from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
 from service.api.state import AppState
+from service.api.uploads.pace import Pace
 from service.db.database import Database
 from service.db.files.files import Files
 from tests.api import LiveApi, Project, jsonl, listening, with_settings
@@ -36,6 +37,7 @@ from tests.fakes import FakeEngine
 from cluster.storage.local import LocalStore
 from service.api.app import create_app
 from service.api.state import AppState
+from service.api.uploads.pace import Pace
 from service.db.database import Database
 from service.db.files.files import Files
 from service.settings import Settings
@@ -104,6 +106,31 @@ def test_an_interrupted_upload_leaves_nothing(live: LiveApi) -> None:
     connection.close()
     assert live.openai().files.list().data == []
     assert list(live.state.store.list()) == []
+
+
+@on_sqlite
+def test_a_file_that_trickles_in_is_refused_and_frees_its_connection(
+    state: AppState, project: Project
+) -> None:
+    app = create_app(state.settings, open_state=lambda _: state)
+    with listening(app) as url:
+        app.state.upload_pace = Pace(2**16, window_seconds=0.05)
+        address = urlsplit(url)
+        head = (
+            f"POST /v1/files HTTP/1.1\r\nhost: tunery\r\nauthorization: Bearer {project.key}\r\n"
+            "content-type: multipart/form-data; boundary=b\r\ncontent-length: 100000\r\n\r\n--b\r\n"
+        )
+        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+            connection.sendall(head.encode())
+            answer = b""
+            while b"upload_too_slow" not in answer:
+                piece = connection.recv(65536)
+                assert piece, answer
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"x-should-retry: false" in answer
+        # What has no body is not bound by the pace.
+        assert LiveApi(url, state, project).openai().files.list().data == []
 
 
 @on_sqlite

@@ -13,12 +13,12 @@ from tests.api import LiveApi
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-def send(live: LiveApi, path: str, body: dict[str, Any]) -> socket.socket:
+def send(live: LiveApi, path: str, body: dict[str, Any], method: str = "POST") -> socket.socket:
     address = urlsplit(live.url)
     connection = socket.create_connection((address.hostname, address.port), timeout=10)
     content = json.dumps(body).encode()
     head = (
-        f"POST /v1/{path} HTTP/1.1\r\nhost: tunery\r\nauthorization: Bearer {live.project.key}\r\n"
+        f"{method} /v1/{path} HTTP/1.1\r\nhost: tunery\r\nauthorization: Bearer {live.project.key}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
     )
     connection.sendall(head.encode() + content)
@@ -51,6 +51,18 @@ def test_disconnecting_from_a_silent_stream_cancels_its_generation(
     received = b""
     while b"w\\u00f6rld" not in received and "wörld".encode() not in received:
         received += connection.recv(65536)
+    assert not live.engine.was_cancelled.is_set()
+    connection.close()
+    assert live.engine.was_cancelled.wait(5)
+
+
+@pytest.mark.parametrize("path", ["files/{}/report", "fine_tuning/jobs/preview", "fine_tuning/jobs/estimate"])
+def test_disconnecting_frees_the_place_of_a_file_that_is_read(live: LiveApi, path: str) -> None:
+    live.engine.stalls = True
+    file_id = live.upload()
+    body = {"model": "base-1", "training_file": file_id}
+    connection = send(live, path.format(file_id), body, "GET" if "{" in path else "POST")
+    assert live.engine.has_stalled.wait(10)
     assert not live.engine.was_cancelled.is_set()
     connection.close()
     assert live.engine.was_cancelled.wait(5)

@@ -12,6 +12,7 @@ from service.db.models.exports import end_exports
 from service.db.models.imports import end_imports
 from service.db.organization.projects import Project, Projects, project_of
 from service.db.tenancy import Tenant
+from service.db.transitions import lock
 
 
 def archive_project(session: Session, organization_id: str, id: str) -> Project:
@@ -34,7 +35,10 @@ def archive_project(session: Session, organization_id: str, id: str) -> Project:
     jobs = Jobs(session, Tenant(organization_id, id))
     unended = select(tables.Job.id).where(tables.Job.project_id == id, tables.Job.status.not_in(_ENDED))
     for job_id in session.scalars(unended.order_by(tables.Job.id)).all():
-        jobs.cancel(job_id)
+        # It may have ended since it was read.
+        job = lock(session, job_id)
+        if job is not None and job.status not in _ENDED:
+            jobs.cancel(job_id)
     end_imports(session, id)
     end_exports(session, id)
     return project_of(row)

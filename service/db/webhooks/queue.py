@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from service.db import tables
@@ -201,17 +201,10 @@ class WebhookQueue:
         entry, delivery = tables.OutboxEntry, tables.WebhookDelivery
         with self._database.write() as session:
             before = self._clock(session) - self._retention_seconds
-            entries = select(entry.id).where(entry.delivered_at < before).limit(_PRUNE_BATCH)
-            ended = select(delivery.id).where(
-                delivery.status.in_(("delivered", "failed")), delivery.finished_at < before
+            ended = delivery.status.in_(("delivered", "failed")) & (delivery.finished_at < before)
+            return _delete_some(session, entry, entry.delivered_at < before) + _delete_some(
+                session, delivery, ended
             )
-            gone = [
-                *session.scalars(delete(entry).where(entry.id.in_(entries)).returning(entry.id)),
-                *session.scalars(
-                    delete(delivery).where(delivery.id.in_(ended.limit(_PRUNE_BATCH))).returning(delivery.id)
-                ),
-            ]
-            return len(gone)
 
     def _deliveries(
         self, session: Session, entry: tables.OutboxEntry, at: float
@@ -299,3 +292,13 @@ def _next_due(session: Session, endpoint_id: str, at: float) -> tables.WebhookDe
 
 def _finish(delivery: tables.WebhookDelivery, status: str, at: float) -> None:
     delivery.status, delivery.next_try_at, delivery.finished_at = status, None, at
+
+
+def _delete_some(
+    session: Session, table: type[tables.OutboxEntry | tables.WebhookDelivery], wanted: ColumnElement[bool]
+) -> int:
+    """What another transaction holds is left for the next time, so that neither waits for the other."""
+    found = select(table.id).where(wanted).limit(_PRUNE_BATCH).with_for_update(skip_locked=True)
+    ids = session.scalars(found).all()
+    session.execute(delete(table).where(table.id.in_(ids)))
+    return len(ids)

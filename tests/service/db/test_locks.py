@@ -11,8 +11,11 @@ from starlette.testclient import TestClient
 from service.api.state import AppState
 from service.db import tables
 from service.db.archiving import archive_project
+from service.db.limits.rate_buckets import Claim, take
 from service.db.models.models import TunedModels
 from service.db.organization.projects import Projects
+from service.db.transitions import lock
+from service.db.webhooks.queue import WebhookQueue
 from tests.api import Project, add_admin_key, add_project, add_tuned_model, http, jsonl, project, state
 
 __all__ = ["http", "project", "state"]
@@ -68,6 +71,71 @@ def test_a_project_is_archived_while_requests_wait_for_it(
         assert answer.result().status_code == status, answer.result().text
     with state.database.read() as session:
         assert session.get_one(tables.Job, job_id).status == "cancelled"
+
+
+def test_a_project_is_archived_although_a_job_ends_meanwhile(
+    http: TestClient, state: AppState, project: Project
+) -> None:
+    job_id = new_job(http)
+    organization_id, project_id = project.tenant.organization_id, project.tenant.project_id
+
+    def archive() -> None:
+        with state.database.write() as session:
+            archive_project(session, organization_id, project_id)
+
+    with ThreadPoolExecutor(1) as pool:
+        with state.database.write() as session:
+            lock(session, job_id)
+            archiving = pool.submit(archive)
+            while session.scalar(text(IS_WAITED_FOR)) is None:
+                assert not archiving.done()
+            session.get_one(tables.Job, job_id).status = "failed"
+        archiving.result(10)
+    with state.database.read() as session:
+        assert session.get_one(tables.Job, job_id).status == "failed"
+        assert session.get_one(tables.Project, project_id).archived_at is not None
+
+
+def test_a_process_that_waits_to_create_a_bucket_holds_no_other(state: AppState) -> None:
+    take_both = [Claim("a", 60, 1), Claim("b", 60, 1)]
+    with state.database.write() as session:
+        take(session, [take_both[1]])
+
+    def take_them() -> None:
+        with state.database.write() as session:
+            take(session, take_both)
+
+    with ThreadPoolExecutor(1) as pool:
+        with state.database.write() as session:
+            session.execute(text("INSERT INTO rate_buckets (id, level, filled_at) VALUES ('a', 1, 0)"))
+            taking = pool.submit(take_them)
+            while session.scalar(text(IS_WAITED_FOR)) is None:
+                assert not taking.done()
+            # This process wants "b" too. If the other held it, each would wait for the other.
+            session.execute(text("SELECT 1 FROM rate_buckets WHERE id = 'b' FOR UPDATE NOWAIT"))
+        taking.result(10)
+
+
+def test_pruning_waits_for_nobody(state: AppState, project: Project) -> None:
+    queue = WebhookQueue(state.database, retention_seconds=1, disable_after_seconds=1)
+    tenant = project.tenant
+    with state.database.write() as session:
+        for number in (1, 2):
+            session.add(
+                tables.OutboxEntry(
+                    id=number,
+                    organization_id=tenant.organization_id,
+                    project_id=tenant.project_id,
+                    topic="fine_tuning.job.failed",
+                    payload={"id": "ftjob-1"},
+                    created_at=1,
+                    delivered_at=1,
+                )
+            )
+    with state.database.write() as session:
+        session.execute(text("SELECT 1 FROM outbox WHERE id = 1 FOR UPDATE"))
+        assert queue.prune() == 1
+    assert (queue.prune(), queue.prune()) == (1, 0)
 
 
 def new_job(http: TestClient) -> str:

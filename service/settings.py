@@ -153,9 +153,14 @@ class Settings(BaseSettings):
 
     price_per_million_tokens: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Prices of a million trained tokens by base model, as JSON: `{"tunery-tiny-1": 0.5, "*": 3}`. `*` is the
-    price of every other base. Estimates of jobs show it; nothing is billed."""
+    price of every other base. Estimates of jobs and `/v1/organization/costs` show it; nothing is billed."""
+    price_per_million_input_tokens: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Prices of a million tokens that models read, by base model, in the same form. They are those of the
+    models tuned from it, too."""
+    price_per_million_output_tokens: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """The same for tokens that models write."""
     price_per_device_hour: float | None = Field(default=None, ge=0)
-    """Price of an hour of one training process with its device, for estimates of jobs. It is added to the
+    """Price of an hour of one training process with its device, for estimates and costs. It is added to the
     price of the tokens if both are set."""
     price_currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     """Currency of these prices: three letters (ISO 4217)."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from cluster.contracts.errors import InvalidRequest
-from service.api.schemas.organization_usage import UsageBucket, UsagePage, UsageResult
-from service.db.usage.organization_usage import Dimension, Group, UsageFilter
+from service.api.schemas.organization_usage import CostsResult, UsageBucket, UsagePage, UsageResult
+from service.db.usage.organization_usage import Dimension, UsageFilter
 
 BucketWidth = Literal["1m", "1h", "1d"]
 WIDTHS: Mapping[BucketWidth, int] = {"1m": 60, "1h": 3600, "1d": 86_400}
 _LIMITS: Mapping[BucketWidth, tuple[int, int]] = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
 """How many buckets a page has by default and at most."""
-_DIMENSIONS = get_args(Dimension)
+_DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 _LATEST = 253_402_300_800
 """The end of the year 9999."""
 
@@ -29,10 +29,10 @@ class UsageQuery:
 
     def page(
         self,
-        buckets: Mapping[int, Mapping[Group, Counts]],
-        result: Callable[[Counts, dict[str, Any]], UsageResult],
+        buckets: Mapping[int, Mapping[Any, Counts]],
+        result: Callable[[Counts, dict[str, Any]], UsageResult | CostsResult],
     ) -> UsagePage:
-        """`result` makes a result of counts and what they were grouped by."""
+        """`result` makes a result of counts and what they were grouped by, pairs of a name and a value."""
         wanted = self.filter
         data = [
             UsageBucket(
@@ -56,10 +56,13 @@ def usage_query(
     page: str | None,
     group_by: Iterable[str],
     also_groups: Sequence[str] = (),
+    dimensions: Sequence[Dimension] = _DIMENSIONS,
+    limits: Mapping[BucketWidth, tuple[int, int]] = _LIMITS,
     **lists: Sequence[str],
 ) -> UsageQuery:
-    """`also_groups`: what results may be grouped by although it has one value only. `lists`: the project_ids,
-    api_key_ids and models. Raises InvalidRequest, which names the parameter."""
+    """`dimensions`: what results may be grouped by; `also_groups`: the same, although it has one value only
+    or is no dimension of the usage. `limits`: how many buckets a page has by default and at most. `lists`:
+    the project_ids, api_key_ids and models. Raises InvalidRequest, which names the parameter."""
     width = WIDTHS[bucket_width]
     end = int(time.time()) + 1 if end_time is None else end_time
     if not 0 <= start_time < end <= _LATEST:
@@ -68,7 +71,7 @@ def usage_query(
             "are Unix seconds.",
             param="start_time",
         )
-    default, most = _LIMITS[bucket_width]
+    default, most = limits[bucket_width]
     num_buckets = default if limit is None else limit
     if not 1 <= num_buckets <= most:
         raise InvalidRequest(
@@ -78,7 +81,7 @@ def usage_query(
     if page is not None:
         first = _start_of(page, first, end, width)
     last = min(first + num_buckets * width, end + -end % width)
-    groups = _groups(group_by, also_groups)
+    groups = _groups(group_by, dimensions, also_groups)
     wanted = UsageFilter(start=first, end=last, width=width, group_by=groups, **lists)
     return UsageQuery(wanted, last if last < end else None)
 
@@ -95,9 +98,10 @@ def _start_of(page: str, first: int, end: int, width: int) -> int:
     return start
 
 
-def _groups(names: Iterable[str], also: Sequence[str]) -> list[Dimension]:
+def _groups(names: Iterable[str], dimensions: Sequence[Dimension], also: Sequence[str]) -> list[Dimension]:
+    names = list(names)
     for name in names:
-        if name not in (*_DIMENSIONS, *also):
-            allowed = ", ".join((*_DIMENSIONS, *also))
+        if name not in (*dimensions, *also):
+            allowed = ", ".join((*dimensions, *also))
             raise InvalidRequest(f"Usage cannot be grouped by '{name}', only by {allowed}.", param="group_by")
-    return [name for name in _DIMENSIONS if name in names]
+    return [name for name in dimensions if name in names]

@@ -18,7 +18,6 @@ _ON_PURPOSE = (
         r"organization/(users|invites|roles|groups)(/.*)?",
         "Tunery has no users; keys and service accounts belong to projects",
     ),
-    (r"organization/costs", "Tunery knows no costs; see `/v1/organization/usage`"),
     (r"organization/usage/.*", "Tunery counts completions, embeddings, classifications and fine-tuning"),
     (r"organization/(audit_logs|certificates)(/.*)?", "Tunery does not have this yet"),
     (r"moderations", "Tunery moderates nothing; fine-tune an encoder, and call `/v1/classifications`"),

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from cluster.contracts.errors import InvalidRequest
 from service.api.http.auth import OrganizationAdmin
+from service.api.http.lists import query_list
 from service.api.organization_usage import BucketWidth, UsageQuery, usage_query
 from service.api.schemas.base import Absent, Flag, OrDefault, WholeNumber
 from service.api.schemas.organization_usage import (
@@ -49,11 +50,11 @@ def _query(
         bucket_width=bucket_width,
         limit=limit,
         page=page,
-        group_by=group_by + _bracketed(request, "group_by"),
+        group_by=query_list(request, "group_by"),
         also_groups=_ONE_VALUE if is_of_completions else ("user_id",),
-        project_ids=project_ids + _bracketed(request, "project_ids"),
-        api_key_ids=api_key_ids + _bracketed(request, "api_key_ids"),
-        models=models + _bracketed(request, "models"),
+        project_ids=query_list(request, "project_ids"),
+        api_key_ids=query_list(request, "api_key_ids"),
+        models=query_list(request, "models"),
     )
 
 
@@ -71,7 +72,7 @@ def completions(
     """Includes requests that broke off, with what was generated until then. It appears a few seconds after a
     request has ended. A `bucket_width` of `1m` reaches back as far as the operator keeps minutes, by default
     31 days."""
-    is_by_batch = "batch" in [*request.query_params.getlist("group_by"), *_bracketed(request, "group_by")]
+    is_by_batch = "batch" in query_list(request, "group_by")
 
     def result(used: UsageCounts, group: dict[str, Any]) -> CompletionsUsage:
         return CompletionsUsage(
@@ -136,8 +137,3 @@ def _of_models(
         )
     with state.database.read() as session:
         return OrganizationUsage(session, organization_id).of_models(operation, wanted.filter)
-
-
-def _bracketed(request: Request, name: str) -> list[str]:
-    """`name[]=value`, as the openai SDKs send lists."""
-    return request.query_params.getlist(f"{name}[]")

@@ -1,4 +1,4 @@
-"""`GET /v1/organization/usage/…`: the responses."""
+"""`GET /v1/organization/usage/…` and `/v1/organization/costs`: the responses."""
 
 from typing import Annotated, Literal
 
@@ -48,13 +48,33 @@ class FineTuningUsage(UsageResult):
     """Duration of attempts in this time, times their training processes."""
 
 
+class CostAmount(Answer):
+    value: float
+    currency: str
+    """In lower case, such as `usd`."""
+
+
+class CostsResult(Answer):
+    object: Literal["organization.costs.result"] = "organization.costs.result"
+    amount: CostAmount
+    line_item: str | None = None
+    """Such as `tunery-tiny-1, input_tokens`, if the costs are grouped by it."""
+    quantity: float | None = None
+    """Of the line item."""
+    quantity_unit: Literal["tokens", "duration_hours"] | None = None
+    project_id: str | None = None
+    user_id: str | None = None
+    """Always null: keys belong to projects, not to users."""
+    api_key_id: str | None = None
+
+
 class UsageBucket(Answer):
     object: Literal["bucket"] = "bucket"
     start_time: int
     end_time: int
     results: list[
         Annotated[
-            CompletionsUsage | EmbeddingsUsage | ClassificationsUsage | FineTuningUsage,
+            CompletionsUsage | EmbeddingsUsage | ClassificationsUsage | FineTuningUsage | CostsResult,
             Field(discriminator="object"),
         ]
     ]

@@ -52,6 +52,9 @@ from .completion_choice import CompletionChoice
 from .completion_extension import CompletionExtension
 from .completion_logprobs import CompletionLogprobs
 from .completions_usage import CompletionsUsage
+from .cost_amount import CostAmount
+from .costs_result import CostsResult
+from .costs_result_quantity_unit_type_0 import CostsResultQuantityUnitType0
 from .create_job_body import CreateJobBody
 from .create_upload_body import CreateUploadBody
 from .create_webhook_endpoint_body import CreateWebhookEndpointBody
@@ -411,6 +414,9 @@ __all__ = (
     "CompletionExtension",
     "CompletionLogprobs",
     "CompletionsUsage",
+    "CostAmount",
+    "CostsResult",
+    "CostsResultQuantityUnitType0",
     "CreatedAdminApiKey",
     "CreatedProjectApiKey",
     "CreatedProjectApiKeyOwnerProjectAccess",

@@ -15,6 +15,7 @@ from attrs import field as _attrs_field
 if TYPE_CHECKING:
     from ..models.classifications_usage import ClassificationsUsage
     from ..models.completions_usage import CompletionsUsage
+    from ..models.costs_result import CostsResult
     from ..models.embeddings_usage import EmbeddingsUsage
     from ..models.fine_tuning_usage import FineTuningUsage
 
@@ -29,13 +30,13 @@ class UsageBucket:
         object_ (Literal['bucket']):  Default: 'bucket'.
         start_time (int):
         end_time (int):
-        results (list[ClassificationsUsage | CompletionsUsage | EmbeddingsUsage | FineTuningUsage]): Empty without
-            usage.
+        results (list[ClassificationsUsage | CompletionsUsage | CostsResult | EmbeddingsUsage | FineTuningUsage]): Empty
+            without usage.
     """
 
     start_time: int
     end_time: int
-    results: list[ClassificationsUsage | CompletionsUsage | EmbeddingsUsage | FineTuningUsage]
+    results: list[ClassificationsUsage | CompletionsUsage | CostsResult | EmbeddingsUsage | FineTuningUsage]
     object_: Literal["bucket"] = "bucket"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -43,6 +44,7 @@ class UsageBucket:
         from ..models.classifications_usage import ClassificationsUsage  # noqa: PLC0415
         from ..models.completions_usage import CompletionsUsage  # noqa: PLC0415
         from ..models.embeddings_usage import EmbeddingsUsage  # noqa: PLC0415
+        from ..models.fine_tuning_usage import FineTuningUsage  # noqa: PLC0415
 
         object_ = self.object_
 
@@ -58,6 +60,8 @@ class UsageBucket:
             elif isinstance(results_item_data, EmbeddingsUsage):
                 results_item = results_item_data.to_dict()
             elif isinstance(results_item_data, ClassificationsUsage):
+                results_item = results_item_data.to_dict()
+            elif isinstance(results_item_data, FineTuningUsage):
                 results_item = results_item_data.to_dict()
             else:
                 results_item = results_item_data.to_dict()
@@ -81,6 +85,7 @@ class UsageBucket:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.classifications_usage import ClassificationsUsage  # noqa: PLC0415
         from ..models.completions_usage import CompletionsUsage  # noqa: PLC0415
+        from ..models.costs_result import CostsResult  # noqa: PLC0415
         from ..models.embeddings_usage import EmbeddingsUsage  # noqa: PLC0415
         from ..models.fine_tuning_usage import FineTuningUsage  # noqa: PLC0415
 
@@ -99,7 +104,7 @@ class UsageBucket:
 
             def _parse_results_item(
                 data: object,
-            ) -> ClassificationsUsage | CompletionsUsage | EmbeddingsUsage | FineTuningUsage:
+            ) -> ClassificationsUsage | CompletionsUsage | CostsResult | EmbeddingsUsage | FineTuningUsage:
                 try:
                     if not isinstance(data, dict):
                         raise TypeError()
@@ -124,11 +129,19 @@ class UsageBucket:
                     return results_item_type_2
                 except (TypeError, ValueError, AttributeError, KeyError):
                     pass
+                try:
+                    if not isinstance(data, dict):
+                        raise TypeError()
+                    results_item_type_3 = FineTuningUsage.from_dict(data)
+
+                    return results_item_type_3
+                except (TypeError, ValueError, AttributeError, KeyError):
+                    pass
                 if not isinstance(data, dict):
                     raise TypeError()
-                results_item_type_3 = FineTuningUsage.from_dict(data)
+                results_item_type_4 = CostsResult.from_dict(data)
 
-                return results_item_type_3
+                return results_item_type_4
 
             results_item = _parse_results_item(results_item_data)
 

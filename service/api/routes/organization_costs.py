@@ -13,11 +13,12 @@ from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.organization_usage import CostAmount, CostsResult, UsagePage
 from service.api.state import UsesAppState
 from service.db.usage.organization_usage import OrganizationUsage
+from service.db.usage.usage import Operation
 
 router = APIRouter(prefix="/organization", tags=["Usage"])
 
 _Names = Annotated[list[str], Query(default_factory=list, max_length=100)]
-_OPERATIONS = ("completions", "embeddings", "classifications")
+_OPERATIONS: tuple[Operation, ...] = ("completions", "embeddings", "classifications")
 
 
 @router.get("/costs", operation_id="usage_costs", summary="Costs")

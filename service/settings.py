@@ -6,9 +6,11 @@ capitals.
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -17,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.devices import Pool
 from cluster.contracts.errors import InvalidConfiguration
+from cluster.contracts.integrations import IntegrationType, TrackerType
 from cluster.contracts.jobs import Device
 from cluster.egress.destinations import EgressPolicy
 from service.db.limits.names import LimitName
@@ -36,6 +39,19 @@ RENAMED = {
     "TUNERY_PUBLISH_SECONDS": "publish_timeout_seconds",
 }
 """Former variables and the fields that they set. They still work, with a warning, until release 0.2."""
+
+
+_SERVER_SCHEMES = ("https", "http")
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerPlaces:
+    """Where the trackers are that jobs may use."""
+
+    urls: Mapping[TrackerType, str]
+    """Without the others."""
+    wandb_entity: str | None
+    """The only one, unless None."""
 
 
 class Settings(BaseSettings):
@@ -239,6 +255,40 @@ class Settings(BaseSettings):
     webhook_retention_seconds: float = Field(default=7 * 86_400.0, ge=86_400.0)
     """How long ended webhook deliveries are kept to be looked at, in seconds."""
 
+    integrations: Annotated[tuple[IntegrationType, ...], NoDecode] = ()
+    """Integrations that jobs may ask for, separated by commas: `wandb`, `mlflow`, `trackio`, `tensorboard`.
+    None by default. Keys of trackers are variables of the cluster, where Ray runs the drivers of jobs:
+    `WANDB_API_KEY`; `MLFLOW_TRACKING_TOKEN`, or `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`;
+    `TRACKIO_WRITE_TOKEN` or `HF_TOKEN`."""
+    wandb_url: str = "https://api.wandb.ai"
+    """Root URL of the API of Weights & Biases, for `integrations`. The default is the public service."""
+    wandb_entity: str | None = None
+    """The one team or user of Weights & Biases that jobs may write to. Unset, they may name any that the key
+    can write to."""
+    mlflow_url: str | None = None
+    """Root URL of the MLflow tracking server, for `integrations`."""
+    trackio_url: str | None = None
+    """Where trackio keeps its runs, for `integrations`: `file:///absolute/folder` on the node where Ray runs
+    the drivers of jobs, the root URL of a trackio server, or `hf://owner/space`."""
+
+    @property
+    def trackers(self) -> "TrackerPlaces":
+        """Those that jobs may use. Raises InvalidConfiguration if it is not said where one is, or not in a
+        form that is understood."""
+        places: dict[TrackerType, tuple[str | None, tuple[str, ...]]] = {
+            "wandb": (self.wandb_url, _SERVER_SCHEMES),
+            "mlflow": (self.mlflow_url, _SERVER_SCHEMES),
+            "trackio": (self.trackio_url, (*_SERVER_SCHEMES, "file", "hf")),
+        }
+        return TrackerPlaces(
+            {
+                type: _tracker_url(f"TUNERY_{type}_URL".upper(), url, schemes)
+                for type, (url, schemes) in places.items()
+                if type in self.integrations
+            },
+            self.wandb_entity,
+        )
+
     @property
     def project_limits(self) -> Mapping[LimitName, int]:
         """The limits of every project. A name without a limit is absent."""
@@ -276,7 +326,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _RenamedVariables(settings_cls)
 
-    @field_validator("cors_origins", "webhook_allowed_destinations", mode="before")
+    @field_validator("cors_origins", "webhook_allowed_destinations", "integrations", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return value.replace(",", " ").split() if isinstance(value, str) else value
@@ -292,8 +342,25 @@ def checked_settings() -> Settings:
         variable = f"TUNERY_{first['loc'][0]}".upper()
         raise InvalidConfiguration(f"{variable} is {first['input']!r}: {first['msg']}.") from error
     load_catalogue(settings.catalogue)
-    _ = settings.webhook_policy
+    _ = settings.webhook_policy, settings.trackers
     return settings
+
+
+def _tracker_url(variable: str, url: str | None, schemes: Collection[str]) -> str:
+    """Raises InvalidConfiguration. A user name or a password would end up in the specifications of jobs."""
+    if not url:
+        raise InvalidConfiguration(
+            f"{variable} is not set, but TUNERY_INTEGRATIONS names it.", param=variable
+        )
+    parts = urlsplit(url)
+    is_place = parts.path.startswith("/") if parts.scheme == "file" else bool(parts.netloc)
+    if parts.scheme not in schemes or not is_place or "@" in parts.netloc or parts.query or parts.fragment:
+        raise InvalidConfiguration(
+            f"{variable} must be a URL with {', '.join(schemes)}, and without a user name, a query or a "
+            "fragment. Keys of trackers have variables of their own.",
+            param=variable,
+        )
+    return url.rstrip("/")
 
 
 class _RenamedVariables(PydanticBaseSettingsSource):

@@ -1,5 +1,7 @@
 """What training gained and what it cost: the tuned model compared with the model it started from."""
 
+from collections.abc import Iterator
+
 from cluster.contracts.frozen import NonFiniteModel
 
 
@@ -32,3 +34,16 @@ class EvaluationReport(NonFiniteModel):
     regression: float | None
     """general.tuned_loss - general.base_loss, in nats: what the model has forgotten. Negative if it
     improved."""
+
+
+def evaluation_numbers(report: EvaluationReport) -> dict[str, float]:
+    """All that was measured, as `evaluation/held_out/tuned_loss` → number."""
+    return dict(_numbers(report, "evaluation"))
+
+
+def _numbers(part: EvaluationReport | Comparison, place: str) -> Iterator[tuple[str, float]]:
+    for name, value in part:
+        if isinstance(value, Comparison):
+            yield from _numbers(value, f"{place}/{name}")
+        elif value is not None:
+            yield f"{place}/{name}", value

@@ -12,6 +12,7 @@ from cluster.contracts.costs import RunCost
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.frozen import NonFiniteModel
 from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.contracts.integrations import TrackerReport, Tracking
 from cluster.contracts.provenance import Provenance
 from cluster.contracts.weights import WeightsRef
 
@@ -93,6 +94,8 @@ class JobSpec(NonFiniteModel):
     base."""
     resume_from: str | None = None
     """Manifest key of this job's own checkpoint to resume from."""
+    tracking: Tracking | None = None
+    """None for a job without trackers."""
 
 
 def _now() -> int:
@@ -170,7 +173,7 @@ class RunnerMessage(NonFiniteModel):
     message: str
 
 
-RunnerEvent = StepMetrics | CheckpointSaved | RunnerMessage
+RunnerEvent = StepMetrics | CheckpointSaved | RunnerMessage | TrackerReport
 """What a run reports. `created_at` is in Unix seconds."""
 
 
@@ -192,7 +195,13 @@ class NumberedMessage(_Numbered, RunnerMessage):
     pass
 
 
-NumberedEvent = Annotated[NumberedStep | NumberedCheckpoint | NumberedMessage, Field(discriminator="type")]
+class NumberedReport(_Numbered, TrackerReport):
+    pass
+
+
+NumberedEvent = Annotated[
+    NumberedStep | NumberedCheckpoint | NumberedMessage | NumberedReport, Field(discriminator="type")
+]
 """An event as the runner sends it."""
 
 
@@ -205,6 +214,8 @@ def number_event(event: RunnerEvent, seq: int) -> NumberedEvent:
             return NumberedCheckpoint(**{**dict(event), "metrics": metrics}, seq=seq)
         case RunnerMessage():
             return NumberedMessage(**dict(event), seq=seq)
+        case TrackerReport():
+            return NumberedReport(**dict(event), seq=seq)
 
 
 class Running(NonFiniteModel):

@@ -19,6 +19,7 @@ from cluster.niceness import reset_niceness
 from cluster.runner.control import RayRun
 from cluster.runner.supervise import supervise, tell_stopped
 from cluster.runner.sync import FencedError, ServiceLink
+from cluster.runner.tracked import Trackers
 from cluster.storage.location import store_from_environment
 
 FENCED = 3
@@ -34,9 +35,10 @@ def main() -> int:
     store = store_from_environment()
     spec = JobSpec.model_validate_json(store.get(os.environ["TUNERY_JOB_SPEC"]))
     with tempfile.TemporaryDirectory() as scratch, httpx2.Client(timeout=SYNC_TIMEOUT_SECONDS) as client:
-        link = ServiceLink(spec, client)
+        link, folder = ServiceLink(spec, client), Path(scratch)
         try:
-            state = supervise(link, lambda: RayRun(spec, Path(scratch)))
+            with Trackers(spec, folder) as trackers:
+                state = supervise(link, lambda: trackers.follow(RayRun(spec, folder)))
         except SystemExit:
             # A restart that was planned is no fault of the attempt. Without this, it would seem lost.
             tell_stopped(link)

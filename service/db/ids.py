@@ -25,6 +25,11 @@ def result_file_id(job_id: str) -> str:
     return "file-" + hashlib.sha256(f"results of {job_id}".encode()).hexdigest()[:24]
 
 
+def event_file_id(job_id: str) -> str:
+    """The same for its TensorBoard events."""
+    return "file-" + hashlib.sha256(f"events of {job_id}".encode()).hexdigest()[:24]
+
+
 def random_characters(count: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(count))
 

@@ -25,7 +25,7 @@ from service.db import tables
 from service.db.database import now
 from service.db.files.incoming import IncomingFiles
 from service.db.files.uploads import expire_uploads, pending_uploads
-from service.db.ids import result_file_id
+from service.db.ids import event_file_id, result_file_id
 from service.db.models.exports import delete_ended_exports, is_current
 from service.db.transitions import HELD_BY_ATTEMPT
 
@@ -184,7 +184,7 @@ def _reachable_files(session: Session, ids: Collection[str]) -> frozenset[str]:
     publishing = select(tables.Job.id).where(
         tables.Job.status.in_(may_be_published), tables.Job.publishing.is_not(None)
     )
-    results = map(result_file_id, session.scalars(publishing))
+    results = [of(job) for job in session.scalars(publishing) for of in (result_file_id, event_file_id)]
     return frozenset([*session.scalars(written), *session.scalars(on_their_way), *results])
 
 

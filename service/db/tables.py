@@ -211,6 +211,9 @@ class Job(Table):
     """TrainingConfig, once resolved."""
     job_metadata: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     integrations: Mapped[list[Any] | None]
+    """Those of the request, and those of its `tunery` object."""
+    integration_results: Mapped[dict[str, Any] | None]
+    """By type of integration: `url` of the run, `problem`, or `file`."""
     output_model: Mapped[str]
     """The tuned model's name: chosen at creation, and public once the job has succeeded."""
     result_file: Mapped[str | None]

@@ -13,8 +13,10 @@ from cluster.storage.store import ObjectStore
 from service.db.jobs.jobs import Job
 from service.db.scheduler.pending_work import Attempt
 from service.db.scheduler.store import Claim, SchedulerStore
+from service.scheduling.integrations import tracking_of
 from service.scheduling.interfaces import RayJobs, RayStatus
 from service.scheduling.validation import base_of
+from service.settings import TrackerPlaces
 
 
 class Launcher:
@@ -29,12 +31,14 @@ class Launcher:
         *,
         service_url: str,
         device: Device,
+        trackers: TrackerPlaces,
     ) -> None:
         self._store = store
         self._ray = ray
         self._bases = bases
         self._service_url = service_url
         self._device = device
+        self._trackers = trackers
 
     def launch(self, jobs: SchedulerStore, job: Job, claim: Claim) -> None:
         """Submits a claimed attempt: stores its specification, starts the Ray job, and records that Ray has
@@ -86,4 +90,5 @@ class Launcher:
             general_sha256=files.general and files.general.sha256,
             start_from=job.start_from,
             resume_from=claim.resume_from,
+            tracking=tracking_of(job, files, self._trackers),
         ).model_dump_json()

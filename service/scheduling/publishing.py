@@ -28,11 +28,13 @@ from cluster.contracts.manifest import Manifest, provenance_of, weight_file_name
 from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
 from service.db.files.files import File
-from service.db.ids import result_file_id
+from service.db.ids import event_file_id, result_file_id
 from service.db.jobs.files import JobFiles
 from service.db.jobs.jobs import Job
-from service.db.scheduler.publication import Publication
+from service.db.scheduler.publication import Publication, ResultFile
 from service.db.scheduler.store import SchedulerStore
+from service.scheduling.event_files import event_file
+from service.scheduling.integrations import asks_for_events, described, event_file_name
 from service.scheduling.interfaces import ServingClient
 from service.scheduling.parity import check_parity
 from service.scheduling.regression import check_regression
@@ -89,28 +91,37 @@ def publish(
     if publishing.regression == "check":
         check_regression(finished.report, job.training.max_regression)
     manifest = _verified(job, finished, store)
-    _check_provenance(manifest, job, jobs.files(job))
+    files = jobs.files(job)
+    _check_provenance(manifest, job, files)
     base = base_of(job, bases)
     parity = None
     if publishing.gate == "check":
         parity = check_parity(finished.weights, manifest.probe, serving, base)
     warning = stop_warning(finished.weights, manifest.answer_prompts, serving, base)
-    results = result_csv(jobs.metrics(job))
-    file_id = result_file_id(job.id)
-    stored = store.put(file_key(file_id), results)
+    metrics = jobs.metrics(job)
+    results = result_csv(each.values for each in metrics)
+    events = None
+    if asks_for_events(job):
+        assert job.config is not None, "a trained job is resolved"
+        config = described(job, files) | job.config.model_dump(mode="json")
+        content = event_file(metrics, finished.report, config)
+        events = _put(store, event_file_id(job.id), event_file_name(job), content)
     publication = Publication(
         finished=finished,
         provenance=provenance_of(manifest),
         parity=parity,
         warning=warning,
-        result_file_id=file_id,
-        result_bytes=stored.bytes,
-        result_sha256=hashlib.sha256(results).hexdigest(),
-        result_key=file_key(file_id),
+        results=_put(store, result_file_id(job.id), "step_metrics.csv", results),
+        event_file=events,
     )
     if jobs.publish(job, publication):
         figures = {} if parity is None else parity.model_dump()
         _log.info("published", job=job.id, model=job.output_model, **figures)
+
+
+def _put(store: ObjectStore, id: str, name: str, content: bytes) -> ResultFile:
+    stored = store.put(file_key(id), content)
+    return ResultFile(id, name, file_key(id), stored.bytes, hashlib.sha256(content).hexdigest())
 
 
 def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:

@@ -60,6 +60,7 @@ class Scheduler:
             dependencies.bases,
             service_url=settings.service_url,
             device=settings.training_device,
+            trackers=settings.trackers,
         )
         self._watcher = Watcher(dependencies.ray, self._launcher, settings)
         self._background_steps = BackgroundSteps(workers)

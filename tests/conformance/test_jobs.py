@@ -70,9 +70,11 @@ def test_a_new_job_is_openais_object(client: OpenAI, file: str) -> None:
             "publishing": None,
             "attempt": 0,
             "training": TrainingOptions().model_dump(),
+            "plan": None,
             "evaluation": None,
             "provenance": None,
             "cost": None,
+            "integrations": [],
         },
     }
     assert client.fine_tuning.jobs.retrieve(job.id) == job
@@ -192,7 +194,7 @@ def test_an_invalid_job_is_refused(client: OpenAI, file: str, subtests: pytest.S
         ({"method": {"type": "reinforcement"}}, "method.type", "unsupported_method"),
         (
             {"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]},
-            "integrations",
+            "integrations[0].type",
             "unsupported_integration",
         ),
         ({"extra_body": {"training": {"type": "full"}}}, "training.type", "invalid_value"),

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from service.settings import RENAMED, Settings
+from cluster.contracts.errors import InvalidConfiguration
+from service.settings import RENAMED, Settings, checked_settings
 
 
 def test_settings_come_from_variables_with_our_prefix_and_rays_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,3 +52,38 @@ def test_a_variables_new_name_wins_over_its_old_one(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TUNERY_LOAD_TIMEOUT_SECONDS", "8")
     with pytest.warns(FutureWarning):
         assert Settings().load_timeout_seconds == 8
+
+
+def test_trackers_are_where_the_operator_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNERY_INTEGRATIONS", "wandb, mlflow,tensorboard")
+    monkeypatch.setenv("TUNERY_MLFLOW_URL", "http://mlflow.internal:5000/")
+    monkeypatch.setenv("TUNERY_TRACKIO_URL", "file:///runs")
+    assert Settings().trackers.urls == {
+        "wandb": "https://api.wandb.ai",
+        "mlflow": "http://mlflow.internal:5000",
+    }
+    monkeypatch.delenv("TUNERY_INTEGRATIONS")
+    assert Settings().trackers.urls == {}
+
+
+@pytest.mark.parametrize(
+    ("type", "url"),
+    [
+        ("mlflow", None),
+        ("mlflow", "file:///runs"),
+        ("mlflow", "https://user:canary-pass@mlflow.internal"),
+        ("mlflow", "https://mlflow.internal?token=canary-pass"),
+        ("wandb", "wandb.internal"),
+        ("trackio", "file:runs"),
+        ("trackio", "hf://"),
+    ],
+)
+def test_a_trackers_place_that_is_missing_or_holds_a_secret_is_refused_at_the_start(
+    type: str, url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNERY_INTEGRATIONS", type)
+    if url is not None:
+        monkeypatch.setenv(f"TUNERY_{type}_URL".upper(), url)
+    with pytest.raises(InvalidConfiguration, match=f"TUNERY_{type.upper()}_URL") as found:
+        checked_settings()
+    assert "canary" not in str(found.value)

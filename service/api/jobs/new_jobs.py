@@ -15,6 +15,7 @@ from cluster.contracts.model_shape import ModelShape
 from cluster.planning.planner import task_of
 from cluster.planning.refusals import plan_or_refuse
 from service.api.jobs.from_checkpoint import SourceCheckpoint, inherit_options
+from service.api.jobs.integrations import requested_integrations
 from service.api.schemas.jobs import (
     CreateJobBody,
     DpoMethodBody,
@@ -37,12 +38,7 @@ def new_job(
     InvalidRequest, which names the parameter."""
     base = _base(body.model if source is None else source.base, catalogue)
     method = _method(body)
-    if body.integrations:
-        raise InvalidRequest(
-            "Integrations are not supported yet; metrics are in the job's events and result file.",
-            code="unsupported_integration",
-            param="integrations",
-        )
+    integrations = requested_integrations(body, settings)
     training = body.training or TrainingOptions()
     if source is not None:
         training = inherit_options(training, source)
@@ -65,6 +61,7 @@ def new_job(
         hyperparameters=_hyperparameters(body).to_hyperparameters(),
         training=training,
         metadata=body.metadata,
+        integrations=integrations,
     )
 
 

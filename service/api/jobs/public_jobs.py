@@ -4,6 +4,7 @@ from typing import cast
 
 from cluster.contracts.costs import JobCost
 from cluster.contracts.hyperparameters import Hyperparameters, Method
+from service.api.jobs.integrations import integration_results, public_integrations
 from service.api.jobs.public_evaluation import public_evaluation
 from service.api.jobs.public_plans import public_plan
 from service.api.jobs.public_provenance import public_provenance
@@ -51,7 +52,7 @@ def public_job(job: Job) -> FineTuningJob:
         validation_file=job.validation_file,
         seed=job.seed,
         estimated_finish=job.estimated_finish,
-        integrations=job.integrations,
+        integrations=public_integrations(job),
         method=_method(job),
         metadata=job.metadata,
         user_provided_suffix=job.suffix,
@@ -65,6 +66,7 @@ def public_job(job: Job) -> FineTuningJob:
             evaluation=public_evaluation(job.report),
             provenance=public_provenance(job.provenance, job.training.from_checkpoint),
             cost=None if job.cost is None else public_cost(job.cost),
+            integrations=integration_results(job),
         ),
     )
 

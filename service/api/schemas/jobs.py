@@ -9,6 +9,12 @@ from cluster.contracts.hyperparameters import MAX_RATE_MULTIPLIER, Hyperparamete
 from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata
 from service.api.schemas.evaluation import Evaluation
+from service.api.schemas.integrations import (
+    CreateJobExtension,
+    JobIntegration,
+    WandbIntegration,
+    WandbIntegrationBody,
+)
 from service.api.schemas.plans import JobPlan
 from service.api.schemas.provenance import ModelProvenance
 
@@ -90,9 +96,12 @@ class CreateJobBody(Body):
     """The older place of `method.supervised.hyperparameters`. Refused for other methods."""
     method: MethodBody | None = None
     metadata: Metadata | None = None
-    integrations: list[JsonObject] | None = None
+    integrations: Annotated[list[WandbIntegrationBody], Field(max_length=8)] | None = None
+    """OpenAI's integrations: a run in Weights & Biases. See `tunery.integrations` for others."""
     training: TrainingOptions | None = None
     """Tunery's extension: how the weights are adapted. If absent, LoRA with the defaults."""
+    tunery: CreateJobExtension | None = None
+    """Tunery's other extensions."""
 
     @model_validator(mode="after")
     def _one_spelling(self) -> Self:
@@ -263,6 +272,8 @@ class JobExtension(Answer):
     """Present once a checkpoint is stored."""
     cost: FineTuningJobCost | None
     """Present once the job has succeeded, unless it took several attempts."""
+    integrations: list[JobIntegration]
+    """What the job asked for, in `integrations` and in `tunery.integrations`, and what became of it."""
 
 
 class FineTuningJob(Answer):
@@ -282,7 +293,8 @@ class FineTuningJob(Answer):
     validation_file: str | None
     seed: int
     estimated_finish: int | None
-    integrations: list[JsonObject] | None
+    integrations: list[WandbIntegration] | None
+    """Those of OpenAI. `tunery.integrations` has all."""
     method: Annotated[SupervisedMethod | DpoMethod, Field(discriminator="type")]
     metadata: Metadata | None
     user_provided_suffix: str | None

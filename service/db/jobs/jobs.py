@@ -2,7 +2,7 @@
 
 import secrets
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sqlalchemy import ColumnElement, String, column, exists, func
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from cluster.contracts.datasets import DatasetFormat
 from cluster.contracts.errors import Conflict
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import Hyperparameters, Method, TrainingConfig, TrainingOptions
+from cluster.contracts.integrations import IntegrationType
 from cluster.contracts.jobs import JobStatus
 from cluster.contracts.provenance import Provenance
 from service.db import tables
@@ -56,6 +57,9 @@ class Job:
     config: TrainingConfig | None
     metadata: dict[str, str] | None
     integrations: list[dict[str, Any]] | None
+    """As `{"type": TYPE, TYPE: options}`."""
+    integration_results: dict[IntegrationType, dict[str, str]]
+    """`url`, `problem` or `file` of those that have one."""
     output_model: str
     """The tuned model's name, chosen at creation; public as `fine_tuned_model`."""
     result_file: str | None
@@ -320,6 +324,7 @@ def job_of(row: tables.Job) -> Job:
         config=None if row.config is None else TrainingConfig.model_validate(row.config),
         metadata=row.job_metadata,
         integrations=row.integrations,
+        integration_results=cast(Any, row.integration_results or {}),
         output_model=row.output_model,
         result_file=row.result_file,
         trained_tokens=row.trained_tokens,

@@ -14,6 +14,17 @@ from service.db.transitions import NewEvent, add_events, transition
 
 
 @dataclass(frozen=True, slots=True)
+class ResultFile:
+    """A file that is in storage and gets its row."""
+
+    id: str
+    name: str
+    key: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """Everything that becomes public at once."""
 
@@ -23,16 +34,19 @@ class Publication:
     """None if the gate was skipped."""
     warning: str | None
     """What the job's owner should know about the model, if anything."""
-    result_file_id: str
-    result_bytes: int
-    result_sha256: str
-    result_key: str
+    results: ResultFile
+    event_file: ResultFile | None
+    """TensorBoard's events, for a job that asked for them."""
 
 
 def publish(session: Session, job: tables.Job, publication: Publication, *, at: float) -> None:
     """Writes the rows and ends the job. The caller holds the job's lock."""
     session.add(_model_row(job, publication, at))
-    session.add(_result_row(job, publication, at))
+    session.add(_file_row(job, publication.results, at))
+    results = job.integration_results
+    if (event_file := publication.event_file) is not None:
+        session.add(_file_row(job, event_file, at))
+        results = (results or {}) | {"tensorboard": {"file": event_file.id}}
     session.flush()
     cost = _cost(session, job, publication.finished, at)
     job = transition(
@@ -40,7 +54,8 @@ def publish(session: Session, job: tables.Job, publication: Publication, *, at: 
         job,
         JobStatus.SUCCEEDED,
         at=at,
-        result_file=publication.result_file_id,
+        result_file=publication.results.id,
+        integration_results=results,
         provenance=publication.provenance.model_dump(mode="json"),
         cost=None if cost is None else cost.model_dump(mode="json"),
     )
@@ -79,16 +94,16 @@ def _model_row(job: tables.Job, publication: Publication, at: float) -> tables.M
     )
 
 
-def _result_row(job: tables.Job, publication: Publication, at: float) -> tables.File:
+def _file_row(job: tables.Job, file: ResultFile, at: float) -> tables.File:
     return tables.File(
-        id=publication.result_file_id,
+        id=file.id,
         organization_id=job.organization_id,
         project_id=job.project_id,
-        filename="step_metrics.csv",
+        filename=file.name,
         purpose="fine-tune-results",
-        bytes=publication.result_bytes,
-        sha256=publication.result_sha256,
-        object_key=publication.result_key,
+        bytes=file.bytes,
+        sha256=file.sha256,
+        object_key=file.key,
         status="processed",
         created_at=int(at),
     )

@@ -7,12 +7,15 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from cluster.contracts.integrations import TRACKER_NAMES, TrackerReport
 from cluster.contracts.jobs import CheckpointSaved, NumberedEvent, RunnerMessage, StepMetrics
 from service.db import tables
 from service.db.ids import new_id
 from service.db.jobs.faults import RESET_FAULTS
 from service.db.transitions import NewEvent, add_events
 
+_LONGEST_REPORT = 2000
+"""Characters of what a tracker says."""
 CHECKPOINTS_KEPT = 3
 """Number of a job's newest checkpoints that are listed and usable, as with OpenAI."""
 
@@ -52,6 +55,10 @@ def record_events(
                 if event.provenance is not None:
                     job.provenance = event.provenance.model_dump(mode="json")
                 line = NewEvent(_add_checkpoint(session, job, event, at))
+            case TrackerReport():
+                if not _note_report(job, event):
+                    continue
+                line = _report_line(event)
             case RunnerMessage():
                 line = NewEvent(event.message.replace("\x00", "\ufffd"), level=event.level)
         new.append(_stamped(line, event, attempt, at))
@@ -154,6 +161,37 @@ def _add_checkpoint(session: Session, job: tables.Job, saved: CheckpointSaved, a
         )
     )
     return f"Checkpoint created at step {saved.step} with Snapshot ID: {name}"
+
+
+def _note_report(job: tables.Job, report: TrackerReport) -> bool:
+    """Returns whether it is news: each attempt opens the run again."""
+    results = job.integration_results or {}
+    former = results.get(report.tracker)
+    # The page of a run stays where it is, whatever becomes of the run.
+    told = {"url": report.url or (former or {}).get("url"), "problem": report.problem}
+    result = {name: _stored_text(text) for name, text in told.items() if text is not None}
+    if result == former:
+        return False
+    job.integration_results = results | {report.tracker: result}
+    return True
+
+
+def _report_line(report: TrackerReport) -> NewEvent:
+    name = TRACKER_NAMES[report.tracker]
+    data: dict[str, Any] = {"integration": report.tracker}
+    if report.problem is not None:
+        message = f"{name} gets no more metrics from this job. {_stored_text(report.problem)}"
+        return NewEvent(message, level="warn", data=data)
+    if report.url is None:
+        return NewEvent(f"Streaming metrics to {name}", data=data)
+    # OpenAI's wording.
+    url = _stored_text(report.url)
+    return NewEvent(f"Streaming metrics to {name} run {url}", data={**data, "url": url})
+
+
+def _stored_text(text: str) -> str:
+    """PostgreSQL refuses NUL."""
+    return text[:_LONGEST_REPORT].replace("\x00", "\ufffd")
 
 
 def _newest_steps(session: Session, job_id: str) -> list[int]:

@@ -7,7 +7,7 @@ owner was faster, it does nothing and returns False (or None), and the next roun
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -41,6 +41,13 @@ class Claim:
     submission_id: str
     token: str
     resume_from: str | None
+
+
+class TimedMetrics(NamedTuple):
+    at: int
+    """Unix seconds."""
+    values: dict[str, Any]
+    """With `step`."""
 
 
 class SchedulerStore:
@@ -234,15 +241,15 @@ class SchedulerStore:
             row = session.get_one(tables.Attempt, (job.id, job.attempt))
             return Finished.model_validate(row.result)
 
-    def metrics(self, job: Job) -> list[dict[str, Any]]:
-        """The metrics of every reported step, in order."""
+    def metrics(self, job: Job) -> list[TimedMetrics]:
+        """Those of every reported step, in order."""
         with self._database.read() as session:
-            rows = session.scalars(
-                select(tables.JobEvent.data)
+            rows = session.execute(
+                select(tables.JobEvent.created_at, tables.JobEvent.data)
                 .where(tables.JobEvent.job_id == job.id, tables.JobEvent.type == "metrics")
                 .order_by(tables.JobEvent.seq)
             )
-            return list(rows)
+            return [TimedMetrics(*row) for row in rows.tuples()]
 
     def publish(self, job: Job, publication: Publication) -> bool:
         """Publishes the model, its result file and the job's success in one transaction."""

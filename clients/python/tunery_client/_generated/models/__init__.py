@@ -56,6 +56,7 @@ from .cost_amount import CostAmount
 from .costs_result import CostsResult
 from .costs_result_quantity_unit_type_0 import CostsResultQuantityUnitType0
 from .create_job_body import CreateJobBody
+from .create_job_extension import CreateJobExtension
 from .create_upload_body import CreateUploadBody
 from .create_webhook_endpoint_body import CreateWebhookEndpointBody
 from .created_admin_api_key import CreatedAdminApiKey
@@ -157,6 +158,8 @@ from .input_usage import InputUsage
 from .item_status import ItemStatus
 from .job_error import JobError
 from .job_extension import JobExtension
+from .job_integration import JobIntegration
+from .job_integration_type import JobIntegrationType
 from .job_plan import JobPlan
 from .job_plan_activation_checkpointing import JobPlanActivationCheckpointing
 from .job_plan_device_type_0 import JobPlanDeviceType0
@@ -180,6 +183,8 @@ from .lengths import Lengths
 from .lengths_unit import LengthsUnit
 from .logit_bias import LogitBias
 from .metadata import Metadata
+from .mlflow_integration_body import MlflowIntegrationBody
+from .mlflow_options import MlflowOptions
 from .model_alias import ModelAlias
 from .model_alias_change import ModelAliasChange
 from .model_alias_history import ModelAliasHistory
@@ -303,6 +308,7 @@ from .supervised_body import SupervisedBody
 from .supervised_method import SupervisedMethod
 from .supervised_method_body import SupervisedMethodBody
 from .system_message import SystemMessage
+from .tensorboard_integration_body import TensorboardIntegrationBody
 from .test_webhook_body import TestWebhookBody
 from .text_format import TextFormat
 from .text_pair import TextPair
@@ -318,6 +324,8 @@ from .tool_call_delta import ToolCallDelta
 from .tool_call_delta_type_type_0 import ToolCallDeltaTypeType0
 from .tool_message import ToolMessage
 from .top_logprobs import TopLogprobs
+from .trackio_integration_body import TrackioIntegrationBody
+from .trackio_options import TrackioOptions
 from .training_options import TrainingOptions
 from .training_options_activation_checkpointing import (
     TrainingOptionsActivationCheckpointing,
@@ -350,6 +358,10 @@ from .used_by_project import UsedByProject
 from .user_message import UserMessage
 from .validate_grader_body import ValidateGraderBody
 from .validated_grader import ValidatedGrader
+from .wandb_integration import WandbIntegration
+from .wandb_integration_body import WandbIntegrationBody
+from .wandb_options import WandbOptions
+from .wandb_run_options import WandbRunOptions
 from .webhook_delivery import WebhookDelivery
 from .webhook_delivery_list import WebhookDeliveryList
 from .webhook_delivery_status import WebhookDeliveryStatus
@@ -422,6 +434,7 @@ __all__ = (
     "CreatedProjectApiKeyOwnerProjectAccess",
     "CreatedServiceAccount",
     "CreateJobBody",
+    "CreateJobExtension",
     "CreateUploadBody",
     "CreateWebhookEndpointBody",
     "Deleted",
@@ -517,6 +530,8 @@ __all__ = (
     "ItemStatus",
     "JobError",
     "JobExtension",
+    "JobIntegration",
+    "JobIntegrationType",
     "JobPlan",
     "JobPlanActivationCheckpointing",
     "JobPlanDeviceType0",
@@ -540,6 +555,8 @@ __all__ = (
     "LengthsUnit",
     "LogitBias",
     "Metadata",
+    "MlflowIntegrationBody",
+    "MlflowOptions",
     "ModelAlias",
     "ModelAliasChange",
     "ModelAliasHistory",
@@ -659,6 +676,7 @@ __all__ = (
     "SupervisedMethod",
     "SupervisedMethodBody",
     "SystemMessage",
+    "TensorboardIntegrationBody",
     "TestWebhookBody",
     "TextFormat",
     "TextPair",
@@ -672,6 +690,8 @@ __all__ = (
     "ToolCallDeltaTypeType0",
     "ToolMessage",
     "TopLogprobs",
+    "TrackioIntegrationBody",
+    "TrackioOptions",
     "TrainingOptions",
     "TrainingOptionsActivationCheckpointing",
     "TrainingOptionsNumWorkersType0",
@@ -702,6 +722,10 @@ __all__ = (
     "UserMessage",
     "ValidatedGrader",
     "ValidateGraderBody",
+    "WandbIntegration",
+    "WandbIntegrationBody",
+    "WandbOptions",
+    "WandbRunOptions",
     "WebhookDelivery",
     "WebhookDeliveryList",
     "WebhookDeliveryStatus",

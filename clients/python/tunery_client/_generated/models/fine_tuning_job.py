@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from ..models.dpo_method import DpoMethod
     from ..models.job_error import JobError
     from ..models.job_extension import JobExtension
-    from ..models.json_object import JsonObject
     from ..models.metadata import Metadata
     from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
     from ..models.resolved_hyperparameters import ResolvedHyperparameters
     from ..models.supervised_method import SupervisedMethod
+    from ..models.wandb_integration import WandbIntegration
 
 
 T = TypeVar("T", bound="FineTuningJob")
@@ -51,7 +51,7 @@ class FineTuningJob:
         validation_file (None | str):
         seed (int):
         estimated_finish (int | None):
-        integrations (list[JsonObject] | None):
+        integrations (list[WandbIntegration] | None): Those of OpenAI. `tunery.integrations` has all.
         method (DpoMethod | SupervisedMethod):
         metadata (Metadata | None):
         user_provided_suffix (None | str):
@@ -73,7 +73,7 @@ class FineTuningJob:
     validation_file: None | str
     seed: int
     estimated_finish: int | None
-    integrations: list[JsonObject] | None
+    integrations: list[WandbIntegration] | None
     method: DpoMethod | SupervisedMethod
     metadata: Metadata | None
     user_provided_suffix: None | str
@@ -194,11 +194,11 @@ class FineTuningJob:
         from ..models.dpo_method import DpoMethod  # noqa: PLC0415
         from ..models.job_error import JobError  # noqa: PLC0415
         from ..models.job_extension import JobExtension  # noqa: PLC0415
-        from ..models.json_object import JsonObject  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
         from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters  # noqa: PLC0415
         from ..models.resolved_hyperparameters import ResolvedHyperparameters  # noqa: PLC0415
         from ..models.supervised_method import SupervisedMethod  # noqa: PLC0415
+        from ..models.wandb_integration import WandbIntegration  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id")
@@ -288,7 +288,7 @@ class FineTuningJob:
 
         estimated_finish = _parse_estimated_finish(d.pop("estimated_finish"))
 
-        def _parse_integrations(data: object) -> list[JsonObject] | None:
+        def _parse_integrations(data: object) -> list[WandbIntegration] | None:
             if data is None:
                 return data
             try:
@@ -297,14 +297,14 @@ class FineTuningJob:
                 integrations_type_0 = []
                 _integrations_type_0 = data
                 for integrations_type_0_item_data in _integrations_type_0:
-                    integrations_type_0_item = JsonObject.from_dict(integrations_type_0_item_data)
+                    integrations_type_0_item = WandbIntegration.from_dict(integrations_type_0_item_data)
 
                     integrations_type_0.append(integrations_type_0_item)
 
                 return integrations_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(list[JsonObject] | None, data)
+            return cast(list[WandbIntegration] | None, data)
 
         integrations = _parse_integrations(d.pop("integrations"))
 

@@ -11,6 +11,7 @@ from ..models.job_state import JobState, check_job_state
 if TYPE_CHECKING:
     from ..models.evaluation import Evaluation
     from ..models.fine_tuning_job_cost import FineTuningJobCost
+    from ..models.job_integration import JobIntegration
     from ..models.job_plan import JobPlan
     from ..models.job_progress import JobProgress
     from ..models.job_publishing import JobPublishing
@@ -35,6 +36,8 @@ class JobExtension:
         evaluation (Evaluation | None): Present once training has ended, even if the job failed after that.
         provenance (ModelProvenance | None): Present once a checkpoint is stored.
         cost (FineTuningJobCost | None): Present once the job has succeeded, unless it took several attempts.
+        integrations (list[JobIntegration]): What the job asked for, in `integrations` and in `tunery.integrations`, and
+            what became of it.
     """
 
     state: JobState
@@ -46,6 +49,7 @@ class JobExtension:
     evaluation: Evaluation | None
     provenance: ModelProvenance | None
     cost: FineTuningJobCost | None
+    integrations: list[JobIntegration]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,6 +102,11 @@ class JobExtension:
         else:
             cost = self.cost
 
+        integrations = []
+        for integrations_item_data in self.integrations:
+            integrations_item = integrations_item_data.to_dict()
+            integrations.append(integrations_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -111,6 +120,7 @@ class JobExtension:
                 "evaluation": evaluation,
                 "provenance": provenance,
                 "cost": cost,
+                "integrations": integrations,
             }
         )
 
@@ -120,6 +130,7 @@ class JobExtension:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.evaluation import Evaluation  # noqa: PLC0415
         from ..models.fine_tuning_job_cost import FineTuningJobCost  # noqa: PLC0415
+        from ..models.job_integration import JobIntegration  # noqa: PLC0415
         from ..models.job_plan import JobPlan  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
         from ..models.job_publishing import JobPublishing  # noqa: PLC0415
@@ -223,6 +234,13 @@ class JobExtension:
 
         cost = _parse_cost(d.pop("cost"))
 
+        integrations = []
+        _integrations = d.pop("integrations")
+        for integrations_item_data in _integrations:
+            integrations_item = JobIntegration.from_dict(integrations_item_data)
+
+            integrations.append(integrations_item)
+
         job_extension = cls(
             state=state,
             progress=progress,
@@ -233,6 +251,7 @@ class JobExtension:
             evaluation=evaluation,
             provenance=provenance,
             cost=cost,
+            integrations=integrations,
         )
 
         job_extension.additional_properties = d

@@ -8,13 +8,14 @@ from attrs import define as _attrs_define
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.create_job_extension import CreateJobExtension
     from ..models.dpo_method_body import DpoMethodBody
     from ..models.hyperparameters_body import HyperparametersBody
-    from ..models.json_object import JsonObject
     from ..models.metadata import Metadata
     from ..models.reinforcement_method_body import ReinforcementMethodBody
     from ..models.supervised_method_body import SupervisedMethodBody
     from ..models.training_options import TrainingOptions
+    from ..models.wandb_integration_body import WandbIntegrationBody
 
 
 T = TypeVar("T", bound="PreviewJobBody")
@@ -35,9 +36,11 @@ class PreviewJobBody:
             Refused for other methods.
         method (DpoMethodBody | None | ReinforcementMethodBody | SupervisedMethodBody | Unset):
         metadata (Metadata | None | Unset):
-        integrations (list[JsonObject] | None | Unset):
+        integrations (list[WandbIntegrationBody] | None | Unset): OpenAI's integrations: a run in Weights & Biases. See
+            `tunery.integrations` for others.
         training (None | TrainingOptions | Unset): Tunery's extension: how the weights are adapted. If absent, LoRA with
             the defaults.
+        tunery (CreateJobExtension | None | Unset): Tunery's other extensions.
         n (int | Unset): How many rows to show, from the first one. Default: 5.
         lines (list[int] | None | Unset): Line numbers of the rows to show instead, counted from 1.
     """
@@ -50,12 +53,14 @@ class PreviewJobBody:
     hyperparameters: HyperparametersBody | None | Unset = UNSET
     method: DpoMethodBody | None | ReinforcementMethodBody | SupervisedMethodBody | Unset = UNSET
     metadata: Metadata | None | Unset = UNSET
-    integrations: list[JsonObject] | None | Unset = UNSET
+    integrations: list[WandbIntegrationBody] | None | Unset = UNSET
     training: None | TrainingOptions | Unset = UNSET
+    tunery: CreateJobExtension | None | Unset = UNSET
     n: int | Unset = 5
     lines: list[int] | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.create_job_extension import CreateJobExtension  # noqa: PLC0415
         from ..models.dpo_method_body import DpoMethodBody  # noqa: PLC0415
         from ..models.hyperparameters_body import HyperparametersBody  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
@@ -133,6 +138,14 @@ class PreviewJobBody:
         else:
             training = self.training
 
+        tunery: dict[str, Any] | None | Unset
+        if isinstance(self.tunery, Unset):
+            tunery = UNSET
+        elif isinstance(self.tunery, CreateJobExtension):
+            tunery = self.tunery.to_dict()
+        else:
+            tunery = self.tunery
+
         n = self.n
 
         lines: list[int] | None | Unset
@@ -168,6 +181,8 @@ class PreviewJobBody:
             field_dict["integrations"] = integrations
         if training is not UNSET:
             field_dict["training"] = training
+        if tunery is not UNSET:
+            field_dict["tunery"] = tunery
         if n is not UNSET:
             field_dict["n"] = n
         if lines is not UNSET:
@@ -177,13 +192,14 @@ class PreviewJobBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.create_job_extension import CreateJobExtension  # noqa: PLC0415
         from ..models.dpo_method_body import DpoMethodBody  # noqa: PLC0415
         from ..models.hyperparameters_body import HyperparametersBody  # noqa: PLC0415
-        from ..models.json_object import JsonObject  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
         from ..models.reinforcement_method_body import ReinforcementMethodBody  # noqa: PLC0415
         from ..models.supervised_method_body import SupervisedMethodBody  # noqa: PLC0415
         from ..models.training_options import TrainingOptions  # noqa: PLC0415
+        from ..models.wandb_integration_body import WandbIntegrationBody  # noqa: PLC0415
 
         d = dict(src_dict)
         model = d.pop("model")
@@ -286,7 +302,7 @@ class PreviewJobBody:
 
         metadata = _parse_metadata(d.pop("metadata", UNSET))
 
-        def _parse_integrations(data: object) -> list[JsonObject] | None | Unset:
+        def _parse_integrations(data: object) -> list[WandbIntegrationBody] | None | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -297,14 +313,14 @@ class PreviewJobBody:
                 integrations_type_0 = []
                 _integrations_type_0 = data
                 for integrations_type_0_item_data in _integrations_type_0:
-                    integrations_type_0_item = JsonObject.from_dict(integrations_type_0_item_data)
+                    integrations_type_0_item = WandbIntegrationBody.from_dict(integrations_type_0_item_data)
 
                     integrations_type_0.append(integrations_type_0_item)
 
                 return integrations_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(list[JsonObject] | None | Unset, data)
+            return cast(list[WandbIntegrationBody] | None | Unset, data)
 
         integrations = _parse_integrations(d.pop("integrations", UNSET))
 
@@ -324,6 +340,23 @@ class PreviewJobBody:
             return cast(None | TrainingOptions | Unset, data)
 
         training = _parse_training(d.pop("training", UNSET))
+
+        def _parse_tunery(data: object) -> CreateJobExtension | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                tunery_type_0 = CreateJobExtension.from_dict(data)
+
+                return tunery_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(CreateJobExtension | None | Unset, data)
+
+        tunery = _parse_tunery(d.pop("tunery", UNSET))
 
         n = d.pop("n", UNSET)
 
@@ -355,6 +388,7 @@ class PreviewJobBody:
             metadata=metadata,
             integrations=integrations,
             training=training,
+            tunery=tunery,
             n=n,
             lines=lines,
         )

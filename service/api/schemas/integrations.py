@@ -1,0 +1,72 @@
+"""Integrations of a fine-tuning job: what a request asks for, and what became of it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cluster.contracts.integrations import (
+    IntegrationType,
+    MlflowOptions,
+    TrackioOptions,
+    WandbOptions,
+)
+from service.api.schemas.base import Answer, Body
+
+
+class WandbIntegrationBody(Body):
+    """Shows the job's metrics in Weights & Biases while it runs."""
+
+    type: Literal["wandb"]
+    wandb: WandbOptions
+
+
+class MlflowIntegrationBody(Body):
+    """Shows the job's metrics in MLflow while it runs."""
+
+    type: Literal["mlflow"]
+    mlflow: MlflowOptions
+
+
+class TrackioIntegrationBody(Body):
+    """Shows the job's metrics in trackio while it runs."""
+
+    type: Literal["trackio"]
+    trackio: TrackioOptions
+
+
+class TensorboardIntegrationBody(Body):
+    """Writes the job's metrics as a file for TensorBoard when its model is published."""
+
+    type: Literal["tensorboard"]
+
+
+IntegrationBody = Annotated[
+    MlflowIntegrationBody | TrackioIntegrationBody | TensorboardIntegrationBody, Field(discriminator="type")
+]
+
+
+class CreateJobExtension(Body):
+    integrations: Annotated[list[IntegrationBody], Field(max_length=8)] | None = None
+    """Beside OpenAI's integrations: MLflow, trackio and files for TensorBoard. At most one of a type."""
+
+
+class WandbRunOptions(Answer):
+    project: str
+    name: str | None
+    entity: str | None
+    tags: list[str] | None
+
+
+class WandbIntegration(Answer):
+    type: Literal["wandb"] = "wandb"
+    wandb: WandbRunOptions
+
+
+class JobIntegration(Answer):
+    type: IntegrationType
+    url: str | None
+    """Page of the run in the tracker, once it has begun."""
+    problem: str | None
+    """Why the tracker gets no more of the job. The job goes on without it."""
+    file: str | None
+    """For `tensorboard`: id of the file with the events, once the job has succeeded."""

@@ -49,10 +49,10 @@ def run_attempt(
         hooks = hooks.without_reports()
     with scratch_folder() as folder, typed_out_of_memory():
         attempt = _Attempt(spec, store, folder, device, world, hooks)
-        with report_if_slow(hooks.report, "Reading the training data"):
+        with report_if_slow(hooks.report, "Reading the training data", heartbeat=hooks.heartbeat):
             data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
         hooks.heartbeat()
-        with report_if_slow(hooks.report, "Fetching the weights to begin with"):
+        with report_if_slow(hooks.report, "Fetching the weights to begin with", heartbeat=hooks.heartbeat):
             # Downloads it if this machine does not have it yet, which may take an hour.
             base_folder(spec.base, report=lambda _done, _total: hooks.heartbeat())
             start = find_starting_point(spec, store, data.training, folder)

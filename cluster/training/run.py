@@ -53,7 +53,7 @@ class Run:
         self._hooks = hooks
         self._config = config = spec.config
         self._compute = Compute(device, partial(autocast, spec.base, device), world)
-        with report_if_slow(hooks.report, "Loading the model"):
+        with report_if_slow(hooks.report, "Loading the model", heartbeat=hooks.heartbeat):
             self.trainee = load_trainee(
                 start.weights,
                 spec.base,

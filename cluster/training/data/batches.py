@@ -151,6 +151,15 @@ class Batcher:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    @property
+    def pass_tokens(self) -> int:
+        """The most tokens in a forward pass, padding included."""
+        return self._microbatch_tokens
+
+    def limit(self, tokens: int) -> None:
+        """Limits the number of tokens in a forward pass from now on."""
+        self._microbatch_tokens = tokens
+
     def halve(self) -> None:
         """Halves the number of tokens in a forward pass from now on."""
         self._microbatch_tokens = max(1, self._microbatch_tokens // 2)

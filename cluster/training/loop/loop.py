@@ -12,6 +12,7 @@ from cluster.training.data.batches import Batcher, Schedule, Step
 from cluster.training.data.dataset import Indices
 from cluster.training.evaluation.evaluation import Score
 from cluster.training.loop.compute import Compute
+from cluster.training.loop.growth import CudaMemory
 from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.objectives import Objective
 from cluster.training.loop.progress import Progress, is_stale, update_best
@@ -84,7 +85,8 @@ def train(
     optimizer, allocation, world = learner.optimizer, learner.allocation, compute.world
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     schedule = plan(data.training, config)
-    engine = StepEngine(learner.objective, data.training, compute, heartbeat=hooks.heartbeat)
+    memory = CudaMemory(compute.device) if world.is_sharded and compute.device.type == "cuda" else None
+    engine = StepEngine(learner.objective, data.training, compute, heartbeat=hooks.heartbeat, memory=memory)
     validation = None
     if data.held_out is not None:
         validation = Validation(learner.objective, data.held_out, compute, hooks, size=config.batch_size)
@@ -107,6 +109,8 @@ def train(
             return Outcome(progress, is_complete=False)
         if sums.was_halved:
             hooks.report(_halved(step))
+        if sums.settled_tokens is not None:
+            hooks.report(_settled(sums.settled_tokens))
         engine.add_up_gradients()
         if allocation is not None:
             allocation.add_penalty()
@@ -232,6 +236,12 @@ def _halved(step: Step) -> RunnerMessage:
         f"Step {step.number + 1} did not fit into memory: from here on a pass takes half as many tokens, "
         "which changes no result but the draws of dropout.",
         "warn",
+    )
+
+
+def _settled(tokens: int) -> RunnerMessage:
+    return message(
+        f"A pass takes at most {tokens} tokens: more would not fit into the memory of all devices.", "warn"
     )
 
 

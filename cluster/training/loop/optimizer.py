@@ -65,7 +65,7 @@ def restore_moments(
             continue
         _check_kinds(state, parameter, is_plain=is_plain)
         # Fused AdamW counts steps where the parameter is.
-        count = torch.tensor(float(step), device=parameter.device) if is_plain else step
+        count = torch.full((), float(step), device=parameter.device) if is_plain else step
         optimizer.state[parameter] = {
             "step": count,
             **{kind: _placed(value, parameter) for kind, value in state.items()},

@@ -23,16 +23,21 @@ def report_if_slow(
     report: Callable[[RunnerMessage], None],
     what: str,
     *,
+    heartbeat: Callable[[], None] = lambda: None,
     first_seconds: float = FIRST_MESSAGE_SECONDS,
     next_seconds: float = NEXT_MESSAGE_SECONDS,
 ) -> Iterator[None]:
     """Reports that `what` is under way while the `with` block runs: first after `first_seconds`, then every
-    `next_seconds`. Calls `report` from a thread of its own."""
+    `next_seconds`. Calls `report`, and `heartbeat` with it, from a thread of its own.
+
+    Give a heartbeat to what may take long without a pass through the model, such as reading weights. What it
+    waits for must end by itself; messages between workers have their own time limit."""
     is_over = threading.Event()
 
     def report_until_over() -> None:
         pause, began = first_seconds, time.monotonic()
         while not is_over.wait(pause):
+            heartbeat()
             report(message(f"{what}: under way for {time.monotonic() - began:.0f} seconds"))
             pause = next_seconds
 

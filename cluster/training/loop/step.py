@@ -10,6 +10,7 @@ from cluster.contracts.errors import TrainingFailed
 from cluster.training.data.batches import Batcher, Microbatch, Step
 from cluster.training.data.dataset import Indices
 from cluster.training.loop.compute import Compute
+from cluster.training.loop.growth import DeviceMemory, Growth
 from cluster.training.loop.objectives import Objective
 from cluster.training.world import whole
 
@@ -31,6 +32,8 @@ class StepSums(NamedTuple):
     """What the first worker passed to `run`."""
     was_halved: bool
     """Whether memory ran out, so that passes have half as many tokens from now on."""
+    settled_tokens: int | None = None
+    """The most tokens that passes have from now on, if more would not fit."""
 
 
 class StepEngine:
@@ -43,14 +46,16 @@ class StepEngine:
         compute: Compute,
         *,
         heartbeat: Callable[[], None],
+        memory: DeviceMemory | None = None,
     ) -> None:
-        """`heartbeat` is called before each pass."""
+        """`heartbeat` is called before each pass. `memory` is that of a GPU, if workers share a model."""
         self._objective, self._batcher, self._heartbeat = objective, batcher, heartbeat
         self._autocast, self._device, self._world = compute.autocast, compute.device, compute.world
         parameters = list(objective.model.parameters())
         self._parameters = [p for p in parameters if p.requires_grad]
         self._is_full = len(self._parameters) == len(parameters)
         self._has_halved = False
+        self._growth = None if memory is None else Growth(memory, batcher.pass_tokens)
 
     def run(self, examples: Indices, *, seed: int, command_code: int) -> StepSums:
         """Adds the gradient of the mean loss over the learned units of `examples` to each parameter's
@@ -58,9 +63,11 @@ class StepEngine:
 
         Passes the first worker's `command_code` to all workers. When any worker runs out of memory for the
         first time, all of them continue with passes of half as many tokens, which changes no result; the
-        second time, raises TrainingFailed (`out_of_memory`).
+        second time, raises TrainingFailed (`out_of_memory`). Workers that share a model cannot repeat a pass:
+        their passes grow from small ones for as long as they fit on all of them (`growth`).
         """
         was_halved = False
+        settled_tokens = self._grow()
         while True:
             torch.manual_seed(seed)
             totals = torch.zeros(5, dtype=torch.float64, device=self._device)
@@ -69,17 +76,28 @@ class StepEngine:
             self._world.add_up(totals)
             loss, correct, margin, code, n_failed = totals.tolist()
             if not n_failed:
-                return StepSums(loss, correct, margin, int(code), was_halved)
+                return StepSums(loss, correct, margin, int(code), was_halved, settled_tokens)
             if self._has_halved:
                 raise out_of_memory(self._batcher, examples) from failure
             self._halve()
             was_halved = True
 
+    def _grow(self) -> int | None:
+        growth = self._growth
+        if growth is None or growth.is_over:
+            return None
+        short = torch.tensor(float(not growth.begin()), device=self._device)
+        self._world.add_up(short)
+        growth.decide(has_room=not short.item())
+        self._batcher.limit(growth.tokens)
+        return growth.tokens if growth.is_over and growth.tokens < growth.wanted else None
+
     def _accumulate(self, examples: Indices, totals: torch.Tensor) -> BaseException | None:
-        units = self._batcher.n_units(examples)
+        units, longest = self._batcher.n_units(examples), 0
         try:
             for is_last, microbatch in self._passes(examples):
                 self._heartbeat()
+                longest = max(longest, microbatch.token_ids.numel())
                 self._world.announce_pass(self._objective, is_last=is_last, is_full=self._is_full)
                 with self._autocast():
                     sums = self._objective(microbatch.to(self._device))
@@ -92,6 +110,8 @@ class StepEngine:
             totals[4] = 1
             # The frames of its traceback hold the tensors that did not fit.
             return error.with_traceback(None)
+        if self._growth is not None and not self._growth.is_over:
+            self._growth.end(longest)
         return None
 
     def _passes(self, examples: Indices) -> Iterator[tuple[bool, Microbatch]]:

@@ -1,6 +1,7 @@
 """Messages to the job's owner about what takes long."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -35,16 +36,18 @@ def test_a_short_phase_sends_no_message() -> None:
 
 
 def test_a_long_phase_reports_repeatedly_until_it_ends_even_by_an_error() -> None:
-    heard = Heard()
+    heard, beats = Heard(), []
 
     def fail_later() -> None:
-        with report_if_slow(heard, "Saving", first_seconds=0.01, next_seconds=0.01):
+        beat = partial(beats.append, 1)
+        with report_if_slow(heard, "Saving", heartbeat=beat, first_seconds=0.01, next_seconds=0.01):
             heard.wait_for(3)
             raise OSError("full")
 
     with pytest.raises(OSError, match="full"):
         fail_later()
     count = len(heard.texts)
+    assert len(beats) == count
     assert heard.texts[0] == "Saving: under way for 0 seconds"
     assert not [one for one in threading.enumerate() if one.name == "slow-phase"]
     assert len(heard.texts) == count

@@ -1,0 +1,101 @@
+"""Passes of workers that share a model grow until more would not fit, and never run out of memory."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cluster.training.data.batches import Batcher, Microbatch
+from cluster.training.loop.compute import Compute
+from cluster.training.loop.growth import Growth, needed
+from cluster.training.loop.objectives import Sums
+from cluster.training.loop.step import StepEngine
+from tests.benchmarks.training.chats import Lengths, make_chats
+from tests.benchmarks.training.ours import dataset_of
+
+
+class Device:
+    """A device on which weights take 1,000 bytes, moments as much from the second step on, and a pass 500
+    bytes and 10 for each token."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.highest = 0
+        self._steps = 0
+        self._peak = 0
+
+    def used(self) -> int:
+        self._steps += 1
+        self._peak = self._weights
+        return self._weights
+
+    def peak(self) -> int:
+        return self._peak
+
+    @property
+    def _weights(self) -> int:
+        return 1000 if self._steps == 1 else 2000
+
+    def run(self, tokens: int) -> None:
+        self._peak = max(self._peak, self._weights + 500 + 10 * tokens)
+        self.highest = max(self.highest, self._peak)
+
+
+class Objective(nn.Module):
+    """Has one weight, and takes the device's memory."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__()
+        self.model = nn.Linear(1, 1, bias=False)
+        self._device = device
+
+    def forward(self, batch: Microbatch) -> Sums:
+        self._device.run(batch.token_ids.numel())
+        zero = torch.zeros((), dtype=torch.int64)
+        loss: Tensor = self.model.weight.sum() * len(batch.targets)
+        return Sums(loss, zero, zero)
+
+
+def settled(total: int, *, steps: int = 6) -> tuple[Device, Batcher, list[int | None]]:
+    """The device, and what each step said, after steps of many chats of 10 tokens."""
+    lengths = Lengths(median=11, spread=0.0, shortest=11, longest=11)
+    data = dataset_of(make_chats(400, vocab=50, lengths=lengths, seed=0))
+    device, batcher = Device(total), Batcher(data, microbatch_tokens=1600)
+    engine = StepEngine(
+        Objective(device), batcher, Compute(torch.device("cpu")), heartbeat=list, memory=device
+    )
+    said = [
+        engine.run(batcher.all_examples(), seed=step, command_code=0).settled_tokens for step in range(steps)
+    ]
+    return device, batcher, said
+
+
+def test_passes_grow_to_the_planned_size_where_there_is_room() -> None:
+    device, batcher, said = settled(1_000_000)
+    assert (batcher.pass_tokens, set(said)) == (1600, {None})
+    assert device.highest > 16_000
+
+
+@pytest.mark.parametrize(("total", "tokens"), [(15_000, 800), (9_000, 400)])
+def test_passes_stop_growing_before_memory_runs_out_and_the_owner_learns_it_once(
+    total: int, tokens: int
+) -> None:
+    device, batcher, said = settled(total)
+    assert batcher.pass_tokens == tokens
+    assert [each for each in said if each is not None] == [tokens]
+    assert device.highest <= total
+
+
+def test_one_worker_without_room_stops_the_growth_of_all() -> None:
+    growth = Growth(Device(1_000_000), 1600)
+    growth.begin()
+    growth.end(400)
+    assert growth.begin()
+    growth.decide(has_room=False)
+    assert (growth.tokens, growth.is_over) == (400, True)
+
+
+def test_what_a_larger_pass_needs_follows_from_two_smaller_ones() -> None:
+    assert needed({400: 4_500}, 800) == 9_000
+    assert needed({400: 4_500, 800: 8_500}, 1600) == 16_500
+    assert needed({400: 4_500, 800: 4_500}, 1600) == 4_500
+    assert needed({400: 4_500}, 200) == 4_500

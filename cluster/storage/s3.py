@@ -135,11 +135,8 @@ class S3Store(ObjectStore):
             self._delete_batch(names[first : first + _DELETED_AT_ONCE])
 
     def unfinished(self, prefix: str = "") -> Iterator[UnfinishedPut]:
-        pages = self._client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + checked_prefix(prefix)
-        )
         with _mapped_errors(prefix):
-            for page in pages:
+            for page in self._upload_pages(self._prefix + checked_prefix(prefix)):
                 for found in page.get("Uploads", []):
                     key = found["Key"].removeprefix(self._prefix)
                     parts = self._parts(found["Key"], found["UploadId"])
@@ -156,6 +153,15 @@ class S3Store(ObjectStore):
             except ClientError as error:
                 if not _is_no_upload(error):
                     raise
+
+    def _upload_pages(self, prefix: str) -> Iterator[Mapping[str, Any]]:
+        pages = self._client.get_paginator("list_multipart_uploads")
+        try:
+            yield from pages.paginate(Bucket=self._bucket, Prefix=prefix)
+        except ClientError as error:
+            # What rclone's server says until something has been uploaded in parts.
+            if not _is_no_upload(error):
+                raise
 
     def _delete_batch(self, names: Sequence[str]) -> None:
         objects: list[ObjectIdentifierTypeDef] = [{"Key": name} for name in names]

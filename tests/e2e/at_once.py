@@ -1,4 +1,5 @@
-"""Many jobs at once on a fresh server, where they import, load and compile everything for the first time."""
+"""Many jobs at once on a fresh server, where they import, load and compile everything for the first time.
+Other tests look at what became of them."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from typing import Any
 from openai import OpenAI
 from openai.types.fine_tuning import FineTuningJob
 
+from tests.e2e import improvement, lifecycle
 from tests.e2e.lifecycle import wait
 from tests.e2e.server import BASE, jsonl
 
@@ -15,37 +17,59 @@ HYPERPARAMETERS: dict[str, Any] = {"n_epochs": 1, "batch_size": 4}
 SUPERVISED = {"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}}
 DPO = {"type": "dpo", "dpo": {"hyperparameters": HYPERPARAMETERS}}
 
+Jobs = dict[str, FineTuningJob]
 
-def check_jobs_at_once(client: OpenAI) -> None:
-    """Creates two jobs of each kind at the same moment; all succeed, and their models answer."""
+
+def run_at_once(client: OpenAI) -> Jobs:
+    """Creates one job of each kind at the same moment. Returns them by name, ended."""
     chats, pairs = _upload(client, jsonl(12)), _upload(client, _preferences(12))
-    kinds: list[dict[str, Any]] = [
-        {"training_file": chats, "method": SUPERVISED},
+    kinds: dict[str, dict[str, Any]] = {
+        "lifecycle": lifecycle.request(client),
         # OpenAI's older field for hyperparameters, from before `method`.
-        {
+        "full": {
             "training_file": chats,
             "hyperparameters": HYPERPARAMETERS,
             "extra_body": {"training": {"type": "full"}},
         },
-        {"training_file": pairs, "method": DPO},
-        {"training_file": chats, "method": SUPERVISED, "extra_body": {"training": {"type": "qlora"}}},
-    ]
-    together = Barrier(2 * len(kinds))
+        "preferences": {"training_file": pairs, "method": DPO},
+        "qlora": {
+            "training_file": chats,
+            "method": SUPERVISED,
+            "extra_body": {"training": {"type": "qlora"}},
+        },
+        "orders": {
+            "training_file": _upload(client, jsonl(40)),
+            "suffix": "client",
+            "hyperparameters": {"n_epochs": 1},
+        },
+        **improvement.requests(client),
+    }
+    together = Barrier(len(kinds))
 
     def create(kind: dict[str, Any]) -> FineTuningJob:
         together.wait(30)
-        return client.fine_tuning.jobs.create(model=BASE, **kind)
+        return client.fine_tuning.jobs.create(**{"model": BASE, **kind})
 
     with ThreadPoolExecutor(together.parties) as pool:
-        created = list(pool.map(create, kinds * 2))
-    ended = [wait(client, job.id, seconds=900) for job in created]
-    assert [(job.status, job.error) for job in ended] == [("succeeded", None)] * len(created)
+        created = list(pool.map(create, kinds.values()))
+    lifecycle.check_created(created[0])
+    newest = [one.id for one in client.fine_tuning.jobs.list(limit=len(kinds)).data]
+    assert sorted(newest) == sorted(job.id for job in created)
+    return {name: wait(client, job.id, seconds=900) for name, job in zip(kinds, created, strict=True)}
+
+
+def check_at_once(client: OpenAI, jobs: Jobs) -> None:
+    """All succeeded but the one that was to be refused, and their models answer."""
+    assert len(jobs) == 8
+    ended = {name: (job.status, job.error) for name, job in jobs.items() if name != improvement.REFUSED}
+    assert ended == dict.fromkeys(ended, ("succeeded", None))
     arguments = {"messages": [{"role": "user", "content": "order 3 qty 4"}], "max_tokens": 4}
-    for job in ended:
-        assert job.fine_tuned_model
-        assert job.fine_tuned_model.startswith(f"ft:{BASE}:tunery::")
-        answer = client.chat.completions.create(model=job.fine_tuned_model, **arguments)
-        assert answer.model == job.fine_tuned_model
+    for name in ("lifecycle", "full", "preferences", "qlora", "orders"):
+        model = jobs[name].fine_tuned_model
+        assert model
+        assert model.startswith(f"ft:{BASE}:tunery:")
+        answer = client.chat.completions.create(model=model, **arguments)
+        assert answer.model == model
         assert answer.usage
         assert answer.usage.completion_tokens > 0
 

@@ -14,21 +14,40 @@ from tests.e2e.lifecycle import wait
 from tests.e2e.server import BASE, ENCODER, jsonl
 
 STEPS = {"batch_size": 8, "n_epochs": 3}
+REFUSED = "refused"
+"""The name of the job whose model is too forgetful."""
+
+_STOPPED, _CLASSIFIER = "stopped early", "classifier"
+_TEXTS = {"refund": "the invoice was charged twice", "praise": "thank you very much"}
 
 
-def check_improvement(client: OpenAI) -> None:
-    tuned = _stopped_early(client)
+def requests(client: OpenAI) -> dict[str, dict[str, Any]]:
+    """Jobs to create for `check_improvement`, by name."""
+    # No loss falls by so much, so that the second epoch is the last and the first one's checkpoint becomes
+    # the model.
+    stopping = {"patience": 1, "min_delta": 100.0}
+    rows = [{"text": f"{text} {n}", "label": label} for n in range(16) for label, text in _TEXTS.items()]
+    return {
+        _STOPPED: _request(
+            client, jsonl(40), STEPS, training={"validation_split": 0.2, "early_stopping": stopping}
+        ),
+        REFUSED: _request(client, jsonl(12), {"n_epochs": 1}, training={"max_regression": -1000}),
+        _CLASSIFIER: _request(
+            client, _lines(rows), STEPS | {"n_epochs": 8}, model=ENCODER, training={"type": "full"}
+        ),
+    }
+
+
+def check_improvement(client: OpenAI, jobs: dict[str, FineTuningJob]) -> None:
+    """`jobs` have ended. Creates one more, which continues a tuned model."""
+    tuned = _stopped_early(client, jobs[_STOPPED])
     preferring = _preferences(client, tuned)
     assert preferring != tuned
-    _refused_for_regression(client)
-    _classifier(client)
+    _refused_for_regression(client, jobs[REFUSED])
+    _classifier(client, jobs[_CLASSIFIER])
 
 
-def _stopped_early(client: OpenAI) -> str:
-    """No loss falls by so much, so that the second epoch is the last and the first one's checkpoint becomes
-    the model."""
-    stopping = {"patience": 1, "min_delta": 100.0}
-    job = _finished(client, jsonl(40), STEPS, training={"validation_split": 0.2, "early_stopping": stopping})
+def _stopped_early(client: OpenAI, job: FineTuningJob) -> str:
     assert job.status == "succeeded", job.error
     assert job.fine_tuned_model
     evaluation = _evaluation(job)
@@ -49,13 +68,14 @@ def _stopped_early(client: OpenAI) -> str:
 
 def _preferences(client: OpenAI, tuned: str) -> str:
     """Continues the tuned model, with which its answers are compared."""
-    job = _finished(
+    request = _request(
         client,
         _pairs(20),
         STEPS | {"batch_size": 4, "beta": 0.2, "learning_rate_multiplier": 4},
         method="dpo",
         training={"from_checkpoint": tuned, "validation_split": 0.2},
     )
+    job = wait(client, client.fine_tuning.jobs.create(**request).id)
     assert job.status == "succeeded", job.error
     assert job.fine_tuned_model
     assert job.method
@@ -72,8 +92,7 @@ def _preferences(client: OpenAI, tuned: str) -> str:
     return job.fine_tuned_model
 
 
-def _refused_for_regression(client: OpenAI) -> None:
-    job = _finished(client, jsonl(12), {"n_epochs": 1}, training={"max_regression": -1000})
+def _refused_for_regression(client: OpenAI, job: FineTuningJob) -> None:
     assert job.error
     assert (job.status, job.fine_tuned_model) == ("failed", None)
     assert job.error.code == "max_regression_exceeded"
@@ -82,15 +101,12 @@ def _refused_for_regression(client: OpenAI) -> None:
     assert _score(client, checkpoint.fine_tuned_model_checkpoint) < 0
 
 
-def _classifier(client: OpenAI) -> None:
-    words = {"refund": "the invoice was charged twice", "praise": "thank you very much"}
-    rows = [{"text": f"{words[label]} {n}", "label": label} for n in range(16) for label in words]
-    job = _finished(client, _lines(rows), STEPS | {"n_epochs": 8}, model=ENCODER, training={"type": "full"})
+def _classifier(client: OpenAI, job: FineTuningJob) -> None:
     assert job.status == "succeeded", job.error
     model = job.fine_tuned_model or ""
-    arguments: dict[str, Any] = {"model": model, "input": [f"{text} 99" for text in words.values()]}
+    arguments: dict[str, Any] = {"model": model, "input": [f"{text} 99" for text in _TEXTS.values()]}
     answer: Any = client.post("/classifications", cast_to=object, body=arguments)
-    assert [one["label"] for one in answer["data"]] == list(words)
+    assert [one["label"] for one in answer["data"]] == list(_TEXTS)
     for one in answer["data"]:
         assert sum(one["scores"].values()) == pytest.approx(1)
     with pytest.raises(openai.BadRequestError) as refused:
@@ -111,7 +127,7 @@ def _vectors(client: OpenAI, tuned: str) -> None:
     assert alike[tuned] < alike[ENCODER]
 
 
-def _finished(
+def _request(
     client: OpenAI,
     content: bytes,
     hyperparameters: dict[str, Any],
@@ -119,13 +135,15 @@ def _finished(
     training: dict[str, Any],
     model: str = BASE,
     method: str = "supervised",
-) -> FineTuningJob:
+) -> dict[str, Any]:
     file = client.files.create(file=("train.jsonl", content), purpose="fine-tune")
-    chosen: Any = {"type": method, method: {"hyperparameters": hyperparameters}}
-    job = client.fine_tuning.jobs.create(
-        model=model, training_file=file.id, seed=7, method=chosen, extra_body={"training": training}
-    )
-    return wait(client, job.id)
+    return {
+        "model": model,
+        "training_file": file.id,
+        "seed": 7,
+        "method": {"type": method, method: {"hyperparameters": hyperparameters}},
+        "extra_body": {"training": training},
+    }
 
 
 def _evaluation(job: FineTuningJob) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import time
+from typing import Any
 
 import openai
 import pytest
@@ -11,6 +12,8 @@ from openai.types.fine_tuning import FineTuningJob
 
 from tests.e2e.server import BASE, jsonl
 
+CHECKPOINTS_KEPT = 3
+EPOCHS = 2
 RESULT_HEADER = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
 
 
@@ -26,19 +29,8 @@ def wait(client: OpenAI, job_id: str, *, seconds: float = 300) -> FineTuningJob:
     return job
 
 
-def check_lifecycle(client: OpenAI) -> None:
-    training, validation = _files(client)
-    job = _job(client, training, validation)
-    _events(client, job)
-    _results(client, job)
-    _checkpoints(client, job)
-    _models(client, job)
-    _completions(client, job.fine_tuned_model or "")
-    _chat(client, job.fine_tuned_model or "")
-    _delete(client, job, training)
-
-
-def _files(client: OpenAI) -> tuple[str, str]:
+def request(client: OpenAI) -> dict[str, Any]:
+    """Uploads the files of a job. Returns what to create it with."""
     content = jsonl(40)
     training = client.files.create(file=("train.jsonl", content), purpose="fine-tune")
     assert training.id.startswith("file-")
@@ -47,32 +39,44 @@ def _files(client: OpenAI) -> tuple[str, str]:
     assert client.files.content(training.id).read() == content
     validation = client.files.create(file=("valid.jsonl", jsonl(10, first=100)), purpose="fine-tune")
     assert [file.id for file in client.files.list(limit=2)][:2] == [validation.id, training.id]
-    return training.id, validation.id
+    return {
+        "model": BASE,
+        "training_file": training.id,
+        "validation_file": validation.id,
+        "suffix": "orders",
+        "seed": 7,
+        "metadata": {"team": "shop"},
+        "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": EPOCHS}}},
+    }
 
 
-def _job(client: OpenAI, training: str, validation: str) -> FineTuningJob:
-    created = client.fine_tuning.jobs.create(
-        model=BASE,
-        training_file=training,
-        validation_file=validation,
-        suffix="orders",
-        seed=7,
-        metadata={"team": "shop"},
-        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}},
-    )
-    assert created.id.startswith("ftjob-")
-    assert (created.status, created.fine_tuned_model, created.seed) == ("validating_files", None, 7)
-    assert created.hyperparameters.n_epochs == 2
-    assert created.hyperparameters.batch_size == "auto"
-    assert [one.id for one in client.fine_tuning.jobs.list(limit=1)][:1] == [created.id]
-    job = wait(client, created.id)
+def check_created(job: FineTuningJob) -> None:
+    assert job.id.startswith("ftjob-")
+    assert (job.status, job.fine_tuned_model, job.seed) == ("validating_files", None, 7)
+    assert job.hyperparameters.n_epochs == EPOCHS
+    assert job.hyperparameters.batch_size == "auto"
+
+
+def check_ended(client: OpenAI, job: FineTuningJob) -> None:
     assert job.status == "succeeded", job.error
     assert isinstance(job.hyperparameters.batch_size, int)
+    _events(client, job)
+    check_model(client, job, n_epochs=EPOCHS)
+
+
+def check_model(client: OpenAI, job: FineTuningJob, *, n_epochs: int) -> None:
+    """Asks all that can be asked about a model and how it was trained, and deletes it."""
     assert job.trained_tokens
     assert job.trained_tokens > 0
     assert job.finished_at
-    assert (job.fine_tuned_model or "").startswith(f"ft:{BASE}:tunery:orders:")
-    return job
+    model = job.fine_tuned_model or ""
+    assert model.startswith(f"ft:{BASE}:tunery:orders:")
+    _results(client, job)
+    _checkpoints(client, job, min(n_epochs, CHECKPOINTS_KEPT))
+    _models(client, job)
+    _completions(client, model)
+    _chat(client, model)
+    _delete(client, job)
 
 
 def _events(client: OpenAI, job: FineTuningJob) -> None:
@@ -105,9 +109,9 @@ def _results(client: OpenAI, job: FineTuningJob) -> None:
     assert float(rows[-1][1]) < float(rows[0][1])
 
 
-def _checkpoints(client: OpenAI, job: FineTuningJob) -> None:
-    checkpoints = client.fine_tuning.jobs.checkpoints.list(job.id).data
-    assert len(checkpoints) == 2
+def _checkpoints(client: OpenAI, job: FineTuningJob, count: int) -> None:
+    checkpoints = client.fine_tuning.jobs.checkpoints.list(job.id, limit=100).data
+    assert len(checkpoints) == count
     newest = checkpoints[0]
     assert newest.fine_tuning_job_id == job.id
     assert newest.fine_tuned_model_checkpoint == f"{job.fine_tuned_model}:ckpt-step-{newest.step_number}"
@@ -166,13 +170,13 @@ def _chat(client: OpenAI, model: str) -> None:
     assert all(" " not in choice.text for choice in stopped.choices)
 
 
-def _delete(client: OpenAI, job: FineTuningJob, training: str) -> None:
+def _delete(client: OpenAI, job: FineTuningJob) -> None:
     assert client.models.delete(job.fine_tuned_model or "").deleted
     with pytest.raises(openai.NotFoundError) as refused:
         client.chat.completions.create(
             model=job.fine_tuned_model or "", messages=[{"role": "user", "content": "order 1"}]
         )
     assert refused.value.code == "model_not_found"
-    assert client.files.delete(training).deleted
+    assert client.files.delete(job.training_file).deleted
     with pytest.raises(openai.NotFoundError):
-        client.files.retrieve(training)
+        client.files.retrieve(job.training_file)

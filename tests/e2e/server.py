@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -69,7 +70,8 @@ class Tunery:
 def running(
     folder: Path, *, port: int | None = None, key: str | None = None, **environment: str
 ) -> Iterator[Tunery]:
-    """Starts `tunery up`, waits until it is ready, stops it, and checks that it leaves nothing behind."""
+    """Starts `tunery up`, waits until it is ready, stops it, and checks that it leaves nothing behind. A test
+    may kill it before."""
     key = key or secrets.token_hex(16)
     port = port or free_ports(1)[0]
     command = [str(TUNERY), "up", "--data", str(folder), "--port", str(port)]
@@ -77,12 +79,14 @@ def running(
         tunery = Tunery(folder, port, key, process)
         tunery.wait_ready()
         yield tunery
-    check_kept_logs(folder, key)
+    if process.returncode == 0:
+        check_kept_logs(folder, key)
 
 
 @contextmanager
 def started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that SIGTERM must end successfully within 15 seconds, with all its descendants."""
+    """A process that SIGTERM must end successfully within 15 seconds, with all its descendants, unless the
+    test has killed it."""
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -101,7 +105,7 @@ def started(command: list[str], environment: dict[str, str]) -> Iterator[subproc
             left.kill()
     assert not alive, alive
     assert seconds < 15
-    assert process.returncode == 0
+    assert process.returncode == (0 if is_up else -signal.SIGKILL)
 
 
 def check_kept_logs(folder: Path, key: str) -> None:

@@ -1,6 +1,5 @@
 """The default installation: SQLite, a folder and a local Ray."""
 
-import os
 import stat
 import subprocess
 import time
@@ -14,39 +13,44 @@ import psutil
 import pytest
 from tunery_client import NotFound
 from tunery_client import Tunery as Client
+from tunery_client.jobs import FineTuningJob
 
 from service.ports import free_ports
-from tests.e2e.at_once import check_jobs_at_once
+from tests.e2e.at_once import Jobs, check_at_once, run_at_once
 from tests.e2e.improvement import check_improvement
-from tests.e2e.lifecycle import check_lifecycle
+from tests.e2e.lifecycle import check_ended
 from tests.e2e.programs import check_programs
-from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl, started
+from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl
 
 pytestmark = pytest.mark.e2e
 
 
-def test_eight_jobs_of_all_kinds_created_at_once_on_a_fresh_server_all_succeed(embedded: Tunery) -> None:
-    # The first test, because later ones find everything imported, loaded and compiled.
-    check_jobs_at_once(embedded.client())
+@pytest.fixture(scope="module")
+def at_once(embedded: Tunery) -> Jobs:
+    """The first use of the server, because later ones find everything imported, loaded and compiled."""
+    return run_at_once(embedded.client())
 
 
-def test_openai_sdk_covers_the_whole_lifecycle_of_a_model(embedded: Tunery) -> None:
-    check_lifecycle(embedded.client())
+def test_eight_jobs_of_all_kinds_created_at_once_on_a_fresh_server_all_end_as_they_should(
+    embedded: Tunery, at_once: Jobs
+) -> None:
+    check_at_once(embedded.client(), at_once)
 
 
-def test_our_own_client_covers_the_whole_lifecycle_of_a_model(embedded: Tunery, tmp_path: Path) -> None:
+def test_openai_sdk_covers_the_whole_lifecycle_of_a_model(embedded: Tunery, at_once: Jobs) -> None:
+    check_ended(embedded.client(), at_once["lifecycle"])
+
+
+def test_our_own_client_estimates_and_repeats_a_job_and_covers_the_lifecycle_of_its_model(
+    embedded: Tunery, at_once: Jobs, tmp_path: Path
+) -> None:
     path = tmp_path / "orders.jsonl"
     path.write_bytes(jsonl(40))
     with Client(embedded.url, embedded.key) as tunery:
         file = tunery.files.upload(path)
         assert (file.status, tunery.files.content(file.id)) == ("processed", path.read_bytes())
-        created = tunery.jobs.create(
-            model=BASE, training_file=file.id, suffix="client", hyperparameters={"n_epochs": 1}
-        )
-        heard: list[str] = []
-        job = tunery.jobs.wait(created.id, on_event=lambda event: heard.append(event.id), timeout_seconds=300)
-        assert (job.id, job.status, job.error) == (created.id, "succeeded", None)
-        assert heard == [event.id for event in tunery.jobs.events(job.id)][::-1]
+        former = tunery.jobs.retrieve(at_once["orders"].id)
+        job = _repeated(tunery, former)
         model = job.fine_tuned_model
         assert model
         assert {BASE, model} <= {one.id for one in tunery.models.list()}
@@ -63,7 +67,6 @@ def test_our_own_client_covers_the_whole_lifecycle_of_a_model(embedded: Tunery, 
         scored = tunery.completions.create(model=model, prompt="order 3", max_tokens=0, echo=True, logprobs=0)
         assert scored.choices[0].text == "order 3"
         assert tunery.files.content(job.result_files[0]).startswith(b"step,train_loss,")
-        _check_estimate_and_replay(tunery, job.id)
         tunery.models.delete(model)
         with pytest.raises(NotFound):
             tunery.models.retrieve(model)
@@ -71,47 +74,52 @@ def test_our_own_client_covers_the_whole_lifecycle_of_a_model(embedded: Tunery, 
         assert job.id in [one.id for one in tunery.jobs.list()]
 
 
-def _check_estimate_and_replay(tunery: Client, job_id: str) -> None:
-    """An estimate from the first job's measurements has the tokens and steps that a replay then has, and the
-    replay has the same losses."""
+def _repeated(tunery: Client, former: FineTuningJob) -> FineTuningJob:
+    """An estimate from the former job's measurements has the tokens and steps that its repetition then has,
+    and that has the same losses."""
 
     def losses(job_id: str) -> list[float]:
         events = [event.to_dict() for event in tunery.jobs.events(job_id)]
         return [event["data"]["train_loss"] for event in events if event["type"] == "metrics"]
 
-    job = tunery.jobs.retrieve(job_id)
-    cost, provenance = job.tunery.cost, job.tunery.provenance
+    cost, provenance = former.tunery.cost, former.tunery.provenance
     assert cost
     assert provenance
-    request = {"model": job.model, "training_file": job.training_file}
-    estimate = tunery.jobs.estimate(**request, training={"source_job": job_id})
-    assert estimate.tokens.trained == job.trained_tokens
-    assert estimate.steps == len(losses(job_id))
-    assert estimate.seed == job.seed
+    request = {"model": former.model, "training_file": former.training_file}
+    estimate = tunery.jobs.estimate(**request, training={"source_job": former.id})
+    assert estimate.tokens.trained == former.trained_tokens
+    assert estimate.steps == len(losses(former.id))
+    assert estimate.seed == former.seed
     assert estimate.time
     assert estimate.time.based_on >= 1
     assert estimate.time.total.low <= cost.seconds <= estimate.time.total.high
     (row,) = tunery.jobs.preview(**request, lines=[2]).data
     assert "".join(token.token for token in row.sequences[0].tokens if token.learned).startswith("Order 1 ")
 
-    again = tunery.jobs.wait(tunery.jobs.replay(job_id).id, timeout_seconds=300)
-    assert again.status == "succeeded", again.error
-    assert again.trained_tokens == estimate.tokens.trained
-    assert losses(again.id) == losses(job_id)
-    assert again.tunery.provenance == provenance
-    assert again.fine_tuned_model
-    tunery.models.delete(again.fine_tuned_model)
+    heard: list[str] = []
+    created = tunery.jobs.replay(former.id)
+    job = tunery.jobs.wait(created.id, on_event=lambda event: heard.append(event.id), timeout_seconds=300)
+    assert (job.id, job.status, job.error) == (created.id, "succeeded", None)
+    assert heard == [event.id for event in tunery.jobs.events(job.id)][::-1]
+    assert job.trained_tokens == estimate.tokens.trained
+    assert losses(job.id) == losses(former.id)
+    assert job.tunery.provenance == provenance
+    return job
 
 
 def test_litellm_langchain_and_lm_eval_tune_ask_and_score_a_model(embedded: Tunery) -> None:
     check_programs(embedded)
 
 
-def test_a_tuned_model_is_improved_evaluated_and_gated_and_an_encoder_classifies(embedded: Tunery) -> None:
-    check_improvement(embedded.client())
+def test_a_tuned_model_is_improved_evaluated_and_gated_and_an_encoder_classifies(
+    embedded: Tunery, at_once: Jobs
+) -> None:
+    check_improvement(embedded.client(), at_once)
 
 
-def test_a_running_job_is_paused_resumed_and_cancelled_within_five_seconds(embedded: Tunery) -> None:
+def test_a_running_job_is_paused_resumed_and_cancelled_within_five_seconds_whatever_is_killed_meanwhile(
+    embedded: Tunery,
+) -> None:
     client = embedded.client()
     file = client.files.create(file=("train.jsonl", jsonl(200)), purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
@@ -134,6 +142,11 @@ def test_a_running_job_is_paused_resumed_and_cancelled_within_five_seconds(embed
     (newest,) = client.fine_tuning.jobs.checkpoints.list(job.id, limit=1).data
     assert newest.step_number == last
 
+    for module in ("service.api", "service.scheduling"):
+        victim = embedded.find(module)
+        assert victim
+        victim.kill()
+    embedded.wait_ready()
     assert client.fine_tuning.jobs.resume(job.id).status == "queued"
     await_true(lambda: max(steps()) > last, 180, "the job takes steps again")
     resumed = [
@@ -218,58 +231,3 @@ def test_every_port_is_on_loopback_and_every_file_is_private(embedded: Tunery) -
 def test_every_call_without_a_key_is_refused(embedded: Tunery) -> None:
     assert httpx2.get(f"{embedded.url}/v1/models", trust_env=False).status_code == 401
     assert httpx2.get(f"{embedded.url}/healthz", trust_env=False).status_code == 200
-
-
-def test_a_killed_supervisor_loses_no_logs_and_leaves_nothing_in_tmp(tmp_path: Path) -> None:
-    command = [str(TUNERY), "up", "--data", str(tmp_path / "data"), "--port"]
-    process = subprocess.Popen([*command, str(free_ports(1)[0])], stdout=subprocess.DEVNULL)
-    note = tmp_path / "data" / "ray.folder"
-    logs = tmp_path / "data" / "logs" / "ray"
-    await_true(lambda: (logs / "now" / "gcs_server.out").exists(), 60, "Ray logs")
-    around = Path(note.read_text().strip())
-    (session,) = [path.name for path in (around / "ray").glob("session_*") if path.name != "session_latest"]
-    descendants = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    process.wait(10)
-    _, alive = psutil.wait_procs(descendants, timeout=20)
-    for left in alive:
-        left.kill()
-    assert (logs / "now").is_symlink()
-    with started([*command, str(free_ports(1)[0])], dict(os.environ)) as second:
-        assert second.stdout
-        assert second.stdout.readline().startswith("Tunery http")
-        assert not around.exists()
-        assert (logs / session / "gcs_server.out").exists()
-
-
-def test_generated_admin_key_is_private_and_works(tmp_path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
-    (port,) = free_ports(1)
-    process = subprocess.Popen(
-        [TUNERY, "up", "--data", tmp_path, "--port", str(port)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        path = tmp_path / "admin.key"
-        line = process.stdout.readline()
-        key = path.read_text().strip()
-        assert key in line
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-        def answers() -> bool:
-            try:
-                answer = httpx2.get(
-                    f"http://127.0.0.1:{port}/v1/models",
-                    headers={"Authorization": f"Bearer {key}"},
-                    trust_env=False,
-                )
-            except httpx2.TransportError:
-                return False
-            return answer.status_code == 200
-
-        await_true(answers, 60, "the generated key is accepted")
-    finally:
-        process.terminate()
-        process.communicate(timeout=15)

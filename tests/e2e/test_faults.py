@@ -1,14 +1,18 @@
-"""`kill -9` of each process during a job, then a restart of the whole."""
+"""`kill -9` of each process during a job and of the whole, on PostgreSQL and S3; then the lifecycle of the
+model that comes of it."""
 
-import os
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from openai import OpenAI
 
+from cluster.storage.location import open_store
+from tests.e2e import lifecycle
 from tests.e2e.lifecycle import wait
-from tests.e2e.server import BASE, TUNERY, Tunery, await_true, jsonl, running
+from tests.e2e.server import TUNERY, Tunery, await_true, running
+from tests.s3_servers import S3Endpoint
 
 pytestmark = pytest.mark.e2e
 
@@ -17,25 +21,34 @@ EPOCHS = 24
 STEPS_OF_AN_EPOCH = 10
 
 
-def test_a_job_survives_kills_of_every_process_and_a_restart_with_one_model_and_every_event_once(
-    tmp_path: Path,
+def test_a_job_survives_kills_of_every_process_and_of_the_whole_with_one_model_and_every_event_once(
+    tmp_path: Path, postgres_url: str, s3_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
+    storage_url = f"s3://{s3_endpoint.bucket}/tunery"
+    environment = {
+        "TUNERY_DATABASE_URL": postgres_url,
+        "TUNERY_STORAGE_URL": storage_url,
+        **s3_endpoint.environment,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     with running(data, key=KEY, TUNERY_HEARTBEAT_TIMEOUT_SECONDS="6") as tunery:
         client = tunery.client()
-        file = client.files.create(file=("train.jsonl", jsonl(4 * STEPS_OF_AN_EPOCH)), purpose="fine-tune")
-        job = client.fine_tuning.jobs.create(
-            model=BASE, training_file=file.id, hyperparameters={"n_epochs": EPOCHS, "batch_size": 4}
-        )
+        request = lifecycle.request(client)
+        request["method"]["supervised"]["hyperparameters"] = {"n_epochs": EPOCHS, "batch_size": 4}
+        job = client.fine_tuning.jobs.create(**request)
         await_true(lambda: _newest_checkpoint(client, job.id) > 0, 180, "a first checkpoint")
         _kill_each_process(tunery)
         tunery.wait_ready()
         before = _newest_checkpoint(client, job.id)
         await_true(lambda: _newest_checkpoint(client, job.id) > before, 180, "a checkpoint after the kills")
         assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
+        around, ray_log = _kill_the_whole(tunery)
     with running(data, key=KEY) as tunery:
+        assert not around.exists()
+        assert ray_log.exists()
         client = tunery.client()
-        assert client.files.content(file.id).read() == jsonl(4 * STEPS_OF_AN_EPOCH)
         finished = wait(client, job.id)
         assert finished.status == "succeeded", finished.error
         events = list(client.fine_tuning.jobs.list_events(job.id, limit=100))
@@ -46,7 +59,10 @@ def test_a_job_survives_kills_of_every_process_and_a_restart_with_one_model_and_
         assert len(created) == 1
         models = [model.id for model in client.models.list() if model.id.startswith("ft:")]
         assert models == [finished.fine_tuned_model]
-        _sweep_leaves_nothing_once_everything_is_deleted(client, data, models)
+        lifecycle.check_model(client, finished, n_epochs=EPOCHS)
+        _sweep_leaves_nothing_once_everything_is_deleted(client, data, storage_url, s3_endpoint.url)
+    assert not (data / "tunery.db").exists()
+    assert not (data / "objects").exists()
 
 
 def _newest_checkpoint(client: OpenAI, job_id: str) -> int:
@@ -64,18 +80,32 @@ def _kill_each_process(tunery: Tunery) -> None:
         victim.kill()
 
 
-def _sweep_leaves_nothing_once_everything_is_deleted(client: OpenAI, data: Path, models: list[str]) -> None:
-    for model in models:
-        client.models.delete(model)
+def _kill_the_whole(tunery: Tunery) -> tuple[Path, Path]:
+    """Kills the supervisor, with which everything ends. Returns Ray's folder, which the next start removes,
+    and where that keeps one of its logs."""
+    around = Path((tunery.folder / "ray.folder").read_text().strip())
+    logs = tunery.folder / "logs" / "ray"
+    (session,) = [path.name for path in (around / "ray").glob("session_*") if path.name != "session_latest"]
+    descendants = tunery.descendants()
+    tunery.process.kill()
+    tunery.process.communicate()
+    _, alive = psutil.wait_procs(descendants, timeout=20)
+    for left in alive:
+        left.kill()
+    assert (logs / "now").is_symlink()
+    return around, logs / session / "gcs_server.out"
+
+
+def _sweep_leaves_nothing_once_everything_is_deleted(
+    client: OpenAI, data: Path, storage_url: str, endpoint_url: str
+) -> None:
     for file in client.files.list().data:
         client.files.delete(file.id)
-    swept = subprocess.run(
-        [TUNERY, "sweep", "--data", data, "--grace", "0"],
-        env={**os.environ, "TUNERY_RESUME_STATE_SECONDS": "0"},
-        capture_output=True,
-        text=True,
-    )
+    command = [TUNERY, "sweep", "--data", data, "--grace", "0"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNERY_RESUME_STATE_SECONDS", "0")
+        swept = subprocess.run(command, capture_output=True, text=True)
     assert swept.returncode == 0, swept.stderr
-    objects = [path for path in (data / "objects").rglob("*") if path.is_file()]
+    left = [info.key for info in open_store(storage_url, endpoint_url=endpoint_url).list()]
     # Those of a fresh installation are the readiness probe's.
-    assert [path for path in objects if path.parent.name != "health"] == [], swept.stdout
+    assert [key for key in left if not key.startswith("health/")] == [], swept.stdout

@@ -8,11 +8,11 @@ import code
 import os
 import re
 import shlex
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,10 +150,18 @@ def _run(example: Block, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @contextmanager
 def _up(example: Block) -> Iterator[Tunery]:
+    """Starts Tunery, which generates an admin key. It is said once, kept in a private file, and used by the
+    examples."""
     command = shlex.split(example.text)
     environment = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
     folder = Path(command[command.index("--data") + 1])
     with started(command, environment) as process:
-        tunery = Tunery(folder, int(command[-1]), "", process)
+        assert process.stdout
+        said = process.stdout.readline()
+        path = folder / "admin.key"
+        key = path.read_text().strip()
+        assert key in said
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        tunery = Tunery(folder, int(command[-1]), key, process)
         tunery.wait_ready()
-        yield replace(tunery, key=(folder / "admin.key").read_text().strip())
+        yield tunery

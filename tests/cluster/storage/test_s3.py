@@ -251,3 +251,14 @@ def test_unreachable_server_is_unavailable(
     store = S3Store("bucket", endpoint_url=gone.url)
     with pytest.raises(Unavailable, match="does not answer"):
         store.get("a")
+
+
+def test_a_server_to_which_nothing_was_uploaded_in_parts_has_nothing_unfinished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rclone_server(tmp_path / "s3") as endpoint:
+        for name, value in endpoint.environment.items():
+            monkeypatch.setenv(name, value)
+        store = S3Store(endpoint.bucket, endpoint_url=endpoint.url)
+        store.put("a", b"whole")
+        assert list(store.unfinished()) == []

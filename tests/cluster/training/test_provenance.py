@@ -13,6 +13,7 @@ from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest, provenance_of
 from cluster.storage.local import LocalStore
 from cluster.training.data.compiled import check_dataset
+from tests.cluster.conftest import PACKAGED
 from tests.cluster.training.recording import record
 
 pytestmark = pytest.mark.slow
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_a_manifest_names_data_base_parent_software_and_configuration_and_the_run_its_cost(
     make_spec: Callable[..., JobSpec], store: LocalStore
 ) -> None:
-    spec = make_spec(n_epochs=1, validation_split=0.0)
+    spec = make_spec(PACKAGED, n_epochs=1, validation_split=0.0)
     parent = record(spec, store).result
     assert isinstance(parent, Finished)
     child = spec.model_copy(update={"job_id": "ftjob-child", "start_from": parent.manifest_key})

@@ -18,6 +18,7 @@ from cluster.contracts.jobs import Finished, JobSpec, RunnerMessage
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
 from cluster.training.loop.reporting import PassProgress
+from tests.cluster.conftest import PACKAGED
 from tests.cluster.training.recording import Recording, record
 from tests.tiny_base import make_tiny_base
 
@@ -138,7 +139,7 @@ def test_rows_of_the_general_set_that_a_base_cannot_render_are_left_out(
         "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
     )
     base = make_tiny_base(tmp_path / "plain", chat_template=template, context_length=1024)
-    recording = record(make_spec({"base": base}, max_length=1024), store)
+    recording = record(make_spec({"base": base, **PACKAGED}, max_length=1024), store)
     with_tools = sum("tools" in json.loads(line) for line in GENERAL_SET.read_text().splitlines())
     assert with_tools
     report = report_of(recording)
@@ -156,7 +157,7 @@ def test_without_data_there_is_no_figure_but_a_reason(
     key, sha256 = put_rows("file-completions", rows)
     plain = make_tiny_base(tmp_path / "plain", chat_template=None)
     changes = {"base": plain, "training_key": key, "training_sha256": sha256, "validation_key": None}
-    recording = record(make_spec(changes), store)
+    recording = record(make_spec({**changes, **PACKAGED}), store)
     assert report_of(recording) == EvaluationReport(
         held_out=None, general=None, general_kl=None, regression=None
     )

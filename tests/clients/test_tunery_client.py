@@ -36,6 +36,7 @@ from tests.api import (
     listening,
     preferences,
 )
+from tests.service.db.rows import refuse, train
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -107,6 +108,19 @@ def test_a_job_is_paused_and_resumed(live: LiveApi, tunery: Tunery, training: Pa
         transition(session, session.get_one(tables.Job, job.id), JobStatus.QUEUED, at=0)
     assert tunery.jobs.pause(job.id).status == "paused"
     assert tunery.jobs.resume(job.id).status == "queued"
+
+
+def test_a_trained_job_is_published_again(live: LiveApi, tunery: Tunery, training: Path) -> None:
+    job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
+    with pytest.raises(Conflict, match="nothing to publish"):
+        tunery.jobs.republish(job.id)
+    train(live.state.database, job.id)
+    refuse(live.state.database, job.id)
+    failed = tunery.jobs.retrieve(job.id)
+    assert (failed.status, failed.error.code) == ("failed", "serving_mismatch")
+    again = tunery.jobs.republish(job.id, gate="skip", regression="allow")
+    assert (again.status, again.tunery.state) == ("running", "publishing")
+    assert again.tunery.publishing.weights == failed.tunery.publishing.weights
 
 
 def test_a_preference_job_shows_its_method(tunery: Tunery, training: Path) -> None:

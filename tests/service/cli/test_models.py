@@ -20,6 +20,7 @@ from tests.service.api.weights.exporting import CONTENT as EXPORTED
 from tests.service.api.weights.exporting import Cluster
 from tests.service.api.weights.stored import FILES, add_stored_model
 from tests.service.cli.running import run_tunery
+from tests.service.db.rows import refuse, train
 
 CONTENT = bytes(range(256)) * 40_000
 
@@ -215,3 +216,19 @@ def test_a_server_cannot_choose_paths(fetch: Fetch, tmp_path: Path, name: str) -
     with pytest.raises(CommandFailed, match="plain name"):
         fetch(Server(), name=name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_trained_job_is_published_again_from_the_command_line(live: LiveApi) -> None:
+    job = live.openai().fine_tuning.jobs.create(model="base-1", training_file=live.upload())
+    assert "nothing to publish" in run_tunery(live, "models", "republish", job.id).stderr
+    train(live.state.database, job.id)
+    for options in ((), ("--skip-gate",), ("--allow-regression",)):
+        refuse(live.state.database, job.id)
+        done = run_tunery(live, "models", "republish", job.id, *options)
+        assert (done.exit_code, done.stdout) == (
+            0,
+            f"Publishing {job.id}; its events say what comes of it.\n",
+        )
+    last = live.openai().fine_tuning.jobs.list_events(job.id).data[0].message
+    assert last == "Publishing is tried again, as requested, without training.max_regression"

@@ -4,14 +4,16 @@ import secrets
 
 from sqlalchemy import select
 
-from cluster.contracts.jobs import Finished, JobStatus, NumberedCheckpoint, NumberedStep
+from cluster.contracts.errors import TrainingFailed
+from cluster.contracts.jobs import Finished, JobStatus, NumberedCheckpoint, NumberedStep, SyncRequest
 from service.db import tables
 from service.db.database import Database, now
 from service.db.files.files import File, Files
 from service.db.jobs.events import Event, JobEvents
 from service.db.jobs.jobs import Job, Jobs, NewJob
+from service.db.jobs.publishing import refuse_publishing
 from service.db.organization.api_keys import DEFAULT_TENANT, ApiKeys
-from service.db.scheduler.attempts import token_sha256
+from service.db.scheduler.attempts import Attempts, token_sha256
 from service.db.tenancy import Tenant
 from service.db.transitions import lock, transition
 
@@ -77,6 +79,23 @@ def add_attempt(database: Database, job_id: str, number: int) -> None:
                 heartbeat_at=at,
             )
         )
+
+
+def train(database: Database, job_id: str) -> None:
+    """Takes a new job to where its weights are stored."""
+    move(database, job_id, JobStatus.QUEUED, JobStatus.STARTING)
+    add_attempt(database, job_id, 1)
+    with database.write() as session:
+        request = SyncRequest(events=[step(0, 10)], state=finished(job_id, 10))
+        Attempts(session).sync(job_id, 1, TOKEN, request)
+
+
+def refuse(database: Database, job_id: str) -> None:
+    """Fails a trained job at the publish gate."""
+    error = TrainingFailed("Mean difference 0.5 nats, allowed 0.1.", code="serving_mismatch")
+    with database.write() as session:
+        row = lock(session, job_id)
+        refuse_publishing(session, row, error, keeps_weights=True, at=now(session))
 
 
 def move(database: Database, job_id: str, *path: JobStatus) -> None:

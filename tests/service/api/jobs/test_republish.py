@@ -3,16 +3,14 @@
 import pytest
 from starlette.testclient import TestClient
 
-from cluster.contracts.errors import TrainingFailed, Unavailable
-from cluster.contracts.jobs import JobStatus, SyncRequest
+from cluster.contracts.errors import Unavailable
 from service.api.state import AppState
 from service.db.database import now
-from service.db.jobs.publishing import postpone_publishing, refuse_publishing
+from service.db.jobs.publishing import postpone_publishing
 from service.db.retries import PublishPolicy
-from service.db.scheduler.attempts import Attempts
 from service.db.transitions import lock
 from tests.api import Project, add_key, jsonl
-from tests.service.db.rows import TOKEN, add_attempt, finished, move, step
+from tests.service.db.rows import refuse, train
 
 
 @pytest.fixture
@@ -23,20 +21,8 @@ def job_id(http: TestClient, state: AppState) -> str:
     job_id = http.post("/v1/fine_tuning/jobs", json={"model": "base-1", "training_file": file_id}).json()[
         "id"
     ]
-    move(state.database, job_id, JobStatus.QUEUED, JobStatus.STARTING)
-    add_attempt(state.database, job_id, 1)
-    with state.database.write() as session:
-        request = SyncRequest(events=[step(0, 10)], state=finished(job_id, 10))
-        Attempts(session).sync(job_id, 1, TOKEN, request)
+    train(state.database, job_id)
     return job_id
-
-
-def refuse(state: AppState, job_id: str) -> None:
-    error = TrainingFailed("Mean difference 0.5 nats, allowed 0.1.", code="serving_mismatch")
-    with state.database.write() as session:
-        row = lock(session, job_id)
-        assert row is not None
-        refuse_publishing(session, row, error, keeps_weights=True, at=now(session))
 
 
 def republish(http: TestClient, job_id: str, **request):
@@ -68,7 +54,7 @@ def test_a_refused_model_is_published_again_with_or_without_a_body(
     http: TestClient, state: AppState, job_id: str
 ) -> None:
     for request in ({}, {"json": {}}, {"json": {"gate": "check", "regression": "allow"}}):
-        refuse(state, job_id)
+        refuse(state.database, job_id)
         failed = http.get(f"/v1/fine_tuning/jobs/{job_id}").json()
         assert (failed["status"], failed["error"]["code"]) == ("failed", "serving_mismatch")
         assert failed["tunery"]["publishing"]["weights"] in failed["error"]["message"]
@@ -81,12 +67,12 @@ def test_a_refused_model_is_published_again_with_or_without_a_body(
 def test_only_an_admin_may_skip_the_gate(
     http: TestClient, state: AppState, project: Project, job_id: str
 ) -> None:
-    refuse(state, job_id)
+    refuse(state.database, job_id)
     writer = {"Authorization": f"Bearer {add_key(state.database, project.tenant, frozenset({'write'}))}"}
     refused = republish(http, job_id, json={"gate": "skip"}, headers=writer)
     assert (refused.status_code, refused.json()["error"]["param"]) == (403, "gate")
     assert republish(http, job_id, headers=writer).status_code == 200
-    refuse(state, job_id)
+    refuse(state.database, job_id)
     assert republish(http, job_id, json={"gate": "skip"}).status_code == 200
 
 

@@ -142,6 +142,9 @@ bench-http: install  ## what gateway, proxy and replica add to the engine's own 
 bench-streams: install  ## 200 streams over 50 adapters, every answer checked, memory watched; about 8 minutes
 	$(BIN)/python -m tests.benchmarks.streams
 
+bench-plans: install  ## planned memory of training beside what runs take, in 15 shapes; about 20 minutes on two cores, up to 12 GiB of memory
+	$(BIN)/python -m tests.benchmarks.plans
+
 bench-estimates: install  ## estimates of jobs beside what the jobs take; about 3 minutes
 	$(BIN)/python -m tests.benchmarks.estimates
 

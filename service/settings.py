@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -189,9 +189,9 @@ class Settings(BaseSettings):
     `[{"name": "h100", "kind": "cuda", "nodes": 4, "devices": 8, "device_bytes": "80GB", "host_bytes":
     "1.5TB"}]`, or `[{"kind": "cpu", "devices": 2, "host_bytes": "32GiB"}]`. `nodes` (1) is the most that the
     pool can have, `devices` the number on each of them, `device_bytes` the memory of one GPU, and
-    `host_bytes` that of one node. Jobs are planned for the first pool that they fit in, and refused if they
-    fit in none. Without pools nothing is refused for its size, and `auto` takes one worker. `tunery up` finds
-    this machine's devices."""
+    `host_bytes` that of one node. All are of the kind of `training_device`. Jobs are planned for the first
+    pool that they fit in, and refused if they fit in none. Without pools nothing is refused for its size, and
+    `auto` takes one worker. `tunery up` finds this machine's devices."""
     training_slots: int = Field(default=1, ge=1)
     """Training processes that may run at once, over all jobs. A job takes `training.num_workers` of them. Set
     it to the number of GPUs (or CPU workers) of the cluster that serving does not need. On a machine with
@@ -325,6 +325,17 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _RenamedVariables(settings_cls)
+
+    @field_validator("training_pools")
+    @classmethod
+    def _of_the_training_device(cls, pools: tuple[Pool, ...], info: ValidationInfo) -> tuple[Pool, ...]:
+        device = info.data.get("training_device")
+        for pool in pools:
+            if pool.kind != device:
+                raise ValueError(
+                    f"pool '{pool.name}' is of kind '{pool.kind}', but TUNERY_TRAINING_DEVICE is '{device}'"
+                )
+        return pools
 
     @field_validator("cors_origins", "webhook_allowed_destinations", "integrations", mode="before")
     @classmethod

@@ -26,8 +26,8 @@ class DeviceMemory(FrozenModel):
     gradients: int
     optimizer: int
     gathered: int
-    """Weights and gradients that are whole for a moment while workers share a model, or that autocast holds
-    in half precision."""
+    """Weights and gradients that are whole for a moment while workers share a model, that autocast holds in
+    half precision, or that are dequantized."""
     activations: int
     head: int
     """Logits of one chunk, and the gradient of the output layer."""

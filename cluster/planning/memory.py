@@ -18,7 +18,7 @@ _FOUR_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)
 those one in fp32 (arXiv:2305.14314, section 3)."""
 _MOMENTS = {"adamw": 8, "adamw_8bit": 2}
 """AdamW's two moments of a weight, in bytes."""
-_RUNTIME = {"cuda": 2_000_000_000, "cpu": 450_000_000}
+_RUNTIME = {"cuda": 2_000_000_000, "cpu": 380_000_000}
 _PROCESS = 3_000_000_000
 """Host memory of a worker on a GPU."""
 _CPU_PASS_TOKENS = 2048
@@ -140,12 +140,22 @@ def _pass_tokens(task: Task, way: Way, pool: Pool) -> int:
 def _gathered(task: Task, way: Way, precision: Precision) -> int:
     shape, is_full = task.shape, task.options.type == "full"
     if not way.is_sharded:
-        return shape.parameters * precision.compute if is_full and precision.is_autocast else 0
+        if is_full:
+            return shape.parameters * precision.compute if precision.is_autocast else 0
+        return _one_layer(task, precision)
     block, outer = shape.in_blocks // shape.num_layers, shape.embeddings + shape.head
     # The next block arrives while one computes, and a third copy holds what the network delivers.
     weights = (3 * block + outer) * precision.compute
     # Gradients are whole in the type of the products, then in fp32 to be added up.
     return weights + (block + outer) * (precision.compute + 4) if is_full else weights
+
+
+def _one_layer(task: Task, precision: Precision) -> int:
+    """The largest layer's weights as QLoRA dequantizes them, or as DoRA adds the adapter to them in fp32."""
+    largest = max(layer.outputs * layer.inputs for layer in task.shape.linear)
+    has_magnitudes = task.options.use_dora or bool((task.options.peft_config or {}).get("use_dora"))
+    is_quantized = task.options.type == "qlora"
+    return largest * (2 * 4 * has_magnitudes + precision.compute * is_quantized)
 
 
 def _head(task: Task, precision: Precision, tokens: int) -> int:

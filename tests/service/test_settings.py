@@ -87,3 +87,29 @@ def test_a_trackers_place_that_is_missing_or_holds_a_secret_is_refused_at_the_st
     with pytest.raises(InvalidConfiguration, match=f"TUNERY_{type.upper()}_URL") as found:
         checked_settings()
     assert "canary" not in str(found.value)
+
+
+def test_pools_are_read_with_sizes_as_people_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNERY_TRAINING_DEVICE", "cuda")
+    pool = '{"kind": "cuda", "nodes": 4, "devices": 8, "device_bytes": "80GB", "host_bytes": "1.5TiB"}'
+    monkeypatch.setenv("TUNERY_TRAINING_POOLS", f"[{pool}]")
+    (found,) = Settings().training_pools
+    assert (found.all_devices, found.bytes_per_worker) == (32, 80 * 10**9)
+    assert found.host_bytes == 1.5 * 2**40
+
+
+@pytest.mark.parametrize(
+    ("pool", "reason"),
+    [
+        ('{"kind": "cuda", "devices": 1, "device_bytes": "80GB"}', "TUNERY_TRAINING_DEVICE is 'cpu'"),
+        ('{"kind": "cuda", "devices": 1}', "needs device_bytes"),
+        ('{"kind": "cpu", "devices": 1}', "needs host_bytes"),
+        ('{"kind": "cpu", "devices": 0, "host_bytes": 1}', "greater than or equal to 1"),
+    ],
+)
+def test_pools_that_jobs_cannot_be_planned_for_are_refused(
+    pool: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNERY_TRAINING_POOLS", f"[{pool}]")
+    with pytest.raises(ValidationError, match=reason):
+        Settings()

@@ -15,8 +15,8 @@ class PlannedMemory(Answer):
     gradients: int
     optimizer: int
     gathered: int
-    """Weights and gradients that are whole for a moment while workers share a model, or that are copied in
-    half precision."""
+    """Weights and gradients that are whole for a moment while workers share a model, that are copied in half
+    precision, or that are dequantized."""
     activations: int
     head: int
     """Logits of one chunk, and the gradient of the output layer."""

@@ -18,9 +18,9 @@ class PlannedMemory:
         trained_weights (int): Of the adapter. 0 for a full fine-tune, whose weights are all trained.
         gradients (int):
         optimizer (int):
-        gathered (int): Weights and gradients that are whole for a moment while workers share a model, or that are
-            copied in
-            half precision.
+        gathered (int): Weights and gradients that are whole for a moment while workers share a model, that are copied
+            in half
+            precision, or that are dequantized.
         activations (int):
         head (int): Logits of one chunk, and the gradient of the output layer.
         runtime (int): The process itself: libraries, the device's context, communication.

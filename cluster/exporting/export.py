@@ -1,6 +1,7 @@
 """Stores a tuned model in the format of another program. Interrupted, it continues with the first file that
 is not stored yet."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from cluster.training.scratch import scratch_folder
 
 _STORED = "stored.json"
 """Lists the files that are stored so far."""
-_CONFIGS = ("config.json", "generation_config.json")
 _FILES = TypeAdapter(list[ManifestFile])
 
 
@@ -34,7 +34,9 @@ def export_weights(
     if (body := _get(store, key)) is None:
         with scratch_folder() as scratch:
             source = open_source(request, store, scratch)
-            files = gguf_files(request, source) if request.format == "gguf" else _merged_files(source)
+            files = (
+                gguf_files(request, source) if request.format == "gguf" else _merged_files(request, source)
+            )
             stored = _store(files, store, key, report)
         manifest = ExportManifest(
             format=request.format,
@@ -75,10 +77,14 @@ def _store(
     return [known[file.name] for file in files]
 
 
-def _merged_files(source: Source) -> list[NewFile]:
+def _merged_files(request: ExportRequest, source: Source) -> list[NewFile]:
     """A folder for transformers' `from_pretrained`."""
-    paths = [source.folder / name for name in _CONFIGS]
-    files = [whole_file(path.name, path.read_bytes()) for path in paths if path.is_file()]
+    config = json.loads((source.folder / "config.json").read_bytes())
+    config.pop("torch_dtype", None)
+    config["dtype"] = request.base.dtype
+    files = [whole_file("config.json", json.dumps(config, indent=2).encode())]
+    if (generation := source.folder / "generation_config.json").is_file():
+        files.append(whole_file(generation.name, generation.read_bytes()))
     with scratch_folder() as folder:
         source.tokenizer.save_pretrained(folder)
         files += [whole_file(path.name, path.read_bytes()) for path in _files_of(folder)]

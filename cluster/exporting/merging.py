@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cluster.bases.four_bits import layers_in_four_bits, rounded_to_four_bits
 from cluster.bases.pretrained import LOADING, read_config
-from cluster.exporting.tensors import StoredTensors, TensorInfo, Tensors, not_available
+from cluster.exporting.tensors import DTYPES, StoredTensors, TensorInfo, Tensors, not_available
 from cluster.serving.weights.adapter import LoraPair
 from cluster.serving.weights.lora_files import read_adapter
 
@@ -28,8 +28,8 @@ class Layer:
 
 
 class MergedTensors:
-    """The tensors of a base with an adapter's updates added in float32 and rounded once to the base's own
-    types."""
+    """The tensors of a base in the type in which it is trained and served, with an adapter's updates added in
+    float32 and rounded once to that type."""
 
     def __init__(
         self,
@@ -37,12 +37,12 @@ class MergedTensors:
         layers: Mapping[str, Layer],
         pairs: Mapping[str, LoraPair],
         *,
+        dtype: torch.dtype,
         four_bits: frozenset[str] = frozenset(),
-        dtype: torch.dtype = torch.float32,
     ) -> None:
         """`pairs` are the updates by layer. The layers in `four_bits` are first rounded to 4 bits and
-        dequantized in `dtype`."""
-        self.infos: Mapping[str, TensorInfo] = base.infos
+        dequantized."""
+        self.infos = {name: _in_type(info, dtype) for name, info in base.infos.items()}
         self._base = base
         self._layers = {layers[name].tensor: layers[name] for name in {*pairs, *four_bits}}
         self._pairs = {layers[name].tensor: pair for name, pair in pairs.items()}
@@ -50,20 +50,21 @@ class MergedTensors:
         self._dtype = dtype
 
     def read(self, name: str) -> Tensor:
-        stored = self._base.read(name)
+        weight = self._base.read(name)
+        if weight.is_floating_point():
+            weight = weight.to(self._dtype)
         if (layer := self._layers.get(name)) is None:
-            return stored
-        weight = stored
+            return weight
         if name in self._four_bits:
-            weight = _rounded(weight.to(self._dtype), layer)
+            weight = _rounded(weight, layer)
         if (pair := self._pairs.get(name)) is not None:
             weight = pair.added_to(weight, is_transposed=layer.is_transposed)
-        return weight.to(stored.dtype)
+        return weight
 
 
 def merged_tensors(base: Path, adapter: Path, *, is_quantized: bool, dtype: torch.dtype) -> MergedTensors:
-    """Merges the PEFT folder `adapter`. With `is_quantized` it belongs to the base in 4 bits, computed in
-    `dtype`.
+    """Merges the PEFT folder `adapter` into the base as it is in `dtype`, and with `is_quantized` also in 4
+    bits.
 
     Raises InvalidRequest (`format_not_available`) if a layer's weight is not stored as one tensor, and what
     `read_adapter` raises."""
@@ -75,7 +76,7 @@ def merged_tensors(base: Path, adapter: Path, *, is_quantized: bool, dtype: torc
     four_bits = layers_in_four_bits(empty) if is_quantized else frozenset[str]()
     if unknown := sorted(four_bits - layers.keys()):
         raise not_available(f"its layer {unknown[0]} is not stored as a tensor of its own")
-    return MergedTensors(tensors, layers, pairs, four_bits=four_bits, dtype=dtype)
+    return MergedTensors(tensors, layers, pairs, dtype=dtype, four_bits=four_bits)
 
 
 def _without_weights(folder: Path, dtype: torch.dtype) -> Any:
@@ -102,6 +103,12 @@ def _layers(model: Any, tensors: Tensors) -> dict[str, Layer]:
                     found[name] = Layer(stored, isinstance(module, Conv1D))
                     break
     return found
+
+
+def _in_type(info: TensorInfo, dtype: torch.dtype) -> TensorInfo:
+    if not DTYPES[info.dtype].is_floating_point:
+        return info
+    return TensorInfo(info.shape, next(name for name, one in DTYPES.items() if one == dtype))
 
 
 def _in_and_out(layer: Layer, tensors: Tensors) -> tuple[int, int]:

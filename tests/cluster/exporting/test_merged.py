@@ -72,6 +72,20 @@ def test_the_sum_is_computed_in_float32_and_rounded_once(store: LocalStore, tmp_
         assert torch.equal(found[name], value.bfloat16()), name
 
 
+def test_the_type_is_the_one_in_which_the_base_is_trained_and_served(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    """Not the one in which its weights are stored, to which small updates would be lost."""
+    stored = make_tiny_base(tmp_path / "base", dtype="bfloat16")
+    base = stored.model_copy(update={"dtype": "float32"})
+    model = adapted(plain(base, dtype=torch.float32))
+    weights = stored_model(store, base, model, tmp_path / "mine")
+    export(store, base, weights, tmp_path / "merged")
+    found = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.state_dict(), model.merge_and_unload().state_dict())
+
+
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_a_qlora_adapter_is_merged_into_the_base_in_four_bits(
     store: LocalStore, tmp_path: Path, family: str

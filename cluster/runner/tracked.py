@@ -39,6 +39,7 @@ class Trackers:
         *,
         start: StartTracker = TrackerProcess,
         closing_seconds: float = CLOSING_SECONDS,
+        cancelled_seconds: float = CANCELLED_SECONDS,
     ) -> None:
         """`scratch` is a folder for temporary files. `environment` has the keys of the trackers."""
         self._runs = tracked_runs(spec)
@@ -47,6 +48,7 @@ class Trackers:
         self._environment = environment
         self._processes: list[TrackerProcess] = []
         self._has_ended = False
+        self._cancelled_seconds = cancelled_seconds
         self.closing_seconds = closing_seconds
 
     def follow(self, run: SupervisedRun) -> SupervisedRun:
@@ -84,7 +86,7 @@ class Trackers:
         # A run without an end was cancelled; or it was fenced, and the next attempt has the trackers.
         if kind is None and not self._has_ended:
             self.end("cancelled")
-            self.wait(CANCELLED_SECONDS)
+            self.wait(self._cancelled_seconds)
         for process in self._processes:
             process.stop()
 

@@ -1,6 +1,7 @@
 """Runs with trackers, over real HTTP to the service, and with real processes of trackers."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,14 +30,23 @@ DEAF = ("sleep", "600")
 
 
 class SteppingRun:
-    """Reports one step at each call, and ends after `n_steps`."""
+    """Reports one step at each call, and ends after `n_steps`. Without a number each step takes a while, and
+    the run goes on until it is told to stop."""
 
-    def __init__(self, n_steps: int, end: RunnerState = FINISHED, before: Callable[[int], None] = id) -> None:
+    def __init__(
+        self,
+        n_steps: int | None = None,
+        end: RunnerState = FINISHED,
+        before: Callable[[int], None] = lambda number: None,
+    ) -> None:
         self.n_given, self._n_steps, self._end, self._before = 0, n_steps, end, before
 
     def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
         self.n_given += 1
         self._before(self.n_given)
+        if self._n_steps is None:
+            threading.Event().wait(min(wait_seconds, 0.02))
+            return [step(self.n_given)], Running()
         return [step(self.n_given)], self._end if self.n_given >= self._n_steps else Running()
 
     def pause(self) -> None:
@@ -60,36 +70,22 @@ def mlflow() -> Iterator[FakeMlflow]:
 def run_attempt(
     make_spec: Callable[..., JobSpec], service: FakeService, mlflow: FakeMlflow, tmp_path: Path
 ) -> Callable[..., RunnerState]:
-    def run_attempt(run: Any, *, command: Sequence[str] = COMMAND, **limits: Any) -> RunnerState:
+    def run_attempt(
+        run: Any, *, command: Sequence[str] = COMMAND, patience: float = 30.0, **limits: Any
+    ) -> RunnerState:
         tracker = MlflowTracker(url=mlflow.url, options=MlflowOptions(experiment="orders"))
         tracking = Tracking(trackers=[tracker], config={"training_file_name": "orders.jsonl"})
         spec = make_spec({"service_url": service.url, "tracking": tracking})
-        start = partial(TrackerProcess, command=command, **limits)
-        with (
-            httpx2.Client(timeout=5) as client,
-            Trackers(spec, tmp_path, {"PATH": "/bin:/usr/bin"}, start=start, closing_seconds=closing) as all,
-        ):
-            return supervise(ServiceLink(spec, client), lambda: all.follow(run), sleep=lambda _: None)
-
-    closing = 30.0
-    return run_attempt
-
-
-@pytest.fixture
-def run_briefly(
-    make_spec: Callable[..., JobSpec], service: FakeService, tmp_path: Path
-) -> Callable[..., RunnerState]:
-    """With a tracker that runs another command, and half a second for its end."""
-
-    def run_attempt(run: Any, command: Sequence[str], **limits: Any) -> RunnerState:
-        tracker = MlflowTracker(url="http://mlflow", options=MlflowOptions(experiment="orders"))
-        spec = make_spec({"service_url": service.url, "tracking": Tracking(trackers=[tracker], config={})})
-        start = partial(TrackerProcess, command=command, **limits)
-        with (
-            httpx2.Client(timeout=5) as client,
-            Trackers(spec, tmp_path, {"PATH": "/bin:/usr/bin"}, start=start, closing_seconds=0.5) as all,
-        ):
-            return supervise(ServiceLink(spec, client), lambda: all.follow(run), sleep=lambda _: None)
+        trackers = Trackers(
+            spec,
+            tmp_path,
+            {"PATH": "/bin:/usr/bin"},
+            start=partial(TrackerProcess, command=command, **limits),
+            closing_seconds=patience,
+            cancelled_seconds=patience,
+        )
+        with httpx2.Client(timeout=5) as client, trackers:
+            return supervise(ServiceLink(spec, client), lambda: trackers.follow(run), sleep=lambda _: None)
 
     return run_attempt
 
@@ -141,13 +137,13 @@ def test_a_paused_run_goes_on_later_and_a_cancelled_one_is_killed(
 ) -> None:
     def command(number: int, command: str) -> None:
         # Once the tracker has begun.
-        if mlflow.runs and mlflow.history("train_loss"):
+        if any(run["info"]["status"] == "RUNNING" for run in mlflow.runs.values()):
             service.command = command
 
-    assert run_attempt(SteppingRun(10**9, before=partial(command, command="pause"))) == Stopped()
+    assert run_attempt(SteppingRun(before=partial(command, command="pause"))) == Stopped()
     assert mlflow.runs["run0"]["info"]["status"] == "SCHEDULED"
     service.command, service.events = "continue", []
-    assert run_attempt(SteppingRun(10**9, before=partial(command, command="cancel"))) == Stopped()
+    assert run_attempt(SteppingRun(before=partial(command, command="cancel"))) == Stopped()
     assert mlflow.runs["run0"]["info"]["status"] == "KILLED"
     assert len(mlflow.runs) == 1
 
@@ -161,18 +157,18 @@ def test_a_paused_run_goes_on_later_and_a_cancelled_one_is_killed(
     ],
 )
 def test_a_tracker_that_fails_is_one_warning_and_changes_nothing_else(
-    service: FakeService, run_briefly: Callable[..., RunnerState], command: Sequence[str], problem: str
+    service: FakeService, run_attempt: Callable[..., RunnerState], command: Sequence[str], problem: str
 ) -> None:
-    assert run_briefly(SteppingRun(50), command) == FINISHED
+    assert run_attempt(SteppingRun(50), command=command, patience=0.5) == FINISHED
     assert [report.problem for report in reports(service)] == [problem]
     assert steps(service) == list(range(1, 51))
 
 
 def test_a_tracker_that_takes_nothing_is_given_up_and_never_waited_for(
-    service: FakeService, run_briefly: Callable[..., RunnerState]
+    service: FakeService, run_attempt: Callable[..., RunnerState]
 ) -> None:
     # More than a pipe holds, beside what may wait.
-    assert run_briefly(SteppingRun(2000), DEAF, most_waiting=100) == FINISHED
+    assert run_attempt(SteppingRun(2000), command=DEAF, most_waiting=100) == FINISHED
     assert [report.problem for report in reports(service)] == ["It takes the metrics too slowly."]
     assert steps(service) == list(range(1, 2001))
 
@@ -185,5 +181,5 @@ def test_a_fenced_runner_leaves_the_run_to_the_next_attempt(
             service.status = 409
 
     with pytest.raises(FencedError):
-        run_attempt(SteppingRun(10**9, before=fence))
+        run_attempt(SteppingRun(before=fence))
     assert mlflow.runs["run0"]["info"]["status"] == "RUNNING"

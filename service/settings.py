@@ -246,6 +246,11 @@ class Settings(BaseSettings):
     """How long the optimizer state of a job's checkpoints is kept after the job has ended, in seconds. Jobs
     that continue with `training.restore_optimizer` need it. The weights stay until they are deleted."""
 
+    checkpoints_kept: int = Field(default=3, ge=1)
+    """How many of a job's newest checkpoints with weights, one after each epoch, are kept and usable, as with
+    OpenAI. The best one is kept too, and those that an alias names or that are shared. The others are deleted
+    as soon as newer ones are stored. Of the states for a resume, only the newest is kept."""
+
     webhook_allowed_destinations: Annotated[tuple[str, ...], NoDecode] = ()
     """Where webhooks may go beside public hosts over https, separated by commas: host names and addresses
     (`localhost`, `hooks.internal`), over http too and on any port, and networks (`10.1.0.0/16`), whose

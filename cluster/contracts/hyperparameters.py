@@ -108,8 +108,8 @@ class TrainingOptions(StrictModel):
     from_checkpoint: str | None = None
     """Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-step-N`) of the same base."""
     restore_optimizer: bool = False
-    """With `from_checkpoint`: also restores the optimizer state. It is kept for a day after the job that made
-    it has ended, unless this server is configured otherwise."""
+    """With `from_checkpoint`: also restores the optimizer state. That of a job's newest step is kept, until a
+    day after the job has ended, unless this server is configured otherwise."""
     source_job: str | None = None
     """Repeats this job: what the request leaves out (validation file, seed, method, hyperparameters and
     training options) is taken from it, resolved as it was. On the same hardware and software the losses are

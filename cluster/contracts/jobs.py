@@ -93,7 +93,8 @@ class JobSpec(NonFiniteModel):
     """Manifest key of the tuned weights, from another job, that the job continues. None starts from the
     base."""
     resume_from: str | None = None
-    """Manifest key of this job's own checkpoint to resume from."""
+    """Key of the manifest of this job's own checkpoint to resume from: of its resume state, or of its served
+    weights, beside which the resume state is."""
     tracking: Tracking | None = None
     """None for a job without trackers."""
 
@@ -155,13 +156,27 @@ class _WithWeights(NonFiniteModel):
 
 
 class CheckpointSaved(_WithWeights):
-    """A checkpoint whose manifest is in storage."""
+    """A checkpoint with weights for serving, whose manifest is in storage."""
 
     type: Literal["checkpoint"] = "checkpoint"
     created_at: int = Field(default_factory=_now)
     step: int
     metrics: StepMetrics
     provenance: Provenance | None = None
+    best_step: int | None = None
+    """The step of the checkpoint of the best epoch so far; 0 if there is none, and None if the runner does
+    not say."""
+
+
+class ResumeStateSaved(NonFiniteModel):
+    """A state from which the job can go on, whose manifest is in storage. It supersedes the job's earlier
+    ones."""
+
+    type: Literal["resume_state"] = "resume_state"
+    created_at: int = Field(default_factory=_now)
+    step: int
+    manifest_key: str
+    manifest_sha256: str
 
 
 class RunnerMessage(NonFiniteModel):
@@ -173,7 +188,7 @@ class RunnerMessage(NonFiniteModel):
     message: str
 
 
-RunnerEvent = StepMetrics | CheckpointSaved | RunnerMessage | TrackerReport
+RunnerEvent = StepMetrics | CheckpointSaved | ResumeStateSaved | RunnerMessage | TrackerReport
 """What a run reports. `created_at` is in Unix seconds."""
 
 
@@ -191,6 +206,10 @@ class NumberedCheckpoint(_Numbered, CheckpointSaved):
     metrics: NumberedStep
 
 
+class NumberedResumeState(_Numbered, ResumeStateSaved):
+    pass
+
+
 class NumberedMessage(_Numbered, RunnerMessage):
     pass
 
@@ -200,7 +219,8 @@ class NumberedReport(_Numbered, TrackerReport):
 
 
 NumberedEvent = Annotated[
-    NumberedStep | NumberedCheckpoint | NumberedMessage | NumberedReport, Field(discriminator="type")
+    NumberedStep | NumberedCheckpoint | NumberedResumeState | NumberedMessage | NumberedReport,
+    Field(discriminator="type"),
 ]
 """An event as the runner sends it."""
 
@@ -212,6 +232,8 @@ def number_event(event: RunnerEvent, seq: int) -> NumberedEvent:
         case CheckpointSaved():
             metrics = NumberedStep(**dict(event.metrics), seq=seq)
             return NumberedCheckpoint(**{**dict(event), "metrics": metrics}, seq=seq)
+        case ResumeStateSaved():
+            return NumberedResumeState(**dict(event), seq=seq)
         case RunnerMessage():
             return NumberedMessage(**dict(event), seq=seq)
         case TrackerReport():

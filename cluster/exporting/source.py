@@ -35,7 +35,7 @@ def open_source(request: ExportRequest, store: ObjectStore, scratch: Path) -> So
     the base is not what it was when they were trained; CorruptArtefact if they are not the published ones;
     and what storage and the base raise."""
     base = base_folder(request.base)
-    manifest, ref = download(store, request.weights.manifest_key, scratch, with_resume_state=False)
+    manifest, ref = download(store, request.weights.manifest_key, scratch)
     if ref.digest != request.weights.digest:
         raise CorruptArtefact("The stored weights are not the published ones.")
     if manifest.form == "full":

@@ -3,6 +3,7 @@
 import logging
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +17,10 @@ from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Finished, JobSpec, Stopped
 from cluster.contracts.weights import WeightsRef
 from cluster.storage.store import ObjectStore
-from cluster.training.checkpoints.checkpoint import CheckpointContext, CheckpointWriter, download
 from cluster.training.checkpoints.environment import device_name
+from cluster.training.checkpoints.node_copies import NodeCopies
+from cluster.training.checkpoints.served_weights import ServedWeights
+from cluster.training.checkpoints.writer import CheckpointContext, CheckpointWriter
 from cluster.training.data.answer_prompts import answer_prompts
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.datasets import Datasets, load_datasets
@@ -28,6 +31,7 @@ from cluster.training.loop.progress import Progress
 from cluster.training.loop.reporting import message, report_if_slow
 from cluster.training.loop.step import is_out_of_memory, typed_out_of_memory
 from cluster.training.loop.throughput import memory_bytes
+from cluster.training.node_folder import node_folder
 from cluster.training.run import Run
 from cluster.training.scratch import scratch_folder
 from cluster.training.starting_point import StartingPoint, find_starting_point
@@ -47,15 +51,17 @@ def run_attempt(
     world = joined_world(spec.config.parallelism)
     if not world.is_first:
         hooks = hooks.without_reports()
-    with scratch_folder() as folder, typed_out_of_memory():
-        attempt = _Attempt(spec, store, folder, device, world, hooks)
+    shared = node_folder(f"{spec.job_id}-{spec.attempt}")
+    with scratch_folder() as folder, shared as shared_folder, typed_out_of_memory():
+        copies = NodeCopies(store, shared_folder, hooks.heartbeat)
+        attempt = _Attempt(spec, store, copies, folder, device, world, hooks)
         with report_if_slow(hooks.report, "Reading the training data", heartbeat=hooks.heartbeat):
             data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
         hooks.heartbeat()
         with report_if_slow(hooks.report, "Fetching the weights to begin with", heartbeat=hooks.heartbeat):
             # Downloads it if this machine does not have it yet, which may take an hour.
             base_folder(spec.base, report=lambda _done, _total: hooks.heartbeat())
-            start = find_starting_point(spec, store, data.training, folder)
+            start = find_starting_point(spec, copies, data.training, folder)
         hooks.heartbeat()
         trained = _train(attempt, data, start)
         if not world.is_first:
@@ -65,7 +71,7 @@ def run_attempt(
         # Not in `_train`: the report loads models of its own, after the trained one is freed.
         began = hooks.clock()
         report = _evaluate(attempt, data, start, trained)
-        cost = _cost(attempt, data, trained, hooks.clock() - began) if start.resumed_from is None else None
+        cost = _cost(attempt, data, trained, hooks.clock() - began) if start.resumed is None else None
     return Finished.of(trained.weights, trained_tokens=trained.trained_tokens, report=report, cost=cost)
 
 
@@ -73,6 +79,7 @@ def run_attempt(
 class _Attempt:
     spec: JobSpec
     store: ObjectStore
+    copies: NodeCopies
     folder: Path
     """Scratch space."""
     device: torch.device
@@ -100,22 +107,32 @@ def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> _Trained 
     spec, world, hooks = attempt.spec, attempt.world, attempt.hooks
     is_new, resumed = start.resumed is None, _resumed(start)
     run = Run(spec, data, start, attempt.device, world, hooks)
-    start.forget()
     if is_new:
         for note in data.notes + run.trainee.notes:
             hooks.report(message(note, "warn"))
     tokenizer = load_tokenizer(spec.base)
+    probe_data = _probe_data(data)
+    served = ServedWeights(
+        spec.base,
+        spec.config,
+        run.trainee,
+        start.weights,
+        tokenizer,
+        probe_data,
+        partial(run.score_probe, probe_data),
+        world,
+        hooks.heartbeat,
+    )
     context = CheckpointContext(
         spec,
         attempt.store,
-        run.trainee,
-        start.weights,
+        served,
         None if start.parent is None else start.parent.digest,
         attempt.device,
         tokenizer,
-        _probe_data(data),
         answer_prompts(data.training, stop_tokens(base_folder(spec.base), tokenizer)),
         world,
+        hooks.heartbeat,
     )
     began = hooks.clock() - run.scoring_seconds
     with closing(CheckpointWriter(context, attempt.folder, resumed=resumed)) as writer:
@@ -160,7 +177,7 @@ def _evaluate(
     """The report. Without enough memory for it, returns None and warns the job's owner: a trained model must
     not be lost for a figure about it."""
     try:
-        folder = trained.folder or _download(attempt, trained.weights)
+        folder = trained.folder or attempt.copies.served(trained.weights.manifest_key)[2]
         tuned = TunedFiles(folder, trained.weights.form, trained.loss)
         report = evaluation_report(attempt.spec, data, start, tuned, attempt.device, attempt.hooks)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -181,19 +198,14 @@ def _probe_data(data: Datasets) -> Dataset:
 
 def _resumed(start: StartingPoint) -> dict[int, WeightsRef]:
     """The checkpoints before this attempt that may still become the job's model."""
-    if start.resumed is None or start.resumed_from is None:
+    if start.resumed is None:
         return {}
-    known = {start.resumed.progress.step: start.resumed_from}
+    known = {}
+    if start.resumed_from is not None:
+        known[start.resumed.progress.step] = start.resumed_from
     if start.resumed.best is not None:
         known[start.resumed.progress.best_step] = start.resumed.best
     return known
-
-
-def _download(attempt: _Attempt, weights: WeightsRef) -> Path:
-    place = attempt.folder / "final"
-    place.mkdir()
-    download(attempt.store, weights.manifest_key, place, with_resume_state=False)
-    return place
 
 
 def _four_bit_message(report: EvaluationReport, base: BaseSpec) -> str:

@@ -1,5 +1,7 @@
 """One run of training: a model, its objective and its optimizer, from the first step to the last."""
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,9 +11,12 @@ from torch import Tensor, nn
 
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import Command, JobSpec, StepMetrics
-from cluster.training.checkpoints.checkpoint import CheckpointWriter
+from cluster.contracts.manifest import Probe
 from cluster.training.checkpoints.export import DTYPES
-from cluster.training.checkpoints.training_state import TrainingState, restore_weights
+from cluster.training.checkpoints.probe import score_probe
+from cluster.training.checkpoints.resume_state import SavedState, TrainingState
+from cluster.training.checkpoints.served import unadapted
+from cluster.training.checkpoints.writer import CheckpointWriter
 from cluster.training.data.batches import Batcher, pass_tokens
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.datasets import Datasets
@@ -32,7 +37,7 @@ from cluster.training.model.adalora import RankAllocation
 from cluster.training.model.head import causal_model
 from cluster.training.model.trainee import Trainee, autocast, layers, load_trainee, trainable_parameters
 from cluster.training.starting_point import StartingPoint
-from cluster.training.world import World, host_copies
+from cluster.training.world import World, gathered
 
 _ALLOCATION = "allocation/"
 """Prefix of the names of AdaLoRA's tensors among a state's extras."""
@@ -76,11 +81,12 @@ class Run:
             world.shard(objective, blocks, device, DTYPES[spec.base.dtype])
         own = trainable_parameters(self.trainee.model)
         if continued is not None:
-            restore_weights(own, continued.weights)
+            continued.restore_weights(own)
         if resumed is not None:
-            restore_weights(own, resumed.weights)
+            resumed.restore_weights(own)
         began = hooks.clock()
-        self._find_references(objective, resumed)
+        extras = {} if resumed is None else resumed.extras()
+        self._find_references(objective, extras)
         self.scoring_seconds = hooks.clock() - began
         """Of the examples before the first step, for DPO."""
         self._parameters = trainable_parameters(self.trainee.model)
@@ -92,10 +98,9 @@ class Run:
         )
         self._start = Progress()
         if resumed is not None:
-            self._resume(resumed)
+            self._resume(resumed, extras)
         elif continued is not None and config.restore_optimizer:
-            step = continued.progress.step
-            restore_moments(self._parameters, self._learner.optimizer, continued.moments, step=step)
+            self._restore_moments(continued)
 
     def train(self, writer: CheckpointWriter) -> Outcome:
         """Trains to the end or to a command, storing checkpoints with `writer`."""
@@ -105,14 +110,28 @@ class Run:
                 self._hooks.report(event)
             return self._hooks.command()
 
-        def save(progress: Progress, metrics: StepMetrics) -> None:
+        def save(progress: Progress, metrics: StepMetrics, *, is_served: bool) -> None:
             is_last_so_far = self.final_step(progress) == progress.step
             take = partial(self._state, progress, writer)
-            with report_if_slow(self._hooks.report, f"Saving the checkpoint of step {progress.step}"):
-                writer.save(take, progress, metrics, keeps=is_last_so_far)
+            what = f"Saving the checkpoint of step {progress.step}"
+            with report_if_slow(self._hooks.report, what, heartbeat=self._hooks.heartbeat):
+                writer.save(take, metrics, is_served=is_served, keeps=is_last_so_far)
 
-        hooks = replace(self._hooks, command=report_stored_and_get_command, checkpoint=save)
+        hooks = replace(
+            self._hooks, command=report_stored_and_get_command, checkpoint=save, is_saving=writer.is_busy
+        )
         return train(self._learner, self._data, self._config, self._compute, hooks, start=self._start)
+
+    def score_probe(self, data: Dataset, is_adapter_off: bool) -> Probe:
+        """Scores the probe with the model as it is now, or without its adapter. All workers call it
+        together."""
+        # The masters of a full fine-tune are in fp32, and are served in the base's type.
+        autocast = self._compute.autocast if self._config.type == "full" else nullcontext
+        with gathered(self._learner.objective), autocast():
+            if not is_adapter_off:
+                return score_probe(self.trainee.model, data)
+            with unadapted(self.trainee.model) as base:
+                return score_probe(base, data)
 
     def final_step(self, progress: Progress) -> int:
         """The step whose checkpoint is the job's model if training ends here."""
@@ -135,12 +154,12 @@ class Run:
             world_size=self._compute.world.size,
         )
 
-    def _find_references(self, objective: Any, resumed: TrainingState | None) -> None:
+    def _find_references(self, objective: Any, extras: Mapping[str, Tensor]) -> None:
         """For DPO: scores the examples with the model as it is now, or takes the scores of the resumed
         run."""
         for name, batcher in self._references():
-            if resumed is not None:
-                batcher.reference = resumed.extras[name]
+            if name in extras:
+                batcher.reference = extras[name]
                 continue
             progress = PassProgress(self._hooks, "Scoring the examples before training")
             progress.expect(batcher.n_passes(batcher.all_examples()))
@@ -152,14 +171,17 @@ class Run:
         named = [("reference", self._data.training), ("held_out_reference", self._data.held_out)]
         return [(name, batcher) for name, batcher in named if batcher is not None]
 
-    def _resume(self, resumed: TrainingState) -> None:
-        step = resumed.progress.step
-        restore_moments(self._parameters, self._learner.optimizer, resumed.moments, step=step)
+    def _restore_moments(self, saved: SavedState) -> None:
+        found = saved.moments(self._parameters)
+        restore_moments(self._parameters, self._learner.optimizer, found, step=saved.progress.step)
+
+    def _resume(self, resumed: SavedState, extras: Mapping[str, Tensor]) -> None:
+        self._restore_moments(resumed)
         if self._learner.allocation is not None:
             self._learner.allocation.restore(
                 {
                     name.removeprefix(_ALLOCATION): value
-                    for name, value in resumed.extras.items()
+                    for name, value in extras.items()
                     if name.startswith(_ALLOCATION)
                 }
             )
@@ -173,11 +195,10 @@ class Run:
         if self._learner.allocation is not None:
             state = self._learner.allocation.state()
             extras |= {_ALLOCATION + name: value for name, value in state.items()}
-        world = self._compute.world
         return TrainingState(
             progress=progress,
-            weights=host_copies(self._parameters, world),
-            moments=moments(self._parameters, self._learner.optimizer, world),
+            weights=self._parameters,
+            moments=moments(self._parameters, self._learner.optimizer),
             extras=extras,
             best=writer.stored.get(progress.best_step),
         )

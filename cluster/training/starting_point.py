@@ -6,13 +6,14 @@ from pathlib import Path
 
 from cluster.bases.resolve import base_digest, base_folder
 from cluster.contracts.bases import WeightsForm
-from cluster.contracts.errors import TrainingFailed
+from cluster.contracts.errors import CorruptArtefact, NotFound, TrainingFailed
 from cluster.contracts.jobs import JobSpec
 from cluster.contracts.weights import WeightsRef
-from cluster.storage.store import ObjectStore
-from cluster.training.checkpoints.checkpoint import check_same_run, download
-from cluster.training.checkpoints.export import merge
-from cluster.training.checkpoints.training_state import TrainingState, read_adapter_state, read_state
+from cluster.storage.keys import sibling_key
+from cluster.training.checkpoints.checkpoint import check_same_run, read_manifest
+from cluster.training.checkpoints.node_copies import NodeCopies, adapter_state
+from cluster.training.checkpoints.resume_state import SavedState
+from cluster.training.checkpoints.served_files import merge
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.model.trainee import load_merge_base
@@ -30,31 +31,41 @@ class StartingPoint:
     """The form in which that checkpoint is served."""
     parent: WeightsRef | None = None
     """The tuned weights that the job began with."""
-    state: TrainingState | None = None
+    state: SavedState | None = None
     """The training state of the run that is continued, if its adapter or its optimizer is needed."""
-    resumed: TrainingState | None = None
+    resumed: SavedState | None = None
     """This job's own training state at an earlier step."""
     resumed_from: WeightsRef | None = None
-
-    def forget(self) -> None:
-        """Drops the tensors of earlier runs once they have been copied into the model and its optimizer."""
-        self.state = self.resumed = None
+    """The served weights of that step, if it has any."""
 
 
-def find_starting_point(spec: JobSpec, store: ObjectStore, data: Dataset, folder: Path) -> StartingPoint:
-    """Downloads what the run begins with into `folder`.
+def find_starting_point(spec: JobSpec, copies: NodeCopies, data: Dataset, folder: Path) -> StartingPoint:
+    """Finds what the run begins with, and downloads the served weights among it. Of a state, each worker
+    later reads its parts. `folder` is this worker's own.
 
     Raises TrainingFailed if the tuned weights cannot be continued this way, and NotFound, Unavailable and
     CorruptArtefact as storage does.
     """
-    start = _base(spec) if spec.start_from is None else _tuned(spec, spec.start_from, store, data, folder)
+    start = _base(spec) if spec.start_from is None else _tuned(spec, spec.start_from, copies, data, folder)
     if spec.resume_from is None:
         return start
-    own = folder / "resumed"
-    own.mkdir()
-    manifest, saved = download(store, spec.resume_from, own)
+    served = _served_beside(spec.resume_from, copies)
+    try:
+        manifest, state = copies.state(spec.resume_from)
+    except NotFound as error:
+        if served is not None and served.manifest_key == spec.resume_from:
+            # The attempt ended after it had stored the weights of its first checkpoint and before its state.
+            return start
+        raise CorruptArtefact(f"The state to resume from is missing: {error.message}") from error
     check_same_run(spec, manifest)
-    return replace(start, resumed=read_state(own, manifest.form), resumed_from=saved)
+    return replace(start, resumed=state, resumed_from=served)
+
+
+def _served_beside(manifest_key: str, copies: NodeCopies) -> WeightsRef | None:
+    try:
+        return read_manifest(copies.store, sibling_key(manifest_key, "manifest.json"))[1]
+    except NotFound:
+        return None
 
 
 def _base(spec: JobSpec) -> StartingPoint:
@@ -62,13 +73,11 @@ def _base(spec: JobSpec) -> StartingPoint:
 
 
 def _tuned(
-    spec: JobSpec, manifest_key: str, store: ObjectStore, data: Dataset, folder: Path
+    spec: JobSpec, manifest_key: str, copies: NodeCopies, data: Dataset, folder: Path
 ) -> StartingPoint:
     base = base_folder(spec.base)
-    tuned = folder / "start"
-    tuned.mkdir()
     restores = spec.config.restore_optimizer
-    manifest, parent = download(store, manifest_key, tuned, with_resume_state=restores)
+    manifest, parent, tuned = copies.served(manifest_key)
     if manifest.base_digest != base_digest(base):
         raise _mismatch(f"it was trained on another base, {manifest.base_alias}")
     if manifest.form == "full":
@@ -77,11 +86,11 @@ def _tuned(
         is_continued = restores and spec.config.type == "full"
         if restores and not is_continued:
             raise _other_parameters()
-        state = read_state(tuned, "full") if is_continued else None
+        state = _state(manifest_key, copies) if is_continued else None
         return StartingPoint(tuned, is_base=False, parent=parent, state=state)
     if spec.config.type != "full":
         has_state = restores or manifest.form == "prefix"
-        state = read_state(tuned, manifest.form) if has_state else read_adapter_state(tuned)
+        state = _state(manifest_key, copies) if has_state else adapter_state(tuned)
         return StartingPoint(
             base, is_base=True, adapter=tuned, form=manifest.form, parent=parent, state=state
         )
@@ -96,6 +105,13 @@ def _tuned(
     whole = load_merge_base(base, spec.base, spec.config, data, is_quantized=manifest.form == "qlora")
     merge(PeftModel.from_pretrained(whole, tuned), load_tokenizer(spec.base), "float32", merged)
     return StartingPoint(merged, is_base=False, parent=parent)
+
+
+def _state(manifest_key: str, copies: NodeCopies) -> SavedState:
+    try:
+        return copies.state(manifest_key)[1]
+    except NotFound as error:
+        raise _mismatch("its optimizer state is not kept") from error
 
 
 def _check_classes(tuned: Path, data: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -171,6 +172,22 @@ def _nodes(size: int) -> int:
 def whole(tensor: Any) -> Tensor:
     """The full tensor, of which this worker may hold a part. All workers must call it in the same order."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+@contextmanager
+def gathered(objective: Any) -> Iterator[None]:
+    """Lets the model inside a sharded objective run by itself: the weights outside of its layers, which the
+    objective gathers otherwise, are whole within the context. All workers enter it together."""
+    from torch.distributed.fsdp import FSDPModule
+
+    if not isinstance(objective, FSDPModule):
+        yield
+        return
+    objective.unshard()
+    try:
+        yield
+    finally:
+        objective.reshard()
 
 
 def host_copies(tensors: Mapping[str, Any], world: World) -> dict[str, Tensor]:

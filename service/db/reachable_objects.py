@@ -12,7 +12,7 @@ without any coordination with the processes that write objects:
 - A compiled data set may be deleted at any time. Without it, the file is compiled again.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import func, select, union
@@ -41,20 +41,20 @@ class ReachableJobObjects:
     """Number of the attempt that may be writing now."""
     newest_step: int
     """Step of the newest listed checkpoint; 0 without any. A later one may be under way."""
-    keeps_all_checkpoints: bool
-    """Whether any checkpoint may still become the model: with early stopping, the job returns to the best
-    one."""
-    checkpoints: dict[str, bool]
-    """Folders of checkpoints that are named or that jobs start from, and whether their resume state is
-    needed."""
+    resume_step: int
+    """Step of the newest resume state; 0 without any. A later one may be under way."""
+    weights: frozenset[str]
+    """Folders whose weights are needed: of checkpoints that are named or that jobs start from."""
+    states: frozenset[str]
+    """Folders whose resume state is needed."""
 
     def contains(self, place: AttemptKey) -> bool:
+        is_writing = place.number == self.writing_attempt
         if place.step is None:
-            return place.number == self.writing_attempt
-        if (is_whole := self.checkpoints.get(place.folder)) is not None:
-            return is_whole or not is_resume_file(place.name)
-        is_under_way = place.number == self.writing_attempt and place.step > self.newest_step
-        return self.keeps_all_checkpoints or is_under_way
+            return is_writing
+        if is_resume_file(place.name):
+            return place.folder in self.states or (is_writing and place.step > self.resume_step)
+        return place.folder in self.weights or (is_writing and place.step > self.newest_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,18 +227,31 @@ def _reachable_job_objects(session: Session, ids: Collection[str]) -> dict[str, 
     )
     reachable = {}
     for job in session.scalars(select(tables.Job).where(tables.Job.id.in_(ids))):
-        has_resume_state = job.resume_state_gone_at is None
-        # A prefix cannot be trained from its served form. What was learned is in its resume state.
-        folders = {folder: has_resume_state or form == "prefix" for folder, form in named.get(job.id, [])}
-        folders |= {folder: True for folder in continued if folder.startswith(f"jobs/{job.id}/")}
-        status = JobStatus(job.status)
+        forms = dict(named.get(job.id, []))
+        started_from = {folder for folder in continued if folder.startswith(f"jobs/{job.id}/")}
         reachable[job.id] = ReachableJobObjects(
-            writing_attempt=job.attempt if status in HELD_BY_ATTEMPT else None,
+            writing_attempt=job.attempt if JobStatus(job.status) in HELD_BY_ATTEMPT else None,
             newest_step=newest.get(job.id, 0),
-            keeps_all_checkpoints=not status.is_terminal and job.training.get("early_stopping") is not None,
-            checkpoints=folders,
+            resume_step=job.resume_step,
+            weights=frozenset(forms) | started_from,
+            states=_states(job, forms) | started_from,
         )
     return reachable
+
+
+def _states(job: tables.Job, forms: Mapping[str, str]) -> frozenset[str]:
+    """Folders of the resume states of the job itself. `forms` are those of its named checkpoints by
+    folder."""
+    # A prefix cannot be trained from its served form. What was learned is in its resume state.
+    prefixes = frozenset(folder for folder, form in forms.items() if form == "prefix")
+    if job.resume_state_gone_at is not None:
+        return prefixes
+    if job.resume_manifest_key is None:
+        # Runners of earlier releases stored a state with each checkpoint.
+        return frozenset(forms)
+    newest = _folder_of(job.resume_manifest_key)
+    # Once the job has ended, the state is only needed for a checkpoint that another job can name.
+    return prefixes if JobStatus(job.status).is_terminal and newest not in forms else prefixes | {newest}
 
 
 def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list[tuple[str, str]]]:

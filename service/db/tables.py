@@ -246,6 +246,10 @@ class Job(Table):
     finished_at: Mapped[int | None]
     resume_state_gone_at: Mapped[int | None]
     """Time since which no other job may request the optimizer state of this job's checkpoints."""
+    resume_manifest_key: Mapped[str | None]
+    """Of the newest resume state; null if no runner has named one."""
+    resume_step: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The step of that state."""
 
 
 class IdempotencyKey(Table):
@@ -332,6 +336,17 @@ class Checkpoint(Table):
     """WeightsForm."""
     metrics: Mapped[dict[str, Any]]
     created_at: Mapped[int]
+
+
+class SupersededFolder(Table):
+    """A folder in storage of which something has been superseded. The scheduler deletes from it what is not
+    needed any more, and then the row."""
+
+    __tablename__ = "superseded_folders"
+
+    folder: Mapped[str] = mapped_column(primary_key=True)
+    """The beginning of the objects' keys, with a slash at the end."""
+    created_at: Mapped[float]
 
 
 class Model(Table):

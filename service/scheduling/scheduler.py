@@ -24,6 +24,7 @@ from service.scheduling.interfaces import RayJobs, ServingClient
 from service.scheduling.launching import Launcher
 from service.scheduling.policy import admit
 from service.scheduling.publishing import try_to_publish
+from service.scheduling.superseding import Superseder
 from service.scheduling.sweeper import Sweeper
 from service.scheduling.validation import validate
 from service.scheduling.watching import Watcher
@@ -65,6 +66,7 @@ class Scheduler:
         self._watcher = Watcher(dependencies.ray, self._launcher, settings)
         self._background_steps = BackgroundSteps(workers)
         self._sweeper = Sweeper(dependencies.database, dependencies.store, settings, workers, name=name)
+        self._superseder = Superseder(dependencies.database, dependencies.store, workers)
         self._importer = Importer(
             dependencies.database,
             dependencies.serving,
@@ -131,6 +133,7 @@ class Scheduler:
         self._importer.begin()
         self._exporter.begin()
         self._sweeper.begin_if_due()
+        self._superseder.begin_if_due()
         held = self._watcher.watch(jobs, pending)
         if held is not None:
             for queued in admit(pending.queued, slots=self._settings.training_slots, held=held):

@@ -1,6 +1,5 @@
-"""Saves tuned weights as PEFT adapters and transformers folders."""
+"""Saves tuned weights as PEFT adapters, and finds what a model's weights are."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,32 +24,6 @@ def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> Non
     config.inference_mode = True
     config.save_pretrained(folder)
     config.inference_mode = False
-
-
-def save_full(model: Any, weights: Mapping[str, Tensor], tokenizer: Any, dtype: str, folder: Path) -> None:
-    """Writes a transformers folder with these named weights in `dtype`."""
-    state = {
-        name: value.to(DTYPES[dtype]) if value.is_floating_point() else value
-        for name, value in weights.items()
-    }
-    model.save_pretrained(folder, state_dict=state)
-    config_path = folder / "config.json"
-    config_path.write_text(json.dumps({**json.loads(config_path.read_text()), "dtype": dtype}, indent=2))
-    tokenizer.save_pretrained(folder)
-
-
-def merge(adapted: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
-    """Merges an adapter into its base and writes the result as a transformers folder. `adapted` is PEFT's
-    wrapper of a base in fp32 and cannot be used afterwards. Rounds once, when the result is stored in
-    `dtype`.
-
-    Raises ValueError for a base in 4 bits, whose quantization steps are larger than most of an adapter's
-    changes.
-    """
-    if getattr(adapted.get_base_model(), "is_quantized", False):
-        raise ValueError("An adapter is merged into the base's full precision, never into 4 bits.")
-    merged = adapted.merge_and_unload()
-    save_full(merged, distinct_state(merged), tokenizer, dtype, folder)
 
 
 def distinct_state(model: torch.nn.Module) -> dict[str, Tensor]:

@@ -10,8 +10,9 @@ from cluster.training.loop.progress import Progress
 
 
 class SaveCheckpoint(Protocol):
-    def __call__(self, progress: Progress, metrics: StepMetrics) -> None:
-        """Saves weights, optimizer and progress. Every worker calls it after the same steps."""
+    def __call__(self, progress: Progress, metrics: StepMetrics, *, is_served: bool) -> None:
+        """Saves weights, optimizer and progress, and with `is_served` the weights for serving too. Every
+        worker calls it after the same steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,9 @@ class RunHooks:
     """Receives every event. May be called from any thread."""
     command: Callable[[], Command] = lambda: "continue"
     """Returns the command to obey after the current step. The first worker's counts for all."""
-    checkpoint: SaveCheckpoint = lambda progress, metrics: None
+    checkpoint: SaveCheckpoint = lambda progress, metrics, *, is_served: None
+    is_saving: Callable[[], bool] = lambda: False
+    """Whether a checkpoint is still being stored. One that is only due by time waits for it."""
     heartbeat: Callable[[], None] = lambda: None
     """Called before every pass through a model, to show that the run is alive."""
     clock: Callable[[], float] = time.monotonic

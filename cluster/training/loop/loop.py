@@ -78,7 +78,8 @@ def train(
 
     Each step minimises the mean loss over the learned tokens, pairs or labels of its whole batch, however the
     batch is cut into workers and microbatches. `hooks.report` is called after each step. `hooks.checkpoint`
-    is called after each epoch, when CHECKPOINT_SECONDS have passed, and before a pause is obeyed.
+    is called after each epoch, when CHECKPOINT_SECONDS have passed and nothing is being stored, and before a
+    pause is obeyed. After an epoch and for a pause, the weights can be served.
 
     Raises TrainingFailed with code `non_finite_loss` before a bad update is applied, or `out_of_memory`.
     """
@@ -99,7 +100,8 @@ def train(
     learner.objective.model.train()
 
     for step in schedule.steps(start.step):
-        is_due = step.ends_epoch or hooks.clock() - last_checkpoint >= CHECKPOINT_SECONDS
+        is_overdue = hooks.clock() - last_checkpoint >= CHECKPOINT_SECONDS and not hooks.is_saving()
+        is_due = step.ends_epoch or is_overdue
         command_code = _encode_command(hooks.command(), is_due=is_due) if world.is_first else 0
         # One seed a step and worker: dropout needs no state in a checkpoint, and a resume repeats it exactly.
         seed = _mixed_seed(config.seed, step.number, world.rank)
@@ -151,7 +153,8 @@ def train(
         )
         hooks.report(metrics)
         if is_due or command == "pause":
-            hooks.checkpoint(progress, metrics)
+            is_served = step.ends_epoch or command == "pause"
+            hooks.checkpoint(progress, metrics, is_served=is_served)
             last_checkpoint = hooks.clock()
         is_last = is_early or progress.step == schedule.total_steps
         if is_last or command == "pause":

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig
-from cluster.training.world import World, host_copies, put
 
 
 def make_optimizer(
@@ -32,17 +30,16 @@ def make_optimizer(
 
 
 def moments(
-    parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer, world: World
+    parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
-    """Host copies of the optimizer's tensors, named `<parameter>:<name>`. Empty before the first step, and on
-    every worker but the first."""
-    state = {
+    """The optimizer's tensors, of which each worker may hold a part, named `<parameter>:<name>`. Empty before
+    the first step."""
+    return {
         f"{name}:{kind}": value
         for name, parameter in parameters.items()
         for kind, value in optimizer.state.get(parameter, {}).items()
         if isinstance(value, Tensor) and value.ndim
     }
-    return host_copies(state, world)
 
 
 def restore_moments(
@@ -52,8 +49,8 @@ def restore_moments(
     *,
     step: int,
 ) -> None:
-    """Restores what `moments` returned after `step` steps, for any number of workers. Raises TrainingFailed
-    (`checkpoint_mismatch`) if it comes from another optimizer."""
+    """Takes over what `moments` returned after `step` steps, sharded as the parameters are now. Raises
+    TrainingFailed (`checkpoint_mismatch`) if it comes from another optimizer."""
     is_plain = isinstance(optimizer, torch.optim.AdamW)
     states: dict[str, dict[str, Tensor]] = {}
     for key, value in saved.items():
@@ -68,7 +65,7 @@ def restore_moments(
         count = torch.full((), float(step), device=parameter.device) if is_plain else step
         optimizer.state[parameter] = {
             "step": count,
-            **{kind: _placed(value, parameter) for kind, value in state.items()},
+            **{kind: value.to(parameter.device) for kind, value in state.items()},
         }
 
 
@@ -83,12 +80,3 @@ def _check_kinds(state: Mapping[str, Tensor], parameter: torch.nn.Parameter, *, 
             code="checkpoint_mismatch",
             param="training.restore_optimizer",
         )
-
-
-def _placed(value: Tensor, parameter: torch.nn.Parameter) -> Tensor:
-    """The value on the parameter's device. If it has the parameter's shape, it is sharded like it."""
-    if value.shape != parameter.shape or not isinstance(parameter, DTensor):
-        return value.to(parameter.device, copy=True)
-    placed = torch.empty_like(parameter, dtype=value.dtype)
-    put(placed, value)
-    return placed

@@ -64,12 +64,12 @@ def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> Source
             param="training.from_checkpoint",
         )
     job = None if found.job_id is None else Jobs(session, found.owner).get(found.job_id)
-    has_optimizer = job is not None and job.resume_state_gone_at is None
+    has_optimizer = job is not None and job.has_resume_state_of(found.adapter.manifest_key)
     if body.training is not None and body.training.restore_optimizer and not has_optimizer:
         raise InvalidRequest(
-            f"The optimizer state of '{name}' is not kept: it is deleted some time after its job ends, and "
-            "imported models have none. Leave training.restore_optimizer out: the job then continues from "
-            "the same weights with a new optimizer.",
+            f"The optimizer state of '{name}' is not kept: only that of a job's newest step is, until some "
+            "time after the job ends, and imported models have none. Leave training.restore_optimizer out: "
+            "the job then continues from the same weights with a new optimizer.",
             code="optimizer_state_gone",
             param="training.restore_optimizer",
         )

@@ -79,6 +79,7 @@ def _synced(request: Request, body: bytes) -> Response:
             f"The body is not a valid sync request: {error.error_count()} errors."
         ) from error
     with state.database.write() as session:
-        attempts = Attempts(session, state.settings.retries)
+        kept = state.settings.checkpoints_kept
+        attempts = Attempts(session, state.settings.retries, checkpoints_kept=kept)
         answer = attempts.sync(**request.path_params, token=request.state.token, request=sync)
     return Response(answer.model_dump_json(), media_type="application/json")

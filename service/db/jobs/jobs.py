@@ -82,6 +82,16 @@ class Job:
     finished_at: int | None
     resume_state_gone_at: int | None
     """Time since which the optimizer state of its checkpoints is no longer available."""
+    resume_manifest_key: str | None
+    """Of its newest resume state, if its runners name one."""
+
+    def has_resume_state_of(self, manifest_key: str) -> bool:
+        """Whether the optimizer state of this checkpoint is kept: of the newest step only, except in jobs of
+        earlier releases."""
+        if self.resume_state_gone_at is not None:
+            return False
+        newest = self.resume_manifest_key
+        return newest is None or newest.rpartition("/")[0] == manifest_key.rpartition("/")[0]
 
     @property
     def num_workers(self) -> int:
@@ -340,4 +350,5 @@ def job_of(row: tables.Job) -> Job:
         created_at=row.created_at,
         finished_at=row.finished_at,
         resume_state_gone_at=row.resume_state_gone_at,
+        resume_manifest_key=row.resume_manifest_key,
     )

@@ -4,10 +4,10 @@ Every change of an alias is a row that is never changed: the newest one says wha
 them together are its history. A deleted alias keeps its history, and its versions go on if it is made again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
@@ -221,6 +221,16 @@ class Aliases:
             tables.ModelAliasChange.organization_id == self._tenant.organization_id,
             tables.ModelAliasChange.project_id == self._tenant.project_id,
         )
+
+
+def models_with_aliases(session: Session, models: Collection[str]) -> set[str]:
+    """Those of the models that an alias of any tenant names now."""
+    change, later = tables.ModelAliasChange, aliased(tables.ModelAliasChange)
+    is_replaced = exists().where(
+        later.project_id == change.project_id, later.alias == change.alias, later.version > change.version
+    )
+    named = session.scalars(select(change.model).where(change.model.in_(models), ~is_replaced))
+    return {model for model in named if model is not None}
 
 
 def _absent(name: str) -> NotFound:

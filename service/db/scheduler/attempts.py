@@ -17,6 +17,7 @@ from cluster.contracts.jobs import (
     Finished,
     JobStatus,
     NumberedEvent,
+    ResumeStateSaved,
     RunnerState,
     Running,
     Stopped,
@@ -29,7 +30,7 @@ from service.db.jobs.faults import fail, retry
 from service.db.jobs.jobs import PAUSED
 from service.db.jobs.publishing import begin_publishing
 from service.db.retries import RetryPolicy
-from service.db.scheduler.runner_events import record_events
+from service.db.scheduler.runner_events import CHECKPOINTS_KEPT, record_events
 from service.db.scheduler.trained_weights import list_trained_weights
 from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, transition
 
@@ -49,9 +50,16 @@ def token_sha256(token: str) -> str:
 class Attempts:
     """Attempts of all tenants. For runners and the service itself, never for clients."""
 
-    def __init__(self, session: Session, retries: RetryPolicy = RetryPolicy()) -> None:
+    def __init__(
+        self,
+        session: Session,
+        retries: RetryPolicy = RetryPolicy(),
+        *,
+        checkpoints_kept: int = CHECKPOINTS_KEPT,
+    ) -> None:
         self._session = session
         self._retries = retries
+        self._checkpoints_kept = checkpoints_kept
 
     def authenticate(self, job_id: str, number: int, token: str) -> tables.Attempt:
         """Only reads, so that `Database.read` suffices. Raises AuthenticationFailed if the attempt does not
@@ -89,7 +97,8 @@ class Attempts:
         if attempt.state != "running":
             attempt.state = "running"
         job = self._start(job, attempt, at)
-        record_events(self._session, job, number, _in_order(request), at=at)
+        events, kept = _in_order(request), self._checkpoints_kept
+        record_events(self._session, job, number, events, at=at, checkpoints_kept=kept)
         self._settle(job, attempt, request.state, at)
         if job.status == JobStatus.PAUSING and isinstance(request.state, Running):
             return SyncResponse(command="pause")
@@ -194,7 +203,8 @@ def _in_order(request: SyncRequest) -> list[NumberedEvent]:
 
 def _check_keys(job_id: str, request: SyncRequest) -> None:
     """A runner may only name objects that its own job wrote."""
-    named = [event.manifest_key for event in request.events if isinstance(event, CheckpointSaved)]
+    kinds = CheckpointSaved | ResumeStateSaved
+    named = [event.manifest_key for event in request.events if isinstance(event, kinds)]
     if isinstance(request.state, Finished):
         named.append(request.state.manifest_key)
     for key in named:

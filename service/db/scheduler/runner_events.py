@@ -4,14 +4,22 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.integrations import TRACKER_NAMES, TrackerReport
-from cluster.contracts.jobs import CheckpointSaved, NumberedEvent, RunnerMessage, StepMetrics
+from cluster.contracts.jobs import (
+    CheckpointSaved,
+    NumberedEvent,
+    ResumeStateSaved,
+    RunnerMessage,
+    StepMetrics,
+)
 from service.db import tables
 from service.db.ids import new_id
 from service.db.jobs.faults import RESET_FAULTS
+from service.db.models.aliases import models_with_aliases
+from service.db.superseded import note_superseded
 from service.db.transitions import NewEvent, add_events
 
 _LONGEST_REPORT = 2000
@@ -21,7 +29,13 @@ CHECKPOINTS_KEPT = 3
 
 
 def record_events(
-    session: Session, job: tables.Job, attempt: int, events: Sequence[NumberedEvent], *, at: float
+    session: Session,
+    job: tables.Job,
+    attempt: int,
+    events: Sequence[NumberedEvent],
+    *,
+    at: float,
+    checkpoints_kept: int = CHECKPOINTS_KEPT,
 ) -> None:
     """Adds what is new in `events`, which are ordered by `seq`.
 
@@ -50,11 +64,13 @@ def record_events(
                 if last_checkpoint is not None and event.step <= last_checkpoint:
                     continue
                 last_checkpoint = event.step
-                for column, value in RESET_FAULTS.items():
-                    setattr(job, column, value)
+                _note_progress(job)
                 if event.provenance is not None:
                     job.provenance = event.provenance.model_dump(mode="json")
-                line = NewEvent(_add_checkpoint(session, job, event, at))
+                line = NewEvent(_add_checkpoint(session, job, event, at, checkpoints_kept))
+            case ResumeStateSaved():
+                _take_resume_state(session, job, event, at)
+                continue
             case TrackerReport():
                 if not _note_report(job, event):
                     continue
@@ -138,7 +154,24 @@ def _show_progress(job: tables.Job, step: StepMetrics, at: float) -> None:
     job.estimated_finish = None if eta_seconds is None else int(at + eta_seconds)
 
 
-def _add_checkpoint(session: Session, job: tables.Job, saved: CheckpointSaved, at: float) -> str:
+def _note_progress(job: tables.Job) -> None:
+    for column, value in RESET_FAULTS.items():
+        setattr(job, column, value)
+
+
+def _take_resume_state(session: Session, job: tables.Job, saved: ResumeStateSaved, at: float) -> None:
+    """The job goes on from this state from now on. Its log does not mention it."""
+    if saved.step <= job.resume_step:
+        return
+    _note_progress(job)
+    if job.resume_manifest_key is not None:
+        note_superseded(session, [job.resume_manifest_key], at=at)
+    job.resume_manifest_key, job.resume_step = saved.manifest_key, saved.step
+
+
+def _add_checkpoint(
+    session: Session, job: tables.Job, saved: CheckpointSaved, at: float, checkpoints_kept: int
+) -> str:
     name = f"{job.output_model}:ckpt-step-{saved.step}"
     session.add(
         tables.Checkpoint(
@@ -154,12 +187,11 @@ def _add_checkpoint(session: Session, job: tables.Job, saved: CheckpointSaved, a
         )
     )
     session.flush()
-    kept = _newest_steps(session, job.id)
-    session.execute(
-        delete(tables.Checkpoint).where(
-            tables.Checkpoint.job_id == job.id, tables.Checkpoint.step.not_in(kept)
-        )
-    )
+    if saved.best_step is not None or job.training.get("early_stopping") is None:
+        superseded = _superseded(session, job.id, saved.best_step, checkpoints_kept)
+        note_superseded(session, [row.manifest_key for row in superseded], at=at)
+        for row in superseded:
+            session.delete(row)
     return f"Checkpoint created at step {saved.step} with Snapshot ID: {name}"
 
 
@@ -194,14 +226,18 @@ def _stored_text(text: str) -> str:
     return text[:_LONGEST_REPORT].replace("\x00", "\ufffd")
 
 
-def _newest_steps(session: Session, job_id: str) -> list[int]:
-    rows = session.scalars(
-        select(tables.Checkpoint.step)
-        .where(tables.Checkpoint.job_id == job_id)
-        .order_by(tables.Checkpoint.step.desc())
-        .limit(CHECKPOINTS_KEPT)
-    )
-    return list(rows)
+def _superseded(
+    session: Session, job_id: str, best_step: int | None, kept: int
+) -> Sequence[tables.Checkpoint]:
+    """The checkpoints that are neither among the newest, nor the best, nor named by an alias or a permission.
+    With early stopping, the job may return to the best one."""
+    checkpoint, permission = tables.Checkpoint, tables.CheckpointPermission
+    of_job = select(checkpoint).where(checkpoint.job_id == job_id).order_by(checkpoint.step.desc())
+    is_permitted = exists().where(permission.checkpoint_id == checkpoint.id)
+    older = session.scalars(of_job.where(~is_permitted).offset(kept)).all()
+    older = [row for row in older if row.step != best_step]
+    named = models_with_aliases(session, [row.model_name for row in older])
+    return [row for row in older if row.model_name not in named]
 
 
 def _measured(**figures: float | None) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class SchedulerStore:
             return True
 
     def claim(self, job_id: str) -> Claim | None:
-        """Records a new attempt, which continues from the newest checkpoint, before it is submitted to
+        """Records a new attempt, which continues from the newest resume state, before it is submitted to
         Ray."""
         with self._database.write() as session:
             self._require_lease(session)
@@ -153,7 +153,8 @@ class SchedulerStore:
             at = now(session)
             number = row.attempt + 1
             row = transition(session, row, JobStatus.STARTING, at=at, attempt=number)
-            claim = Claim(number, f"{job_id}-a{number}", new_token(), _newest_manifest(session, job_id))
+            resume_from = row.resume_manifest_key or _newest_manifest(session, job_id)
+            claim = Claim(number, f"{job_id}-a{number}", new_token(), resume_from)
             session.add(
                 tables.Attempt(
                     job_id=job_id,
@@ -282,6 +283,8 @@ def _file(session: Session, id: str | None) -> File | None:
 
 
 def _newest_manifest(session: Session, job_id: str) -> str | None:
+    """Of a job whose runners have not named a resume state: those of earlier releases stored it beside the
+    weights."""
     return session.scalar(
         select(tables.Checkpoint.manifest_key)
         .where(tables.Checkpoint.job_id == job_id)

@@ -1,6 +1,7 @@
 """Runs an attempt in this process and records what it reports."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,13 +13,17 @@ from cluster.contracts.jobs import (
     Command,
     Finished,
     JobSpec,
+    ResumeStateSaved,
     RunnerEvent,
     StepMetrics,
     Stopped,
 )
-from cluster.storage.keys import file_key
+from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
 from cluster.training.attempt import run_attempt
+from cluster.training.checkpoints.checkpoint import RESUME_MANIFEST, download_file
+from cluster.training.checkpoints.distributed_store import load
+from cluster.training.checkpoints.resume_state import ResumeManifest, read_manifest
 from cluster.training.loop.hooks import RunHooks
 
 
@@ -36,8 +41,27 @@ class Recording:
         return [event for event in self.events if isinstance(event, CheckpointSaved)]
 
     @property
+    def states(self) -> list[ResumeStateSaved]:
+        return [event for event in self.events if isinstance(event, ResumeStateSaved)]
+
+    @property
     def losses(self) -> list[float]:
         return [step.train_loss for step in self.steps]
+
+
+def read_state(
+    store: ObjectStore, manifest_key: str, folder: Path
+) -> tuple[ResumeManifest, dict[str, torch.Tensor]]:
+    """The resume state of a step, whole. `manifest_key` is of either manifest of the step."""
+    key = sibling_key(manifest_key, RESUME_MANIFEST)
+    manifest = read_manifest(store.get(key), key)
+    folder.mkdir(exist_ok=True)
+    for file in manifest.files:
+        download_file(store, file, key, folder / file.name)
+    saved = manifest.tensors.items()
+    tensors = {name: torch.empty(each.shape, dtype=each.torch_dtype) for name, each in saved}
+    load(tensors, manifest.tensors, lambda name: folder / name)
+    return manifest, tensors
 
 
 def record(

@@ -33,7 +33,7 @@ loop.CHECKPOINT_SECONDS = 0.0
 folder = Path(sys.argv[1])
 spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
 def report(event):
-    if event.type == "checkpoint":
+    if event.type == "resume_state":
         print(event.step, event.manifest_key, flush=True)
 run_attempt(spec, LocalStore(folder / "store"), RunHooks(report), device=torch.device("cpu"))
 """

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from cluster.contracts.jobs import JobSpec
-from cluster.storage.keys import manifest_key, sibling_key
+from cluster.storage.keys import manifest_key
 from cluster.storage.local import LocalStore
-from cluster.training.checkpoints.training_state import WEIGHTS_FILE
-from tests.cluster.training.recording import Recording, record
+from cluster.training.checkpoints.resume_state import WEIGHTS
+from tests.cluster.training.recording import Recording, read_state, record
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +26,6 @@ import torch
 from torch import distributed
 from cluster.contracts.jobs import JobSpec
 from cluster.storage.local import LocalStore
-from cluster.training.checkpoints.training_state import WEIGHTS_FILE
 from tests.cluster.training.recording import Recording, record
 
 torch.set_num_threads(1)
@@ -57,8 +55,8 @@ def run_gang(specs: list[JobSpec], size: int, folder: Path) -> list[list[list[di
 
 def weights(store: LocalStore, key: str, tmp_path: Path) -> dict[str, torch.Tensor]:
     """The trainable weights in a checkpoint."""
-    store.download(sibling_key(key, WEIGHTS_FILE), tmp_path / "weights.safetensors")
-    return load_file(tmp_path / "weights.safetensors")
+    _, tensors = read_state(store, key, tmp_path / "state")
+    return {name: value for name, value in tensors.items() if name.startswith(WEIGHTS)}
 
 
 def assert_as_one_worker(steps: list[dict[str, float]], alone: Recording) -> None:

@@ -5,7 +5,14 @@ import secrets
 from sqlalchemy import select
 
 from cluster.contracts.errors import TrainingFailed
-from cluster.contracts.jobs import Finished, JobStatus, NumberedCheckpoint, NumberedStep, SyncRequest
+from cluster.contracts.jobs import (
+    Finished,
+    JobStatus,
+    NumberedCheckpoint,
+    NumberedResumeState,
+    NumberedStep,
+    SyncRequest,
+)
 from service.db import tables
 from service.db.database import Database, now
 from service.db.files.files import File, Files
@@ -142,7 +149,20 @@ def step(seq: int, number: int, total: int = 10, **measured) -> NumberedStep:
     )
 
 
-def checkpoint(job_id: str, seq: int, number: int, attempt: int = 1) -> NumberedCheckpoint:
+def resume_state(job_id: str, seq: int, number: int, attempt: int = 1) -> NumberedResumeState:
+    folder = f"jobs/{job_id}/attempts/{attempt}/checkpoints/step-{number:08d}"
+    return NumberedResumeState(
+        seq=seq,
+        created_at=1,
+        step=number,
+        manifest_key=f"{folder}/resume_manifest.json",
+        manifest_sha256=secrets.token_hex(32),
+    )
+
+
+def checkpoint(
+    job_id: str, seq: int, number: int, attempt: int = 1, best_step: int | None = 0
+) -> NumberedCheckpoint:
     return NumberedCheckpoint(
         seq=seq,
         created_at=1,
@@ -151,6 +171,7 @@ def checkpoint(job_id: str, seq: int, number: int, attempt: int = 1) -> Numbered
         manifest_sha256=secrets.token_hex(32),
         form="lora",
         metrics=step(seq, number),
+        best_step=best_step,
     )
 
 

@@ -20,7 +20,14 @@ from starlette.datastructures import UploadFile
 
 from cluster.contracts.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from cluster.contracts.hyperparameters import EarlyStopping, TrainingOptions
-from cluster.contracts.jobs import Failed, Finished, JobStatus, NumberedCheckpoint
+from cluster.contracts.jobs import (
+    Failed,
+    Finished,
+    JobStatus,
+    NumberedCheckpoint,
+    NumberedEvent,
+    NumberedResumeState,
+)
 from cluster.contracts.manifest import Manifest, ManifestFile, Probe
 from cluster.storage.keys import (
     dataset_key,
@@ -51,6 +58,7 @@ from service.db.jobs.jobs import Job, Jobs, NewJob
 from service.db.models.models import TunedModels
 from service.db.organization.api_keys import Principal
 from service.db.transitions import HELD_BY_ATTEMPT
+from service.scheduling.superseding import delete_superseded
 from service.scheduling.sweeper import Sweeper
 from service.scheduling.sweeping import SweepOptions, SweepReport, sweep
 from service.settings import Settings
@@ -64,7 +72,8 @@ pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
 ADMIN = Principal("key", TENANT, frozenset({"admin"}))
-WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "resume_optimizer.safetensors"
+WEIGHTS = "adapter_model.safetensors"
+PART, STATE = "resume_part-00000.safetensors", "resume_manifest.json"
 _IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Each example takes hundreds of commits."""
 NO_GRACE = SweepOptions(grace_seconds=0, resume_state_seconds=0)
@@ -149,10 +158,15 @@ class Installation:
         self.seqs: dict[str, int] = {}
         self.saved: dict[str, list[NumberedCheckpoint]] = {}
         """Checkpoints whose manifests are in storage, by job, whether they were reported or not."""
+        self.states: dict[str, NumberedResumeState] = {}
+        """The resume states beside them, by the key of the checkpoint's manifest."""
+        self.best: dict[str, NumberedCheckpoint] = {}
+        """The best checkpoint of each job, by the word of its newest attempt."""
         often = [self.whole_job, self.create_job, self.tick, self.save_checkpoint, self.train_to_the_end]
         seldom = [self.upload, self.upload_is_killed, self.delete_file, self.file_expires, self.compile]
         seldom += [self.send_part, self.send_part, self.complete_upload, self.end_upload]
         ends = [self.fail, self.mark_lost, self.cancel, self.delete_model, self.delete_checkpoint, self.sweep]
+        ends += [self.delete_superseded]
         self.steps: list[Callable[[], object]] = [*often, *often, *seldom, *ends]
 
     def act(self) -> None:
@@ -167,7 +181,7 @@ class Installation:
     def _between(self) -> None:
         if not self.is_quiet and self.depth < 3 and self._chance(4):
             self.depth += 1
-            self.sweep() if self._chance(2) else self.act()
+            self._any([self.sweep, self.delete_superseded, self.act, self.act])()
             self.depth -= 1
 
     def sweep(self) -> SweepReport:
@@ -176,6 +190,10 @@ class Installation:
         )
         self.check_nothing_is_missing()
         return report
+
+    def delete_superseded(self) -> None:
+        delete_superseded(self.world.database, self.store)
+        self.check_nothing_is_missing()
 
     def upload(self) -> None:
         content = jsonl(self._any([10, 11]))
@@ -250,9 +268,8 @@ class Installation:
             key = None
             if start is not None:
                 held = TunedModels(session, TENANT).resolve_and_lock(start)
-                gone_at = Jobs(session, TENANT).get(held.job_id).resume_state_gone_at
-                restores = restores and gone_at is None
                 key = held.adapter.manifest_key
+                restores = restores and Jobs(session, TENANT).get(held.job_id).has_resume_state_of(key)
             training = TrainingOptions(
                 from_checkpoint=start,
                 restore_optimizer=restores and start is not None,
@@ -289,18 +306,18 @@ class Installation:
             return
         self._write_checkpoint(job, number)
         if self._chance(2):
-            self.world.sync(job, self._untold(job))
+            self.world.sync(job, self._untold_events(job))
 
     def train_to_the_end(self) -> None:
         job = self._any(self._running())
         number = 1 + max((saved.step for saved in self._own(job)), default=self._newest_step(job))
         if number <= TOTAL_STEPS:
             self._write_checkpoint(job, TOTAL_STEPS)
-        self.world.sync(job, self._untold(job))
+        self.world.sync(job, self._untold_events(job))
         self._between()
         best = self._any(self._listed(job)[:1])
         if job.training.early_stopping is not None:
-            best = self._any(self.saved[job.id])
+            best = self.best[job.id]
         finished = Finished(
             trained_tokens=1,
             manifest_key=best.manifest_key,
@@ -372,9 +389,12 @@ class Installation:
                 part_key(part.upload_id, part.id) for part in session.scalars(select(tables.UploadPart))
             }
             for model in TunedModels(session, TENANT).list():
-                needed |= self._checkpoint_keys(model.adapter.manifest_key, self._has_resume(model.job_id))
+                needed |= self._checkpoint_keys(model.adapter.manifest_key, False)
             for checkpoint in session.scalars(select(tables.Checkpoint)):
-                needed |= self._checkpoint_keys(checkpoint.manifest_key, self._has_resume(checkpoint.job_id))
+                needed |= self._checkpoint_keys(checkpoint.manifest_key, False)
+            for job in self._jobs():
+                if job.resume_state_gone_at is None and job.resume_manifest_key is not None:
+                    needed |= self._state_keys(job.resume_manifest_key)
             for job in self._unfinished():
                 for file_id in (job.training_file, job.validation_file, job.training.general_file):
                     needed |= set() if file_id is None else {file_key(file_id)}
@@ -383,17 +403,15 @@ class Installation:
                 if job.status is JobStatus.PUBLISHING:
                     result = session.get_one(tables.Attempt, (job.id, job.attempt)).result
                     assert result is not None
-                    needed |= self._checkpoint_keys(result["manifest_key"], True)
+                    needed |= self._checkpoint_keys(result["manifest_key"], False)
         for job in self._running():
             needed.add(spec_key(job.id, job.attempt))
             for saved in self._untold(job):
                 needed |= self._checkpoint_keys(saved.manifest_key, True)
         for job in self._unfinished():
-            if job.training.early_stopping is not None:
-                # The best checkpoint so far may be any that was reported.
-                for saved in self.saved.get(job.id, []):
-                    if saved.step <= self._newest_step(job):
-                        needed |= self._checkpoint_keys(saved.manifest_key, True)
+            best = self.best.get(job.id)
+            if best is not None and best.step in self._listed_steps(job):
+                needed |= self._checkpoint_keys(best.manifest_key, False)
         return needed
 
     def _is_allowed(self, key: str) -> bool:
@@ -415,9 +433,7 @@ class Installation:
             return any((other.start_from or "").rpartition("/")[0] in key for other in self._unfinished())
         place = parse_key(key)
         is_own = job.status in HELD_BY_ATTEMPT and key.startswith(f"jobs/{job.id}/attempts/{job.attempt}/")
-        return job.training.early_stopping is not None or (
-            is_own and (getattr(place, "step", None) or 10**9) > self._newest_step(job)
-        )
+        return is_own and (getattr(place, "step", None) or 10**9) > self._newest_step(job)
 
     def _is_awaited(self, key: str) -> bool:
         """Whether this put may still succeed: its upload or attempt has not been replaced."""
@@ -430,21 +446,20 @@ class Installation:
         return job.status in HELD_BY_ATTEMPT and f"/attempts/{job.attempt}/" in key
 
     def _checkpoint_keys(self, manifest_key: str, with_resume: bool) -> set[str]:
-        names = [WEIGHTS, OPTIMIZER] if with_resume else [WEIGHTS]
-        return {manifest_key, *(sibling_key(manifest_key, name) for name in names)}
+        served = {manifest_key, sibling_key(manifest_key, WEIGHTS)}
+        return served | self._state_keys(manifest_key) if with_resume else served
 
-    def _has_resume(self, job_id: str) -> bool:
-        return next(job for job in self._jobs() if job.id == job_id).resume_state_gone_at is None
+    def _state_keys(self, manifest_key: str) -> set[str]:
+        return {sibling_key(manifest_key, name) for name in (PART, STATE)}
 
     def _write_checkpoint(self, job: Job, number: int) -> None:
         assert job.config is not None
         key = manifest_key(job.id, job.attempt, number)
-        files = []
-        for name in (WEIGHTS, OPTIMIZER):
-            content = f"{name} of step {number}".encode()
-            self.store.put(sibling_key(key, name), content)
-            digest = hashlib.sha256(content).hexdigest()
-            files.append(ManifestFile(name=name, bytes=len(content), sha256=digest))
+        content = f"weights of step {number}".encode()
+        self.store.put(sibling_key(key, WEIGHTS), content)
+        digest = hashlib.sha256(content).hexdigest()
+        files = [ManifestFile(name=WEIGHTS, bytes=len(content), sha256=digest)]
+        self.store.put(sibling_key(key, PART), b"part")
         manifest = Manifest(
             job_id=job.id,
             attempt=job.attempt,
@@ -462,6 +477,10 @@ class Installation:
         )
         content = manifest.model_dump_json().encode()
         self.store.put(key, content)
+        self.store.put(sibling_key(key, STATE), b"state")
+        before = self.best.get(job.id)
+        is_known = before is not None and before.step in self._listed_steps(job)
+        keeps_best = is_known and self._chance(2)
         saved = NumberedCheckpoint(
             seq=self.seqs.get(job.id, 0),
             created_at=1,
@@ -470,8 +489,18 @@ class Installation:
             manifest_sha256=hashlib.sha256(content).hexdigest(),
             form="lora",
             metrics=step(0, number, TOTAL_STEPS),
+            best_step=before.step if before is not None and keeps_best else number,
         )
-        self.seqs[job.id] = saved.seq + 1
+        if not keeps_best:
+            self.best[job.id] = saved
+        self.states[key] = NumberedResumeState(
+            seq=saved.seq + 1,
+            created_at=1,
+            step=number,
+            manifest_key=sibling_key(key, STATE),
+            manifest_sha256="0" * 64,
+        )
+        self.seqs[job.id] = saved.seq + 2
         self.saved.setdefault(job.id, []).append(saved)
 
     def _data_sha256(self, job: Job) -> str:
@@ -485,6 +514,14 @@ class Installation:
 
     def _untold(self, job: Job) -> list[NumberedCheckpoint]:
         return [saved for saved in self._own(job) if saved.step > self._newest_step(job)]
+
+    def _untold_events(self, job: Job) -> list[NumberedEvent]:
+        return [event for saved in self._untold(job) for event in (saved, self.states[saved.manifest_key])]
+
+    def _listed_steps(self, job: Job) -> set[int]:
+        with self.world.database.read() as session:
+            found = select(tables.Checkpoint.step).where(tables.Checkpoint.job_id == job.id)
+            return set(session.scalars(found))
 
     def _listed(self, job: Job) -> list[Any]:
         with self.world.database.read() as session:
@@ -664,15 +701,15 @@ def test_an_ended_job_keeps_what_can_be_served_and_for_a_while_its_resume_state(
     job = published(world)
     folder = manifest_key(job.id, 1, TOTAL_STEPS).removesuffix("manifest.json")
     superseded = manifest_key(job.id, 1, 1)
-    world.store.put(folder + OPTIMIZER, b"moments")
+    world.store.put(folder + PART, b"moments")
     assert superseded in keys(world)
     sweep(world.database, world.store, SweepOptions(0, resume_state_seconds=1e6), clock=later)
     assert superseded not in keys(world)
     assert spec_key(job.id, 1) not in keys(world)
-    assert folder + OPTIMIZER in keys(world)
+    assert folder + PART in keys(world)
     assert world.see(job).resume_state_gone_at is None
     sweep(world.database, world.store, NO_GRACE, clock=later)
-    assert folder + OPTIMIZER not in keys(world)
+    assert folder + PART not in keys(world)
     assert world.see(job).resume_state_gone_at is not None
     steps = range(TOTAL_STEPS - 2, TOTAL_STEPS + 1)
     weights = [sibling_key(manifest_key(job.id, 1, number), "adapter.safetensors") for number in steps]

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,11 +18,13 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, NotFound, Unavailable
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import weight_file_names
+from cluster.storage.files import unobserved
 from cluster.storage.keys import sibling_key
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo, ObjectStore
 from cluster.training.checkpoints.checkpoint import download
-from tests.cluster.training.recording import Recording, record
+from cluster.training.checkpoints.node_copies import NodeCopies
+from tests.cluster.training.recording import Recording, read_state, record
 from tests.tiny_base import CHAT_TEMPLATE, make_tiny_base
 
 pytestmark = pytest.mark.slow
@@ -47,9 +50,13 @@ def assert_same_ending(whole: Recording, resumed: Recording, store: LocalStore, 
         left, right = load_file(path), load_file(found / path.name)
         assert left.keys() == right.keys()
         assert all(torch.equal(left[name], right[name]) for name in left), path.name
-    assert json.loads((expected / "resume_progress.json").read_text()) == json.loads(
-        (found / "resume_progress.json").read_text()
+    (before, left), (after, right) = (
+        read_state(store, run.states[-1].manifest_key, tmp_path / f"state-{number}")
+        for number, run in enumerate((whole, resumed))
     )
+    assert before.progress == after.progress
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
 
 
 @pytest.mark.parametrize("stop_after", [6, 9], ids=["after an epoch", "in mid-epoch"])
@@ -163,8 +170,12 @@ def test_the_manifest_pins_base_data_template_and_configuration(
     assert manifest.template_sha256 == template_digest(CHAT_TEMPLATE)
     assert manifest.config == spec.config
     assert (manifest.step, manifest.total_steps, manifest.epoch) == (6, 12, 1.0)
-    stored = set(files_of(store, saved.manifest_key)) - {"manifest.json"}
-    assert {file.name for file in manifest.files} == stored
+    stored = set(files_of(store, saved.manifest_key))
+    state, _ = read_state(store, saved.manifest_key, tmp_path / "state")
+    assert {file.name for file in manifest.files + state.files} | {
+        "manifest.json",
+        "resume_manifest.json",
+    } == stored
     assert all(name.endswith((".safetensors", ".json")) for name in stored)
 
 
@@ -178,9 +189,9 @@ class FailingStore:
         self._count(key)
         return self._inner.put(key, source)
 
-    def upload(self, key: str, path: Path) -> ObjectInfo:
+    def upload(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         self._count(key)
-        return self._inner.upload(key, path)
+        return self._inner.upload(key, path, on_progress=on_progress)
 
     def _count(self, key: str) -> None:
         self._left -= key.startswith("jobs/")
@@ -202,22 +213,32 @@ class FailingStore:
     def delete(self, key: str) -> None:
         self._inner.delete(key)
 
-    def download(self, key: str, path: Path) -> ObjectInfo:
-        return self._inner.download(key, path)
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        return self._inner.download(key, path, on_progress=on_progress)
 
 
-@pytest.mark.parametrize("fails_at", [1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("fails_at", [1, 2, 3, 4, 5])
 def test_an_incomplete_upload_is_not_a_checkpoint(
     make_spec: MakeSpec, store: LocalStore, tmp_path: Path, fails_at: int
 ) -> None:
-    """There are seven uploads: two of weights, four of the resume state, and the manifest."""
+    """There are five uploads: two of weights, one of the resume state, and the manifests."""
     spec = make_spec(n_epochs=1)
     with pytest.raises(Unavailable):
         record(spec, FailingStore(store, fails_at))
     manifest_key = "jobs/ftjob-test/attempts/1/checkpoints/step-00000006/manifest.json"
     assert len(files_of(store, manifest_key)) == fails_at - 1
-    with pytest.raises(NotFound):
+    if fails_at == 5:
+        # The weights are safe, and the run repeats the steps to them.
         download(store, manifest_key, tmp_path)
+    else:
+        with pytest.raises(NotFound):
+            download(store, manifest_key, tmp_path)
+    with pytest.raises(NotFound):
+        NodeCopies(store, tmp_path).state(manifest_key)
+
+
+def fetch(key: str, folder: Path, store: LocalStore) -> None:
+    download(store, key, folder)
 
 
 def test_a_flipped_bit_or_a_missing_file_is_found_before_use(
@@ -225,18 +246,38 @@ def test_a_flipped_bit_or_a_missing_file_is_found_before_use(
 ) -> None:
     spec = make_spec(n_epochs=1)
     key = record(spec, store).checkpoints[0].manifest_key
-    for name in files_of(store, key):
-        path, again = sibling_key(key, name), spec.model_copy(update={"attempt": 2, "resume_from": key})
+    again = spec.model_copy(update={"attempt": 2, "resume_from": key})
+    names = files_of(store, key)
+    assert len(names) == 5
+    for name in names:
+        use = partial(record, again) if name.startswith("resume") else partial(fetch, key, tmp_path)
+        path = sibling_key(key, name)
         body = store.get(path)
         store.put(path, body[:-9] + bytes([body[-9] ^ 128]) + body[-8:])
         with pytest.raises(CorruptArtefact):
-            record(again, store)
-        if name != "manifest.json":
+            use(store)
+        if name not in ("manifest.json", "resume_manifest.json"):
             store.delete(path)
             with pytest.raises(CorruptArtefact):
-                record(again, store)
+                use(store)
         store.put(path, body)
+    record(again, store)
     download(store, key, tmp_path)
+
+
+def test_weights_without_a_state_are_trained_again_and_a_lost_state_is_an_error(
+    make_spec: MakeSpec, store: LocalStore
+) -> None:
+    """An attempt may be killed after it has stored the weights of its first checkpoint."""
+    spec = make_spec(n_epochs=1)
+    whole = record(spec, store)
+    key = whole.checkpoints[0].manifest_key
+    store.delete(sibling_key(key, "resume_manifest.json"))
+    again = record(spec.model_copy(update={"attempt": 2, "resume_from": key}), store)
+    assert again.losses == whole.losses
+    lost = spec.model_copy(update={"attempt": 3, "resume_from": whole.states[0].manifest_key})
+    with pytest.raises(CorruptArtefact, match="missing"):
+        record(lost, store)
 
 
 def test_a_checkpoint_of_another_base_or_other_data_is_refused(

@@ -15,7 +15,7 @@ from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
-from cluster.training.checkpoints.export import merge
+from cluster.training.checkpoints.served_files import merge
 from cluster.training.data.tokenizer import load_tokenizer
 from tests.cluster.training.recording import record
 from tests.tiny_base import CHAT_TEMPLATE

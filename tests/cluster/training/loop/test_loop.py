@@ -199,7 +199,7 @@ def train_directly(
         Compute(torch.device("cpu")),
         RunHooks(
             events.append,
-            checkpoint=lambda progress, metrics: checkpoints.append(progress.step),
+            checkpoint=lambda progress, metrics, *, is_served: checkpoints.append(progress.step),
             **hooks,
         ),
     )

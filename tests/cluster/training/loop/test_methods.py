@@ -20,12 +20,13 @@ from cluster.contracts.jobs import Finished, JobSpec, RunnerMessage, StepMetrics
 from cluster.contracts.peft_options import ALLOWED
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
-from cluster.training.checkpoints.export import merge
+from cluster.training.checkpoints.resume_state import WEIGHTS
+from cluster.training.checkpoints.served_files import merge
 from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.loop.throughput import flop_counter
 from cluster.training.model import attention
 from cluster.training.model.trainee import check_vocabulary, load_decoder
-from tests.cluster.training.recording import Recording, record
+from tests.cluster.training.recording import Recording, read_state, record
 from tests.tiny_base import make_tiny_base
 
 pytestmark = pytest.mark.slow
@@ -323,9 +324,9 @@ def test_adalora_moves_rank_between_layers(make_spec: MakeSpec, store: LocalStor
     """The budget falls from 6 ranks a layer to 3. Ranks that were cut contribute nothing."""
     recording = record(make_spec(n_epochs=4, **options("ADALORA")), store)
     assert isinstance(recording.result, Finished)
-    download(store, recording.result.manifest_key, tmp_path)
-    kept = load_file(tmp_path / "resume_weights.safetensors")
-    ranks = [int((value != 0).sum()) for name, value in kept.items() if "lora_E" in name]
+    _, kept = read_state(store, recording.result.manifest_key, tmp_path)
+    weights = {name: value for name, value in kept.items() if name.startswith(WEIGHTS)}
+    ranks = [int((value != 0).sum()) for name, value in weights.items() if "lora_E" in name]
     assert sum(ranks) == 3 * len(ranks)
     assert len(set(ranks)) > 1
 
@@ -359,11 +360,8 @@ def test_trainable_weights_are_in_fp32_on_a_base_in_bf16(
     rounded = make_tiny_base(tmp_path / "bf16", hidden=64, dtype="bfloat16")
     recording = record(make_spec({"base": rounded}, **options(way)), store)
     assert isinstance(recording.result, Finished)
-    files = tmp_path / "files"
-    files.mkdir()
-    download(store, recording.result.manifest_key, files)
-    kept = load_file(files / "resume_weights.safetensors")
-    assert {value.dtype for value in kept.values()} == {torch.float32}
+    _, kept = read_state(store, recording.result.manifest_key, tmp_path / "state")
+    assert {value.dtype for name, value in kept.items() if name.startswith(WEIGHTS)} == {torch.float32}
     assert recording.losses[-1] < recording.losses[0]
 
 

@@ -7,7 +7,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.training.loop.optimizer import make_optimizer, moments, restore_moments
-from cluster.training.world import World
 
 
 def parameters(device: str) -> dict[str, torch.nn.Parameter]:
@@ -41,7 +40,7 @@ def test_a_restored_optimizer_continues_as_if_it_had_not_stopped(
         step(straight, whole)
     step(stopped, first)
     second = make_optimizer(stopped, make_config())
-    restore_moments(stopped, second, moments(stopped, first, World()), step=1)
+    restore_moments(stopped, second, moments(stopped, first), step=1)
     for _ in range(2):
         step(stopped, second)
     assert torch.equal(straight["matrix"], stopped["matrix"])

@@ -22,9 +22,14 @@ from service.db import tables
 from service.db.database import Database
 from service.db.jobs.checkpoints import Checkpoints
 from service.db.jobs.jobs import Job, Jobs
+from service.db.models.aliases import Aliases
+from service.db.models.checkpoint_permissions import CheckpointPermissions
+from service.db.organization.api_keys import ApiKeys
+from service.db.organization.projects import Projects
 from service.db.scheduler.attempts import Attempts, put_back_all
 from service.db.scheduler.leases import Leases
 from service.db.scheduler.store import LEASE, SchedulerStore
+from service.db.superseded import superseded_folders
 from tests.service.db.rows import (
     TENANT,
     TOKEN,
@@ -38,6 +43,7 @@ from tests.service.db.rows import (
     messages,
     move,
     outbox,
+    resume_state,
     step,
 )
 
@@ -207,6 +213,87 @@ def test_the_last_three_checkpoints_are_kept(database: Database, job: Job) -> No
     assert kept[0].form == "lora"
     assert kept[0].metrics == {"step": 5, "train_loss": 0.2, "train_mean_token_accuracy": 0.5}
     assert ([one.step for one in page.data], page.has_more) == ([4], True)
+
+
+def test_the_best_checkpoint_is_kept_beside_the_newest(database: Database, job: Job) -> None:
+    saved = [checkpoint(job.id, number, number, best_step=min(number, 2)) for number in range(1, 7)]
+    sync(database, job, events=saved)
+    assert listed(database, job) == [6, 5, 4, 2]
+    assert waiting(database) == [folder_of(job, 1), folder_of(job, 3)]
+    sync(database, job, events=[checkpoint(job.id, 7, 7, best_step=7)])
+    assert listed(database, job) == [7, 6, 5]
+
+
+def test_checkpoints_that_are_named_or_shared_are_kept(database: Database, job: Job) -> None:
+    sync(database, job, events=[checkpoint(job.id, number, number) for number in (1, 2, 3)])
+    with database.write() as session:
+        second = Projects(session, TENANT.organization_id).create("second").id
+        names = [f"{job.output_model}:ckpt-step-{number}" for number in (1, 2, 3)]
+        _, key_id = ApiKeys(session).create(TENANT, name="test", scopes=frozenset({"write"}))
+        aliases = Aliases(session, TENANT)
+        aliases.point("support@prod", names[0], api_key_id=key_id)
+        aliases.point("support@test", names[2], api_key_id=key_id)
+        aliases.point("support@test", "tiny", api_key_id=key_id)
+        CheckpointPermissions(session, TENANT.organization_id, names[1]).grant([second])
+    sync(database, job, events=[checkpoint(job.id, number, number) for number in (4, 5, 6)])
+    assert listed(database, job) == [6, 5, 4, 2, 1]
+
+
+def test_how_many_checkpoints_are_kept_is_the_operators_choice(database: Database, job: Job) -> None:
+    with database.write() as session:
+        attempts = Attempts(session, checkpoints_kept=1)
+        request = SyncRequest(events=[checkpoint(job.id, number, number) for number in (1, 2, 3)])
+        attempts.sync(job.id, 1, TOKEN, request)
+    assert listed(database, job) == [3]
+
+
+def test_without_word_of_the_best_one_early_stopping_keeps_all(database: Database, job: Job) -> None:
+    """A runner of an earlier release may still return to any of them."""
+    with database.write() as session:
+        session.get_one(tables.Job, job.id).training = {"early_stopping": {"patience": 1}}
+    events = [checkpoint(job.id, number, number, best_step=None) for number in range(1, 6)]
+    sync(database, job, events=events)
+    assert listed(database, job) == [5, 4, 3, 2, 1]
+    assert waiting(database) == []
+
+
+def test_a_job_goes_on_from_its_newest_resume_state(database: Database, job: Job) -> None:
+    """States are no events of the job's log."""
+    sync(database, job, events=[checkpoint(job.id, 0, 4), resume_state(job.id, 1, 4)])
+    before = messages(database, job.id)
+    newer = resume_state(job.id, 2, 6)
+    for _ in range(2):
+        sync(database, job, events=[newer])
+    sync(database, job, events=[resume_state(job.id, 3, 5)])
+    assert messages(database, job.id) == before
+    assert waiting(database) == [folder_of(job, 4)]
+    sync(database, job, state=Failed(code="x", message="x", is_user_fault=False))
+    with database.write() as session:
+        session.get_one(tables.Job, job.id).retry_at = None
+        epoch = Leases(session).acquire(LEASE, "one", seconds=60)
+    assert epoch is not None
+    claim = SchedulerStore(database, epoch).claim(job.id)
+    assert claim is not None
+    assert claim.resume_from == newer.manifest_key
+
+
+def test_a_state_of_another_job_is_refused(database: Database, job: Job) -> None:
+    with pytest.raises(InvalidRequest, match="is not an object of job"):
+        sync(database, job, events=[resume_state("ftjob-other", 0, 4)])
+
+
+def listed(database: Database, job: Job) -> list[int]:
+    with database.read() as session:
+        return [one.step for one in Checkpoints(session, TENANT).page(job.id).data]
+
+
+def waiting(database: Database) -> list[str]:
+    with database.read() as session:
+        return sorted(superseded_folders(session))
+
+
+def folder_of(job: Job, number: int) -> str:
+    return f"jobs/{job.id}/attempts/1/checkpoints/step-{number:08d}/"
 
 
 def test_a_finished_run_moves_the_job_to_publishing(database: Database, job: Job) -> None:

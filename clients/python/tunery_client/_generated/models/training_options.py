@@ -90,9 +90,9 @@ class TrainingOptions:
             GPUs. Default: False.
         from_checkpoint (None | str | Unset): Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-
             step-N`) of the same base.
-        restore_optimizer (bool | Unset): With `from_checkpoint`: also restores the optimizer state. It is kept for a
-            day after the job that made
-            it has ended, unless this server is configured otherwise. Default: False.
+        restore_optimizer (bool | Unset): With `from_checkpoint`: also restores the optimizer state. That of a job's
+            newest step is kept, until a
+            day after the job has ended, unless this server is configured otherwise. Default: False.
         source_job (None | str | Unset): Repeats this job: what the request leaves out (validation file, seed, method,
             hyperparameters and
             training options) is taken from it, resolved as it was. On the same hardware and software the losses are

@@ -1,0 +1,136 @@
+"""Writes whole models as transformers folders, file by file."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cluster.training.checkpoints.export import DTYPES, distinct_state
+from cluster.training.world import World, whole
+
+SHARD_BYTES = 2 << 30
+"""A file of weights has about this size. No worker gathers more at once."""
+INDEX_FILE = "model.safetensors.index.json"
+_LAYER = re.compile(r"(.*?\.\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardedFiles:
+    """What one worker wrote of a model's weights."""
+
+    places: dict[str, str]
+    """The file of each tensor."""
+    total_bytes: int
+
+
+def write_sharded(
+    model: Any,
+    dtype: str,
+    folder: Path,
+    world: World = World(),
+    heartbeat: Callable[[], None] = lambda: None,
+) -> ShardedFiles:
+    """Writes a transformers model's weights in `dtype` as safetensors of at most SHARD_BYTES, or one layer.
+    All workers call this, and share the files among them. Each tensor is gathered when its turn comes, so
+    that no worker ever holds more than one file of them."""
+    shards = list(_shards(distinct_state(model), model, DTYPES[dtype]))
+    places: dict[str, str] = {}
+    total = 0
+    for number, shard in enumerate(shards):
+        is_ours = number % world.size == world.rank
+        tensors = {}
+        for name, tensor in shard.items():
+            full = whole(tensor.detach())
+            if is_ours:
+                kept = DTYPES[dtype] if full.is_floating_point() else full.dtype
+                tensors[name] = full.to("cpu", kept, copy=True).contiguous()
+            heartbeat()
+        if is_ours:
+            name = "model.safetensors"
+            if len(shards) > 1:
+                name = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
+            stored = _as_loaded(model, tensors)
+            save_file(stored, folder / name, metadata={"format": "pt"})
+            places |= dict.fromkeys(stored, name)
+            total += sum(tensor.nbytes for tensor in stored.values())
+            heartbeat()
+    return ShardedFiles(places, total)
+
+
+def merge(adapted: Any, tokenizer: Any, dtype: str, folder: Path) -> Any:
+    """Merges an adapter into its base, writes the result as a transformers folder, and returns the merged
+    model. `adapted` is PEFT's wrapper of a base in fp32 and cannot be used afterwards. Rounds once, when the
+    result is stored in `dtype`.
+
+    Raises ValueError for a base in 4 bits, whose quantization steps are larger than most of an adapter's
+    changes.
+    """
+    if getattr(adapted.get_base_model(), "is_quantized", False):
+        raise ValueError("An adapter is merged into the base's full precision, never into 4 bits.")
+    merged = adapted.merge_and_unload()
+    write_config(merged, tokenizer, dtype, folder)
+    write_index([write_sharded(merged, dtype, folder)], folder)
+    return merged
+
+
+def write_index(shares: list[ShardedFiles], folder: Path) -> Path | None:
+    """Writes the index of all workers' files. A single file needs none."""
+    places = {name: file for share in shares for name, file in share.places.items()}
+    if len(set(places.values())) == 1:
+        return None
+    total = sum(share.total_bytes for share in shares)
+    path = folder / INDEX_FILE
+    path.write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": places}, indent=2))
+    return path
+
+
+def write_config(model: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
+    """Writes all that a transformers folder holds besides the weights."""
+    model.config.architectures = [type(model).__name__.removeprefix("FSDP")]
+    model.config.save_pretrained(folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dtype": dtype}, indent=2))
+    if model.can_generate():
+        model.generation_config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _shards(state: Mapping[str, Tensor], model: Any, dtype: torch.dtype) -> Iterator[dict[str, Tensor]]:
+    """Cuts the state into files. A layer's weights stay together, because some families' files hold them in
+    another arrangement than the model does."""
+    ignored = set(model._keys_to_ignore_on_save or ())
+    shard: dict[str, Tensor] = {}
+    size = 0
+    for _, group in groupby(state.items(), key=lambda item: _layer_of(item[0])):
+        layer = {name: tensor for name, tensor in group if name not in ignored}
+        layer_bytes = sum(
+            tensor.numel() * (dtype if tensor.is_floating_point() else tensor.dtype).itemsize
+            for tensor in layer.values()
+        )
+        if shard and size + layer_bytes > SHARD_BYTES:
+            yield shard
+            shard, size = {}, 0
+        shard |= layer
+        size += layer_bytes
+    if shard:
+        yield shard
+
+
+def _layer_of(name: str) -> str:
+    found = _LAYER.match(name)
+    return found[1] if found else name
+
+
+def _as_loaded(model: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the names and in the arrangement of the family's files."""
+    from transformers.core_model_loading import revert_weight_conversion
+
+    converted: dict[str, Tensor] = revert_weight_conversion(model, tensors)
+    return {name: tensor.contiguous() for name, tensor in converted.items()}

@@ -197,7 +197,7 @@ def test_wrong_tools_and_choices_are_refused_by_name(
         ({"tools": None, "tool_choice": _named("get_time")}, "tool_choice"),
         ({"tool_choice": _named("get_money")}, "tool_choice"),
         ({"tool_choice": "always"}, "tool_choice"),
-        ({"tool_choice": {"type": "custom", "custom": {"name": "x"}}}, "tool_choice"),
+        ({"tool_choice": {"type": "custom", "custom": {"name": "x"}}}, "tool_choice.type"),
         ({"tools": [WEATHER, WEATHER]}, "tools"),
         ({"tools": [huge]}, "tools[0].function.parameters"),
         ({"tools": [_named("no spaces")]}, "tools[0].function.name"),

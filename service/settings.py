@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     second."""
     max_upload_bytes: int = Field(default=8 * 2**30, gt=0)
     """Largest file that may be sent in parts, in bytes. The default, 8 GiB, is OpenAI's limit."""
+    max_import_bytes: int = Field(default=2 * 2**30, gt=0)
+    """Largest weights of an imported adapter, in bytes. They are read into the memory of the cluster that
+    validates them. The default, 2 GiB, fits rank 64 for all layers of a model with 70 billion parameters."""
     upload_seconds: int = Field(default=3600, gt=0)
     """How long a file may be sent in parts, in seconds; then the upload expires. The default, an hour, is
     OpenAI's."""

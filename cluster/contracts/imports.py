@@ -16,15 +16,16 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 """The files of an adapter folder that the PEFT library reads."""
 
 MAX_BYTES: Mapping[str, int] = {CONFIG_FILE: 2**20, WEIGHTS_FILE: 2 * 2**30}
-"""The sizes that are read, by the file's name. An adapter of rank 64 for all layers of a model with
-70 billion parameters, in half precision, has 1.7 GB."""
+"""The sizes that are read, by the file's name; that of the weights is a setting's default. An adapter of
+rank 64 for all layers of a model with 70 billion parameters, in half precision, has 1.7 GB."""
 
 
-def check_size(name: str, size: int) -> None:
+def check_size(name: str, size: int, max_weights_bytes: int) -> None:
     """Raises InvalidRequest (`invalid_adapter`) if a file of an adapter has more bytes than are read."""
-    if size > MAX_BYTES[name]:
+    limit = max_weights_bytes if name == WEIGHTS_FILE else MAX_BYTES[name]
+    if size > limit:
         raise InvalidRequest(
-            f"{name} has {size} bytes; at most {MAX_BYTES[name]} are read.",
+            f"{name} has {size} bytes; at most {limit} are read.",
             code="invalid_adapter",
             param="files",
         )
@@ -35,6 +36,7 @@ class ImportRequest(FrozenModel):
     base: BaseSpec
     config: StoredFile
     weights: StoredFile
+    max_weights_bytes: int = MAX_BYTES[WEIGHTS_FILE]
 
 
 class ImportedAdapter(FrozenModel):

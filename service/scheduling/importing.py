@@ -23,7 +23,7 @@ from cluster.contracts.errors import (
     Unavailable,
 )
 from cluster.contracts.generation import ModelRef
-from cluster.contracts.imports import ImportedAdapter, ImportRequest
+from cluster.contracts.imports import MAX_BYTES, WEIGHTS_FILE, ImportedAdapter, ImportRequest
 from service.db.database import Database
 from service.db.files.files import File
 from service.db.models.imports import PendingImport, fail_import, pending_imports, publish_import
@@ -64,6 +64,7 @@ class Importer:
         workers: Executor,
         *,
         timeout_seconds: float,
+        max_weights_bytes: int = MAX_BYTES[WEIGHTS_FILE],
         pause_seconds: float = _PAUSE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,6 +74,7 @@ class Importer:
         self._bases = bases
         self._workers = workers
         self._timeout_seconds = timeout_seconds
+        self._max_weights_bytes = max_weights_bytes
         self._pause_seconds = pause_seconds
         self._busy = threading.Lock()
         self._not_before = 0.0
@@ -134,7 +136,11 @@ class Importer:
             raise InvalidConfiguration(f"The base model '{one.base}' is no longer in the catalogue.")
         adapter = self._serving.import_adapter(
             ImportRequest(
-                import_id=one.id, base=base, config=_stored(one.config), weights=_stored(one.weights)
+                import_id=one.id,
+                base=base,
+                config=_stored(one.config),
+                weights=_stored(one.weights),
+                max_weights_bytes=self._max_weights_bytes,
             )
         )
         scores = self._serving.score(ModelRef(base=base, adapter=adapter.weights), adapter.rows)

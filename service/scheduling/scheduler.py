@@ -73,6 +73,7 @@ class Scheduler:
             dependencies.bases,
             workers,
             timeout_seconds=settings.validation_timeout_seconds,
+            max_weights_bytes=settings.max_import_bytes,
         )
         self._exporter = Exporter(
             dependencies.database,

@@ -49,8 +49,8 @@ def import_adapter(request: ImportRequest, store: ObjectStore) -> ImportedAdapte
         for one in (given, made):
             one.mkdir()
         # Both before anything is downloaded.
-        check_size(CONFIG_FILE, store.stat(request.config.key).bytes)
-        check_size(WEIGHTS_FILE, store.stat(request.weights.key).bytes)
+        for name, file in ((CONFIG_FILE, request.config), (WEIGHTS_FILE, request.weights)):
+            check_size(name, store.stat(file.key).bytes, request.max_weights_bytes)
         config = read_config(_fetch(request.config, store, given / CONFIG_FILE))
         tensors = read_weights(_fetch(request.weights, store, given / WEIGHTS_FILE), config, layers)
         names = layers_of(tensors)

@@ -41,7 +41,9 @@ def create(caller: Writer, state: UsesAppState, body: ImportModelBody) -> ModelI
     with state.database.write() as session:
         # One new import of a project at a time.
         Projects(session, caller.tenant.organization_id).active_tenant(caller.tenant.project_id)
-        config, weights = _files(session, caller.tenant, body.files)
+        config, weights = _files(
+            session, caller.tenant, body.files, max_weights_bytes=state.settings.max_import_bytes
+        )
         created = Imports(session, caller.tenant).create(
             base=base.alias, config_file=config, weights_file=weights, suffix=body.suffix
         )
@@ -67,7 +69,7 @@ def retrieve(caller: Reader, state: UsesAppState, import_id: str) -> ModelImport
         return _public(Imports(session, caller.tenant).get(import_id))
 
 
-def _files(session: Session, tenant: Tenant, ids: list[str]) -> tuple[str, str]:
+def _files(session: Session, tenant: Tenant, ids: list[str], *, max_weights_bytes: int) -> tuple[str, str]:
     """The ids of configuration and weights. Raises InvalidRequest if the files are not these two, or are too
     large."""
     files = Files(session, tenant)
@@ -87,7 +89,7 @@ def _files(session: Session, tenant: Tenant, ids: list[str]) -> tuple[str, str]:
             param="files",
         )
     for name, file in named.items():
-        check_size(name, file.bytes)
+        check_size(name, file.bytes, max_weights_bytes)
     return named[CONFIG_FILE].id, named[WEIGHTS_FILE].id
 
 

@@ -17,6 +17,7 @@ from cluster.contracts.errors import (
 )
 from cluster.contracts.imports import MAX_BYTES
 from cluster.storage.keys import parse_key
+from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
 from service.db.archiving import archive_project
@@ -26,7 +27,7 @@ from service.db.reachable_objects import find_reachable
 from service.db.tenancy import Tenant
 from service.scheduling.importing import Importer, next_of_each_project
 from service.scheduling.scheduler import Dependencies, Scheduler
-from tests.api import add_encoder, import_adapter, import_files, jsonl
+from tests.api import Project, add_encoder, import_adapter, import_files, jsonl, with_settings
 from tests.fakes import FakeEngine, FakeRayJobs, FakeServing, InlineExecutor
 
 Validate = Callable[[], None]
@@ -238,6 +239,18 @@ def test_an_archived_project_imports_nothing(
         row = session.get_one(tables.ModelImport, created["id"])
         assert (row.status, (row.error or {})["code"]) == ("failed", "project_archived")
     assert serving.imported == []
+
+
+def test_the_operator_sets_how_large_weights_may_be(state: AppState, project: Project) -> None:
+    limited = with_settings(state, max_import_bytes=1)
+    app = create_app(limited.settings, open_state=lambda _: limited)
+    with TestClient(app, headers={"authorization": f"Bearer {project.key}"}) as client:
+        body = {"base": "base-1", "files": import_files(client)}
+        error = client.post("/v1/models/import", json=body).json()["error"]
+    assert (error["code"], error["message"]) == (
+        "invalid_adapter",
+        "adapter_model.safetensors has 2 bytes; at most 1 are read.",
+    )
 
 
 @pytest.mark.parametrize("name", MAX_BYTES)

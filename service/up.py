@@ -33,6 +33,7 @@ from typing import Any
 import httpx2
 
 from cluster.bases.catalogue import load_catalogue
+from cluster.contracts.errors import Unavailable
 from service.data_folder import catalogue_path, create_catalogue, database_url, storage_url
 from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys
@@ -203,9 +204,10 @@ def _prepare_database(folder: Path, database_url: str) -> str:
 
 
 def _put_back_jobs(database_url: str) -> None:
+    """Without a database, the attempts will seem lost at the next start."""
     database = Database(database_url)
     try:
-        with database.write() as session:
+        with suppress(Unavailable), database.write() as session:
             put_back_all(session)
     finally:
         database.close()

@@ -157,5 +157,8 @@ bench-load: install  ## a thousand event streams, and hostile clients, on the AP
 bench-storage: install  ## a file in parallel parts to a store that takes 20 ms for each part, beside one connection; a few seconds
 	$(BIN)/python -m tests.benchmarks.storage
 
+bench-checkpoints: install  ## training steps during uploads of checkpoints at 5 MB/s, and without; about a minute
+	$(BIN)/python -m tests.benchmarks.checkpoints
+
 bench-uploads: install  ## 8 GiB in parallel parts through the openai SDK, the API's memory watched; about 5 minutes, 17 GiB of disk
 	$(BIN)/python -m tests.benchmarks.uploads

@@ -83,7 +83,7 @@ class TrainingOptions(StrictModel):
     peft_config: Annotated[dict[str, Any], BeforeValidator(_without_nulls)] | None = None
     """With type `peft`: `peft_type`, and fields of that PEFT configuration. Adapters other than plain LoRA
     are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt."""
-    max_seq_length: int | None = Field(default=None, ge=16)
+    max_seq_length: int | None = Field(default=None, ge=16, le=2**24)
     """Tokens of the longest example, or of each answer of a pair. By default the base's context, which is
     also the most. A smaller number makes a job fit into less memory."""
     on_overlength: OnOverlength = "error"

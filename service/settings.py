@@ -245,6 +245,10 @@ class Settings(BaseSettings):
     sweep_grace_seconds: float = Field(default=24 * 3600.0, ge=0)
     """Age that an object must have before a sweep deletes it, in seconds. The default of a day gives the
     operator time to notice that something is wrong."""
+    superseded_seconds: float = Field(default=600.0, ge=0)
+    """How long checkpoints and resume states stay in storage after newer ones have superseded them, in
+    seconds. A database that is restored, or that takes over without its last seconds, may still name them:
+    set it longer than a backup of database and storage takes."""
     resume_state_seconds: float = Field(default=24 * 3600.0, ge=0)
     """How long the optimizer state of a job's checkpoints is kept after the job has ended, in seconds. Jobs
     that continue with `training.restore_optimizer` need it. The weights stay until they are deleted."""

@@ -188,7 +188,16 @@ class RunnerMessage(NonFiniteModel):
     message: str
 
 
-RunnerEvent = StepMetrics | CheckpointSaved | ResumeStateSaved | RunnerMessage | TrackerReport
+class WorkersStarted(NonFiniteModel):
+    """The run has the devices that it waited for."""
+
+    type: Literal["started"] = "started"
+    created_at: int = Field(default_factory=_now)
+
+
+RunnerEvent = (
+    StepMetrics | CheckpointSaved | ResumeStateSaved | RunnerMessage | TrackerReport | WorkersStarted
+)
 """What a run reports. `created_at` is in Unix seconds."""
 
 
@@ -218,8 +227,17 @@ class NumberedReport(_Numbered, TrackerReport):
     pass
 
 
+class NumberedStart(_Numbered, WorkersStarted):
+    pass
+
+
 NumberedEvent = Annotated[
-    NumberedStep | NumberedCheckpoint | NumberedResumeState | NumberedMessage | NumberedReport,
+    NumberedStep
+    | NumberedCheckpoint
+    | NumberedResumeState
+    | NumberedMessage
+    | NumberedReport
+    | NumberedStart,
     Field(discriminator="type"),
 ]
 """An event as the runner sends it."""
@@ -238,6 +256,8 @@ def number_event(event: RunnerEvent, seq: int) -> NumberedEvent:
             return NumberedMessage(**dict(event), seq=seq)
         case TrackerReport():
             return NumberedReport(**dict(event), seq=seq)
+        case WorkersStarted():
+            return NumberedStart(**dict(event), seq=seq)
 
 
 class Running(NonFiniteModel):

@@ -17,6 +17,7 @@ from cluster.contracts.jobs import (
     RunnerState,
     Running,
     Stopped,
+    WorkersStarted,
 )
 from cluster.training.failure import failed_state
 
@@ -41,7 +42,9 @@ class ControlActor:
 
     async def start(self) -> bool:
         """Called by each worker once it has its device. Returns whether it shall train."""
-        self._has_started.set()
+        if not self._has_started.is_set():
+            self._has_started.set()
+            await self.push([WorkersStarted()])
         return not self._has_ended.is_set()
 
     async def wait_for_start(self) -> None:

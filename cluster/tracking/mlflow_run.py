@@ -15,6 +15,7 @@ import httpx2
 from cluster.contracts.integrations import MlflowTracker
 from cluster.contracts.jobs import StepMetrics
 from cluster.tracking.messages import Outcome, TrackedRun
+from cluster.tracking.reasons import shortened
 from cluster.tracking.run import TrackerError, metrics_of
 
 _METRICS_PER_CALL = 900
@@ -148,7 +149,7 @@ class _Api:
             return None
         if response.status_code in (401, 403):
             raise TrackerError(f"It refuses the server's key ({response.status_code}).")
-        message = str(answer.get("message", ""))[:300] if isinstance(answer, dict) else ""
+        message = shortened(str(answer.get("message", ""))) if isinstance(answer, dict) else ""
         raise TrackerError(f"It answered {response.status_code} to {path}. {message}".strip())
 
     def _answer(self, method: str, path: str, **content: Any) -> httpx2.Response:

@@ -17,8 +17,13 @@ def reason_for(error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"The cluster does not have its package ({error.name})."
     text = " ".join(str(error).split())
-    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return without_secrets(text if len(text) <= _LONGEST else text[:_LONGEST] + " …")
+    return shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def shortened(text: str) -> str:
+    """Secrets are removed first: half of one would not be found."""
+    text = without_secrets(text)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
 
 
 def without_secrets(text: str) -> str:

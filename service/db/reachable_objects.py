@@ -26,7 +26,7 @@ from service.db.database import now
 from service.db.files.incoming import IncomingFiles
 from service.db.files.uploads import expire_uploads, pending_uploads
 from service.db.ids import event_file_id, result_file_id
-from service.db.models.exports import delete_ended_exports, is_current
+from service.db.models.exports import delete_ended_exports
 from service.db.transitions import HELD_BY_ATTEMPT
 
 _ENDED = [status.value for status in JobStatus if status.is_terminal]
@@ -204,9 +204,10 @@ def _reachable_imports(session: Session, ids: Collection[str]) -> frozenset[str]
 
 
 def _reachable_exports(session: Session, ids: Collection[str]) -> frozenset[str]:
-    """Exports that are being made, or whose result exists for its owner."""
-    needed = select(tables.ModelExport.id).where(
-        tables.ModelExport.id.in_(ids), tables.ModelExport.status != "failed", is_current(session)
+    """Exports that are being made, or whose result exists for its owner: `expire` records which do not."""
+    export = tables.ModelExport
+    needed = select(export.id).where(
+        export.id.in_(ids), export.status != "failed", export.deleted_at.is_(None)
     )
     return frozenset(session.scalars(needed)) if ids else frozenset()
 

@@ -7,6 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from service.db import tables
+from service.db.database import now
 
 
 def note_superseded(session: Session, manifest_keys: Iterable[str], *, at: float) -> None:
@@ -18,10 +19,11 @@ def note_superseded(session: Session, manifest_keys: Iterable[str], *, at: float
             session.flush()
 
 
-def superseded_folders(session: Session, *, limit: int = 100) -> list[str]:
-    """The folders that wait for their deletion, the oldest first."""
+def superseded_folders(session: Session, *, seconds: float = 0.0) -> list[str]:
+    """The folders that have waited for their deletion for so long, the oldest first."""
     table = tables.SupersededFolder
-    return list(session.scalars(select(table.folder).order_by(table.created_at, table.folder).limit(limit)))
+    waited = table.created_at <= now(session) - seconds
+    return list(session.scalars(select(table.folder).where(waited).order_by(table.created_at, table.folder)))
 
 
 def forget_superseded(session: Session, folder: str) -> None:

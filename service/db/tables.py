@@ -236,6 +236,8 @@ class Job(Table):
     """Platform faults since the job's last progress."""
     retry_at: Mapped[float | None]
     """After a fault, or after a try to publish, the time before which the job is not retried."""
+    trained_at: Mapped[int | None]
+    """When training was complete. It stays, however often the model is published."""
     publishing: Mapped[dict[str, Any] | None]
     """Publishing: from the moment when training was complete and the weights were stored."""
     waiting_since: Mapped[float | None]
@@ -294,6 +296,8 @@ class Attempt(Table):
     resume_from: Mapped[str | None]
     """Manifest key of the checkpoint that it started from."""
     created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    """When its workers got their devices. None while it waits for them."""
     heartbeat_at: Mapped[float]
     """Time of the last accepted sync, or of the submission until the first sync."""
     result: Mapped[dict[str, Any] | None]

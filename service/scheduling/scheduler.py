@@ -66,7 +66,12 @@ class Scheduler:
         self._watcher = Watcher(dependencies.ray, self._launcher, settings)
         self._background_steps = BackgroundSteps(workers)
         self._sweeper = Sweeper(dependencies.database, dependencies.store, settings, workers, name=name)
-        self._superseder = Superseder(dependencies.database, dependencies.store, workers)
+        self._superseder = Superseder(
+            dependencies.database,
+            dependencies.store,
+            workers,
+            grace_seconds=settings.superseded_seconds,
+        )
         self._importer = Importer(
             dependencies.database,
             dependencies.serving,

@@ -21,14 +21,19 @@ _CHECK_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
-def delete_superseded(database: Database, store: ObjectStore) -> int:
-    """Empties the folders that wait, but for what a row still refers to: a model, a checkpoint that is kept,
-    a job that starts from it. The sweep deletes that when its time comes. Returns the number of bytes."""
+def delete_superseded(database: Database, store: ObjectStore, *, grace_seconds: float = 0.0) -> int:
+    """Empties the folders that have waited for `grace_seconds`, but for what a row still refers to: a model,
+    a checkpoint that is kept, a job that starts from it. The sweep deletes that when its time comes. A folder
+    that cannot be emptied now waits on. Returns the number of bytes."""
     with database.read() as session:
-        folders = superseded_folders(session)
+        folders = superseded_folders(session, seconds=grace_seconds)
     freed = 0
     for folder in folders:
-        freed += _empty(database, store, folder)
+        try:
+            freed += _empty(database, store, folder)
+        except TuneryError as error:
+            _log.warning("superseded checkpoint to be deleted later", folder=folder, error=error.message)
+            continue
         with database.write(frees_space=True) as session:
             forget_superseded(session, folder)
     return freed
@@ -48,8 +53,11 @@ def _empty(database: Database, store: ObjectStore, folder: str) -> int:
 class Superseder:
     """Runs `delete_superseded` on `workers`, once at a time."""
 
-    def __init__(self, database: Database, store: ObjectStore, workers: Executor) -> None:
+    def __init__(
+        self, database: Database, store: ObjectStore, workers: Executor, *, grace_seconds: float
+    ) -> None:
         self._database, self._store, self._workers = database, store, workers
+        self._grace_seconds = grace_seconds
         self._busy = threading.Lock()
         self._check_at = 0.0
 
@@ -61,7 +69,7 @@ class Superseder:
 
     def _run(self) -> None:
         try:
-            if freed := delete_superseded(self._database, self._store):
+            if freed := delete_superseded(self._database, self._store, grace_seconds=self._grace_seconds):
                 _log.info("superseded checkpoints deleted", bytes=freed)
         except TuneryError as error:
             _log.warning("superseded checkpoints to be deleted later", error=error.message)

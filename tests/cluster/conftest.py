@@ -16,6 +16,12 @@ from cluster.storage.local import LocalStore
 
 Rows = list[dict[str, Any]]
 
+KNOWN_ROWS: Rows = [
+    {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+    for question, answer in [("Hello!", "Hello."), ("1 + 1?", "2"), ("Sky?", "Blue."), ("Bye!", "Goodbye.")]
+]
+"""What a job of `make_spec` may forget."""
+
 PACKAGED: dict[str, Any] = {"general_key": None, "general_sha256": None}
 """Makes a specification measure what is forgotten on the packaged general set."""
 
@@ -94,7 +100,7 @@ def make_spec(
     def make(spec: dict[str, Any] | None = None, **config: Any) -> JobSpec:
         training_key, training_sha256 = put_rows("file-training", chat_rows)
         validation_key, validation_sha256 = put_rows("file-validation", chat_rows[:4])
-        general_key, general_sha256 = put_rows("file-known", chat_rows[-4:])
+        general_key, general_sha256 = put_rows("file-known", KNOWN_ROWS)
         settings: dict[str, Any] = {
             "job_id": "ftjob-test",
             "attempt": 1,

@@ -63,7 +63,7 @@ largest tensor."""
 MAX_EXPORTS_PER_PROJECT = 8
 """Exports of one project that are being made or wait for their turn. The service allows fewer."""
 
-EXPORT_LEASE_SECONDS = 300.0
+EXPORT_LEASE_SECONDS = 60.0
 """An export that nobody has asked about for so long is given up. Asked for again, it goes on with the next
 file."""
 

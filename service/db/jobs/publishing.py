@@ -62,6 +62,7 @@ def begin_publishing(
         job,
         JobStatus.PUBLISHING,
         at=at,
+        trained_at=int(at),
         trained_tokens=trained_tokens,
         report=report,
         publishing=publishing.model_dump(mode="json"),

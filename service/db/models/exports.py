@@ -12,11 +12,13 @@ from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import NotFound, Overloaded, TuneryError
 from cluster.contracts.exports import Export, ExportFormat, ExportProgress, Quantization
 from cluster.contracts.weights import WeightsRef
+from cluster.storage.keys import export_manifest_key
 from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
 from service.db.models.models import TunedModel
 from service.db.paging import Page, page
+from service.db.superseded import note_superseded
 from service.db.tenancy import Tenant
 
 MAX_PENDING = 4
@@ -140,7 +142,9 @@ class Exports:
 
     def delete(self, id: str) -> None:
         """Ends it if it has not ended. Raises NotFound."""
-        self._row(id, for_update=True).deleted_at = int(now(self._session))
+        row, at = self._row(id, for_update=True), now(self._session)
+        row.deleted_at = int(at)
+        _note_superseded(self._session, row, at)
 
     def _row(self, id: str, *, for_update: bool = False) -> tables.ModelExport:
         statement = self._current().where(_TABLE.id == id)
@@ -269,6 +273,12 @@ def _fail(session: Session, row: tables.ModelExport, error: TuneryError, seconds
     at = now(session)
     row.status, row.finished_at, row.expires_at = "failed", int(at), int(at + seconds)
     row.error = {"code": error.code or "internal_error", "message": error.message, "param": error.param}
+    _note_superseded(session, row, at)
+
+
+def _note_superseded(session: Session, row: tables.ModelExport, at: float) -> None:
+    """What has been written of it must not wait for a sweep, since no quota counts it any more."""
+    note_superseded(session, [export_manifest_key(row.id)], at=at)
 
 
 def _export_of(row: tables.ModelExport) -> ModelExport:

@@ -14,6 +14,7 @@ from cluster.contracts.jobs import (
     ResumeStateSaved,
     RunnerMessage,
     StepMetrics,
+    WorkersStarted,
 )
 from service.db import tables
 from service.db.ids import new_id
@@ -62,6 +63,7 @@ def record_events(
                 line = NewEvent(_step_message(event), type="metrics", data=data)
             case CheckpointSaved():
                 if last_checkpoint is not None and event.step <= last_checkpoint:
+                    _take_again(session, job, event, at)
                     continue
                 last_checkpoint = event.step
                 _note_progress(job)
@@ -70,6 +72,9 @@ def record_events(
                 line = NewEvent(_add_checkpoint(session, job, event, at, checkpoints_kept))
             case ResumeStateSaved():
                 _take_resume_state(session, job, event, at)
+                continue
+            case WorkersStarted():
+                _note_start(session, job, attempt, at)
                 continue
             case TrackerReport():
                 if not _note_report(job, event):
@@ -154,6 +159,13 @@ def _show_progress(job: tables.Job, step: StepMetrics, at: float) -> None:
     job.estimated_finish = None if eta_seconds is None else int(at + eta_seconds)
 
 
+def _note_start(session: Session, job: tables.Job, number: int, at: float) -> None:
+    """The attempt holds devices from now on."""
+    attempt = session.get_one(tables.Attempt, (job.id, number))
+    if attempt.started_at is None:
+        attempt.started_at = at
+
+
 def _note_progress(job: tables.Job) -> None:
     for column, value in RESET_FAULTS.items():
         setattr(job, column, value)
@@ -193,6 +205,17 @@ def _add_checkpoint(
         for row in superseded:
             session.delete(row)
     return f"Checkpoint created at step {saved.step} with Snapshot ID: {name}"
+
+
+def _take_again(session: Session, job: tables.Job, saved: CheckpointSaved, at: float) -> None:
+    """An attempt that continues from an earlier state stores this step a second time. The runner will name
+    its own weights, so that the listed checkpoint becomes these."""
+    table = tables.Checkpoint
+    row = session.scalar(select(table).where(table.job_id == job.id, table.step == saved.step))
+    if row is None or row.manifest_key == saved.manifest_key:
+        return
+    note_superseded(session, [row.manifest_key], at=at)
+    row.manifest_key, row.manifest_sha256, row.form = saved.manifest_key, saved.manifest_sha256, saved.form
 
 
 def _note_report(job: tables.Job, report: TrackerReport) -> bool:

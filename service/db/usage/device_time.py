@@ -33,7 +33,8 @@ def device_time(
     session: Session, owned: Sequence[ColumnElement[bool]], start: float, end: float
 ) -> Sequence[DeviceTime]:
     """The parts from `start` to `end` of the attempts of the jobs for which all of `owned` holds. An attempt
-    that has not ended lasts until now."""
+    begins when it gets its devices: one that waits for them holds none. One that has not ended lasts until
+    now."""
     until = min(end, now(session))
     job, attempt = tables.Job, tables.Attempt
     found = session.execute(
@@ -41,22 +42,22 @@ def device_time(
             job.project_id,
             job.api_key_id,
             job.model,
-            attempt.created_at,
+            attempt.started_at,
             attempt.ended_at,
             job.training,
             job.config,
         )
         .join(attempt, attempt.job_id == job.id)
-        .where(*owned, attempt.created_at < until, or_(attempt.ended_at.is_(None), attempt.ended_at > start))
+        .where(*owned, attempt.started_at < until, or_(attempt.ended_at.is_(None), attempt.ended_at > start))
     )
     return [
         DeviceTime(
             project_id,
             api_key_id,
             model,
-            max(start, created_at),
+            max(start, started_at),
             until if ended_at is None else min(until, ended_at),
             num_workers(training, config),
         )
-        for project_id, api_key_id, model, created_at, ended_at, training, config in found
+        for project_id, api_key_id, model, started_at, ended_at, training, config in found
     ]

@@ -80,18 +80,18 @@ class OrganizationUsage:
         return buckets
 
     def of_training(self, wanted: UsageFilter) -> dict[int, dict[Group, TrainingUsage]]:
-        """By the start of the bucket. A job counts where it ended, and its device time where it was spent.
-        The model is the base."""
+        """By the start of the bucket. A job counts where its training ended, however often its model is
+        published, and its device time where it was spent. The model is the base."""
         buckets: defaultdict[int, defaultdict[Group, TrainingUsage]] = defaultdict(
             lambda: defaultdict(TrainingUsage)
         )
         job = tables.Job
         owned = [job.organization_id == self._organization_id, *_selected(job, wanted)]
-        ended = select(job).where(*owned, job.finished_at >= wanted.start, job.finished_at < wanted.end)
-        for row in self._session.scalars(ended):
-            assert row.finished_at is not None
+        ended_at = func.coalesce(job.trained_at, job.finished_at)
+        ended = select(job, ended_at).where(*owned, ended_at >= wanted.start, ended_at < wanted.end)
+        for row, at in self._session.execute(ended).tuples():
             group: Group = tuple((name, getattr(row, name)) for name in wanted.group_by)
-            bucket = row.finished_at - row.finished_at % wanted.width
+            bucket = at - at % wanted.width
             buckets[bucket][group] += TrainingUsage(1, row.trained_tokens or 0)
         for part in device_time(self._session, owned, wanted.start, wanted.end):
             group = tuple((name, getattr(part, name)) for name in wanted.group_by)

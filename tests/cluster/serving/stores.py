@@ -3,13 +3,13 @@
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from cluster.contracts.errors import NotFound
 from cluster.storage.local import LocalStore
-from cluster.storage.store import ObjectInfo
+from cluster.storage.store import ObjectInfo, unobserved
 
 
 class GatedStore(LocalStore):
@@ -22,12 +22,12 @@ class GatedStore(LocalStore):
         self.is_held_up = threading.Event()
         self.downloads: list[str] = []
 
-    def download(self, key: str, path: Path) -> ObjectInfo:
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         self.downloads.append(key)
         if self._slow in key:
             self.is_held_up.set()
             assert self.gate.wait(30)
-        return super().download(key, path)
+        return super().download(key, path, on_progress=on_progress)
 
 
 class MeetingStore(LocalStore):
@@ -37,9 +37,9 @@ class MeetingStore(LocalStore):
         super().__init__(root)
         self._barrier = threading.Barrier(parties, timeout=30)
 
-    def download(self, key: str, path: Path) -> ObjectInfo:
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         self._barrier.wait()
-        return super().download(key, path)
+        return super().download(key, path, on_progress=on_progress)
 
 
 class MemoryStore:
@@ -72,7 +72,7 @@ class MemoryStore:
     def upload(self, key: str, path: Path) -> ObjectInfo:
         return self.put(key, path.read_bytes())
 
-    def download(self, key: str, path: Path) -> ObjectInfo:
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         path.write_bytes(self.get(key))
         return self._info(key)
 

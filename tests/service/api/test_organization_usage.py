@@ -198,7 +198,8 @@ def test_fine_tuning_usage_has_jobs_tokens_and_device_time(
                 submission_id="s",
                 token_sha256="0",
                 state="ended",
-                created_at=NOON + HOUR - 100.0,
+                created_at=NOON + HOUR - 100.0 - 500.0,
+                started_at=NOON + HOUR - 100.0,
                 heartbeat_at=0.0,
                 ended_at=NOON + HOUR + 50.0,
             )

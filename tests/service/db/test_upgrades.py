@@ -23,7 +23,7 @@ RENAMED = {"uploads": "incoming_files"}
 """Up to 0007. A table of another kind has had the old name since 0014."""
 TEXTS = {"day": "2026-03-0{row}"}
 """Of columns whose texts migrations read."""
-DOCUMENT = {"type": "lora", "form": "lora", "state": "finished"}
+DOCUMENT = {"type": "lora", "form": "lora", "state": "finished", "trained_at": 2.0}
 """What migrations read in JSON."""
 NUM_ROWS = 2
 """Of each table: the first has a value in each column, the second only where it must."""

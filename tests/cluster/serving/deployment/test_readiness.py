@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from cluster.contracts.errors import Unavailable
 from cluster.serving.deployment.datasets import CHECKS, DatasetsApp, deployment
 from cluster.serving.deployment.readiness import check
 from cluster.storage.local import LocalStore
-from cluster.storage.store import ObjectInfo
+from cluster.storage.store import ObjectInfo, unobserved
 from tests.api import BASE
 
 
@@ -80,10 +81,10 @@ class HeldUp(LocalStore):
         self.gate = threading.Event()
         self.begun = threading.Semaphore(0)
 
-    def download(self, key: str, path: Path) -> ObjectInfo:
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         self.begun.release()
         assert self.gate.wait(30)
-        return super().download(key, path)
+        return super().download(key, path, on_progress=on_progress)
 
 
 def test_dataset_checks_do_not_block_readiness_requests(

@@ -24,7 +24,7 @@ from cluster.contracts.imports import CONFIG_FILE, MAX_BYTES, WEIGHTS_FILE, Impo
 from cluster.contracts.manifest import Manifest
 from cluster.storage.keys import sibling_key
 from cluster.storage.local import LocalStore
-from cluster.storage.store import ObjectInfo
+from cluster.storage.store import ObjectInfo, unobserved
 from cluster.training.importing.adapter import import_adapter
 from cluster.training.importing.config import AdapterConfig
 from tests.tiny_base import make_tiny_base
@@ -195,7 +195,9 @@ def test_what_is_too_large_is_not_downloaded(
             info = super().stat(key)
             return replace(info, bytes=MAX_BYTES[name] + 1) if key == large else info
 
-        def download(self, key: str, path: Path) -> ObjectInfo:
+        def download(
+            self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved
+        ) -> ObjectInfo:
             raise AssertionError(key)
 
     _refused(base, Store(tmp_path / "store"), *good)

@@ -124,7 +124,7 @@ def ran(database: Database, job_id: str, number: int, start: float, end: float |
     add_attempt(database, job_id, number)
     with database.write() as session:
         attempt = session.get_one(tables.Attempt, (job_id, number))
-        attempt.created_at, attempt.ended_at = start, end
+        attempt.created_at, attempt.started_at, attempt.ended_at = start - 50.0, start, end
 
 
 def test_device_time_is_each_attempts_duration_times_its_workers(database: Database, key_id: str) -> None:

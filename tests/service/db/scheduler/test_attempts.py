@@ -14,6 +14,7 @@ from cluster.contracts.jobs import (
     Failed,
     JobStatus,
     NumberedMessage,
+    NumberedStart,
     Stopped,
     SyncRequest,
     SyncResponse,
@@ -30,6 +31,7 @@ from service.db.scheduler.attempts import Attempts, put_back_all
 from service.db.scheduler.leases import Leases
 from service.db.scheduler.store import LEASE, SchedulerStore
 from service.db.superseded import superseded_folders
+from service.db.usage.device_time import device_time
 from tests.service.db.rows import (
     TENANT,
     TOKEN,
@@ -534,3 +536,37 @@ def test_every_sync_is_a_heartbeat(database: Database, job: Job) -> None:
     first = heartbeat()
     sync(database, job)
     assert before < first < heartbeat()
+
+
+def test_device_time_begins_when_the_workers_have_their_devices(database: Database) -> None:
+    add_tenants(database)
+    job = add_running_job(database)
+    with database.write() as session:
+        row = session.get_one(tables.Attempt, (job.id, 1))
+        row.created_at -= 1000.0
+    with database.read() as session:
+        assert device_time(session, [tables.Job.id == job.id], 0.0, math.inf) == []
+    for _ in range(2):
+        with database.write() as session:
+            events = [NumberedStart(seq=0, created_at=1)]
+            Attempts(session).sync(job.id, 1, TOKEN, SyncRequest(events=events))
+    with database.read() as session:
+        (part,) = device_time(session, [tables.Job.id == job.id], 0.0, math.inf)
+        assert part.start > session.get_one(tables.Attempt, (job.id, 1)).created_at + 999.0
+
+
+def test_a_step_that_is_stored_again_has_the_later_attempts_weights(database: Database) -> None:
+    """The first attempt died before its resume state of that step was known."""
+    add_tenants(database)
+    job = add_running_job(database)
+    first = checkpoint(job.id, 0, 2)
+    with database.write() as session:
+        Attempts(session).sync(job.id, 1, TOKEN, SyncRequest(events=[first]))
+    add_attempt(database, job.id, 2)
+    again = checkpoint(job.id, 0, 2, attempt=2)
+    with database.write() as session:
+        Attempts(session).sync(job.id, 2, TOKEN, SyncRequest(events=[again]))
+    with database.read() as session:
+        (row,) = session.scalars(select(tables.Checkpoint).where(tables.Checkpoint.job_id == job.id))
+        assert (row.manifest_key, row.manifest_sha256) == (again.manifest_key, again.manifest_sha256)
+        assert superseded_folders(session) == [first.manifest_key.removesuffix("manifest.json")]

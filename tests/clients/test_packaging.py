@@ -29,7 +29,8 @@ for module in found:
     importlib.import_module(module.name)
 assert len(found) > 50, found
 declared = {"httpx", "attrs", "attr", "dateutil"}
-of_httpx = {"brotli", "_brotli", "httpcore", "anyio", "idna", "certifi", "h11", "sniffio", "click", "rich", "pygments"}
+of_httpx = {"httpcore", "anyio", "idna", "certifi", "h11", "sniffio", "click", "rich", "pygments"}
+of_httpx |= {"brotli", "_brotli"}
 of_others = {"typing_extensions", "six"}
 installed = {
     name.split(".")[0]

@@ -36,11 +36,13 @@ class SlowStore(LocalStore):
     def upload(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         self.busy += 1
         try:
-            return super().upload(
-                key, path, on_progress=lambda: time.sleep(CHUNK_BYTES / self._rate) or on_progress()
-            )
+            return super().upload(key, path, on_progress=lambda: self._wait(on_progress))
         finally:
             self.busy -= 1
+
+    def _wait(self, on_progress: Callable[[], None]) -> None:
+        time.sleep(CHUNK_BYTES / self._rate)
+        on_progress()
 
 
 def main() -> None:

@@ -37,7 +37,6 @@ from cluster.training.model.trainee import (
     save_memory,
     trainable_parameters,
 )
-from cluster.training.world import World
 
 if torch.cuda._is_compiled():
     GPU = torch.device("cuda", 0)
@@ -162,7 +161,7 @@ def train(model: Any, config: TrainingConfig) -> None:
     step(objective, batcher, optimizer)
 
     again = make_optimizer(learned, config)
-    restore_moments(learned, again, moments(learned, optimizer, World()), step=1)
+    restore_moments(learned, again, moments(learned, optimizer), step=1)
     assert {value.device.type for state in again.state.values() for value in state.values()} == {GPU.type}
     step(objective, batcher, again)
 

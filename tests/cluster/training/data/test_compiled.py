@@ -216,7 +216,7 @@ def test_a_kept_copy_that_cannot_be_read_is_replaced(
 class Full(LocalStore):
     """Refuses uploads."""
 
-    def upload(self, key: str, path: Path) -> Any:
+    def upload(self, key: str, path: Path, **_: Any) -> Any:
         raise Unavailable("The disk is full.")
 
 

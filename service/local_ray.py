@@ -39,15 +39,17 @@ def ray_command(ports: RayPorts, folder: Path) -> list[str]:
     ]
 
 
-def ray_environment(inherited: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, str]:
+def ray_environment(
+    inherited: Mapping[str, str], shared: Mapping[str, str], *, training_slots: int
+) -> dict[str, str]:
     """`inherited` with `shared` over it, and what Ray, its workers and its replicas need. The database's URL
     is left out: the cluster must not reach it."""
     return {
         **{name: value for name, value in inherited.items() if name != "TUNERY_DATABASE_URL"},
         **shared,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}",
-        # One job trains at a time and uses all cores; idle threads yield them to serving.
-        "TUNERY_WORKER_CPUS": inherited.get("TUNERY_WORKER_CPUS", str(_cores())),
+        # Training processes that may run at once share the cores; idle threads yield them to serving.
+        "TUNERY_WORKER_CPUS": inherited.get("TUNERY_WORKER_CPUS", str(max(1, _cores() // training_slots))),
         "OMP_WAIT_POLICY": "PASSIVE",
         # The size of one of Ray's log files, in bytes, and how many older ones are kept.
         "RAY_ROTATION_MAX_BYTES": inherited.get("RAY_ROTATION_MAX_BYTES", str(MAX_LOG_BYTES)),

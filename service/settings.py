@@ -5,6 +5,7 @@ capitals.
 """
 
 import os
+import re
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.devices import Pool
@@ -360,6 +367,11 @@ def checked_settings() -> Settings:
     variable."""
     try:
         settings = Settings()
+    except SettingsError as error:
+        cause = error.__cause__
+        named = re.search(r'field "(\w+)"', str(error))
+        variable = f"TUNERY_{named[1]}".upper() if named else "A variable"
+        raise InvalidConfiguration(f"{variable} is not JSON: {cause}.") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         variable = f"TUNERY_{first['loc'][0]}".upper()

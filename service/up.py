@@ -114,6 +114,7 @@ class _Plan:
             "PYTHONUNBUFFERED": "1",
         }
         ray_url, gpus = f"http://127.0.0.1:{dashboard}", gpu_bytes()
+        training = training_environment(inherited, gpus, workers=Settings().training_slots)
         return _Plan(
             base_url=f"http://{reachable}:{port}",
             ray_url=ray_url,
@@ -123,12 +124,14 @@ class _Plan:
             serving_port=serving,
             internal_port=internal,
             ray_argv=ray_command(ray_ports, ray_folder),
-            ray_environment=ray_environment(inherited, shared),
+            ray_environment=ray_environment(
+                inherited, shared, training_slots=int(training["TUNERY_TRAINING_SLOTS"])
+            ),
             service_environment={
                 **inherited,
                 **shared,
                 "TUNERY_DATABASE_URL": database_url(folder, inherited),
-                **training_environment(inherited, gpus, workers=Settings().training_slots),
+                **training,
                 "TUNERY_RAY_URL": ray_url,
                 "TUNERY_SERVING_URL": f"http://127.0.0.1:{serving}",
                 "TUNERY_SERVICE_URL": f"http://127.0.0.1:{internal}",

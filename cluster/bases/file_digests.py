@@ -25,21 +25,19 @@ _State = tuple[int, int]
 """Size in bytes and modification time in nanoseconds."""
 
 
-def file_digests(files: Sequence[Path], *, trust_kept: bool = True) -> list[str]:
-    """The SHA-256 of each of these files of one folder. Files are read in parallel. Without `trust_kept`,
-    every file is read, and what was kept is replaced."""
+def file_digests(files: Sequence[Path]) -> list[str]:
+    """The SHA-256 of each of these files of one folder. Files are read in parallel."""
     if not files:
         return []
     folder = files[0].parent
-    kept = _kept(folder) if trust_kept else {}
+    kept = _kept(folder)
     states = [_state(file) for file in files]
     known = [
-        (_hub_digest(file) if trust_kept else None) or kept.get(file.name, {}).get(state)
+        _hub_digest(file) or kept.get(file.name, {}).get(state)
         for file, state in zip(files, states, strict=True)
     ]
     unknown = [file for file, digest in zip(files, known, strict=True) if digest is None]
-    with ThreadPoolExecutor(_THREADS) as threads:
-        read = dict(zip(unknown, threads.map(_read, unknown), strict=True))
+    read = _read_all(unknown)
     large = {
         file.name: (state, read[file])
         for file, state in zip(files, states, strict=True)
@@ -52,10 +50,15 @@ def file_digests(files: Sequence[Path], *, trust_kept: bool = True) -> list[str]
 
 def changed_files(files: Sequence[Path]) -> dict[str, bool | None]:
     """Reads all of these files of one folder. Returns, by name, whether the file differs from the hub's or
-    from what was read before; None if nothing is known of it."""
-    kept = _kept(files[0].parent) if files else {}
+    from what was read before, which stays kept; None for a file that is read for the first time, and whose
+    digest is kept from now on."""
+    if not files:
+        return {}
+    kept = _kept(files[0].parent)
     known = {file: _hub_digest(file) or _newest(kept.get(file.name, {})) for file in files}
-    found = dict(zip(files, file_digests(files, trust_kept=False), strict=True))
+    found = _read_all(files)
+    if new := {file.name: (_state(file), found[file]) for file in files if known[file] is None}:
+        _keep(files[0].parent, new)
     return {file.name: None if (was := known[file]) is None else was != found[file] for file in files}
 
 
@@ -70,6 +73,11 @@ def _hub_digest(file: Path) -> str | None:
         return None
     target = file.resolve()
     return target.name if target.parent.name == "blobs" and _SHA256.fullmatch(target.name) else None
+
+
+def _read_all(files: Sequence[Path]) -> dict[Path, str]:
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return dict(zip(files, threads.map(_read, files), strict=True))
 
 
 def _read(file: Path) -> str:

@@ -57,6 +57,17 @@ def _readable(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def is_whole(file: Path) -> bool:
+    """Whether a safetensors file is as long as its own header says."""
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+        ends = [tensor["data_offsets"][1] for tensor in _header(file).values()]
+        return file.stat().st_size == 8 + length + max(ends, default=0)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files that transformers loads. A folder may also hold the same weights in another format. Raises
     OSError, ValueError or KeyError if the index cannot be read."""

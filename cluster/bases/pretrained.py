@@ -4,12 +4,13 @@ transformers imports its modules lazily. Two threads that trigger the same impor
 module ("cannot import name 'AutoTokenizer'"), so whatever may import does so under LOADING."""
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cluster.bases.text.chat_template import ChatTemplate
-from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.errors import CorruptArtefact, InvalidRequest
 
 LOADING = threading.RLock()
 """Held around every `from_pretrained` and `from_config`. For models, these also switch weight tying,
@@ -31,6 +32,14 @@ def read_config(folder: Path) -> Any:
         from transformers import AutoConfig
 
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def check_complete(loading: Mapping[str, Any]) -> None:
+    """Takes what `from_pretrained` says of its loading. Raises CorruptArtefact if the folder lacked weights:
+    transformers makes them up and only logs it."""
+    if missing := sorted(loading["missing_keys"]):
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise CorruptArtefact(f"The model's files lack the weights {', '.join(missing[:3])}{more}.")
 
 
 def stop_tokens(folder: Path, tokenizer: Any) -> frozenset[int]:

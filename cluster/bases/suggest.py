@@ -11,6 +11,7 @@ from cluster.contracts.bases import BaseSpec, FolderSource, HubSource, TrainingT
 from cluster.contracts.errors import InvalidConfiguration
 
 _CONTEXTS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+_ALIAS = re.compile(r"[A-Za-z0-9._-]+")
 _ENCODERS = re.compile(r"bert|electra|mpnet", re.IGNORECASE)
 _RATES: tuple[tuple[float, dict[TrainingType, float]], ...] = (
     (1.5e9, {"lora": 4e-4, "full": 4e-5}),
@@ -37,15 +38,20 @@ def suggest_base(
     is."""
     config = read_config(folder)
     text = {**config, **(config.get("text_config") or {})}
-    context = context_length or next((text[name] for name in _CONTEXTS if _is_size(text.get(name))), None)
+    own = next((text[name] for name in _CONTEXTS if _is_size(text.get(name))), None)
+    if context_length is not None and own is not None and context_length > own:
+        raise InvalidConfiguration(f"--context is {context_length}, but the model has {own} positions.")
+    context = context_length or own
     if context is None:
         raise InvalidConfiguration(
             "The model's config.json does not say how long its context is: it has none of "
             f"{', '.join(_CONTEXTS)}. Give --context."
         )
     is_encoder = _is_encoder(config)
+    if alias is not None and not _ALIAS.fullmatch(alias):
+        raise InvalidConfiguration(f"The alias {alias!r} may only have letters, digits, '.', '_' and '-'.")
     return BaseSpec(
-        alias=alias or _alias(source),
+        alias=alias or alias_of(source),
         source=source,
         context_length=context,
         learning_rates=_ENCODER_RATES if is_encoder else _rates(parameters),
@@ -55,7 +61,7 @@ def suggest_base(
     )
 
 
-def _alias(source: FolderSource | HubSource) -> str:
+def alias_of(source: FolderSource | HubSource) -> str:
     """The repository's or the folder's own name, as far as an alias may have its characters."""
     name = source.repository.rpartition("/")[2] if isinstance(source, HubSource) else Path(source.path).name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-").lower() or "model"

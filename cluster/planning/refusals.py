@@ -37,7 +37,7 @@ def refusal(task: Task, pools: Sequence[Pool], *, slots: int) -> InvalidRequest:
         )
     least = min(tried, key=lambda one: (one.footprint.device.total, one.way.num_workers))
     proposals = list(_proposals(task, pools, slots))
-    advice = f"It fits with {', or '.join(proposals)}." if proposals else "No option makes it fit."
+    advice = f"It fits with {', or '.join(proposals)}." if proposals else "No single option makes it fit."
     return InvalidRequest(
         f"Training {task.base.alias} this way needs {_need(least)}, {_have(largest, least)}. {advice}",
         code="insufficient_memory",

@@ -3,7 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +16,15 @@ from cluster.bases import hub
 from cluster.bases.catalogue import PACKAGED_CATALOGUE, add_to_catalogue, load_catalogue
 from cluster.bases.configs import read_config
 from cluster.bases.file_digests import changed_files
-from cluster.bases.layers import base_layers
+from cluster.bases.layers import base_layers, is_whole
+from cluster.bases.pretrained import read_config as read_transformers_config
+from cluster.bases.pretrained import read_tokenizer
 from cluster.bases.resolve import base_folder, is_here, tokenizer_folder, why_unavailable
-from cluster.bases.suggest import suggest_base
+from cluster.bases.suggest import alias_of, suggest_base
 from cluster.contracts.bases import BaseSpec, FolderSource, HubSource, TrainingType
 from cluster.contracts.devices import Pool
 from cluster.contracts.errors import InvalidConfiguration, InvalidRequest, TuneryError
-from cluster.contracts.hyperparameters import TrainingOptions
+from cluster.contracts.hyperparameters import MAX_WORKERS, TrainingOptions
 from cluster.planning.memory import Task
 from cluster.planning.planner import task_of
 from cluster.planning.refusals import plan_or_refuse
@@ -30,6 +32,7 @@ from cluster.planning.shapes import shape_of
 from service.cli.output import Columns, Output, printable
 from service.data_folder import catalogue_path, create_catalogue
 from service.local_devices import gpu_bytes, local_pool
+from service.settings import Settings
 
 app = typer.Typer(help="Manage the base models of this installation.", no_args_is_help=True)
 
@@ -89,9 +92,12 @@ def add(
         path = catalogue or catalogue_path(data)
         found = _source(source)
         # Enough to read its configuration with.
-        bare = BaseSpec(alias="new", source=found, context_length=1, learning_rates={})
+        bare = BaseSpec(alias=alias_of(found), source=found, context_length=1, learning_rates={})
+        _check_usable(bare)
         parameters = sum(math.prod(shape) for shape in base_layers(bare).shapes.values())
         spec = suggest_base(found, tokenizer_folder(bare), parameters, alias=alias, context_length=context)
+        if not path.exists() and not path.parent.exists():
+            Output(as_json).remark(f"{path.parent} is a new data folder: give --data to `tunery up`, too.")
         create_catalogue(path)
         add_to_catalogue(path, spec)
         Output(as_json).done(
@@ -131,12 +137,12 @@ def plan(
         shape = shape_of(read_config(tokenizer_folder(spec)))
         if shape is None:
             raise InvalidConfiguration(f"The planner does not know the family of {model}.")
-        pool = local_pool(gpu_bytes(), workers=1)
+        pools = Settings().training_pools or [local_pool(gpu_bytes(), workers=1)]
         length = min(max_seq_length or _PLANNED_LENGTH, spec.context_length)
         kinds: tuple[TrainingType, ...] = ("lora", "qlora", "full")
         options = [TrainingOptions(type=kind, max_seq_length=length) for kind in kinds]
         tasks = [task_of(shape, spec, each, "supervised") for each in options]
-        Output(as_json).items([_planned(task, pool) for task in tasks], _PLAN_COLUMNS)
+        Output(as_json).items([_planned(task, pools) for task in tasks], _PLAN_COLUMNS)
 
 
 @app.command()
@@ -154,20 +160,21 @@ def verify(
             checked = changed_files(sorted(base_folder(spec).glob("*.safetensors")))
             changed = sorted(name for name, has_changed in checked.items() if has_changed)
             known = sum(has_changed is not None for has_changed in checked.values())
-            sentence = (
-                f"{spec.alias}: {', '.join(changed)} changed."
-                if changed
-                else f"{spec.alias}: {known} of {len(checked)} files had been read before, and are unchanged."
-            )
+            unread = len(checked) - known
+            first = f"{unread} read for the first time, so there is nothing to compare with"
+            parts = [f"{len(changed)} changed ({', '.join(changed)})"] if changed else []
+            parts += [f"{known - len(changed)} unchanged"] if known > len(changed) else []
+            parts += [first] if unread else []
+            sentence = f"{spec.alias}: {'; '.join(parts)}."
             Output(as_json).done({"alias": spec.alias, "changed": changed, "compared": known}, sentence)
             are_intact &= not changed
     if not are_intact:
         raise typer.Exit(1)
 
 
-def _planned(task: Task, pool: Pool) -> dict[str, Any]:
+def _planned(task: Task, pools: Sequence[Pool]) -> dict[str, Any]:
     try:
-        found = plan_or_refuse(task, task.options, [pool], slots=pool.all_devices)
+        found = plan_or_refuse(task, task.options, pools, slots=MAX_WORKERS)
     except InvalidRequest as error:
         return {"type": task.options.type, "plan": None, "problem": error.message}
     return {"type": task.options.type, "plan": found.model_dump(mode="json"), "problem": None}
@@ -181,6 +188,20 @@ def _path(data: Path, catalogue: Path | None) -> Path:
     """A data folder that has no catalogue yet offers what the packaged one has."""
     path = catalogue_path(data)
     return catalogue or (path if path.exists() or "TUNERY_CATALOGUE" in os.environ else PACKAGED_CATALOGUE)
+
+
+def _check_usable(spec: BaseSpec) -> None:
+    """Raises InvalidConfiguration if jobs and requests would find that the model cannot be used."""
+    folder = tokenizer_folder(spec)
+    for file in folder.glob("*.safetensors"):
+        if not is_whole(file):
+            raise InvalidConfiguration(f"The model's {file.name} is cut short, or no safetensors file.")
+    for what, read in (("config.json", read_transformers_config), ("tokenizer", read_tokenizer)):
+        try:
+            read(folder)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise InvalidConfiguration(f"transformers cannot read the model's {what}: {reason}") from error
 
 
 def _chosen(aliases: list[str] | None, path: Path) -> list[BaseSpec]:

@@ -23,6 +23,7 @@ def test_runners_sync_at_a_port_that_only_this_machine_can_reach(tmp_path: Path,
     ("variable", "value", "message"),
     [
         ("TUNERY_TRAINING_SLOTS", "many", "TUNERY_TRAINING_SLOTS is 'many'"),
+        ("TUNERY_TRAINING_POOLS", "{", "TUNERY_TRAINING_POOLS is not JSON"),
         ("TUNERY_CATALOGUE", "/absent/models.toml", "/absent/models.toml"),
         ("TUNERY_WEBHOOK_ALLOWED_DESTINATIONS", "http://x", "'http://x'"),
     ],

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from cluster.bases.four_bits import in_four_bits
-from cluster.bases.pretrained import LOADING, read_config
+from cluster.bases.pretrained import LOADING, check_complete, read_config
 from cluster.contracts.errors import InvalidConfiguration, TuneryError
 from cluster.serving.embedded.attention import implementation, parity_check_length, read_attention
 from cluster.serving.embedded.batched import BatchedRunner
@@ -37,14 +37,16 @@ def load_model(folder: Path, *, dtype: str, device: torch.device, is_quantized: 
     served, stored = served_dtype(dtype, device), getattr(torch, dtype)
     config = read_config(folder)
     with LOADING:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, loading = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=stored if is_quantized else served,
             attn_implementation=implementation(config.get_text_config()),
             use_safetensors=True,
             local_files_only=True,
+            output_loading_info=True,
             **(in_four_bits(stored, device) if is_quantized else {}),
         )
+        check_complete(loading)
         if is_quantized:
             model = model.dequantize().to(served)
     return model.eval().requires_grad_(False).to(device)

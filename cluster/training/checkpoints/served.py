@@ -89,5 +89,6 @@ def load_classifier(folder: Path, dtype: str, device: torch.device) -> Any:
     architecture = read_config(folder).architectures[0]
     is_per_token = architecture.endswith("ForTokenClassification")
     kind = AutoModelForTokenClassification if is_per_token else AutoModelForSequenceClassification
-    model = load_pretrained(kind, folder, DTYPES[dtype])
+    # Bases may lack parts that a classifier does not use, such as BERT's pooler.
+    model = load_pretrained(kind, folder, DTYPES[dtype], has_new_parts=True)
     return model.to(device).eval().requires_grad_(False)

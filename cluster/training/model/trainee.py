@@ -173,6 +173,7 @@ def load_encoder(weights: Path, base: BaseSpec, config: TrainingConfig, data: Da
         kind,
         weights,
         torch.float32 if config.type == "full" else DTYPES[base.dtype],
+        has_new_parts=True,
         num_labels=len(data.class_names),
         id2label=dict(enumerate(data.class_names)),
         label2id={name: number for number, name in enumerate(data.class_names)},

@@ -1,6 +1,7 @@
 """`/v1/files`: file contents are streamed to and from storage; the database holds their rows."""
 
 import logging
+import re
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -94,7 +95,9 @@ def content(caller: Reader, state: UsesAppState, request: Request, file_id: str)
     file = _find(state, caller.tenant, file_id)
     # A store that does not answer is an error now, and no broken download later.
     state.store.stat(file.object_key)
-    headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}"}
+    # Some clients, such as curl, only read the plain name.
+    plain, whole = re.sub(r"[^A-Za-z0-9._-]", "_", file.filename), quote(file.filename, safe="")
+    headers = {"content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{whole}"}
     segment = Segment(file.bytes, lambda start: state.store.open(file.object_key, start=start))
     return download(request.headers, [segment], etag=f'"{file.sha256}"', headers=headers)
 

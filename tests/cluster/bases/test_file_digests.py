@@ -32,8 +32,8 @@ def test_digests_of_large_files_are_kept_beside_them_and_used_by_the_next_proces
     kept["a"][2] = "0" * 64
     (files[0].parent / KEPT).write_text(json.dumps(kept))
     assert file_digests(files) == ["0" * 64, *expected[1:]]
-    assert changed_files(files) == {"a": True, "b": False, "c": None}
-    assert file_digests(files) == expected, "what was kept has been replaced"
+    for c_is_known in (None, False):
+        assert changed_files(files) == {"a": True, "b": False, "c": c_is_known}
 
 
 def test_a_file_that_changes_is_read_again(files: list[Path]) -> None:

@@ -72,6 +72,7 @@ NAMES_NOTHING = {
     "usage_embeddings",
     "usage_classifications",
     "usage_fine_tuning",
+    "usage_costs",
     "projects_list",
     "projects_create",
     "admin_api_keys_list",

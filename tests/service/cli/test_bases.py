@@ -54,18 +54,39 @@ def test_the_plan_of_a_base_names_devices_and_memory(model: Path, data: Path) ->
 
 
 def test_what_is_no_model_is_not_added(model: Path, data: Path) -> None:
-    (model / "model.safetensors").unlink()
-    refused = bases(data, "add", model)
-    assert refused.exit_code == 1
-    assert "its folder has no *.safetensors" in refused.stderr
-    assert not data.exists()
+    weights, config = model / "model.safetensors", model / "config.json"
+    whole, described = weights.read_bytes(), config.read_text()
+
+    def refused(*options: object) -> str:
+        answer = bases(data, "add", model, *options)
+        assert answer.exit_code == 1
+        assert not data.exists()
+        return answer.stderr
+
+    assert "The alias 'a/b' may only have letters" in refused("--alias", "a/b")
+    assert "--context is 4096, but the model has 1024 positions" in refused("--context", 4096)
+    config.write_text(described.replace('"model_type": "llama"', '"model_type": "unknown"'))
+    assert "transformers cannot read the model's config.json" in refused()
+    config.write_text(described)
+    weights.write_bytes(whole[:-1])
+    assert "model.safetensors is cut short" in refused()
+    weights.unlink()
+    assert "its folder has no *.safetensors" in refused()
 
 
 def test_verify_tells_changed_weights_from_the_same(model: Path, data: Path) -> None:
     bases(data, "add", model)
-    assert bases(data, "verify", "our-model").stdout == (
-        "our-model: 0 of 1 files had been read before, and are unchanged.\n"
-    )
+    first = bases(data, "verify", "our-model").stdout
+    assert first == "our-model: 1 read for the first time, so there is nothing to compare with.\n"
+    assert bases(data, "verify", "our-model").stdout == "our-model: 1 unchanged.\n"
+    with (model / "model.safetensors").open("r+b") as weights:
+        weights.seek(-1, 2)
+        last = weights.read(1)
+        weights.seek(-1, 2)
+        weights.write(bytes([last[0] ^ 1]))
+    for _ in range(2):
+        changed = bases(data, "verify", "our-model")
+        assert (changed.exit_code, changed.stdout) == (1, "our-model: 1 changed (model.safetensors).\n")
     assert bases(data, "fetch", "our-model").stdout == f"our-model is in {model}.\n"
     missing = bases(data, "fetch", "absent")
     assert missing.exit_code == 1

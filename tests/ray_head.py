@@ -18,7 +18,7 @@ import psutil
 
 from service.ports import free_ports
 
-_START_SECONDS = 120
+_START_SECONDS = 240
 
 
 @dataclass(frozen=True)

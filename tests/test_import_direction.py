@@ -103,6 +103,7 @@ ALLOWED = {
         "cluster.planning",
         "service.data_folder",
         "service.local_devices",
+        "service.settings",
         "service.ports",
         "service.sweep",
         "service.up",

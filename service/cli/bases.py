@@ -17,8 +17,6 @@ from cluster.bases.catalogue import PACKAGED_CATALOGUE, add_to_catalogue, load_c
 from cluster.bases.configs import read_config
 from cluster.bases.file_digests import changed_files
 from cluster.bases.layers import base_layers, is_whole
-from cluster.bases.pretrained import read_config as read_transformers_config
-from cluster.bases.pretrained import read_tokenizer
 from cluster.bases.resolve import base_folder, is_here, tokenizer_folder, why_unavailable
 from cluster.bases.suggest import alias_of, suggest_base
 from cluster.contracts.bases import BaseSpec, FolderSource, HubSource, TrainingType
@@ -192,6 +190,10 @@ def _path(data: Path, catalogue: Path | None) -> Path:
 
 def _check_usable(spec: BaseSpec) -> None:
     """Raises InvalidConfiguration if jobs and requests would find that the model cannot be used."""
+    # Imported here because it imports transformers, which takes seconds.
+    from cluster.bases.pretrained import read_config as read_transformers_config
+    from cluster.bases.pretrained import read_tokenizer
+
     folder = tokenizer_folder(spec)
     for file in folder.glob("*.safetensors"):
         if not is_whole(file):

@@ -143,6 +143,7 @@ def _prepare(case: Case, folder: Path) -> tuple[JobSpec, int]:
     spec = JobSpec.model_validate(
         {
             "job_id": "ftjob-bench",
+            "device": "cpu",
             "attempt": 1,
             "attempt_token": "none",
             "service_url": "http://127.0.0.1:1",

@@ -81,7 +81,7 @@ def main(spec_file: str, name: str, rank: str) -> None:
 
 
 def _without_checkpoints() -> Any:
-    return SimpleNamespace(finished=lambda: [], save=lambda *_, **__: None, stored={})
+    return SimpleNamespace(finished=lambda: [], save=lambda *_, **__: None, is_busy=lambda: False, stored={})
 
 
 if __name__ == "__main__":

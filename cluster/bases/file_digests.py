@@ -33,7 +33,7 @@ def file_digests(files: Sequence[Path]) -> list[str]:
     kept = _kept(folder)
     states = [_state(file) for file in files]
     known = [
-        _hub_digest(file) or kept.get(file.name, {}).get(state)
+        _hub_digest(file) or (kept[file.name][1] if kept.get(file.name, (None,))[0] == state else None)
         for file, state in zip(files, states, strict=True)
     ]
     unknown = [file for file, digest in zip(files, known, strict=True) if digest is None]
@@ -55,15 +55,11 @@ def changed_files(files: Sequence[Path]) -> dict[str, bool | None]:
     if not files:
         return {}
     kept = _kept(files[0].parent)
-    known = {file: _hub_digest(file) or _newest(kept.get(file.name, {})) for file in files}
+    known = {file: _hub_digest(file) or kept.get(file.name, (None, None))[1] for file in files}
     found = _read_all(files)
     if new := {file.name: (_state(file), found[file]) for file in files if known[file] is None}:
         _keep(files[0].parent, new)
     return {file.name: None if (was := known[file]) is None else was != found[file] for file in files}
-
-
-def _newest(kept: Mapping[_State, str]) -> str | None:
-    return kept[max(kept, key=lambda state: state[1])] if kept else None
 
 
 def _hub_digest(file: Path) -> str | None:
@@ -90,12 +86,12 @@ def _state(file: Path) -> _State:
     return found.st_size, found.st_mtime_ns
 
 
-def _kept(folder: Path) -> dict[str, dict[_State, str]]:
+def _kept(folder: Path) -> dict[str, tuple[_State, str]]:
     """Whatever cannot be understood counts as not kept."""
     try:
         entries = json.loads((folder / KEPT).read_bytes())
         return {
-            name: {(int(size), int(mtime_ns)): str(digest)}
+            name: ((int(size), int(mtime_ns)), str(digest))
             for name, (size, mtime_ns, digest) in entries.items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
@@ -103,8 +99,7 @@ def _kept(folder: Path) -> dict[str, dict[_State, str]]:
 
 
 def _keep(folder: Path, found: Mapping[str, tuple[_State, str]]) -> None:
-    entries = {name: [*state, digest] for name, one in _kept(folder).items() for state, digest in one.items()}
-    entries |= {name: [*state, digest] for name, (state, digest) in found.items()}
+    entries = {name: [*state, digest] for name, (state, digest) in {**_kept(folder), **found}.items()}
     with suppress(OSError):
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=KEPT)
         with os.fdopen(handle, "w") as stream:

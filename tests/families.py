@@ -14,6 +14,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from cluster.contracts.bases import BaseSpec, FolderSource
+from tests.family_support import DECODERS, ENCODERS
 from tests.tiny_base import make_tokenizer
 
 VOCAB = 352
@@ -24,6 +25,42 @@ _CLASSES = ["[CLS]", "[SEP]", "[MASK]"]
 _SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 _GATED = {**_SIZES, "intermediate_size": 64, "num_key_value_heads": 2, "initializer_range": 0.2}
 _HYBRID = ["sliding_attention", "full_attention"]
+LATENT = {
+    **_GATED,
+    "num_key_value_heads": 4,
+    "q_lora_rank": 12,
+    "kv_lora_rank": 10,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 6,
+    "v_head_dim": 8,
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "n_group": 1,
+    "topk_group": 1,
+    "moe_intermediate_size": 16,
+    "first_k_dense_replace": 1,
+}
+"""Multi-head latent attention."""
+_PER_LAYER = {
+    **_GATED,
+    "num_hidden_layers": 4,
+    "head_dim": 8,
+    "sliding_window": WINDOW,
+    "layer_types": _HYBRID * 2,
+    "vocab_size_per_layer_input": VOCAB,
+    "hidden_size_per_layer_input": 8,
+    "num_kv_shared_layers": 2,
+    "final_logit_softcapping": 3.0,
+}
+"""Embeddings of their own for each layer, and layers that read the keys and values of earlier ones."""
+_MAMBA = {
+    "mamba_n_heads": 8,
+    "mamba_d_head": 8,
+    "mamba_d_state": 8,
+    "mamba_n_groups": 1,
+    "mamba_chunk_size": 16,
+}
 _Make = Callable[[dict[str, Any]], Any]
 
 
@@ -99,6 +136,60 @@ FAMILIES: dict[str, _Make] = {
         num_experts=4,
         num_experts_per_tok=2,
     ),
+    "gpt_oss": _family(
+        "GptOss",
+        **_GATED,
+        head_dim=8,
+        sliding_window=WINDOW,
+        layer_types=_HYBRID,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+    ),
+    "deepseek_v3": _family("DeepseekV3", **LATENT),
+    "gemma3n": _family("Gemma3n", config="Gemma3nTextConfig", **_PER_LAYER, laurel_rank=4),
+    "gemma4": _family("Gemma4", config="Gemma4TextConfig", **_PER_LAYER, global_head_dim=16),
+    "jamba": _family(
+        "Jamba",
+        **_GATED,
+        num_experts=4,
+        attn_layer_period=2,
+        attn_layer_offset=1,
+        expert_layer_period=2,
+        expert_layer_offset=1,
+        mamba_d_state=4,
+        mamba_dt_rank=4,
+    ),
+    "falcon_h1": _family(
+        "FalconH1",
+        **_GATED,
+        **_MAMBA,
+        head_dim=8,
+        mamba_d_ssm=64,
+        embedding_multiplier=3.0,
+        lm_head_multiplier=0.5,
+        attention_out_multiplier=0.7,
+        ssm_out_multiplier=1.5,
+    ),
+    "granitemoehybrid": _family(
+        "GraniteMoeHybrid",
+        **_GATED,
+        **_MAMBA,
+        layer_types=["mamba", "attention"],
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        shared_intermediate_size=32,
+    ),
+    "nemotron_h": _family(
+        "NemotronH",
+        **_GATED,
+        head_dim=8,
+        layers_block_type=["mamba", "attention", "mlp"],
+        mamba_num_heads=8,
+        mamba_head_dim=8,
+        ssm_state_size=8,
+        n_groups=1,
+        chunk_size=16,
+    ),
     "bert": _family("Bert", head="ForPreTraining", **_SIZES, intermediate_size=64, initializer_range=0.2),
     "modernbert": _family(
         "ModernBert",
@@ -110,11 +201,7 @@ FAMILIES: dict[str, _Make] = {
         layer_types=_HYBRID,
     ),
 }
-ENCODERS: tuple[str, ...] = ("bert", "modernbert")
-UNEVEN: tuple[str, ...] = ("falcon_alibi", "qwen3_next")
-"""More decoders, for which no support is promised. They cannot process rows of different lengths together:
-one counts positions from the cache's length, the other has linear attention."""
-DECODERS: tuple[str, ...] = tuple(name for name in FAMILIES if name not in (*ENCODERS, *UNEVEN))
+assert FAMILIES.keys() == {*DECODERS, *ENCODERS}
 
 
 def make_family(name: str, folder: Path, *, seed: int = 0, context_length: int = 128) -> BaseSpec:

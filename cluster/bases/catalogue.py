@@ -40,6 +40,7 @@ that a repository carries is never run.
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -57,6 +58,9 @@ from cluster.contracts.errors import InvalidConfiguration
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 """The shortest time between two looks at the file."""
+
+_HEADING = re.compile(r"^[ \t]*\[\[[ \t]*model[ \t]*\]\]", re.MULTILINE)
+"""Of a model's table."""
 
 PACKAGED_CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
@@ -136,11 +140,31 @@ def add_to_catalogue(path: Path, spec: BaseSpec) -> None:
     """Appends a model to the file, whose other text stays as it is. Raises InvalidConfiguration if the file
     would not be a catalogue then, and leaves it alone."""
     text = path.read_text(encoding="utf-8")
+    _replace(path, f"{text.rstrip()}\n\n{_table(spec)}")
+
+
+def remove_from_catalogue(path: Path, alias: str) -> None:
+    """Takes a model out of the file, whose other text stays as it is. Raises InvalidConfiguration if the file
+    has no such model or no other, and leaves it alone."""
+    models = load_catalogue(path)
+    if alias not in models:
+        raise _invalid(path, f"it has no model '{alias}', only {', '.join(models)}")
+    if len(models) == 1:
+        raise _invalid(path, f"'{alias}' is its only model, and it must have one")
+    tables = _HEADING.split(path.read_text(encoding="utf-8"))
+    del tables[1 + list(models).index(alias)]
+    kept = {name: spec for name, spec in models.items() if name != alias}
+    _replace(path, "[[model]]".join(tables), expected=kept)
+
+
+def _replace(path: Path, text: str, *, expected: Mapping[str, BaseSpec] | None = None) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as stream:
         changed = Path(stream.name)
-        stream.write(f"{text.rstrip()}\n\n{_table(spec)}")
+        stream.write(text)
     try:
-        load_catalogue(changed)
+        found = load_catalogue(changed)
+        if expected is not None and found != expected:
+            raise _invalid(path, "it is written in a way that only a person can change")
         shutil.copymode(path, changed)
         # At once, because other processes read it at any time.
         changed.replace(path)

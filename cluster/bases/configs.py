@@ -1,6 +1,7 @@
 """Reads the `config.json` of a base, without its weights."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(found, dict):
         raise InvalidConfiguration(
-            f"The config.json of {folder.name} is no JSON object.", param="TUNERY_CATALOGUE"
+            f"The config.json of {folder.name} is not a JSON object.", param="TUNERY_CATALOGUE"
         )
     return found
 
@@ -33,6 +34,21 @@ def config_here(spec: BaseSpec) -> dict[str, Any] | None:
         return None if folder is None else read_config(folder)
     except InvalidConfiguration:
         return None
+
+
+def why_not_trained(config: Mapping[str, Any]) -> str | None:
+    """Why a model with these fields of `config.json` can only be served; None if it can be trained, too.
+
+    No update can be added to weights in 8 or 4 bits. QLoRA makes such weights itself, from whole ones."""
+    quantized = config.get("quantization_config")
+    if not quantized:
+        return None
+    kind = quantized.get("quant_method") if isinstance(quantized, Mapping) else None
+    return (
+        f"its weights are stored quantized ({kind or 'in an unknown way'}), and training needs them in 16 or "
+        "32 bits; load them with transformers, save the result of the model's dequantize(), and add that "
+        "folder"
+    )
 
 
 def _hub_folder(source: HubSource) -> Path | None:

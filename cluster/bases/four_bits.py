@@ -4,14 +4,21 @@ from typing import Any
 
 import torch
 
+from cluster.bases.bypassed import bypassed_layers
+from cluster.bases.pretrained import LOADING
 
-def in_four_bits(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
-    """Returns options for `from_pretrained` that load a model's linear layers in 4 bits and compute in
-    `dtype`.
+
+def in_four_bits(config: Any, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+    """Returns options for `from_pretrained` that load the linear layers of the causal model of `config` in 4
+    bits, and compute in `dtype`. The head stays whole, and so do layers that the model bypasses.
 
     The model's `dequantize()` turns them into ordinary weights with the same values. The model then computes
     the same, and takes the memory of one in full precision."""
-    return {"quantization_config": _config(dtype), "device_map": {"": device}}
+    from transformers import AutoModelForCausalLM
+
+    with LOADING, torch.device("meta"):
+        outline = AutoModelForCausalLM.from_config(config)
+    return {"quantization_config": _options(outline, dtype), "device_map": {"": device}}
 
 
 def layers_in_four_bits(model: Any) -> frozenset[str]:
@@ -20,7 +27,7 @@ def layers_in_four_bits(model: Any) -> frozenset[str]:
     from bitsandbytes.nn import Linear4bit
     from transformers.quantizers.quantizer_bnb_4bit import Bnb4BitHfQuantizer
 
-    quantizer = Bnb4BitHfQuantizer(_config(model.dtype), pre_quantized=False)
+    quantizer = Bnb4BitHfQuantizer(_options(model, model.dtype), pre_quantized=False)
     quantizer.preprocess_model(model, dtype=model.dtype, device_map={"": "cpu"})
     return frozenset(name for name, module in model.named_modules() if isinstance(module, Linear4bit))
 
@@ -35,13 +42,17 @@ def rounded_to_four_bits(weight: torch.Tensor) -> torch.Tensor:
     return rounded.view(weight.shape)
 
 
-def _config(dtype: torch.dtype) -> Any:
+def _options(model: Any, dtype: torch.dtype) -> Any:
     # Imported here because it takes seconds and few processes need it.
     from transformers import BitsAndBytesConfig
+    from transformers.quantizers.base import get_keys_to_not_convert
 
+    bypassed = bypassed_layers(model)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
+        # A list replaces the library's own, which has the head.
+        llm_int8_skip_modules=[*get_keys_to_not_convert(model), *bypassed] if bypassed else None,
     )

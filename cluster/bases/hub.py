@@ -68,13 +68,14 @@ def weight_digests(source: HubSource) -> dict[str, str] | None:
     return digests if digests and len(digests) == len(files) else None
 
 
-def weight_shapes(source: HubSource) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor, by name, from the headers of the files of weights."""
+def stored_tensors(source: HubSource) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """safetensors' name of the type, and the shape, of every tensor, by name, from the headers of the files
+    of weights."""
     from huggingface_hub import get_safetensors_metadata
 
     metadata = get_safetensors_metadata(source.repository, revision=source.revision)
     return {
-        name: tuple(tensor.shape)
+        name: (tensor.dtype, tuple(tensor.shape))
         for file in metadata.files_metadata.values()
         for name, tensor in file.tensors.items()
     }

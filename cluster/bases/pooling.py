@@ -32,10 +32,12 @@ def read_pooling(folder: Path) -> Pooling:
 
 def _mode(folder: Path, path: str) -> Pooling:
     if not path or Path(path).name != path or path == "..":
-        raise _unusable(folder, f"modules.json looks for Pooling in {path!r}, which is no folder beside it")
+        raise _unusable(
+            folder, f"modules.json looks for Pooling in {path!r}, which is not a folder beside it"
+        )
     config = _read(folder, f"{path}/config.json")
     if not isinstance(config, dict):
-        raise _unusable(folder, f"{path}/config.json is no object")
+        raise _unusable(folder, f"{path}/config.json is not an object")
     flags = {"pooling_mode_mean_tokens": True} | config
     # The newer format names one mode; the older one switches each mode on or off.
     modes = (

@@ -3,14 +3,15 @@
 transformers imports its modules lazily. Two threads that trigger the same import can find a half-imported
 module ("cannot import name 'AutoTokenizer'"), so whatever may import does so under LOADING."""
 
+import os
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cluster.bases.text.chat_template import ChatTemplate
-from cluster.contracts.errors import CorruptArtefact, InvalidRequest
+from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration, InvalidRequest
 
 LOADING = threading.RLock()
 """Held around every `from_pretrained` and `from_config`. For models, these also switch weight tying,
@@ -19,8 +20,9 @@ without some weights, and the process with the other's dtype."""
 
 
 def read_tokenizer(folder: Path) -> Any:
-    """Reads a new tokenizer, which the caller owns: padding and truncation are part of its state."""
-    with LOADING:
+    """Reads a new tokenizer, which the caller owns: padding and truncation are part of its state. Raises
+    InvalidConfiguration if transformers cannot read it."""
+    with LOADING, _readable(folder, "tokenizer"):
         # Imported here because it takes seconds, and most of the cluster's processes never need it.
         from transformers import AutoTokenizer
 
@@ -28,7 +30,8 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def read_config(folder: Path) -> Any:
-    with LOADING:
+    """Raises InvalidConfiguration if transformers cannot read `config.json`, or does not know the model."""
+    with LOADING, _readable(folder, "config.json"):
         from transformers import AutoConfig
 
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -53,6 +56,27 @@ def stop_tokens(folder: Path, tokenizer: Any) -> frozenset[int]:
     with suppress(InvalidRequest):
         tokens |= ChatTemplate(tokenizer).end_token_ids
     return frozenset(tokens)
+
+
+@contextmanager
+def _readable(folder: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(_without_path(str(error), folder).split())[:300]
+        raise InvalidConfiguration(
+            f"transformers cannot read the model's {what}: {reason}", param="TUNERY_CATALOGUE"
+        ) from error
+
+
+def _without_path(message: str, folder: Path) -> str:
+    """Only the operator may see paths. transformers makes relative ones absolute."""
+    lexical = os.path.abspath(folder)  # noqa: PTH100 - unlike resolve(), it follows no link
+    names = {str(folder), str(folder.absolute()), str(folder.resolve()), lexical}
+    # The longest first: it may end in the others.
+    for path in sorted(names, key=len, reverse=True):
+        message = message.replace(path, folder.name)
+    return message
 
 
 def _generation_config(folder: Path) -> Any:

@@ -59,7 +59,17 @@ def why_unavailable(spec: BaseSpec) -> str | None:
     if isinstance(spec.source, HubSource):
         return None
     problem = _problem(local_folder(spec.source))
-    return problem and _not_available(spec, problem).message
+    return problem and not_available(spec, problem).message
+
+
+def not_available(spec: BaseSpec, problem: str) -> Unavailable:
+    """The error for a base that this machine cannot use, for a reason that the operator can mend."""
+    return Unavailable(
+        f"The base model '{spec.alias}' is not available: {problem}. The operator of this server must mend "
+        "that, or take the model out of the catalogue.",
+        code=MODEL_NOT_AVAILABLE,
+        retry_after_seconds=_MENDED_SECONDS,
+    )
 
 
 def ask_hub(spec: BaseSpec, source: HubSource, ask: Callable[[HubSource], Answer]) -> Answer:
@@ -70,7 +80,7 @@ def ask_hub(spec: BaseSpec, source: HubSource, ask: Callable[[HubSource], Answer
         problem = hub.why_failed(error, f"{source.repository} at {source.revision}")
         if problem is None:
             raise
-        raise _not_available(spec, problem) from error
+        raise not_available(spec, problem) from error
 
 
 def base_digest(folder: Path) -> str:
@@ -145,15 +155,6 @@ def _problem(folder: Path) -> str | None:
     return f"its folder has no {missing[0]}" if missing else None
 
 
-def _not_available(spec: BaseSpec, problem: str) -> Unavailable:
-    return Unavailable(
-        f"The base model '{spec.alias}' is not available: {problem}. The operator of this server must mend "
-        "that, or take the model out of the catalogue.",
-        code=MODEL_NOT_AVAILABLE,
-        retry_after_seconds=_MENDED_SECONDS,
-    )
-
-
 def _folder(spec: BaseSpec, *, weights: bool, report: Callable[[int, int], None] | None = None) -> Path:
     if not isinstance(spec.source, HubSource):
         return local_folder(spec.source)
@@ -162,5 +163,5 @@ def _folder(spec: BaseSpec, *, weights: bool, report: Callable[[int, int], None]
 
 def _complete(spec: BaseSpec, folder: Path) -> Path:
     if problem := _problem(folder):
-        raise _not_available(spec, problem)
+        raise not_available(spec, problem)
     return folder

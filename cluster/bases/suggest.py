@@ -30,9 +30,10 @@ def suggest_base(
     *,
     alias: str | None = None,
     context_length: int | None = None,
+    created: int = 0,
 ) -> BaseSpec:
     """The entry for the model whose configuration is in `folder`. `parameters` is the number of its weights.
-    `alias` and `context_length` replace what the model itself says.
+    `alias` and `context_length` replace what the model itself says. `created` is in Unix seconds.
 
     Raises InvalidConfiguration if the configuration cannot be read, or does not say how long the context
     is."""
@@ -58,6 +59,7 @@ def suggest_base(
         architecture="encoder" if is_encoder else "decoder",
         dtype=_dtype(text),
         owned_by=source.repository.split("/")[0] if isinstance(source, HubSource) else "tunery",
+        created=created,
     )
 
 

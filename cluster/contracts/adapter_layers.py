@@ -7,8 +7,14 @@ from typing import Any
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.hyperparameters import TrainingOptions
+from cluster.contracts.model_shape import ModelShape
+from cluster.contracts.peft_options import USUAL_LAYERS
 
 _NUMBERED = re.compile(r"\.\d+\.")
+_EXPERT = re.compile(r"\.experts\.\d+\.")
+_JOINED = (("gate_proj", "up_proj"), ("w1", "w3"))
+"""Layers of experts that models compute with one weight, as PEFT knows them
+(`peft/utils/transformers_weight_conversion.py`)."""
 _MISS_RANK, _FREQUENCIES = 64, 1000
 """PEFT's defaults."""
 
@@ -38,23 +44,46 @@ class BaseLayers:
         }
 
 
-def check_layers(options: TrainingOptions, layers: BaseLayers, alias: str) -> None:
+def check_layers(
+    options: TrainingOptions, layers: BaseLayers, alias: str, shape: ModelShape | None = None
+) -> None:
     """Raises InvalidRequest if `options` name a layer that the base does not have or that no adapter can
-    change, or a size that its layers are too small for. The message names what exists."""
+    change, or a size that its layers are too small for. The message names what exists. Without the `shape` of
+    the base, experts and routers are taken for ordinary layers."""
     if not layers.linear:
         return  # The weights are in a form that is not known here.
     if options.peft_config is not None:
-        _check_peft(options.peft_config, layers, alias)
+        _check_peft(options.peft_config, layers, alias, shape)
     elif options.type != "full" and options.target_modules != "all-linear":
-        _check_targets("training.target_modules", options.target_modules, layers.linear, layers, alias)
+        _check_lora("training.target_modules", options.target_modules, layers, alias, shape)
 
 
-def _check_peft(config: Mapping[str, Any], layers: BaseLayers, alias: str) -> None:
+def in_block(name: str) -> str | None:
+    """The layer's name from the list of blocks on, such as `layers.3.mlp.up_proj`."""
+    found = _NUMBERED.search(name)
+    return None if found is None else name[name.rfind(".", 0, found.start()) + 1 :]
+
+
+def _check_peft(config: Mapping[str, Any], layers: BaseLayers, alias: str, shape: ModelShape | None) -> None:
     place = "training.peft_config"
     method = config["peft_type"]
-    allowed = set(layers.shapes) - layers.outer if method == "LN_TUNING" else layers.linear
-    if isinstance(targets := config.get("target_modules"), list):
+    allowed = set(layers.shapes) - layers.outer if method == "LN_TUNING" else _ordinary(layers, shape)
+    targets = config.get("target_modules")
+    if method == "LORA" and isinstance(targets, list):
+        _check_lora(f"{place}.target_modules", targets, layers, alias, shape)
+        allowed = layers.linear
+    elif isinstance(targets, list):
         _check_targets(f"{place}.target_modules", targets, allowed, layers, alias)
+    elif (
+        targets is None
+        and shape is not None
+        and shape.model_type not in USUAL_LAYERS.get(method, {shape.model_type})
+    ):
+        raise InvalidRequest(
+            f"{method} has no usual layers in models of type {shape.model_type}. Name them in "
+            f"{place}.target_modules; '{alias}' has {', '.join(_short_names(allowed))}.",
+            param=f"{place}.target_modules",
+        )
     for name in ("exclude_modules", "feedforward_modules", "rank_pattern", "alpha_pattern"):
         if isinstance(found := config.get(name), list | dict):
             _check_targets(f"{place}.{name}", found, set(layers.shapes), layers, alias)
@@ -79,6 +108,51 @@ def _check_peft(config: Mapping[str, Any], layers: BaseLayers, alias: str) -> No
             f"{place}.n_frequency is {count}; the smallest layer that it adapts has {least} weights.",
             param=f"{place}.n_frequency",
         )
+
+
+def _check_lora(
+    param: str, names: Iterable[str], layers: BaseLayers, alias: str, shape: ModelShape | None
+) -> None:
+    """PEFT's LoRA takes the names of experts' layers, and of their routers, for those of all experts. Other
+    layers that are called like them cannot be adapted on their own."""
+    ordinary = _ordinary(layers, shape)
+    if shape is None or not shape.expert_adapter:
+        _check_targets(param, names, ordinary, layers, alias)
+        return
+    experts = {_last(name) for name in layers.shapes if _EXPERT.search(name)}
+    routers = {name for name in layers.shapes if _last(name) == "gate"}
+    short = [*experts, "gate"]
+    for name in names:
+        if _last(name) in short and name != _last(name):
+            raise InvalidRequest(
+                f"{param} names '{name}', and an adapter changes the experts of '{alias}' only all together: "
+                f"name {', '.join(sorted(short))}.",
+                param=param,
+            )
+        for pair in _JOINED:
+            if name in pair and name in experts and not set(pair) <= set(names):
+                raise InvalidRequest(
+                    f"{param} names '{name}' alone, and '{alias}' computes {' and '.join(pair)} with one "
+                    "weight: name both.",
+                    param=param,
+                )
+    allowed = {name for name in ordinary if _last(name) not in experts} | routers
+    allowed |= {name for name in layers.shapes if _EXPERT.search(name)}
+    _check_targets(param, names, allowed, layers, alias)
+
+
+def _ordinary(layers: BaseLayers, shape: ModelShape | None) -> set[str]:
+    """The linear layers that are one in the model too: experts are stacked there, and routers and
+    convolutions are of other kinds."""
+    if shape is None:
+        return layers.linear
+    known = [each.name for each in shape.linear]
+    found = {
+        name
+        for name in layers.linear
+        if not _EXPERT.search(name) and any(_is_called(name, each) for each in known)
+    }
+    return found or layers.linear
 
 
 def _check_targets(
@@ -119,10 +193,21 @@ def _adapted(config: Mapping[str, Any], allowed: set[str]) -> set[str]:
 
 
 def _is_called(layer: str, name: str) -> bool:
-    """Whether the layer has this full name or ends with it. Files may leave out the first parts of a model's
-    names."""
-    return layer == name or layer.endswith(f".{name}") or name.endswith(f".{layer}")
+    """Whether the layer has this full name or ends with it. Files may leave out or change the first parts of
+    a model's names."""
+    return any(
+        (
+            layer == name,
+            layer.endswith(f".{name}"),
+            name.endswith(f".{layer}"),
+            in_block(name) is not None and in_block(layer) == in_block(name),
+        )
+    )
 
 
 def _short_names(layers: set[str]) -> list[str]:
-    return sorted({name.rpartition(".")[2] for name in layers if _NUMBERED.search(name)} or layers)
+    return sorted({_last(name) for name in layers if _NUMBERED.search(name)} or layers)
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]

@@ -1,8 +1,8 @@
 """What Tunery knows about a base model before loading it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.model_shape import ModelShape
@@ -40,6 +40,17 @@ class HubSource(FrozenModel):
 BaseSource = Annotated[BuiltinSource | FolderSource | HubSource, Field(discriminator="kind")]
 
 
+class SamplingDefaults(FrozenModel):
+    """What applies to requests that do not say. By default it is what OpenAI's API does."""
+
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    top_p: float = Field(default=1.0, ge=0, le=1)
+    top_k: int = Field(default=0, ge=0, lt=2**31)
+    """0 means all tokens."""
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    repetition_penalty: float = Field(default=1.0, ge=0.01, le=100)
+
+
 class BaseSpec(FrozenModel):
     """A catalogue entry: a base model that jobs may tune and clients may use."""
 
@@ -64,9 +75,24 @@ class BaseSpec(FrozenModel):
     trained one, and the job's evaluation reports by how much. `four_bits`: the weights it was trained on,
     dequantized, which take as much memory as another base. The vLLM backend does not support it. Models keep
     the setting that they were published with."""
+    engine: Literal["auto", "embedded", "vllm"] = "auto"
+    """What serves the base and the models tuned from it. `auto` follows TUNERY_ENGINE. Prefixes are served by
+    the embedded engine whatever this says."""
+    sampling: SamplingDefaults = SamplingDefaults()
+    """How tokens are drawn for requests that do not say: `temperature`, `top_p`, `top_k`, `min_p` and
+    `repetition_penalty`, for the base and the models tuned from it. Unset, they are OpenAI's defaults (1, and
+    nothing left out), whatever `generation_config.json` recommends."""
     owned_by: str = "tunery"
     created: int = 0
     """Unix seconds; shown by `/v1/models`."""
+
+    @model_validator(mode="after")
+    def _can_be_served(self) -> Self:
+        if self.engine == "vllm" and self.architecture == "encoder":
+            raise ValueError('engine = "vllm" is for decoders')
+        if self.engine == "vllm" and self.qlora_served_on == "four_bits":
+            raise ValueError('engine = "vllm" does not go with qlora_served_on = "four_bits"')
+        return self
 
 
 class BasesRequest(FrozenModel):

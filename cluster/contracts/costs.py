@@ -20,6 +20,8 @@ class RunCost(FrozenModel):
     evaluation_seconds: float
     memory_bytes: int
     """Peak of the GPU, or the resident memory of the process."""
+    forward_flops: float | None = None
+    """Of the linear layers, for each token. None if the model's shape is not understood."""
 
 
 class JobCost(RunCost):

@@ -13,10 +13,12 @@ TuneryError                     code, message, param
 │   └── RateLimited             a project or key reached a limit; `unit` says what the limit counts
 ├── QuotaExceeded               a project or key has used up what it may use; waiting does not help soon
 ├── Unavailable                 a component that the call needs does not answer; `retry_after_seconds`
-│   └── InsufficientStorage     a disk is full
+│   ├── InsufficientStorage     a disk is full
+│   └── EngineStartFailed       a model's engine cannot start; `cause` says why, for programs
 ├── InvalidConfiguration        the operator's settings or catalogue cannot be used
 ├── CorruptArtefact             stored bytes differ from their manifest
 ├── TrainingFailed              a run ended for a reason that its owner must act on
+├── PassesTooLarge              a run ended that can go on with smaller passes; `pass_tokens`
 └── InternalError               an unexpected fault; the message has the id of the traceback in the log
 
 Every error survives pickling, because errors cross Ray."""
@@ -131,6 +133,30 @@ class InsufficientStorage(Unavailable):
         )
 
 
+StartFailure = Literal[
+    "no_environment",
+    "wrong_versions",
+    "does_not_fit",
+    "out_of_memory",
+    "unsupported_model",
+    "unsupported_adapters",
+    "crashed",
+]
+"""Why an engine does not start: there is no interpreter or package to run it with; its versions differ from
+the cluster's; the devices are too small by plan, or in fact; or it does not know the model, or the form of
+adapters. `crashed` is anything else, which the log explains."""
+
+
+class EngineStartFailed(Unavailable):
+    """The operator must act: the same settings will fail again."""
+
+    default_code = "engine_start_failed"
+
+    def __init__(self, message: str, *, cause: StartFailure, retry_after_seconds: float = 60.0) -> None:
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+        self.cause = cause
+
+
 class InvalidConfiguration(TuneryError):
     default_code = "invalid_configuration"
 
@@ -143,6 +169,16 @@ class TrainingFailed(TuneryError):
     """Never retried: the same data and configuration would fail again."""
 
     default_code = "training_failed"
+
+
+class PassesTooLarge(TuneryError):
+    """Another attempt can go on where this one stopped, with passes of at most `pass_tokens` tokens."""
+
+    default_code = "out_of_memory"
+
+    def __init__(self, message: str, *, pass_tokens: int) -> None:
+        super().__init__(message)
+        self.pass_tokens = pass_tokens
 
 
 class InternalError(TuneryError):

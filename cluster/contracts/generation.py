@@ -311,5 +311,9 @@ class EngineStats(FrozenModel):
     """Keys and values when the contexts of all slots are full."""
     adapter_bytes: int = 0
     """Of the adapters in memory now."""
+    adapter_requests: int = 0
+    """Requests to adapters since the engine started."""
+    adapter_loads: int = 0
+    """Adapters that were loaded since then."""
     load_seconds: float = 0.0
     """From storage or disk until ready."""

@@ -50,6 +50,27 @@ class EarlyStopping(StrictModel):
     """How many nats the loss must fall to count as an improvement."""
 
 
+class WorkerRange(StrictModel):
+    """An elastic job: it runs with any number of workers from `min` to `max` that divides its work and for
+    which devices are free. The batch is the same with all of them."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    min: int = Field(ge=1, le=MAX_WORKERS)
+    """The fewest that it starts with."""
+    max: int = Field(ge=1, le=MAX_WORKERS)
+    """The most that it takes."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min is {self.min}, but max is only {self.max}")
+        return self
+
+    def __str__(self) -> str:
+        return f"from {self.min} to {self.max}"
+
+
 LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 
 
@@ -89,8 +110,9 @@ class TrainingOptions(StrictModel):
     on_overlength: OnOverlength = "error"
     """What happens to an example that is longer than `max_seq_length`: the job fails, or the example is
     dropped, or truncated at the end. The latter two are reported in the job's events, with line numbers."""
-    num_workers: Auto | Annotated[int, Field(ge=1, le=MAX_WORKERS)] = "auto"
-    """Training processes, each with a device of its own. Auto: as few as the model takes."""
+    num_workers: Auto | Annotated[int, Field(ge=1, le=MAX_WORKERS)] | WorkerRange = "auto"
+    """Training processes, each with a device of its own. Auto: as few as the model takes. A range makes the
+    job elastic: it starts with as many as there is room for."""
     parallelism: Literal["auto", "single", "ddp", "fsdp", "hsdp"] = "auto"
     """How several workers hold the model: each has a copy (`ddp`), they shard one (`fsdp`), or those of each
     node shard one (`hsdp`). `single` is one worker. Auto shards full fine-tunes, and whatever does not fit
@@ -104,7 +126,8 @@ class TrainingOptions(StrictModel):
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
     """`adamw_8bit` keeps AdamW's moments in 8 bits (bitsandbytes)."""
     compile: bool = False
-    """Compiles the model's layers with torch.compile: starts slower, but runs faster on large GPUs."""
+    """Compiles the model's layers with torch.compile: starts slower, but runs faster on large GPUs. Needs a C
+    compiler where training runs, which Tunery's images have."""
     from_checkpoint: str | None = None
     """Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-step-N`) of the same base."""
     restore_optimizer: bool = False
@@ -140,6 +163,22 @@ class TrainingOptions(StrictModel):
     @property
     def peft_type(self) -> str | None:
         return None if self.peft_config is None else self.peft_config.get("peft_type")
+
+    @property
+    def is_elastic(self) -> bool:
+        return isinstance(self.num_workers, WorkerRange)
+
+    @property
+    def fewest_workers(self) -> int:
+        """As far as the request says."""
+        if isinstance(self.num_workers, WorkerRange):
+            return self.num_workers.min
+        return 1 if self.num_workers == "auto" else self.num_workers
+
+    @property
+    def most_workers(self) -> int:
+        """As far as the request says."""
+        return self.num_workers.max if isinstance(self.num_workers, WorkerRange) else self.fewest_workers
 
 
 class TrainingConfig(FrozenModel):
@@ -185,10 +224,35 @@ class TrainingConfig(FrozenModel):
     seed: int
     footprint: Footprint | None = None
     """What the plan expects the run to take. Training does not read it."""
+    alternatives: tuple[Plan, ...] = Field(default=(), exclude_if=lambda plans: not plans)
+    """Plans for other pools, and of an elastic job for other numbers of workers: the cheapest pool first, and
+    in it the most workers. Only a job has them, not an attempt."""
 
     @property
     def peft_type(self) -> str | None:
         return None if self.peft_config is None else self.peft_config.get("peft_type")
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """All plans of the job, its own first."""
+        own = {name: value for name, value in dict(self).items() if name in Plan.model_fields}
+        return Plan(**own), *self.alternatives
+
+    def plan_in(self, pool: str, num_workers: int | None = None) -> Plan | None:
+        """That of `plans` for the pool and so many workers, or else the first for the pool; None if there is
+        none. A plan without a footprint is for any pool."""
+        here = [each for each in self.plans if each.pool_name in (None, pool)]
+        return next((each for each in here if each.num_workers == num_workers), here[0] if here else None)
+
+    def placed(self, plan: Plan) -> "TrainingConfig":
+        """The configuration of an attempt that runs as one of `plans` says."""
+        return self.preferring(plan).model_copy(update={"alternatives": ()})
+
+    def preferring(self, plan: Plan) -> "TrainingConfig":
+        """The same with one of `plans` as the job's own, and the others as alternatives."""
+        own = {name: value for name, value in dict(plan).items() if name in TrainingConfig.model_fields}
+        others = tuple(other for other in self.plans if other != plan)
+        return self.model_copy(update={**own, "alternatives": others})
 
 
 _NOT_OF_TRAINING = {
@@ -330,10 +394,10 @@ def max_length(options: TrainingOptions, base: BaseSpec) -> int:
     return base.context_length if options.max_seq_length is None else options.max_seq_length
 
 
-def unplanned(options: TrainingOptions) -> Plan:
-    """The plan if nothing is known of the base's shape or of the devices: as many workers as asked for, or
-    one."""
-    count = 1 if options.num_workers == "auto" else options.num_workers
+def unplanned(options: TrainingOptions, count: int | None = None) -> Plan:
+    """The plan if nothing is known of the base's shape or of the devices: `count` workers, or as many as are
+    asked for."""
+    count = options.most_workers if count is None else count
     return Plan(
         num_workers=count,
         parallelism=parallelisms(options, count, nodes=1)[0],

@@ -3,7 +3,7 @@ sync."""
 
 import time
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field
 
@@ -63,8 +63,25 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
 queued. From failed to publishing moves only a job that was trained, at the request of a person."""
 
 
+Priority = Literal["low", "normal", "high"]
+"""A class of jobs. Of those that wait, a higher one comes first, and it may preempt running jobs of a lower
+one."""
+
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+"""The lowest comes first."""
+
 Device = Literal["cpu", "cuda"]
 """A kind of device, in torch's words."""
+
+
+class Placement(NonFiniteModel):
+    """Where the scheduler has placed an attempt."""
+
+    pool: str
+    labels: dict[str, str] = {}
+    """Ray's labels of the pool's nodes."""
+    nodes: dict[str, int] = {}
+    """Workers on each of Ray's nodes, by the node's id. Empty: wherever there is room in the pool."""
 
 
 class JobSpec(NonFiniteModel):
@@ -97,6 +114,10 @@ class JobSpec(NonFiniteModel):
     weights, beside which the resume state is."""
     tracking: Tracking | None = None
     """None for a job without trackers."""
+    placement: Placement | None = None
+    """None: wherever Ray finds room."""
+    traceparent: str | None = None
+    """The trace that the attempt continues (W3C Trace Context)."""
 
 
 def _now() -> int:
@@ -192,6 +213,8 @@ class WorkersStarted(NonFiniteModel):
     """The run has the devices that it waited for."""
 
     type: Literal["started"] = "started"
+    nodes: dict[str, int] = {}
+    """Workers on each of Ray's nodes, by the node's id."""
     created_at: int = Field(default_factory=_now)
 
 
@@ -275,7 +298,8 @@ class Finished(_WithWeights):
 
 
 class Failed(NonFiniteModel):
-    """The run ended with an error. A user fault is final; anything else may be retried."""
+    """The run ended with an error. A user fault, which includes the operator's, is final; anything else may
+    be retried."""
 
     state: Literal["failed"] = "failed"
     code: str
@@ -283,12 +307,16 @@ class Failed(NonFiniteModel):
     param: str | None = None
     """The parameter of the create request that is to blame."""
     is_user_fault: bool
+    pass_tokens: int | None = Field(None, ge=1)
+    """The run can go on if its passes have at most as many tokens. None for every other error."""
 
 
 class Stopped(NonFiniteModel):
     """The runner obeyed a command, and its last checkpoint is saved; or its process was told to end."""
 
     state: Literal["stopped"] = "stopped"
+    reason: str | None = None
+    """A sentence that says why, if nobody asked for it. It is no fault of the attempt."""
 
 
 RunnerState = Annotated[Running | Finished | Failed | Stopped, Field(discriminator="state")]

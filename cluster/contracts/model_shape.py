@@ -12,11 +12,28 @@ class LinearShape(FrozenModel):
     inputs: int
     count: int
     """How many of the blocks have it."""
+    is_adapted: bool = True
+    """Whether `all-linear` adapts it. A model's own kernels read some layers past an adapter."""
 
     @property
     def weights(self) -> int:
         """In all blocks together."""
         return self.outputs * self.inputs * self.count
+
+
+class CacheShape(FrozenModel):
+    """What layers of one kind keep of a sequence while it is continued."""
+
+    count: int
+    """How many layers are of this kind."""
+    heads: int
+    """Devices that share the model divide what is kept by these; 1 if each of them keeps all of it."""
+    per_token: int = 0
+    """Numbers for each token, over all heads: keys and values, or the latent vector that holds both."""
+    window: int | None = None
+    """How many tokens are kept; None keeps all."""
+    state: int = 0
+    """Numbers however long the sequence is, over all heads: of recurrent layers."""
 
 
 class ModelShape(FrozenModel):
@@ -43,7 +60,13 @@ class ModelShape(FrozenModel):
     """Weights of experts that are stacked in one tensor, which is no linear layer."""
     expert_adapter: int
     """Weights of an adapter of rank 1 on all experts and their routers."""
+    recurrent: int
+    """Numbers in fp32 that recurrent layers keep of a token for the backward pass, over all of them, where no
+    kernels of their own are installed."""
+    cache: tuple[CacheShape, ...]
+    """Without layers that read what earlier ones keep."""
     embeddings: int
+    """Of tokens: the input layer's, and those that some families have for each block."""
     head: int
     """Weights of the output layer; 0 if it is the embeddings."""
     rest: int
@@ -60,3 +83,11 @@ class ModelShape(FrozenModel):
     @property
     def linear_weights(self) -> int:
         return sum(each.weights for each in self.linear)
+
+    @property
+    def active_weights(self) -> int:
+        """Those of the blocks that a token passes: of experts, only the ones that it is sent to."""
+        if not self.experts:
+            return self.linear_weights
+        matrices = 3 if self.is_gated else 2
+        return self.linear_weights + self.num_layers * matrices * self.hidden_size * self.feed_forward_size

@@ -15,10 +15,7 @@ _LORA = _TARGETED | {
     "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "init_lora_weights", "bias", "rank_pattern",
     "alpha_pattern",
 }  # fmt: skip
-_PRODUCTS = _TARGETED | {
-    "r", "alpha", "rank_dropout", "module_dropout", "rank_pattern", "alpha_pattern", "decompose_both",
-    "decompose_factor",
-}  # fmt: skip
+_PRODUCTS = _TARGETED | {"r", "alpha", "rank_dropout", "module_dropout", "rank_pattern", "alpha_pattern"}
 
 _INITS = (True, False, "gaussian", "orthogonal", "pissa", "olora")
 
@@ -30,11 +27,13 @@ ALLOWED: dict[str, frozenset[str]] = {
     "ADALORA": _LORA
     | {"target_r", "init_r", "tinit", "tfinal", "deltaT", "beta1", "beta2", "orth_reg_weight"},
     "LOHA": _PRODUCTS,
-    "LOKR": _PRODUCTS,
+    "LOKR": _PRODUCTS | {"decompose_both", "decompose_factor"},
     "OFT": _TARGETED | {"r", "oft_block_size", "module_dropout", "coft", "eps", "block_share"},
-    "VERA": _TARGETED | {"r", "vera_dropout", "d_initial", "projection_prng_key"},
-    "IA3": _TARGETED | {"feedforward_modules"},
-    "LN_TUNING": _TARGETED,
+    "VERA": frozenset(
+        {"target_modules", "layers_to_transform", "r", "vera_dropout", "d_initial", "projection_prng_key"}
+    ),
+    "IA3": frozenset({"target_modules", "exclude_modules", "feedforward_modules"}),
+    "LN_TUNING": frozenset({"target_modules", "exclude_modules"}),
     "HRA": _TARGETED | {"r", "apply_GS"},
     "MISS": _TARGETED | {"r", "mini_r", "miss_dropout"},
     "FOURIERFT": _TARGETED | {"n_frequency", "scaling"},
@@ -44,6 +43,18 @@ ALLOWED: dict[str, frozenset[str]] = {
         {"num_virtual_tokens", "encoder_reparameterization_type", "encoder_hidden_size", "encoder_num_layers"}
     ),
 }
+
+USUAL_LAYERS: dict[str, frozenset[str]] = {
+    "IA3": frozenset(
+        {"bert", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral",
+         "mixtral", "opt", "phi", "qwen2", "qwen3"}
+    ),
+    "LN_TUNING": frozenset(
+        {"falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "llama", "mistral", "phi", "qwen2", "qwen3"}
+    ),
+}  # fmt: skip
+"""The families for which PEFT knows which layers these methods adapt, where `target_modules` does not say it.
+Only families that are planned are named here."""
 
 RATE_FACTORS: dict[str, float] = {
     "IA3": 10.0,

@@ -32,7 +32,8 @@ class DeviceMemory(FrozenModel):
     head: int
     """Logits of one chunk, and the gradient of the output layer."""
     runtime: int
-    """The process itself: libraries, the device's context, communication buffers."""
+    """The process itself: libraries, the device's context, communication buffers; on a CPU also what its
+    allocator keeps of memory that was freed."""
 
     @property
     def total(self) -> int:
@@ -65,3 +66,8 @@ class Plan(FrozenModel):
     it."""
     footprint: Footprint | None = None
     """None if the base's shape or the devices are not known."""
+
+    @property
+    def pool_name(self) -> str | None:
+        """None for any pool."""
+        return None if self.footprint is None else self.footprint.pool.name

@@ -40,6 +40,7 @@ def activation_bytes(
     block = tokens * _kept_per_token(shape, precision, is_full=is_full, rank=rank)
     if shape.has_full_scores:
         block += _SCORE_BYTES * shape.num_heads * tokens * longest
+    recurrent = 4 * shape.recurrent * tokens
     inputs = tokens * shape.hidden_size * precision.stream
     # The last norm, the head's input, and the gradients that flow through one block.
     passing = tokens * (
@@ -47,8 +48,11 @@ def activation_bytes(
     )
     if is_checkpointed:
         # One block is computed again at a time.
-        return block + passing + inputs * (2 if is_offloaded else shape.num_layers)
-    return block * shape.num_layers + passing
+        layers = sum(kind.count for kind in shape.cache if kind.state)
+        return (
+            block + recurrent // max(1, layers) + passing + inputs * (2 if is_offloaded else shape.num_layers)
+        )
+    return block * shape.num_layers + recurrent + passing
 
 
 def _kept_per_token(shape: ModelShape, precision: Precision, *, is_full: bool, rank: int) -> int:

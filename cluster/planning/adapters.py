@@ -38,7 +38,7 @@ def adapter_rank(options: TrainingOptions) -> int:
 def _adapted_blocks(layer: LinearShape, wanted: object) -> int:
     """In how many blocks the layer is adapted. A full name, with its block's number, is one of them."""
     if not isinstance(wanted, list):
-        return layer.count
+        return layer.count if layer.is_adapted else 0
     if any(layer.name == name or layer.name.endswith(f".{name}") for name in wanted):
         return layer.count
     return min(layer.count, sum(str(name).endswith(f".{layer.name}") for name in wanted))

@@ -2,14 +2,17 @@
 
 from typing import Literal
 
-from cluster.planning.parts import Config, Part, linear
+from cluster.planning.parts import Config, Part, attended, linear
 
+_CHUNK = 64
+"""Tokens that the delta rule computes at once."""
 QueryKeyNorm = Literal["head", "whole"] | None
 """A norm over each head's queries and keys, or over those of all heads together."""
 
 
 def grouped_attention(
     config: Config,
+    number: int,
     *,
     bias: bool = False,
     output_bias: bool = False,
@@ -27,18 +30,27 @@ def grouped_attention(
         + linear("self_attn.k_proj", keys, hidden, bias=bias)
         + linear("self_attn.v_proj", keys, hidden, bias=bias)
         + linear(f"self_attn.{output}", hidden, queries, bias=output_bias)
+        + attended(config.heads, width, config.key_value_heads, window=config.window(number))
         + Part(rest=norms)
     )
 
 
 def fused_attention(
-    config: Config, name: str, *, output: str, key_value_heads: int | None = None, bias: bool = False
+    config: Config,
+    number: int,
+    name: str,
+    *,
+    output: str,
+    key_value_heads: int | None = None,
+    bias: bool = False,
 ) -> Part:
     """One projection for queries, keys and values."""
-    heads = config.key_value_heads if key_value_heads is None else key_value_heads
-    queries = config.heads * config.head_dim
-    return linear(name, queries + 2 * heads * config.head_dim, config.hidden, bias=bias) + linear(
-        output, config.hidden, queries, bias=bias
+    heads, width = config.heads, config.head_dim
+    shared = config.key_value_heads if key_value_heads is None else key_value_heads
+    return (
+        linear(name, (heads + 2 * shared) * width, config.hidden, bias=bias)
+        + linear(output, config.hidden, heads * width, bias=bias)
+        + attended(heads, width, shared, window=config.window(number))
     )
 
 
@@ -58,7 +70,9 @@ def latent_attention(config: Config) -> Part:
         + linear("self_attn.kv_a_proj_with_mqa", latent + rotary, hidden)
         + linear("self_attn.kv_b_proj", heads * (plain + values), latent)
         + linear("self_attn.o_proj", hidden, heads * values)
-        + Part(rest=latent)
+        + Part(rest=latent, queries=queries, key_values=queries + heads * values)
+        # All heads share one latent vector and one rotated key (section 2.1.3).
+        + Part(cache=((1, latent + rotary, None, 0),))
     )
 
 
@@ -69,20 +83,26 @@ def linear_attention(config: Config) -> Part:
     value_width = config.size("linear_value_head_dim")
     keys, values = key_heads * config.size("linear_key_head_dim"), value_heads * value_width
     convolution = (2 * keys + values) * config.size("linear_conv_kernel_dim")
+    state = convolution + config.size("linear_key_head_dim") * values
     return (
         linear("linear_attn.in_proj_qkvz", 2 * keys + 2 * values, hidden)
         + linear("linear_attn.in_proj_ba", 2 * value_heads, hidden)
         + linear("linear_attn.out_proj", hidden, values)
-        + Part(rest=convolution + 2 * value_heads + value_width)
+        + Part(rest=convolution + 2 * value_heads + value_width, queries=values, key_values=2 * keys)
+        + Part(cache=((value_heads, 0, None, state),))
+        # Scores of a token with those of its chunk, and what is made of keys and values.
+        + Part(recurrent=8 * value_heads * _CHUNK + 13 * values)
     )
 
 
-def gated_feed_forward(config: Config, size: int, *, bias: bool = False, name: str = "mlp") -> Part:
+def gated_feed_forward(
+    config: Config, size: int, *, bias: bool = False, name: str = "mlp", adapted: bool = True
+) -> Part:
     hidden = config.hidden
     return (
-        linear(f"{name}.gate_proj", size, hidden, bias=bias)
-        + linear(f"{name}.up_proj", size, hidden, bias=bias)
-        + linear(f"{name}.down_proj", hidden, size, bias=bias)
+        linear(f"{name}.gate_proj", size, hidden, bias=bias, adapted=adapted)
+        + linear(f"{name}.up_proj", size, hidden, bias=bias, adapted=adapted)
+        + linear(f"{name}.down_proj", hidden, size, bias=bias, adapted=adapted)
         + Part(feed_forward=size)
     )
 
@@ -96,11 +116,14 @@ def plain_feed_forward(config: Config, size: int, names: tuple[str, str], *, bia
     )
 
 
-def experts(config: Config, count: int, size: int, *, used: int, bias: bool = False) -> Part:
-    """Gated feed-forward layers, stacked, with a router that sends each token to `used` of them."""
+def experts(
+    config: Config, count: int, size: int, *, used: int, bias: bool = False, adapted: bool = True
+) -> Part:
+    """Gated feed-forward layers, stacked, with a router that sends each token to `used` of them. `adapted`:
+    whether PEFT counts them among the linear layers."""
     hidden = config.hidden
     each = 3 * hidden * size + (2 * size + hidden if bias else 0)
     router = count * hidden + (count if bias else 0)
     # PEFT adapts each expert's two stacked tensors, of which the first counts twice, and the router.
-    adapter = count * (2 * (hidden + 2 * size) + size + hidden) + hidden + count
+    adapter = count * (2 * (hidden + 2 * size) + size + hidden) + hidden + count if adapted else 0
     return Part(experts=count * each, expert_adapter=adapter, rest=router, feed_forward=used * size)

@@ -25,20 +25,38 @@ from cluster.planning.architectures import (
 )
 from cluster.planning.blocks import QueryKeyNorm, grouped_attention
 from cluster.planning.parts import Config, Part
+from cluster.planning.per_layer import (
+    gemma3n_block,
+    gemma3n_rest,
+    gemma4_block,
+    gemma4_rest,
+    per_layer_embeddings,
+)
+from cluster.planning.recurrent import (
+    falcon_h1_block,
+    granite_hybrid_block,
+    jamba_block,
+    nemotron_block,
+    nemotron_kinds,
+)
 
 Block = Callable[[Config, int], Part]
 """The weights of the block with this number."""
 
 
-def _no_rest(_: Config) -> int:
+def _none(_: Config) -> int:
     return 0
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
     block: Block
-    rest: Callable[[Config], int] = _no_rest
-    """Weights outside of the blocks, besides embeddings and head: a last norm, learned positions."""
+    rest: Callable[[Config], int | Part] = _none
+    """Weights outside of the blocks, besides embeddings and head: a last norm, learned positions. A Part if
+    linear layers are among them."""
+    embeddings: Callable[[Config], int] = _none
+    """Weights of more embeddings of tokens than the input's."""
+    layers: Callable[[Config], int] = lambda config: config.layers
     is_tied: bool = False
     """Whether embeddings and head are one, unless the configuration says otherwise."""
     has_head: bool = True
@@ -55,7 +73,7 @@ def _llama_like(
     norm: QueryKeyNorm = None,
     feed_forward: Block = dense,
     is_tied: bool = False,
-    **defaults: int,
+    **defaults: Any,
 ) -> Family:
     """`bias` and `output_bias` of the projections are by default what the configuration says."""
 
@@ -63,6 +81,7 @@ def _llama_like(
         asked = config.flag("attention_bias")
         attention = grouped_attention(
             config,
+            number,
             bias=asked if bias is None else bias,
             output_bias=asked if output_bias is None else output_bias,
             norm=norm,
@@ -71,7 +90,7 @@ def _llama_like(
 
     return Family(
         block,
-        rest=(lambda config: config.hidden) if norms else _no_rest,
+        rest=(lambda config: config.hidden) if norms else _none,
         is_tied=is_tied,
         defaults=defaults,
     )
@@ -81,10 +100,17 @@ FAMILIES: dict[str, Family] = {
     "llama": _llama_like(),
     "mistral": _llama_like(bias=False, output_bias=False, num_key_value_heads=8),
     "ministral": _llama_like(bias=False, output_bias=False),
-    "qwen2": _llama_like(bias=True, output_bias=False),
-    "qwen3": _llama_like(norm="head", head_dim=128),
+    "qwen2": _llama_like(bias=True, output_bias=False, use_sliding_window=False, max_window_layers=28),
+    "qwen3": _llama_like(norm="head", head_dim=128, use_sliding_window=False, max_window_layers=28),
     "gemma": _llama_like(is_tied=True, vocab_size=256000, head_dim=256),
-    "gemma2": _llama_like(norms=4, is_tied=True, vocab_size=256000, head_dim=256),
+    "gemma2": _llama_like(
+        norms=4,
+        is_tied=True,
+        vocab_size=256000,
+        head_dim=256,
+        sliding_window=4096,
+        sliding_window_pattern=2,
+    ),
     "gemma3_text": _llama_like(
         norms=4,
         norm="head",
@@ -93,16 +119,88 @@ FAMILIES: dict[str, Family] = {
         head_dim=256,
         num_attention_heads=8,
         num_key_value_heads=4,
+        sliding_window=4096,
+        sliding_window_pattern=6,
+    ),
+    "gemma3n_text": Family(
+        gemma3n_block,
+        gemma3n_rest,
+        per_layer_embeddings,
+        is_tied=True,
+        defaults={
+            "sliding_window_pattern": 5,
+            "sliding_window": 512,
+            "altup_num_inputs": 4,
+            "altup_correct_scale": True,
+            "laurel_rank": 64,
+        },
+    ),
+    "gemma4_text": Family(
+        gemma4_block,
+        gemma4_rest,
+        per_layer_embeddings,
+        is_tied=True,
+        defaults={"sliding_window_pattern": 6, "sliding_window": 512, "global_head_dim": 512},
     ),
     "granite": _llama_like(),
     "olmo": _llama_like(norms=0),
     "olmo2": _llama_like(norm="whole"),
     "smollm3": _llama_like(is_tied=True),
     "mixtral": _llama_like(bias=False, output_bias=False, feed_forward=sparse, num_key_value_heads=8),
-    "qwen2_moe": _llama_like(bias=True, output_bias=False, feed_forward=sparse),
-    "qwen3_moe": _llama_like(norm="head", feed_forward=sparse),
+    "qwen2_moe": _llama_like(
+        bias=True, output_bias=False, feed_forward=sparse, use_sliding_window=False, max_window_layers=28
+    ),
+    "qwen3_moe": _llama_like(norm="head", feed_forward=sparse, use_sliding_window=False),
     "qwen3_next": Family(qwen3_next_block, lambda config: config.hidden),
-    "gpt_oss": Family(gpt_oss_block, lambda config: config.hidden),
+    "jamba": Family(
+        jamba_block,
+        lambda config: config.hidden,
+        defaults={
+            "attn_layer_period": 8,
+            "attn_layer_offset": 4,
+            "expert_layer_period": 2,
+            "expert_layer_offset": 1,
+            "mamba_expand": 2,
+            "mamba_d_state": 16,
+            "mamba_d_conv": 4,
+            "mamba_conv_bias": True,
+        },
+    ),
+    "falcon_h1": Family(
+        falcon_h1_block,
+        lambda config: config.hidden,
+        defaults={
+            "mamba_expand": 2,
+            "mamba_d_conv": 4,
+            "mamba_conv_bias": True,
+            "mamba_n_groups": 1,
+            "mamba_chunk_size": 256,
+        },
+    ),
+    "granitemoehybrid": Family(
+        granite_hybrid_block,
+        lambda config: config.hidden,
+        defaults={
+            "mamba_expand": 2,
+            "mamba_d_conv": 4,
+            "mamba_conv_bias": True,
+            "mamba_n_groups": 1,
+            "mamba_chunk_size": 256,
+        },
+    ),
+    "nemotron_h": Family(
+        nemotron_block,
+        lambda config: config.hidden,
+        layers=lambda config: len(nemotron_kinds(config)),
+        is_gated=False,
+        defaults={"conv_kernel": 4, "use_conv_bias": True, "n_groups": 8, "chunk_size": 128},
+    ),
+    "gpt_oss": Family(
+        gpt_oss_block,
+        lambda config: config.hidden,
+        defaults={"sliding_window": 128, "sliding_window_pattern": 2},
+    ),
+    "deepseek_v2": Family(deepseek_block, lambda config: config.hidden),
     "deepseek_v3": Family(deepseek_block, lambda config: config.hidden),
     "phi3": Family(phi3_block, lambda config: config.hidden),
     "phi": Family(phi_block, lambda config: 2 * config.hidden + config.size("vocab_size"), is_gated=False),

@@ -9,13 +9,21 @@ from typing import Any
 class Part:
     """Weights of a block."""
 
-    linear: tuple[tuple[str, int, int], ...] = ()
-    """Name, outputs and inputs of each linear layer."""
+    linear: tuple[tuple[str, int, int, bool], ...] = ()
+    """Name, outputs and inputs of each linear layer, and whether `all-linear` adapts it."""
     experts: int = 0
     expert_adapter: int = 0
     rest: int = 0
     feed_forward: int = 0
     """Hidden units that a token passes."""
+    queries: int = 0
+    """Width of all queries, or of what a recurrent layer works on."""
+    key_values: int = 0
+    """Width of all keys and values."""
+    recurrent: int = 0
+    """As in ModelShape."""
+    cache: tuple[tuple[int, int, int | None, int], ...] = ()
+    """`heads`, `per_token`, `window` and `state` of CacheShape."""
 
     def __add__(self, other: "Part") -> "Part":
         return Part(
@@ -24,11 +32,22 @@ class Part:
             self.expert_adapter + other.expert_adapter,
             self.rest + other.rest,
             self.feed_forward + other.feed_forward,
+            self.queries + other.queries,
+            self.key_values + other.key_values,
+            self.recurrent + other.recurrent,
+            self.cache + other.cache,
         )
 
 
-def linear(name: str, outputs: int, inputs: int, *, bias: bool = False) -> Part:
-    return Part(((name, outputs, inputs),), rest=outputs if bias else 0)
+def linear(name: str, outputs: int, inputs: int, *, bias: bool = False, adapted: bool = True) -> Part:
+    return Part(((name, outputs, inputs, adapted),), rest=outputs if bias else 0)
+
+
+def attended(heads: int, width: int, key_value_heads: int, *, window: int | None) -> Part:
+    """What attention computes and keeps, with heads of this width."""
+    kept = 2 * key_value_heads * width
+    cache = ((key_value_heads, kept, window, 0),)
+    return Part(queries=heads * width, key_values=kept, cache=cache)
 
 
 class Config:
@@ -54,6 +73,25 @@ class Config:
 
     def flag(self, *names: str) -> bool:
         return bool(self.get(*names))
+
+    def kind(self, number: int) -> str | None:
+        """What the configuration calls the layer with this number; None if it does not say."""
+        kinds = self.get("layer_types", "layers_block_type")
+        return None if kinds is None else str(kinds[number])
+
+    def window(self, number: int) -> int | None:
+        """How many tokens the attention of this layer sees; None for all."""
+        width = self.get("sliding_window")
+        if width is None or self.get("use_sliding_window") is False:
+            return None
+        kind = self.kind(number)
+        if kind is None:
+            every = self.get("sliding_window_pattern")
+            first = int(self.get("max_window_layers") or 0) if self.flag("use_sliding_window") else 0
+            is_sliding = number >= first and (every is None or (number + 1) % int(every) != 0)
+        else:
+            is_sliding = kind == "sliding_attention"
+        return int(width) if is_sliding else None
 
     @property
     def hidden(self) -> int:

@@ -1,13 +1,15 @@
 """Decides how a job runs: on how many devices, how they hold the model, and what each pass computes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.devices import Pool
+from cluster.contracts.devices import ACCELERATOR_LABEL, Pool
 from cluster.contracts.hyperparameters import MAX_WORKERS, Method, TrainingOptions, max_length, unplanned
 from cluster.contracts.model_shape import ModelShape
 from cluster.contracts.plan import Footprint, Plan
+from cluster.planning.accelerators import relative_speed
 from cluster.planning.memory import Lengths, Task, Way, footprint
 from cluster.planning.ways import ways
 
@@ -63,16 +65,59 @@ def task_of(
 def find_plan(
     task: Task | None, options: TrainingOptions, pools: Sequence[Pool], *, slots: int
 ) -> Plan | None:
-    """The first way that fits, in the first pool that has one. `slots` is the most workers at once. None if
-    nothing fits; `refusal` says why. Without a shape or pools, nothing is known to be too large."""
+    """The cheapest of `find_plans`. None if nothing fits; `refusal` says why."""
+    return next(iter(find_plans(task, options, pools, slots=slots)), None)
+
+
+def find_plans(
+    task: Task | None, options: TrainingOptions, pools: Sequence[Pool], *, slots: int
+) -> tuple[Plan, ...]:
+    """For every pool that has one, the first way that fits, and of an elastic job that for each number of
+    workers, most workers first. The cheapest pool comes first, and pools at the same cost are in the order
+    given. `slots` is the most workers at once. Without a shape or pools, nothing is known to be too large,
+    and the plans are for any device."""
     if task is None or not pools:
-        return unplanned(options)
-    fitting = (one for pool in pools for one in planned(task, pool, slots=slots) if one.fits)
-    found = next(fitting, None)
-    return None if found is None else found.plan
+        most = max(options.fewest_workers, min(options.most_workers, slots))
+        return tuple(unplanned(options, count) for count in range(most, options.fewest_workers - 1, -1))
+    found = [one for pool in pools for one in _first_that_fit(task, pool, slots)]
+    return tuple(one.plan for one in sorted(found, key=_relative_cost))
+
+
+def dividing(plans: Sequence[Plan], batch_size: int) -> tuple[Plan, ...]:
+    """The plans of an elastic job, in their order, without those whose workers do not divide a step of
+    `batch_size` examples better than fewer workers of the same pool do: the worker with the most examples
+    would have as many."""
+
+    def is_useful(plan: Plan) -> bool:
+        fewer = [
+            each
+            for each in plans
+            if each.pool_name == plan.pool_name and each.num_workers < plan.num_workers <= batch_size
+        ]
+        share = -(-batch_size // plan.num_workers)
+        return all(-(-batch_size // each.num_workers) > share for each in fewer)
+
+    return tuple(plan for plan in plans if plan.num_workers <= batch_size and is_useful(plan))
 
 
 def planned(task: Task, pool: Pool, *, slots: int = MAX_WORKERS) -> Iterator[Planned]:
     most = min(slots, MAX_WORKERS)
     for way in ways(task.options, pool, most_workers=most):
         yield Planned(way, footprint(task, way, pool))
+
+
+def _first_that_fit(task: Task, pool: Pool, slots: int) -> Iterable[Planned]:
+    fitting = (one for one in planned(task, pool, slots=slots) if one.fits)
+    if not task.options.is_elastic:
+        return islice(fitting, 1)
+    by_count: dict[int, Planned] = {}
+    for one in fitting:
+        by_count.setdefault(one.way.num_workers, one)
+    return by_count.values()
+
+
+def _relative_cost(one: Planned) -> float:
+    """Of the job's work, relative to other plans of it. Workers divide the work between them, so their number
+    does not count. Nor does recomputing: the operator's order decides whether a small device is worth it."""
+    pool = one.footprint.pool
+    return pool.price / relative_speed(pool.selector.get(ACCELERATOR_LABEL))

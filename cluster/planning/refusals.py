@@ -6,20 +6,27 @@ from typing import Any
 
 from cluster.contracts.devices import Pool
 from cluster.contracts.errors import InvalidRequest
-from cluster.contracts.hyperparameters import MAX_WORKERS
+from cluster.contracts.hyperparameters import MAX_WORKERS, why_not_sharded
 from cluster.contracts.plan import Plan
 from cluster.planning.memory import Lengths, Task
-from cluster.planning.planner import USABLE, Planned, find_plan, planned
+from cluster.planning.planner import USABLE, Planned, find_plan, find_plans, planned
+from cluster.planning.wording import need, size
 
-_GB = 1e9
 _SHORTEST = 256
 """A shorter `max_seq_length` is not proposed."""
 
 
 def plan_or_refuse(task: Task | None, options: Any, pools: Sequence[Pool], *, slots: int) -> Plan:
     """`find_plan`. Raises InvalidRequest (`insufficient_memory`) if nothing fits."""
-    found = find_plan(task, options, pools, slots=slots)
-    if found is None:
+    return plans_or_refuse(task, options, pools, slots=slots)[0]
+
+
+def plans_or_refuse(
+    task: Task | None, options: Any, pools: Sequence[Pool], *, slots: int
+) -> tuple[Plan, ...]:
+    """`find_plans`, at least one. Raises InvalidRequest (`insufficient_memory`) if nothing fits."""
+    found = find_plans(task, options, pools, slots=slots)
+    if not found:
         assert task is not None
         raise refusal(task, pools, slots=slots)
     return found
@@ -31,40 +38,46 @@ def refusal(task: Task, pools: Sequence[Pool], *, slots: int) -> InvalidRequest:
     wanted = task.options.num_workers
     if not tried:
         most = min(largest.all_devices, slots)
+        whole = ", and on whole nodes if one is not enough" if task.options.is_elastic else ""
         return InvalidRequest(
-            f"training.num_workers is {wanted}, but this server trains on at most {most} devices at once.",
+            f"training.num_workers is {wanted}, but this server trains on at most {most} devices at once"
+            f"{whole}.",
             param="training.num_workers",
         )
     least = min(tried, key=lambda one: (one.footprint.device.total, one.way.num_workers))
-    proposals = list(_proposals(task, pools, slots))
-    advice = f"It fits with {', or '.join(proposals)}." if proposals else "No single option makes it fit."
+    proposals = list(_proposals(task, pools, slots)) or list(_pairs(task, pools, slots))
+    advice = "No change of one or two options makes it fit."
+    if proposals:
+        advice = f"It fits with {', or '.join(proposals)}."
     return InvalidRequest(
-        f"Training {task.base.alias} this way needs {_need(least)}, {_have(largest, least)}. {advice}",
+        f"Training {task.base.alias} this way needs {_need(least)}, {_have(largest, least)}."
+        f"{_why_not_shared(task, largest)} {advice}",
         code="insufficient_memory",
         param="training",
     )
 
 
 def _need(one: Planned) -> str:
-    count, device = one.way.num_workers, one.footprint.device
-    parts = {
-        name.replace("_", " "): size
-        for name, size in device.model_dump().items()
-        if size >= device.total / 20
-    }
-    named = ", ".join(f"{name} {size / _GB:.1f}" for name, size in parts.items())
-    of = "of device memory" if one.footprint.pool.kind == "cuda" else "of host memory"
-    return f"{count} x {_size(device.total / USABLE)} {of} ({named}, and {1 - USABLE:.0%} to spare)"
+    of = "device memory" if one.footprint.pool.kind == "cuda" else "host memory"
+    return need(one.way.num_workers, one.footprint.device.model_dump(), usable=USABLE, of=of)
 
 
 def _have(pool: Pool, least: Planned) -> str:
     host = least.footprint.host_bytes / USABLE
     if pool.kind == "cpu":
-        return f"and the largest pool has {pool.nodes} x {_size(pool.host_bytes or 0)}"
-    have = f"and the largest pool has {pool.all_devices} x {_size(pool.bytes_per_worker)}"
+        return f"and the largest pool has {pool.nodes} x {size(pool.host_bytes or 0)}"
+    have = f"and the largest pool has {pool.all_devices} x {size(pool.bytes_per_worker)}"
     if pool.host_bytes is not None and host > pool.host_bytes:
-        have += f"; each node needs {_size(host)} of host memory and has {_size(pool.host_bytes)}"
+        have += f"; each node needs {size(host)} of host memory and has {size(pool.host_bytes)}"
     return have
+
+
+def _why_not_shared(task: Task, pool: Pool) -> str:
+    """Why more of the pool's devices do not help."""
+    problem = why_not_sharded(task.options)
+    if problem is None or pool.all_devices == 1:
+        return ""
+    return f" More devices do not help: workers can share {problem}."
 
 
 def _proposals(task: Task, pools: Sequence[Pool], slots: int) -> Iterator[str]:
@@ -75,6 +88,18 @@ def _proposals(task: Task, pools: Sequence[Pool], slots: int) -> Iterator[str]:
         yield f"training.max_seq_length {length} or less"
     if (count := _devices_that_fit(task, pools)) is not None:
         yield count
+
+
+def _pairs(task: Task, pools: Sequence[Pool], slots: int) -> Iterator[str]:
+    """Changes of two options, of which each alone is not enough."""
+    tried: set[frozenset[str]] = set()
+    for name, value in _changes(task):
+        for second in _proposals(_changed(task, **{name: value}), pools, slots):
+            first = f"training.{name} {value!r}"
+            # The same two in the other order.
+            if frozenset((first, second)) not in tried and not second.startswith(f"training.{name} "):
+                tried.add(frozenset((first, second)))
+                yield f"{first} and {second}"
 
 
 def _changes(task: Task) -> Iterator[tuple[str, Any]]:
@@ -120,9 +145,5 @@ def _devices_that_fit(task: Task, pools: Sequence[Pool]) -> str | None:
         devices = min(count, max(pool.devices, 8))
         larger = pool.model_copy(update={"devices": devices, "nodes": count // devices})
         if count > 1 and (plan := find_plan(task, task.options, [larger], slots=MAX_WORKERS)) is not None:
-            return f"{plan.num_workers} devices (pools, and TUNERY_TRAINING_SLOTS, are the operator's)"
+            return f"{plan.num_workers} devices (pools are the operator's)"
     return None
-
-
-def _size(size: float) -> str:
-    return f"{size / _GB:.0f} GB" if size >= 10 * _GB else f"{size / _GB:.2g} GB"

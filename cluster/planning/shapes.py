@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.contracts.model_shape import LinearShape, ModelShape
+from cluster.contracts.model_shape import CacheShape, LinearShape, ModelShape
 from cluster.planning.families import FAMILIES, Family
 from cluster.planning.parts import Config, Part
 
@@ -27,34 +27,38 @@ def shape_of(fields: Mapping[str, Any]) -> ModelShape | None:
 
 
 def _shape(model_type: str, family: Family, config: Config) -> ModelShape:
-    layers = config.layers
+    layers = family.layers(config)
     if layers > _MAX_LAYERS:
         raise ValueError(f"{layers} layers")
     blocks = [family.block(config, number) for number in range(layers)]
-    whole = sum(blocks, Part())
+    outside = family.rest(config)
+    whole = sum(blocks, outside if isinstance(outside, Part) else Part(rest=outside))
     embeddings = config.size("vocab_size") * config.hidden
     tied = config.get("tie_word_embeddings")
     is_tied = family.is_tied if tied is None else bool(tied)
-    widest = max(outputs for _, outputs, _ in whole.linear)
-    queries = min(config.heads * config.head_dim, widest)
     return ModelShape(
         model_type=model_type,
         hidden_size=config.hidden,
         num_layers=layers,
         vocab_size=config.size("vocab_size"),
-        query_size=queries,
-        key_value_size=2 * config.key_value_heads * config.head_dim,
+        query_size=max(block.queries for block in blocks),
+        key_value_size=max(block.key_values for block in blocks),
         feed_forward_size=max(block.feed_forward for block in blocks),
         num_heads=config.heads,
         is_gated=family.is_gated,
         has_full_scores=config.get("attn_logit_softcapping") is not None,
         linear=tuple(
-            LinearShape(name=name, outputs=outputs, inputs=inputs, count=count)
-            for (name, outputs, inputs), count in Counter(whole.linear).items()
+            LinearShape(name=name, outputs=outputs, inputs=inputs, count=count, is_adapted=is_adapted)
+            for (name, outputs, inputs, is_adapted), count in Counter(whole.linear).items()
         ),
         experts=whole.experts,
         expert_adapter=whole.expert_adapter,
-        embeddings=embeddings,
+        recurrent=whole.recurrent,
+        cache=tuple(
+            CacheShape(count=count, heads=heads, per_token=per_token, window=window, state=state)
+            for (heads, per_token, window, state), count in Counter(whole.cache).items()
+        ),
+        embeddings=embeddings + family.embeddings(config),
         head=embeddings if family.has_head and not is_tied else 0,
-        rest=whole.rest + family.rest(config),
+        rest=whole.rest,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from cluster.contracts.devices import Pool
-from cluster.contracts.hyperparameters import TrainingOptions, parallelisms
+from cluster.contracts.hyperparameters import TrainingOptions, WorkerRange, parallelisms
 from cluster.contracts.plan import MICROBATCH_TOKENS, ActivationCheckpointing
 from cluster.planning.memory import Way
 
@@ -23,7 +23,8 @@ _PASSES: dict[str, tuple[tuple[ActivationCheckpointing, int], ...]] = {
 
 
 def ways(options: TrainingOptions, pool: Pool, *, most_workers: int) -> Iterator[Way]:
-    """Fewer workers come first: a job that needs no second device leaves it to another."""
+    """Fewer workers come first: a job that needs no second device leaves it to another. Of an elastic job,
+    which gives devices back when others need them, most come first."""
     for count in _counts(options, pool, most_workers):
         nodes = -(-count // pool.devices)
         for parallelism in parallelisms(options, count, nodes=nodes):
@@ -32,10 +33,13 @@ def ways(options: TrainingOptions, pool: Pool, *, most_workers: int) -> Iterator
 
 
 def _counts(options: TrainingOptions, pool: Pool, most_workers: int) -> list[int]:
-    """Powers of two on one node, then whole nodes."""
+    """Powers of two on one node, then whole nodes. An elastic job takes any number on one node."""
     most = min(pool.all_devices, most_workers)
     if options.parallelism == "single":
         return [1]
+    if isinstance(options.num_workers, WorkerRange):
+        wanted = range(min(options.num_workers.max, most), options.num_workers.min - 1, -1)
+        return [count for count in wanted if count <= pool.devices or count % pool.devices == 0]
     if options.num_workers != "auto":
         return [options.num_workers] if options.num_workers <= most else []
     on_one = [1 << power for power in range(pool.devices.bit_length())]

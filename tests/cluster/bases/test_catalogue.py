@@ -7,8 +7,9 @@ from cluster.bases.catalogue import (
     LiveCatalogue,
     add_to_catalogue,
     load_catalogue,
+    remove_from_catalogue,
 )
-from cluster.contracts.bases import BaseSpec, BuiltinSource, FolderSource, HubSource
+from cluster.contracts.bases import BaseSpec, BuiltinSource, FolderSource, HubSource, SamplingDefaults
 from cluster.contracts.errors import InvalidConfiguration
 
 MODEL = """
@@ -123,6 +124,7 @@ def test_a_model_is_added_without_touching_the_rest_of_the_file(written) -> None
         context_length=32768,
         learning_rates={"lora": 2e-4, "full": 2e-5},
         dtype="bfloat16",
+        sampling=SamplingDefaults(temperature=0.7, top_k=20),
         owned_by="owner",
     )
     folder = hub.model_copy(update={"alias": "b", "source": FolderSource(path="/models/b")})
@@ -136,3 +138,21 @@ def test_a_model_is_added_without_touching_the_rest_of_the_file(written) -> None
         add_to_catalogue(path, folder)
     assert path.read_text() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_removing_a_model_leaves_all_other_text_alone(written) -> None:
+    second = MODEL.replace('"ours"', '"second"').replace("[[model]]", "[[ model ]] # the newer one")
+    path = written(f"# Ours.\n{MODEL}\n# Kept.\n{second}")
+    remove_from_catalogue(path, "second")
+    assert path.read_text() == f"# Ours.\n{MODEL}\n# Kept.\n\n"
+    with pytest.raises(InvalidConfiguration, match="'ours' is its only model"):
+        remove_from_catalogue(path, "ours")
+
+
+def test_a_catalogue_that_only_looks_like_tables_is_not_torn_apart(written) -> None:
+    tricky = MODEL.replace('alias = "ours"', 'alias = "ours"\nowned_by = """\n[[model]]\n"""')
+    text = tricky + MODEL.replace('"ours"', '"second"')
+    path = written(text)
+    with pytest.raises(InvalidConfiguration):
+        remove_from_catalogue(path, "second")
+    assert path.read_text() == text

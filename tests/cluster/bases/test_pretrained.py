@@ -8,51 +8,42 @@ from typing import Any
 
 import pytest
 
-from cluster.bases.pretrained import read_tokenizer, stop_tokens
+from cluster.bases.pretrained import read_config, read_tokenizer, stop_tokens
+from cluster.contracts.errors import InvalidConfiguration
 from tests.chat_templates import CHATML, PLAIN_LINES, chat_tokenizer
 from tests.cluster.serving.tool_templates import LIST_WITH_IDS
+from tests.documents import ROOT
 
 pytestmark = pytest.mark.slow
 
-THREADS = """
-import threading
-from pathlib import Path
-import sys
-{imports}
-folder, barrier, failed = Path(sys.argv[1]), threading.Barrier(8), []
 
-def read():
-    barrier.wait()
-    try:
-        {call}
-    except BaseException as error:
-        failed.append(error)
+def test_threads_that_read_first_at_the_same_time_all_succeed() -> None:
+    from cluster.bases.tiny.recipe.export import WEIGHTS
 
-threads = [threading.Thread(target=read) for _ in range(8)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-assert not failed, failed
-"""
+    command = [sys.executable, "-m", "tests.cluster.bases.first_reads", str(WEIGHTS)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+WITH_CODE = json.dumps({"model_type": "unheard_of", "auto_map": {"AutoConfig": "code.Config"}})
+"""transformers refuses it with the folder's absolute path."""
 
 
 @pytest.mark.parametrize(
-    ("imports", "call"),
-    [
-        ("from cluster.bases.pretrained import read_tokenizer", "read_tokenizer(folder)"),
-        ("from cluster.bases.pretrained import read_config", "read_config(folder)"),
-        (
-            "import torch\nfrom cluster.serving.embedded.model import load_model",
-            "load_model(folder, dtype='float32', device=torch.device('cpu'))",
-        ),
-    ],
+    "source", ["secret/models/small", "secret/link/small", "./secret/../secret/link/small"]
 )
-def test_threads_that_read_first_at_the_same_time_all_succeed(imports: str, call: str) -> None:
-    from cluster.bases.tiny.recipe.export import WEIGHTS
-
-    program = THREADS.format(imports=imports, call=call)
-    subprocess.run([sys.executable, "-c", program, str(WEIGHTS)], check=True, timeout=300)
+def test_no_error_tells_where_the_operator_keeps_a_base(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret/models/small").mkdir(parents=True)
+    (tmp_path / "secret/models/small/config.json").write_text(WITH_CODE)
+    (tmp_path / "secret/link").symlink_to("models")
+    for folder in (Path(source), Path(source).absolute(), Path(source).resolve()):
+        with pytest.raises(InvalidConfiguration, match="small") as refused:
+            read_config(folder)
+        assert "secret" not in refused.value.message
+        assert str(tmp_path) not in refused.value.message
 
 
 def _folder(folder: Path, template: str | None, *, named: Any = None, **options: Any) -> Path:

@@ -180,6 +180,7 @@ def test_ada_lora_needs_steps_between_its_first_and_its_last(last: int, is_refus
             "training.parallelism",
         ),
         ({"num_workers": 2, "parallelism": "single"}, "training.parallelism"),
+        ({"num_workers": {"min": 1, "max": 2}, "parallelism": "single"}, "training.parallelism"),
         ({"max_seq_length": 513}, "training.max_seq_length"),
     ],
 )

@@ -29,7 +29,17 @@ CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("falcon_new", {}),
     ("opt", {}),
     ("qwen3_moe", {}),
+    ("gpt_oss", {}),
+    ("deepseek_v3", {}),
+    ("deepseek_v3", {"target_modules": ["q_b_proj", "kv_b_proj"]}),
+    ("qwen3_next", {}),
     ("qwen3_next", {"target_modules": ["q_proj", "out_proj"]}),
+    ("gemma3n", {}),
+    ("gemma4", {}),
+    ("jamba", {}),
+    ("falcon_h1", {}),
+    ("granitemoehybrid", {}),
+    ("nemotron_h", {}),
 )
 
 

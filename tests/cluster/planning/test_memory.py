@@ -2,6 +2,7 @@
 
 Tensors are fake: they have shapes and lifetimes, and no memory of their own."""
 
+import json
 import weakref
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, FalconH1Config, LlamaConfig, PreTrainedConfig
 
 from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.devices import Pool
@@ -40,6 +41,15 @@ SIZES = {
     "vocab_size": 32000,
     "tie_word_embeddings": False,
 }
+
+RECURRENT = {
+    "head_dim": 64,
+    "mamba_d_ssm": 2048,
+    "mamba_n_heads": 32,
+    "mamba_d_head": 64,
+    "mamba_d_state": 128,
+}
+"""Of a model with a state-space layer beside the attention of each block."""
 
 
 class Live(TorchDispatchMode):
@@ -81,11 +91,13 @@ def base_of(dtype: str) -> BaseSpec:
     )
 
 
-def fake_model(base: BaseSpec, config: TrainingConfig) -> Any:
+def fake_model(base: BaseSpec, config: TrainingConfig, kind: PreTrainedConfig) -> Any:
     dtype = torch.float32 if config.type == "full" else getattr(torch, base.dtype)
     with torch.device("meta"):
-        model: Any = LlamaForCausalLM._from_config(LlamaConfig(**SIZES), dtype=dtype)
-        model.set_attn_implementation(attention.IMPLEMENTATION)
+        model: Any = AutoModelForCausalLM.from_config(kind, dtype=dtype)
+        if kind.model_type == "llama":
+            model.set_attn_implementation(attention.IMPLEMENTATION)
+        model.config.use_cache = False
         if config.type != "full":
             model = attach(model, base, config, total_steps=10)
     for module in model.modules():
@@ -100,9 +112,10 @@ def fake_model(base: BaseSpec, config: TrainingConfig) -> Any:
     return model.train()
 
 
-def fake_batch(tokens: int, sequences: int) -> Microbatch:
+def fake_batch(tokens: int, sequences: int, *, is_packed: bool) -> Microbatch:
     zeros = torch.zeros(1, tokens, dtype=torch.int64)
     learned = torch.zeros(tokens, dtype=torch.int64)
+    segments = Segments([tokens // sequences] * sequences, torch.zeros(sequences + 1, dtype=torch.int32))
     return Microbatch(
         token_ids=zeros,
         position_ids=zeros,
@@ -110,22 +123,23 @@ def fake_batch(tokens: int, sequences: int) -> Microbatch:
         targets=learned,
         owners=learned,
         sequences=torch.zeros(sequences, dtype=torch.int64),
-        segments=Segments([tokens // sequences] * sequences, torch.zeros(sequences + 1, dtype=torch.int32)),
+        segments=segments if is_packed else None,
     )
 
 
-def peak_bytes(base: BaseSpec, config: TrainingConfig, tokens: int) -> int:
+def peak_bytes(base: BaseSpec, config: TrainingConfig, tokens: int, kind: PreTrainedConfig) -> int:
     """Of two steps of two passes each."""
     attention.register()
     with FakeTensorMode(), Live() as live:
-        model = fake_model(base, config)
+        model = fake_model(base, config, kind)
         objective: Any = LanguageObjective(model, Head())
         if config.method == "dpo":
             objective = PreferenceObjective(model, Head(), beta=0.1)
         optimizer = make_optimizer(trainable_parameters(model), config)
         for _ in range(2):
             for _ in range(2):
-                batch = fake_batch(tokens, 2 if config.method == "dpo" else 1)
+                sequences = 2 if config.method == "dpo" else 1
+                batch = fake_batch(tokens, sequences, is_packed=kind.model_type == "llama")
                 with autocast(base, CPU):
                     sums = objective(batch)
                 torch.autograd.backward(sums.loss)
@@ -144,22 +158,24 @@ def peak_bytes(base: BaseSpec, config: TrainingConfig, tokens: int) -> int:
         ({"type": "full"}, "bfloat16", 2048),
         ({"type": "full", "activation_checkpointing": "full"}, "float32", 2048),
         ({"method": "dpo"}, "bfloat16", 2048),
+        ({"model": "falcon_h1"}, "bfloat16", 512),
     ],
     ids=str,
 )
 def test_a_step_holds_what_the_plan_says(options: dict[str, Any], dtype: str, tokens: int) -> None:
+    kind = LlamaConfig(**SIZES) if "model" not in options else FalconH1Config(**SIZES, **RECURRENT)
     base, method = base_of(dtype), options.get("method", "supervised")
     training = TrainingOptions.model_validate(
-        {name: value for name, value in options.items() if name != "method"}
+        {name: value for name, value in options.items() if name not in ("method", "model")}
     )
     mode = training.activation_checkpointing
     checkpointing = "none" if mode == "auto" else mode
     _, config = resolve(Hyperparameters(), training, base, n_examples=100, seed=0, method=method)
     config = config.model_copy(update={"activation_checkpointing": checkpointing})
-    shape = shape_of({"model_type": "llama", **SIZES})
+    shape = shape_of(json.loads(kind.to_json_string()))
     assert shape is not None
     task = task_of(shape, base, training, method, Lengths(tokens, tokens))
     pool = Pool.model_validate({"kind": "cuda", "devices": 1, "device_bytes": "1TB"})
     planned = footprint(task, Way(1, "single", checkpointing, tokens), pool).device
-    found = peak_bytes(base, config, tokens)
+    found = peak_bytes(base, config, tokens, kind)
     assert found == pytest.approx(planned.total - planned.runtime, rel=0.2)

@@ -7,10 +7,16 @@ import pytest
 from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.devices import Pool
 from cluster.contracts.errors import InvalidRequest
-from cluster.contracts.hyperparameters import Method, TrainingOptions
+from cluster.contracts.hyperparameters import (
+    Hyperparameters,
+    Method,
+    TrainingConfig,
+    TrainingOptions,
+    resolve,
+)
 from cluster.contracts.plan import Plan
 from cluster.planning.memory import Lengths, Task
-from cluster.planning.planner import USABLE, find_plan, task_of
+from cluster.planning.planner import USABLE, dividing, find_plan, find_plans, task_of
 from cluster.planning.refusals import plan_or_refuse
 from cluster.planning.shapes import shape_of
 
@@ -114,6 +120,73 @@ def test_the_first_pool_that_fits_is_taken() -> None:
         assert plan.footprint.pool.name == name
 
 
+def test_every_pool_that_fits_has_a_plan_and_the_cheapest_comes_first() -> None:
+    wanted = task("8B", type="lora")
+    dear = gpus(8, name="h100", accelerator_type="H100", price=3)
+    cheap = gpus(8, name="a100", accelerator_type="A100", price=1.5)
+    spot = gpus(8, name="spot", accelerator_type="A100", price=0.5)
+    small = gpus(1, 1, name="small", price=0.01)
+
+    def names(*pools: Pool) -> list[str]:
+        plans = find_plans(wanted, wanted.options, pools, slots=64)
+        return [plan.footprint.pool.name for plan in plans if plan.footprint is not None]
+
+    # An H100 costs twice as much and does three times the work.
+    assert names(small, cheap, dear, spot) == ["spot", "h100", "a100"]
+    assert names(small) == []
+    # At the same cost, the operator's order counts.
+    assert names(cheap.model_copy(update={"name": "first"}), cheap) == ["first", "a100"]
+
+
+def test_an_elastic_job_has_a_plan_for_each_number_of_workers_that_fits_most_workers_first() -> None:
+    wanted = task("8B", type="full", num_workers={"min": 1, "max": 20})
+    plans = find_plans(wanted, wanted.options, [gpus(8, nodes=2), gpus(4, 141, name="b", price=9)], slots=64)
+    counts = [(plan.pool_name, plan.num_workers) for plan in plans]
+    # On fewer devices it does not fit, and beyond a node it takes whole nodes.
+    assert counts == [("training", n) for n in (16, 8, 7, 6, 5, 4, 3)] + [("b", n) for n in (4, 3, 2)]
+    assert (plans[0].parallelism, plans[1].parallelism) == ("hsdp", "fsdp")
+    assert len({plan.activation_checkpointing for plan in plans}) > 1
+
+    # A step of eight has two or three examples for some of five, six or seven workers, as for four.
+    counts = [(plan.pool_name, plan.num_workers) for plan in dividing(plans, 8)]
+    assert counts == [("training", 8), ("training", 4), ("training", 3), ("b", 4), ("b", 3), ("b", 2)]
+    assert dividing(plans, 1) == ()
+    unknown = find_plans(None, wanted.options, [], slots=3)
+    assert [plan.num_workers for plan in unknown] == [3, 2, 1]
+
+
+def test_an_elastic_job_that_cannot_run_is_refused_with_numbers() -> None:
+    for options, message in (
+        ({"min": 3, "max": 4}, "num_workers is from 3 to 4, but this server trains on at most 2 devices"),
+        ({"min": 1, "max": 2}, "needs 2 x "),
+    ):
+        wanted = task("8B", type="full", num_workers=options)
+        with pytest.raises(InvalidRequest, match=message):
+            plan_or_refuse(wanted, wanted.options, [gpus(2, 40)], slots=64)
+
+
+def test_a_configuration_runs_as_any_of_its_plans_and_changes_nothing_that_is_learned() -> None:
+    wanted = task("8B", type="full")
+    plans = find_plans(wanted, wanted.options, [gpus(8, name="a"), gpus(4, 141, name="b", price=2)], slots=8)
+    _, config = resolve(
+        Hyperparameters(), wanted.options, wanted.base, n_examples=1000, seed=1, plan=plans[0]
+    )
+    stored = TrainingConfig.model_validate_json(
+        config.model_copy(update={"alternatives": plans[1:]}).model_dump_json()
+    )
+    assert [plan.footprint for plan in stored.plans] == [plan.footprint for plan in plans]
+    first, second = (stored.placed(plan) for plan in stored.plans)
+    assert first == config
+    assert (second.num_workers, second.footprint) == (plans[1].num_workers, plans[1].footprint)
+    assert (second.batch_size, second.learning_rate) == (config.batch_size, config.learning_rate)
+    # Where it has run once, it stays small if passes had to shrink there, and nowhere else.
+    there = stored.preferring(stored.plans[1]).model_copy(update={"microbatch_tokens": 256})
+    assert [plan.microbatch_tokens for plan in there.plans] == [256, plans[0].microbatch_tokens]
+    again = there.plan_in("a")
+    assert again is not None
+    assert there.preferring(again).placed(again) == config
+
+
 def test_on_a_cpu_a_job_runs_as_it_is_asked_for() -> None:
     pool = Pool.model_validate({"kind": "cpu", "devices": 4, "host_bytes": "64GiB"})
     for options, expected in (
@@ -125,6 +198,15 @@ def test_on_a_cpu_a_job_runs_as_it_is_asked_for() -> None:
         assert plan is not None
         assert (plan.num_workers, plan.parallelism) == expected
         assert (plan.activation_checkpointing, plan.microbatch_tokens, plan.step_tokens) == ("none", 8192, 0)
+
+
+def test_what_the_allocator_of_a_cpu_keeps_is_planned() -> None:
+    pool = Pool.model_validate({"kind": "cpu", "devices": 1, "host_bytes": "24GiB"})
+    plan = planned(task("0.1B", tokens=512), pool)
+    assert plan is not None
+    assert plan.footprint is not None
+    device = plan.footprint.device
+    assert device.runtime == pytest.approx(380e6 + 0.9 * device.activations, rel=1e-6)
 
 
 def test_nothing_is_refused_that_is_not_known() -> None:
@@ -153,6 +235,17 @@ def test_nothing_is_refused_that_is_not_known() -> None:
         ),
         (task("70B", parallelism="ddp", num_workers=8), gpus(8), ["training.parallelism 'auto'"]),
         (task("70B", num_workers=1), gpus(8), ["training.num_workers 'auto'"]),
+        (task("70B", type="qlora"), gpus(8, 24), ["1 x", "can share of adapters only plain LoRA"]),
+        (
+            task("8B", type="full", optimizer="adamw_8bit"),
+            gpus(8),
+            ["More devices do not help: workers can share only moments in full precision", "type 'lora'"],
+        ),
+        (
+            task("8B", tokens=131072, type="full"),
+            gpus(1, 24),
+            ["training.type 'qlora' and training.max_seq_length 32768 or less"],
+        ),
         (
             task("70B", type="qlora"),
             Pool.model_validate({"kind": "cpu", "devices": 2, "host_bytes": "24GiB"}),

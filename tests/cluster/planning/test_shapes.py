@@ -11,7 +11,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from cluster.planning.shapes import shape_of
-from tests.families import ENCODERS, FAMILIES
+from tests.families import FAMILIES, LATENT
+from tests.family_support import ENCODERS
 
 COMMON = {
     "vocab_size": 352,
@@ -22,6 +23,8 @@ COMMON = {
 }
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 GROUPED = {**SIZES, "num_key_value_heads": 2}
+PROJECTION = "per_layer_model_projection"
+"""Of Gemma 3n and 4: a linear layer outside of the blocks that adapters change, too."""
 MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "llama_with_biases": ("Llama", {**GROUPED, "attention_bias": True, "mlp_bias": True}),
     "llama_tied": ("Llama", {**GROUPED, "tie_word_embeddings": True}),
@@ -42,24 +45,38 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
             "decoder_sparse_step": 2,
         },
     ),
-    "gpt_oss": ("GptOss", {**GROUPED, "head_dim": 8, "num_local_experts": 4}),
-    "deepseek_v3": (
-        "DeepseekV3",
+    "deepseek_v2": ("DeepseekV2", LATENT),
+    "gemma4_with_experts": (
+        "Gemma4Text",
         {
-            **SIZES,
-            "num_key_value_heads": 4,
-            "q_lora_rank": 12,
-            "kv_lora_rank": 10,
-            "qk_rope_head_dim": 4,
-            "qk_nope_head_dim": 6,
-            "v_head_dim": 8,
-            "n_routed_experts": 4,
-            "n_shared_experts": 1,
-            "num_experts_per_tok": 2,
-            "n_group": 1,
-            "topk_group": 1,
+            **GROUPED,
+            "head_dim": 8,
+            "enable_moe_block": True,
+            "num_experts": 4,
+            "top_k_experts": 2,
             "moe_intermediate_size": 16,
-            "first_k_dense_replace": 1,
+            "attention_k_eq_v": True,
+            "num_global_key_value_heads": 1,
+            "num_kv_shared_layers": 1,
+            "use_double_wide_mlp": True,
+            "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+        },
+    ),
+    "nemotron_h_with_experts": (
+        "NemotronH",
+        {
+            **GROUPED,
+            "head_dim": 8,
+            "hybrid_override_pattern": "ME*-",
+            "mamba_num_heads": 8,
+            "mamba_head_dim": 8,
+            "ssm_state_size": 8,
+            "n_groups": 2,
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 16,
+            "moe_latent_size": 12,
+            "moe_shared_expert_intermediate_size": 24,
         },
     ),
 }
@@ -70,7 +87,7 @@ def on_meta(name: str) -> Any:
         if name in MORE:
             prefix, sizes = MORE[name]
             config = getattr(transformers, f"{prefix}Config")(**{**COMMON, **sizes})
-            return getattr(transformers, f"{prefix}ForCausalLM")(config)
+            return getattr(transformers, f"{prefix.removesuffix('Text')}ForCausalLM")(config)
         model = FAMILIES[name](dict(COMMON))
         if name in ENCODERS:
             return transformers.AutoModelForSequenceClassification.from_config(model.config)
@@ -87,7 +104,8 @@ def test_a_family_has_the_weights_of_transformers_own_model(name: str) -> None:
 
     found: Counter[tuple[int, int]] = Counter()
     for key, module in model.named_modules():
-        if isinstance(module, nn.Linear | Conv1D) and any(part.isdigit() for part in key.split(".")):
+        is_inside = any(part.isdigit() for part in key.split(".")) or key == "model." + PROJECTION
+        if isinstance(module, nn.Linear | Conv1D) and is_inside:
             outputs, inputs = module.weight.shape
             found[(outputs, inputs) if isinstance(module, nn.Linear) else (inputs, outputs)] += 1
     expected: Counter[tuple[int, int]] = Counter()

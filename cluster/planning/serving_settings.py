@@ -1,0 +1,69 @@
+"""The settings that serving is planned by, from the environment."""
+
+import re
+from typing import Self
+
+from pydantic import Field, PositiveInt, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from cluster.contracts.errors import InvalidConfiguration
+from cluster.contracts.serving_plan import EngineChoice, ServingPool
+from cluster.planning.serving import ServingOptions
+
+
+class ServingSettings(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    engine: EngineChoice = Field("auto", validation_alias="TUNERY_ENGINE")
+    """What runs decoders, unless the catalogue says it for a base: `vllm`, `embedded`, or `auto`: vLLM where
+    `serving_pools` has GPUs, for bases with more than 1 GB of weights. Encoders and prefixes always take the
+    embedded engine. There is no fallback: a base that vLLM is to serve, and cannot, is unavailable. With
+    `vllm` and without `serving_pools`, a replica itself runs vLLM, and divides `bytes` between `models`."""
+    serving_pools: tuple[ServingPool, ...] = Field((), validation_alias="TUNERY_SERVING_POOLS")
+    """The GPUs that serve models, as JSON, in the order of preference: `[{"kind": "cuda", "nodes": 2,
+    "devices": 8, "device_bytes": "80GB", "labels": {"ray.io/accelerator-type": "H100"}}]`. `nodes`, `devices`
+    and `device_bytes` mean what they mean in TUNERY_TRAINING_POOLS; `labels` are Ray's labels of the nodes,
+    needed if other nodes have GPUs, too. Each base that vLLM serves has a deployment of its own, which
+    reserves as many GPUs of one node as the model takes. `tunery up` finds this machine's."""
+    slots: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_SLOTS")
+    """Sequences that are decoded together. For vLLM on `serving_pools`, unset means as many as there is
+    memory for."""
+    adapters: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_ADAPTERS")
+    """Maximum adapters of one model in memory."""
+    batch_adapters: PositiveInt = Field(8, validation_alias="TUNERY_ENGINE_BATCH_ADAPTERS")
+    """vLLM only: adapters on the GPU, which one batch may mix. On `serving_pools`, unset means as many as
+    there is memory for, up to `adapters`."""
+    lora_rank: PositiveInt = Field(64, validation_alias="TUNERY_ENGINE_LORA_RANK")
+    """vLLM only: the largest rank of an adapter: 1, 8, 16, 32, 64, 128, 256, 320 or 512. Every adapter's slot
+    on the GPU is sized for it."""
+
+    @property
+    def options(self) -> ServingOptions:
+        """What the planner may not exceed, or must follow where a variable is set."""
+        return ServingOptions(
+            engine=self.engine,
+            adapters=self.adapters,
+            lora_rank=self.lora_rank,
+            slots=self.slots if "slots" in self.model_fields_set else None,
+            batch_adapters=self.batch_adapters if "batch_adapters" in self.model_fields_set else None,
+        )
+
+    @classmethod
+    def read(cls) -> Self:
+        """Reads the environment. Raises InvalidConfiguration, which names the variable."""
+        try:
+            return cls()
+        except SettingsError as error:
+            named = re.search(r'field "(\w+)"', str(error))
+            variable = str(cls.model_fields[named[1]].validation_alias) if named else "A variable"
+            raise InvalidConfiguration(
+                f"{variable} is not JSON: {error.__cause__}.", param=variable
+            ) from error
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            if not wrong["loc"]:
+                raise InvalidConfiguration(f"{wrong['msg']}.") from error
+            variable = str(wrong["loc"][0])
+            raise InvalidConfiguration(
+                f"{variable} is {wrong['input']!r}: {wrong['msg']}.", param=variable
+            ) from error

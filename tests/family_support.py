@@ -1,0 +1,29 @@
+"""What is special about each family of `tests.families`: what their tests expect, and the documentation says.
+Imports nothing, so that documentation is generated quickly."""
+
+DECODERS: tuple[str, ...] = (
+    "llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "phi", "gpt2", "opt", "gpt_neox", "falcon",
+    "falcon_new", "olmo", "granite", "qwen3_moe", "falcon_alibi", "qwen3_next", "gpt_oss", "deepseek_v3",
+    "gemma3n", "gemma4", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h",
+)  # fmt: skip
+ENCODERS: tuple[str, ...] = ("bert", "modernbert")
+STATEFUL = frozenset({"qwen3_next", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h"})
+"""Decoders with layers that carry a state along the row."""
+PADDED = STATEFUL | {"falcon", "falcon_new", "falcon_alibi"}
+"""Those, and decoders whose attention cannot keep examples apart."""
+PER_ROW = STATEFUL | {"falcon_alibi"}
+"""Those, and one that counts positions from the cache's length: the embedded engine cannot process their rows
+together."""
+EXPERTS = frozenset({"qwen3_moe", "qwen3_next", "gpt_oss", "deepseek_v3", "jamba", "granitemoehybrid"})
+MERGED = frozenset({"qwen3_moe", "qwen3_next", "deepseek_v3"})
+"""Decoders in which PEFT's `all-linear` includes experts, which do not know which row a token is in."""
+BYPASSED = {
+    "jamba": ["dt_proj"],
+    "falcon_h1": ["out_proj"],
+    "granitemoehybrid": ["out_proj"],
+    "nemotron_h": ["out_proj"],
+    "gemma3n": ["correction_coefs", "prediction_coefs"],
+}
+"""Layers whose weights their models read past adapters, at least in training and on some devices."""
+IN_LLAMA_CPP = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"})
+"""Decoders that are exported as GGUF files."""

@@ -8,19 +8,22 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import httpx2
 
-from cluster.contracts.jobs import Failed, JobSpec
+from cluster.contracts.jobs import Failed, JobSpec, RunnerState
+from cluster.logs import configure_logs
 from cluster.niceness import reset_niceness
 from cluster.runner.control import RayRun
-from cluster.runner.supervise import supervise, tell_stopped
+from cluster.runner.supervise import SupervisedRun, supervise, tell_stopped
 from cluster.runner.sync import FencedError, ServiceLink
 from cluster.runner.tracked import Trackers
 from cluster.storage.location import store_from_environment
+from cluster.tracing import configure_tracing, span, stop_tracing, traceparent
 
 FENCED = 3
 SYNC_TIMEOUT_SECONDS = 10.0
@@ -30,15 +33,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     # Before other threads start, because they inherit the niceness.
     reset_niceness()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    configure_logs(sys.stderr, process="runner")
+    configure_tracing("runner")
     store = store_from_environment()
     spec = JobSpec.model_validate_json(store.get(os.environ["TUNERY_JOB_SPEC"]))
+    configure_logs(sys.stderr, process="runner", job=spec.job_id, attempt=spec.attempt)
     with tempfile.TemporaryDirectory() as scratch, httpx2.Client(timeout=SYNC_TIMEOUT_SECONDS) as client:
-        link, folder = ServiceLink(spec, client), Path(scratch)
+        link = ServiceLink(spec, client)
         try:
-            with Trackers(spec, folder) as trackers:
-                state = supervise(link, lambda: trackers.follow(RayRun(spec, folder)))
+            with Trackers(spec, Path(scratch)) as trackers:
+                state = run_attempt(spec, link, lambda spec: trackers.follow(RayRun(spec)))
         except SystemExit:
             # A restart that was planned is no fault of the attempt. Without this, it would seem lost.
             tell_stopped(link)
@@ -47,6 +51,14 @@ def main() -> int:
             logging.error("Fenced: %s", error)
             return FENCED
     return 1 if isinstance(state, Failed) else 0
+
+
+def run_attempt(spec: JobSpec, link: ServiceLink, start: Callable[[JobSpec], SupervisedRun]) -> RunnerState:
+    """`supervise`, within the trace that the specification continues. `start` gets one that the workers
+    continue."""
+    with span("attempt", parent=spec.traceparent, job=spec.job_id, attempt=spec.attempt):
+        continued = spec.model_copy(update={"traceparent": traceparent() or spec.traceparent})
+        return supervise(link, lambda: start(continued))
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
@@ -62,6 +74,7 @@ if __name__ == "__main__":
     except Exception:
         logging.exception("The runner ended with an error.")
     finally:
+        stop_tracing()
         sys.stdout.flush()
         sys.stderr.flush()
         # Not sys.exit, which waits for Ray and the training thread. Ray stops the workers when their driver

@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import threading
+import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from cluster.contracts.jobs import (
     Command,
     Failed,
     JobSpec,
+    Placement,
     RunnerEvent,
     RunnerMessage,
     RunnerState,
@@ -20,8 +22,15 @@ from cluster.contracts.jobs import (
     WorkersStarted,
 )
 from cluster.training.failure import failed_state
+from cluster.worker_resources import resources_per_worker
 
 logger = logging.getLogger(__name__)
+
+PLACING_SECONDS = 120.0
+"""How long a gang waits for the very nodes that the scheduler chose. Something else must have taken them."""
+
+DRAIN_SECONDS = 2.0
+"""Time between two looks for nodes that are about to go."""
 
 WAIT_REPORT_SECONDS = 15.0
 """How long a run waits for devices before it says so. Workers need a few seconds to start in any case."""
@@ -33,22 +42,35 @@ ANSWER_SECONDS = 0.1
 class ControlActor:
     """Holds events, the final state and the command until the other side fetches them."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_workers: int) -> None:
+        self._num_workers = num_workers
+        self._nodes: Counter[str] = Counter()
         self._events: list[RunnerEvent] = []
         self._state: RunnerState = Running()
         self._command: Command = "continue"
-        self._has_started = asyncio.Event()
+        self._reason: str | None = None
+        self._has_devices = asyncio.Event()
+        self._has_started = False
         self._has_ended = asyncio.Event()
 
-    async def start(self) -> bool:
-        """Called by each worker once it has its device. Returns whether it shall train."""
-        if not self._has_started.is_set():
-            self._has_started.set()
-            await self.push([WorkersStarted()])
+    async def hold(self) -> None:
+        """Called once the gang has all its devices."""
+        self._has_devices.set()
+
+    async def start(self, node_id: str) -> bool:
+        """Called by each worker before it trains. Returns whether it shall."""
+        self._has_started = True
+        self._nodes[node_id] += 1
+        if self._nodes.total() == self._num_workers:
+            await self.push([WorkersStarted(nodes=dict(self._nodes))])
         return not self._has_ended.is_set()
 
-    async def wait_for_start(self) -> None:
-        await self._has_started.wait()
+    async def wait_for_devices(self) -> None:
+        await self._has_devices.wait()
+
+    async def nodes(self) -> list[str]:
+        """Those on which workers have started."""
+        return list(self._nodes)
 
     async def push(self, events: list[RunnerEvent]) -> Command:
         """Called by the first worker. Events that come after the final state are dropped."""
@@ -59,14 +81,22 @@ class ControlActor:
     async def finish(self, state: RunnerState) -> None:
         """Called by the first worker and by the driver. The first state counts."""
         if not self._has_ended.is_set():
+            if isinstance(state, Stopped) and state.reason is None:
+                state = Stopped(reason=self._reason)
             self._state = state
             self._has_ended.set()
 
     async def set_command(self, command: Command) -> None:
-        """A run that still waits for devices has nothing to save, and ends."""
+        """A run whose workers have not started has nothing to save, and ends."""
         self._command = command
-        if command == "pause" and not self._has_started.is_set():
+        if command == "pause" and not self._has_started:
             await self.finish(Stopped())
+
+    async def leave(self, reason: str) -> None:
+        """Pauses the run although nobody asked for it."""
+        if self._command == "continue":
+            self._reason = reason
+            await self.set_command("pause")
 
     async def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
         with suppress(TimeoutError):
@@ -81,15 +111,14 @@ class RayRun:
     Slow work happens in a thread, so that the runner keeps talking to the service.
     """
 
-    def __init__(self, spec: JobSpec, scratch: Path) -> None:
-        """`scratch` is a folder for Ray Train's own files."""
+    def __init__(self, spec: JobSpec) -> None:
         self._actor: Any = None
         self._pending_take: Any = None
         """A call of the actor's `take` that has not returned yet. The actor gets only the CPU time that
         training leaves it, and the heartbeat must not wait for it."""
         self._is_ready = threading.Event()
         self._failure: Failed | None = None
-        threading.Thread(target=self._train, args=(spec, scratch), name="train", daemon=True).start()
+        threading.Thread(target=self._train, args=(spec,), name="train", daemon=True).start()
 
     def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
         if not self._is_ready.wait(wait_seconds):
@@ -114,32 +143,59 @@ class RayRun:
         if self._actor is not None:
             self._actor.set_command.remote("pause")
 
-    def _train(self, spec: JobSpec, scratch: Path) -> None:
+    def _train(self, spec: JobSpec) -> None:
         try:
             import ray
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
             ray.init()
-            self._actor = ray.remote(num_cpus=0)(ControlActor).remote()
+            # On another node, the run would end if that one was lost.
+            here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+            control = ray.remote(num_cpus=0, scheduling_strategy=here)(ControlActor)
+            self._actor = control.remote(spec.config.num_workers)
             self._is_ready.set()
-            from cluster.training.ray_run import fit, resources_per_worker
+            from cluster.training.ray_run import fit
 
-            reporting = (spec.config.num_workers, resources_per_worker(spec.device))
-            threading.Thread(target=self._report_wait, args=reporting, name="wait", daemon=True).start()
-            fit(spec, self._actor, scratch)
+            threading.Thread(target=self._watch_nodes, args=(spec,), name="nodes", daemon=True).start()
+            fit(spec, self._actor)
         except Exception as error:
             logger.error("Training ended with an error: %s", error)
             self._end(_lost(error))
 
-    def _report_wait(self, num_workers: int, each: dict[str, int]) -> None:
-        """Tells the job's owner what the run waits for, whenever that has changed, until it starts."""
+    def _watch_nodes(self, spec: JobSpec) -> None:
+        """Until the end of the process: what the gang waits for, then whether its nodes are about to go."""
+        try:
+            self._report_wait(spec)
+            self._leave_draining_nodes()
+        except Exception:
+            # Training goes on: it ends with an error of its own if a node is lost.
+            logger.exception("The run's nodes are no longer watched.")
+
+    def _report_wait(self, spec: JobSpec) -> None:
+        """Tells the job's owner what the run waits for, whenever that has changed, until it has its
+        devices. If the scheduler was wrong about what is free, the job goes back to it."""
         import ray
 
-        reported, started = "", self._actor.wait_for_start.remote()
-        while not ray.wait([started], timeout=WAIT_REPORT_SECONDS)[0]:
-            message = waiting_message(num_workers, each, ray.cluster_resources(), ray.available_resources())
+        needs = (spec.config.num_workers, resources_per_worker(spec.device))
+        reported, placed, began = "", self._actor.wait_for_devices.remote(), time.monotonic()
+        while not ray.wait([placed], timeout=WAIT_REPORT_SECONDS)[0]:
+            message = waiting_message(*needs, ray.cluster_resources(), ray.available_resources())
             if message != reported:
                 self._actor.push.remote([RunnerMessage(message=message)])
                 reported = message
+            if reason := why_give_up(spec.placement, time.monotonic() - began):
+                ray.get(self._actor.leave.remote(reason))
+
+    def _leave_draining_nodes(self) -> None:
+        """Saves the run's state while a node that is about to go, such as a spot instance, still stands."""
+        import ray
+
+        while True:
+            leaving = draining_nodes()
+            if leaving and not leaving.isdisjoint(ray.get(self._actor.nodes.remote())):
+                ray.get(self._actor.leave.remote("a node that it runs on is about to be taken away."))
+                return
+            time.sleep(DRAIN_SECONDS)  # Ray sends no notification.
 
     def _end(self, failure: Failed) -> None:
         """Sets the final state through the actor, which holds the first worker's last events and may have its
@@ -151,6 +207,21 @@ class RayRun:
             self._is_ready.set()
         else:
             ray.get(self._actor.finish.remote(failure))
+
+
+def why_give_up(placement: Placement | None, waited_seconds: float) -> str | None:
+    """Why a gang that has waited for so long for its devices goes back to the queue; None if it waits on. A
+    job that was given no nodes waits for as long as it takes."""
+    if placement is None or not placement.nodes or waited_seconds < PLACING_SECONDS:
+        return None
+    return "the devices that it was to have are held by something else on the cluster."
+
+
+def draining_nodes() -> set[str]:
+    """Ids of the nodes of which Ray knows that they are about to go."""
+    from ray._private.state import state
+
+    return set(state.get_draining_nodes())
 
 
 def waiting_message(

@@ -3,12 +3,11 @@
 import logging
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
+from cluster.bases.fit import check_whole
 from cluster.bases.pretrained import stop_tokens
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
@@ -17,19 +16,19 @@ from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Finished, JobSpec, Stopped
 from cluster.contracts.weights import WeightsRef
 from cluster.storage.store import ObjectStore
+from cluster.tracing import span
 from cluster.training.checkpoints.environment import device_name
 from cluster.training.checkpoints.node_copies import NodeCopies
 from cluster.training.checkpoints.served_weights import ServedWeights
 from cluster.training.checkpoints.writer import CheckpointContext, CheckpointWriter
 from cluster.training.data.answer_prompts import answer_prompts
-from cluster.training.data.dataset import Dataset
 from cluster.training.data.datasets import Datasets, load_datasets
 from cluster.training.data.tokenizer import load_tokenizer
-from cluster.training.evaluation.report import TunedFiles, evaluation_report
+from cluster.training.evaluation.report import beginning, end, evaluation_report
 from cluster.training.loop.hooks import RunHooks
+from cluster.training.loop.out_of_memory import typed_out_of_memory
 from cluster.training.loop.progress import Progress
 from cluster.training.loop.reporting import message, report_if_slow
-from cluster.training.loop.step import is_out_of_memory, typed_out_of_memory
 from cluster.training.loop.throughput import memory_bytes
 from cluster.training.node_folder import node_folder
 from cluster.training.run import Run
@@ -55,24 +54,20 @@ def run_attempt(
     with scratch_folder() as folder, shared as shared_folder, typed_out_of_memory():
         copies = NodeCopies(store, shared_folder, hooks.heartbeat)
         attempt = _Attempt(spec, store, copies, folder, device, world, hooks)
-        with report_if_slow(hooks.report, "Reading the training data", heartbeat=hooks.heartbeat):
+        reading = report_if_slow(hooks.report, "Reading the training data", heartbeat=hooks.heartbeat)
+        with span("read data"), reading:
             data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
         hooks.heartbeat()
-        with report_if_slow(hooks.report, "Fetching the weights to begin with", heartbeat=hooks.heartbeat):
+        fetching = report_if_slow(
+            hooks.report, "Fetching the weights to begin with", heartbeat=hooks.heartbeat
+        )
+        with span("fetch weights"), fetching:
             # Downloads it if this machine does not have it yet, which may take an hour.
-            base_folder(spec.base, report=lambda _done, _total: hooks.heartbeat())
-            start = find_starting_point(spec, copies, data.training, folder)
+            folder_of_base = base_folder(spec.base, report=lambda _done, _total: hooks.heartbeat())
+            check_whole(spec.base, folder_of_base)
+            start = find_starting_point(spec, copies, data.training)
         hooks.heartbeat()
-        trained = _train(attempt, data, start)
-        if not world.is_first:
-            return None
-        if trained is None:
-            return Stopped()
-        # Not in `_train`: the report loads models of its own, after the trained one is freed.
-        began = hooks.clock()
-        report = _evaluate(attempt, data, start, trained)
-        cost = _cost(attempt, data, trained, hooks.clock() - began) if start.resumed is None else None
-    return Finished.of(trained.weights, trained_tokens=trained.trained_tokens, report=report, cost=cost)
+        return _train(attempt, data, start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +82,8 @@ class _Attempt:
     hooks: RunHooks
 
 
-class _Trained(NamedTuple):
-    """A complete run."""
-
-    trained_tokens: int
-    steps: int
-    seconds: float
-    memory_bytes: int
-    weights: WeightsRef
-    """The job's model."""
-    folder: Path | None
-    """The model's served files, if they are still on this machine."""
-    loss: float | None
-    """The trained model's loss on the held-out examples."""
-
-
-def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> _Trained | None:
-    """Trains to the last step. Returns None if a command ended the run, and on every worker but the first."""
+def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> Finished | Stopped | None:
+    """Trains to the last step or to a command. Returns None on every worker but the first."""
     spec, world, hooks = attempt.spec, attempt.world, attempt.hooks
     is_new, resumed = start.resumed is None, _resumed(start)
     run = Run(spec, data, start, attempt.device, world, hooks)
@@ -111,15 +91,12 @@ def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> _Trained 
         for note in data.notes + run.trainee.notes:
             hooks.report(message(note, "warn"))
     tokenizer = load_tokenizer(spec.base)
-    probe_data = _probe_data(data)
     served = ServedWeights(
-        spec.base,
-        spec.config,
         run.trainee,
-        start.weights,
+        spec.base.dtype,
         tokenizer,
-        probe_data,
-        partial(run.score_probe, probe_data),
+        run.live.read_weight,
+        run.live.probe,
         world,
         hooks.heartbeat,
     )
@@ -132,68 +109,66 @@ def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> _Trained 
         tokenizer,
         answer_prompts(data.training, stop_tokens(base_folder(spec.base), tokenizer)),
         world,
+        hooks.report,
         hooks.heartbeat,
+        hooks.patience_seconds,
     )
     began = hooks.clock() - run.scoring_seconds
     with closing(CheckpointWriter(context, attempt.folder, resumed=resumed)) as writer:
-        outcome = run.train(writer)
-        with report_if_slow(hooks.report, "Storing the last checkpoint"):
-            saved = writer.flush()
-        for event in saved:
-            hooks.report(event)
-    if not outcome.is_complete or not world.is_first:
-        return None
+        with span("steps"):
+            outcome = run.train(writer)
+        with span("store"), report_if_slow(hooks.report, "Storing the last checkpoint"):
+            writer.flush()
+    if not outcome.is_complete:
+        return Stopped() if world.is_first else None
+    trained_seconds = hooks.clock() - began
     if outcome.is_early:
         hooks.report(message(_early_stopping_message(outcome.progress), "info"))
-    step = run.final_step(outcome.progress)
-    return _Trained(
-        outcome.progress.trained_tokens,
-        outcome.progress.step,
-        hooks.clock() - began,
-        memory_bytes(attempt.device),
-        writer.stored[step],
-        writer.folder(step),
-        run.final_loss(outcome.progress),
-    )
+    used = memory_bytes(attempt.device)
+    with span("evaluate"):
+        report = _evaluate(attempt, data, run, outcome.progress)
+    if not world.is_first:
+        return None
+    cost = _cost(attempt, data, run, outcome.progress, trained_seconds, used) if is_new else None
+    weights = writer.stored[run.final_step(outcome.progress)]
+    return Finished.of(weights, trained_tokens=outcome.progress.trained_tokens, report=report, cost=cost)
 
 
-def _cost(attempt: _Attempt, data: Datasets, trained: _Trained, evaluation_seconds: float) -> RunCost:
+def _cost(
+    attempt: _Attempt, data: Datasets, run: Run, progress: Progress, training_seconds: float, memory: int
+) -> RunCost:
     held_out, general = (0 if each is None else len(each.token_ids) for each in (data.held_out, data.general))
     return RunCost(
         device=device_name(attempt.device),
-        steps=trained.steps,
-        trained_tokens=trained.trained_tokens,
+        steps=progress.step,
+        trained_tokens=progress.trained_tokens,
         held_out_tokens=held_out,
         general_tokens=general,
-        training_seconds=trained.seconds,
-        evaluation_seconds=evaluation_seconds,
-        memory_bytes=trained.memory_bytes,
+        training_seconds=training_seconds,
+        evaluation_seconds=run.evaluation_seconds,
+        memory_bytes=memory,
+        forward_flops=run.forward_flops,
     )
 
 
-def _evaluate(
-    attempt: _Attempt, data: Datasets, start: StartingPoint, trained: _Trained
-) -> EvaluationReport | None:
-    """The report. Without enough memory for it, returns None and warns the job's owner: a trained model must
+def _evaluate(attempt: _Attempt, data: Datasets, run: Run, progress: Progress) -> EvaluationReport | None:
+    """The report. If it could not be measured, returns None and warns the job's owner: a trained model must
     not be lost for a figure about it."""
-    try:
-        folder = trained.folder or attempt.copies.served(trained.weights.manifest_key)[2]
-        tuned = TunedFiles(folder, trained.weights.form, trained.loss)
-        report = evaluation_report(attempt.spec, data, start, tuned, attempt.device, attempt.hooks)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        logger.exception("There is not enough memory for the evaluation report.")
-        text = "Gain and forgetting are not measured: there is not enough memory for it."
-        attempt.hooks.report(message(text, "warn"))
+    hooks = attempt.hooks
+    hooks.report(message(beginning(data)))
+    scores = run.scores(progress)
+    if scores is None:
+        text = (
+            "Gain and forgetting are not measured: there is not enough memory for it, or the best checkpoint "
+            "was made by an earlier release."
+        )
+        hooks.report(message(text, "warn"))
         return None
+    report = evaluation_report(*scores, data, trained_loss=run.final_loss(progress))
+    hooks.report(message(end(report)))
     if attempt.spec.config.type == "qlora":
-        attempt.hooks.report(message(_four_bit_message(report, attempt.spec.base), "info"))
+        hooks.report(message(_four_bit_message(report, attempt.spec.base), "info"))
     return report
-
-
-def _probe_data(data: Datasets) -> Dataset:
-    return data.training if data.held_out is None else data.held_out
 
 
 def _resumed(start: StartingPoint) -> dict[int, WeightsRef]:

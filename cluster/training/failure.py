@@ -2,7 +2,14 @@
 
 import logging
 
-from cluster.contracts.errors import InternalError, InvalidDataset, TrainingFailed, TuneryError
+from cluster.contracts.errors import (
+    InternalError,
+    InvalidConfiguration,
+    InvalidDataset,
+    PassesTooLarge,
+    TrainingFailed,
+    TuneryError,
+)
 from cluster.contracts.jobs import Failed
 
 logger = logging.getLogger(__name__)
@@ -13,7 +20,8 @@ def failed_state(
 ) -> Failed:
     """The state for a domain error has its code and message. Any other error goes to the log with its
     traceback; its state has `code`, and a message that says that `part` failed and gives the id of the log
-    entry. Only errors that the job's owner can fix are user faults: another attempt would fail the same way.
+    entry. Errors that the job's owner or the operator must mend are user faults: another attempt would fail
+    the same way.
     """
     if not isinstance(error, TuneryError):
         internal = InternalError.of(f"{part} ({type(error).__name__})")
@@ -23,5 +31,6 @@ def failed_state(
         code=error.code or code,
         message=error.message,
         param=error.param,
-        is_user_fault=isinstance(error, TrainingFailed | InvalidDataset),
+        is_user_fault=isinstance(error, TrainingFailed | InvalidDataset | InvalidConfiguration),
+        pass_tokens=error.pass_tokens if isinstance(error, PassesTooLarge) else None,
     )

@@ -11,14 +11,26 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
+from cluster.contracts.errors import TrainingFailed
+
 
 def divide(model: nn.Module, mesh: DeviceMesh) -> None:
     """Replaces every parameter of a model on the meta device by a DTensor there, as FSDP2 shards it. `mesh`
-    has the dimensions (shards) or (replicas, shards)."""
+    has the dimensions (shards) or (replicas, shards).
+
+    Raises TrainingFailed if there are fewer experts than shards: transformers joins those of a worker, and
+    cannot join none."""
     placements = [*[Replicate()] * (mesh.ndim - 1), Shard(0)]
     n_shards, place = mesh.size(mesh.ndim - 1), mesh.get_local_rank(mesh.ndim - 1)
     divided: dict[int, nn.Parameter] = {}
     for name, parameter in list(model.named_parameters(remove_duplicate=False)):
+        if parameter.ndim > 2 and parameter.shape[0] < n_shards:
+            raise TrainingFailed(
+                f"{name} is {parameter.shape[0]} weights, which cannot be divided among {n_shards} workers. "
+                f"Train on at most {parameter.shape[0]}, or with training.parallelism 'ddp'.",
+                code="unsupported_option",
+                param="training.num_workers",
+            )
         if id(parameter) not in divided:
             pieces = torch.chunk(parameter.data, n_shards)
             piece = pieces[place] if place < len(pieces) else parameter.data[:0]

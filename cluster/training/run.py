@@ -1,7 +1,7 @@
-"""One run of training: a model, its objective and its optimizer, from the first step to the last."""
+"""One run of training: a model, its objective and its optimizer, from the first step to the last, and what
+the model was before it and is after it."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,15 +11,14 @@ from torch import Tensor, nn
 
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import Command, JobSpec, StepMetrics
-from cluster.contracts.manifest import Probe
 from cluster.training.checkpoints.export import DTYPES
-from cluster.training.checkpoints.probe import score_probe
 from cluster.training.checkpoints.resume_state import SavedState, TrainingState
-from cluster.training.checkpoints.served import unadapted
 from cluster.training.checkpoints.writer import CheckpointWriter
 from cluster.training.data.batches import Batcher, pass_tokens
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.datasets import Datasets
+from cluster.training.evaluation.live import LiveModel, base_scores
+from cluster.training.evaluation.scores import Scorer, Scores
 from cluster.training.loop.compute import Compute
 from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.loop import Learner, Outcome, RunData, schedule_of, train
@@ -37,10 +36,11 @@ from cluster.training.model.adalora import RankAllocation
 from cluster.training.model.head import causal_model
 from cluster.training.model.trainee import Trainee, autocast, layers, load_trainee, trainable_parameters
 from cluster.training.starting_point import StartingPoint
-from cluster.training.world import World, gathered
+from cluster.training.world import World
 
-_ALLOCATION = "allocation/"
-"""Prefix of the names of AdaLoRA's tensors among a state's extras."""
+_ALLOCATION, _MEASURED = "allocation/", "measured/"
+"""Prefixes of the names among a state's extras: of AdaLoRA's tensors, and of what was measured of models
+that will not exist later."""
 
 
 class Run:
@@ -58,6 +58,14 @@ class Run:
         self._hooks = hooks
         self._config = config = spec.config
         self._compute = Compute(device, partial(autocast, spec.base, device), world)
+        continued, resumed = start.state, start.resumed
+        extras = {} if resumed is None else resumed.extras()
+        began = hooks.clock()
+        base_probe = None
+        if not (start.is_base or _named(extras, _MEASURED)) and spec.base.architecture == "decoder":
+            with report_if_slow(hooks.report, "Scoring the base", heartbeat=hooks.heartbeat):
+                base_probe = base_scores(spec, data, self._compute)
+        self.evaluation_seconds = hooks.clock() - began
         with report_if_slow(hooks.report, "Loading the model", heartbeat=hooks.heartbeat):
             self.trainee = load_trainee(
                 start.weights,
@@ -72,9 +80,8 @@ class Run:
         self._data = RunData(
             self._batcher(data.training),
             None if data.held_out is None else self._batcher(data.held_out),
-            closing_tokens(data),
+            closing_tokens(data, models=1 if config.type == "full" or start.adapter is not None else 2),
         )
-        continued, resumed = start.state, start.resumed
         objective = make_objective(self.trainee, data.training, config)
         if world.is_sharded:
             blocks = layers(causal_model(self.trainee.model))
@@ -82,13 +89,20 @@ class Run:
         own = trainable_parameters(self.trainee.model)
         if continued is not None:
             continued.restore_weights(own)
-        if resumed is not None:
-            resumed.restore_weights(own)
         began = hooks.clock()
-        extras = {} if resumed is None else resumed.extras()
         self._find_references(objective, extras)
         self.scoring_seconds = hooks.clock() - began
         """Of the examples before the first step, for DPO."""
+        self.live = LiveModel(
+            spec, data, start, self.trainee, objective, self._scorer(objective, data), hooks
+        )
+        began = hooks.clock()
+        with report_if_slow(hooks.report, "Scoring the base", heartbeat=hooks.heartbeat):
+            self.live.measure_start(_named(extras, _MEASURED), base_probe)
+        self.evaluation_seconds += hooks.clock() - began
+        if resumed is not None:
+            with report_if_slow(hooks.report, "Reading the saved weights", heartbeat=hooks.heartbeat):
+                resumed.restore_weights(own)
         self._parameters = trainable_parameters(self.trainee.model)
         self._learner = Learner(
             objective,
@@ -97,41 +111,47 @@ class Run:
             flop_counter(causal_model(self.trainee.model), is_full=config.type == "full"),
         )
         self._start = Progress()
-        if resumed is not None:
-            self._resume(resumed, extras)
-        elif continued is not None and config.restore_optimizer:
-            self._restore_moments(continued)
+        with report_if_slow(hooks.report, "Reading the optimizer's state", heartbeat=hooks.heartbeat):
+            if resumed is not None:
+                self._resume(resumed, extras)
+            elif continued is not None and config.restore_optimizer:
+                self._restore_moments(continued)
+
+    @property
+    def forward_flops(self) -> float | None:
+        """As RunCost has it."""
+        counter = self._learner.flops
+        return None if counter is None else counter.per_token
 
     def train(self, writer: CheckpointWriter) -> Outcome:
         """Trains to the end or to a command, storing checkpoints with `writer`."""
 
-        def report_stored_and_get_command() -> Command:
-            for event in writer.finished():
-                self._hooks.report(event)
+        def command() -> Command:
+            writer.check()
             return self._hooks.command()
 
         def save(progress: Progress, metrics: StepMetrics, *, is_served: bool) -> None:
-            is_last_so_far = self.final_step(progress) == progress.step
+            if self._is_best(progress) and progress.best_step == progress.step:
+                self.live.keep_best()
             take = partial(self._state, progress, writer)
             what = f"Saving the checkpoint of step {progress.step}"
             with report_if_slow(self._hooks.report, what, heartbeat=self._hooks.heartbeat):
-                writer.save(take, metrics, is_served=is_served, keeps=is_last_so_far)
+                writer.save(take, metrics, is_served=is_served)
 
-        hooks = replace(
-            self._hooks, command=report_stored_and_get_command, checkpoint=save, is_saving=writer.is_busy
-        )
+        hooks = replace(self._hooks, command=command, checkpoint=save, is_saving=writer.is_busy)
         return train(self._learner, self._data, self._config, self._compute, hooks, start=self._start)
 
-    def score_probe(self, data: Dataset, is_adapter_off: bool) -> Probe:
-        """Scores the probe with the model as it is now, or without its adapter. All workers call it
-        together."""
-        # The masters of a full fine-tune are in fp32, and are served in the base's type.
-        autocast = self._compute.autocast if self._config.type == "full" else nullcontext
-        with gathered(self._learner.objective), autocast():
-            if not is_adapter_off:
-                return score_probe(self.trainee.model, data)
-            with unadapted(self.trainee.model) as base:
-                return score_probe(base, data)
+    def scores(self, progress: Progress) -> tuple[Scores, Scores] | None:
+        """What the model was before training, and what the job's model is if training ends here. All workers
+        call this together. None if it could not be measured."""
+        began = self._hooks.clock()
+        for batcher in (self.live.scorer.held_out, self.live.scorer.general):
+            if batcher is not None:
+                # More did not fit into a step.
+                batcher.limit(min(batcher.pass_tokens, self._data.training.pass_tokens))
+        found = self.live.scores(is_best=self.final_step(progress) != progress.step)
+        self.evaluation_seconds += self._hooks.clock() - began
+        return found
 
     def final_step(self, progress: Progress) -> int:
         """The step whose checkpoint is the job's model if training ends here."""
@@ -144,6 +164,12 @@ class Run:
     def _is_best(self, progress: Progress) -> bool:
         """Whether the best epoch's checkpoint is chosen, not the last one."""
         return self._config.early_stopping is not None and progress.best_step > 0
+
+    def _scorer(self, objective: Any, data: Datasets) -> Scorer:
+        general = None if data.general is None else self._batcher(data.general)
+        return Scorer(
+            objective, self.trainee.head, data.training, self._data.held_out, general, self._compute
+        )
 
     def _batcher(self, data: Dataset) -> Batcher:
         return Batcher(
@@ -178,17 +204,11 @@ class Run:
     def _resume(self, resumed: SavedState, extras: Mapping[str, Tensor]) -> None:
         self._restore_moments(resumed)
         if self._learner.allocation is not None:
-            self._learner.allocation.restore(
-                {
-                    name.removeprefix(_ALLOCATION): value
-                    for name, value in extras.items()
-                    if name.startswith(_ALLOCATION)
-                }
-            )
+            self._learner.allocation.restore(_named(extras, _ALLOCATION))
         self._start = resumed.progress
 
     def _state(self, progress: Progress, writer: CheckpointWriter) -> TrainingState:
-        extras: dict[str, Tensor] = {}
+        extras = {_MEASURED + name: value for name, value in self.live.tensors().items()}
         for name, batcher in self._references():
             assert batcher.reference is not None
             extras[name] = batcher.reference
@@ -217,6 +237,10 @@ def make_objective(trainee: Trainee, data: Dataset, config: TrainingConfig) -> A
     return objective
 
 
-def closing_tokens(data: Datasets) -> int:
-    """The tokens that the evaluation report scores: all that is not trained on, by both models."""
-    return sum(2 * len(each.token_ids) for each in (data.held_out, data.general) if each is not None)
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def closing_tokens(data: Datasets, *, models: int) -> int:
+    """The tokens that the evaluation scores at the end: all that is not trained on, by one model or both."""
+    return sum(models * len(each.token_ids) for each in (data.held_out, data.general) if each is not None)

@@ -1,6 +1,7 @@
 """The weights that a run begins with: the base, another job's tuned weights, or the job's own checkpoint."""
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cluster.training.checkpoints.served_files import merge
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.model.trainee import load_merge_base
+from cluster.training.node_folder import made_once
 
 
 @dataclass(slots=True)
@@ -39,14 +41,14 @@ class StartingPoint:
     """The served weights of that step, if it has any."""
 
 
-def find_starting_point(spec: JobSpec, copies: NodeCopies, data: Dataset, folder: Path) -> StartingPoint:
+def find_starting_point(spec: JobSpec, copies: NodeCopies, data: Dataset) -> StartingPoint:
     """Finds what the run begins with, and downloads the served weights among it. Of a state, each worker
-    later reads its parts. `folder` is this worker's own.
+    later reads its parts.
 
     Raises TrainingFailed if the tuned weights cannot be continued this way, and NotFound, Unavailable and
     CorruptArtefact as storage does.
     """
-    start = _base(spec) if spec.start_from is None else _tuned(spec, spec.start_from, copies, data, folder)
+    start = _base(spec) if spec.start_from is None else _tuned(spec, spec.start_from, copies, data)
     if spec.resume_from is None:
         return start
     served = _served_beside(spec.resume_from, copies)
@@ -72,9 +74,7 @@ def _base(spec: JobSpec) -> StartingPoint:
     return StartingPoint(base_folder(spec.base), is_base=True)
 
 
-def _tuned(
-    spec: JobSpec, manifest_key: str, copies: NodeCopies, data: Dataset, folder: Path
-) -> StartingPoint:
+def _tuned(spec: JobSpec, manifest_key: str, copies: NodeCopies, data: Dataset) -> StartingPoint:
     base = base_folder(spec.base)
     restores = spec.config.restore_optimizer
     manifest, parent, tuned = copies.served(manifest_key)
@@ -94,17 +94,25 @@ def _tuned(
         return StartingPoint(
             base, is_base=True, adapter=tuned, form=manifest.form, parent=parent, state=state
         )
-    from peft import PeftModel
-
     if manifest.form == "prefix":
         raise _mismatch("a tuned prefix cannot be merged into the weights of a full fine-tune")
     if restores:
         raise _other_parameters()
-    merged = folder / "merged"
-    merged.mkdir()
-    whole = load_merge_base(base, spec.base, spec.config, data, is_quantized=manifest.form == "qlora")
-    merge(PeftModel.from_pretrained(whole, tuned), load_tokenizer(spec.base), "float32", merged)
+    merged = copies.folder / f"{parent.digest}-merged"
+    with made_once(merged, copies.heartbeat) as is_ours:
+        if is_ours:
+            arriving = merged.with_name(f"{merged.name}.{os.getpid()}")
+            arriving.mkdir()
+            _merge(spec, tuned, data, arriving, is_quantized=manifest.form == "qlora")
+            arriving.rename(merged)
     return StartingPoint(merged, is_base=False, parent=parent)
+
+
+def _merge(spec: JobSpec, tuned: Path, data: Dataset, folder: Path, *, is_quantized: bool) -> None:
+    from peft import PeftModel
+
+    base = load_merge_base(base_folder(spec.base), spec.base, spec.config, data, is_quantized=is_quantized)
+    merge(PeftModel.from_pretrained(base, tuned), load_tokenizer(spec.base), "float32", folder)
 
 
 def _state(manifest_key: str, copies: NodeCopies) -> SavedState:

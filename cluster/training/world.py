@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -149,8 +148,8 @@ def joined_world(parallelism: str = "ddp") -> World:
     """This process's place in torch's process group, if there is one.
 
     With "hsdp", the workers of each node share a replica. How many there are is the environment's
-    LOCAL_WORLD_SIZE, as torchrun and Ray Train set it. If nodes have different numbers of workers, all of
-    them share one replica.
+    LOCAL_WORLD_SIZE, as torchrun sets it. If nodes have different numbers of workers, all of them share one
+    replica.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return World()
@@ -172,22 +171,6 @@ def _nodes(size: int) -> int:
 def whole(tensor: Any) -> Tensor:
     """The full tensor, of which this worker may hold a part. All workers must call it in the same order."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-@contextmanager
-def gathered(objective: Any) -> Iterator[None]:
-    """Lets the model inside a sharded objective run by itself: the weights outside of its layers, which the
-    objective gathers otherwise, are whole within the context. All workers enter it together."""
-    from torch.distributed.fsdp import FSDPModule
-
-    if not isinstance(objective, FSDPModule):
-        yield
-        return
-    objective.unshard()
-    try:
-        yield
-    finally:
-        objective.reshard()
 
 
 def host_copies(tensors: Mapping[str, Any], world: World) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Saves tuned weights as PEFT adapters, and finds what a model's weights are."""
+"""Saves tuned weights as PEFT adapters."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,17 +24,6 @@ def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> Non
     config.inference_mode = True
     config.save_pretrained(folder)
     config.inference_mode = False
-
-
-def distinct_state(model: torch.nn.Module) -> dict[str, Tensor]:
-    """The model's state by name. A weight that two names share appears only under the first one."""
-    seen: set[int] = set()
-    state = {}
-    for name, value in model.state_dict(keep_vars=True).items():
-        if id(value) not in seen:
-            seen.add(id(value))
-            state[name] = value
-    return state
 
 
 def contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

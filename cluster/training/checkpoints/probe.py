@@ -1,8 +1,10 @@
 """The trainer's scores of a few rows. Serving must reproduce them before a model is published."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cluster.contracts.manifest import Probe, ProbeScores
 from cluster.training.data.dataset import Dataset
@@ -28,9 +30,27 @@ def score_probe(model: Any, data: Dataset) -> Probe:
     return Probe(token_ids=rows, logprobs=scores.logprobs, top_ids=scores.top_ids)
 
 
-def with_base(probe: Probe, base: Probe) -> Probe:
+def with_base(probe: Probe, base: ProbeScores) -> Probe:
     """The probe of a tuned model, with the scores of the model without what was trained."""
     return probe.model_copy(update={"base": ProbeScores(logprobs=base.logprobs, top_ids=base.top_ids)})
+
+
+def probe_tensors(scores: ProbeScores) -> dict[str, Tensor]:
+    """The scores of a causal model as tensors of one dimension, end to end."""
+    return {
+        "lengths": torch.tensor([len(row) for row in scores.logprobs]),
+        "logprobs": torch.tensor([value for row in scores.logprobs for value in row], dtype=torch.float64),
+        "top_ids": torch.tensor([token for row in scores.top_ids for token in row]),
+    }
+
+
+def probe_scores_of_tensors(tensors: Mapping[str, Tensor]) -> ProbeScores | None:
+    """What was given to `probe_tensors`; None if there is nothing."""
+    if not tensors:
+        return None
+    lengths = tensors["lengths"].tolist()
+    logprobs, top_ids = (torch.split(tensors[name], lengths) for name in ("logprobs", "top_ids"))
+    return ProbeScores(logprobs=[row.tolist() for row in logprobs], top_ids=[row.tolist() for row in top_ids])
 
 
 def _row(data: Dataset, index: int) -> list[int]:
@@ -38,15 +58,17 @@ def _row(data: Dataset, index: int) -> list[int]:
     return [int(token) for token in data.token_ids[start : min(end, start + PROBE_TOKENS)]]
 
 
-def _token_scores(model: Any, inputs: list[torch.Tensor]) -> ProbeScores:
+def _token_scores(model: Any, inputs: list[Tensor]) -> ProbeScores:
     logprobs, top_ids = [], []
     for token_ids in inputs:
-        scores = model(input_ids=token_ids, use_cache=False).logits[0, :-1].float().log_softmax(-1)
+        logits = model(input_ids=token_ids, use_cache=False).logits[0]
+        # Virtual tokens before the row have logits too.
+        scores = logits[-token_ids.shape[1] : -1].float().log_softmax(-1)
         logprobs.append(scores.gather(-1, token_ids[0, 1:, None])[:, 0].tolist())
         top_ids.append(scores.argmax(-1).tolist())
     return ProbeScores(logprobs=logprobs, top_ids=top_ids)
 
 
-def _class_logprobs(model: Any, token_ids: torch.Tensor) -> list[float]:
+def _class_logprobs(model: Any, token_ids: Tensor) -> list[float]:
     logits = model(input_ids=token_ids, attention_mask=torch.ones_like(token_ids)).logits.float()
     return [float(value) for value in logits.log_softmax(-1).flatten().tolist()]

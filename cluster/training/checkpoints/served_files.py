@@ -12,8 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cluster.training.checkpoints.export import DTYPES, distinct_state
-from cluster.training.world import World, whole
+from cluster.training.checkpoints.export import DTYPES
+from cluster.training.model.head import causal_model
+from cluster.training.model.merged import ReadWeight, Stored, stored_state, weight_from
+from cluster.training.world import World
 
 SHARD_BYTES = 2 << 30
 """A file of weights has about this size. No worker gathers more at once."""
@@ -36,18 +38,21 @@ def write_sharded(
     folder: Path,
     world: World = World(),
     heartbeat: Callable[[], None] = lambda: None,
+    read: ReadWeight = weight_from(None),
 ) -> ShardedFiles:
-    """Writes a transformers model's weights in `dtype` as safetensors of at most SHARD_BYTES, or one layer.
-    All workers call this, and share the files among them. Each tensor is gathered when its turn comes, so
-    that no worker ever holds more than one file of them."""
-    shards = list(_shards(distinct_state(model), model, DTYPES[dtype]))
+    """Writes a transformers model's weights in `dtype` as safetensors of at most SHARD_BYTES, or one layer,
+    with its adapter merged into them if `model` is PEFT's wrapper. `read` returns weights of layers in 4
+    bits. All workers call this, and share the files among them. Each tensor is gathered when its turn comes,
+    so that no worker ever holds more than one file of them."""
+    inner = causal_model(model)
+    shards = list(_shards(stored_state(model, read), inner, DTYPES[dtype]))
     places: dict[str, str] = {}
     total = 0
     for number, shard in enumerate(shards):
         is_ours = number % world.size == world.rank
         tensors = {}
-        for name, tensor in shard.items():
-            full = whole(tensor.detach())
+        for name, weight in shard.items():
+            full = weight.read()
             if is_ours:
                 kept = DTYPES[dtype] if full.is_floating_point() else full.dtype
                 tensors[name] = full.to("cpu", kept, copy=True).contiguous()
@@ -56,7 +61,7 @@ def write_sharded(
             name = "model.safetensors"
             if len(shards) > 1:
                 name = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
-            stored = _as_loaded(model, tensors)
+            stored = _as_loaded(inner, tensors)
             save_file(stored, folder / name, metadata={"format": "pt"})
             places |= dict.fromkeys(stored, name)
             total += sum(tensor.nbytes for tensor in stored.values())
@@ -64,20 +69,18 @@ def write_sharded(
     return ShardedFiles(places, total)
 
 
-def merge(adapted: Any, tokenizer: Any, dtype: str, folder: Path) -> Any:
-    """Merges an adapter into its base, writes the result as a transformers folder, and returns the merged
-    model. `adapted` is PEFT's wrapper of a base in fp32 and cannot be used afterwards. Rounds once, when the
-    result is stored in `dtype`.
+def merge(adapted: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
+    """Merges an adapter into its base, and writes the result as a transformers folder. `adapted` is PEFT's
+    wrapper, which stays as it is. Computes in fp32 and rounds once, when the result is stored in `dtype`.
 
     Raises ValueError for a base in 4 bits, whose quantization steps are larger than most of an adapter's
     changes.
     """
-    if getattr(adapted.get_base_model(), "is_quantized", False):
+    base = adapted.get_base_model()
+    if getattr(base, "is_quantized", False):
         raise ValueError("An adapter is merged into the base's full precision, never into 4 bits.")
-    merged = adapted.merge_and_unload()
-    write_config(merged, tokenizer, dtype, folder)
-    write_index([write_sharded(merged, dtype, folder)], folder)
-    return merged
+    write_config(base, tokenizer, dtype, folder)
+    write_index([write_sharded(adapted, dtype, folder)], folder)
 
 
 def write_index(shares: list[ShardedFiles], folder: Path) -> Path | None:
@@ -96,23 +99,25 @@ def write_config(model: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
     model.config.architectures = [type(model).__name__.removeprefix("FSDP")]
     model.config.save_pretrained(folder)
     path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "dtype": dtype}, indent=2))
+    config = {**json.loads(path.read_text()), "dtype": dtype}
+    config.pop("quantization_config", None)
+    path.write_text(json.dumps(config, indent=2))
     if model.can_generate():
         model.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def _shards(state: Mapping[str, Tensor], model: Any, dtype: torch.dtype) -> Iterator[dict[str, Tensor]]:
+def _shards(state: Mapping[str, Stored], model: Any, dtype: torch.dtype) -> Iterator[dict[str, Stored]]:
     """Cuts the state into files. A layer's weights stay together, because some families' files hold them in
     another arrangement than the model does."""
     ignored = set(model._keys_to_ignore_on_save or ())
-    shard: dict[str, Tensor] = {}
+    shard: dict[str, Stored] = {}
     size = 0
     for _, group in groupby(state.items(), key=lambda item: _layer_of(item[0])):
-        layer = {name: tensor for name, tensor in group if name not in ignored}
+        layer = {name: weight for name, weight in group if name not in ignored}
         layer_bytes = sum(
-            tensor.numel() * (dtype if tensor.is_floating_point() else tensor.dtype).itemsize
-            for tensor in layer.values()
+            like.numel() * (dtype if like.is_floating_point() else like.dtype).itemsize
+            for like, _ in layer.values()
         )
         if shard and size + layer_bytes > SHARD_BYTES:
             yield shard

@@ -18,7 +18,7 @@ from torch import distributed
 
 from cluster.bases.resolve import base_digest, base_folder, template_digest
 from cluster.bases.text.chat_template import template_text
-from cluster.contracts.jobs import CheckpointSaved, JobSpec, ResumeStateSaved, StepMetrics
+from cluster.contracts.jobs import CheckpointSaved, JobSpec, ResumeStateSaved, RunnerEvent, StepMetrics
 from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe, provenance_of
 from cluster.contracts.weights import WeightsRef
 from cluster.storage.keys import manifest_key, sibling_key
@@ -36,6 +36,8 @@ Saved = CheckpointSaved | ResumeStateSaved
 _GROUP_TIMEOUT = timedelta(days=1)
 """How long a worker's thread waits for the others' uploads. A worker that dies ends the attempt sooner."""
 _POLL_SECONDS = 0.5
+_CLOSING_SHARE = 0.5
+"""Of the time that others wait for a worker, what it may take to store a last checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,12 @@ class CheckpointContext:
     tokenizer: Any
     answer_prompts: list[AnswerPrompt]
     world: World
+    report: Callable[[RunnerEvent], None] = lambda event: None
+    """Learns at once of what is stored, from another thread: training may hang or fail before its next
+    step."""
     heartbeat: Callable[[], None] = lambda: None
+    patience_seconds: float | None = None
+    """As in RunHooks."""
 
 
 class CheckpointWriter:
@@ -72,8 +79,6 @@ class CheckpointWriter:
             self._group = distributed.new_group(backend="gloo", timeout=_GROUP_TIMEOUT)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._storing: Future[list[Saved]] | None = None
-        self._done: list[Saved] = []
-        self._kept: tuple[int, Path] | None = None
         self._moved = 0
         self._is_sent = False
 
@@ -83,11 +88,9 @@ class CheckpointWriter:
         metrics: StepMetrics,
         *,
         is_served: bool,
-        keeps: bool,
     ) -> None:
         """Saves the state that `take` returns, and with `is_served` the weights for serving. Waits until the
-        previous checkpoint is stored, and returns as soon as training may continue. With `keeps`, the served
-        files stay on this machine until the next checkpoint that is kept.
+        previous checkpoint is stored, and returns as soon as training may continue.
 
         Raises Unavailable if the previous checkpoint could not be stored; those before it are unaffected.
         """
@@ -102,36 +105,34 @@ class CheckpointWriter:
         served = self._write_served(state, metrics, folder) if is_served else None
         self._is_sent = False
         storing = _Storing(self._context, state, tensors, staged, folder, served, metrics, self._group)
-        self._storing = self._thread.submit(self._store, storing, keeps and is_served)
+        self._storing = self._thread.submit(self._store, storing)
 
     def is_busy(self) -> bool:
         """Whether a checkpoint is being stored."""
         return self._storing is not None and not self._storing.done()
 
-    def finished(self) -> list[Saved]:
-        """What was stored since the last call. Raises the error of one that failed."""
+    def check(self) -> None:
+        """Raises the error of a checkpoint that could not be stored."""
         if self._storing is not None and self._storing.done():
             self._wait()
-        done, self._done = self._done, []
-        return done
 
-    def flush(self) -> list[Saved]:
-        """Waits until everything is stored, then returns `finished()`."""
+    def flush(self) -> None:
+        """Waits until everything is stored. Raises the error of a checkpoint that could not be."""
         self._wait()
-        return self.finished()
-
-    def folder(self, step: int) -> Path | None:
-        """The folder with all served files of this step's checkpoint, if they were kept and this worker wrote
-        them."""
-        return self._kept[1] if self._kept is not None and self._kept[0] == step else None
 
     def close(self) -> None:
-        """Waits for the checkpoint that is being stored."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """Waits for the checkpoint that is being stored. If this run has failed, other workers may wait in a
+        pass that this one has left. So it is given up in time to report the failure before they are taken for
+        hung; the one before it is kept."""
+        patience = self._context.patience_seconds
+        self._context.heartbeat()
+        if self._storing is not None:
+            wait([self._storing], timeout=None if patience is None else _CLOSING_SHARE * patience)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _write_served(self, state: TrainingState, metrics: StepMetrics, folder: Path) -> "_Served":
         context = self._context
-        share, probe = context.served.write(folder, total_steps=metrics.total_steps)
+        share, probe = context.served.write(folder)
         return _Served(share, self._manifest(state, metrics, probe) if context.world.is_first else None)
 
     def _manifest(self, state: TrainingState, metrics: StepMetrics, probe: Probe) -> Manifest:
@@ -157,16 +158,9 @@ class CheckpointWriter:
             answer_prompts=context.answer_prompts,
         )
 
-    def _store(self, storing: "_Storing", keeps: bool) -> list[Saved]:
+    def _store(self, storing: "_Storing") -> list[Saved]:
         events = storing.run(self._note_progress, self._note_sent)
-        has_all = not self._context.world.is_sharded
-        if keeps and has_all:
-            storing.part.unlink(missing_ok=True)
-            if self._kept is not None:
-                shutil.rmtree(self._kept[1])
-            self._kept = (storing.step, storing.folder)
-        else:
-            shutil.rmtree(storing.folder)
+        shutil.rmtree(storing.folder)
         return events
 
     def _note_progress(self) -> None:
@@ -189,7 +183,6 @@ class CheckpointWriter:
         for event in storing.result():
             if isinstance(event, CheckpointSaved):
                 self.stored[event.step] = event.weights
-            self._done.append(event)
 
 
 class _Served(NamedTuple):
@@ -235,8 +228,12 @@ class _Storing:
     def run(self, on_progress: Callable[[], None], on_sent: Callable[[], None]) -> list[Saved]:
         """Stores the checkpoint together with the other workers, the manifests last: that of the served
         weights, which training must not lose, before that of the state after which they are not made again.
-        Returns on the first worker what was stored."""
+        Reports on the first worker what was stored, and returns it."""
         events: list[Saved] = []
+
+        def add(event: Saved) -> None:
+            self.context.report(event)
+            events.append(event)
 
         def send(path: Path) -> ManifestFile:
             return upload_file(self.context.store, path, self.key, on_progress)
@@ -252,8 +249,8 @@ class _Storing:
 
         def finish(files: list[ManifestFile], index: dict[str, SavedTensor], sent: list[_Others]) -> None:
             if self.served is not None:
-                events.append(self._finish_served(sent, send))
-            events.append(self._finish_state(files, index))
+                add(self._finish_served(sent, send))
+            add(self._finish_state(files, index))
 
         distributed_store.save(
             self.tensors, self.staged, self.part, send_part, send_others, finish, self.group

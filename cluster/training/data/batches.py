@@ -146,7 +146,11 @@ class Batcher:
         self._lengths = dataset.lengths()
         self._sequence_lengths = np.diff(dataset.offsets)
         learned = np.concatenate([[0], np.cumsum(dataset.mask)])
-        self._learned = learned[dataset.offsets[1:]] - learned[dataset.offsets[:-1]]
+        self._learned_before = learned[dataset.offsets[:-1]]
+        self._learned = learned[dataset.offsets[1:]] - self._learned_before
+        per_example, sequences = dataset.sequences_per_example, self._sequence_lengths
+        alone = self._lengths if layout == "packed" else per_example * sequences
+        self._largest_example = int(alone.max(initial=0))
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -155,6 +159,11 @@ class Batcher:
     def pass_tokens(self) -> int:
         """The most tokens in a forward pass, padding included."""
         return self._microbatch_tokens
+
+    @property
+    def can_halve(self) -> bool:
+        """Whether smaller passes would be smaller: not once the largest example is a pass of its own."""
+        return self._microbatch_tokens > self._largest_example
 
     def limit(self, tokens: int) -> None:
         """Limits the number of tokens in a forward pass from now on."""
@@ -197,6 +206,12 @@ class Batcher:
     def n_passes(self, examples: Indices) -> int:
         """How many microbatches of `examples` every worker gets."""
         return max(len(self._cut(share)) for share in self._shares(examples))
+
+    def places(self, batch: Microbatch) -> Tensor:
+        """int64 (S,): the number of each target of `batch` among all learned tokens of the data set."""
+        first_of_sequence = torch.searchsorted(batch.owners, batch.owners)
+        within = torch.arange(len(batch.owners)) - first_of_sequence
+        return torch.from_numpy(self._learned_before)[batch.sequences[batch.owners]] + within
 
     def _shares(self, examples: Indices) -> list[Indices]:
         """Each worker's examples, dealt out by length so that all get about the same number of tokens."""

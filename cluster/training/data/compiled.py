@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cluster.bases.configs import read_config
+from cluster.bases.fit import check_trainable
 from cluster.bases.layers import base_layers
 from cluster.bases.resolve import current_base_digest, template_digest, tokenizer_digest, tokenizer_folder
 from cluster.bases.text.chat_template import chat_template, template_text
@@ -80,8 +81,10 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
         )
     shape = None
     if request.training is not None:
-        check_layers(request.training, base_layers(base), base.alias)
-        shape = shape_of(read_config(tokenizer_folder(base)))
+        of_base = tokenizer_folder(base)
+        check_trainable(base, of_base)
+        shape = shape_of(read_config(of_base))
+        check_layers(request.training, base_layers(base), base.alias, shape)
     classes = tuple(request.class_names)
     recipe = Recipe(
         base, request.method, request.max_length or base.context_length, request.on_overlength, classes

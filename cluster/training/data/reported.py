@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import tempfile
-from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,18 +13,20 @@ from pydantic import ValidationError
 from cluster.bases.resolve import template_digest, tokenizer_digest, tokenizer_folder
 from cluster.bases.text.chat_template import template_text
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.data_report import DataReport, DataReportRequest, Finding
+from cluster.contracts.data_report import DataReport, DataReportRequest
 from cluster.contracts.errors import NotFound, TuneryError
-from cluster.data_checks.check import check_data
-from cluster.data_checks.findings import by_severity
 from cluster.data_checks.rules import RULES_VERSION
 from cluster.storage.keys import report_key
 from cluster.storage.store import ObjectStore
 from cluster.training.data.compiled import fetch
-from cluster.training.data.measured import Measured, measure
+from cluster.training.data.report_process import LocalFiles, report_on
 from cluster.training.data.tokenizer import load_tokenizer
 
 logger = logging.getLogger(__name__)
+
+REPORT_BYTES = 1 << 30
+"""The memory that making a report takes, at most: an interpreter with its libraries, a tokenizer, and the
+rows that are compared."""
 
 
 def kept_report(request: DataReportRequest, store: ObjectStore) -> DataReport | None:
@@ -56,29 +57,11 @@ def make_report(request: DataReportRequest, store: ObjectStore) -> DataReport:
 
 
 def _report(request: DataReportRequest, store: ObjectStore, folder: Path) -> DataReport:
-    path = fetch(store, request.file.key, request.file.sha256, folder)
-    with ExitStack() as files:
-        validation = None
-        if request.validation is not None:
-            other = fetch(store, request.validation.key, request.validation.sha256, folder)
-            validation = files.enter_context(other.open("rb"))
-        report = check_data(files.enter_context(path.open("rb")), validation=validation)
-    if request.base is None or report.format is None:
-        return report
-    with path.open("rb") as file:
-        measured = measure(file, report.format, load_tokenizer(request.base), request.base)
-    return _with_tokens(report, measured)
-
-
-def _with_tokens(report: DataReport, measured: Measured) -> DataReport:
-    by_code: dict[str, Finding] = {found.code: found for found in [*report.findings, *measured.findings]}
-    return report.model_copy(
-        update={
-            **by_severity(by_code.values()),
-            "lengths": measured.lengths or report.lengths,
-            "overlength": measured.overlength,
-        }
-    )
+    training = fetch(store, request.file.key, request.file.sha256, folder)
+    validation = None
+    if request.validation is not None:
+        validation = fetch(store, request.validation.key, request.validation.sha256, folder)
+    return report_on(LocalFiles(training=training, validation=validation, base=request.base))
 
 
 def _digest(request: DataReportRequest) -> str:

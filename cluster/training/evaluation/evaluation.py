@@ -10,6 +10,7 @@ from cluster.training.data.batches import Batcher
 from cluster.training.data.dataset import Indices
 from cluster.training.loop.compute import Compute
 from cluster.training.loop.objectives import Objective, Sums
+from cluster.training.loop.out_of_memory import in_fitting_passes
 
 
 class Score(NamedTuple):
@@ -20,7 +21,21 @@ class Score(NamedTuple):
     """For classes: the mean F1 over those that occur or were predicted."""
 
 
-@torch.no_grad()
+class Tally(NamedTuple):
+    """What one worker's share adds to a score."""
+
+    totals: Tensor
+    """float64 (2,): the loss, and how many were right."""
+    confusion: Tensor
+    """float64 (true class, predicted class)."""
+
+    def score(self, units: int) -> Score:
+        """The score of the workers' shares, added up."""
+        loss_sum, n_correct = self.totals.tolist()
+        f1 = macro_f1(self.confusion) if self.confusion.numel() else None
+        return Score(loss_sum / units, n_correct / units, f1)
+
+
 def evaluate(
     objective: Objective,
     batcher: Batcher,
@@ -31,24 +46,39 @@ def evaluate(
 ) -> Score:
     """The mean scores over `examples`. Every worker computes a share and gets the whole. Leaves the model in
     training mode."""
-    device, world = compute.device, compute.world
-    classes = len(batcher.dataset.class_names)
-    totals = torch.zeros(2, dtype=torch.float64, device=device)
-    confusion = torch.zeros(classes, classes, dtype=torch.float64, device=device)
     objective.model.eval()
-    for microbatch in batcher.microbatches(examples):
-        before_pass()
-        batch = microbatch.to(device)
-        with compute.autocast():
-            sums = objective(batch)
-        totals += torch.stack([sums.loss.double(), sums.correct.double()])
-        _count(confusion, sums, batch.targets)
+    found = tally(objective, batcher, examples, compute, before_pass=before_pass)
     objective.model.train()
-    world.add_up(totals)
-    world.add_up(confusion)
-    units = batcher.n_units(examples)
-    loss_sum, n_correct = totals.tolist()
-    return Score(loss_sum / units, n_correct / units, macro_f1(confusion) if classes else None)
+    for sums in found:
+        compute.world.add_up(sums)
+    return found.score(batcher.n_units(examples))
+
+
+@torch.no_grad()
+def tally(
+    objective: Objective,
+    batcher: Batcher,
+    examples: Indices,
+    compute: Compute,
+    *,
+    before_pass: Callable[[], None],
+) -> Tally:
+    """Scores this worker's share of `examples`, with the errors of `in_fitting_passes`."""
+    device, classes = compute.device, len(batcher.dataset.class_names)
+
+    def score() -> Tally:
+        totals = torch.zeros(2, dtype=torch.float64, device=device)
+        confusion = torch.zeros(classes, classes, dtype=torch.float64, device=device)
+        for microbatch in batcher.microbatches(examples):
+            before_pass()
+            batch = microbatch.to(device)
+            with compute.autocast():
+                sums = objective(batch)
+            totals += torch.stack([sums.loss.double(), sums.correct.double()])
+            _count(confusion, sums, batch.targets)
+        return Tally(totals, confusion)
+
+    return in_fitting_passes(batcher, compute, score)
 
 
 def macro_f1(confusion: Tensor) -> float:

@@ -28,6 +28,8 @@ class RunHooks:
     """Whether a checkpoint is still being stored. One that is only due by time waits for it."""
     heartbeat: Callable[[], None] = lambda: None
     """Called before every pass through a model, to show that the run is alive."""
+    patience_seconds: float | None = None
+    """How long other workers, and whatever watches them, wait for this one. None stands for ever."""
     clock: Callable[[], float] = time.monotonic
     """Seconds."""
 

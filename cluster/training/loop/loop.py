@@ -18,6 +18,7 @@ from cluster.training.loop.objectives import Objective
 from cluster.training.loop.progress import Progress, is_stale, update_best
 from cluster.training.loop.reporting import message
 from cluster.training.loop.step import StepEngine, StepSums
+from cluster.training.loop.stragglers import Stragglers
 from cluster.training.loop.throughput import (
     FORWARD_SHARE,
     FlopCounter,
@@ -92,7 +93,7 @@ def train(
     if data.held_out is not None:
         validation = Validation(learner.objective, data.held_out, compute, hooks, size=config.batch_size)
     work = _work(schedule, data.training, validation, start) + data.closing_tokens * FORWARD_SHARE
-    throughput = Throughput(work, clock=hooks.clock)
+    throughput, stragglers = Throughput(work, clock=hooks.clock), Stragglers()
     peak = peak_flops(compute.device, world.size)
     progress, last_checkpoint = start, hooks.clock()
     if is_stale(start, config.early_stopping):
@@ -113,6 +114,8 @@ def train(
             hooks.report(_halved(step))
         if sums.settled_tokens is not None:
             hooks.report(_settled(sums.settled_tokens))
+        for rank, ratio in stragglers.watch(sums.work).items():
+            hooks.report(_straggles(rank, world.size, ratio))
         engine.add_up_gradients()
         if allocation is not None:
             allocation.add_penalty()
@@ -245,6 +248,14 @@ def _halved(step: Step) -> RunnerMessage:
 def _settled(tokens: int) -> RunnerMessage:
     return message(
         f"A pass takes at most {tokens} tokens: more would not fit into the memory of all devices.", "warn"
+    )
+
+
+def _straggles(rank: int, size: int, ratio: float) -> RunnerMessage:
+    return message(
+        f"Worker {rank + 1} of {size} takes {ratio:.1f} times as long for a step as others with as much "
+        "to do, and all wait for it. Its device or its node is slow, or shared with something else.",
+        "warn",
     )
 
 

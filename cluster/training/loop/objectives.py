@@ -2,11 +2,11 @@
 parts add up to the whole and means of parts do not.
 
 Always call the objective, never the model inside it: FSDP, which shares the weights among workers, must see
-every use of them.
+every use of them. Whatever else a model is used for goes `inside` it.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,10 @@ from torch.nn import functional
 
 from cluster.training.data.batches import Batcher, Microbatch
 from cluster.training.loop.compute import Compute
+from cluster.training.loop.out_of_memory import in_fitting_passes
 from cluster.training.model.head import Head
+
+Used = TypeVar("Used")
 
 
 class Sums(NamedTuple):
@@ -39,21 +42,38 @@ class Objective(Protocol):
     def __call__(self, batch: Microbatch) -> Sums: ...
 
 
-class LanguageObjective(nn.Module):
+def inside(objective: Objective, use: Callable[[], Used]) -> Used:
+    """Returns what `use` returns, called within the objective's forward: there, the model can run by itself,
+    and the weights outside of its layers are whole. All workers that share a model call this together."""
+    return cast("Used", objective(use))  # type: ignore[arg-type]
+
+
+class _Objective(nn.Module):
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Microbatch | Callable[[], Used]) -> Sums | Used:
+        return self.sums(batch) if isinstance(batch, Microbatch) else batch()
+
+    def sums(self, batch: Microbatch) -> Sums:
+        raise NotImplementedError
+
+
+class LanguageObjective(_Objective):
     """Cross-entropy of the learned tokens under a causal transformers model, adapted or not."""
 
     def __init__(self, model: Any, head: Head) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.head = head
 
-    def forward(self, batch: Microbatch) -> Sums:
+    def sums(self, batch: Microbatch) -> Sums:
         rows = self.head.rows(self.model, batch)
         loss, correct = self.head.loss(self.model, rows, batch.targets)
         return Sums(loss, correct, torch.zeros_like(correct))
 
 
-class PreferenceObjective(nn.Module):
+class PreferenceObjective(_Objective):
     """Direct preference optimisation (Rafailov et al., 2023, arXiv:2305.18290, equation 7).
 
     The reference is the model before the first step. Only its log-probability of each sequence is kept, in
@@ -61,12 +81,11 @@ class PreferenceObjective(nn.Module):
     """
 
     def __init__(self, model: Any, head: Head, *, beta: float) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.head = head
         self._beta = beta
 
-    def forward(self, batch: Microbatch) -> Sums:
+    def sums(self, batch: Microbatch) -> Sums:
         policy = sequence_logprobs(self.model, self.head, batch)
         reference = policy.detach() if batch.reference is None else batch.reference
         rewards = self._beta * (policy - reference)
@@ -78,15 +97,14 @@ class PreferenceObjective(nn.Module):
         return Sums(loss, (detached > 0).sum(), detached.sum(), logprobs=policy.detach())
 
 
-class ClassificationObjective(nn.Module):
+class ClassificationObjective(_Objective):
     """Cross-entropy of the labels of texts, or of their words, under an encoder with a head for them."""
 
     def __init__(self, model: Any, *, is_per_token: bool) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self._is_per_token = is_per_token
 
-    def forward(self, batch: Microbatch) -> Sums:
+    def sums(self, batch: Microbatch) -> Sums:
         logits = self.model(input_ids=batch.token_ids, attention_mask=batch.attention_mask).logits.float()
         logits = logits.flatten(0, 1)[batch.positions] if self._is_per_token else logits[batch.owners]
         loss = functional.cross_entropy(logits, batch.targets, reduction="sum")
@@ -113,16 +131,20 @@ def reference_logprobs(
 ) -> Tensor:
     """float32 (sequences of the data set,), in the host's memory: the log-probability of each sequence under
     the model as it is, in evaluation mode. Every worker computes a share and gets the whole. Leaves the model
-    in training mode."""
+    in training mode. Raises the errors of `in_fitting_passes`."""
     found = torch.zeros(len(batcher.dataset.offsets) - 1, device=compute.device)
+
+    def score() -> None:
+        for microbatch in batcher.microbatches(batcher.all_examples()):
+            before_pass()
+            batch = microbatch.to(compute.device)
+            with compute.autocast():
+                sums = objective(batch)
+            if len(batch.targets):
+                found[batch.sequences] = sums.logprobs
+
     objective.model.eval()
-    for microbatch in batcher.microbatches(batcher.all_examples()):
-        before_pass()
-        batch = microbatch.to(compute.device)
-        with compute.autocast():
-            sums = objective(batch)
-        if len(batch.targets):
-            found[batch.sequences] = sums.logprobs
+    in_fitting_passes(batcher, compute, score)
     objective.model.train()
     compute.world.add_up(found)
     return found.cpu()

@@ -8,24 +8,12 @@ from typing import Any
 
 import torch
 
+from cluster.planning.accelerators import peak_of
 from cluster.training.data.batches import Batcher
 from cluster.training.data.dataset import Indices
 
 FORWARD_SHARE = 1 / 3
 """The cost of a token that is only scored (forward without backward), relative to one that is trained on."""
-
-_PEAKS = {
-    "H200": 989e12,
-    "H100 PCIe": 756e12,
-    "H100": 989e12,
-    "GH200": 989e12,
-    "B200": 2250e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "L4": 121e12,
-    "A10": 125e12,
-}
-"""Dense bf16 FLOP/s by part of the device's name, from NVIDIA's data sheets. The first match counts."""
 
 
 class Throughput:
@@ -76,8 +64,8 @@ def peak_flops(device: torch.device, workers: int) -> float | None:
     """The bf16 FLOP/s of all workers' devices together; None for a device whose peak is unknown."""
     if device.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak * workers for part, peak in _PEAKS.items() if part in name), None)
+    peak = peak_of(torch.cuda.get_device_name(device))
+    return None if peak is None else peak * workers
 
 
 def flop_counter(model: Any, *, is_full: bool) -> "FlopCounter | None":
@@ -104,7 +92,8 @@ class FlopCounter:
             for p in model.parameters()
             if p.ndim >= 2 and id(p) not in embeddings
         )
-        self._per_token = 2.0 * linear
+        self.per_token = 2.0 * linear
+        """Of a forward pass through the linear layers."""
         self._per_pair = 4.0 * heads * width * config.num_hidden_layers / 2
         """Per pair of tokens in a sequence: two products, of which the causal mask leaves half."""
         self._per_target = 0.0 if head is None else 2.0 * config.vocab_size * config.hidden_size
@@ -113,9 +102,7 @@ class FlopCounter:
 
     def __call__(self, batcher: Batcher, examples: Indices) -> float:
         pairs = batcher.n_pairs(examples)
-        forward = self._per_token * batcher.n_tokens(examples) + self._per_target * batcher.n_learned(
-            examples
-        )
+        forward = self.per_token * batcher.n_tokens(examples) + self._per_target * batcher.n_learned(examples)
         # Attention has no weights: its backward pass always costs two forwards.
         return float(self._passes * forward + 3 * self._per_pair * pairs)
 

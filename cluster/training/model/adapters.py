@@ -4,10 +4,14 @@ from typing import Any
 
 import torch
 
+from cluster.bases.bypassed import bypassed_layers
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.peft_options import ALLOWED
+
+_ON_BASE = ("pissa", "olora")
+"""Initialisations that take the adapter's first values out of the base's weights."""
 
 _OWN_TARGETS = ("IA3", "LN_TUNING")
 """Methods for which PEFT knows the usual layers of each family. The others adapt every linear layer."""
@@ -33,6 +37,9 @@ def attach(
         if hasattr(described, "fan_in_fan_out"):
             # GPT-2's layers store their weights transposed.
             described.fan_in_fan_out = any(isinstance(module, Conv1D) for module in model.modules())
+        bypassed = bypassed_layers(model)
+        if bypassed and getattr(described, "target_modules", None) == "all-linear":
+            _spare(described, bypassed, model)
         adapted = get_peft_model(model, described)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
         param = "training.target_modules" if config.peft_config is None else "training.peft_config"
@@ -48,7 +55,19 @@ def attach(
     # PEFT puts the local folder here, which means nothing on another machine.
     described.base_model_name_or_path = base.alias
     _refuse_outer_layers(model)
+    _refuse_bypassed_layers(model, bypassed)
     return adapted
+
+
+def changes_base(config: TrainingConfig) -> bool:
+    """Whether `attach` changes the model's own weights: without its adapter, it is no longer the base."""
+    return (config.peft_config or {}).get("init_lora_weights") in _ON_BASE
+
+
+def trains_base(config: TrainingConfig) -> bool:
+    """Whether some of the model's own weights are trained, so that switching the adapter off does not undo
+    it."""
+    return config.type == "full" or (config.peft_config or {}).get("bias", "none") != "none"
 
 
 def peft_config(config: TrainingConfig, *, total_steps: int, task: str) -> Any:
@@ -78,17 +97,42 @@ def peft_config(config: TrainingConfig, *, total_steps: int, task: str) -> Any:
     return PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(method)](task_type=task, **options)
 
 
+def _spare(described: Any, bypassed: frozenset[str], model: Any) -> None:
+    """Leaves these layers out of `all-linear`."""
+    from transformers.pytorch_utils import Conv1D
+
+    if hasattr(described, "exclude_modules"):
+        described.exclude_modules = {*(described.exclude_modules or ()), *bypassed}
+        return
+    head = model.get_output_embeddings()
+    described.target_modules = {
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head and name not in bypassed
+    }
+
+
 def _refuse_outer_layers(model: Any) -> None:
     """Refuses adapters on embeddings and head: they are often one tied weight, which an adapter would change
     in two different ways."""
+    if any(map(_is_adapted, (model.get_input_embeddings(), model.get_output_embeddings()))):
+        raise _invalid_target("Adapters on the embeddings or the language-model head are not supported.")
+
+
+def _refuse_bypassed_layers(model: Any, bypassed: frozenset[str]) -> None:
+    for name in sorted(bypassed):
+        if _is_adapted(model.get_submodule(name)):
+            raise _invalid_target(
+                f"An adapter on {name} would learn nothing: models of type {model.config.model_type} compute "
+                "with its weight without calling the layer."
+            )
+
+
+def _is_adapted(module: Any) -> bool:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    if any(
-        isinstance(module, BaseTunerLayer)
-        for module in (model.get_input_embeddings(), model.get_output_embeddings())
-    ):
-        raise TrainingFailed(
-            "Adapters on the embeddings or the language-model head are not supported.",
-            code="invalid_target_modules",
-            param="training.target_modules",
-        )
+    return isinstance(module, BaseTunerLayer)
+
+
+def _invalid_target(message: str) -> TrainingFailed:
+    return TrainingFailed(message, code="invalid_target_modules", param="training.target_modules")

@@ -67,13 +67,14 @@ def segment_attention(
     position_bias: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: maps query (B, heads, T, D), key and value (B, key heads, T, D) to
-    (B, T, heads, D). Causal; a token sees at most the last `sliding_window` tokens, itself included.
+    """transformers' attention interface: maps query (B, heads, T, D), key (B, key heads, T, D) and value (B,
+    key heads, T, V) to (B, T, heads, V). Causal; a token sees at most the last `sliding_window` tokens,
+    itself included. `s_aux` (heads,) are the scores of attention sinks.
 
-    Raises NotImplementedError for what it does not compute: masks, sinks and position biases.
-    """
-    if attention_mask is not None or s_aux is not None or position_bias is not None:
-        raise NotImplementedError("attention with a mask, sinks or a position bias")
+    Raises NotImplementedError for what it does not compute: masks, position biases, and sinks with a soft
+    cap."""
+    if attention_mask is not None or position_bias is not None or (s_aux is not None and softcap is not None):
+        raise NotImplementedError("attention with a mask, a position bias, or sinks and a soft cap")
     if query.shape[2] != key.shape[2] or not getattr(module, "is_causal", True):
         raise NotImplementedError("attention that is not causal over one row")
     if torch.is_autocast_enabled(query.device.type):
@@ -85,11 +86,11 @@ def segment_attention(
         segments.windows.append(sliding_window)
     window = sliding_window if sliding_window is not None and sliding_window < max(lengths) else None
     is_flash = query.is_cuda and query.dtype != torch.float32 and softcap is None and not dropout
-    is_flash = is_flash and query.shape[-1] <= _FLASH_WIDTH
+    is_flash = is_flash and s_aux is None and query.shape[-1] <= _FLASH_WIDTH
     if segments is not None and is_flash:
         return _varlen(query, key, value, segments, scaling, window), None
     parts = [
-        _causal(q, k, v, scaling=scaling, dropout=dropout, window=window, softcap=softcap)
+        _causal(q, k, v, scaling=scaling, dropout=dropout, window=window, softcap=softcap, sinks=s_aux)
         for q, k, v in zip(*(torch.split(states, lengths, 2) for states in (query, key, value)), strict=True)
     ]
     return (parts[0] if len(parts) == 1 else torch.cat(parts, 2)).transpose(1, 2), None
@@ -104,7 +105,10 @@ def _causal(
     dropout: float,
     window: int | None,
     softcap: float | None,
+    sinks: Tensor | None,
 ) -> Tensor:
+    if sinks is not None:
+        return _with_sinks(query, key, value, sinks, scaling=scaling, dropout=dropout, window=window)
     is_grouped = query.shape[1] != key.shape[1]
     if softcap is None and (window is None or query.shape[2] <= window):
         return functional.scaled_dot_product_attention(
@@ -122,6 +126,37 @@ def _causal(
     scores = softcap * torch.tanh(scores / softcap)
     weights = scores.masked_fill(~seen, float("-inf")).softmax(-1, dtype=torch.float32).to(query.dtype)
     return functional.dropout(weights, dropout) @ value
+
+
+def _with_sinks(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    sinks: Tensor,
+    *,
+    scaling: float | None,
+    dropout: float,
+    window: int | None,
+) -> Tensor:
+    """gpt-oss' attention: a score of each head's own takes part in the softmax and adds nothing to the sum.
+
+    It is the score of one more key, whose value is zero: a number of 1 is added to each query, 0 to each key,
+    and the sink divided by the scale to that key. So torch's fused attention computes it."""
+    rows, heads, length, width = query.shape
+    scale = width**-0.5 if scaling is None else scaling
+    groups = heads // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    # Kernels want widths that 8 divides.
+    padding = 8 - width % 8
+    query = functional.pad(functional.pad(query, (0, 1), value=1.0), (0, padding - 1))
+    sink = functional.pad((sinks / scale).to(key.dtype)[:, None], (width, padding - 1))
+    sink = sink[:, None].expand(rows, -1, -1, -1)
+    key = torch.cat([sink, functional.pad(key, (0, padding))], 2)
+    value = functional.pad(value, (0, 0, 1, 0))
+    seen = functional.pad(_band(length, window, query.device), (1, 0), value=True)
+    return functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=seen, dropout_p=dropout, scale=scale
+    )
 
 
 def _band(length: int, window: int | None, device: torch.device) -> Tensor:
@@ -143,6 +178,9 @@ def _varlen(
     elif groups > 1:
         # torch 2.11 expects as many keys and values as queries.
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    # Multi-head latent attention has narrower values than keys, and the kernel wants them alike.
+    value_width = value.shape[-1]
+    value = functional.pad(value, (0, query.shape[-1] - value_width))
     longest = max(segments.lengths)
     attended = varlen_attn(
         query.squeeze(0).transpose(0, 1),
@@ -157,4 +195,4 @@ def _varlen(
         **grouped,
     )
     assert isinstance(attended, Tensor), "it returns more only on request"
-    return attended.unsqueeze(0)
+    return attended[..., :value_width].unsqueeze(0)

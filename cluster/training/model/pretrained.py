@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from cluster.bases.four_bits import in_four_bits
-from cluster.bases.pretrained import check_complete
+from cluster.bases.pretrained import check_complete, read_config
 
 
 def load_pretrained(
@@ -31,4 +31,6 @@ def load_pretrained(
 
 def load_dequantized(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
     """Does the same with weights that are rounded to 4 bits and dequantized, as QLoRA trains on them."""
-    return load_pretrained(kind, folder, dtype, **in_four_bits(dtype, device)).dequantize()
+    return load_pretrained(
+        kind, folder, dtype, **in_four_bits(read_config(folder), dtype, device)
+    ).dequantize()

@@ -10,6 +10,7 @@ import torch
 
 from cluster.bases.four_bits import in_four_bits
 from cluster.bases.lora_form import served_form
+from cluster.bases.pretrained import read_config
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.errors import InvalidConfiguration, TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig
@@ -21,6 +22,7 @@ from cluster.training.loop.throughput import elements
 from cluster.training.model import attention
 from cluster.training.model.abilities import Abilities, blocks, cached, find_abilities
 from cluster.training.model.adapters import attach
+from cluster.training.model.compiling import compile_layers
 from cluster.training.model.head import Head, causal_model
 from cluster.training.model.pretrained import load_dequantized, load_pretrained
 from cluster.training.model.sharded import load_parts
@@ -113,7 +115,7 @@ def load_trainee(
         notes.append(checkpointing.note)
     save_memory(model, checkpointing.mode, device)
     if config.compile:
-        _compile(model)
+        compile_layers(layers(causal_model(model)), device)
     return Trainee(model, layout, head, form, notes)
 
 
@@ -135,9 +137,9 @@ def load_decoder(
     if world.is_sharded:
         model = load_parts(AutoModelForCausalLM, weights, dtype, world.mesh(device))
     else:
-        options = in_four_bits(dtype, device) if config.type == "qlora" else {}
-        if model_config is not None:
-            options["config"] = model_config
+        options = {} if model_config is None else {"config": model_config}
+        if config.type == "qlora":
+            options |= in_four_bits(model_config or read_config(weights), dtype, device)
         model = load_pretrained(AutoModelForCausalLM, weights, dtype, **options).to(device)
     model.config.use_cache = False
     if config.type == "qlora":
@@ -148,18 +150,17 @@ def load_decoder(
 def load_merge_base(
     weights: Path, base: BaseSpec, config: TrainingConfig, data: Dataset, *, is_quantized: bool
 ) -> Any:
-    """Loads what an adapter is merged into: the model in `weights`, in fp32, in the host's memory. With
-    `is_quantized`, its weights are rounded to 4 bits and dequantized."""
+    """Loads what an adapter is merged into: the model in `weights`, in the base's type. If the files have
+    that too, they are mapped into memory. With `is_quantized`, its weights are rounded to 4 bits and
+    dequantized."""
     if is_quantized:
         from transformers import AutoModelForCausalLM
 
-        return load_dequantized(
-            AutoModelForCausalLM, weights, DTYPES[base.dtype], torch.device("cpu")
-        ).float()
-    whole = config.model_copy(update={"type": "full"})
+        return load_dequantized(AutoModelForCausalLM, weights, DTYPES[base.dtype], torch.device("cpu"))
+    frozen = config.model_copy(update={"type": "lora"})
     if base.architecture == "encoder":
-        return load_encoder(weights, base, whole, data)[0]
-    return load_decoder(weights, base, whole, torch.device("cpu"))
+        return load_encoder(weights, base, frozen, data)[0]
+    return load_decoder(weights, base, frozen, torch.device("cpu"))
 
 
 def load_encoder(weights: Path, base: BaseSpec, config: TrainingConfig, data: Dataset) -> tuple[Any, str]:
@@ -294,9 +295,3 @@ def save_memory(model: Any, mode: str, device: torch.device) -> None:
         inner.activation_checkpointing_enable(options, offload=mode == "offload" and device.type == "cuda")
     else:  # transformers before 5.23, which cannot offload.
         inner.gradient_checkpointing_enable(options)
-
-
-def _compile(model: Any) -> None:
-    attention.register(is_compiled=True)
-    for layer in layers(causal_model(model)):
-        layer.compile(dynamic=True)

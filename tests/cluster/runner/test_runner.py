@@ -1,8 +1,6 @@
 """`python -m cluster.runner` as a process on a Ray head, against a service over HTTP."""
 
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,22 +12,25 @@ from typing import Any
 import psutil
 import pytest
 
-from cluster.contracts.bases import BaseSpec, FolderSource
+from cluster.contracts.integrations import MlflowOptions, MlflowTracker, TrackerReport, Tracking
 from cluster.contracts.jobs import (
     CheckpointSaved,
     Failed,
     Finished,
     JobSpec,
+    Placement,
     ResumeStateSaved,
     RunnerMessage,
     Running,
     StepMetrics,
     Stopped,
+    WorkersStarted,
 )
 from cluster.niceness import COMPUTE_NICENESS
 from cluster.storage.keys import spec_key
 from cluster.storage.local import LocalStore
 from tests.cluster.runner.fake_service import FakeService, fake_service
+from tests.cluster.tracking.fake_trackers import FakeMlflow, serving
 from tests.cluster.training.recording import record
 from tests.ray_head import RayHead, ray_head, ray_node
 
@@ -114,11 +115,16 @@ def worker(head: RayHead, name: str) -> psutil.Process:
     return found
 
 
-def test_two_workers_train_a_job_to_its_end(start: Start, service: FakeService, store: LocalStore) -> None:
-    process = start(num_workers=2)
-    wait_for(service, lambda: len(service.requests) > 0, 30)
-    wait_for(service, lambda: not isinstance(service.state, Running), 240)
-    assert process.wait(20) == 0
+def test_two_workers_train_a_job_to_its_end_and_its_tracker_hears_of_every_step(
+    start: Start, service: FakeService, store: LocalStore
+) -> None:
+    mlflow = FakeMlflow()
+    with serving(mlflow):
+        tracker = MlflowTracker(url=mlflow.url, options=MlflowOptions(experiment="orders"))
+        process = start({"tracking": Tracking(trackers=[tracker], config={})}, num_workers=2)
+        wait_for(service, lambda: len(service.requests) > 0, 30)
+        wait_for(service, lambda: not isinstance(service.state, Running), 240)
+        assert process.wait(20) == 0
     assert isinstance(service.state, Finished)
     assert [step.step for step in steps(service)] == list(range(1, 13))
     saved = [event for event in service.events if isinstance(event, CheckpointSaved)]
@@ -126,6 +132,11 @@ def test_two_workers_train_a_job_to_its_end(start: Start, service: FakeService, 
     assert saved[-1].manifest_key == service.state.manifest_key
     assert store.stat(service.state.manifest_key).bytes > 0
     assert [event.seq for event in service.events] == list(range(len(service.events)))
+    losses = [(step.step, pytest.approx(step.train_loss)) for step in steps(service)]
+    assert mlflow.history("train_loss") == losses
+    (report,) = [event for event in service.events if isinstance(event, TrackerReport)]
+    assert report.url == f"{mlflow.url}/#/experiments/1/runs/run0"
+    assert mlflow.runs["run0"]["info"]["status"] == "FINISHED"
 
 
 def test_a_full_fine_tune_waits_for_a_node_and_then_runs_on_both(
@@ -145,6 +156,59 @@ def test_a_full_fine_tune_waits_for_a_node_and_then_runs_on_both(
     assert service.state.form == "full"
     assert [step.train_loss for step in steps(service)] == pytest.approx(alone.losses, abs=1e-5)
     assert service.state.report is not None
+
+
+def test_a_job_grows_onto_a_node_and_shrinks_when_nodes_are_lost_or_taken_away_with_the_same_losses(
+    start: Start, service: FakeService, head: RayHead, make_spec: MakeSpec, store: LocalStore
+) -> None:
+    long = {"n_epochs": 40, "batch_size": 1}
+    alone = record(make_spec({"job_id": "ftjob-alone"}, **long), store)
+    here, losses = head.node_id, dict[int, float]()
+
+    def attempt(number: int, nodes: dict[str, int]) -> subprocess.Popen[bytes]:
+        """Continues from the last state of the attempt before."""
+        resume = resume_states()[-1].manifest_key if number > 1 else None
+        losses.update((step.step, step.train_loss) for step in steps(service))
+        service.events, service.state = [], Running()
+        spec = {"attempt": number, "placement": Placement(pool="any", nodes=nodes), "resume_from": resume}
+        return start(spec, num_workers=sum(nodes.values()), **long)
+
+    def resume_states() -> list[ResumeStateSaved]:
+        return [event for event in service.events if isinstance(event, ResumeStateSaved)]
+
+    with ray_node(head, num_cpus=1) as spot, head.draining() as drain:
+        first = attempt(1, {spot.node_id: 1})
+        wait_for(service, lambda: len(steps(service)) > 0, 240)
+        service.command = "pause"
+        wait_for(service, lambda: isinstance(service.state, Stopped), 60)
+        assert first.wait(20) == 0
+
+        service.command = "continue"
+        with ray_node(head, num_cpus=1) as joined:
+            second = attempt(2, {spot.node_id: 1, joined.node_id: 1})
+            wait_for(service, lambda: len(resume_states()) > 0, 240)
+            (started,) = [event for event in service.events if isinstance(event, WorkersStarted)]
+            assert started.nodes == {spot.node_id: 1, joined.node_id: 1}
+            joined.lose()
+            wait_for(service, lambda: isinstance(service.state, Failed), 60)
+            assert isinstance(service.state, Failed)
+            assert not service.state.is_user_fault
+            second.wait(20)
+            head.wait_for_loss(joined.node_id)
+
+        third = attempt(3, {here: 1, spot.node_id: 1})
+        wait_for(service, lambda: len(resume_states()) > 0, 240)
+        drain(spot.node_id)
+        wait_for(service, lambda: isinstance(service.state, Stopped), 60)
+        assert service.state == Stopped(reason="a node that it runs on is about to be taken away.")
+        assert third.wait(20) == 0
+        assert resume_states()[-1].step == steps(service)[-1].step
+
+        fourth = attempt(4, {here: 1})
+        wait_for(service, lambda: isinstance(service.state, Finished), 240)
+        assert fourth.wait(20) == 0
+    losses.update((step.step, step.train_loss) for step in steps(service))
+    assert [losses[step] for step in sorted(losses)] == pytest.approx(alone.losses, abs=1e-4)
 
 
 def test_a_job_for_gpus_waits_for_them_and_never_trains_without(
@@ -167,36 +231,12 @@ def test_a_job_for_gpus_waits_for_them_and_never_trains_without(
     assert steps(service) == []
 
 
-def test_pause_saves_a_checkpoint_and_a_cancel_after_the_resume_ends_all_within_five_seconds(
-    start: Start, service: FakeService
-) -> None:
-    process = start(**ENDLESS)
-    wait_for(service, lambda: len(steps(service)) >= 1, 240)
-    service.command = "pause"
-    wait_for(service, lambda: isinstance(service.state, Stopped), 20)
-    assert process.wait(20) == 0
-    last = service.events[-1]
-    assert isinstance(last, ResumeStateSaved)
-    assert last.step == steps(service)[-1].step
-
-    service.command, service.state, service.events = "continue", Running(), []
-    process = start({"attempt": 2, "resume_from": last.manifest_key}, **ENDLESS)
-    wait_for(service, lambda: len(steps(service)) >= 1, 240)
-    assert steps(service)[0].step == last.step + 1
-    service.command = "cancel"
-    began = time.monotonic()
-    assert process.wait(20) == 0
-    assert time.monotonic() - began < 5
-    assert service.state == Stopped()
-
-
-def test_training_yields_the_cpu_the_heartbeat_needs_none_of_ray_and_a_killed_worker_is_a_platform_fault(
+def test_training_yields_the_cpu_to_heartbeats_goes_on_after_a_pause_and_blames_no_job_for_a_killed_worker(
     start: Start, service: FakeService, head: RayHead
 ) -> None:
     process = start(**ENDLESS)
     wait_for(service, lambda: len(steps(service)) >= 1, 240)
-    trainer = worker(head, "RayTrainWorker")
-    assert running(head, "DatasetManager") + running(head, "PlacementGroupCleaner") == []
+    trainer = worker(head, "TrainingWorker")
     assert psutil.Process(process.pid).nice() <= 0
     assert trainer.nice() == COMPUTE_NICENESS
 
@@ -213,9 +253,20 @@ def test_training_yields_the_cpu_the_heartbeat_needs_none_of_ray_and_a_killed_wo
     known = len(steps(service))
     wait_for(service, lambda: len(steps(service)) > known, 240)
     assert isinstance(service.state, Running)
-    assert [event.seq for event in service.events] == list(range(len(service.events)))
 
-    trainer.kill()
+    service.command = "pause"
+    wait_for(service, lambda: isinstance(service.state, Stopped), 20)
+    assert process.wait(20) == 0
+    assert [event.seq for event in service.events] == list(range(len(service.events)))
+    last = service.events[-1]
+    assert isinstance(last, ResumeStateSaved)
+    assert last.step == steps(service)[-1].step
+
+    service.command, service.state, service.events = "continue", Running(), []
+    process = start({"attempt": 2, "resume_from": last.manifest_key}, **ENDLESS)
+    wait_for(service, lambda: len(steps(service)) >= 1, 240)
+    assert steps(service)[0].step == last.step + 1
+    worker(head, "TrainingWorker").kill()
     wait_for(service, lambda: isinstance(service.state, Failed), 30)
     assert process.wait(20) == 1
     assert isinstance(service.state, Failed)
@@ -228,21 +279,6 @@ def test_a_fault_of_the_job_is_reported_as_one(start: Start, service: FakeServic
     assert process.wait(20) == 1
     assert isinstance(service.state, Failed)
     assert (service.state.code, service.state.is_user_fault) == ("non_finite_loss", True)
-
-
-def test_an_unexpected_error_in_training_is_reported_by_its_id(
-    start: Start, service: FakeService, base: BaseSpec, tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken"
-    shutil.copytree(base.source.path, broken)
-    for weights in broken.glob("*.safetensors"):
-        weights.write_bytes(b"no tensors")
-    process = start({"base": base.model_copy(update={"source": FolderSource(path=str(broken))})})
-    wait_for(service, lambda: isinstance(service.state, Failed), 240)
-    assert process.wait(20) == 1
-    assert isinstance(service.state, Failed)
-    assert (service.state.code, service.state.is_user_fault) == ("internal_error", False)
-    assert re.search("err_[0-9a-f]{16}", service.state.message)
 
 
 def test_a_fenced_or_stopped_runner_exits_at_once(start: Start, service: FakeService) -> None:

@@ -6,7 +6,7 @@ a real GPU. Builds of torch for CPUs know no CUDA streams, which the backward pa
 a device of torch's for Python backends. It stays registered, so this is a process of its own.
 
 The models have four layers, which repeat, or with `--whole` all of them, which takes minutes. Prints each
-case that succeeds, and how it keeps activations.
+case that succeeds, and how training keeps activations.
 """
 
 import sys
@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils.backend_registration import (
     _DummyBackendModule,
     _setup_privateuseone_for_python_backend,
@@ -37,6 +38,7 @@ from cluster.training.model.trainee import (
     save_memory,
     trainable_parameters,
 )
+from tests.cluster.serving.embedded.fake_serving import serve
 
 if torch.cuda._is_compiled():
     GPU = torch.device("cuda", 0)
@@ -84,6 +86,26 @@ def model_of(shape: str, dtype: torch.dtype) -> Any:
     return model
 
 
+class _WithoutNumbers(TorchFunctionMode):
+    """Tensors of given numbers, and lists that index tensors, lose the numbers: on a backend in Python, they
+    cannot be faked."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in (torch.tensor, torch.as_tensor) and (device := kwargs.pop("device", None)) is not None:
+            made = func(*args, **kwargs)
+            return torch.empty(made.shape, dtype=made.dtype, device=device)
+        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
+            args = (args[0], _index(args[1], args[0].device), *args[2:])
+        return func(*args, **kwargs)
+
+
+def _index(place: Any, device: torch.device) -> Any:
+    if isinstance(place, tuple):
+        return tuple(_index(each, device) for each in place)
+    return torch.empty(len(place), dtype=torch.int64, device=device) if isinstance(place, list) else place
+
+
 def put_on_gpu(model: torch.nn.Module) -> None:
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
@@ -127,6 +149,14 @@ def main() -> None:
             put_on_gpu(model)
             train(model, config)
         print(shape, type_, method, checkpointing.mode, flush=True)
+    for shape in SHAPES:
+        model = model_of(shape, torch.bfloat16)
+        model.set_attn_implementation("sdpa")
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            put_on_gpu(model)
+            with _WithoutNumbers():
+                serve(model, GPU)
+        print(shape, "served", flush=True)
 
 
 def config_of(type_: Literal["lora", "full"], method: Literal["supervised", "dpo"]) -> TrainingConfig:

@@ -1,96 +1,90 @@
 """Workers that die or hang: stored checkpoints resume bit-identically, and hangs are noticed."""
 
+import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import distributed
 
-from cluster.contracts.jobs import Finished, JobSpec
+from cluster.contracts.jobs import Finished, JobSpec, RunnerEvent
 from cluster.storage.local import LocalStore
+from cluster.training.attempt import run_attempt
 from cluster.training.checkpoints.checkpoint import download
-from tests.cluster.training.recording import Recording, record
+from cluster.training.loop import loop
+from cluster.training.loop.hooks import RunHooks
+from cluster.training.watchdog import Watchdog
+from tests.cluster.training.forks import FORKS, exit_codes, start_fork
+from tests.cluster.training.recording import Recording, read_state, record
 
 pytestmark = pytest.mark.slow
 
-CHILD = """
-import sys
-from pathlib import Path
-import torch
-from cluster.contracts.jobs import JobSpec
-from cluster.storage.local import LocalStore
-from cluster.training.loop import loop
-from cluster.training.attempt import run_attempt
-from cluster.training.loop.hooks import RunHooks
 
-torch.set_num_threads(1)
-loop.CHECKPOINT_SECONDS = 0.0
-folder = Path(sys.argv[1])
-spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
-def report(event):
-    if event.type == "resume_state":
-        print(event.step, event.manifest_key, flush=True)
-run_attempt(spec, LocalStore(folder / "store"), RunHooks(report), device=torch.device("cpu"))
-"""
+def train(folder: Path, saved: Connection) -> None:
+    """Tells `saved` the step and the manifest of each state that it can be resumed from: one a step."""
+    loop.CHECKPOINT_SECONDS = 0.0
+    spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
 
-ALONE = """
-import os, sys
-from pathlib import Path
-import torch
-from torch import distributed
-from cluster.contracts.jobs import JobSpec
-from cluster.storage.local import LocalStore
-from cluster.training.attempt import run_attempt
-from cluster.training.loop.hooks import RunHooks
-from cluster.training.watchdog import Watchdog
+    def report(event: RunnerEvent) -> None:
+        if event.type == "resume_state":
+            saved.send((event.step, event.manifest_key))
 
-folder, rank = Path(sys.argv[1]), int(sys.argv[2])
-distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
-if rank == 1:
-    print("joined", flush=True)
-    sys.stdin.read()
-spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
-with Watchdog(3.0, lambda: os._exit(9)) as watchdog:
-    hooks = RunHooks(print, heartbeat=watchdog.heartbeat)
-    run_attempt(spec, LocalStore(folder / "store"), hooks, device=torch.device("cpu"))
-"""
+    run_attempt(spec, LocalStore(folder / "store"), RunHooks(report), device=torch.device("cpu"))
+
+
+def train_while_watched(folder: Path, rank: int) -> None:
+    """One of two workers. The second never takes part."""
+    distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    if rank == 1:
+        signal.pause()
+    spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
+    with Watchdog(3.0, lambda: os._exit(9)) as watchdog:
+        hooks = RunHooks(lambda _: None, heartbeat=watchdog.heartbeat)
+        run_attempt(spec, LocalStore(folder / "store"), hooks, device=torch.device("cpu"))
 
 
 def weights(recording: Recording, store: LocalStore, folder: Path) -> dict[str, torch.Tensor]:
     assert isinstance(recording.result, Finished)
     folder.mkdir()
     download(store, recording.result.manifest_key, folder)
-    return load_file(folder / "adapter_model.safetensors")
+    return load_file(next(folder.glob("*model.safetensors")))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "type_"), [(1, "lora"), (2, "full")])
 def test_a_run_killed_at_a_random_step_resumes_bit_identically(
-    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, seed: int
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, seed: int, type_: str
 ) -> None:
-    """The kill may come in the middle of an epoch. Examples are packed, and dropout is on."""
-    spec = make_spec(n_epochs=3, dropout=0.1)
+    """The kill may come in the middle of an epoch. Examples are packed, and dropout is on. The resumed run's
+    evaluation is that of the whole one, although the base is gone after the first step of full
+    fine-tuning."""
+    spec = make_spec(n_epochs=3, dropout=0.1, type=type_)
     assert spec.config.packing
     (tmp_path / "spec.json").write_text(spec.model_dump_json())
     kill_at = random.Random(seed).randrange(2, 16)
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    with child:
-        assert child.stdout is not None
-        for line in child.stdout:
-            step, manifest_key = line.split()
-            if int(step) >= kill_at:
-                child.send_signal(signal.SIGKILL)
-                break
-    assert child.returncode == -signal.SIGKILL
+    receiver, sender = FORKS.Pipe(duplex=False)
+    child = start_fork(train, tmp_path, sender)
+    # So that the end of the child is the end of what it tells.
+    sender.close()
+    step, manifest_key = receiver.recv()
+    while step < kill_at:
+        step, manifest_key = receiver.recv()
+    child.kill()
+    assert exit_codes([child], seconds=60) == [-signal.SIGKILL]
 
     whole = record(spec.model_copy(update={"attempt": 2}), store)
     again = spec.model_copy(update={"attempt": 3, "resume_from": manifest_key})
     resumed = record(again, store)
-    assert resumed.losses == whole.losses[int(step) :]
+    assert resumed.losses == whole.losses[step:]
+    assert isinstance(whole.result, Finished)
+    assert isinstance(resumed.result, Finished)
+    assert resumed.result.report == whole.result.report
+    kept = [name for name in read_state(store, manifest_key, tmp_path / "state")[1] if "/before/" in name]
+    assert bool(kept) == (type_ == "full")
     expected, found = (
         weights(run, store, tmp_path / f"weights-{n}") for n, run in enumerate((whole, resumed))
     )
@@ -102,12 +96,10 @@ def test_a_collective_that_a_worker_never_joins_is_noticed(
     make_spec: Callable[..., JobSpec], tmp_path: Path
 ) -> None:
     (tmp_path / "spec.json").write_text(make_spec(num_workers=2).model_dump_json())
-    command = [sys.executable, "-c", ALONE, str(tmp_path)]
-    silent = subprocess.Popen([*command, "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    waiting = subprocess.Popen([*command, "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    waiting, silent = (start_fork(train_while_watched, tmp_path, rank) for rank in range(2))
     try:
-        assert waiting.wait(120) == 9
+        assert exit_codes([waiting], seconds=120) == [9]
     finally:
         for worker in (waiting, silent):
             worker.kill()
-            worker.communicate()
+            worker.join()

@@ -68,7 +68,9 @@ def test_of_many_one_makes_a_file_and_the_others_wait_for_it(tmp_path: Path) -> 
             if is_ours:
                 makers.append(number)
                 assert release.wait(60)
-                path.write_text("whole")
+                arriving = path.with_name("arriving")
+                arriving.write_text("whole")
+                arriving.rename(path)
         return path.read_text()
 
     with ThreadPoolExecutor(4) as threads:

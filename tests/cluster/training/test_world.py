@@ -2,55 +2,74 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import distributed
 
-from cluster.contracts.jobs import JobSpec
+from cluster.contracts.jobs import Finished, JobSpec
+from cluster.contracts.manifest import Manifest
 from cluster.storage.keys import manifest_key
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.resume_state import WEIGHTS
+from tests.cluster.training.forks import exit_codes, start_fork
 from tests.cluster.training.recording import Recording, read_state, record
 
 pytestmark = pytest.mark.slow
 
-WORKER = """
-import json, sys
-from pathlib import Path
-import torch
-from torch import distributed
-from cluster.contracts.jobs import JobSpec
-from cluster.storage.local import LocalStore
-from tests.cluster.training.recording import Recording, record
 
-torch.set_num_threads(1)
-rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=size)
-runs = []
-for spec in json.loads((folder / "specs.json").read_text()):
-    recording = record(JobSpec.model_validate(spec), LocalStore(folder / "store"))
-    runs.append([step.model_dump() for step in recording.steps])
-(folder / f"steps-{rank}.json").write_text(json.dumps(runs))
-distributed.destroy_process_group()
-"""
+def train(rank: int, size: int, folder: Path) -> None:
+    """One worker of a gang."""
+    os.environ["LOCAL_WORLD_SIZE"] = str(size // 2)
+    distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=size)
+    runs, reports = [], []
+    for spec in json.loads((folder / "specs.json").read_text()):
+        recording = record(JobSpec.model_validate(spec), LocalStore(folder / "store"))
+        runs.append([step.model_dump() for step in recording.steps])
+        result = recording.result
+        reports.append(result.report.model_dump() if isinstance(result, Finished) and result.report else None)
+    (folder / f"reports-{rank}.json").write_text(json.dumps(reports))
+    (folder / f"steps-{rank}.json").write_text(json.dumps(runs))
+    distributed.destroy_process_group()
 
 
 def run_gang(specs: list[JobSpec], size: int, folder: Path) -> list[list[list[dict[str, float]]]]:
     """Runs jobs one after the other in the same workers, as if they were on two nodes. Returns the steps that
     each worker reported of each job."""
     (folder / "specs.json").write_text(json.dumps([spec.model_dump() for spec in specs]))
-    two_nodes = {**os.environ, "LOCAL_WORLD_SIZE": str(size // 2)}
-    workers = [
-        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), str(size), str(folder)], env=two_nodes)
-        for rank in range(size)
-    ]
-    assert [worker.wait(240) for worker in workers] == [0] * size
+    workers = [start_fork(train, rank, size, folder) for rank in range(size)]
+    assert exit_codes(workers, seconds=240) == [0] * size
     return [json.loads((folder / f"steps-{rank}.json").read_text()) for rank in range(size)]
+
+
+def assert_same_report(report: dict[str, Any], alone: Recording) -> None:
+    assert isinstance(alone.result, Finished)
+    assert alone.result.report is not None
+    assert report == approximately(alone.result.report.model_dump())
+
+
+def assert_same_probe(store: LocalStore, spec: JobSpec, alone: Recording) -> None:
+    """What the publish gate compares, of the model and of the base."""
+    key = manifest_key("ftjob-test", spec.attempt, len(alone.steps))
+    found, expected = (
+        Manifest.model_validate_json(store.get(each)).probe
+        for each in (key, alone.checkpoints[-1].manifest_key)
+    )
+    assert found.base is not None
+    assert expected.base is not None
+    for ours, theirs in ((found, expected), (found.base, expected.base)):
+        for row, other in zip(ours.logprobs, theirs.logprobs, strict=True):
+            assert row == pytest.approx(other, abs=1e-4)
+
+
+def approximately(value: Any) -> Any:
+    """The same, with all numbers within rounding."""
+    if isinstance(value, dict):
+        return {name: approximately(each) for name, each in value.items()}
+    return pytest.approx(value, abs=2e-5) if isinstance(value, float) else value
 
 
 def weights(store: LocalStore, key: str, tmp_path: Path) -> dict[str, torch.Tensor]:
@@ -69,10 +88,16 @@ def assert_as_one_worker(steps: list[dict[str, float]], alone: Recording) -> Non
 
 @pytest.mark.parametrize("size", [2, 4])
 def test_several_workers_train_as_one_and_one_resumes_their_run(
-    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, size: int
+    make_spec: Callable[..., JobSpec],
+    put_rows: Callable[..., tuple[str, str]],
+    chat_rows: Any,
+    store: LocalStore,
+    tmp_path: Path,
+    size: int,
 ) -> None:
     """With weights that are replicated, sharded, and sharded on each of two nodes; batches of even and odd
-    size, in one pass and in several, and a last batch with an example for one worker only."""
+    size, in one pass and in several, and a last batch with an example for one worker only. The evaluation has
+    three general examples or four, fewer than workers or as many."""
     changes: list[dict[str, Any]] = [
         {"batch_size": 4},
         {"batch_size": 5, "packing": False},
@@ -81,13 +106,27 @@ def test_several_workers_train_as_one_and_one_resumes_their_run(
         {"batch_size": 8, "parallelism": "fsdp", "microbatch_tokens": 40},
         {"batch_size": 8, "type": "full", "parallelism": "hsdp", "microbatch_tokens": 40},
         {"batch_size": 5, "parallelism": "hsdp", "microbatch_tokens": 60},
+        {"use_dora": True},
+        {"parallelism": "fsdp"},
     ]
-    specs = [make_spec({"attempt": 10 * n}, **change) for n, change in enumerate(changes, start=1)]
+    general_key, general_sha256 = put_rows("file-general", chat_rows[:3])
+    general = {"general_key": general_key, "general_sha256": general_sha256}
+    specs = [
+        make_spec({"attempt": 10 * n, **(general if n % 2 else {})}, **change)
+        for n, change in enumerate(changes, start=1)
+    ]
+    # The last one trains an adapter on another job's weights, into which it is merged.
+    parent = record(make_spec({"job_id": "ftjob-parent"}, type="full", n_epochs=1), store)
+    start_from = parent.checkpoints[0].manifest_key
+    specs[-1] = specs[-1].model_copy(update={"start_from": start_from})
     reported, *silent = run_gang(specs, size, tmp_path)
     assert silent == [[[]] * len(specs)] * (size - 1)
-    for spec, steps in zip(specs, reported, strict=True):
+    reports = json.loads((tmp_path / "reports-0.json").read_text())
+    for spec, steps, report in zip(specs, reported, reports, strict=True):
         alone = record(spec.model_copy(update={"attempt": spec.attempt + 1}), store)
         assert_as_one_worker(steps, alone)
+        assert_same_report(report, alone)
+        assert_same_probe(store, spec, alone)
         last = len(alone.steps)
         expected = weights(store, manifest_key("ftjob-test", spec.attempt + 1, last), tmp_path)
         found = weights(store, manifest_key("ftjob-test", spec.attempt, last), tmp_path)
@@ -98,6 +137,35 @@ def test_several_workers_train_as_one_and_one_resumes_their_run(
         resume_from = manifest_key("ftjob-test", spec.attempt, last // 2)
         again = spec.model_copy(update={"attempt": spec.attempt + 2, "resume_from": resume_from})
         assert record(again, store).losses == pytest.approx(alone.losses[last // 2 :], abs=1e-5)
+
+
+def test_a_run_goes_on_with_fewer_workers_and_fewer_again(
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
+) -> None:
+    """Four workers, then two, then one, each from the last checkpoint of those before. Their evaluations are
+    equal: what a full fine-tune began as is measured by four workers only."""
+    changes: list[dict[str, Any]] = [{"type": "full", "parallelism": "fsdp"}, {"parallelism": "fsdp"}]
+    whole = [
+        make_spec({"attempt": 10 * number}, n_epochs=3, batch_size=21, **change)
+        for number, change in enumerate(changes, start=1)
+    ]
+    expected, *_ = run_gang(whole, 4, tmp_path)
+    reports = json.loads((tmp_path / "reports-0.json").read_text())
+    (tmp_path / "meeting").unlink(missing_ok=True)
+    later = [resumed(spec, spec.attempt, 1) for spec in whole]
+    found, _ = run_gang(later, 2, tmp_path)
+    for number, spec in enumerate(later):
+        losses = [step["train_loss"] for step in expected[number]]
+        assert [step["train_loss"] for step in found[number]] == pytest.approx(losses[1:], abs=1e-5)
+        last = record(resumed(spec, spec.attempt, 2), store)
+        assert last.losses == pytest.approx(losses[2:], abs=1e-5)
+        assert_same_report(reports[number], last)
+
+
+def resumed(spec: JobSpec, attempt: int, step: int) -> JobSpec:
+    """The job's next attempt, from a step of this one."""
+    key = manifest_key("ftjob-test", attempt, step)
+    return spec.model_copy(update={"attempt": attempt + 1, "resume_from": key})
 
 
 def test_workers_that_share_a_model_compute_the_dpo_reference_together(
@@ -123,8 +191,10 @@ def test_workers_that_share_a_model_compute_the_dpo_reference_together(
     ]
     alone = record(specs[0].model_copy(update={"attempt": 1}), store)
     reported, _ = run_gang(specs, 2, tmp_path)
-    for steps in reported:
+    reports = json.loads((tmp_path / "reports-0.json").read_text())
+    for steps, report in zip(reported, reports, strict=True):
         assert_as_one_worker(steps, alone)
+        assert_same_report(report, alone)
 
 
 def test_several_workers_resume_the_run_of_one(

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cluster.contracts.jobs import JobSpec, StepMetrics
+from cluster.contracts.errors import PassesTooLarge
+from cluster.contracts.jobs import JobSpec, ResumeStateSaved, StepMetrics
 from cluster.storage.files import unobserved
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
@@ -56,6 +57,37 @@ def test_steps_go_on_while_a_checkpoint_is_uploaded(
     stored = next(n for n, event in enumerate(recording.events) if event.type == "resume_state")
     assert [event.step for event in recording.events[:stored] if isinstance(event, StepMetrics)][-1] >= 11
     assert recording.losses == record(make_spec({"attempt": 2}), store).losses
+
+
+def test_a_failed_run_does_not_wait_for_an_upload_until_it_is_taken_for_hung(
+    make_spec: MakeSpec, store: LocalStore
+) -> None:
+    held = HeldStore(store._root)
+
+    def report(event: object) -> None:
+        if isinstance(event, StepMetrics) and event.step == 8:
+            assert held.began.wait(60)
+            raise PassesTooLarge("pretended", pass_tokens=5)
+
+    hooks = RunHooks(report, patience_seconds=0.2)
+    try:
+        with pytest.raises(PassesTooLarge):
+            run_attempt(make_spec(), held, hooks, device=torch.device("cpu"))
+    finally:
+        held.release.set()
+
+
+def test_what_is_stored_is_reported_although_no_step_ends(make_spec: MakeSpec, store: LocalStore) -> None:
+    """The next step hangs until the report has come."""
+    reported = threading.Event()
+
+    def report(event: object) -> None:
+        if isinstance(event, ResumeStateSaved):
+            reported.set()
+        elif isinstance(event, StepMetrics) and event.step == 7:
+            assert reported.wait(60)
+
+    assert run_attempt(make_spec(), store, RunHooks(report), device=torch.device("cpu")) is not None
 
 
 CHILD = """

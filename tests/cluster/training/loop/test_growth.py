@@ -4,11 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cluster.contracts.errors import PassesTooLarge, TrainingFailed
 from cluster.training.data.batches import Batcher, Microbatch
+from cluster.training.failure import failed_state
 from cluster.training.loop.compute import Compute
 from cluster.training.loop.growth import Growth, needed
 from cluster.training.loop.objectives import Sums
 from cluster.training.loop.step import StepEngine
+from cluster.training.world import World
 from tests.benchmarks.training.chats import Lengths, make_chats
 from tests.benchmarks.training.ours import dataset_of
 
@@ -83,6 +86,29 @@ def test_passes_stop_growing_before_memory_runs_out_and_the_owner_learns_it_once
     assert batcher.pass_tokens == tokens
     assert [each for each in said if each is not None] == [tokens]
     assert device.highest <= total
+
+
+class Full(Objective):
+    """Never has room."""
+
+    def forward(self, batch: Microbatch) -> Sums:
+        raise torch.OutOfMemoryError("pretended")
+
+
+@pytest.mark.parametrize(("tokens", "next_tokens"), [(1600, 800), (21, 10), (11, None), (1, None)])
+def test_a_worker_that_shares_a_model_asks_for_smaller_passes_unless_they_are_of_single_examples(
+    tokens: int, next_tokens: int | None
+) -> None:
+    lengths = Lengths(median=11, spread=0.0, shortest=11, longest=11)
+    batcher = Batcher(dataset_of(make_chats(40, vocab=50, lengths=lengths, seed=0)), microbatch_tokens=tokens)
+    compute = Compute(torch.device("cpu"), world=World(is_sharded=True))
+    engine = StepEngine(Full(Device(1)), batcher, compute, heartbeat=list)
+    with pytest.raises((PassesTooLarge, TrainingFailed)) as caught:
+        engine.run(batcher.all_examples(), seed=0, command_code=0)
+    state = failed_state(caught.value)
+    assert (state.code, state.pass_tokens) == ("out_of_memory", next_tokens)
+    assert state.is_user_fault == (next_tokens is None)
+    assert ("train on even single examples" in state.message) == (next_tokens is None)
 
 
 def test_one_worker_without_room_stops_the_growth_of_all() -> None:

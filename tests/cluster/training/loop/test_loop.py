@@ -28,7 +28,7 @@ from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.loop import Learner, RunData, train
 from cluster.training.loop.objectives import LanguageObjective, Sums
 from cluster.training.loop.optimizer import make_optimizer
-from cluster.training.loop.step import typed_out_of_memory
+from cluster.training.loop.out_of_memory import is_out_of_memory, typed_out_of_memory
 from cluster.training.model.head import Head
 from cluster.training.model.trainee import trainable_parameters
 from tests.cluster.training.recording import Recording, record
@@ -220,8 +220,14 @@ def test_running_out_of_memory_twice_is_a_typed_error_with_advice(
     assert "on line" in caught.value.message
 
 
+def test_what_the_allocator_of_a_cpu_raises_is_running_out_of_memory() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+
+
 def test_running_out_of_memory_elsewhere_is_typed_too() -> None:
-    """In the optimizer's first step, in a validation, or where workers share the model."""
+    """In the optimizer's first step, for example."""
     with pytest.raises(TrainingFailed) as caught, typed_out_of_memory():
         raise torch.OutOfMemoryError("CUDA out of memory.")
     assert caught.value.code == "out_of_memory"

@@ -1,11 +1,19 @@
 """Options that PEFT would refuse in a running job are refused before it starts. PEFT itself is the oracle."""
 
+import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import PeftType
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.utils.constants import (
+    TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
+    TRANSFORMERS_MODELS_TO_LNTUNING_TARGET_MODULES_MAPPING,
+)
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 from transformers.pytorch_utils import Conv1D
@@ -15,10 +23,13 @@ from cluster.contracts.adapter_layers import check_layers
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import InvalidConfiguration, InvalidRequest, TrainingFailed
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, check_options, resolve
-from cluster.contracts.peft_options import ALLOWED
+from cluster.contracts.peft_options import ALLOWED, USUAL_LAYERS
+from cluster.planning.families import FAMILIES as PLANNED
+from cluster.planning.shapes import shape_of
 from cluster.training.failure import failed_state
 from cluster.training.model.adapters import attach
-from tests.families import ENCODERS, FAMILIES, make_family
+from tests.families import FAMILIES, make_family
+from tests.family_support import ENCODERS, EXPERTS
 
 pytestmark = pytest.mark.slow
 
@@ -201,6 +212,67 @@ def test_a_schedule_that_is_longer_than_the_job_is_refused_when_its_steps_are_kn
     assert refused.value.param == "training.peft_config.tinit"
 
 
+NAMES = ("q_proj", "gate_proj", "down_proj", "w1", "gate", "router", "experts", "gate_up_proj", "conv1d",
+         "shared_expert.gate_proj", "mlp.shared_experts.down_proj", "in_proj", "input_linear")  # fmt: skip
+ASKED: list[dict[str, Any]] = [
+    *({"target_modules": [name]} for name in NAMES),
+    {"target_modules": ["gate_proj", "up_proj", "down_proj"]},
+    {"target_modules": "all-linear"},
+    *(
+        {"type": "peft", "peft_config": {"peft_type": method}}
+        for method in ("IA3", "LN_TUNING", "VERA", "LOHA")
+    ),
+    *(
+        {"type": "peft", "peft_config": {"peft_type": method, "target_modules": [name]}}
+        for method in ("LORA", "LOHA")
+        for name in ("gate_proj", "down_proj", "router")
+    ),
+]
+
+
+@pytest.mark.parametrize("family", sorted(EXPERTS))
+def test_adapters_of_models_with_experts_are_attached_or_refused_with_what_can_be_adapted(
+    family: str, tmp_path: Path
+) -> None:
+    base = make_family(family, tmp_path)
+    shape, layers = shape_of(json.loads((tmp_path / "config.json").read_text())), layers_here(base)
+    assert shape is not None
+    assert layers is not None
+    for options in ASKED:
+        training = TrainingOptions.model_validate(options)
+        check_options(training, base, "supervised")
+        _, config = resolve(Hyperparameters(), training, base, n_examples=40, seed=1)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tmp_path))
+        refusal = None
+        try:
+            check_layers(training, layers, base.alias, shape)
+        except InvalidRequest as error:
+            refusal = error
+        if refusal is None:
+            adapted = attach(model, base, config, total_steps=30)
+            assert any(parameter.requires_grad for parameter in adapted.parameters()), options
+            continue
+        assert refusal.param is not None
+        assert refusal.param.endswith("target_modules")
+        assert re.search(r"name |it has |has [a-z]", refusal.message), refusal.message
+        # PEFT would adapt experts where a layer beside them is named, and convolutions without merging them.
+        # Routers are ordinary layers in some releases of transformers.
+        if not re.search(r"\.|conv1d|router", str(options)):
+            with pytest.raises(TrainingFailed):
+                attach(model, base, config, total_steps=30)
+
+
+def test_what_a_request_may_say_of_a_method_is_what_peft_knows() -> None:
+    for method, fields in ALLOWED.items():
+        assert fields <= set(PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(method)].__dataclass_fields__), method
+    usual = {
+        "IA3": TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
+        "LN_TUNING": TRANSFORMERS_MODELS_TO_LNTUNING_TARGET_MODULES_MAPPING,
+    }
+    assert {method: known.keys() & PLANNED.keys() for method, known in usual.items()} == USUAL_LAYERS
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_layer_that_a_family_has_may_be_named_as_the_model_names_it(
     family: str, tmp_path: Path
@@ -217,7 +289,7 @@ def test_every_layer_that_a_family_has_may_be_named_as_the_model_names_it(
     ]
     assert blocks
     layers = read_layers(tmp_path)
-    assert layers.num_layers == 2
+    assert layers.num_layers == model.config.get_text_config().num_hidden_layers
     for name in blocks:
         for target in (name, name.rpartition(".")[2]):
             check_layers(TrainingOptions(target_modules=[target]), layers, base.alias)

@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import AutoModelForCausalLM
 
+from cluster.contracts.errors import TrainingFailed
 from cluster.training.model.pretrained import load_pretrained
 from cluster.training.model.sharded import load_parts
-from cluster.training.parts import detach_parts, parts_aside
-from tests.families import DECODERS, make_family
+from cluster.training.parts import detach_parts, divide, parts_aside
+from tests.families import make_family
+from tests.family_support import DECODERS
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +65,14 @@ def assert_own(model: Any, whole: Any, shards: int) -> None:
     }
     assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
     assert not hasattr(model.config, "distributed_config")
+
+
+def test_fewer_experts_than_workers_are_refused(folders: dict[str, Path]) -> None:
+    model = nn.Module()
+    model.experts = nn.Parameter(torch.empty(3, 4, 4, device="meta"))
+    with pytest.raises(TrainingFailed, match=r"experts is 3 weights.* at most 3") as refused:
+        divide(model, init_device_mesh("cpu", (WORKERS,)))
+    assert refused.value.param == "training.num_workers"
 
 
 def test_parts_come_back_where_they_were(folders: dict[str, Path]) -> None:

@@ -1,0 +1,155 @@
+"""The workers of one run on a Ray cluster: placed all at once or not at all, each with its seat in the
+process group that they form."""
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import ray
+from ray.util.placement_group import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from cluster.contracts.jobs import JobSpec
+from cluster.worker_resources import resources_per_worker
+
+_NODE_LABEL = "ray.io/node-id"
+"""Ray's own label of each node."""
+_WAIT_SECONDS = 60.0
+"""How long one call waits for a placement group. Another one follows."""
+
+
+class Place(NamedTuple):
+    """Where Ray has put a worker."""
+
+    node_id: str
+    gpus: tuple[str, ...]
+    """Ray's ids of what it holds: indices on its node, or UUIDs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A worker's place among the others, as torchrun gives it."""
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    gpus: tuple[str, ...] = ()
+    """Of all workers on its node, in the order of their local ranks."""
+    meeting: tuple[str, int] | None = None
+    """Address of the first worker, unless that is alone."""
+
+    def see_gpus(self) -> None:
+        """Makes this process see the GPUs of all workers on its node, as NCCL needs it: its own is that of
+        its local rank. Must precede the first use of CUDA."""
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
+
+    def join(self, backend: str, timeout_seconds: float) -> None:
+        """Joins the process group, with the environment that torchrun would set. Does nothing if the worker
+        is alone."""
+        if self.meeting is None:
+            return
+        from torch import distributed
+
+        os.environ |= {
+            "MASTER_ADDR": self.meeting[0],
+            "MASTER_PORT": str(self.meeting[1]),
+            "RANK": str(self.rank),
+            "WORLD_SIZE": str(self.size),
+            "LOCAL_RANK": str(self.local_rank),
+            "LOCAL_WORLD_SIZE": str(self.local_size),
+        }
+        distributed.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
+
+
+class TrainingWorker:
+    """An actor: one process of a gang."""
+
+    def place(self) -> Place:
+        context = ray.get_runtime_context()
+        return Place(context.get_node_id(), tuple(context.get_accelerator_ids().get("GPU", ())))
+
+    def meeting(self) -> tuple[str, int]:
+        """This node's address, with a port that is free on it."""
+        address = ray.util.get_node_ip_address()
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with closing(socket.socket(family)) as free:
+            free.bind(("", 0))
+            return address, free.getsockname()[1]
+
+    def work(self, work: Callable[..., None], seat: Seat, *arguments: Any) -> None:
+        work(seat, *arguments)
+
+
+def start(spec: JobSpec) -> list[tuple[Any, Seat]]:
+    """Starts the workers, once the cluster has what all of them need (`resources_per_worker`). Waits for as
+    long as that takes: a pool may have to grow or another job to end. Returns handles of their actors, in the
+    order of their ranks. They end with the driver of the Ray job."""
+    each, size = resources_per_worker(spec.device), spec.config.num_workers
+    group = placement_group([{name: float(count) for name, count in each.items()}] * size, **placing(spec))
+    while not group.wait(_WAIT_SECONDS):
+        pass
+    actors = [
+        ray.remote(TrainingWorker)
+        .options(
+            num_cpus=each["CPU"],
+            num_gpus=each.get("GPU", 0),
+            scheduling_strategy=PlacementGroupSchedulingStrategy(
+                placement_group=group, placement_group_bundle_index=number
+            ),
+        )
+        .remote()
+        for number in range(size)
+    ]
+    seated = seats(ray.get([actor.place.remote() for actor in actors]))
+    first, _ = seated[0]
+    meeting = ray.get(actors[first].meeting.remote()) if len(seated) > 1 else None
+    return [(actors[number], replace(seat, meeting=meeting)) for number, seat in seated]
+
+
+def work_on_all(workers: Iterable[tuple[Any, Seat]], work: Callable[..., None], *arguments: Any) -> None:
+    """Calls `work(seat, *arguments)` in each worker and returns when all have returned. Raises the error of
+    the first that fails, or Ray's if its process is lost; the others then still wait for it."""
+    running = [actor.work.remote(work, seat, *arguments) for actor, seat in workers]
+    while running:
+        (ended,), running = ray.wait(running, num_returns=1)
+        ray.get(ended)
+
+
+def placing(spec: JobSpec) -> dict[str, Any]:
+    """Options of Ray's placement group, which is made as a whole or not at all. A gang that one node of its
+    pool has room for stands on one node, so that its workers share that node's fast links."""
+    placement, footprint, size = spec.placement, spec.config.footprint, spec.config.num_workers
+    pool = None if footprint is None else footprint.pool
+    if placement is not None and placement.nodes:
+        # A larger gang takes whole nodes, which Ray's own strategies do not know of.
+        selectors = [
+            {**placement.labels, _NODE_LABEL: node_id}
+            for node_id, workers in placement.nodes.items()
+            for _ in range(workers)
+        ]
+        return {"strategy": "PACK", "bundle_label_selector": selectors}
+    labels = placement.labels if placement is not None else pool.selector if pool is not None else {}
+    fits_one = pool is not None and size <= pool.devices
+    return {
+        "strategy": "STRICT_PACK" if fits_one else "PACK",
+        "bundle_label_selector": [labels] * size if labels else None,
+    }
+
+
+def seats(places: Sequence[Place]) -> list[tuple[int, Seat]]:
+    """The workers' numbers and seats, in the order of their ranks. Those of a node are neighbours, as HSDP
+    wants it."""
+    by_node: dict[str, list[int]] = {}
+    for number in sorted(range(len(places)), key=places.__getitem__):
+        by_node.setdefault(places[number].node_id, []).append(number)
+    found: list[tuple[int, Seat]] = []
+    for numbers in by_node.values():
+        gpus = tuple(sorted({gpu for number in numbers for gpu in places[number].gpus}))
+        for local_rank, number in enumerate(numbers):
+            found.append((number, Seat(len(found), len(places), local_rank, len(numbers), gpus)))
+    return found

@@ -1,0 +1,91 @@
+"""What running out of memory in a pass means for a run.
+
+Workers that hold a model each repeat the step, or the scoring, in smaller passes. Workers that share a model
+wait for each other within a pass, and cannot: the attempt ends, and the job's next one takes smaller
+passes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, TypeVar
+
+import torch
+
+from cluster.contracts.errors import PassesTooLarge, TrainingFailed
+from cluster.training.data.batches import Batcher
+from cluster.training.data.dataset import Indices
+from cluster.training.loop.compute import Compute
+
+Found = TypeVar("Found")
+
+CODE = "out_of_memory"
+_ON_CPU = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+_ADVICE = (
+    "Shorten the longest examples, set training.activation_checkpointing to 'full' or training.optimizer to "
+    "'adamw_8bit', use a smaller rank, LoRA or QLoRA in place of full fine-tuning, more workers, or a larger "
+    "machine."
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """torch raises OutOfMemoryError on a GPU; its CPU allocator raises a RuntimeError that begins with one of
+    these texts, depending on the system."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return type(error) is RuntimeError and any(text in str(error) for text in _ON_CPU)
+
+
+@contextmanager
+def typed_out_of_memory() -> Iterator[None]:
+    """Turns running out of memory into TrainingFailed (`out_of_memory`) where smaller passes would not
+    help."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingFailed(f"Not enough memory to train this way. {_ADVICE}", code=CODE) from error
+
+
+def in_fitting_passes(batcher: Batcher, compute: Compute, score: Callable[[], Found]) -> Found:
+    """What `score` finds in passes over `batcher` without gradients. If one does not fit, `score` is called
+    again, with passes of half as many tokens.
+
+    Raises PassesTooLarge if workers share the model, and TrainingFailed (`out_of_memory`) if a pass is of a
+    single example.
+    """
+    while True:
+        try:
+            return score()
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            # The frames of its traceback hold the tensors that did not fit.
+            failure = error.with_traceback(None)
+        if compute.world.is_sharded or not batcher.can_halve:
+            can_repeat = not compute.world.is_sharded
+            raise failure_of_passes(
+                batcher, batcher.all_examples(), "score", can_repeat=can_repeat
+            ) from failure
+        if compute.device.type == "cuda":
+            torch.cuda.empty_cache()
+        batcher.halve()
+
+
+def failure_of_passes(
+    batcher: Batcher, examples: Indices, what: Literal["train on", "score"], *, can_repeat: bool
+) -> PassesTooLarge | TrainingFailed:
+    """The error of passes over `examples` that do not fit. Unless they are of single examples, whose longest
+    it names, it says how many tokens to try in the next attempt: the workers of this one cannot repeat
+    them."""
+    if batcher.can_halve and not can_repeat:
+        return PassesTooLarge(
+            f"A pass of {batcher.pass_tokens} tokens did not fit into the memory of a device.",
+            pass_tokens=batcher.pass_tokens // 2,
+        )
+    lengths = batcher.dataset.lengths()[examples]
+    line = int(batcher.dataset.lines[examples[lengths.argmax()]])
+    return TrainingFailed(
+        f"Not enough memory to {what} even single examples. The longest of them, on line {line} of its file, "
+        f"has {int(lengths.max())} tokens. {_ADVICE}",
+        code=CODE,
+    )

@@ -1,0 +1,36 @@
+"""How long a device computes, without waiting for it."""
+
+import time
+from typing import Any
+
+import torch
+
+
+class Stopwatch:
+    """On a GPU, which computes later than Python says, the time is that between two marks in its queue."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._is_cuda = device.type == "cuda" and torch.cuda.is_available()
+        self._marks: tuple[Any, Any] | None = None
+        self._began: Any = None
+
+    def start(self) -> None:
+        self._began = self._mark()
+
+    def stop(self) -> None:
+        self._marks = self._began, self._mark()
+
+    def seconds(self) -> float:
+        """Between the last `start` and `stop`; 0 if there were none. Waits for what was queued before
+        `stop`, so call it when that has been waited for already."""
+        if self._marks is None:
+            return 0.0
+        began, ended = self._marks
+        return float(began.elapsed_time(ended) / 1000 if self._is_cuda else ended - began)
+
+    def _mark(self) -> Any:
+        if not self._is_cuda:
+            return time.perf_counter()
+        mark = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        mark.record()
+        return mark

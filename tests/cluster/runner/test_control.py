@@ -1,0 +1,56 @@
+"""The actor between the workers of a gang and their driver, as a plain object."""
+
+import pytest
+
+from cluster.contracts.jobs import Placement, Running, Stopped, WorkersStarted
+from cluster.runner.control import PLACING_SECONDS, ControlActor, why_give_up
+
+pytestmark = pytest.mark.anyio
+
+DRAINED = "a node is about to go."
+
+
+async def test_a_gang_has_started_once_all_its_workers_have() -> None:
+    control = ControlActor(3)
+    for node in ("a", "b", "a"):
+        assert await control.take(0) == ([], Running())
+        assert await control.start(node)
+    events, _ = await control.take(0)
+    (started,) = events
+    assert isinstance(started, WorkersStarted)
+    assert started.nodes == {"a": 2, "b": 1}
+    assert sorted(await control.nodes()) == ["a", "b"]
+
+
+async def test_a_run_that_leaves_its_nodes_is_paused_and_says_why() -> None:
+    control = ControlActor(1)
+    await control.hold()
+    await control.start("a")
+    await control.leave(DRAINED)
+    assert await control.push([]) == "pause"
+    await control.finish(Stopped())
+    assert (await control.take(0))[1] == Stopped(reason=DRAINED)
+
+
+async def test_a_run_that_its_owner_pauses_needs_no_reason() -> None:
+    control = ControlActor(1)
+    await control.start("a")
+    await control.set_command("pause")
+    await control.leave(DRAINED)
+    await control.finish(Stopped())
+    assert (await control.take(0))[1] == Stopped()
+
+
+async def test_a_gang_that_does_not_get_its_devices_ends_at_once_and_starts_no_worker() -> None:
+    control = ControlActor(1)
+    await control.leave("the devices are held by something else.")
+    assert (await control.take(0))[1] == Stopped(reason="the devices are held by something else.")
+    assert not await control.start("a")
+
+
+def test_only_a_gang_whose_nodes_were_chosen_goes_back_to_the_queue_after_a_while() -> None:
+    chosen, anywhere = Placement(pool="gpu", nodes={"a": 1}), Placement(pool="gpu")
+    assert why_give_up(chosen, PLACING_SECONDS - 1) is None
+    assert why_give_up(chosen, PLACING_SECONDS) is not None
+    assert why_give_up(anywhere, 1e9) is None
+    assert why_give_up(None, 1e9) is None

@@ -1,0 +1,45 @@
+"""Who sits where in a gang, without Ray."""
+
+import os
+from typing import Any
+
+import pytest
+
+from cluster.contracts.jobs import Placement
+from cluster.training.gang import Place, Seat, placing, seats
+
+
+def test_workers_of_a_node_are_neighbours_and_see_the_gpus_of_all_of_them() -> None:
+    places = [Place("b", ("1",)), Place("a", ("3",)), Place("b", ("0",)), Place("a", ("2",))]
+    assert seats(places) == [
+        (3, Seat(0, 4, 0, 2, ("2", "3"))),
+        (1, Seat(1, 4, 1, 2, ("2", "3"))),
+        (2, Seat(2, 4, 0, 2, ("0", "1"))),
+        (0, Seat(3, 4, 1, 2, ("0", "1"))),
+    ]
+
+
+def test_a_workers_own_gpu_is_that_of_its_local_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    places = [Place("a", (str(number),)) for number in range(12)]
+    for number, seat in seats(places):
+        seat.see_gpus()
+        assert os.environ["CUDA_VISIBLE_DEVICES"].split(",")[seat.local_rank] == places[number].gpus[0]
+
+
+def test_a_gang_stands_on_the_nodes_that_were_chosen_or_anywhere_in_its_pool(make_spec: Any) -> None:
+    chosen = Placement(pool="gpu", labels={"pool": "gpu"}, nodes={"a": 1, "b": 2})
+    assert placing(make_spec({"placement": chosen}, num_workers=3)) == {
+        "strategy": "PACK",
+        "bundle_label_selector": [
+            {"pool": "gpu", "ray.io/node-id": "a"},
+            {"pool": "gpu", "ray.io/node-id": "b"},
+            {"pool": "gpu", "ray.io/node-id": "b"},
+        ],
+    }
+    anywhere = Placement(pool="gpu", labels={"pool": "gpu"})
+    assert placing(make_spec({"placement": anywhere}, num_workers=2)) == {
+        "strategy": "PACK",
+        "bundle_label_selector": [{"pool": "gpu"}] * 2,
+    }
+    assert placing(make_spec())["bundle_label_selector"] is None

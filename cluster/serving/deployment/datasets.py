@@ -4,8 +4,9 @@ makes data reports, and exports tuned models.
 It always runs, so it also reports whether the engines do."""
 
 import asyncio
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -23,23 +24,21 @@ from cluster.contracts.data_report import DataReportRequest
 from cluster.contracts.datasets import DatasetCheckRequest
 from cluster.contracts.errors import Unavailable
 from cluster.contracts.exports import Export, ExportAnswer, ExportProgress, ExportRequest
-from cluster.contracts.generation import PROJECT_HEADER
+from cluster.contracts.generation import PROJECT_HEADER, ModelRef
 from cluster.contracts.imports import ImportRequest
 from cluster.contracts.previews import PreviewRequest
-from cluster.exporting.export import export_weights
 from cluster.niceness import yield_to_others
 from cluster.planning.shapes import shape_of
 from cluster.serving.deployment.fair_places import FairPlaces
 from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
 from cluster.serving.deployment.loopback import listen_where_the_node_is
+from cluster.serving.deployment.placement.plans import why_not_served
 from cluster.serving.deployment.readiness import check_engines
+from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.deployment.single_flight import SingleFlight
+from cluster.serving.deployment.start_failures import start_failures
 from cluster.storage.location import store_from_environment
 from cluster.storage.store import ObjectStore
-from cluster.training.data.compiled import check_dataset
-from cluster.training.data.preview import preview_rows
-from cluster.training.data.reported import kept_report, make_report
-from cluster.training.importing.adapter import import_adapter
 
 Asked = TypeVar("Asked", DatasetCheckRequest, PreviewRequest, ImportRequest)
 
@@ -67,10 +66,6 @@ EXPORT_LEASE_SECONDS = 60.0
 """An export that nobody has asked about for so long is given up. Asked for again, it goes on with the next
 file."""
 
-REPORTS = 1
-"""Data reports that are made concurrently. They are Python's work, and more of them would only share its
-lock."""
-
 MAX_REPORTS_PER_PROJECT = 8
 """Data reports of one project that are being made or wait for their turn."""
 
@@ -79,8 +74,14 @@ FETCHES = 4
 
 
 class DatasetsApp:
-    def __init__(self, store: ObjectStore | None = None) -> None:
-        """`store` defaults to the one in the environment."""
+    def __init__(
+        self,
+        store: ObjectStore | None = None,
+        *,
+        start_failures: Callable[[], Awaitable[dict[str, str]]] = start_failures,
+    ) -> None:
+        """`store` defaults to the one in the environment. `start_failures` says why vLLM does not start, by
+        `ModelRef.weights`."""
         listen_where_the_node_is()
         yield_to_others()
         self._gate = Gate(
@@ -96,13 +97,19 @@ class DatasetsApp:
             }
         )
         self._store = store or store_from_environment()
+        self._start_failures = start_failures
         self._checks = asyncio.Semaphore(CHECKS)
         self._clients_reads = FairPlaces(CLIENTS_READS, most_per_project=MAX_READS_PER_PROJECT)
         self._imports = asyncio.Semaphore(IMPORTS)
         self._exports = FairPlaces(EXPORTS, most_per_project=MAX_EXPORTS_PER_PROJECT)
         self._exporting: dict[str, _Exporting] = {}
         """The exports that are being made or wait for their turn, by id."""
-        self._reports = FairPlaces(REPORTS, most_per_project=MAX_REPORTS_PER_PROJECT)
+        # Here, because what builds the application imports this module too.
+        from cluster.serving.deployment import dataset_work
+
+        self._work = dataset_work
+        at_once = dataset_work.reports_at_once(os.cpu_count() or 1, dataset_work.free_host_bytes())
+        self._reports = FairPlaces(at_once, most_per_project=MAX_REPORTS_PER_PROJECT)
         self._single_flight = SingleFlight()
         # Pools of their own: neither a hub that does not answer nor a large model must block other work.
         self._fetchers = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
@@ -114,22 +121,24 @@ class DatasetsApp:
     async def _check(self, request: Request) -> Response:
         """Bounded by the caller's load timeout. Work continues after it, so a retry finds the result."""
         body = await parse_body(DatasetCheckRequest, request)
-        return await self._read(request, body, check_dataset, self._checks)
+        return await self._read(request, body, self._work.check_servable_dataset, self._checks)
 
     async def _estimate(self, request: Request) -> Response:
         """A check for a job that is not created yet."""
         body = await parse_body(DatasetCheckRequest, request)
-        return await self._read(request, body, check_dataset, self._clients_reads.place(_project(request)))
+        place = self._clients_reads.place(_project(request))
+        return await self._read(request, body, self._work.check_servable_dataset, place)
 
     async def _preview(self, request: Request) -> Response:
         """Bounded like a check."""
         body = await parse_body(PreviewRequest, request)
-        return await self._read(request, body, preview_rows, self._clients_reads.place(_project(request)))
+        place = self._clients_reads.place(_project(request))
+        return await self._read(request, body, self._work.preview_rows, place)
 
     async def _import(self, request: Request) -> Response:
         """Bounded like a check, which an import never delays."""
         body = await parse_body(ImportRequest, request)
-        return await self._read(request, body, import_adapter, self._imports)
+        return await self._read(request, body, self._work.import_adapter, self._imports)
 
     async def _export(self, request: Request) -> Response:
         """Answers with the progress if the export has not ended when the caller's load timeout has passed."""
@@ -153,7 +162,7 @@ class DatasetsApp:
     async def _make_export(self, body: ExportRequest, exporting: "_Exporting") -> Export:
         try:
             async with self._exports.place(body.project_id):
-                export = partial(export_weights, body, self._store, exporting.report)
+                export = partial(self._work.export_weights, body, self._store, exporting.report)
                 return await asyncio.get_running_loop().run_in_executor(self._exporters, export)
         finally:
             self._exporting.pop(body.export_id, None)
@@ -195,10 +204,10 @@ class DatasetsApp:
         return json_answer(found)
 
     async def _make_report(self, body: DataReportRequest, project: str) -> BaseModel:
-        if (kept := await asyncio.to_thread(kept_report, body, self._store)) is not None:
+        if (kept := await asyncio.to_thread(self._work.kept_report, body, self._store)) is not None:
             return kept
         async with self._reports.place(project):
-            return await asyncio.to_thread(make_report, body, self._store)
+            return await asyncio.to_thread(self._work.make_report, body, self._store)
 
     async def _fetched(self, base: BaseSpec, timeout_seconds: float | None) -> None:
         if isinstance(base.source, HubSource):
@@ -214,15 +223,22 @@ class DatasetsApp:
 
     async def _bases(self, request: Request) -> Response:
         body = await parse_body(BasesRequest, request)
-        return json_answer(await asyncio.to_thread(_bases, body.bases))
+        failures = await self._start_failures()
+        return json_answer(await asyncio.to_thread(_bases, body.bases, EngineSettings.read(), failures))
 
     async def _ready(self, request: Request) -> Response:
         await check_engines()
         return JSONResponse({})
 
 
-def _bases(bases: list[BaseSpec]) -> BasesAnswer:
-    reasons = {base.alias: why_unavailable(base) for base in bases}
+def _bases(bases: list[BaseSpec], settings: EngineSettings, failures: dict[str, str]) -> BasesAnswer:
+    """`failures`: why vLLM does not start, by `ModelRef.weights`. Those of fine-tunes are theirs alone."""
+    reasons = {
+        base.alias: why_unavailable(base)
+        or why_not_served(base, settings)
+        or failures.get(ModelRef(base=base).weights)
+        for base in bases
+    }
     shapes = {base.alias: shape_of(config_here(base) or {}) for base in bases}
     return BasesAnswer(
         unavailable={name: why for name, why in reasons.items() if why},

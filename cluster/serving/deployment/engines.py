@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 from ray import serve
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cluster.contracts.classification import ClassificationRequest
+from cluster.contracts.devices import TrainingClaim
 from cluster.contracts.embedding import EmbeddingRequest
 from cluster.contracts.generation import (
     REPLICA_HEADER,
@@ -19,16 +20,24 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
+from cluster.contracts.ray_nodes import ClusterRequest
+from cluster.serving.deployment.cluster_state import ClusterState
 from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
 from cluster.serving.deployment.listener import Listener
 from cluster.serving.deployment.loopback import listen_where_the_node_is
-from cluster.serving.deployment.models import ReplicaModels
-from cluster.serving.deployment.per_model import Placer
-from cluster.serving.deployment.remote import RemoteModels
+from cluster.serving.deployment.metrics import RayMetrics
+from cluster.serving.deployment.placement.plans import ServingPlans
+from cluster.serving.deployment.placement.remote import RemoteModels
+from cluster.serving.deployment.replica_logs import log_as_json
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
-from cluster.serving.deployment.settings import EngineSettings
+from cluster.serving.deployment.settings import PLACER, EngineSettings
+from cluster.tracing import configure_tracing
 from cluster.wire.codec import EventChunk, encode_error, encode_event
+
+if TYPE_CHECKING:
+    from cluster.serving.deployment.models import ReplicaModels
+    from cluster.serving.deployment.placement.split import SplitModels
 
 _STATS = TypeAdapter(list[EngineStats])
 
@@ -39,18 +48,24 @@ class EngineApp:
 
     async def __init__(self, placer: DeploymentHandle | None = None) -> None:  # type: ignore[misc]  # Serve awaits it before the replica is ready.
         listen_where_the_node_is()
+        log_as_json()
+        configure_tracing("serving")
         self._gate = Gate(
             {
                 ("POST", "generate"): self._generate,
                 ("POST", "classify"): self._classify,
                 ("POST", "embed"): self._embed,
                 ("POST", "ensure"): self._ensure,
+                ("POST", "devices"): self._devices,
+                ("POST", "cluster"): self._cluster,
                 ("GET", "stats"): self._stats,
             }
         )
         self._gate.headers["replica"] = serve.get_replica_context().replica_id.unique_id
         settings = EngineSettings.read()
-        self._models = ReplicaModels(settings) if placer is None else RemoteModels(settings, placer)
+        self._state = ClusterState()
+        self._models = _models(settings, placer)
+        self._metrics = RayMetrics()
         await self._models.warm()
         self._listener: Listener | None = None
         if settings.listen_host:
@@ -70,7 +85,8 @@ class EngineApp:
         await self._models.check()
 
     async def record_routing_stats(self) -> dict[str, Any]:
-        """Serve calls this periodically and passes the result to the routers."""
+        """Serve calls this every two seconds and passes the result to the routers."""
+        self._metrics.record(await self._models.own_stats())
         return routing_stats(await self._models.names())
 
     async def _generate(self, request: Request) -> Response:
@@ -93,6 +109,13 @@ class EngineApp:
         await self._models.ensure(model, load_timeout_seconds=load_timeout(request))
         return JSONResponse({})
 
+    async def _devices(self, request: Request) -> Response:
+        claim = await parse_body(TrainingClaim, request)
+        return json_answer(await self._models.claim_devices(claim))
+
+    async def _cluster(self, request: Request) -> Response:
+        return json_answer(await self._state.answer(await parse_body(ClusterRequest, request)))
+
     async def _stats(self, request: Request) -> Response:
         return Response(_STATS.dump_json(await self._models.stats()), media_type="application/json")
 
@@ -110,11 +133,29 @@ async def _lines(
             yield encode_event(encode_error(error))
 
 
+def _models(
+    settings: EngineSettings, placer: DeploymentHandle | None
+) -> "ReplicaModels | RemoteModels | SplitModels":
+    # Here, because what builds the application imports this module too, and would take seconds longer for
+    # torch.
+    from cluster.serving.deployment.models import ReplicaModels
+    from cluster.serving.deployment.placement.split import SplitModels
+
+    if placer is None:
+        return ReplicaModels(settings)
+    remote = RemoteModels(settings, placer)
+    return remote if settings.placement == "own" else SplitModels(settings, remote, ServingPlans(settings))
+
+
 def _application() -> Application:
     settings = EngineSettings.read()
-    if settings.placement == "shared":
+    if settings.placement == "shared" and not settings.serving_pools:
         return _ENGINES.options(**replicas(settings)).bind()
-    placer = serve.deployment(Placer, name="placer", ray_actor_options={"num_cpus": 0}).bind()
+    from cluster.serving.deployment.placement.placer import Placer
+
+    placer = serve.deployment(Placer, name=PLACER, ray_actor_options={"num_cpus": 0}).bind()
+    if settings.placement == "shared":
+        return _ENGINES.options(**replicas(settings)).bind(placer)
     return _ENGINES.options(ray_actor_options={"num_cpus": 0.1}).bind(placer)
 
 

@@ -3,7 +3,7 @@
 import hmac
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration, InvalidRequest, NotFound
 from cluster.contracts.generation import LOAD_TIMEOUT_HEADER
+from cluster.tracing import span
 from cluster.wire.codec import encode_error, encode_headers, encode_status
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -50,7 +51,8 @@ class Gate:
             handler = self._handlers.get((request.method, request.url.path.rpartition("/")[2]))
             if handler is None:
                 raise NotFound(f"No route {request.method} {request.url.path}.")
-            return await handler(request)
+            with _traced(request):
+                return await handler(request)
         except Exception as error:
             return _refusal(error)
 
@@ -70,6 +72,12 @@ def load_timeout(request: Request) -> float | None:
 
 def json_answer(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _traced(request: Request) -> AbstractContextManager[object]:
+    """A span of the caller's trace, if there is one: of a stream, until it begins."""
+    parent = request.headers.get("traceparent")
+    return nullcontext() if parent is None else span(f"{request.method} {request.url.path}", parent=parent)
 
 
 def _refusal(error: Exception) -> Response:

@@ -6,10 +6,13 @@ from functools import partial
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.devices import ClaimAnswer, TrainingClaim
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
+from cluster.contracts.serving_plan import VllmArguments, VllmPlan
 from cluster.niceness import yield_to_others
+from cluster.planning.serving import MEMORY_SHARE
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.encoders.pool import EncoderPool
@@ -19,12 +22,12 @@ from cluster.serving.residency.load_timeout import LoadTimer, not_ready, time_li
 from cluster.serving.residency.memory import free_bytes, freeze_loaded_objects, total_bytes
 from cluster.serving.residency.pool import EngineLoader, EnginePool
 from cluster.serving.residency.shared_cache import shared_cache
-from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions, no_four_bits
+from cluster.serving.vllm_backend.load import VllmLoader, no_four_bits
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.location import store_from_environment
 from cluster.wire.codec import EventChunk, encode_stream
 
-_SHARES = {"embedded": 0.8, "vllm": 0.9}
+_SHARES = {"embedded": 0.8, "vllm": MEMORY_SHARE}
 """The share of free memory that models may use. The rest is for other processes, and for activations and
 stacked adapters; vLLM includes those in its own share."""
 
@@ -32,19 +35,23 @@ stacked adapters; vLLM includes those in its own share."""
 class ReplicaModels:
     """Any number of models in one process."""
 
-    def __init__(self, settings: EngineSettings, *, merges: bool = False) -> None:
+    def __init__(
+        self, settings: EngineSettings, *, merges: bool = False, plan: VllmPlan | None = None
+    ) -> None:
         """`merges`: merge an adapter into the weights of an engine that runs nothing else; see
-        EmbeddedLoader."""
+        EmbeddedLoader. `plan`: run vLLM on the devices that this process has to itself."""
         yield_to_others()
         weights = WeightsFolder(settings.cache_dir / "weights", store_from_environment())
-        budget = settings.bytes or int(_SHARES[settings.engine] * free_bytes())
+        engine = settings.own_engine if plan is None else "vllm"
+        # Not asked of the device where a plan has it: this process itself must not open the device.
+        budget = planned_bytes(plan) if plan else settings.bytes or int(_SHARES[engine] * free_bytes())
         cache = shared_cache(
             capacity=settings.models, budget=budget, idle_seconds=settings.idle_seconds or None
         )
-        self._load = _TimedEngineLoader(engine_loader(settings, weights, budget, merges=merges))
+        self._load = _TimedEngineLoader(engine_loader(settings, weights, budget, merges=merges, plan=plan))
         self._engines = EnginePool(self._load, cache)
         self._encoders = EncoderPool(weights, cache)
-        self._engine = settings.engine
+        self._engine = engine
         self._warm_bases = [alias for alias in settings.warm_bases.split(",") if alias]
 
     async def warm(self) -> None:
@@ -71,12 +78,13 @@ class ReplicaModels:
             await self._pool_of(model).ensure(model)
 
     async def generate(
-        self, request: GenerationRequest, *, load_timeout_seconds: float | None
+        self, request: GenerationRequest, *, load_timeout_seconds: float | None, parent: str | None = None
     ) -> AsyncGenerator[EventChunk, None]:
-        """The events of Engine.generate, encoded. Raises Unavailable (`model_not_ready`) if the model is not
-        loaded in time."""
+        """The events of Engine.generate, encoded. `parent` is the `traceparent` of what it belongs to, if
+        that is not around the caller. Raises Unavailable (`model_not_ready`) if the model is not loaded in
+        time."""
         limit = time_limit(load_timeout_seconds, partial(self._load.not_ready, request.model))
-        events = self._engines.generate(request, load_limit=limit)
+        events = self._engines.generate(request, load_limit=limit, parent=parent)
         async with aclosing(encode_stream(events)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -96,9 +104,17 @@ class ReplicaModels:
     async def stats(self) -> list[EngineStats]:
         return [*await self._engines.stats(), *self._encoders.stats()]
 
+    async def own_stats(self) -> list[EngineStats]:
+        """Of the engines in this process."""
+        return await self.stats()
+
     async def check(self) -> None:
         """Raises Unavailable if an engine can do no more work."""
         await self._engines.stats()
+
+    async def claim_devices(self, claim: TrainingClaim) -> ClaimAnswer:
+        """Grants it: Ray knows of all devices that this replica has, and training gets others."""
+        return ClaimAnswer(is_granted=True)
 
     async def names(self) -> list[str]:
         """The names of the weights and models in memory."""
@@ -117,23 +133,34 @@ class _TimedEngineLoader(LoadTimer[Engine]):
         return await self._engine_loader.expected_bytes(model)
 
 
+def planned_bytes(plan: VllmPlan) -> int:
+    """What vLLM allocates, on all its devices."""
+    return int(plan.gpu_memory_utilization * plan.pool.bytes_per_worker) * plan.tensor_parallel_size
+
+
 def engine_loader(
-    settings: EngineSettings, weights: WeightsFolder, budget: int, *, merges: bool = False
+    settings: EngineSettings,
+    weights: WeightsFolder,
+    budget: int,
+    *,
+    merges: bool = False,
+    plan: VllmPlan | None = None,
 ) -> EngineLoader:
     """`budget` is the memory that all models may use together, in bytes."""
     limits = EngineLimits(
-        slots=settings.slots,
+        slots=plan.max_num_seqs if plan else settings.slots,
         max_waiting=settings.waiting,
         adapters=settings.adapters,
         adapter_bytes=settings.adapter_bytes or budget // 8,
     )
-    if settings.engine == "embedded":
+    if plan is not None:
+        return VllmLoader(weights, limits, plan, memory_bytes=budget)
+    if settings.own_engine == "embedded":
         return EmbeddedLoader(weights, limits, budget=budget, merges=merges)
     memory_bytes = budget // settings.models
-    options = VllmOptions(
-        memory_share=memory_bytes / total_bytes(),
-        memory_bytes=memory_bytes,
-        batch_adapters=settings.batch_adapters,
-        lora_rank=settings.lora_rank,
+    sizes = VllmArguments(
+        gpu_memory_utilization=memory_bytes / total_bytes(),
+        max_loras=settings.batch_adapters,
+        max_lora_rank=settings.lora_rank,
     )
-    return VllmLoader(weights, limits, options)
+    return VllmLoader(weights, limits, sizes, memory_bytes=memory_bytes)

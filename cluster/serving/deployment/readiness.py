@@ -7,12 +7,12 @@ from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, Repli
 
 from cluster.contracts.errors import Unavailable
 
-_NAME = "engine"
+ENGINE_APPLICATION = "engine"
 
 
 async def check_engines() -> None:
     """Raises Unavailable unless engines run or are scaled to zero."""
-    check((await asyncio.to_thread(serve.status)).applications.get(_NAME))
+    check((await asyncio.to_thread(serve.status)).applications.get(ENGINE_APPLICATION))
 
 
 def check(application: ApplicationStatusOverview | None) -> None:

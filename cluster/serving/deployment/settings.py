@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -12,21 +12,23 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from cluster.contracts.errors import InvalidConfiguration
+from cluster.contracts.serving_plan import EngineName
+from cluster.planning.serving_settings import ServingSettings
+
+PLACER = "placer"
+"""The deployment of `cluster.serving.deployment.placement.placer`, in the application of `engine`."""
 
 _OLD_SCALE_TO_ZERO = "TUNERY_ENGINE_REST_SECONDS"
 
 
-class EngineSettings(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
-    engine: Literal["embedded", "vllm"] = Field("embedded", validation_alias="TUNERY_ENGINE")
-    """The backend. vLLM needs a GPU and divides `bytes` of its memory between `models`."""
+class EngineSettings(ServingSettings):
+    vllm_python: str = Field("", validation_alias="TUNERY_VLLM_PYTHON")
+    """Path, on the nodes of `serving_pools`, of the Python interpreter that has vLLM. It must have the
+    cluster's versions of Python and Ray. Empty: the one that Ray runs with. `tunery vllm install` makes one
+    for `tunery up`."""
     placement: Literal["shared", "own"] = Field("shared", validation_alias="TUNERY_ENGINE_PLACEMENT")
     """`shared`: a replica of `engine` holds up to `models` models. `own`: each base and each full fine-tune
     gets a deployment of its own on first use, and `engine` only forwards to them."""
@@ -60,8 +62,6 @@ class EngineSettings(BaseSettings):
     """Maximum number of merged adapters, each with up to `max_replicas` replicas."""
     actor_options: dict[str, Any] = Field({}, validation_alias="TUNERY_ENGINE_ACTOR_OPTIONS")
     """JSON: Ray's `ray_actor_options` of a replica of an own deployment, for example `{"num_gpus": 1}`."""
-    slots: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_SLOTS")
-    """Sequences that are decoded together."""
     waiting: PositiveInt = Field(256, validation_alias="TUNERY_ENGINE_WAITING")
     """Maximum queued sequences of one tenant in one engine."""
     models: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_MODELS")
@@ -73,14 +73,8 @@ class EngineSettings(BaseSettings):
     `slots` slots gets as many as fit. If replicas share a machine without a GPU, set each one's part."""
     idle_seconds: NonNegativeInt = Field(3600, validation_alias="TUNERY_ENGINE_IDLE_SECONDS")
     """Seconds after which an unused model is unloaded; 0: never."""
-    adapters: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_ADAPTERS")
-    """Maximum adapters of one model in memory."""
     adapter_bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_ADAPTER_BYTES")
     """Memory that the adapters of one model may use together; 0: an eighth of `bytes`."""
-    batch_adapters: PositiveInt = Field(8, validation_alias="TUNERY_ENGINE_BATCH_ADAPTERS")
-    """vLLM only: adapters on the GPU, which one batch may mix."""
-    lora_rank: PositiveInt = Field(64, validation_alias="TUNERY_ENGINE_LORA_RANK")
-    """vLLM only: the largest rank of an adapter."""
     warm_bases: str = Field("", validation_alias="TUNERY_WARM_BASES")
     """Comma-separated aliases of bases that are loaded before a replica is ready and never unloaded."""
     cache_dir: Path = Field(
@@ -101,10 +95,10 @@ class EngineSettings(BaseSettings):
                 f"TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS ({self.scale_to_zero_seconds:g}): it would remove "
                 "running replicas"
             )
-        if self.hot_tokens_per_second and (self.placement, self.engine) != ("own", "embedded"):
+        if self.hot_tokens_per_second and (self.placement != "own" or self.engine == "vllm"):
             raise ValueError(
                 "TUNERY_ENGINE_HOT_TOKENS_PER_SECOND needs TUNERY_ENGINE_PLACEMENT=own and "
-                "TUNERY_ENGINE=embedded"
+                "the embedded engine"
             )
         is_lone = self.placement == "shared" and self.min_replicas == self.max_replicas == 1
         if self.listen_host and not is_lone:
@@ -114,9 +108,13 @@ class EngineSettings(BaseSettings):
             )
         return self
 
-    @staticmethod
-    def read() -> "EngineSettings":
-        """Reads the environment. Raises InvalidConfiguration, which names the variable."""
+    @property
+    def own_engine(self) -> EngineName:
+        """What runs in a replica of `engine` itself."""
+        return "vllm" if self.engine == "vllm" and not self.serving_pools else "embedded"
+
+    @classmethod
+    def read(cls) -> Self:
         if _OLD_SCALE_TO_ZERO in os.environ:
             # A FutureWarning, because Python hides DeprecationWarning from operators.
             warnings.warn(
@@ -125,13 +123,4 @@ class EngineSettings(BaseSettings):
                 FutureWarning,
                 stacklevel=2,
             )
-        try:
-            return EngineSettings()
-        except ValidationError as error:
-            wrong = error.errors()[0]
-            if not wrong["loc"]:
-                raise InvalidConfiguration(f"{wrong['msg']}.") from error
-            variable = str(wrong["loc"][0])
-            raise InvalidConfiguration(
-                f"{variable} is {wrong['input']!r}: {wrong['msg']}.", param=variable
-            ) from error
+        return super().read()

@@ -61,14 +61,15 @@ class _Additions:
 def _penalize_repetition(logits_BV: Tensor, repeated: Sequence[int], draws: Sequence[Draw]) -> None:
     """Divides positive logits of seen tokens by the row's penalty and multiplies negative ones, in place."""
     seen = [draw.seen.parts for row in repeated if (draw := draws[row]).seen is not None]
+    tokens_S = torch.cat([part for parts in seen for part in parts])
     lengths = torch.tensor([len(prompt_P) + len(answer_A) for prompt_P, answer_A in seen])
     penalties = torch.tensor(
         [draws[row].sampling.repetition_penalty for row in repeated], dtype=torch.float32
     )
     device = logits_BV.device
-    rows_S = torch.tensor(repeated).repeat_interleave(lengths).to(device)
-    penalties_S = penalties.repeat_interleave(lengths).to(device)
-    tokens_S = torch.cat([part for parts in seen for part in parts]).to(device)
+    rows_S = torch.tensor(repeated).repeat_interleave(lengths, output_size=len(tokens_S)).to(device)
+    penalties_S = penalties.repeat_interleave(lengths, output_size=len(tokens_S)).to(device)
+    tokens_S = tokens_S.to(device)
     # Where a token comes twice, the same number is written twice.
     found_S = logits_BV[rows_S, tokens_S]
     logits_BV[rows_S, tokens_S] = torch.where(found_S > 0, found_S / penalties_S, found_S * penalties_S)

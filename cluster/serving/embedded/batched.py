@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, modeling_utils
 
 from cluster.serving.embedded.attention import Attention
 from cluster.serving.embedded.cache import SlotCache
@@ -18,6 +18,9 @@ from cluster.serving.weights.adapter import Adapter
 _IGNORED = 0
 """Token id that pads short rows of a prefill; causal attention hides it."""
 
+_KEEPS_BY_ROW = hasattr(modeling_utils, "slice_logits_to_keep")
+"""Whether the model can compute logits of another position in each row. In older releases of transformers, it
+computes those of all these positions in every row."""
 
 _PASS_TOKENS = {"cpu": 32}
 """By device: the fixed cost of a forward pass, in tokens, for reading weights and launching kernels."""
@@ -43,7 +46,7 @@ class BatchedRunner:
         self._model = model
         self._attention = attention
         self._adapters: list[Adapter | None] = []
-        self._cache = SlotCache(model.config.num_hidden_layers, max_rows=max_rows, max_length=max_length)
+        self._cache = SlotCache(len(model.states), max_rows=max_rows, max_length=max_length)
 
     @property
     def num_embeddings(self) -> int:
@@ -85,15 +88,20 @@ class BatchedRunner:
         last_K1 = torch.tensor(
             [[prefill.lengths[row] - 1 - start] for row in part.rows], device=self._model.device
         )
+        kept: int | Tensor = 0 if keeps_all else last_K1.clamp_(0, length - 1)
+        if isinstance(kept, Tensor) and not _KEEPS_BY_ROW:
+            kept, places_K1 = torch.unique(kept, return_inverse=True)
         logits_KTV = self._model.forward(
             chunk_KT,
             [prefill.adapters[row] for row in part.rows],
             position_ids=torch.arange(first, first + length, device=self._model.device).expand(rows, -1),
             past_key_values=part.cache,
             use_cache=True,
-            logits_to_keep=0 if keeps_all else last_K1.clamp_(0, length - 1),
+            logits_to_keep=kept,
         )
-        return logits_KTV if keeps_all else logits_KTV[:, 0]
+        if keeps_all:
+            return logits_KTV
+        return logits_KTV[:, 0] if _KEEPS_BY_ROW else logits_KTV[torch.arange(rows), places_K1[:, 0]]
 
     def add_row(self, prefill: Prefill, row: int) -> None:
         part = next(part for part in prefill.cache if row in part.rows)

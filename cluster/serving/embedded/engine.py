@@ -102,6 +102,7 @@ class EmbeddedEngine:
         self._streams: dict[str, _Stream] = {}
         self._loop = asyncio.get_running_loop()
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._adapter_requests = 0
         self._is_closing = False
         self._is_broken = False
         self._thread = threading.Thread(target=self._run, name=f"engine-{base.alias}", daemon=True)
@@ -123,6 +124,7 @@ class EmbeddedEngine:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
         stream = self._streams[request.id] = _Stream()
         ref = self._adapter_of(request.model)
+        self._adapter_requests += ref is not None
         is_acquired = False
         try:
             prompt = await self._tokenizing.run(
@@ -166,6 +168,8 @@ class EmbeddedEngine:
             weight_bytes=self._footprint.weights,
             cache_bytes=self._footprint.cache(self._limits.slots),
             adapter_bytes=sum(adapter.num_bytes for adapter in adapters.values()),
+            adapter_requests=self._adapter_requests,
+            adapter_loads=self._adapters.loads,
         )
 
     async def close(self) -> None:

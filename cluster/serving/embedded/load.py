@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
+from cluster.bases.fit import check_usable
 from cluster.bases.pretrained import read_config, read_tokenizer, stop_tokens
-from cluster.bases.resolve import base_folder
+from cluster.bases.resolve import base_folder, not_available
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import CorruptArtefact
+from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.embedded.engine import EmbeddedEngine
@@ -50,8 +51,8 @@ class EmbeddedLoader:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     async def __call__(self, model: ModelRef) -> EmbeddedEngine:
-        """Raises InvalidRequest for an encoder, InvalidConfiguration for a base that this engine cannot run,
-        and what fetching the weights raises."""
+        """Raises InvalidRequest for an encoder, Unavailable for a base that this engine cannot run, and what
+        fetching the weights raises."""
         check_generates(model)
         # The engine is created here because it belongs to this event loop.
         return (await asyncio.to_thread(self._prepare, model))()
@@ -63,6 +64,7 @@ class EmbeddedLoader:
     def _expected(self, base: BaseSpec) -> int:
         # A full fine-tune is as large as its base.
         folder, dtype = base_folder(base), served_dtype(base.dtype, self._device)
+        check_usable(base, folder)
         config = read_config(folder)
         weights = stored_bytes(folder, config, dtype, self._device)
         footprint = self._footprint(base, weights, token_bytes(config, dtype))
@@ -77,6 +79,7 @@ class EmbeddedLoader:
     def _prepare(self, ref: ModelRef) -> Callable[[], EmbeddedEngine]:
         device = self._device
         folder = base_folder(ref.base)
+        check_usable(ref.base, folder)
         tokenizer = read_tokenizer(folder)
         fits = base_digests(folder, tokenizer)
 
@@ -110,7 +113,10 @@ class EmbeddedLoader:
                 self._budget,
             )
         max_rows = limits.slots + reserved_slots(limits.slots)
-        runner = find_runner(adapted, max_rows=max_rows, max_length=ref.base.context_length)
+        try:
+            runner = find_runner(adapted, max_rows=max_rows, max_length=ref.base.context_length)
+        except InvalidConfiguration as error:
+            raise not_available(ref.base, error.message.rstrip(".")) from error
 
         def load_adapter(adapter: WeightsRef) -> Adapter:
             with self._weights.lease(adapter, **fits) as found:

@@ -20,6 +20,9 @@ from cluster.serving.weights.packed_linear import has_bf16
 
 _log = logging.getLogger(__name__)
 
+_LACKS_ABILITY = (NotImplementedError, ValueError)
+"""What transformers and our own code raise for what a family cannot do. Any other error is a surprise."""
+
 
 def served_dtype(requested: str, device: torch.device, *, cpu_has_bf16: bool | None = None) -> torch.dtype:
     """The type that a base of type `requested` is computed in: float32 on a CPU that would only emulate
@@ -44,7 +47,7 @@ def load_model(folder: Path, *, dtype: str, device: torch.device, is_quantized: 
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
-            **(in_four_bits(stored, device) if is_quantized else {}),
+            **(in_four_bits(config, stored, device) if is_quantized else {}),
         )
         check_complete(loading)
         if is_quantized:
@@ -53,19 +56,21 @@ def load_model(folder: Path, *, dtype: str, device: torch.device, is_quantized: 
 
 
 def find_runner(model: AdaptedModel, *, max_rows: int, max_length: int) -> ModelRunner:
-    """The fastest runner that passes the parity check: batched, or else one row at a time.
+    """The fastest runner that passes the parity check: batched, or else one row at a time, or else one whole
+    prompt at a time.
 
     Raises InvalidConfiguration if none passes, CorruptArtefact if the model's numbers are not finite.
     """
     length = min(parity_check_length(model.config), max_length)
-    attention = read_attention(model.config, model.dtype)
+    attention = read_attention(model.config, model.dtype) if model.states else None
     if attention is not None and _passes_parity_check(
         BatchedRunner(model, attention, max_rows=2, max_length=length), model, length
     ):
         return BatchedRunner(model, attention, max_rows=max_rows, max_length=max_length)
     _log.warning("Models of type %s run one row at a time.", model.config.model_type)
-    if _passes_parity_check(PerRowRunner(model), model, length):
-        return PerRowRunner(model)
+    for continues in (True, False):
+        if _passes_parity_check(PerRowRunner(model, continues=continues), model, length):
+            return PerRowRunner(model, continues=continues)
     raise InvalidConfiguration(
         f"Models of type {model.config.model_type} cache past tokens in a way that this engine does not "
         "support."
@@ -77,8 +82,12 @@ def _passes_parity_check(runner: ModelRunner, model: AdaptedModel, length: int) 
         error = parity_error(runner, model, length)
     except TuneryError:
         raise
+    except _LACKS_ABILITY:
+        _log.info("%s cannot run %s.", type(runner).__name__, model.config.model_type, exc_info=True)
+        return False
     except Exception:
-        _log.info("%s failed on %s.", type(runner).__name__, model.config.model_type, exc_info=True)
+        # A slower runner that works must not hide that a faster one broke.
+        _log.exception("%s failed on %s.", type(runner).__name__, model.config.model_type)
         return False
     _log.info("%s on %s: error %.2g.", type(runner).__name__, model.config.model_type, error)
     return error <= tolerance(model.dtype)

@@ -27,8 +27,11 @@ class PerRowRunner:
     """A ModelRunner for models whose rows cannot share a cache: linear attention, position biases computed
     from the cache's length, and whatever else fails the batched parity check."""
 
-    def __init__(self, model: AdaptedModel) -> None:
+    def __init__(self, model: AdaptedModel, *, continues: bool = True) -> None:
+        """`continues`: whether the model can process a prompt in parts. Mamba's first version, as
+        transformers has it, begins each part with an empty state."""
         self._model = model
+        self._continues = continues
         self._rows: list[_Row] = []
 
     @property
@@ -48,6 +51,8 @@ class PerRowRunner:
     def prefill(self, prefill: Prefill, num_tokens: int, *, keeps_all: bool) -> Tensor:
         start, stop = prefill.done, min(prefill.done + num_tokens, prefill.token_ids_KT.shape[1])
         prefill.done = stop
+        if not self._continues:
+            return self._prefill_whole(prefill, start, keeps_all=keeps_all)
         if keeps_all:
             return self._forward(prefill.cache[0], prefill.token_ids_KT[:1, start:stop])
         for place, row in enumerate(prefill.cache):
@@ -55,6 +60,22 @@ class PerRowRunner:
             if chunk_1T.shape[1]:
                 row.last_1V = self._forward(row, chunk_1T, logits_to_keep=1)[:, -1]
         return torch.cat([row.last_1V for row in prefill.cache])
+
+    def _prefill_whole(self, prefill: Prefill, start: int, *, keeps_all: bool) -> Tensor:
+        """Runs each prompt in one pass as soon as all of it is due. A prompt of which all logits are wanted
+        is run again up to every part's end, so that only one part's logits are in memory."""
+        stop = prefill.done
+        if keeps_all:
+            prompt_1T = prefill.token_ids_KT[:1, :stop]
+            return self._forward(
+                prefill.cache[0], prompt_1T, caches=prefill.is_done, logits_to_keep=stop - start
+            )
+        for place, row in enumerate(prefill.cache):
+            if start < prefill.lengths[place] <= stop:
+                prompt_1T = prefill.token_ids_KT[place : place + 1, : prefill.lengths[place]]
+                row.last_1V = self._forward(row, prompt_1T, logits_to_keep=1)[:, -1]
+        unknown_1V = torch.zeros(1, self.num_embeddings, device=self._model.device)
+        return torch.cat([unknown_1V if row.last_1V is None else row.last_1V for row in prefill.cache])
 
     def add_row(self, prefill: Prefill, row: int) -> None:
         # A copy, because several sequences may continue one prompt.
@@ -81,9 +102,10 @@ class PerRowRunner:
         self._rows.clear()
         self._model.forget()
 
-    def _forward(self, row: _Row, token_ids_1T: Tensor, **options: Any) -> Tensor:
+    def _forward(self, row: _Row, token_ids_1T: Tensor, *, caches: bool = True, **options: Any) -> Tensor:
         """float32 logits [1, T, V]."""
         # The model derives positions and masks from its own cache.
+        cache = row.cache if caches else None
         return self._model.forward(
-            token_ids_1T, [row.adapter], past_key_values=row.cache, use_cache=True, **options
+            token_ids_1T, [row.adapter], past_key_values=cache, use_cache=caches, **options
         )

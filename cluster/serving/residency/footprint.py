@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import nn
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from cluster.serving.fairness.reserved_slots import most_slots, reserved_slots
 from cluster.serving.weights.packed_linear import PackedLinear, packs
@@ -58,13 +60,22 @@ def stored_bytes(folder: Path, config: Any, dtype: torch.dtype, device: torch.de
 def token_bytes(config: Any, dtype: torch.dtype) -> int:
     """Keys and values of one token in all layers, according to the configuration."""
     text = config.get_text_config()
-    queries = text.num_attention_heads
-    heads = getattr(text, "num_key_value_heads", None) or queries
+    layers = getattr(text, "per_layer_config", None) or [text] * text.num_hidden_layers
+    kept = zip(DynamicCache(config=text).layers, layers, strict=False)
+    # Layers that carry a state of a fixed size, or read what earlier ones keep, keep nothing of a token.
+    return sum(_width(layer) for cache, layer in kept if isinstance(cache, DynamicLayer)) * dtype.itemsize
+
+
+def _width(layer: Any) -> int:
+    """Numbers that a layer keeps of each token."""
+    if (latent := getattr(layer, "kv_lora_rank", None)) is not None:
+        return int(latent + layer.qk_rope_head_dim)
+    queries = layer.num_attention_heads
+    heads = getattr(layer, "num_key_value_heads", None) or queries
     # Falcon's name for it; its newer models keep a copy for every query head.
-    if getattr(text, "multi_query", False) and not getattr(text, "new_decoder_architecture", False):
+    if getattr(layer, "multi_query", False) and not getattr(layer, "new_decoder_architecture", False):
         heads = 1
-    width = getattr(text, "head_dim", None) or text.hidden_size // queries
-    return int(text.num_hidden_layers * heads * 2 * width * dtype.itemsize)
+    return int(2 * heads * (getattr(layer, "head_dim", None) or layer.hidden_size // queries))
 
 
 def kept_bytes(states: Sequence[tuple[int, int, int]], dtype: torch.dtype) -> int:

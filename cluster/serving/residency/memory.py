@@ -14,8 +14,11 @@ import torch
 def free_bytes() -> int:
     """Free memory of the GPU; without a GPU, of the machine or of the control group that limits this
     process."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.mem_get_info()[0])
+    return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else free_host_bytes()
+
+
+def free_host_bytes() -> int:
+    """Free memory of the machine or of the control group that limits this process."""
     return min([_free_in_machine(), *free_in_groups(Path("/sys/fs/cgroup"), _own_group())])
 
 

@@ -83,6 +83,8 @@ class ModelCache(Generic[T]):
         self._unloading: set[asyncio.Task[None]] = set()
         self._wait_queue = BoundedWaitQueue(max_waiting=max_waiting, wait_seconds=wait_seconds)
         self._is_closed = False
+        self.loads = 0
+        """Loads that have begun."""
 
     def __contains__(self, key: str) -> bool:
         """Whether the item is in memory or being loaded."""
@@ -111,6 +113,7 @@ class ModelCache(Generic[T]):
             await self._wait_queue.wait_until(partial(self._is_here_or_fits, key, num_bytes))
             if (entry := self._entries.get(key)) is None:
                 entry = self._begin(key, load, num_bytes)
+                self.loads += 1
             self._entries.move_to_end(key)
             entry.users += 1
             entry.stop_expiry()

@@ -22,6 +22,7 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.engine import Engine
 from cluster.serving.residency.shared_cache import CacheView, SharedCache
+from cluster.tracing import detached_span
 
 
 class EngineLoader(Protocol):
@@ -59,19 +60,27 @@ class EnginePool:
             await engine.ensure(model)
 
     async def generate(
-        self, request: GenerationRequest, *, load_limit: AbstractAsyncContextManager[None] | None = None
+        self,
+        request: GenerationRequest,
+        *,
+        load_limit: AbstractAsyncContextManager[None] | None = None,
+        parent: str | None = None,
     ) -> AsyncGenerator[GenerationEvent, None]:
         """As Engine.generate. With `load_limit`, the engine and the adapter are loaded within that context
-        first; the engine then stays acquired until the last event."""
+        first; the engine then stays acquired until the last event. `parent` is the `traceparent` of what it
+        belongs to, if that is not around the caller."""
         if request.id in self._under_way:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
         self._under_way.add(request.id)
         try:
             async with AsyncExitStack() as stack:
+                base = request.model.base.alias
+                note = stack.enter_context(detached_span("generate", parent=parent, base=base))
                 async with load_limit or nullcontext():
                     engine = await stack.enter_async_context(self._acquired(request.model))
                     if load_limit is not None:
                         await engine.ensure(request.model)
+                note("model in memory")
                 async with aclosing(engine.generate(request)) as events:
                     async for event in events:
                         yield event

@@ -52,6 +52,7 @@ class Adapters:
         self._folder = folder
         self._max_rank = max_rank
         self._numbers = itertools.count(1)
+        self.requests = 0
         self._cache: ModelCache[_Loaded] = ModelCache(
             capacity=limits.adapters,
             max_waiting=limits.max_waiting,
@@ -63,6 +64,10 @@ class Adapters:
     def digests(self) -> list[str]:
         return list(self._cache.loaded)
 
+    @property
+    def loads(self) -> int:
+        return self._cache.loads
+
     @asynccontextmanager
     async def acquire(self, ref: WeightsRef | None) -> AsyncIterator[Any]:
         """Yields the adapter's LoRARequest, which is valid within the context; None for the engine's own
@@ -70,6 +75,7 @@ class Adapters:
         if ref is None:
             yield None
             return
+        self.requests += 1
         loaded = await self._cache.acquire(ref.digest, lambda: self._load(ref))
         try:
             yield loaded.request

@@ -167,6 +167,8 @@ class VllmEngine:
             adapters=[*filter(None, [self._full_digest]), *self._adapters.digests],
             generated_tokens=self._generated_tokens,
             reserved_bytes=self._num_bytes,
+            adapter_requests=self._adapters.requests,
+            adapter_loads=self._adapters.loads,
         )
 
     async def close(self) -> None:

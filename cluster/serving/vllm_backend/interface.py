@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cluster.contracts.errors import InvalidConfiguration
+from cluster.contracts.errors import EngineStartFailed
 
 
 class Logprob(Protocol):
@@ -78,7 +78,7 @@ class Vllm:
 
 
 def import_vllm() -> Vllm:
-    """Raises InvalidConfiguration if vLLM is not installed."""
+    """Raises EngineStartFailed (`no_environment`) if vLLM is not installed."""
     try:
         from vllm import AsyncEngineArgs, SamplingParams
         from vllm.config import StructuredOutputsConfig
@@ -88,9 +88,10 @@ def import_vllm() -> Vllm:
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
         from vllm.v1.engine.async_llm import AsyncLLM as Llm
     except ImportError as error:
-        raise InvalidConfiguration(
-            f"vLLM cannot be imported ({error}); install the extra `vllm` or set TUNERY_ENGINE=embedded.",
-            param="TUNERY_ENGINE",
+        raise EngineStartFailed(
+            f"vLLM cannot be imported ({error.name} is missing or has another version). Install the extra "
+            "`vllm`, run `tunery vllm install` for an environment of its own, or choose the embedded engine.",
+            cause="no_environment",
         ) from error
 
     def start(**options: Any) -> AsyncLLM:

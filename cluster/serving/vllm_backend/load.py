@@ -1,6 +1,7 @@
 """Loads the vLLM engine of a model."""
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoModelForCausalLM
 
+from cluster.bases.fit import check_usable
 from cluster.bases.pretrained import LOADING, read_config, read_tokenizer, stop_tokens
 from cluster.bases.resolve import base_folder
 from cluster.bases.text.vocabulary import Vocabulary
@@ -21,32 +23,19 @@ from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
 from cluster.contracts.generation import ModelRef
+from cluster.contracts.serving_plan import VllmArguments
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.loading import base_digests
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import AsyncLLM, Vllm, import_vllm
+from cluster.serving.vllm_backend.start_failure import captured_output, start_failure
 from cluster.serving.weights.adapter import Adapter
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.serving.weights.lora_files import read_adapter
 
-
-@dataclass(frozen=True)
-class VllmOptions:
-    """Options for starting vLLM."""
-
-    memory_share: float = 0.9
-    """Share of the GPU's memory for each engine: weights, adapters, keys and values."""
-    memory_bytes: int = 0
-    """`memory_share` in bytes."""
-    batch_adapters: int = 8
-    """Adapters on the GPU, which one batch may mix; the others stay in host memory."""
-    lora_rank: int = 64
-    """Largest rank of an adapter: 1, 8, 16, 32, 64, 128, 256, 320 or 512. Each adapter slot on the GPU is
-    sized for it."""
-    eager: bool = False
-    """Without CUDA graphs and compilation: starts faster and decodes slower."""
+_log = logging.getLogger(__name__)
 
 
 class VllmLoader:
@@ -57,17 +46,25 @@ class VllmLoader:
         self,
         weights: WeightsFolder,
         limits: EngineLimits,
-        options: VllmOptions,
+        sizes: VllmArguments,
         vllm: Callable[[], Vllm] = import_vllm,
+        *,
+        memory_bytes: int = 0,
+        eager: bool = False,
     ) -> None:
+        """`memory_bytes` is what `sizes.gpu_memory_utilization` comes to. `eager` is without CUDA graphs and
+        compilation: it starts faster and decodes slower."""
         self._weights = weights
         self._limits = limits
-        self._options = options
+        self._sizes = sizes
         self._vllm = vllm
+        self._memory_bytes = memory_bytes
+        self._eager = eager
 
     async def __call__(self, model: ModelRef) -> VllmEngine:
-        """Raises InvalidRequest for an encoder, InvalidConfiguration without vLLM or for a base in 4 bits,
-        CorruptArtefact for a full fine-tune with non-finite numbers, and what fetching the weights raises."""
+        """Raises InvalidRequest for an encoder, EngineStartFailed if vLLM does not start,
+        InvalidConfiguration for a base in 4 bits, CorruptArtefact for a full fine-tune with non-finite
+        numbers, and what fetching the weights raises."""
         check_generates(model)
         if model.is_quantized:
             raise no_four_bits(model.base)
@@ -81,12 +78,13 @@ class VllmLoader:
 
     async def expected_bytes(self, model: ModelRef) -> int:
         check_generates(model)
-        return self._options.memory_bytes
+        return self._memory_bytes
 
     def _start(self, ref: ModelRef) -> "_Started":
         """Starts vLLM last, so that no later failure leaves its process behind."""
         vllm = self._vllm()
         folder = base_folder(ref.base)
+        check_usable(ref.base, folder)
         tokenizer = read_tokenizer(folder)
         fits = base_digests(folder, tokenizer)
         full = ref.full
@@ -101,7 +99,7 @@ class VllmLoader:
                 num_embeddings=int(outlined.get_input_embeddings().num_embeddings),
                 stop_tokens=stop_tokens(folder, tokenizer),
                 read=partial(self._read, shapes=_shapes(outlined), fits=fits),
-                llm=vllm.start(**self._arguments(ref, of_model, folder, takes_adapters=full is None)),
+                llm=_llm(vllm, ref, self._arguments(ref, of_model, folder, takes_adapters=full is None)),
             )
 
     def _engine(self, ref: ModelRef, started: "_Started") -> VllmEngine:
@@ -112,10 +110,10 @@ class VllmLoader:
             read=started.read,
             folder=Path(tempfile.mkdtemp(prefix="tunery-adapters-")),
             limits=self._limits,
-            max_rank=self._options.lora_rank,
+            max_rank=self._sizes.max_lora_rank,
         )
         return VllmEngine(
-            ref.base,
+            ref.base.model_copy(update={"context_length": self._context_length(ref)}),
             started.vllm,
             started.llm,
             started.tokenizer,
@@ -124,7 +122,7 @@ class VllmLoader:
             stop_tokens=started.stop_tokens,
             adapters=adapters,
             limits=self._limits,
-            num_bytes=self._options.memory_bytes,
+            num_bytes=self._memory_bytes,
             full_digest=ref.full.digest if ref.full else None,
         )
 
@@ -133,6 +131,9 @@ class VllmLoader:
     ) -> Adapter:
         with self._weights.lease(adapter, **fits) as found:
             return read_adapter(found, adapter.digest, shapes, torch.device("cpu"))
+
+    def _context_length(self, ref: ModelRef) -> int:
+        return min(self._sizes.max_model_len or ref.base.context_length, ref.base.context_length)
 
     def _arguments(
         self, ref: ModelRef, folder: Path, of_tokenizer: Path, *, takes_adapters: bool
@@ -145,22 +146,30 @@ class VllmLoader:
             "generation_config": "vllm",
             "load_format": "safetensors",
             "dtype": ref.base.dtype,
-            "max_model_len": ref.base.context_length,
+            "max_model_len": self._context_length(ref),
             "max_num_seqs": self._limits.slots,
-            "gpu_memory_utilization": self._options.memory_share,
+            "gpu_memory_utilization": self._sizes.gpu_memory_utilization,
             "enable_prefix_caching": True,
-            "enforce_eager": self._options.eager,
+            "enforce_eager": self._eager,
             # Independent of the sampling settings.
             "logprobs_mode": "raw_logprobs",
             "max_logprobs": 20,
             "disable_log_stats": True,
         }
+        if self._sizes.max_num_batched_tokens is not None:
+            arguments["max_num_batched_tokens"] = self._sizes.max_num_batched_tokens
+        if self._sizes.tensor_parallel_size > 1:
+            arguments |= {
+                "tensor_parallel_size": self._sizes.tensor_parallel_size,
+                # In processes of this one, which holds the reservation. vLLM would ask Ray for more GPUs.
+                "distributed_executor_backend": "mp",
+            }
         if takes_adapters:
             arguments |= {
                 "enable_lora": True,
-                "max_loras": min(self._options.batch_adapters, self._limits.adapters),
+                "max_loras": min(self._sizes.max_loras, self._limits.adapters),
                 "max_cpu_loras": self._limits.adapters,
-                "max_lora_rank": self._options.lora_rank,
+                "max_lora_rank": self._sizes.max_lora_rank,
             }
         return arguments
 
@@ -176,6 +185,19 @@ class _Started:
     stop_tokens: frozenset[int]
     read: Callable[[WeightsRef], Adapter]
     llm: AsyncLLM
+
+
+def _llm(vllm: Vllm, ref: ModelRef, arguments: dict[str, Any]) -> AsyncLLM:
+    """Raises EngineStartFailed, with what vLLM has printed in the log."""
+    with captured_output() as output:
+        try:
+            return vllm.start(**arguments)
+        except Exception as error:
+            failed: Exception = error
+    # Read once the block has let go of the pipe.
+    ours = start_failure(ref.base.alias, failed, output())
+    _log.error("%s (%s)", ours.message, ours.cause, exc_info=failed)
+    raise ours from failed
 
 
 def no_four_bits(base: BaseSpec) -> InvalidConfiguration:

@@ -14,13 +14,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.serving_plan import VllmArguments
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.pool import EnginePool
 from cluster.serving.residency.shared_cache import shared_cache
 from cluster.serving.vllm_backend.interface import import_vllm
-from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions
+from cluster.serving.vllm_backend.load import VllmLoader
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectStore
@@ -101,8 +102,9 @@ def _vllm(base: BaseSpec, store: ObjectStore, cache: Path, limits: EngineLimits)
     """The real vLLM if TUNERY_TEST_VLLM is set to it, as in tests/real_vllm; otherwise a fake."""
     is_real = os.environ.get("TUNERY_TEST_VLLM") == "real"
     # Tests run several engines with tiny models on one GPU.
-    options = VllmOptions(memory_share=float(os.environ.get("TUNERY_TEST_VLLM_SHARE", "0.08")), eager=True)
-    loader = VllmLoader(WeightsFolder(cache, store), limits, options, import_vllm if is_real else FakeVllm())
+    sizes = VllmArguments(gpu_memory_utilization=float(os.environ.get("TUNERY_TEST_VLLM_SHARE", "0.08")))
+    vllm = import_vllm if is_real else FakeVllm()
+    loader = VllmLoader(WeightsFolder(cache, store), limits, sizes, vllm, eager=True)
     loop = LoopThread()
 
     async def start() -> EnginePool:

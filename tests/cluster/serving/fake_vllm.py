@@ -4,6 +4,7 @@ and PEFT: slow, deterministic, and as strict as vLLM 0.29 where a wrong call wou
 import asyncio
 import itertools
 import math
+import os
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,9 +209,11 @@ class AsyncLLM:
 class FakeVllm:
     """Creates AsyncLLMs and keeps them for the test."""
 
-    def __init__(self, *, tokens_per_output: int = 1) -> None:
+    def __init__(self, *, tokens_per_output: int = 1, refuses_to_start: str = "") -> None:
+        """`refuses_to_start` is what its process prints before it ends."""
         self.engines: list[AsyncLLM] = []
         self._tokens_per_output = tokens_per_output
+        self._refuses_to_start = refuses_to_start
 
     def __call__(self) -> Vllm:
         return Vllm(
@@ -224,6 +227,9 @@ class FakeVllm:
         )
 
     def _start(self, **arguments: Any) -> Any:
+        if self._refuses_to_start:
+            os.write(1, f"ValueError: {self._refuses_to_start}\n".encode())
+            raise RuntimeError("Engine core initialization failed. See root cause above.")
         self.engines.append(AsyncLLM(tokens_per_output=self._tokens_per_output, **arguments))
         return self.engines[-1]
 

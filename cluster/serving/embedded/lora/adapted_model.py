@@ -26,8 +26,9 @@ class AdaptedModel:
         pack_layers(model, layers)
         self._rows = RowLora(model, layers, self.device)
         self.states = self._find_states()
-        """(heads, key width, value width) that each layer caches per token. Empty for a model that caches
-        something else and so supports no prefix."""
+        """(heads, key width, value width) that each layer caches per token, without those at the end that
+        read what earlier ones cache. Empty for a model that caches something else and so supports no
+        prefix."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
@@ -67,13 +68,14 @@ class AdaptedModel:
             self._model(
                 input_ids=torch.tensor([[1]], device=self.device), past_key_values=cache, use_cache=True
             )
-        states: list[tuple[int, int, int]] = []
-        for layer in cache.layers:
-            keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
-            if keys is None or values is None:
-                return []
-            states.append((keys.shape[1], keys.shape[3], values.shape[3]))
-        return states
+        if any(hasattr(layer, "conv_states") for layer in cache.layers):
+            return []
+        layers = [(layer.keys, layer.values) for layer in cache.layers]
+        while layers and layers[-1][0] is None:
+            layers.pop()
+        if any(keys is None for keys, _ in layers):
+            return []
+        return [(keys.shape[1], keys.shape[3], values.shape[3]) for keys, values in layers]
 
     def forget(self) -> None:
         """Drops cached data of adapters that no row uses."""

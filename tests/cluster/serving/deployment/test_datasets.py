@@ -22,24 +22,39 @@ from cluster.contracts.data_report import DataReport, DataReportRequest, StoredF
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Unavailable
 from cluster.contracts.exports import Export, ExportAnswer, ExportProgress, ExportRequest
-from cluster.contracts.generation import LOAD_TIMEOUT_HEADER, PROJECT_HEADER, ErrorEvent
+from cluster.contracts.generation import LOAD_TIMEOUT_HEADER, PROJECT_HEADER, ErrorEvent, ModelRef
 from cluster.contracts.imports import ImportedAdapter, ImportRequest
 from cluster.contracts.previews import Preview, PreviewRequest
 from cluster.contracts.weights import WeightsRef
-from cluster.serving.deployment import datasets
+from cluster.serving.deployment import dataset_work, datasets
 from cluster.storage.keys import DatasetKey, parse_key
 from cluster.storage.local import LocalStore
+from cluster.training.data.report_process import LocalFiles, report_on
 
 TOKEN = "a-token-for-the-cluster"
 Post = Callable[..., Any]
 
 
+class StartFailures(dict[str, str]):
+    """Stands in for the placer."""
+
+    async def __call__(self) -> dict[str, str]:
+        return self
+
+
 @pytest.fixture
-def app(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> datasets.DatasetsApp:
+def start_failures() -> StartFailures:
+    return StartFailures()
+
+
+@pytest.fixture
+def app(
+    store: LocalStore, start_failures: StartFailures, monkeypatch: pytest.MonkeyPatch
+) -> datasets.DatasetsApp:
     monkeypatch.setenv("TUNERY_CLUSTER_TOKEN", TOKEN)
     # The tests' own process keeps its priority.
     monkeypatch.setattr(datasets, "yield_to_others", lambda: None)
-    return datasets.DatasetsApp(store)
+    return datasets.DatasetsApp(store, start_failures=start_failures)
 
 
 async def post(
@@ -76,6 +91,18 @@ def test_unavailable_bases_are_named(app: datasets.DatasetsApp, base: BaseSpec, 
     answer = BasesAnswer.model_validate_json(asyncio.run(post(app, "/datasets/bases", content)).body)
     assert list(answer.unavailable) == ["absent"]
     assert "its folder does not exist" in answer.unavailable["absent"]
+
+
+def test_a_base_that_vllm_does_not_start_is_named_and_one_whose_fine_tune_fails_is_not(
+    app: datasets.DatasetsApp, base: BaseSpec, start_failures: StartFailures
+) -> None:
+    failing = base.model_copy(update={"alias": "failing"})
+    full = WeightsRef(digest="1" * 64, manifest_key="k", form="full")
+    start_failures[ModelRef(base=failing).weights] = "vLLM does not start."
+    start_failures[ModelRef(base=base, adapter=full).weights] = "A tenant's model does not start."
+    content = BasesRequest(bases=[base, failing]).model_dump_json()
+    answer = BasesAnswer.model_validate_json(asyncio.run(post(app, "/datasets/bases", content)).body)
+    assert answer.unavailable == {"failing": "vLLM does not start."}
 
 
 def test_a_caller_learns_that_a_base_is_downloading_and_later_the_result(
@@ -117,14 +144,14 @@ def test_a_check_that_outlasts_its_caller_continues_for_the_next_one(
     chat_rows: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    may_end, begun, check = threading.Event(), [], datasets.check_dataset
+    may_end, begun, check = threading.Event(), [], dataset_work.check_dataset
 
     def slow(request: DatasetCheckRequest, store: LocalStore) -> DatasetCheck:
         begun.append(request)
         assert may_end.wait(30)
         return check(request, store)
 
-    monkeypatch.setattr(datasets, "check_dataset", slow)
+    monkeypatch.setattr(dataset_work, "check_dataset", slow)
     content = check_request(base, put_rows, chat_rows)
 
     async def run() -> tuple[Response, Response]:
@@ -145,14 +172,14 @@ def test_estimates_and_previews_of_clients_never_hold_up_the_check_of_a_job(
     chat_rows: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    may_end, check = threading.Event(), datasets.check_dataset
+    may_end, check = threading.Event(), dataset_work.check_dataset
     content = check_request(base, put_rows, chat_rows)
 
     def slow_for_clients(request: DatasetCheckRequest, store: LocalStore) -> DatasetCheck:
         assert not request.seed or may_end.wait(30)
         return check(request, store)
 
-    monkeypatch.setattr(datasets, "check_dataset", slow_for_clients)
+    monkeypatch.setattr(dataset_work, "check_dataset", slow_for_clients)
     asked = DatasetCheckRequest.model_validate_json(content)
     estimates = [
         asked.model_copy(update={"seed": seed}).model_dump_json()
@@ -184,14 +211,14 @@ def test_a_projects_flood_is_bounded_and_does_not_stop_the_preview_of_another(
     chat_rows: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    may_end, begun, check = threading.Event(), [], datasets.check_dataset
+    may_end, begun, check = threading.Event(), [], dataset_work.check_dataset
 
     def slow(request: DatasetCheckRequest, store: LocalStore) -> DatasetCheck:
         begun.append(request.seed)
         assert may_end.wait(30)
         return check(request, store)
 
-    monkeypatch.setattr(datasets, "check_dataset", slow)
+    monkeypatch.setattr(dataset_work, "check_dataset", slow)
     asked = DatasetCheckRequest.model_validate_json(check_request(base, put_rows, chat_rows))
     flood = [asked.model_copy(update={"seed": seed}).model_dump_json() for seed in range(20)]
     preview = PreviewRequest(base=base, key=asked.key, lines=[2]).model_dump_json()
@@ -249,14 +276,14 @@ def test_imports_never_hold_up_the_check_of_a_job(
     chat_rows: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    may_end, begun, imports = threading.Event(), [], datasets.import_adapter
+    may_end, begun, imports = threading.Event(), [], dataset_work.import_adapter
 
     def slow(request: ImportRequest, store: LocalStore) -> ImportedAdapter:
         begun.append(request)
         assert may_end.wait(30)
         return imports(request, store)
 
-    monkeypatch.setattr(datasets, "import_adapter", slow)
+    monkeypatch.setattr(dataset_work, "import_adapter", slow)
     requests = [
         import_request(base, store, id=f"modelimport-{number}") for number in range(2 * datasets.CHECKS)
     ]
@@ -298,7 +325,7 @@ def test_a_report_is_made_once_and_kept_beside_what_was_compiled_from_the_file(
     assert places == {"invalid_json": [14], "exact_duplicate": [13]}
     sha256 = DataReportRequest.model_validate_json(content).file.sha256
     (kept,) = [info.key for info in store.list(f"datasets/{sha256}/")]
-    assert parse_key(kept) == DatasetKey(sha256)
+    assert parse_key(kept) == DatasetKey(sha256, is_report=True)
     # Whoever asks now gets what was kept, and the file is not read again.
     store.delete("files/file-training")
     again = datasets.DatasetsApp(store)
@@ -325,14 +352,14 @@ def test_secrets_appear_neither_in_a_report_nor_in_logs(
 def test_a_report_that_outlasts_its_caller_continues_for_the_next_one(
     app: datasets.DatasetsApp, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_end, begun, make = threading.Event(), [], datasets.make_report
+    may_end, begun, make = threading.Event(), [], dataset_work.make_report
 
     def slow(request: DataReportRequest, store: LocalStore) -> DataReport:
         begun.append(request)
         assert may_end.wait(30)
         return make(request, store)
 
-    monkeypatch.setattr(datasets, "make_report", slow)
+    monkeypatch.setattr(dataset_work, "make_report", slow)
     content = report_request(store, LINES)
 
     async def run() -> list[Response]:
@@ -346,16 +373,38 @@ def test_a_report_that_outlasts_its_caller_continues_for_the_next_one(
     assert len(begun) == 1
 
 
+def test_a_large_file_is_read_in_a_process_of_its_own_with_the_same_report(
+    base: BaseSpec, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "file-1", tmp_path / "file-2"
+    path.write_bytes(b"\n".join([*LINES, LINES[3], b"{"]))
+    other.write_bytes(LINES[5])
+    files = LocalFiles(training=path, validation=other, base=base)
+    own = report_on(files, large_bytes=0)
+    assert own == report_on(files)
+    assert {"exact_duplicate", "invalid_json"} <= {found.code for found in own.findings}
+    broken = files.model_copy(update={"base": base.model_copy(update={"source": FolderSource(path="/x")})})
+    with pytest.raises(Unavailable, match="ended with 1"):
+        report_on(broken, large_bytes=0)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "free_gib", "expected"), [(1, 64, 1), (2, 64, 1), (8, 64, 4), (8, 5, 2), (64, 64, 4), (8, 0, 1)]
+)
+def test_reports_are_made_at_once_as_cpus_and_memory_allow(cpus: int, free_gib: int, expected: int) -> None:
+    assert dataset_work.reports_at_once(cpus, free_gib << 30) == expected
+
+
 def test_a_projects_flood_of_reports_is_bounded_and_refuses_no_other(
     app: datasets.DatasetsApp, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_end, make = threading.Event(), datasets.make_report
+    may_end, make = threading.Event(), dataset_work.make_report
 
     def slow(request: DataReportRequest, store: LocalStore) -> DataReport:
         assert may_end.wait(30)
         return make(request, store)
 
-    monkeypatch.setattr(datasets, "make_report", slow)
+    monkeypatch.setattr(dataset_work, "make_report", slow)
     most = datasets.MAX_REPORTS_PER_PROJECT
     flood = [
         report_request(store, [*LINES, LINES[number]], key=f"files/file-{number}")
@@ -363,16 +412,18 @@ def test_a_projects_flood_of_reports_is_bounded_and_refuses_no_other(
     ]
 
     async def run() -> tuple[list[Response], Response]:
-        answers = [
-            await post(app, "/datasets/report", each, timeout=0.01, project="proj-flood") for each in flood
+        asked = [
+            asyncio.create_task(post(app, "/datasets/report", each, project="proj-flood")) for each in flood
         ]
+        (refused,), _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         # The same file: what one project is refused, another one is not.
-        other = asyncio.create_task(post(app, "/datasets/report", flood[-1], project="proj-other"))
+        same = flood[asked.index(refused)]
+        other = asyncio.create_task(post(app, "/datasets/report", same, project="proj-other"))
         may_end.set()
-        return answers, await other
+        return await asyncio.gather(*asked), await other
 
     answers, other = asyncio.run(run())
-    assert [answer.status_code for answer in answers] == [503] * most + [429]
+    assert sorted(answer.status_code for answer in answers) == [200] * most + [429]
     assert other.status_code == 200
 
 
@@ -399,7 +450,7 @@ def test_whoever_asks_about_an_export_learns_how_far_it_is_and_later_its_result(
         assert may_end.wait(30)
         return result
 
-    monkeypatch.setattr(datasets, "export_weights", slow)
+    monkeypatch.setattr(dataset_work, "export_weights", slow)
     content = export_request(base)
 
     async def run() -> list[ExportAnswer]:
@@ -432,7 +483,7 @@ def test_an_export_that_nobody_asks_about_any_more_is_given_up(
         while True:
             report(ExportProgress(done_bytes=1, total_bytes=2))
 
-    monkeypatch.setattr(datasets, "export_weights", endless)
+    monkeypatch.setattr(dataset_work, "export_weights", endless)
     answer = asyncio.run(post(app, "/datasets/export", export_request(base)))
     assert answer.status_code == 503
     assert "Nobody waits" in ErrorEvent.model_validate_json(answer.body).message

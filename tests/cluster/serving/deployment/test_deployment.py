@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 from transformers import AutoModelForSequenceClassification
 
@@ -31,10 +32,13 @@ from cluster.contracts.generation import (
     TextPrompt,
     WireEvent,
 )
+from cluster.contracts.ray_nodes import WaitingGang
 from cluster.contracts.weights import WeightsRef
+from cluster.serving.measured import SERVING
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
 from service.ports import free_ports
+from service.scheduling.cluster.cluster_view import HttpClusterView
 from tests.cluster.serving.published import publish_folder, publish_full, publish_lora
 from tests.families import make_family
 from tests.ray_head import RayHead, ray_head
@@ -97,6 +101,12 @@ class Deployed:
             found: dict[str, Any] = http.get("/api/serve/applications/").json()["applications"]
         return found
 
+    def groups(self) -> list[dict[str, Any]]:
+        """The placement groups that have not been removed."""
+        with self.head.http() as http:
+            found = http.get("/api/v0/placement_groups").json()["data"]["result"]["result"]
+        return [group for group in found if group["state"] != "REMOVED"]
+
     def client(self, token: str = TOKEN) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {token}"}
         return httpx2.Client(base_url=self.url, headers=headers, timeout=300, trust_env=False)
@@ -136,7 +146,7 @@ def deploy(folder: Path, base: BaseSpec, config: dict[str, Any], **environment: 
         "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]),
         **environment,
     }
-    with ray_head(folder, environment) as head:
+    with ray_head(folder, environment, num_gpus=1) as head:
         head.deploy(config | {"http_options": {"host": "127.0.0.1", "port": port}})
         yield Deployed(f"http://127.0.0.1:{port}", base, adapter, store, head)
 
@@ -365,6 +375,56 @@ def test_ensured_adapters_are_in_the_stats(deployed: Deployed) -> None:
         assert client.post("/engine/ensure", content=model.model_dump_json()).json() == {}
         assert _stats(client).adapters == [deployed.adapter.digest]
         assert client.get("/datasets/ready").status_code == 200
+
+
+def test_ray_serves_what_replicas_measure_to_prometheus(deployed: Deployed) -> None:
+    with deployed.client() as client:
+        client.post("/engine/generate", content=deployed.request("m", max_tokens=8).model_dump_json())
+    deadline = time.monotonic() + 60
+    while True:
+        page = httpx2.get(deployed.head.metrics_url, trust_env=False).text
+        found = {family.name: family for family in text_string_to_metric_families(page)}
+        names = {one.name.removesuffix("_total"): one for one in SERVING}
+        if names.keys() <= found.keys():
+            break
+        assert time.monotonic() < deadline, names.keys() - found.keys()
+        time.sleep(0.2)  # Ray's nodes collect at intervals.
+    for name, metric in names.items():
+        assert found[name].type == metric.kind
+        samples = [one for one in found[name].samples if one.labels.get("base") == deployed.base.alias]
+        assert samples
+        assert metric.kind == "gauge" or samples[0].name == metric.name
+    tokens = found["ray_tunery_engine_generated_tokens"].samples
+    assert sum(one.value for one in tokens) >= 8
+
+
+def test_the_scheduler_sees_what_is_free_and_asks_for_nodes_until_it_no_longer_does(
+    deployed: Deployed,
+) -> None:
+    view = HttpClusterView(deployed.url, TOKEN, timeout_seconds=60)
+    (node,) = view.look([]).nodes
+    assert (node.gpus, node.free_gpus, node.is_draining) == (1, 1, False)
+    assert 0 < node.free_cpus < node.cpus
+    assert node.labels["ray.io/node-id"] == node.node_id
+
+    wanted = WaitingGang(
+        name="ftjob-1", device="cuda", workers=3, workers_per_node=2, labels={"pool": "absent"}
+    )
+    view.look([wanted])
+    view.look([wanted])
+    assert [group["state"] for group in deployed.groups()] == ["PENDING"]
+    view.look([])
+    assert deployed.groups() == []
+
+    # It has its nodes, which are left to the job that they came for.
+    here = WaitingGang(name="ftjob-2", device="cuda", workers=1, workers_per_node=1)
+    for _ in range(100):
+        (node,) = view.look([here]).nodes
+        if not deployed.groups():
+            break
+    assert deployed.groups() == []
+    assert view.look([here]).nodes[0].free_gpus == 1
+    view.close()
 
 
 def test_an_encoder_classifies_and_embeds_and_a_decoder_does_neither(

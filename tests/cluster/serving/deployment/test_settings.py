@@ -5,7 +5,7 @@ import pytest
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.weights import WeightsRef
-from cluster.serving.deployment.per_model import application_name
+from cluster.serving.deployment.placement.placer import application_name
 from cluster.serving.deployment.scaling import replicas
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE

@@ -1,6 +1,7 @@
 """Every family of decoders is served as transformers and PEFT compute it: bases, adapters and mixed
 batches."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +20,25 @@ from cluster.storage.local import LocalStore
 from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.serving.harness import Answer, Served
 from tests.cluster.serving.published import publish_full, publish_lora
-from tests.families import DECODERS, UNEVEN, WINDOW, make_family
+from tests.families import WINDOW, make_family
+from tests.family_support import BYPASSED, DECODERS, MERGED
 
 pytestmark = pytest.mark.slow
 
 END = 1
-NEW_TOKENS = 24
+NEW_TOKENS = 16
 PROMPTS = [
     [70, 84, 90, 60, 273],
     [45 + 3 * place % 200 for place in range(WINDOW + 14)],
     [100, 101, 300, 44, 52, 97, 210, 33, 150, 161, 270],
 ]
 """One is longer than the sliding windows; with the generated tokens, all of them are."""
-ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+ATTENTION: defaultdict[str, list[str]] = defaultdict(
+    lambda: ["q_proj", "k_proj", "v_proj", "o_proj"],
+    deepseek_v3=["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "o_proj"],
+    jamba=["q_proj", "v_proj", "in_proj", "out_proj"],
+    granitemoehybrid=["q_proj", "v_proj", "in_proj"],
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class Family:
         )
 
 
-@pytest.fixture(scope="module", params=[*DECODERS, *UNEVEN])
+@pytest.fixture(scope="module", params=DECODERS)
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
     folder = tmp_path_factory.mktemp(request.param)
     spec = make_family(request.param, folder / "base")
@@ -77,6 +84,7 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _lora(store: LocalStore, spec: BaseSpec, folder: Path, seed: int) -> WeightsRef:
+    family = spec.alias.replace("-", "_")
     return publish_lora(
         store,
         spec,
@@ -84,7 +92,8 @@ def _lora(store: LocalStore, spec: BaseSpec, folder: Path, seed: int) -> Weights
         seed=seed,
         r=2 + seed,
         # For PEFT, all-linear includes the experts' fused weights, which are merged.
-        target_modules=ATTENTION if spec.alias in ("qwen3-moe", "qwen3-next") else "all-linear",
+        target_modules=ATTENTION[family] if family in MERGED else "all-linear",
+        exclude_modules=BYPASSED.get(family),
         # PEFT warns if GPT-2 needs it and it is not set.
         fan_in_fan_out=spec.alias == "gpt2",
     )

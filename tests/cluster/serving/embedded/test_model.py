@@ -18,7 +18,8 @@ from cluster.serving.embedded.parity_check import parity_error, tolerance
 from cluster.serving.embedded.per_row import PerRowRunner
 from cluster.serving.weights.adapter import Adapter, LoraPair
 from tests.cluster.serving.conftest import Serve
-from tests.families import DECODERS, ENCODERS, UNEVEN, WINDOW, make_family
+from tests.families import WINDOW, make_family
+from tests.family_support import DECODERS, ENCODERS, PER_ROW
 
 pytestmark = pytest.mark.slow
 
@@ -49,14 +50,9 @@ def test_a_forward_pass_keeps_no_adapter_in_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", DECODERS)
-def test_every_supported_family_is_decoded_in_batches(name: str, dtype: str, tmp_path: Path) -> None:
+def test_every_family_is_decoded_in_batches_if_its_rows_can_be(name: str, dtype: str, tmp_path: Path) -> None:
     runner = find_runner(_load(name, tmp_path, dtype), max_rows=4, max_length=128)
-    assert isinstance(runner, BatchedRunner)
-
-
-@pytest.mark.parametrize("name", UNEVEN)
-def test_rows_that_cannot_be_batched_are_run_one_by_one(name: str, tmp_path: Path) -> None:
-    assert isinstance(find_runner(_load(name, tmp_path), max_rows=4, max_length=128), PerRowRunner)
+    assert isinstance(runner, PerRowRunner if name in PER_ROW else BatchedRunner)
 
 
 def test_a_window_outside_of_the_mask_fails_the_parity_check() -> None:

@@ -289,7 +289,7 @@ def test_the_first_tokens_vector_is_used_if_the_base_pools_so(
         (OLDER, {"pooling_mode_cls_token": True}, "by \\['cls', 'mean'\\]"),
         (NEWER, {"pooling_mode": "lasttoken"}, "by \\['lasttoken'\\]"),
         ([*OLDER, {"path": "3_Dense", "type": "sentence_transformers.models.Dense"}], {}, "names Dense"),
-        ([{"path": "../../etc", "type": "x.Pooling"}], {}, "no folder beside it"),
+        ([{"path": "../../etc", "type": "x.Pooling"}], {}, "not a folder beside it"),
         ([{"path": "2_Pooling", "type": "x.Pooling"}], {}, "2_Pooling/config.json cannot be read"),
         ({"type": "x.Pooling"}, {}, "no list of modules"),
     ],

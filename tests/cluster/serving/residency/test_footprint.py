@@ -21,7 +21,8 @@ from cluster.serving.residency.pool import EnginePool
 from cluster.serving.residency.shared_cache import shared_cache
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.local import LocalStore
-from tests.families import DECODERS, ENCODERS, UNEVEN, make_family
+from tests.families import make_family
+from tests.family_support import DECODERS, ENCODERS
 from tests.tiny_base import make_tiny_base
 
 pytestmark = pytest.mark.slow
@@ -43,7 +44,7 @@ async def _foretold_and_loaded(loader: EmbeddedLoader, base: BaseSpec) -> tuple[
     return expected, engine.num_bytes
 
 
-@pytest.mark.parametrize("name", [*DECODERS, *UNEVEN])
+@pytest.mark.parametrize("name", DECODERS)
 def test_the_memory_of_every_family_is_estimated(name: str, tmp_path: Path) -> None:
     base = make_family(name, tmp_path / "base")
     loader = _loader(tmp_path, adapter_bytes=1000)

@@ -17,18 +17,21 @@ from cluster.bases.resolve import base_folder
 from cluster.contracts.errors import (
     ContextLengthExceeded,
     CorruptArtefact,
+    EngineStartFailed,
     InvalidConfiguration,
     InvalidRequest,
     TuneryError,
     Unavailable,
 )
 from cluster.contracts.generation import GenerationEvent, GenerationRequest, ModelRef, TokenPrompt
+from cluster.contracts.serving_plan import ServingPool, VllmArguments, VllmPlan
 from cluster.contracts.weights import WeightsRef
+from cluster.serving.deployment.models import planned_bytes
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import EngineLimits
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import import_vllm
-from cluster.serving.vllm_backend.load import VllmLoader, VllmOptions, outline
+from cluster.serving.vllm_backend.load import VllmLoader, outline
 from cluster.serving.vllm_backend.params import choice_seed
 from cluster.serving.weights.folder import WeightsFolder
 from tests.cluster.serving.conftest import Tuned
@@ -53,7 +56,7 @@ def start(tuned: Tuned, tmp_path: Path) -> Iterator[Start]:
     ) -> tuple[Served, AsyncLLM]:
         fake = FakeVllm(tokens_per_output=tokens_per_output)
         weights = WeightsFolder(tmp_path / "cache", tuned.store)
-        loader = VllmLoader(weights, EngineLimits(**limits), VllmOptions(lora_rank=lora_rank), fake)
+        loader = VllmLoader(weights, EngineLimits(**limits), VllmArguments(max_lora_rank=lora_rank), fake)
         engines.append(loop.run(loader(ModelRef(base=tuned.base, adapter=adapter))))
         return Served(loop, engines[-1], tuned.base), fake.engines[-1]
 
@@ -378,18 +381,62 @@ def test_vllm_is_shut_down_if_its_adapter_folder_cannot_be_created(
     tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = FakeVllm()
-    loader = VllmLoader(WeightsFolder(tmp_path / "cache", tuned.store), EngineLimits(), VllmOptions(), fake)
+    loader = VllmLoader(WeightsFolder(tmp_path / "cache", tuned.store), EngineLimits(), VllmArguments(), fake)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
     with pytest.raises(FileNotFoundError):
         asyncio.run(loader(ModelRef(base=tuned.base)))
     assert [llm.is_shut_down for llm in fake.engines] == [True]
 
 
+def test_a_vllm_that_does_not_start_says_why(tuned: Tuned, tmp_path: Path) -> None:
+    fake = FakeVllm(refuses_to_start="No available memory for the cache blocks.")
+    loader = VllmLoader(WeightsFolder(tmp_path / "cache", tuned.store), EngineLimits(), VllmArguments(), fake)
+    with pytest.raises(EngineStartFailed, match="leave no memory for keys and values") as failed:
+        asyncio.run(loader(ModelRef(base=tuned.base)))
+    assert failed.value.cause == "out_of_memory"
+
+
+def test_a_plan_becomes_vllms_arguments(tuned: Tuned, tmp_path: Path) -> None:
+    pool = ServingPool.model_validate({"kind": "cuda", "devices": 4, "device_bytes": 80 * 10**9})
+    plan = VllmPlan(
+        pool=pool,
+        tensor_parallel_size=2,
+        max_model_len=64,
+        max_num_seqs=48,
+        max_num_batched_tokens=4096,
+        max_loras=3,
+        max_lora_rank=16,
+        gpu_memory_utilization=0.9,
+        memory=None,
+    )
+    fake = FakeVllm()
+    limits = EngineLimits(slots=plan.max_num_seqs)
+    weights = WeightsFolder(tmp_path / "cache", tuned.store)
+    loader = VllmLoader(weights, limits, plan, fake, memory_bytes=planned_bytes(plan))
+
+    async def run() -> VllmEngine:
+        engine = await loader(ModelRef(base=tuned.base))
+        request = GenerationRequest(
+            id="long", model=ModelRef(base=tuned.base), prompt=TokenPrompt(token_ids=[5] * 70)
+        )
+        # The planned context, not the catalogue's.
+        with pytest.raises(ContextLengthExceeded, match="64"):
+            async with aclosing(engine.generate(request)) as events:
+                await anext(events)
+        await engine.close()
+        return engine
+
+    assert asyncio.run(run()).num_bytes == 2 * 72 * 10**9
+    arguments = fake.engines[0].arguments
+    expected = plan.model_dump(exclude={"pool", "memory"}) | {"distributed_executor_backend": "mp"}
+    assert {name: arguments[name] for name in expected} == expected
+
+
 def test_without_vllm_the_setting_is_named() -> None:
     try:
         import vllm  # noqa: F401
     except ImportError:
-        with pytest.raises(InvalidConfiguration, match="TUNERY_ENGINE=embedded"):
+        with pytest.raises(EngineStartFailed, match="tunery vllm install"):
             import_vllm()
     else:
         pytest.skip("vLLM is installed.")
@@ -404,7 +451,7 @@ def test_the_embedded_engine_is_the_default(
     from cluster.serving.deployment.models import engine_loader
     from cluster.serving.deployment.settings import EngineSettings
 
-    kinds = {"": EmbeddedLoader, "embedded": EmbeddedLoader, "vllm": VllmLoader}
+    kinds = {"": EmbeddedLoader, "auto": EmbeddedLoader, "embedded": EmbeddedLoader, "vllm": VllmLoader}
     weights = WeightsFolder(tmp_path, tuned.store)
     for value, kind in kinds.items():
         monkeypatch.setenv("TUNERY_ENGINE", value)

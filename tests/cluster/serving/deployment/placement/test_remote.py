@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from grpc.aio import UsageError
 from ray.exceptions import ActorUnavailableError, RayTaskError
+from ray.serve.exceptions import RayServeException
 
 from cluster.contracts.errors import NotFound, Unavailable
 from cluster.contracts.generation import (
@@ -17,7 +18,7 @@ from cluster.contracts.generation import (
     PromptEvent,
     TextPrompt,
 )
-from cluster.serving.deployment.remote import RemoteModels
+from cluster.serving.deployment.placement.remote import RemoteModels
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.wire.codec import EventChunk, decode_events, encode_event
 from tests.api import BASE
@@ -29,6 +30,7 @@ END = FinishEvent(index=0, reason="stop", completion_tokens=1)
 
 LOST = ActorUnavailableError("gone", None)
 CLOSED = UsageError("Channel is closed.")
+GONE = RayServeException("The deployment is unavailable.")
 
 
 class Stream:
@@ -102,6 +104,31 @@ def test_a_request_whose_replica_is_lost_before_it_answers_is_retried_once(lost:
     assert handle.calls == ["ensure", "generate", "ensure", "generate"]
     with pytest.raises(Unavailable, match="replica was lost"):
         ask(Handle([lost], [lost]))
+
+
+def test_a_request_to_a_deployment_that_has_gone_is_retried() -> None:
+    class Unassigned(Stream):
+        def cancel(self) -> None:
+            # As Serve does if it has found no replica for the request.
+            raise GONE
+
+    handle = Handle([GONE], [PROMPT, END])
+    handle.streams[0] = Unassigned([GONE])
+    assert ask(handle) == [PROMPT, END]
+    assert handle.calls == ["ensure", "generate", "ensure", "generate"]
+
+
+def test_a_handle_whose_deployment_has_gone_is_replaced() -> None:
+    handle = Handle([PROMPT, END])
+    stale = [GONE]
+
+    class Gone(Handle):
+        def options(self, **named: Any) -> Handle.Method:
+            if named["method_name"] == "generate" and stale:
+                raise stale.pop()
+            return handle.options(**named)
+
+    assert ask(Gone()) == [PROMPT, END]
 
 
 def test_the_application_of_a_lost_replica_is_placed_again() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
 from cluster.contracts.generation import ModelRef
-from cluster.serving.deployment.application import ModelApplication
+from cluster.serving.deployment.placement.application import ModelApplication
 from cluster.serving.deployment.settings import EngineSettings
 
 _log = logging.getLogger(__name__)

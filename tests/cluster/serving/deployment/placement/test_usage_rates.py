@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.serving.deployment.usage_rates import UsageRates, models_to_merge
+from cluster.serving.deployment.placement.usage_rates import UsageRates, models_to_merge
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,15 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.devices import ClaimAnswer, TrainingClaim
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
-from cluster.serving.deployment.application import ModelApplication, ReplicaLost, as_ours
-from cluster.serving.deployment.merged_adapters import MergedAdapters
+from cluster.serving.deployment.placement.application import ModelApplication, ReplicaLost, as_ours
+from cluster.serving.deployment.placement.merged_adapters import MergedAdapters
+from cluster.serving.deployment.placement.plans import takes_embedded
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.residency.load_timeout import LoadTimer, time_limit
+from cluster.tracing import traceparent
 from cluster.wire.codec import EventChunk
 
 _log = logging.getLogger(__name__)
@@ -44,7 +48,7 @@ class RemoteModels:
         self._find = find
         self._scale_to_zero_seconds = settings.scale_to_zero_seconds
         self._applications: dict[str, ModelApplication] = {}
-        """By weights."""
+        """By weights and engine."""
         self._start = LoadTimer(self._ensure_weights)
         self._hot = MergedAdapters(settings, self._report, self._application)
 
@@ -57,15 +61,18 @@ class RemoteModels:
     async def generate(
         self, request: GenerationRequest, *, load_timeout_seconds: float | None
     ) -> AsyncGenerator[EventChunk, None]:
+        # Before the first event, this runs in the task of the request.
+        parent = traceparent()
         count = self._hot.counter(request.model)
         for attempt in range(_ATTEMPTS):
             application = await self._ready_application(request.model, load_timeout_seconds)
-            method = application.handle.options(
-                method_name="generate", stream=True, multiplexed_model_id=request.model.name
-            )
-            answer = method.remote(request.model_dump_json(), load_timeout_seconds)
-            has_begun = False
+            has_begun, answer = False, None
             try:
+                method = application.handle.options(
+                    method_name="generate", stream=True, multiplexed_model_id=request.model.name
+                )
+                # Raises at once if the deployment has gone.
+                answer = method.remote(request.model_dump_json(), load_timeout_seconds, parent)
                 async for chunk in answer:
                     application.answered_at = time.monotonic()
                     has_begun = True
@@ -76,8 +83,11 @@ class RemoteModels:
                 is_last = has_begun or attempt == _ATTEMPTS - 1
                 self._retry_or_raise(application, error, is_last=is_last)
             finally:
-                # Does nothing after the end of the stream.
-                answer.cancel()
+                if answer is not None:
+                    # Does nothing after the end of the stream. For a request that reached no replica, because
+                    # the deployment has gone, it raises once more what the stream has raised.
+                    with suppress(Exception):
+                        answer.cancel()
 
     async def classify(
         self, request: ClassificationRequest, *, load_timeout_seconds: float | None
@@ -95,6 +105,10 @@ class RemoteModels:
         )
         return answer
 
+    async def own_stats(self) -> list[EngineStats]:
+        """None: every engine is in a replica of its own, which reports it."""
+        return []
+
     async def stats(self) -> list[EngineStats]:
         """Statistics of one replica of each application that certainly has one."""
         known = [*self._applications.values(), *self._hot.applications]
@@ -105,6 +119,16 @@ class RemoteModels:
     async def check(self) -> None:
         """Does nothing: Serve checks the models' own replicas."""
 
+    async def claim_devices(self, claim: TrainingClaim) -> ClaimAnswer:
+        """As `Placer.claim`."""
+        try:
+            answer: ClaimAnswer = await self._placer.options(method_name="claim").remote(
+                claim.model_dump_json()
+            )
+        except Exception as error:
+            raise as_ours(error) from error
+        return answer
+
     async def names(self) -> list[str]:
         """Empty: every entry serves every model equally well."""
         return []
@@ -114,8 +138,8 @@ class RemoteModels:
     ) -> Any:
         for attempt in range(_ATTEMPTS):
             application = await self._ready_application(model, load_timeout_seconds)
-            options = application.handle.options(method_name=method, multiplexed_model_id=model.name)
             try:
+                options = application.handle.options(method_name=method, multiplexed_model_id=model.name)
                 answer = await options.remote(content, load_timeout_seconds)
             except Exception as error:
                 self._retry_or_raise(application, error, is_last=attempt == _ATTEMPTS - 1)
@@ -150,7 +174,8 @@ class RemoteModels:
         return application
 
     async def _place(self, model: ModelRef) -> ModelApplication:
-        application = self._applications.get(model.weights)
+        key = _key(model)
+        application = self._applications.get(key)
         now = time.monotonic()
         if application is None or now - application.placed_at > _PLACED_SECONDS:
             try:
@@ -158,13 +183,13 @@ class RemoteModels:
                 found = self._application(name)
             except Exception as error:
                 raise as_ours(error) from error
-            application = self._applications.setdefault(model.weights, found)
+            application = self._applications.setdefault(key, found)
             application.handle, application.placed_at = found.handle, now
         return application
 
     async def _ensure_weights(self, model: ModelRef) -> None:
         """Waits for a replica with the weights. The replica loads adapters itself."""
-        await self._applications[model.weights].ensure(model.owner, named=model.weights)
+        await self._applications[_key(model)].ensure(model.owner, named=model.weights)
 
     def _application(self, name: str) -> ModelApplication:
         return ModelApplication(self._find(name), time.monotonic())
@@ -172,3 +197,8 @@ class RemoteModels:
     async def _report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
         hot: dict[str, str] = await self._placer.options(method_name="report").remote(tokens, refused)
         return hot
+
+
+def _key(model: ModelRef) -> str:
+    """Names the deployment. Beside vLLM's, a base has another one for what vLLM does not run."""
+    return f"{model.weights} embedded" if takes_embedded(model) else model.weights

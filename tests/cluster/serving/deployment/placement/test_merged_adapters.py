@@ -10,8 +10,8 @@ from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.weights import WeightsRef
-from cluster.serving.deployment.application import ModelApplication
-from cluster.serving.deployment.merged_adapters import MergedAdapters
+from cluster.serving.deployment.placement.application import ModelApplication
+from cluster.serving.deployment.placement.merged_adapters import MergedAdapters
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
 

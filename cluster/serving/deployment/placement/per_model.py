@@ -1,0 +1,102 @@
+"""A replica of one model, which has a Serve application to itself."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from ray import serve
+
+from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
+from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
+from cluster.contracts.errors import EngineStartFailed, InvalidRequest
+from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
+from cluster.contracts.serving_plan import VllmPlan
+from cluster.serving.deployment.loopback import listen_where_the_node_is
+from cluster.serving.deployment.metrics import RayMetrics
+from cluster.serving.deployment.models import ReplicaModels
+from cluster.serving.deployment.replica_logs import log_as_json
+from cluster.serving.deployment.router import routing_stats
+from cluster.serving.deployment.settings import PLACER, EngineSettings
+from cluster.tracing import configure_tracing
+from cluster.wire.codec import EventChunk
+
+
+class ModelApp:
+    """A replica of one model and the adapters on it, or of a single adapter merged into its base. Called
+    through a handle, with JSON. Raises what `ReplicaModels` raises, and InvalidRequest for a model that it
+    does not run."""
+
+    async def __init__(  # type: ignore[misc]  # Serve awaits it.
+        self, model: str, merges: bool, vllm: str = "", placer: str = ""
+    ) -> None:
+        """`vllm` is the plan if vLLM serves the model, as JSON. `placer` is the application whose placer
+        learns how the start ended."""
+        listen_where_the_node_is()
+        log_as_json()
+        configure_tracing("serving")
+        settings = EngineSettings.read().model_copy(update={"models": 1, "warm_bases": ""})
+        plan = VllmPlan.model_validate_json(vllm) if vllm else None
+        self._models = ReplicaModels(settings, merges=merges, plan=plan)
+        self._metrics = RayMetrics()
+        own = ModelRef.model_validate_json(model)
+        self._only = own.name if merges else None
+        # Not awaited: requests get the error if loading fails, while the replica stays up.
+        self._loading = asyncio.create_task(self._load(own, placer if plan else ""))
+        self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def generate(
+        self, body: str, load_timeout_seconds: float | None, parent: str | None = None
+    ) -> AsyncGenerator[EventChunk, None]:
+        """`parent` is the `traceparent` of the request, if it is traced."""
+        request = GenerationRequest.model_validate_json(body)
+        self._check(request.model)
+        chunks = self._models.generate(request, load_timeout_seconds=load_timeout_seconds, parent=parent)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    async def classify(self, body: str, load_timeout_seconds: float | None) -> ClassificationAnswer:
+        request = ClassificationRequest.model_validate_json(body)
+        self._check(request.model)
+        return await self._models.classify(request, load_timeout_seconds=load_timeout_seconds)
+
+    async def embed(self, body: str, load_timeout_seconds: float | None) -> EmbeddingAnswer:
+        request = EmbeddingRequest.model_validate_json(body)
+        self._check(request.model)
+        return await self._models.embed(request, load_timeout_seconds=load_timeout_seconds)
+
+    async def ensure(self, body: str, load_timeout_seconds: float | None) -> None:
+        model = ModelRef.model_validate_json(body)
+        self._check(model)
+        await self._models.ensure(model, load_timeout_seconds=load_timeout_seconds)
+
+    async def stats(self) -> list[EngineStats]:
+        return await self._models.stats()
+
+    async def check_health(self) -> None:
+        await self._models.check()
+
+    async def record_routing_stats(self) -> dict[str, Any]:
+        self._metrics.record(await self._models.own_stats())
+        return routing_stats(await self._models.names())
+
+    async def _load(self, own: ModelRef, placer: str) -> None:
+        failure = None
+        try:
+            await self._models.ensure(own)
+        except EngineStartFailed as error:
+            failure = error
+            raise
+        finally:
+            if placer:
+                handle = serve.get_deployment_handle(PLACER, placer)
+                await handle.options(method_name="started").remote(own.model_dump_json(), failure)
+
+    def _check(self, model: ModelRef) -> None:
+        if self._only not in (None, model.name):
+            raise InvalidRequest(
+                f"This replica has one adapter merged into its base and runs no other model: it has "
+                f"{self._only}, and the request names {model.name}.",
+                param="model",
+            )

@@ -1,0 +1,289 @@
+"""Per-model placement: a Serve application for each base, each full fine-tune and each hot adapter, which
+scales to zero, and the small actor that creates and removes them. Those of vLLM reserve their GPUs."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+from cluster.contracts.devices import ClaimAnswer, TrainingClaim
+from cluster.contracts.errors import EngineStartFailed, Unavailable
+from cluster.contracts.generation import ModelRef
+from cluster.contracts.serving_plan import VllmPlan
+from cluster.serving.deployment.loopback import listen_where_the_node_is
+from cluster.serving.deployment.placement.plans import ServingPlans, takes_embedded
+from cluster.serving.deployment.placement.reservations import IN_USE_SECONDS, Reservation, superfluous
+from cluster.serving.deployment.placement.serve_applications import PREFIX, Applications, ServeApplications
+from cluster.serving.deployment.placement.training_claims import TrainingClaims, has_pool
+from cluster.serving.deployment.placement.usage_rates import UsageRates, models_to_merge
+from cluster.serving.deployment.settings import EngineSettings
+
+_log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 120.0
+"""After a failed start, until vLLM is tried again: a start takes a minute, and keeps the GPUs."""
+_REPORTED_SECONDS = 600.0
+_ROUND_SECONDS = 60.0
+"""Interval between two searches for unused applications."""
+_WINDOW_SECONDS = 300.0
+"""Time over which adapters' usage is averaged."""
+
+
+class Placer:
+    """Creates the applications, each once for all concurrent callers, and again if Serve has given up on it.
+    Removes those that have not been used for `forget_seconds`, and those that make room for others on the
+    GPUs. There is one replica; a new one learns the applications from Serve."""
+
+    async def __init__(  # type: ignore[misc]
+        self, applications: Applications | None = None, plans: ServingPlans | None = None
+    ) -> None:
+        """`applications` defaults to Serve's. Serve awaits this constructor."""
+        listen_where_the_node_is()
+        self._settings = EngineSettings.read()
+        self._plans = plans or ServingPlans(self._settings)
+        self._devices = asyncio.Lock()
+        """Held while GPUs are given to an application."""
+        self._claims = TrainingClaims(self._settings.serving_pools)
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        """Applications that are being removed, by name."""
+        self._failures: dict[str, _Failure] = {}
+        """Failed starts, by `ModelRef.weights`: a fine-tune that fails says nothing of its base."""
+        self._environments: dict[str, _Environment] = {}
+        """Failures of vLLM's environment, by the weights of the base: its fine-tunes share it."""
+        self._applications = applications or ServeApplications()
+        self._locks: dict[str, asyncio.Lock] = {}
+        alive = await asyncio.to_thread(self._applications.alive)
+        self._used = dict.fromkeys(alive, time.monotonic())
+        self._rates = UsageRates(_WINDOW_SECONDS)
+        self._hot: frozenset[str] = frozenset()
+        self._refused: set[str] = set()
+        self._forgetting = asyncio.create_task(self._forget())
+
+    async def place(self, model: str) -> str:
+        """Returns the name of the application of the model's weights, after creating it if necessary."""
+        return await self._placed(ModelRef.model_validate_json(model), merges=False)
+
+    async def started(self, model: str, failure: EngineStartFailed | None) -> None:
+        """Called by a replica when vLLM has started or failed to. A failed one gives its GPUs back, and is
+        not tried again for a while."""
+        ref = ModelRef.model_validate_json(model)
+        if failure is None:
+            self._failures.pop(ref.weights, None)
+            return
+        self._failures[ref.weights] = _failed_now(failure)
+        plan = (await self._plans.plan(ref.base)).vllm
+        name = application_name(ref, self._settings, merges=False, vllm=plan)
+        # Not awaited: the replica that calls this would wait for its own end.
+        self._remove(name)
+
+    async def claim(self, claim: str) -> ClaimAnswer:
+        """Takes GPUs from models for training, and keeps models off them until the next claim, for a minute
+        at most. It is granted if no replica has any of them; the same claim later finds those gone that it
+        asked to leave. `claim` is a TrainingClaim as JSON."""
+        asked, now = TrainingClaim.model_validate_json(claim), time.monotonic()
+        pool = self._claims.pool_of(asked)
+        if pool is None:
+            return ClaimAnswer(is_granted=True)
+        removed: list[str] | None = None
+        needed = self._claims.needed(self._used, pool, now)
+        if self._claims.claim(pool, asked.devices, now):
+            wanted = Reservation(pool.name, asked.devices)
+            removed = superfluous(
+                self._used, wanted, devices=pool.all_devices, now=now, idle_seconds=asked.idle_seconds
+            )
+        for name in removed or ():
+            _log.info("%s makes room for training.", name)
+            self._remove(name)
+        is_leaving = any(has_pool(name, pool.name) for name in self._leaving)
+        is_granted = removed is not None and not removed and not is_leaving
+        return ClaimAnswer(is_granted=is_granted, floor=pool.floor, needed=needed)
+
+    async def failures(self) -> dict[str, str]:
+        """Why vLLM does not start, by `ModelRef.weights`. Failures that nobody has tried to repeat for a
+        while are left out: whether they would be repeated is not known."""
+        environments = {weights: one.failure for weights, one in self._environments.items()}
+        known = {**self._failures, **environments}
+        return {weights: one.error.message for weights, one in known.items() if one.is_recent}
+
+    async def report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
+        """Adds the tokens by adapter since the last report. Returns the names of the applications that serve
+        hot adapters merged into their bases, after creating them; adapters in `refused` cannot be merged.
+        Models are JSON."""
+        self._rates.add(tokens)
+        self._refused.update(refused)
+        self._hot = models_to_merge(
+            self._rates.rates(),
+            self._hot,
+            refused=self._refused,
+            threshold=self._settings.hot_tokens_per_second,
+            most=self._settings.hot_adapters,
+        )
+        hot = sorted(self._hot)
+        names = await asyncio.gather(
+            *(self._placed(ModelRef.model_validate_json(model), merges=True) for model in hot)
+        )
+        return dict(zip(hot, names, strict=True))
+
+    async def _placed(self, model: ModelRef, *, merges: bool) -> str:
+        plan = None if merges or takes_embedded(model) else await self._vllm_plan(model)
+        name = application_name(model, self._settings, merges=merges, vllm=plan)
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            # If an application's first replicas fail, Serve starts no others until it is recreated.
+            if name not in await asyncio.to_thread(self._applications.alive):
+                run = partial(self._applications.run, name, model, self._settings, merges=merges, vllm=plan)
+                if plan is None:
+                    await asyncio.to_thread(run)
+                else:
+                    await self._reserve(name, model, plan, run)
+            self._used[name] = time.monotonic()
+        return name
+
+    async def _vllm_plan(self, model: ModelRef) -> VllmPlan | None:
+        """None if the embedded engine serves the model."""
+        if model.base.architecture == "encoder":
+            return None
+        return (await self._plans.plan(model.base)).vllm
+
+    async def _reserve(self, name: str, model: ModelRef, plan: VllmPlan, run: Callable[[], None]) -> None:
+        """Runs the application once its GPUs are free. Raises EngineStartFailed if vLLM cannot start there,
+        or could not a moment ago, and Unavailable if other models are using the GPUs."""
+        base = ModelRef(base=model.base).weights
+        environment = self._environments.get(base)
+        for failure in (self._failures.get(model.weights), environment.failure if environment else None):
+            if failure is not None and (left := failure.retry_at - time.monotonic()) > 0:
+                raise failure.again(left)
+        try:
+            await asyncio.to_thread(self._applications.check_environment, self._settings, plan)
+        except EngineStartFailed as error:
+            self._environments[base] = _Environment(plan, _failed_now(error))
+            raise
+        self._environments.pop(base, None)
+        async with self._devices:
+            try:
+                await self._make_room(name, plan)
+            except Unavailable:
+                self._claims.refuse(name, time.monotonic())
+                raise
+            self._claims.admit(name)
+            await asyncio.to_thread(run)
+            self._used[name] = time.monotonic()
+
+    async def _make_room(self, name: str, plan: VllmPlan) -> None:
+        others = {other: used for other, used in self._used.items() if other != name}
+        wanted, now = Reservation.of(plan, replicas=self._settings.max_replicas), time.monotonic()
+        claimed = self._claims.claimed(plan.pool.name, now)
+        if wanted.devices > plan.pool.all_devices - claimed:
+            raise Unavailable(
+                f"Training has {claimed} of the {plan.pool.all_devices} GPUs that it shares with models. "
+                "This model answers again when they are free. Try again later.",
+                code="gpu_in_use",
+                retry_after_seconds=60.0,
+            )
+        devices = plan.pool.all_devices - claimed
+        removed = superfluous(others, wanted, devices=devices, now=now, idle_seconds=IN_USE_SECONDS)
+        if removed is None:
+            raise Unavailable(
+                f"This model needs {wanted.devices} of the {devices} GPUs for serving, and other models are "
+                "using them. Try again later.",
+                code="model_not_ready",
+                retry_after_seconds=30.0,
+            )
+        for other in removed:
+            _log.info("%s makes room for %s.", other, name)
+            await self._remove(other)
+
+    def _remove(self, name: str) -> asyncio.Task[None]:
+        """The task ends when its replicas have gone. Their streams may end first."""
+        self._used.pop(name, None)
+        self._leaving[name] = removing = asyncio.create_task(
+            asyncio.to_thread(self._applications.delete, name)
+        )
+        removing.add_done_callback(partial(self._has_left, name))
+        return removing
+
+    def _has_left(self, name: str, removing: asyncio.Task[None]) -> None:
+        self._leaving.pop(name, None)
+        if not removing.cancelled() and (error := removing.exception()) is not None:
+            _log.error("The application %s could not be removed.", name, exc_info=error)
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(min(_ROUND_SECONDS, self._settings.forget_seconds))
+            await forget(self._used, self._locks, self._settings.forget_seconds, self._remove)
+            await self._look_again()
+
+    async def _look_again(self) -> None:
+        """Forgets old failures, and those of an environment that has been mended."""
+        self._failures = {weights: one for weights, one in self._failures.items() if one.is_recent}
+        for base, found in list(self._environments.items()):
+            try:
+                await asyncio.to_thread(self._applications.check_environment, self._settings, found.plan)
+            except EngineStartFailed as error:
+                self._environments[base] = replace(found, failure=replace(found.failure, error=error))
+            except Exception:
+                _log.exception("The environment of vLLM could not be checked.")
+            else:
+                self._environments.pop(base, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: EngineStartFailed
+    retry_at: float
+    """By the monotonic clock."""
+
+    @property
+    def is_recent(self) -> bool:
+        return self.retry_at > time.monotonic() - _REPORTED_SECONDS
+
+    def again(self, seconds: float) -> EngineStartFailed:
+        return EngineStartFailed(self.error.message, cause=self.error.cause, retry_after_seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """vLLM's environment on the nodes of a plan, which is checked without a start."""
+
+    plan: VllmPlan
+    failure: _Failure
+
+
+def _failed_now(error: EngineStartFailed) -> _Failure:
+    _log.error("%s (%s)", error.message, error.cause)
+    return _Failure(error, time.monotonic() + _RETRY_SECONDS)
+
+
+def application_name(
+    model: ModelRef, settings: EngineSettings, *, merges: bool, vllm: VllmPlan | None = None
+) -> str:
+    """The name of the application of these weights with these settings: other settings make another one. It
+    tells what the application reserves."""
+    weights = f"{model.name} merged" if merges else model.weights
+    named = f"{weights} {settings.model_dump_json()} {vllm.model_dump_json() if vllm else ''}"
+    suffix = Reservation.of(vllm, replicas=settings.max_replicas).suffix if vllm else ""
+    return PREFIX + hashlib.sha256(named.encode()).hexdigest()[:16] + suffix
+
+
+def unused(used: dict[str, float], now: float, forget_seconds: float) -> list[str]:
+    return [name for name, at in used.items() if now - at > forget_seconds]
+
+
+async def forget(
+    used: dict[str, float],
+    locks: dict[str, asyncio.Lock],
+    forget_seconds: float,
+    remove: Callable[[str], Awaitable[None]],
+) -> None:
+    """Removes unused applications, one after another. `remove` takes them off `used` at once, and logs why
+    one could not be removed."""
+    for name in unused(used, time.monotonic(), forget_seconds):
+        async with locks.setdefault(name, asyncio.Lock()):
+            # It may have been used, or removed, while others were being removed.
+            if name not in used or time.monotonic() - used[name] <= forget_seconds:
+                continue
+            with suppress(Exception):
+                await remove(name)

@@ -1,0 +1,61 @@
+"""Which GPUs the models' own deployments have reserved, and which of these make room for another one."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from cluster.contracts.serving_plan import VllmPlan
+
+IN_USE_SECONDS = 120.0
+"""A deployment that has had a request within this time is not removed for another base. Entries report use
+once a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """GPUs of a pool, as the name of an application tells them, also to a placer that has just started."""
+
+    pool: str
+    devices: int
+
+    @staticmethod
+    def of(plan: VllmPlan, *, replicas: int) -> "Reservation":
+        return Reservation(plan.pool.name, plan.tensor_parallel_size * replicas)
+
+    @staticmethod
+    def read(name: str) -> "Reservation | None":
+        """None for an application without GPUs."""
+        before, _, devices = name.rpartition("-gpus-")
+        pool = before.partition("-on-")[2]
+        return Reservation(pool, int(devices)) if pool and devices.isdecimal() else None
+
+    @property
+    def suffix(self) -> str:
+        return f"-on-{self.pool}-gpus-{self.devices}"
+
+
+def superfluous(
+    used: Mapping[str, float], wanted: Reservation, *, devices: int, now: float, idle_seconds: float
+) -> list[str] | None:
+    """The applications of `used` (name -> time of the last use) to remove, so that `wanted` has room among
+    the pool's `devices`: those that were unused for longest, and for `idle_seconds` at least. None if that is
+    not enough."""
+    missing = wanted.devices + reserved(used, wanted.pool) - devices
+    removed = []
+    for name, reservation in _oldest_first(used, wanted.pool):
+        if missing <= 0 or now - used[name] < idle_seconds:
+            break
+        removed.append(name)
+        missing -= reservation.devices
+    return removed if missing <= 0 else None
+
+
+def reserved(used: Mapping[str, float], pool: str) -> int:
+    """Devices of the applications of `used` in the pool."""
+    return sum(reservation.devices for _, reservation in _oldest_first(used, pool))
+
+
+def _oldest_first(used: Mapping[str, float], pool: str) -> Iterator[tuple[str, Reservation]]:
+    for name in sorted(used, key=used.__getitem__):
+        reservation = Reservation.read(name)
+        if reservation is not None and reservation.pool == pool:
+            yield name, reservation

@@ -1,0 +1,125 @@
+"""The applications of single models in Ray Serve: how they are created, and what their replicas reserve."""
+
+import platform
+import threading
+from typing import Any, Protocol
+
+import ray
+from ray import serve
+from ray.exceptions import GetTimeoutError, RayTaskError
+from ray.serve import RunTarget
+from ray.serve.schema import ApplicationStatus
+
+from cluster.contracts.generation import ModelRef
+from cluster.contracts.serving_plan import VllmPlan
+from cluster.serving.deployment.placement.per_model import ModelApp
+from cluster.serving.deployment.scaling import OPTIONS, replicas
+from cluster.serving.deployment.settings import EngineSettings
+from cluster.serving.vllm_backend.environment import Versions, check_environment
+
+PREFIX = "model-"
+_ALIVE = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
+_PROBE_SECONDS = 90.0
+
+
+class Applications(Protocol):
+    """Manages the applications of models. All methods block."""
+
+    def alive(self) -> set[str]:
+        """The names of the applications that are running or starting."""
+        ...
+
+    def run(
+        self,
+        name: str,
+        model: ModelRef,
+        settings: EngineSettings,
+        *,
+        merges: bool,
+        vllm: VllmPlan | None = None,
+    ) -> None:
+        """Creates or recreates one, without waiting until it runs."""
+        ...
+
+    def check_environment(self, settings: EngineSettings, plan: VllmPlan) -> None:
+        """Raises EngineStartFailed if vLLM cannot be started on the nodes of the plan's pool."""
+        ...
+
+    def delete(self, name: str) -> None: ...
+
+
+class ServeApplications:
+    """Applications in Ray Serve."""
+
+    def __init__(self) -> None:
+        self._placer = serve.get_replica_context().app_name
+        self._lock = threading.Lock()
+        """Serve's client is shared by the process and not documented to be thread-safe."""
+
+    def alive(self) -> set[str]:
+        with self._lock:
+            found = serve.status().applications
+        return {name for name, one in found.items() if name.startswith(PREFIX) and one.status in _ALIVE}
+
+    def run(
+        self,
+        name: str,
+        model: ModelRef,
+        settings: EngineSettings,
+        *,
+        merges: bool,
+        vllm: VllmPlan | None = None,
+    ) -> None:
+        # The weights without the adapter of the first request: adapters come and go.
+        own = model if merges else model.owner
+        deployment = serve.deployment(
+            ModelApp,
+            name="model",
+            ray_actor_options=actor_options(settings, vllm),
+            **OPTIONS,
+            **replicas(_scaled(own, settings, vllm, merges=merges)),
+        )
+        plan = vllm.model_dump_json() if vllm else ""
+        bound = deployment.bind(own.model_dump_json(), merges, plan, self._placer)
+        target = RunTarget(bound, name=name, route_prefix=None)
+        with self._lock:
+            serve.run_many([target], wait_for_applications_running=False)
+
+    def delete(self, name: str) -> None:
+        # Not locked, because it waits until the replicas are gone.
+        serve.delete(name)
+
+    def check_environment(self, settings: EngineSettings, plan: VllmPlan) -> None:
+        check = ray.remote(num_cpus=0, label_selector=plan.pool.selector or None)(check_environment)
+        asked = check.remote(settings.vllm_python, Versions(platform.python_version(), ray.__version__))
+        try:
+            ray.get(asked, timeout=_PROBE_SECONDS)
+        except GetTimeoutError:
+            # The pool has no node yet: creating the application makes it grow.
+            ray.cancel(asked, force=True)
+        except RayTaskError as error:
+            raise error.cause from error
+
+
+def actor_options(settings: EngineSettings, vllm: VllmPlan | None) -> dict[str, Any]:
+    """Ray's options of a replica. All GPUs of a replica are on one node, because it is one actor."""
+    if vllm is None:
+        return {"num_cpus": 0.5, **settings.actor_options}
+    options: dict[str, Any] = {"num_cpus": 1, "num_gpus": vllm.tensor_parallel_size}
+    if vllm.pool.selector:
+        options["label_selector"] = vllm.pool.selector
+    if settings.vllm_python:
+        options["runtime_env"] = {"py_executable": settings.vllm_python}
+    return {**options, **settings.actor_options}
+
+
+def _scaled(
+    own: ModelRef, settings: EngineSettings, vllm: VllmPlan | None, *, merges: bool
+) -> EngineSettings:
+    if vllm is not None:
+        # Shared placement keeps its own replica; a base here that is not to be warm scales to zero.
+        is_warm = own.full is None and own.base.alias in settings.warm_bases.split(",")
+        few = max(int(is_warm), settings.min_replicas if settings.placement == "own" else 0)
+        return settings.model_copy(update={"min_replicas": few, "slots": vllm.max_num_seqs})
+    # A hot adapter cools down again and then needs no replica.
+    return settings.model_copy(update={"min_replicas": 0}) if merges else settings

@@ -1,0 +1,91 @@
+"""Serving plans of bases, from their configuration and the installation's settings."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.bases.resolve import local_folder
+from cluster.contracts.bases import BaseSpec, BuiltinSource, FolderSource
+from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.generation import ModelRef
+from cluster.contracts.hyperparameters import TrainingOptions
+from cluster.contracts.weights import WeightsRef
+from cluster.serving.deployment.placement.plans import ServingPlans, check_adapter_rank, why_not_served
+from cluster.serving.deployment.settings import EngineSettings
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> BaseSpec:
+    folder = tmp_path / "base"
+    shutil.copytree(local_folder(BuiltinSource(name="tiny")), folder)
+    return BaseSpec(
+        alias="ours",
+        source=FolderSource(path=str(folder)),
+        context_length=1024,
+        learning_rates={},
+        engine="vllm",
+    )
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> EngineSettings:
+    pool = {"kind": "cuda", "devices": 1, "device_bytes": "24GB"}
+    monkeypatch.setenv("TUNERY_SERVING_POOLS", json.dumps([pool]))
+    return EngineSettings.read()
+
+
+async def test_a_model_gets_the_engine_of_its_base_unless_only_the_embedded_one_runs_its_form(
+    base: BaseSpec, settings: EngineSettings
+) -> None:
+    plans = ServingPlans(settings)
+    forms = {"lora": "vllm", "full": "vllm", "prefix": "embedded", "qlora": "embedded"}
+    for form, engine in forms.items():
+        adapter = WeightsRef.model_validate({"digest": "1" * 64, "manifest_key": "k", "form": form})
+        assert await plans.engine(ModelRef(base=base, adapter=adapter)) == engine
+    assert await plans.engine(ModelRef(base=base)) == "vllm"
+
+
+async def test_a_base_without_room_stays_vllms_and_says_why(
+    base: BaseSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = {"kind": "cuda", "devices": 1, "device_bytes": "1GB"}
+    monkeypatch.setenv("TUNERY_SERVING_POOLS", json.dumps([pool]))
+    settings = EngineSettings.read()
+    assert await ServingPlans(settings).engine(ModelRef(base=base)) == "vllm"
+    reason = why_not_served(base, settings)
+    assert reason is not None
+    assert "the largest node for serving has 1 x 1 GB" in reason
+
+
+def test_a_base_that_fits_is_served(base: BaseSpec, settings: EngineSettings) -> None:
+    assert why_not_served(base, settings) is None
+
+
+@pytest.mark.parametrize(
+    ("training", "engine", "is_refused"),
+    [
+        ({"r": 64}, "vllm", False),
+        ({"r": 128}, "vllm", True),
+        ({"r": 128, "type": "qlora"}, "vllm", True),
+        ({"r": 128}, "embedded", False),
+        # Merged when it is published.
+        ({"r": 128, "use_dora": True}, "vllm", False),
+        ({"type": "full"}, "vllm", False),
+    ],
+)
+def test_an_adapter_that_vllm_could_not_load_is_refused_before_it_is_trained(
+    base: BaseSpec, settings: EngineSettings, training: dict[str, Any], engine: str, is_refused: bool
+) -> None:
+    base = base.model_copy(update={"engine": engine})
+    options = TrainingOptions.model_validate(training)
+    if is_refused:
+        with pytest.raises(InvalidRequest, match="rank 64 at most") as refused:
+            check_adapter_rank(base, options, settings)
+        assert refused.value.param == "training.r"
+    else:
+        check_adapter_rank(base, options, settings)

@@ -64,6 +64,33 @@ def post(
 
     All together takes at most `timeout_seconds`, however slowly the answer drips, but for the system's own
     time-out of a look-up. Raises UrlNotAllowed and Unreachable."""
+    headers = {**headers, "Content-Length": str(len(content))}
+    return _request("POST", url, policy, content, headers, timeout_seconds, max_body_bytes, network)
+
+
+def get(
+    url: str,
+    *,
+    policy: EgressPolicy,
+    headers: Mapping[str, str],
+    timeout_seconds: float,
+    max_body_bytes: int,
+    network: Network | None = None,
+) -> Response:
+    """Gets the start of what is at `url`, with the promises of `post`."""
+    return _request("GET", url, policy, None, headers, timeout_seconds, max_body_bytes, network)
+
+
+def _request(
+    method: str,
+    url: str,
+    policy: EgressPolicy,
+    content: bytes | None,
+    headers: Mapping[str, str],
+    timeout_seconds: float,
+    max_body_bytes: int,
+    network: Network | None,
+) -> Response:
     destination = policy.check_url(url)
     deadline = time.monotonic() + timeout_seconds
     network = network or Network()
@@ -75,11 +102,11 @@ def post(
             port=destination.port,
             target=destination.target.encode(),
         )
-        sent = {"Host": destination.host_header, **headers, "Content-Length": str(len(content))}
+        sent = {"Host": destination.host_header, **headers}
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_seconds)
         try:
             with pool.stream(
-                "POST", target, headers=list(sent.items()), content=content, extensions={"timeout": timeouts}
+                method, target, headers=list(sent.items()), content=content, extensions={"timeout": timeouts}
             ) as response:
                 return Response(response.status, _start(response, max_body_bytes))
         except httpcore2.TimeoutException as error:

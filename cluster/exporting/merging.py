@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cluster.bases.four_bits import layers_in_four_bits, rounded_to_four_bits
 from cluster.bases.pretrained import LOADING, read_config
+from cluster.contracts.adapter_layers import in_block
 from cluster.exporting.tensors import DTYPES, StoredTensors, TensorInfo, Tensors, not_available
 from cluster.serving.weights.adapter import LoraPair
 from cluster.serving.weights.lora_files import read_adapter
@@ -90,14 +91,16 @@ def _without_weights(folder: Path, dtype: torch.dtype) -> Any:
 
 def _layers(model: Any, tensors: Tensors) -> dict[str, Layer]:
     """The linear layers whose weights are stored, by name. Some folders leave out the name of the part that
-    all layers but the head are in."""
+    all layers but the head are in, or have another for it."""
     from transformers.pytorch_utils import Conv1D
 
     found = {}
+    by_block = {in_block(stored): stored for stored in tensors.infos}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | Conv1D):
             short = name.removeprefix(f"{model.base_model_prefix}.")
-            for stored in (f"{name}.weight", f"{short}.weight"):
+            in_blocks = by_block.get(in_block(f"{name}.weight") or "", "")
+            for stored in (f"{name}.weight", f"{short}.weight", in_blocks):
                 shape = tensors.infos[stored].shape if stored in tensors.infos else None
                 if shape == tuple(module.weight.shape):
                     found[name] = Layer(stored, isinstance(module, Conv1D))

@@ -1,6 +1,9 @@
-"""Grades one answer of a model. Pure and fast: reinforcement training can call it for every sample."""
+"""Grades one answer of a model. Pure and fast: reinforcement training can call it for every sample.
 
-from collections.abc import Mapping
+The metric `cosine` compares embeddings, which the caller makes between `texts_to_embed` and `grade`."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +19,10 @@ Fault = Literal["sample_parse_error", "invalid_variable_error", "other_error"]
 """sample_parse_error: a template needs the answer to be JSON, and it is not. invalid_variable_error: a
 template names what the item or the answer does not have. other_error: the formula has no finite value, or a
 text is too long."""
+
+AnyGrader = StringCheckGrader | TextSimilarityGrader | MultiGrader
+Embeddings = Mapping[str, Sequence[float]]
+"""Vectors of length 1, by text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +59,35 @@ class _Failed(Exception):
         self.details = details
 
 
+def cosine_graders(grader: AnyGrader) -> Mapping[str, TextSimilarityGrader]:
+    """The graders in `grader` that compare embeddings, by their place in it: "" for itself."""
+    graders = grader.graders if isinstance(grader, MultiGrader) else {"": grader}
+    return {
+        name: one
+        for name, one in graders.items()
+        if isinstance(one, TextSimilarityGrader) and one.evaluation_metric == "cosine"
+    }
+
+
+def texts_to_embed(grader: AnyGrader, item: Mapping[str, Any], sample: Sample) -> frozenset[str]:
+    """The texts whose embeddings `grade` needs: none if nothing compares embeddings. `grade` reports the
+    templates that have no text."""
+    found: set[str] = set()
+    for one in cosine_graders(grader).values():
+        with suppress(_Failed):
+            found.update(_texts(one, item, sample))
+    return frozenset(found - {""})
+
+
 def grade(
-    grader: StringCheckGrader | TextSimilarityGrader | MultiGrader, item: Mapping[str, Any], sample: Sample
+    grader: AnyGrader, item: Mapping[str, Any], sample: Sample, embeddings: Embeddings | None = None
 ) -> Grade:
-    """`item` is the row of the data set."""
+    """`item` is the row of the data set. `embeddings` has those of `texts_to_embed`; a text without one is
+    longer than the embedding model takes."""
+    known = embeddings or {}
     if not isinstance(grader, MultiGrader):
-        return _grade_one(grader, item, sample)
-    grades = {name: _grade_one(one, item, sample) for name, one in grader.graders.items()}
+        return _grade_one(grader, item, sample, known)
+    grades = {name: _grade_one(one, item, sample, known) for name, one in grader.graders.items()}
     scores = {name: one.reward for name, one in grades.items()}
     faults = frozenset[Fault]().union(*(one.faults for one in grades.values()))
     details = next((one.details for one in grades.values() if one.details), None)
@@ -70,16 +99,38 @@ def grade(
 
 
 def _grade_one(
-    grader: StringCheckGrader | TextSimilarityGrader, item: Mapping[str, Any], sample: Sample
+    grader: StringCheckGrader | TextSimilarityGrader,
+    item: Mapping[str, Any],
+    sample: Sample,
+    embeddings: Embeddings,
 ) -> Grade:
     try:
-        text = _render(grader.input, item, sample)
-        reference = _render(grader.reference, item, sample)
+        text, reference = _texts(grader, item, sample)
+        if isinstance(grader, StringCheckGrader):
+            return Grade(float(_holds(grader.operation, text, reference)))
+        if grader.evaluation_metric == "cosine":
+            return Grade(_cosine(text, reference, embeddings))
+        return Grade(METRICS[grader.evaluation_metric](text, reference))
     except _Failed as failed:
         return Grade(0.0, faults=frozenset({failed.fault}), details=f"{grader.name}: {failed.details}")
-    if isinstance(grader, StringCheckGrader):
-        return Grade(float(_holds(grader.operation, text, reference)))
-    return Grade(METRICS[grader.evaluation_metric](text, reference))
+
+
+def _texts(
+    grader: StringCheckGrader | TextSimilarityGrader, item: Mapping[str, Any], sample: Sample
+) -> tuple[str, str]:
+    """The graded text and its reference. Raises _Failed."""
+    return _render(grader.input, item, sample), _render(grader.reference, item, sample)
+
+
+def _cosine(text: str, reference: str, embeddings: Embeddings) -> float:
+    """The cosine of the angle between the embeddings; 0 for what points away from the reference."""
+    if not text or not reference:
+        return float(text == reference)
+    try:
+        vectors = embeddings[text], embeddings[reference]
+    except KeyError as error:
+        raise _Failed("other_error", "a text is too long for the embedding model.") from error
+    return min(1.0, max(0.0, sum(left * right for left, right in zip(*vectors, strict=True))))
 
 
 def _holds(operation: str, text: str, reference: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cluster.contracts.errors import InvalidRequest
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_REPORT = ".report.json"
 _LONGEST_KEY = 900
 """S3 allows 1024 bytes, of which the prefix inside the bucket needs some."""
 
@@ -61,7 +62,7 @@ def dataset_key(file_sha256: str, digest: str) -> str:
 
 def report_key(file_sha256: str, digest: str) -> str:
     """A data report, named by the file's bytes and by everything else that affects the result."""
-    return checked_key(f"{dataset_prefix(file_sha256)}{_segment(digest)}.report.json")
+    return checked_key(f"{dataset_prefix(file_sha256)}{_segment(digest)}{_REPORT}")
 
 
 def attempt_prefix(job_id: str, number: int) -> str:
@@ -107,6 +108,8 @@ class PartKey:
 @dataclass(frozen=True, slots=True)
 class DatasetKey:
     file_sha256: str
+    is_report: bool = False
+    """A data report, and not a compiled file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ def parse_key(key: str) -> ObjectKey | None:
     if found["upload_id"]:
         return PartKey(found["upload_id"])
     if found["file_sha256"]:
-        return DatasetKey(found["file_sha256"])
+        return DatasetKey(found["file_sha256"], key.endswith(_REPORT))
     if found["import_id"]:
         return ImportKey(found["import_id"])
     if found["export_id"]:

@@ -14,6 +14,7 @@ from s3transfer.exceptions import RetriesExceededError
 
 from cluster.contracts.errors import InsufficientStorage, NotFound, TuneryError, Unavailable
 from cluster.storage.files import as_domain_error, sha256_of, unobserved
+from cluster.storage.joining import can_be_parts, join_objects
 from cluster.storage.keys import checked_key, checked_prefix
 from cluster.storage.parts import PART_BYTES, streamed_part_bytes
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
@@ -133,6 +134,19 @@ class S3Store(ObjectStore):
         names = [self._name(key) for key in keys]
         for first in range(0, len(names), _DELETED_AT_ONCE):
             self._delete_batch(names[first : first + _DELETED_AT_ONCE])
+
+    def join(self, key: str, sources: Mapping[str, int]) -> bool:
+        name, names = self._name(key), [self._name(source) for source in sources]
+        if not can_be_parts(list(sources.values())):
+            return False
+        with _mapped_errors(key):
+            if not join_objects(self._client, self._bucket, name, names):
+                return False
+        if self.stat(key).bytes != sum(sources.values()):
+            # A store that answers as if it had copied, and has not.
+            self.delete(key)
+            return False
+        return True
 
     def unfinished(self, prefix: str = "") -> Iterator[UnfinishedPut]:
         with _mapped_errors(prefix):

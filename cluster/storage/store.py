@@ -1,6 +1,6 @@
 """What Tunery needs of an object store: whole objects under checked keys."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -69,6 +69,13 @@ class ObjectStore(Protocol):
         """Deletes each key, in as few requests as the store allows. On Unavailable, any of them may
         remain."""
         ...
+
+    def join(self, key: str, sources: Mapping[str, int]) -> bool:
+        """Stores the contents of other objects, one after another, as one object, without moving them
+        through this process. `sources` are their sizes in bytes, by key, in the order of their contents.
+        Returns False, and leaves the key as it was, if the store cannot do that for these objects: `put`
+        can."""
+        return False
 
     def unfinished(self, prefix: str = "") -> Iterator[UnfinishedPut]:
         """Yields the parts of objects that are not complete yet, by the beginning of their keys. They take up

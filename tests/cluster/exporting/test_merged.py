@@ -22,6 +22,7 @@ from cluster.training.checkpoints.export import DTYPES
 from cluster.training.model.pretrained import load_dequantized
 from tests.cluster.exporting.models import adapted, export, logits, plain, stored_model
 from tests.families import make_family
+from tests.family_support import BYPASSED, DECODERS, MERGED
 from tests.tiny_base import make_tiny_base
 
 TOKENS = list(range(1, 40))
@@ -47,14 +48,17 @@ def test_a_merged_adapter_equals_pefts_merge(
     torch.testing.assert_close(logits(found, TOKENS), logits(expected, TOKENS))
 
 
-@pytest.mark.parametrize("family", ["gpt2", "gemma2", "qwen3", "falcon", "phi", "opt", "qwen3_moe"])
+LLAMA_LIKE = {"llama", "qwen2", "mistral", "olmo", "granite", "gemma3", "falcon_new", "falcon_alibi"}
+
+
+@pytest.mark.parametrize("family", sorted({*DECODERS} - LLAMA_LIKE))
 def test_every_family_is_merged_by_the_names_of_its_own_layers(
     store: LocalStore, tmp_path: Path, family: str
 ) -> None:
     base = make_family(family, tmp_path / "base")
     # Adapters on experts are merged when they are trained.
-    layers = ["q_proj", "o_proj"] if family == "qwen3_moe" else "all-linear"
-    model = adapted(plain(base), target_modules=layers)
+    layers = ["q_b_proj", "kv_b_proj", "q_proj", "o_proj"] if family in MERGED else "all-linear"
+    model = adapted(plain(base), target_modules=layers, exclude_modules=BYPASSED.get(family))
     weights = stored_model(store, base, model, tmp_path / "mine")
     export(store, base, weights, tmp_path / "merged")
     found = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")

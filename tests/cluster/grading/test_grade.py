@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from cluster.grading.grade import Sample, grade
+from cluster.grading.grade import Sample, grade, texts_to_embed
 from cluster.grading.graders import Grader
 from cluster.grading.templates import MAX_TEXT
 
@@ -169,18 +169,51 @@ def test_a_multi_grader_that_could_not_work_is_refused(changes: dict[str, Any], 
         ({"type": "score_model", "name": "s", "model": "m", "input": []}, "needs a model that grades"),
         ({"type": "label_model", "name": "l", "model": "m", "input": []}, "needs a model that grades"),
         (MULTI | {"graders": {"p": {"type": "python", "name": "p", "source": ""}}}, "runs no code"),
-        (
-            {
-                "type": "text_similarity",
-                "name": "t",
-                "input": "",
-                "reference": "",
-                "evaluation_metric": "cosine",
-            },
-            "needs an embedding model",
-        ),
     ],
 )
 def test_graders_that_this_server_cannot_run_are_refused_by_name(grader: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         GRADERS.validate_python(grader)
+
+
+COSINE = {
+    "type": "text_similarity",
+    "name": "near",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.answer}}",
+    "evaluation_metric": "cosine",
+}
+
+
+@pytest.mark.parametrize(
+    ("sample", "reward"), [("same", 1), ("close", 0.6), ("opposite", 0), ("", 0), ("Paris", 1)]
+)
+def test_cosine_compares_the_embeddings_of_the_texts(sample: str, reward: float) -> None:
+    vectors = {"Paris": (1.0, 0.0), "same": (1.0, 0.0), "close": (0.6, 0.8), "opposite": (-1.0, 0.0)}
+    grader, answer = GRADERS.validate_python(COSINE), Sample(sample)
+    wanted = texts_to_embed(grader, ITEM, answer)
+    assert wanted == {sample, "Paris"} - {""}
+    graded = grade(grader, ITEM, answer, {text: vectors[text] for text in wanted})
+    assert (graded.reward, graded.details) == (pytest.approx(reward), None)
+
+
+def test_a_text_without_an_embedding_is_too_long_for_the_model() -> None:
+    multi = MULTI | {"graders": {"near": COSINE, "exact": check("{{item.answer}}", "Paris")}}
+    graded = run(multi | {"calculate_output": "near + exact"})
+    assert (graded.reward, graded.faults) == (1, {"other_error"})
+    assert graded.details == "near: a text is too long for the embedding model."
+
+
+def test_only_graders_that_compare_embeddings_need_texts() -> None:
+    multi = GRADERS.validate_python(
+        MULTI
+        | {
+            "graders": {
+                "near": COSINE,
+                "bad": COSINE | {"input": "{{item.nothing}}"},
+                "exact": check("a", "b"),
+            },
+            "calculate_output": "near + bad + exact",
+        }
+    )
+    assert texts_to_embed(multi, ITEM, Sample("Rome")) == {"Rome", "Paris"}

@@ -1,5 +1,6 @@
 """The promises of every store, tested on a folder, on moto and on a real S3 server."""
 
+import contextlib
 import hashlib
 import io
 import random
@@ -319,3 +320,25 @@ def test_concurrent_puts_of_one_key_leave_one_of_them_whole(store: ObjectStore) 
     assert store.get("same") in contents[:6]
     assert len({info.sha256 for info in infos}) == 6
     assert {store.get(f"own/{i}") for i in range(12)} == set(contents)
+
+
+def test_objects_are_joined_in_the_store_or_left_alone(store: ObjectStore) -> None:
+    contents = {"parts/1": b"a" * (5 * MIB), "parts/2": b"b" * (5 * MIB + 7), "parts/3": b"c"}
+    for key, content in contents.items():
+        store.put(key, content)
+    sizes = {key: len(content) for key, content in contents.items()}
+    if store.join("whole", sizes):
+        assert store.get("whole") == b"".join(contents.values())
+    else:
+        assert [info.key for info in store.list()] == list(contents)
+    assert not store.join("short", {"parts/3": 1, "parts/1": 5 * MIB})
+    assert list(store.unfinished("whole")) + list(store.unfinished("short")) == []
+
+
+def test_an_absent_source_leaves_nothing_of_what_was_joined(store: ObjectStore) -> None:
+    store.put("parts/1", b"a" * (5 * MIB))
+    sizes = {"parts/1": 5 * MIB, "parts/2": 1}
+    with contextlib.suppress(NotFound):
+        assert not store.join("whole", sizes)
+    assert [info.key for info in store.list()] == ["parts/1"]
+    assert list(store.unfinished("whole")) == []

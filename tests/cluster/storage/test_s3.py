@@ -262,3 +262,11 @@ def test_a_server_to_which_nothing_was_uploaded_in_parts_has_nothing_unfinished(
         store = S3Store(endpoint.bucket, endpoint_url=endpoint.url)
         store.put("a", b"whole")
         assert list(store.unfinished()) == []
+
+
+def test_amazons_stores_join_objects_themselves(store: S3Store) -> None:
+    first, second = b"a" * (5 * MIB), b"b"
+    store.put("1", first)
+    store.put("2", second)
+    assert store.join("whole", {"1": len(first), "2": 1})
+    assert store.get("whole") == first + second

@@ -1,0 +1,70 @@
+"""Joins objects of an S3-compatible store into one, inside the store.
+
+An object becomes a part of a new one by a request of its own, UploadPartCopy:
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cluster.storage.parts import LARGEST_PART, MOST_PARTS, SMALLEST_PART
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+_AT_ONCE = 8
+_NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "XNotImplemented", "NotSupported", "InvalidRequest")
+"""Codes of stores that lack this request, or lack it for these objects."""
+
+
+def can_be_parts(sizes: Sequence[int]) -> bool:
+    """Whether S3's limits allow objects of these sizes as the parts of one."""
+    return (
+        0 < len(sizes) <= MOST_PARTS
+        and all(SMALLEST_PART <= size <= LARGEST_PART for size in sizes[:-1])
+        and 0 < sizes[-1] <= LARGEST_PART
+    )
+
+
+def join_objects(client: "S3Client", bucket: str, name: str, sources: Sequence[str]) -> bool:
+    """Makes the object `name` of those named `sources`. Returns False, without the object, if the store
+    does not offer that. Raises ClientError and BotoCoreError, and leaves an unfinished upload to nobody."""
+    created = client.create_multipart_upload(Bucket=bucket, Key=name)
+    target: dict[str, Any] = {"Bucket": bucket, "Key": name, "UploadId": created["UploadId"]}
+
+    def copy(number: int) -> "CompletedPartTypeDef | None":
+        answer = client.upload_part_copy(
+            **target, PartNumber=number, CopySource={"Bucket": bucket, "Key": sources[number - 1]}
+        )
+        # Stores that do not know the request take it for a part without content.
+        etag = answer.get("CopyPartResult", {}).get("ETag")
+        return {"PartNumber": number, "ETag": etag} if etag else None
+
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        found = list(pool.map(copy, range(1, len(sources) + 1)))
+        parts = [part for part in found if part is not None]
+        if len(parts) == len(sources):
+            client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+            return True
+    except BaseException as error:
+        pool.shutdown(cancel_futures=True)
+        _abort(client, target, error)
+        if isinstance(error, ClientError) and error.response["Error"].get("Code") in _NOT_OFFERED:
+            return False
+        raise
+    finally:
+        pool.shutdown()
+    client.abort_multipart_upload(**target)
+    return False
+
+
+def _abort(client: "S3Client", target: dict[str, Any], reason: BaseException) -> None:
+    try:
+        client.abort_multipart_upload(**target)
+    except (ClientError, BotoCoreError) as error:
+        reason.add_note(f"The unfinished upload could not be aborted: {error}")

@@ -1,17 +1,28 @@
 """`python -m service.migrate`: migrates the database and sets the operator's key to TUNERY_API_KEY.
 
 Run it in every deployment before the API and the scheduler start. It is safe to repeat, even concurrently.
+With `--grant-to ROLE` it runs as the owner of the tables, and lets ROLE do what the API and the scheduler do.
 """
 
+import argparse
 import os
 import sys
 
+from cluster.contracts.errors import InvalidConfiguration
 from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys
+from service.db.roles import grant
 from service.settings import Settings
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m service.migrate")
+    parser.add_argument(
+        "--grant-to",
+        metavar="ROLE",
+        help="PostgreSQL's role of the API and the scheduler, which owns nothing",
+    )
+    role: str | None = parser.parse_args().grant_to
     key = os.environ.get("TUNERY_API_KEY")
     if not key:
         sys.exit("TUNERY_API_KEY is not set: give the first admin key, 32 random characters or more.")
@@ -21,6 +32,10 @@ def main() -> None:
         database.migrate()
         with database.write() as session:
             ApiKeys(session).ensure_admin(key, organization=settings.organization)
+        if role is not None:
+            grant(database, role)
+    except InvalidConfiguration as error:
+        sys.exit(error.message)
     finally:
         database.close()
 

@@ -74,8 +74,9 @@ def without_rows(url: str) -> Iterator[str]:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        for table in reversed(Table.metadata.sorted_tables):
-            connection.execute(f"DELETE FROM {table.name}")
+        # The audit log's triggers would refuse it. All in one message: a round trip takes longer than most.
+        deletions = [f"DELETE FROM {table.name}" for table in Table.metadata.tables.values()]
+        connection.execute("; ".join(["SET session_replication_role = replica", *deletions]))
 
 
 def migrate(url: str) -> None:

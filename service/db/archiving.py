@@ -10,6 +10,7 @@ from service.db.database import now
 from service.db.jobs.jobs import Jobs
 from service.db.models.exports import end_exports
 from service.db.models.imports import end_imports
+from service.db.organization.audit_log import record
 from service.db.organization.projects import Project, Projects, project_of
 from service.db.tenancy import Tenant
 from service.db.transitions import lock
@@ -30,9 +31,11 @@ def archive_project(session: Session, organization_id: str, id: str) -> Project:
         )
     row.archived_at = int(now(session))
     session.flush()
+    tenant = Tenant(organization_id, id)
+    record(session, tenant, "project.archived", id)
     permissions = tables.CheckpointPermission
     session.execute(delete(permissions).where(permissions.project_id == id))
-    jobs = Jobs(session, Tenant(organization_id, id))
+    jobs = Jobs(session, tenant)
     unended = select(tables.Job.id).where(tables.Job.project_id == id, tables.Job.status.not_in(_ENDED))
     for job_id in session.scalars(unended.order_by(tables.Job.id)).all():
         # It may have ended since it was read.
@@ -46,5 +49,8 @@ def archive_project(session: Session, organization_id: str, id: str) -> Project:
 
 _ENDED = [status.value for status in JobStatus if status.is_terminal]
 _IS_ADMIN_KEY = (
-    tables.ApiKey.is_admin_key & tables.ApiKey.revoked_at.is_(None) & tables.ApiKey.replaced_at.is_(None)
+    tables.ApiKey.is_admin_key
+    & tables.ApiKey.issuer.is_(None)
+    & tables.ApiKey.revoked_at.is_(None)
+    & tables.ApiKey.replaced_at.is_(None)
 )

@@ -2,12 +2,12 @@
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import (
     URL,
     Connection,
@@ -23,16 +23,34 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.pool import QueuePool
 
 from cluster.contracts.errors import InsufficientStorage, InvalidConfiguration, Unavailable
 from service.db.reserved_space import ReservedSpace
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x74756E657279
 """Key of PostgreSQL's advisory lock for migrations. Any number, as long as all processes use the same."""
 _CHANGED_JOBS = "changed jobs"
 _DISK_FULL = "53100"
 """PostgreSQL's SQLSTATE disk_full."""
+_POOL_SIZE = 10
+"""Connections that stay open."""
+_OVERFLOW = {"sqlite": 40, "postgresql": 20}
+"""Further connections, which are closed after use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Those of one process to the database."""
+
+    busy: int
+    idle: int
+    limit: int
+    """The most that it may open."""
 
 
 class Database:
@@ -42,6 +60,8 @@ class Database:
         """`url` is `sqlite:///…` or `postgresql://…`. A writer waits `busy_seconds` for another's lock."""
         engine = _engine(_checked(url), busy_seconds)
         self._engine = engine
+        assert isinstance(engine.pool, QueuePool)
+        self._pool = engine.pool
         self._reserved_space = _reserved_space(engine.url)
         self._listeners: list[Callable[[Collection[str]], None]] = []
         self.dialect = engine.dialect.name
@@ -60,6 +80,25 @@ class Database:
             yield session
 
     @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A read transaction that may take hours, and holds up no writer: on SQLite, in a copy of the file
+        beside it. Raises Unavailable if the database does not answer."""
+        if self.dialect == "postgresql":
+            with self.read() as session:
+                session.execute(text("SET LOCAL statement_timeout = 0"))
+                session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+                yield session
+            return
+        assert self._engine.url.database is not None
+        source = Path(self._engine.url.database)
+        with TemporaryDirectory(prefix=f"{source.name}-copy-", dir=source.parent) as folder:
+            copy = Path(folder) / source.name
+            with _unavailable_if_down(), self._engine.connect() as connection:
+                _copy_sqlite(connection, copy)
+            with closing(Database(f"sqlite:///{copy}")) as copied, copied.read() as session:
+                yield session
+
+    @contextmanager
     def write(self, *, frees_space: bool = False) -> Iterator[Session]:
         """A write transaction, committed at the end and rolled back on any error. On SQLite it is the only
         writer. With `frees_space` it also succeeds on a full disk, in space that is reserved for it.
@@ -71,7 +110,7 @@ class Database:
             if frees_space and self._reserved_space is not None
             else nullcontext(),
             _unavailable_if_down(),
-            _WriteSession(self._writing, expire_on_commit=False) as session,
+            WriteSession(self._writing, expire_on_commit=False) as session,
             session.begin(),
         ):
             yield session
@@ -89,8 +128,18 @@ class Database:
         finally:
             self._listeners.remove(listener)
 
+    def connections(self) -> Connections:
+        return Connections(
+            busy=self._pool.checkedout(),
+            idle=self._pool.checkedin(),
+            limit=_POOL_SIZE + _OVERFLOW[self.dialect],
+        )
+
     def migrate(self) -> None:
         """Brings the schema up to date; safe when several processes start at once."""
+        # Imported here, because it would take a tenth of the API's start.
+        from alembic import command
+
         with self.migrating() as connection:
             command.upgrade(migration_config(connection), "head")
         if self._reserved_space is not None:
@@ -116,11 +165,11 @@ class Database:
         self._engine.dispose()
 
 
-class _WriteSession(Session):
+class WriteSession(Session):
     """Reads a row anew when it locks it: an earlier read, before the lock, may be out of date."""
 
 
-@event.listens_for(_WriteSession, "do_orm_execute")
+@event.listens_for(WriteSession, "do_orm_execute")
 def _refresh_locked_rows(state: ORMExecuteState) -> None:
     if state.is_select and getattr(state.statement, "_for_update_arg", None) is not None:
         state.update_execution_options(populate_existing=True)
@@ -138,10 +187,12 @@ def now(session: Session) -> float:
     return float(session.scalars(select(literal_column("(julianday('now') - 2440587.5) * 86400.0"))).one())
 
 
-def migration_config(connection: Connection) -> Config:
+def migration_config(connection: Connection) -> "Config":
     """Alembic's configuration to run inside this connection's transaction."""
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
@@ -179,8 +230,8 @@ def _sqlite_engine(url: URL, busy_seconds: float) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": busy_seconds},
-        pool_size=10,
-        max_overflow=40,
+        pool_size=_POOL_SIZE,
+        max_overflow=_OVERFLOW["sqlite"],
         # Errors go to logs, and must not take the values of rows there.
         hide_parameters=True,
     )
@@ -198,6 +249,16 @@ def _sqlite_engine(url: URL, busy_seconds: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
     return engine
+
+
+def _copy_sqlite(connection: Connection, copy: Path) -> None:
+    source = connection.connection.driver_connection
+    assert isinstance(source, sqlite3.Connection)
+    with closing(sqlite3.connect(copy)) as target:
+        try:
+            source.backup(target)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"The database cannot be copied: {error}.") from error
 
 
 @contextmanager
@@ -232,8 +293,8 @@ def _postgresql_engine(url: URL, busy_seconds: float) -> Engine:
     engine = create_engine(
         url,
         pool_pre_ping=True,
-        pool_size=10,
-        max_overflow=20,
+        pool_size=_POOL_SIZE,
+        max_overflow=_OVERFLOW["postgresql"],
         pool_timeout=10,
         hide_parameters=True,
         # Notices a vanished host within seconds instead of the kernel's quarter of an hour.

@@ -14,6 +14,7 @@ without any coordination with the processes that write objects:
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from sqlalchemy import func, select, union
 from sqlalchemy.orm import Session
@@ -27,6 +28,9 @@ from service.db.files.incoming import IncomingFiles
 from service.db.files.uploads import expire_uploads, pending_uploads
 from service.db.ids import event_file_id, result_file_id
 from service.db.models.exports import delete_ended_exports
+from service.db.retention.holds import held_of
+from service.db.retention.rules import RetentionRules
+from service.db.retention.terms import terms_of
 from service.db.transitions import HELD_BY_ATTEMPT
 
 _ENDED = [status.value for status in JobStatus if status.is_terminal]
@@ -67,15 +71,18 @@ class ReachableObjects:
     jobs: dict[str, ReachableJobObjects] = field(default_factory=dict)
     imports: frozenset[str] = frozenset()
     exports: frozenset[str] = frozenset()
+    report_seconds: dict[str, float] = field(default_factory=dict)
+    """How long data reports are kept, by the SHA-256 of their file, if not for as long as the file."""
 
-    def contains(self, place: ObjectKey) -> bool:
+    def contains(self, place: ObjectKey, *, age_seconds: float = 0.0) -> bool:
         match place:
             case FileKey(file_id):
                 return file_id in self.files
             case PartKey(upload_id):
                 return upload_id in self.uploads
-            case DatasetKey(file_sha256):
-                return file_sha256 in self.datasets
+            case DatasetKey(file_sha256, is_report):
+                is_over = is_report and age_seconds >= self.report_seconds.get(file_sha256, inf)
+                return file_sha256 in self.datasets and not is_over
             case AttemptKey(job_id):
                 job = self.jobs.get(job_id)
                 return job is not None and job.contains(place)
@@ -86,25 +93,35 @@ class ReachableObjects:
 
 
 def has_been_used(session: Session) -> bool:
-    """Whether the database was ever used. Rows of files, uploads and jobs are never deleted."""
-    tables_used = (tables.File.id, tables.Upload.id, tables.Job.id)
-    return any(session.scalar(select(column).limit(1)) is not None for column in tables_used)
+    """Whether the database was ever used. Rows of files, uploads and jobs are deleted only with a project,
+    which the audit log tells of."""
+    of_projects = (select(column).limit(1) for column in (tables.File.id, tables.Upload.id, tables.Job.id))
+    deleted = select(tables.AuditEntry.id).where(tables.AuditEntry.type == "project.deleted").limit(1)
+    return any(session.scalar(found) is not None for found in (*of_projects, deleted))
 
 
-def expire(session: Session, places: Iterable[ObjectKey], *, resume_state_seconds: float) -> None:
+def expire(
+    session: Session,
+    places: Iterable[ObjectKey],
+    *,
+    resume_state_seconds: float,
+    retention: RetentionRules = RetentionRules(),
+) -> None:
     """Records for good what has become unneeded by the clock: incoming files whose process must be dead,
-    uploads and files that have expired, and the resume state of jobs that ended `resume_state_seconds` ago.
-    Use `Database.write`."""
+    uploads and files that have expired, and the resume state of jobs that ended `resume_state_seconds` ago,
+    or as long as their project keeps it. Use `Database.write`."""
     places = list(places)
     IncomingFiles(session).abandon_expired()
     expire_uploads(session)
     _delete_expired(session, {place.file_id for place in places if isinstance(place, FileKey)})
     delete_ended_exports(session, list({place.export_id for place in places if isinstance(place, ExportKey)}))
     jobs = {place.job_id for place in places if isinstance(place, AttemptKey)}
-    _end_resume_state(session, jobs, resume_state_seconds)
+    _end_resume_state(session, jobs, resume_state_seconds, retention)
 
 
-def find_reachable(session: Session, places: Iterable[ObjectKey]) -> ReachableObjects:
+def find_reachable(
+    session: Session, places: Iterable[ObjectKey], *, retention: RetentionRules = RetentionRules()
+) -> ReachableObjects:
     """Use `Database.read`, so that all rows are of one moment."""
     places = list(places)
     files = {place.file_id for place in places if isinstance(place, FileKey)}
@@ -120,6 +137,11 @@ def find_reachable(session: Session, places: Iterable[ObjectKey]) -> ReachableOb
                     tables.File.sha256.in_(datasets), tables.File.deleted_at.is_(None)
                 )
             )
+        ),
+        report_seconds=_report_seconds(
+            session,
+            {place.file_sha256 for place in places if isinstance(place, DatasetKey) and place.is_report},
+            retention,
         ),
         jobs=_reachable_job_objects(session, jobs),
         imports=_reachable_imports(
@@ -142,8 +164,9 @@ def _delete_expired(session: Session, file_ids: Collection[str]) -> None:
     ).all()
     # A separate statement after the locks, so that it sees the jobs of transactions that held them before.
     used = _used_files(session) if expired else frozenset()
+    held = {id: held_of(session, id) for id in {row.project_id for row in expired}}
     for row in expired:
-        if row.id not in used:
+        if row.id not in used and not held[row.project_id].has_file(row.id):
             row.deleted_at = at
     session.flush()
 
@@ -156,22 +179,57 @@ def _used_files(session: Session) -> frozenset[str]:
     return frozenset(session.scalars(union(*used)))
 
 
-def _end_resume_state(session: Session, job_ids: Collection[str], seconds: float) -> None:
-    at = now(session)
-    ended = session.scalars(
-        select(tables.Job)
-        .where(
-            tables.Job.id.in_(job_ids),
-            tables.Job.status.in_(_ENDED),
-            tables.Job.finished_at <= at - seconds,
-            tables.Job.resume_state_gone_at.is_(None),
+def _end_resume_state(
+    session: Session, job_ids: Collection[str], default_seconds: float, retention: RetentionRules
+) -> None:
+    at, job = now(session), tables.Job
+    ended = session.execute(
+        select(job.id, job.project_id, job.finished_at).where(
+            job.id.in_(job_ids),
+            job.status.in_(_ENDED),
+            job.finished_at.is_not(None),
+            job.resume_state_gone_at.is_(None),
         )
-        .order_by(tables.Job.id)
+    ).all()
+    seconds = {
+        id: default_seconds if term.set_by == "server" else term.seconds
+        for id in {project_id for _, project_id, _ in ended}
+        for term in [terms_of(session, retention, id)["resume_states"]]
+    }
+    due = [
+        id
+        for id, project_id, finished_at in ended
+        if (kept := seconds[project_id]) is not None and (finished_at or 0) <= at - kept
+    ]
+    rows = session.scalars(
+        select(job)
+        .where(job.id.in_(due), job.status.in_(_ENDED))
+        .order_by(job.id)
         .with_for_update(skip_locked=True)
     ).all()
-    for row in ended:
-        row.resume_state_gone_at = int(at)
+    # After the locks, which whoever places a hold on a job takes, too.
+    held = {id: held_of(session, id) for id in {row.project_id for row in rows}}
+    for row in rows:
+        if not held[row.project_id].has_job(row.id):
+            row.resume_state_gone_at = int(at)
     session.flush()
+
+
+def _report_seconds(
+    session: Session, file_sha256s: Collection[str], retention: RetentionRules
+) -> dict[str, float]:
+    """What several projects have is kept by the one that keeps it longest."""
+    if not file_sha256s:
+        return {}
+    file = tables.File
+    rows = select(file.sha256, file.project_id).where(
+        file.sha256.in_(file_sha256s), file.deleted_at.is_(None)
+    )
+    kept: dict[str, float] = {}
+    for sha256, project_id in session.execute(rows.distinct()):
+        seconds = terms_of(session, retention, project_id)["data_reports"].seconds
+        kept[sha256] = max(kept.get(sha256, 0.0), inf if seconds is None else seconds)
+    return kept
 
 
 def _reachable_files(session: Session, ids: Collection[str]) -> frozenset[str]:
@@ -226,8 +284,10 @@ def _reachable_job_objects(session: Session, ids: Collection[str]) -> dict[str, 
         .tuples()
         .all()
     )
+    jobs = session.scalars(select(tables.Job).where(tables.Job.id.in_(ids))).all()
+    held = {id: held_of(session, id) for id in {job.project_id for job in jobs}}
     reachable = {}
-    for job in session.scalars(select(tables.Job).where(tables.Job.id.in_(ids))):
+    for job in jobs:
         forms = dict(named.get(job.id, []))
         started_from = {folder for folder in continued if folder.startswith(f"jobs/{job.id}/")}
         reachable[job.id] = ReachableJobObjects(
@@ -235,12 +295,12 @@ def _reachable_job_objects(session: Session, ids: Collection[str]) -> dict[str, 
             newest_step=newest.get(job.id, 0),
             resume_step=job.resume_step,
             weights=frozenset(forms) | started_from,
-            states=_states(job, forms) | started_from,
+            states=_states(job, forms, is_held=held[job.project_id].has_job(job.id)) | started_from,
         )
     return reachable
 
 
-def _states(job: tables.Job, forms: Mapping[str, str]) -> frozenset[str]:
+def _states(job: tables.Job, forms: Mapping[str, str], *, is_held: bool) -> frozenset[str]:
     """Folders of the resume states of the job itself. `forms` are those of its named checkpoints by
     folder."""
     # A prefix cannot be trained from its served form. What was learned is in its resume state.
@@ -251,8 +311,10 @@ def _states(job: tables.Job, forms: Mapping[str, str]) -> frozenset[str]:
         # Runners of earlier releases stored a state with each checkpoint.
         return frozenset(forms)
     newest = _folder_of(job.resume_manifest_key)
-    # Once the job has ended, the state is only needed for a checkpoint that another job can name.
-    return prefixes if JobStatus(job.status).is_terminal and newest not in forms else prefixes | {newest}
+    # Once the job has ended, the state is only needed for a checkpoint that another job can name, unless the
+    # job is held.
+    is_needed = is_held or newest in forms or not JobStatus(job.status).is_terminal
+    return prefixes | {newest} if is_needed else prefixes
 
 
 def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list[tuple[str, str]]]:

@@ -14,8 +14,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from service.audit_chain import NO_ENTRY
 
 _JSON = JSON(none_as_null=True)
 
@@ -44,6 +47,35 @@ class Organization(Table):
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     created_at: Mapped[int]
+    audit_entries: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many its audit log has."""
+    audit_sha256: Mapped[str] = mapped_column(default=NO_ENTRY, server_default=NO_ENTRY)
+    """Hash of the newest of them."""
+    retention: Mapped[dict[str, Any] | None]
+    """Days by RetentionKind, for projects that have none of their own; null keeps for good."""
+
+
+class AuditEntry(Table):
+    """Only added. Triggers refuse changes and removals."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("ix_audit_log_resource", "organization_id", "resource_id", "seq"),)
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """1, 2, 3, …"""
+    id: Mapped[str] = mapped_column(unique=True)
+    type: Mapped[str]
+    effective_at: Mapped[int]
+    project_id: Mapped[str]
+    """The project that the change was about."""
+    actor_id: Mapped[str | None]
+    """The API key. None for what Tunery did by itself."""
+    service_account_id: Mapped[str | None]
+    resource_id: Mapped[str]
+    body: Mapped[str]
+    """The entry as JSON, exactly as it was hashed. The other columns are there to find it by."""
+    sha256: Mapped[str]
 
 
 class Project(Table):
@@ -55,6 +87,10 @@ class Project(Table):
     created_at: Mapped[int]
     archived_at: Mapped[int | None]
     """An archived project's keys are refused. What it owns stays."""
+    rights: Mapped[dict[str, Any] | None]
+    """Which models and methods it may use; null allows everything."""
+    retention: Mapped[dict[str, Any] | None]
+    """Days by RetentionKind; null keeps for good. Without an entry, the organization's applies."""
 
 
 class ServiceAccount(Table):
@@ -97,6 +133,9 @@ class ApiKey(Table):
     """When another operator's key replaced it. Null again once this one is set again."""
     last_used_at: Mapped[int | None]
     """Accurate to a minute."""
+    issuer: Mapped[str | None] = mapped_column(Text)
+    """Of an identity provider: the row then stands for those whom its tokens name `name`, in this project. It
+    has no secret."""
 
 
 class File(Table):
@@ -179,8 +218,17 @@ class Job(Table):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_project_created", "project_id", "created_at", "id"),
-        Index("ix_jobs_status", "status"),
         Index("ix_jobs_model_finished", "model", "finished_at"),
+        # A tick reads the heads of a long queue and no more.
+        Index("ix_jobs_queue", "status", "project_id", "priority", "queued_at", "id"),
+        Index("ix_jobs_queue_order", "status", "priority", "queued_at", "id"),
+        Index(
+            "ix_jobs_start_by",
+            "status",
+            "start_by",
+            sqlite_where=text("start_by IS NOT NULL"),
+            postgresql_where=text("start_by IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -193,6 +241,8 @@ class Job(Table):
     """Alias of the base."""
     api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
     """The key that created it."""
+    traceparent: Mapped[str | None]
+    """Of the request that created it (W3C Trace Context); null if that was not traced."""
     training_file: Mapped[str] = mapped_column(ForeignKey("files.id"))
     validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
     general_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
@@ -244,6 +294,21 @@ class Job(Table):
     """When the current step first found that something it needs does not answer."""
     waited_for: Mapped[list[Any] | None]
     """Codes of what did not answer. Each has been reported to the job's owner once."""
+    priority: Mapped[str] = mapped_column(default="normal", server_default="normal")
+    """A Priority."""
+    start_by: Mapped[int | None]
+    """If it has not started until then, it fails."""
+    queued_at: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    """Since when it waits, which is its age in the queue: its creation, or the last time that its owner
+    resumed it."""
+    gangs: Mapped[list[Any] | None]
+    """Once planned: in which pools it can run, with how many workers and for how long."""
+    is_displaced: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the scheduler has it pause, for the sake of another job: it then goes back to the queue."""
+    resize_to: Mapped[int | None]
+    """The workers that an elastic job goes on with, once it has saved its state for that. Null otherwise."""
+    displacements: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often the scheduler has had it pause."""
     created_at: Mapped[int]
     finished_at: Mapped[int | None]
     resume_state_gone_at: Mapped[int | None]
@@ -252,6 +317,40 @@ class Job(Table):
     """Of the newest resume state; null if no runner has named one."""
     resume_step: Mapped[int] = mapped_column(default=0, server_default="0")
     """The step of that state."""
+    resume_saved_at: Mapped[float | None]
+    """When that state was reported."""
+
+
+class QueuePlace(Table):
+    """Where a queued job stands, as the leading scheduler last decided. A job without a row is new in the
+    queue, or far from its head."""
+
+    __tablename__ = "queue_places"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    position: Mapped[int]
+    """From 1, over all projects."""
+    reason: Mapped[str]
+    """A WaitReason."""
+    message: Mapped[str] = mapped_column(Text)
+    starts_at: Mapped[float | None]
+    ends_at: Mapped[float | None]
+    """When it is expected to start and to end. Null if that is not known."""
+    told: Mapped[str]
+    """The reason that the newest event of the job named."""
+    told_at: Mapped[float]
+
+
+class DeviceUse(Table):
+    """What a project's ended attempts have used of devices, decayed: what was used half-lives ago counts
+    less."""
+
+    __tablename__ = "device_use"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    device_seconds: Mapped[float]
+    at: Mapped[float]
+    """The time that the sum is decayed to."""
 
 
 class IdempotencyKey(Table):
@@ -295,6 +394,12 @@ class Attempt(Table):
     """submitting, submitted, running or ended."""
     resume_from: Mapped[str | None]
     """Manifest key of the checkpoint that it started from."""
+    pool: Mapped[str | None]
+    """Where the scheduler has placed it. Null if it was placed by an earlier release."""
+    num_workers: Mapped[int | None]
+    """How many devices it takes. Null for those of earlier releases."""
+    nodes: Mapped[dict[str, Any] | None]
+    """How many of its workers run on each of Ray's nodes, once that is known."""
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     """When its workers got their devices. None while it waits for them."""
@@ -405,6 +510,9 @@ class ModelImport(Table):
     error: Mapped[dict[str, Any] | None]
     """code, message, param."""
     created_at: Mapped[int]
+    first_tried_at: Mapped[float | None]
+    """When its validation began for the first time. Null while it waits for its turn."""
+    last_tried_at: Mapped[float | None]
     finished_at: Mapped[int | None]
 
 
@@ -514,14 +622,37 @@ class Usage(Table):
     completion_tokens: Mapped[int]
 
 
+class PastUsage(Table):
+    """What a deleted project used, by the hour, so that its organization's usage and costs stay true. It
+    names none of its keys and models."""
+
+    __tablename__ = "past_usage"
+    __table_args__ = (Index("ix_past_usage_organization_start", "organization_id", "start"),)
+
+    project_id: Mapped[str] = mapped_column(primary_key=True)
+    operation: Mapped[str] = mapped_column(primary_key=True)
+    """An Operation, or fine_tuning."""
+    base: Mapped[str] = mapped_column(primary_key=True)
+    """Alias of the model, or of the one that it was tuned from."""
+    start: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Of the hour."""
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    requests: Mapped[int]
+    """Or jobs that ended."""
+    prompt_tokens: Mapped[int]
+    """Or trained tokens."""
+    completion_tokens: Mapped[int]
+    device_seconds: Mapped[float]
+
+
 class Limit(Table):
-    """What a project or an API key may use. Without a row, the default of the settings applies to a project,
-    and no limit to a key."""
+    """What an organization, a project or an API key may use. Without a row, the default of the settings
+    applies to a project, and no limit to the others."""
 
     __tablename__ = "limits"
 
     subject_id: Mapped[str] = mapped_column(primary_key=True)
-    """Of the project or the API key."""
+    """Of the organization, the project or the API key."""
     model: Mapped[str] = mapped_column(primary_key=True)
     """Alias of the base that it applies to. Empty for any, each by itself."""
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -620,6 +751,54 @@ class WebhookDelivery(Table):
     """Why the last try failed, if there was no answer."""
     response: Mapped[str | None] = mapped_column(Text)
     """The start of the last answer's body."""
+
+
+class Maintenance(Table):
+    """Has one row while the installation is in maintenance, and none otherwise."""
+
+    __tablename__ = "maintenance"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Always 1."""
+    since: Mapped[int]
+    pauses_jobs: Mapped[bool]
+    """Whether running jobs save a checkpoint and go back to the queue, instead of finishing."""
+
+
+class LegalHold(Table):
+    """What must not be deleted until the row is."""
+
+    __tablename__ = "legal_holds"
+    __table_args__ = (
+        UniqueConstraint("project_id", "resource_id", name="uq_legal_holds_project_resource"),
+        Index("ix_legal_holds_project_created", "project_id", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    type: Mapped[str]
+    """project, file, job or model."""
+    resource_id: Mapped[str]
+    reason: Mapped[str] = mapped_column(Text)
+    """For administrators only."""
+    api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"))
+    """Who placed it."""
+    created_at: Mapped[int]
+
+
+class StoredBytes(Table):
+    """What a project had in storage when the last sweep counted it."""
+
+    __tablename__ = "stored_bytes"
+
+    project_id: Mapped[str] = mapped_column(primary_key=True)
+    """Empty for objects that no row knows."""
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    """Of object, such as files or checkpoints."""
+    objects: Mapped[int]
+    bytes: Mapped[int]
+    measured_at: Mapped[int]
 
 
 class Lease(Table):

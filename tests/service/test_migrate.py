@@ -11,8 +11,8 @@ from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys
 
 
-def migrate(**environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "service.migrate"]
+def migrate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "service.migrate", *arguments]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TUNERY_")}
     return subprocess.run(command, env=kept | environment, capture_output=True, text=True)
 
@@ -46,3 +46,9 @@ def test_missing_admin_key_is_refused_before_any_change(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "TUNERY_API_KEY is not set" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_role_that_cannot_be_granted_to_is_an_error_without_a_traceback(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'tunery.db'}"
+    done = migrate("--grant-to", "x", TUNERY_DATABASE_URL=url, TUNERY_API_KEY="an-admin-key-of-the-operator")
+    assert (done.returncode, done.stderr) == (1, "SQLite has no roles: grant to one in PostgreSQL.\n")

@@ -12,7 +12,9 @@ from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
+from service.db.organization.audit_log import record
 from service.db.paging import Order, Page, page
+from service.db.retention.holds import check_file_not_held, held_of
 from service.db.tenancy import Tenant
 
 FileStatus = Literal["uploaded", "processed", "error"]
@@ -60,8 +62,11 @@ class Files:
         object_key: str,
         expires_after_seconds: int | None = None,
     ) -> File:
-        """The new file has the status `uploaded`."""
+        """The new file has the status `uploaded`. It does not expire if its project is under a legal hold."""
         created_at = int(now(self._session))
+        expires_at = None if expires_after_seconds is None else created_at + expires_after_seconds
+        if expires_at is not None and held_of(self._session, self._tenant.project_id).is_whole:
+            expires_at = None
         row = tables.File(
             id=id,
             organization_id=self._tenant.organization_id,
@@ -73,10 +78,12 @@ class Files:
             object_key=object_key,
             status="uploaded",
             created_at=created_at,
-            expires_at=None if expires_after_seconds is None else created_at + expires_after_seconds,
+            expires_at=expires_at,
         )
         self._session.add(row)
         self._session.flush()
+        data = {"purpose": purpose, "bytes": bytes, "sha256": sha256}
+        record(self._session, self._tenant, "file.created", id, data=data)
         return file_of(row)
 
     def get(self, id: str) -> File:
@@ -130,7 +137,7 @@ class Files:
 
     def delete(self, id: str) -> None:
         """Marks the file as deleted; a sweep frees its storage later. Raises NotFound, and Conflict while a
-        job or an import that has not ended uses it."""
+        job or an import that has not ended uses it, or it is under a legal hold."""
         row = self._row(id, for_update=True)
         uses = (tables.Job.training_file, tables.Job.validation_file, tables.Job.general_file)
         user = self._session.scalar(
@@ -154,7 +161,9 @@ class Files:
             raise Conflict(
                 f"File {id} is used by import {importing}, which has not ended.", code="file_in_use"
             )
+        check_file_not_held(self._session, row)
         row.deleted_at = int(now(self._session))
+        record(self._session, self._tenant, "file.deleted", id)
 
     def _row(self, id: str, *, for_update: bool = False) -> tables.File:
         statement = self._visible().where(tables.File.id == id)

@@ -9,12 +9,14 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.costs import JobCost
 from cluster.contracts.datasets import DatasetFormat
-from cluster.contracts.errors import Conflict
+from cluster.contracts.durations import duration
+from cluster.contracts.errors import Conflict, InvalidRequest
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.hyperparameters import Hyperparameters, Method, TrainingConfig, TrainingOptions
 from cluster.contracts.integrations import IntegrationType
-from cluster.contracts.jobs import JobStatus
+from cluster.contracts.jobs import JobStatus, Priority
 from cluster.contracts.provenance import Provenance
+from service.audit_types import AuditType
 from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
@@ -22,11 +24,20 @@ from service.db.jobs.faults import RESET_FAULTS
 from service.db.jobs.files import GENERAL_FORMATS, FileRequirement, JobFiles, check_files
 from service.db.jobs.owned_jobs import get_owned_job, select_owned_jobs
 from service.db.jobs.publishing import Publishing, republish
+from service.db.maintenance import check_no_maintenance
 from service.db.models.names import new_model_name
+from service.db.organization.audit_log import record
 from service.db.organization.projects import check_active
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
-from service.db.transitions import NewEvent, add_events, enqueue_notification, lock, transition
+from service.db.transitions import (
+    HELD_BY_ATTEMPT,
+    NewEvent,
+    add_events,
+    enqueue_notification,
+    lock,
+    transition,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,13 @@ class Job:
     """As `{"type": TYPE, TYPE: options}`."""
     integration_results: dict[IntegrationType, dict[str, str]]
     """`url`, `problem` or `file` of those that have one."""
+    priority: Priority
+    start_by: int | None
+    """If it has not started until then, it fails."""
+    queued_at: float
+    """Since when it waits, which is its age in the queue."""
+    retry_at: float | None
+    """After a fault, the time before which nothing is tried again."""
     output_model: str
     """The tuned model's name, chosen at creation; public as `fine_tuned_model`."""
     result_file: str | None
@@ -76,14 +94,14 @@ class Job:
     attempt: int
     publishing: Publishing | None
     """Present once training is complete and the weights are stored."""
-    next_publish_at: float | None
-    """While the job waits for its next try to be published."""
     created_at: int
     finished_at: int | None
     resume_state_gone_at: int | None
     """Time since which the optimizer state of its checkpoints is no longer available."""
     resume_manifest_key: str | None
     """Of its newest resume state, if its runners name one."""
+    traceparent: str | None
+    """Of the request that created it, if that was traced."""
 
     def has_resume_state_of(self, manifest_key: str) -> bool:
         """Whether the optimizer state of this checkpoint is kept: of the newest step only, except in jobs of
@@ -95,10 +113,27 @@ class Job:
 
     @property
     def num_workers(self) -> int:
-        """Training processes. Before the job is planned, as far as the request says."""
-        if self.config is not None:
-            return self.config.num_workers
-        return 1 if self.training.num_workers == "auto" else self.training.num_workers
+        """Training processes. Before the job is planned, as far as the request says. Of an elastic job that
+        does not run, the fewest that it needs."""
+        if self.config is None:
+            return self.training.fewest_workers
+        if self.training.is_elastic and self.status not in HELD_BY_ATTEMPT:
+            return min(plan.num_workers for plan in self.config.plans)
+        return self.config.num_workers
+
+    @property
+    def max_workers(self) -> int:
+        """`num_workers`, or the most of an elastic job."""
+        if not self.training.is_elastic:
+            return self.num_workers
+        if self.config is None:
+            return self.training.most_workers
+        return max(plan.num_workers for plan in self.config.plans)
+
+    @property
+    def next_publish_at(self) -> float | None:
+        """While it waits for its next try to be published."""
+        return self.retry_at if self.status is JobStatus.PUBLISHING else None
 
     @property
     def fine_tuned_model(self) -> str | None:
@@ -125,8 +160,13 @@ class NewJob:
     training: TrainingOptions = field(default_factory=TrainingOptions)
     metadata: dict[str, str] | None = None
     integrations: list[dict[str, Any]] | None = None
+    priority: Priority = "normal"
+    start_by: int | None = None
+    """Unix seconds. The job fails if it has not started until then."""
     api_key_id: str | None = None
     """The key that creates it."""
+    traceparent: str | None = None
+    """Of the request, if it is traced."""
 
 
 class Jobs:
@@ -152,8 +192,9 @@ class Jobs:
 
         Raises InvalidRequest, with `param` training_file, validation_file or training.general_file, if that
         file is absent, has another purpose, failed its check or has rows of another format. Raises Conflict
-        if the project is archived.
+        if the project is archived, and Unavailable (`maintenance`) during maintenance.
         """
+        check_no_maintenance(self._session)
         check_active(self._session, self._tenant)
         self.check_files(new)
         at = now(self._session)
@@ -166,6 +207,7 @@ class Jobs:
             version=0,
             model=new.model,
             api_key_id=new.api_key_id,
+            traceparent=new.traceparent,
             training_file=new.training_file,
             validation_file=new.validation_file,
             general_file=new.training.general_file,
@@ -177,6 +219,9 @@ class Jobs:
             training=new.training.model_dump(mode="json"),
             job_metadata=new.metadata,
             integrations=new.integrations,
+            priority=new.priority,
+            start_by=new.start_by,
+            queued_at=at,
             output_model=new_model_name(self._session, self._tenant, new.model, new.suffix),
             attempt=0,
             next_event_seq=0,
@@ -190,6 +235,9 @@ class Jobs:
         events = [NewEvent(f"Created fine-tuning job: {job_id}"), NewEvent(validating)]
         add_events(self._session, row, events, at=at)
         enqueue_notification(self._session, row, "fine_tuning.job.created", at=at)
+        files = {"training_file": new.training_file, "validation_file": new.validation_file}
+        data = {"model": new.model, "method": new.method, **files}
+        record(self._session, self._tenant, "fine_tuning.job.created", job_id, data=data)
         return job_of(row)
 
     def get(self, id: str) -> Job:
@@ -225,6 +273,7 @@ class Jobs:
         """Ends the job at once; its runner learns it at its next sync. Raises NotFound, and Conflict if the
         job has ended."""
         row = self._lock_unended(id, "cancelled")
+        self._record("fine_tuning.job.cancelled", id)
         return self._move(row, JobStatus.CANCELLED, "The job has been cancelled")
 
     def pause(self, id: str) -> Job:
@@ -235,13 +284,33 @@ class Jobs:
         row = self._lock_unended(id, "paused")
         match JobStatus(row.status):
             case JobStatus.QUEUED:
-                return self._move(row, JobStatus.PAUSED, PAUSED)
+                self._record("fine_tuning.job.paused", id)
+                return self._move(row, JobStatus.PAUSED, PAUSED, resize_to=None)
             case JobStatus.STARTING | JobStatus.RUNNING:
-                return self._move(row, JobStatus.PAUSING, "The job is pausing: it saves a checkpoint first")
+                self._record("fine_tuning.job.paused", id)
+                message = "The job is pausing: it saves a checkpoint first"
+                return self._move(row, JobStatus.PAUSING, message, is_displaced=False)
+            case JobStatus.PAUSING if row.is_displaced:
+                # The scheduler would queue it again.
+                self._record("fine_tuning.job.paused", id)
+                row.is_displaced, row.resize_to = False, None
+                message = "The job is pausing at its owner's request, and stays paused"
+                add_events(self._session, row, [NewEvent(message)], at=now(self._session))
             case JobStatus.VALIDATING_FILES:
                 raise Conflict(f"Job {id} is validating its files; it can be paused once it is queued.")
             case JobStatus.PUBLISHING:
                 raise Conflict(f"Job {id} is trained and being published; it can no longer be paused.")
+        return job_of(row)
+
+    def set_priority(self, id: str, priority: Priority) -> Job:
+        """Changes the priority of a job that has not ended: its place in the queue, or how readily it is
+        paused for others. Raises NotFound, and Conflict if the job has ended."""
+        row = self._lock_unended(id, "given another priority")
+        if row.priority != priority:
+            event = NewEvent(f"The priority has been changed from {row.priority} to {priority}")
+            row.priority = priority
+            self._record("fine_tuning.job.reprioritized", id, changes_requested={"priority": priority})
+            add_events(self._session, row, [event], at=now(self._session))
         return job_of(row)
 
     def resume(self, id: str) -> Job:
@@ -249,12 +318,15 @@ class Jobs:
         Conflict if the job is not paused."""
         row = self._lock_unended(id, "resumed")
         status = JobStatus(row.status)
+        if status is JobStatus.PAUSING and row.is_displaced:
+            raise Conflict(f"Job {id} was not paused by its owner; it continues by itself.")
         if status is JobStatus.PAUSING:
             raise Conflict(f"Job {id} is still pausing; it can be resumed once it is paused.")
         if status is not JobStatus.PAUSED:
             raise Conflict(f"Job {id} is {status.public}, not paused; it cannot be resumed.")
+        self._record("fine_tuning.job.resumed", id)
         message = "The job has been resumed, moving job to queued state"
-        return self._move(row, JobStatus.QUEUED, message, **RESET_FAULTS)
+        return self._move(row, JobStatus.QUEUED, message, queued_at=now(self._session), **RESET_FAULTS)
 
     def republish(
         self,
@@ -273,6 +345,8 @@ class Jobs:
         row = lock(self._session, id)
         assert row is not None
         row = republish(self._session, row, gate=gate, regression=regression, at=now(self._session))
+        changes = {"gate": gate, "regression": regression}
+        self._record("fine_tuning.job.republished", id, changes_requested=changes)
         return job_of(row)
 
     def _lock_unended(self, id: str, wanted: str) -> tables.Job:
@@ -283,6 +357,9 @@ class Jobs:
         if status.is_terminal:
             raise Conflict(f"Job {id} has already {_ENDED[status]}; it cannot be {wanted}.", code="job_ended")
         return row
+
+    def _record(self, type: AuditType, id: str, **details: dict[str, Any]) -> None:
+        record(self._session, self._tenant, type, id, **details)
 
     def _move(self, row: tables.Job, to: JobStatus, message: str, **changes: Any) -> Job:
         at = now(self._session)
@@ -305,6 +382,17 @@ _ENDED = {
     JobStatus.FAILED: "failed",
     JobStatus.CANCELLED: "been cancelled",
 }
+
+
+def check_start_by(start_by: int | None, at: float) -> None:
+    """Raises InvalidRequest if the time is over."""
+    if start_by is not None and start_by <= at:
+        raise InvalidRequest(
+            f"tunery.start_by is {start_by}, and that is {duration(at - start_by)} ago; give a time to come, "
+            "in Unix seconds.",
+            code="start_by_passed",
+            param="tunery.start_by",
+        )
 
 
 def _required_files(new: NewJob) -> list[FileRequirement]:
@@ -335,6 +423,10 @@ def job_of(row: tables.Job) -> Job:
         metadata=row.job_metadata,
         integrations=row.integrations,
         integration_results=cast(Any, row.integration_results or {}),
+        priority=cast(Any, row.priority),
+        start_by=row.start_by,
+        queued_at=row.queued_at,
+        retry_at=row.retry_at,
         output_model=row.output_model,
         result_file=row.result_file,
         trained_tokens=row.trained_tokens,
@@ -346,9 +438,9 @@ def job_of(row: tables.Job) -> Job:
         error=None if row.error is None else JobError(**row.error),
         attempt=row.attempt,
         publishing=None if row.publishing is None else Publishing.model_validate(row.publishing),
-        next_publish_at=row.retry_at if row.status == JobStatus.PUBLISHING else None,
         created_at=row.created_at,
         finished_at=row.finished_at,
         resume_state_gone_at=row.resume_state_gone_at,
         resume_manifest_key=row.resume_manifest_key,
+        traceparent=row.traceparent,
     )

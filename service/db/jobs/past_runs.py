@@ -1,5 +1,6 @@
-"""What finished jobs took, and which jobs are ahead in the queue: over all tenants, for estimates."""
+"""What finished jobs took, and how much unfinished ones have to do: over all tenants, for estimates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -7,20 +8,10 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.costs import JobCost
 from cluster.contracts.hyperparameters import Method, TrainingConfig
-from cluster.contracts.jobs import JobStatus
 from service.db import tables
-from service.db.jobs.jobs import Job, job_of
+from service.db.jobs.jobs import Job
 
 _RUNS_AT_MOST = 200
-_JOBS_AT_MOST = 1000
-_UNDER_WAY = (
-    JobStatus.VALIDATING_FILES,
-    JobStatus.QUEUED,
-    JobStatus.STARTING,
-    JobStatus.RUNNING,
-    JobStatus.PUBLISHING,
-    JobStatus.PAUSING,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +21,12 @@ class PastRun:
     cost: JobCost
 
 
-def past_runs(session: Session, base: str) -> list[PastRun]:
-    """The newest runs of a base whose cost is known, the newest first."""
+def past_runs(session: Session, base: str | None = None) -> list[PastRun]:
+    """The newest runs of a base, or of all bases, whose cost is known, the newest first."""
+    of_base = () if base is None else (tables.Job.model == base,)
     rows = session.execute(
         select(tables.Job.method, tables.Job.config, tables.Job.cost)
-        .where(tables.Job.model == base, tables.Job.cost.is_not(None), tables.Job.finished_at.is_not(None))
+        .where(*of_base, tables.Job.cost.is_not(None), tables.Job.finished_at.is_not(None))
         .order_by(tables.Job.finished_at.desc())
         .limit(_RUNS_AT_MOST)
     )
@@ -49,14 +41,16 @@ def past_runs(session: Session, base: str) -> list[PastRun]:
     ]
 
 
-def jobs_ahead(session: Session) -> list[Job]:
-    """The jobs that a new one would wait for: those that hold training slots, then the others, each oldest
-    first."""
-    rows = session.scalars(
-        select(tables.Job)
-        .where(tables.Job.status.in_([status.value for status in _UNDER_WAY]))
-        .order_by(tables.Job.created_at, tables.Job.id)
-        .limit(_JOBS_AT_MOST)
+@dataclass(frozen=True, slots=True)
+class FileSize:
+    bytes: int
+    n_examples: int
+
+
+def training_file_sizes(session: Session, jobs: Sequence[Job]) -> dict[str, FileSize]:
+    """By the id of the file, for those whose lines have been read."""
+    file = tables.File
+    rows = session.execute(
+        select(file.id, file.bytes, file.n_examples).where(file.id.in_({job.training_file for job in jobs}))
     )
-    waiting = (JobStatus.VALIDATING_FILES, JobStatus.QUEUED)
-    return sorted(map(job_of, rows), key=lambda job: job.status in waiting)
+    return {id: FileSize(bytes, n_examples) for id, bytes, n_examples in rows if n_examples}

@@ -6,8 +6,10 @@ from typing import Any
 
 def num_workers(training: Mapping[str, Any], config: Mapping[str, Any] | None) -> int:
     """From the stored options and the stored configuration. Before the job is planned, as far as the options
-    say."""
+    say: of an elastic job the fewest."""
     if config is not None:
         return int(config["num_workers"])
     requested = training.get("num_workers", 1)
+    if isinstance(requested, Mapping):
+        return int(requested["min"])
     return 1 if requested == "auto" else int(requested)

@@ -1,4 +1,4 @@
-"""What projects and API keys may use."""
+"""What organizations, projects and API keys may use."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -11,7 +11,7 @@ from service.db.limits.names import RATES, UNLIMITED, Defaults, LimitName, RateN
 
 
 class Limits:
-    """The limits of projects and API keys, both called subjects."""
+    """The limits of organizations, projects and API keys, all called subjects."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

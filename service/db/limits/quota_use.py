@@ -12,6 +12,7 @@ from service.db.database import now
 from service.db.models.exports import exported_bytes
 from service.db.tenancy import Tenant
 from service.db.usage.device_time import device_time
+from service.db.usage.past_usage import past_device_seconds, past_job_times
 
 DAY_SECONDS = 86_400
 _IDLE = (JobStatus.PAUSED, JobStatus.PUBLISHING)
@@ -21,6 +22,10 @@ _UNDER_WAY = [status.value for status in JobStatus if not status.is_terminal and
 
 Owned = ColumnElement[bool]
 """Selects jobs."""
+
+
+def jobs_of_organization(organization_id: str) -> Owned:
+    return tables.Job.organization_id == organization_id
 
 
 def jobs_of_project(project_id: str) -> Owned:
@@ -36,38 +41,48 @@ def num_jobs_under_way(session: Session, owned: Owned) -> int:
     return session.scalar(select(func.count()).where(owned, tables.Job.status.in_(_UNDER_WAY))) or 0
 
 
-def job_times_of_a_day(session: Session, owned: Owned) -> Sequence[int]:
-    """When the jobs of the last 24 hours were created, oldest first."""
+def job_times_of_a_day(
+    session: Session, owned: Owned, *, organization_id: str | None = None
+) -> Sequence[int]:
+    """When the jobs of the last 24 hours were created, oldest first. Those of the organization's deleted
+    projects, if one is named, count at the hour in which they ended."""
     created_at = tables.Job.created_at
     since = int(now(session)) - DAY_SECONDS
-    return session.scalars(select(created_at).where(owned, created_at >= since).order_by(created_at)).all()
+    times = session.scalars(select(created_at).where(owned, created_at >= since)).all()
+    past = past_job_times(session, organization_id, since) if organization_id else []
+    return sorted([*times, *past])
 
 
-def device_seconds_this_month(session: Session, owned: Owned) -> float:
-    """What the jobs' attempts have held in this calendar month (UTC)."""
+def device_seconds_this_month(session: Session, owned: Owned, *, organization_id: str | None = None) -> float:
+    """What the jobs' attempts have held in this calendar month (UTC), and those of the organization's deleted
+    projects if one is named."""
     at = now(session)
     month = datetime.fromtimestamp(at, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return sum(part.device_seconds for part in device_time(session, [owned], month.timestamp(), at))
+    parts = device_time(session, [owned], month.timestamp(), at)
+    past = past_device_seconds(session, organization_id, month.timestamp()) if organization_id else 0.0
+    return past + sum(part.device_seconds for part in parts)
 
 
-def stored_bytes(session: Session, tenant: Tenant) -> int:
+def stored_bytes(session: Session, tenant: Tenant, *, of_organization: bool = False) -> int:
     """Of the tenant's files that are neither deleted nor expired, of the parts of its uploads, and of its
-    exports."""
-    file, upload = tables.File, tables.Upload
+    exports; or of those of its whole organization."""
+    file, upload, export = tables.File, tables.Upload, tables.ModelExport
+
+    def owned(row: type[tables.File] | type[tables.Upload] | type[tables.ModelExport]) -> ColumnElement[bool]:
+        is_organizations = row.organization_id == tenant.organization_id
+        return (
+            is_organizations if of_organization else is_organizations & (row.project_id == tenant.project_id)
+        )
+
     files = select(func.sum(file.bytes)).where(
-        file.organization_id == tenant.organization_id,
-        file.project_id == tenant.project_id,
+        owned(file),
         file.deleted_at.is_(None),
         or_(file.expires_at.is_(None), file.expires_at > int(now(session))),
     )
     parts = (
         select(func.sum(tables.UploadPart.bytes))
         .join(upload, upload.id == tables.UploadPart.upload_id)
-        .where(
-            upload.organization_id == tenant.organization_id,
-            upload.project_id == tenant.project_id,
-            upload.expires_at > int(now(session)),
-        )
+        .where(owned(upload), upload.expires_at > int(now(session)))
     )
     stored = int(session.scalar(files) or 0) + int(session.scalar(parts) or 0)
-    return stored + exported_bytes(session, tenant)
+    return stored + exported_bytes(session, owned(export))

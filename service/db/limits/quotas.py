@@ -1,7 +1,7 @@
 """Limits on jobs and stored files, checked in the transaction that creates or resumes them.
 
-The project's row is locked first, so that of two requests at the same time the second one counts what the
-first has written."""
+The row of the project, and that of the organization if it is limited, are locked first, so that of two
+requests at the same time the second one counts what the first has written."""
 
 from dataclasses import dataclass
 
@@ -17,16 +17,18 @@ from service.db.limits.quota_use import (
     device_seconds_this_month,
     job_times_of_a_day,
     jobs_of_key,
+    jobs_of_organization,
     jobs_of_project,
     num_jobs_under_way,
     stored_bytes,
 )
+from service.db.organization.organizations import lock_organization
 from service.db.organization.projects import lock_project
 from service.db.tenancy import Tenant
 
 
 class Quotas:
-    """The limits of one tenant and of the key that a request comes with."""
+    """The limits of one tenant, of its organization, and of the key that a request comes with."""
 
     def __init__(self, session: Session, tenant: Tenant, api_key_id: str, defaults: Defaults) -> None:
         """`defaults`: the limits of a project that has none of its own."""
@@ -39,7 +41,14 @@ class Quotas:
             jobs_of_project(tenant.project_id),
         )
         key = _Subject(f"API key {api_key_id}", limits.of(api_key_id), jobs_of_key(api_key_id))
-        self._subjects = (project, key)
+        organization_id = tenant.organization_id
+        organization = _Subject(
+            f"organization {organization_id}",
+            limits.of(organization_id),
+            jobs_of_organization(organization_id),
+            organization_id=organization_id,
+        )
+        self._subjects = (project, key, organization)
 
     def check_new_job(self) -> None:
         """Raises RateLimited if too many jobs are under way or were created within a day, and QuotaExceeded
@@ -54,19 +63,23 @@ class Quotas:
 
     def _check_start(self, num_others: int) -> None:
         for subject, limit in self._limits("device_hours_per_month"):
-            _check_device_hours(subject, limit, device_seconds_this_month(self._session, subject.owns) / 3600)
+            used = device_seconds_this_month(
+                self._session, subject.owns, organization_id=subject.organization_id
+            )
+            _check_device_hours(subject, limit, used / 3600)
         for subject, limit in self._limits("concurrent_jobs"):
-            used = num_jobs_under_way(self._session, subject.owns) - num_others
-            if used >= limit:
+            num_jobs = num_jobs_under_way(self._session, subject.owns) - num_others
+            if num_jobs >= limit:
                 raise RateLimited(
                     f"Rate limit reached for fine-tuning jobs in {subject.name} on concurrent jobs: Limit "
-                    f"{limit}, Used {used}, Requested 1. Wait until a job has ended, or cancel or pause one.",
+                    f"{limit}, Used {num_jobs}, Requested 1. Wait until a job has ended, or cancel or pause "
+                    "one.",
                     unit="requests",
                     retry_after_seconds=None,
                 )
 
     def _check_day(self, subject: "_Subject", limit: int) -> None:
-        times = job_times_of_a_day(self._session, subject.owns)
+        times = job_times_of_a_day(self._session, subject.owns, organization_id=subject.organization_id)
         if len(times) < limit:
             return
         # With `limit` jobs, the oldest must become older than a day; with more, so must others.
@@ -81,38 +94,45 @@ class Quotas:
         )
 
     def _limits(self, name: LimitName) -> list[tuple["_Subject", int]]:
-        """Who is limited, and by how much. Locks the project if anyone is."""
+        """Who is limited, and by how much. Locks the project if anyone is, and then the organization if it
+        is."""
         found = ((subject, subject.limits.get(name, UNLIMITED)) for subject in self._subjects)
         limits = [(subject, limit) for subject, limit in found if limit != UNLIMITED]
         if limits:
             lock_project(self._session, self._tenant)
+        if any(subject.organization_id for subject, _ in limits):
+            lock_organization(self._session, self._tenant.organization_id)
         return limits
 
 
 def check_stored_bytes(session: Session, tenant: Tenant, more: int, defaults: Defaults) -> None:
-    """Raises QuotaExceeded if the project's files and exports and `more` bytes are together too large."""
-    limits = dict(defaults) | Limits(session).of(tenant.project_id)
-    limit = limits.get("stored_bytes", UNLIMITED)
-    if limit == UNLIMITED:
+    """Raises QuotaExceeded if the project's files and exports and `more` bytes are together too large, or
+    those of its organization."""
+    limits = Limits(session)
+    of_project = (dict(defaults) | limits.of(tenant.project_id)).get("stored_bytes", UNLIMITED)
+    of_organization = limits.of(tenant.organization_id).get("stored_bytes", UNLIMITED)
+    if min(of_project, of_organization) == UNLIMITED:
         return
     lock_project(session, tenant)
-    used = stored_bytes(session, tenant)
-    if used + more > limit:
-        raise QuotaExceeded(
-            f"You exceeded the storage quota of project {tenant.project_id}: Limit {limit} bytes, "
-            f"Used {used}, Requested {more}. Delete files or exports that are not needed, or ask your "
-            "operator for more."
-        )
+    if of_project != UNLIMITED:
+        used = stored_bytes(session, tenant)
+        _check_storage(f"project {tenant.project_id}", of_project, used, more)
+    if of_organization != UNLIMITED:
+        lock_organization(session, tenant.organization_id)
+        used = stored_bytes(session, tenant, of_organization=True)
+        _check_storage(f"organization {tenant.organization_id}", of_organization, used, more)
 
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """A project or a key."""
+    """A project, a key or an organization."""
 
     name: str
     limits: dict[LimitName, int]
     owns: Owned
     """Selects its jobs."""
+    organization_id: str | None = None
+    """None for a project or a key."""
 
 
 def _check_device_hours(subject: _Subject, limit: int, used: float) -> None:
@@ -120,4 +140,12 @@ def _check_device_hours(subject: _Subject, limit: int, used: float) -> None:
         raise QuotaExceeded(
             f"You exceeded the training quota of {subject.name}: Limit {limit} device-hours a month, Used "
             f"{used:.2f}. It is renewed on the first day of the month (UTC); or ask your operator for more."
+        )
+
+
+def _check_storage(subject: str, limit: int, used: int, more: int) -> None:
+    if used + more > limit:
+        raise QuotaExceeded(
+            f"You exceeded the storage quota of {subject}: Limit {limit} bytes, Used {used}, Requested "
+            f"{more}. Delete files or exports that are not needed, or ask your operator for more."
         )

@@ -1,4 +1,5 @@
-"""Aliases: names such as `support@prod` for models, which can be moved to another model at once.
+"""Aliases: names such as `support@prod` for models, which can be moved to another model at once. Names that
+tuned models have elsewhere, such as OpenAI's `ft:gpt-4o-mini-2024-07-18:acme::AbCd1234`, can be aliases too.
 
 Every change of an alias is a row that is never changed: the newest one says what the alias names, and all of
 them together are its history. A deleted alias keeps its history, and its versions go on if it is made again.
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
 from service.db import tables
 from service.db.database import now
+from service.db.organization.audit_log import record
 from service.db.organization.projects import lock_project
 from service.db.paging import Page
 from service.db.tenancy import Tenant
@@ -22,8 +24,14 @@ MAX_ALIASES = 1000
 
 
 def is_alias(name: str) -> bool:
-    """Whether a model's name is an alias. Names of bases have no `@`, and names of tuned models a `:`."""
+    """Whether a name can only be an alias: names of bases have no `@`, and names of tuned models a `:`. Any
+    other name is an alias if no model has it and a project made one."""
     return "@" in name and ":" not in name
+
+
+def may_name_tuned(name: str) -> bool:
+    """Whether a name can be that of a tuned model or a checkpoint, or an alias."""
+    return is_alias(name) or name.startswith("ft:") or ".ft-" in name
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +64,11 @@ class Aliases:
         self._tenant = tenant
 
     def resolve(self, name: str) -> str:
-        """Returns the model that an alias names, and any other name as it is. Raises NotFound
-        (`model_not_found`)."""
-        if not is_alias(name):
-            return name
+        """Returns the model that an alias names, and any other name as it is. Whether a model has the name
+        itself is for the caller to find first. Raises NotFound (`model_not_found`)."""
         row = self._newest(name)
+        if (row is None or row.model is None) and not is_alias(name):
+            return name
         if row is None or row.model is None:
             raise NotFound(
                 f"The model '{name}' does not exist or you do not have access to it.",
@@ -118,6 +126,11 @@ class Aliases:
         )
         self._session.add(change)
         self._session.flush()
+        if model is None:
+            record(self._session, self._tenant, "alias.deleted", name)
+        else:
+            changes = {"model": model, "version": change.version}
+            record(self._session, self._tenant, "alias.updated", name, changes_requested=changes)
         return change.version
 
     def history(self, name: str, *, before: int | None = None, limit: int = 20) -> Page[AliasChange]:
@@ -162,8 +175,9 @@ class Aliases:
                 f"The alias '{name}' has no version {version}.", code="alias_not_found", param="to_version"
             )
         if row is None or row.model is None:
+            missing = "has no earlier version" if row is None else f"named no model at version {at}"
             raise Conflict(
-                f"The alias '{name}' named no model at version {at}.",
+                f"The alias '{name}' {missing}.",
                 code="nothing_to_roll_back",
                 param="to_version",
             )

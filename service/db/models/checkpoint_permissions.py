@@ -12,8 +12,10 @@ from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
 from service.db.models.models import model_not_found
+from service.db.organization.audit_log import record
 from service.db.organization.projects import Projects
 from service.db.paging import Order, Page, page
+from service.db.tenancy import Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,19 @@ class CheckpointPermissions:
     """Permissions to use one model, `ft:…`, or one checkpoint, `ft:…:ckpt-step-N`, of an organization."""
 
     def __init__(self, session: Session, organization_id: str, name: str) -> None:
-        """Every method raises NotFound (`model_not_found`) if there is no such model."""
+        """`name` is a model's own, never an alias. Every method but `has_model` raises NotFound
+        (`model_not_found`) if there is no such model."""
         self._session = session
         self._organization_id = organization_id
         self._name = name
+
+    def has_model(self) -> bool:
+        """Whether a model or a checkpoint of the organization, whichever project's, has the name itself."""
+        try:
+            self._target()
+        except NotFound:
+            return False
+        return True
 
     def grant(self, project_ids: Sequence[str]) -> list[CheckpointPermission]:
         """Returns one permission for each project. One that exists already stays as it is. Raises
@@ -74,6 +85,8 @@ class CheckpointPermissions:
         if row is None:
             raise NotFound(f"No such permission of '{self._name}': {id}")
         self._session.delete(row)
+        tenant = Tenant(self._organization_id, row.project_id)
+        record(self._session, tenant, "checkpoint.permission.deleted", id)
 
     def _granted(self, target: dict[str, Any], project_id: str) -> CheckpointPermission:
         found = select(tables.CheckpointPermission).filter_by(project_id=project_id, **target)
@@ -85,6 +98,9 @@ class CheckpointPermissions:
             )
             self._session.add(row)
             self._session.flush()
+            tenant = Tenant(self._organization_id, project_id)
+            data = {"project_id": project_id, "fine_tuned_model_checkpoint": self._name}
+            record(self._session, tenant, "checkpoint.permission.created", row.id, data=data)
         return _permission_of(row)
 
     def _target(self, *, for_share: bool = False) -> dict[str, Any]:

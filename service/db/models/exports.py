@@ -17,6 +17,7 @@ from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
 from service.db.models.models import TunedModel
+from service.db.organization.audit_log import record
 from service.db.paging import Page, page
 from service.db.superseded import note_superseded
 from service.db.tenancy import Tenant
@@ -68,10 +69,15 @@ class Exports:
         self._tenant = tenant
 
     def create(
-        self, model: TunedModel, format: ExportFormat, quantization: Quantization | None, *, seconds: float
+        self,
+        model: TunedModel,
+        format: ExportFormat,
+        quantization: Quantization | None,
+        *,
+        seconds: float | None,
     ) -> ModelExport:
         """The caller holds locks on the project and on the model. Returns the export of the same weights that
-        is being made or was made before, which then lasts for `seconds` from now.
+        is being made or was made before, which then lasts for `seconds` from now, or without an end.
 
         Raises Overloaded (`too_many_exports`) while MAX_PENDING others of the project are being made."""
         at = now(self._session)
@@ -83,7 +89,7 @@ class Exports:
         )
         if same is not None:
             if same.status == "succeeded":
-                same.expires_at = int(at + seconds)
+                same.expires_at = _end(at, seconds)
             return _export_of(same)
         pending = self._current().where(_TABLE.status.in_(_PENDING))
         count = self._session.scalar(select(func.count()).select_from(pending.subquery())) or 0
@@ -112,6 +118,8 @@ class Exports:
         )
         self._session.add(row)
         self._session.flush()
+        data = {"model": model.name, "format": format, "quantization": quantization}
+        record(self._session, self._tenant, "export.created", row.id, data=data)
         return _export_of(row)
 
     def get(self, id: str) -> ModelExport:
@@ -145,6 +153,7 @@ class Exports:
         row, at = self._row(id, for_update=True), now(self._session)
         row.deleted_at = int(at)
         _note_superseded(self._session, row, at)
+        record(self._session, self._tenant, "export.deleted", id)
 
     def _row(self, id: str, *, for_update: bool = False) -> tables.ModelExport:
         statement = self._current().where(_TABLE.id == id)
@@ -196,14 +205,9 @@ def pending_exports(session: Session) -> Sequence[ModelExport]:
     return [_export_of(row) for row in rows]
 
 
-def exported_bytes(session: Session, tenant: Tenant) -> int:
-    """What the tenant's exports take, and those that are being made will take."""
-    total = select(func.sum(_TABLE.total_bytes)).where(
-        _TABLE.organization_id == tenant.organization_id,
-        _TABLE.project_id == tenant.project_id,
-        _TABLE.status != "failed",
-        is_current(session),
-    )
+def exported_bytes(session: Session, owned: ColumnElement[bool]) -> int:
+    """What these exports take, and those of them that are being made will take."""
+    total = select(func.sum(_TABLE.total_bytes)).where(owned, _TABLE.status != "failed", is_current(session))
     return int(session.scalar(total) or 0)
 
 
@@ -213,7 +217,7 @@ def note_progress(session: Session, id: str, progress: ExportProgress) -> None:
         row.status, row.done_bytes, row.total_bytes = "running", progress.done_bytes, progress.total_bytes
 
 
-def note_fault(session: Session, id: str, error: TuneryError, *, seconds: float) -> None:
+def note_fault(session: Session, id: str, error: TuneryError, *, seconds: float | None) -> None:
     """Fails the export, as `fail_export` does, at its last fault."""
     if (row := _lock(session, id)) is not None:
         row.faults += 1
@@ -221,16 +225,16 @@ def note_fault(session: Session, id: str, error: TuneryError, *, seconds: float)
             _fail(session, row, error, seconds)
 
 
-def finish_export(session: Session, id: str, export: Export, *, seconds: float) -> None:
-    """The export lasts for `seconds` from now."""
+def finish_export(session: Session, id: str, export: Export, *, seconds: float | None) -> None:
+    """The export lasts for `seconds` from now, or without an end."""
     if (row := _lock(session, id)) is not None:
         at = now(session)
-        row.status, row.finished_at, row.expires_at = "succeeded", int(at), int(at + seconds)
+        row.status, row.finished_at, row.expires_at = "succeeded", int(at), _end(at, seconds)
         row.done_bytes = row.total_bytes = export.bytes
         row.export_sha256 = export.manifest_sha256
 
 
-def fail_export(session: Session, id: str, error: TuneryError, *, seconds: float) -> None:
+def fail_export(session: Session, id: str, error: TuneryError, *, seconds: float | None) -> None:
     """The reason is shown for `seconds` from now."""
     if (row := _lock(session, id)) is not None:
         _fail(session, row, error, seconds)
@@ -260,6 +264,10 @@ def delete_ended_exports(session: Session, ids: Sequence[str]) -> None:
     session.flush()
 
 
+def _end(at: float, seconds: float | None) -> int | None:
+    return None if seconds is None else int(at + seconds)
+
+
 def _lock(session: Session, id: str) -> tables.ModelExport | None:
     """Its row, if it has not ended."""
     return session.scalar(
@@ -269,9 +277,9 @@ def _lock(session: Session, id: str) -> tables.ModelExport | None:
     )
 
 
-def _fail(session: Session, row: tables.ModelExport, error: TuneryError, seconds: float) -> None:
+def _fail(session: Session, row: tables.ModelExport, error: TuneryError, seconds: float | None) -> None:
     at = now(session)
-    row.status, row.finished_at, row.expires_at = "failed", int(at), int(at + seconds)
+    row.status, row.finished_at, row.expires_at = "failed", int(at), _end(at, seconds)
     row.error = {"code": error.code or "internal_error", "message": error.message, "param": error.param}
     _note_superseded(session, row, at)
 

@@ -15,6 +15,7 @@ from service.db.database import now
 from service.db.files.files import File, file_of
 from service.db.ids import new_id
 from service.db.models.names import new_model_name
+from service.db.organization.audit_log import record
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
 
@@ -50,6 +51,8 @@ class PendingImport:
     base: str
     config: File
     weights: File
+    last_tried_at: float | None = None
+    """Unix seconds. None if it was not tried yet."""
 
 
 class Imports:
@@ -99,6 +102,8 @@ class Imports:
         )
         self._session.add(row)
         self._session.flush()
+        data = {"model": row.output_model, "config_file": config_file, "weights_file": weights_file}
+        record(self._session, self._tenant, "import.created", row.id, data={"base": base, **data})
         return _import_of(row)
 
     def get(self, id: str) -> ModelImport:
@@ -148,9 +153,27 @@ def pending_imports(session: Session) -> Sequence[PendingImport]:
             row.base,
             file_of(session.get_one(tables.File, row.config_file)),
             file_of(session.get_one(tables.File, row.weights_file)),
+            row.last_tried_at,
         )
         for row in rows
     ]
+
+
+def begin_try(session: Session, id: str) -> bool:
+    """Notes that the import is being validated. Returns False if it has ended already. Use
+    `Database.write`."""
+    row = _lock(session, id)
+    if row is None:
+        return False
+    row.last_tried_at = now(session)
+    row.first_tried_at = row.first_tried_at or row.last_tried_at
+    return True
+
+
+def seconds_tried(session: Session, id: str) -> float:
+    """For how long the import has been tried."""
+    first = session.get_one(tables.ModelImport, id).first_tried_at
+    return 0.0 if first is None else now(session) - first
 
 
 def publish_import(session: Session, id: str, adapter: ImportedAdapter) -> bool:

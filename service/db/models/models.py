@@ -16,7 +16,9 @@ from cluster.contracts.provenance import Provenance
 from cluster.contracts.weights import WeightsRef
 from service.db import tables
 from service.db.database import now
-from service.db.models.aliases import Aliases
+from service.db.models.aliases import Aliases, is_alias
+from service.db.organization.audit_log import record
+from service.db.retention.holds import check_model_not_held
 from service.db.tenancy import Tenant
 from service.db.transitions import lock
 
@@ -70,21 +72,43 @@ class TunedModels:
 
     def named(self, name: str, bases: Container[str]) -> TunedModel | str:
         """Finds what the `model` of a request names, also through an alias: a tuned model or a checkpoint, or
-        one of the `bases`, by its name. Raises NotFound (`model_not_found`)."""
+        one of the `bases`, by its name. A model's own name is never an alias. Raises NotFound
+        (`model_not_found`)."""
+        if name in bases:
+            return name
+        if not is_alias(name) and (own := self._find(name)) is not None:
+            return own
         model = Aliases(self._session, self._tenant).resolve(name)
         if model in bases:
             return model
-        try:
-            return self.resolve(model)
-        except NotFound:
-            if model == name:
-                raise
-            raise NotFound(
-                f"The alias '{name}' names the model '{model}', which does not exist any more or is no "
-                "longer shared with this project. Let the alias name another model.",
-                code="model_not_found",
-                param="model",
-            ) from None
+        found = self._find(model)
+        if found is not None:
+            return found
+        if model == name:
+            raise model_not_found(name)
+        raise NotFound(
+            f"The alias '{name}' names the model '{model}', which does not exist any more or is no "
+            "longer shared with this project. Let the alias name another model.",
+            code="model_not_found",
+            param="model",
+        )
+
+    def own_name(self, name: str) -> str:
+        """Returns the name of the model that an alias names, and any other name as it is: that of a model, a
+        base or nothing. Raises NotFound (`model_not_found`) for what can only be an alias, and does not
+        exist."""
+        if not is_alias(name) and self._find(name) is not None:
+            return name
+        return Aliases(self._session, self._tenant).resolve(name)
+
+    def check_no_model(self, alias: str, bases: Container[str]) -> None:
+        """Raises Conflict (`name_of_model`) if a base, a tuned model or a checkpoint has this name itself."""
+        if alias in bases or self._find(alias) is not None:
+            raise Conflict(
+                f"'{alias}' is a model's own name, which cannot become an alias.",
+                code="name_of_model",
+                param="alias",
+            )
 
     def resolve_all(self, names: Iterable[str]) -> dict[str, TunedModel]:
         """Finds many tuned models and checkpoints in two queries, by name. Leaves out those that do not
@@ -110,8 +134,10 @@ class TunedModels:
     def delete(self, name: str) -> None:
         """Deletes a model with its checkpoints, or a single checkpoint, and the permissions to use them.
         Raises NotFound, PermissionDenied for a model of another project, and Conflict: `checkpoint_in_use`
-        for a checkpoint whose job has not ended, `model_has_alias` for a model that an alias names."""
+        for a checkpoint whose job has not ended, `model_has_alias` for a model that an alias names,
+        `legal_hold` for one that is held."""
         found = self.resolve(name)
+        record(self._session, self._tenant, "model.deleted", name)
         if found.owner != self._tenant:
             raise PermissionDenied(
                 f"The model '{name}' is shared with your project, and only its own project can delete it.",
@@ -119,6 +145,7 @@ class TunedModels:
             )
         if found.job_id is None:
             row, _ = self._row(name, for_update=True)
+            check_model_not_held(self._session, found.owner.project_id, name, None)
             Aliases(self._session, self._tenant).check_unnamed(name)
             row.deleted_at = int(now(self._session))
             self._session.execute(delete(_PERMISSION).where(_PERMISSION.model_id == name))
@@ -127,6 +154,7 @@ class TunedModels:
         job = lock(self._session, found.job_id)
         self.resolve(name)
         assert job is not None
+        check_model_not_held(self._session, found.owner.project_id, name, job.id)
         Aliases(self._session, self._tenant).check_unnamed(name)
         checkpoints = delete(tables.Checkpoint).where(tables.Checkpoint.job_id == job.id)
         if ":ckpt-step-" not in name:
@@ -142,6 +170,12 @@ class TunedModels:
                 param="model",
             )
         self._session.execute(checkpoints)
+
+    def _find(self, name: str) -> TunedModel | None:
+        try:
+            return self.resolve(name)
+        except NotFound:
+            return None
 
     def _resolve_checkpoint(self, name: str) -> TunedModel:
         """A checkpoint is usable as soon as it is listed, even if its job has not ended or has failed."""

@@ -4,8 +4,7 @@ A project key acts in its own project, within its scopes. An admin key acts in a
 organization, and may manage the organization. The operator's key is an admin key that is set from outside."""
 
 import hmac
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -14,10 +13,12 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import AuthenticationFailed, InvalidConfiguration
 from service.db import tables
 from service.db.database import now
+from service.db.organization.audit_log import record
 from service.db.organization.key_format import generate_key, key_id, sha256
+from service.db.organization.rights import Rights
+from service.db.organization.scopes import Scope
 from service.db.tenancy import Tenant
 
-Scope = Literal["read", "write", "infer", "admin"]
 DEFAULT_TENANT = Tenant("org-default", "proj-default")
 _SHORTEST_GIVEN_KEY = 16
 
@@ -32,6 +33,10 @@ class Principal:
     scopes: frozenset[Scope]
     is_admin_key: bool = False
     """Whether it may manage its organization."""
+    is_operators: bool = False
+    """Whether it may create organizations."""
+    rights: Rights = field(default_factory=Rights)
+    """Of the project that it acts in."""
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -54,7 +59,7 @@ class ApiKeys:
         plaintext = generate_key()
         row = self._row(plaintext, tenant, name, scopes, expires_after_seconds)
         row.service_account_id = service_account_id
-        return plaintext, self._add(row)
+        return plaintext, self._add(row, tenant)
 
     def create_admin(
         self, tenant: Tenant, *, name: str, expires_after_seconds: int | None = None
@@ -64,7 +69,7 @@ class ApiKeys:
         plaintext = generate_key()
         row = self._row(plaintext, tenant, name, frozenset({"admin"}), expires_after_seconds)
         row.is_admin_key = True
-        return plaintext, self._add(row)
+        return plaintext, self._add(row, tenant)
 
     def authenticate(
         self, plaintext: str, *, organization_id: str | None = None, project_id: str | None = None
@@ -72,11 +77,11 @@ class ApiKeys:
         """Raises AuthenticationFailed if the key is malformed, unknown, expired or revoked, its project is
         archived, or it may not act in the organization or in the project that the request names."""
         found = self._session.execute(
-            select(tables.ApiKey, tables.Project.archived_at)
+            select(tables.ApiKey, tables.Project)
             .join(tables.Project, tables.Project.id == tables.ApiKey.project_id)
             .where(tables.ApiKey.id == key_id(plaintext))
         ).first()
-        row, archived_at = found if found is not None else (None, None)
+        row, project = found if found is not None else (None, None)
         # Compared even without a row, so that response times do not reveal which ids exist.
         is_known = hmac.compare_digest(sha256(plaintext), row.secret_sha256 if row else "0" * 64)
         is_withdrawn = row is not None and (row.revoked_at is not None or row.replaced_at is not None)
@@ -84,17 +89,25 @@ class ApiKeys:
             raise AuthenticationFailed("Incorrect API key provided.")
         if row.expires_at is not None and row.expires_at <= now(self._session):
             raise AuthenticationFailed("This API key has expired.", code="expired_api_key")
-        if archived_at is not None:
+        assert project is not None
+        if project.archived_at is not None:
             raise AuthenticationFailed("The project of this API key is archived.", code="project_archived")
         if organization_id not in (None, row.organization_id):
             raise AuthenticationFailed(
                 "OpenAI-Organization header should match organization for API key.",
                 code="mismatched_organization",
             )
-        tenant = Tenant(row.organization_id, row.project_id)
         if project_id not in (None, row.project_id):
-            tenant = self._other_project(row, project_id)
-        return Principal(row.id, tenant, frozenset(row.scopes), row.is_admin_key)
+            project = self._other_project(row, project_id)
+        tenant = Tenant(project.organization_id, project.id)
+        return Principal(
+            row.id,
+            tenant,
+            frozenset(row.scopes),
+            is_admin_key=row.is_admin_key,
+            is_operators=row.is_operators,
+            rights=Rights.of(project.rights),
+        )
 
     def ensure_admin(self, plaintext: str | None, *, organization: str = "tunery") -> str:
         """Makes this the operator's key: an admin key of the default organization, which is created with its
@@ -119,11 +132,13 @@ class ApiKeys:
             ) from error
         row.is_admin_key = row.is_operators = True
         id = row.id
-        self._add_if_absent(row)
+        if self._add_if_absent(row):
+            data = {"name": row.name, "is_operators": True}
+            record(self._session, DEFAULT_TENANT, "api_key.created", id, data=data)
         self._replace_operators_key(id)
         return key
 
-    def _other_project(self, row: tables.ApiKey, project_id: str | None) -> Tenant:
+    def _other_project(self, row: tables.ApiKey, project_id: str | None) -> tables.Project:
         if not row.is_admin_key:
             raise AuthenticationFailed(
                 "OpenAI-Project header should match project for API key.", code="mismatched_project"
@@ -135,7 +150,7 @@ class ApiKeys:
                 f"OpenAI-Project header names no active project of this API key's organization: {project_id}",
                 code="mismatched_project",
             )
-        return Tenant(row.organization_id, project.id)
+        return project
 
     def _replace_operators_key(self, id: str) -> None:
         """Makes the key with this id the only operator's key in use."""
@@ -153,18 +168,27 @@ class ApiKeys:
         )
         self._add_if_absent(project)
 
-    def _add(self, row: tables.ApiKey) -> str:
+    def _add(self, row: tables.ApiKey, tenant: Tenant) -> str:
         self._session.add(row)
         self._session.flush()
+        data = {"name": row.name, "scopes": row.scopes, "expires_at": row.expires_at}
+        record(
+            self._session,
+            tenant,
+            "api_key.created",
+            row.id,
+            data=data | {"is_admin_key": row.is_admin_key, "service_account_id": row.service_account_id},
+        )
         return row.id
 
-    def _add_if_absent(self, row: tables.Organization | tables.Project | tables.ApiKey) -> None:
-        """Several processes may start at once: the first row stays."""
+    def _add_if_absent(self, row: tables.Organization | tables.Project | tables.ApiKey) -> bool:
+        """Several processes may start at once: the first row stays. Returns whether this is it."""
         try:
             with self._session.begin_nested():
                 self._session.add(row)
         except IntegrityError:
-            return
+            return False
+        return True
 
     def _row(
         self,

@@ -1,10 +1,11 @@
-"""What API keys look like: 256 random bits, shown once, stored as SHA-256.
+"""What API keys and their ids look like: 256 random bits, shown once, stored as SHA-256.
 
 A generated key is `tk-<id>-<secret>-<checksum>`: the id finds its row, and the checksum exposes a mistyped
 key without a query. An operator may also set a key of any other form, whose row is found by a part of its
 hash."""
 
 import hashlib
+import json
 import re
 import secrets
 import zlib
@@ -14,6 +15,7 @@ from service.db.ids import random_characters
 
 _GENERATED = re.compile(r"(?P<body>tk-(?P<id>[0-9a-z]{12})-[0-9a-f]{64})-(?P<checksum>[0-9a-f]{8})")
 _GIVEN = "given-"
+_HOLDER = "oidc-"
 
 
 def generate_key() -> str:
@@ -31,9 +33,21 @@ def key_id(plaintext: str) -> str:
     return generated["id"]
 
 
+def holder_id(issuer: str, subject: str, project_id: str) -> str:
+    """The id of the row that stands for someone's tokens in a project. No key has it."""
+    named = json.dumps([issuer, subject, project_id])
+    return _HOLDER + sha256(named)[:24]
+
+
 def redacted(id: str) -> str:
     """The key with this id as it may be shown."""
-    return "…" if id.startswith(_GIVEN) else f"tk-{id}-…"
+    return "…" if id.startswith((_GIVEN, _HOLDER)) else f"tk-{id}-…"
+
+
+def logged_id(id: str) -> str:
+    """What logs call the key with this id. That of a key which the operator chose is a part of its hash, from
+    which a weak key could be guessed."""
+    return _GIVEN.rstrip("-") if id.startswith(_GIVEN) else id
 
 
 def sha256(plaintext: str) -> str:

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import Conflict, NotFound
 from service.db import tables
 from service.db.database import now
-from service.db.organization.api_keys import Scope
+from service.db.organization.audit_log import record
+from service.db.organization.scopes import Scope
 from service.db.organization.service_accounts import ServiceAccount, service_account_of
 from service.db.paging import Order, Page, page
 from service.db.tenancy import Tenant
@@ -26,6 +27,9 @@ class ApiKey:
     last_used_at: int | None
     service_account: ServiceAccount | None
     """Its owner. None for a key of the project itself, and for an admin key."""
+    issuer: str | None
+    """The identity provider of the tokens that this stands for, and whose subject is `name`. None for keys.
+    """
 
 
 class KeySet:
@@ -70,18 +74,26 @@ class KeySet:
         self, id: str, *, scopes: frozenset[Scope] | None = None, expires_after_seconds: int | None = None
     ) -> ApiKey:
         """Replaces the scopes and counts the expiry from now on; None leaves either as it is. Raises
-        NotFound, and Conflict if the key has expired."""
+        NotFound, and Conflict if the key has expired or stands for tokens."""
         row, at = self._row(id, for_update=True), int(now(self._session))
+        if row.issuer is not None:
+            raise Conflict(
+                f"{id} stands for tokens of {row.issuer}. What they may do is in the operator's rules.",
+                code="token_holder",
+            )
         if row.expires_at is not None and row.expires_at <= at:
             raise Conflict(f"API key {id} has expired and cannot be changed.", code="expired_api_key")
         if scopes is not None:
             row.scopes = sorted(scopes)
         if expires_after_seconds is not None:
             row.expires_at = at + expires_after_seconds
+        changes = {"scopes": row.scopes, "expires_at": row.expires_at}
+        record(self._session, _tenant(row), "api_key.updated", id, changes_requested=changes)
         return self._with_owners([row])[0]
 
     def revoke(self, id: str) -> None:
-        """Refuses the key from now on. Raises NotFound, and Conflict for the operator's key."""
+        """Refuses the key, or the tokens that it stands for, from now on. Raises NotFound, and Conflict for
+        the operator's key."""
         row = self._row(id, for_update=True)
         if row.is_operators:
             raise Conflict(
@@ -90,6 +102,7 @@ class KeySet:
                 code="operators_key",
             )
         row.revoked_at = int(now(self._session))
+        record(self._session, _tenant(row), "api_key.deleted", id)
 
     def _row(self, id: str, *, for_update: bool = False) -> tables.ApiKey:
         statement = select(tables.ApiKey).where(self._members, *_IN_USE, tables.ApiKey.id == id)
@@ -107,16 +120,21 @@ class KeySet:
         return [
             ApiKey(
                 id=row.id,
-                tenant=Tenant(row.organization_id, row.project_id),
+                tenant=_tenant(row),
                 name=row.name,
                 scopes=frozenset(row.scopes),
                 created_at=row.created_at,
                 expires_at=row.expires_at,
                 last_used_at=row.last_used_at,
                 service_account=owners.get(row.service_account_id or ""),
+                issuer=row.issuer,
             )
             for row in rows
         ]
+
+
+def _tenant(row: tables.ApiKey) -> Tenant:
+    return Tenant(row.organization_id, row.project_id)
 
 
 _IN_USE = (tables.ApiKey.revoked_at.is_(None), tables.ApiKey.replaced_at.is_(None))

@@ -1,19 +1,74 @@
-"""Organizations, which own projects."""
+"""Organizations, which own projects and see nothing of each other."""
 
 from dataclasses import dataclass
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cluster.contracts.errors import NotFound
 from service.db import tables
+from service.db.database import now
+from service.db.ids import new_id
+from service.db.organization.audit_log import record
+from service.db.paging import Page, page
+from service.db.tenancy import Tenant
+
+_FIRST_PROJECT = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class Organization:
     id: str
+    """`org-…`"""
     name: str
     created_at: int
 
 
 def get_organization(session: Session, id: str) -> Organization:
-    row = session.get_one(tables.Organization, id)
+    return _organization_of(session.get_one(tables.Organization, id))
+
+
+def lock_organization(session: Session, id: str) -> None:
+    """Keeps others that lock it waiting until the transaction ends. Call it after the project is locked. Rows
+    that refer to the organization can still be written."""
+    organization = select(tables.Organization.id).where(tables.Organization.id == id)
+    session.scalar(organization.with_for_update(key_share=True))
+
+
+class Organizations:
+    """Those of the whole installation: for the operator alone."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def create(self, name: str) -> tuple[Organization, Tenant]:
+        """With a first project, which its admin keys act in by default."""
+        at = int(now(self._session))
+        row = tables.Organization(id=new_id("org-"), name=name, created_at=at)
+        self._session.add(row)
+        self._session.flush()
+        tenant = Tenant(row.id, new_id("proj_"))
+        self._session.add(
+            tables.Project(id=tenant.project_id, organization_id=row.id, name=_FIRST_PROJECT, created_at=at)
+        )
+        self._session.flush()
+        record(self._session, tenant, "organization.created", row.id, data={"name": name})
+        return _organization_of(row), tenant
+
+    def get(self, id: str) -> Organization:
+        """Raises NotFound."""
+        row = self._session.get(tables.Organization, id)
+        if row is None:
+            raise NotFound(f"No such organization: {id}", param="organization_id")
+        return _organization_of(row)
+
+    def page(self, *, after: str | None = None, limit: int) -> Page[Organization]:
+        """Newest first. Raises InvalidRequest if there is no organization `after`."""
+        rows = select(tables.Organization)
+        key = (tables.Organization.created_at, tables.Organization.id)
+        found = page(self._session, rows, key=key, after=after, cursors=rows, limit=limit)
+        return Page([_organization_of(row) for row in found.data], found.has_more)
+
+
+def _organization_of(row: tables.Organization) -> Organization:
     return Organization(row.id, row.name, row.created_at)

@@ -1,14 +1,20 @@
 """The projects of an organization."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import Conflict, NotFound
+from cluster.contracts.errors import Conflict, NotFound, QuotaExceeded
 from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
+from service.db.limits.limits import Limits
+from service.db.limits.names import UNLIMITED
+from service.db.organization.audit_log import record
+from service.db.organization.organizations import lock_organization
+from service.db.organization.rights import Rights
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
 
@@ -28,6 +34,8 @@ class Projects:
         self._organization_id = organization_id
 
     def create(self, name: str) -> Project:
+        """Raises QuotaExceeded if the operator allows the organization no more."""
+        self._check_number()
         row = tables.Project(
             id=new_id("proj_"),
             organization_id=self._organization_id,
@@ -36,6 +44,7 @@ class Projects:
         )
         self._session.add(row)
         self._session.flush()
+        record(self._session, self._tenant_of(row), "project.created", row.id, data={"name": name})
         return project_of(row)
 
     def page(self, *, after: str | None = None, limit: int, include_archived: bool = False) -> Page[Project]:
@@ -61,20 +70,56 @@ class Projects:
         """Raises NotFound, and Conflict if the project is archived."""
         row = self._lock_active(id)
         row.name = name
+        changes = {"name": name}
+        record(self._session, self._tenant_of(row), "project.updated", id, changes_requested=changes)
         return project_of(row)
+
+    def rights(self, id: str) -> Rights:
+        """Raises NotFound."""
+        return Rights.of(self._row(id).rights)
+
+    def change_rights(self, id: str, changes: Mapping[str, list[str]]) -> Rights:
+        """Replaces what is in `changes`, fields of Rights by name. Raises NotFound, and Conflict if the
+        project is archived."""
+        row = self._lock_active(id)
+        row.rights = Rights.of({**(row.rights or {}), **changes}).to_json()
+        record(self._session, self._tenant_of(row), "project.rights.updated", id, changes_requested=changes)
+        return Rights.of(row.rights)
+
+    def reset_rights(self, id: str) -> Rights:
+        """Allows everything. Raises NotFound, and Conflict if the project is archived."""
+        row = self._lock_active(id)
+        row.rights = None
+        record(self._session, self._tenant_of(row), "project.rights.deleted", id)
+        return Rights()
 
     def tenant(self, id: str) -> Tenant:
         """Raises NotFound."""
-        return Tenant(self._organization_id, self._row(id).id)
+        return self._tenant_of(self._row(id))
 
     def active_tenant(self, id: str) -> Tenant:
         """Also keeps the project from being archived until the transaction ends. Raises NotFound, and
         Conflict if it is archived."""
-        return Tenant(self._organization_id, self._lock_active(id).id)
+        return self._tenant_of(self._lock_active(id))
 
     def lock(self, id: str) -> tables.Project:
         """Keeps the project from being changed or archived until the transaction ends. Raises NotFound."""
         return self._row(id, for_update=True)
+
+    def _check_number(self) -> None:
+        limit = Limits(self._session).of(self._organization_id).get("projects", UNLIMITED)
+        if limit == UNLIMITED:
+            return
+        lock_organization(self._session, self._organization_id)
+        used = num_projects(self._session, self._organization_id)
+        if used >= limit:
+            raise QuotaExceeded(
+                f"Your organization has {used} projects, and the operator allows it {limit}. Archived ones "
+                "do not count."
+            )
+
+    def _tenant_of(self, row: tables.Project) -> Tenant:
+        return Tenant(self._organization_id, row.id)
 
     def _lock_active(self, id: str) -> tables.Project:
         row = self.lock(id)
@@ -94,6 +139,13 @@ class Projects:
         return select(tables.Project).where(tables.Project.organization_id == self._organization_id)
 
 
+def num_projects(session: Session, organization_id: str) -> int:
+    """That are not archived."""
+    row = tables.Project
+    counted = select(func.count()).where(row.organization_id == organization_id, row.archived_at.is_(None))
+    return session.scalar(counted) or 0
+
+
 def project_of(row: tables.Project) -> Project:
     return Project(row.id, row.name, row.created_at, row.archived_at)
 
@@ -107,9 +159,11 @@ def lock_project(session: Session, tenant: Tenant) -> None:
 
 
 def check_active(session: Session, tenant: Tenant) -> None:
-    """Keeps the project from being archived until the transaction ends. Raises Conflict if it is archived."""
-    row = select(tables.Project).where(tables.Project.id == tenant.project_id)
-    if session.scalars(row.with_for_update(read=True)).one().archived_at is not None:
+    """Keeps the project from being archived until the transaction ends. Raises Conflict if it is archived, or
+    deleted since."""
+    statement = select(tables.Project).where(tables.Project.id == tenant.project_id)
+    row = session.scalar(statement.with_for_update(read=True))
+    if row is None or row.archived_at is not None:
         raise _archived(tenant.project_id)
 
 

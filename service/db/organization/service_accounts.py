@@ -9,6 +9,7 @@ from cluster.contracts.errors import NotFound
 from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
+from service.db.organization.audit_log import record
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
 
@@ -38,6 +39,7 @@ class ServiceAccounts:
         )
         self._session.add(row)
         self._session.flush()
+        record(self._session, self._tenant, "service_account.created", row.id, data={"name": name})
         return service_account_of(row)
 
     def page(self, *, after: str | None = None, limit: int) -> Page[ServiceAccount]:
@@ -64,6 +66,8 @@ class ServiceAccounts:
         """Raises NotFound."""
         row = self._row(id, for_update=True)
         row.name = name
+        changes = {"name": name}
+        record(self._session, self._tenant, "service_account.updated", id, changes_requested=changes)
         return service_account_of(row)
 
     def delete(self, id: str) -> None:
@@ -72,6 +76,7 @@ class ServiceAccounts:
         row.deleted_at = at
         keys = update(tables.ApiKey).where(tables.ApiKey.service_account_id == id)
         self._session.execute(keys.where(tables.ApiKey.revoked_at.is_(None)).values(revoked_at=at))
+        record(self._session, self._tenant, "service_account.deleted", id)
 
     def _all(self) -> Select[tables.ServiceAccount]:
         return select(tables.ServiceAccount).where(

@@ -11,6 +11,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import AuthenticationFailed, Conflict, InvalidRequest
+from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import (
     CheckpointSaved,
     Failed,
@@ -24,17 +25,28 @@ from cluster.contracts.jobs import (
     SyncRequest,
     SyncResponse,
 )
+from cluster.contracts.plan import MICROBATCH_TOKENS
 from service.db import tables
 from service.db.database import now
-from service.db.jobs.faults import fail, retry
+from service.db.jobs.faults import fail, retry, storable
 from service.db.jobs.jobs import PAUSED
 from service.db.jobs.publishing import begin_publishing
 from service.db.retries import RetryPolicy
+from service.db.scheduler.node_faults import FAULTS, SECONDS, node_faults
 from service.db.scheduler.runner_events import CHECKPOINTS_KEPT, record_events
 from service.db.scheduler.trained_weights import list_trained_weights
 from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, transition
 
 STARTED = "Fine-tuning job started"
+DISPLACED = (
+    "The job makes room for one of a higher priority: it saves a checkpoint, and continues from it later"
+)
+MAINTENANCE = "Maintenance has begun: the job saves a checkpoint, and continues from it after the maintenance"
+FOR_MODELS = (
+    "The job makes room for models that are asked for: it saves a checkpoint, and continues from it later"
+)
+MADE_ROOM = "The job has made room, moving job to queued state"
+RESIZES = "The job has saved its state, moving job to queued state"
 _state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
 
 
@@ -117,7 +129,7 @@ class Attempts:
         job = transition(self._session, job, JobStatus.RUNNING, at=at)
         is_resumed = self._has_event(job.id, STARTED)
         message = f"Fine-tuning job resumed by attempt {attempt.number}" if is_resumed else STARTED
-        add_events(self._session, job, [NewEvent(message)], at=at)
+        add_events(self._session, job, [NewEvent(message), *_workers_event(job, attempt)], at=at)
         return job
 
     def _settle(self, job: tables.Job, attempt: tables.Attempt, state: RunnerState, at: float) -> None:
@@ -138,39 +150,97 @@ class Attempts:
                 )
             case Failed(is_user_fault=True):
                 fail(self._session, job, code=state.code, message=state.message, param=state.param, at=at)
+            case Failed(pass_tokens=int(tokens)) if tokens < _pass_tokens(job):
+                go_on_smaller(self._session, job, state.message, tokens, at=at)
             case Failed():
                 requeue(self._session, job, state.message, retries=self._retries, at=at)
             case Stopped() if job.status == JobStatus.PAUSING:
-                _pause(self._session, job, [NewEvent(PAUSED)], at)
+                _end_pausing(self._session, job, [], at)
             case Stopped():
-                put_back(self._session, job, at=at)
+                put_back(self._session, job, at=at, reason=state.reason)
 
     def _has_event(self, job_id: str, message: str) -> bool:
         found = exists().where(tables.JobEvent.job_id == job_id, tables.JobEvent.message == message)
         return bool(self._session.scalar(select(found)))
 
 
+def _workers_event(job: tables.Job, attempt: tables.Attempt) -> list[NewEvent]:
+    """Of an elastic job: with how many workers it runs now."""
+    workers = attempt.num_workers
+    if not isinstance(job.training.get("num_workers"), dict) or job.config is None or workers is None:
+        return []
+    most = max(plan.num_workers for plan in TrainingConfig.model_validate(job.config).plans)
+    message = f"The job runs with {workers} worker(s), of at most {most}"
+    return [NewEvent(message, data={"num_workers": workers})]
+
+
 def requeue(session: Session, job: tables.Job, reason: str, *, retries: RetryPolicy, at: float) -> None:
     """Puts the job back into the queue after a platform fault; its next attempt continues from its last
     checkpoint. Fails the job if there were too many faults.
 
-    A job that was pausing is paused instead: its owner did not want another attempt."""
+    A job that was pausing has paused: whoever had it pause did not want this attempt to go on."""
     what = f"Attempt {job.attempt} ended early: {reason}"
     if job.status == JobStatus.PAUSING:
         lost = NewEvent(f"{what} The job will continue from its last checkpoint.", level="warn")
-        _pause(session, job, [lost, NewEvent(PAUSED)], at)
+        _end_pausing(session, job, [lost], at)
         return
     retry(session, job, what, retries=retries, at=at, to=JobStatus.QUEUED)
+    if job.status == JobStatus.QUEUED:
+        add_events(
+            session,
+            job,
+            [NewEvent(_avoided(node), level="warn") for node in _new_faults(session, job, at)],
+            at=at,
+        )
 
 
-def put_back(session: Session, job: tables.Job, *, at: float) -> None:
-    """Puts the job back into the queue because its attempt was stopped on purpose. That is no fault, so it is
-    due at once and none is counted. A job that was pausing is paused. The caller holds the job's lock."""
-    stopped = NewEvent(
-        f"Attempt {job.attempt} was stopped from outside. The job continues from its last checkpoint."
+def _new_faults(session: Session, job: tables.Job, at: float) -> list[str]:
+    """The nodes of the job's last attempt that are avoided from now on."""
+    attempt = session.get_one(tables.Attempt, (job.id, job.attempt))
+    counts = node_faults(session, at) if attempt.nodes else {}
+    return [node for node in attempt.nodes or () if counts.get(node) == FAULTS]
+
+
+def _avoided(node: str) -> str:
+    return (
+        f"Attempts of {FAULTS} jobs in a row have failed on node {node[:12]}. For "
+        f"{SECONDS / 60:.0f} minutes, no job starts there if its pool has other nodes."
     )
+
+
+def go_on_smaller(session: Session, job: tables.Job, reason: str, tokens: int, *, at: float) -> None:
+    """Puts the job back into the queue because its passes did not fit into memory; those of its next attempts
+    have at most `tokens` tokens. That is no fault: passes shrink until they fit or are of single examples. A
+    job that was pausing has paused. The caller holds the job's lock."""
+    smaller = NewEvent(
+        f"Attempt {job.attempt} ended early: {storable(reason)} The job continues from its last checkpoint "
+        f"with passes of at most {tokens} tokens, which changes no result but the draws of dropout.",
+        level="warn",
+    )
+    config = {**(job.config or {}), "microbatch_tokens": tokens}
+    config |= {
+        "alternatives": [_with_passes(plan, config, tokens) for plan in config.get("alternatives", [])]
+    }
     if job.status == JobStatus.PAUSING:
-        _pause(session, job, [stopped, NewEvent(PAUSED)], at)
+        _end_pausing(session, job, [smaller], at, config=config)
+        return
+    job = transition(session, job, JobStatus.QUEUED, at=at, estimated_finish=None, config=config)
+    add_events(session, job, [smaller], at=at)
+
+
+def _with_passes(plan: dict[str, Any], config: dict[str, Any], tokens: int) -> dict[str, Any]:
+    """What an elastic job learns of its pool's devices holds for its other numbers of workers there."""
+    own, other = ((each.get("footprint") or {}).get("pool") for each in (config, plan))
+    return plan if own != other else {**plan, "microbatch_tokens": min(plan["microbatch_tokens"], tokens)}
+
+
+def put_back(session: Session, job: tables.Job, *, at: float, reason: str | None = None) -> None:
+    """Puts the job back into the queue because its attempt was stopped on purpose. That is no fault, so it is
+    due at once and none is counted. A job that was pausing has paused. The caller holds the job's lock."""
+    how = "was stopped from outside." if reason is None else f"was stopped: {storable(reason)}"
+    stopped = NewEvent(f"Attempt {job.attempt} {how} The job continues from its last checkpoint.")
+    if job.status == JobStatus.PAUSING:
+        _end_pausing(session, job, [stopped], at)
         return
     job = transition(session, job, JobStatus.QUEUED, at=at, estimated_finish=None)
     add_events(session, job, [stopped], at=at)
@@ -185,9 +255,20 @@ def put_back_all(session: Session) -> None:
             put_back(session, job, at=now(session))
 
 
-def _pause(session: Session, job: tables.Job, events: list[NewEvent], at: float) -> None:
-    job = transition(session, job, JobStatus.PAUSED, at=at, estimated_finish=None)
-    add_events(session, job, events, at=at)
+def _pass_tokens(job: tables.Job) -> int:
+    """The most tokens that passes of the job's attempts have."""
+    return int((job.config or {}).get("microbatch_tokens", MICROBATCH_TOKENS))
+
+
+def _end_pausing(
+    session: Session, job: tables.Job, events: list[NewEvent], at: float, **changes: Any
+) -> None:
+    """The job stays paused, or goes back to the queue if the scheduler had it pause."""
+    to, message = (JobStatus.QUEUED, MADE_ROOM) if job.is_displaced else (JobStatus.PAUSED, PAUSED)
+    if job.is_displaced and job.resize_to is not None:
+        message = RESIZES
+    job = transition(session, job, to, at=at, estimated_finish=None, **changes)
+    add_events(session, job, [*events, NewEvent(message)], at=at)
 
 
 def _storable(state: RunnerState) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from cluster.contracts.errors import Conflict
 from service.db import tables
 from service.db.database import now
 
+READINESS = "readiness"
+"""A lease that nobody holds: taking it for no time at all shows whether the database takes writes."""
+
 
 class LeaseLost(Conflict):
     """Someone else holds the lease, or may hold it: stop acting on it."""
@@ -43,6 +46,15 @@ class Leases:
         row.expires_at = at + seconds
         self._session.flush()
         return row.epoch
+
+    def renew(self, name: str, epoch: int, *, seconds: float) -> None:
+        """Does nothing if the lease has expired or no longer has this epoch."""
+        at = now(self._session)
+        self._session.execute(
+            update(tables.Lease)
+            .where(tables.Lease.name == name, tables.Lease.epoch == epoch, tables.Lease.expires_at > at)
+            .values(expires_at=at + seconds)
+        )
 
     def require(self, name: str, epoch: int) -> None:
         """Locks the lease until the transaction ends, so that nobody takes over before the commit.

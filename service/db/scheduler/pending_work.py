@@ -3,29 +3,28 @@
 Jobs that pause after a fault are left out until their pause is over.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.jobs import JobStatus
+from cluster.contracts.jobs import JobStatus, Priority
 from service.db import tables
 from service.db.database import now
 from service.db.jobs.jobs import Job, job_of
 from service.db.jobs.workers import num_workers
+from service.db.maintenance import Maintenance, current_maintenance
+from service.db.scheduler.queue_window import WaitingJob, done_share, planned_gangs, queue_window
 
+HEADS = 64
+"""Queued jobs of each project and priority that a tick looks at."""
 _QUEUED_AT_MOST = 1000
 _STEPS_AT_MOST = 100
 """Jobs to validate or to publish. More would only wait in memory instead of in the database."""
 
-
-@dataclass(frozen=True, slots=True)
-class QueuedJob:
-    """A job that is ready to run."""
-
-    job_id: str
-    num_workers: int
-    """Training processes that the job needs at the same time."""
+_SOON_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,68 +42,153 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """The devices that an attempt holds."""
+
+    job_id: str
+    number: int
+    project_id: str
+    priority: Priority
+    queued_at: float
+    """Since when the job has waited to run."""
+    pool: str | None
+    """None for an attempt of an earlier release."""
+    workers: int
+    nodes: Mapping[str, int]
+    """How many on each of Ray's nodes, as far as that is known."""
+    started_at: float
+    has_started: bool
+    """Whether it has its devices. Until then they are only kept for it."""
+    ends_at: float | None
+    """Expected."""
+    saved_at: float
+    """When the last resume state was saved: what came after it would be done again."""
+    is_leaving: bool
+    """Whether it is pausing, or over."""
+    sizes: tuple[int, ...] = ()
+    """The numbers of workers that an elastic job may have in its pool, the most first. Empty if it has no
+    choice."""
+
+
+@dataclass(frozen=True, slots=True)
 class PendingWork:
     """All lists are oldest first."""
 
     at: float
     """The time of reading, by the database's clock."""
     validating: list[Job]
-    queued: list[QueuedJob]
+    queued: list[WaitingJob]
+    """The heads of the queue."""
+    too_late: list[Job]
+    """Jobs that have not started until their `start_by`."""
     publishing: list[Job]
+    publishes_soon: bool
+    """Whether a job is being published, or will be tried again within a minute."""
     attempts: list[Attempt]
+    holdings: list[Holding]
+    """Those of the attempts."""
+    maintenance: Maintenance | None
 
 
 def pending_work(session: Session) -> PendingWork:
     at = now(session)
+    unreleased = _unreleased(session)
     return PendingWork(
         at=at,
         validating=_jobs_in(session, JobStatus.VALIDATING_FILES, at),
-        queued=_queued(session, at),
+        queued=queue_window(session, at, heads=HEADS, at_most=_QUEUED_AT_MOST),
+        too_late=_too_late(session, at),
         publishing=_jobs_in(session, JobStatus.PUBLISHING, at),
-        attempts=_unreleased(session),
+        publishes_soon=bool(_jobs_in(session, JobStatus.PUBLISHING, at + _SOON_SECONDS, at_most=1)),
+        attempts=[_attempt_of(row, job) for row, job in unreleased],
+        holdings=[_holding_of(row, job) for row, job in unreleased],
+        maintenance=current_maintenance(session),
     )
 
 
-def _jobs_in(session: Session, status: JobStatus, at: float) -> list[Job]:
+def _jobs_in(session: Session, status: JobStatus, at: float, *, at_most: int = _STEPS_AT_MOST) -> list[Job]:
     rows = session.scalars(
         select(tables.Job)
         .where(tables.Job.status == status.value, _is_due(at))
         .order_by(tables.Job.created_at, tables.Job.id)
-        .limit(_STEPS_AT_MOST)
+        .limit(at_most)
     )
     return [job_of(row) for row in rows]
 
 
-def _queued(session: Session, at: float) -> list[QueuedJob]:
-    rows = session.execute(
-        select(tables.Job.id, tables.Job.training, tables.Job.config)
-        .where(tables.Job.status == JobStatus.QUEUED.value, _is_due(at))
-        .order_by(tables.Job.created_at, tables.Job.id)
-        .limit(_QUEUED_AT_MOST)
+def _too_late(session: Session, at: float) -> list[Job]:
+    waiting = (JobStatus.VALIDATING_FILES.value, JobStatus.QUEUED.value)
+    rows = session.scalars(
+        select(tables.Job)
+        .where(tables.Job.status.in_(waiting), tables.Job.start_by <= at, tables.Job.attempt == 0)
+        .limit(_STEPS_AT_MOST)
     )
-    return [QueuedJob(job_id, num_workers(training, config)) for job_id, training, config in rows]
+    return [job_of(row) for row in rows]
 
 
 def _is_due(at: float) -> ColumnElement[bool]:
     return or_(tables.Job.retry_at.is_(None), tables.Job.retry_at <= at)
 
 
-def _unreleased(session: Session) -> list[Attempt]:
+def _unreleased(session: Session) -> list[tuple[tables.Attempt, tables.Job]]:
     rows = session.execute(
-        select(tables.Attempt, tables.Job.training, tables.Job.config)
+        select(tables.Attempt, tables.Job)
         .join(tables.Job, tables.Job.id == tables.Attempt.job_id)
         .where(tables.Attempt.released_at.is_(None))
         .order_by(tables.Attempt.created_at)
     )
-    return [
-        Attempt(
-            job_id=row.job_id,
-            number=row.number,
-            submission_id=row.submission_id,
-            state=row.state,
-            num_workers=num_workers(training, config),
-            heartbeat_at=row.heartbeat_at,
-            ended_at=row.ended_at,
-        )
-        for row, training, config in rows
-    ]
+    return list(rows.tuples())
+
+
+def _attempt_of(row: tables.Attempt, job: tables.Job) -> Attempt:
+    return Attempt(
+        job_id=row.job_id,
+        number=row.number,
+        submission_id=row.submission_id,
+        state=row.state,
+        num_workers=devices_of(row, job),
+        heartbeat_at=row.heartbeat_at,
+        ended_at=row.ended_at,
+    )
+
+
+def _holding_of(row: tables.Attempt, job: tables.Job) -> Holding:
+    is_newest = row.number == job.attempt
+    started_at = row.created_at if row.started_at is None else row.started_at
+    saved_at = job.resume_saved_at if is_newest else None
+    return Holding(
+        job_id=row.job_id,
+        number=row.number,
+        project_id=job.project_id,
+        priority=cast(Any, job.priority),
+        queued_at=job.queued_at,
+        pool=row.pool,
+        workers=devices_of(row, job),
+        nodes=row.nodes or {},
+        started_at=started_at,
+        has_started=row.started_at is not None,
+        ends_at=_expected_end(job, started_at, devices_of(row, job)),
+        saved_at=max(started_at, saved_at or 0.0),
+        is_leaving=row.state == "ended" or not is_newest or job.status == JobStatus.PAUSING,
+        sizes=_sizes(job, row.pool),
+    )
+
+
+def _sizes(job: tables.Job, pool: str | None) -> tuple[int, ...]:
+    gangs = [gang for gang in planned_gangs(job.gangs) if gang.smaller and gang.pool in (None, pool)]
+    return (gangs[0].workers, *gangs[0].smaller) if gangs else ()
+
+
+def _expected_end(job: tables.Job, started_at: float, workers: int) -> float | None:
+    """By its speed, once that is known, or else by what such runs take."""
+    if job.estimated_finish is not None:
+        return job.estimated_finish
+    gang = planned_gangs(job.gangs)[0]
+    if gang.seconds is None:
+        return None
+    seconds = gang.seconds * gang.workers / workers if workers in gang.smaller else gang.seconds
+    return started_at + seconds * (1 - done_share(job.resume_step, job.progress))
+
+
+def devices_of(attempt: tables.Attempt, job: tables.Job) -> int:
+    return num_workers(job.training, job.config) if attempt.num_workers is None else attempt.num_workers

@@ -20,6 +20,7 @@ from service.db import tables
 from service.db.ids import new_id
 from service.db.jobs.faults import RESET_FAULTS
 from service.db.models.aliases import models_with_aliases
+from service.db.retention.holds import Held, held_of
 from service.db.superseded import note_superseded
 from service.db.transitions import NewEvent, add_events
 
@@ -58,8 +59,9 @@ def record_events(
                 if event.step <= last_step:
                     continue
                 last_step = event.step
+                _note_progress(job)
                 _show_progress(job, event, at)
-                data = metrics_of(event) | _optimizer(event) | _progress(event)
+                data = metrics_of(event) | _optimizer(event) | _progress(event) | {"attempt": attempt}
                 line = NewEvent(_step_message(event), type="metrics", data=data)
             case CheckpointSaved():
                 if last_checkpoint is not None and event.step <= last_checkpoint:
@@ -74,7 +76,7 @@ def record_events(
                 _take_resume_state(session, job, event, at)
                 continue
             case WorkersStarted():
-                _note_start(session, job, attempt, at)
+                _note_start(session, job, attempt, event, at)
                 continue
             case TrackerReport():
                 if not _note_report(job, event):
@@ -159,11 +161,12 @@ def _show_progress(job: tables.Job, step: StepMetrics, at: float) -> None:
     job.estimated_finish = None if eta_seconds is None else int(at + eta_seconds)
 
 
-def _note_start(session: Session, job: tables.Job, number: int, at: float) -> None:
+def _note_start(session: Session, job: tables.Job, number: int, started: WorkersStarted, at: float) -> None:
     """The attempt holds devices from now on."""
     attempt = session.get_one(tables.Attempt, (job.id, number))
     if attempt.started_at is None:
         attempt.started_at = at
+        attempt.nodes = started.nodes or attempt.nodes
 
 
 def _note_progress(job: tables.Job) -> None:
@@ -178,7 +181,7 @@ def _take_resume_state(session: Session, job: tables.Job, saved: ResumeStateSave
     _note_progress(job)
     if job.resume_manifest_key is not None:
         note_superseded(session, [job.resume_manifest_key], at=at)
-    job.resume_manifest_key, job.resume_step = saved.manifest_key, saved.step
+    job.resume_manifest_key, job.resume_step, job.resume_saved_at = saved.manifest_key, saved.step, at
 
 
 def _add_checkpoint(
@@ -200,7 +203,7 @@ def _add_checkpoint(
     )
     session.flush()
     if saved.best_step is not None or job.training.get("early_stopping") is None:
-        superseded = _superseded(session, job.id, saved.best_step, checkpoints_kept)
+        superseded = _superseded(session, job, saved.best_step, checkpoints_kept)
         note_superseded(session, [row.manifest_key for row in superseded], at=at)
         for row in superseded:
             session.delete(row)
@@ -250,17 +253,20 @@ def _stored_text(text: str) -> str:
 
 
 def _superseded(
-    session: Session, job_id: str, best_step: int | None, kept: int
+    session: Session, job: tables.Job, best_step: int | None, kept: int
 ) -> Sequence[tables.Checkpoint]:
-    """The checkpoints that are neither among the newest, nor the best, nor named by an alias or a permission.
-    With early stopping, the job may return to the best one."""
+    """The checkpoints that are neither among the newest, nor the best, nor named by an alias or a permission,
+    nor held. With early stopping, the job may return to the best one."""
     checkpoint, permission = tables.Checkpoint, tables.CheckpointPermission
-    of_job = select(checkpoint).where(checkpoint.job_id == job_id).order_by(checkpoint.step.desc())
+    of_job = select(checkpoint).where(checkpoint.job_id == job.id).order_by(checkpoint.step.desc())
     is_permitted = exists().where(permission.checkpoint_id == checkpoint.id)
     older = session.scalars(of_job.where(~is_permitted).offset(kept)).all()
     older = [row for row in older if row.step != best_step]
     named = models_with_aliases(session, [row.model_name for row in older])
-    return [row for row in older if row.model_name not in named]
+    held = held_of(session, job.project_id) if older else Held()
+    return [
+        row for row in older if row.model_name not in named and not held.has_model(row.model_name, job.id)
+    ]
 
 
 def _measured(**figures: float | None) -> dict[str, Any]:

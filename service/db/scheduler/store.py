@@ -5,8 +5,8 @@ writes nothing. It also checks that the job has not changed since the scheduler 
 owner was faster, it does nothing and returns False (or None), and the next round shows what to do.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -21,13 +21,18 @@ from service.db.files.files import File, file_of
 from service.db.jobs.faults import RESET_FAULTS, fail, note_wait, retry
 from service.db.jobs.files import JobFiles
 from service.db.jobs.jobs import Job, job_of
+from service.db.jobs.past_runs import PastRun, past_runs
 from service.db.jobs.publishing import postpone_publishing, refuse_publishing
+from service.db.jobs.queue_places import Place, record_places
 from service.db.retries import PublishPolicy, RetryPolicy
-from service.db.scheduler.attempts import new_token, requeue, token_sha256
+from service.db.scheduler.attempts import DISPLACED, new_token, requeue, token_sha256
 from service.db.scheduler.dataset_checks import CheckedFile, check_events
 from service.db.scheduler.leases import Leases
+from service.db.scheduler.node_faults import node_faults
 from service.db.scheduler.pending_work import Attempt, PendingWork, pending_work
 from service.db.scheduler.publication import Publication, publish
+from service.db.scheduler.queue_window import PlannedGang
+from service.db.scheduler.standings import ProjectStanding, add_device_use, standings
 from service.db.transitions import NewEvent, add_events, lock, transition
 
 LEASE = "scheduler"
@@ -41,6 +46,12 @@ class Claim:
     submission_id: str
     token: str
     resume_from: str | None
+    pool: str | None
+    """Where it runs. None for an attempt of an earlier release."""
+    nodes: Mapping[str, int]
+    """Workers on each of Ray's nodes. Empty: wherever there is room."""
+    workers: int | None = None
+    """None for an attempt of an earlier release."""
 
 
 class TimedMetrics(NamedTuple):
@@ -59,15 +70,24 @@ class SchedulerStore:
         epoch: int,
         retries: RetryPolicy = RetryPolicy(),
         publishing: PublishPolicy = PublishPolicy(),
+        *,
+        half_life_seconds: float = 3600.0,
     ) -> None:
+        """`half_life_seconds` is that of the device-seconds that projects have used."""
         self._database = database
         self.epoch = epoch
         self._retries = retries
         self._publishing = publishing
+        self._half_life_seconds = half_life_seconds
 
     def pending_work(self) -> PendingWork:
         with self._database.read() as session:
             return pending_work(session)
+
+    def past_runs(self, base: str | None = None) -> list[PastRun]:
+        """Of one base, or of all."""
+        with self._database.read() as session:
+            return past_runs(session, base)
 
     def files(self, job: Job) -> JobFiles:
         """The job's files, even if they have expired since."""
@@ -84,6 +104,7 @@ class SchedulerStore:
         hyperparameters: Hyperparameters,
         config: TrainingConfig,
         checks: Sequence[CheckedFile],
+        gangs: Sequence[PlannedGang] = (),
     ) -> bool:
         """Moves the job to the queue, with every "auto" resolved."""
         with self._database.write() as session:
@@ -98,6 +119,7 @@ class SchedulerStore:
                 at=at,
                 hyperparameters=hyperparameters.model_dump(mode="json"),
                 config=config.model_dump(mode="json"),
+                gangs=[asdict(gang) for gang in gangs],
                 **RESET_FAULTS,
             )
             events = [*check_events(checks, config), NewEvent("Files validated, moving job to queued state")]
@@ -142,9 +164,18 @@ class SchedulerStore:
             note_wait(session, row, step, error, timeout_seconds=timeout_seconds, at=now(session))
             return True
 
-    def claim(self, job_id: str) -> Claim | None:
+    def standings(self, project_ids: Collection[str], at: float) -> dict[str, ProjectStanding]:
+        with self._database.read() as session:
+            return standings(session, project_ids, at=at, half_life=self._half_life_seconds)
+
+    def node_faults(self, at: float) -> dict[str, int]:
+        """On each of Ray's nodes, of how many jobs attempts have failed since one last ended well."""
+        with self._database.read() as session:
+            return node_faults(session, at)
+
+    def claim(self, job_id: str, pool: str, workers: int, nodes: Mapping[str, int]) -> Claim | None:
         """Records a new attempt, which continues from the newest resume state, before it is submitted to
-        Ray."""
+        Ray. `workers` devices of the pool are its own from now on."""
         with self._database.write() as session:
             self._require_lease(session)
             row = lock(session, job_id)
@@ -152,9 +183,12 @@ class SchedulerStore:
                 return None
             at = now(session)
             number = row.attempt + 1
-            row = transition(session, row, JobStatus.STARTING, at=at, attempt=number)
+            config = _preferring(row.config, pool, workers)
+            row = transition(
+                session, row, JobStatus.STARTING, at=at, attempt=number, config=config, resize_to=None
+            )
             resume_from = row.resume_manifest_key or _newest_manifest(session, job_id)
-            claim = Claim(number, f"{job_id}-a{number}", new_token(), resume_from)
+            claim = Claim(number, f"{job_id}-a{number}", new_token(), resume_from, pool, nodes, workers)
             session.add(
                 tables.Attempt(
                     job_id=job_id,
@@ -163,6 +197,9 @@ class SchedulerStore:
                     token_sha256=token_sha256(claim.token),
                     state="submitting",
                     resume_from=claim.resume_from,
+                    pool=pool,
+                    num_workers=workers,
+                    nodes=dict(nodes) or None,
                     created_at=at,
                     heartbeat_at=at,
                 )
@@ -178,7 +215,15 @@ class SchedulerStore:
                 return None
             token = new_token()
             row.token_sha256 = token_sha256(token)
-            return Claim(row.number, row.submission_id, token, row.resume_from)
+            return Claim(
+                row.number,
+                row.submission_id,
+                token,
+                row.resume_from,
+                row.pool,
+                row.nodes or {},
+                row.num_workers,
+            )
 
     def token_matches(self, attempt: Attempt, token: str) -> bool:
         with self._database.read() as session:
@@ -212,11 +257,63 @@ class SchedulerStore:
             return True
 
     def release(self, attempt: Attempt) -> None:
-        """Records that Ray holds nothing of the attempt any more, which frees its training slots."""
+        """Records that Ray holds nothing of the attempt any more, which frees its devices, and counts what
+        its project has used."""
         with self._database.write() as session:
             self._require_lease(session)
             row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
-            row.released_at = now(session)
+            if row.released_at is not None:
+                return
+            job, at = session.get_one(tables.Job, attempt.job_id), now(session)
+            row.released_at = at
+            add_device_use(
+                session,
+                job.project_id,
+                row,
+                attempt.num_workers,
+                at=at,
+                half_life=self._half_life_seconds,
+            )
+
+    def displace(self, job_id: str, why: str = DISPLACED) -> bool:
+        """Has a running job pause, for the sake of another one unless `why` tells its owner something else;
+        it then goes back to the queue. That costs none of the faults that it may have."""
+        with self._database.write() as session:
+            self._require_lease(session)
+            row = lock(session, job_id)
+            if row is None or row.status not in (JobStatus.STARTING, JobStatus.RUNNING):
+                return False
+            at = now(session)
+            row = transition(
+                session,
+                row,
+                JobStatus.PAUSING,
+                at=at,
+                is_displaced=True,
+                displacements=row.displacements + 1,
+            )
+            add_events(session, row, [NewEvent(why, data={"reason": "displaced"})], at=at)
+            return True
+
+    def resize(self, job_id: str, workers: int, why: str) -> bool:
+        """Has a running elastic job go on with another number of workers: it pauses, and starts again as soon
+        as it has left its devices. That costs none of the faults that it may have."""
+        with self._database.write() as session:
+            self._require_lease(session)
+            row = lock(session, job_id)
+            if row is None or row.status != JobStatus.RUNNING:
+                return False
+            at = now(session)
+            row = transition(session, row, JobStatus.PAUSING, at=at, is_displaced=True, resize_to=workers)
+            data = {"reason": "resized", "num_workers": workers}
+            add_events(session, row, [NewEvent(why, data=data)], at=at)
+            return True
+
+    def record_places(self, places: Sequence[Place]) -> None:
+        """Replaces what is known of where queued jobs stand, and tells their owners what is new."""
+        with self._database.write() as session:
+            self._require_lease(session)
+            record_places(session, places, at=now(session))
 
     def postpone_publishing(self, job: Job, error: TuneryError) -> bool:
         """Records why a try to publish the job failed. It is due again after a pause, or the job fails."""
@@ -280,6 +377,16 @@ class SchedulerStore:
 
 def _file(session: Session, id: str | None) -> File | None:
     return None if id is None else file_of(session.get_one(tables.File, id))
+
+
+def _preferring(config: dict[str, Any] | None, pool: str, workers: int) -> dict[str, Any] | None:
+    """The job's plan is from now on that for the pool and so many workers, as far as it has one: the API
+    shows it, and it is what changes if passes do not fit into memory."""
+    if not (config or {}).get("alternatives"):
+        return config
+    planned = TrainingConfig.model_validate(config)
+    plan = planned.plan_in(pool, workers)
+    return config if plan is None else planned.preferring(plan).model_dump(mode="json")
 
 
 def _newest_manifest(session: Session, job_id: str) -> str | None:

@@ -46,6 +46,7 @@ def device_time(
             attempt.ended_at,
             job.training,
             job.config,
+            attempt.num_workers,
         )
         .join(attempt, attempt.job_id == job.id)
         .where(*owned, attempt.started_at < until, or_(attempt.ended_at.is_(None), attempt.ended_at > start))
@@ -57,7 +58,7 @@ def device_time(
             model,
             max(start, started_at),
             until if ended_at is None else min(until, ended_at),
-            num_workers(training, config),
+            num_workers(training, config) if workers is None else workers,
         )
-        for project_id, api_key_id, model, started_at, ended_at, training, config in found
+        for project_id, api_key_id, model, started_at, ended_at, training, config, workers in found
     ]

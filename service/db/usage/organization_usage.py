@@ -1,4 +1,4 @@
-"""Usage of all projects of an organization, in buckets of time."""
+"""Usage of all projects of an organization, deleted ones too, in buckets of time."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ from service.db.usage.device_time import DeviceTime, device_time
 from service.db.usage.usage import HOUR, MINUTE, Operation, UsageCounts
 
 Dimension = Literal["project_id", "api_key_id", "model"]
+FINE_TUNING = "fine_tuning"
+"""In place of an Operation, of what training has used."""
 Group = tuple[tuple[Dimension, str | None], ...]
 """The values that a group of usage has in common."""
 
@@ -77,6 +79,11 @@ class OrganizationUsage:
         for start, requests, prompt_tokens, completion_tokens, *values in found:
             counts = UsageCounts(int(requests), int(prompt_tokens), int(completion_tokens))
             buckets.setdefault(start, {})[tuple(zip(wanted.group_by, values, strict=True))] = counts
+        for past in self._past(operation, wanted):
+            groups_of_bucket = buckets.setdefault(past.start - past.start % wanted.width, {})
+            group = _past_group(past, wanted)
+            counts = UsageCounts(past.requests, past.prompt_tokens, past.completion_tokens)
+            groups_of_bucket[group] = groups_of_bucket.get(group, UsageCounts()) + counts
         return buckets
 
     def of_training(self, wanted: UsageFilter) -> dict[int, dict[Group, TrainingUsage]]:
@@ -97,7 +104,32 @@ class OrganizationUsage:
             group = tuple((name, getattr(part, name)) for name in wanted.group_by)
             for bucket, seconds in _in_buckets(part, wanted.width):
                 buckets[bucket][group] += TrainingUsage(device_seconds=seconds * part.num_workers)
+        for past in self._past(FINE_TUNING, wanted):
+            used = TrainingUsage(past.requests, past.prompt_tokens, past.device_seconds)
+            buckets[past.start - past.start % wanted.width][_past_group(past, wanted)] += used
         return {start: dict(groups) for start, groups in buckets.items()}
+
+    def _past(self, operation: str, wanted: UsageFilter) -> Sequence[tables.PastUsage]:
+        """What deleted projects have used, which is known by the hour, and not by key."""
+        row = tables.PastUsage
+        if wanted.width < HOUR or wanted.api_key_ids:
+            return []
+        statement = select(row).where(
+            row.organization_id == self._organization_id,
+            row.operation == operation,
+            row.start >= wanted.start,
+            row.start < wanted.end,
+        )
+        if wanted.project_ids:
+            statement = statement.where(row.project_id.in_(wanted.project_ids))
+        if wanted.models:
+            statement = statement.where(row.base.in_(wanted.models))
+        return self._session.scalars(statement).all()
+
+
+def _past_group(past: tables.PastUsage, wanted: UsageFilter) -> Group:
+    values = {"project_id": past.project_id, "api_key_id": None, "model": past.base}
+    return tuple((name, values[name]) for name in wanted.group_by)
 
 
 def _selected(row: type[tables.Usage] | type[tables.Job], wanted: UsageFilter) -> list[ColumnElement[bool]]:

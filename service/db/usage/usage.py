@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from service.db import tables
 from service.db.tenancy import Tenant
 
 Operation = Literal["completions", "embeddings", "classifications"]
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
@@ -85,8 +86,15 @@ class Usage:
 
 
 def write_totals(session: Session, writer: str, totals: Mapping[UsageKey, UsageCounts]) -> None:
-    """`totals` is all that `writer` has counted so far, so that writing it again changes nothing."""
+    """`totals` is all that `writer` has counted so far, so that writing it again changes nothing. What was
+    counted for a project or a key that has been deleted since is left out."""
+    exists: dict[tuple[str, str], bool] = {}
     for key, used in _in_order(totals.items()):
+        owner = (key.tenant.project_id, key.api_key_id)
+        if owner not in exists:
+            exists[owner] = _exist(session, *owner)
+        if not exists[owner]:
+            continue
         session.merge(
             tables.Usage(
                 api_key_id=key.api_key_id,
@@ -108,6 +116,12 @@ def forget_minutes(session: Session, before: float) -> None:
     """Deletes what was counted by the minute before this time. The hours stay."""
     row = tables.Usage
     session.execute(delete(row).where(row.seconds == MINUTE, row.start < int(before)))
+
+
+def _exist(session: Session, project_id: str, key_id: str) -> bool:
+    project = select(tables.Project.id).where(tables.Project.id == project_id)
+    key = select(tables.ApiKey.id).where(tables.ApiKey.id == key_id)
+    return bool(session.scalar(select(project.exists() & key.exists())))
 
 
 def _midnight(day: date) -> int:

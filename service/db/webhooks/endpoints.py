@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -13,6 +14,7 @@ from cluster.contracts.errors import Conflict, InvalidRequest, NotFound
 from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
+from service.db.organization.audit_log import record
 from service.db.organization.projects import lock_project
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
@@ -92,6 +94,8 @@ class WebhookEndpoints:
         )
         self._session.add(row)
         self._session.flush()
+        data = {"name": name, "url": _without_secrets(url), "event_types": row.event_types}
+        record(self._session, self._tenant, "webhook_endpoint.created", row.id, data=data)
         return row.secret, _endpoint_of(row)
 
     def get(self, id: str) -> WebhookEndpoint:
@@ -115,6 +119,8 @@ class WebhookEndpoints:
             _forget_failures(row)
         if changed:
             row.updated_at = int(now(self._session))
+            shown = {"url": _without_secrets(changes["url"])} if "url" in changes else {}
+            self._record_update(id, changes | shown)
         self._session.flush()
         return _endpoint_of(row)
 
@@ -122,6 +128,7 @@ class WebhookEndpoints:
         """With its deliveries. What is being sent may still arrive."""
         self._session.delete(self._row(id, is_locked=True))
         self._session.flush()
+        record(self._session, self._tenant, "webhook_endpoint.deleted", id)
 
     def rotate_secret(self, id: str, *, keeps_old: bool) -> tuple[str, WebhookEndpoint]:
         """Returns the new secret. With `keeps_old`, deliveries are signed with the old one too for a day."""
@@ -132,6 +139,7 @@ class WebhookEndpoints:
         row.secret = _new_secret()
         row.updated_at = int(at)
         self._session.flush()
+        self._record_update(id, {"secret": "rotated", "keeps_old_secret": keeps_old})
         return row.secret, _endpoint_of(row)
 
     def secret(self, id: str) -> str:
@@ -143,11 +151,14 @@ class WebhookEndpoints:
         row = self._row(id, is_locked=True)
         if row.disabled_at is None:
             disable(self._session, row, "Disabled through the API.", at=now(self._session))
+            self._record_update(id, {"is_enabled": False})
         return _endpoint_of(row)
 
     def enable(self, id: str) -> WebhookEndpoint:
         """Sends events from now on to a disabled endpoint."""
         row = self._row(id, is_locked=True)
+        if row.disabled_at is not None:
+            self._record_update(id, {"is_enabled": True})
         row.disabled_at = row.disabled_reason = None
         _forget_failures(row)
         self._session.flush()
@@ -183,12 +194,21 @@ class WebhookEndpoints:
             tables.WebhookEndpoint.project_id == self._tenant.project_id,
         )
 
+    def _record_update(self, id: str, changes: dict[str, Any]) -> None:
+        record(self._session, self._tenant, "webhook_endpoint.updated", id, changes_requested=changes)
+
     def _row(self, id: str, *, is_locked: bool = False) -> tables.WebhookEndpoint:
         statement = self._all().where(tables.WebhookEndpoint.id == id)
         row = self._session.scalar(statement.with_for_update() if is_locked else statement)
         if row is None:
             raise NotFound(f"No such webhook endpoint: {id}")
         return row
+
+
+def _without_secrets(url: str) -> str:
+    """Scheme and host. The path and the query of a receiver are often its password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
 
 
 def _new_secret() -> str:

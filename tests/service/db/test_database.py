@@ -44,7 +44,9 @@ def test_two_processes_may_migrate_at_once(tmp_path: Path, postgres_url: str) ->
 
 def test_a_write_is_atomic(database: Database) -> None:
     def insert(session, name):
-        session.execute(text("INSERT INTO organizations VALUES (:name, :name, 0)"), {"name": name})
+        session.execute(
+            text("INSERT INTO organizations (id, name, created_at) VALUES (:name, :name, 0)"), {"name": name}
+        )
 
     with suppress(ZeroDivisionError), database.write() as session:
         insert(session, "lost")
@@ -57,7 +59,7 @@ def test_a_write_is_atomic(database: Database) -> None:
 
 def test_a_read_writes_nothing(database: Database) -> None:
     with suppress(InternalError), database.read() as session:  # PostgreSQL refuses, SQLite rolls back
-        session.execute(text("INSERT INTO organizations VALUES ('o', 'o', 0)"))
+        session.execute(text("INSERT INTO organizations (id, name, created_at) VALUES ('o', 'o', 0)"))
     with database.read() as session:
         assert session.scalars(text("SELECT id FROM organizations")).all() == []
 
@@ -103,16 +105,16 @@ def test_connections_that_the_server_closed_are_replaced(database: Database) -> 
 def test_a_writer_that_waits_too_long_gets_an_error(database_url: str) -> None:
     first, second = Database(database_url), Database(database_url, busy_seconds=0.2)
     with first.write() as session:
-        session.execute(text("INSERT INTO organizations VALUES ('o', 'o', 0)"))
+        session.execute(text("INSERT INTO organizations (id, name, created_at) VALUES ('o', 'o', 0)"))
         with pytest.raises(Unavailable), second.write() as other:
-            other.execute(text("INSERT INTO organizations VALUES ('o', 'o', 0)"))
+            other.execute(text("INSERT INTO organizations (id, name, created_at) VALUES ('o', 'o', 0)"))
     first.close()
     second.close()
 
 
 def test_sqlite_writers_take_turns_and_lose_no_update(database: Database) -> None:
     with database.write() as session:
-        session.execute(text("INSERT INTO organizations VALUES ('o', '0', 0)"))
+        session.execute(text("INSERT INTO organizations (id, name, created_at) VALUES ('o', '0', 0)"))
 
     def count() -> None:
         for _ in range(10):

@@ -100,6 +100,7 @@ def test_a_step_is_reported_in_openais_wording(database: Database, job: Job) -> 
         "eta_seconds": 60.0,
         "learning_rate": 1e-3,
         "grad_norm": 1.5,
+        "attempt": 1,
     }
     assert last.message == "Step 300/300: training loss=0.15, validation loss=0.27, full validation loss=0.40"
     assert last.data.items() >= measured.items()
@@ -274,7 +275,7 @@ def test_a_job_goes_on_from_its_newest_resume_state(database: Database, job: Job
         session.get_one(tables.Job, job.id).retry_at = None
         epoch = Leases(session).acquire(LEASE, "one", seconds=60)
     assert epoch is not None
-    claim = SchedulerStore(database, epoch).claim(job.id)
+    claim = SchedulerStore(database, epoch).claim(job.id, "training", 1, {})
     assert claim is not None
     assert claim.resume_from == newer.manifest_key
 
@@ -386,6 +387,30 @@ def test_a_stop_from_outside_is_no_fault_and_counts_as_none(database: Database, 
         add_attempt(database, job.id, number + 1)
 
 
+def test_passes_that_do_not_fit_shrink_in_the_next_attempt_and_count_as_no_fault(
+    database: Database, job: Job
+) -> None:
+    """Also for the fourth time. A runner that asks for as many tokens as it had is at fault."""
+    for number, tokens in enumerate((4096, 2048, 1024, 512), start=1):
+        too_large = Failed(code="out_of_memory", message="No room.", is_user_fault=False, pass_tokens=tokens)
+        sync(database, job, number=number, state=too_large)
+        with database.read() as session:
+            row = session.get_one(tables.Job, job.id)
+            assert (row.status, row.faults, row.retry_at) == ("queued", 0, None)
+            assert row.config["microbatch_tokens"] == tokens
+        last = log_of(database, job.id)[-1]
+        assert (last.level, "No room." in last.message, f"at most {tokens}" in last.message) == (
+            "warn",
+            True,
+            True,
+        )
+        move(database, job.id, JobStatus.STARTING)
+        add_attempt(database, job.id, number + 1)
+    sync(database, job, number=5, state=too_large)
+    with database.read() as session:
+        assert session.get_one(tables.Job, job.id).faults == 1
+
+
 def test_a_server_that_was_stopped_puts_its_jobs_back(database: Database, job: Job) -> None:
     sync(database, job)
     pausing, queued = add_running_job(database), add_running_job(database)
@@ -437,6 +462,16 @@ def test_a_job_that_is_paused_before_its_runner_reports_starts_only_after_the_re
     sync(database, job, state=Stopped())
     assert get_job(database, job.id).status is JobStatus.PAUSED
     assert "Fine-tuning job started" not in messages(database, job.id)
+
+
+def test_an_attempt_that_leaves_its_nodes_is_no_fault_and_says_why(database: Database, job: Job) -> None:
+    saved = [step(0, 1), checkpoint(job.id, 1, 1)]
+    sync(database, job, events=saved, state=Stopped(reason="a node is about to go."))
+    found = get_job(database, job.id)
+    assert found.status is JobStatus.QUEUED
+    assert messages(database, job.id)[-1] == (
+        "Attempt 1 was stopped: a node is about to go. The job continues from its last checkpoint."
+    )
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,18 @@ def test_an_old_epoch_cannot_act(database: Database) -> None:
         Leases(session).require("scheduler", new)
 
 
+def test_a_lease_is_renewed_only_by_its_own_epoch_and_only_in_time(database: Database) -> None:
+    epoch = _acquire(database, "a", seconds=0.0)
+    with database.write() as session:
+        Leases(session).renew("scheduler", epoch, seconds=60)
+    assert _acquire(database, "b", seconds=60) == epoch + 1, "it had expired"
+    with database.write() as session:
+        Leases(session).renew("scheduler", epoch, seconds=-60)
+        Leases(session).require("scheduler", epoch + 1)
+        Leases(session).renew("scheduler", epoch + 1, seconds=-60)
+        assert not Leases(session).is_held("scheduler")
+
+
 def test_a_released_lease_is_free_at_once_but_only_its_holder_releases_it(database: Database) -> None:
     old = _acquire(database, "a")
     _expire(database)

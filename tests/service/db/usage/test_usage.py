@@ -96,3 +96,18 @@ def test_another_tenants_usage_is_absent(database: Database, key_ids: dict[Tenan
     assert between(database, MONDAY, MONDAY, OTHER) == {
         (MONDAY, others.api_key_id, "a"): UsageCounts(2, 2, 2)
     }
+
+
+def test_what_was_used_in_a_project_that_is_gone_holds_up_nobody(
+    database: Database, key_ids: dict[Tenant, str]
+) -> None:
+    """A request may outlast its project's archiving by more than a deletion waits."""
+    gone = Tenant(TENANT.organization_id, "proj_gone")
+    used = {
+        hour(gone, key_ids[TENANT], "a", MONDAY): UsageCounts(1, 1, 1),
+        hour(TENANT, "a key that is gone", "a", MONDAY): UsageCounts(1, 1, 1),
+        hour(OTHER, key_ids[OTHER], "a", MONDAY): UsageCounts(1, 2, 3),
+    }
+    write(database, "w", used)
+    assert between(database, MONDAY, MONDAY) == {}
+    assert between(database, MONDAY, MONDAY, OTHER) == {(MONDAY, key_ids[OTHER], "a"): UsageCounts(1, 2, 3)}

@@ -1,0 +1,180 @@
+"""The state of the whole installation in figures, over all tenants: for metrics, never for clients."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from cluster.contracts.jobs import JobStatus
+from service.db import tables
+from service.db.database import now
+from service.db.jobs.workers import num_workers
+from service.db.retention.stored import stored_by_kind
+from service.db.scheduler.leases import READINESS
+
+RECENT_SECONDS = 3600.0
+"""How long an ended attempt counts as recent."""
+_WAITING = (JobStatus.VALIDATING_FILES, JobStatus.QUEUED, JobStatus.PUBLISHING)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedAttempt:
+    """How an attempt ended."""
+
+    result: str
+    """finished, stopped or failed; `unknown` if it was ended from outside, as by a cancellation."""
+    code: str = ""
+    """Why it failed."""
+    fault: str = ""
+    """job or platform, if it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Ages and times left are in seconds, and None where there is nothing of the kind."""
+
+    jobs: Mapping[str, int]
+    """By status, every status."""
+    oldest_jobs: Mapping[tuple[str, str], float]
+    """For how long the oldest job has waited, by status and priority."""
+    attempts: Mapping[str, int]
+    """By state, those whose devices are not free yet."""
+    ended_attempts: Mapping[EndedAttempt, int]
+    """Recent ones."""
+    sync_age: float | None
+    checkpoint_age: float | None
+    slots_held: Mapping[str, int]
+    """Training processes by pool; the empty one has those that were placed in none."""
+    tokens_per_second: Mapping[str, float]
+    """By base."""
+    leases: Mapping[str, float]
+    """Time left by name."""
+    outbox_age: float
+    webhooks_pending: int
+    webhook_age: float
+    stored_bytes: Mapping[str, int]
+    """By kind of object."""
+
+
+def read_installation(session: Session) -> Installation:
+    at = now(session)
+    attempts = _unreleased(session)
+    outbox, pending, due = _webhooks(session)
+    return Installation(
+        jobs={status.value: 0 for status in JobStatus} | _jobs(session),
+        oldest_jobs={place: at - since for place, since in _oldest(session).items()},
+        attempts=Counter(attempt.state for attempt, _, _ in attempts),
+        ended_attempts=_ended(session, at - RECENT_SECONDS),
+        sync_age=_sync_age(attempts, at),
+        checkpoint_age=_checkpoint_age(session, at),
+        slots_held=_slots_held(attempts),
+        tokens_per_second=_speeds(session),
+        leases={
+            lease.name: lease.expires_at - at
+            for lease in session.scalars(select(tables.Lease).where(tables.Lease.name != READINESS))
+        },
+        outbox_age=0.0 if outbox is None else at - outbox,
+        webhooks_pending=pending,
+        webhook_age=0.0 if due is None else max(0.0, at - due),
+        stored_bytes=stored_by_kind(session),
+    )
+
+
+_Unreleased = tuple[tables.Attempt, dict[str, Any], dict[str, Any] | None]
+
+
+def _jobs(session: Session) -> dict[str, int]:
+    counts = select(tables.Job.status, func.count()).group_by(tables.Job.status)
+    return dict(session.execute(counts).tuples().all())
+
+
+def _oldest(session: Session) -> dict[tuple[str, str], float]:
+    job = tables.Job
+    # A job that was resumed waits since then.
+    queued = case((job.queued_at > job.created_at, job.queued_at), else_=job.created_at)
+    since = func.coalesce(job.trained_at, queued)
+    rows = session.execute(
+        select(job.status, job.priority, func.min(since))
+        .where(job.status.in_([status.value for status in _WAITING]))
+        .group_by(job.status, job.priority)
+    )
+    return {(status, priority): float(oldest) for status, priority, oldest in rows}
+
+
+def _unreleased(session: Session) -> Sequence[_Unreleased]:
+    rows = session.execute(
+        select(tables.Attempt, tables.Job.training, tables.Job.config)
+        .join(tables.Job, tables.Job.id == tables.Attempt.job_id)
+        .where(tables.Attempt.released_at.is_(None))
+    )
+    return [(attempt, training, config) for attempt, training, config in rows]
+
+
+def _slots_held(attempts: Sequence[_Unreleased]) -> Counter[str]:
+    held: Counter[str] = Counter()
+    for attempt, training, config in attempts:
+        workers = attempt.num_workers
+        held[attempt.pool or ""] += num_workers(training, config) if workers is None else workers
+    return held
+
+
+def _ended(session: Session, since: float) -> Counter[EndedAttempt]:
+    results = session.scalars(select(tables.Attempt.result).where(tables.Attempt.ended_at >= since))
+    return Counter(_how(result) for result in results)
+
+
+def _how(result: Mapping[str, Any] | None) -> EndedAttempt:
+    if result is None:
+        return EndedAttempt("unknown")
+    if result["state"] != "failed":
+        return EndedAttempt(result["state"])
+    return EndedAttempt("failed", result["code"], "job" if result["is_user_fault"] else "platform")
+
+
+def _sync_age(attempts: Sequence[_Unreleased], at: float) -> float | None:
+    syncs = [attempt.heartbeat_at for attempt, _, _ in attempts if attempt.state == "running"]
+    return at - min(syncs) if syncs else None
+
+
+def _checkpoint_age(session: Session, at: float) -> float | None:
+    """Of running jobs whose workers have started."""
+    newest = (
+        select(func.max(tables.Checkpoint.created_at))
+        .where(tables.Checkpoint.job_id == tables.Attempt.job_id)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(tables.Attempt.started_at, newest)
+        .join(tables.Job, tables.Job.id == tables.Attempt.job_id)
+        .where(
+            tables.Job.status == JobStatus.RUNNING.value,
+            tables.Attempt.number == tables.Job.attempt,
+            tables.Attempt.started_at.is_not(None),
+        )
+    )
+    since = [max(started, checkpoint or 0.0) for started, checkpoint in rows]
+    return at - min(since) if since else None
+
+
+def _speeds(session: Session) -> Mapping[str, float]:
+    rows = session.execute(
+        select(tables.Job.model, tables.Job.progress).where(tables.Job.status == JobStatus.RUNNING.value)
+    )
+    speeds: defaultdict[str, float] = defaultdict(float)
+    for base, progress in rows:
+        speeds[base] += (progress or {}).get("tokens_per_second") or 0.0
+    return speeds
+
+
+def _webhooks(session: Session) -> tuple[int | None, int, float | None]:
+    """When the oldest entry of the outbox was written, how many deliveries are pending, and since when the
+    oldest of those is due."""
+    entry, delivery = tables.OutboxEntry, tables.WebhookDelivery
+    oldest = session.scalar(select(func.min(entry.created_at)).where(entry.delivered_at.is_(None)))
+    pending, due = session.execute(
+        select(func.count(), func.min(delivery.next_try_at)).where(delivery.status == "pending")
+    ).one()
+    return oldest, pending, due

@@ -1,0 +1,183 @@
+"""Where queued jobs stand in the queue, which all tenants share.
+
+The scheduler decides about the heads of the queue, and records every few seconds where each of them stands,
+and why. Jobs that are further behind are counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.orm import Session
+
+from cluster.contracts.jobs import PRIORITIES, JobStatus
+from service.db import tables
+from service.db.database import now
+from service.db.jobs.jobs import Job
+from service.db.transitions import NewEvent, add_events, lock
+
+_TELL_SECONDS = 60.0
+"""Between two events about what a job waits for."""
+_EVENTS_AT_MOST = 100
+"""In one transaction. The others follow with the next one."""
+_SAME_SECONDS = 30.0
+"""An expected time that changes by less is not worth a write."""
+_BACKING_OFF = "After a fault, it is tried again once its pause is over."
+_PENDING = "The scheduler has not looked at it yet: jobs that come earlier have their turn first."
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the scheduler has decided about a job that waits."""
+
+    job_id: str
+    position: int
+    """From 1, over all projects."""
+    reason: str
+    message: str
+    """A clause for the job's owner, with a full stop."""
+    starts_at: float | None
+    ends_at: float | None
+    """Expected. None if that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """As owners see it."""
+
+    position: int
+    reason: str
+    message: str
+    estimated_start: int | None
+    estimated_finish: int | None
+    retry_at: int | None
+    """Before this time it is not started, because of a fault. None without one."""
+
+
+def record_places(session: Session, places: Sequence[Place], *, at: float) -> None:
+    """Replaces what was recorded. A job whose reason is new gets an event, but not more often than once in a
+    minute."""
+    table = tables.QueuePlace
+    rows = {row.job_id: row for row in session.scalars(select(table))}
+    news: list[Place] = []
+    for place in places:
+        row = rows.pop(place.job_id, None)
+        if row is None:
+            row = table(job_id=place.job_id, told="", told_at=0.0)
+            session.add(row)
+            _set(row, place)
+        elif _differs(row, place, at):
+            _set(row, place)
+        if row.told != place.reason and at - row.told_at >= _TELL_SECONDS and len(news) < _EVENTS_AT_MOST:
+            row.told, row.told_at = place.reason, at
+            news.append(place)
+    for row in rows.values():
+        session.delete(row)
+    session.flush()
+    # Everyone who locks several jobs does so in this order.
+    for place in sorted(news, key=lambda place: place.job_id):
+        _tell(session, place, at)
+
+
+def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, QueuePlace]:
+    """By job, the places of those that are queued. The caller has checked who may see the jobs."""
+    queued = [job for job in jobs if job.status is JobStatus.QUEUED]
+    if not queued:
+        return {}
+    at, table = now(session), tables.QueuePlace
+    rows = session.scalars(select(table).where(table.job_id.in_([job.id for job in queued])))
+    places = {row.job_id: row for row in rows}
+    far = [job for job in queued if job.id not in places]
+    counts = _counts(session) if far else {}
+    return {
+        job.id: _place(job, places[job.id], at)
+        if job.id in places
+        else _far_place(job, 1 + _num_ahead(session, job, counts), at)
+        for job in queued
+    }
+
+
+def _set(row: tables.QueuePlace, place: Place) -> None:
+    row.position, row.reason, row.message = place.position, place.reason, place.message
+    row.starts_at, row.ends_at = place.starts_at, place.ends_at
+
+
+def _differs(row: tables.QueuePlace, place: Place, at: float) -> bool:
+    if (row.position, row.reason, row.message) != (place.position, place.reason, place.message):
+        return True
+    pairs = ((row.starts_at, place.starts_at), (row.ends_at, place.ends_at))
+    return any(
+        (before is None) != (after is None)
+        or (before is not None and after is not None and abs(before - after) > _near(after - at))
+        for before, after in pairs
+    )
+
+
+def _near(seconds: float) -> float:
+    return max(_SAME_SECONDS, seconds / 20)
+
+
+def _tell(session: Session, place: Place, at: float) -> None:
+    job = lock(session, place.job_id)
+    if job is None or job.status != JobStatus.QUEUED:
+        return
+    is_late = job.start_by is not None and place.starts_at is not None and place.starts_at > job.start_by
+    message = f"Waiting: {place.message}"
+    if is_late:
+        message += " It is expected to start after its start_by, and then fails."
+    data = {
+        "reason": place.reason,
+        "position": place.position,
+        "estimated_start": None if place.starts_at is None else int(place.starts_at),
+    }
+    add_events(session, job, [NewEvent(message, level="warn" if is_late else "info", data=data)], at=at)
+
+
+def _place(job: Job, row: tables.QueuePlace, at: float) -> QueuePlace:
+    retry_at = _retry_at(job, at)
+    return QueuePlace(
+        position=row.position,
+        reason=row.reason if retry_at is None else "backing_off",
+        message=row.message[:1].upper() + row.message[1:] if retry_at is None else _BACKING_OFF,
+        estimated_start=_later(row.starts_at, at),
+        estimated_finish=_later(row.ends_at, at),
+        retry_at=retry_at,
+    )
+
+
+def _far_place(job: Job, position: int, at: float) -> QueuePlace:
+    retry_at = _retry_at(job, at)
+    reason, message = ("pending", _PENDING) if retry_at is None else ("backing_off", _BACKING_OFF)
+    return QueuePlace(position, reason, message, None, None, retry_at)
+
+
+def _retry_at(job: Job, at: float) -> int | None:
+    return None if job.retry_at is None or job.retry_at <= at else int(job.retry_at)
+
+
+def _later(expected: float | None, at: float) -> int | None:
+    """A time that is over already means that it is soon."""
+    return None if expected is None else int(max(expected, at))
+
+
+def _counts(session: Session) -> dict[str, int]:
+    """Queued jobs, by priority."""
+    table = tables.Job
+    counted = select(table.priority, func.count()).where(table.status == JobStatus.QUEUED.value)
+    return dict(session.execute(counted.group_by(table.priority)).tuples().all())
+
+
+def _num_ahead(session: Session, job: Job, counts: dict[str, int]) -> int:
+    """Queued jobs of a higher priority, and older ones of the same. The order within a priority also depends
+    on what projects have used, so that this is an estimate."""
+    higher = PRIORITIES[PRIORITIES.index(job.priority) + 1 :]
+    table = tables.Job
+    older = session.scalar(
+        select(func.count()).where(
+            table.status == JobStatus.QUEUED.value,
+            table.priority == job.priority,
+            table.queued_at <= job.queued_at,
+            tuple_(table.queued_at, table.id) < tuple_(job.queued_at, job.id),
+        )
+    )
+    return (older or 0) + sum(counts.get(priority, 0) for priority in higher)

@@ -1,0 +1,69 @@
+"""How long things of a project are kept: by its own terms, or else its organization's, or else the server's,
+and always within the bounds that the operator sets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from cluster.contracts.errors import InvalidRequest
+
+RetentionKind = Literal[
+    "files", "results", "events", "usage", "checkpoints", "resume_states", "data_reports", "exports"
+]
+KINDS: tuple[RetentionKind, ...] = get_args(RetentionKind)
+DAY_SECONDS = 86_400.0
+
+Days = Mapping[RetentionKind, float | None]
+"""By kind; None keeps for good. A kind that is absent is left to whoever comes next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    days: float | None
+    """None keeps for good."""
+    set_by: Literal["project", "organization", "server"]
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.days is None else self.days * DAY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRules:
+    """The operator's: what applies to projects without terms of their own, and the bounds of all terms."""
+
+    days: Days = field(default_factory=dict)
+    least: Mapping[RetentionKind, float] = field(default_factory=dict)
+    most: Mapping[RetentionKind, float] = field(default_factory=dict)
+
+    def terms(self, project: Days | None, organization: Days | None) -> dict[RetentionKind, Term]:
+        return {kind: self._term(kind, project or {}, organization or {}) for kind in KINDS}
+
+    def check(self, days: Days) -> None:
+        """Raises InvalidRequest (`retention_out_of_bounds`)."""
+        for kind, wanted in days.items():
+            least, most = self.least.get(kind), self.most.get(kind)
+            is_too_short = wanted is not None and least is not None and wanted < least
+            is_too_long = most is not None and (wanted is None or wanted > most)
+            if is_too_short or is_too_long:
+                bounds = [] if least is None else [f"at least {least:g}"]
+                bounds += [] if most is None else [f"at most {most:g}"]
+                raise InvalidRequest(
+                    f"This server keeps {kind} for {' and '.join(bounds)} days.",
+                    code="retention_out_of_bounds",
+                    param=kind,
+                )
+
+    def _term(self, kind: RetentionKind, project: Days, organization: Days) -> Term:
+        if kind in project:
+            return Term(self._bounded(kind, project[kind]), "project")
+        if kind in organization:
+            return Term(self._bounded(kind, organization[kind]), "organization")
+        return Term(self._bounded(kind, self.days.get(kind)), "server")
+
+    def _bounded(self, kind: RetentionKind, days: float | None) -> float | None:
+        """The operator may have changed the bounds since."""
+        least, most = self.least.get(kind), self.most.get(kind)
+        if most is not None:
+            days = most if days is None else min(days, most)
+        return days if days is None or least is None else max(days, least)

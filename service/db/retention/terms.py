@@ -1,0 +1,91 @@
+"""The retention terms of projects and organizations."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.db import tables
+from service.db.organization.audit_log import record
+from service.db.organization.projects import Projects
+from service.db.retention.rules import Days, RetentionKind, RetentionRules, Term
+from service.db.tenancy import Tenant
+
+
+def terms_of(session: Session, rules: RetentionRules, project_id: str) -> dict[RetentionKind, Term]:
+    """Those of the server if the project has just been deleted."""
+    found = session.execute(
+        select(tables.Project.retention, tables.Organization.retention)
+        .join(tables.Organization, tables.Organization.id == tables.Project.organization_id)
+        .where(tables.Project.id == project_id)
+    ).one_or_none()
+    project, organization = found or (None, None)
+    return rules.terms(project, organization)
+
+
+def all_terms(session: Session, rules: RetentionRules) -> list[tuple[Tenant, dict[RetentionKind, Term]]]:
+    """Of every project, archived ones included."""
+    rows = session.execute(
+        select(
+            tables.Project.organization_id,
+            tables.Project.id,
+            tables.Project.retention,
+            tables.Organization.retention,
+        )
+        .join(tables.Organization, tables.Organization.id == tables.Project.organization_id)
+        .order_by(tables.Project.id)
+    )
+    return [
+        (Tenant(organization_id, id), rules.terms(project, organization))
+        for organization_id, id, project, organization in rows
+    ]
+
+
+def change_terms(session: Session, rules: RetentionRules, tenant: Tenant, days: Days) -> None:
+    """Of the project; what is absent stays as it is. Raises NotFound, Conflict if it is archived, and
+    InvalidRequest (`retention_out_of_bounds`)."""
+    rules.check(days)
+    row = _active(session, tenant)
+    row.retention = {**(row.retention or {}), **_stored(days)}
+    record(session, tenant, "project.retention.updated", row.id, changes_requested=dict(days))
+
+
+def reset_terms(session: Session, tenant: Tenant) -> None:
+    """Leaves them to the organization. Raises NotFound, and Conflict if the project is archived."""
+    row = _active(session, tenant)
+    row.retention = None
+    record(session, tenant, "project.retention.deleted", row.id)
+
+
+def organization_days(session: Session, organization_id: str) -> dict[RetentionKind, float | None]:
+    """What projects without terms of their own follow, as far as the organization has set it."""
+    stored: Any = session.get_one(tables.Organization, organization_id).retention or {}
+    return dict(stored)
+
+
+def change_organization_terms(session: Session, rules: RetentionRules, tenant: Tenant, days: Days) -> None:
+    """`tenant` is the project that the caller acts in. Raises InvalidRequest (`retention_out_of_bounds`)."""
+    rules.check(days)
+    row = _organization(session, tenant)
+    row.retention = {**(row.retention or {}), **_stored(days)}
+    record(session, tenant, "organization.retention.updated", row.id, changes_requested=dict(days))
+
+
+def reset_organization_terms(session: Session, tenant: Tenant) -> None:
+    row = _organization(session, tenant)
+    row.retention = None
+    record(session, tenant, "organization.retention.deleted", row.id)
+
+
+def _stored(days: Days) -> dict[str, float | None]:
+    return {str(kind): value for kind, value in days.items()}
+
+
+def _active(session: Session, tenant: Tenant) -> tables.Project:
+    Projects(session, tenant.organization_id).active_tenant(tenant.project_id)
+    return session.get_one(tables.Project, tenant.project_id)
+
+
+def _organization(session: Session, tenant: Tenant) -> tables.Organization:
+    wanted = select(tables.Organization).where(tables.Organization.id == tenant.organization_id)
+    return session.scalars(wanted.with_for_update(key_share=True)).one()

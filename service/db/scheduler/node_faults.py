@@ -1,0 +1,60 @@
+"""Nodes on which attempts keep failing: a device or a disk that is broken fails one job after the other."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from service.db import tables
+
+SECONDS = 1800.0
+"""How long faults are remembered, and so how long a node is avoided after its last one at most."""
+FAULTS = 2
+"""A node is avoided once attempts of so many jobs have failed on it since one last ended well there. The
+retries of one job count once: its own code or data may be what fails."""
+_MOST = 1000
+
+
+class Outcome(NamedTuple):
+    job_id: str
+    nodes: Iterable[str]
+    is_fault: bool
+    """Whether the platform failed the attempt. Otherwise it ended as it should, or by a fault of its job."""
+
+
+def node_faults(session: Session, at: float) -> dict[str, int]:
+    """On each node, of how many jobs attempts have failed since one last ended well. Nodes without any are
+    left out."""
+    attempt = tables.Attempt
+    rows = session.execute(
+        select(attempt.job_id, attempt.nodes, attempt.result)
+        # No attempt is released before it has ended, and there is an index of when they were.
+        .where(or_(attempt.released_at.is_(None), attempt.released_at > at - SECONDS))
+        .where(attempt.ended_at > at - SECONDS, attempt.nodes.is_not(None), attempt.result.is_not(None))
+        .order_by(attempt.ended_at.desc())
+        .limit(_MOST)
+    )
+    outcomes = [Outcome(job_id, list(nodes), _is_fault(result)) for job_id, nodes, result in rows]
+    return count_faults(reversed(outcomes))
+
+
+def count_faults(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """`outcomes` are oldest first. If an attempt fails on several nodes, it may be any of them."""
+    failed: dict[str, set[str]] = {}
+    for outcome in outcomes:
+        for node in outcome.nodes:
+            if outcome.is_fault:
+                failed.setdefault(node, set()).add(outcome.job_id)
+            else:
+                failed.pop(node, None)
+    return {node: len(job_ids) for node, job_ids in failed.items()}
+
+
+def keeps_failing(faults: int) -> bool:
+    """Whether a node with so many faults is avoided."""
+    return faults >= FAULTS
+
+
+def _is_fault(result: dict[str, Any] | None) -> bool:
+    return result is not None and result["state"] == "failed" and not result["is_user_fault"]

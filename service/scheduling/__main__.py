@@ -1,6 +1,5 @@
 """`python -m service.scheduling` runs the scheduler. SIGTERM and SIGINT stop it."""
 
-import logging
 import os
 import secrets
 import signal
@@ -15,23 +14,31 @@ import structlog
 from cluster.bases.catalogue import LiveCatalogue
 from cluster.contracts.errors import Unavailable
 from cluster.storage.location import open_store
+from cluster.tracing import configure_tracing, stop_tracing
 from service.db.database import Database
 from service.db.webhooks.queue import WebhookQueue
-from service.log_rate_limit import StructlogRateLimit
-from service.scheduling.ray_jobs import HttpRayJobs
+from service.logs import configure_service_logs
+from service.metrics.listening import serving_metrics
+from service.metrics.making import new_registry, watch_connections
+from service.metrics.scheduler import SchedulerMetrics
+from service.scheduling.cluster.cluster_view import HttpClusterView
+from service.scheduling.cluster.ray_jobs import HttpRayJobs
 from service.scheduling.scheduler import Dependencies, Scheduler
 from service.scheduling.serving import HttpServingClient
 from service.settings import Settings
 from service.webhooks.delivering import delivering
-from service.webhooks.sending import HttpWebhooks
+from service.webhooks.sending import CountedWebhooks, HttpWebhooks
 
 _WORKERS = 4
 
 
 def main() -> None:
-    _configure_logs()
+    configure_service_logs(sys.stdout)
+    configure_tracing("scheduler")
     stop = _stop_signal()
     settings = Settings()
+    registry = new_registry()
+    metrics = SchedulerMetrics(registry)
     ray_token = settings.ray_auth_token.get_secret_value() if settings.ray_auth_token else None
     with (
         closing(Database(settings.database_url)) as database,
@@ -39,13 +46,18 @@ def main() -> None:
         closing(
             HttpServingClient(settings.serving_url, settings.cluster_token.get_secret_value())
         ) as serving,
+        closing(HttpClusterView(settings.serving_url, settings.cluster_token.get_secret_value())) as cluster,
+        serving_metrics(registry, settings.metrics_host, settings.scheduler_metrics_port),
     ):
+        watch_connections(database, registry)
         dependencies = Dependencies(
             database=database,
             store=open_store(settings.storage_url, endpoint_url=settings.storage_endpoint),
             ray=ray,
             serving=serving,
+            cluster=cluster,
             bases=LiveCatalogue(settings.catalogue),
+            metrics=metrics,
         )
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="background-step")
@@ -54,19 +66,34 @@ def main() -> None:
             retention_seconds=settings.webhook_retention_seconds,
             disable_after_seconds=settings.webhook_disable_after_seconds,
         )
-        with delivering(webhooks, HttpWebhooks(settings.webhook_policy)):
-            run(Scheduler(dependencies, settings, workers, name=name), stop, settings.tick_seconds)
+        send = CountedWebhooks(HttpWebhooks(settings.webhook_policy), metrics.sent_webhook)
+        with delivering(webhooks, send):
+            scheduler = Scheduler(dependencies, settings, workers, name=name)
+            keep_seconds = settings.leader_lease_seconds / 3
+            run(scheduler, stop, settings.tick_seconds, metrics, keep_seconds=keep_seconds)
     # Does not wait for background steps that hang in a time-out: the next scheduler takes them again.
+    stop_tracing()
     sys.stdout.flush()
     os._exit(0)
 
 
-def run(scheduler: Scheduler, stop: threading.Event, tick_seconds: float) -> None:
-    """Ticks until `stop` is set. An unexpected error is logged, and the next tick tries again."""
+def run(
+    scheduler: Scheduler,
+    stop: threading.Event,
+    tick_seconds: float,
+    metrics: SchedulerMetrics,
+    *,
+    keep_seconds: float = 1.0,
+) -> None:
+    """Ticks until `stop` is set, and renews the lease every `keep_seconds` during long ticks. An unexpected
+    error is logged, and the next tick tries again."""
     log = structlog.get_logger()
+    keeper = threading.Thread(target=_keep_lead, args=(scheduler, stop, keep_seconds), daemon=True)
+    keeper.start()
     while not stop.is_set():
         try:
-            scheduler.tick()
+            with metrics.tick():
+                scheduler.tick()
         except Exception:
             log.exception("tick failed")
         stop.wait(tick_seconds)
@@ -74,6 +101,16 @@ def run(scheduler: Scheduler, stop: threading.Event, tick_seconds: float) -> Non
         scheduler.close()
     except Unavailable as error:
         log.warning("lease not released", error=error.message)
+
+
+def _keep_lead(scheduler: Scheduler, stop: threading.Event, seconds: float) -> None:
+    while not stop.wait(seconds):
+        try:
+            scheduler.keep_lead()
+        except Unavailable as error:
+            structlog.get_logger().warning("lease not renewed", error=error.message)
+        except Exception:
+            structlog.get_logger().exception("lease not renewed")
 
 
 def _stop_signal() -> threading.Event:
@@ -88,21 +125,6 @@ def _stop_signal() -> threading.Event:
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     threading.Thread(target=wait, name="signals", daemon=True).start()
     return stop
-
-
-def _configure_logs() -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            StructlogRateLimit(),
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(),
-    )
 
 
 if __name__ == "__main__":

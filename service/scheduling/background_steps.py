@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from cluster.contracts.errors import (
     Conflict,
@@ -19,6 +20,7 @@ from cluster.contracts.errors import (
     TuneryError,
     Unavailable,
 )
+from cluster.tracing import span
 from service.db.jobs.jobs import Job
 from service.db.scheduler.store import SchedulerStore
 
@@ -60,6 +62,10 @@ class BackgroundSteps:
         self._workers.submit(self._run, jobs, job, step)
 
     def _run(self, jobs: SchedulerStore, job: Job, step: BackgroundStep) -> None:
+        with bound_contextvars(job=job.id, project=job.tenant.project_id):
+            self._try(jobs, job, step)
+
+    def _try(self, jobs: SchedulerStore, job: Job, step: BackgroundStep) -> None:
         is_over = False
         try:
             is_over = _attempt(jobs, job, step)
@@ -86,7 +92,8 @@ class BackgroundSteps:
 def _attempt(jobs: SchedulerStore, job: Job, step: BackgroundStep) -> bool:
     """Returns whether the step is over, so that nothing is left to retry."""
     try:
-        step.run()
+        with span(step.name.lower(), parent=job.traceparent, job=job.id):
+            step.run()
     except (Unavailable, Overloaded) as error:
         _log.warning("step is waiting", job=job.id, step=step.name, error=error.message)
         jobs.note_wait(job, step.name, error, timeout_seconds=step.timeout_seconds)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 
 import structlog
+from sqlalchemy.orm import Session
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import (
@@ -31,6 +32,8 @@ from service.db.models.exports import (
     note_progress,
     pending_exports,
 )
+from service.db.retention.rules import RetentionRules
+from service.db.retention.terms import terms_of
 from service.scheduling.interfaces import ServingClient
 
 _log = structlog.get_logger()
@@ -51,19 +54,19 @@ class Exporter:
         workers: Executor,
         *,
         limits: Defaults,
-        kept_seconds: float,
+        retention: RetentionRules,
         timeout_seconds: float,
         pause_seconds: float = _PAUSE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`limits` are those of a project that has none of its own. An export is kept for `kept_seconds` once
-        it has ended, and may wait for `timeout_seconds` for what does not answer."""
+        """`limits` are those of a project that has none of its own. An export is kept once it has ended,
+        as `retention` and its project say, and may wait for `timeout_seconds` for what does not answer."""
         self._database = database
         self._serving = serving
         self._bases = bases
         self._workers = workers
         self._limits = limits
-        self._kept_seconds = kept_seconds
+        self._retention = retention
         self._timeout_seconds = timeout_seconds
         self._pause_seconds = pause_seconds
         self._clock = clock
@@ -109,7 +112,7 @@ class Exporter:
             fault = error if isinstance(error, InternalError) else InternalError.of("The export")
             _log.exception("export interrupted", id=one.id, error=fault.message)
             with self._database.write() as session:
-                note_fault(session, one.id, fault, seconds=self._kept_seconds)
+                note_fault(session, one.id, fault, seconds=self._kept_seconds(session, one))
         else:
             self._waiting_since.pop(one.id, None)
             self._note(one, answer)
@@ -123,7 +126,8 @@ class Exporter:
                 if answer.result is None:
                     note_progress(session, one.id, answer.progress)
                 else:
-                    finish_export(session, one.id, answer.result, seconds=self._kept_seconds)
+                    seconds = self._kept_seconds(session, one)
+                    finish_export(session, one.id, answer.result, seconds=seconds)
                     _log.info("exported", id=one.id, bytes=answer.result.bytes)
         except QuotaExceeded as error:
             self._fail(one, error)
@@ -145,4 +149,7 @@ class Exporter:
     def _fail(self, one: ModelExport, error: TuneryError) -> None:
         _log.warning("export refused", id=one.id, code=error.code, error=error.message)
         with self._database.write() as session:
-            fail_export(session, one.id, error, seconds=self._kept_seconds)
+            fail_export(session, one.id, error, seconds=self._kept_seconds(session, one))
+
+    def _kept_seconds(self, session: Session, one: ModelExport) -> float | None:
+        return terms_of(session, self._retention, one.owner.project_id)["exports"].seconds

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import structlog
 
@@ -26,7 +25,14 @@ from cluster.contracts.generation import ModelRef
 from cluster.contracts.imports import MAX_BYTES, WEIGHTS_FILE, ImportedAdapter, ImportRequest
 from service.db.database import Database
 from service.db.files.files import File
-from service.db.models.imports import PendingImport, fail_import, pending_imports, publish_import
+from service.db.models.imports import (
+    PendingImport,
+    begin_try,
+    fail_import,
+    pending_imports,
+    publish_import,
+    seconds_tried,
+)
 from service.scheduling.interfaces import ServingClient
 
 _log = structlog.get_logger()
@@ -34,19 +40,12 @@ _PAUSE_SECONDS = 2.0
 """Before an import is tried again whose cluster does not answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Tries:
-    first: float
-    last: float
-    """By the importer's clock, in seconds."""
-
-
-def next_of_each_project(pending: Iterable[PendingImport], last: Mapping[str, float]) -> list[PendingImport]:
-    """Of each project, the import whose last try, by its id, is longest ago, so that one that waits for its
+def next_of_each_project(pending: Iterable[PendingImport]) -> list[PendingImport]:
+    """Of each project, the import whose last try is longest ago, so that one that waits for its
     base holds up no other. `pending` begins with the oldest, which is first among those that were not tried
     yet."""
     chosen: dict[str, PendingImport] = {}
-    for one in sorted(pending, key=lambda one: last.get(one.id, -math.inf)):
+    for one in sorted(pending, key=lambda one: one.last_tried_at or 0.0):
         chosen.setdefault(one.project_id, one)
     return list(chosen.values())
 
@@ -79,8 +78,6 @@ class Importer:
         self._busy = threading.Lock()
         self._not_before = 0.0
         self._clock = clock
-        self._tries: dict[str, _Tries] = {}
-        """Of the pending imports that were tried, by id. Only the thread that validates uses it."""
 
     def begin(self) -> None:
         """Returns at once. Does nothing while imports are being validated, or after a pause of theirs."""
@@ -91,9 +88,7 @@ class Importer:
         try:
             with self._database.read() as session:
                 pending = pending_imports(session)
-            self._tries = {one.id: self._tries[one.id] for one in pending if one.id in self._tries}
-            last = {id: tries.last for id, tries in self._tries.items()}
-            for one in next_of_each_project(pending, last):
+            for one in next_of_each_project(pending):
                 self._validate(one)
         except Unavailable as error:
             _log.warning("imports interrupted", error=error.message)
@@ -105,14 +100,16 @@ class Importer:
             self._busy.release()
 
     def _validate(self, one: PendingImport) -> None:
-        at = self._clock()
-        first = self._tries[one.id].first if one.id in self._tries else at
-        self._tries[one.id] = _Tries(first, at)
+        with self._database.write() as session:
+            if not begin_try(session, one.id):
+                return
         try:
             adapter = self._checked(one)
         except (Unavailable, Overloaded) as error:
             _log.warning("import is waiting", id=one.id, error=error.message)
-            if self._clock() - first > self._timeout_seconds:
+            with self._database.read() as session:
+                seconds = seconds_tried(session, one.id)
+            if seconds > self._timeout_seconds:
                 self._fail(one, error.code or "platform_error", error)
             self._not_before = self._clock() + self._pause_seconds
         except (InvalidRequest, CorruptArtefact, InvalidConfiguration) as error:

@@ -1,16 +1,18 @@
 """What the scheduler needs from the cluster.
 
-`ray_jobs.py` and `serving.py` implement it over HTTP; tests use fakes.
+`ray_jobs.py`, `serving.py` and `cluster_view.py` implement it over HTTP; tests use fakes.
 """
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.devices import ClaimAnswer, TrainingClaim
 from cluster.contracts.exports import ExportAnswer, ExportRequest
 from cluster.contracts.generation import FinishReason, ModelRef
 from cluster.contracts.imports import ImportedAdapter, ImportRequest
 from cluster.contracts.manifest import ProbeScores
+from cluster.contracts.ray_nodes import ClusterReport, WaitingGang
 
 RayStatus = Literal["pending", "running", "succeeded", "failed", "stopped", "absent"]
 GONE: frozenset[RayStatus] = frozenset({"succeeded", "failed", "stopped", "absent"})
@@ -29,8 +31,22 @@ class RayJobs(Protocol):
         """The state of the process. The result of the training comes from the runner itself."""
         ...
 
+    def list_jobs(self) -> dict[str, RayStatus]:
+        """The states of all processes that Ray still knows, by submission id, whoever submitted them."""
+        ...
+
     def stop(self, submission_id: str) -> None:
         """Stops the job's process: SIGTERM, then SIGKILL. Does nothing if the job is gone."""
+        ...
+
+
+class ClusterView(Protocol):
+    """The cluster's nodes, and its autoscaler."""
+
+    def look(self, waiting: Sequence[WaitingGang]) -> ClusterReport:
+        """The nodes that are alive. `waiting` are all gangs that the autoscaler shall add nodes for: those
+        that are not named again are forgotten within a minute. Raises Unavailable or Overloaded if the call
+        should be repeated later."""
         ...
 
 
@@ -64,6 +80,11 @@ class ServingClient(Protocol):
     def finish_reason(self, model: ModelRef, prompt: Sequence[int], max_tokens: int) -> FinishReason:
         """How the model's most likely completion of a prompt of token ids ends. Raises the errors of
         `score`."""
+        ...
+
+    def claim_devices(self, claim: TrainingClaim) -> ClaimAnswer:
+        """Has serving give devices to training, and keep none of its models on them until the next claim, for
+        a minute at most. Says whether they are free, and what models need. Idempotent."""
         ...
 
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:

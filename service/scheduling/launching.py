@@ -3,18 +3,21 @@
 The intent is recorded first, so that a scheduler that is killed in between never starts an attempt twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.devices import Pool
 from cluster.contracts.errors import InvalidConfiguration, NotFound
 from cluster.contracts.jobs import Device, JobSpec
 from cluster.storage.keys import spec_key
 from cluster.storage.store import ObjectStore
+from cluster.tracing import traceparent
 from service.db.jobs.jobs import Job
 from service.db.scheduler.pending_work import Attempt
 from service.db.scheduler.store import Claim, SchedulerStore
-from service.scheduling.integrations import tracking_of
+from service.scheduling.cluster.placing import placed
 from service.scheduling.interfaces import RayJobs, RayStatus
+from service.scheduling.publishing.integrations import tracking_of
 from service.scheduling.validation import base_of
 from service.settings import TrackerPlaces
 
@@ -32,6 +35,7 @@ class Launcher:
         service_url: str,
         device: Device,
         trackers: TrackerPlaces,
+        pools: Sequence[Pool] = (),
     ) -> None:
         self._store = store
         self._ray = ray
@@ -39,6 +43,7 @@ class Launcher:
         self._service_url = service_url
         self._device = device
         self._trackers = trackers
+        self._pools = pools
 
     def launch(self, jobs: SchedulerStore, job: Job, claim: Claim) -> None:
         """Submits a claimed attempt: stores its specification, starts the Ray job, and records that Ray has
@@ -73,6 +78,7 @@ class Launcher:
 
     def _spec(self, jobs: SchedulerStore, job: Job, claim: Claim) -> str:
         assert job.config is not None, "a queued job is resolved"
+        config, placement = placed(job.config, claim, self._pools)
         files = jobs.files(job)
         return JobSpec(
             job_id=job.id,
@@ -81,7 +87,7 @@ class Launcher:
             service_url=self._service_url,
             device=self._device,
             base=base_of(job, self._bases),
-            config=job.config,
+            config=config,
             training_key=files.training.object_key,
             training_sha256=files.training.sha256,
             validation_key=files.validation and files.validation.object_key,
@@ -91,4 +97,6 @@ class Launcher:
             start_from=job.start_from,
             resume_from=claim.resume_from,
             tracking=tracking_of(job, files, self._trackers),
+            placement=placement,
+            traceparent=traceparent() or job.traceparent,
         ).model_dump_json()

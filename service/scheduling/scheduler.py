@@ -4,33 +4,45 @@ import math
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import Unavailable
 from cluster.storage.store import ObjectStore
+from cluster.tracing import span
 from service.db.database import Database
 from service.db.jobs.jobs import Job
 from service.db.scheduler.leases import LeaseLost, Leases
-from service.db.scheduler.pending_work import PendingWork, QueuedJob
+from service.db.scheduler.pending_work import PendingWork
 from service.db.scheduler.store import LEASE, SchedulerStore
+from service.metrics.scheduler import SchedulerMetrics
+from service.scheduling.admission import Admission
 from service.scheduling.background_steps import BackgroundStep, BackgroundSteps
+from service.scheduling.cluster.cluster_pools import ClusterPools
+from service.scheduling.cluster.gpu_arbiter import GpuArbiter
+from service.scheduling.cluster.pool_states import Limits
 from service.scheduling.exporting import Exporter
 from service.scheduling.importing import Importer
-from service.scheduling.interfaces import RayJobs, ServingClient
+from service.scheduling.interfaces import ClusterView, RayJobs, ServingClient
 from service.scheduling.launching import Launcher
-from service.scheduling.policy import admit
-from service.scheduling.publishing import try_to_publish
-from service.scheduling.superseding import Superseder
-from service.scheduling.sweeper import Sweeper
+from service.scheduling.policy.snapshot import Start
+from service.scheduling.publishing.publish import try_to_publish
+from service.scheduling.snapshots import rules_of
+from service.scheduling.sweeping.superseding import Superseder
+from service.scheduling.sweeping.sweeper import Sweeper
 from service.scheduling.validation import validate
 from service.scheduling.watching import Watcher
 from service.settings import Settings
 
 _log = structlog.get_logger()
+_HANG_SECONDS = 60.0
+_TOO_LATE = (
+    "The job had not started by its tunery.start_by, {}. Create it again with a later one, or with none."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,9 @@ class Dependencies:
     ray: RayJobs
     serving: ServingClient
     bases: Mapping[str, BaseSpec]
+    metrics: SchedulerMetrics = field(default_factory=lambda: SchedulerMetrics(CollectorRegistry()))
+    cluster: ClusterView | None = None
+    """None: the cluster is as the settings say."""
 
 
 class Scheduler:
@@ -62,14 +77,32 @@ class Scheduler:
             service_url=settings.service_url,
             device=settings.training_device,
             trackers=settings.trackers,
+            pools=settings.training_pools,
+        )
+        self._admission = Admission(
+            ClusterPools(
+                dependencies.cluster,
+                settings.training_pools,
+                Limits(
+                    settings.training_slots,
+                    settings.training_device,
+                    shares_gpus=settings.gpu_sharing != "off",
+                ),
+            ),
+            GpuArbiter(dependencies.serving, settings.gpu_sharing, settings.training_pools),
+            rules_of(settings),
+            report_seconds=settings.queue_report_seconds,
         )
         self._watcher = Watcher(dependencies.ray, self._launcher, settings)
         self._background_steps = BackgroundSteps(workers)
-        self._sweeper = Sweeper(dependencies.database, dependencies.store, settings, workers, name=name)
+        self._sweeper = Sweeper(
+            dependencies.database, dependencies.store, settings, workers, dependencies.metrics, name=name
+        )
         self._superseder = Superseder(
             dependencies.database,
             dependencies.store,
             workers,
+            dependencies.metrics,
             grace_seconds=settings.superseded_seconds,
         )
         self._importer = Importer(
@@ -86,16 +119,18 @@ class Scheduler:
             dependencies.bases,
             workers,
             limits=settings.project_limits,
-            kept_seconds=settings.export_seconds,
+            retention=settings.retention,
             timeout_seconds=settings.validation_timeout_seconds,
         )
         self._jobs: SchedulerStore | None = None
         self._renew_at = 0.0
+        self._round_began: float | None = None
         self._was_database_down = False
 
     def tick(self) -> None:
         """Runs one round. What does not answer now is left for a later round, and an error of one job does
         not stop the others."""
+        self._round_began = time.monotonic()
         try:
             jobs = self._lead()
             if jobs is not None:
@@ -106,6 +141,18 @@ class Scheduler:
         except Unavailable as error:
             self._was_database_down = True
             _log.warning("database unavailable", error=error.message)
+        finally:
+            self._round_began = None
+
+    def keep_lead(self) -> None:
+        """Renews the lease during a round: it may wait for something that does not answer, and another
+        scheduler would wait for the same. A round of more than a minute hangs, and loses the lease. Call it
+        from another thread than `tick`, a few times in each lease. Raises Unavailable."""
+        jobs, began = self._jobs, self._round_began
+        if jobs is None or began is None or time.monotonic() - began > _HANG_SECONDS:
+            return
+        with self._dependencies.database.write() as session:
+            Leases(session).renew(LEASE, jobs.epoch, seconds=self._settings.leader_lease_seconds)
 
     def close(self) -> None:
         """Lets another scheduler take over at once."""
@@ -125,7 +172,11 @@ class Scheduler:
                 self._jobs = None
             elif self._jobs is None or self._jobs.epoch != epoch:
                 self._jobs = SchedulerStore(
-                    self._dependencies.database, epoch, self._settings.retries, self._settings.publishing
+                    self._dependencies.database,
+                    epoch,
+                    self._settings.retries,
+                    self._settings.publishing,
+                    half_life_seconds=self._settings.fair_share_half_life_seconds,
                 )
                 _log.info("leading", scheduler=self._name, epoch=epoch)
         return self._jobs
@@ -141,9 +192,9 @@ class Scheduler:
         self._sweeper.begin_if_due()
         self._superseder.begin_if_due()
         held = self._watcher.watch(jobs, pending)
-        if held is not None:
-            for queued in admit(pending.queued, slots=self._settings.training_slots, held=held):
-                self._start(jobs, queued)
+        for job in pending.too_late:
+            jobs.reject(job, code="start_by_passed", message=_TOO_LATE.format(job.start_by))
+        self._admission.admit(jobs, pending, held, partial(self._start, jobs))
 
     def _begin_background_steps(self, jobs: SchedulerStore, pending: PendingWork) -> None:
         for job in pending.validating:
@@ -164,24 +215,28 @@ class Scheduler:
             dependencies.serving,
             dependencies.bases,
             pools=settings.training_pools,
-            slots=settings.training_slots,
+            slots=settings.most_workers,
         )
 
     def _publish(self, jobs: SchedulerStore, job: Job) -> None:
         dependencies = self._dependencies
-        try_to_publish(job, jobs, dependencies.store, dependencies.serving, dependencies.bases)
+        begun = time.monotonic()
+        outcome = try_to_publish(job, jobs, dependencies.store, dependencies.serving, dependencies.bases)
+        dependencies.metrics.tried_to_publish(outcome, time.monotonic() - begun)
 
-    def _start(self, jobs: SchedulerStore, queued: QueuedJob) -> None:
-        claim = jobs.claim(queued.job_id)
+    def _start(self, jobs: SchedulerStore, start: Start) -> None:
+        claim = jobs.claim(start.job_id, start.pool, start.workers, start.nodes)
         if claim is None:
             return
-        _log.info("starting", job=queued.job_id, attempt=claim.number, resume_from=claim.resume_from)
+        _log.info("starting", job=start.job_id, attempt=claim.number, resume_from=claim.resume_from)
         try:
-            self._launcher.launch(jobs, jobs.job(queued.job_id), claim)
+            job = jobs.job(start.job_id)
+            with span("start", parent=job.traceparent, job=job.id, attempt=claim.number):
+                self._launcher.launch(jobs, job, claim)
         except Unavailable as error:
-            _log.warning("submission to be completed later", job=queued.job_id, error=error.message)
+            _log.warning("submission to be completed later", job=start.job_id, error=error.message)
         except LeaseLost:
             raise
         except Exception:
             # The attempt stays in the state `submitting`; the next round recovers it.
-            _log.exception("submission failed", job=queued.job_id)
+            _log.exception("submission failed", job=start.job_id)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from cluster.contracts import errors
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest, TokensInput
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.devices import ClaimAnswer, TrainingClaim
 from cluster.contracts.exports import ExportAnswer, ExportRequest
 from cluster.contracts.generation import (
     LOAD_TIMEOUT_HEADER,
@@ -33,6 +34,9 @@ _SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=1)
 
 _CHECK_SECONDS = 15.0
 """How long one request waits for the check of a file. The check continues after it."""
+
+_CLAIM_SECONDS = 5.0
+"""How long a claim of devices waits: it is made between two rounds of the scheduler."""
 
 _LOOK_SECONDS = 0.2
 """How long one request waits for the end of an export, before it is answered with the progress."""
@@ -76,6 +80,10 @@ class HttpServingClient:
             raise _unavailable("The engine's answer was cut off.")
         return reasons[0]
 
+    def claim_devices(self, claim: TrainingClaim) -> ClaimAnswer:
+        answer = self._post("/engine/devices", claim, {}, timeout_seconds=_CLAIM_SECONDS)
+        return decode_answer(ClaimAnswer, answer)
+
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         request = ClassificationRequest(
             id=_new_id(), model=model, inputs=[TokensInput(token_ids=list(row)) for row in rows]
@@ -99,10 +107,20 @@ class HttpServingClient:
         )
         return decode_events(self._post("/engine/generate", request, {MODEL_HEADER: model.name}))
 
-    def _post(self, path: str, request: BaseModel, headers: Mapping[str, str]) -> bytes:
+    def _post(
+        self,
+        path: str,
+        request: BaseModel,
+        headers: Mapping[str, str],
+        *,
+        timeout_seconds: float | None = None,
+    ) -> bytes:
         headers = {"Content-Type": "application/json", **headers}
+        timeout = self._http.timeout if timeout_seconds is None else timeout_seconds
         try:
-            response = self._http.post(path, content=request.model_dump_json(), headers=headers)
+            response = self._http.post(
+                path, content=request.model_dump_json(), headers=headers, timeout=timeout
+            )
         except httpx2.TransportError as error:
             raise _unavailable(f"The model server does not answer: {error!r}.") from error
         if response.is_success:

@@ -9,6 +9,7 @@ from cluster.contracts.errors import InvalidConfiguration
 from service.db.jobs.jobs import Job
 from service.db.scheduler.store import SchedulerStore
 from service.job_checks import Candidate, CheckedJob, JobCheck, check_job
+from service.run_times import gangs_of
 from service.scheduling.interfaces import ServingClient
 
 
@@ -37,7 +38,8 @@ def validate(
         source=source if source is not None and source.model == job.model else None,
     )
     checked = _run(check_job(candidate), serving)
-    jobs.mark_validated(job, checked.hyperparameters, checked.config, checked.checks)
+    gangs = gangs_of(job.method, checked, jobs.past_runs(job.model), jobs.past_runs)
+    jobs.mark_validated(job, checked.hyperparameters, checked.config, checked.checks, gangs)
 
 
 def base_of(job: Job, bases: Mapping[str, BaseSpec]) -> BaseSpec:

@@ -11,7 +11,7 @@ from service.db.scheduler.pending_work import Attempt, PendingWork
 from service.db.scheduler.store import SchedulerStore
 from service.scheduling.interfaces import GONE, RayJobs, RayStatus
 from service.scheduling.launching import Launcher
-from service.scheduling.policy import lost_reason
+from service.scheduling.policy.lost_attempts import lost_reason
 from service.settings import Settings
 
 _log = structlog.get_logger()
@@ -31,9 +31,9 @@ class Watcher:
         that no heartbeat could be written."""
         self._timeouts_start_at = at + self._settings.heartbeat_timeout_seconds
 
-    def watch(self, jobs: SchedulerStore, pending: PendingWork) -> int | None:
-        """Returns how many training processes are taken, or None if Ray does not answer."""
-        held = 0
+    def watch(self, jobs: SchedulerStore, pending: PendingWork) -> set[tuple[str, int]] | None:
+        """Returns the jobs and numbers of the attempts that hold devices, or None if Ray does not answer."""
+        held: set[tuple[str, int]] = set()
         ray_answers = True
         for attempt in pending.attempts:
             is_over = False
@@ -49,7 +49,8 @@ class Watcher:
                 ray_answers = ray_answers and error.code != "ray_unavailable"
             except Exception:
                 self._give_up(jobs, attempt)
-            held += 0 if is_over else attempt.num_workers
+            if not is_over:
+                held.add((attempt.job_id, attempt.number))
         return held if ray_answers else None
 
     def _status(self, attempt: Attempt, at: float) -> RayStatus | None:

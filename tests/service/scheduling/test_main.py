@@ -9,11 +9,13 @@ import threading
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 from sqlalchemy import select
 
 from service.db import tables
 from service.db.database import Database
+from service.ports import free_ports
 
 pytestmark = pytest.mark.slow
 
@@ -21,13 +23,14 @@ pytestmark = pytest.mark.slow
 def test_the_process_leads_until_sigterm_and_then_releases_the_lease_at_once(
     database_url: str, tmp_path: Path
 ) -> None:
-    database = Database(database_url)
+    database, (port,) = Database(database_url), free_ports(1)
     environment = os.environ | {
         "TUNERY_DATABASE_URL": database_url,
         "TUNERY_STORAGE_URL": f"file://{tmp_path / 'objects'}",
         "TUNERY_RAY_URL": "http://127.0.0.1:1",
         "TUNERY_SERVING_URL": "http://127.0.0.1:1",
         "TUNERY_TICK_SECONDS": "0.05",
+        "TUNERY_SCHEDULER_METRICS_PORT": str(port),
         "PYTHONUNBUFFERED": "1",
     }
     process = subprocess.Popen(
@@ -38,6 +41,9 @@ def test_the_process_leads_until_sigterm_and_then_releases_the_lease_at_once(
     try:
         lines = (json.loads(line) for line in process.stdout)
         assert next(line for line in lines if line["event"] == "leading")["level"] == "info"
+        scraped = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        assert "tunery_scheduler_tick_seconds_count" in scraped
+        assert 'tunery_database_connections{state="idle"}' in scraped
         asked_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0

@@ -1,11 +1,13 @@
 """Jobs from creation to end, on both databases."""
 
+import hashlib
 import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from cluster.bases.configs import config_here
 from cluster.contracts.datasets import DatasetCheck, Problem
@@ -25,10 +27,12 @@ from cluster.contracts.jobs import Failed, JobStatus, Running, Stopped
 from cluster.contracts.manifest import AnswerPrompt, ProbeScores
 from cluster.contracts.parity import Parity
 from cluster.planning.shapes import shape_of
+from service.db import tables
 from service.db.files.files import Files
 from service.db.models.models import TunedModels
+from service.metrics.scheduler import SchedulerMetrics
 from service.scheduling.__main__ import run
-from tests.fakes import Fuse, Killed
+from tests.fakes import FakeRayJobs, Fuse, Killed
 from tests.service.db.rows import TENANT, add_file, outbox, step
 from tests.service.scheduling.world import BASE, GOOD, TOTAL_STEPS, World
 
@@ -643,6 +647,28 @@ def test_weights_that_changed_in_storage_are_not_published(world: World) -> None
     assert world.models() == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [(b'"', b"'", "cannot be read"), (b'"job_id":"ftjob-', b'"job_id":"other-', "belongs to another job")],
+)
+def test_a_manifest_that_is_no_manifest_or_another_jobs_is_not_published(
+    world: World, old: bytes, new: bytes, message: str
+) -> None:
+    """Even if the runner named it by its digest."""
+    job = _trained(world)
+    key = world.attempts(job)[0].result["manifest_key"]
+    wrong = world.store.get(key).replace(old, new)
+    assert world.store.put(key, wrong).sha256 != world.attempts(job)[0].result["manifest_sha256"]
+    with world.database.write() as session:
+        attempt = session.get_one(tables.Attempt, (job.id, 1))
+        attempt.result = attempt.result | {"manifest_sha256": hashlib.sha256(wrong).hexdigest()}
+    world.scheduler().tick()
+    failed = world.see(job)
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "corrupt_artefact")
+    assert message in failed.error.message
+    assert world.models() == []
+
+
 # Several schedulers, and kills
 
 
@@ -653,7 +679,8 @@ def test_four_schedulers_claim_each_job_once(world: World) -> None:
     stop, deadline = threading.Event(), time.monotonic() + 100
     with ThreadPoolExecutor(4) as pool:
         for scheduler in schedulers:
-            pool.submit(run, scheduler, stop, world.settings.tick_seconds)
+            metrics = SchedulerMetrics(CollectorRegistry())
+            pool.submit(run, scheduler, stop, world.settings.tick_seconds, metrics)
         while len(world.ray.submissions) < len(jobs) and time.monotonic() < deadline:
             stop.wait(0.1)
             world.expire_lease()  # the next to ask leads, even in the middle of another's round
@@ -689,6 +716,33 @@ def test_a_scheduler_that_closes_lets_the_next_one_in_at_once(world: World) -> N
     first.close()
     waiting.tick()
     assert world.status(job) is JobStatus.STARTING
+
+
+def test_a_round_that_waits_for_the_cluster_keeps_the_lease(world: World) -> None:
+    """`keep_lead` comes from another thread, while Ray takes its time to answer."""
+
+    class SlowRay(FakeRayJobs):
+        def submit(self, submission_id: str, spec_key: str) -> None:
+            world.advance(590)
+            first.keep_lead()
+            world.advance(590)
+            super().submit(submission_id, spec_key)
+
+    world.ray = SlowRay()
+    job = world.job()
+    waiting, first = world.scheduler(), world.scheduler()
+    first.tick()
+    first.tick()
+    assert world.attempts(job)[0].state == "submitted", "the answer was recorded under the same lease"
+    world.advance(20)
+    first.keep_lead()
+    waiting.tick()
+    first.tick()
+    world.train(job)
+    first.tick()
+    assert world.status(job) is JobStatus.PUBLISHING, "between rounds, only a tick renews the lease"
+    waiting.tick()
+    assert world.status(job) is JobStatus.SUCCEEDED
 
 
 def test_after_a_kill_at_any_point_another_scheduler_finishes_the_job_once(world: World) -> None:

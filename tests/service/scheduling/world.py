@@ -30,10 +30,11 @@ from service.db import tables
 from service.db.database import Database
 from service.db.jobs.jobs import Job, Jobs
 from service.db.scheduler.attempts import Attempts
+from service.scheduling.interfaces import ClusterView
 from service.scheduling.scheduler import Dependencies, Scheduler
 from service.settings import Settings
 from tests.fakes import FakeRayJobs, FakeServing, Fuse, FusedDatabase, InlineExecutor
-from tests.service.db.rows import TENANT, add_job, add_tenants, get_job, log_of, messages, step
+from tests.service.db.rows import TENANT, add_file, add_job, add_tenants, get_job, log_of, messages, step
 
 BASE = BaseSpec(
     alias="tiny",
@@ -49,13 +50,19 @@ _names = itertools.count()
 
 
 class World:
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, *, has_tenants: bool = False) -> None:
         self.database = Database(url)
         self.store = LocalStore(folder)
         self.ray = FakeRayJobs()
         self.serving = FakeServing(GOOD)
+        self.cluster: ClusterView | None = None
+        """None: the cluster is as the settings say."""
         self.settings = Settings(
-            service_url="http://service", stop_grace_seconds=0, leader_lease_seconds=600, retry_seconds=0
+            service_url="http://service",
+            stop_grace_seconds=0,
+            leader_lease_seconds=600,
+            retry_seconds=0,
+            queue_report_seconds=0,
         )
         self.data_sha256 = "0" * 64
         """Of the training file, in every manifest."""
@@ -63,7 +70,8 @@ class World:
         """Part of every manifest."""
         self.schedulers_database = FusedDatabase(self.database, Fuse())
         """The database as the newest scheduler sees it."""
-        add_tenants(self.database)
+        if not has_tenants:
+            add_tenants(self.database)
 
     def scheduler(self, fuse: Fuse | None = None, executor=None, bases=None) -> Scheduler:
         """A new scheduler, as after a restart, which takes over the lease at once."""
@@ -71,7 +79,9 @@ class World:
         self.ray.fuse = self.serving.fuse = fuse or Fuse()
         self.schedulers_database = FusedDatabase(self.database, fuse or Fuse())
         bases = bases or {"tiny": BASE, "encoder": ENCODER}
-        dependencies = Dependencies(self.schedulers_database, self.store, self.ray, self.serving, bases)
+        dependencies = Dependencies(
+            self.schedulers_database, self.store, self.ray, self.serving, bases, cluster=self.cluster
+        )
         return Scheduler(dependencies, self.settings, executor or InlineExecutor(), name=f"s{next(_names)}")
 
     def expire_lease(self) -> None:
@@ -83,6 +93,17 @@ class World:
 
     def job(self, **new) -> Job:
         return add_job(self.database, **new)
+
+    def start(self) -> Job:
+        """A job whose file is stored and whose first attempt runs."""
+        file = add_file(self.database)
+        self.store.put(file.object_key, b"ten bytes.")
+        job = self.job(file=file)
+        scheduler = self.scheduler()
+        scheduler.tick()
+        scheduler.tick()
+        self.sync(job)
+        return self.see(job)
 
     def see(self, job: Job) -> Job:
         return get_job(self.database, job.id)
@@ -115,9 +136,11 @@ class World:
             request = SyncRequest(events=list(events), state=state or Running())
             return Attempts(session, self.settings.retries).sync(job.id, number, token, request)
 
-    def checkpoint(self, job: Job, seq: int, number: int) -> NumberedCheckpoint:
-        """Stores a checkpoint with one weight file."""
-        key, digest = self._write_manifest(job, number)
+    def checkpoint(
+        self, job: Job, seq: int, number: int, *, attempt: int | None = None
+    ) -> NumberedCheckpoint:
+        """Stores a checkpoint with one weight file, by default as the newest attempt."""
+        key, digest = self._write_manifest(job, number, attempt)
         return NumberedCheckpoint(
             seq=seq,
             created_at=1,
@@ -130,9 +153,14 @@ class World:
         )
 
     def finished(
-        self, job: Job, report: EvaluationReport | None = None, cost: RunCost | None = None
+        self,
+        job: Job,
+        report: EvaluationReport | None = None,
+        cost: RunCost | None = None,
+        *,
+        attempt: int | None = None,
     ) -> Finished:
-        key, digest = self._write_manifest(job, TOTAL_STEPS)
+        key, digest = self._write_manifest(job, TOTAL_STEPS, attempt)
         return Finished(
             trained_tokens=321,
             manifest_key=key,
@@ -184,18 +212,31 @@ class World:
                 )
             )
 
+    def advance(self, seconds: float) -> None:
+        """Lets time pass: moves all that the scheduler compares with the clock into the past."""
+        job, attempt = tables.Job, tables.Attempt
+        with self.database.write() as session:
+            columns = ("retry_at", "waiting_since", "queued_at")
+            session.execute(update(job).values({name: getattr(job, name) - seconds for name in columns}))
+            columns = ("created_at", "started_at", "heartbeat_at", "ended_at", "released_at")
+            session.execute(
+                update(attempt).values({name: getattr(attempt, name) - seconds for name in columns})
+            )
+            session.execute(update(tables.Lease).values(expires_at=tables.Lease.expires_at - seconds))
+
     def log(self, job: Job):
         return log_of(self.database, job.id)
 
-    def _write_manifest(self, job: Job, number: int) -> tuple[str, str]:
+    def _write_manifest(self, job: Job, number: int, attempt: int | None = None) -> tuple[str, str]:
         current = self.see(job)
         assert current.config is not None
-        key = manifest_key(job.id, current.attempt, number)
+        attempt = attempt or current.attempt
+        key = manifest_key(job.id, attempt, number)
         weights = b"weights of step %d" % number
         self.store.put(sibling_key(key, "adapter.safetensors"), weights)
         manifest = Manifest(
             job_id=job.id,
-            attempt=current.attempt,
+            attempt=attempt,
             step=number,
             total_steps=TOTAL_STEPS,
             epoch=1.0,

@@ -1,0 +1,101 @@
+"""The pools as they are now: by Ray's nodes, or by the settings while nobody says which nodes there are."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from cluster.contracts.devices import Pool
+from cluster.contracts.errors import Overloaded, Unavailable
+from cluster.contracts.ray_nodes import ClusterReport, RayNode, WaitingGang
+from service.db.scheduler.pending_work import Holding
+from service.scheduling.cluster.pool_states import ANY_POOL, HeldGang, Limits, pool_states, waiting_gangs
+from service.scheduling.interfaces import ClusterView
+from service.scheduling.policy.snapshot import Demand, PoolState
+
+_log = structlog.get_logger()
+_LOOK_SECONDS = 1.0
+"""Between two looks at the cluster."""
+_STALE_SECONDS = 30.0
+"""A report is of use for so long if the next one does not come."""
+_RETRY_SECONDS = 5.0
+
+
+class ClusterPools:
+    def __init__(
+        self,
+        view: ClusterView | None,
+        pools: Sequence[Pool],
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._view = view
+        self._pools = pools
+        self._limits = limits
+        self._clock = clock
+        self._waiting: Sequence[WaitingGang] = ()
+        self._report: ClusterReport | None = None
+        self._are_seen = False
+        self._reported_at = self._look_at = float("-inf")
+
+    @property
+    def are_seen(self) -> bool:
+        """Whether the last states were of Ray's nodes, so that a gang can be sent to them by their ids."""
+        return self._are_seen
+
+    def states(
+        self, holdings: Sequence[Holding], faults: Mapping[str, int] | None = None
+    ) -> Sequence[PoolState]:
+        """`holdings` are the devices that attempts hold: they are not free, even where the cluster has not
+        given them away yet. `faults` are those of nodes on which attempts keep failing."""
+        report = self._look()
+        self._are_seen = report is not None
+        gangs = [_gang(each, is_seen=self._are_seen) for each in holdings]
+        report = report or _configured(self._pools, self._limits)
+        return pool_states(report, self._pools, gangs, self._limits, faults=faults or {})
+
+    def announce(self, demand: Sequence[Demand]) -> None:
+        """Has the autoscaler add nodes for these gangs, with the next look."""
+        self._waiting = waiting_gangs(demand, self._pools)
+
+    def _look(self) -> ClusterReport | None:
+        at = self._clock()
+        if self._view is not None and at >= self._look_at:
+            try:
+                self._report, self._reported_at = self._view.look(self._waiting), at
+                self._look_at = at + _LOOK_SECONDS
+            except (Unavailable, Overloaded) as error:
+                _log.warning("the cluster's nodes are not known", error=error.message)
+                self._look_at = at + _RETRY_SECONDS
+        return self._report if at - self._reported_at <= _STALE_SECONDS else None
+
+
+def _gang(held: Holding, *, is_seen: bool) -> HeldGang:
+    """The nodes that the settings name have no worker at all yet."""
+    if not is_seen:
+        return HeldGang(held.pool, held.workers, has_started=False)
+    return HeldGang(held.pool, held.workers, held.nodes, has_started=held.has_started)
+
+
+def _configured(pools: Sequence[Pool], limits: Limits) -> ClusterReport:
+    """All nodes that pools can have, with nothing on them."""
+    sizes = [
+        (f"{pool.name}-{number}", pool.devices, pool.selector)
+        for pool in pools
+        for number in range(pool.nodes)
+    ] or [(ANY_POOL, limits.slots, {})]
+    gpus = 1.0 if limits.device == "cuda" else 0.0
+    return ClusterReport(
+        nodes=tuple(
+            RayNode(
+                node_id=node_id,
+                labels=labels,
+                cpus=devices,
+                free_cpus=devices,
+                gpus=devices * gpus,
+                free_gpus=devices * gpus,
+            )
+            for node_id, devices, labels in sizes
+        ),
+        worker_cpus=1,
+    )

@@ -1,0 +1,174 @@
+"""The operator's pools as they are now, from Ray's nodes and from the gangs that we have started."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cluster.contracts.devices import Pool
+from cluster.contracts.jobs import Device
+from cluster.contracts.ray_nodes import ClusterReport, RayNode, WaitingGang
+from service.db.scheduler.node_faults import keeps_failing
+from service.scheduling.policy.snapshot import Demand, NodeState, PoolState
+
+ANY_POOL = "training"
+"""The only pool of an installation that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGang:
+    """A gang of ours that Ray may hold devices for."""
+
+    pool: str | None
+    """None for an attempt of a release that did not know pools."""
+    workers: int
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    """Workers by node: where they are, or shall be. Empty if that is not known."""
+    has_started: bool = True
+    """Whether its workers are up, so that Ray's figures include them. They may also do so a little earlier:
+    then its devices count twice for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    slots: int
+    """TUNERY_TRAINING_SLOTS: the most training processes where no pools are named."""
+    device: Device
+    """TUNERY_TRAINING_DEVICE."""
+    shares_gpus: bool = False
+    """Whether serving gives up its GPUs when jobs need them. Then those that it holds count as free."""
+
+
+def pool_states(
+    report: ClusterReport,
+    pools: Sequence[Pool],
+    gangs: Sequence[HeldGang],
+    limits: Limits,
+    *,
+    faults: Mapping[str, int] = {},
+) -> tuple[PoolState, ...]:
+    """One state for each pool, in their order; one of the name ANY_POOL if there are none. Nodes that are
+    draining are left out. `faults` are of how many jobs attempts have failed on nodes, by node id: those with
+    faults come last, and those on which attempts keep failing are left out. But no more than half of a
+    pool's nodes are left out for that: if most of them fail, something else is wrong.
+
+    What anything in the cluster has reserved is not free, and what we have started but Ray does not show yet
+    is not free either. A worker needs its CPUs beside its GPU. A pool of CPUs has no more devices than its
+    operator says, however many CPUs its nodes have."""
+    usable = [node for node in report.nodes if not node.is_draining]
+    # Of nodes that are equally full, gangs take the first.
+    usable.sort(key=lambda node: faults.get(node.node_id, 0))
+    matched = match_nodes(usable, pools)
+    states = [
+        _state(
+            pool.name,
+            pool.devices,
+            [_room(node, pool.kind, report.worker_cpus, pool.devices, limits.shares_gpus) for node in nodes],
+            [gang for gang in gangs if gang.pool == pool.name],
+            may_grow=0 if pool.min_nodes is None else max(0, pool.nodes - len(nodes)),
+        )
+        for pool, nodes in matched
+    ]
+    if not pools:
+        rooms = [
+            _room(node, limits.device, report.worker_cpus, limits.slots, limits.shares_gpus)
+            for node in usable
+        ]
+        per_node = max((room.devices for room in rooms), default=1)
+        states = [_state(ANY_POOL, per_node, rooms, gangs, may_grow=0)]
+        left = limits.slots - sum(gang.workers for gang in gangs)
+        states = [bounded(states[0], left)]
+    return tuple(_without(state, _avoided(state, faults)) for state in states)
+
+
+def bounded(state: PoolState, most: int) -> PoolState:
+    """With `most` free devices at most."""
+    nodes, left = [], max(0, most)
+    for node in state.nodes:
+        nodes.append(NodeState(node.node_id, node.devices, min(node.free, left)))
+        left -= nodes[-1].free
+    return replace(state, nodes=tuple(nodes))
+
+
+def match_nodes(nodes: Sequence[RayNode], pools: Sequence[Pool]) -> list[tuple[Pool, list[RayNode]]]:
+    """Each node belongs to the pool that names most of its labels."""
+    matched: list[tuple[Pool, list[RayNode]]] = [(pool, []) for pool in pools]
+    for node in nodes:
+        fitting = [(pool, found) for pool, found in matched if pool.selector.items() <= node.labels.items()]
+        if fitting:
+            max(fitting, key=lambda each: len(each[0].selector))[1].append(node)
+    return matched
+
+
+def waiting_gangs(demand: Sequence[Demand], pools: Sequence[Pool]) -> tuple[WaitingGang, ...]:
+    """What the autoscaler is asked for."""
+    named = {pool.name: pool for pool in pools}
+    return tuple(
+        WaitingGang(
+            name=one.job_id,
+            device=named[one.pool].kind,
+            workers=one.workers,
+            workers_per_node=named[one.pool].devices,
+            labels=named[one.pool].selector,
+        )
+        for one in demand
+        if one.pool in named
+    )
+
+
+@dataclass(slots=True)
+class _Room:
+    node_id: str
+    devices: int
+    free: int
+
+
+def _room(node: RayNode, kind: Device, worker_cpus: int, most: int, is_shared: bool) -> _Room:
+    cpus, free_cpus = int(node.cpus // worker_cpus), int(node.free_cpus // worker_cpus)
+    if kind == "cpu":
+        return _Room(node.node_id, min(most, cpus), min(most, free_cpus))
+    devices = min(most, int(node.gpus))
+    return _Room(
+        node.node_id, devices, min(devices, devices if is_shared else int(node.free_gpus), free_cpus)
+    )
+
+
+def _state(
+    name: str, per_node: int, rooms: list[_Room], gangs: Sequence[HeldGang], *, may_grow: int
+) -> PoolState:
+    by_id = {room.node_id: room for room in rooms}
+    held = dict.fromkeys(by_id, 0)
+    for gang in gangs:
+        for node_id, workers in gang.nodes.items():
+            if node_id in by_id:
+                held[node_id] += workers
+                if not gang.has_started:
+                    by_id[node_id].free -= workers
+    for room in rooms:
+        room.free = max(0, min(room.free, room.devices - held[room.node_id]))
+    for gang in gangs:
+        if not gang.nodes and not gang.has_started:
+            _take(rooms, gang.workers)
+    nodes = tuple(NodeState(room.node_id, room.devices, room.free) for room in rooms if room.devices)
+    return PoolState(name, per_node, nodes, may_grow)
+
+
+def _take(rooms: Sequence[_Room], workers: int) -> None:
+    """Takes devices where the gang will probably stand: on the fullest node that has room for it, else on
+    the emptiest ones."""
+    fitting = [room for room in rooms if room.free >= workers]
+    order = sorted(fitting, key=lambda room: room.free) or sorted(rooms, key=lambda room: -room.free)
+    for room in order:
+        taken = min(room.free, workers)
+        room.free -= taken
+        workers -= taken
+
+
+def _avoided(state: PoolState, faults: Mapping[str, int]) -> set[str]:
+    named = [node.node_id for node in state.nodes if keeps_failing(faults.get(node.node_id, 0))]
+    return set(sorted(named, key=lambda node_id: -faults[node_id])[: len(state.nodes) // 2])
+
+
+def _without(state: PoolState, avoided: Collection[str]) -> PoolState:
+    if not avoided:
+        return state
+    nodes = tuple(node for node in state.nodes if node.node_id not in avoided)
+    return replace(state, nodes=nodes)

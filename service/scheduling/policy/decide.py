@@ -1,0 +1,294 @@
+"""The policy: which waiting jobs start now, which running ones make room, and why the others wait.
+
+1. A job that has waited for longer than the ageing cap comes first. The others are in the order of their
+   priority, of what their projects have had for their shares, and of age.
+2. Each job in this order starts if its gang fits whole, in the first of its pools that has room. For the
+   first that must wait in a pool, the devices are kept on which it can start first. Those behind it start if
+   they take none of those, or give them back in time (EASY backfill, doi.org/10.1007/3-540-60153-8_35).
+3. A job that must wait, and for which no nodes can be added, preempts running jobs of a lower priority, if
+   that frees enough.
+   An elastic job of no higher priority goes on with fewer workers instead, if that is enough.
+4. Running elastic jobs grow into devices that no job waits for.
+5. No project ever holds more devices than its hard quota. One beyond its soft quota comes after the others
+   of its priority.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from service.scheduling.policy.fair_order import RANKS, Ageing, FairOrder, by_age, expected_end
+from service.scheduling.policy.forecast import Waiting, forecast
+from service.scheduling.policy.placement import Devices
+from service.scheduling.policy.preemption import make_room
+from service.scheduling.policy.resizing import growth, is_changeable, shrink_for
+from service.scheduling.policy.snapshot import (
+    Decision,
+    Demand,
+    Gang,
+    Preempt,
+    QueuedJob,
+    Resize,
+    Rules,
+    RunningJob,
+    Snapshot,
+    Start,
+    WaitReason,
+)
+
+
+def decide(snapshot: Snapshot, rules: Rules, *, explains: bool = False) -> Decision:
+    """What happens now. `explains` adds why and until when each job waits, which takes more time than the
+    decision itself: for people, every few seconds is enough."""
+    return _Round(snapshot, rules, explains).decision()
+
+
+class _Round:
+    def __init__(self, snapshot: Snapshot, rules: Rules, explains: bool) -> None:
+        self._snapshot, self._rules, self._explains = snapshot, rules, explains
+        self._order, self._ageing = FairOrder(snapshot), Ageing(snapshot, rules)
+        running: dict[str, list[RunningJob]] = {pool.name: [] for pool in snapshot.pools}
+        for job in snapshot.running:
+            if job.pool in running:
+                running[job.pool].append(job)
+        self._pools = {pool.name: Devices(pool, running[pool.name], snapshot.at) for pool in snapshot.pools}
+        present = {job.priority for job in snapshot.running}
+        self._lowest = min((RANKS[priority] for priority in present), default=len(RANKS))
+        waiting = {job.priority for job in snapshot.queue}
+        self._may_preempt = rules.may_preempt and any(RANKS[each] > self._lowest for each in waiting)
+        self._has_elastic = rules.may_resize and any(job.sizes for job in snapshot.running)
+        self._starts: list[Start] = []
+        self._preempts: list[Preempt] = []
+        self._shrinks: list[Resize] = []
+        self._growths: list[Resize] = []
+        self._demand: list[Demand] = []
+        self._waiting: list[Waiting] = []
+        self._failed: dict[tuple[str, int], int] = {}
+        """The smallest gang for which preemption does not make room, by pool and rank."""
+        self._unshrinkable: dict[tuple[str, int], int] = {}
+        """The same for shrinking. The rank is one less for jobs that may not shrink their equals."""
+
+    def decision(self) -> Decision:
+        if self._explains or not self._is_settled():
+            self._consider_all()
+        if self._has_elastic:
+            self._grow()
+        waits = {}
+        if self._explains:
+            waits = forecast(self._snapshot, self._order, self._pools, self._waiting)
+        return Decision(
+            starts=tuple(self._starts),
+            preempts=tuple(self._preempts),
+            shrinks=tuple(self._shrinks),
+            growths=tuple(self._growths),
+            demand=tuple(self._demand),
+            waits=waits,
+        )
+
+    def _aged(self) -> list[QueuedJob]:
+        """The jobs that come first by their age, oldest first, as far as there is room for such."""
+        aged = sorted(filter(self._ageing.is_aged, self._snapshot.queue), key=by_age)
+        if not aged:
+            return []
+        share = self._rules.aged_share
+        room = {name: share * devices.pool.devices for name, devices in self._pools.items()}
+        for running in filter(self._ageing.had_aged, self._snapshot.running):
+            if running.pool in room:
+                room[running.pool] -= running.workers
+        first = []
+        for job in aged:
+            pool = next((gang.pool for gang in job.gangs if room.get(gang.pool, 0) > 0), None)
+            if pool is not None:
+                room[pool] -= job.gangs[0].workers
+                first.append(job)
+        return first
+
+    def _is_settled(self) -> bool:
+        """Whether nothing more can happen."""
+        may_make_room = self._may_preempt or self._has_elastic
+        return not (
+            may_make_room or any(devices.total_free or devices.growth for devices in self._pools.values())
+        )
+
+    def _is_in_vain(self, job: QueuedJob) -> bool:
+        """Whether the job can only wait, as far as a glance tells: most of a long queue does."""
+        if self._explains or self._may_preempt or self._has_elastic:
+            return False
+        for gang in job.gangs:
+            devices = self._pools.get(gang.pool)
+            if devices and (devices.growth or not devices.has_head or gang.fewest < devices.too_large):
+                return False
+        return True
+
+    def _consider_all(self) -> None:
+        resizing = sorted((job for job in self._snapshot.queue if job.is_resizing), key=by_age)
+        first = {job.job_id for job in resizing}
+        aged = [job for job in self._aged() if job.job_id not in first]
+        for job in resizing + aged:
+            self._consider(job, is_aged=True)
+        first |= {job.job_id for job in aged}
+        for job in self._order.jobs(job for job in self._snapshot.queue if job.job_id not in first):
+            if not self._explains and self._is_settled():
+                break
+            if not self._is_in_vain(job):
+                self._consider(job)
+
+    def _consider(self, job: QueuedJob, *, is_aged: bool = False) -> None:
+        gangs = [gang for gang in job.gangs if gang.pool in self._pools]
+        if not gangs:
+            self._wait(job, gangs, WaitReason.NO_POOL, "fits none of the pools.", is_aged)
+            return
+        quota = self._quota(job.project_id)
+        within = [gang for gang in gangs if gang.fewest <= quota]
+        if not within:
+            hard, held = self._order.standing(job.project_id).hard_devices, self._order.held
+            detail = f"its project may hold {hard} devices, and holds {held.get(job.project_id, 0)}."
+            self._wait(job, gangs, WaitReason.PROJECT_QUOTA, detail, is_aged)
+        elif not any(self._starts_in(self._pools[gang.pool], gang, job, quota) for gang in within):
+            self._wait(job, within, *self._make_way(job, within), is_aged)
+
+    def _starts_in(self, devices: Devices, gang: Gang, job: QueuedJob, quota: int) -> bool:
+        for workers in gang.sizes:
+            if workers > min(quota, devices.total_free):
+                continue
+            seconds = gang.seconds * gang.workers / workers
+            places = devices.place(workers, seconds)
+            if places is not None:
+                devices.take(places, seconds)
+                self._order.hold(job.project_id, workers, seconds)
+                self._starts.append(Start(job.job_id, gang.pool, workers, devices.node_ids(places)))
+                return True
+        return False
+
+    def _make_way(self, job: QueuedJob, gangs: Sequence[Gang]) -> tuple[WaitReason, str]:
+        for gang in gangs:
+            devices = self._pools[gang.pool]
+            workers = next((size for size in gang.sizes if size <= devices.growth), None)
+            if workers is not None:
+                devices.growth -= workers
+                self._demand.append(Demand(job.job_id, gang.pool, workers))
+                detail = f"waits for nodes that are being added to pool {gang.pool}."
+                return WaitReason.POOL_GROWING, detail
+        for gang in gangs:
+            if self._shrinks_for(job, gang) or self._preempts_for(job, gang):
+                return WaitReason.PREEMPTING, "other jobs are saving their state to make room for it."
+        for gang in gangs:
+            devices = self._pools[gang.pool]
+            if not devices.has_head and devices.can_hold(gang.fewest):
+                devices.keep_for(gang.fewest)
+                break
+        gang = gangs[0]
+        devices = self._pools[gang.pool]
+        noun = "device" if gang.fewest == 1 else "devices"
+        free = f"{devices.total_free} {'is' if devices.total_free == 1 else 'are'} free"
+        detail = f"needs {gang.fewest} {noun} of pool {gang.pool}; {free}"
+        if self._explains and devices.fit(gang.fewest) is not None:
+            return WaitReason.BEHIND_RESERVATION, f"{detail}, but kept for a job that comes first."
+        if gang.fewest <= devices.total_free + devices.pool.for_models:
+            return WaitReason.GPU_SERVING, f"{detail}, and models are served on {devices.pool.for_models}."
+        return WaitReason.POOL_FULL, f"{detail}."
+
+    def _shrinks_for(self, job: QueuedJob, gang: Gang) -> bool:
+        if not self._has_elastic:
+            return False
+        at, rules, devices = self._snapshot.at, self._rules, self._pools[gang.pool]
+        rank = RANKS[job.priority] - self._order.is_over(job)
+        failed = self._unshrinkable.get((gang.pool, rank))
+        if failed is not None and gang.fewest >= failed:
+            return False
+        chosen = self._told()
+
+        def may_shrink(running: RunningJob) -> bool:
+            is_lower = RANKS[running.priority] < RANKS[job.priority]
+            return (
+                RANKS[running.priority] <= rank
+                and is_changeable(running, at, rules, at_once=is_lower)
+                and running.workers > running.sizes[-1]
+                and running.job_id not in chosen
+            )
+
+        room = shrink_for(devices, gang.fewest, at, may_shrink)
+        if room is None:
+            self._unshrinkable[gang.pool, rank] = gang.fewest
+            return False
+        places, shrinking = room
+        devices.keep_preempted(places)
+        self._shrinks.extend(
+            Resize(each.job_id, gang.pool, each.workers, workers, expected_end(each, at) - at)
+            for each, workers in shrinking
+        )
+        return True
+
+    def _grow(self) -> None:
+        at, rules = self._snapshot.at, self._rules
+        started, told = {start.job_id for start in self._starts}, self._told()
+        wanted: set[str] = set()
+        short_projects: set[str] = set()
+        """Jobs of these wait for their own projects' devices."""
+        for job in self._snapshot.queue:
+            if job.job_id in started:
+                continue
+            within = [gang.pool for gang in job.gangs if gang.fewest <= self._quota(job.project_id)]
+            wanted.update(within)
+            if not within:
+                short_projects.add(job.project_id)
+        for name, devices in self._pools.items():
+            if name in wanted or not devices.total_free:
+                continue
+            growing = [
+                each
+                for each in devices.standing()
+                if is_changeable(each[0], at, rules)
+                and each[0].job_id not in told
+                and each[0].project_id not in short_projects
+            ]
+            growing.sort(key=lambda each: (-RANKS[each[0].priority], each[0].workers, each[0].job_id))
+            for running, places in growing:
+                quota = running.workers + self._quota(running.project_id)
+                found = growth(devices, running, places, at, rules, quota)
+                if found is not None:
+                    resize, there = found
+                    devices.move(places, there)
+                    self._order.held[running.project_id] += resize.workers - running.workers
+                    self._growths.append(resize)
+
+    def _told(self) -> set[str]:
+        """The running jobs that make room."""
+        return {each.job_id for each in self._preempts} | {each.job_id for each in self._shrinks}
+
+    def _quota(self, project_id: str) -> int:
+        """Devices that the project may still take."""
+        hard = self._order.standing(project_id).hard_devices
+        return sys.maxsize if hard is None else hard - self._order.held.get(project_id, 0)
+
+    def _preempts_for(self, job: QueuedJob, gang: Gang) -> bool:
+        at, rank = self._snapshot.at, RANKS[job.priority]
+        if not (self._may_preempt and job.may_preempt and rank > self._lowest):
+            return False
+        devices = self._pools[gang.pool]
+        failed = self._failed.get((gang.pool, rank))
+        if failed is not None and gang.fewest >= failed:
+            return False
+        chosen = self._told()
+
+        def may_leave(running: RunningJob) -> bool:
+            return (
+                RANKS[running.priority] < rank
+                and not running.is_leaving
+                and running.job_id not in chosen
+                and not self._ageing.had_aged(running)
+            )
+
+        room = make_room(devices, gang.fewest, at, may_leave)
+        if room is None:
+            self._failed[gang.pool, rank] = gang.fewest
+            return False
+        places, leaving = room
+        devices.keep_preempted(places)
+        self._preempts.extend(Preempt(each.job_id, job.job_id) for each in leaving)
+        return True
+
+    def _wait(
+        self, job: QueuedJob, gangs: Sequence[Gang], reason: WaitReason, detail: str, is_aged: bool
+    ) -> None:
+        if self._explains:
+            self._waiting.append(Waiting(job, gangs, reason, detail, is_aged))

@@ -1,0 +1,186 @@
+"""Where gangs stand: the devices of one pool, while a decision is made."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from service.scheduling.policy.fair_order import expected_end
+from service.scheduling.policy.snapshot import PoolState, RunningJob
+
+Places = list[tuple[int, int]]
+"""Nodes, by their index in the pool, and the devices on each."""
+
+
+class Devices:
+    """A gang that fits into one node stands on one node; a larger one takes whole nodes, and for the rest a
+    part of one. The fullest node that has room is taken, so that whole nodes stay free."""
+
+    def __init__(self, pool: PoolState, running: Sequence[RunningJob], at: float) -> None:
+        self.pool = pool
+        self.free = [node.free for node in pool.nodes]
+        self.total_free = sum(self.free)
+        self.growth = pool.may_grow_nodes * pool.devices_per_node
+        """Devices that could still be added."""
+        self.running = running
+        self._at = at
+        self._per_node = pool.devices_per_node
+        self.too_large = self.total_free + 1
+        """A gang of so many workers has no room, nor has a larger one: devices are only taken."""
+        self.started: list[tuple[float, int, int]] = []
+        """When each gang that was placed ends, a node of it by its index, and the devices on it."""
+        self._kept: dict[int, _Kept] = {}
+        self._head: int | None = None
+        self.has_head = False
+        """Whether devices are kept for a gang that waits for others to end."""
+        self._standing: list[tuple[RunningJob, Places]] | None = None
+
+    def node_ids(self, places: Places) -> dict[str, int]:
+        return {self.pool.nodes[index].node_id: devices for index, devices in places}
+
+    def can_hold(self, workers: int) -> bool:
+        """Whether the gang could stand if all nodes were free."""
+        return fit([node.devices for node in self.pool.nodes], workers, self._per_node) is not None
+
+    def place(self, workers: int, seconds: float) -> Places | None:
+        """Where the gang can start now without delaying those that devices are kept for."""
+        places = self.fit(workers)
+        if places is None:
+            return None
+        if self._head is not None:
+            self._keep_for_head(self._head)
+            self._head = None
+        if not self._kept:
+            return places
+        ends_at = self._at + seconds
+        usable = list(self.free)
+        for index, kept in self._kept.items():
+            if kept.until < ends_at:
+                usable[index] = min(usable[index], kept.spare)
+        # Nodes that are kept are the last choice.
+        unkept = [0 if index in self._kept else free for index, free in enumerate(usable)]
+        return fit(unkept, workers, self._per_node) or fit(usable, workers, self._per_node)
+
+    def fit(self, workers: int) -> Places | None:
+        """Where there is room now, kept or not."""
+        if workers >= self.too_large:
+            return None
+        places = fit(self.free, workers, self._per_node)
+        if places is None:
+            self.too_large = workers
+        return places
+
+    def take(self, places: Places, seconds: float) -> None:
+        ends_at = self._at + seconds
+        for index, devices in places:
+            self.free[index] -= devices
+            self.total_free -= devices
+            self.started.append((ends_at, index, devices))
+            kept = self._kept.get(index)
+            if kept is not None and kept.until < ends_at:
+                kept.spare -= devices
+
+    def move(self, old: Places, new: Places) -> None:
+        """A running gang stands elsewhere."""
+        for places, sign in ((old, 1), (new, -1)):
+            for index, devices in places:
+                self.free[index] += sign * devices
+                self.total_free += sign * devices
+
+    def keep_for(self, workers: int) -> None:
+        """Keeps the devices on which a gang can start first. Which ones is found out when another gang
+        wants some."""
+        self._head, self.has_head = workers, True
+
+    def keep_preempted(self, places: Places) -> None:
+        """Keeps devices for a gang that starts there once jobs have left."""
+        soon = self.free_soon()
+        for index, devices in places:
+            self._kept[index] = _Kept(self._at, max(0, soon[index] - devices))
+
+    def is_kept(self, index: int) -> bool:
+        return index in self._kept
+
+    def free_soon(self) -> list[int]:
+        """Devices of each node that are free, or held by jobs that are leaving."""
+        soon = list(self.free)
+        for job, places in self.standing():
+            if job.is_leaving:
+                for index, devices in places:
+                    soon[index] += devices
+        return soon
+
+    def standing(self) -> list[tuple[RunningJob, Places]]:
+        """The running jobs with their places. Those of which no places are known are taken to be where no
+        other job explains that devices are held."""
+        if self._standing is None:
+            self._standing = list(self._places())
+        return self._standing
+
+    def _places(self) -> Iterator[tuple[RunningJob, Places]]:
+        index_of = {node.node_id: index for index, node in enumerate(self.pool.nodes)}
+        unknown = []
+        unexplained = [node.devices - node.free for node in self.pool.nodes]
+        for job in self.running:
+            if not job.nodes:
+                unknown.append(job)
+                continue
+            places = [(index_of[node], held) for node, held in job.nodes.items() if node in index_of]
+            for index, held in places:
+                unexplained[index] -= held
+            yield job, places
+        for job in unknown:
+            places = fit(unexplained, job.workers, self._per_node) or []
+            for index, held in places:
+                unexplained[index] -= held
+            yield job, places
+
+    def _keep_for_head(self, workers: int) -> None:
+        """Lets the running jobs end one after the other until the gang fits."""
+        free = [0 if index in self._kept else now for index, now in enumerate(self.free)]
+        releases = [
+            (expected_end(job, self._at), index, held)
+            for job, places in self.standing()
+            for index, held in places
+            if index not in self._kept
+        ]
+        releases.extend(each for each in self.started if each[1] not in self._kept)
+        releases.sort()
+        large, rest = workers >= self._per_node, workers % self._per_node
+        needed, whole = workers // self._per_node, sum(each >= self._per_node for each in free)
+        for until, index, held in releases:
+            free[index] += held
+            if large:
+                whole += free[index] >= self._per_node > free[index] - held
+                places = fit(free, workers, self._per_node) if whole >= needed else None
+            else:
+                places = [(index, rest)] if free[index] >= rest else None
+            if places is not None:
+                for place, devices in places:
+                    self._kept[place] = _Kept(until, free[place] - devices)
+                return
+
+
+def fit(free: Sequence[int], workers: int, per_node: int) -> Places | None:
+    """Where a gang has room, if so many devices of each node are free."""
+    places: Places = []
+    whole, rest = divmod(workers, per_node)
+    if whole:
+        places = [(index, per_node) for index, each in enumerate(free) if each >= per_node][:whole]
+        if len(places) < whole:
+            return None
+    if rest:
+        taken = {index for index, _ in places}
+        room = [(each, index) for index, each in enumerate(free) if each >= rest and index not in taken]
+        if not room:
+            return None
+        places.append((min(room)[1], rest))
+    return places
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A node that is kept for a job."""
+
+    until: float
+    """When the job is expected to start there. Others may take devices that they give back before."""
+    spare: int
+    """Devices of the node that the job will leave free then."""

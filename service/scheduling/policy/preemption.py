@@ -1,0 +1,66 @@
+"""Which running jobs make room for a job of a higher priority."""
+
+from collections.abc import Callable, Sequence
+
+from service.scheduling.policy.fair_order import RANKS
+from service.scheduling.policy.placement import Devices, Places
+from service.scheduling.policy.snapshot import RunningJob
+
+_Cost = tuple[int, float]
+"""The highest rank of those that leave, and the device-seconds that are lost."""
+
+
+def make_room(
+    devices: Devices, workers: int, at: float, may_leave: Callable[[RunningJob], bool]
+) -> tuple[Places, list[RunningJob]] | None:
+    """Where a gang can stand once jobs have left, and which ones of those that may must do so: first those
+    of the lowest priority, then those that lose the fewest device-seconds since they saved their state. None
+    of them if enough are leaving already. None if all that may leave are not enough."""
+    on_node: dict[int, list[tuple[RunningJob, int]]] = {}
+    for job, places in devices.standing():
+        if may_leave(job):
+            for index, held in places:
+                on_node.setdefault(index, []).append((job, held))
+    soon = devices.free_soon()
+    per_node = devices.pool.devices_per_node
+    found: Places = []
+    leaving: dict[str, RunningJob] = {}
+    whole, rest = divmod(workers, per_node)
+    for wanted in [per_node] * whole + [rest] * bool(rest):
+        taken = {index for index, _ in found}
+        ways = [
+            (_cost(jobs, at), index, jobs)
+            for index in range(len(soon))
+            if index not in taken
+            and not devices.is_kept(index)
+            and (jobs := fewest(on_node.get(index, ()), wanted - soon[index], at)) is not None
+        ]
+        if not ways:
+            return None
+        _, index, jobs = min(ways, key=lambda way: way[:2])
+        found.append((index, wanted))
+        leaving.update((job.job_id, job) for job in jobs)
+    return found, list(leaving.values())
+
+
+def fewest(held: Sequence[tuple[RunningJob, int]], missing: int, at: float) -> list[RunningJob] | None:
+    """Of jobs and the devices that each holds, those that together hold as many as are missing, none of them
+    in vain: first those of the lowest priority, then those that lose the least. None if all are too few."""
+    if sum(devices for _, devices in held) < missing:
+        return None
+    chosen: list[tuple[RunningJob, int]] = []
+    for job, devices in sorted(held, key=lambda each: _cost([each[0]], at)):
+        if missing <= 0:
+            break
+        chosen.append((job, devices))
+        missing -= devices
+    for each in reversed(chosen[:]):
+        if missing + each[1] <= 0:
+            chosen.remove(each)
+            missing += each[1]
+    return [job for job, _ in chosen]
+
+
+def _cost(jobs: Sequence[RunningJob], at: float) -> _Cost:
+    rank = max((RANKS[job.priority] for job in jobs), default=-1)
+    return rank, sum(job.workers * (at - job.saved_at) for job in jobs)

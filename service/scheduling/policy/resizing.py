@@ -1,0 +1,137 @@
+"""How elastic jobs grow into idle devices, and shrink for jobs that wait.
+
+Each change costs a restart. So a job changes at most once in the settling time, except for a higher priority,
+and only if what is left of it is worth that.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from service.scheduling.policy.fair_order import RANKS, expected_end
+from service.scheduling.policy.placement import Devices, Places, fit
+from service.scheduling.policy.snapshot import Resize, Rules, RunningJob
+
+_WORTH = 2.0
+"""Restarts. What is left must be longer, and what growing saves as well."""
+
+
+def is_changeable(job: RunningJob, at: float, rules: Rules, *, at_once: bool = False) -> bool:
+    """Whether the job is elastic, has run for long enough, unless it may change `at_once`, and would not end
+    by itself soon."""
+    return (
+        bool(job.sizes)
+        and not job.is_leaving
+        and (at_once or at - job.started_at >= rules.settle_seconds)
+        and expected_end(job, at) - at > _WORTH * rules.restart_seconds
+    )
+
+
+def saved_seconds(seconds_left: float, before: int, workers: int, rules: Rules) -> float:
+    """How much earlier a job ends that goes on with more workers."""
+    return seconds_left * (1 - before / workers) - rules.restart_seconds
+
+
+def is_worth_it(resize: Resize, rules: Rules) -> bool:
+    saved = saved_seconds(resize.seconds_left, resize.before, resize.workers, rules)
+    return saved > (_WORTH - 1) * rules.restart_seconds
+
+
+def growth(
+    devices: Devices, job: RunningJob, places: Places, at: float, rules: Rules, quota: int
+) -> tuple[Resize, Places] | None:
+    """The most workers that the job could go on with, at most `quota`, and where; None if growing is not
+    worth it."""
+    free = _with(devices.free, places)
+    for workers in job.sizes:
+        if workers <= job.workers:
+            return None
+        resize = Resize(job.job_id, job.pool, job.workers, workers, expected_end(job, at) - at)
+        found = fit(free, workers, devices.pool.devices_per_node) if workers <= quota else None
+        if found is not None:
+            return (resize, found) if is_worth_it(resize, rules) else None
+    return None
+
+
+def shrink_for(
+    devices: Devices, workers: int, at: float, may_shrink: Callable[[RunningJob], bool]
+) -> tuple[Places, list[tuple[RunningJob, int]]] | None:
+    """Where a gang can stand once elastic jobs go on with fewer workers, and which ones do, with how many:
+    those of the lowest priority first, then those that lose the least, as many workers as possible left to
+    each. None of them if elastic jobs that are leaving are enough already. None if all of them are not."""
+    per_node = devices.pool.devices_per_node
+    soon = [0 if devices.is_kept(index) else free for index, free in enumerate(devices.free_soon())]
+    found = fit(soon, workers, per_node)
+    if found is not None:
+        is_soon = any(job.is_leaving and job.sizes for job, _ in devices.standing())
+        return (found, []) if is_soon else None
+    candidates = [each for each in devices.standing() if may_shrink(each[0])]
+    candidates.sort(key=lambda each: _cost(each[0], at))
+    chosen: list[RunningJob] = []
+    for job, places in candidates:
+        chosen.append(job)
+        soon = _with(soon, places)
+        room = _beside(soon, chosen, workers, per_node)
+        if room is not None:
+            return room
+    return None
+
+
+class Settling:
+    """Since when each job could have grown without a break, so that it does so only into devices that stay
+    idle."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, int]] = {}
+        """The time, and the fewest workers that it could have had since then."""
+
+    def settled(self, growths: Sequence[Resize], at: float, rules: Rules) -> list[Resize]:
+        """Those that happen now. `growths` are those that could."""
+        known = {}
+        for each in growths:
+            since, workers = self._known.get(each.job_id, (at, each.workers))
+            known[each.job_id] = since, min(workers, each.workers)
+        self._known = known
+        found = [
+            replace(each, workers=known[each.job_id][1])
+            for each in growths
+            if at - known[each.job_id][0] >= rules.settle_seconds
+        ]
+        return [each for each in found if is_worth_it(each, rules)]
+
+
+def _with(free: Sequence[int], places: Places) -> list[int]:
+    more = list(free)
+    for index, held in places:
+        more[index] += held
+    return more
+
+
+def _beside(
+    free: Sequence[int], jobs: Sequence[RunningJob], workers: int, per_node: int
+) -> tuple[Places, list[tuple[RunningJob, int]]] | None:
+    """All jobs but the last one have as few workers as they may have: even that was not enough without it.
+    They start before the gang does, so they are placed first."""
+    *others, last = jobs
+    left = list(free)
+    for job in others:
+        if not _take(left, job.sizes[-1], per_node):
+            return None
+    for size in last.sizes:
+        if size >= last.workers:
+            continue
+        now = list(left)
+        found = fit(now, workers, per_node) if _take(now, size, per_node) else None
+        if found is not None:
+            return found, [*((job, job.sizes[-1]) for job in others), (last, size)]
+    return None
+
+
+def _take(free: list[int], workers: int, per_node: int) -> bool:
+    places = fit(free, workers, per_node)
+    for index, taken in places or []:
+        free[index] -= taken
+    return places is not None
+
+
+def _cost(job: RunningJob, at: float) -> tuple[int, float, str]:
+    return RANKS[job.priority], job.workers * (at - job.saved_at), job.job_id

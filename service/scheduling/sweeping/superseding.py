@@ -1,0 +1,88 @@
+"""Deletes what newer checkpoints have superseded, as soon as the database knows the newer ones.
+
+A sweep would find the same objects, but only after their grace time: a large model would leave a TB in an
+hour. Repeating an interrupted deletion is harmless.
+"""
+
+import threading
+import time
+from concurrent.futures import Executor
+
+import structlog
+
+from cluster.contracts.errors import TuneryError
+from cluster.storage.keys import parse_key
+from cluster.storage.store import ObjectStore
+from service.db.database import Database
+from service.db.reachable_objects import find_reachable
+from service.db.superseded import forget_superseded, superseded_folders
+from service.metrics.scheduler import SchedulerMetrics
+
+_CHECK_SECONDS = 2.0
+_log = structlog.get_logger()
+
+
+def delete_superseded(database: Database, store: ObjectStore, *, grace_seconds: float = 0.0) -> int:
+    """Empties the folders that have waited for `grace_seconds`, but for what a row still refers to: a model,
+    a checkpoint that is kept, a job that starts from it. The sweep deletes that when its time comes. A folder
+    that cannot be emptied now waits on. Returns the number of bytes."""
+    with database.read() as session:
+        folders = superseded_folders(session, seconds=grace_seconds)
+    freed = 0
+    for folder in folders:
+        try:
+            freed += _empty(database, store, folder)
+        except TuneryError as error:
+            _log.warning("superseded checkpoint to be deleted later", folder=folder, error=error.message)
+            continue
+        with database.write(frees_space=True) as session:
+            forget_superseded(session, folder)
+    return freed
+
+
+def _empty(database: Database, store: ObjectStore, folder: str) -> int:
+    # First listed, then looked up, then deleted: see `service.db.reachable_objects`.
+    found = [(info, parse_key(info.key)) for info in store.list(folder)]
+    places = [place for _, place in found if place is not None]
+    with database.read() as session:
+        reachable = find_reachable(session, places)
+    unneeded = [info for info, place in found if place is not None and not reachable.contains(place)]
+    store.delete_many([info.key for info in unneeded])
+    return sum(info.bytes for info in unneeded)
+
+
+class Superseder:
+    """Runs `delete_superseded` on `workers`, once at a time."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: ObjectStore,
+        workers: Executor,
+        metrics: SchedulerMetrics,
+        *,
+        grace_seconds: float,
+    ) -> None:
+        self._database, self._store, self._workers = database, store, workers
+        self._metrics = metrics
+        self._grace_seconds = grace_seconds
+        self._busy = threading.Lock()
+        self._check_at = 0.0
+
+    def begin_if_due(self) -> None:
+        """Returns at once. Does nothing while a deletion is running."""
+        if time.monotonic() >= self._check_at and self._busy.acquire(blocking=False):
+            self._check_at = time.monotonic() + _CHECK_SECONDS
+            self._workers.submit(self._run)
+
+    def _run(self) -> None:
+        try:
+            if freed := delete_superseded(self._database, self._store, grace_seconds=self._grace_seconds):
+                self._metrics.superseded(freed)
+                _log.info("superseded checkpoints deleted", bytes=freed)
+        except TuneryError as error:
+            _log.warning("superseded checkpoints to be deleted later", error=error.message)
+        except Exception:
+            _log.exception("superseded checkpoints not deleted")
+        finally:
+            self._busy.release()

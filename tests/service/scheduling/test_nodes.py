@@ -1,0 +1,233 @@
+"""Jobs go to the nodes that Ray shows, and stay off those on which attempts keep failing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cluster.bases.configs import config_here
+from cluster.contracts.devices import Pool
+from cluster.contracts.errors import Unavailable
+from cluster.contracts.hyperparameters import Hyperparameters, TrainingConfig, TrainingOptions, WorkerRange
+from cluster.contracts.jobs import Failed, JobStatus, NumberedStart, Placement, Stopped
+from cluster.contracts.ray_nodes import ClusterReport, RayNode, WaitingGang
+from cluster.planning.shapes import shape_of
+from service.api.jobs.public_jobs import public_job
+from service.db import tables
+from service.db.jobs.jobs import Job, Jobs
+from tests.service.db.rows import TENANT, resume_state
+from tests.service.scheduling.world import BASE, GOOD, World
+
+BROKEN = Failed(code="worker_lost", message="A worker died.", is_user_fault=False)
+
+
+@dataclass
+class FakeCluster:
+    """A ClusterView."""
+
+    names: Sequence[str] = ()
+    """Of nodes with a free CPU."""
+    nodes: Sequence[RayNode] = ()
+    is_down: bool = False
+
+    def look(self, waiting: Sequence[WaitingGang]) -> ClusterReport:
+        if self.is_down:
+            raise Unavailable("The cluster does not answer.")
+        nodes = [RayNode(node_id=name, cpus=1, free_cpus=1) for name in self.names]
+        return ClusterReport(nodes=(*nodes, *self.nodes), worker_cpus=1)
+
+
+def test_an_attempt_is_told_the_nodes_and_says_where_its_workers_are(world: World) -> None:
+    world.cluster = FakeCluster(["a", "b"])
+    job = world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    scheduler.tick()
+    assert world.spec(f"{job.id}-a1").placement == Placement(pool="training", nodes={"a": 1})
+    world.sync(job, [NumberedStart(seq=0, created_at=1, nodes={"b": 1})])
+    with world.database.read() as session:
+        assert session.get_one(tables.Attempt, (job.id, 1)).nodes == {"b": 1}
+
+
+def test_an_elastic_job_starts_with_as_many_workers_as_there_is_room_for(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"training_slots": 8})
+    world.cluster = FakeCluster(["a", "b", "c"])
+    training = TrainingOptions(num_workers=WorkerRange(min=1, max=4))
+    job = world.job(training=training, hyperparameters=Hyperparameters(batch_size=5))
+    scheduler = world.scheduler()
+    scheduler.tick()
+    waiting = world.see(job)
+    assert (waiting.num_workers, waiting.max_workers) == (1, 3)
+    scheduler.tick()
+    spec = world.spec(f"{job.id}-a1")
+    assert (spec.config.num_workers, spec.config.batch_size, spec.config.alternatives) == (3, 5, ())
+    assert spec.placement == Placement(pool="training", nodes={"a": 1, "b": 1, "c": 1})
+    assert world.attempts(job)[0].num_workers == 3
+    world.sync(job)
+    assert "The job runs with 3 worker(s), of at most 3" in world.messages(job)
+    workers = public_job(world.see(job)).tunery.workers
+    assert workers is not None
+    assert (workers.current, workers.min, workers.max) == (3, 1, 3)
+
+
+def elastic(world: World) -> Job:
+    world.settings = world.settings.model_copy(update={"training_slots": 8, "elastic_settle_seconds": 0})
+    return world.job(training=TrainingOptions(num_workers=WorkerRange(min=1, max=4)))
+
+
+def tick(world: World, *free: str, held: Sequence[str] = ()) -> None:
+    """As a new scheduler, to which Ray shows these nodes."""
+    world.cluster = FakeCluster(free, [RayNode(node_id=name, cpus=1, free_cpus=0) for name in held])
+    scheduler = world.scheduler()
+    for _ in range(3):
+        scheduler.tick()
+
+
+def runs(world: World, job: Job, attempt: int) -> list[str]:
+    """The nodes on which the attempt was started, and now runs."""
+    spec = world.spec(f"{job.id}-a{attempt}")
+    assert spec.placement is not None
+    assert spec.config.num_workers == len(spec.placement.nodes)
+    events = [NumberedStart(seq=0, created_at=1, nodes=spec.placement.nodes)]
+    assert world.sync(job, events).command == "continue"
+    return sorted(spec.placement.nodes)
+
+
+def leave(world: World, job: Job, number: int, reason: str | None = None) -> None:
+    world.sync(job, [resume_state(job.id, 1, number)], Stopped(reason=reason))
+    world.ray.statuses[f"{job.id}-a{world.see(job).attempt}"] = "succeeded"
+
+
+def test_an_elastic_job_grows_when_a_node_joins_and_shrinks_when_one_leaves(world: World) -> None:
+    job = elastic(world)
+    tick(world, "a")
+    assert runs(world, job, 1) == ["a"]
+    tick(world, "b", held=["a"])
+    assert world.sync(job).command == "pause"
+    leave(world, job, 1)
+    tick(world, "a", "b")
+    assert runs(world, job, 2) == ["a", "b"]
+    assert world.spec(f"{job.id}-a2").resume_from == resume_state(job.id, 1, 1).manifest_key
+
+    leave(world, job, 2, "a node that it runs on is about to be taken away.")
+    tick(world, "a")
+    assert runs(world, job, 3) == ["a"]
+    with world.database.read() as session:
+        row = session.get_one(tables.Job, job.id)
+        assert (row.faults, row.retry_at, row.displacements, row.resize_to) == (0, None, 0, None)
+    (told,) = [event for event in world.log(job) if event.data.get("reason") == "resized"]
+    assert told.data["num_workers"] == 2
+    assert told.message.startswith(
+        "The job goes on with 2 instead of 1 workers, because devices of pool training have been idle for "
+        "0s: it saves a checkpoint first, and ends about 29m"
+    )
+
+
+def test_an_elastic_job_makes_room_for_another_one_and_goes_on_beside_it(world: World) -> None:
+    job = elastic(world)
+    tick(world, "a", "b")
+    assert runs(world, job, 1) == ["a", "b"]
+    other = world.job()
+    tick(world, held=["a", "b"])
+    assert world.status(job) is JobStatus.PAUSING
+    leave(world, job, 1)
+    tick(world, "a", "b")
+    assert sorted(runs(world, job, 2) + runs(world, other, 1)) == ["a", "b"]
+    tick(world, held=["a", "b"])
+    assert (world.status(job), world.status(other)) == (JobStatus.RUNNING, JobStatus.RUNNING)
+
+
+def test_an_elastic_job_whose_owner_pauses_it_meanwhile_stays_paused_and_resumes_with_all_workers(
+    world: World,
+) -> None:
+    job = elastic(world)
+    tick(world, "a", "b")
+    assert runs(world, job, 1) == ["a", "b"]
+    world.job(priority="low")
+    other = world.job()
+    tick(world, held=["a", "b"])
+    with world.database.write() as session:
+        Jobs(session, TENANT).pause(job.id)
+    leave(world, job, 1)
+    assert world.status(job) is JobStatus.PAUSED
+    world.cancel(other)
+    with world.database.write() as session:
+        Jobs(session, TENANT).resume(job.id)
+    tick(world, "c", "d", "e", held=["a"])
+    assert len(runs(world, job, 2)) == 2
+
+
+def test_without_a_view_of_the_cluster_ray_finds_the_nodes(world: World) -> None:
+    world.cluster = FakeCluster(["a"], is_down=True)
+    job = world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    scheduler.tick()
+    assert world.spec(f"{job.id}-a1").placement == Placement(pool="training")
+
+
+def test_a_job_runs_in_a_dearer_pool_if_the_cheapest_is_full_and_shows_that_plan(world: World) -> None:
+    def gpus(name: str, free: int) -> RayNode:
+        return RayNode(node_id=name, labels={"pool": name}, cpus=8, free_cpus=8, gpus=1, free_gpus=free)
+
+    pools = tuple(
+        Pool.model_validate(
+            {"name": name, "kind": "cuda", "devices": 1, "device_bytes": "80GB", "price": price}
+            | {"labels": {"pool": name}}
+        )
+        for name, price in (("dear", 2.0), ("cheap", 1.0))
+    )
+    world.settings = world.settings.model_copy(update={"training_pools": pools, "training_device": "cuda"})
+    world.serving.answer = GOOD.model_copy(update={"shape": shape_of(config_here(BASE) or {})})
+    world.cluster = FakeCluster(nodes=[gpus("cheap", 0), gpus("dear", 1)])
+    job = world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    assert pools_of(world.see(job).config) == ["cheap", "dear"]
+    scheduler.tick()
+    spec = world.spec(f"{job.id}-a1")
+    assert spec.placement == Placement(pool="dear", labels={"pool": "dear"}, nodes={"dear": 1})
+    assert pools_of(spec.config) == ["dear"]
+    assert pools_of(world.see(job).config) == ["dear", "cheap"]
+
+
+def pools_of(config: TrainingConfig | None) -> list[str]:
+    assert config is not None
+    return [plan.footprint.pool.name for plan in config.plans if plan.footprint is not None]
+
+
+def test_retries_of_one_job_do_not_make_a_node_one_to_avoid_but_failures_of_two_jobs_do(
+    world: World,
+) -> None:
+    world.cluster = FakeCluster(["a"])
+    first, second = world.job(), world.job()
+    for attempt in (1, 2):
+        assert place(world, first, attempt) == "a"
+        fail(world, first, attempt)
+    assert not any("node a" in message for message in world.messages(first))
+    world.cluster = FakeCluster(["a", "b"])
+    assert place(world, first, 3) == "b", "a retry goes to a node without faults if that has as much room"
+    world.settings = world.settings.model_copy(update={"training_slots": 2})
+    assert place(world, second, 1) == "a", "no other is free, and one job alone says little"
+    fail(world, second, 1)
+    world.scheduler().tick()
+    assert world.status(second) is JobStatus.QUEUED, "it waits for another node"
+    assert [message for message in world.messages(second) if "node a" in message] == [
+        "Attempts of 2 jobs in a row have failed on node a. For 30 minutes, no job starts there if its pool "
+        "has other nodes."
+    ]
+
+
+def place(world: World, job: Job, attempt: int) -> str:
+    """The node on which the attempt is started."""
+    scheduler = world.scheduler()
+    for _ in range(3):
+        scheduler.tick()
+    placement = world.spec(f"{job.id}-a{attempt}").placement
+    assert placement is not None
+    (node,) = placement.nodes
+    return node
+
+
+def fail(world: World, job: Job, attempt: int) -> None:
+    """By a fault of the platform."""
+    world.sync(job, state=BROKEN, attempt=attempt)
+    world.ray.statuses[f"{job.id}-a{attempt}"] = "failed"

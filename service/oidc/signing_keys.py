@@ -1,0 +1,124 @@
+"""The public keys of an issuer, fetched now and then."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import anyio.to_thread
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey, import_key
+
+from cluster.contracts.errors import AuthenticationFailed, TuneryError, Unavailable
+from cluster.egress.connecting import get
+from cluster.egress.destinations import EgressPolicy
+from service.oidc.issuers import Issuer
+
+log = logging.getLogger(__name__)
+
+PublicKey = RSAKey | ECKey
+Fetch = Callable[[str, EgressPolicy], bytes]
+"""Returns what is at a URL. Raises TuneryError."""
+
+FRESH_SECONDS = 3600.0
+"""Keys are fetched again after this time, so that withdrawn ones are refused."""
+STALE_SECONDS = 24 * 3600.0
+"""How long keys stay good while the issuer cannot be reached."""
+PAUSE_SECONDS = 30.0
+"""Time between two tries to fetch, whatever tokens name: a flood of made-up ids must not reach the issuer."""
+_TIMEOUT_SECONDS = 5.0
+_MAX_BYTES = 2**18
+_MAX_KEYS = 100
+_MIN_RSA_BITS = 2048
+
+
+def fetch(url: str, policy: EgressPolicy) -> bytes:
+    headers = {"Accept": "application/json", "User-Agent": "Tunery (OpenID Connect)"}
+    answer = get(
+        url, policy=policy, headers=headers, timeout_seconds=_TIMEOUT_SECONDS, max_body_bytes=_MAX_BYTES
+    )
+    if answer.status != 200:
+        raise Unavailable(f"{url} answers {answer.status}.")
+    return answer.body
+
+
+class SigningKeys:
+    """Of one issuer. Belongs to one event loop."""
+
+    def __init__(
+        self, issuer: Issuer, *, fetch: Fetch = fetch, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._issuer, self._fetch, self._clock = issuer, fetch, clock
+        self._keys: Mapping[str, PublicKey] = {}
+        self._fetched_at = self._tried_at = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def get(self, id: str) -> PublicKey:
+        """Fetches the keys if this one is unknown or they are old, and the last try was long enough ago.
+        Raises AuthenticationFailed if the issuer has no such key, and Unavailable if it is not reachable."""
+        if self._is_due(id):
+            async with self._fetching:
+                if self._is_due(id):
+                    await anyio.to_thread.run_sync(self._refresh)
+        is_good = self._clock() - self._fetched_at < STALE_SECONDS
+        if is_good and (key := self._keys.get(id)) is not None:
+            return key
+        if self._fetched_at < self._tried_at:
+            raise Unavailable(
+                f"The keys of {self._issuer.issuer} cannot be fetched, so that its tokens cannot be checked.",
+                retry_after_seconds=PAUSE_SECONDS,
+            )
+        raise AuthenticationFailed("Incorrect token provided: its issuer has no such key.")
+
+    def _is_due(self, id: str) -> bool:
+        now = self._clock()
+        is_needed = id not in self._keys or now - self._fetched_at >= FRESH_SECONDS
+        return is_needed and now - self._tried_at >= PAUSE_SECONDS
+
+    def _refresh(self) -> None:
+        self._tried_at = self._clock()
+        try:
+            document = self._json(self._jwks_url())
+            self._keys = dict(_usable_keys(document))
+            self._fetched_at = self._tried_at
+        except (TuneryError, ValueError, RecursionError) as error:
+            log.warning("the keys of issuer %s cannot be fetched: %s", self._issuer.issuer, error)
+
+    def _jwks_url(self) -> str:
+        issuer = self._issuer.issuer
+        if self._issuer.jwks_url is not None:
+            return self._issuer.jwks_url
+        document = self._json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        if document.get("issuer") != issuer:
+            raise ValueError(f"its configuration is that of {document.get('issuer')!r}")
+        url = document.get("jwks_uri")
+        if not isinstance(url, str) or (issuer.startswith("https:") and not url.startswith("https:")):
+            raise ValueError(f"its jwks_uri is {url!r}")
+        return url
+
+    def _json(self, url: str) -> dict[str, Any]:
+        document = json.loads(self._fetch(url, self._issuer.egress))
+        if not isinstance(document, dict):
+            raise ValueError(f"{url} has no JSON object")
+        return document
+
+
+def _usable_keys(document: Mapping[str, Any]) -> Iterator[tuple[str, PublicKey]]:
+    """Those for signatures, by id. What cannot be used is left out: sets of keys may have others, too."""
+    listed = document.get("keys")
+    if not isinstance(listed, list):
+        raise ValueError("it has no list of keys")
+    for one in listed[:_MAX_KEYS]:
+        if not isinstance(one, dict) or not isinstance(one.get("kid"), str):
+            continue
+        if one.get("use", "sig") != "sig" or one.get("kty") not in ("RSA", "EC"):
+            continue
+        try:
+            key = import_key(one)
+        except (JoseError, ValueError, TypeError):
+            continue
+        is_short = isinstance(key, RSAKey) and key.public_key.key_size < _MIN_RSA_BITS
+        if isinstance(key, PublicKey) and not is_short:
+            yield one["kid"], key

@@ -1,0 +1,52 @@
+"""The database and the storage of an installation on this machine, or of the one that the environment
+names."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from cluster.contracts.errors import InvalidRequest
+from cluster.storage.location import open_store
+from cluster.storage.store import ObjectStore
+from service.data_folder import database_url, storage_url
+from service.db.database import Database
+from service.permissions import make_private_folder, private_files
+from service.settings import Settings
+
+_SHORTEST_SECRET = 16
+"""Bytes of a key."""
+
+
+@contextmanager
+def opened(folder: Path, *, is_new: bool = False) -> Iterator[tuple[Database, ObjectStore]]:
+    """Those that TUNERY_DATABASE_URL and TUNERY_STORAGE_URL name, or else the data folder's, which is created
+    if it is to be a new one. Raises InvalidRequest if there is no installation in the folder."""
+    url = database_url(folder)
+    if url == database_url(folder, {}):
+        if is_new:
+            make_private_folder(folder)
+        elif not (folder / "tunery.db").exists():
+            raise InvalidRequest(
+                f"There is no installation in {folder}. Give its --data, or set TUNERY_DATABASE_URL and "
+                "TUNERY_STORAGE_URL."
+            )
+    store = open_store(storage_url(folder), endpoint_url=Settings().storage_endpoint)
+    # A database has secrets, wherever it is.
+    with private_files(), closing(Database(url)) as database:
+        yield database, store
+
+
+def read_secret(key_file: Path | None) -> bytes | None:
+    """The content of a key file, without the spaces around it. Raises InvalidRequest if it is short."""
+    if key_file is None:
+        return None
+    try:
+        secret = key_file.read_bytes().strip()
+    except OSError as error:
+        raise InvalidRequest(f"{key_file} cannot be read: {error.strerror}.") from error
+    if len(secret) < _SHORTEST_SECRET:
+        raise InvalidRequest(
+            f"{key_file} has {len(secret)} bytes; a key needs at least {_SHORTEST_SECRET}. "
+            "`openssl rand -hex 32` makes one."
+        )
+    return secret

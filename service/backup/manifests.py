@@ -1,0 +1,39 @@
+"""Whether what a manifest lists is in storage."""
+
+from pydantic import BaseModel, ValidationError
+
+from cluster.contracts.errors import CorruptArtefact
+from cluster.contracts.manifest import ManifestFile
+from cluster.contracts.weights import WeightsRef
+from cluster.storage.keys import sibling_key
+from cluster.storage.store import ObjectStore
+
+
+class ListedFiles(BaseModel):
+    """What all manifests have in common: those of weights, of resume states and of exports."""
+
+    files: list[ManifestFile]
+    best: WeightsRef | None = None
+    """Of a resume state: weights that the run may return to."""
+
+
+def read_listed(store: ObjectStore, manifest_key: str) -> ListedFiles:
+    """Raises NotFound, Unavailable, or CorruptArtefact if it is no manifest."""
+    try:
+        return ListedFiles.model_validate_json(store.get(manifest_key))
+    except ValidationError as error:
+        raise CorruptArtefact(f"The manifest {manifest_key!r} cannot be read.") from error
+
+
+def broken_files(store: ObjectStore, manifest_key: str, listed: ListedFiles) -> dict[str, str]:
+    """What is wrong with which of the files, by key."""
+    folder = manifest_key.rpartition("/")[0] + "/"
+    found = {info.key: info.bytes for info in store.list(folder)}
+    broken = {}
+    for file in listed.files:
+        key = sibling_key(manifest_key, file.name)
+        if key not in found:
+            broken[key] = "is missing"
+        elif found[key] != file.bytes:
+            broken[key] = f"has {found[key]:,} bytes, and not {file.bytes:,}"
+    return broken

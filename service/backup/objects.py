@@ -1,0 +1,71 @@
+"""Which objects a backup needs."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cluster.contracts.frozen import FrozenModel
+from cluster.contracts.jobs import JobStatus
+from cluster.storage.keys import FOLDERS, DatasetKey, checked_key, parse_key
+from cluster.storage.store import ObjectInfo, ObjectStore
+from service.db import tables
+from service.db.named_objects import joined, named_objects
+from service.db.reachable_objects import find_reachable
+
+T = TypeVar("T")
+_PAGE = 1000
+_UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
+
+
+class ObjectEntry(FrozenModel):
+    """A line of `objects.jsonl`."""
+
+    key: Annotated[str, AfterValidator(checked_key)]
+    bytes: int | None = None
+    """None if the object was missing."""
+    sha256: str | None = None
+    """None if it was not copied."""
+
+
+def needed_objects(session: Session, store: ObjectStore) -> Iterator[ObjectEntry]:
+    """The objects that rows reach, and those that rows name and that are not there.
+
+    The newest states of unfinished jobs come first, because newer ones supersede them in the meantime.
+    Compiled training files are left out: they are compiled again."""
+    urgent = _newest_states(session)
+    for folder in urgent:
+        for info in store.list(folder):
+            yield ObjectEntry(key=info.key, bytes=info.bytes)
+    for folder in FOLDERS:
+        for found, named in joined(_reachable(session, store, folder), named_objects(session, folder)):
+            if found is not None and found.key.rpartition("/")[0] + "/" not in urgent:
+                yield ObjectEntry(key=found.key, bytes=found.bytes)
+            elif found is None and named is not None:
+                yield ObjectEntry(key=named.key)
+
+
+def pages(items: Iterable[T], size: int = _PAGE) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while page := list(islice(iterator, size)):
+        yield page
+
+
+def _newest_states(session: Session) -> list[str]:
+    """Folders of the states that unfinished jobs go on from."""
+    key, status = tables.Job.resume_manifest_key, tables.Job.status
+    keys = session.scalars(select(key).where(key.is_not(None), status.in_(_UNFINISHED)).order_by(key))
+    return [key.rpartition("/")[0] + "/" for key in keys if key is not None]
+
+
+def _reachable(session: Session, store: ObjectStore, folder: str) -> Iterator[ObjectInfo]:
+    for page in pages(store.list(folder)):
+        places = {info.key: parse_key(info.key) for info in page}
+        reachable = find_reachable(session, [place for place in places.values() if place is not None])
+        for info in page:
+            place = places[info.key]
+            if place is not None and not isinstance(place, DatasetKey) and reachable.contains(place):
+                yield info

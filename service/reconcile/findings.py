@@ -1,0 +1,17 @@
+"""What a reconciliation finds."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: Literal["objects", "storage", "attempts"]
+    verdict: Literal["ok", "warning", "failed", "fixed"]
+    """failed: something is lost, or wastes devices. warning: it mends itself, or cannot be told from here."""
+    subject: str
+    """The key or the id that it is about; empty for all."""
+    found: str
+
+    def as_item(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,3 @@
+from tests.api import http, project, state
+
+__all__ = ["http", "project", "state"]

@@ -12,12 +12,13 @@ from dataclasses import replace
 
 import uvicorn
 
+from cluster.tracing import configure_tracing, stop_tracing
 from cluster.wire.guarded import ConnectionLimits, GuardedHttp
 from service.api.app import create_app
 from service.api.http.by_port import ByPort
 from service.api.http.draining import DrainingServer
 from service.api.routes.internal import create_internal_app
-from service.log_rate_limit import LoggingRateLimit
+from service.logs import configure_service_logs
 from service.settings import Settings
 
 log = logging.getLogger("service.api")
@@ -31,9 +32,8 @@ _CANNOT_START = 3
 
 def main() -> None:
     options = _options()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(LoggingRateLimit())
+    configure_service_logs(sys.stderr)
+    configure_tracing("api")
     settings = Settings()
     try:
         public = _listen(options.host, options.port)
@@ -51,11 +51,14 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # A caller could put any address, or any text, into the audit log.
+        proxy_headers=False,
         timeout_keep_alive=round(limits.idle_seconds),
         timeout_graceful_shutdown=settings.drain_seconds,
     )
     server = DrainingServer(config, app.state.draining, notice_seconds=settings.drain_notice_seconds)
     server.run([public, internal])
+    stop_tracing()
     if not server.started:
         sys.exit(_CANNOT_START)
 

@@ -15,12 +15,21 @@ from cluster.storage.location import open_store
 from service.api.flushing import flushing
 from service.api.http import errors
 from service.api.http.auth import Authentication
+from service.api.http.dashboard import Dashboard
 from service.api.http.document import ERROR_RESPONSES, describe
 from service.api.http.draining import Draining
 from service.api.http.key_use import KeyUse
-from service.api.http.middleware import BodyLimit, HeadAsGet, RequestContext, WithoutTrailingSlash
+from service.api.http.middleware import (
+    BodyLimit,
+    HeadAsGet,
+    RequestContext,
+    RouteTemplate,
+    WithoutTrailingSlash,
+)
 from service.api.http.permission import Permission
+from service.api.http.request_rates import RequestRates
 from service.api.http.strict_json import refuse_lax_routes
+from service.api.http.tracing import Tracing
 from service.api.http.unknown_parameters import refuse_unknown_parameters
 from service.api.inference.admission import AdmissionQueue
 from service.api.inference.context import InferenceContext
@@ -33,6 +42,7 @@ from service.api.readiness import Readiness
 from service.api.routes import (
     admin_api_keys,
     aliases,
+    audit_logs,
     checkpoint_permissions,
     classifications,
     completions,
@@ -47,15 +57,24 @@ from service.api.routes import (
     job_events,
     job_previews,
     jobs,
+    legal_holds,
     limits,
+    maintenance,
     models,
     organization_costs,
+    organization_limits,
+    organization_queue,
     organization_usage,
+    organizations,
+    own_rights,
     project_api_keys,
+    project_rights,
     projects,
     rate_limits,
     responses,
+    retention,
     service_accounts,
+    storage,
     upload_parts,
     uploads,
     usage,
@@ -66,6 +85,11 @@ from service.api.state import AppState
 from service.api.uploads.pace import Pace
 from service.api.uploads.turns import COMPLETIONS_AT_ONCE, Turns, UploadTurns
 from service.db.database import Database
+from service.metrics.api import UNROUTED, ApiMetrics
+from service.metrics.installation import InstallationCollector
+from service.metrics.listening import serving_metrics
+from service.metrics.making import new_registry, watch_connections
+from service.oidc.tokens import Tokens
 from service.settings import Settings
 from service.webhooks.sending import HttpWebhooks
 
@@ -111,9 +135,15 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         "/v1/files": settings.max_file_bytes + _FORM_BYTES,
         "/v1/uploads/{upload_id}/parts": upload_parts.MAX_PART_BYTES + _FORM_BYTES,
     }
+    routes = list(iter_route_contexts(app.routes))
+    app.add_middleware(RouteTemplate, templates={route.endpoint: route.path or UNROUTED for route in routes})
     app.add_middleware(BodyLimit, limits=body_limits, default=_MAX_JSON_BYTES)
-    app.add_middleware(Permission, routes=list(iter_route_contexts(app.routes)))
+    rates = RequestRates(settings.key_requests_per_minute or None)
+    app.add_middleware(Permission, routes=routes, rates=rates)
+    app.add_middleware(Tracing)
     app.add_middleware(Authentication)
+    if settings.dashboard:
+        app.add_middleware(Dashboard)
     app.add_middleware(HeadAsGet)
     app.add_middleware(WithoutTrailingSlash)
     app.add_middleware(RequestContext)
@@ -162,10 +192,20 @@ def _routes() -> list[BaseRoute]:
         limits,
         organization_usage,
         organization_costs,
+        organization_queue,
+        organizations,
+        organization_limits,
+        own_rights,
+        maintenance,
         projects,
         project_api_keys,
+        project_rights,
+        retention,
+        legal_holds,
+        storage,
         service_accounts,
         admin_api_keys,
+        audit_logs,
     ):
         router.include_router(
             public.router,
@@ -185,9 +225,13 @@ def _lifespan(
         state = open_state(settings)
         meter = UsageMeter(state.database, keep_minutes_seconds=state.settings.usage_minutes_seconds)
         limiter = RateLimiter(state.database, state.settings.project_limits)
-        inference = InferenceContext(state.engine, _admission(state.settings), meter, limiter)
+        metrics = _metrics(state)
+        admission = _admission(state.settings)
+        metrics.watch_choices(running=lambda: admission.num_running, waiting=lambda: admission.num_waiting)
+        inference = InferenceContext(state.engine, admission, meter, limiter, metrics)
         flush_seconds = state.settings.usage_flush_seconds
         app.state.app_state = state
+        app.state.metrics = metrics
         app.state.inference = inference
         app.state.readiness = Readiness(state, app.state.draining)
         app.state.upload_turns = _upload_turns(state.settings)
@@ -196,6 +240,7 @@ def _lifespan(
         app.state.feed = EventFeed(state.database, app.state.draining)
         try:
             async with (
+                _listening_for_scrapes(metrics, state.settings),
                 limiter.returning(),
                 flushing(meter.flush, flush_seconds, "usage"),
                 flushing(app.state.key_use.flush, flush_seconds, "when keys were used"),
@@ -211,6 +256,20 @@ def _lifespan(
             state.database.close()
 
     return lifespan
+
+
+def _metrics(state: AppState) -> ApiMetrics:
+    registry = new_registry()
+    watch_connections(state.database, registry)
+    slots, pools = state.settings.training_devices, state.settings.training_pools
+    registry.register(InstallationCollector(state.database, slots=slots, pools=pools))
+    return ApiMetrics(registry)
+
+
+@asynccontextmanager
+async def _listening_for_scrapes(metrics: ApiMetrics, settings: Settings) -> AsyncIterator[None]:
+    with serving_metrics(metrics.registry, settings.metrics_host, settings.metrics_port):
+        yield
 
 
 def _admission(settings: Settings) -> AdmissionQueue:
@@ -246,4 +305,5 @@ def _open_state(settings: Settings) -> AppState:
         engine=engine,
         catalogue=LiveCatalogue(settings.catalogue),
         webhooks=HttpWebhooks(settings.webhook_policy),
+        tokens=Tokens(settings.oidc_issuers),
     )

@@ -36,6 +36,10 @@ class Availability:
         """Returns why the base is unavailable, or None if it is available."""
         return self._reasons.get(alias)
 
+    @property
+    def num_unavailable(self) -> int:
+        return len(self._reasons)
+
     def check(self, alias: str) -> None:
         """Raises Unavailable (`model_not_available`) with the reason if the base is unavailable."""
         if reason := self._reasons.get(alias):

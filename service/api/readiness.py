@@ -16,7 +16,7 @@ from anyio import CapacityLimiter
 from cluster.contracts.errors import TuneryError, Unavailable
 from service.api.http.draining import Draining
 from service.api.state import AppState
-from service.db.scheduler.leases import Leases
+from service.db.scheduler.leases import READINESS, Leases
 from service.db.scheduler.store import LEASE
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ async def _result_of(check: Callable[[], Awaitable[None]]) -> str:
 def _check_database(state: AppState) -> None:
     """Writes a row: only a write reveals a full disk or a read-only replica."""
     with state.database.write() as session:
-        Leases(session).acquire("readiness", "api", seconds=0)
+        Leases(session).acquire(READINESS, "api", seconds=0)
 
 
 def _check_storage(state: AppState) -> None:

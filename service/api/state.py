@@ -15,6 +15,7 @@ from service.api.inference.engine import Engine
 from service.api.jobs.unrecorded_requests import UnrecordedRequests
 from service.api.shared_reads import SharedReads
 from service.db.database import Database
+from service.oidc.tokens import Tokens
 from service.settings import Settings
 from service.webhooks.sending import HttpWebhooks
 
@@ -30,6 +31,8 @@ class AppState:
     availability: Availability = field(default_factory=Availability)
     """Of the base models."""
     shared_reads: SharedReads[Any] = field(default_factory=SharedReads)
+    tokens: Tokens = field(default_factory=lambda: Tokens(()))
+    """Of identity providers."""
     parsing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     """Limits the parsing of large bodies, which briefly takes several times their size in memory."""
     webhooks: HttpWebhooks = field(default_factory=lambda: HttpWebhooks(EgressPolicy()))

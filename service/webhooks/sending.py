@@ -1,6 +1,6 @@
 """Sends one webhook over the network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Protocol
 
@@ -21,6 +21,19 @@ class SendWebhook(Protocol):
     def __call__(
         self, url: str, secrets: Sequence[str], *, event_id: str, body: str, at: float
     ) -> Outcome: ...
+
+
+class CountedWebhooks:
+    """Sends with `send`, and tells `count` each time whether it was delivered, refused or unanswered."""
+
+    def __init__(self, send: SendWebhook, count: Callable[[str], None]) -> None:
+        self._send, self._count = send, count
+
+    def __call__(self, url: str, secrets: Sequence[str], *, event_id: str, body: str, at: float) -> Outcome:
+        outcome = self._send(url, secrets, event_id=event_id, body=body, at=at)
+        answered = "unanswered" if outcome.status_code is None else "refused"
+        self._count("delivered" if outcome.is_delivered else answered)
+        return outcome
 
 
 class HttpWebhooks:

@@ -57,9 +57,12 @@ def test_a_multi_grader_shows_its_parts_and_their_errors(client: OpenAI) -> None
 
 def test_a_grader_that_cannot_run_here_is_refused_by_name(client: OpenAI) -> None:
     graders = client.fine_tuning.alpha.graders
+    cosine = SIMILARITY | {"evaluation_metric": "cosine"}
+    multi = {"type": "multi", "name": "m", "graders": {"near": cosine}, "calculate_output": "near"}
     for grader, param in (
         ({"type": "python", "name": "p", "source": "def grade(sample, item): return 1"}, "grader"),
-        (SIMILARITY | {"evaluation_metric": "cosine"}, "grader.evaluation_metric"),
+        (cosine, "grader.evaluation_metric"),
+        (multi, "grader.graders.near.evaluation_metric"),
     ):
         with pytest.raises(BadRequestError) as refused:
             graders.validate(grader=grader)

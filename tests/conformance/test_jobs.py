@@ -66,11 +66,15 @@ def test_a_new_job_is_openais_object(client: OpenAI, file: str) -> None:
         "user_provided_suffix": "orders",
         "tunery": {
             "state": "validating_files",
+            "queue": None,
+            "priority": "normal",
+            "start_by": None,
             "progress": None,
             "publishing": None,
             "attempt": 0,
             "training": TrainingOptions().model_dump(),
             "plan": None,
+            "workers": None,
             "evaluation": None,
             "provenance": None,
             "cost": None,
@@ -148,14 +152,11 @@ def test_a_job_that_ended_shows_its_evaluation(live: LiveApi, client: OpenAI, fi
         "alias_of": None,
         "import_id": None,
     }
-    made = {"base": "base-1", "job_id": job.id}
+    made = {"base": "base-1", "architecture": "decoder", "job_id": job.id}
     assert extension == nothing | made | {"evaluation": evaluation, "parity": parity}
     extension = client.models.retrieve(checkpoint).to_dict()["tunery"]
     assert extension == nothing | made
-    assert client.models.retrieve("base-1").to_dict()["tunery"] == nothing | {
-        "base": "base-1",
-        "job_id": None,
-    }
+    assert client.models.retrieve("base-1").to_dict()["tunery"] == nothing | made | {"job_id": None}
 
 
 def test_both_places_of_hyperparameters_are_equivalent(client: OpenAI, file: str) -> None:

@@ -73,7 +73,7 @@ def test_a_service_accounts_keys_are_rotated_without_a_gap(live: LiveApi, client
     assert owner is not None
     assert (owner.id, owner.name) == (account.id, "deploy")
     assert first.value not in listed[first.id].to_json()
-    assert listed[second.id].to_dict()["tunery"] == {"scopes": ["infer"]}
+    assert listed[second.id].to_dict()["tunery"] == {"scopes": ["infer"], "issuer": None}
     deleted = projects.api_keys.delete(first.id, project_id=project.id)
     assert (deleted.deleted, deleted.object) == (True, "organization.project.api_key.deleted")
     assert not is_accepted(live, first.value)
@@ -96,12 +96,12 @@ def test_a_keys_scopes_and_expiry_are_changed_until_it_expires(live: LiveApi, cl
     changed = projects.api_keys.update(
         made.id, project_id=project.id, scopes=["write"], expires_in_seconds=3600
     )
-    assert changed.to_dict()["tunery"] == {"scopes": ["write"]}
+    assert changed.to_dict()["tunery"] == {"scopes": ["write"], "issuer": None}
     assert changed.expires_at is not None
     with live.openai(api_key=made.value) as user, pytest.raises(openai.PermissionDeniedError):
         user.models.list()
     again = projects.api_keys.update(made.id, project_id=project.id, scopes=[])
-    assert again.to_dict()["tunery"] == {"scopes": ["read", "write", "infer"]}
+    assert again.to_dict()["tunery"] == {"scopes": ["read", "write", "infer"], "issuer": None}
     assert again.expires_at == changed.expires_at
     with live.state.database.write() as session:
         session.get_one(tables.ApiKey, made.id).expires_at = 1

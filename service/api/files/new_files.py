@@ -1,7 +1,7 @@
 """How a file comes into being: its bytes are stored, checked, and then recorded in one transaction."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
@@ -69,15 +69,16 @@ def checked_name(filename: str | None, purpose: UploadPurpose, *, param: str) ->
 
 
 @contextmanager
-def stored(state: AppState, tenant: Tenant, source: BinaryIO) -> Iterator[StoredFile]:
-    """Stores a new file's object, and deletes it again if the block does not `record` it."""
+def stored(state: AppState, tenant: Tenant, store: Callable[[str], ObjectInfo]) -> Iterator[StoredFile]:
+    """Has `store` make a new file's object under the key that it is given, and deletes it again if the block
+    does not `record` it."""
     file_id = Files.new_id()
     key, file = file_key(file_id), None
     with state.database.write() as session:
         IncomingFiles(session).begin(file_id)
     try:
         # Inside the try block, because the object may exist even if storage's answer was lost.
-        file = StoredFile(file_id, state.store.put(key, source))
+        file = StoredFile(file_id, store(key))
         yield file
     except BaseException:
         try:
@@ -108,7 +109,7 @@ def record(
 
     Raises QuotaExceeded if the project's files become too large; `limits` are those of a project that has
     none of its own."""
-    assert file.object.sha256 is not None, "put has seen every byte"
+    assert file.object.sha256 is not None, "every byte was seen"
     check_stored_bytes(session, tenant, file.object.bytes, limits)
     IncomingFiles(session).finish(file.id)
     files = Files(session, tenant)

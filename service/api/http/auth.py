@@ -1,17 +1,23 @@
-"""Authentication and scopes. Every path needs an API key unless it is listed here."""
+"""Authentication and scopes. Every path needs an API key, or a token, unless it is listed here."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from cluster.contracts.errors import AuthenticationFailed, PermissionDenied, TuneryError
 from service.api.http.errors import response_of
 from service.api.state import AppState
-from service.db.organization import api_keys
 from service.db.organization.api_keys import ApiKeys, Principal
+from service.db.organization.audit_log import Actor, acting
+from service.db.organization.identity import Identity
+from service.db.organization.key_format import logged_id
+from service.db.organization.scopes import Scope as KeyScope
+from service.db.organization.token_holders import TokenHolders
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
 """Paths that need no API key."""
@@ -44,7 +50,14 @@ class Authentication:
                 headers["openai-project"] = principal.tenant.project_id
             await send(message)
 
-        await self._app(scope, receive, send_with_tenant)
+        client = scope.get("client")
+        actor = Actor(principal.key_id, scope["state"]["request_id"], client[0] if client else None)
+        token = acting.set(actor)
+        try:
+            with bound_contextvars(project=principal.tenant.project_id, key=logged_id(principal.key_id)):
+                await self._app(scope, receive, send_with_tenant)
+        finally:
+            acting.reset(token)
 
 
 def bearer_token(headers: Headers) -> str:
@@ -57,63 +70,99 @@ def bearer_token(headers: Headers) -> str:
     return token.strip()
 
 
-@dataclass(frozen=True)
-class Requires:
-    """A dependency that returns the caller and raises PermissionDenied unless its key has one of `scopes`."""
-
-    scopes: tuple[api_keys.Scope, ...]
+class Requirement(ABC):
+    """A dependency that returns the caller, and raises PermissionDenied unless it meets the requirement."""
 
     async def __call__(self, request: Request) -> Principal:
         principal: Principal = request.state.principal
         self.check(principal)
         return principal
 
+    @abstractmethod
     def check(self, principal: Principal) -> None:
         """Raises PermissionDenied."""
+
+
+@dataclass(frozen=True)
+class Requires(Requirement):
+    """That the key has one of `scopes`."""
+
+    scopes: tuple[KeyScope, ...]
+
+    def check(self, principal: Principal) -> None:
         if not any(principal.may(scope) for scope in self.scopes):
             wanted = " or ".join(f"'{scope}'" for scope in self.scopes)
             raise PermissionDenied(f"This API key may not do that: it lacks the scope {wanted}.")
 
 
+INFER = Requires(("infer",))
 Reader = Annotated[Principal, Depends(Requires(("read",)))]
 Writer = Annotated[Principal, Depends(Requires(("write",)))]
-Inferrer = Annotated[Principal, Depends(Requires(("infer",)))]
+Inferrer = Annotated[Principal, Depends(INFER)]
 ModelReader = Annotated[Principal, Depends(Requires(("read", "infer")))]
 """Keys that may use models may also list them."""
 
 
-class RequiresAdminKey:
-    """A dependency that returns the caller and raises PermissionDenied unless its key is an admin key."""
-
-    async def __call__(self, request: Request) -> Principal:
-        principal: Principal = request.state.principal
-        self.check(principal)
-        return principal
+class RequiresAdminKey(Requirement):
+    """That the key is an admin key."""
 
     def check(self, principal: Principal) -> None:
-        """Raises PermissionDenied."""
         if not principal.is_admin_key:
             raise PermissionDenied(
                 "This route needs an admin key of the organization.", code="admin_key_required"
             )
 
 
+class RequiresOperatorsKey(Requirement):
+    """That the key is the operator's."""
+
+    def check(self, principal: Principal) -> None:
+        if not principal.is_operators:
+            raise PermissionDenied("This route needs the operator's key.", code="operators_key_required")
+
+
+operators_key = RequiresOperatorsKey()
+Operator = Annotated[Principal, Depends(operators_key)]
 admin_key = RequiresAdminKey()
 OrganizationAdmin = Annotated[Principal, Depends(admin_key)]
 """Admin keys, whatever project they act in."""
 
 
 async def _authenticate(state: AppState, headers: Headers) -> Principal:
-    token = bearer_token(headers)
+    bearer = bearer_token(headers)
     # An empty header counts as absent: clients send one for a variable that is set to nothing.
     organization_id = headers.get("openai-organization") or None
     project_id = headers.get("openai-project") or None
+    if state.tokens.may_be_one(bearer):
+        identity = await state.tokens.identity(bearer)
+        return await _holder(state, identity, organization_id, project_id)
 
     def read() -> Principal:
         with state.database.read() as session:
             return ApiKeys(session).authenticate(
-                token, organization_id=organization_id, project_id=project_id
+                bearer, organization_id=organization_id, project_id=project_id
             )
 
-    principal: Principal = await state.shared_reads.get(("key", token, organization_id, project_id), read)
+    principal: Principal = await state.shared_reads.get(("key", bearer, organization_id, project_id), read)
     return principal
+
+
+async def _holder(
+    state: AppState, identity: Identity, organization_id: str | None, project_id: str | None
+) -> Principal:
+    """Who sends a token that is good."""
+
+    def read() -> Principal | None:
+        with state.database.read() as session:
+            return TokenHolders(session).find(identity, organization_id, project_id)
+
+    def write() -> Principal:
+        with state.database.write() as session:
+            return TokenHolders(session).record(identity, organization_id, project_id)
+
+    named = (identity, organization_id, project_id)
+    found: Principal | None = await state.shared_reads.get(("holder", *named), read)
+    if found is None:  # the first time, or the first with more scopes
+        found = await state.shared_reads.get(("new holder", *named), write)
+    assert found is not None
+    return found

@@ -2,8 +2,18 @@
 
 from fastapi import Request
 
+from cluster.contracts.errors import InvalidRequest
+
+MAX_VALUES = 100
+
 
 def query_list(request: Request, name: str) -> list[str]:
-    """`name=value`, and `name[]=value` as the openai SDKs send lists."""
+    """`name=value`, and `name[]=value` as the openai SDKs send lists. Raises InvalidRequest if there are too
+    many values: each is compared with every row."""
     query = request.query_params
-    return [*query.getlist(name), *query.getlist(f"{name}[]")]
+    values = [*query.getlist(name), *query.getlist(f"{name}[]")]
+    if len(values) > MAX_VALUES:
+        raise InvalidRequest(
+            f"{name} has {len(values)} values; there may be at most {MAX_VALUES}.", param=name
+        )
+    return values

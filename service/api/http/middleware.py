@@ -5,21 +5,26 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from cluster.contracts.errors import InvalidRequest
 from service.api.http.errors import PayloadTooLarge, response_of, response_to_unforeseen
+from service.db.organization.api_keys import Principal
+from service.db.organization.key_format import logged_id
+from service.metrics.api import UNROUTED, ApiMetrics
 
 log = logging.getLogger(__name__)
 
 
 class RequestContext:
-    """Gives each request an id, times it, and turns uncaught exceptions into a bare 500.
+    """Gives each request an id, times and counts it, and turns uncaught exceptions into a bare 500.
 
     `x-request-id` is always generated here and never taken from the caller, who could otherwise choose what
     log lines contain."""
@@ -32,11 +37,16 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         request_id = f"req_{uuid.uuid4().hex}"
+        # A dictionary that all middleware and the route see, also where one of them copies the scope.
+        shared = scope.setdefault("state", {})
+        shared["request_id"] = request_id
         # Quoted, so that a path cannot forge log lines. The query is left out because it may contain
         # anything.
         what = f"{request_id} {scope['method']} {quote(scope['path'], safe='/:')}"
+        metrics: ApiMetrics = scope["app"].state.metrics
         started = time.perf_counter()
         status = 0
+        metrics.running.inc()
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -52,15 +62,46 @@ class RequestContext:
                 error = InvalidRequest("The URL contains a NUL character.")
                 await response_of(error)(scope, receive, send_with_headers)
             else:
-                await self._app(scope, receive, send_with_headers)
+                with bound_contextvars(request=request_id):
+                    await self._app(scope, receive, send_with_headers)
         except Exception as error:
-            log.exception("%s failed", what)
+            log.exception("%s failed", what, extra={"request": request_id, **_caller(shared)})
             if status:
                 raise
             await response_to_unforeseen(error)(scope, receive, send_with_headers)
         finally:
-            milliseconds = (time.perf_counter() - started) * 1000
-            log.info("%s %d %.0f ms", what, status, milliseconds)
+            seconds = time.perf_counter() - started
+            metrics.running.dec()
+            route = shared.get("route", UNROUTED)
+            metrics.answered(scope["method"], route, status, seconds)
+            fields = {"request": request_id, "route": route, "status": status, "seconds": round(seconds, 6)}
+            log.info("%s %d %.0f ms", what, status, seconds * 1000, extra={**fields, **_caller(shared)})
+
+
+def _caller(shared: Mapping[str, Any]) -> dict[str, str]:
+    """Who has sent the request, for its log lines."""
+    principal: Principal | None = shared.get("principal")
+    if principal is None:
+        return {}
+    return {"project": principal.tenant.project_id, "key": logged_id(principal.key_id)}
+
+
+class RouteTemplate:
+    """The innermost middleware: notes which route has answered, for RequestContext. Paths as they were
+    requested would make a label of each id, and of anything that a client invents."""
+
+    def __init__(self, app: ASGIApp, *, templates: Mapping[object, str]) -> None:
+        """`templates`: paths such as `/v1/files/{file_id}` by endpoint."""
+        self._app = app
+        self._templates = templates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            template = self._templates.get(scope.get("endpoint"))
+            if template is not None:
+                scope["state"]["route"] = template
 
 
 class WithoutTrailingSlash:

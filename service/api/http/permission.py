@@ -1,4 +1,4 @@
-"""Refuses a request that its key does not permit, before the body is read."""
+"""Refuses a request that its key does not permit, or that is one too many, before the body is read."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -9,9 +9,10 @@ from fastapi.routing import RouteContext
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cluster.contracts.errors import PermissionDenied
-from service.api.http.auth import Requires, RequiresAdminKey
+from cluster.contracts.errors import PermissionDenied, RateLimited
+from service.api.http.auth import INFER, Requirement
 from service.api.http.errors import response_of
+from service.api.http.request_rates import RequestRates
 from service.db.organization.api_keys import Principal
 
 
@@ -19,9 +20,11 @@ class Permission:
     """Checks the key against what the route's dependencies require. Those run after the body has been
     received, which would let any key fill the disk and hold the turns of others."""
 
-    def __init__(self, app: ASGIApp, *, routes: Iterable[RouteContext]) -> None:
+    def __init__(self, app: ASGIApp, *, routes: Iterable[RouteContext], rates: RequestRates) -> None:
+        """`rates`: of requests that are not for models."""
         self._app = app
-        self._required: defaultdict[str, list[tuple[Pattern[str], list[Requires | RequiresAdminKey]]]]
+        self._rates = rates
+        self._required: defaultdict[str, list[tuple[Pattern[str], list[Requirement]]]]
         self._required = defaultdict(list)
         for route in routes:
             required = list(_requirements(getattr(route, "dependant", None) or Dependant()))
@@ -31,22 +34,25 @@ class Permission:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal: Principal | None = scope.get("state", {}).get("principal")
         if principal is not None:
+            required = self._of_route(scope)
             try:
-                for requirement in self._of_route(scope):
+                for requirement in required:
                     requirement.check(principal)
-            except PermissionDenied as error:
+                if INFER not in required:
+                    self._rates.admit(principal.key_id)
+            except (PermissionDenied, RateLimited) as error:
                 await response_of(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _of_route(self, scope: Scope) -> list[Requires | RequiresAdminKey]:
+    def _of_route(self, scope: Scope) -> list[Requirement]:
         """Of the first route that matches, as in routing."""
         routes = self._required.get(scope["method"], [])
         return next((required for path, required in routes if path.match(scope["path"])), [])
 
 
-def _requirements(dependant: Dependant) -> Iterator[Requires | RequiresAdminKey]:
-    if isinstance(dependant.call, Requires | RequiresAdminKey):
+def _requirements(dependant: Dependant) -> Iterator[Requirement]:
+    if isinstance(dependant.call, Requirement):
         yield dependant.call
     for inner in dependant.dependencies:
         yield from _requirements(inner)

@@ -51,6 +51,16 @@ class AdmissionQueue:
             if self._queue.is_empty:
                 self._is_empty.set()
 
+    @property
+    def num_running(self) -> int:
+        """Choices that have their turn."""
+        return self._queue.num_running()
+
+    @property
+    def num_waiting(self) -> int:
+        """Choices that wait for it."""
+        return self._queue.num_waiting()
+
     def check_room(self, tenant: str) -> None:
         """Raises Overloaded if the tenant's next request would find no place in the queue, so that it can be
         rejected before its body is read."""

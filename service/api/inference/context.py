@@ -30,6 +30,8 @@ from service.api.inference.rate_limits import Admission, RateLimiter
 from service.api.inference.usage_meter import UsageMeter
 from service.db.organization.api_keys import Principal
 from service.db.usage.usage import Operation, UsageCounts
+from service.metrics.api import ApiMetrics
+from service.metrics.generation import GenerationTimer
 
 EngineRequest = GenerationRequest | ClassificationRequest | EmbeddingRequest
 Texts = TypeVar("Texts", ClassificationRequest, EmbeddingRequest)
@@ -44,6 +46,7 @@ class InferenceContext:
     admission: AdmissionQueue
     usage: UsageMeter
     limiter: RateLimiter
+    metrics: ApiMetrics
 
     async def admit(
         self, http_request: Request, caller: Principal, model: str, requests: Sequence[EngineRequest]
@@ -104,16 +107,24 @@ class MeteredEngine:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
         meter = TokenMeter()
+        timer = GenerationTimer(self._context.metrics, request.model.base.alias, request.sampling.n)
         try:
             async with (
                 self._context.admission.turn(request.tenant, request.sampling.n) as turn,
                 aclosing(self._context.engine.generate(request)) as events,
             ):
+                timer.note_turn()
                 async for event in events:
                     self._context.admission.charge(turn, meter.add(event))
+                    if timer.awaits_token and meter.completion_tokens:
+                        timer.note_token()
                     if not _is_silent(event):
                         yield event
+        except Exception as error:
+            timer.note_failure(error)
+            raise
         finally:
+            timer.note_end(meter.prompt_tokens, meter.completion_tokens)
             self._settle(request, meter.prompt_tokens, meter.completion_tokens)
             if meter.is_accepted:
                 self._count("completions", meter.prompt_tokens, meter.completion_tokens)

@@ -24,6 +24,7 @@ from cluster.contracts.generation import (
     ModelRef,
 )
 from cluster.contracts.previews import Preview, PreviewRequest
+from cluster.tracing import traceparent
 from cluster.wire.codec import Answer, decode_answer, decode_event, decode_refusal
 
 DATASET_SECONDS = 20.0
@@ -230,8 +231,10 @@ class ServeEngine:
     async def _post(
         self, url: str, content: bytes, headers: dict[str, str], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
+        parent = traceparent()
+        traced = headers if parent is None else {**headers, "traceparent": parent}
         return await self._http.post(
-            url, data=content, headers=headers, timeout=timeout, allow_redirects=False
+            url, data=content, headers=traced, timeout=timeout, allow_redirects=False
         )
 
     def _headers(self, model: ModelRef) -> dict[str, str]:

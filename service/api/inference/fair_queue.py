@@ -55,6 +55,10 @@ class FairQueue:
         queues = self._waiting.values() if tenant is None else [self._waiting.get(tenant, ())]
         return sum(turn.num_choices for queue in queues for turn in queue)
 
+    def num_running(self) -> int:
+        """The number of running choices, of all tenants."""
+        return self._num_running.total()
+
     @property
     def num_waiting_tenants(self) -> int:
         return len(self._waiting)
@@ -125,13 +129,12 @@ class FairQueue:
         if not self._running:
             return True
         is_shared = (
-            self._num_running.total() + turn.num_choices
-            <= self._limits.max_running - self._limits.num_reserved
+            self.num_running() + turn.num_choices <= self._limits.max_running - self._limits.num_reserved
         )
         return is_shared or (self._fits(turn) and self._is_small(turn))
 
     def _fits(self, turn: Turn) -> bool:
-        return not self._running or self._num_running.total() + turn.num_choices <= self._limits.max_running
+        return not self._running or self.num_running() + turn.num_choices <= self._limits.max_running
 
     def _is_small(self, turn: Turn) -> bool:
         """Whether the turn may use the reserved slots."""

@@ -10,18 +10,31 @@ from service.api.jobs.new_jobs import new_job
 from service.api.jobs.replays import completed
 from service.api.schemas.jobs import CreateJobBody
 from service.api.state import AppState
+from service.db.database import now
 from service.db.jobs.files import JobFiles
-from service.db.jobs.jobs import Job, Jobs, NewJob
+from service.db.jobs.jobs import Job, Jobs, NewJob, check_start_by
+from service.db.limits.priorities import check_priority
+from service.db.organization.projects import Projects
 from service.db.tenancy import Tenant
 
 
 def prepare(body: CreateJobBody, session: Session, tenant: Tenant, state: AppState) -> NewJob:
-    """Raises InvalidRequest, which names the parameter, and Unavailable if the base model is unavailable."""
+    """Raises InvalidRequest and PermissionDenied (`not_permitted`, `priority_not_allowed`), which name the
+    parameter, and Unavailable if the base model is unavailable."""
     body = completed(body, session, tenant)
-    source = find_source(body, session, tenant)
+    source = find_source(body, session, tenant, state.catalogue)
     new = new_job(body, source, state.catalogue, state.settings, state.availability.shape)
+    check_may_run(session, tenant, new)
+    check_start_by(new.start_by, now(session))
     state.availability.check(new.model)
     return new
+
+
+def check_may_run(session: Session, tenant: Tenant, job: NewJob | Job) -> None:
+    """Raises PermissionDenied (`not_permitted`, `priority_not_allowed`)."""
+    rights = Projects(session, tenant.organization_id).rights(tenant.project_id)
+    rights.check_training(job.model, job.method, job.training.type)
+    check_priority(session, tenant, job.priority)
 
 
 @dataclass(frozen=True, slots=True)

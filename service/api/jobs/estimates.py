@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.jobs import Priority
 from service.api.inference.engine import Engine
 from service.api.jobs.public_jobs import public_hyperparameters
-from service.api.jobs.public_plans import public_plan
-from service.api.jobs.queue_waits import queue_wait
-from service.api.jobs.run_times import RunTime, Seconds, Work, run_time, typical_seconds
+from service.api.jobs.public_plans import public_plan, public_workers
+from service.api.jobs.queue_forecast import QueueState, expected_wait, read_queue, waiting
 from service.api.schemas.estimates import (
     EstimatedPrice,
     EstimatedQueue,
@@ -21,11 +21,12 @@ from service.api.schemas.estimates import (
     SecondsRange,
 )
 from service.api.schemas.jobs import CreateJobBody
-from service.db.database import Database, now
-from service.db.jobs.jobs import Job
-from service.db.jobs.past_runs import PastRun, jobs_ahead, past_runs
+from service.db.database import Database
+from service.db.jobs.past_runs import PastRun, past_runs
 from service.db.scheduler.dataset_checks import check_events
 from service.job_checks import Candidate, CheckedJob, check_job
+from service.run_times import RunTime, Seconds, Work, gangs_of, run_time, work_of
+from service.scheduling.snapshots import rules_of
 from service.settings import Settings
 
 _NEVER_RUN = (
@@ -33,6 +34,8 @@ _NEVER_RUN = (
 )
 _UNPLANNED = "The shape of this base, or the memory of the devices, is not known to this server."
 _SECONDS_PER_HOUR = 3600
+_NEW = ""
+"""The id of a job that has none yet."""
 
 
 def drawn_seed(body: CreateJobBody) -> int:
@@ -59,57 +62,64 @@ async def checked(candidate: Candidate, engine: Engine, *, project_id: str) -> C
 class Server:
     """What this server has measured, and what it is doing."""
 
-    at: float
-    past: Mapping[str, Sequence[PastRun]]
-    """By base."""
-    ahead: Sequence[Job]
+    past: Sequence[PastRun]
+    """Of the job's base."""
+    queue: QueueState
 
 
-def read_server(database: Database, base: str) -> Server:
+def read_server(
+    database: Database, base: str, project_id: str, catalogue: Mapping[str, BaseSpec], settings: Settings
+) -> Server:
     with database.read() as session:
-        ahead = jobs_ahead(session)
-        past = {each: past_runs(session, each) for each in {base, *(job.model for job in ahead)}}
-        return Server(now(session), past, ahead)
+        queue = read_queue(session, project_id, catalogue, rules_of(settings))
+        return Server(past_runs(session, base), queue)
 
 
 def estimate(
-    candidate: Candidate, job: CheckedJob, server: Server, settings: Settings
+    candidate: Candidate,
+    job: CheckedJob,
+    server: Server,
+    settings: Settings,
+    *,
+    project_id: str,
+    priority: Priority,
 ) -> FineTuningJobEstimate:
     base, config = candidate.base, job.config
     found = job.checks[0].found
-    n_trained = found.n_examples - found.n_held_out
-    per_epoch = found.n_tokens - found.n_held_out_tokens
     validation = [each.found for each in job.checks if each.param == "validation_file"]
-    held_out_tokens = found.n_held_out_tokens + sum(each.n_tokens for each in validation)
-    steps = config.n_epochs * -(-n_trained // config.batch_size)
-    work = Work(candidate.method, config, steps, config.n_epochs * per_epoch, held_out_tokens)
-    past = server.past[base.alias]
-    time = run_time(work, past)
+    work = work_of(candidate.method, job, config)
+    time = run_time(work, server.past)
     unknown = {} if time is not None else {"time": _NEVER_RUN, "measured_memory_bytes": _NEVER_RUN}
     if config.footprint is None:
         unknown["plan.device_memory"] = _UNPLANNED
+    gangs = gangs_of(candidate.method, job, server.past)
+    new = waiting(_NEW, project_id, priority, gangs, at=server.queue.pending.at)
+    wait = expected_wait(server.queue, new, settings.pools, settings.training_devices, rules_of(settings))
+    if wait.problem is not None:
+        unknown["queue.seconds"] = wait.problem
     return FineTuningJobEstimate(
         model=base.alias,
         seed=candidate.seed,
         hyperparameters=public_hyperparameters(job.hyperparameters, candidate.method),
-        steps=steps,
+        steps=work.steps,
         rows=EstimatedRows(
-            trained=n_trained,
+            trained=found.n_examples - found.n_held_out,
             held_out=found.n_held_out + sum(each.n_examples for each in validation),
             truncated=found.n_truncated,
             dropped=found.n_dropped,
         ),
         tokens=EstimatedTokens(
-            per_epoch=per_epoch,
+            per_epoch=found.n_tokens - found.n_held_out_tokens,
             trained=work.trained_tokens,
             learned_per_epoch=found.n_supervised_tokens - found.n_held_out_supervised_tokens,
-            held_out=held_out_tokens,
+            held_out=work.held_out_tokens,
             longest_rows=[EstimatedRow(line=row.line, tokens=row.tokens) for row in found.longest_rows],
         ),
         time=_time(time),
         plan=public_plan(config),
+        workers=public_workers(config, is_held=False) if candidate.training.is_elastic else None,
         measured_memory_bytes=None if time is None else time.memory_bytes,
-        queue=_queue(config.num_workers, server, settings, unknown),
+        queue=EstimatedQueue(jobs_ahead=wait.jobs_ahead, seconds=wait.seconds),
         price=_price(work, time, base, settings, unknown),
         unknown=unknown,
         warnings=[event.message for event in check_events(job.checks, config)],
@@ -128,19 +138,6 @@ def _time(time: RunTime | None) -> EstimatedTime | None:
     }
     ranges = {name: SecondsRange(low=each.low, high=each.high) for name, each in phases.items()}
     return EstimatedTime(**ranges, device=time.device, based_on=time.based_on)
-
-
-def _queue(wanted: int, server: Server, settings: Settings, unknown: dict[str, str]) -> EstimatedQueue:
-    seconds = queue_wait(
-        server.ahead,
-        lambda job: typical_seconds(job.method, job.config, server.past[job.model]),
-        slots=settings.training_slots,
-        wanted=wanted,
-        at=server.at,
-    )
-    if seconds is None:
-        unknown["queue.seconds"] = "No job like one that is ahead has finished on this server yet."
-    return EstimatedQueue(jobs_ahead=len(server.ahead), seconds=seconds)
 
 
 def _price(

@@ -1,5 +1,6 @@
 """Jobs that continue from tuned weights: finds the source, and completes the options from it."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -9,7 +10,7 @@ from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.peft_options import PREFIXES
 from service.api.schemas.jobs import CreateJobBody
 from service.db.jobs.jobs import Jobs
-from service.db.models.aliases import Aliases, is_alias
+from service.db.models.aliases import may_name_tuned
 from service.db.models.imports import Imports
 from service.db.models.models import TunedModels
 from service.db.tenancy import Tenant
@@ -34,15 +35,17 @@ class SourceCheckpoint:
     """The options of the job that made the weights, or those that fit an imported adapter."""
 
 
-def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> SourceCheckpoint | None:
+def find_source(
+    body: CreateJobBody, session: Session, tenant: Tenant, bases: Container[str]
+) -> SourceCheckpoint | None:
     """Resolves `training.from_checkpoint`, or a tuned model's name in `model`. Returns None if the job starts
-    from a base model.
+    from one of the `bases`.
 
     The weights stay in storage until the transaction ends, and after that for the job that refers to them.
     Raises InvalidRequest: `model_not_found`, with the same answer for names that do not exist and names of
     other tenants, or `optimizer_state_gone`."""
     named = body.training.from_checkpoint if body.training else None
-    tuned = body.model if body.model.startswith("ft:") or is_alias(body.model) else None
+    tuned = body.model if body.model not in bases and may_name_tuned(body.model) else None
     if named is None and tuned is None:
         return None
     if None not in (named, tuned) and named != tuned:
@@ -53,7 +56,7 @@ def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> Source
     name = named or tuned or ""
     param = "model" if named is None else "training.from_checkpoint"
     try:
-        name = _resolved(name, param, Aliases(session, tenant))
+        name = _resolved(name, param, TunedModels(session, tenant))
         found = TunedModels(session, tenant).resolve_and_lock(name)
     except NotFound as error:
         raise InvalidRequest(error.message, code=error.code, param=param) from error
@@ -79,10 +82,10 @@ def find_source(body: CreateJobBody, session: Session, tenant: Tenant) -> Source
     )
 
 
-def _resolved(name: str, param: str, aliases: Aliases) -> str:
+def _resolved(name: str, param: str, models: TunedModels) -> str:
     """Returns the tuned model that an alias names, and any other name as it is."""
-    model = aliases.resolve(name)
-    if is_alias(name) and not model.startswith("ft:"):
+    model = models.own_name(name)
+    if model != name and not model.startswith("ft:"):
         raise InvalidRequest(
             f"The alias '{name}' names the base model '{model}'. To tune that, give it as model.", param=param
         )

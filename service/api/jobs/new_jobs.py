@@ -14,16 +14,18 @@ from cluster.contracts.hyperparameters import Method, TrainingOptions, check_opt
 from cluster.contracts.model_shape import ModelShape
 from cluster.planning.planner import task_of
 from cluster.planning.refusals import plan_or_refuse
+from cluster.tracing import traceparent
 from service.api.jobs.from_checkpoint import SourceCheckpoint, inherit_options
 from service.api.jobs.integrations import requested_integrations
 from service.api.schemas.jobs import (
     CreateJobBody,
+    CreateJobExtension,
     DpoMethodBody,
     HyperparametersBody,
     ReinforcementMethodBody,
 )
 from service.db.jobs.jobs import NewJob
-from service.job_checks import check_slots
+from service.job_checks import check_workers
 from service.settings import Settings
 
 
@@ -39,16 +41,18 @@ def new_job(
     base = _base(body.model if source is None else source.base, catalogue)
     method = _method(body)
     integrations = requested_integrations(body, settings)
-    training = body.training or TrainingOptions()
+    training, extension = body.training or TrainingOptions(), body.tunery or CreateJobExtension()
     if source is not None:
         training = inherit_options(training, source)
     check_options(training, base, method)
+    shape = find_shape(base.alias)
     if (layers := layers_here(base)) is not None:
-        check_layers(training, layers, base.alias)
-    check_slots(training.num_workers, settings.training_slots)
-    if (shape := find_shape(base.alias)) is not None:
+        check_layers(training, layers, base.alias, shape)
+    hyperparameters = _hyperparameters(body).to_hyperparameters()
+    check_workers(training, hyperparameters, settings.most_workers)
+    if shape is not None:
         task = task_of(shape, base, training, method)
-        plan_or_refuse(task, training, settings.training_pools, slots=settings.training_slots)
+        plan_or_refuse(task, training, settings.training_pools, slots=settings.most_workers)
     return NewJob(
         model=base.alias,
         training_file=body.training_file,
@@ -58,10 +62,13 @@ def new_job(
         suffix=body.suffix,
         seed=body.seed,
         method=method,
-        hyperparameters=_hyperparameters(body).to_hyperparameters(),
+        hyperparameters=hyperparameters,
         training=training,
         metadata=body.metadata,
         integrations=integrations,
+        priority=extension.priority,
+        start_by=extension.start_by,
+        traceparent=traceparent(),
     )
 
 

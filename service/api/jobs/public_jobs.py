@@ -1,12 +1,16 @@
 """Jobs, events and checkpoints as the API shows them."""
 
+from collections.abc import Sequence
 from typing import cast
+
+from sqlalchemy.orm import Session
 
 from cluster.contracts.costs import JobCost
 from cluster.contracts.hyperparameters import Hyperparameters, Method
+from cluster.contracts.jobs import JobStatus
 from service.api.jobs.integrations import integration_results, public_integrations
 from service.api.jobs.public_evaluation import public_evaluation
-from service.api.jobs.public_plans import public_plan
+from service.api.jobs.public_plans import public_plan, public_workers
 from service.api.jobs.public_provenance import public_provenance
 from service.api.schemas.jobs import (
     CheckpointMetrics,
@@ -21,19 +25,29 @@ from service.api.schemas.jobs import (
     JobExtension,
     JobProgress,
     JobPublishing,
+    JobQueue,
     PublishFault,
     ResolvedDpoHyperparameters,
     ResolvedHyperparameters,
     Supervised,
     SupervisedMethod,
 )
+from service.api.schemas.plans import JobWorkers
 from service.db.jobs.checkpoints import Checkpoint
 from service.db.jobs.events import Event
 from service.db.jobs.jobs import Job
 from service.db.jobs.publishing import Publishing
+from service.db.jobs.queue_places import QueuePlace, queue_places
+from service.db.transitions import HELD_BY_ATTEMPT
 
 
-def public_job(job: Job) -> FineTuningJob:
+def public_jobs(session: Session, jobs: Sequence[Job]) -> list[FineTuningJob]:
+    """With the places of those that are queued."""
+    places = queue_places(session, jobs)
+    return [public_job(job, places.get(job.id)) for job in jobs]
+
+
+def public_job(job: Job, place: QueuePlace | None = None) -> FineTuningJob:
     return FineTuningJob(
         id=job.id,
         created_at=job.created_at,
@@ -58,17 +72,37 @@ def public_job(job: Job) -> FineTuningJob:
         user_provided_suffix=job.suffix,
         tunery=JobExtension(
             state=job.status.value,
-            progress=JobProgress(**job.progress) if job.progress else None,
+            queue=None if place is None else JobQueue.of(place),
+            priority=job.priority,
+            start_by=job.start_by,
+            progress=_progress(job),
             publishing=None if job.publishing is None else _publishing(job.publishing, job.next_publish_at),
             attempt=job.attempt,
             training=job.training,
             plan=None if job.config is None else public_plan(job.config),
+            workers=_workers(job),
             evaluation=public_evaluation(job.report),
             provenance=public_provenance(job.provenance, job.training.from_checkpoint),
             cost=None if job.cost is None else public_cost(job.cost),
             integrations=integration_results(job),
         ),
     )
+
+
+def _workers(job: Job) -> JobWorkers | None:
+    if job.config is None or not job.training.is_elastic:
+        return None
+    return public_workers(job.config, is_held=job.status in HELD_BY_ATTEMPT)
+
+
+def _progress(job: Job) -> JobProgress | None:
+    """Without speed and time left while nothing of the job runs."""
+    if not job.progress:
+        return None
+    progress = JobProgress(**job.progress)
+    if job.status not in (JobStatus.QUEUED, JobStatus.STARTING, JobStatus.PAUSED):
+        return progress
+    return progress.model_copy(update={"tokens_per_second": None, "eta_seconds": None})
 
 
 def _publishing(publishing: Publishing, next_try_at: float | None) -> JobPublishing:

@@ -1,7 +1,7 @@
 """Plans as the API shows them."""
 
 from cluster.contracts.hyperparameters import TrainingConfig
-from service.api.schemas.plans import JobPlan, PlannedMemory
+from service.api.schemas.plans import JobPlan, JobWorkers, PlannedMemory, WorkersPlan
 
 
 def public_plan(config: TrainingConfig) -> JobPlan:
@@ -20,4 +20,24 @@ def public_plan(config: TrainingConfig) -> JobPlan:
         host_memory_bytes=found and found.host_bytes,
         resume_state_bytes=found and found.resume_state_bytes,
         served_bytes=found and found.served_bytes,
+    )
+
+
+def public_workers(config: TrainingConfig, *, is_held: bool) -> JobWorkers:
+    """Of an elastic job. `is_held` says whether it holds devices."""
+    plans = sorted(config.plans, key=lambda plan: plan.num_workers)
+    return JobWorkers(
+        current=config.num_workers if is_held else None,
+        min=plans[0].num_workers,
+        max=plans[-1].num_workers,
+        plans=[
+            WorkersPlan(
+                pool=plan.pool_name,
+                num_workers=plan.num_workers,
+                parallelism=plan.parallelism,
+                activation_checkpointing=plan.activation_checkpointing,
+                microbatch_tokens=plan.microbatch_tokens,
+            )
+            for plan in plans
+        ],
     )

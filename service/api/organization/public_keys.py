@@ -11,11 +11,11 @@ from service.api.schemas.organization import (
     ProjectApiKeyOwner,
     ServiceAccountOwner,
 )
-from service.db.organization.api_keys import Scope
 from service.db.organization.key_format import redacted
 from service.db.organization.key_sets import ApiKey
 from service.db.organization.organizations import Organization
 from service.db.organization.projects import Project
+from service.db.organization.scopes import Scope
 
 _ALL: frozenset[Scope] = frozenset({"read", "write", "infer"})
 _ORDER = ("read", "write", "infer", "admin")
@@ -38,7 +38,9 @@ def public_project_key(key: ApiKey, project: Project) -> ProjectApiKey:
         last_used_at=key.last_used_at,
         owner=ProjectApiKeyOwner(type="service_account" if owner else None, service_account=owner),
         owner_project_access="active" if project.archived_at is None else "inactive",
-        tunery=ApiKeyExtension(scopes=cast(list[Scope], sorted(key.scopes, key=_ORDER.index))),
+        tunery=ApiKeyExtension(
+            scopes=cast(list[Scope], sorted(key.scopes, key=_ORDER.index)), issuer=key.issuer
+        ),
     )
 
 

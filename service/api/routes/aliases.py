@@ -1,4 +1,5 @@
-"""`/v1/aliases`: names such as `support@prod` that move from model to model at once."""
+"""`/v1/aliases`: names such as `support@prod`, or `ft:…` of another provider, that move from model to model
+at once."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -32,7 +33,9 @@ def set_alias(caller: Writer, state: UsesAppState, model: str, body: SetAliasBod
     """Makes the alias, or moves it from the model that it named. Every request that begins after the answer
     gets the new model. If `model` is itself an alias, its model is named."""
     with state.database.write() as session:
-        named = Aliases(session, caller.tenant).resolve(model)
+        models = TunedModels(session, caller.tenant)
+        models.check_no_model(body.alias, state.catalogue)
+        named = models.own_name(model)
         return _point(session, state, caller, body.alias, named, body.version)
 
 

@@ -15,9 +15,9 @@ from service.api.schemas.checkpoint_permissions import (
     DeletedCheckpointPermission,
 )
 from service.api.state import UsesAppState
-from service.db.models.aliases import Aliases
 from service.db.models.checkpoint_permissions import CheckpointPermission as Permission
 from service.db.models.checkpoint_permissions import CheckpointPermissions
+from service.db.models.models import TunedModels
 from service.db.organization.api_keys import Principal
 
 router = APIRouter(
@@ -74,8 +74,12 @@ def delete(
 
 
 def _permissions(session: Session, caller: Principal, name: str) -> CheckpointPermissions:
+    permissions = CheckpointPermissions(session, caller.tenant.organization_id, name)
+    if permissions.has_model():
+        # Of any project, so that no project's alias stands in for another one's model.
+        return permissions
     # Aliases belong to the project that the admin key acts in.
-    model = Aliases(session, caller.tenant).resolve(name)
+    model = TunedModels(session, caller.tenant).own_name(name)
     return CheckpointPermissions(session, caller.tenant.organization_id, model)
 
 

@@ -31,7 +31,7 @@ async def create_classification(
     inference: UsesInference,
 ) -> Response:
     """A Tunery extension; OpenAI has no such route."""
-    name, model = await resolve_model(state, caller.tenant, body.model)
+    name, model = await resolve_model(state, caller, body.model)
     check_classifies(model)
     engine_request = classification_request(body, model, caller.tenant.project_id)
     engine = await inference.admit(request, caller, name, [engine_request])

@@ -39,7 +39,7 @@ def _streams(chunk: type) -> dict[int | str, dict[str, Any]]:
 async def create_completion(
     body: CompletionBody, request: Request, caller: Inferrer, state: UsesAppState, inference: UsesInference
 ) -> Response:
-    name, model = await resolve_model(state, caller.tenant, body.model)
+    name, model = await resolve_model(state, caller, body.model)
     check_generates(model)
     engine_requests = completion_requests(body, model, caller.tenant.project_id)
     answer = CompletionAnswer(
@@ -70,7 +70,7 @@ async def create_chat_completion(
     state: UsesAppState,
     inference: UsesInference,
 ) -> Response:
-    name, model = await resolve_model(state, caller.tenant, body.model)
+    name, model = await resolve_model(state, caller, body.model)
     check_generates(model)
     engine_request = chat_request(body, model, caller.tenant.project_id)
     answer = chat_answer(body, engine_request, name)

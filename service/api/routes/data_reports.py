@@ -16,6 +16,7 @@ from service.api.schemas.data_report import FileReport
 from service.api.state import AppState, UsesAppState
 from service.db.files.files import Files
 from service.db.jobs.jobs import Jobs
+from service.db.organization.api_keys import Principal
 from service.db.tenancy import Tenant
 
 _BEING_MADE = ("dataset_not_ready", "model_not_ready")
@@ -49,7 +50,7 @@ async def file_report(
 
     The first request for a large file is answered with 202 and the status `in_progress`; ask again after
     `Retry-After`."""
-    return await _report(request, state, caller.tenant, response, file_id, validation_file, model)
+    return await _report(request, state, caller, response, file_id, validation_file, model)
 
 
 @router.get(
@@ -69,19 +70,20 @@ async def job_report(
             job = Jobs(session, caller.tenant).get(job_id)
         return job.training_file, job.validation_file, job.model
 
-    return await _report(request, state, caller.tenant, response, *await run_in_threadpool(read))
+    return await _report(request, state, caller, response, *await run_in_threadpool(read))
 
 
 async def _report(
     request: Request,
     state: AppState,
-    tenant: Tenant,
+    caller: Principal,
     response: Response,
     file_id: str,
     validation_file: str | None,
     model: str | None,
 ) -> FileReport:
-    base = None if model is None else (await resolve_model(state, tenant, model))[1].base
+    tenant = caller.tenant
+    base = None if model is None else (await resolve_model(state, caller, model))[1].base
 
     def wanted() -> DataReportRequest:
         validation = None

@@ -22,6 +22,7 @@ from service.db.models import exports
 from service.db.models.exports import Exports
 from service.db.models.models import TunedModels
 from service.db.organization.projects import Projects
+from service.db.retention.terms import terms_of
 
 router = APIRouter(tags=["Exports"], route_class=StrictJsonRoute)
 
@@ -38,8 +39,9 @@ def create(caller: Writer, state: UsesAppState, model: str, body: ExportModelBod
         name = resolve_tuned(session, caller.tenant, model, state.catalogue).name
         found = TunedModels(session, caller.tenant).resolve_and_lock(name)
         check_exportable(found, body.format)
+        terms = terms_of(session, state.settings.retention, caller.tenant.project_id)
         created = Exports(session, caller.tenant).create(
-            found, body.format, quantization, seconds=state.settings.export_seconds
+            found, body.format, quantization, seconds=terms["exports"].seconds
         )
     return _public(created)
 

@@ -2,11 +2,14 @@
 
 import time
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 
-from cluster.grading.grade import Sample, grade
+from cluster.grading.grade import Sample, grade, texts_to_embed
 from service.api.http.auth import Reader
 from service.api.http.strict_json import StrictJsonRoute
+from service.api.inference.context import UsesInference
+from service.api.inference.grading import embed_texts, grading_model
 from service.api.schemas.graders import (
     GraderErrors,
     GraderExtension,
@@ -16,21 +19,29 @@ from service.api.schemas.graders import (
     ValidatedGrader,
     ValidateGraderBody,
 )
+from service.api.state import UsesAppState
 
 router = APIRouter(prefix="/fine_tuning/alpha/graders", tags=["Graders"], route_class=StrictJsonRoute)
 
 
 @router.post("/validate", operation_id="fine_tuning_alpha_graders_validate", summary="Validate a grader")
-def validate(body: ValidateGraderBody, caller: Reader) -> ValidatedGrader:
+def validate(body: ValidateGraderBody, caller: Reader, state: UsesAppState) -> ValidatedGrader:
     """Refuses what no sample could be graded with."""
+    grading_model(state, body.grader)
     return ValidatedGrader(grader=body.grader)
 
 
 @router.post("/run", operation_id="fine_tuning_alpha_graders_run", summary="Grade a sample")
-def run(body: RunGraderBody, caller: Reader) -> GraderRun:
+async def run(
+    body: RunGraderBody, request: Request, caller: Reader, state: UsesAppState, inference: UsesInference
+) -> GraderRun:
     """What goes wrong with this sample is in `metadata.errors`, and the reward is then 0."""
     began = time.perf_counter()
-    graded = grade(body.grader, body.item or {}, Sample(body.model_sample))
+    item, sample = body.item or {}, Sample(body.model_sample)
+    model = grading_model(state, body.grader)
+    texts = sorted(await run_in_threadpool(texts_to_embed, body.grader, item, sample)) if model else []
+    embeddings = await embed_texts(texts, model, request, caller, inference) if model and texts else None
+    graded = await run_in_threadpool(grade, body.grader, item, sample, embeddings)
     return GraderRun(
         reward=graded.reward,
         sub_rewards=dict(graded.sub_rewards),

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.readiness import Readiness
 from service.api.schemas.base import Answer
+from service.api.state import UsesAppState
 
 router = APIRouter(tags=["Health"])
 
@@ -19,6 +20,9 @@ class ReadinessAnswer(Answer):
     parts: dict[str, str]
     """`ok` or a problem for each component (database, storage, serving, scheduler); only `api` while the
     process is shutting down."""
+    unavailable_bases: int
+    """How many base models cannot be used now: `/v1/models` names them and says why. They leave the server
+    ready for the others."""
 
 
 @router.get("/healthz", operation_id="healthz", summary="Check that the process is alive")
@@ -33,11 +37,15 @@ async def healthz() -> Alive:
     summary="Check that requests would be served",
     responses={503: {"model": ReadinessAnswer, "description": "A component is not ready"}},
 )
-async def readyz(request: Request, response: Response) -> ReadinessAnswer:
+async def readyz(request: Request, response: Response, state: UsesAppState) -> ReadinessAnswer:
     readiness: Readiness = request.app.state.readiness
     found = await readiness.check()
     is_ready = all(state == "ok" for state in found.values())
     if not is_ready:
         response.status_code = 503
         response.headers["retry-after"] = "1"
-    return ReadinessAnswer(status="ready" if is_ready else "not_ready", parts=found)
+    return ReadinessAnswer(
+        status="ready" if is_ready else "not_ready",
+        parts=found,
+        unavailable_bases=state.availability.num_unavailable,
+    )

@@ -32,6 +32,7 @@ def create(caller: Writer, state: UsesAppState, body: ImportModelBody) -> ModelI
             code="model_not_found",
             param="base",
         )
+    caller.rights.check_model(base.alias, param="base")
     if base.architecture == "encoder":
         raise InvalidRequest(
             f"Model {base.alias} is an encoder; adapters can be imported for models that write text.",

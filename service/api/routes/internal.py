@@ -11,15 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from cluster.contracts.errors import AuthenticationFailed, InvalidRequest
 from cluster.contracts.jobs import MAX_SYNC_BYTES, SyncRequest
 from service.api.http import errors
 from service.api.http.auth import bearer_token
-from service.api.http.middleware import BodyLimit, RequestContext
+from service.api.http.middleware import BodyLimit, RequestContext, RouteTemplate
 from service.api.http.strict_json import loads
 from service.api.state import AppState
 from service.db.scheduler.attempts import Attempts
+from service.metrics.api import ApiMetrics
 
 _MAX_NUMBER = 2**31
 
@@ -36,7 +38,8 @@ def create_internal_app(state: State) -> Starlette:
             Middleware(BodyLimit, limits={}, default=MAX_SYNC_BYTES),
         ],
     )
-    app = Starlette(routes=[route], middleware=[Middleware(RequestContext)])
+    noted = Middleware(RouteTemplate, templates={route.endpoint: route.path})
+    app = Starlette(routes=[route], middleware=[Middleware(RequestContext), noted])
     app.state = state
     errors.install(app)
     return app
@@ -61,7 +64,8 @@ class AttemptAuthentication:
 
         await state.shared_reads.get(("attempt", job_id, number, token), read)
         scope.setdefault("state", {})["token"] = token
-        await self._app(scope, receive, send)
+        with bound_contextvars(job=job_id, attempt=number):
+            await self._app(scope, receive, send)
 
 
 async def _sync(request: Request) -> Response:
@@ -82,4 +86,6 @@ def _synced(request: Request, body: bytes) -> Response:
         kept = state.settings.checkpoints_kept
         attempts = Attempts(session, state.settings.retries, checkpoints_kept=kept)
         answer = attempts.sync(**request.path_params, token=request.state.token, request=sync)
+    metrics: ApiMetrics = request.app.state.metrics
+    metrics.reported(sync.events)
     return Response(answer.model_dump_json(), media_type="application/json")

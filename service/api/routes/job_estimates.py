@@ -35,10 +35,16 @@ async def estimate_job(
         seed=drawn_seed(body) if new.seed is None else new.seed,
         files=run.files,
         pools=state.settings.training_pools,
-        slots=state.settings.training_slots,
+        slots=state.settings.most_workers,
         source=run.source,
     )
     checking = checked(candidate, state.engine, project_id=caller.tenant.project_id)
     job = await while_connected(request, checking)
-    server = await run_in_threadpool(read_server, state.database, run.base.alias)
-    return estimate(candidate, job, server, state.settings)
+    project_id, settings = caller.tenant.project_id, state.settings
+    server = await run_in_threadpool(
+        read_server, state.database, run.base.alias, project_id, state.catalogue, settings
+    )
+    # Deciding for a long queue takes tens of milliseconds.
+    return await run_in_threadpool(
+        estimate, candidate, job, server, settings, project_id=project_id, priority=new.priority
+    )

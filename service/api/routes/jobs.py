@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from cluster.contracts.errors import InvalidRequest, PermissionDenied
 from service.api.http.auth import Reader, Writer
 from service.api.http.strict_json import StrictJsonRoute
-from service.api.jobs.dry_runs import prepare
+from service.api.jobs.dry_runs import check_may_run, prepare
 from service.api.jobs.idempotency import create_idempotently
 from service.api.jobs.new_jobs import request_sha256
-from service.api.jobs.public_jobs import public_checkpoint, public_job
+from service.api.jobs.public_jobs import public_checkpoint, public_job, public_jobs
 from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.jobs import (
     CreateJobBody,
@@ -23,11 +23,13 @@ from service.api.schemas.jobs import (
     FineTuningJobCheckpointList,
     FineTuningJobList,
     RepublishBody,
+    UpdatePriorityBody,
 )
 from service.api.state import AppState, UsesAppState
 from service.db.idempotency import CreateRequest
 from service.db.jobs.checkpoints import Checkpoints
 from service.db.jobs.jobs import Job, Jobs
+from service.db.limits.priorities import check_priority
 from service.db.limits.quotas import Quotas
 from service.db.organization.api_keys import Principal
 from service.db.organization.projects import lock_project
@@ -116,13 +118,15 @@ def list_jobs(
     metadata = _metadata_filter(request)
     with state.database.read() as session:
         page = Jobs(session, caller.tenant).list(after=after, limit=limit, metadata=metadata)
-    return FineTuningJobList(data=[public_job(job) for job in page.data], has_more=page.has_more)
+        found = public_jobs(session, page.data)
+    return FineTuningJobList(data=found, has_more=page.has_more)
 
 
 @router.get("/{job_id}", operation_id="fine_tuning_jobs_retrieve", summary="Retrieve a fine-tuning job")
 def retrieve(caller: Reader, state: UsesAppState, job_id: str) -> FineTuningJob:
     with state.database.read() as session:
-        return public_job(Jobs(session, caller.tenant).get(job_id))
+        (job,) = public_jobs(session, [Jobs(session, caller.tenant).get(job_id)])
+    return job
 
 
 @router.post("/{job_id}/cancel", operation_id="fine_tuning_jobs_cancel", summary="Cancel a fine-tuning job")
@@ -139,15 +143,33 @@ def pause(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
         return public_job(Jobs(session, caller.tenant).pause(job_id))
 
 
+@router.post(
+    "/{job_id}/priority", operation_id="fine_tuning_jobs_set_priority", summary="Change a job's priority"
+)
+def set_priority(body: UpdatePriorityBody, caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
+    """Of a job that has not ended. It moves a queued job in the queue; a running one is less or more readily
+    paused for others."""
+    with state.database.write() as session:
+        jobs = Jobs(session, caller.tenant)
+        jobs.get(job_id)
+        check_priority(session, caller.tenant, body.priority, param="priority")
+        (job,) = public_jobs(session, [jobs.set_priority(job_id, body.priority)])
+    return job
+
+
 @router.post("/{job_id}/resume", operation_id="fine_tuning_jobs_resume", summary="Resume a fine-tuning job")
 def resume(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
     """Puts a `paused` job back into the queue. It continues from its last checkpoint, with the losses that it
     would have had without the pause."""
     with state.database.write() as session:
         lock_project(session, caller.tenant)
-        resumed = Jobs(session, caller.tenant).resume(job_id)
+        jobs = Jobs(session, caller.tenant)
+        # It may have been paused before a right was withdrawn.
+        check_may_run(session, caller.tenant, jobs.get(job_id))
+        resumed = jobs.resume(job_id)
         _quotas(session, caller, state).check_resumed_job()
-        return public_job(resumed)
+        (job,) = public_jobs(session, [resumed])
+    return job
 
 
 @router.post(

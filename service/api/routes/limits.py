@@ -1,8 +1,12 @@
 """`…/limits` of projects and API keys: what they may use, and what they have used of it."""
 
+from typing import cast
+
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
+from cluster.contracts.errors import PermissionDenied
+from cluster.contracts.jobs import PRIORITIES
 from service.api.http.auth import OrganizationAdmin
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.limits import (
@@ -16,6 +20,7 @@ from service.api.schemas.limits import (
 from service.api.state import AppState, UsesAppState
 from service.db.limits.limits import Limits
 from service.db.limits.names import UNLIMITED, LimitName
+from service.db.limits.priorities import max_priority
 from service.db.limits.quota_use import (
     Owned,
     device_seconds_this_month,
@@ -25,7 +30,8 @@ from service.db.limits.quota_use import (
     num_jobs_under_way,
     stored_bytes,
 )
-from service.db.organization.api_keys import Principal
+from service.db.organization.api_keys import DEFAULT_TENANT, Principal
+from service.db.organization.audit_log import record
 from service.db.organization.key_sets import KeySet
 from service.db.organization.projects import Projects
 from service.db.tenancy import Tenant
@@ -38,7 +44,11 @@ _NAMES: dict[str, LimitName] = {
     "max_concurrent_jobs": "concurrent_jobs",
     "max_jobs_per_1_day": "jobs_per_day",
     "max_device_hours_per_1_month": "device_hours_per_month",
+}
+_PROJECT_NAMES: dict[str, LimitName] = _NAMES | {
     "max_stored_bytes": "stored_bytes",
+    "soft_max_devices": "soft_max_devices",
+    "max_devices": "max_devices",
 }
 
 
@@ -55,9 +65,11 @@ def update_project_limits(
     body: UpdateProjectLimitsBody, caller: OrganizationAdmin, state: UsesAppState, project_id: str
 ) -> ProjectLimits:
     with state.database.write() as session:
-        Projects(session, caller.tenant.organization_id).active_tenant(project_id)
-        limits = Limits(session)
-        limits.change(project_id, _given(body))
+        tenant = Projects(session, caller.tenant.organization_id).active_tenant(project_id)
+        _check_may_prioritize(body, tenant, state)
+        changes = _given(body)
+        Limits(session).change(project_id, changes)
+        record(session, tenant, "project.limits.updated", project_id, changes_requested=changes)
         return _of_project(session, caller.tenant.organization_id, project_id, state)
 
 
@@ -65,9 +77,9 @@ def update_project_limits(
 def reset_project_limits(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectLimits:
     """The server's limits apply again. Those of single base models stay."""
     with state.database.write() as session:
-        Projects(session, caller.tenant.organization_id).active_tenant(project_id)
-        limits = Limits(session)
-        limits.remove(project_id)
+        tenant = Projects(session, caller.tenant.organization_id).active_tenant(project_id)
+        Limits(session).remove(project_id)
+        record(session, tenant, "project.limits.deleted", project_id)
         return _of_project(session, caller.tenant.organization_id, project_id, state)
 
 
@@ -81,7 +93,7 @@ def retrieve_key_limits(
 ) -> KeyLimits:
     """And what has been used of them. A Tunery extension; 9007199254740991 means no limit."""
     with state.database.read() as session:
-        _check_key(session, caller, project_id, api_key_id)
+        _tenant_of_key(session, caller, project_id, api_key_id)
         return _of_key(session, api_key_id)
 
 
@@ -99,9 +111,10 @@ def update_key_limits(
 ) -> KeyLimits:
     """They apply beside those of the key's project."""
     with state.database.write() as session:
-        _check_key(session, caller, project_id, api_key_id)
-        limits = Limits(session)
-        limits.change(api_key_id, _given(body))
+        tenant = _tenant_of_key(session, caller, project_id, api_key_id)
+        changes = _given(body)
+        Limits(session).change(api_key_id, changes)
+        record(session, tenant, "api_key.limits.updated", api_key_id, changes_requested=changes)
         return _of_key(session, api_key_id)
 
 
@@ -112,20 +125,40 @@ def reset_key_limits(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, api_key_id: str
 ) -> KeyLimits:
     with state.database.write() as session:
-        _check_key(session, caller, project_id, api_key_id)
-        limits = Limits(session)
-        limits.remove(api_key_id)
+        tenant = _tenant_of_key(session, caller, project_id, api_key_id)
+        Limits(session).remove(api_key_id)
+        record(session, tenant, "api_key.limits.deleted", api_key_id)
         return _of_key(session, api_key_id)
 
 
-def _check_key(session: Session, caller: Principal, project_id: str, key_id: str) -> None:
+def _tenant_of_key(session: Session, caller: Principal, project_id: str, key_id: str) -> Tenant:
     """Raises NotFound if the organization's project has no such key."""
     tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
     KeySet.of_project(session, tenant).get(key_id)
+    return tenant
+
+
+def _check_may_prioritize(body: UpdateProjectLimitsBody, tenant: Tenant, state: AppState) -> None:
+    """Raises PermissionDenied (`priority_not_allowed`)."""
+    is_operators = tenant.organization_id == DEFAULT_TENANT.organization_id
+    if is_operators or state.settings.organizations_may_prioritize:
+        return
+    asked = {"max_priority": body.max_priority == "high", "device_share": (body.device_share or 1) > 1}
+    for param, is_more in asked.items():
+        if is_more:
+            raise PermissionDenied(
+                f"An organization may not raise {param}, because the jobs of others would wait for its own. "
+                "The operator can allow it with TUNERY_ORGANIZATIONS_MAY_PRIORITIZE.",
+                code="priority_not_allowed",
+                param=param,
+            )
 
 
 def _given(body: UpdateKeyLimitsBody) -> dict[LimitName, int]:
-    return {_NAMES[field]: value for field, value in body.model_dump(exclude_none=True).items()}
+    given = body.model_dump(exclude_none=True)
+    if "max_priority" in given:
+        given["max_priority"] = PRIORITIES.index(given["max_priority"])
+    return {_PROJECT_NAMES.get(field, cast(LimitName, field)): value for field, value in given.items()}
 
 
 def _of_project(session: Session, organization_id: str, project_id: str, state: AppState) -> ProjectLimits:
@@ -134,7 +167,9 @@ def _of_project(session: Session, organization_id: str, project_id: str, state: 
     stored = stored_bytes(session, Tenant(organization_id, project_id))
     return ProjectLimits(
         id=project_id,
-        **{field: limits.get(name, UNLIMITED) for field, name in _NAMES.items()},
+        **{field: limits.get(name, UNLIMITED) for field, name in _PROJECT_NAMES.items()},
+        max_priority=max_priority(session, project_id),
+        device_share=limits.get("device_share", 1),
         used=UsedByProject(**used.model_dump(), stored_bytes=stored),
     )
 
@@ -143,7 +178,7 @@ def _of_key(session: Session, key_id: str) -> KeyLimits:
     limits = Limits(session).of(key_id)
     return KeyLimits(
         id=key_id,
-        **{field: limits.get(name, UNLIMITED) for field, name in _NAMES.items() if name != "stored_bytes"},
+        **{field: limits.get(name, UNLIMITED) for field, name in _NAMES.items()},
         used=_used(session, jobs_of_key(key_id)),
     )
 

@@ -11,7 +11,7 @@ from service.api.schemas.base import Deleted
 from service.api.schemas.models import ModelExtension, ModelList, ModelObject, Parity
 from service.api.state import AppState, UsesAppState
 from service.db.models.aliases import Aliases, is_alias
-from service.db.models.models import TunedModel, TunedModels
+from service.db.models.models import TunedModel, TunedModels, model_not_found
 from service.db.tenancy import Tenant
 
 router = APIRouter(prefix="/models", tags=["Models"])
@@ -19,21 +19,26 @@ router = APIRouter(prefix="/models", tags=["Models"])
 
 @router.get("", operation_id="models_list", summary="List models")
 def list_models(caller: ModelReader, state: UsesAppState) -> ModelList:
-    """Base models, tuned models and aliases. Checkpoints of the project are not listed, but can be used by
-    name. Models and checkpoints that another project shares are listed."""
+    """Base models that the project may use, tuned models and aliases. Checkpoints of the project are not
+    listed, but can be used by name. Models and checkpoints that another project shares are listed."""
     with state.database.read() as session:
         models = TunedModels(session, caller.tenant)
         tuned = models.list()
         aliases = Aliases(session, caller.tenant).list()
-        named = models.resolve_all(alias.model for alias in aliases)
-    bases = {spec.alias: _base(spec, state) for spec in state.catalogue.values()}
+        named = models.resolve_all(name for alias in aliases for name in (alias.model, alias.name))
+    permitted = [spec for spec in state.catalogue.values() if caller.rights.has_model(spec.alias)]
+    bases = {spec.alias: _base(spec, state) for spec in permitted}
     known = {name: _tuned(model, caller.tenant, state) for name, model in named.items()} | bases
     return ModelList(
         data=[
             *bases.values(),
             *(_tuned(model, caller.tenant, state) for model in tuned),
-            # A base may have left the catalogue.
-            *(_alias(alias.name, known[alias.model]) for alias in aliases if alias.model in known),
+            # A base may have left the catalogue, and a model's own name is never an alias.
+            *(
+                _alias(alias.name, known[alias.model])
+                for alias in aliases
+                if alias.model in known and alias.name not in known
+            ),
         ]
     )
 
@@ -43,26 +48,29 @@ def retrieve(caller: ModelReader, state: UsesAppState, model: str) -> ModelObjec
     with state.database.read() as session:
         named = TunedModels(session, caller.tenant).named(model, state.catalogue)
     if isinstance(named, str):
+        if not caller.rights.has_model(named):
+            raise model_not_found(model)
         found = _base(state.catalogue[named], state)
     else:
         found = _tuned(named, caller.tenant, state)
-    return _alias(model, found) if is_alias(model) else found
+    return found if found.id == model else _alias(model, found)
 
 
 @router.delete("/{model:path}", operation_id="models_delete", summary="Delete a tuned model")
 def delete(caller: Writer, state: UsesAppState, model: str) -> Deleted:
     """Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended."""
-    if is_alias(model):
-        raise InvalidRequest(
-            f"'{model}' is not a model's own name. DELETE /v1/aliases/{model} deletes an alias.",
-            param="model",
-        )
     if model in state.catalogue:
         raise PermissionDenied(
             f"'{model}' is a base model of this server and cannot be deleted.", param="model"
         )
     with state.database.write(frees_space=True) as session:
-        TunedModels(session, caller.tenant).delete(model)
+        models = TunedModels(session, caller.tenant)
+        if is_alias(model) or models.own_name(model) != model:
+            raise InvalidRequest(
+                f"'{model}' is not a model's own name. DELETE /v1/aliases/{model} deletes an alias.",
+                param="model",
+            )
+        models.delete(model)
     return Deleted(id=model, object="model")
 
 
@@ -74,6 +82,7 @@ def _alias(name: str, model: ModelObject) -> ModelObject:
 def _base(spec: BaseSpec, state: AppState) -> ModelObject:
     extension = ModelExtension(
         base=spec.alias,
+        architecture=spec.architecture,
         job_id=None,
         evaluation=None,
         parity=None,
@@ -83,8 +92,10 @@ def _base(spec: BaseSpec, state: AppState) -> ModelObject:
 
 
 def _tuned(model: TunedModel, tenant: Tenant, state: AppState) -> ModelObject:
+    base = state.catalogue.get(model.base)
     extension = ModelExtension(
         base=model.base,
+        architecture=base and base.architecture,
         job_id=model.job_id if model.owner == tenant else None,
         import_id=model.import_id if model.owner == tenant else None,
         evaluation=public_evaluation(model.report),

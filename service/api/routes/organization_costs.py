@@ -13,12 +13,11 @@ from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.organization_usage import CostAmount, CostsResult, UsagePage
 from service.api.state import UsesAppState
 from service.db.usage.organization_usage import OrganizationUsage
-from service.db.usage.usage import Operation
+from service.db.usage.usage import OPERATIONS
 
 router = APIRouter(prefix="/organization", tags=["Usage"])
 
 _Names = Annotated[list[str], Query(default_factory=list, max_length=100)]
-_OPERATIONS: tuple[Operation, ...] = ("completions", "embeddings", "classifications")
 
 
 @router.get("/costs", operation_id="usage_costs", summary="Costs")
@@ -56,7 +55,7 @@ def list_costs(
     by_model = replace(wanted.filter, group_by=[*wanted.filter.group_by, "model"])
     with state.database.read() as session:
         usage = OrganizationUsage(session, caller.tenant.organization_id)
-        requests = [usage.of_models(operation, by_model) for operation in _OPERATIONS]
+        requests = [usage.of_models(operation, by_model) for operation in OPERATIONS]
         training = usage.of_training(by_model)
     by_line_item = "line_item" in grouped_by
     found = costs(

@@ -14,6 +14,7 @@ from service.api.schemas.limits import ProjectRateLimit, ProjectRateLimitList, U
 from service.api.state import AppState, UsesAppState
 from service.db.limits.limits import Limits, rate_of_project
 from service.db.limits.names import LimitName
+from service.db.organization.audit_log import record
 from service.db.organization.projects import Projects
 
 router = APIRouter(
@@ -64,11 +65,12 @@ def update_rate_limit(
         "tokens_per_minute": body.max_tokens_per_1_minute,
     }
     with state.database.write() as session:
-        Projects(session, caller.tenant.organization_id).active_tenant(project_id)
-        limits = Limits(session)
+        tenant = Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         base = _base(rate_limit_id, state)
         given = {name: value for name, value in changes.items() if value is not None}
-        limits.change(project_id, given, model=base)
+        Limits(session).change(project_id, given, model=base)
+        requested = body.model_dump(exclude_none=True)
+        record(session, tenant, "rate_limit.updated", rate_limit_id, changes_requested=requested)
         return _rate_limit(session, project_id, base, state)
 
 
@@ -80,10 +82,10 @@ def reset_rate_limit(
 ) -> ProjectRateLimit:
     """The project's limits for any base model apply again, or else the server's. A Tunery extension."""
     with state.database.write() as session:
-        Projects(session, caller.tenant.organization_id).active_tenant(project_id)
-        limits = Limits(session)
+        tenant = Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         base = _base(rate_limit_id, state)
-        limits.remove(project_id, model=base)
+        Limits(session).remove(project_id, model=base)
+        record(session, tenant, "rate_limit.deleted", rate_limit_id)
         return _rate_limit(session, project_id, base, state)
 
 

@@ -42,14 +42,14 @@ _EVENTS: dict[str, Any] = {
 async def create(
     body: ResponsesBody, request: Request, caller: Inferrer, state: UsesAppState, inference: UsesInference
 ) -> Response:
-    name, model = await resolve_model(state, caller.tenant, body.model)
+    name, model = await resolve_model(state, caller, body.model)
     check_generates(model)
     translated = response_request(body)
     with translated.renaming_errors():
         engine_request = chat_request(translated.chat, model, caller.tenant.project_id)
         admitted = await inference.admit(request, caller, name, [engine_request])
     chat = chat_answer(translated.chat, engine_request, name)
-    answer = ResponseAnswer(body, chat, id_=engine_request.id, model=name)
+    answer = ResponseAnswer(body, chat, engine_request.sampling, id_=engine_request.id, model=name)
     engine = _Renaming(admitted, translated)
     if not body.stream:
         return await answer_whole(request, engine, [engine_request], answer)

@@ -21,9 +21,10 @@ from service.api.schemas.organization import (
     ServiceAccountUpdateBody,
 )
 from service.api.state import UsesAppState
-from service.db.organization.api_keys import ApiKeys, Scope
+from service.db.organization.api_keys import ApiKeys
 from service.db.organization.key_sets import KeySet
 from service.db.organization.projects import Projects
+from service.db.organization.scopes import Scope
 from service.db.organization.service_accounts import ServiceAccount, ServiceAccounts
 from service.db.tenancy import Tenant
 

@@ -1,17 +1,41 @@
 """Aliases of models: request bodies and public objects."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body
+
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+_OPENAI = r"ft:[A-Za-z0-9][A-Za-z0-9._-]{0,127}(:[A-Za-z0-9._-]{0,127}){1,6}"
+_AZURE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.ft-[A-Za-z0-9._-]{1,127}"
+_NAME = f"^({_WORD}@{_WORD}|{_OPENAI}|{_AZURE})$"
+
+
+def _checked(alias: str) -> str:
+    if not re.fullmatch(_NAME, alias):
+        raise cross_field_error(
+            "alias",
+            "Invalid 'alias': expected a use and a stage, such as 'support@prod', each of at most 63 "
+            "letters, digits, '.', '_' and '-' and beginning with a letter or a digit; or a name of "
+            "OpenAI's, 'ft:…', or of Azure's, 'gpt-4o-mini.ft-…'.",
+            code="invalid_value",
+        )
+    return alias
+
 
 _Version = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class SetAliasBody(Body):
-    alias: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    """Such as `support@prod`: what the model is for, and which of its stages."""
+    alias: Annotated[
+        str, Field(max_length=255, json_schema_extra={"pattern": _NAME}), AfterValidator(_checked)
+    ]
+    """Such as `support@prod`: what the model is for, and which of its stages. Or the name that a tuned model
+    had elsewhere, so that requests with that name go on: OpenAI's `ft:…`, or Azure's `gpt-4o-mini.ft-…`. No
+    model of this server may have it."""
     version: _Version | None = None
     """The version that the alias must have now, or 0 if it must be new. If it has another one, nothing is
     changed and the answer is 409 `version_conflict`. Without it, the last writer wins."""

@@ -41,6 +41,10 @@ Item = TypeVar("Item", bound=Identified)
 class ItemList(Answer, Generic[Item]):
     """A page of a list. `last_id` is the `after` of the next one."""
 
+    # There are none. To find that out, pydantic would search all modules of the process for each kind of
+    # item, for 0.3 s at each start.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
     object: Literal["list"] = "list"
     data: list[Item]
     first_id: str | None

@@ -4,7 +4,7 @@ from typing import Literal
 
 from service.api.schemas.base import Answer
 from service.api.schemas.jobs import ResolvedDpoHyperparameters, ResolvedHyperparameters
-from service.api.schemas.plans import JobPlan
+from service.api.schemas.plans import JobPlan, JobWorkers
 
 
 class EstimatedRow(Answer):
@@ -58,9 +58,12 @@ class EstimatedTime(Answer):
 
 
 class EstimatedQueue(Answer):
+    """By the scheduler's own policy, with the jobs that are there now."""
+
     jobs_ahead: int
+    """Those that hold devices, and those that are expected to start earlier."""
     seconds: float | None
-    """Until the job's training slots are free. Null if a job ahead is of a kind that has never run."""
+    """Until the job starts. Null if that cannot be known: `unknown` says why."""
 
 
 class EstimatedPrice(Answer):
@@ -83,7 +86,10 @@ class FineTuningJobEstimate(Answer):
     tokens: EstimatedTokens
     time: EstimatedTime | None
     plan: JobPlan
-    """How the job would run, and the memory that it is expected to take."""
+    """How the job would run, and the memory that it is expected to take. An elastic job is taken to have all
+    of its workers, and to start once there are enough of them."""
+    workers: JobWorkers | None
+    """Of an elastic job."""
     measured_memory_bytes: int | None
     """The largest peak of the runs that `time` is based on."""
     queue: EstimatedQueue

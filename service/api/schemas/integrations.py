@@ -45,11 +45,6 @@ IntegrationBody = Annotated[
 ]
 
 
-class CreateJobExtension(Body):
-    integrations: Annotated[list[IntegrationBody], Field(max_length=8)] | None = None
-    """Beside OpenAI's integrations: MLflow, trackio and files for TensorBoard. At most one of a type."""
-
-
 class WandbRunOptions(Answer):
     project: str
     name: str | None

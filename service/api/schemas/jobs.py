@@ -1,22 +1,25 @@
 """Fine-tuning jobs: the create request and the public objects."""
 
+from dataclasses import asdict
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import TypeAliasType
 
 from cluster.contracts.hyperparameters import MAX_RATE_MULTIPLIER, Hyperparameters, TrainingOptions
+from cluster.contracts.jobs import Priority
 from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body, JsonObject, Metadata
 from service.api.schemas.evaluation import Evaluation
 from service.api.schemas.integrations import (
-    CreateJobExtension,
+    IntegrationBody,
     JobIntegration,
     WandbIntegration,
     WandbIntegrationBody,
 )
-from service.api.schemas.plans import JobPlan
+from service.api.schemas.plans import JobPlan, JobWorkers
 from service.api.schemas.provenance import ModelProvenance
+from service.db.jobs.queue_places import QueuePlace
 
 Auto = TypeAliasType("Auto", Literal["auto"])
 """Chosen by the server."""
@@ -79,6 +82,16 @@ class ReinforcementMethodBody(Body):
 MethodBody = Annotated[
     SupervisedMethodBody | DpoMethodBody | ReinforcementMethodBody, Field(discriminator="type")
 ]
+
+
+class CreateJobExtension(Body):
+    integrations: Annotated[list[IntegrationBody], Field(max_length=8)] | None = None
+    """Beside OpenAI's integrations: MLflow, trackio and files for TensorBoard. At most one of a type."""
+    priority: Priority = "normal"
+    """Jobs of a higher priority start first, and may have running ones of a lower priority pause. `high`
+    needs the project's right to it."""
+    start_by: Annotated[int, Field(ge=0, le=2**40)] | None = None
+    """Unix seconds. The job fails if it has not started by then."""
 
 
 class CreateJobBody(Body):
@@ -184,6 +197,7 @@ class JobProgress(Answer):
     step: int
     total_steps: int
     tokens_per_second: float | None
+    """Null while the job waits or is paused, as is `eta_seconds`."""
     eta_seconds: float | None
     memory_bytes: int | None = None
     """Peak so far: of the GPU, or the resident memory of the training process."""
@@ -252,11 +266,63 @@ class RepublishBody(Body):
     """`allow` publishes the model though it forgot more than `training.max_regression` allows."""
 
 
+QueueReason = TypeAliasType(
+    "QueueReason",
+    Literal[
+        "pool_full",
+        "behind_reservation",
+        "preempting",
+        "project_quota",
+        "pool_growing",
+        "no_pool",
+        "gpu_serving",
+        "cluster_unavailable",
+        "maintenance",
+        "backing_off",
+        "pending",
+    ],
+)
+"""Why a job waits: `pool_full`, its devices are taken; `behind_reservation`, devices are free, but kept for a
+job that comes earlier; `preempting`, other jobs are making room; `project_quota`, its project
+holds as many devices as it may; `pool_growing`, nodes are being added; `no_pool`, it fits in no pool any
+more; `gpu_serving`, models are served on its GPUs; `cluster_unavailable`; `maintenance`, no job starts until
+it ends; `backing_off`, after a fault; `pending`, it is new in the queue or far from its head."""
+
+
+class JobQueue(Answer):
+    """Where a queued job stands."""
+
+    position: int
+    """From 1, among the queued jobs of all projects. An estimate: the order depends on priorities, on what
+    projects have used of the devices, and on age."""
+    reason: QueueReason
+    message: str
+    """The reason as a sentence."""
+    estimated_start: int | None
+    estimated_finish: int | None
+    """As if no more jobs were created. Null if it is not known."""
+    retry_at: int | None
+    """Before this time it is not started, because of a fault that its events tell of. Null without one."""
+
+    @classmethod
+    def of(cls, place: QueuePlace) -> Self:
+        return cls(**asdict(place))
+
+
+class UpdatePriorityBody(Body):
+    priority: Priority
+
+
 class JobExtension(Answer):
     """Tunery's additions to OpenAI's job object."""
 
     state: JobState
     """The status, with `starting` (shown as `queued`) and `publishing` (shown as `running`)."""
+    queue: JobQueue | None
+    """Present while the job waits for its devices."""
+    priority: Priority
+    start_by: int | None
+    """Unless it has started by then, the job fails."""
     progress: JobProgress | None
     publishing: JobPublishing | None
     """Present once training is complete and the weights are stored."""
@@ -266,6 +332,8 @@ class JobExtension(Answer):
     """Including what a continued job has inherited from the one it continues."""
     plan: JobPlan | None
     """Present once the files are validated."""
+    workers: JobWorkers | None
+    """Of an elastic job, once the files are validated."""
     evaluation: Evaluation | None
     """Present once training has ended, even if the job failed after that."""
     provenance: ModelProvenance | None

@@ -1,10 +1,11 @@
-"""Limits of projects and API keys."""
+"""Limits of organizations, projects and API keys."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
+from cluster.contracts.jobs import Priority
 from service.api.schemas.base import Answer, Body, Unsupported
 from service.db.limits.names import UNLIMITED
 
@@ -60,6 +61,30 @@ class UpdateKeyLimitsBody(Body):
 class UpdateProjectLimitsBody(UpdateKeyLimitsBody):
     max_stored_bytes: Limit | None = None
     """Bytes of all files together."""
+    max_priority: Priority | None = None
+    """The highest priority that fine-tuning jobs may have; `normal` unless it is set."""
+    device_share: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Of the devices, relative to other projects' that wait: one with 2 gets twice as much as one with 1,
+    which is what projects have unless it is set."""
+    soft_max_devices: Limit | None = None
+    """Devices that training may hold at once while other projects wait."""
+    max_devices: Limit | None = None
+    """Devices that training may hold at once, ever."""
+
+
+class UpdateOrganizationLimitsBody(Body):
+    """Limits that are left out stay as they are."""
+
+    max_projects: Limit | None = None
+    """That are not archived. Each has a share of the devices of its own."""
+    max_concurrent_jobs: Limit | None = None
+    """Fine-tuning jobs of all its projects that may be under way at once. Paused ones do not count."""
+    max_jobs_per_1_day: Limit | None = None
+    """Fine-tuning jobs that may be created within 24 hours."""
+    max_device_hours_per_1_month: Limit | None = None
+    """Hours of training in a calendar month (UTC), times the training processes."""
+    max_stored_bytes: Limit | None = None
+    """Bytes of the files and exports of all its projects."""
 
 
 class UsedByKey(Answer):
@@ -96,4 +121,24 @@ class ProjectLimits(Answer):
     max_jobs_per_1_day: Limit
     max_device_hours_per_1_month: Limit
     max_stored_bytes: Limit
+    max_priority: Priority
+    device_share: int
+    soft_max_devices: Limit
+    max_devices: Limit
     used: UsedByProject
+
+
+class UsedByOrganization(UsedByProject):
+    projects: int
+
+
+class OrganizationLimits(Answer):
+    object: Literal["organization.limits"] = "organization.limits"
+    id: str
+    """The organization's."""
+    max_projects: Limit
+    max_concurrent_jobs: Limit
+    max_jobs_per_1_day: Limit
+    max_device_hours_per_1_month: Limit
+    max_stored_bytes: Limit
+    used: UsedByOrganization

@@ -33,6 +33,9 @@ class ModelExtension(Answer):
 
     base: str
     """Id of the base model, which may be the model itself."""
+    architecture: Literal["decoder", "encoder"] | None
+    """A decoder generates text; an encoder classifies texts or words. Null if the base is no longer in the
+    catalogue."""
     job_id: str | None
     """The job that created it. Null for a base model, an imported model, and one that another project
     shares."""

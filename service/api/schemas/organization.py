@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from service.api.schemas.base import Answer, Body, Identified, ItemList, Unsupported
-from service.db.organization.api_keys import Scope
+from service.db.organization.scopes import Scope
 
 
 def _printable(name: str) -> str:
@@ -23,6 +23,28 @@ Name = Annotated[
 Lifetime = Annotated[int, Field(ge=1, le=315_360_000)]
 """Seconds; ten years at most."""
 Scopes = Annotated[list[Scope], Field(max_length=16)]
+
+
+class OrganizationBody(Body):
+    name: Name
+    """Need not be unique."""
+
+
+class PublicOrganization(Identified):
+    object: Literal["organization"] = "organization"
+    name: str
+    created_at: int
+
+
+class CreatedOrganization(PublicOrganization):
+    project_id: str
+    """Its first project, which the key acts in by default."""
+    admin_api_key: str
+    """An admin key of the organization, which is shown only once."""
+
+
+class OrganizationList(ItemList[PublicOrganization]):
+    pass
 
 
 class ProjectBody(Body):
@@ -71,6 +93,9 @@ class ApiKeyExtension(Answer):
     """Tunery's additions to OpenAI's key objects."""
 
     scopes: list[Scope]
+    """What the key may do. For tokens: all that the operator's rules have granted to their subject so far."""
+    issuer: str | None
+    """The identity provider of the tokens that this stands for, whose subject is `name`. Null for a key."""
 
 
 class ServiceAccountOwner(Answer):
@@ -197,6 +222,14 @@ class CreatedAdminApiKey(AdminApiKey):
 
 class AdminApiKeyList(ItemList[AdminApiKey]):
     pass
+
+
+class DeletedProject(Answer):
+    id: str
+    object: Literal["organization.project.deleted"] = "organization.project.deleted"
+    deleted: Literal[True] = True
+    rows: dict[str, int]
+    """How many rows were deleted, by table."""
 
 
 class DeletedProjectApiKey(Answer):

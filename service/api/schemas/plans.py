@@ -21,8 +21,33 @@ class PlannedMemory(Answer):
     head: int
     """Logits of one chunk, and the gradient of the output layer."""
     runtime: int
-    """The process itself: libraries, the device's context, communication."""
+    """The process itself: libraries, the device's context, communication; on a CPU also freed memory that it
+    keeps."""
     total: int
+
+
+class WorkersPlan(Answer):
+    """How an elastic job runs with one number of workers."""
+
+    pool: str | None
+    """Null for any."""
+    num_workers: int
+    parallelism: Literal["single", "ddp", "fsdp", "hsdp"]
+    activation_checkpointing: Literal["auto", "none", "full", "offload"]
+    microbatch_tokens: int
+    """Tokens of one forward pass of each worker. The batch is the same with any number of workers."""
+
+
+class JobWorkers(Answer):
+    """The workers of an elastic job."""
+
+    current: int | None
+    """Null while it holds no devices."""
+    min: int
+    max: int
+    """The fewest and the most that fit, and divide the batch."""
+    plans: list[WorkersPlan]
+    """One for each number of workers in each pool."""
 
 
 class JobPlan(Answer):

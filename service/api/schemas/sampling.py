@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import TypeAliasType
 
+from cluster.contracts.bases import SamplingDefaults
 from cluster.contracts.generation import MAX_BIASES, MAX_STOP_TOKENS, Sampling, ToolUse
 from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body
@@ -49,7 +50,9 @@ class SamplingExtensions(Body):
     def extensions(self) -> dict[str, Any]:
         """The fields of `Sampling` that these set."""
         given = self.model_dump(include=set(SamplingExtensions.model_fields), exclude_none=True)
-        return {**given, "top_k": max(0, given.get("top_k", 0))}
+        if "top_k" in given:
+            given["top_k"] = max(0, given["top_k"])
+        return given
 
 
 class SamplingBody(SamplingExtensions):
@@ -65,7 +68,9 @@ class SamplingBody(SamplingExtensions):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """1 by default, unless the catalogue says otherwise of the base model."""
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The same."""
     user: str | None = None
     """Accepted, without effect."""
 
@@ -83,6 +88,7 @@ class SamplingBody(SamplingExtensions):
 
     def sampling(
         self,
+        defaults: SamplingDefaults,
         *,
         max_tokens: int | None,
         logprobs: int | None,
@@ -91,10 +97,10 @@ class SamplingBody(SamplingExtensions):
         tool_use: ToolUse | None = None,
     ) -> Sampling:
         stop = [self.stop] if isinstance(self.stop, str) else self.stop
+        given = {"temperature": self.temperature, "top_p": self.top_p, **self.extensions()}
+        chosen = {name: value for name, value in given.items() if value is not None}
         return Sampling(
             max_tokens=max_tokens,
-            temperature=1.0 if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else self.top_p,
             n=self.n or 1,
             seed=self.seed,
             stop=stop or [],
@@ -105,7 +111,7 @@ class SamplingBody(SamplingExtensions):
             echo=echo,
             json_schema=json_schema,
             tool_use=tool_use,
-            **self.extensions(),
+            **(defaults.model_dump() | chosen),
         )
 
 

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from io import BufferedReader
+from dataclasses import replace
 from typing import cast
 
 from cluster.contracts.errors import CorruptArtefact, InvalidRequest, NotFound, TuneryError
@@ -82,10 +82,11 @@ def _make_file(state: AppState, tenant: Tenant, claim: Claim, md5: str | None) -
     upload = claim.upload
     purpose = cast(UploadPurpose, upload.purpose)
     parts = JoinedParts(state.store, claim.parts, with_md5=md5 is not None)
-    with BufferedReader(parts, 1 << 20) as content, stored(state, tenant, content) as file:
+    with stored(state, tenant, parts.put) as file:
+        with parts.stored_content(file.object.key) as content:
+            verdict = checked(purpose, content)
+        file.object = replace(file.object, sha256=parts.sha256())
         _check_content(file, upload, parts.md5(), md5)
-        with state.store.open(file.object.key) as stream:
-            verdict = checked(purpose, stream)
         new = NewFile(upload.filename, purpose, upload.expires_after_seconds)
         with state.database.write() as session:
             completions, limits = Completions(session, tenant), state.settings.project_limits

@@ -1,23 +1,97 @@
-"""Reads the parts of an upload as one stream."""
+"""Makes one object of the parts of an upload, and sees every byte of it."""
 
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from cluster.contracts.errors import Conflict, NotFound
 from cluster.storage.keys import part_key
-from cluster.storage.store import ObjectStore
+from cluster.storage.store import ObjectInfo, ObjectStore
 from service.db.files.upload_rows import Part
 
+_CHUNK_BYTES = 1 << 20
 
-class JoinedParts(io.RawIOBase):
-    """The parts one after another. One is open at a time, and none is in memory whole."""
+
+class JoinedParts:
+    """The digests of what becomes of the parts are known after `put` and `stored_content`."""
 
     def __init__(self, store: ObjectStore, parts: Sequence[Part], *, with_md5: bool) -> None:
+        self._store = store
+        self._parts = parts
+        self._with_md5 = with_md5
+        self._seen: _Digested | None = None
+
+    def put(self, key: str) -> ObjectInfo:
+        """Stores the parts, one after another, as one object: inside the store where that is possible.
+        Raises Conflict if a part was deleted in the meantime."""
+        sizes = {part_key(part.upload_id, part.id): part.bytes for part in self._parts if part.bytes}
+        try:
+            if self._store.join(key, sizes):
+                return self._store.stat(key)
+        except NotFound as error:
+            raise Conflict(
+                "A part is gone: its upload was cancelled or has expired.", code="upload_cancelled"
+            ) from error
+        self._seen = _Digested(_Concatenated(self._store, self._parts), with_md5=self._with_md5)
+        with io.BufferedReader(self._seen, _CHUNK_BYTES) as content:
+            return self._store.put(key, content)
+
+    @contextmanager
+    def stored_content(self, key: str) -> Iterator[BinaryIO]:
+        """The object's content, to be checked. What was joined in the store is read to its end here, because
+        nobody has seen its bytes yet."""
+        with self._store.open(key) as stream:
+            if self._seen is not None:
+                yield stream
+                return
+            self._seen = _Digested(stream, with_md5=self._with_md5)
+            with io.BufferedReader(self._seen, _CHUNK_BYTES) as content:
+                yield content
+                while content.read(_CHUNK_BYTES):
+                    pass
+
+    def sha256(self) -> str:
+        assert self._seen is not None, "the parts are read"
+        return self._seen.sha256.hexdigest()
+
+    def md5(self) -> str | None:
+        """None without `with_md5`."""
+        assert self._seen is not None, "the parts are read"
+        return None if self._seen.md5 is None else self._seen.md5.hexdigest()
+
+
+class _Digested(io.RawIOBase):
+    """A stream, with the digests of what was read of it."""
+
+    def __init__(self, source: BinaryIO | io.RawIOBase, *, with_md5: bool) -> None:
+        self._source = source
+        self.sha256 = hashlib.sha256()
+        self.md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = int(self._source.readinto(buffer))  # type: ignore[union-attr]
+        seen = memoryview(buffer)[:size]
+        self.sha256.update(seen)
+        if self.md5 is not None:
+            self.md5.update(seen)
+        return size
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _Concatenated(io.RawIOBase):
+    """The parts one after another. One is open at a time, and none is in memory whole."""
+
+    def __init__(self, store: ObjectStore, parts: Sequence[Part]) -> None:
         self._readers = _opened(store, parts)
         self._reader: BinaryIO | None = None
-        self._md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
 
     def readable(self) -> bool:
         return True
@@ -27,8 +101,6 @@ class JoinedParts(io.RawIOBase):
         while reader := self._reader or next(self._readers, None):
             self._reader = reader
             if size := reader.readinto(buffer):  # type: ignore[attr-defined]
-                if self._md5 is not None:
-                    self._md5.update(memoryview(buffer)[:size])
                 return int(size)
             reader.close()
             self._reader = None
@@ -38,10 +110,6 @@ class JoinedParts(io.RawIOBase):
         if self._reader is not None:
             self._reader.close()
         super().close()
-
-    def md5(self) -> str | None:
-        """Hex digest of what was read. None without `with_md5`."""
-        return None if self._md5 is None else self._md5.hexdigest()
 
 
 def _opened(store: ObjectStore, parts: Sequence[Part]) -> Iterator[BinaryIO]:

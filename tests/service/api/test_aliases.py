@@ -169,6 +169,16 @@ def test_history_tells_who_moved_it_from_where_and_a_rollback_is_a_change(
     assert ([change["version"] for change in page["data"]], page["has_more"]) == ([4, 3], True)
 
 
+def test_refusals_say_in_words_what_is_missing(http: TestClient, state: AppState) -> None:
+    model, _ = tuned(http, state)
+    refused = http.post(f"/v1/models/{model}/aliases", json={"alias": "bad-name"})
+    assert code_of(refused) == (400, "invalid_value")
+    assert "such as 'support@prod'" in refused.json()["error"]["message"]
+    point(http, model)
+    first = http.post(f"/v1/aliases/{ALIAS}/rollback")
+    assert first.json()["error"]["message"] == f"The alias '{ALIAS}' has no earlier version."
+
+
 def test_an_alias_made_again_goes_on_counting(http: TestClient, state: AppState) -> None:
     model, _ = tuned(http, state)
     point(http, model, version=0)
@@ -236,10 +246,132 @@ def test_an_alias_can_be_promoted_from_another(http: TestClient, state: AppState
 
 @pytest.mark.parametrize(
     "alias",
-    ["", "support", "base-1", "ft:base-1:a::b", "a@b@c", "@prod", "a@", "a/b@c", "a b@c", "ä@b", "a@b\n"],
+    [
+        "",
+        "support",
+        "base-1",
+        "a@b@c",
+        "@prod",
+        "a@",
+        "a/b@c",
+        "a b@c",
+        "ä@b",
+        "a@b\n",
+        "ft:",
+        "ft:gpt-4o",
+        "ft:gpt-4o:a/b::c",
+        "ft::a::b",
+        "ft:gpt-4o:a::b\n",
+        "gpt-4o",
+        "gpt-4o.ft-",
+        "ft:" + "a:" * 200,
+    ],
 )
 def test_a_name_that_could_be_a_models_own_is_no_alias(http: TestClient, alias: str) -> None:
     assert http.post("/v1/models/base-1/aliases", json={"alias": alias}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ft:gpt-4o-mini-2024-07-18:acme:support:AbCd1234",
+        "ft:gpt-4o-mini-2024-07-18:acme::AbCd1234:ckpt-step-90",
+        "gpt-4o-mini-2024-07-18.ft-0e208cf33a6a466994aff31a08aba678",
+    ],
+)
+def test_a_name_from_elsewhere_answers_lists_and_continues_like_the_model_that_replaces_it(
+    http: TestClient, state: AppState, name: str
+) -> None:
+    model, _ = tuned(http, state)
+    point(http, model, name)
+    chat = {"model": name, "messages": [{"role": "user", "content": "x"}]}
+    assert http.post("/v1/chat/completions", json=chat).json()["model"] == model
+    assert http.get(f"/v1/models/{name}").json()["id"] == name
+    listed = {one["id"]: one["tunery"]["alias_of"] for one in http.get("/v1/models").json()["data"]}
+    assert listed[name] == model
+    upload = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    create = {"model": name, "training_file": http.post("/v1/files", **upload).json()["id"]}
+    job = http.post("/v1/fine_tuning/jobs", json=create).json()
+    assert job["tunery"]["training"]["from_checkpoint"] == model
+    assert code_of(http.delete(f"/v1/models/{name}")) == (400, "invalid_value")
+    assert code_of(http.delete(f"/v1/models/{model}")) == (409, "model_has_alias")
+    assert http.delete(f"/v1/aliases/{name}").json()["deleted"] is True
+    assert code_of(http.post("/v1/chat/completions", json=chat)) == (404, "model_not_found")
+
+
+def test_an_alias_never_takes_the_name_of_a_model(http: TestClient, state: AppState) -> None:
+    model, checkpoint = tuned(http, state)
+    for own in (model, checkpoint):
+        answer = http.post("/v1/models/base-1/aliases", json={"alias": own})
+        assert code_of(answer) == (409, "name_of_model")
+
+
+def test_a_model_that_comes_to_have_the_name_of_an_alias_is_meant_by_it(
+    http: TestClient, state: AppState
+) -> None:
+    name = "ft:base-1:acme::AbCd1234"
+    point(http, "base-1", name)
+    model, _ = tuned(http, state)
+    with state.database.write() as session:
+        session.get_one(tables.Model, model).id = name
+    answer = http.post("/v1/completions", json={"model": name, "prompt": "x"}).json()
+    assert answer["model"] == name
+    assert http.get(f"/v1/models/{name}").json()["tunery"]["alias_of"] is None
+
+
+def test_an_alias_that_a_shared_model_shadows_is_not_listed_as_a_model(
+    http: TestClient, state: AppState, project: Project
+) -> None:
+    model, checkpoint = tuned(http, state)
+    other = add_project(state.database, organization_id=project.tenant.organization_id)
+    theirs = {"authorization": f"Bearer {other.key}"}
+    admin = {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
+    for name in (model, checkpoint):
+        named = http.post("/v1/models/base-1/aliases", headers=theirs, json={"alias": name})
+        assert named.status_code == 200
+        share = {"project_ids": [other.tenant.project_id]}
+        path = f"/v1/fine_tuning/checkpoints/{name}/permissions"
+        assert http.post(path, headers=admin, json=share).status_code == 200
+    listed = http.get("/v1/models", headers=theirs).json()["data"]
+    found = sorted((one["id"], one["tunery"]["alias_of"]) for one in listed)
+    assert found == [("base-1", None), (model, None), (checkpoint, None)]
+
+
+def test_an_alias_never_stands_in_for_another_projects_model_when_that_is_shared(
+    http: TestClient, state: AppState, project: Project
+) -> None:
+    model, checkpoint = tuned(http, state)
+    own, _ = tuned(http, state)
+    other = add_project(state.database, organization_id=project.tenant.organization_id)
+    third = add_project(state.database, organization_id=project.tenant.organization_id)
+    admin = {"authorization": f"Bearer {add_admin_key(state.database, other.tenant)}"}
+    share = {"project_ids": [other.tenant.project_id]}
+    path = f"/v1/fine_tuning/checkpoints/{own}/permissions"
+    assert http.post(path, headers=admin, json=share).status_code == 200
+    for name in (model, checkpoint):
+        theirs = {"authorization": f"Bearer {other.key}"}
+        named = http.post(f"/v1/models/{own}/aliases", headers=theirs, json={"alias": name})
+        assert named.status_code == 200
+        path = f"/v1/fine_tuning/checkpoints/{name}/permissions"
+        assert http.get(path, headers=admin).json()["data"] == []
+        body = {"project_ids": [third.tenant.project_id]}
+        (granted,) = http.post(path, headers=admin, json=body).json()["data"]
+        to_third = {"authorization": f"Bearer {third.key}"}
+        ask = {"model": name, "prompt": "x"}
+        assert http.post("/v1/completions", headers=to_third, json=ask).json()["model"] == name
+        assert http.delete(f"{path}/{granted['id']}", headers=admin).status_code == 200
+        assert http.post("/v1/completions", headers=to_third, json=ask).status_code == 404
+
+
+def test_a_name_from_elsewhere_is_one_projects_own(http: TestClient, state: AppState) -> None:
+    name = "ft:gpt-4o-mini-2024-07-18:acme:support:AbCd1234"
+    point(http, "base-1", name)
+    other = add_project(state.database)
+    headers = {"authorization": f"Bearer {other.key}"}
+    ask = {"model": name, "prompt": "x"}
+    assert code_of(http.post("/v1/completions", json=ask, headers=headers)) == (404, "model_not_found")
+    assert code_of(http.get(f"/v1/models/{name}", headers=headers)) == (404, "model_not_found")
+    assert code_of(http.get(f"/v1/aliases/{name}", headers=headers)) == (404, "alias_not_found")
 
 
 def test_what_does_not_exist_cannot_be_named(http: TestClient) -> None:

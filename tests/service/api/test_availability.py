@@ -35,8 +35,12 @@ def test_an_unavailable_base_is_listed_with_the_reason_and_so_is_what_was_tuned_
     refresh(state, lambda bases: {"base-1": REASON})
     assert [one["tunery"]["unavailable"] for one in http.get("/v1/models").json()["data"]] == [REASON] * 2
     assert http.get("/v1/models/base-1").json()["tunery"]["unavailable"] == REASON
+    public = http.get("/readyz", headers={"authorization": ""})
+    assert public.json()["unavailable_bases"] == 1
+    assert "base-1" not in public.text, "only keys see names and reasons"
     refresh(state, lambda bases: {})
     assert http.get("/v1/models/base-1").json()["tunery"]["unavailable"] is None
+    assert http.get("/readyz").json()["unavailable_bases"] == 0
 
 
 def test_no_job_is_created_for_an_unavailable_base(state: AppState, http: TestClient) -> None:

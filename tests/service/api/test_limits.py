@@ -166,3 +166,46 @@ def test_an_impossible_limit_is_refused(
     path = f"/v1/organization/projects/{project.tenant.project_id}/limits"
     answer = http.post(path, json=body, headers=admin)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+def test_an_organization_has_limits_over_all_its_projects(
+    http: TestClient, state: AppState, project: Project
+) -> None:
+    with state.database.write() as session:
+        operator = {"authorization": f"Bearer {ApiKeys(session).ensure_admin(None)}"}
+    admin = {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
+    second = add_project(state.database, organization_id=project.tenant.organization_id)
+    path = f"/v1/organizations/{project.tenant.organization_id}/limits"
+    upload: dict[str, Any] = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    there = {"authorization": f"Bearer {second.key}"}
+
+    def create(headers: dict[str, str] | None = None) -> Any:
+        file_id = http.post("/v1/files", headers=headers, **upload).json()["id"]
+        job = {"model": "base-1", "training_file": file_id}
+        return http.post("/v1/fine_tuning/jobs", headers=headers, json=job)
+
+    allowed = {"max_concurrent_jobs": 1, "max_projects": 2, "max_stored_bytes": 2 * len(jsonl())}
+    assert http.post(path, json=allowed, headers=operator).status_code == 200
+    assert create().status_code == 200
+    refused = create(there)
+    assert (refused.status_code, "organization" in refused.json()["error"]["message"]) == (429, True)
+    full = http.post("/v1/files", headers=there, **upload)
+    assert (full.status_code, full.json()["error"]["code"]) == (429, "exceeded_quota")
+    more = http.post("/v1/organization/projects", json={"name": "x"}, headers=admin)
+    assert (more.status_code, more.json()["error"]["code"]) == (429, "exceeded_quota")
+    shown = http.get(path, headers=operator).json()
+    assert shown["used"] == {
+        "projects": 2,
+        "concurrent_jobs": 1,
+        "jobs_in_1_day": 1,
+        "device_hours_in_1_month": 0.0,
+        "stored_bytes": 2 * len(jsonl()),
+    }
+    # Its own admins cannot raise them, nor can others of another organization be named by them.
+    for method in ("GET", "POST", "DELETE"):
+        assert http.request(method, path, json={}, headers=admin).status_code == 403
+    assert http.get("/v1/organizations/org-absent/limits", headers=operator).status_code == 404
+    assert http.delete(path, headers=operator).json()["max_projects"] == UNLIMITED
+    assert create(there).status_code == 200
+    log = http.get("/v1/organization/audit_logs", headers=operator).json()["data"]
+    assert [one["type"] for one in log[:2]] == ["organization.limits.deleted", "organization.limits.updated"]

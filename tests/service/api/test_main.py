@@ -1,5 +1,6 @@
 """`python -m service.api` as a process."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,8 +15,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from sqlalchemy import select
 
+from service.db import tables
+from service.db.database import Database
 from service.ports import free_ports
+from tests.api import add_project
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +29,7 @@ pytestmark = pytest.mark.slow
 class Process:
     port: int
     internal_port: int
+    metrics_port: int
     popen: subprocess.Popen[str]
     log: list[str]
     """What it has logged since it was ready. Complete once it has ended."""
@@ -32,10 +38,11 @@ class Process:
 
 @pytest.fixture
 def process(sqlite_template: Path, tmp_path: Path) -> Iterator[Process]:
-    port, internal_port = free_ports(2)
+    port, internal_port, metrics_port = free_ports(3)
     environment = os.environ | {
         "TUNERY_DATABASE_URL": f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}",
         "TUNERY_STORAGE_URL": f"file://{tmp_path}/objects",
+        "TUNERY_METRICS_PORT": str(metrics_port),
     }
     popen = subprocess.Popen(
         [sys.executable, "-m", "service.api", "--port", str(port), "--internal-port", str(internal_port)],
@@ -51,7 +58,7 @@ def process(sqlite_template: Path, tmp_path: Path) -> Iterator[Process]:
         log: list[str] = []
         reader = threading.Thread(target=lambda: log.extend(popen.stderr or ()))
         reader.start()
-        yield Process(port, internal_port, popen, log, reader)
+        yield Process(port, internal_port, metrics_port, popen, log, reader)
     finally:
         popen.kill()
         popen.wait()
@@ -63,12 +70,37 @@ def test_it_serves_until_sigterm_and_then_ends_by_itself(process: Process) -> No
         assert http.get("/healthz").status_code == 200
         assert http.get("/readyz").json()["parts"]["database"] == "ok"
         assert "server" not in http.get("/healthz").headers
+        secrets = {"authorization": "Bearer whisper", "cookie": "whisper", "x-api-key": "whisper"}
+        answer = http.post("/v1/canary?api_key=whisper", headers=secrets, json={"key": "whisper"})
         process.popen.send_signal(signal.SIGTERM)
         assert (
             process.popen.wait(60) == -signal.SIGTERM
         )  # uvicorn shuts down, and then ends itself with the signal that it got
     process.reader.join(5)
-    assert "Application shutdown complete" in "".join(process.log)
+    lines = [json.loads(line) for line in process.log]
+    assert "Application shutdown complete." in [line["event"] for line in lines]
+    (asked,) = (line for line in lines if "/v1/canary" in line["event"])
+    assert (
+        asked.items() >= {"request": answer.headers["x-request-id"], "status": 401, "level": "info"}.items()
+    )
+    assert "whisper" not in "".join(process.log)
+
+
+def test_a_caller_cannot_say_where_it_calls_from(process: Process, tmp_path: Path) -> None:
+    (file,) = tmp_path.glob("*.db")
+    with closing(Database(f"sqlite:///{file}")) as database:
+        headers = {
+            "authorization": f"Bearer {add_project(database).key}",
+            "x-forwarded-for": "1.2.3.4 forged",
+        }
+        upload = {"files": {"file": ("a", b"x")}, "data": {"purpose": "user_data"}}
+        url = f"http://127.0.0.1:{process.port}/v1/files"
+        with httpx2.Client(trust_env=False, headers=headers) as http:
+            assert http.post(url, **upload).status_code == 200
+        with database.read() as session:
+            bodies = [json.loads(body) for body in session.scalars(select(tables.AuditEntry.body))]
+    (created,) = (entry for entry in bodies if entry["type"] == "file.created")
+    assert created["ip_address"] == "127.0.0.1"
 
 
 def test_idle_connections_are_kept_longer_than_clients_keep_theirs(process: Process) -> None:
@@ -91,6 +123,21 @@ def test_importing_the_application_opens_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_metrics_have_a_port_of_their_own_too(process: Process) -> None:
+    with httpx2.Client(trust_env=False) as http:
+        http.get(f"http://127.0.0.1:{process.port}/v1/models")
+        scraped = http.get(f"http://127.0.0.1:{process.metrics_port}/metrics")
+        public = http.get(f"http://127.0.0.1:{process.port}/metrics")
+    assert (scraped.status_code, public.status_code) == (200, 401)
+    for sample in (
+        'tunery_http_requests_total{method="GET",route="none",status="401"} 1.0',
+        "tunery_database_up 1.0",
+        "process_resident_memory_bytes",
+    ):
+        assert sample in scraped.text
+    assert "_created" not in scraped.text
 
 
 def test_runners_have_a_port_of_their_own(process: Process) -> None:

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on a real socket."""
+"""A receiver of webhooks on a real socket, which also answers when it is only read."""
 
 import ssl
 import threading
@@ -28,6 +28,12 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             receiver.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self._answer()
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
             self.send_response(receiver.status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)

@@ -21,7 +21,7 @@ def embedding_list(body: EmbeddingBody, model: str, answer: EmbeddingAnswer) -> 
     is_text = body.encoding_format == "base64"
     return EmbeddingList(
         data=[
-            Embedding(index=index, embedding=vector if is_text else _numbers(vector))
+            Embedding(index=index, embedding=vector if is_text else vector_of(vector))
             for index, vector in enumerate(answer.embeddings)
         ],
         model=model,
@@ -41,6 +41,7 @@ def _inputs(body: EmbeddingBody) -> list[EmbeddingInput]:
     ]
 
 
-def _numbers(vector: str) -> list[float]:
-    content = base64.b64decode(vector)
+def vector_of(embedding: str) -> list[float]:
+    """The numbers of an engine's embedding."""
+    content = base64.b64decode(embedding)
     return list(struct.unpack(f"<{len(content) // 4}f", content))

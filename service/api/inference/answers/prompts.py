@@ -51,7 +51,9 @@ def completion_requests(body: CompletionBody, model: ModelRef, tenant: str) -> l
             param="prompt",
         )
     max_tokens = 16 if body.max_tokens is None else body.max_tokens
-    sampling = body.sampling(max_tokens=max_tokens, logprobs=body.logprobs, echo=bool(body.echo))
+    sampling = body.sampling(
+        model.base.sampling, max_tokens=max_tokens, logprobs=body.logprobs, echo=bool(body.echo)
+    )
     return [
         GenerationRequest(id=_new_id(), model=model, prompt=prompt, sampling=sampling, tenant=tenant)
         for prompt in prompts
@@ -75,6 +77,7 @@ def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> Gene
             ending=body.ending,
         ),
         sampling=body.sampling(
+            model.base.sampling,
             max_tokens=max_tokens,
             logprobs=logprobs,
             json_schema=_json_schema(body),

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from cluster.contracts.generation import GenerationEvent, PromptEvent
+from cluster.contracts.generation import GenerationEvent, PromptEvent, Sampling
 from service.api.inference.answers.chat import ChatAnswer
 from service.api.schemas.base import ApiError
 from service.api.schemas.chat import ChatChunkChoice, ChatTokenLogprob, TextFormat, ToolCallDelta
@@ -41,15 +41,18 @@ class ResponseAnswer:
     """The answer to one request. Its output is a list of items, in the order in which the model began them:
     messages and calls."""
 
-    def __init__(self, body: ResponsesBody, chat: ChatAnswer, *, id_: str, model: str) -> None:
-        """`chat` answers the translated request. `id_` makes this answer's ids unique."""
+    def __init__(
+        self, body: ResponsesBody, chat: ChatAnswer, sampling: Sampling, *, id_: str, model: str
+    ) -> None:
+        """`chat` answers the translated request, with this `sampling`. `id_` makes this answer's ids
+        unique."""
         self._chat = chat
         self._id = id_
         self._numbers = itertools.count()
         self._items: list[_Item] = []
         self._status: Status = "in_progress"
         self._fixed: dict[str, Any] = {
-            **_echoed(body),
+            **_echoed(body, sampling),
             "id": f"resp_{id_}",
             "created_at": int(time.time()),
             "model": model,
@@ -226,8 +229,8 @@ class _Call:
 _Item = _Message | _Call
 
 
-def _echoed(body: ResponsesBody) -> dict[str, Any]:
-    """The fields of a response that repeat the request."""
+def _echoed(body: ResponsesBody, sampling: Sampling) -> dict[str, Any]:
+    """The fields of a response that repeat the request, with what applies to it."""
     tools = [tool.model_copy(update={"strict": tool.strict is not False}) for tool in body.tools or ()]
     text = body.text or TextSettings()
     return {
@@ -239,11 +242,11 @@ def _echoed(body: ResponsesBody) -> dict[str, Any]:
         "prompt_cache_key": body.prompt_cache_key,
         "reasoning": {"effort": None, "summary": None, **(body.reasoning or {})},
         "safety_identifier": body.safety_identifier,
-        "temperature": 1.0 if body.temperature is None else body.temperature,
+        "temperature": sampling.temperature,
         "text": text if text.format else text.model_copy(update={"format": TextFormat(type="text")}),
         "tool_choice": body.tool_choice or "auto",
         "tools": tools,
         "top_logprobs": body.top_logprobs or 0,
-        "top_p": 1.0 if body.top_p is None else body.top_p,
+        "top_p": sampling.top_p,
         "user": body.user,
     }

@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
-from service.api.http.auth import PUBLIC_PATHS, Requires, admin_key
+from service.api.http.auth import PUBLIC_PATHS, Requires, admin_key, operators_key
 from service.api.state import AppState
 from service.db.organization.api_keys import ApiKeys
 from service.db.organization.key_sets import KeySet
@@ -42,6 +42,8 @@ def scopes_of(dependant: Dependant) -> list[str]:
     found = list(dependant.call.scopes) if isinstance(dependant.call, Requires) else []
     if dependant.call is admin_key:
         found.append("admin key")
+    if dependant.call is operators_key:
+        found.append("operator's key")
     return found + [scope for inner in dependant.dependencies for scope in scopes_of(inner)]
 
 
@@ -81,7 +83,7 @@ def test_no_route_answers_without_a_good_key(http: TestClient, subtests: pytest.
 
 
 def test_an_unknown_path_needs_a_key_too(http: TestClient) -> None:
-    for path in ("/", "/v1", "/docs", "/healthz/x", "/internal", "/openapi.json/x"):
+    for path in ("/v1", "/docs", "/healthz/x", "/internal", "/openapi.json/x"):
         assert http.get(path, headers={"authorization": ""}).status_code == 401, path
 
 

@@ -77,7 +77,7 @@ def test_a_slash_at_the_end_changes_nothing(http: TestClient, ids: dict[str, str
 
 
 def test_a_slash_opens_nothing_that_is_closed(http: TestClient) -> None:
-    for path in ("/", "//", "/v1/", "/v1/models/", "/v1/files//"):
+    for path in ("/v1/", "/v1/models/", "/v1/files//"):
         assert http.get(path, headers={"authorization": ""}).status_code == 401, path
     assert http.get("/healthz/", headers={"authorization": ""}).status_code == 200
 

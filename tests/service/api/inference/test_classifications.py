@@ -25,7 +25,7 @@ from cluster.contracts.generation import ErrorEvent, ModelRef
 from cluster.contracts.weights import WeightsRef
 from service.api.inference.engine import ServeEngine
 from service.api.state import AppState
-from service.db.organization.api_keys import Scope
+from service.db.organization.scopes import Scope
 from tests.api import ENCODER, Project, add_encoder, add_key, add_tuned_model, jsonl, labels, listening
 from tests.fakes import FakeEngine
 

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, Literal
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from cluster.contracts.classification import ClassificationRequest, TextInput
 from cluster.contracts.embedding import EmbeddingRequest
@@ -31,6 +32,7 @@ from service.api.inference.usage_meter import UsageMeter
 from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys, Principal
 from service.db.usage.usage import Usage, UsageCounts
+from service.metrics.api import ApiMetrics
 from tests.api import BASE, ENCODER, Project, add_project
 from tests.fakes import FakeEngine
 
@@ -65,7 +67,9 @@ async def metered(database: Database, caller: Principal, engine: FakeEngine) -> 
     limits = QueueLimits(max_running=4, max_waiting_per_tenant=4, max_waiting=4)
     admission = AdmissionQueue(limits, wait_seconds=5)
     async with asyncio.timeout(30), flushing(meter.flush, 60, "usage"):
-        context = InferenceContext(engine, admission, meter, RateLimiter(database, {}))
+        context = InferenceContext(
+            engine, admission, meter, RateLimiter(database, {}), ApiMetrics(CollectorRegistry())
+        )
         yield MeteredEngine(context, caller, "model-1", Admission({}))
         await admission.wait_until_empty()
 
@@ -157,7 +161,11 @@ async def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
         QueueLimits(max_running=1, max_waiting_per_tenant=4, max_waiting=4), wait_seconds=5
     )
     context = InferenceContext(
-        fake, admission, UsageMeter(database, keep_minutes_seconds=DAY), RateLimiter(database, {})
+        fake,
+        admission,
+        UsageMeter(database, keep_minutes_seconds=DAY),
+        RateLimiter(database, {}),
+        ApiMetrics(CollectorRegistry()),
     )
     engine = MeteredEngine(context, caller, "model-1", Admission({}))
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, admission.turn("another", 1):

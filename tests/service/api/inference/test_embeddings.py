@@ -19,7 +19,7 @@ from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest, Tune
 from cluster.contracts.generation import MODEL_HEADER, ErrorEvent, ModelRef
 from service.api.inference.engine import ServeEngine
 from service.api.state import AppState
-from service.db.organization.api_keys import Scope
+from service.db.organization.scopes import Scope
 from tests.api import ENCODER, LiveApi, Project, add_encoder, add_key, add_tuned_model, labels, listening
 from tests.fakes import FakeEngine
 

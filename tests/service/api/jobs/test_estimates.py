@@ -18,6 +18,7 @@ from cluster.planning.shapes import shape_of
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
+from service.db.database import now
 from tests.api import BASE, Project, jsonl, with_settings
 from tests.fakes import FakeEngine
 
@@ -79,6 +80,26 @@ def set_job(state: AppState, job_id: str, **columns: Any) -> None:
         row = session.get_one(tables.Job, job_id)
         for name, value in columns.items():
             setattr(row, name, value)
+
+
+def begin(state: AppState, job_id: str, *, seconds: int) -> None:
+    """Lets the job hold its device for so long from now on."""
+    with state.database.write() as session:
+        row, at = session.get_one(tables.Job, job_id), now(session)
+        row.status, row.attempt, row.estimated_finish = JobStatus.RUNNING.value, 1, int(at) + seconds
+        session.add(
+            tables.Attempt(
+                job_id=job_id,
+                number=1,
+                submission_id=f"{job_id}-a1",
+                token_sha256="",
+                state="running",
+                num_workers=1,
+                created_at=at,
+                started_at=at,
+                heartbeat_at=at,
+            )
+        )
 
 
 def add_past_run(state: AppState, http: TestClient, file: str) -> str:
@@ -167,11 +188,26 @@ def test_the_plan_is_that_of_the_job_with_the_memory_that_it_takes(
     engine.check = engine.check.model_copy(update={"shape": SHAPE})
     pool = Pool(name="box", kind="cpu", devices=2, host_bytes=16 * 2**30)
     client = TestClient(
-        create_app(state.settings, open_state=lambda _: with_settings(state, training_pools=(pool,))),
+        create_app(
+            state.settings,
+            open_state=lambda _: with_settings(state, training_pools=(pool,), training_slots=2),
+        ),
         headers=http.headers,
     )
     with client:
         plan = estimate(client, file, training={"max_seq_length": 256})["plan"]
+        elastic = estimate(client, file, training={"num_workers": {"min": 1, "max": 9}})
+        body = {"model": "base-1", "training_file": file, "hyperparameters": {"batch_size": 1}}
+        body["training"] = {"num_workers": {"min": 2, "max": 2}}
+        refused = client.post("/v1/fine_tuning/jobs", json=body)
+    assert found["workers"] is None
+    workers = elastic["workers"]
+    assert (workers["current"], workers["min"], workers["max"]) == (None, 1, 2)
+    assert [(each["num_workers"], each["parallelism"], each["pool"]) for each in workers["plans"]] == [
+        (1, "single", "box"),
+        (2, "ddp", "box"),
+    ]
+    assert refused.json()["error"]["param"] == "training.num_workers"
     assert (plan["num_workers"], plan["parallelism"], plan["activation_checkpointing"]) == (
         1,
         "single",
@@ -195,9 +231,18 @@ def test_a_new_job_waits_for_those_ahead(http: TestClient, file: str, state: App
     assert found["queue"] == {"jobs_ahead": 1, "seconds": None}
     assert "queue.seconds" in found["unknown"]
     add_past_run(state, http, file)
-    assert estimate(http, file)["queue"] == {"jobs_ahead": 1, "seconds": COST.seconds}
-    set_job(state, waiting, status=JobStatus.RUNNING.value, estimated_finish=1)
-    assert estimate(http, file)["queue"] == {"jobs_ahead": 1, "seconds": 0.0}
+    typical = estimate(http, file)["queue"]["seconds"]
+    assert typical > 0
+    set_job(state, waiting, hyperparameters={"n_epochs": 40})
+    assert estimate(http, file)["queue"]["seconds"] > 2 * typical, "the size of a job that was just created"
+    set_job(state, waiting, priority="low")
+    assert estimate(http, file)["queue"] == {"jobs_ahead": 0, "seconds": 0.0}
+    low = {"tunery": {"priority": "low"}}
+    assert estimate(http, file, **low)["queue"]["jobs_ahead"] == 1
+    set_job(state, waiting, priority="normal")
+    begin(state, waiting, seconds=100)
+    running = estimate(http, file)["queue"]
+    assert (running["jobs_ahead"], 90 < running["seconds"] <= 100) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +281,8 @@ def test_a_price_is_that_of_the_tokens_and_of_the_devices_time(
         ({"model": "nobody"}, "model_not_found", "model"),
         ({"method": {"type": "dpo"}}, "wrong_format", "training_file"),
         ({"training": {"num_workers": 2}}, None, "training.num_workers"),
+        ({"training": {"num_workers": {"min": 2, "max": 3}}}, None, "training.num_workers"),
+        ({"training": {"num_workers": {"min": 2, "max": 1}}}, None, "training.num_workers"),
     ],
 )
 def test_what_create_refuses_is_refused(

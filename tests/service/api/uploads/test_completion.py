@@ -1,10 +1,11 @@
 """Completing an upload survives crashes, retries and cancellation, and always ends in one file or none."""
 
+import hashlib
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
-from cluster.contracts.errors import Conflict, InsufficientStorage, Unavailable
+from cluster.contracts.errors import Conflict, InsufficientStorage, InvalidRequest, Unavailable
 from cluster.storage.keys import part_key
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
@@ -145,6 +146,36 @@ def test_a_completion_that_fails_can_be_repeated_at_once(
     assert contents(state, project) == []
     assert complete_upload(state, project.tenant, upload_id, part_ids, md5=None).status == "completed"
     assert contents(state, project) == [b"abcdef"]
+
+
+class JoiningStore(LocalStore):
+    """Joins objects without anyone seeing their bytes, and cannot `put`."""
+
+    def join(self, key: str, sources: Mapping[str, int]) -> bool:
+        super().put(key, b"".join(self.get(source) for source in sources))
+        return True
+
+    def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
+        raise AssertionError("the bytes pass through this process")
+
+
+@on_sqlite
+@pytest.mark.parametrize("content", [b"abcdef", b""])
+def test_parts_that_the_store_joins_are_read_once_and_have_their_digests(
+    state: AppState, project: Project, content: bytes
+) -> None:
+    upload_id, part_ids = add_upload(state, project, content[:3], content[3:])
+    assert isinstance(state.store, LocalStore)
+    joining = replace(state, store=JoiningStore(state.store._root))
+    with pytest.raises(InvalidRequest, match="MD5"):
+        complete_upload(joining, project.tenant, upload_id, part_ids, md5="0" * 32)
+    assert contents(state, project) == []
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    upload = complete_upload(joining, project.tenant, upload_id, part_ids, md5=md5)
+    assert contents(state, project) == [content]
+    with state.database.read() as session:
+        file = Files(session, project.tenant).get(upload.file_id or "")
+    assert (file.bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
 KILLED = """

@@ -15,6 +15,7 @@ from cluster.contracts.exports import ExportAnswer, ExportProgress, ExportReques
 from cluster.exporting.export import export_weights
 from service.api.state import AppState
 from service.db import tables
+from service.db.retention.rules import RetentionRules
 from service.scheduling.exporting import Exporter
 from tests.api import add_tuned_model, jsonl
 from tests.cluster.exporting.models import adapted, logits, plain, stored_model
@@ -61,7 +62,7 @@ def exporter(state: AppState, base: BaseSpec) -> Exporter:
     serving.export = export
     return Exporter(
         state.database, serving, state.catalogue, InlineExecutor(),
-        limits={}, kept_seconds=60, timeout_seconds=60,
+        limits={}, retention=RetentionRules(), timeout_seconds=60,
     )  # fmt: skip
 
 

@@ -25,9 +25,10 @@ from service.db import tables
 from service.db.archiving import archive_project
 from service.db.limits.quota_use import stored_bytes
 from service.db.models.exports import MAX_FAULTS, MAX_PENDING
+from service.db.retention.rules import RetentionRules
 from service.scheduling.exporting import Exporter
 from service.scheduling.scheduler import Dependencies, Scheduler
-from service.scheduling.sweeping import SweepOptions, sweep
+from service.scheduling.sweeping.sweep import SweepOptions, sweep
 from tests.api import Project, add_project, jsonl
 from tests.fakes import FakeRayJobs, FakeServing, InlineExecutor
 from tests.service.api.weights.exporting import CONTENT, Cluster
@@ -57,7 +58,7 @@ def follow(state: AppState, serving: FakeServing) -> Callable[[], None]:
             state.catalogue,
             InlineExecutor(),
             limits=state.settings.project_limits,
-            kept_seconds=WEEK,
+            retention=RetentionRules({"exports": 7}),
             timeout_seconds=60,
         ).begin()
 
@@ -217,7 +218,8 @@ def test_it_waits_for_the_cluster_but_not_for_ever(
     at = 1000.0
     exporter = Exporter(
         state.database, serving, state.catalogue, InlineExecutor(),
-        limits={}, kept_seconds=WEEK, timeout_seconds=60, pause_seconds=0, clock=lambda: at,
+        limits={}, retention=RetentionRules({"exports": 7}), timeout_seconds=60, pause_seconds=0,
+        clock=lambda: at,
     )  # fmt: skip
     created = create(http, model)
     serving.fault = Unavailable("The model server does not answer.", code="serving_unavailable")

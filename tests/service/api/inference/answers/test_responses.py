@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from cluster.contracts.generation import FinishEvent, GenerationEvent, PromptEvent, TextEvent, ToolCallEvent
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    PromptEvent,
+    Sampling,
+    TextEvent,
+    ToolCallEvent,
+)
 from service.api.inference.answers.chat import ChatAnswer
 from service.api.inference.answers.response_answer import ResponseAnswer
 from service.api.inference.answers.response_meta import ResponseMeta
@@ -20,7 +27,7 @@ def _answered(events: list[GenerationEvent], *, has_tools: bool = True) -> tuple
     meta = ResponseMeta("chatcmpl-1", 0, "m", "fp_1")
     chat = ChatAnswer(meta, n=1, wants_logprobs=True, wants_usage_chunk=False, has_tools=has_tools)
     body = ResponsesBody.model_validate({"model": "m", "input": "hi"})
-    answer = ResponseAnswer(body, chat, id_="1", model="m")
+    answer = ResponseAnswer(body, chat, Sampling(max_tokens=None), id_="1", model="m")
     return answer, [event for one in [PromptEvent(prompt_tokens=1), *events] for event in answer.add(0, one)]
 
 

@@ -1,0 +1,68 @@
+"""The queue and the pools of devices, for administrators."""
+
+from typing import Literal
+
+from cluster.contracts.devices import Pool
+from cluster.contracts.jobs import Priority
+from service.api.schemas.base import Answer
+from service.api.schemas.jobs import JobQueue
+from service.api.schemas.plans import JobPlan
+
+
+class QueuedJob(Answer):
+    id: str
+    object: Literal["organization.queued_job"] = "organization.queued_job"
+    project_id: str
+    model: str
+    priority: Priority
+    num_workers: int
+    """Devices that it needs at once."""
+    max_workers: int
+    """Devices that it takes if they are free: more than it needs if it is elastic."""
+    plan: JobPlan | None
+    """How it would run in the cheapest of its pools. Null for a job of an earlier release."""
+    queued_at: int
+    start_by: int | None
+    queue: JobQueue
+
+
+class Queue(Answer):
+    object: Literal["list"] = "list"
+    data: list[QueuedJob]
+    has_more: bool
+
+
+class DevicePool(Answer):
+    name: str
+    object: Literal["organization.pool"] = "organization.pool"
+    kind: Literal["cuda", "cpu"]
+    accelerator_type: str | None
+    nodes: int
+    """The most that it can have."""
+    devices: int
+    """Of all these nodes."""
+    held_devices: int
+    """By training, of all organizations."""
+    price: float
+    """Of one device for a second, relative to the other pools'."""
+
+    @classmethod
+    def of(cls, pool: Pool, held_devices: int) -> "DevicePool":
+        return cls(
+            name=pool.name,
+            kind=pool.kind,
+            accelerator_type=pool.accelerator_type,
+            nodes=pool.nodes,
+            devices=pool.all_devices,
+            held_devices=held_devices,
+            price=pool.price,
+        )
+
+
+class DevicePoolList(Answer):
+    object: Literal["list"] = "list"
+    data: list[DevicePool]
+    slots: int
+    """The most devices that training uses at once, over all pools."""
+    queued_jobs: int
+    """Of all organizations."""

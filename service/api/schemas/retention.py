@@ -1,0 +1,134 @@
+"""How long things are kept, what is held, and what is stored."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypeAliasType
+
+from service.api.schemas.base import Answer, Body, Identified, ItemList
+from service.db.retention.rules import RetentionKind
+
+RetentionDays = TypeAliasType("RetentionDays", Annotated[float, Field(gt=0, le=36_500)] | Literal["forever"])
+"""Days, or `forever`."""
+
+
+class RetentionBody(Body):
+    """A field that is left out stays as it is."""
+
+    files: RetentionDays | None = None
+    """Uploaded files, since they were uploaded."""
+    results: RetentionDays | None = None
+    """Files that jobs have made, such as results, since they were made."""
+    events: RetentionDays | None = None
+    """Events of jobs, since the job ended."""
+    usage: RetentionDays | None = None
+    """Usage of models, by the day (UTC)."""
+    checkpoints: RetentionDays | None = None
+    """Checkpoints of jobs, since the job ended. Published models stay."""
+    resume_states: RetentionDays | None = None
+    """Optimizer state of checkpoints, since the job ended."""
+    data_reports: RetentionDays | None = None
+    """Data reports, since they were made."""
+    exports: RetentionDays | None = None
+    """Exports of models, since they were made or asked for again."""
+
+
+class RetentionTerm(Answer):
+    days: float | Literal["forever"]
+    set_by: Literal["project", "organization", "server"]
+
+
+class RetentionTerms(Answer):
+    files: RetentionTerm
+    results: RetentionTerm
+    events: RetentionTerm
+    usage: RetentionTerm
+    checkpoints: RetentionTerm
+    resume_states: RetentionTerm
+    data_reports: RetentionTerm
+    exports: RetentionTerm
+
+
+class ProjectRetention(RetentionTerms):
+    """What applies to the project."""
+
+    object: Literal["project.retention"] = "project.retention"
+    id: str
+    """The project's."""
+
+
+class OrganizationRetention(RetentionTerms):
+    """What applies to projects without terms of their own."""
+
+    object: Literal["organization.retention"] = "organization.retention"
+    id: str
+    """The organization's."""
+
+
+class DueForDeletion(Answer):
+    object: Literal["project.retention.due"] = "project.retention.due"
+    kind: RetentionKind
+    count: int
+    """Files, checkpoints, resume states or exports; rows of events; hours of usage."""
+    bytes: int | None
+    """In storage. null if there are too many to look at now."""
+    oldest_at: int | None
+
+
+class DueForDeletionList(Answer):
+    object: Literal["list"] = "list"
+    data: list[DueForDeletion]
+    """Of the kinds that are not kept forever. Data reports are left out: they can be made again."""
+
+
+class LegalHoldBody(Body):
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+    """For administrators: nobody else can read it."""
+    resource_id: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """Of a file, job, model or checkpoint of the project. Without it, the whole project is held."""
+
+
+class LegalHold(Identified):
+    object: Literal["project.legal_hold"] = "project.legal_hold"
+    project_id: str
+    resource_type: Literal["project", "file", "job", "model"]
+    resource_id: str
+    reason: str
+    api_key_id: str
+    """Of the administrator who placed it."""
+    created_at: int
+
+
+LegalHoldList = ItemList[LegalHold]
+
+
+class ReleasedLegalHold(Answer):
+    id: str
+    object: Literal["project.legal_hold"] = "project.legal_hold"
+    deleted: Literal[True] = True
+
+
+class StoredKind(Answer):
+    kind: str
+    """Such as `files`, `checkpoints` or `resume_state`."""
+    objects: int
+    bytes: int
+
+
+class ProjectStorage(Identified):
+    """What a project had in storage when the last sweep counted it, object by object."""
+
+    object: Literal["project.storage"] = "project.storage"
+    objects: int
+    bytes: int
+    kinds: list[StoredKind]
+
+
+class ProjectStorageList(Answer):
+    object: Literal["list"] = "list"
+    data: list[ProjectStorage]
+    """Of projects that have anything, by id."""
+    bytes: int
+    """Of all of them."""
+    measured_at: int | None
+    """When the last sweep counted. null before the first one."""

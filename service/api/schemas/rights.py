@@ -1,0 +1,48 @@
+"""What a project may use."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cluster.contracts.bases import TrainingType
+from cluster.contracts.hyperparameters import Method
+from cluster.contracts.jobs import Priority
+from service.api.schemas.base import Answer, Body
+
+Aliases = Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_length=1000)]
+
+
+class ProjectRightsBody(Body):
+    """A field that is left out stays as it is."""
+
+    models: Aliases | None = None
+    """Base models that the project may train, ask, and import adapters for."""
+    methods: list[Method] | None = None
+    training_types: list[TrainingType] | None = None
+
+
+class ProjectRights(Answer):
+    """null allows everything, also what is added to the catalogue later."""
+
+    object: Literal["project.rights"] = "project.rights"
+    id: str
+    """The project's."""
+    models: list[str] | None
+    methods: list[Method] | None
+    training_types: list[TrainingType] | None
+
+
+class OwnRights(Answer):
+    """null allows everything, also what is added to the catalogue later."""
+
+    object: Literal["rights"] = "rights"
+    project_id: str
+    """Of the project in which the key acts."""
+    is_admin_key: bool
+    """Whether the key may act in any project of the organization, and manage it."""
+    models: list[str] | None
+    """Base models."""
+    methods: list[Method] | None
+    training_types: list[TrainingType] | None
+    priorities: list[Priority]
+    """That fine-tuning jobs may have, the lowest first."""

@@ -1,0 +1,133 @@
+"""Retention, legal holds and stored bytes, as an administrator sets and sees them."""
+
+from dataclasses import replace
+from typing import Any
+
+import openai
+import pytest
+from starlette.testclient import TestClient
+
+from service.api.app import create_app
+from service.api.state import AppState
+from service.db import tables
+from service.scheduling.sweeping.sweep import SweepOptions, sweep
+from service.settings import Settings
+from tests.api import LiveApi, Project, add_admin_key, add_project, add_tuned_model
+from tests.service.cli.running import run_tunery
+from tests.service.db.rows import pass_days
+
+
+@pytest.fixture
+def admin(live: LiveApi) -> str:
+    return add_admin_key(live.state.database, live.project.tenant)
+
+
+def tunery(live: LiveApi, admin: str, *arguments: object) -> str:
+    done = run_tunery(live, "projects", *arguments, key=admin)
+    assert done.exit_code == 0, done.stderr
+    return done.stdout
+
+
+def swept(live: LiveApi) -> None:
+    rules = live.state.settings.retention
+    sweep(live.state.database, live.state.store, SweepOptions(0, 0, retention=rules), clock=lambda: 1e12)
+
+
+def test_a_project_keeps_its_files_for_as_long_as_an_administrator_says(live: LiveApi, admin: str) -> None:
+    project, client = live.project.tenant.project_id, live.openai()
+    id = live.upload()
+    assert "files\tforever (set by the server)" in tunery(live, admin, "retention", project)
+    tunery(live, admin, "retention", "--set", "files=90", "--set", "usage=30.5")
+    assert "files\t90 days (set by the organization)" in tunery(live, admin, "retention", project)
+    shown = tunery(live, admin, "retention", project, "--set", "files=30", "--set", "usage=forever")
+    assert "files\t30 days (set by the project)" in shown
+    assert "usage\tforever (set by the project)" in shown
+    assert "exports\t7 days (set by the server)" in shown
+    pass_days(live.state.database, 20)
+    assert tunery(live, admin, "due", project).splitlines()[0] == "files\t0\t0\t"
+    size = client.files.retrieve(id).bytes
+    assert tunery(live, admin, "due", project, "--within", 10).startswith(f"files\t1\t{size}\t")
+    pass_days(live.state.database, 10)
+    swept(live)
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(id)
+    deleted = run_tunery(live, "audit", "ls", "--type", "file.deleted", key=admin).stdout
+    assert id in deleted
+    refused = run_tunery(live, "projects", "retention", project, "--reset", "--set", "files=1", key=admin)
+    assert (refused.exit_code, "either --set or --reset" in refused.stderr) == (2, True)
+    assert "files\t90 days" in tunery(live, admin, "retention", project, "--reset")
+    assert "files\tforever" in tunery(live, admin, "retention", "--reset")
+
+
+def test_terms_stay_within_the_operators_bounds(state: AppState, project: Project) -> None:
+    settings = Settings(min_retention_days={"events": 30}, max_retention_days={"files": 365})
+    headers = {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
+    path = f"/v1/organization/projects/{project.tenant.project_id}/retention"
+    app = create_app(settings, open_state=lambda _: replace(state, settings=settings))
+    with TestClient(app, headers=headers) as http:
+        for terms, why in (
+            ({"files": "forever"}, "at most 365 days"),
+            ({"files": 400}, "at most 365 days"),
+            ({"events": 7}, "at least 30 days"),
+        ):
+            for url in (path, "/v1/organization/retention"):
+                error = http.post(url, json=terms).json()["error"]
+                assert (error["code"], error["param"]) == ("retention_out_of_bounds", *terms)
+                assert why in error["message"]
+        assert http.get(path).json()["files"] == {"days": 365.0, "set_by": "server"}
+        for terms in ({"files": 0}, {"files": -1}, {"files": "long"}, {"models": 1}, {"files": 1e9}):
+            assert http.post(path, json=terms).status_code == 400
+
+
+def test_what_is_held_is_not_deleted_and_only_administrators_read_why(live: LiveApi, admin: str) -> None:
+    project, client = live.project.tenant.project_id, live.openai()
+
+    def short_lived() -> str:
+        soon: Any = {"anchor": "created_at", "seconds": 3600}
+        return client.files.create(file=("a.jsonl", b"{}"), purpose="user_data", expires_after=soon).id
+
+    file = client.files.retrieve(short_lived())
+    assert file.expires_at
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload())
+    model, checkpoint = add_tuned_model(live.state.database, job.id)
+    whole = tunery(live, admin, "hold", project, "--reason", "Smith v. Jones").strip()
+    assert client.files.retrieve(file.id).expires_at is None
+    assert client.files.retrieve(short_lived()).expires_at is None
+    tunery(live, admin, "hold", project, job.id, "--reason", "Smith v. Jones")
+    deletions = (
+        lambda: client.files.delete(file.id),
+        lambda: client.models.delete(model),
+        lambda: client.models.delete(checkpoint),
+    )
+    for delete in deletions:
+        with pytest.raises(openai.ConflictError) as refused:
+            delete()
+        assert refused.value.code == "legal_hold"
+        assert "Smith" not in refused.value.message
+    again = run_tunery(live, "projects", "hold", project, "--reason", "x", key=admin)
+    assert "legal hold on" in again.stderr
+    listed = tunery(live, admin, "holds", project)
+    assert len(listed.splitlines()) == 2
+    assert "Smith v. Jones" in listed
+    assert run_tunery(live, "projects", "holds", project).exit_code != 0
+    tunery(live, admin, "release", project, whole)
+    client.files.delete(file.id)
+    with pytest.raises(openai.ConflictError):
+        client.models.delete(model)
+    tunery(live, admin, "retention", project, "--set", "files=1", "--set", "events=1")
+    with live.state.database.write() as session:
+        session.get_one(tables.Job, job.id).finished_at = 1
+    swept(live)
+    assert client.files.retrieve(job.training_file)
+    assert client.fine_tuning.jobs.list_events(job.id).data
+
+
+def test_stored_bytes_are_those_of_the_store(live: LiveApi, admin: str) -> None:
+    before = run_tunery(live, "projects", "storage", key=admin)
+    assert (before.stdout, "No sweep has counted yet" in before.stderr) == ("", True)
+    size = len(live.state.store.get(f"files/{live.upload()}"))
+    swept(live)
+    project = live.project.tenant.project_id
+    assert tunery(live, admin, "storage") == f"{project}\tfiles\t1\t{size}\nall\t\t\t{size}\n"
+    other = add_admin_key(live.state.database, add_project(live.state.database).tenant)
+    assert tunery(live, other, "storage") == "all\t\t\t0\n"

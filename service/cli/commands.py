@@ -1,4 +1,4 @@
-"""How a command that calls the API is declared.
+"""How a command is declared.
 
     app = typer.Typer(help="…", no_args_is_help=True)
 
@@ -9,17 +9,19 @@ The function's first two parameters are replaced by the options --base-url, --da
 
 import functools
 import inspect
+import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Concatenate
 
 import typer
 
+from service.cli.failures import DETACHED, FAILED, CommandFailed
 from service.cli.output import Output, printable
-from service.cli.remote import Api, CommandFailed, find_target
+from service.cli.remote import Api, find_target
 
 _BaseUrl = Annotated[
     str | None,
@@ -28,9 +30,16 @@ _BaseUrl = Annotated[
         help="The API, ending in /v1; TUNERY_BASE_URL, OPENAI_BASE_URL or this machine's by default.",
     ),
 ]
-_Data = Annotated[Path, typer.Option("--data", help="Data folder whose admin.key is used if no key is set.")]
+_Data = Annotated[
+    Path,
+    typer.Option(
+        "--data", help="Data folder of this machine's server: its URL and admin.key, if none are set."
+    ),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_OPTIONS = {"base_url": (_BaseUrl, None), "data": (_Data, Path(".tunery")), "as_json": (_Json, False)}
+_API_OPTIONS = {"base_url": (_BaseUrl, None), "data": (_Data, Path(".tunery")), "as_json": (_Json, False)}
+_LOCAL_OPTIONS = {"as_json": (_Json, False)}
+_Register = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def api_command(
@@ -38,22 +47,59 @@ def api_command(
 ) -> Callable[[Callable[Concatenate[Api, Output, ...], None]], Callable[..., None]]:
     """Adds the command to `app`. CommandFailed ends it with a message on stderr and its exit code."""
 
-    def register(function: Callable[Concatenate[Api, Output, ...], None]) -> Callable[..., None]:
+    def call(function: Callable[..., None], arguments: dict[str, Any]) -> None:
+        base_url, data, as_json = (arguments.pop(option) for option in _API_OPTIONS)
+        with closing(Api(find_target(base_url, data, os.environ))) as api:
+            function(api, Output(as_json), **arguments)
+
+    return registering(app, name, _API_OPTIONS, call, num_replaced=2)
+
+
+def local_command(
+    app: typer.Typer, name: str
+) -> Callable[[Callable[Concatenate[Output, ...], None]], Callable[..., None]]:
+    """The same for a command that calls no API: its first parameter is replaced by the option --json."""
+
+    def call(function: Callable[..., None], arguments: dict[str, Any]) -> None:
+        function(Output(arguments.pop("as_json")), **arguments)
+
+    return registering(app, name, _LOCAL_OPTIONS, call, num_replaced=1)
+
+
+def registering(
+    app: typer.Typer,
+    name: str,
+    options: Mapping[str, tuple[Any, Any]],
+    call: Callable[[Callable[..., None], dict[str, Any]], None],
+    *,
+    num_replaced: int,
+) -> _Register:
+    """The same for any options: annotations and defaults, by name. `call` gets the function and the options'
+    values, and replaces the function's first `num_replaced` parameters."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def command(*, base_url: str | None, data: Path, as_json: bool, **arguments: Any) -> None:
+        def command(**arguments: Any) -> None:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                # What the terminal's encoding lacks is escaped, and does not end the command.
+                sys.stdout.reconfigure(errors="backslashreplace")
             try:
-                with closing(Api(find_target(base_url, data, os.environ))) as api:
-                    function(api, Output(as_json), **arguments)
+                call(function, arguments)
+                sys.stdout.flush()
             except CommandFailed as error:
                 print(f"tunery: {printable(str(error))}", file=sys.stderr)
                 raise typer.Exit(error.exit_code) from None
             except KeyboardInterrupt:
-                raise typer.Exit(130) from None
+                raise typer.Exit(DETACHED) from None
+            except BrokenPipeError:
+                # Whoever reads the output, `head` for example, has enough.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(FAILED) from None
 
-        _, _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[num_replaced:]
         shared = [
             inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-            for option, (annotation, default) in _OPTIONS.items()
+            for option, (annotation, default) in options.items()
         ]
         keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         command.__signature__ = inspect.Signature([*keyword_only, *shared])  # type: ignore[attr-defined]

@@ -1,34 +1,116 @@
 """The `tunery` command."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.cli import bases, data_check, keys, models, projects, webhooks
+from service.cli.deferred import Deferred, deferring
+
+_TUNING, _MODELS, _PROJECT, _MACHINE = "Fine-tuning", "Models", "Project", "This machine"
+COMMANDS = {
+    "run": Deferred(
+        "service.cli.jobs.run",
+        "Turn a file into a model: check it, upload it, say what that takes, ask, and follow the training.",
+        _TUNING,
+    ),
+    "jobs": Deferred(
+        "service.cli.jobs.commands", "List, follow, steer and compare fine-tuning jobs.", _TUNING
+    ),
+    "data": Deferred("service.cli.files.commands", "Check, convert, mend and show training files.", _TUNING),
+    "chat": Deferred("service.cli.models.chat", "Chat with a model.", _MODELS),
+    "models": Deferred("service.cli.models.commands", "Use the models that you own.", _MODELS),
+    "bases": Deferred("service.cli.server.bases", "Manage the base models of this installation.", _MODELS),
+    "usage": Deferred(
+        "service.cli.admin.usage", "Show what the project's keys have used, by day and model.", _PROJECT
+    ),
+    "queue": Deferred(
+        "service.cli.admin.queue",
+        "Show the organization's queued jobs: where each stands, and what it waits for. Needs an admin key.",
+        _PROJECT,
+    ),
+    "pools": Deferred(
+        "service.cli.admin.pools",
+        "Show the devices that jobs train on, and how many of them are held. Needs an admin key.",
+        _PROJECT,
+    ),
+    "webhooks": Deferred("service.cli.admin.webhooks", "Send a project's events to URLs.", _PROJECT),
+    "organizations": Deferred(
+        "service.cli.admin.organizations",
+        "The organizations of this installation. Needs the operator's key.",
+        _PROJECT,
+    ),
+    "maintenance": Deferred(
+        "service.cli.admin.maintenance",
+        "Hold all jobs of the installation. Needs the operator's key.",
+        _PROJECT,
+    ),
+    "projects": Deferred(
+        "service.cli.admin.project_commands", "The organization's projects. Needs an admin key.", _PROJECT
+    ),
+    "keys": Deferred(
+        "service.cli.admin.keys", "A project's keys, and admin keys. Needs an admin key.", _PROJECT
+    ),
+    "audit": Deferred(
+        "service.cli.admin.audit", "Who changed what in the organization. Needs an admin key.", _PROJECT
+    ),
+    "import-openai": Deferred(
+        "service.cli.import_openai.commands", "Move fine-tuning from OpenAI to Tunery.", _PROJECT
+    ),
+    "vllm": Deferred(
+        "service.cli.server.vllm", "Manage the environment of vLLM, which serves models on GPUs.", _MACHINE
+    ),
+    "backup": Deferred(
+        "service.cli.server.backup",
+        "Copy the database and the objects that it needs, while everything runs.",
+        _MACHINE,
+    ),
+    "restore": Deferred(
+        "service.cli.server.restore",
+        "Restore a backup into an installation without rows, before it is started.",
+        _MACHINE,
+    ),
+    "reconcile": Deferred(
+        "service.cli.server.reconcile",
+        "Compare the database with the storage, and with Ray if TUNERY_RAY_URL is set.",
+        _MACHINE,
+    ),
+    "doctor": Deferred(
+        "service.cli.server.doctor",
+        "Check the connection, the key, the server's parts and its clock.",
+        _MACHINE,
+    ),
+}
+"""By name. Their modules are imported when they run."""
 
 app = typer.Typer(
     name="tunery",
+    cls=deferring(COMMANDS),
     help="The fine-tuning API that you own.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(webhooks.app, name="webhooks")
-app.add_typer(data_check.app, name="data")
-app.add_typer(projects.app, name="projects")
-app.add_typer(keys.app, name="keys")
-app.add_typer(models.app, name="models")
-app.add_typer(bases.app, name="bases")
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(version("tunery"))
+        raise typer.Exit
 
 
 @app.callback()
-def _root() -> None:
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
     """The fine-tuning API that you own."""
 
 
-@app.command()
+@app.command(rich_help_panel=_MACHINE)
 def up(
     data: Annotated[Path, typer.Option(help="Data folder; created if it does not exist.")] = Path(".tunery"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -46,12 +128,12 @@ def up(
         raise typer.Exit(1) from None
 
 
-@app.command()
+@app.command(rich_help_panel=_MACHINE)
 def demo(
     data: Annotated[Path | None, typer.Option(help="Data folder; a temporary one by default.")] = None,
 ) -> None:
     """Fine-tune the built-in model on 250 bundled examples and compare its answers with its base's."""
-    from service.cli.demo import DemoFailed, run_demo
+    from service.cli.server.demo import DemoFailed, run_demo
 
     try:
         run_demo(data)
@@ -62,7 +144,7 @@ def demo(
         raise typer.Exit(130) from None
 
 
-@app.command()
+@app.command(rich_help_panel=_MACHINE)
 def sweep(
     data: Annotated[
         Path,
@@ -77,16 +159,18 @@ def sweep(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be removed without removing it.")
+        bool, typer.Option("--dry-run", help="Show which objects nobody needs; delete nothing.")
     ] = False,
 ) -> None:
-    """Remove what deleted files, deleted models, ended jobs and crashes have left in storage."""
-    from service.sweep import SweepFailed, sweep_now
+    """Delete what projects' retention keeps no longer, and remove what deleted files, deleted models, ended
+    jobs and crashes have left in storage."""
+    from cluster.contracts.errors import TuneryError
+    from service.sweep import sweep_now
 
     try:
         sweep_now(data, grace_seconds=grace, is_dry_run=dry_run, say=_say)
-    except SweepFailed as error:
-        typer.echo(f"tunery sweep: {error}", err=True)
+    except TuneryError as error:
+        typer.echo(f"tunery sweep: {error.message}", err=True)
         raise typer.Exit(1) from None
 
 

@@ -3,14 +3,20 @@ remarks to stderr."""
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+_GAP = 2
+"""Characters between columns."""
+_PROSE = 20
+"""The least width of a column of sentences."""
 
 Item = Mapping[str, Any]
 Columns = Mapping[str, str | Callable[[Item], object]]
@@ -24,22 +30,35 @@ class Output:
     def items(self, items: Iterable[Item], columns: Columns) -> None:
         """Prints a list: one line an item, without headings in a pipe."""
         if self.wants_json:
-            self._json(list(items))
+            self.json(list(items))
         elif sys.stdout.isatty():
+            console = Console(highlight=False)
+            rows = [_cells(item, columns) for item in items]
+            widths = column_widths([list(columns), *rows], console.width)
             table = Table(box=None, pad_edge=False)
-            for heading in columns:
-                table.add_column(heading, overflow="fold")
-            for item in items:
-                table.add_row(*(Text(cell) for cell in _cells(item, columns)))
-            Console(highlight=False).print(table)
+            for heading, width in zip(columns, widths, strict=True):
+                if width:
+                    table.add_column(heading, width=width, overflow="fold")
+            for row in rows:
+                table.add_row(*(Text(cell) for cell, width in zip(row, widths, strict=True) if width))
+            console.print(table)
+            if hidden := [heading for heading, width in zip(columns, widths, strict=True) if not width]:
+                self.remark(f"Not shown, because the terminal is too narrow: {', '.join(hidden)}.")
         else:
             for item in items:
                 print("\t".join(_cells(item, columns)))
 
+    def line(self, item: Item, columns: Columns) -> None:
+        """Prints one item of a list that goes on: its columns, or JSON, on one line, at once."""
+        if self.wants_json:
+            print(json.dumps(item, ensure_ascii=False), flush=True)
+        else:
+            print("\t".join(_cells(item, columns)), flush=True)
+
     def item(self, item: Item, columns: Columns) -> None:
         """Prints one item: a line for each column, its heading first."""
         if self.wants_json:
-            self._json(item)
+            self.json(item)
             return
         width = max(map(len, columns)) if sys.stdout.isatty() else 0
         for heading, cell in zip(columns, _cells(item, columns), strict=True):
@@ -47,13 +66,36 @@ class Output:
 
     def done(self, answer: Item, sentence: str) -> None:
         """Reports what a command has done: the API's answer as JSON, or a sentence."""
-        self._json(answer) if self.wants_json else print(printable(sentence))
+        self.json(answer) if self.wants_json else print(printable(sentence))
 
     def remark(self, sentence: str) -> None:
         print(printable(sentence), file=sys.stderr)
 
-    def _json(self, value: object) -> None:
+    def json(self, value: object) -> None:
+        """Prints a value as JSON, for commands that write something else otherwise."""
         print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The widths of a table's columns, 0 for one that there is no room for. Ids and names are never broken:
+    a column is as wide as its longest word, unless it is of prose. The first column is always there."""
+    columns = list(zip(*rows, strict=True))
+    widths = [0] * len(columns)
+    left = width
+    for place, cells in enumerate(columns):
+        least = max(cell_len(word) for cell in cells for word in cell.split() or [""])
+        if any(" " in cell for cell in cells[1:]):
+            least = min(least, _PROSE)
+        gap = _GAP if place else 0
+        if not place or gap + least <= left:
+            widths[place] = min(least, width)
+            left -= gap + widths[place]
+    for place, cells in enumerate(columns):
+        if widths[place]:
+            more = min(left, max(map(cell_len, cells)) - widths[place])
+            widths[place] += more
+            left -= more
+    return widths
 
 
 def date(seconds: float | None) -> str:

@@ -1,9 +1,10 @@
-"""What commands call the API with: which API, which key, and how a refusal ends the command.
+"""What commands call the API with: which API, and which key.
 
 A key goes only to the API that it is for. TUNERY_API_KEY goes to any base URL; OPENAI_API_KEY only to
-OPENAI_BASE_URL, with which it is set; `admin.key` of the data folder only to this machine."""
+OPENAI_BASE_URL, with which it is set; `admin.key` of the data folder only to the server of that folder, which
+`server.url` names while it runs: anything else that listens on this machine may be somebody else's."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,16 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from service.cli.failures import AUTH, USAGE, CommandFailed
+from service.cli.http.client import HttpClient
+from service.server_url import find_url, is_listening, is_loopback, is_same_server
+
 DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_LATER = frozenset({429, 502, 503, 504})
+_MAINTENANCE = "maintenance"
+"""The code of what waits for an operator: nobody knows for how long."""
 _PAGE = 100
 """Items in a request. Every list of the API allows as many."""
-
-FAILED, USAGE, AUTH, NOT_FOUND = 1, 2, 3, 4
-"""Exit codes of commands; 0 is success."""
-
-
-class CommandFailed(Exception):
-    """Ends a command with a message for its user on stderr and an exit code."""
-
-    def __init__(self, message: str, exit_code: int = FAILED) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)
@@ -33,58 +29,105 @@ class Target:
     """An API and the key for it."""
 
     base_url: str
-    """Ends in /v1 as a rule, without a slash at the end."""
+    """Ends in /v1 as a rule, without a slash at the end. It is added to a URL without a path."""
     key: str
 
-    @property
-    def is_local(self) -> bool:
-        return _is_local(self.base_url)
 
-
-def find_target(base_url: str | None, data: Path, environment: Mapping[str, str]) -> Target:
-    """`base_url` is what the command line says, if anything. Raises CommandFailed if there is no key for the
-    API, or its URL is none."""
+def find_target(
+    base_url: str | None,
+    data: Path,
+    environment: Mapping[str, str],
+    *,
+    is_listening: Callable[[str], bool] = is_listening,
+) -> Target:
+    """`base_url` is what the command line says, if anything; in `data` a server of this machine may have
+    written its own. Raises CommandFailed if there is no key for the API, its URL is invalid, or the server of
+    `data` is meant and does not run."""
     openai_url = environment.get("OPENAI_BASE_URL")
     own_url = base_url or environment.get("TUNERY_BASE_URL")
-    url = (own_url or openai_url or DEFAULT_BASE_URL).rstrip("/")
+    named, published = own_url or openai_url, find_url(data)
+    if published and not named and not is_listening(published):
+        raise CommandFailed(
+            f"Nothing listens yet at {published}, which {data}/server.url names: the server is starting."
+        )
+    url = (named or published or DEFAULT_BASE_URL).rstrip("/")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise CommandFailed(f"The base URL '{url}' must begin with http:// or https://.", USAGE)
+    if not urlsplit(url).path:
+        url += "/v1"
+    file = data / "admin.key"
     key = environment.get("TUNERY_API_KEY")
     if not key and not own_url and openai_url:
         key = environment.get("OPENAI_API_KEY")
-    if not key and _is_local(url) and (file := data / "admin.key").is_file():
+    if not key and published and is_same_server(url, published) and file.is_file():
         key = file.read_text().strip()
+    if not (named or published) and file.is_file() and not (key and is_listening(url)):
+        raise CommandFailed(
+            f"The server of {data} does not run. `tunery up --data {data}` starts it. If it "
+            "listens at another address than 127.0.0.1, give --base-url and TUNERY_API_KEY."
+        )
+    if not key and not (named or published):
+        raise CommandFailed(
+            f"No server is known: {data} has none. `tunery up` starts one here; --data names another folder, "
+            "--base-url and TUNERY_API_KEY another server.",
+            AUTH,
+        )
     if not key:
         raise CommandFailed(
             f"No API key for {url}. Set TUNERY_API_KEY, or both OPENAI_BASE_URL and OPENAI_API_KEY"
-            + (f"; there is no admin.key in {data} either." if _is_local(url) else "."),
+            + _why_not_the_operators(url, data, published),
             AUTH,
         )
     return Target(url, key)
 
 
-class Api:
-    """Calls to the API. Paths begin after /v1, with a slash. Raises CommandFailed if a call fails."""
+def _why_not_the_operators(url: str, data: Path, published: str | None) -> str:
+    if not is_loopback(url):
+        return "."
+    if not (data / "admin.key").is_file():
+        return f"; there is no admin.key in {data} either."
+    where = f"listens at {published}" if published else "does not run"
+    return f"; the admin.key in {data} is for that folder's server, which {where}."
 
-    def __init__(self, target: Target, *, transport: httpx2.BaseTransport | None = None) -> None:
-        self._target = target
-        self._http = httpx2.Client(
-            base_url=target.base_url,
+
+class Api:
+    """The API's objects. Paths begin after /v1, with a slash. Raises CommandFailed if a call fails."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        timeout: httpx2.Timeout = httpx2.Timeout(60, connect=10),
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self.target = target
+        self.http = HttpClient(
+            target.base_url,
             headers={"authorization": f"Bearer {target.key}"},
-            timeout=httpx2.Timeout(60, connect=10),
-            # Proxies of the environment are not for this machine.
-            trust_env=not target.is_local,
+            may_repeat=lambda status, code: status in _LATER and code != _MAINTENANCE,
+            timeout=timeout,
             transport=transport,
         )
 
-    def get(self, path: str, **query: object) -> Any:
-        return self._call("GET", path, query=query)
+    @property
+    def base_url(self) -> str:
+        return self.target.base_url
 
-    def post(self, path: str, body: object = None) -> Any:
-        return self._call("POST", path, body=body)
+    @property
+    def root(self) -> str:
+        """Where `/readyz` is."""
+        return self.target.base_url.removesuffix("/v1")
+
+    def get(self, path: str, **query: object) -> Any:
+        given = {name: value for name, value in query.items() if value is not None}
+        return self.http.json("GET", path, params=given)
+
+    def post(self, path: str, body: object = None, *, idempotency_key: str | None = None) -> Any:
+        headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
+        return self.http.json("POST", path, json=body, headers=headers)
 
     def delete(self, path: str) -> Any:
-        return self._call("DELETE", path)
+        return self.http.json("DELETE", path)
 
     def list(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
         """All items of a list, page after page."""
@@ -96,49 +139,5 @@ class Api:
                 return
             after = {"after": page["data"][-1]["id"]}
 
-    def send(self, request: httpx2.Request) -> httpx2.Response:
-        """Sends what `request` has built, and returns its answer unread, to be streamed and closed."""
-        return self._sent(request)
-
-    def request(self, method: str, path: str, **options: Any) -> httpx2.Request:
-        """A request with this API's address and key, for `send`. Takes httpx2's options."""
-        return self._http.build_request(method, path, **options)
-
     def close(self) -> None:
-        self._http.close()
-
-    def _call(self, method: str, path: str, *, query: Mapping[str, object] = {}, body: object = None) -> Any:
-        given: Any = {name: value for name, value in query.items() if value is not None}
-        response = self._sent(self.request(method, path, params=given, json=body))
-        try:
-            response.read()
-            return response.json() if response.content else None
-        except (httpx2.TransportError, ValueError) as error:
-            raise CommandFailed(f"{self._target.base_url} gave no JSON answer: {error}") from error
-        finally:
-            response.close()
-
-    def _sent(self, request: httpx2.Request) -> httpx2.Response:
-        try:
-            response = self._http.send(request, stream=True)
-            if not response.is_success:
-                response.read()
-        except httpx2.TransportError as error:
-            raise CommandFailed(f"Cannot reach {self._target.base_url}: {error}") from error
-        if not response.is_success:
-            raise _refusal(response)
-        return response
-
-
-def _refusal(response: httpx2.Response) -> CommandFailed:
-    exit_code = {401: AUTH, 403: AUTH, 404: NOT_FOUND}.get(response.status_code, FAILED)
-    try:
-        error = response.json()["error"]
-        message, code = error["message"], error.get("code")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return CommandFailed(f"HTTP {response.status_code} from {response.url.host}.", exit_code)
-    return CommandFailed(f"{message} ({code})" if code else str(message), exit_code)
-
-
-def _is_local(url: str) -> bool:
-    return urlsplit(url).hostname in _LOOPBACK
+        self.http.close()

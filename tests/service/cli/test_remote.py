@@ -1,12 +1,16 @@
 """Which API a command calls, with which key, and what its user is told when that fails."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from service.cli.remote import Api, CommandFailed, Target, find_target
+from service.cli.failures import CommandFailed, Refused, Unavailable
+from service.cli.remote import Api, Target, find_target
+from service.ports import free_ports
+from service.server_url import published_url
 
 LOCAL = "http://127.0.0.1:8000/v1"
 REMOTE = "https://tunery.example/v1"
@@ -25,7 +29,6 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("option", "environment", "expected"),
     [
-        (None, {}, Target(LOCAL, "admin-key")),
         (None, {"TUNERY_API_KEY": "own"}, Target(LOCAL, "own")),
         (f"{REMOTE}/", {"TUNERY_API_KEY": "own", "TUNERY_BASE_URL": LOCAL}, Target(REMOTE, "own")),
         (None, {"OPENAI_BASE_URL": REMOTE, "OPENAI_API_KEY": "openai"}, Target(REMOTE, "openai")),
@@ -35,24 +38,78 @@ def data(tmp_path: Path) -> Path:
 def test_options_come_before_the_environment_and_tunerys_variables_before_openais(
     data: Path, option: str | None, environment: dict[str, str], expected: Target
 ) -> None:
-    assert find_target(option, data, environment) == expected
+    assert find_target(option, data, environment, is_listening=lambda _: True) == expected
 
 
 def test_a_key_of_openai_never_goes_elsewhere(data: Path) -> None:
-    assert find_target(None, data, {"OPENAI_API_KEY": "openai"}).key == "admin-key"
+    with published_url(data, LOCAL):
+        found = find_target(None, data, {"OPENAI_API_KEY": "openai"}, is_listening=lambda _: True)
+        assert found.key == "admin-key"
     for environment in ({"OPENAI_API_KEY": "openai"}, {"OPENAI_API_KEY": "o", "OPENAI_BASE_URL": LOCAL}):
         with pytest.raises(CommandFailed, match="No API key for https://tunery") as caught:
             find_target(REMOTE, data, environment)
         assert caught.value.exit_code == 3
 
 
-def test_the_operators_key_never_leaves_this_machine(data: Path) -> None:
-    with pytest.raises(CommandFailed, match="No API key"):
-        find_target(None, data, {"OPENAI_BASE_URL": REMOTE})
-    for url in ("http://localhost:9/v1", "http://[::1]:9/v1"):
-        assert find_target(url, data, {}).key == "admin-key"
-    with pytest.raises(CommandFailed, match="No API key"):
-        find_target("http://127.0.0.1.example/v1", data, {})
+def test_the_operators_key_goes_only_to_the_folders_own_server(data: Path) -> None:
+    strangers = (REMOTE, "http://127.0.0.1.example/v1", LOCAL, "http://localhost:8123/v1")
+    for url in strangers:
+        with pytest.raises(CommandFailed, match="No API key"):
+            find_target(url, data, {})
+    own = "http://127.0.0.1:8123/v1"
+    with published_url(data, own):
+        assert find_target(own, data, {}).key == "admin-key"
+        for url in strangers:
+            with pytest.raises(CommandFailed, match="No API key") as caught:
+                find_target(None, data, {"OPENAI_BASE_URL": url})
+            assert caught.value.exit_code == 3
+    assert f"which listens at {own}" in str(caught.value)
+
+
+def test_what_took_the_port_of_a_server_that_does_not_run_is_sent_no_key(data: Path) -> None:
+    for left_behind in (None, LOCAL):
+        if left_behind:
+            (data / "server.url").write_text(left_behind)
+        with pytest.raises(CommandFailed, match=f"The server of {data} does not run"):
+            find_target(None, data, {}, is_listening=lambda _: True)
+
+
+def test_a_data_folder_says_where_its_server_listens_unless_an_api_is_named(data: Path) -> None:
+    own = "http://127.0.0.1:8123/v1"
+    with published_url(data, own):
+        assert find_target(None, data, {}, is_listening=lambda url: url == own) == Target(own, "admin-key")
+        named = {"OPENAI_BASE_URL": REMOTE, "OPENAI_API_KEY": "openai"}
+        assert find_target(None, data, named) == Target(REMOTE, "openai")
+    (data / "server.url").write_text(REMOTE)
+    own_key = {"TUNERY_API_KEY": "own"}
+    assert find_target(None, data, own_key, is_listening=lambda _: True).base_url == LOCAL
+
+
+def test_a_server_that_was_stopped_is_named(data: Path) -> None:
+    with pytest.raises(CommandFailed, match=f"The server of {data} does not run. `tunery up"):
+        find_target(None, data, {"TUNERY_API_KEY": "own"}, is_listening=lambda _: False)
+
+
+def test_where_there_is_no_server_a_newcomer_is_told_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="`tunery up` starts one here") as caught:
+        find_target(None, tmp_path, {}, is_listening=lambda _: True)
+    assert caught.value.exit_code == 3
+
+
+def test_a_server_that_starts_is_named(data: Path) -> None:
+    (port,) = free_ports(1)
+    with published_url(data, f"http://127.0.0.1:{port}/v1"):
+        with pytest.raises(CommandFailed, match=f"Nothing listens yet at .*:{port}/v1"):
+            find_target(None, data, {})
+        with socket.create_server(("127.0.0.1", port)):
+            assert find_target(None, data, {}).base_url.endswith(f":{port}/v1")
+
+
+def test_a_base_url_without_a_path_is_the_servers(tmp_path: Path) -> None:
+    key = {"TUNERY_API_KEY": "key"}
+    for url in ("https://tunery.example", "https://tunery.example/", REMOTE):
+        assert find_target(url, tmp_path, key).base_url == REMOTE
+    assert find_target("https://tunery.example/else", tmp_path, key).base_url == "https://tunery.example/else"
 
 
 @pytest.mark.parametrize("url", ["tunery.example/v1", "ftp://tunery.example", "http://"])
@@ -96,6 +153,41 @@ def test_other_answers_than_the_apis_are_named() -> None:
 
 
 def test_an_answer_can_be_streamed() -> None:
-    client = api(lambda _: httpx2.Response(200, content=b"abc"))
-    response = client.send(client.request("GET", "/files/1/content"))
-    assert b"".join(response.iter_bytes()) == b"abc"
+    with api(lambda _: httpx2.Response(200, content=b"abc")).http.open("GET", "/files/1/content") as response:
+        assert b"".join(response.iter_bytes()) == b"abc"
+
+
+def test_a_redirect_is_not_followed_with_the_key() -> None:
+    seen = []
+
+    def redirect(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.url.host)
+        return httpx2.Response(307, headers={"location": "https://elsewhere.example/v1/things"})
+
+    with pytest.raises(CommandFailed, match="redirects /v1/things"):
+        api(redirect).get("/things")
+    assert seen == ["tunery.example"]
+
+
+def test_a_key_that_an_error_repeats_is_struck_out() -> None:
+    body = {"error": {"message": "Not yours: key-1."}}
+    with pytest.raises(CommandFailed, match=r"Not yours: \[key\]\."):
+        api(lambda _: httpx2.Response(401, json=body)).get("/things")
+
+
+def test_maintenance_is_said_at_once() -> None:
+    def answer(code: str) -> Callable[[httpx2.Request], httpx2.Response]:
+        body = {"error": {"message": "Later.", "code": code}}
+        return lambda _: httpx2.Response(503, json=body, headers={"retry-after": "60"})
+
+    with pytest.raises(Unavailable):
+        api(answer("service_unavailable")).post("/fine_tuning/jobs", {})
+    with pytest.raises(Refused, match="Later"):
+        api(answer("maintenance")).post("/fine_tuning/jobs", {})
+
+
+def test_a_name_that_a_request_gets_wrong_counts_as_not_found() -> None:
+    body = {"error": {"message": "No such model.", "code": "model_not_found"}}
+    with pytest.raises(Refused) as caught:
+        api(lambda _: httpx2.Response(400, json=body)).post("/fine_tuning/jobs", {})
+    assert (caught.value.exit_code, caught.value.is_about_the_request) == (4, True)

@@ -65,5 +65,5 @@ def test_the_environments_database_and_storage_take_precedence_over_the_folder(t
 def test_a_folder_without_an_installation_is_refused_and_stays_empty(tmp_path: Path) -> None:
     done = run("--data", tmp_path / "typo")
     assert done.returncode == 1
-    assert "there is no installation in" in done.stderr
+    assert "There is no installation in" in done.stderr
     assert list(tmp_path.iterdir()) == []

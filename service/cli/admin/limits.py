@@ -1,0 +1,58 @@
+"""Shows and reads limits, of projects and of organizations."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.failures import USAGE, CommandFailed
+from service.cli.output import Output
+from service.cli.remote import Api
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Such as max_jobs_per_1_day=20, or =unlimited; repeat it."
+    ),
+]
+_UNLIMITED = 2**53 - 1
+_USED = {
+    "max_projects": "projects",
+    "max_concurrent_jobs": "concurrent_jobs",
+    "max_jobs_per_1_day": "jobs_in_1_day",
+    "max_device_hours_per_1_month": "device_hours_in_1_month",
+    "max_stored_bytes": "stored_bytes",
+}
+"""What has been used of a limit, by the limit's name."""
+
+
+def change_limits(api: Api, output: Output, path: str, changes: list[str] | None, *, reset: bool) -> None:
+    """Changes the limits at the path, if anything is to be changed, and shows them."""
+    check_changes(changes, reset=reset)
+    body = dict(_limit(change) for change in changes or ())
+    found = api.delete(path) if reset else api.post(path, body) if body else api.get(path)
+    names = [name for name in found if name not in ("object", "id", "used")]
+    output.item(found, {name: _shown(name, found["used"]) for name in names})
+
+
+def check_changes(changes: list[str] | None, *, reset: bool) -> None:
+    if changes and reset:
+        raise CommandFailed("Give either --set or --reset.", USAGE)
+
+
+def _limit(change: str) -> tuple[str, int | str]:
+    name, separator, value = change.partition("=")
+    if not separator:
+        raise CommandFailed(f"'{change}' is no limit: write NAME=VALUE.", USAGE)
+    if value == "unlimited":
+        return name, _UNLIMITED
+    return name, int(value) if value.isdecimal() else value
+
+
+def _shown(name: str, used: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str]:
+    def shown(limits: Mapping[str, Any]) -> str:
+        limit = "unlimited" if limits[name] == _UNLIMITED else limits[name]
+        spent = used.get(_USED.get(name, ""))
+        return f"{limit}" if spent is None else f"{limit} (used: {round(spent, 2)})"
+
+    return shown

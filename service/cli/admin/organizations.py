@@ -1,0 +1,53 @@
+"""`tunery organizations`: needs the operator's key."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from service.cli.admin.limits import Changes, change_limits
+from service.cli.commands import api_command
+from service.cli.output import Columns, Output, date
+from service.cli.remote import Api
+
+app = typer.Typer(
+    help="The organizations of this installation. Needs the operator's key.", no_args_is_help=True
+)
+
+_ROOT = "/organizations"
+_COLUMNS: Columns = {
+    "ID": "id",
+    "NAME": "name",
+    "CREATED": lambda organization: date(organization["created_at"]),
+}
+
+
+@api_command(app, "create")
+def create(
+    api: Api,
+    output: Output,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of up to 64 characters.")],
+) -> None:
+    """Create an organization and print an admin key of it: it is shown only this once."""
+    made = api.post(_ROOT, {"name": name})
+    output.done(made, made["admin_api_key"])
+    output.remark(f"It is the key of {made['id']}, whose first project is {made['project_id']}.")
+
+
+@api_command(app, "ls")
+def ls(api: Api, output: Output) -> None:
+    """List the organizations, newest first."""
+    output.items(api.list(_ROOT), _COLUMNS)
+
+
+@api_command(app, "limits")
+def limits(
+    api: Api,
+    output: Output,
+    organization: Annotated[str, typer.Argument(metavar="ORGANIZATION", help="An organization's id.")],
+    changes: Changes = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Remove all limits.")] = False,
+) -> None:
+    """Show or change what all projects of an organization may use together. What you do not name stays as it
+    is."""
+    change_limits(api, output, f"{_ROOT}/{quote(organization, safe='')}/limits", changes, reset=reset)

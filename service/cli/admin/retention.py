@@ -1,0 +1,144 @@
+"""`tunery projects retention` and its like: what projects keep, for how long, and what they have stored."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.admin.limits import check_changes
+from service.cli.admin.projects import Project, app, find_project
+from service.cli.commands import api_command
+from service.cli.failures import USAGE, CommandFailed
+from service.cli.output import Columns, Output, date
+from service.cli.remote import Api
+
+_ROOT = "/organization"
+_DUE: Columns = {
+    "KIND": "kind",
+    "COUNT": "count",
+    "BYTES": lambda due: "many" if due["bytes"] is None else due["bytes"],
+    "OLDEST": lambda due: date(due["oldest_at"]),
+}
+_HOLDS: Columns = {
+    "ID": "id",
+    "TYPE": "resource_type",
+    "OBJECT": "resource_id",
+    "SINCE": lambda hold: date(hold["created_at"]),
+    "BY": "api_key_id",
+    "REASON": "reason",
+}
+_STORED: Columns = {"PROJECT": "project", "KIND": "kind", "OBJECTS": "objects", "BYTES": "bytes"}
+
+
+@api_command(app, "retention")
+def retention(
+    api: Api,
+    output: Output,
+    project: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PROJECT",
+            help="A project's id or name. Without one: the organization's default for projects.",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KIND=DAYS", help="Such as files=90 or events=forever; repeat it."),
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Return to the default.")] = False,
+) -> None:
+    """Show or change for how long a project keeps what it has. What you do not name stays as it is."""
+    check_changes(changes, reset=reset)
+    path = f"{_ROOT}/retention" if project is None else f"{_of(api, project)}/retention"
+    body = dict(_term(change) for change in changes or ())
+    found = api.delete(path) if reset else api.post(path, body) if body else api.get(path)
+    kinds = [name for name in found if name not in ("object", "id")]
+    output.item(found, {kind: _shown_term(kind) for kind in kinds})
+
+
+@api_command(app, "due")
+def due(
+    api: Api,
+    output: Output,
+    project: Project,
+    within: Annotated[int, typer.Option("--within", help="Within so many days.", min=0)] = 0,
+) -> None:
+    """List what a project's retention deletes next. Changes nothing."""
+    found = api.get(f"{_of(api, project)}/retention/due", within_days=within)
+    output.items(found["data"], _DUE)
+
+
+@api_command(app, "hold")
+def hold(
+    api: Api,
+    output: Output,
+    project: Project,
+    reason: Annotated[str, typer.Option("--reason", help="For administrators only.")],
+    object: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="OBJECT", help="A file, job, model or checkpoint of it; the whole project by default."
+        ),
+    ] = None,
+) -> None:
+    """Place a legal hold and print its id: neither people nor retention can delete what is held."""
+    body = {"reason": reason} | ({} if object is None else {"resource_id": object})
+    placed = api.post(f"{_of(api, project)}/legal_holds", body)
+    output.done(placed, placed["id"])
+
+
+@api_command(app, "holds")
+def holds(api: Api, output: Output, project: Project) -> None:
+    """List a project's legal holds, newest first."""
+    output.items(api.list(f"{_of(api, project)}/legal_holds"), _HOLDS)
+
+
+@api_command(app, "release")
+def release(
+    api: Api,
+    output: Output,
+    project: Project,
+    hold: Annotated[str, typer.Argument(metavar="HOLD", help="The id of a legal hold.")],
+) -> None:
+    """Release a legal hold: what was held can be deleted again."""
+    released = api.delete(f"{_of(api, project)}/legal_holds/{hold}")
+    output.done(released, f"The legal hold {hold} is released.")
+
+
+@api_command(app, "storage")
+def storage(api: Api, output: Output) -> None:
+    """Show the bytes that each project has in storage, by kind, as the last sweep counted them."""
+    found = api.get(f"{_ROOT}/storage")
+    if output.wants_json:
+        output.json(found)
+        return
+    at = found["measured_at"]
+    if at is None:
+        output.remark("No sweep has counted yet: the scheduler's next one does, or `tunery sweep` now.")
+        return
+    rows = [{"project": project["id"], **kind} for project in found["data"] for kind in project["kinds"]]
+    output.items([*rows, {"project": "all", "bytes": found["bytes"]}], _STORED)
+    output.remark(f"Counted at {date(at)}.")
+
+
+def _of(api: Api, project: str) -> str:
+    return f"{_ROOT}/projects/{find_project(api, project)}"
+
+
+def _term(change: str) -> tuple[str, float | str]:
+    kind, separator, days = change.partition("=")
+    if not separator:
+        raise CommandFailed(f"'{change}' is no term: write KIND=DAYS.", USAGE)
+    try:
+        return kind, days if days == "forever" else float(days)
+    except ValueError:
+        raise CommandFailed(f"'{days}' is neither a number of days nor `forever`.", USAGE) from None
+
+
+def _shown_term(kind: str) -> Callable[[Mapping[str, Any]], str]:
+    def shown(terms: Mapping[str, Any]) -> str:
+        days, setter = terms[kind]["days"], terms[kind]["set_by"]
+        kept = days if days == "forever" else f"{days:g} day{'' if days == 1 else 's'}"
+        return f"{kept} (set by the {setter})"
+
+    return shown

@@ -1,0 +1,23 @@
+"""Asks before what cannot be undone."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from service.cli.failures import USAGE, CommandFailed
+from service.cli.output import printable
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks on the terminal, unless `yes`. Raises CommandFailed if the answer is another one than yes, or if
+    there is no terminal to ask on."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandFailed("This cannot be undone. Add --yes to do it without being asked.", USAGE)
+    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandFailed("Nothing was changed.")

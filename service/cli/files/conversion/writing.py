@@ -1,0 +1,27 @@
+"""Writes a new file, which is there only once it is whole."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from service.cli.failures import CommandFailed
+
+
+def write_new(target: Path, lines: Iterable[bytes], *, source: Path) -> int:
+    """Returns how many lines were written. Raises CommandFailed rather than replace a file."""
+    if target.exists():
+        raise CommandFailed(
+            f"{target} is already there: name another file with --output. {source} is unchanged."
+        )
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    count = 0
+    try:
+        with part.open("wb") as file:
+            for line in lines:
+                file.write(line)
+                count += 1
+        if count:
+            part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return count

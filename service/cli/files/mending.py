@@ -1,0 +1,293 @@
+"""Mends a training file where only one repair is possible, and says what it did. Whatever could change the
+meaning of a row is left as it is, for `tunery data check` to show."""
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import orjson
+
+from cluster.contracts.errors import InvalidDataset
+from cluster.contracts.jsonl import MAX_LINE_BYTES, parse_row
+from service.cli.files.roles import ROLES
+
+_KNOWN_ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+_STRINGS_AND_COMMAS = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
+_SIGNS_OF_CONTROL = re.compile(rb"\\u00[017][0-9a-fA-F]|\\u[fF][eE][fF][fF]|\xef\xbb\xbf|\x7f")
+_MESSAGES = (
+    "messages",
+    "preferred_output",
+    "non_preferred_output",
+    "preferred_completion",
+    "non_preferred_completion",
+)
+_MAX_UNKNOWN = 16
+"""Keys that are left out of a row, at most."""
+
+
+@dataclass
+class Mended:
+    """What was done."""
+
+    repairs: dict[str, list[int]] = field(default_factory=dict)
+    """By what was done: the lines, from 1, of the old file."""
+    n_rows: int = 0
+    dropped: list[int] = field(default_factory=list)
+    """Lines that were left out because they cannot be mended."""
+
+    def note(self, repair: str, line: int) -> None:
+        lines = self.repairs.setdefault(repair, [])
+        if lines[-1:] != [line]:
+            lines.append(line)
+
+
+def mended_lines(
+    stream: BinaryIO, found: Mended, *, drops_broken: bool = False, drops_duplicates: bool = False
+) -> Iterator[bytes]:
+    """Yields the lines of the new file, and notes in `found` what was done."""
+    seen: set[bytes] = set()
+    for number, raw in enumerate(_decoded(stream, found), 1):
+        for line in _mended(raw, number, found):
+            if drops_broken and not _is_row(line):
+                found.dropped.append(number)
+                continue
+            if drops_duplicates:
+                digest = hashlib.blake2b(line, digest_size=16).digest()
+                if digest in seen:
+                    found.note("left out a repeated row", number)
+                    continue
+                seen.add(digest)
+            found.n_rows += 1
+            yield line + b"\n"
+
+
+def _decoded(stream: BinaryIO, found: Mended) -> Iterator[bytes]:
+    """The lines in UTF-8, without their ends."""
+    head = stream.read(4)
+    stream.seek(0)
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        found.note("wrote UTF-16 as UTF-8", 1)
+        text = stream.read().decode("utf-16")
+        yield from (line.encode(errors="surrogatepass") for line in text.splitlines())
+        return
+    first = stream.readline()
+    if first.startswith(b"\xef\xbb\xbf"):
+        found.note("left out the byte order mark", 1)
+        first = first[3:]
+    if b"\r" in first.rstrip(b"\r\n") and b"\n" not in first:
+        found.note("ended lines with LF instead of CR", 1)
+        yield from first.split(b"\r")
+        return
+    if first.lstrip().startswith(b"["):
+        whole = first + stream.read()
+        rows = _loaded(whole)
+        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+            found.note("wrote each object of a JSON array on a line of its own", 1)
+            yield from (_dumped(row) for row in rows)
+            return
+        yield from whole.splitlines()
+        return
+    if first:
+        yield first.rstrip(b"\r\n")
+    for line in stream:
+        yield line.rstrip(b"\r\n")
+
+
+def _mended(raw: bytes, number: int, found: Mended) -> Iterator[bytes]:
+    """Yields the rows of a line: none if it is blank or a comment."""
+    if not raw.strip():
+        found.note("left out a blank line", number)
+        return
+    if raw.lstrip().startswith((b"//", b"#")):
+        found.note("left out a comment", number)
+        return
+    if len(raw) > MAX_LINE_BYTES or _is_clean(raw):
+        yield raw
+        return
+    try:
+        rows = _rows(raw, number, found)
+        mended = [raw] if rows is None else [_dumped(_mended_row(row, number, found)) for row in rows]
+    except RecursionError:
+        # It nests too deep for a row anyway.
+        mended = [raw]
+    yield from mended
+
+
+def _rows(raw: bytes, number: int, found: Mended) -> list[dict[str, Any]] | None:
+    """The objects of a line, or None if there is no telling."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    for repair, attempt in _READINGS:
+        rows = attempt(text)
+        if rows is not None:
+            if repair is not None:
+                found.note(repair, number)
+            return rows
+    return None
+
+
+def _plain(text: str) -> list[dict[str, Any]] | None:
+    try:
+        row = json.loads(text, object_pairs_hook=_same_pairs, parse_constant=_refuse)
+    except ValueError:
+        return None
+    return [row] if isinstance(row, dict) else None
+
+
+def _same_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key may be there twice if it says the same."""
+    row: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in row and row[key] != value:
+            raise ValueError(key)
+        row[key] = value
+    return row
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _without_commas(text: str) -> list[dict[str, Any]] | None:
+    return _plain(_STRINGS_AND_COMMAS.sub(lambda match: match[1] or "", text.strip().rstrip(",")))
+
+
+def _several(text: str) -> list[dict[str, Any]] | None:
+    rows, position, decoder = [], 0, json.JSONDecoder(object_pairs_hook=_same_pairs, parse_constant=_refuse)
+    text = text.strip()
+    while position < len(text):
+        try:
+            row, position = decoder.raw_decode(text, position)
+        except ValueError:
+            return None
+        if not isinstance(row, dict):
+            return None
+        rows.append(row)
+        while position < len(text) and text[position] in " \t,":
+            position += 1
+    return rows
+
+
+def _python(text: str) -> list[dict[str, Any]] | None:
+    """A dictionary as Python prints it. Only literals are read, nothing is run."""
+    try:
+        tree = ast.parse(text.strip().rstrip(","), mode="eval")
+        row = ast.literal_eval(tree)
+        orjson.dumps(row)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return [row] if isinstance(row, dict) and not _repeats_a_key(tree) else None
+
+
+def _repeats_a_key(tree: ast.AST) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+            if len(keys) != len(set(keys)):
+                return True
+    return False
+
+
+_READINGS: tuple[tuple[str | None, Callable[[str], list[dict[str, Any]] | None]], ...] = (
+    (None, _plain),
+    ("left out a needless comma", _without_commas),
+    ("wrote each of several objects on a line of its own", _several),
+    ("wrote a Python dictionary as JSON", _python),
+)
+
+
+def _mended_row(row: dict[str, Any], number: int, found: Mended) -> dict[str, Any]:
+    row = _cleaned(row, number, found)
+    for message in _messages(row):
+        _mend_message(message, number, found)
+    for _ in range(_MAX_UNKNOWN):
+        try:
+            parse_row(_dumped(row))
+            break
+        except InvalidDataset as error:
+            if error.code != "unknown_key" or error.param is None or not _remove(row, error.param):
+                break
+            found.note("left out a key that rows may not have", number)
+    return row
+
+
+def _messages(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for part in (row, row.get("input")):
+        lists = [part.get(key) for key in _MESSAGES] if isinstance(part, dict) else []
+        for one in lists:
+            if isinstance(one, list):
+                yield from (message for message in one if isinstance(message, dict))
+
+
+def _cleaned(value: Any, number: int, found: Mended) -> Any:
+    """Without control characters, which no tokenizer needs."""
+    if isinstance(value, str):
+        clean = _CONTROL.sub("", value)
+        if clean != value:
+            found.note("left out control characters", number)
+        return clean
+    if isinstance(value, dict):
+        return {key: _cleaned(one, number, found) for key, one in value.items()}
+    return [_cleaned(one, number, found) for one in value] if isinstance(value, list) else value
+
+
+def _mend_message(message: dict[str, Any], number: int, found: Mended) -> None:
+    role = message.get("role")
+    if isinstance(role, str) and role not in _KNOWN_ROLES:
+        plain = role.strip().lower()
+        plain = ROLES.get(plain, plain)
+        if plain in _KNOWN_ROLES:
+            message["role"] = plain
+            found.note("wrote a role as OpenAI does", number)
+    weight = message.get("weight")
+    if weight is not None and not (type(weight) is int and weight in (0, 1)) and weight in (0, 1, "0", "1"):
+        message["weight"] = int(weight)
+        found.note("wrote a weight as 0 or 1", number)
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("arguments"), dict):
+            function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
+            found.note("wrote the arguments of a call as a string", number)
+
+
+def _remove(row: Any, place: str) -> bool:
+    """Removes the key that `messages[2].extra` names. Returns whether it was there."""
+    steps = [name or int(index) for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", place)]
+    try:
+        for step in steps[:-1]:
+            row = row[step]
+        del row[steps[-1]]
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True
+
+
+def _is_clean(line: bytes) -> bool:
+    return _is_row(line) and not _SIGNS_OF_CONTROL.search(line)
+
+
+def _is_row(line: bytes) -> bool:
+    try:
+        parse_row(line)
+    except InvalidDataset:
+        return False
+    return True
+
+
+def _loaded(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+def _dumped(row: Any) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode(errors="surrogatepass")

@@ -1,0 +1,151 @@
+"""Requests to one server, for the API and for the account that `import-openai` reads.
+
+What a server answers is not trusted: JSON has a limit, redirects, which would carry the key elsewhere, are
+refused, and a key that an error repeats is struck out."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+
+from service.cli.failures import CommandFailed, Refused, Unavailable
+from service.cli.http.events import Event, read_events
+from service.server_url import is_loopback
+
+MAX_JSON_BYTES = 64 * 2**20
+_MAX_ERROR_BYTES = 2**20
+_MAX_MESSAGE_CHARACTERS = 2000
+
+
+class HttpClient:
+    """Safe to use from many threads. Paths follow `base_url`; options are httpx2's. Methods raise Refused if
+    the server answers with an error, and Unavailable if it cannot be reached, breaks off its answer, or if
+    `may_repeat` says so of the error's status and code."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        may_repeat: Callable[[int, str | None], bool],
+        query: Mapping[str, str] = {},
+        names_host: bool = False,
+        timeout: httpx2.Timeout | float = httpx2.Timeout(60, connect=10),
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        """`query` goes with every request. With `names_host`, messages say which server it was."""
+        self.base_url = base_url
+        self._may_repeat = may_repeat
+        self._secrets = [value.removeprefix("Bearer ") for value in headers.values()]
+        self._http = httpx2.Client(
+            base_url=base_url,
+            headers=dict(headers),
+            params=dict(query),
+            timeout=timeout,
+            follow_redirects=False,
+            # Proxies of the environment are not for this machine.
+            trust_env=not is_loopback(base_url),
+            transport=transport,
+        )
+        self._prefix = f"{self._http.base_url.host}: " if names_host else ""
+
+    def json(self, method: str, path: str, **options: Any) -> Any:
+        """The answer; None if it is empty."""
+        with self.open(method, path, **options) as response:
+            content = _read(response, MAX_JSON_BYTES)
+        try:
+            return json.loads(content) if content else None
+        except (ValueError, RecursionError) as error:
+            raise CommandFailed(f"{self.base_url} gave no JSON answer for {path}: {error}") from error
+
+    def events(self, method: str, path: str, **options: Any) -> Iterator[Event]:
+        """Yields server-sent events as they come. Raises CommandFailed for an error among them."""
+        with self.open(method, path, **options) as response:
+            yield from read_events(response.iter_lines())
+
+    @contextmanager
+    def open(self, method: str, path: str, **options: Any) -> Iterator[httpx2.Response]:
+        """A successful answer, unread. A connection that breaks in the context raises Unavailable, too."""
+        request = self._request(method, path, options)
+        try:
+            response = self._http.send(request, stream=True)
+        except httpx2.TransportError as error:
+            raise Unavailable(f"Cannot reach {self.base_url}: {error}") from error
+        try:
+            if not response.is_success:
+                raise self._failure(response)
+            yield response
+        except httpx2.TransportError as error:
+            raise Unavailable(f"{self.base_url} broke off its answer: {error}") from error
+        except httpx2.DecodingError as error:
+            raise CommandFailed(f"{self.base_url} gave an answer that cannot be decoded.") from error
+        finally:
+            response.close()
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """The answer, read, whatever its status."""
+        try:
+            return self._http.send(self._request(method, path, options))
+        except httpx2.TransportError as error:
+            raise Unavailable(f"Cannot reach {self.base_url}: {error}") from error
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _request(self, method: str, path: str, options: dict[str, Any]) -> httpx2.Request:
+        try:
+            return self._http.build_request(method, path, **options)
+        except ValueError as error:
+            # Halves of characters, and NaN, which Python's JSON has.
+            raise Refused(f"The request cannot be sent: {error}", status=400) from error
+
+    def _failure(self, response: httpx2.Response) -> CommandFailed:
+        status, host = response.status_code, self._http.base_url.host
+        if response.is_redirect:
+            path = response.url.path
+            return Refused(
+                f"{host} redirects {path}, which is not followed: the key is for {host}.", status=status
+            )
+        said, code = _error(response)
+        message = self._prefix + self._without_secrets(said or f"HTTP {status} from {host}.")
+        if self._may_repeat(status, code):
+            return Unavailable(message, retry_after_seconds=_retry_after(response))
+        return Refused(message, status=status, code=code)
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            if secret:
+                text = text.replace(secret, "[key]")
+        return text[:_MAX_MESSAGE_CHARACTERS]
+
+
+def _read(response: httpx2.Response, limit: int) -> bytes:
+    content = bytearray()
+    for chunk in response.iter_bytes():
+        content += chunk
+        if len(content) > limit:
+            raise CommandFailed(f"{response.url.path} answers with more than {limit:,} bytes.")
+    return bytes(content)
+
+
+def _error(response: httpx2.Response) -> tuple[str | None, str | None]:
+    """What OpenAI's error object says, and its code. (None, None) for other answers."""
+    try:
+        error = json.loads(_read(response, _MAX_ERROR_BYTES))["error"]
+        message, code = error["message"], error.get("code")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, CommandFailed):
+        return None, None
+    return (f"{message} ({code})" if code else str(message)), (code if isinstance(code, str) else None)
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    for header, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(response.headers[header]) * unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    return None

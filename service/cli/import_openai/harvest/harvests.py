@@ -1,0 +1,37 @@
+"""Where an archive keeps a model's answers."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from service.cli.import_openai.archive.archive import Archive, read_lines
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def slug(name: str) -> str:
+    """A file's name for any name: what it begins with, and a digest."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{_UNSAFE.sub('-', name).strip('-')[:80]}-{digest}"
+
+
+def harvest_path(archive: Archive, model: str) -> Path:
+    return archive.folder / "harvests" / f"{slug(model)}.jsonl"
+
+
+def request_key(request: Mapping[str, Any]) -> str:
+    """The same for requests that ask the same, whatever their limits."""
+    return json.dumps([request.get("messages"), request.get("prompt")], sort_keys=True)
+
+
+def answers_by_request(archive: Archive, model: str) -> dict[str, str]:
+    path = harvest_path(archive, model)
+    rows = read_lines(path) if path.exists() else ()
+    return {
+        request_key(row["request"]): row["answer"]
+        for row in rows
+        if isinstance(row.get("answer"), str) and isinstance(row.get("request"), dict)
+    }

@@ -1,0 +1,29 @@
+"""Which checkpoint of a new job stands for one of an old job. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_MARK = ":ckpt-step-"
+
+
+def matching_checkpoints(
+    old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    """By names of old checkpoints, the new ones that are as far into their training, or nearest to that: the
+    jobs' steps are not the same, because batches and token counts are not. Of two as near, the later one.
+    Both are what the API lists, of which every last one is at the end of its training."""
+    steps = {name: step for name, step in map(_name_and_step, new) if name and step}
+    last_old = max((step for _, step in map(_name_and_step, old)), default=0)
+    last_new = max(steps.values(), default=0)
+    found = {}
+    for name, step in map(_name_and_step, old):
+        if _MARK in name and step and steps:
+            far = step / last_old
+            found[name] = min(steps, key=lambda one: (abs(steps[one] / last_new - far), -steps[one]))
+    return found
+
+
+def _name_and_step(checkpoint: Mapping[str, Any]) -> tuple[str, int]:
+    name, step = checkpoint.get("fine_tuned_model_checkpoint"), checkpoint.get("step_number")
+    is_sound = isinstance(name, str) and isinstance(step, int) and step > 0
+    return (str(name), int(str(step))) if is_sound else ("", 0)

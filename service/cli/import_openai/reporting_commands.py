@@ -1,0 +1,248 @@
+"""`tunery import-openai harvest`, `compare` and `report`: what replaces an old model, beside it."""
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.commands import api_command
+from service.cli.failures import NOT_FOUND, USAGE, CommandFailed
+from service.cli.import_openai.archive.archive import Archive, read_lines, write_json, write_text
+from service.cli.import_openai.compare.comparing import compare as compare_all
+from service.cli.import_openai.compare.comparing import most_frequent, worst_first
+from service.cli.import_openai.compare.grading import METRICS
+from service.cli.import_openai.compare.reporting import (
+    comparison_report,
+    replacement,
+    side_by_side,
+    summary,
+)
+from service.cli.import_openai.compare.reporting import (
+    report as report_of,
+)
+from service.cli.import_openai.harvest.answers_file import AnswersFile
+from service.cli.import_openai.harvest.asking import tunery_source
+from service.cli.import_openai.harvest.harvesting import harvest as harvest_all
+from service.cli.import_openai.harvest.harvesting import keep_stored, spent_tokens
+from service.cli.import_openai.harvest.harvests import harvest_path, slug
+from service.cli.import_openai.harvest.prompts import read_prompts
+from service.cli.import_openai.plan.applying import replacements
+from service.cli.import_openai.source.command import (
+    DEFAULT_ARCHIVE,
+    ArchiveFolder,
+    OpenSource,
+    Workers,
+    app,
+    source_command,
+)
+from service.cli.lookups import quoted
+from service.cli.output import Columns, Output
+from service.cli.progress import bar
+from service.cli.remote import Api
+
+_SHOWN_ROWS = 50
+_Model = Annotated[str, typer.Option("--model", help="The old model, such as ft:gpt-4o-mini-….")]
+_Metric = Annotated[str, typer.Option("--metric", help=f"Of likeness: {', '.join(METRICS)}.")]
+_MaxTokens = Annotated[int, typer.Option("--max-tokens", help="The longest answer.", min=1)]
+_REPORTED: Columns = {
+    "JOB": "job",
+    "MODEL": "model",
+    "OLD": lambda found: _loss("old", found["old_metrics"].get("valid_loss")),
+    "BASE": lambda found: _loss("base", found["held_out"].get("base_loss")),
+    "NEW": lambda found: _loss("new", found["held_out"].get("tuned_loss")),
+    "REPORT": "report",
+}
+
+
+@source_command("harvest")
+def harvest(
+    open_source: OpenSource,
+    output: Output,
+    model: _Model,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSONL with messages or prompts; the model's validation file in the archive by default.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Keep the model's stored completions, and ask nothing.")
+    ] = False,
+    archive: ArchiveFolder = DEFAULT_ARCHIVE,
+    max_tokens: _MaxTokens = 1024,
+    max_requests: Annotated[int | None, typer.Option(help="Answers at most, in all runs.", min=1)] = None,
+    max_total_tokens: Annotated[
+        int | None, typer.Option(help="Ask no more after so many tokens, in all runs.", min=1)
+    ] = None,
+    concurrency: Workers = 4,
+) -> None:
+    """Ask an old model while it still answers, and keep the answers. Run it again to resume."""
+    kept = Archive.create(archive)
+    if stored and prompts is not None:
+        raise CommandFailed("Give --prompts or --stored, not both.", USAGE)
+    file = AnswersFile(harvest_path(kept, model))
+    with open_source() as source:
+        if stored:
+            keep_stored(source, model, file, workers=concurrency)
+        else:
+            asked = list(read_prompts(prompts or _validation_file(kept, model)))
+            with bar("Asking", len(asked)) as shown:
+                harvest_all(
+                    source,
+                    model,
+                    asked,
+                    file,
+                    max_tokens=max_tokens,
+                    max_requests=max_requests,
+                    max_total_tokens=max_total_tokens,
+                    workers=concurrency,
+                    advance=shown.advance,
+                )
+    refused = sum("error" in row for row in file.rows.values())
+    answers, tokens = len(file.rows) - refused, spent_tokens(file)
+    output.done(
+        {"file": str(file.path), "answers": answers, "refused": refused, "tokens": tokens},
+        f"{file.path} has {answers:,} answers of {model}, with {tokens:,} tokens; {refused:,} were refused.",
+    )
+
+
+@api_command(app, "compare")
+def compare(
+    api: Api,
+    output: Output,
+    model: _Model,
+    replacement_model: Annotated[
+        str | None, typer.Option("--with", help="What replaces it; by default what has its name now.")
+    ] = None,
+    archive: ArchiveFolder = DEFAULT_ARCHIVE,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="The longest answer; by default as for the old model, or what fits.", min=1),
+    ] = None,
+    metric: _Metric = "fuzzy_match",
+    concurrency: Workers = 4,
+) -> None:
+    """Ask a replacement what was harvested, and grade its answers against the old ones."""
+    kept = Archive.open(archive)
+    _check_metric(metric)
+    path = harvest_path(kept, model)
+    if not path.exists():
+        raise CommandFailed(f"No answers of {model} were harvested.", NOT_FOUND)
+    rows = [row for row in read_lines(path) if isinstance(row.get("answer"), str)]
+    # An alias may move; answers belong to the model behind it.
+    found = api.get(f"/models/{quoted(replacement_model or model)}")
+    name = found["tunery"]["alias_of"] or found["id"]
+    limit = f" in {max_tokens} tokens" if max_tokens else ""
+    stem = slug(f"{model} with {name} by {metric}{limit}")
+    file = AnswersFile(kept.folder / "comparisons" / f"{stem}.jsonl")
+    with closing(tunery_source(api.target)) as source, bar("Comparing", len(rows)) as shown:
+        compared = compare_all(
+            source,
+            name,
+            rows,
+            file,
+            metric=metric,
+            max_tokens=max_tokens,
+            workers=concurrency,
+            advance=shown.advance,
+        )
+    if compared.with_old is None:
+        reason = compared.refusal or f"{path} has no answers."
+        raise CommandFailed(
+            f"Nothing could be compared: {name} refused {compared.refused} requests. {reason}"
+        )
+    worst = worst_first(list(file.rows.values()))[:_SHOWN_ROWS]
+    target = file.path.with_suffix(".md")
+    write_text(target, comparison_report(asdict(compared), model, worst))
+    answer = asdict(compared) | {"old_model": model, "report": str(target)}
+    output.done(answer, f"{_sentence(asdict(compared))} {target} shows them.")
+
+
+@api_command(app, "report")
+def report(
+    api: Api,
+    output: Output,
+    archive: ArchiveFolder = DEFAULT_ARCHIVE,
+    job: Annotated[
+        list[str] | None, typer.Option("--job", metavar="ftjob-…", help="Only this old job; can be repeated.")
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Rows of the validation file to ask.", min=0, max=1000)] = 20,
+    max_tokens: _MaxTokens = 512,
+    metric: _Metric = "fuzzy_match",
+    concurrency: Workers = 4,
+) -> None:
+    """Write what each old job measured beside what its replacement does, and answers side by side."""
+    kept = Archive.open(archive)
+    _check_metric(metric)
+    found = replacements(api)
+    replaced = [
+        (each, found[each["id"]])
+        for each in kept.jobs()
+        if each["id"] in found
+        and found[each["id"]]["status"] == "succeeded"
+        and (not job or each["id"] in job)
+    ]
+    reports: list[dict[str, Any]] = []
+    refusals: Counter[str] = Counter()
+    num_answers = 0
+    with closing(tunery_source(api.target)) as source, bar("Asking", rows * len(replaced)) as shown:
+        for old, new in replaced:
+            one = replacement(source, old, new["fine_tuned_model"])
+            file = AnswersFile(kept.path("reports", old["id"], ".jsonl"))
+            answers = side_by_side(
+                source,
+                kept,
+                one,
+                file,
+                num_rows=rows,
+                max_tokens=max_tokens,
+                metric=metric,
+                workers=concurrency,
+                advance=shown.advance,
+            )
+            refusals.update(row["error"] for row in answers if "error" in row)
+            num_answers += sum("base" in row or "new" in row for row in answers)
+            about = summary(kept, one, answers)
+            target = kept.path("reports", old["id"], ".md")
+            write_text(target, report_of(about, answers))
+            write_json(kept.path("reports", old["id"], ".json"), about)
+            reports.append(about | {"report": str(target)})
+    output.items(reports, _REPORTED)
+    if not reports:
+        output.remark("No job of the archive has a replacement that succeeded.")
+    if refusals and not num_answers:
+        raise CommandFailed(
+            f"No model answered: {refusals.total()} rows were refused. {most_frequent(refusals)}"
+        )
+
+
+def _validation_file(archive: Archive, model: str) -> Path:
+    for job in archive.jobs():
+        if job.get("fine_tuned_model") == model.partition(":ckpt-step-")[0]:
+            path = archive.content(job.get("validation_file"))
+            if path is not None:
+                return path
+    raise CommandFailed(f"{archive.folder} has no validation file of {model}. Give --prompts FILE.", USAGE)
+
+
+def _check_metric(metric: str) -> None:
+    if metric not in METRICS:
+        raise CommandFailed(f"There is no metric '{metric}'; there are {', '.join(METRICS)}.", USAGE)
+
+
+def _loss(whose: str, loss: float | None) -> str | None:
+    return None if loss is None else f"{whose} loss {loss:.3f}"
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    agreement = found["with_old"]
+    refused = f" {found['refused']:,} were refused: {found['refusal']}" if found["refused"] else ""
+    return (
+        f"{agreement['n']:,} answers of {found['model']}: {agreement['exact']:.1%} are the old model's, "
+        f"and the likeness is {agreement['similarity']:.1%} on average.{refused}"
+    )

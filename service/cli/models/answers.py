@@ -1,0 +1,108 @@
+"""Answers of one or several models to the same conversation, as they are written."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from service.cli.remote import Api
+
+_PATH = "/chat/completions"
+_SECONDS = 600.0
+"""For a token: the model may have to be loaded first."""
+Messages = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """Which models answer, with which sampling options."""
+
+    models: list[str]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def answers_at_once(api: Api, request: ChatRequest, messages: Messages) -> list[dict[str, Any]]:
+    """Returns the API's whole answers, in the order of the models."""
+    bodies = [{"model": model, "messages": messages, **request.options} for model in request.models]
+    return [api.http.json("POST", _PATH, json=body, timeout=_SECONDS) for body in bodies]
+
+
+def streamed_answers(api: Api, request: ChatRequest, messages: Messages) -> list[str]:
+    """Prints the answers as they are written, on a terminal side by side, elsewhere one after the other.
+    Returns them in the order of the models."""
+    if len(request.models) == 1:
+        return [_printed(stream(api, request, request.models[0], messages))]
+    if sys.stdout.isatty():
+        return _side_by_side(api, request, messages)
+    found = []
+    for model in request.models:
+        print(f"# {model}", flush=True)
+        found.append(_printed(stream(api, request, model, messages)))
+    return found
+
+
+def stream(api: Api, request: ChatRequest, model: str, messages: Messages) -> Iterator[str]:
+    """Yields the pieces of an answer. Raises CommandFailed, also for an error in the middle."""
+    body = {"model": model, "messages": messages, **request.options, "stream": True}
+    for event in api.http.events("POST", _PATH, json=body, timeout=_SECONDS):
+        for choice in event.data.get("choices") or ():
+            yield _text_of(choice["delta"])
+
+
+def _text_of(delta: dict[str, Any]) -> str:
+    calls = [call["function"].get("arguments") or "" for call in delta.get("tool_calls") or ()]
+    return (delta.get("content") or "") + "".join(calls)
+
+
+def _printed(pieces: Iterator[str]) -> str:
+    said = []
+    for piece in pieces:
+        said.append(piece)
+        print(_shown(piece), end="", flush=True)
+    print(flush=True)
+    return "".join(said)
+
+
+def _side_by_side(api: Api, request: ChatRequest, messages: Messages) -> list[str]:
+    said = ["" for _ in request.models]
+    is_stopped = Event()
+    with (
+        Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="visible") as live,
+        ThreadPoolExecutor(len(said)) as pool,
+    ):
+
+        def listen(index: int) -> None:
+            for piece in stream(api, request, request.models[index], messages):
+                if is_stopped.is_set():
+                    return
+                said[index] += piece
+                live.update(_columns(request.models, said), refresh=True)
+
+        running = [pool.submit(listen, index) for index in range(len(said))]
+        try:
+            for one in running:
+                one.result()
+        except BaseException:
+            is_stopped.set()
+            raise
+    return said
+
+
+def _columns(models: list[str], said: list[str]) -> Table:
+    table = Table(box=None, expand=True, pad_edge=False)
+    for model in models:
+        table.add_column(Text(model), ratio=1, overflow="fold")
+    table.add_row(*(Text(_shown(text)) for text in said))
+    return table
+
+
+def _shown(text: str) -> str:
+    """Without what would move the terminal's cursor: a model may say anything."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "�" for one in text)

@@ -1,0 +1,91 @@
+"""Downloads a folder of files, each of which continues where an earlier download stopped."""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from service.cli.failures import CommandFailed, Unavailable
+from service.cli.progress import bars
+from service.cli.remote import Api
+
+_TRIES = 5
+"""How often a connection may break in succession without a byte in between."""
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+_Advance = Callable[[int], None]
+"""Takes how many bytes have arrived."""
+
+
+def download_folder(
+    api: Api, path: str, files: Sequence[dict[str, Any]], folder: Path, **query: str | None
+) -> None:
+    """Downloads the files, which have `filename`, `bytes` and `sha256`, from below `path`. A file that is
+    already there is not downloaded again. Raises CommandFailed if one arrives with another SHA-256."""
+    chosen = {name: value for name, value in query.items() if value is not None}
+    ending = f"?{urlencode(chosen)}" if chosen else ""
+    for file in files:
+        # The server's names become paths on this machine.
+        if not _NAME.fullmatch(file["filename"]):
+            raise CommandFailed(f"The server names a file {file['filename']!r}, which is not a plain name.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with bars("bytes") as add:
+        for file in files:
+            name = file["filename"]
+            advance = add(name, file["bytes"]).advance
+            _download(api, f"{path}/{name}{ending}", file, folder / name, advance)
+
+
+def _download(api: Api, path: str, file: dict[str, Any], target: Path, advance: _Advance) -> None:
+    if target.is_file() and target.stat().st_size == file["bytes"] and _sha256(target) == file["sha256"]:
+        advance(file["bytes"])
+        return
+    part = target.with_name(f"{target.name}.part")
+    if part.is_file() and part.stat().st_size > file["bytes"]:
+        part.unlink()
+    advance(part.stat().st_size if part.is_file() else 0)
+    broken = 0
+    while not part.is_file() or part.stat().st_size < file["bytes"]:
+        before, reason = part.stat().st_size if part.is_file() else 0, "the server sends no more bytes"
+        try:
+            _continue(api, path, file, part, advance)
+        except Unavailable as error:
+            reason = str(error)
+        has_grown = part.is_file() and part.stat().st_size > before
+        broken = 0 if has_grown else broken + 1
+        if broken == _TRIES:
+            raise CommandFailed(
+                f"The download of {target.name} broke off: {reason}. Run the command again to resume."
+            )
+    if _sha256(part) != file["sha256"]:
+        part.unlink()
+        raise CommandFailed(f"{target.name} arrived with another SHA-256 than the server announced.")
+    part.replace(target)
+
+
+def _continue(api: Api, path: str, file: dict[str, Any], part: Path, advance: _Advance) -> None:
+    """Appends what is missing. Starts again if the server has other bytes now. Raises CommandFailed if it
+    sends more than it has announced."""
+    start = part.stat().st_size if part.is_file() else 0
+    headers = {"accept-encoding": "identity"}
+    if start:
+        headers |= {"range": f"bytes={start}-", "if-range": f'"{file["sha256"]}"'}
+    with api.http.open("GET", path, headers=headers) as response:
+        if response.status_code != 206 and start:
+            advance(-start)
+            start = 0
+        with part.open("ab" if start else "wb") as target:
+            # Unbuffered: what arrived before a connection broke is kept.
+            for chunk in response.iter_raw():
+                start += len(chunk)
+                if start > file["bytes"]:
+                    target.truncate(0)
+                    raise CommandFailed(f"The server sends more than the {file['bytes']} bytes it announced.")
+                target.write(chunk)
+                advance(len(chunk))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,32 @@
+"""Waits for the export of a model, and shows how far it is."""
+
+import time
+from typing import Any, Literal
+
+from service.cli.failures import CommandFailed
+from service.cli.progress import bar
+from service.cli.remote import Api
+
+Format = Literal["merged", "gguf"]
+Quantization = Literal["f16", "bf16", "q8_0"]
+
+_POLL_SECONDS = 1.0
+
+
+def export_model(api: Api, path: str, format: Format, quantization: Quantization | None) -> dict[str, Any]:
+    """Makes the export with a POST to `path`, unless it exists, and returns it once it has succeeded. Raises
+    CommandFailed if it fails. Interrupted, it goes on by itself."""
+    body = {"format": format, "quantization": quantization}
+    export: dict[str, Any] = api.post(
+        path, {name: value for name, value in body.items() if value is not None}
+    )
+    with bar("export", None, "bytes") as shown:
+        while True:
+            shown.update(export["bytes"]["done"], export["bytes"]["total"], f"export {export['status']}")
+            if export["status"] not in ("queued", "running"):
+                break
+            time.sleep(_POLL_SECONDS)
+            export = api.get(f"/exports/{export['id']}")
+    if export["error"] is not None:
+        raise CommandFailed(f"{export['error']['message']} ({export['error']['code']})")
+    return export

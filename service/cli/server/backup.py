@@ -1,0 +1,62 @@
+"""`tunery backup`: a copy of the database and of all objects that it needs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cluster.contracts.errors import TuneryError
+from service.backup.installation import opened, read_secret
+from service.backup.making import make_backup
+from service.cli.commands import local_command
+from service.cli.failures import CommandFailed
+from service.cli.output import Output, date
+from service.cli.progress import bar
+from service.cli.server.options import DataFolder, KeyFile
+
+app = typer.Typer()
+
+
+@local_command(app, "backup")
+def backup(
+    output: Output,
+    folder: Annotated[Path, typer.Argument(help="The backup: a new folder.", metavar="FOLDER")],
+    data: DataFolder = Path(".tunery"),
+    key_file: KeyFile = None,
+    without_objects: Annotated[
+        bool,
+        typer.Option(
+            "--without-objects",
+            help="Only list the objects: the store's own versions or replicas are the copy of their bytes.",
+        ),
+    ] = False,
+) -> None:
+    """Copy the database and the objects that it needs, while everything runs.
+
+    The copy is of one moment. It has secrets of webhooks, so that only its owner can read it; with a key file
+    it is encrypted."""
+    try:
+        secret = read_secret(key_file)
+        with opened(data) as (database, store), bar("rows", None, "percent", is_transient=True) as shown:
+            manifest = make_backup(
+                database,
+                store,
+                folder,
+                secret=secret,
+                copies_objects=not without_objects,
+                progress=lambda what, done, total: shown.update(done, total, what),
+            )
+    except TuneryError as error:
+        raise CommandFailed(error.message) from error
+    objects = manifest.objects
+    listed = f"{objects.objects:,} objects of {objects.bytes:,} bytes"
+    if objects.missing:
+        output.remark(
+            f"{objects.missing:,} objects that rows name were not in storage: `tunery reconcile` says which."
+        )
+    output.done(
+        {"folder": str(folder), **manifest.model_dump(mode="json", exclude={"files", "signature"})},
+        f"{folder}: {sum(manifest.rows.values()):,} rows as of {date(manifest.created_at)}, "
+        + (listed if objects.are_copied else f"without the {listed}")
+        + (", encrypted." if manifest.encryption else "."),
+    )

@@ -1,0 +1,124 @@
+"""`tunery jobs` against a live API whose cluster the test plays."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cluster.contracts.jobs import JobStatus
+from tests.api import BASE, LiveApi, jsonl
+from tests.service.cli.running import run_tunery
+from tests.service.cli.terminal import COMMAND, environment_of, on_terminal
+from tests.service.cli.training import begin, report_steps, succeed
+from tests.service.db.rows import move
+
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+
+
+def create(live: LiveApi, **options: object) -> str:
+    job = live.openai().fine_tuning.jobs.create(
+        model=BASE.alias, training_file=live.upload(jsonl()), **options
+    )
+    return job.id
+
+
+def test_jobs_are_listed_shown_and_filtered(live: LiveApi) -> None:
+    first, second = create(live, metadata={"team": "shop"}), create(live)
+    begin(live, second)
+    report_steps(live, second, 1, 3)
+    rows = [line.split("\t") for line in run_tunery(live, "jobs", "ls").stdout.splitlines()]
+    assert [row[:5] for row in rows] == [
+        [second, "running", "3/10", BASE.alias, ""],
+        [first, "validating_files", "", BASE.alias, ""],
+    ]
+    for options, expected in (
+        (("--status", "running"), [second]),
+        (("--metadata", "team=shop"), [first]),
+        (("--limit", 1), [second]),
+    ):
+        shown = json.loads(run_tunery(live, "jobs", "ls", *options, "--json").stdout)
+        assert [job["id"] for job in shown] == expected
+    shown = dict(line.split("\t") for line in run_tunery(live, "jobs", "get", second).stdout.splitlines())
+    assert (shown["JOB"], shown["STEP"], shown["METHOD"]) == (second, "3/10", "supervised")
+    assert json.loads(run_tunery(live, "jobs", "get", first, "--json").stdout)["metadata"] == {"team": "shop"}
+
+
+def test_a_job_that_waits_has_no_speed_and_no_time_left(live: LiveApi) -> None:
+    job = create(live)
+    begin(live, job)
+    report_steps(live, job, 1, 3)
+    shown = json.loads(run_tunery(live, "jobs", "get", job, "--json").stdout)["tunery"]["progress"]
+    assert (shown["step"], shown["tokens_per_second"], shown["eta_seconds"]) == (3, 1000.0, 60.0)
+    move(live.state.database, job, JobStatus.PAUSING, JobStatus.PAUSED)
+    shown = json.loads(run_tunery(live, "jobs", "get", job, "--json").stdout)["tunery"]["progress"]
+    assert (shown["step"], shown["tokens_per_second"], shown["eta_seconds"]) == (3, None, None)
+
+
+def test_a_misspelt_id_is_not_found_and_similar_ids_are_named(live: LiveApi) -> None:
+    job = create(live)
+    answer = run_tunery(live, "jobs", "get", job[:-1])
+    assert (answer.exit_code, answer.stdout) == (4, "")
+    assert f"Did you mean {job}?" in answer.stderr
+
+
+def test_a_job_is_paused_resumed_and_cancelled(live: LiveApi) -> None:
+    job = create(live)
+    move(live.state.database, job, JobStatus.QUEUED)
+    steered = ((["pause"], "paused"), (["resume"], "queued"), (["cancel", "--yes"], "cancelled"))
+    for verb, state in steered:
+        done = run_tunery(live, "jobs", *verb, job)
+        assert (done.exit_code, done.stdout) == (0, f"{job} is {state}.\n"), done.stderr
+    refused = run_tunery(live, "jobs", "resume", job)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+
+
+def test_events_are_printed_oldest_first_and_followed_to_the_end(live: LiveApi) -> None:
+    job = create(live)
+    begin(live, job)
+    report_steps(live, job, 1, 10)
+    lines = run_tunery(live, "jobs", "logs", job).stdout.splitlines()
+    assert [line.split("\t")[1].split("  ")[0] for line in lines][-10:] == [
+        f"step {number}/10" for number in range(1, 11)
+    ]
+    succeed(live, job)
+    followed = run_tunery(live, "jobs", "logs", job, "-f", "--json").stdout.splitlines()
+    whole = json.loads(run_tunery(live, "jobs", "logs", job, "--json").stdout)
+    assert [json.loads(line) for line in followed] == whole
+    assert run_tunery(live, "jobs", "logs", job, "--follow").stdout.splitlines() == lines
+
+
+def test_a_job_is_repeated_with_one_thing_changed_and_compared(live: LiveApi) -> None:
+    former = create(live, seed=5, suffix="orders")
+    begin(live, former)
+    refused = run_tunery(live, "jobs", "rerun", former, "--detach")
+    assert refused.exit_code == 1
+    assert "source_job_not_resolved" in refused.stderr
+    other = create(live)
+    compared = json.loads(run_tunery(live, "jobs", "compare", former, other, "--json").stdout)
+    assert [job["job"] for job in compared] == [former, other]
+    assert compared[0]["seed"] == 5
+    succeed(live, former)
+    rows = run_tunery(live, "jobs", "compare", former, other).stdout.splitlines()
+    found = dict(row.split("\t", 1) for row in rows)
+    assert found["held_out_loss_before"] == "2.0\t"
+    assert found["regression"] == "0.25\t"
+    assert run_tunery(live, "jobs", "compare", former).exit_code == 2
+
+
+def test_a_terminal_gets_a_table_and_a_closed_pipe_is_no_error_message(live: LiveApi, tmp_path: Path) -> None:
+    job = create(live)
+    with on_terminal(live, tmp_path, "jobs", "ls", COLUMNS="140") as terminal:
+        assert terminal.wait() == 0
+    heading, row = terminal.screen
+    assert heading.split()[:5] == ["JOB", "STATUS", "STEP", "MODEL", "TUNED"]
+    assert row.split()[:3] == [job, "validating_files", BASE.alias]
+    assert row.index(BASE.alias) == heading.index("MODEL")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*COMMAND, "jobs", "ls"]
+    environment = environment_of(live, tmp_path)
+    done = subprocess.run(command, env=environment, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")

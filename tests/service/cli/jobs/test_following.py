@@ -1,0 +1,74 @@
+"""A job's events arrive once each, whatever becomes of the connection."""
+
+import json
+
+import httpx2
+import pytest
+
+from service.cli.failures import CommandFailed
+from service.cli.jobs.following import follow
+from service.cli.remote import Api, Target
+
+JOB = "ftjob-1"
+
+
+class Server:
+    """Has `total` events, and breaks each stream off after `at_most` of them."""
+
+    def __init__(self, total: int = 7, *, at_most: int = 100) -> None:
+        self.total, self.at_most = total, at_most
+        self.began_after: list[int] = []
+        self.refusals: list[httpx2.Response] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        if self.refusals:
+            return self.refusals.pop()
+        if not request.url.path.endswith("/events"):
+            return httpx2.Response(200, json={"status": "succeeded"})
+        assert request.url.params["stream"] == "true"
+        last = int(request.headers["last-event-id"])
+        self.began_after.append(last)
+        return httpx2.Response(200, stream=Stream(last + 1, self.total, self.at_most))
+
+
+class Stream(httpx2.SyncByteStream):
+    def __init__(self, first: int, total: int, at_most: int) -> None:
+        self._numbers = range(first, total)
+        self._at_most = at_most
+
+    def __iter__(self):
+        yield b": keep-alive\n\n"
+        for number in self._numbers[: self._at_most]:
+            yield f"id: {number}\ndata: {json.dumps({'id': f'ftevent-{number}'})}\n\n".encode()
+        if len(self._numbers) > self._at_most:
+            raise httpx2.ReadError("reset")
+
+
+def events_of(server: Server, troubles: list[str | None] | None = None) -> list[str]:
+    api = Api(Target("http://127.0.0.1/v1", "key"), transport=httpx2.MockTransport(server))
+    noted: list[str | None] = [] if troubles is None else troubles
+    found = follow(api, JOB, sleep=lambda _: None, on_trouble=noted.append)
+    return [event["id"] for event in found]
+
+
+def test_every_event_arrives_once_over_broken_connections() -> None:
+    server, troubles = Server(at_most=3), []
+    broken = "http://127.0.0.1/v1 broke off its answer: reset"
+    assert events_of(server, troubles) == [f"ftevent-{number}" for number in range(7)]
+    assert server.began_after == [-1, 2, 5, 6], "the last one finds nothing left"
+    assert troubles == [broken, None, broken, None]
+
+
+def test_a_server_that_restarts_is_waited_for() -> None:
+    server = Server()
+    server.refusals = [httpx2.Response(503, json={}), httpx2.Response(502, text="Bad gateway")]
+    assert len(events_of(server)) == 7
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [(401, 3), (404, 4), (400, 1)])
+def test_a_refusal_ends_it(status: int, exit_code: int) -> None:
+    server = Server()
+    server.refusals = [httpx2.Response(status, json={"error": {"message": "No.", "code": None}})]
+    with pytest.raises(CommandFailed) as caught:
+        events_of(server)
+    assert caught.value.exit_code == exit_code

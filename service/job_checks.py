@@ -6,7 +6,6 @@ answers, and returns the result."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.datasets import (
@@ -29,8 +28,8 @@ from cluster.contracts.hyperparameters import (
     resolve,
 )
 from cluster.planning.memory import Lengths, Task
-from cluster.planning.planner import find_plan, task_of
-from cluster.planning.refusals import plan_or_refuse
+from cluster.planning.planner import dividing, find_plan, task_of
+from cluster.planning.refusals import plans_or_refuse
 from service.db.files.files import File
 from service.db.jobs.files import GENERAL_FORMATS, JobFiles, format_problem
 from service.db.jobs.jobs import Job
@@ -73,15 +72,13 @@ JobCheck = Generator[DatasetCheckRequest, DatasetCheck, CheckedJob]
 def check_job(job: Candidate) -> JobCheck:
     """Raises InvalidDataset, InvalidRequest or InvalidConfiguration if the job can never run. Passes on what
     is thrown in for a request."""
-    check_slots(job.training.num_workers, job.slots)
+    check_workers(job.training, job.hyperparameters, job.slots)
     checks = yield from _checked_files(job)
     n_examples = checks[0].found.n_examples
     _check_number(n_examples, job.base)
     n_trained = n_examples - held_out_count(n_examples, job.training.validation_split)
-    found, plan = (
-        checks[0].found,
-        plan_or_refuse(_task(job, checks[0].found), job.training, job.pools, slots=job.slots),
-    )
+    found = checks[0].found
+    plans = plans_or_refuse(_task(job, found), job.training, job.pools, slots=job.slots)
     n_tokens = found.n_tokens - found.n_held_out_tokens
     hyperparameters, config = resolve(
         job.hyperparameters,
@@ -91,21 +88,44 @@ def check_job(job: Candidate) -> JobCheck:
         seed=job.seed,
         method=job.method,
         n_tokens=n_tokens,
-        plan=plan,
+        plan=plans[0],
     )
+    # Every worker needs an example in each step.
+    if job.training.is_elastic:
+        plans = dividing(plans, config.batch_size)
+        if not plans:
+            raise _too_many_workers(job.training, config.batch_size)
+    others = tuple(plan for plan in plans[1:] if plan.num_workers <= config.batch_size)
+    config = config.placed(plans[0]).model_copy(update={"alternatives": others})
     if job.source is not None:
         config = _as_before(config, job, job.source, found)
-        check_slots(config.num_workers, job.slots)
+        _check_slots(config.num_workers, str(config.num_workers), job.slots)
     return CheckedJob(hyperparameters, config, checks)
 
 
-def check_slots(num_workers: int | Literal["auto"], slots: int) -> None:
-    """Raises InvalidRequest if no job may have so many workers."""
-    if num_workers != "auto" and num_workers > slots:
+def check_workers(training: TrainingOptions, hyperparameters: Hyperparameters, slots: int) -> None:
+    """Raises InvalidRequest if no job may have so many workers, or an elastic one more than a step has
+    examples."""
+    _check_slots(training.fewest_workers, str(training.num_workers), slots)
+    batch_size = hyperparameters.batch_size
+    if training.is_elastic and batch_size != "auto" and training.fewest_workers > batch_size:
+        raise _too_many_workers(training, batch_size)
+
+
+def _check_slots(fewest: int, wanted: str, slots: int) -> None:
+    if fewest > slots:
         raise InvalidRequest(
-            f"training.num_workers is {num_workers}, but this server runs at most {slots} at once.",
+            f"training.num_workers is {wanted}, but this server runs at most {slots} at once.",
             param="training.num_workers",
         )
+
+
+def _too_many_workers(training: TrainingOptions, batch_size: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"training.num_workers is {training.num_workers}, but a step has only {batch_size} example(s) "
+        "(batch_size), and every worker needs one.",
+        param="training.num_workers",
+    )
 
 
 def _task(job: Candidate, found: DatasetCheck) -> Task | None:
@@ -120,7 +140,8 @@ def _task(job: Candidate, found: DatasetCheck) -> Task | None:
 
 def _as_before(config: TrainingConfig, job: Candidate, source: Job, found: DatasetCheck) -> TrainingConfig:
     """Takes from the source's configuration what the request did not change: a number may have come from the
-    catalogue, or from a default of this program, and either may be another by now."""
+    catalogue, or from a default of this program, and either may be another by now. So the job runs in the
+    source's pool, on as many devices, as long as the pool exists."""
     assert source.config is not None
     former = replace(job, training=source.training, method=source.method)
     _, unchanged = resolve(
@@ -133,10 +154,16 @@ def _as_before(config: TrainingConfig, job: Candidate, source: Job, found: Datas
         n_tokens=found.n_tokens - found.n_held_out_tokens,
         plan=find_plan(_task(former, found), source.training, job.pools, slots=job.slots),
     )
-    now, then, before = config.model_dump(), unchanged.model_dump(), source.config.model_dump()
-    return TrainingConfig.model_validate(
+    now, then, before = (
+        each.model_copy(update={"alternatives": ()}).model_dump()
+        for each in (config, unchanged, source.config)
+    )
+    repeated = TrainingConfig.model_validate(
         {name: before[name] if value == then[name] else value for name, value in now.items()}
     )
+    used = repeated.footprint
+    is_gone = used is not None and all(pool.name != used.pool.name for pool in job.pools)
+    return repeated.placed(config.plans[0]) if is_gone else repeated
 
 
 def _checked_files(job: Candidate) -> Generator[DatasetCheckRequest, DatasetCheck, list[CheckedFile]]:

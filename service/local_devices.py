@@ -1,16 +1,23 @@
-"""Finds what this machine can train on."""
+"""Finds this machine's devices, and divides them between training and serving."""
 
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from cluster.contracts.devices import Pool
+from cluster.contracts.serving_plan import GpuSharing, ServingPool
 
 _QUERY = ["--query-gpu=memory.total", "--format=csv,noheader,nounits"]
 _SECONDS = 30
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
+
+_POOLS = TypeAdapter(list[ServingPool])
+_SHARING: TypeAdapter[GpuSharing] = TypeAdapter(GpuSharing)
 
 Run = Callable[[Sequence[str]], str]
 
@@ -30,13 +37,60 @@ def local_pool(gpus: Sequence[int], *, workers: int) -> Pool:
     return Pool(name="local", kind="cpu", devices=workers, host_bytes=host_bytes())
 
 
-def training_environment(given: Mapping[str, str], gpus: Sequence[int], *, workers: int) -> dict[str, str]:
-    """The variables that say what this machine trains on, apart from those that are `given`. `gpus` are the
-    bytes of all GPUs here, one of which is left to serving if there are several; `workers` train on a machine
-    without."""
-    if given.get("TUNERY_TRAINING_DEVICE", "cuda") == "cpu":
-        gpus = []
-    pool = local_pool(gpus[serving_gpus(given, gpus) :], workers=workers)
+@dataclass(frozen=True, slots=True)
+class LocalDevices:
+    """What this machine's devices are for."""
+
+    training: dict[str, str]
+    """The variables of the service that say what jobs train on."""
+    serving: tuple[ServingPool, ...]
+    """The GPUs of vLLM."""
+    engine_gpus: int
+    """GPUs that the replica of the embedded engine has to itself. Without any it computes on processors."""
+    sharing: GpuSharing
+
+
+def divide_devices(given: Mapping[str, str], gpus: Sequence[int], *, workers: int) -> LocalDevices:
+    """Divides this machine between training and serving. `gpus` are the bytes of all GPUs here; `workers`
+    train on a machine without. What the environment has `given` counts: TUNERY_SERVING_GPUS (by default one,
+    where there are several GPUs), TUNERY_GPU_SHARING (by default `training_first`, where there is one), and
+    the settings of training and serving themselves."""
+    trains_on_gpus = given.get("TUNERY_TRAINING_DEVICE", "cuda") == "cuda"
+    sharing = _sharing(given, gpus) if trains_on_gpus else "off"
+    if not trains_on_gpus or sharing != "off":
+        reserved = len(gpus)
+    else:
+        reserved = min(int(given.get("TUNERY_SERVING_GPUS") or len(gpus) > 1), max(0, len(gpus) - 1))
+    for_training = gpus if sharing != "off" else gpus[reserved:]
+    is_embedded = given.get("TUNERY_ENGINE") == "embedded"
+    if slots := given.get("TUNERY_TRAINING_SLOTS"):
+        for_training = for_training[: int(slots)]
+    return LocalDevices(
+        training=_training_environment(given, for_training if trains_on_gpus else [], workers=workers),
+        serving=() if is_embedded else local_serving_pools(given, gpus[:reserved]),
+        engine_gpus=int(is_embedded and sharing == "off" and reserved > 0),
+        sharing="off" if is_embedded else sharing,
+    )
+
+
+def local_serving_pools(given: Mapping[str, str], gpus: Sequence[int]) -> tuple[ServingPool, ...]:
+    """The pools that are `given`, or else these GPUs of this machine."""
+    if named := given.get("TUNERY_SERVING_POOLS"):
+        return tuple(_POOLS.validate_json(named))
+    if not gpus:
+        return ()
+    return (ServingPool(kind="cuda", devices=len(gpus), device_bytes=min(gpus)),)
+
+
+def _sharing(given: Mapping[str, str], gpus: Sequence[int]) -> GpuSharing:
+    return _SHARING.validate_python(
+        given.get("TUNERY_GPU_SHARING") or ("training_first" if len(gpus) == 1 else "off")
+    )
+
+
+def _training_environment(given: Mapping[str, str], gpus: Sequence[int], *, workers: int) -> dict[str, str]:
+    """The variables that say what this machine trains on, apart from those that are `given`."""
+    pool = local_pool(gpus, workers=workers)
     found = {
         "TUNERY_TRAINING_DEVICE": pool.kind,
         "TUNERY_TRAINING_SLOTS": str(pool.devices),
@@ -46,12 +100,6 @@ def training_environment(given: Mapping[str, str], gpus: Sequence[int], *, worke
         # GPUs that cannot be found: what they are is not known.
         del found["TUNERY_TRAINING_POOLS"]
     return {name: given.get(name) or value for name, value in found.items()}
-
-
-def serving_gpus(given: Mapping[str, str], gpus: Sequence[int]) -> int:
-    """How many of this machine's GPUs are reserved for serving. A single one is shared with training, and
-    jobs on CPUs leave serving all of them."""
-    return 1 if len(gpus) > 1 and given.get("TUNERY_TRAINING_DEVICE", "cuda") == "cuda" else 0
 
 
 def gpu_bytes(run: Run | None = None) -> list[int]:

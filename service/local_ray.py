@@ -26,7 +26,8 @@ def ray_command(ports: RayPorts, folder: Path) -> list[str]:
     """Starts a head node that runs in the foreground and listens on loopback only."""
     return [
         str(Path(sys.executable).with_name("ray")),
-        *("start", "--head", "--block", "--disable-usage-stats"),
+        # The monitor is the autoscaler, and there are no nodes to add.
+        *("start", "--head", "--block", "--disable-usage-stats", "--no-monitor"),
         *("--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1"),
         *("--port", str(ports.gcs), "--dashboard-port", str(ports.dashboard)),
         *("--dashboard-agent-listen-port", str(ports.dashboard_agent)),
@@ -60,8 +61,8 @@ def ray_environment(
         # Halves the cost of Ray's object store between Serve's proxy and a replica.
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
         # Otherwise Ray replaces 127.0.0.1 by the machine's address and listens on all interfaces, to be ready
-        # for a cluster of several machines.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # for a cluster of several machines. Only then can other nodes join this one.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": inherited.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0"),
         # Nothing collects the metrics, and their ports would answer anyone who reaches them.
         "RAY_enable_metrics_collection": "0",
         # There is no other node that could take over during the 30 s of draining.

@@ -1,12 +1,23 @@
-"""Folders that only their owner can access."""
+"""Folders and files that only their owner can access."""
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 UMASK = 0o077
 """The umask of every process of `tunery up`: files get mode 0600, folders 0700."""
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """What this process creates in the context is for its user alone."""
+    before = os.umask(UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def make_private_folder(folder: Path) -> None:
@@ -23,6 +34,16 @@ def make_private_folder(folder: Path) -> None:
             _close(Path(place) / name)
     # Last, so that an interrupted walk is repeated.
     _close(folder)
+
+
+def write_private_file(path: Path, value: str) -> None:
+    """Writes a line. Atomic, and readable only by its owner from the first byte on."""
+    partial = path.with_suffix(path.suffix + ".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(value + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
 
 
 def _close(path: Path) -> None:

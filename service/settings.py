@@ -24,13 +24,17 @@ from pydantic_settings import (
 )
 
 from cluster.bases.catalogue import load_catalogue
-from cluster.contracts.devices import Pool
+from cluster.contracts.devices import Pool, check_pools
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.integrations import IntegrationType, TrackerType
 from cluster.contracts.jobs import Device
+from cluster.contracts.serving_plan import GpuSharing
 from cluster.egress.destinations import EgressPolicy
 from service.db.limits.names import LimitName
+from service.db.retention.rules import DAY_SECONDS, RetentionKind, RetentionRules
 from service.db.retries import PublishPolicy, RetryPolicy
+from service.listed_settings import read_list
+from service.oidc.issuers import Issuer
 
 RENAMED = {
     "TUNERY_MAX_WAITING_CHOICES_IN_ALL": "max_waiting_choices_total",
@@ -84,7 +88,8 @@ class Settings(BaseSettings):
     """Root URL of Ray's dashboard, which carries its jobs API. The default is Ray's own port on this
     machine."""
     ray_auth_token: SecretStr | None = Field(default=None, validation_alias="RAY_AUTH_TOKEN")
-    """Ray's bearer token. It is read from Ray's own variable, `RAY_AUTH_TOKEN`; unset sends none."""
+    """Ray's bearer token. It is read from Ray's own variable, `RAY_AUTH_TOKEN`; unset sends none. Only the
+    scheduler and `tunery reconcile` use it: do not give it to the API."""
     serving_url: str = "http://127.0.0.1:8000"
     """Root URL of Ray Serve's HTTP proxy, which has `/engine` and `/datasets` under it. The default is
     Serve's own port on this machine."""
@@ -118,10 +123,20 @@ class Settings(BaseSettings):
     idempotency_seconds: float = Field(default=86_400.0, gt=0)
     """How long a request that creates a job is remembered, in seconds, so that a repeated one with the same
     `Idempotency-Key` returns the same job. The default is a day."""
+    grader_embedding_model: str | None = None
+    """Base model of the catalogue, an encoder, whose embeddings graders with the metric `cosine` compare.
+    Without it, they are refused."""
 
+    oidc_issuers: Annotated[tuple[Issuer, ...], NoDecode] = ()
+    """Identity providers whose tokens (JWT, OpenID Connect) the API accepts beside its own keys, as JSON, or
+    the path of a TOML or JSON file that lists them as `issuers`: `[{"issuer": "https://login.example.com/",
+    "audience": "tunery", "rules": [{"claims": {"groups": "ml"}, "project": "proj_…", "scopes": ["read",
+    "write"]}]}]`. docs/identity-providers.md has all fields. None by default."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages that may call the API, separated by commas, such as `https://app.example.com`; `*`
     allows any. None by default: browsers then block such calls."""
+    dashboard: bool = True
+    """Whether the API serves the dashboard at `/`. Without it, that path needs a key like any other."""
     max_connections: int = Field(default=2048, ge=16)
     """Connections that one API process holds at once. When the limit is reached, the connections that have
     been idle longest are closed to make room for new ones."""
@@ -162,6 +177,17 @@ class Settings(BaseSettings):
     """Hours of training that a project may use in a calendar month (UTC): the duration of its attempts times
     their training processes. Once they are used up, no job is created or resumed; running ones go on."""
 
+    key_requests_per_minute: int = Field(default=6000, ge=0)
+    """Requests per minute that one API process answers to each key, beside those to models, so that one
+    program in a loop does not slow down all others. 0: no limit."""
+
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port on which each API process serves its metrics for Prometheus, at `/metrics`. Unset: none. The port
+    needs no key, so let only Prometheus reach it."""
+    scheduler_metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """The same for the scheduler: another port than the API's where both run on one machine."""
+    metrics_host: str = "127.0.0.1"
+    """Address on which metrics are served. The default is reachable from this machine only."""
     usage_flush_seconds: float = Field(default=5.0, gt=0)
     """Time between two writes of the token counts of API keys to the database, in seconds. An API process
     that is killed loses at most this much."""
@@ -194,18 +220,52 @@ class Settings(BaseSettings):
     """What jobs train on: `cuda` for NVIDIA GPUs, one for each training process, or `cpu`. There is no
     fallback: a job for GPUs waits until the cluster has enough free ones. `tunery up` uses `cuda` by default
     on a machine with NVIDIA GPUs."""
-    training_pools: tuple[Pool, ...] = ()
-    """The devices that jobs may be trained on, as JSON, in the order of preference:
-    `[{"name": "h100", "kind": "cuda", "nodes": 4, "devices": 8, "device_bytes": "80GB", "host_bytes":
-    "1.5TB"}]`, or `[{"kind": "cpu", "devices": 2, "host_bytes": "32GiB"}]`. `nodes` (1) is the most that the
-    pool can have, `devices` the number on each of them, `device_bytes` the memory of one GPU, and
-    `host_bytes` that of one node. All are of the kind of `training_device`. Jobs are planned for the first
-    pool that they fit in, and refused if they fit in none. Without pools nothing is refused for its size, and
-    `auto` takes one worker. `tunery up` finds this machine's devices."""
+    training_pools: Annotated[tuple[Pool, ...], NoDecode] = ()
+    """The devices that jobs may be trained on, as JSON: `[{"name": "h100", "kind": "cuda", "nodes": 4,
+    "devices": 8, "device_bytes": "80GB", "host_bytes": "1.5TB", "accelerator_type": "H100"}]`, or
+    `[{"kind": "cpu", "devices": 2, "host_bytes": "32GiB"}]`; or the path of a TOML or JSON file that lists
+    them as `pools`. `nodes` (1) is the most that the pool can have, `devices` the number on each of them,
+    `device_bytes` the memory of one GPU, and `host_bytes` that of one node; docs/pools.md has the other
+    fields. All are of the kind of `training_device`. Jobs are planned for every pool that they fit in and
+    take the cheapest (in the order given, if prices are equal); they are refused if they fit in none. Without
+    pools nothing is refused for its size, and `auto` takes one worker. `tunery up` finds this machine's
+    devices."""
     training_slots: int = Field(default=1, ge=1)
-    """Training processes that may run at once, over all jobs. A job takes `training.num_workers` of them. Set
-    it to the number of GPUs (or CPU workers) of the cluster that serving does not need. On a machine with
-    several GPUs, `tunery up` leaves one to serving and counts the others."""
+    """Training processes that may run at once where no pools are named, over all jobs. A job takes
+    `training.num_workers` of them. With `training_pools`, each pool has as many as it has devices, and this
+    counts for nothing. `tunery up` makes a pool of this machine: of so many of its processors, or of so many
+    GPUs if it is set (by default of those that it does not keep for serving)."""
+    queue_ageing_seconds: float = Field(default=24 * 3600.0, gt=0)
+    """How long a job may wait before it comes ahead of all that have waited less, whatever their priority and
+    their project, in seconds. A job that needs a whole node or more waits a quarter of it. The default is a
+    day."""
+    fair_share_half_life_seconds: float = Field(default=3600.0, gt=0)
+    """After this time, half of what a project has used of the devices no longer counts when its jobs wait for
+    their turn, in seconds. The default is an hour: a longer one makes those who use much wait for longer."""
+    preemption: bool = True
+    """Whether running jobs are paused for waiting ones of a higher priority. They save a checkpoint, go back
+    to the queue, and continue from there. Without it, running elastic jobs do not change their workers."""
+    elastic_settle_seconds: float = Field(default=120.0, ge=0)
+    """How long devices are idle before an elastic job grows into them, and how long such a job runs before it
+    gets another number of workers, in seconds."""
+    organizations_may_prioritize: bool = False
+    """Whether administrators of other organizations than the operator's may give their projects the priority
+    `high`, and more than one share of the devices. Jobs of all organizations then wait, or pause, for theirs.
+    """
+    queue_report_seconds: float = Field(default=5.0, ge=0)
+    """Time between two updates of where queued jobs stand and what they wait for, in seconds."""
+    gpu_sharing: GpuSharing = "off"
+    """Whether jobs and models that vLLM serves take turns on the same GPUs. `training_first`: as soon as a
+    job is ready, its GPUs are taken from models, once their running answers have ended. `serving_first`: a
+    job waits until models have not been asked for two minutes; then it runs to its end. `by_load`: the same,
+    and running jobs pause for models that are asked for and have no GPUs; they continue once those are idle.
+    Requests for models without GPUs are answered with 503 meanwhile. The `floor` of a pool is never given
+    away. Models that were just trained are published before the next
+    job begins. `off`: training and serving have different GPUs. `tunery up` uses `training_first` on a
+    machine with one GPU."""
+    serving_gpus: int | None = Field(default=None, ge=0)
+    """How many of this machine's GPUs `tunery up` keeps for serving. Unset: one if there are several. The
+    others are for training."""
     max_attempts: int = Field(default=3, ge=1)
     """Platform faults in a row that end a job. A new checkpoint, or any other progress, resets the count, so
     that long jobs survive more interruptions than that."""
@@ -260,6 +320,16 @@ class Settings(BaseSettings):
     """How long the optimizer state of a job's checkpoints is kept after the job has ended, in seconds. Jobs
     that continue with `training.restore_optimizer` need it. The weights stay until they are deleted."""
 
+    retention_days: dict[RetentionKind, Annotated[float, Field(gt=0)]] = {}
+    """How long projects keep what they have, in days, unless they or their organization have set it, as JSON:
+    `{"files": 365, "events": 90}`. The kinds are `files`, `results`, `events`, `usage`, `checkpoints`,
+    `resume_states`, `data_reports` and `exports`. What is left out is kept for good, but resume states for
+    `resume_state_seconds` and exports for `export_seconds`."""
+    min_retention_days: dict[RetentionKind, Annotated[float, Field(gt=0)]] = {}
+    """The shortest that organizations and projects may set, in the same form."""
+    max_retention_days: dict[RetentionKind, Annotated[float, Field(gt=0)]] = {}
+    """The longest that anything is kept, in the same form, whatever organizations and projects have set."""
+
     checkpoints_kept: int = Field(default=3, ge=1)
     """How many of a job's newest checkpoints with weights, one after each epoch, are kept and usable, as with
     OpenAI. The best one is kept too, and those that an alias names or that are shared. The others are deleted
@@ -309,6 +379,22 @@ class Settings(BaseSettings):
         )
 
     @property
+    def pools(self) -> tuple[Pool, ...]:
+        """`training_pools`, or one that stands for devices of which no more is known than their number."""
+        unknown = Pool.model_construct(kind=self.training_device, devices=self.training_slots)
+        return self.training_pools or (unknown,)
+
+    @property
+    def training_devices(self) -> int:
+        """Training processes that may run at once, over all pools."""
+        return sum(pool.all_devices for pool in self.pools)
+
+    @property
+    def most_workers(self) -> int:
+        """Training processes that one job may have: it runs within one pool."""
+        return max(pool.all_devices for pool in self.pools)
+
+    @property
     def project_limits(self) -> Mapping[LimitName, int]:
         """The limits of every project. A name without a limit is absent."""
         named: dict[LimitName, int | None] = {
@@ -320,6 +406,16 @@ class Settings(BaseSettings):
             "device_hours_per_month": self.project_device_hours_per_month,
         }
         return {name: value for name, value in named.items() if value is not None}
+
+    @property
+    def retention(self) -> RetentionRules:
+        days: dict[RetentionKind, float | None] = {
+            "resume_states": self.resume_state_seconds / DAY_SECONDS,
+            "exports": self.export_seconds / DAY_SECONDS,
+        }
+        return RetentionRules(
+            {**days, **self.retention_days}, self.min_retention_days, self.max_retention_days
+        )
 
     @property
     def retries(self) -> RetryPolicy:
@@ -345,9 +441,32 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _RenamedVariables(settings_cls)
 
+    @field_validator("training_pools", mode="before")
+    @classmethod
+    def _read_pools(cls, value: object) -> object:
+        if isinstance(value, str):
+            return read_list(value, variable="TUNERY_TRAINING_POOLS", member="pools")
+        return value
+
+    @field_validator("oidc_issuers", mode="before")
+    @classmethod
+    def _read_issuers(cls, value: object) -> object:
+        if isinstance(value, str):
+            return read_list(value, variable="TUNERY_OIDC_ISSUERS", member="issuers")
+        return value
+
+    @field_validator("oidc_issuers")
+    @classmethod
+    def _each_once(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
+        urls = [issuer.issuer for issuer in issuers]
+        if repeated := {url for url in urls if urls.count(url) > 1}:
+            raise ValueError(f"{', '.join(sorted(repeated))} is listed twice")
+        return issuers
+
     @field_validator("training_pools")
     @classmethod
     def _of_the_training_device(cls, pools: tuple[Pool, ...], info: ValidationInfo) -> tuple[Pool, ...]:
+        check_pools(pools)
         device = info.data.get("training_device")
         for pool in pools:
             if pool.kind != device:
@@ -374,8 +493,10 @@ def checked_settings() -> Settings:
         raise InvalidConfiguration(f"{variable} is not JSON: {cause}.") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        variable = f"TUNERY_{first['loc'][0]}".upper()
-        raise InvalidConfiguration(f"{variable} is {first['input']!r}: {first['msg']}.") from error
+        field, *within = first["loc"]
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in within)
+        message = f"TUNERY_{str(field).upper()}{place} is {first['input']!r}: {first['msg']}."
+        raise InvalidConfiguration(message) from error
     load_catalogue(settings.catalogue)
     _ = settings.webhook_policy, settings.trackers
     return settings

@@ -8,12 +8,15 @@ child that dies is restarted. Everything that must survive is in the data folder
     DIR/catalogue.toml the base models on offer, unless TUNERY_CATALOGUE names another file
     DIR/objects/       files and checkpoints, unless TUNERY_STORAGE_URL names another store
     DIR/admin.key      the operator's key, mode 600, unless TUNERY_API_KEY is set
+    DIR/server.url     the API's base URL, while `up` runs, for commands with `--data DIR`
     DIR/*.token        secrets that Tunery's own processes share, mode 600
     DIR/logs/          one log file for each process, with rotation
     DIR/logs/ray/      Ray's logs: job drivers, training workers and serving replicas. `now` links to those of
                        the current run; each of the last runs has a folder
     DIR/ray.folder     path of Ray's temporary folder, while `up` runs
     DIR/cache/         adapters that serving has downloaded; may be deleted
+    DIR/vllm/          the environment of vLLM, which `tunery vllm install` makes, unless TUNERY_VLLM_PYTHON
+                       names another interpreter
 
 Only its owner can read any of it: folders have mode 700 and files 600, as do Ray's in /tmp.
 """
@@ -31,19 +34,29 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from pydantic import TypeAdapter
 
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.errors import Unavailable
+from cluster.contracts.serving_plan import ServingPool
+from cluster.planning.serving_settings import ServingSettings
 from service.data_folder import catalogue_path, create_catalogue, database_url, storage_url
 from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys
 from service.db.scheduler.attempts import put_back_all
-from service.local_devices import gpu_bytes, serving_gpus, training_environment
+from service.local_devices import LocalDevices, divide_devices, gpu_bytes
 from service.local_ray import RayPorts, ray_command, ray_environment, temporary_ray_folder
-from service.permissions import UMASK, make_private_folder
+from service.permissions import UMASK, make_private_folder, write_private_file
 from service.ports import free_ports
+from service.server_url import published_url
 from service.settings import Settings, checked_settings
 from service.supervisor import Program, Supervisor
+from service.vllm_environment import vllm_python
+
+_POOLS = TypeAdapter(tuple[ServingPool, ...])
+_JOBS_API_VARIABLE = "RAY_AUTH_TOKEN"
+_VLLM_SERVICE = {"TUNERY_MAX_RUNNING_CHOICES": "512"}
+"""Defaults of the service where vLLM serves, which runs many more sequences at once."""
 
 
 class AlreadyRunning(RuntimeError):
@@ -57,7 +70,8 @@ class PortTaken(RuntimeError):
 def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print) -> None:
     """Runs Tunery until SIGTERM or SIGINT. Before it starts anything, raises InvalidConfiguration for
     settings that no process could start with, AlreadyRunning or PortTaken."""
-    checked_settings()
+    settings = checked_settings()
+    ServingSettings.read()
     folder = folder.absolute()
     os.umask(UMASK)
     make_private_folder(folder)
@@ -69,7 +83,11 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
         plan = _Plan.make(folder, host, port, ray_folder)
         key_place = _prepare_database(folder, plan.service_environment["TUNERY_DATABASE_URL"])
         say(f"Tunery {plan.base_url}/v1   API key: {key_place}   logs: {folder / 'logs'}")
-        with Supervisor(folder / "logs") as supervisor:
+        if settings.dashboard:
+            say(f"Dashboard {plan.base_url}/")
+        for line in plan.remarks(folder):
+            say(line)
+        with published_url(folder, f"{plan.base_url}/v1"), Supervisor(folder / "logs") as supervisor:
             for program in plan.programs(host, port):
                 supervisor.start(program)
             supervisor.in_background(lambda: _announce(plan, supervisor, say))
@@ -86,8 +104,7 @@ class _Plan:
     base_url: str
     ray_url: str
     ray_token: str
-    serving_gpus: int
-    """GPUs that only the engine's replica may use."""
+    devices: LocalDevices
     serving_host: str
     serving_port: int
     internal_port: int
@@ -110,28 +127,35 @@ class _Plan:
             "TUNERY_CACHE_DIR": str(folder / "cache"),
             "TUNERY_WARM_BASES": inherited.get("TUNERY_WARM_BASES", "tunery-tiny-1"),
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": ray_token,
+            _JOBS_API_VARIABLE: ray_token,
             "PYTHONUNBUFFERED": "1",
         }
-        ray_url, gpus = f"http://127.0.0.1:{dashboard}", gpu_bytes()
-        training = training_environment(inherited, gpus, workers=Settings().training_slots)
+        ray_url = f"http://127.0.0.1:{dashboard}"
+        devices = divide_devices(inherited, gpu_bytes(), workers=Settings().training_slots)
+        if devices.serving:
+            shared |= {
+                "TUNERY_SERVING_POOLS": _POOLS.dump_json(devices.serving).decode(),
+                "TUNERY_VLLM_PYTHON": inherited.get("TUNERY_VLLM_PYTHON") or str(vllm_python(folder)),
+            }
         return _Plan(
             base_url=f"http://{reachable}:{port}",
             ray_url=ray_url,
             ray_token=ray_token,
-            serving_gpus=serving_gpus(inherited, gpus),
+            devices=devices,
             serving_host="127.0.0.1",
             serving_port=serving,
             internal_port=internal,
             ray_argv=ray_command(ray_ports, ray_folder),
             ray_environment=ray_environment(
-                inherited, shared, training_slots=int(training["TUNERY_TRAINING_SLOTS"])
+                inherited, shared, training_slots=int(devices.training["TUNERY_TRAINING_SLOTS"])
             ),
             service_environment={
+                **(_VLLM_SERVICE if devices.serving else {}),
                 **inherited,
                 **shared,
                 "TUNERY_DATABASE_URL": database_url(folder, inherited),
-                **training,
+                **devices.training,
+                "TUNERY_GPU_SHARING": devices.sharing,
                 "TUNERY_RAY_URL": ray_url,
                 "TUNERY_SERVING_URL": f"http://127.0.0.1:{serving}",
                 "TUNERY_SERVICE_URL": f"http://127.0.0.1:{internal}",
@@ -141,10 +165,14 @@ class _Plan:
     def programs(self, host: str, port: int) -> list[Program]:
         listening = ("--host", host, "--port", str(port), "--internal-port", str(self.internal_port))
         api = _python("service.api", *listening)
+        # Whoever has Ray's token can run any command; the API needs none.
+        of_api = {
+            name: value for name, value in self.service_environment.items() if name != _JOBS_API_VARIABLE
+        }
         return [
             Program("ray", self.ray_argv, self.ray_environment, after_start=self.deploy_serving),
             Program("scheduler", _python("service.scheduling"), self.service_environment),
-            Program("api", api, self.service_environment),
+            Program("api", api, of_api),
         ]
 
     def deploy_serving(self, ended: threading.Event) -> None:
@@ -157,7 +185,7 @@ class _Plan:
                     "name": name,
                     "route_prefix": f"/{name}",
                     "import_path": f"cluster.serving.deployment:{name}_app",
-                    **({"deployments": [self._reserving_gpus()]} if name == "engine" else {}),
+                    **({"deployments": [self._engine()]} if name == "engine" else {}),
                 }
                 for name in ("engine", "datasets")
             ],
@@ -170,9 +198,30 @@ class _Plan:
                         return
                 ended.wait(0.3)
 
-    def _reserving_gpus(self) -> dict[str, Any]:
-        options = {"num_cpus": 0.5, "num_gpus": self.serving_gpus}
+    def _engine(self) -> dict[str, Any]:
+        gpus = self.devices.engine_gpus
+        options: dict[str, Any] = {"num_cpus": 0.5, "num_gpus": gpus}
+        if not gpus:
+            # Ray does not hide what it has not reserved, and these GPUs are a job's or vLLM's.
+            options["runtime_env"] = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
         return {"name": "engine", "ray_actor_options": options}
+
+    def remarks(self, folder: Path) -> Iterator[str]:
+        """What a person should know about this machine's GPUs."""
+        if not self.devices.serving:
+            return
+        count = sum(pool.all_devices for pool in self.devices.serving)
+        python = Path(self.ray_environment["TUNERY_VLLM_PYTHON"])
+        trains_on = self.service_environment["TUNERY_TRAINING_SLOTS"]
+        if self.devices.sharing == "off":
+            yield f"GPUs: {count} for serving; training slots: {trains_on}."
+        else:
+            yield f"GPUs: {count}, which jobs and models use in turn ({self.devices.sharing})."
+        if not python.exists():
+            yield (
+                "vLLM is not installed, so that models of more than 1 GB cannot be served: run "
+                f"`tunery vllm install --data {folder}`."
+            )
 
 
 def _announce(plan: _Plan, supervisor: Supervisor, say: Callable[[str], None]) -> None:
@@ -200,7 +249,7 @@ def _prepare_database(folder: Path, database_url: str) -> str:
                     return f"as given by TUNERY_API_KEY, in the place of {path}"
                 return "as given by TUNERY_API_KEY" if given else str(path)
             key = ApiKeys(session).ensure_admin(None, organization=organization)
-            _write_secret(path, key)
+            write_private_file(path, key)
         return f"{key} (also in {path})"
     finally:
         database.close()
@@ -236,18 +285,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _secret(path: Path) -> str:
     if not path.exists():
-        _write_secret(path, secrets.token_hex(32))
+        write_private_file(path, secrets.token_hex(32))
     return path.read_text().strip()
-
-
-def _write_secret(path: Path, value: str) -> None:
-    """Atomic, and readable only by its owner from the first byte on."""
-    partial = path.with_suffix(path.suffix + ".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(value + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
 
 
 def _check_free(host: str, port: int) -> None:

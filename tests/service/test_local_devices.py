@@ -1,9 +1,10 @@
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from service.local_devices import gpu_bytes, host_bytes, local_pool, serving_gpus, training_environment
+from service.local_devices import divide_devices, gpu_bytes, host_bytes, local_pool
 
 
 def test_gpus_are_found_with_their_memory() -> None:
@@ -43,21 +44,47 @@ def test_a_machine_is_a_pool() -> None:
     assert (pool.kind, pool.devices, pool.device_bytes) == ("cuda", 2, 40 * 2**30)
 
 
+GB = 10**9
+
+
 @pytest.mark.parametrize(
-    ("given", "gpus", "expected", "reserved"),
+    ("given", "gpus", "training", "serving", "sharing"),
     [
-        ({}, 0, ("cpu", "3"), 0),
-        ({}, 1, ("cuda", "1"), 0),
-        ({}, 8, ("cuda", "7"), 1),
-        ({"TUNERY_TRAINING_DEVICE": "cpu"}, 8, ("cpu", "3"), 0),
-        ({"TUNERY_TRAINING_SLOTS": "4"}, 8, ("cuda", "4"), 1),
-        ({"TUNERY_TRAINING_DEVICE": "cuda"}, 0, ("cuda", "3"), 0),
+        ({}, 0, ("cpu", 3), 0, "off"),
+        ({}, 1, ("cuda", 1), 1, "training_first"),
+        ({}, 8, ("cuda", 7), 1, "off"),
+        ({"TUNERY_SERVING_GPUS": "4"}, 8, ("cuda", 4), 4, "off"),
+        # Training keeps one.
+        ({"TUNERY_SERVING_GPUS": "8"}, 8, ("cuda", 1), 7, "off"),
+        ({"TUNERY_SERVING_GPUS": "0"}, 8, ("cuda", 8), 0, "off"),
+        ({"TUNERY_GPU_SHARING": "off"}, 1, ("cuda", 1), 0, "off"),
+        ({"TUNERY_GPU_SHARING": "serving_first"}, 1, ("cuda", 1), 1, "serving_first"),
+        ({"TUNERY_GPU_SHARING": "serving_first"}, 4, ("cuda", 4), 4, "serving_first"),
+        ({"TUNERY_TRAINING_DEVICE": "cpu"}, 8, ("cpu", 3), 8, "off"),
+        ({"TUNERY_TRAINING_SLOTS": "4"}, 8, ("cuda", 4), 1, "off"),
+        ({"TUNERY_TRAINING_DEVICE": "cuda"}, 0, ("cuda", 3), 0, "off"),
     ],
 )
-def test_several_gpus_are_divided_between_training_and_serving(
-    given: dict[str, str], gpus: int, expected: tuple[str, str], reserved: int
+def test_gpus_are_divided_between_training_and_serving_or_taken_in_turns(
+    given: dict[str, str], gpus: int, training: tuple[str, int], serving: int, sharing: str
 ) -> None:
-    sizes = [80 * 2**30] * gpus
-    found = training_environment(given, sizes, workers=3)
-    assert (found["TUNERY_TRAINING_DEVICE"], found["TUNERY_TRAINING_SLOTS"]) == expected
-    assert serving_gpus(given, sizes) == reserved
+    found = divide_devices(given, [80 * GB] * gpus, workers=3)
+    assert found.training["TUNERY_TRAINING_DEVICE"] == training[0]
+    assert found.training["TUNERY_TRAINING_SLOTS"] == str(training[1])
+    pools = json.loads(found.training.get("TUNERY_TRAINING_POOLS", "[]"))
+    assert [(pool["kind"], pool["devices"]) for pool in pools] in ([training], [])
+    assert sum(pool.all_devices for pool in found.serving) == serving
+    assert (found.sharing, found.engine_gpus) == (sharing, 0)
+
+
+def test_the_embedded_engine_gets_a_gpu_only_where_there_are_several() -> None:
+    given = {"TUNERY_ENGINE": "embedded"}
+    for gpus, engine_gpus in ((0, 0), (1, 0), (8, 1)):
+        found = divide_devices(given, [80 * GB] * gpus, workers=1)
+        assert (found.engine_gpus, found.serving, found.sharing) == (engine_gpus, (), "off")
+
+
+def test_pools_that_are_given_are_taken() -> None:
+    given = {"TUNERY_SERVING_POOLS": '[{"kind": "cuda", "devices": 2, "device_bytes": "24GB"}]'}
+    (pool,) = divide_devices(given, [80 * GB] * 8, workers=1).serving
+    assert (pool.devices, pool.device_bytes) == (2, 24 * GB)

@@ -1,3 +1,4 @@
+import io
 import logging
 from typing import Any
 
@@ -5,7 +6,8 @@ import pytest
 import structlog
 
 from service.log_rate_limit import LoggingRateLimit, LogRateLimiter
-from service.scheduling.__main__ import _configure_logs
+from service.logs import configure_service_logs
+from tests.logged import own_logging
 
 
 class Clock:
@@ -39,11 +41,11 @@ def test_the_number_of_remembered_lines_is_bounded() -> None:
 
 
 @pytest.fixture
-def scheduler_logs(capsys: pytest.CaptureFixture[str]) -> Any:
-    before = structlog.get_config()
-    _configure_logs()
-    yield lambda: capsys.readouterr().out.splitlines()
-    structlog.configure(**before)
+def scheduler_logs() -> Any:
+    stream = io.StringIO()
+    with own_logging():
+        configure_service_logs(stream)
+        yield lambda: stream.getvalue().splitlines()
 
 
 def test_the_scheduler_logs_once_for_each_attempt_that_ray_is_down(scheduler_logs: Any) -> None:

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -98,6 +101,60 @@ def test_pools_are_read_with_sizes_as_people_write_them(monkeypatch: pytest.Monk
     assert found.host_bytes == 1.5 * 2**40
 
 
+def test_pools_are_read_from_a_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNERY_TRAINING_DEVICE", "cuda")
+    file = tmp_path / "pools.toml"
+    file.write_text(
+        """
+        [[pools]]
+        name = "h100"
+        kind = "cuda"
+        nodes = 4
+        min_nodes = 1
+        devices = 8
+        device_bytes = "80GB"
+        accelerator_type = "H100"
+        price = 2.5
+
+        [[pools]]
+        name = "spot"
+        kind = "cuda"
+        devices = 1
+        device_bytes = "24GB"
+        labels = { pool = "spot" }
+        """
+    )
+    monkeypatch.setenv("TUNERY_TRAINING_POOLS", str(file))
+    dear, spot = Settings().training_pools
+    assert (dear.selector, dear.min_nodes, dear.price) == ({"ray.io/accelerator-type": "H100"}, 1, 2.5)
+    assert (spot.selector, spot.price) == ({"pool": "spot"}, 1.0)
+    assert (Settings().training_devices, Settings().most_workers) == (33, 32)
+    as_json = tmp_path / "pools.json"
+    as_json.write_text(json.dumps([dear.model_dump(), spot.model_dump()]))
+    monkeypatch.setenv("TUNERY_TRAINING_POOLS", str(as_json))
+    assert Settings().training_pools == (dear, spot)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "neither JSON nor a file"),
+        ("[[pools]\n", "is not TOML"),
+        ("nodes = 1", "has no list of pools"),
+        ('[[pools]]\nkind = "cpu"\ndevices = 0\nhost_bytes = 1', r"TUNERY_TRAINING_POOLS\[0\].devices is 0"),
+    ],
+)
+def test_a_file_of_pools_that_cannot_be_used_is_named(
+    content: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pools.toml"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("TUNERY_TRAINING_POOLS", str(file))
+    with pytest.raises(InvalidConfiguration, match=message):
+        checked_settings()
+
+
 @pytest.mark.parametrize(
     ("pool", "reason"),
     [
@@ -105,6 +162,15 @@ def test_pools_are_read_with_sizes_as_people_write_them(monkeypatch: pytest.Monk
         ('{"kind": "cuda", "devices": 1}', "needs device_bytes"),
         ('{"kind": "cpu", "devices": 1}', "needs host_bytes"),
         ('{"kind": "cpu", "devices": 0, "host_bytes": 1}', "greater than or equal to 1"),
+        ('{"kind": "cpu", "devices": 1, "host_bytes": 1, "min_nodes": 2}', "min_nodes is 2, but nodes"),
+        ('{"kind": "cpu", "devices": 1, "host_bytes": 1, "accelerator_type": "L4"}', "has no accelerator"),
+        ('{"kind": "cpu", "devices": 1, "host_bytes": 1, "labels": {"a": "!b"}}', "not a label"),
+        (", ".join(['{"kind": "cpu", "devices": 1, "host_bytes": 1}'] * 2), "two pools have the name"),
+        (
+            '{"kind": "cpu", "devices": 1, "host_bytes": 1},'
+            ' {"name": "b", "kind": "cpu", "devices": 1, "host_bytes": 1}',
+            "'training' and 'b' have no labels",
+        ),
     ],
 )
 def test_pools_that_jobs_cannot_be_planned_for_are_refused(

@@ -1,5 +1,6 @@
 """The programs that `tunery up` runs."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,21 @@ def test_runners_sync_at_a_port_that_only_this_machine_can_reach(tmp_path: Path,
     assert port != "9000"
 
 
+def test_the_api_does_not_get_the_token_of_rays_jobs_api(tmp_path: Path) -> None:
+    programs = _Plan.make(tmp_path, "127.0.0.1", 9000, tmp_path / "ray").programs("127.0.0.1", 9000)
+    with_token = {program.name for program in programs if "RAY_AUTH_TOKEN" in program.environment}
+    assert with_token == {"ray", "scheduler"}
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
         ("TUNERY_TRAINING_SLOTS", "many", "TUNERY_TRAINING_SLOTS is 'many'"),
         ("TUNERY_TRAINING_POOLS", "{", "TUNERY_TRAINING_POOLS is not JSON"),
+        ("TUNERY_SERVING_POOLS", "{", "TUNERY_SERVING_POOLS is not JSON"),
+        ("TUNERY_SERVING_POOLS", '[{"kind": "cuda", "devices": 1}]', "a pool of GPUs needs device_bytes"),
+        ("TUNERY_ENGINE", "sglang", "TUNERY_ENGINE is 'sglang'"),
+        ("TUNERY_GPU_SHARING", "maybe", "TUNERY_GPU_SHARING is 'maybe'"),
         ("TUNERY_CATALOGUE", "/absent/models.toml", "/absent/models.toml"),
         ("TUNERY_WEBHOOK_ALLOWED_DESTINATIONS", "http://x", "'http://x'"),
     ],
@@ -35,3 +46,29 @@ def test_settings_that_nothing_can_start_with_are_named_before_anything_starts(
     with pytest.raises(InvalidConfiguration, match=message):
         up(tmp_path / "data", "127.0.0.1", 9000)
     assert not (tmp_path / "data").exists()
+
+
+def test_gpus_are_found_and_hidden_from_the_replica_that_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 81559\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    plan = _Plan.make(tmp_path, "127.0.0.1", 9000, tmp_path / "ray")
+    assert plan.service_environment["TUNERY_GPU_SHARING"] == "training_first"
+    assert plan.ray_environment["TUNERY_VLLM_PYTHON"] == str(tmp_path / "vllm" / "bin" / "python")
+    assert '"devices":1' in plan.ray_environment["TUNERY_SERVING_POOLS"]
+    assert plan._engine()["ray_actor_options"] == {
+        "num_cpus": 0.5,
+        "num_gpus": 0,
+        "runtime_env": {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}},
+    }
+    shared, missing = plan.remarks(tmp_path)
+    assert "in turn (training_first)" in shared
+    assert f"tunery vllm install --data {tmp_path}" in missing
+
+
+def test_without_gpus_nothing_is_said_about_them(tmp_path: Path) -> None:
+    plan = _Plan.make(tmp_path, "127.0.0.1", 9000, tmp_path / "ray")
+    assert list(plan.remarks(tmp_path)) == []
+    assert "TUNERY_SERVING_POOLS" not in plan.ray_environment

@@ -1,0 +1,2 @@
+async function*e(e){let n=e.pipeThrough(new TextDecoderStream).getReader(),r=``;try{for(;;){let{done:e,value:i}=await n.read();if(e)return;let a=(r+i).split(/\r?\n\r?\n/);r=a.pop()??``;for(let e of a){let n=t(e);n&&(yield n)}}}finally{await n.cancel().catch(()=>void 0)}}function t(e){let t=``,n=[];for(let r of e.split(/\r?\n/)){let[,e,i]=/^(\w+): ?(.*)$/.exec(r)??[];e===`id`&&(t=i??``),e===`data`&&n.push(i??``)}return n.length?{id:t,data:n.join(`
+`)}:null}export{e as t};

@@ -1,0 +1,409 @@
+"""What people come for, from signing in to asking a tuned model, with a mouse or with the keyboard alone."""
+
+import ast
+import io
+import json
+import re
+import shlex
+import subprocess
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES
+from cluster.contracts.jsonl import check_jsonl
+from cluster.data_checks.check import check_data
+from service.db import tables
+from tests.dashboard.conftest import Dashboard
+from tests.dashboard.seed import EXAMPLES, STEPS, make_elastic, take_steps
+from tests.service.cli.running import run_tunery
+
+pytestmark = pytest.mark.slow
+
+
+def tab_to(page: Page, role: str, name: str) -> None:
+    """Presses Tab until the control has the focus, which must be visible."""
+    target = page.get_by_role(role, name=name, exact=True).first  # type: ignore[arg-type]
+    target.wait_for()
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        if target.evaluate("element => element === document.activeElement"):
+            outline = target.evaluate("element => getComputedStyle(element).outlineStyle")
+            assert outline != "none", f"the focus on {name} cannot be seen"
+            return
+    raise AssertionError(f"the keyboard does not reach the {role} {name}")
+
+
+def test_the_key_stays_in_the_tab_and_out_of_urls_cookies_and_lasting_storage(dashboard: Dashboard) -> None:
+    page, key = dashboard.page, dashboard.live.project.key
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
+    page.goto(dashboard.live.url)
+    page.get_by_label("API key").fill("tk-wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Incorrect API key")
+    dashboard.sign_in()
+    page.reload()
+    page.get_by_role("heading", name="Jobs", level=1).wait_for()
+    assert all(key not in url for url in [*urls, page.url])
+    assert page.context.cookies() == []
+    assert key not in page.evaluate("JSON.stringify({...localStorage})")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("API key").wait_for()
+    assert key not in page.evaluate("JSON.stringify({...sessionStorage})")
+    assert key not in page.content()
+    page.get_by_label("Keep the key until this tab is closed").uncheck()
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Jobs", level=1).wait_for()
+    assert key not in page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
+
+
+def test_a_revoked_key_signs_out_and_says_why(dashboard: Dashboard) -> None:
+    live, page = dashboard.live, dashboard.page
+    dashboard.sign_in()
+    page.route(
+        "**/v1/fine_tuning/jobs?*", lambda route: route.continue_(headers={"authorization": "Bearer x"})
+    )
+    expect(page.get_by_text("You were signed out")).to_be_visible()
+    assert live.project.key not in page.evaluate("JSON.stringify({...sessionStorage})")
+
+
+def test_from_a_file_to_a_job_by_keyboard_alone(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.sign_in()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("g")
+    page.keyboard.press("n")
+    tab_to(page, "button", "Upload a file")
+    page.keyboard.press("Enter")
+    bad = EXAMPLES + b'{"messages": [}\n{"text": 1}\n'
+    bad += b'\n{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": ""}]}\n'
+    bad += b'{"messages": [{"role": "assistant", "content": "Hi", "colour": "red"}]}\n\n'
+    page.get_by_label("Training file: a JSONL file").set_input_files(
+        {"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": bad}
+    )
+    expect(page.get_by_text("A first look finds 5 lines that would be refused.")).to_be_visible()
+    assert check_jsonl(io.BytesIO(bad)).n_problems == 5, "the server finds the same"
+    expect(page.get_by_text(re.compile(r"^Line 13, column \d+: This is not JSON"))).to_be_visible()
+    expect(page.get_by_text(re.compile("^Line 15, .* is blank"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Line 17, .*colour` is not an allowed key"))).to_be_visible()
+    page.get_by_label("Training file: a JSONL file").set_input_files(
+        {"name": "faq.csv", "mimeType": "text/csv", "buffer": b"question,answer\nWhere?,Here.\n"}
+    )
+    expect(page.get_by_text("tunery data convert faq.csv", exact=True)).to_be_visible()
+    page.get_by_label("Training file: a JSONL file").set_input_files(
+        {"name": "keyboard.jsonl", "mimeType": "application/jsonl", "buffer": EXAMPLES}
+    )
+    expect(page.get_by_role("combobox", name="Training file")).to_have_value(re.compile("^file-"))
+    tab_to(page, "textbox", "Name")
+    page.keyboard.type("by-keyboard")
+    tab_to(page, "button", "Preview and estimate")
+    page.keyboard.press("Enter")
+    expect(page.locator("mark").filter(has_text="Order 1 is on its way.").first).to_be_visible()
+    expect(page.get_by_text("960 in all, 120 an epoch, of which 60 are learned")).to_be_visible()
+    tab_to(page, "button", "Start the job")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="by-keyboard", level=1).wait_for()
+    created = dashboard.live.openai().fine_tuning.jobs.list(limit=1).data[0]
+    assert created.to_dict()["user_provided_suffix"] == "by-keyboard"
+    tab_to(page, "button", "Cancel")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.keyboard.press("Enter")
+    tab_to(page, "button", "Cancel the job")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
+
+
+def test_a_job_is_started_on_plain_http_where_browsers_offer_less(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    page.add_init_script("delete Crypto.prototype.randomUUID")
+    dashboard.sign_in()
+    dashboard.open(f"new?like={dashboard.seeded.queued}")
+    expect(page.get_by_label("Name")).to_have_value("invoices")
+    page.get_by_label("Name").fill("plain")
+    page.get_by_role("button", name="Start the job").click()
+    page.get_by_role("heading", name="plain", level=1).wait_for()
+
+
+def test_a_running_job_is_followed_live_and_paused_and_resumed(dashboard: Dashboard) -> None:
+    page, job = dashboard.page, dashboard.seeded.running
+    dashboard.sign_in()
+    dashboard.open(f"job/{job}")
+    expect(page.get_by_text(f"Step 48 of {STEPS}")).to_be_visible()
+    take_steps(dashboard.live.state, job, 49, 60, (60,))
+    page.get_by_text("Loss, nats per learned token as a table").click()
+    table = page.get_by_role("region", name="Loss, nats per learned token, table")
+    expect(table.get_by_role("rowheader", name="60", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Pausing", exact=True)).to_be_visible()
+    with dashboard.live.state.database.write() as session:
+        session.get_one(tables.Job, job).status = "paused"
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("Queued", exact=True)).to_be_visible()
+
+
+def test_models_answer_side_by_side_and_keep_their_own_history(dashboard: Dashboard) -> None:
+    page, seeded, engine = dashboard.page, dashboard.seeded, dashboard.live.engine
+    dashboard.sign_in()
+    dashboard.open(f"job/{seeded.succeeded}")
+    page.get_by_role("link", name="Try the checkpoint of step 80").click()
+    columns = page.get_by_role("region", name=re.compile("^Model"))
+    expect(columns).to_have_count(3)
+    expect(columns.nth(2).get_by_role("combobox")).to_have_value(f"{seeded.model}:ckpt-step-80")
+    engine.requests.clear()
+    for question in ("Where is order 7?", "And order 8?"):
+        page.get_by_label("Message", exact=True).fill(question)
+        page.keyboard.press("Enter")
+        page.get_by_text("All answers have arrived.").wait_for()
+        expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    expect(page.get_by_text("Order 7 is on its way.")).to_have_count(6)
+    assert len(engine.requests) == 6
+    roles = [message["role"] for message in engine.requests[-1].prompt.messages]  # type: ignore[union-attr]
+    assert roles == ["user", "assistant", "user"]
+
+
+def test_a_models_refusal_stands_in_its_own_column(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.sign_in()
+    dashboard.open("playground?model=base-1&model=absent")
+    page.get_by_label("Message", exact=True).fill("Hello")
+    page.keyboard.press("Enter")
+    columns = page.get_by_role("region", name=re.compile("^Model"))
+    expect(columns.nth(0).get_by_text("Order 7 is on its way.")).to_be_visible()
+    expect(columns.nth(1).get_by_text("absent", exact=False).last).to_be_visible()
+
+
+def test_the_code_that_it_copies_creates_the_same_job_again(dashboard: Dashboard) -> None:
+    page, live = dashboard.page, dashboard.live
+    dashboard.sign_in()
+    dashboard.open(f"job/{dashboard.seeded.queued}")
+    code = page.get_by_role("region", name="The request in Python")
+    text = code.inner_text()
+    assert "training=" not in text, "what has a default is left out"
+    assert '"training"' not in text
+    assert live.project.key not in text
+    page.get_by_role("button", name="curl").click()
+    body = json.loads(
+        page.get_by_role("region", name="The request in curl").inner_text().split("-d '")[1][:-1]
+    )
+    page.get_by_role("button", name="Command line").click()
+    command = page.get_by_role("region", name="The request in Command line").inner_text()
+    _, *arguments = shlex.split(command.replace("\\\n", ""))
+    ran = run_tunery(live, *arguments, "--yes", "--detach")
+    assert ran.exit_code == 0, ran.output
+    jobs = live.openai().fine_tuning.jobs
+    again = live.openai().post("/fine_tuning/jobs", body=body, cast_to=object)
+    former = jobs.retrieve(dashboard.seeded.queued).to_dict()
+    for copy in (again, jobs.retrieve(ran.stdout.strip()).to_dict()):
+        for name in ("model", "training_file", "seed", "hyperparameters", "method", "user_provided_suffix"):
+            assert copy[name] == former[name], name  # type: ignore[index]
+        assert copy["tunery"]["training"] == former["tunery"]["training"]  # type: ignore[index]
+
+
+def test_an_elastic_job_says_how_many_workers_it_may_have(dashboard: Dashboard) -> None:
+    make_elastic(dashboard.live.state, dashboard.seeded.queued)
+    dashboard.sign_in()
+    dashboard.open(f"job/{dashboard.seeded.queued}")
+    expect(dashboard.page.get_by_text("1 to 2, none now")).to_be_visible()
+
+
+def test_what_users_wrote_is_copied_as_text_that_no_terminal_obeys(dashboard: Dashboard) -> None:
+    page, live = dashboard.page, dashboard.live
+    metadata = {
+        "lines": "a\n\x03rm -rf /\n",
+        "screen": "\x1b[2J\x9b2J\x7f\u202e'\\!! $(id) \U000e0041",
+        "plain": "it's `fine` $HOME",
+    }
+    file = dashboard.seeded.file
+    job = live.openai().fine_tuning.jobs.create(model="base-1", training_file=file, metadata=metadata)
+    dashboard.sign_in()
+    dashboard.open(f"job/{job.id}")
+
+    def copied(kind: str) -> str:
+        page.get_by_role("button", name=kind).click()
+        # As it is copied: the screen's own text would lack what cannot be seen.
+        text = page.get_by_role("region", name=f"The request in {kind}").text_content() or ""
+        assert all(char == "\n" or char.isprintable() for char in text), kind
+        return text.strip()
+
+    def ran(command: str, name: str) -> list[str]:
+        """The arguments with which a shell runs it."""
+        script = f"{name}() {{ printf '%s\\0' \"$@\"; }}\n{command}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=30)
+        return done.stdout.decode().split("\0")[:-1]
+
+    arguments = ran(copied("Command line"), "tunery")
+    assert {f"--metadata={name}={value}" for name, value in metadata.items()} <= set(arguments)
+    assert json.loads(ran(copied("curl"), "curl")[-1])["metadata"] == metadata
+    calls = [node for node in ast.walk(ast.parse(copied("Python"))) if isinstance(node, ast.Call)]
+    named = {word.arg: word.value for call in calls for word in call.keywords}
+    assert ast.literal_eval(named["metadata"]) == metadata
+
+
+def test_weights_are_downloaded_with_the_key_in_a_header(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.sign_in()
+    dashboard.open(f"model/{dashboard.seeded.model}")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download adapter_config.json").click()
+    assert download.value.suggested_filename == "adapter_config.json"
+    assert download.value.path().read_bytes() == b'{"peft_type": "LORA"}'
+
+
+def test_an_admin_makes_a_key_that_is_shown_once_and_sets_a_limit(dashboard: Dashboard) -> None:
+    page, live = dashboard.page, dashboard.live
+    dashboard.sign_in(dashboard.seeded.admin_key)
+    dashboard.open("organization")
+    page.get_by_label("Name of a new key").fill("ci")
+    page.get_by_label("infer").uncheck()
+    page.get_by_role("button", name="Create").nth(1).click()
+    made = page.get_by_role("status").locator(".mono").inner_text()
+    models = live.openai(api_key=made).models.list().data
+    assert models
+    page.get_by_role("button", name="Done").click()
+    assert made not in page.content()
+    page.get_by_label("Jobs at once").fill("2")
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(page.get_by_role("button", name="Save 0 changes")).to_be_disabled()
+    path = f"/organization/projects/{live.project.tenant.project_id}/limits"
+    limits = live.openai(api_key=dashboard.seeded.admin_key).get(path, cast_to=object)
+    assert limits["max_concurrent_jobs"] == 2  # type: ignore[index]
+    page.get_by_role("button", name=re.compile("^Back to the server")).click()
+    expect(page.get_by_label("Jobs at once")).to_have_value("")
+
+
+def test_an_admin_says_what_a_project_may_use_and_moves_its_jobs(dashboard: Dashboard) -> None:
+    page, live = dashboard.page, dashboard.live
+    client = live.openai(api_key=dashboard.seeded.admin_key)
+    project = f"/organization/projects/{live.project.tenant.project_id}"
+
+    def told(what: str) -> dict[str, Any]:
+        found = client.get(f"{project}/{what}", cast_to=object)
+        assert isinstance(found, dict)
+        return found
+
+    dashboard.sign_in(dashboard.seeded.admin_key)
+    dashboard.open("organization")
+    page.get_by_label("Highest priority of jobs").select_option("high")
+    page.get_by_label("Share of the devices").fill("3")
+    page.get_by_label("Devices at once").fill("4")
+    page.get_by_role("button", name="Save 3 changes").click()
+    expect(page.get_by_role("button", name="Save 0 changes")).to_be_disabled()
+    limits = told("limits")
+    assert (limits["max_priority"], limits["device_share"], limits["max_devices"]) == ("high", 3, 4)
+    page.get_by_role("checkbox", name="dpo").uncheck()
+    page.get_by_role("checkbox", name="full").uncheck()
+    page.get_by_role("button", name="Save 2 changed rights").click()
+    expect(page.get_by_role("button", name="Save 0 changed rights")).to_be_disabled()
+    assert (told("rights")["methods"], told("rights")["models"]) == (["supervised"], None)
+    dashboard.open("new")
+    expect(page.get_by_label("Method").get_by_role("option")).to_have_count(1)
+    expect(page.get_by_label("Training", exact=True).get_by_role("option")).to_have_count(3)
+    dashboard.open("organization")
+    page.get_by_role("button", name="Allow everything").click()
+    expect(page.get_by_role("checkbox", name="dpo")).to_be_checked()
+
+    job = dashboard.seeded.queued
+    dashboard.open("cluster")
+    expect(page.get_by_role("region", name="Pools").get_by_role("row")).to_have_count(2)
+    with page.expect_response(lambda answer: job in answer.url and answer.request.method == "POST"):
+        page.get_by_label(f"Priority of {job}").select_option("high")
+    moved = page.get_by_role("region", name="Queue").get_by_role("row").nth(1)
+    expect(moved).to_contain_text(job)
+    assert client.fine_tuning.jobs.retrieve(job).to_dict()["tunery"]["priority"] == "high"  # type: ignore[index]
+    page.get_by_label(f"Priority of {job}").select_option("normal")
+    expect(page.get_by_label(f"Priority of {job}")).to_have_value("normal")
+    client.delete(f"{project}/limits", cast_to=object)
+
+
+def test_a_job_may_be_given_only_the_priorities_of_its_project(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.sign_in()
+    dashboard.open(f"new?like={dashboard.seeded.queued}")
+    expect(page.get_by_label("Name")).to_have_value("invoices")
+    priority = page.get_by_label("Priority")
+    expect(priority.get_by_role("option")).to_have_text(["low", "normal"])
+    priority.select_option("low")
+    page.get_by_label("Name").fill("patient")
+    page.get_by_role("button", name="Start the job").click()
+    page.get_by_role("heading", name="patient", level=1).wait_for()
+    (job,) = dashboard.live.openai().fine_tuning.jobs.list(limit=1).data
+    assert job.to_dict()["tunery"]["priority"] == "low"  # type: ignore[index]
+    page.get_by_role("button", name="Command line").click()
+    command = page.get_by_role("region", name="The request in Command line")
+    expect(command).to_contain_text("--priority=low")
+
+
+def test_a_file_that_no_job_can_use_is_refused_before_anything_is_sent(dashboard: Dashboard) -> None:
+    page, client, engine = dashboard.page, dashboard.live.openai(), dashboard.live.engine
+    refused: list[str] = []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+    pair = {
+        "input": {"messages": [{"role": "user", "content": "Hi"}]},
+        "preferred_output": [{"role": "assistant", "content": "Hello."}],
+        "non_preferred_output": [{"role": "assistant", "content": "Go."}],
+    }
+    rows = "".join(json.dumps(pair) + "\n" for _ in range(MIN_TRAINING_EXAMPLES)).encode()
+    three = b"".join(EXAMPLES.splitlines(keepends=True)[:3])
+    few = client.files.create(file=("few.jsonl", three), purpose="fine-tune").id
+    pairs = client.files.create(file=("pairs.jsonl", rows), purpose="fine-tune").id
+    dashboard.sign_in()
+    dashboard.open("new")
+    page.get_by_role("button", name="Upload a file").click()
+    for content, message in (
+        (b"", "The file is empty."),
+        (three, f"at least {MIN_TRAINING_EXAMPLES} examples, and the file has 3"),
+    ):
+        page.get_by_label("Training file: a JSONL file").set_input_files(
+            {"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": content}
+        )
+        expect(page.get_by_role("alert")).to_contain_text(message)
+    look = page.get_by_role("button", name="Preview and estimate")
+    dashboard.open("data")
+    former, engine.report = engine.report, check_data(io.BytesIO(three))
+    dashboard.open(f"new?file={few}")
+    expect(page.get_by_role("alert")).to_contain_text("has 3 examples; a job needs at least 10")
+    expect(look).to_be_disabled()
+    engine.report = check_data(io.BytesIO(rows))
+    page.get_by_role("combobox", name="Training file").select_option(pairs)
+    expect(page.get_by_label("Method")).to_have_value("dpo")
+    expect(look).to_be_enabled()
+    page.get_by_label("Method").select_option("supervised")
+    expect(page.get_by_role("alert")).to_contain_text("has preference rows")
+    expect(page.get_by_role("button", name="Start the job")).to_be_disabled()
+    engine.report = former
+    assert refused == []
+
+
+def test_the_theme_is_the_systems_until_one_is_chosen(dashboard: Dashboard) -> None:
+    page = dashboard.page
+
+    def background() -> str:
+        return str(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+
+    dashboard.sign_in()
+    light = background()
+    page.emulate_media(color_scheme="dark")
+    dark = background()
+    assert light != dark
+    page.get_by_role("button", name="Theme: System").click()
+    assert background() == light
+    page.reload()
+    page.get_by_role("button", name="Theme: Light").click()
+    page.emulate_media(color_scheme="light")
+    assert background() == dark
+
+
+def test_a_server_that_is_away_is_said_so_and_found_again(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.sign_in()
+    page.route("**/v1/fine_tuning/jobs?*", lambda route: route.abort())
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer.")
+    expect(page.get_by_text("support").first).to_be_visible()
+    page.unroute("**/v1/fine_tuning/jobs?*")
+    expect(page.get_by_role("alert")).to_have_count(0)

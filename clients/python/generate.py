@@ -1,4 +1,5 @@
-"""Writes `tunery_client/_generated` from the committed OpenAPI document.
+"""Writes `tunery_client/_generated` from the committed OpenAPI document, and `tunery_client/_sync` from the
+asynchronous client in `tunery_client/_async`.
 
 python clients/python/generate.py            # write
 python clients/python/generate.py --check    # exits with 1 if the committed client differs
@@ -6,15 +7,36 @@ python clients/python/generate.py --check    # exits with 1 if the committed cli
 
 import argparse
 import filecmp
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import unasync
+
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parents[1] / "openapi" / "openapi.json"
-GENERATED = HERE / "tunery_client" / "_generated"
+PACKAGE = HERE / "tunery_client"
+_CLASS = re.compile(r"^class Async(\w+)", re.MULTILINE)
+_QUOTED = re.compile(r'quote\(str\((\w+)\), safe=""\)')
+_SYNCHRONOUS = {
+    "_async": "_sync",
+    "AsyncClient": "Client",
+    "aclose": "close",
+    "aclosing": "closing",
+    "aiter_lines": "iter_lines",
+    "aiter_raw": "iter_raw",
+    "aread": "read",
+    "asyncio": "sync",
+    "each_async": "each",
+    "get_async_httpx_client": "get_httpx_client",
+    "in_thread": "in_place",
+    "set_async_httpx_client": "set_httpx_client",
+    "sleep_async": "sleep",
+}
+"""Names of the asynchronous client beside its classes, and what takes their place."""
 
 
 def main() -> int:
@@ -22,16 +44,31 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder) / "_generated"
-        generate(fresh)
+        fresh = {"_generated": Path(folder) / "_generated", "_sync": Path(folder) / "_sync"}
+        generate(fresh["_generated"])
+        synchronize(PACKAGE / "_async", fresh["_sync"])
         if options.check:
-            different = differences(fresh, GENERATED)
+            different = [
+                f"{name}/{path}"
+                for name, target in fresh.items()
+                for path in differences(target, PACKAGE / name)
+            ]
             if different:
                 sys.stderr.write(f"run python clients/python/generate.py; stale: {', '.join(different)}\n")
             return 1 if different else 0
-        shutil.rmtree(GENERATED, ignore_errors=True)
-        shutil.copytree(fresh, GENERATED)
+        for name, target in fresh.items():
+            shutil.rmtree(PACKAGE / name, ignore_errors=True)
+            shutil.copytree(target, PACKAGE / name)
     return 0
+
+
+def synchronize(source: Path, target: Path) -> None:
+    """Writes the synchronous client: the asynchronous one without `async` and `await`."""
+    texts = [path.read_text() for path in source.glob("*.py")]
+    classes = {f"Async{name}": name for text in texts for name in _CLASS.findall(text)}
+    rule = unasync.Rule(str(source), str(target), additional_replacements={**_SYNCHRONOUS, **classes})
+    unasync.unasync_files([str(path) for path in source.glob("*.py")], [rule])
+    _tidy(target)
 
 
 def generate(target: Path) -> None:
@@ -40,6 +77,22 @@ def generate(target: Path) -> None:
     command = ["openapi-python-client", "generate", "--meta", "none", "--fail-on-warning"]
     files = ["--path", str(DOCUMENT), "--config", str(HERE / "generator.yaml"), "--output-path", str(target)]
     _run(str(Path(sys.executable).with_name(command[0])), *command[1:], *files)
+    client = target / "client.py"
+    # Self is in typing only from Python 3.11.
+    client.write_text(
+        client.read_text().replace(
+            "from typing import Any, Self\n", "from typing import Any\nfrom typing_extensions import Self\n"
+        )
+    )
+    for path in (target / "api").rglob("*.py"):
+        text = path.read_text()
+        # Quoting alone would let an id such as `..` lead to another route.
+        text = text.replace("from urllib.parse import quote\n", "from tunery_client.paths import segment\n")
+        path.write_text(_QUOTED.sub(r"segment(str(\1))", text))
+    _tidy(target)
+
+
+def _tidy(target: Path) -> None:
     ruff = [sys.executable, "-m", "ruff"]
     _run(*ruff, "check", "--isolated", "--quiet", "--fix", "--select", "F401,I", "--exit-zero", str(target))
     _run(*ruff, "format", "--isolated", "--quiet", "--line-length", "110", str(target))

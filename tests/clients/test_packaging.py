@@ -1,12 +1,16 @@
 """The client is a package of its own: generated from the committed document, and independent of the
 server."""
 
+import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.conformance.surface.sdks import CLIENTS
 
 pytestmark = pytest.mark.slow
 
@@ -69,10 +73,25 @@ def test_the_wheel_holds_the_public_modules_and_the_generated_code_only(tmp_path
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"tunery_client/py.typed", "tunery_client/jobs.py", "tunery_client/_generated/client.py"} <= set(
-        names
-    )
+    assert {
+        "tunery_client/py.typed",
+        "tunery_client/_sync/jobs.py",
+        "tunery_client/_generated/client.py",
+    } <= set(names)
     assert {name.split("/")[0] for name in names} == {
         "tunery_client",
         wheel.name.rsplit("-", 3)[0] + ".dist-info",
     }
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.14"])
+def test_it_works_on_the_oldest_and_the_newest_python(version: str) -> None:
+    if not (CLIENTS / "installed").exists() and not os.environ.get("CI"):
+        pytest.skip("`make .clients/installed` installs these versions of Python")
+    here = Path(__file__).parent / "pythons"
+    python = CLIENTS / "node" / "node_modules" / f"python-{version}"
+    packages = sysconfig.get_path("purelib")
+    node = str(CLIENTS / "bin" / "node")
+    done = run(node, str(here / "run.cjs"), str(python), str(here / "program.py"), packages, str(CLIENT))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"python: {version}\n")

@@ -36,14 +36,13 @@ from tests.api import (
     listening,
     preferences,
 )
+from tests.clients.blocking import COLOURS, Colour, Connect
 from tests.service.db.rows import refuse, train
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def tunery(live: LiveApi) -> Tunery:
-    return Tunery(live.url, live.project.key)
+pytestmark = [
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+    pytest.mark.parametrize("colour", COLOURS),
+]
 
 
 @pytest.fixture
@@ -53,19 +52,25 @@ def training(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_exported_names_are_these(database_url: str) -> None:
+def test_the_exported_names_are_these(database_url: str, colour: Colour) -> None:
     assert tunery_client.__all__ == [
         "ApiError",
+        "AsyncTunery",
         "AuthenticationFailed",
         "Conflict",
         "ConnectionFailed",
+        "CorruptDownload",
+        "ExportFailed",
         "InvalidRequest",
+        "MissingApiKey",
         "NotFound",
         "Overloaded",
         "PermissionDenied",
         "ServerError",
         "Tunery",
         "TuneryError",
+        "UploadInterrupted",
+        "UploadProgress",
         "WaitTimeout",
     ]
     assert all(hasattr(tunery_client, name) for name in tunery_client.__all__)
@@ -188,7 +193,9 @@ def test_wait_times_out_and_leaves_the_job_running(tunery: Tunery, training: Pat
     assert tunery.jobs.retrieve(job.id).status == "validating_files"
 
 
-def test_wait_survives_a_restart_of_the_server(state: AppState, project: Project, training: Path) -> None:
+def test_wait_survives_a_restart_of_the_server(
+    state: AppState, project: Project, training: Path, connect: Connect
+) -> None:
     """The first server ends in the middle of the stream; a second one replaces it on another port."""
 
     def app() -> object:
@@ -196,12 +203,15 @@ def test_wait_survives_a_restart_of_the_server(state: AppState, project: Project
 
     heard: list[str] = []
     with listening(app()) as first:  # type: ignore[arg-type]
-        tunery = Tunery(first, project.key)
+        tunery = connect(first, project.key)
         job = tunery.jobs.create(model="base-1", training_file=tunery.files.upload(training).id)
         events = tunery.jobs.stream_events(job.id, timeout_seconds=60)
         heard += [next(events).message for _ in range(2)]
     with listening(app()) as second:  # type: ignore[arg-type]
-        tunery._client.get_httpx_client().base_url = second
+        client = tunery._client
+        for http in (client._client, client._async_client):
+            if http is not None:
+                http.base_url = second
         with state.database.write() as session:
             Jobs(session, project.tenant).cancel(job.id)
         heard += [event.message for event in events]
@@ -253,7 +263,8 @@ def test_closing_a_stream_cancels_its_generation(live: LiveApi, tunery: Tunery) 
     assert live.engine.was_cancelled.wait(5)
 
 
-def test_errors_have_types_and_the_servers_message(live: LiveApi, tunery: Tunery) -> None:
+def test_errors_have_types_and_the_servers_message(live: LiveApi, connect: Connect) -> None:
+    tunery = connect(live.url, live.project.key, max_retries=0)
     with pytest.raises(InvalidRequest) as invalid:
         tunery.jobs.create(model="base-1", training_file="file-1", sufix="x")
     assert (invalid.value.status, invalid.value.code, invalid.value.param) == (
@@ -263,7 +274,7 @@ def test_errors_have_types_and_the_servers_message(live: LiveApi, tunery: Tunery
     )
     assert (invalid.value.request_id or "").startswith("req_")
     with pytest.raises(AuthenticationFailed):
-        Tunery(live.url, "wrong").models.list()
+        connect(live.url, "wrong").models.list()
     live.engine.refusal = errors.Overloaded("busy")
     with pytest.raises(Overloaded):
         tunery.completions.create(model="base-1", prompt="x")
@@ -275,12 +286,12 @@ def test_errors_have_types_and_the_servers_message(live: LiveApi, tunery: Tunery
         list(tunery.completions.stream(model="base-1", prompt="x"))
 
 
-def test_an_absent_server_is_a_failed_connection(database_url: str) -> None:
-    with pytest.raises(ConnectionFailed), Tunery("http://127.0.0.1:1/v1", "key") as tunery:
-        tunery.models.list()
+def test_an_absent_server_is_a_failed_connection(database_url: str, connect: Connect) -> None:
+    with pytest.raises(ConnectionFailed):
+        connect("http://127.0.0.1:1/v1", "key", max_retries=0).models.list()
 
 
-def test_another_servers_error_page_is_an_error_too(database_url: str) -> None:
+def test_another_servers_error_page_is_an_error_too(database_url: str, connect: Connect) -> None:
     from starlette.applications import Starlette
     from starlette.responses import HTMLResponse
 
@@ -290,13 +301,14 @@ def test_another_servers_error_page_is_an_error_too(database_url: str) -> None:
     app = Starlette()
     app.mount("/", page)
     with listening(app) as url, pytest.raises(ServerError, match="502"):
-        Tunery(url, "key").models.list()
+        connect(url, "key", max_retries=0).models.list()
 
 
-def test_objects_keep_what_newer_servers_add(database_url: str) -> None:
+def test_objects_keep_what_newer_servers_add(database_url: str, colour: Colour) -> None:
     from tunery_client._generated.models.model_object import ModelObject
 
-    names = ("job_id", "import_id", "alias_of", "provenance", "evaluation", "parity", "unavailable")
+    named = ("job_id", "import_id", "alias_of", "provenance", "evaluation", "parity", "unavailable")
+    names = ("architecture", *named)
     extension = {"base": "m", **dict.fromkeys(names)}
     payload = {"id": "m", "object": "model", "created": 1, "owned_by": "me", "tunery": extension, "new": [1]}
     assert json.dumps(ModelObject.from_dict(payload).to_dict(), sort_keys=True) == json.dumps(

@@ -1,9 +1,13 @@
 """The exceptions that calls raise.
 
 TuneryError
+├── MissingApiKey           neither an argument nor the environment has a key
 ├── ConnectionFailed        no answer: connection refused, lost or timed out
+├── UploadInterrupted       a file is partly there; `progress` resumes it
+├── CorruptDownload         a file arrived with another SHA-256 than the server announced
+├── ExportFailed            the server could not make the format that was asked for
 ├── WaitTimeout             the time limit of `jobs.wait` passed; the job continues
-└── ApiError                status, code, param, request_id
+└── ApiError                status, code, param, request_id, retry_after_seconds
     ├── InvalidRequest      400, 413
     ├── AuthenticationFailed  401
     ├── PermissionDenied    403
@@ -13,17 +17,44 @@ TuneryError
     └── ServerError         500 and above; a 503 may be retried
 """
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import httpx
+
+if TYPE_CHECKING:
+    from tunery_client.uploading import UploadProgress
 
 
 class TuneryError(Exception):
     """Base of the tree."""
 
 
+class MissingApiKey(TuneryError):
+    """There is no API key for the server."""
+
+
 class ConnectionFailed(TuneryError):
     """The server did not answer."""
+
+
+class UploadInterrupted(TuneryError):
+    """A file could not be uploaded whole. Give `progress` to `files.upload`, which sends what is missing."""
+
+    def __init__(self, message: str, progress: UploadProgress) -> None:
+        super().__init__(message)
+        self.progress = progress
+
+
+class CorruptDownload(TuneryError):
+    """A file arrived with another SHA-256 than the server announced. It was deleted."""
+
+
+class ExportFailed(TuneryError):
+    """The server could not make the format of a model that was asked for."""
 
 
 class WaitTimeout(TuneryError, TimeoutError):
@@ -34,7 +65,14 @@ class ApiError(TuneryError):
     """The server answered with an error."""
 
     def __init__(
-        self, message: str, *, status: int, code: str | None, param: str | None, request_id: str | None
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None,
+        param: str | None,
+        request_id: str | None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -44,6 +82,8 @@ class ApiError(TuneryError):
         """The invalid parameter."""
         self.request_id = request_id
         """Identifies the request in the server's log."""
+        self.retry_after_seconds = retry_after_seconds
+        """How long the server asks to wait before the next try."""
 
 
 class InvalidRequest(ApiError):
@@ -83,18 +123,25 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
-def raise_for_error(response: httpx.Response) -> None:
-    """An httpx response hook that reads an error's body and raises the matching ApiError."""
-    if response.is_success:
-        return
-    response.read()
+def error_of_response(response: httpx.Response) -> ApiError:
+    """The error that a response which has been read stands for."""
     general = ServerError if response.status_code >= 500 else InvalidRequest
     kind = _BY_STATUS.get(response.status_code, general)
-    raise kind(
+    return kind(
         **_error_fields(response),
         status=response.status_code,
         request_id=response.headers.get("x-request-id"),
+        retry_after_seconds=_retry_after(response),
     )
+
+
+@contextmanager
+def connection() -> Iterator[None]:
+    """Turns every failure below HTTP into ConnectionFailed."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise ConnectionFailed(f"{type(error).__name__}: {error}") from error
 
 
 def error_of_event(error: dict[str, Any], response: httpx.Response) -> ApiError:
@@ -106,11 +153,18 @@ def error_of_event(error: dict[str, Any], response: httpx.Response) -> ApiError:
 
 def _error_fields(response: httpx.Response) -> dict[str, Any]:
     try:
-        error = response.json()["error"]
-    except (ValueError, TypeError, KeyError):  # not from Tunery: a proxy's error page
+        return _fields(response.json()["error"])
+    except (AttributeError, KeyError, TypeError, ValueError):  # not from Tunery: a proxy's error page
         return {"message": f"HTTP status {response.status_code}", "code": None, "param": None}
-    return _fields(error)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds; a date, which Tunery never sends, is None."""
+    try:
+        return max(0.0, float(response.headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None
 
 
 def _fields(error: dict[str, Any]) -> dict[str, Any]:
-    return {"message": error["message"], "code": error["code"], "param": error["param"]}
+    return {"message": error["message"], "code": error.get("code"), "param": error.get("param")}

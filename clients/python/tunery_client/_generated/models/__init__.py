@@ -14,6 +14,17 @@ from .api_error import ApiError
 from .api_key_extension import ApiKeyExtension
 from .api_key_extension_scopes_item import ApiKeyExtensionScopesItem
 from .assistant_message import AssistantMessage
+from .audit_key_actor import AuditKeyActor
+from .audit_log_entry import AuditLogEntry
+from .audit_log_list import AuditLogList
+from .audit_logs_list_effective_at import AuditLogsListEffectiveAt
+from .audit_session_actor import AuditSessionActor
+from .audited_api_key import AuditedApiKey
+from .audited_api_key_type import AuditedApiKeyType
+from .audited_project import AuditedProject
+from .audited_service_account import AuditedServiceAccount
+from .audited_session import AuditedSession
+from .audited_user import AuditedUser
 from .auto import Auto
 from .call_output import CallOutput
 from .chat_answer_message import ChatAnswerMessage
@@ -57,9 +68,11 @@ from .costs_result import CostsResult
 from .costs_result_quantity_unit_type_0 import CostsResultQuantityUnitType0
 from .create_job_body import CreateJobBody
 from .create_job_extension import CreateJobExtension
+from .create_job_extension_priority import CreateJobExtensionPriority
 from .create_upload_body import CreateUploadBody
 from .create_webhook_endpoint_body import CreateWebhookEndpointBody
 from .created_admin_api_key import CreatedAdminApiKey
+from .created_organization import CreatedOrganization
 from .created_project_api_key import CreatedProjectApiKey
 from .created_project_api_key_owner_project_access import (
     CreatedProjectApiKeyOwnerProjectAccess,
@@ -71,16 +84,24 @@ from .deleted_alias import DeletedAlias
 from .deleted_checkpoint_permission import DeletedCheckpointPermission
 from .deleted_export import DeletedExport
 from .deleted_object import DeletedObject
+from .deleted_project import DeletedProject
 from .deleted_project_api_key import DeletedProjectApiKey
+from .deleted_project_rows import DeletedProjectRows
 from .deleted_service_account import DeletedServiceAccount
 from .deleted_webhook_endpoint import DeletedWebhookEndpoint
 from .developer_message import DeveloperMessage
+from .device_pool import DevicePool
+from .device_pool_kind import DevicePoolKind
+from .device_pool_list import DevicePoolList
 from .differences import Differences
 from .dpo import Dpo
 from .dpo_body import DpoBody
 from .dpo_hyperparameters_body import DpoHyperparametersBody
 from .dpo_method import DpoMethod
 from .dpo_method_body import DpoMethodBody
+from .due_for_deletion import DueForDeletion
+from .due_for_deletion_kind import DueForDeletionKind
+from .due_for_deletion_list import DueForDeletionList
 from .early_stopping import EarlyStopping
 from .embedding import Embedding
 from .embedding_body import EmbeddingBody
@@ -155,9 +176,11 @@ from .input_message_role import InputMessageRole
 from .input_text import InputText
 from .input_tokens_details import InputTokensDetails
 from .input_usage import InputUsage
+from .item_list_legal_hold import ItemListLegalHold
 from .item_status import ItemStatus
 from .job_error import JobError
 from .job_extension import JobExtension
+from .job_extension_priority import JobExtensionPriority
 from .job_integration import JobIntegration
 from .job_integration_type import JobIntegrationType
 from .job_plan import JobPlan
@@ -167,7 +190,9 @@ from .job_plan_parallelism import JobPlanParallelism
 from .job_plan_served_as_type_0 import JobPlanServedAsType0
 from .job_progress import JobProgress
 from .job_publishing import JobPublishing
+from .job_queue import JobQueue
 from .job_state import JobState
+from .job_workers import JobWorkers
 from .json_object import JsonObject
 from .json_object_format import JsonObjectFormat
 from .json_schema import JsonSchema
@@ -178,10 +203,14 @@ from .key_usage import KeyUsage
 from .label_balance import LabelBalance
 from .label_balance_kind import LabelBalanceKind
 from .label_count import LabelCount
+from .legal_hold import LegalHold
+from .legal_hold_body import LegalHoldBody
+from .legal_hold_resource_type import LegalHoldResourceType
 from .length_bucket import LengthBucket
 from .lengths import Lengths
 from .lengths_unit import LengthsUnit
 from .logit_bias import LogitBias
+from .maintenance_body import MaintenanceBody
 from .metadata import Metadata
 from .mlflow_integration_body import MlflowIntegrationBody
 from .mlflow_options import MlflowOptions
@@ -195,6 +224,7 @@ from .model_export_list import ModelExportList
 from .model_export_quantization_type_0 import ModelExportQuantizationType0
 from .model_export_status import ModelExportStatus
 from .model_extension import ModelExtension
+from .model_extension_architecture_type_0 import ModelExtensionArchitectureType0
 from .model_import import ModelImport
 from .model_import_error import ModelImportError
 from .model_import_list import ModelImportList
@@ -216,9 +246,13 @@ from .multi_grader import MultiGrader
 from .multi_grader_graders import MultiGraderGraders
 from .named_function import NamedFunction
 from .named_tool import NamedTool
+from .organization_body import OrganizationBody
+from .organization_limits import OrganizationLimits
+from .organization_list import OrganizationList
 from .organization_project import OrganizationProject
 from .organization_project_list import OrganizationProjectList
 from .organization_project_status import OrganizationProjectStatus
+from .organization_retention import OrganizationRetention
 from .output_call import OutputCall
 from .output_message import OutputMessage
 from .output_text import OutputText
@@ -226,6 +260,10 @@ from .output_tokens_details import OutputTokensDetails
 from .overlength import Overlength
 from .overlength_outcome import OverlengthOutcome
 from .overlength_outcome_on_overlength import OverlengthOutcomeOnOverlength
+from .own_rights import OwnRights
+from .own_rights_methods_type_0_item import OwnRightsMethodsType0Item
+from .own_rights_priorities_item import OwnRightsPrioritiesItem
+from .own_rights_training_types_type_0_item import OwnRightsTrainingTypesType0Item
 from .parity import Parity
 from .part_upload import PartUpload
 from .past_call import PastCall
@@ -255,17 +293,38 @@ from .project_api_keys_list_owner_project_access import (
 )
 from .project_body import ProjectBody
 from .project_limits import ProjectLimits
+from .project_limits_max_priority import ProjectLimitsMaxPriority
 from .project_rate_limit import ProjectRateLimit
 from .project_rate_limit_list import ProjectRateLimitList
+from .project_retention import ProjectRetention
+from .project_rights import ProjectRights
+from .project_rights_body import ProjectRightsBody
+from .project_rights_body_methods_type_0_item import ProjectRightsBodyMethodsType0Item
+from .project_rights_body_training_types_type_0_item import (
+    ProjectRightsBodyTrainingTypesType0Item,
+)
+from .project_rights_methods_type_0_item import ProjectRightsMethodsType0Item
+from .project_rights_training_types_type_0_item import (
+    ProjectRightsTrainingTypesType0Item,
+)
 from .project_service_account import ProjectServiceAccount
 from .project_service_account_list import ProjectServiceAccountList
+from .project_storage import ProjectStorage
+from .project_storage_list import ProjectStorageList
 from .project_update_body import ProjectUpdateBody
+from .public_maintenance import PublicMaintenance
+from .public_organization import PublicOrganization
 from .publish_fault import PublishFault
+from .queue import Queue
+from .queue_reason import QueueReason
+from .queued_job import QueuedJob
+from .queued_job_priority import QueuedJobPriority
 from .readiness_answer import ReadinessAnswer
 from .readiness_answer_parts import ReadinessAnswerParts
 from .readiness_answer_status import ReadinessAnswerStatus
 from .refusal_part import RefusalPart
 from .reinforcement_method_body import ReinforcementMethodBody
+from .released_legal_hold import ReleasedLegalHold
 from .republish_body import RepublishBody
 from .republish_body_gate import RepublishBodyGate
 from .republish_body_regression import RepublishBodyRegression
@@ -287,6 +346,11 @@ from .response_text_done_event import ResponseTextDoneEvent
 from .response_usage import ResponseUsage
 from .responses_body import ResponsesBody
 from .responses_body_tool_choice_type_0 import ResponsesBodyToolChoiceType0
+from .retention_body import RetentionBody
+from .retention_days_type_1 import RetentionDaysType1
+from .retention_term import RetentionTerm
+from .retention_term_days_type_1 import RetentionTermDaysType1
+from .retention_term_set_by import RetentionTermSetBy
 from .roll_back_body import RollBackBody
 from .rotate_webhook_secret_body import RotateWebhookSecretBody
 from .run_grader_body import RunGraderBody
@@ -300,6 +364,7 @@ from .service_account_key_body_scopes_item import ServiceAccountKeyBodyScopesIte
 from .service_account_owner import ServiceAccountOwner
 from .service_account_update_body import ServiceAccountUpdateBody
 from .set_alias_body import SetAliasBody
+from .stored_kind import StoredKind
 from .stream_options import StreamOptions
 from .string_check_grader import StringCheckGrader
 from .string_check_grader_operation import StringCheckGraderOperation
@@ -338,7 +403,13 @@ from .training_options_peft_config_type_0 import TrainingOptionsPeftConfigType0
 from .training_options_target_modules_type_0 import TrainingOptionsTargetModulesType0
 from .training_options_type import TrainingOptionsType
 from .update_key_limits_body import UpdateKeyLimitsBody
+from .update_organization_limits_body import UpdateOrganizationLimitsBody
+from .update_priority_body import UpdatePriorityBody
+from .update_priority_body_priority import UpdatePriorityBodyPriority
 from .update_project_limits_body import UpdateProjectLimitsBody
+from .update_project_limits_body_max_priority_type_0 import (
+    UpdateProjectLimitsBodyMaxPriorityType0,
+)
 from .update_rate_limit_body import UpdateRateLimitBody
 from .update_webhook_endpoint_body import UpdateWebhookEndpointBody
 from .upload import Upload
@@ -354,6 +425,7 @@ from .usage_fine_tuning_bucket_width import UsageFineTuningBucketWidth
 from .usage_list import UsageList
 from .usage_page import UsagePage
 from .used_by_key import UsedByKey
+from .used_by_organization import UsedByOrganization
 from .used_by_project import UsedByProject
 from .user_message import UserMessage
 from .validate_grader_body import ValidateGraderBody
@@ -374,6 +446,10 @@ from .webhook_endpoint_with_secret import WebhookEndpointWithSecret
 from .webhook_event_type import WebhookEventType
 from .webhook_event_type_list import WebhookEventTypeList
 from .weights_file_object import WeightsFileObject
+from .worker_range import WorkerRange
+from .workers_plan import WorkersPlan
+from .workers_plan_activation_checkpointing import WorkersPlanActivationCheckpointing
+from .workers_plan_parallelism import WorkersPlanParallelism
 
 __all__ = (
     "AdminApiKey",
@@ -390,6 +466,17 @@ __all__ = (
     "ApiKeyExtension",
     "ApiKeyExtensionScopesItem",
     "AssistantMessage",
+    "AuditedApiKey",
+    "AuditedApiKeyType",
+    "AuditedProject",
+    "AuditedServiceAccount",
+    "AuditedSession",
+    "AuditedUser",
+    "AuditKeyActor",
+    "AuditLogEntry",
+    "AuditLogList",
+    "AuditLogsListEffectiveAt",
+    "AuditSessionActor",
     "Auto",
     "CallOutput",
     "ChatAnswerMessage",
@@ -430,11 +517,13 @@ __all__ = (
     "CostsResult",
     "CostsResultQuantityUnitType0",
     "CreatedAdminApiKey",
+    "CreatedOrganization",
     "CreatedProjectApiKey",
     "CreatedProjectApiKeyOwnerProjectAccess",
     "CreatedServiceAccount",
     "CreateJobBody",
     "CreateJobExtension",
+    "CreateJobExtensionPriority",
     "CreateUploadBody",
     "CreateWebhookEndpointBody",
     "Deleted",
@@ -443,16 +532,24 @@ __all__ = (
     "DeletedCheckpointPermission",
     "DeletedExport",
     "DeletedObject",
+    "DeletedProject",
     "DeletedProjectApiKey",
+    "DeletedProjectRows",
     "DeletedServiceAccount",
     "DeletedWebhookEndpoint",
     "DeveloperMessage",
+    "DevicePool",
+    "DevicePoolKind",
+    "DevicePoolList",
     "Differences",
     "Dpo",
     "DpoBody",
     "DpoHyperparametersBody",
     "DpoMethod",
     "DpoMethodBody",
+    "DueForDeletion",
+    "DueForDeletionKind",
+    "DueForDeletionList",
     "EarlyStopping",
     "Embedding",
     "EmbeddingBody",
@@ -527,9 +624,11 @@ __all__ = (
     "InputText",
     "InputTokensDetails",
     "InputUsage",
+    "ItemListLegalHold",
     "ItemStatus",
     "JobError",
     "JobExtension",
+    "JobExtensionPriority",
     "JobIntegration",
     "JobIntegrationType",
     "JobPlan",
@@ -539,7 +638,9 @@ __all__ = (
     "JobPlanServedAsType0",
     "JobProgress",
     "JobPublishing",
+    "JobQueue",
     "JobState",
+    "JobWorkers",
     "JsonObject",
     "JsonObjectFormat",
     "JsonSchema",
@@ -550,10 +651,14 @@ __all__ = (
     "LabelBalance",
     "LabelBalanceKind",
     "LabelCount",
+    "LegalHold",
+    "LegalHoldBody",
+    "LegalHoldResourceType",
     "LengthBucket",
     "Lengths",
     "LengthsUnit",
     "LogitBias",
+    "MaintenanceBody",
     "Metadata",
     "MlflowIntegrationBody",
     "MlflowOptions",
@@ -567,6 +672,7 @@ __all__ = (
     "ModelExportQuantizationType0",
     "ModelExportStatus",
     "ModelExtension",
+    "ModelExtensionArchitectureType0",
     "ModelImport",
     "ModelImportError",
     "ModelImportList",
@@ -588,9 +694,13 @@ __all__ = (
     "MultiGraderGraders",
     "NamedFunction",
     "NamedTool",
+    "OrganizationBody",
+    "OrganizationLimits",
+    "OrganizationList",
     "OrganizationProject",
     "OrganizationProjectList",
     "OrganizationProjectStatus",
+    "OrganizationRetention",
     "OutputCall",
     "OutputMessage",
     "OutputText",
@@ -598,6 +708,10 @@ __all__ = (
     "Overlength",
     "OverlengthOutcome",
     "OverlengthOutcomeOnOverlength",
+    "OwnRights",
+    "OwnRightsMethodsType0Item",
+    "OwnRightsPrioritiesItem",
+    "OwnRightsTrainingTypesType0Item",
     "Parity",
     "PartUpload",
     "PastCall",
@@ -623,17 +737,34 @@ __all__ = (
     "ProjectApiKeyUpdateBodyScopesType0Item",
     "ProjectBody",
     "ProjectLimits",
+    "ProjectLimitsMaxPriority",
     "ProjectRateLimit",
     "ProjectRateLimitList",
+    "ProjectRetention",
+    "ProjectRights",
+    "ProjectRightsBody",
+    "ProjectRightsBodyMethodsType0Item",
+    "ProjectRightsBodyTrainingTypesType0Item",
+    "ProjectRightsMethodsType0Item",
+    "ProjectRightsTrainingTypesType0Item",
     "ProjectServiceAccount",
     "ProjectServiceAccountList",
+    "ProjectStorage",
+    "ProjectStorageList",
     "ProjectUpdateBody",
+    "PublicMaintenance",
+    "PublicOrganization",
     "PublishFault",
+    "Queue",
+    "QueuedJob",
+    "QueuedJobPriority",
+    "QueueReason",
     "ReadinessAnswer",
     "ReadinessAnswerParts",
     "ReadinessAnswerStatus",
     "RefusalPart",
     "ReinforcementMethodBody",
+    "ReleasedLegalHold",
     "RepublishBody",
     "RepublishBodyGate",
     "RepublishBodyRegression",
@@ -655,6 +786,11 @@ __all__ = (
     "ResponseTextDeltaEvent",
     "ResponseTextDoneEvent",
     "ResponseUsage",
+    "RetentionBody",
+    "RetentionDaysType1",
+    "RetentionTerm",
+    "RetentionTermDaysType1",
+    "RetentionTermSetBy",
     "RollBackBody",
     "RotateWebhookSecretBody",
     "RunGraderBody",
@@ -668,6 +804,7 @@ __all__ = (
     "ServiceAccountOwner",
     "ServiceAccountUpdateBody",
     "SetAliasBody",
+    "StoredKind",
     "StreamOptions",
     "StringCheckGrader",
     "StringCheckGraderOperation",
@@ -702,7 +839,11 @@ __all__ = (
     "TrainingOptionsTargetModulesType0",
     "TrainingOptionsType",
     "UpdateKeyLimitsBody",
+    "UpdateOrganizationLimitsBody",
+    "UpdatePriorityBody",
+    "UpdatePriorityBodyPriority",
     "UpdateProjectLimitsBody",
+    "UpdateProjectLimitsBodyMaxPriorityType0",
     "UpdateRateLimitBody",
     "UpdateWebhookEndpointBody",
     "Upload",
@@ -718,6 +859,7 @@ __all__ = (
     "UsageList",
     "UsagePage",
     "UsedByKey",
+    "UsedByOrganization",
     "UsedByProject",
     "UserMessage",
     "ValidatedGrader",
@@ -738,4 +880,8 @@ __all__ = (
     "WebhookEventType",
     "WebhookEventTypeList",
     "WeightsFileObject",
+    "WorkerRange",
+    "WorkersPlan",
+    "WorkersPlanActivationCheckpointing",
+    "WorkersPlanParallelism",
 )

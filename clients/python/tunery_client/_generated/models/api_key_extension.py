@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -19,10 +19,14 @@ class ApiKeyExtension:
     """Tunery's additions to OpenAI's key objects.
 
     Attributes:
-        scopes (list[ApiKeyExtensionScopesItem]):
+        scopes (list[ApiKeyExtensionScopesItem]): What the key may do. For tokens: all that the operator's rules have
+            granted to their subject so far.
+        issuer (None | str): The identity provider of the tokens that this stands for, whose subject is `name`. Null for
+            a key.
     """
 
     scopes: list[ApiKeyExtensionScopesItem]
+    issuer: None | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -31,11 +35,15 @@ class ApiKeyExtension:
             scopes_item: str = scopes_item_data
             scopes.append(scopes_item)
 
+        issuer: None | str
+        issuer = self.issuer
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "scopes": scopes,
+                "issuer": issuer,
             }
         )
 
@@ -51,8 +59,16 @@ class ApiKeyExtension:
 
             scopes.append(scopes_item)
 
+        def _parse_issuer(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        issuer = _parse_issuer(d.pop("issuer"))
+
         api_key_extension = cls(
             scopes=scopes,
+            issuer=issuer,
         )
 
         api_key_extension.additional_properties = d

@@ -73,8 +73,8 @@ class ChatCompletionBody:
         stop (list[str] | None | str | Unset):
         stream (bool | None | Unset):
         stream_options (None | StreamOptions | Unset):
-        temperature (float | None | Unset):
-        top_p (float | None | Unset):
+        temperature (float | None | Unset): 1 by default, unless the catalogue says otherwise of the base model.
+        top_p (float | None | Unset): The same.
         user (None | str | Unset): Accepted, without effect.
         logprobs (bool | None | Unset): Return log-probabilities of all tokens, including those of calls, as the model
             computes them;

@@ -43,8 +43,8 @@ class CompletionBody:
         stop (list[str] | None | str | Unset):
         stream (bool | None | Unset):
         stream_options (None | StreamOptions | Unset):
-        temperature (float | None | Unset):
-        top_p (float | None | Unset):
+        temperature (float | None | Unset): 1 by default, unless the catalogue says otherwise of the base model.
+        top_p (float | None | Unset): The same.
         user (None | str | Unset): Accepted, without effect.
         best_of (int | None | Unset): Only the value of `n` is accepted.
         echo (bool | None | Unset): Start the answer with the prompt.

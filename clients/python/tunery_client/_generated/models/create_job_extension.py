@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
+from ..models.create_job_extension_priority import (
+    CreateJobExtensionPriority,
+    check_create_job_extension_priority,
+)
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -22,11 +26,17 @@ class CreateJobExtension:
     Attributes:
         integrations (list[MlflowIntegrationBody | TensorboardIntegrationBody | TrackioIntegrationBody] | None | Unset):
             Beside OpenAI's integrations: MLflow, trackio and files for TensorBoard. At most one of a type.
+        priority (CreateJobExtensionPriority | Unset): Jobs of a higher priority start first, and may have running ones
+            of a lower priority pause. `high`
+            needs the project's right to it. Default: 'normal'.
+        start_by (int | None | Unset): Unix seconds. The job fails if it has not started by then.
     """
 
     integrations: (
         list[MlflowIntegrationBody | TensorboardIntegrationBody | TrackioIntegrationBody] | None | Unset
     ) = UNSET
+    priority: CreateJobExtensionPriority | Unset = "normal"
+    start_by: int | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.mlflow_integration_body import MlflowIntegrationBody  # noqa: PLC0415
@@ -51,11 +61,25 @@ class CreateJobExtension:
         else:
             integrations = self.integrations
 
+        priority: str | Unset = UNSET
+        if not isinstance(self.priority, Unset):
+            priority = self.priority
+
+        start_by: int | None | Unset
+        if isinstance(self.start_by, Unset):
+            start_by = UNSET
+        else:
+            start_by = self.start_by
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
         if integrations is not UNSET:
             field_dict["integrations"] = integrations
+        if priority is not UNSET:
+            field_dict["priority"] = priority
+        if start_by is not UNSET:
+            field_dict["start_by"] = start_by
 
         return field_dict
 
@@ -122,8 +146,26 @@ class CreateJobExtension:
 
         integrations = _parse_integrations(d.pop("integrations", UNSET))
 
+        _priority = d.pop("priority", UNSET)
+        priority: CreateJobExtensionPriority | Unset
+        if isinstance(_priority, Unset):
+            priority = UNSET
+        else:
+            priority = check_create_job_extension_priority(_priority)
+
+        def _parse_start_by(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        start_by = _parse_start_by(d.pop("start_by", UNSET))
+
         create_job_extension = cls(
             integrations=integrations,
+            priority=priority,
+            start_by=start_by,
         )
 
         return create_job_extension

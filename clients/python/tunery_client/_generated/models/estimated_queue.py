@@ -11,11 +11,11 @@ T = TypeVar("T", bound="EstimatedQueue")
 
 @_attrs_define
 class EstimatedQueue:
-    """
+    """By the scheduler's own policy, with the jobs that are there now.
+
     Attributes:
-        jobs_ahead (int):
-        seconds (float | None): Until the job's training slots are free. Null if a job ahead is of a kind that has never
-            run.
+        jobs_ahead (int): Those that hold devices, and those that are expected to start earlier.
+        seconds (float | None): Until the job starts. Null if that cannot be known: `unknown` says why.
     """
 
     jobs_ahead: int

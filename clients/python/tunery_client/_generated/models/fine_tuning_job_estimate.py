@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..models.estimated_tokens import EstimatedTokens
     from ..models.fine_tuning_job_estimate_unknown import FineTuningJobEstimateUnknown
     from ..models.job_plan import JobPlan
+    from ..models.job_workers import JobWorkers
     from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters
     from ..models.resolved_hyperparameters import ResolvedHyperparameters
 
@@ -41,8 +42,9 @@ class FineTuningJobEstimate:
         tokens (EstimatedTokens): Exact: what training will count.
         time (EstimatedTime | None):
         plan (JobPlan): What every `auto` of `training` about devices became.
+        workers (JobWorkers | None): Of an elastic job.
         measured_memory_bytes (int | None): The largest peak of the runs that `time` is based on.
-        queue (EstimatedQueue):
+        queue (EstimatedQueue): By the scheduler's own policy, with the jobs that are there now.
         price (EstimatedPrice | None): By the operator's prices.
         unknown (FineTuningJobEstimateUnknown): Why a part is null, by its name.
         warnings (list[str]): What the job's owner should know, as the job's events would say it.
@@ -56,6 +58,7 @@ class FineTuningJobEstimate:
     tokens: EstimatedTokens
     time: EstimatedTime | None
     plan: JobPlan
+    workers: JobWorkers | None
     measured_memory_bytes: int | None
     queue: EstimatedQueue
     price: EstimatedPrice | None
@@ -67,6 +70,7 @@ class FineTuningJobEstimate:
     def to_dict(self) -> dict[str, Any]:
         from ..models.estimated_price import EstimatedPrice  # noqa: PLC0415
         from ..models.estimated_time import EstimatedTime  # noqa: PLC0415
+        from ..models.job_workers import JobWorkers  # noqa: PLC0415
         from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters  # noqa: PLC0415
 
         object_ = self.object_
@@ -94,6 +98,12 @@ class FineTuningJobEstimate:
             time = self.time
 
         plan = self.plan.to_dict()
+
+        workers: dict[str, Any] | None
+        if isinstance(self.workers, JobWorkers):
+            workers = self.workers.to_dict()
+        else:
+            workers = self.workers
 
         measured_memory_bytes: int | None
         measured_memory_bytes = self.measured_memory_bytes
@@ -123,6 +133,7 @@ class FineTuningJobEstimate:
                 "tokens": tokens,
                 "time": time,
                 "plan": plan,
+                "workers": workers,
                 "measured_memory_bytes": measured_memory_bytes,
                 "queue": queue,
                 "price": price,
@@ -144,6 +155,7 @@ class FineTuningJobEstimate:
             FineTuningJobEstimateUnknown,  # noqa: PLC0415
         )
         from ..models.job_plan import JobPlan  # noqa: PLC0415
+        from ..models.job_workers import JobWorkers  # noqa: PLC0415
         from ..models.resolved_dpo_hyperparameters import ResolvedDpoHyperparameters  # noqa: PLC0415
         from ..models.resolved_hyperparameters import ResolvedHyperparameters  # noqa: PLC0415
 
@@ -196,6 +208,21 @@ class FineTuningJobEstimate:
 
         plan = JobPlan.from_dict(d.pop("plan"))
 
+        def _parse_workers(data: object) -> JobWorkers | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                workers_type_0 = JobWorkers.from_dict(data)
+
+                return workers_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobWorkers | None, data)
+
+        workers = _parse_workers(d.pop("workers"))
+
         def _parse_measured_memory_bytes(data: object) -> int | None:
             if data is None:
                 return data
@@ -234,6 +261,7 @@ class FineTuningJobEstimate:
             tokens=tokens,
             time=time,
             plan=plan,
+            workers=workers,
             measured_memory_bytes=measured_memory_bytes,
             queue=queue,
             price=price,

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.job_extension_priority import (
+    JobExtensionPriority,
+    check_job_extension_priority,
+)
 from ..models.job_state import JobState, check_job_state
 
 if TYPE_CHECKING:
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     from ..models.job_plan import JobPlan
     from ..models.job_progress import JobProgress
     from ..models.job_publishing import JobPublishing
+    from ..models.job_queue import JobQueue
+    from ..models.job_workers import JobWorkers
     from ..models.model_provenance import ModelProvenance
     from ..models.training_options import TrainingOptions
 
@@ -28,11 +34,15 @@ class JobExtension:
 
     Attributes:
         state (JobState):
+        queue (JobQueue | None): Present while the job waits for its devices.
+        priority (JobExtensionPriority):
+        start_by (int | None): Unless it has started by then, the job fails.
         progress (JobProgress | None):
         publishing (JobPublishing | None): Present once training is complete and the weights are stored.
         attempt (int): How many runs have been started.
         training (TrainingOptions): Tunery's `training` extension of the create request: how the weights are adapted.
         plan (JobPlan | None): Present once the files are validated.
+        workers (JobWorkers | None): Of an elastic job, once the files are validated.
         evaluation (Evaluation | None): Present once training has ended, even if the job failed after that.
         provenance (ModelProvenance | None): Present once a checkpoint is stored.
         cost (FineTuningJobCost | None): Present once the job has succeeded, unless it took several attempts.
@@ -41,11 +51,15 @@ class JobExtension:
     """
 
     state: JobState
+    queue: JobQueue | None
+    priority: JobExtensionPriority
+    start_by: int | None
     progress: JobProgress | None
     publishing: JobPublishing | None
     attempt: int
     training: TrainingOptions
     plan: JobPlan | None
+    workers: JobWorkers | None
     evaluation: Evaluation | None
     provenance: ModelProvenance | None
     cost: FineTuningJobCost | None
@@ -58,9 +72,22 @@ class JobExtension:
         from ..models.job_plan import JobPlan  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
         from ..models.job_publishing import JobPublishing  # noqa: PLC0415
+        from ..models.job_queue import JobQueue  # noqa: PLC0415
+        from ..models.job_workers import JobWorkers  # noqa: PLC0415
         from ..models.model_provenance import ModelProvenance  # noqa: PLC0415
 
         state: str = self.state
+
+        queue: dict[str, Any] | None
+        if isinstance(self.queue, JobQueue):
+            queue = self.queue.to_dict()
+        else:
+            queue = self.queue
+
+        priority: str = self.priority
+
+        start_by: int | None
+        start_by = self.start_by
 
         progress: dict[str, Any] | None
         if isinstance(self.progress, JobProgress):
@@ -83,6 +110,12 @@ class JobExtension:
             plan = self.plan.to_dict()
         else:
             plan = self.plan
+
+        workers: dict[str, Any] | None
+        if isinstance(self.workers, JobWorkers):
+            workers = self.workers.to_dict()
+        else:
+            workers = self.workers
 
         evaluation: dict[str, Any] | None
         if isinstance(self.evaluation, Evaluation):
@@ -112,11 +145,15 @@ class JobExtension:
         field_dict.update(
             {
                 "state": state,
+                "queue": queue,
+                "priority": priority,
+                "start_by": start_by,
                 "progress": progress,
                 "publishing": publishing,
                 "attempt": attempt,
                 "training": training,
                 "plan": plan,
+                "workers": workers,
                 "evaluation": evaluation,
                 "provenance": provenance,
                 "cost": cost,
@@ -134,11 +171,37 @@ class JobExtension:
         from ..models.job_plan import JobPlan  # noqa: PLC0415
         from ..models.job_progress import JobProgress  # noqa: PLC0415
         from ..models.job_publishing import JobPublishing  # noqa: PLC0415
+        from ..models.job_queue import JobQueue  # noqa: PLC0415
+        from ..models.job_workers import JobWorkers  # noqa: PLC0415
         from ..models.model_provenance import ModelProvenance  # noqa: PLC0415
         from ..models.training_options import TrainingOptions  # noqa: PLC0415
 
         d = dict(src_dict)
         state = check_job_state(d.pop("state"))
+
+        def _parse_queue(data: object) -> JobQueue | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                queue_type_0 = JobQueue.from_dict(data)
+
+                return queue_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobQueue | None, data)
+
+        queue = _parse_queue(d.pop("queue"))
+
+        priority = check_job_extension_priority(d.pop("priority"))
+
+        def _parse_start_by(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        start_by = _parse_start_by(d.pop("start_by"))
 
         def _parse_progress(data: object) -> JobProgress | None:
             if data is None:
@@ -188,6 +251,21 @@ class JobExtension:
             return cast(JobPlan | None, data)
 
         plan = _parse_plan(d.pop("plan"))
+
+        def _parse_workers(data: object) -> JobWorkers | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                workers_type_0 = JobWorkers.from_dict(data)
+
+                return workers_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JobWorkers | None, data)
+
+        workers = _parse_workers(d.pop("workers"))
 
         def _parse_evaluation(data: object) -> Evaluation | None:
             if data is None:
@@ -243,11 +321,15 @@ class JobExtension:
 
         job_extension = cls(
             state=state,
+            queue=queue,
+            priority=priority,
+            start_by=start_by,
             progress=progress,
             publishing=publishing,
             attempt=attempt,
             training=training,
             plan=plan,
+            workers=workers,
             evaluation=evaluation,
             provenance=provenance,
             cost=cost,

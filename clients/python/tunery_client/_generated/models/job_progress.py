@@ -16,7 +16,7 @@ class JobProgress:
     Attributes:
         step (int):
         total_steps (int):
-        tokens_per_second (float | None):
+        tokens_per_second (float | None): Null while the job waits or is paused, as is `eta_seconds`.
         eta_seconds (float | None):
         memory_bytes (int | None): Peak so far: of the GPU, or the resident memory of the training process.
         mfu (float | None): Model FLOPs utilisation: useful arithmetic as a share of the device's peak.

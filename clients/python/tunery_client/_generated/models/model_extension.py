@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.model_extension_architecture_type_0 import (
+    ModelExtensionArchitectureType0,
+    check_model_extension_architecture_type_0,
+)
+
 if TYPE_CHECKING:
     from ..models.evaluation import Evaluation
     from ..models.model_provenance import ModelProvenance
@@ -21,6 +26,9 @@ class ModelExtension:
 
     Attributes:
         base (str): Id of the base model, which may be the model itself.
+        architecture (ModelExtensionArchitectureType0 | None): A decoder generates text; an encoder classifies texts or
+            words. Null if the base is no longer in the
+            catalogue.
         job_id (None | str): The job that created it. Null for a base model, an imported model, and one that another
             project
             shares.
@@ -34,6 +42,7 @@ class ModelExtension:
     """
 
     base: str
+    architecture: ModelExtensionArchitectureType0 | None
     job_id: None | str
     import_id: None | str
     evaluation: Evaluation | None
@@ -49,6 +58,12 @@ class ModelExtension:
         from ..models.parity import Parity  # noqa: PLC0415
 
         base = self.base
+
+        architecture: None | str
+        if isinstance(self.architecture, str):
+            architecture = self.architecture
+        else:
+            architecture = self.architecture
 
         job_id: None | str
         job_id = self.job_id
@@ -85,6 +100,7 @@ class ModelExtension:
         field_dict.update(
             {
                 "base": base,
+                "architecture": architecture,
                 "job_id": job_id,
                 "import_id": import_id,
                 "evaluation": evaluation,
@@ -105,6 +121,21 @@ class ModelExtension:
 
         d = dict(src_dict)
         base = d.pop("base")
+
+        def _parse_architecture(data: object) -> ModelExtensionArchitectureType0 | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                architecture_type_0 = check_model_extension_architecture_type_0(data)
+
+                return architecture_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ModelExtensionArchitectureType0 | None, data)
+
+        architecture = _parse_architecture(d.pop("architecture"))
 
         def _parse_job_id(data: object) -> None | str:
             if data is None:
@@ -181,6 +212,7 @@ class ModelExtension:
 
         model_extension = cls(
             base=base,
+            architecture=architecture,
             job_id=job_id,
             import_id=import_id,
             evaluation=evaluation,

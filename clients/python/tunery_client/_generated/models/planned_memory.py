@@ -23,7 +23,9 @@ class PlannedMemory:
             precision, or that are dequantized.
         activations (int):
         head (int): Logits of one chunk, and the gradient of the output layer.
-        runtime (int): The process itself: libraries, the device's context, communication.
+        runtime (int): The process itself: libraries, the device's context, communication; on a CPU also freed memory
+            that it
+            keeps.
         total (int):
     """
 

@@ -12,6 +12,11 @@ from typing import (
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.project_limits_max_priority import (
+    ProjectLimitsMaxPriority,
+    check_project_limits_max_priority,
+)
+
 if TYPE_CHECKING:
     from ..models.used_by_project import UsedByProject
 
@@ -31,6 +36,10 @@ class ProjectLimits:
         max_jobs_per_1_day (int):
         max_device_hours_per_1_month (int):
         max_stored_bytes (int):
+        max_priority (ProjectLimitsMaxPriority):
+        device_share (int):
+        soft_max_devices (int):
+        max_devices (int):
         used (UsedByProject):
     """
 
@@ -41,6 +50,10 @@ class ProjectLimits:
     max_jobs_per_1_day: int
     max_device_hours_per_1_month: int
     max_stored_bytes: int
+    max_priority: ProjectLimitsMaxPriority
+    device_share: int
+    soft_max_devices: int
+    max_devices: int
     used: UsedByProject
     object_: Literal["project.limits"] = "project.limits"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -62,6 +75,14 @@ class ProjectLimits:
 
         max_stored_bytes = self.max_stored_bytes
 
+        max_priority: str = self.max_priority
+
+        device_share = self.device_share
+
+        soft_max_devices = self.soft_max_devices
+
+        max_devices = self.max_devices
+
         used = self.used.to_dict()
 
         field_dict: dict[str, Any] = {}
@@ -76,6 +97,10 @@ class ProjectLimits:
                 "max_jobs_per_1_day": max_jobs_per_1_day,
                 "max_device_hours_per_1_month": max_device_hours_per_1_month,
                 "max_stored_bytes": max_stored_bytes,
+                "max_priority": max_priority,
+                "device_share": device_share,
+                "soft_max_devices": soft_max_devices,
+                "max_devices": max_devices,
                 "used": used,
             }
         )
@@ -105,6 +130,14 @@ class ProjectLimits:
 
         max_stored_bytes = d.pop("max_stored_bytes")
 
+        max_priority = check_project_limits_max_priority(d.pop("max_priority"))
+
+        device_share = d.pop("device_share")
+
+        soft_max_devices = d.pop("soft_max_devices")
+
+        max_devices = d.pop("max_devices")
+
         used = UsedByProject.from_dict(d.pop("used"))
 
         project_limits = cls(
@@ -116,6 +149,10 @@ class ProjectLimits:
             max_jobs_per_1_day=max_jobs_per_1_day,
             max_device_hours_per_1_month=max_device_hours_per_1_month,
             max_stored_bytes=max_stored_bytes,
+            max_priority=max_priority,
+            device_share=device_share,
+            soft_max_devices=soft_max_devices,
+            max_devices=max_devices,
             used=used,
         )
 

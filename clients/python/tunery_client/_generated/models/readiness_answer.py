@@ -26,10 +26,14 @@ class ReadinessAnswer:
         parts (ReadinessAnswerParts): `ok` or a problem for each component (database, storage, serving, scheduler); only
             `api` while the
             process is shutting down.
+        unavailable_bases (int): How many base models cannot be used now: `/v1/models` names them and says why. They
+            leave the server
+            ready for the others.
     """
 
     status: ReadinessAnswerStatus
     parts: ReadinessAnswerParts
+    unavailable_bases: int
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -37,12 +41,15 @@ class ReadinessAnswer:
 
         parts = self.parts.to_dict()
 
+        unavailable_bases = self.unavailable_bases
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "status": status,
                 "parts": parts,
+                "unavailable_bases": unavailable_bases,
             }
         )
 
@@ -57,9 +64,12 @@ class ReadinessAnswer:
 
         parts = ReadinessAnswerParts.from_dict(d.pop("parts"))
 
+        unavailable_bases = d.pop("unavailable_bases")
+
         readiness_answer = cls(
             status=status,
             parts=parts,
+            unavailable_bases=unavailable_bases,
         )
 
         readiness_answer.additional_properties = d

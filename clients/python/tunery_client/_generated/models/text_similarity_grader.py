@@ -27,7 +27,8 @@ class TextSimilarityGrader:
         type_ (Literal['text_similarity']):
         input_ (str): The text to grade, with templates such as `{{sample.output_text}}`.
         reference (str): What it is compared with, such as `{{item.answer}}`.
-        evaluation_metric (TextSimilarityGraderEvaluationMetric):
+        evaluation_metric (TextSimilarityGraderEvaluationMetric): `cosine` needs an embedding model that the server's
+            operator names.
         name (str | Unset):  Default: 'grader'.
     """
 

@@ -1,11 +1,22 @@
 from typing import Literal
 
 TextSimilarityGraderEvaluationMetric = Literal[
-    "bleu", "fuzzy_match", "gleu", "meteor", "rouge_1", "rouge_2", "rouge_3", "rouge_4", "rouge_5", "rouge_l"
+    "bleu",
+    "cosine",
+    "fuzzy_match",
+    "gleu",
+    "meteor",
+    "rouge_1",
+    "rouge_2",
+    "rouge_3",
+    "rouge_4",
+    "rouge_5",
+    "rouge_l",
 ]
 
 TEXT_SIMILARITY_GRADER_EVALUATION_METRIC_VALUES: set[TextSimilarityGraderEvaluationMetric] = {
     "bleu",
+    "cosine",
     "fuzzy_match",
     "gleu",
     "meteor",

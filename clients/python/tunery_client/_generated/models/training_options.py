@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ..models.training_options_peft_config_type_0 import (
         TrainingOptionsPeftConfigType0,
     )
+    from ..models.worker_range import WorkerRange
 
 
 T = TypeVar("T", bound="TrainingOptions")
@@ -72,8 +73,9 @@ class TrainingOptions:
             `max_seq_length`: the job fails, or the example is
             dropped, or truncated at the end. The latter two are reported in the job's events, with line numbers. Default:
             'error'.
-        num_workers (int | TrainingOptionsNumWorkersType0 | Unset): Training processes, each with a device of its own.
-            Auto: as few as the model takes. Default: 'auto'.
+        num_workers (int | TrainingOptionsNumWorkersType0 | Unset | WorkerRange): Training processes, each with a device
+            of its own. Auto: as few as the model takes. A range makes the
+            job elastic: it starts with as many as there is room for. Default: 'auto'.
         parallelism (TrainingOptionsParallelism | Unset): How several workers hold the model: each has a copy (`ddp`),
             they shard one (`fsdp`), or those of each
             node shard one (`hsdp`). `single` is one worker. Auto shards full fine-tunes, and whatever does not fit
@@ -87,7 +89,8 @@ class TrainingOptions:
         optimizer (TrainingOptionsOptimizer | Unset): `adamw_8bit` keeps AdamW's moments in 8 bits (bitsandbytes).
             Default: 'adamw'.
         compile_ (bool | Unset): Compiles the model's layers with torch.compile: starts slower, but runs faster on large
-            GPUs. Default: False.
+            GPUs. Needs a C
+            compiler where training runs, which Tunery's images have. Default: False.
         from_checkpoint (None | str | Unset): Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-
             step-N`) of the same base.
         restore_optimizer (bool | Unset): With `from_checkpoint`: also restores the optimizer state. That of a job's
@@ -120,7 +123,7 @@ class TrainingOptions:
     peft_config: None | TrainingOptionsPeftConfigType0 | Unset = UNSET
     max_seq_length: int | None | Unset = UNSET
     on_overlength: TrainingOptionsOnOverlength | Unset = "error"
-    num_workers: int | TrainingOptionsNumWorkersType0 | Unset = "auto"
+    num_workers: int | TrainingOptionsNumWorkersType0 | Unset | WorkerRange = "auto"
     parallelism: TrainingOptionsParallelism | Unset = "auto"
     packing: bool | Unset = True
     activation_checkpointing: TrainingOptionsActivationCheckpointing | Unset = "auto"
@@ -140,6 +143,7 @@ class TrainingOptions:
         from ..models.training_options_peft_config_type_0 import (
             TrainingOptionsPeftConfigType0,  # noqa: PLC0415
         )
+        from ..models.worker_range import WorkerRange  # noqa: PLC0415
 
         type_: str | Unset = UNSET
         if not isinstance(self.type_, Unset):
@@ -181,11 +185,13 @@ class TrainingOptions:
         if not isinstance(self.on_overlength, Unset):
             on_overlength = self.on_overlength
 
-        num_workers: int | str | Unset
+        num_workers: dict[str, Any] | int | str | Unset
         if isinstance(self.num_workers, Unset):
             num_workers = UNSET
         elif isinstance(self.num_workers, str):
             num_workers = self.num_workers
+        elif isinstance(self.num_workers, WorkerRange):
+            num_workers = self.num_workers.to_dict()
         else:
             num_workers = self.num_workers
 
@@ -303,6 +309,7 @@ class TrainingOptions:
         from ..models.training_options_peft_config_type_0 import (
             TrainingOptionsPeftConfigType0,  # noqa: PLC0415
         )
+        from ..models.worker_range import WorkerRange  # noqa: PLC0415
 
         d = dict(src_dict)
         _type_ = d.pop("type", UNSET)
@@ -374,7 +381,7 @@ class TrainingOptions:
         else:
             on_overlength = check_training_options_on_overlength(_on_overlength)
 
-        def _parse_num_workers(data: object) -> int | TrainingOptionsNumWorkersType0 | Unset:
+        def _parse_num_workers(data: object) -> int | TrainingOptionsNumWorkersType0 | Unset | WorkerRange:
             if isinstance(data, Unset):
                 return data
             try:
@@ -385,7 +392,15 @@ class TrainingOptions:
                 return num_workers_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(int | TrainingOptionsNumWorkersType0 | Unset, data)
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                num_workers_type_2 = WorkerRange.from_dict(data)
+
+                return num_workers_type_2
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(int | TrainingOptionsNumWorkersType0 | Unset | WorkerRange, data)
 
         num_workers = _parse_num_workers(d.pop("num_workers", UNSET))
 

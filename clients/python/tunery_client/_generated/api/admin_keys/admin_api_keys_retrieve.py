@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from tunery_client.paths import segment
 
 from ...client import AuthenticatedClient, Client
 from ...models.admin_api_key import AdminApiKey
@@ -17,7 +17,7 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/v1/organization/admin_api_keys/{key_id}".format(
-            key_id=quote(str(key_id), safe=""),
+            key_id=segment(str(key_id)),
         ),
     }
 

@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from tunery_client.paths import segment
 
 from ...client import AuthenticatedClient, Client
 from ...models.deleted_alias import DeletedAlias
@@ -25,7 +25,7 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "delete",
         "url": "/v1/aliases/{alias}".format(
-            alias=quote(str(alias), safe=""),
+            alias=segment(str(alias)),
         ),
         "params": params,
     }

@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from tunery_client.paths import segment
 
 from ...client import AuthenticatedClient, Client
 from ...models.error_answer import ErrorAnswer
@@ -28,7 +28,7 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/v1/aliases/{alias}/history".format(
-            alias=quote(str(alias), safe=""),
+            alias=segment(str(alias)),
         ),
         "params": params,
     }

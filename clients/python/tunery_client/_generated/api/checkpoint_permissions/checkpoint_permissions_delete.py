@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from tunery_client.paths import segment
 
 from ...client import AuthenticatedClient, Client
 from ...models.deleted_checkpoint_permission import DeletedCheckpointPermission
@@ -18,8 +18,8 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "delete",
         "url": "/v1/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions/{permission_id}".format(
-            fine_tuned_model_checkpoint=quote(str(fine_tuned_model_checkpoint), safe=""),
-            permission_id=quote(str(permission_id), safe=""),
+            fine_tuned_model_checkpoint=segment(str(fine_tuned_model_checkpoint)),
+            permission_id=segment(str(permission_id)),
         ),
     }
 

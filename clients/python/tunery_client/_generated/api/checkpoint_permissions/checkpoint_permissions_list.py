@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from tunery_client.paths import segment
 
 from ...client import AuthenticatedClient, Client
 from ...models.checkpoint_permission_list import CheckpointPermissionList
@@ -41,7 +41,7 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/v1/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions".format(
-            fine_tuned_model_checkpoint=quote(str(fine_tuned_model_checkpoint), safe=""),
+            fine_tuned_model_checkpoint=segment(str(fine_tuned_model_checkpoint)),
         ),
         "params": params,
     }

@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from tunery_client.paths import segment
 
 from ...client import AuthenticatedClient, Client
 from ...models.error_answer import ErrorAnswer
@@ -17,7 +17,7 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/fine_tuning/jobs/{job_id}/pause".format(
-            job_id=quote(str(job_id), safe=""),
+            job_id=segment(str(job_id)),
         ),
     }
 

@@ -49,8 +49,8 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | ModelList]:
     """List models
 
-     Base models, tuned models and aliases. Checkpoints of the project are not listed, but can be used by
-    name. Models and checkpoints that another project shares are listed.
+     Base models that the project may use, tuned models and aliases. Checkpoints of the project are not
+    listed, but can be used by name. Models and checkpoints that another project shares are listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -75,8 +75,8 @@ def sync(
 ) -> ErrorAnswer | ModelList | None:
     """List models
 
-     Base models, tuned models and aliases. Checkpoints of the project are not listed, but can be used by
-    name. Models and checkpoints that another project shares are listed.
+     Base models that the project may use, tuned models and aliases. Checkpoints of the project are not
+    listed, but can be used by name. Models and checkpoints that another project shares are listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -97,8 +97,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | ModelList]:
     """List models
 
-     Base models, tuned models and aliases. Checkpoints of the project are not listed, but can be used by
-    name. Models and checkpoints that another project shares are listed.
+     Base models that the project may use, tuned models and aliases. Checkpoints of the project are not
+    listed, but can be used by name. Models and checkpoints that another project shares are listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -121,8 +121,8 @@ async def asyncio(
 ) -> ErrorAnswer | ModelList | None:
     """List models
 
-     Base models, tuned models and aliases. Checkpoints of the project are not listed, but can be used by
-    name. Models and checkpoints that another project shares are listed.
+     Base models that the project may use, tuned models and aliases. Checkpoints of the project are not
+    listed, but can be used by name. Models and checkpoints that another project shares are listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

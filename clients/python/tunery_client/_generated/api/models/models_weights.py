@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any, Literal
-from urllib.parse import quote
 
 import httpx
+from tunery_client.paths import segment
 
 from ...client import AuthenticatedClient, Client
 from ...models.error_answer import ErrorAnswer
@@ -45,7 +45,7 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/v1/models/{model}/weights".format(
-            model=quote(str(model), safe=""),
+            model=segment(str(model)),
         ),
         "params": params,
     }

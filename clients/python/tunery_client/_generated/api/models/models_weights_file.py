@@ -1,9 +1,9 @@
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from tunery_client.paths import segment
 
 from ...client import AuthenticatedClient, Client
 from ...models.error_answer import ErrorAnswer
@@ -43,8 +43,8 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/v1/models/{model}/weights/{filename}".format(
-            model=quote(str(model), safe=""),
-            filename=quote(str(filename), safe=""),
+            model=segment(str(model)),
+            filename=segment(str(filename)),
         ),
         "params": params,
     }

@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from tunery_client.paths import segment
 
 from ...client import AuthenticatedClient, Client
 from ...models.error_answer import ErrorAnswer
@@ -22,8 +22,8 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/organization/projects/{project_id}/service_accounts/{service_account_id}".format(
-            project_id=quote(str(project_id), safe=""),
-            service_account_id=quote(str(service_account_id), safe=""),
+            project_id=segment(str(project_id)),
+            service_account_id=segment(str(service_account_id)),
         ),
     }
 

@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from tunery_client.paths import segment
 
 from ...client import AuthenticatedClient, Client
 from ...models.error_answer import ErrorAnswer
@@ -21,7 +21,7 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/v1/webhook_endpoints/{webhook_endpoint_id}/test".format(
-            webhook_endpoint_id=quote(str(webhook_endpoint_id), safe=""),
+            webhook_endpoint_id=segment(str(webhook_endpoint_id)),
         ),
     }
 

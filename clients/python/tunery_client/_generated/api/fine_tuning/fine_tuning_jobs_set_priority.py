@@ -1,0 +1,191 @@
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+from tunery_client.paths import segment
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_answer import ErrorAnswer
+from ...models.fine_tuning_job import FineTuningJob
+from ...models.update_priority_body import UpdatePriorityBody
+from ...types import Response
+
+
+def _get_kwargs(
+    job_id: str,
+    *,
+    body: UpdatePriorityBody,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/v1/fine_tuning/jobs/{job_id}/priority".format(
+            job_id=segment(str(job_id)),
+        ),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorAnswer | FineTuningJob:
+    if response.status_code == 200:
+        response_200 = FineTuningJob.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorAnswer.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorAnswer | FineTuningJob]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: UpdatePriorityBody,
+) -> Response[ErrorAnswer | FineTuningJob]:
+    """Change a job's priority
+
+     Of a job that has not ended. It moves a queued job in the queue; a running one is less or more
+    readily
+    paused for others.
+
+    Args:
+        job_id (str):
+        body (UpdatePriorityBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | FineTuningJob]
+    """
+
+    kwargs = _get_kwargs(
+        job_id=job_id,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: UpdatePriorityBody,
+) -> ErrorAnswer | FineTuningJob | None:
+    """Change a job's priority
+
+     Of a job that has not ended. It moves a queued job in the queue; a running one is less or more
+    readily
+    paused for others.
+
+    Args:
+        job_id (str):
+        body (UpdatePriorityBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | FineTuningJob
+    """
+
+    return sync_detailed(
+        job_id=job_id,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: UpdatePriorityBody,
+) -> Response[ErrorAnswer | FineTuningJob]:
+    """Change a job's priority
+
+     Of a job that has not ended. It moves a queued job in the queue; a running one is less or more
+    readily
+    paused for others.
+
+    Args:
+        job_id (str):
+        body (UpdatePriorityBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | FineTuningJob]
+    """
+
+    kwargs = _get_kwargs(
+        job_id=job_id,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    job_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: UpdatePriorityBody,
+) -> ErrorAnswer | FineTuningJob | None:
+    """Change a job's priority
+
+     Of a job that has not ended. It moves a queued job in the queue; a running one is less or more
+    readily
+    paused for others.
+
+    Args:
+        job_id (str):
+        body (UpdatePriorityBody):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | FineTuningJob
+    """
+
+    return (
+        await asyncio_detailed(
+            job_id=job_id,
+            client=client,
+            body=body,
+        )
+    ).parsed

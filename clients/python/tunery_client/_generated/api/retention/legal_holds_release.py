@@ -1,0 +1,176 @@
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+from tunery_client.paths import segment
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_answer import ErrorAnswer
+from ...models.released_legal_hold import ReleasedLegalHold
+from ...types import Response
+
+
+def _get_kwargs(
+    project_id: str,
+    hold_id: str,
+) -> dict[str, Any]:
+
+    _kwargs: dict[str, Any] = {
+        "method": "delete",
+        "url": "/v1/organization/projects/{project_id}/legal_holds/{hold_id}".format(
+            project_id=segment(str(project_id)),
+            hold_id=segment(str(hold_id)),
+        ),
+    }
+
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorAnswer | ReleasedLegalHold:
+    if response.status_code == 200:
+        response_200 = ReleasedLegalHold.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorAnswer.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorAnswer | ReleasedLegalHold]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    project_id: str,
+    hold_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorAnswer | ReleasedLegalHold]:
+    """Release a legal hold
+
+     What was held can be deleted again. The audit log tells of the hold.
+
+    Args:
+        project_id (str):
+        hold_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | ReleasedLegalHold]
+    """
+
+    kwargs = _get_kwargs(
+        project_id=project_id,
+        hold_id=hold_id,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    project_id: str,
+    hold_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorAnswer | ReleasedLegalHold | None:
+    """Release a legal hold
+
+     What was held can be deleted again. The audit log tells of the hold.
+
+    Args:
+        project_id (str):
+        hold_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | ReleasedLegalHold
+    """
+
+    return sync_detailed(
+        project_id=project_id,
+        hold_id=hold_id,
+        client=client,
+    ).parsed
+
+
+async def asyncio_detailed(
+    project_id: str,
+    hold_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> Response[ErrorAnswer | ReleasedLegalHold]:
+    """Release a legal hold
+
+     What was held can be deleted again. The audit log tells of the hold.
+
+    Args:
+        project_id (str):
+        hold_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | ReleasedLegalHold]
+    """
+
+    kwargs = _get_kwargs(
+        project_id=project_id,
+        hold_id=hold_id,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    project_id: str,
+    hold_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+) -> ErrorAnswer | ReleasedLegalHold | None:
+    """Release a legal hold
+
+     What was held can be deleted again. The audit log tells of the hold.
+
+    Args:
+        project_id (str):
+        hold_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | ReleasedLegalHold
+    """
+
+    return (
+        await asyncio_detailed(
+            project_id=project_id,
+            hold_id=hold_id,
+            client=client,
+        )
+    ).parsed

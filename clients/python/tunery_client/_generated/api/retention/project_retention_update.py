@@ -1,0 +1,187 @@
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+from tunery_client.paths import segment
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_answer import ErrorAnswer
+from ...models.project_retention import ProjectRetention
+from ...models.retention_body import RetentionBody
+from ...types import Response
+
+
+def _get_kwargs(
+    project_id: str,
+    *,
+    body: RetentionBody,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/v1/organization/projects/{project_id}/retention".format(
+            project_id=segment(str(project_id)),
+        ),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorAnswer | ProjectRetention:
+    if response.status_code == 200:
+        response_200 = ProjectRetention.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorAnswer.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorAnswer | ProjectRetention]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    project_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: RetentionBody,
+) -> Response[ErrorAnswer | ProjectRetention]:
+    """Modify a project's retention
+
+     The next sweep deletes what is due, but for what jobs, published models, aliases and other projects
+    need, and what is under a legal hold.
+
+    Args:
+        project_id (str):
+        body (RetentionBody): A field that is left out stays as it is.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | ProjectRetention]
+    """
+
+    kwargs = _get_kwargs(
+        project_id=project_id,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    project_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: RetentionBody,
+) -> ErrorAnswer | ProjectRetention | None:
+    """Modify a project's retention
+
+     The next sweep deletes what is due, but for what jobs, published models, aliases and other projects
+    need, and what is under a legal hold.
+
+    Args:
+        project_id (str):
+        body (RetentionBody): A field that is left out stays as it is.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | ProjectRetention
+    """
+
+    return sync_detailed(
+        project_id=project_id,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    project_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: RetentionBody,
+) -> Response[ErrorAnswer | ProjectRetention]:
+    """Modify a project's retention
+
+     The next sweep deletes what is due, but for what jobs, published models, aliases and other projects
+    need, and what is under a legal hold.
+
+    Args:
+        project_id (str):
+        body (RetentionBody): A field that is left out stays as it is.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorAnswer | ProjectRetention]
+    """
+
+    kwargs = _get_kwargs(
+        project_id=project_id,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    project_id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: RetentionBody,
+) -> ErrorAnswer | ProjectRetention | None:
+    """Modify a project's retention
+
+     The next sweep deletes what is due, but for what jobs, published models, aliases and other projects
+    need, and what is under a legal hold.
+
+    Args:
+        project_id (str):
+        body (RetentionBody): A field that is left out stays as it is.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorAnswer | ProjectRetention
+    """
+
+    return (
+        await asyncio_detailed(
+            project_id=project_id,
+            client=client,
+            body=body,
+        )
+    ).parsed

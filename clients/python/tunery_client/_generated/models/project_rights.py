@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import (
+    Any,
+    Literal,
+    TypeVar,
+    cast,
+)
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.project_rights_methods_type_0_item import (
+    ProjectRightsMethodsType0Item,
+    check_project_rights_methods_type_0_item,
+)
+from ..models.project_rights_training_types_type_0_item import (
+    ProjectRightsTrainingTypesType0Item,
+    check_project_rights_training_types_type_0_item,
+)
+
+T = TypeVar("T", bound="ProjectRights")
+
+
+@_attrs_define
+class ProjectRights:
+    """null allows everything, also what is added to the catalogue later.
+
+    Attributes:
+        object_ (Literal['project.rights']):  Default: 'project.rights'.
+        id (str): The project's.
+        models (list[str] | None):
+        methods (list[ProjectRightsMethodsType0Item] | None):
+        training_types (list[ProjectRightsTrainingTypesType0Item] | None):
+    """
+
+    id: str
+    models: list[str] | None
+    methods: list[ProjectRightsMethodsType0Item] | None
+    training_types: list[ProjectRightsTrainingTypesType0Item] | None
+    object_: Literal["project.rights"] = "project.rights"
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        object_ = self.object_
+
+        id = self.id
+
+        models: list[str] | None
+        if isinstance(self.models, list):
+            models = self.models
+
+        else:
+            models = self.models
+
+        methods: list[str] | None
+        if isinstance(self.methods, list):
+            methods = []
+            for methods_type_0_item_data in self.methods:
+                methods_type_0_item: str = methods_type_0_item_data
+                methods.append(methods_type_0_item)
+
+        else:
+            methods = self.methods
+
+        training_types: list[str] | None
+        if isinstance(self.training_types, list):
+            training_types = []
+            for training_types_type_0_item_data in self.training_types:
+                training_types_type_0_item: str = training_types_type_0_item_data
+                training_types.append(training_types_type_0_item)
+
+        else:
+            training_types = self.training_types
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "object": object_,
+                "id": id,
+                "models": models,
+                "methods": methods,
+                "training_types": training_types,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        object_ = cast(Literal["project.rights"], d.pop("object"))
+        if object_ != "project.rights":
+            raise ValueError(f"object must match const 'project.rights', got '{object_}'")
+
+        id = d.pop("id")
+
+        def _parse_models(data: object) -> list[str] | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                models_type_0 = cast(list[str], data)
+
+                return models_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[str] | None, data)
+
+        models = _parse_models(d.pop("models"))
+
+        def _parse_methods(data: object) -> list[ProjectRightsMethodsType0Item] | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                methods_type_0 = []
+                _methods_type_0 = data
+                for methods_type_0_item_data in _methods_type_0:
+                    methods_type_0_item = check_project_rights_methods_type_0_item(methods_type_0_item_data)
+
+                    methods_type_0.append(methods_type_0_item)
+
+                return methods_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[ProjectRightsMethodsType0Item] | None, data)
+
+        methods = _parse_methods(d.pop("methods"))
+
+        def _parse_training_types(data: object) -> list[ProjectRightsTrainingTypesType0Item] | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                training_types_type_0 = []
+                _training_types_type_0 = data
+                for training_types_type_0_item_data in _training_types_type_0:
+                    training_types_type_0_item = check_project_rights_training_types_type_0_item(
+                        training_types_type_0_item_data
+                    )
+
+                    training_types_type_0.append(training_types_type_0_item)
+
+                return training_types_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[ProjectRightsTrainingTypesType0Item] | None, data)
+
+        training_types = _parse_training_types(d.pop("training_types"))
+
+        project_rights = cls(
+            object_=object_,
+            id=id,
+            models=models,
+            methods=methods,
+            training_types=training_types,
+        )
+
+        project_rights.additional_properties = d
+        return project_rights
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

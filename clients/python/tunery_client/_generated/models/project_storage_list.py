@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeVar,
+    cast,
+)
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.project_storage import ProjectStorage
+
+
+T = TypeVar("T", bound="ProjectStorageList")
+
+
+@_attrs_define
+class ProjectStorageList:
+    """
+    Attributes:
+        object_ (Literal['list']):  Default: 'list'.
+        data (list[ProjectStorage]): Of projects that have anything, by id.
+        bytes_ (int): Of all of them.
+        measured_at (int | None): When the last sweep counted. null before the first one.
+    """
+
+    data: list[ProjectStorage]
+    bytes_: int
+    measured_at: int | None
+    object_: Literal["list"] = "list"
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        object_ = self.object_
+
+        data = []
+        for data_item_data in self.data:
+            data_item = data_item_data.to_dict()
+            data.append(data_item)
+
+        bytes_ = self.bytes_
+
+        measured_at: int | None
+        measured_at = self.measured_at
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "object": object_,
+                "data": data,
+                "bytes": bytes_,
+                "measured_at": measured_at,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.project_storage import ProjectStorage  # noqa: PLC0415
+
+        d = dict(src_dict)
+        object_ = cast(Literal["list"], d.pop("object"))
+        if object_ != "list":
+            raise ValueError(f"object must match const 'list', got '{object_}'")
+
+        data = []
+        _data = d.pop("data")
+        for data_item_data in _data:
+            data_item = ProjectStorage.from_dict(data_item_data)
+
+            data.append(data_item)
+
+        bytes_ = d.pop("bytes")
+
+        def _parse_measured_at(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        measured_at = _parse_measured_at(d.pop("measured_at"))
+
+        project_storage_list = cls(
+            object_=object_,
+            data=data,
+            bytes_=bytes_,
+            measured_at=measured_at,
+        )
+
+        project_storage_list.additional_properties = d
+        return project_storage_list
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

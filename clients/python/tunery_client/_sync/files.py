@@ -1,0 +1,68 @@
+"""`tunery.files`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tunery_client._generated.api.files import (
+    files_content,
+    files_delete,
+    files_list,
+    files_retrieve,
+)
+from tunery_client._generated.models.file_object import FileObject
+from tunery_client._generated.models.file_purpose import FilePurpose
+from tunery_client._generated.models.file_upload import FileUpload
+from tunery_client._generated.models.upload_purpose import UploadPurpose
+from tunery_client._generated.types import UNSET, File
+from tunery_client._sync.transport import Resource
+from tunery_client._sync.uploads import upload_in_parts
+from tunery_client.answers import answer
+from tunery_client.uploading import DEFAULT_THRESHOLD_BYTES, UploadProgress
+
+OnProgress = Callable[[int, int], object] | None
+"""Takes how many bytes have been sent, and of how many."""
+
+
+class Files(Resource):
+    def upload(
+        self,
+        path: str | Path,
+        *,
+        purpose: UploadPurpose = "fine-tune",
+        on_progress: OnProgress = None,
+        threshold_bytes: int = DEFAULT_THRESHOLD_BYTES,
+        parts_at_once: int = 4,
+        resume: UploadProgress | None = None,
+    ) -> FileObject:
+        """Uploads a file as a stream, or in parallel parts if it has more than `threshold_bytes`. Check its
+        `status`: if it is `error`, `status_details` lists the problems by line.
+
+        Raises UploadInterrupted if some parts did not arrive; pass its `progress` as `resume` to send only
+        those."""
+        path = Path(path)
+        total = path.stat().st_size
+        if resume is not None or total > threshold_bytes:
+            return upload_in_parts(self._client, path, purpose, on_progress, parts_at_once, resume)
+        with path.open("rb") as content:
+            form = FileUpload(file=File(content, path.name, "application/octet-stream"), purpose=purpose)
+            # Not the generated function: it uses a fixed multipart boundary, which the file may contain.
+            response = self._http.post("/v1/files", files=form.to_multipart())
+        if on_progress is not None:
+            on_progress(total, total)
+        return FileObject.from_dict(response.json())
+
+    def list(self, *, purpose: FilePurpose | None = None) -> Iterator[FileObject]:
+        """Yields files, newest first."""
+        return self._pages(files_list.sync, purpose=purpose or UNSET)
+
+    def retrieve(self, file_id: str) -> FileObject:
+        return answer(files_retrieve.sync(file_id, client=self._client))
+
+    def content(self, file_id: str) -> bytes:
+        """Returns the whole file, in memory."""
+        return answer(files_content.sync(file_id, client=self._client)).payload.read()
+
+    def delete(self, file_id: str) -> None:
+        answer(files_delete.sync(file_id, client=self._client))

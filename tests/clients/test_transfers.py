@@ -1,0 +1,173 @@
+"""Files and weights that `tunery_client` sends and fetches."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import httpx
+import pytest
+from tunery_client import ConnectionFailed, CorruptDownload, Tunery, UploadInterrupted, UploadProgress
+
+from tests.api import LiveApi, jsonl
+from tests.clients.blocking import COLOURS, Connect
+from tests.service.api.weights.stored import FILES, add_stored_model
+
+pytestmark = [
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+    pytest.mark.parametrize("colour", COLOURS),
+]
+PART = 64
+
+
+@pytest.fixture
+def model(live: LiveApi) -> str:
+    job = live.openai().fine_tuning.jobs.create(model="base-1", training_file=live.upload())
+    return add_stored_model(live.state, job.id)[0]
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(jsonl())
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunery_client.uploading.PART_BYTES", PART)
+
+
+def test_a_large_file_is_sent_in_parts(tunery: Tunery, rows: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    size = rows.stat().st_size
+    made = tunery.files.upload(rows, threshold_bytes=PART, on_progress=lambda *sent: heard.append(sent))
+    assert (made.filename, made.status, made.bytes_) == (rows.name, "processed", size)
+    assert tunery.files.content(made.id) == rows.read_bytes()
+    assert [total for _, total in heard] == [size] * -(-size // PART)
+    assert sorted(sent for sent, _ in heard)[-1] == size
+
+
+def test_an_interrupted_upload_sends_only_what_is_missing(
+    live: LiveApi, connect: Connect, rows: Path
+) -> None:
+    """The connection breaks for good at the third part."""
+    sent: list[str] = []
+
+    def watch(request: httpx.Request) -> None:
+        if request.url.path.endswith("/parts"):
+            sent.append(request.url.path)
+            if len(sent) == 3:
+                raise httpx.ReadError("cut off", request=request)
+
+    async def watch_async(request: httpx.Request) -> None:
+        watch(request)
+
+    breaking = connect(live.url, live.project.key, max_retries=0)
+    http = breaking._client._client or breaking._client._async_client
+    http.event_hooks = {"request": [watch_async if breaking._client._async_client else watch]}
+    with pytest.raises(UploadInterrupted, match="128 of") as interrupted:
+        breaking.files.upload(rows, threshold_bytes=PART, parts_at_once=1)
+    progress = interrupted.value.progress
+    assert sorted(progress.part_ids) == [0, 1]
+    kept = json.loads(json.dumps(asdict(progress)))
+    kept["part_ids"] = {int(index): part for index, part in kept["part_ids"].items()}
+    resumed = connect(live.url, live.project.key)
+    made = resumed.files.upload(rows, resume=UploadProgress(**kept))
+    assert resumed.files.content(made.id) == rows.read_bytes()
+    rows.write_bytes(b"other")
+    with pytest.raises(ValueError, match="5 bytes now"):
+        resumed.files.upload(rows, resume=progress)
+
+
+def test_a_data_set_is_checked_and_not_kept(live: LiveApi, tunery: Tunery, rows: Path) -> None:
+    report = tunery.datasets.check(rows, validation_path=rows, model="base-1")
+    assert (report.status, report.n_examples) == ("completed", live.engine.report.n_examples)
+    [asked] = live.engine.reported
+    assert (asked.base is not None, asked.validation is not None) == (True, True)
+    assert list(tunery.files.list()) == []
+
+
+def test_weights_are_downloaded_once_and_checked(tunery: Tunery, model: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    heard: list[tuple[int, int]] = []
+    files = tunery.models.download(model, folder, on_progress=lambda *bytes: heard.append(bytes))
+    assert {path.name for path in files} == {path.name for path in folder.iterdir()}
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (folder / name).read_bytes() == FILES[name]
+    assert heard[-1][0] == heard[-1][1] == sum(path.stat().st_size for path in files)
+    weights = folder / "adapter_model.safetensors"
+    weights.rename(folder / "adapter_model.safetensors.part")
+    with (folder / "adapter_model.safetensors.part").open("r+b") as file:
+        file.truncate(len(FILES[weights.name]) // 2)
+    tunery.models.download(model, folder)
+    assert weights.read_bytes() == FILES[weights.name]
+
+
+def test_a_download_with_other_bytes_is_refused(tunery: Tunery, model: str, tmp_path: Path) -> None:
+    name = "adapter_model.safetensors"
+    (tmp_path / f"{name}.part").write_bytes(b"\0" * len(FILES[name]))
+    with pytest.raises(CorruptDownload, match=name):
+        tunery.models.download(model, tmp_path)
+    assert not (tmp_path / name).exists()
+    tunery.models.download(model, tmp_path)
+    assert (tmp_path / name).read_bytes() == FILES[name]
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/x", ".hidden", "a/b"])
+def test_the_server_does_not_choose_paths(
+    connect: Connect, tmp_path: Path, name: str, database_url: str
+) -> None:
+    file = {"filename": name, "bytes": 1, "sha256": "0" * 64}
+    weights = {"object": "model.weights", "model": "m", "base": "b", "form": "adapter", "bytes": 1}
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=weights | {"files": [file]}))
+    with pytest.raises(CorruptDownload, match="plain name"):
+        connect("http://server", "key", transport=transport).models.download("m", tmp_path / "model")
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_a_connection_that_breaks_again_and_again_ends_the_download(
+    connect: Connect, tmp_path: Path, database_url: str
+) -> None:
+    file = {"filename": "a", "bytes": 1, "sha256": "0" * 64}
+    weights = {"object": "model.weights", "model": "m", "base": "b", "form": "adapter", "bytes": 1}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/a"):
+            raise httpx.ReadError("cut off", request=request)
+        return httpx.Response(200, json=weights | {"files": [file]})
+
+    tunery = connect("http://server", "key", transport=httpx.MockTransport(answer), max_retries=0)
+    with pytest.raises(ConnectionFailed, match="cut off"):
+        tunery.models.download("m", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "most"), [(b"", ConnectionFailed, 6), (b"xy" * 2**20, CorruptDownload, 1)]
+)
+def test_a_server_that_sends_nothing_or_too_much_ends_the_download(
+    connect: Connect, tmp_path: Path, database_url: str, content: bytes, error: type[Exception], most: int
+) -> None:
+    file = {"filename": "a", "bytes": 1, "sha256": "0" * 64}
+    weights = {"object": "model.weights", "model": "m", "base": "b", "form": "adapter", "bytes": 1}
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/a"):
+            asked.append(request)
+            return httpx.Response(206, stream=httpx.ByteStream(content))
+        return httpx.Response(200, json=weights | {"files": [file]})
+
+    with pytest.raises(error):
+        connect("http://server", "key", transport=httpx.MockTransport(answer)).models.download("m", tmp_path)
+    assert 0 < len(asked) <= most
+    assert not (tmp_path / "a").exists()
+
+
+def test_an_alias_is_moved_and_rolled_back(tunery: Tunery, model: str) -> None:
+    assert tunery.aliases.set("shop@prod", model, version=0).version == 1
+    assert tunery.aliases.set("shop@prod", "base-1").model == "base-1"
+    assert tunery.aliases.roll_back("shop@prod").model == model
+    assert [change.model for change in tunery.aliases.history("shop@prod")] == [model, "base-1", model]
+    assert [alias.id for alias in tunery.aliases.list()] == ["shop@prod"]
+    tunery.aliases.delete("shop@prod")
+    assert list(tunery.aliases.list()) == []

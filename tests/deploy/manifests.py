@@ -1,5 +1,6 @@
 """Reads the deployment files."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 BASE, SMALL = DEPLOY / "k8s" / "base", DEPLOY / "k8s" / "overlays" / "small"
+GPU = DEPLOY / "k8s" / "overlays" / "gpu"
 
 Document = dict[str, Any]
 
@@ -26,6 +28,47 @@ def resources(folder: Path) -> list[Document]:
     (kustomization,) = documents(folder / "kustomization.yaml")
     files = [folder / name for name in kustomization["resources"]]
     return [document for file in files if file.suffix == ".yaml" for document in documents(file)]
+
+
+def rendered(folder: Path) -> list[Document]:
+    """What `kubectl kustomize` makes of an overlay on the base, without names and labels that it adds to
+    all: the resources with the overlay's patches, which are JSON patches of one target, or merged."""
+    (kustomization,) = documents(folder / "kustomization.yaml")
+    made = [*resources(BASE), *resources(folder)]
+    by_name = {(one["kind"], one["metadata"]["name"]): one for one in made}
+    for patch in kustomization.get("patches", []):
+        changes = documents(folder / patch["path"])
+        if "target" in patch:
+            target = by_name[(patch["target"]["kind"], patch["target"]["name"])]
+            for operation in changes[0]:
+                _apply(target, operation)
+        else:
+            for change in changes:
+                _merge(by_name[(change["kind"], change["metadata"]["name"])], change)
+    return made
+
+
+def _apply(target: Any, operation: Document) -> None:
+    """One operation of a JSON patch (RFC 6902): `add` or `replace`, and only what is there can be
+    replaced."""
+    path = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+    *parents, last = [int(part) if part.isdecimal() else part for part in path]
+    for parent in parents:
+        target = target[parent]
+    value = copy.deepcopy(operation["value"])
+    if operation["op"] == "add" and isinstance(target, list):
+        target.insert(len(target) if last == "-" else last, value)
+        return
+    assert operation["op"] == "add" or last in target or isinstance(target, list), operation["path"]
+    target[last] = value
+
+
+def _merge(target: Document, change: Document) -> None:
+    for name, value in change.items():
+        if isinstance(value, dict) and isinstance(target.get(name), dict):
+            _merge(target[name], value)
+        else:
+            target[name] = value
 
 
 def pod_specs(resource: Document) -> list[Document]:

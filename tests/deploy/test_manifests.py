@@ -1,18 +1,36 @@
 """The deployment files name only what exists, allow only the needed access, and match their schemas."""
 
+import copy
 import importlib
+import json
 import re
+from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
+from ray._private.label_utils import validate_label_selector
+from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+from ray.autoscaler._private.util import prepare_config, validate_config
 
+from cluster.serving.deployment.settings import EngineSettings
+from cluster.storage.keys import (
+    FOLDERS,
+    dataset_key,
+    export_manifest_key,
+    file_key,
+    import_manifest_key,
+    manifest_key,
+    part_key,
+    spec_key,
+)
 from service.settings import Settings
 from tests.deploy.manifests import (
     BASE,
     DEPLOY,
+    GPU,
     ROOT,
     SMALL,
     Document,
@@ -20,6 +38,7 @@ from tests.deploy.manifests import (
     documents,
     pod_labels,
     pod_specs,
+    rendered,
     resources,
 )
 
@@ -94,6 +113,56 @@ def test_our_compose_service_runs_an_existing_module_with_variables_that_are_rea
     assert (ROOT / service["build"]["dockerfile"]).is_file()
 
 
+def test_only_the_scheduler_and_ray_have_the_token_of_rays_jobs_api() -> None:
+    """Whoever has it can run any command on the cluster."""
+    with_token = {name for name, one in SERVICES.items() if "RAY_AUTH_TOKEN" in one.get("environment", {})}
+    assert with_token == {"scheduler", "ray-head", "ray-worker", "serve"}
+    named = {
+        name
+        for name, pod in PODS
+        for container in pod["containers"]
+        if any(one["name"] == "RAY_AUTH_TOKEN" for one in container.get("env", []))
+    }
+    assert named == {"tunery-scheduler"}
+
+
+def test_only_the_migration_is_the_owner_of_the_database() -> None:
+    urls = {name: one.get("environment", {}).get("TUNERY_DATABASE_URL", "") for name, one in SERVICES.items()}
+    assert {name for name, url in urls.items() if url.startswith("postgresql://tunery:")} == {"migrate"}
+    assert {name for name, url in urls.items() if "//tunery_service:" in url} == {"api", "scheduler"}
+    keys = {
+        name: variable["valueFrom"]["secretKeyRef"]["key"]
+        for name, pod in PODS
+        for variable in pod["containers"][0].get("env", [])
+        if variable["name"] == "TUNERY_DATABASE_URL"
+    }
+    assert keys == {"tunery-api": "url", "tunery-scheduler": "url", "tunery-migrate": "owner_url"}
+    (migrate,) = (pod["containers"][0]["command"] for name, pod in PODS if name == "tunery-migrate")
+    script = (DEPLOY / "postgres" / "service-role.sh").read_text()
+    for command in (migrate, SERVICES["migrate"]["command"]):
+        assert f"CREATE ROLE {command[command.index('--grant-to') + 1]} LOGIN" in script
+    (mounted,) = (one["data"] for one in ALL if one["metadata"]["name"] == "postgres-service-role")
+    assert mounted == {"service-role.sh": script}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_compose_service_has_limits_and_its_logs_do_not_fill_the_disk(name: str) -> None:
+    service = SERVICES[name]
+    assert service["logging"]["options"] == {"max-size": "50m", "max-file": "5"}
+    assert service["pids_limit"] > 0
+    assert ("mem_limit" in service) == (not name.startswith(("ray", "serve")))
+
+
+def test_the_gpu_file_of_compose_changes_what_exists() -> None:
+    (changes,) = documents(DEPLOY / "compose" / "compose.gpu.yaml")
+    for name, change in changes["services"].items():
+        assert set(change) <= {"environment", "shm_size", "deploy"}
+        assert_variables_exist(SERVICES[name]["image"], set(change.get("environment", {})))
+    (device,) = changes["services"]["ray-worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    assert changes["services"]["api"] == changes["services"]["scheduler"]
+
+
 def test_compose_takes_every_secret_from_the_environment_file_and_requires_each() -> None:
     text = (DEPLOY / "compose" / "compose.yaml").read_text()
     example = (DEPLOY / "compose" / ".env.example").read_text()
@@ -138,7 +207,7 @@ def test_ray_accepts_the_serve_configuration_of_compose() -> None:
 def test_image_copies_existing_files_and_does_not_run_as_root(image: str) -> None:
     lines = (DEPLOY / "docker" / f"Dockerfile.{image}").read_text().splitlines()
     copied = [word for line in lines if re.match(r"COPY (?!--)", line) for word in line.split()[1:-1]]
-    assert set(copied) >= {"pyproject.toml", "constraints.txt", "cluster", "service"}
+    assert set(copied) >= {"pyproject.toml", "cluster", "service"}
     assert all((ROOT / name).exists() for name in copied)
     sent = (DEPLOY / "docker" / f"Dockerfile.{image}.dockerignore").read_text().splitlines()
     assert {f"!{name}" for name in copied} <= set(sent)
@@ -343,6 +412,26 @@ def test_network_allows_only_the_listed_connections() -> None:
     assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
+def test_prometheus_finds_and_reaches_the_metrics_and_no_service_offers_them() -> None:
+    port = int(ray_config("TUNERY_METRICS_PORT"))
+    assert int(ray_config("TUNERY_SCHEDULER_METRICS_PORT")) == port
+    (policy,) = (one["spec"] for one in ALL if one["metadata"]["name"] == "prometheus-scrapes")
+    assert [entry["port"] for entry in policy["ingress"][0]["ports"]] == [port]
+    for name in ("api", "scheduler"):
+        (pod,) = (
+            one["spec"]["template"]
+            for one in resources(BASE)
+            if (one["kind"], one["metadata"]["name"]) == ("Deployment", f"tunery-{name}")
+        )
+        assert matches(policy["podSelector"], pod["metadata"]["labels"])
+        scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": str(port)}
+        assert pod["metadata"]["annotations"] == scraped
+        (container,) = pod["spec"]["containers"]
+        assert {"name": "metrics", "containerPort": port} in container["ports"]
+    services = [one["spec"]["ports"] for one in ALL if one["kind"] == "Service"]
+    assert not [one for ports in services for one in ports if one["port"] == port]
+
+
 def test_webhooks_may_leave_the_cluster_for_public_hosts_only() -> None:
     (spec,) = (one["spec"] for one in ALL if one["metadata"]["name"] == "to-webhook-receivers")
     assert [matches(spec["podSelector"], {COMPONENT: name}) for name in ("api", "scheduler", "ray")] == [
@@ -377,9 +466,213 @@ def test_overlay_changes_only_what_the_base_has() -> None:
                 assert (change["kind"], change["metadata"]["name"]) in base
 
 
+def test_the_api_grows_with_its_load_and_its_pods_are_spread() -> None:
+    (scaler,) = (one["spec"] for one in resources(BASE) if one["kind"] == "HorizontalPodAutoscaler")
+    deployments = {
+        one["metadata"]["name"]: one["spec"] for one in resources(BASE) if one["kind"] == "Deployment"
+    }
+    assert scaler["minReplicas"] == 2
+    assert "replicas" not in deployments[scaler["scaleTargetRef"]["name"]], "applying would undo the scaling"
+    budgets = [one["spec"] for one in resources(BASE) if one["kind"] == "PodDisruptionBudget"]
+    for deployment in deployments.values():
+        template = deployment["template"]
+        (spread,) = template["spec"]["topologySpreadConstraints"]
+        assert spread["labelSelector"] == deployment["selector"]
+        assert {"selector": deployment["selector"], "maxUnavailable": 1} in budgets
+        assert "cpu" in template["spec"]["containers"][0]["resources"]["requests"]
+    (small,) = (one["spec"] for one in rendered(SMALL) if one["kind"] == "HorizontalPodAutoscaler")
+    assert (small["minReplicas"], small["maxReplicas"]) == (1, 1)
+
+
+EXAMPLES = DEPLOY / "k8s" / "examples"
+
+
+def test_examples_name_services_and_ports_that_exist() -> None:
+    (ingress,) = documents(EXAMPLES / "ingress.yaml")
+    kubernetes_validate.validate(ingress, "1.34", strict=True)
+    (rule,) = ingress["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    (service,) = (one for one in ALL if (one["kind"], one["metadata"]["name"]) == ("Service", "tunery-api"))
+    ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+    assert path["backend"]["service"] == {"name": "tunery-api", "port": {"name": "http"}}
+    assert ingress["spec"]["tls"] == [{"hosts": [rule["host"]], "secretName": "tunery-tls"}]
+    gateway, route = documents(EXAMPLES / "gateway.yaml")
+    (listener,) = gateway["spec"]["listeners"]
+    assert (listener["protocol"], listener["tls"]["mode"]) == ("HTTPS", "Terminate")
+    assert route["spec"]["parentRefs"] == [{"name": gateway["metadata"]["name"]}]
+    assert route["spec"]["hostnames"] == [listener["hostname"]]
+    (backend,) = route["spec"]["rules"][0]["backendRefs"]
+    assert backend == {"name": "tunery-api", "port": ports["http"]}
+    # Longer than the API itself lets a request wait, and than its body may be.
+    annotations = ingress["metadata"]["annotations"]
+    settings = Settings()
+    waits = settings.queue_timeout_seconds + settings.load_timeout_seconds
+    assert int(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > waits
+    most = int(annotations["nginx.ingress.kubernetes.io/proxy-body-size"].removesuffix("m")) * 2**20
+    assert most > settings.max_file_bytes
+
+
+def test_pod_monitors_select_pods_that_have_metrics() -> None:
+    tunery, ray = documents(EXAMPLES / "pod-monitors.yaml")
+    labels = {label[COMPONENT]: label for one in ALL for label in pod_labels(one)}
+    selected = {name for name, own in labels.items() if matches(tunery["spec"]["selector"], own)}
+    assert selected == {"api", "scheduler"}
+    assert tunery["spec"]["podMetricsEndpoints"][0]["port"] == "metrics"
+    assert matches(ray["spec"]["selector"], labels["ray"])
+    (policy,) = (one["spec"] for one in ALL if one["metadata"]["name"] == "prometheus-scrapes-ray")
+    (port,) = policy["ingress"][0]["ports"]
+    assert ray["spec"]["podMetricsEndpoints"][0]["portNumber"] == port["port"]
+
+
+# Storage
+
+
+def may(policy: str, action: str, key: str) -> bool:
+    """Whether a policy of AWS allows an action on an object, by its statements without conditions."""
+    document = json.loads((DEPLOY / "storage" / f"{policy}-policy.json").read_text())
+    assert document["Version"] == "2012-10-17"
+    return any(
+        action in _listed(one["Action"])
+        and any(fnmatchcase(f"arn:aws:s3:::tunery/{key}", pattern) for pattern in _listed(one["Resource"]))
+        for one in document["Statement"]
+        if one["Effect"] == "Allow" and "Condition" not in one
+    )
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def test_storage_policies_allow_each_side_what_it_does_and_no_more() -> None:
+    export = export_manifest_key("e")
+    made = [dataset_key("a", "b"), manifest_key("j", 1, 2), import_manifest_key("i"), export]
+    given = [file_key("f"), spec_key("j", 1)]
+    parts = part_key("u", "p")
+    assert {key.split("/")[0] + "/" for key in [*made, *given, parts]} == set(FOLDERS)
+    for key in [*made, *given, parts]:
+        for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"):
+            assert may("service", action, key)
+    assert all(may("cluster", "s3:GetObject", key) for key in [*made, *given])
+    assert all(may("cluster", "s3:PutObject", key) for key in made)
+    assert may("cluster", "s3:DeleteObject", export)
+    for action, key in (
+        ("s3:PutObject", file_key("f")),
+        ("s3:DeleteObject", file_key("f")),
+        ("s3:DeleteObject", manifest_key("j", 1, 2)),
+        ("s3:GetObject", parts),
+        ("s3:PutObject", parts),
+    ):
+        assert not may("cluster", action, key)
+    for policy in ("service", "cluster"):
+        assert not may(policy, "s3:GetObject", "else/x")
+        assert not may(policy, "s3:DeleteBucket", "")
+
+
+# Ray on machines of a cloud
+
+
+def test_ray_accepts_the_cluster_of_aws_and_its_commands_have_the_token() -> None:
+    (cluster,) = documents(DEPLOY / "ray" / "aws.yaml")
+    prepared = prepare_config(copy.deepcopy(cluster))
+    validate_config(prepared)
+    with pytest.raises(Exception, match="Additional properties"):
+        validate_config({**prepared, "nodes": 1})
+    for commands in ("head_start_ray_commands", "worker_start_ray_commands"):
+        (start,) = (one for one in cluster[commands] if "ray start" in one)
+        assert "RAY_AUTH_MODE=token" in start
+        assert ". /tmp/tunery.env" in start
+    (serve,) = (source for target, source in cluster["file_mounts"].items() if target == "/tmp/serve.yaml")
+    assert (ROOT / serve).is_file()
+    workers = cluster["available_node_types"]["workers"]
+    assert validate_label_selector(workers["labels"]) is None
+    assert cluster["max_workers"] == workers["max_workers"]
+
+
 def test_every_file_of_a_kustomization_is_used() -> None:
-    for folder in (BASE, SMALL):
+    for folder in (BASE, SMALL, GPU):
         (kustomization,) = documents(folder / "kustomization.yaml")
         used = {*kustomization["resources"], *(patch["path"] for patch in kustomization.get("patches", []))}
         present = {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"}
         assert present == {name for name in used if Path(name).suffix}
+
+
+# GPUs
+
+
+GPU_RESOURCES = rendered(GPU)
+GPU_RAY = next(one for one in GPU_RESOURCES if one["kind"] == "RayService")["spec"]["rayClusterConfig"]
+AUTOSCALED = {
+    "kind": "RayCluster",
+    "metadata": {"name": "tunery-ray", "namespace": "tunery"},
+    "spec": GPU_RAY,
+}
+KUBERNETES_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+def test_what_the_gpu_overlay_renders_matches_the_schemas_and_confines_its_pods() -> None:
+    for resource in GPU_RESOURCES:
+        if resource["kind"] != "RayService":
+            kubernetes_validate.validate(resource, "1.34", strict=True)
+    groups = [GPU_RAY["headGroupSpec"], *GPU_RAY["workerGroupSpecs"]]
+    for pod in (group["template"]["spec"] for group in groups):
+        template = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, "spec": pod}
+        kubernetes_validate.validate(template, "1.34", strict=True)
+        test_pod_is_confined("ray", pod)
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} <= volumes
+
+
+def test_only_the_autoscaler_has_a_token_for_kubernetes_and_reaches_it() -> None:
+    options = GPU_RAY["autoscalerOptions"]
+    assert (GPU_RAY["enableInTreeAutoscaling"], options["version"]) == (True, "v2")
+    # As a container of the head's pod, which KubeRay makes of it.
+    head = GPU_RAY["headGroupSpec"]["template"]["spec"]
+    own = {name: options[name] for name in ("resources", "securityContext", "volumeMounts")}
+    container = {"name": "autoscaler", "image": head["containers"][0]["image"], **own}
+    pod = {**head, "containers": [*head["containers"], container]}
+    template = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, "spec": pod}
+    kubernetes_validate.validate(template, "1.34", strict=True)
+    test_pod_is_confined("ray", pod)
+    (mount,) = options["volumeMounts"]
+    assert (mount["mountPath"], mount["readOnly"]) == (KUBERNETES_TOKEN, True)
+    (volume,) = (volume for volume in head["volumes"] if volume["name"] == mount["name"])
+    files = [source.get("serviceAccountToken", {}).get("path") for source in volume["projected"]["sources"]]
+    assert "token" in files
+    groups = [GPU_RAY["headGroupSpec"], *GPU_RAY["workerGroupSpecs"]]
+    for each in (group["template"]["spec"]["containers"][0] for group in groups):
+        assert mount["name"] not in {mounted["name"] for mounted in each["volumeMounts"]}
+    (policy,) = (
+        one["spec"] for one in GPU_RESOURCES if one["metadata"]["name"] == "autoscaler-to-kubernetes"
+    )
+    # KubeRay's own label of the head's pod.
+    labels = {COMPONENT: "ray", "ray.io/node-type": "head"}
+    assert matches(policy["podSelector"], labels)
+    assert not matches(policy["podSelector"], labels | {"ray.io/node-type": "worker"})
+
+
+def test_the_pools_of_the_gpu_overlay_are_the_groups_that_rays_autoscaler_sees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (ray,) = (one["data"] for one in documents(GPU / "settings.yaml"))
+    (service,) = (one["data"] for one in documents(GPU / "service.yaml"))
+    assert_variables_exist("tunery-cluster", set(ray))
+    assert_variables_exist("tunery-service", set(service))
+    for name, value in {**ray, **service}.items():
+        monkeypatch.setenv(name, value)
+    (serving,) = EngineSettings.read().serving_pools
+    (training,) = Settings().training_pools
+
+    # Ray's own reading of the RayCluster, which finds no labels in rayStartParams.
+    seen = _derive_autoscaling_config_from_ray_cr(AUTOSCALED)["available_node_types"]
+    for pool, name in ((training, "workers"), (serving, "serving")):
+        group = seen[name]
+        assert group["resources"]["GPU"] == pool.devices
+        assert group["labels"] == pool.labels
+        assert validate_label_selector(pool.labels) is None
+        assert group["max_workers"] == pool.nodes
+        assert group["min_workers"] == (pool.nodes if pool.min_nodes is None else pool.min_nodes)
+    (container,) = GPU_RAY["workerGroupSpecs"][1]["template"]["spec"]["containers"]
+    assert container["image"] == "tunery-vllm:0.1.0"
+    for group in GPU_RAY["workerGroupSpecs"]:
+        resources = group["template"]["spec"]["containers"][0]["resources"]
+        assert resources["limits"] == resources["requests"]

@@ -1,0 +1,219 @@
+"""The installation that chaos is for: `tunery up` on PostgreSQL and S3, each behind a proxy that can fail,
+two more Ray nodes, and a second scheduler. A part that was killed is started again by what keeps it up: the
+supervisor, or here, whoever runs nodes and the supervisor."""
+
+import os
+import random
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import psutil
+from openai import OpenAI
+from sqlalchemy import make_url
+
+from service.ports import free_ports
+from tests.chaos.tcp_proxy import TcpProxy, tcp_proxy
+from tests.databases import migrated_database, postgres_server
+from tests.e2e.server import READY_SECONDS, TUNERY, await_true
+from tests.faulty_proxy import Answer, CutAfter, Fault, FaultyProxy, faulty_proxy
+from tests.ray_head import start_node
+from tests.s3_servers import S3Endpoint, rclone_server
+
+HEARTBEAT_SECONDS, GRACE_SECONDS, LEADER_SECONDS = 8, 4, 3
+NODES = 2
+"""Besides the head. Each has room for one worker, as the head has."""
+SETTINGS = {
+    "TUNERY_TRAINING_SLOTS": str(NODES + 1),
+    "TUNERY_TRAINING_DEVICE": "cpu",
+    "TUNERY_TRAINING_POOLS": (
+        f'[{{"name": "cpu", "kind": "cpu", "nodes": {NODES + 1}, "devices": 1, "host_bytes": "8GB"}}]'
+    ),
+    "TUNERY_WORKER_CPUS": "1",
+    "TUNERY_HEARTBEAT_TIMEOUT_SECONDS": str(HEARTBEAT_SECONDS),
+    "TUNERY_HEARTBEAT_GRACE_SECONDS": str(GRACE_SECONDS),
+    "TUNERY_LEADER_LEASE_SECONDS": str(LEADER_SECONDS),
+    "TUNERY_STOP_GRACE_SECONDS": "1",
+    # Whether jobs survive is asked here, and not when they are given up.
+    "TUNERY_MAX_ATTEMPTS": "1000",
+    "TUNERY_RETRY_SECONDS": "0.5",
+    "TUNERY_MAX_RETRY_SECONDS": "3",
+    "TUNERY_MAX_PUBLISH_RETRY_SECONDS": "3",
+    # What is not needed is deleted at once, in the middle of everything.
+    "TUNERY_SWEEP_INTERVAL_SECONDS": "20",
+    "TUNERY_SWEEP_GRACE_SECONDS": "0",
+    "TUNERY_SUPERSEDED_SECONDS": "0",
+    "TUNERY_RESUME_STATE_SECONDS": "0",
+    "TUNERY_DASHBOARD": "false",
+    # `tunery up` has one node, unless Ray is told that there may be others.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
+}
+
+
+@dataclass
+class ShakyStore:
+    """What the proxy in front of the store does to requests."""
+
+    rng: random.Random
+    error_share: float = 0.0
+    cut_share: float = 0.0
+    seconds: float = 0.0
+    """The longest latency."""
+    is_full: bool = False
+
+    def fault(self, method: str, _path: str) -> Fault:
+        time.sleep(self.rng.random() * self.seconds)
+        if self.is_full and method in ("PUT", "POST"):
+            return Answer(507)
+        drawn = self.rng.random()
+        if drawn < self.error_share:
+            return Answer(503)
+        return CutAfter(self.rng.randrange(100)) if drawn < self.error_share + self.cut_share else None
+
+
+@dataclass
+class Installation:
+    folder: Path
+    port: int
+    key: str
+    database_url: str
+    """Of the server itself, for the auditor."""
+    environment: Mapping[str, str]
+    database: TcpProxy
+    endpoint: S3Endpoint
+    """Of the server itself, for the auditor."""
+    store: ShakyStore
+    process: subprocess.Popen[bytes] | None = None
+    second_scheduler: subprocess.Popen[bytes] | None = None
+    ray_url: str = ""
+    """Of the second scheduler's Ray."""
+    nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, **options: object) -> OpenAI:
+        return OpenAI(base_url=f"{self.url}/v1", api_key=self.key, **{"max_retries": 0, **options})
+
+    def start(self) -> None:
+        """Starts what does not run."""
+        if self.process is None or self.process.poll() is not None:
+            command = [str(TUNERY), "up", "--data", str(self.folder / "data"), "--port", str(self.port)]
+            self.process = self._run(command, self.environment, "up")
+        with suppress(psutil.NoSuchProcess, StopIteration):
+            self._start_second_scheduler()
+            self._start_nodes()
+
+    def processes(self) -> list[psutil.Process]:
+        """All that run for the installation."""
+        found = []
+        for root in (self.process, self.second_scheduler, *self.nodes):
+            with suppress(psutil.NoSuchProcess):
+                if root is not None and root.poll() is None:
+                    top = psutil.Process(root.pid)
+                    found += [top, *top.children(recursive=True)]
+        return found
+
+    def find(self, name: str) -> list[psutil.Process]:
+        """Processes with `name` in their command line."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if name in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
+
+    def is_ready(self) -> bool:
+        with suppress(httpx2.TransportError):
+            return httpx2.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
+        return False
+
+    def wait_ready(self) -> None:
+        await_true(self.is_ready, READY_SECONDS, "readyz is 200")
+
+    def stop(self) -> list[str]:
+        """Ends everything in order. Returns the command lines of processes that it left behind."""
+        running = self.processes()
+        for root in (self.second_scheduler, *self.nodes, self.process):
+            if root is not None and root.poll() is None:
+                root.terminate()
+                root.wait(30)
+        _, alive = psutil.wait_procs(running, timeout=5)
+        left = set(alive) | set(self._marked())
+        lines = []
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                lines.append(" ".join(process.cmdline())[:200])
+                process.kill()
+        return lines
+
+    def _marked(self) -> Iterator[psutil.Process]:
+        """Processes of this installation, whoever their parent is now."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("CHAOS_FOLDER") == str(self.folder):
+                    yield process
+
+    def _start_second_scheduler(self) -> None:
+        """Like the first one, which after a new start of everything has another Ray."""
+        second = self.second_scheduler
+        first = next(
+            one for one in self.find("service.scheduling") if second is None or one.pid != second.pid
+        )
+        environment = first.environ()
+        is_up = second is not None and second.poll() is None
+        if second is not None and is_up and self.ray_url != environment["TUNERY_RAY_URL"]:
+            second.kill()
+            second.wait()
+            is_up = False
+        if not is_up:
+            self.ray_url = environment["TUNERY_RAY_URL"]
+            self.second_scheduler = self._run(first.cmdline(), environment, "scheduler-2")
+
+    def _start_nodes(self) -> None:
+        self.nodes = [node for node in self.nodes if node.poll() is None]
+        if len(self.nodes) < NODES and (head := self.find("--head")) and self.find("gcs_server"):
+            command = head[0].cmdline()
+            address = f"127.0.0.1:{command[command.index('--port') + 1]}"
+            log = self.folder / "nodes.log"
+            self.nodes.append(start_node(address, head[0].environ(), log, num_cpus=1))
+
+    def _run(self, command: list[str], environment: Mapping[str, str], name: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)
+
+
+@contextmanager
+def installed(folder: Path, seed: int) -> Iterator[Installation]:
+    """Prepares it without starting it. Whoever starts it has to stop it."""
+    with ExitStack() as stack:
+        server = stack.enter_context(postgres_server())
+        database_url = stack.enter_context(migrated_database(server))
+        direct = make_url(database_url)
+        socket = Path(str(direct.query["host"])) / ".s.PGSQL.5432"
+        database = stack.enter_context(tcp_proxy(socket))
+        endpoint = stack.enter_context(rclone_server(folder / "s3"))
+        store = ShakyStore(random.Random(seed))
+        proxy: FaultyProxy = stack.enter_context(faulty_proxy(endpoint.url))
+        proxy.fault = store.fault
+        key = secrets.token_hex(16)
+        proxied = direct.set(host="127.0.0.1", port=database.port, query={})
+        environment = {
+            **os.environ,
+            **endpoint.environment,
+            **SETTINGS,
+            "TUNERY_STORAGE_ENDPOINT": proxy.url,
+            "TUNERY_STORAGE_URL": f"s3://{endpoint.bucket}/tunery",
+            "TUNERY_DATABASE_URL": proxied.render_as_string(hide_password=False),
+            "TUNERY_API_KEY": key,
+            "CHAOS_FOLDER": str(folder),
+        }
+        yield Installation(
+            folder, free_ports(1)[0], key, database_url, environment, database, endpoint, store
+        )

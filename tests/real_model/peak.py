@@ -47,6 +47,6 @@ class Peak:
 
 def _kind(process: psutil.Process) -> str:
     title = " ".join(process.cmdline())
-    if title.startswith("ray::RayTrainWorker"):
+    if title.startswith("ray::TrainingWorker"):
         return "training"
     return "serving" if title.startswith("ray::ServeReplica:engine") else ""

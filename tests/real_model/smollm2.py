@@ -18,6 +18,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cluster.bases.four_bits import in_four_bits
+from cluster.bases.pretrained import read_config
 from tests.e2e.lifecycle import wait
 from tests.e2e.server import Tunery, jsonl, running
 from tests.real_model.peak import Peak
@@ -78,7 +79,7 @@ def test_qlora_is_served_on_the_four_bit_base_if_the_catalogue_says_so(
     tunery: Tunery, client: OpenAI
 ) -> None:
     job = fine_tune(tunery, client, jsonl(24), model=ON_FOUR_BITS, training={"type": "qlora"})
-    options = in_four_bits(torch.float32, torch.device("cpu"))
+    options = in_four_bits(read_config(MODEL), torch.float32, torch.device("cpu"))
     check_answers(client, job, with_adapter(plain(**options), weights(tunery, job)))
     evaluation = evaluation_of(job)
     assert evaluation["trained_loss"] == pytest.approx(evaluation["held_out"]["tuned_loss"], abs=1e-4)

@@ -16,7 +16,9 @@ CONTRACT = SUITE / "test_engine_contract.py"
 ALSO = [
     SUITE / "text" / "test_structured.py",
     SUITE / "text" / "test_tools.py",
+    SUITE / "vllm_backend" / "test_arguments.py",
     Path(__file__).with_name("replica.py"),
+    Path(__file__).with_name("turns.py"),
 ]
 
 KNOWN_FAILURES = [

@@ -1,7 +1,9 @@
 """Plans beside what runs take: `python -m tests.benchmarks.plans`.
 
 Trains random Llamas on CPUs, with one worker or several, and compares the peak of every worker's anonymous
-memory in its steps with the plan. Prints a table, and exits with 1 if a prediction is more than 20 % off."""
+memory in its steps with the plan. Prints a table, and exits with 1 if a prediction is more than 20 % off.
+`--case` measures some cases alone, and `--write` puts what was measured into the table of docs/planning.md,
+beside the other cases' rows."""
 
 import argparse
 import hashlib
@@ -27,6 +29,7 @@ from cluster.planning.planner import task_of
 from cluster.planning.shapes import shape_of
 from cluster.storage.keys import file_key
 from cluster.storage.local import LocalStore
+from tests.benchmarks.plans.page import PAGE, table_lines, with_row
 from tests.benchmarks.training.shapes import Shape, make_base
 
 ROOT = Path(__file__).parents[3]
@@ -49,7 +52,7 @@ class Case:
     shape: str
     type: str
     workers: int = 1
-    tokens: int = 256
+    tokens: int = 128
     """Of an example and of a pass."""
     dtype: str = "bfloat16"
     method: Method = "supervised"
@@ -58,61 +61,82 @@ class Case:
     @property
     def name(self) -> str:
         kind = {"lora": "LoRA", "qlora": "QLoRA", "full": "full"}[self.type]
-        more = [str(value) for value in self.options.values()]
-        return ", ".join(
-            [self.shape, kind, self.dtype, *([] if self.method == "supervised" else ["DPO"]), *more]
+        dtype = {"bfloat16": "bf16", "float32": "fp32"}[self.dtype]
+        method = [] if self.method == "supervised" else ["DPO"]
+        is_recomputed = self.options.get("activation_checkpointing") == "full"
+        return ", ".join([self.shape, kind, dtype, *method, *["activations recomputed"] * is_recomputed])
+
+
+CASES = {
+    "lora": Case("0.3B", "lora"),
+    "lora-ddp": Case("0.3B", "lora", workers=2),
+    "lora-fsdp": Case("0.3B", "lora", workers=4, options={"parallelism": "fsdp"}),
+    "lora-fp32": Case("0.3B", "lora", dtype="float32"),
+    "lora-long": Case("0.3B", "lora", tokens=1024),
+    "dpo": Case("0.3B", "lora", method="dpo"),
+    "full": Case("0.3B", "full"),
+    "full-fp32": Case("0.3B", "full", dtype="float32"),
+    "full-fsdp-2": Case("0.3B", "full", workers=2),
+    "full-fsdp-4": Case("0.3B", "full", tokens=64, workers=4),
+    "qlora": Case("0.6B", "qlora"),
+    "qlora-ddp": Case("0.6B", "qlora", workers=2),
+    "qlora-1b": Case("1.0B", "qlora"),
+    "lora-1b-fsdp": Case("1.0B", "lora", workers=4, options={"parallelism": "fsdp"}),
+    "lora-1.5b": Case("1.5B", "lora", options={"activation_checkpointing": "full"}),
+}
+_TINY = (Case("tiny", "lora", tokens=64), Case("tiny", "full", workers=2, tokens=64))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Bytes of the worker that took the most."""
+
+    case: Case
+    parallelism: str
+    predicted: int
+    measured: int
+    loading: int
+
+    @property
+    def is_close(self) -> bool:
+        return abs(self.measured / self.predicted - 1) <= TOLERANCE
+
+    def row(self) -> list[str]:
+        workers = (
+            str(self.case.workers) if self.case.workers == 1 else f"{self.case.workers}, `{self.parallelism}`"
         )
-
-
-CASES = (
-    Case("0.3B", "lora"),
-    Case("0.3B", "full"),
-    Case("0.6B", "qlora"),
-    Case("0.3B", "lora", workers=4, options={"parallelism": "fsdp"}),
-    Case("0.3B", "full", workers=2),
-    Case("0.6B", "full", workers=4),
-    Case("0.3B", "lora", workers=2),
-    Case("0.3B", "lora", dtype="float32"),
-    Case("0.3B", "lora", tokens=1024),
-    Case("0.3B", "lora", method="dpo"),
-    Case("1.0B", "qlora", tokens=128),
-    Case("1.0B", "lora", tokens=128, workers=4, options={"parallelism": "fsdp"}),
-    Case("1.5B", "lora", tokens=128, options={"activation_checkpointing": "full"}),
-    Case("0.3B", "full", dtype="float32"),
-    Case("0.6B", "qlora", workers=2),
-)
+        sizes = (self.predicted, self.measured, self.loading)
+        planned, measured, loading = (f"{each / 1e6:,.0f}" for each in sizes)
+        ratio = f"{self.measured / self.predicted:.2f}"
+        return [self.case.name, workers, f"{self.case.tokens:,}", planned, measured, ratio, loading]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.plans", description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="two cases of a tiny model, judged by nothing")
-    parser.add_argument("--only", type=int, nargs="+", help="numbers of cases, from 0")
-    arguments = parser.parse_args()
-    cases: tuple[Case, ...] = CASES
-    if arguments.tiny:
-        cases = (Case("tiny", "lora", tokens=64), Case("tiny", "full", workers=2, tokens=64))
-    elif arguments.only is not None:
-        cases = tuple(CASES[number] for number in arguments.only)
-    print("| job | workers | predicted MB a worker | measured MB | measured / predicted | while loading MB |")
-    print("| --- | --- | --- | --- | --- | --- |", flush=True)
-    are_close = [_is_close(case) for case in cases]
-    return 0 if all(are_close) or arguments.tiny else 1
-
-
-def _is_close(case: Case) -> bool:
-    with tempfile.TemporaryDirectory(prefix="bench-plans-") as name:
-        folder = Path(name)
-        spec, predicted = _prepare(case, folder)
-        workers = _run(spec, folder)
-    measured = max(worker["training"] for worker in workers)
-    loading = max(worker["loading"] for worker in workers)
-    ratio = measured / predicted
-    print(
-        f"| {case.name} | {case.workers} {spec.config.parallelism} | {predicted / 1e6:,.0f} "
-        f"| {measured / 1e6:,.0f} | {ratio:.2f} | {loading / 1e6:,.0f} |",
-        flush=True,
+    parser.add_argument(
+        "--case", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help=", ".join(CASES)
     )
-    return abs(ratio - 1) <= TOLERANCE
+    parser.add_argument("--write", action="store_true", help="into docs/planning.md")
+    arguments = parser.parse_args()
+    cases = _TINY if arguments.tiny else [CASES[name] for name in arguments.case]
+    print("\n".join(table_lines([])), flush=True)
+    are_close = True
+    for case in cases:
+        found = _measure(case)
+        print(table_lines([found.row()])[-1], flush=True)
+        are_close &= found.is_close
+        if arguments.write:
+            PAGE.write_text(with_row(PAGE.read_text(), found.row()))
+    return 0 if are_close or arguments.tiny else 1
+
+
+def _measure(case: Case) -> Found:
+    with tempfile.TemporaryDirectory(prefix="bench-plans-") as name:
+        spec, predicted = _prepare(case, Path(name))
+        workers = _run(spec, Path(name))
+    training, loading = (max(worker[phase] for worker in workers) for phase in ("training", "loading"))
+    return Found(case, spec.config.parallelism, predicted, training, loading)
 
 
 def _prepare(case: Case, folder: Path) -> tuple[JobSpec, int]:

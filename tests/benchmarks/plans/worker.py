@@ -16,8 +16,10 @@ from transformers.utils import logging as transformers_logging
 
 from cluster.contracts.jobs import JobSpec, RunnerEvent, StepMetrics
 from cluster.storage.local import LocalStore
+from cluster.training.checkpoints.node_copies import NodeCopies
 from cluster.training.data.datasets import load_datasets
 from cluster.training.data.tokenizer import load_tokenizer
+from cluster.training.heap import return_freed_memory
 from cluster.training.loop.hooks import RunHooks
 from cluster.training.run import Run
 from cluster.training.starting_point import find_starting_point
@@ -56,6 +58,8 @@ def main(spec_file: str, name: str, rank: str) -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(1)
+    # As a worker on Ray does.
+    return_freed_memory()
     spec, folder = JobSpec.model_validate_json(Path(spec_file).read_bytes()), Path(name)
     size = spec.config.num_workers
     if size > 1:
@@ -73,7 +77,7 @@ def main(spec_file: str, name: str, rank: str) -> None:
     scratch.mkdir()
     watched = Watched()
     data = load_datasets(spec, store, load_tokenizer(spec.base), scratch)
-    start = find_starting_point(spec, store, data.training, scratch)
+    start = find_starting_point(spec, NodeCopies(store, scratch), data.training)
     run = Run(spec, data, start, torch.device("cpu"), world, hooks)
     loading = watched.restart()
     run.train(_without_checkpoints())
@@ -81,7 +85,7 @@ def main(spec_file: str, name: str, rank: str) -> None:
 
 
 def _without_checkpoints() -> Any:
-    return SimpleNamespace(finished=lambda: [], save=lambda *_, **__: None, is_busy=lambda: False, stored={})
+    return SimpleNamespace(check=lambda: None, save=lambda *_, **__: None, is_busy=lambda: False, stored={})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ exit status is 0 if
 
 - all workers together held at most 1.25 times 16 bytes per parameter for full fine-tuning, or 2 for LoRA on a
   base in bf16, and 0.8 GB per worker for Python and its libraries,
-- while loading, no worker held more than a part of the model, and
+- while loading, no worker held more than a part of the model, and neither did scoring it add more, and
 - the losses are finite.
 
 With 16 bytes, weights, gradients and both moments are in fp32. Activations come on top, and are not allowed
@@ -57,6 +57,8 @@ class Measured:
     """The most that loading and sharding added."""
     peaks: list[int]
     """The most in the whole run."""
+    evaluating: list[int]
+    """The most that scoring the model, before and after training, added."""
 
     def is_good(self, type_: str) -> bool:
         workers = len(self.peaks)
@@ -67,6 +69,7 @@ class Measured:
         return (
             sum(self.peaks) <= allowed
             and max(self.loading) <= part
+            and max(self.evaluating) <= part
             and all(math.isfinite(loss) for loss in self.losses)
         )
 
@@ -108,8 +111,6 @@ def measure(type_: Type, shape: Shape, folder: Path, arguments: argparse.Namespa
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        # Otherwise glibc keeps what torch frees of 1 to 32 MiB: twice as much memory for a small model.
-        "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
         "LOCAL_WORLD_SIZE": str(arguments.workers // arguments.nodes),
         "TUNERY_CACHE_DIR": str(folder / "cache"),
     }
@@ -135,6 +136,7 @@ def measure(type_: Type, shape: Shape, folder: Path, arguments: argparse.Namespa
         started=[each["started"] for each in workers],
         loading=[each["loading"] for each in workers],
         peaks=[each["peak"] for each in workers],
+        evaluating=[each["evaluating"] for each in workers],
     )
 
 

@@ -15,6 +15,8 @@ from transformers.utils import logging
 from cluster.contracts.jobs import RunnerEvent, StepMetrics
 from cluster.training.checkpoints.export import DTYPES
 from cluster.training.data.batches import Batcher, pass_tokens
+from cluster.training.evaluation.scores import Scorer
+from cluster.training.heap import return_freed_memory
 from cluster.training.loop.compute import Compute
 from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.loop import Learner, RunData, train
@@ -60,6 +62,7 @@ def main(text: str, parallelism: str, rank: str, size: str, meeting: str) -> Non
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(1)
+    return_freed_memory()
     options = json.loads(text)
     task = Task(**{**options, "lengths": Lengths(**options["lengths"])})
     where = f"file://{meeting}"
@@ -93,12 +96,20 @@ def main(text: str, parallelism: str, rank: str, size: str, meeting: str) -> Non
     learner = Learner(objective, make_optimizer(trainable_parameters(trainee.model), config))
     compute = Compute(CPU, partial(autocast, base, CPU), world)
     train(learner, RunData(batcher), config, compute, RunHooks(report))
+    training = watched.restart()
+    rested = watched.now()
+    scorer = Scorer(objective, trainee.head, data, None, batcher, compute)
+    before = scorer.before(lambda: None)
+    assert before is not None
+    assert scorer.after(before, lambda: None) is not None
+    evaluating = watched.restart() - rested
     found = {
         "parameters": parameters,
         "losses": losses,
         "started": started,
         "loading": loading,
-        "peak": max(watched.restart(), started + loading),
+        "peak": max(training, rested + evaluating, started + loading),
+        "evaluating": evaluating,
     }
     print(json.dumps(found))
     distributed.destroy_process_group()

@@ -76,7 +76,7 @@ def prepare(
         threads=arguments.threads,
         is_gpu=True,
         is_compiled=arguments.compile,
-        is_checkpointed=not arguments.keep_activations,
+        activation_checkpointing="none" if arguments.keep_activations else "full",
         trl_attention=arguments.trl_attention or best_attention(),
     )
 

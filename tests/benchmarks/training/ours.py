@@ -71,7 +71,7 @@ def config_of(task: Task) -> TrainingConfig:
         target_modules="all-linear",
         on_overlength="error",
         num_workers=1,
-        activation_checkpointing="full" if task.is_checkpointed else "none",
+        activation_checkpointing=task.activation_checkpointing,
         compile=task.is_compiled,
         n_epochs=1,
         batch_size=task.batch_size,

@@ -133,7 +133,7 @@ def shared_arguments(task: Task, folder: str) -> dict[str, Any]:
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
         "bf16": task.is_gpu,
-        "gradient_checkpointing": task.is_checkpointed,
+        "gradient_checkpointing": task.activation_checkpointing != "none",
         "use_cpu": not (task.is_gpu and torch.cuda.is_available()),
         "dataloader_pin_memory": task.is_gpu and torch.cuda.is_available(),
         "logging_strategy": "no",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cluster.contracts.plan import ActivationCheckpointing
 from tests.benchmarks.training.chats import SKEWED, Chat, Lengths, make_chats
 
 Type = Literal["lora", "full"]
@@ -29,8 +30,8 @@ class Task:
     """Compute in bf16, on a GPU if there is one, and measure wall-clock seconds."""
     is_compiled: bool = False
     """Compile the model's layers in our loop."""
-    is_checkpointed: bool = False
-    """Recompute activations in the backward pass."""
+    activation_checkpointing: ActivationCheckpointing = "none"
+    """What the backward pass needs is kept, computed again, or kept in the host's memory."""
     trl_attention: str = "sdpa"
     """The attention, by transformers' name, that TRL uses with packing."""
 

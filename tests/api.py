@@ -26,7 +26,8 @@ from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
 from service.db.database import Database
-from service.db.organization.api_keys import ApiKeys, Scope
+from service.db.organization.api_keys import ApiKeys
+from service.db.organization.scopes import Scope
 from service.db.tenancy import Tenant
 from service.settings import Settings
 from tests.fakes import FakeEngine

@@ -3,14 +3,18 @@
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
+from xdist.remote import Producer
+from xdist.scheduler import Scheduling
 
 from service.db.database import Database
 from tests.databases import migrate, migrated_database, postgres_server, without_rows
+from tests.lanes import LaneScheduling
 from tests.s3_servers import S3Endpoint, endpoint_from_environment, moto_server, rclone_server
 
 # Of models this small one thread is the fastest, and two would spin where another worker could run. Before
@@ -37,11 +41,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    return LaneScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection() -> None:
+    """Collections of garbage would take a fifth of the time in which everything is imported."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now stays: half a million objects of libraries, which the collections of garbage
     that engines ask for when they close would look through each time, for a quarter of a second."""
+    gc.enable()
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def no_cluster_by_accident(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray starts a whole cluster in any process that calls it, tests' own ones included."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("A test uses Ray in its own process. Pass it a double instead.")
+
+    if ray := sys.modules.get("ray"):
+        monkeypatch.setattr(ray, "init", refuse)
 
 
 @pytest.fixture

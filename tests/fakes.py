@@ -22,8 +22,9 @@ from cluster.contracts.classification import (
 )
 from cluster.contracts.data_report import DataReport, DataReportRequest
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
+from cluster.contracts.devices import ClaimAnswer, TrainingClaim
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
-from cluster.contracts.errors import TuneryError, Unavailable
+from cluster.contracts.errors import ContextLengthExceeded, TuneryError, Unavailable
 from cluster.contracts.exports import ExportAnswer, ExportProgress, ExportRequest
 from cluster.contracts.generation import (
     FinishEvent,
@@ -94,6 +95,8 @@ class FakeEngine:
     tools."""
     refusal: TuneryError | None = None
     """Raised instead of the first event."""
+    room: int | None = None
+    """The tokens that the context leaves for an answer; None for as many as are asked for."""
     fault: Exception | None = None
     """Raised instead of the last piece."""
     reason: FinishReason = "stop"
@@ -128,6 +131,8 @@ class FakeEngine:
         try:
             if self.refusal is not None:
                 raise self.refusal
+            if self.room is not None and (request.sampling.max_tokens or 1) > self.room:
+                raise ContextLengthExceeded("The context is too short.", param=request.prompt.param)
             yield self._prompt(request)
             for index in range(request.sampling.n):
                 num_tokens = 0 if request.sampling.max_tokens == 0 else len(self.pieces)
@@ -278,6 +283,10 @@ class FakeRayJobs:
         with self._call():
             return self.statuses.get(submission_id, "absent")
 
+    def list_jobs(self) -> dict[str, RayStatus]:
+        with self._call():
+            return dict(self.statuses)
+
     def stop(self, submission_id: str) -> None:
         with self._call():
             self.stopped.append(submission_id)
@@ -315,6 +324,12 @@ class FakeServing:
     generated: list[tuple[list[int], int]] = field(default_factory=list)
     """Prompts, and the most tokens that their answers may have."""
     classified: list[ModelRef] = field(default_factory=list)
+    claims: list[TrainingClaim] = field(default_factory=list)
+    is_granted: bool = True
+    """Whether models let go of GPUs that jobs claim."""
+    serving_floor: int = 0
+    needed_devices: int = 0
+    """Of the models that are in use or wanted."""
     imported: list[ImportRequest] = field(default_factory=list)
     refusal: TuneryError | None = None
     """Raised by imports and exports."""
@@ -354,6 +369,11 @@ class FakeServing:
         self._call()
         self.generated.append((list(prompt), max_tokens))
         return self.reason
+
+    def claim_devices(self, claim: TrainingClaim) -> ClaimAnswer:
+        self._call()
+        self.claims.append(claim)
+        return ClaimAnswer(is_granted=self.is_granted, floor=self.serving_floor, needed=self.needed_devices)
 
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         self._call()

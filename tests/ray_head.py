@@ -1,5 +1,6 @@
 """Starts a Ray cluster for a test, with its own ports, token and folder, and removes all of it afterwards."""
 
+import json
 import os
 import secrets
 import shutil
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,43 @@ class RayHead:
     address: str
     """Address of the GCS, for `ray.init`."""
     token: str
+    metrics_url: str
+    """Where the head's node serves metrics to Prometheus."""
     log: Path
     pid: int
     """Process id of `ray start`. All other processes of the cluster are its descendants."""
+
+    @property
+    def node_id(self) -> str:
+        """Of the head itself."""
+        (node_id,) = _nodes(self, is_head=True)
+        return node_id
+
+    @contextmanager
+    def draining(self) -> Iterator[Callable[[str], None]]:
+        """A function that tells Ray that a node is about to be taken away, as the agent of a spot instance
+        does. It acts at once, in a process that has loaded Ray already."""
+        command, environment = [sys.executable, "-c", _DRAIN, self.address], _environment(self.token)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            stdin, stdout = process.stdin, process.stdout
+
+            def drain(node_id: str) -> None:
+                stdin.write(f"{node_id}\n")
+                stdin.flush()
+                assert stdout.readline() == "True\n"
+
+            yield drain
+
+    def wait_for_loss(self, node_id: str) -> None:
+        """Until Ray knows that the node is lost: it asks some times more before it believes so. Meanwhile it
+        may send an actor there."""
+        deadline = time.monotonic() + _START_SECONDS
+        while node_id in _nodes(self):
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.5)  # The dashboard sends no notification.
 
     def http(self) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -52,8 +87,16 @@ class RayHead:
 
 
 @contextmanager
-def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4) -> Iterator[RayHead]:
-    """Runs `ray start --head`, then ends all its processes. Workers inherit `environment`."""
+def ray_head(
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    num_cpus: int = 4,
+    num_gpus: int = 0,
+    autoscaled: Mapping[str, Any] | None = None,
+) -> Iterator[RayHead]:
+    """Runs `ray start --head`, then ends all its processes. Workers inherit `environment`. Ray believes
+    `num_gpus`. An autoscaler adds nodes of the type `autoscaled`, which are processes here too."""
     gcs, dashboard, agent, runtime_agent, metrics, client = free_ports(6)
     token = secrets.token_hex(32)
     # A short path, because Ray puts Unix sockets in it, and their paths are limited to 107 bytes.
@@ -65,11 +108,24 @@ def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4)
         *("--dashboard-agent-listen-port", str(agent), "--runtime-env-agent-port", str(runtime_agent)),
         *("--metrics-export-port", str(metrics), "--ray-client-server-port", str(client)),
         *("--min-worker-port", "0", "--max-worker-port", "0"),
-        *("--num-cpus", str(num_cpus), "--object-store-memory", str(100 * 2**20)),
+        *("--num-cpus", str(num_cpus), "--num-gpus", str(num_gpus)),
+        *("--object-store-memory", str(100 * 2**20)),
     ]
     log = folder / "ray.log"
-    process = _start(command, token, environment, log)
-    head = RayHead(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token, log, process.pid)
+    if autoscaled is not None:
+        config = _autoscaling(autoscaled, f"127.0.0.1:{gcs}")
+        (folder / "autoscaling.json").write_text(json.dumps(config))
+        command.append(f"--autoscaling-config={folder / 'autoscaling.json'}")
+        environment = {**environment, **_AUTOSCALER}
+    process = _start(command, {**_environment(token), **environment}, log)
+    head = RayHead(
+        f"http://127.0.0.1:{dashboard}",
+        f"127.0.0.1:{gcs}",
+        token,
+        f"http://127.0.0.1:{metrics}/metrics",
+        log,
+        process.pid,
+    )
     try:
         _wait_for_dashboard(head, process)
         yield head
@@ -78,36 +134,106 @@ def ray_head(folder: Path, environment: Mapping[str, str], *, num_cpus: int = 4)
         shutil.rmtree(sessions, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class AddedNode:
+    node_id: str
+    process: subprocess.Popen[bytes]
+
+    def lose(self) -> None:
+        """Kills all processes of the node at once."""
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        for one in [*family, psutil.Process(self.process.pid)]:
+            one.kill()
+        psutil.wait_procs(family, timeout=10)
+
+
 @contextmanager
-def ray_node(head: RayHead, *, num_cpus: int, num_gpus: int = 0) -> Iterator[None]:
-    """Adds one node to the cluster of `head`, then ends all the node's processes. Ray believes `num_gpus`."""
+def ray_node(head: RayHead, *, num_cpus: int, num_gpus: int = 0, labels: str = "") -> Iterator[AddedNode]:
+    """Adds one node to the cluster of `head`, then ends all the node's processes. Ray believes
+    `num_gpus`."""
+    known = _nodes(head)
+    process = start_node(
+        head.address,
+        _environment(head.token),
+        head.log.with_name(f"node-{len(known)}.log"),
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        labels=labels,
+    )
+    try:
+        yield AddedNode(_wait_for_node(head, known), process)
+    finally:
+        _end(process)
+
+
+def start_node(
+    address: str,
+    environment: Mapping[str, str],
+    log: Path,
+    *,
+    num_cpus: int,
+    num_gpus: int = 0,
+    labels: str = "",
+) -> subprocess.Popen[bytes]:
+    """A node that joins the cluster at the GCS's `address`. Its workers inherit `environment`."""
     agent, runtime_agent, metrics = free_ports(3)
     command = [
-        *(str(Path(sys.executable).with_name("ray")), "start", "--address", head.address, "--block"),
+        *(str(Path(sys.executable).with_name("ray")), "start", "--address", address, "--block"),
         *("--disable-usage-stats", "--node-ip-address", "127.0.0.1"),
         *("--dashboard-agent-listen-port", str(agent), "--runtime-env-agent-port", str(runtime_agent)),
         *("--metrics-export-port", str(metrics), "--min-worker-port", "0", "--max-worker-port", "0"),
         *("--num-cpus", str(num_cpus), "--num-gpus", str(num_gpus)),
         *("--object-store-memory", str(100 * 2**20)),
+        *(("--labels", labels) if labels else ()),
     ]
-    process = _start(command, head.token, {}, head.log.with_name("node.log"))
-    try:
-        _wait_for_nodes(head, 2)
-        yield
-    finally:
-        _end(process)
+    return _start(command, environment, log)
 
 
-def _start(
-    command: list[str], token: str, environment: Mapping[str, str], log: Path
-) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
+_HEAD_ID = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"
+_AUTOSCALER = {
+    "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+    "RAY_FAKE_CLUSTER": "1",
+    "RAY_enable_autoscaler_v2": "1",
+    "RAY_CLOUD_INSTANCE_ID": _HEAD_ID,
+    "RAY_OVERRIDE_NODE_ID_FOR_TESTING": _HEAD_ID,
+}
+"""What Ray's own tests set for its autoscaler (version 2) and its provider of nodes that are processes."""
+
+
+def _autoscaling(node_type: Mapping[str, Any], gcs_address: str) -> dict[str, Any]:
+    lists = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
+    lists += ("head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files")
+    lists += ("rsync_exclude", "rsync_filter")
+    return {
+        "cluster_name": "test",
+        "max_workers": 8,
+        "idle_timeout_minutes": 0.05,
+        "upscaling_speed": 10.0,
+        "provider": {
+            "type": "external",
+            "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+            "disable_launch_config_check": True,
+            "disable_node_updaters": True,
+            "launch_multiple": True,
+            "head_node_id": _HEAD_ID,
+            "gcs_address": gcs_address,
+        },
+        "available_node_types": {
+            "ray.head.default": {"resources": {}, "node_config": {}, "max_workers": 0},
+            "worker": {"node_config": {}, "min_workers": 0, "max_workers": 8, **node_type},
+        },
+        "head_node_type": "ray.head.default",
+        **{name: {} for name in ("auth", "docker", "file_mounts")},
+        **{name: [] for name in lists},
+        "file_mounts_sync_continuously": False,
+    }
+
+
+def _start(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
         return subprocess.Popen(
             command,
             env={
-                **os.environ,
-                "RAY_AUTH_MODE": "token",
-                "RAY_AUTH_TOKEN": token,
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
                 # The same value as in `tunery up`.
                 "RAY_worker_niceness": "0",
@@ -119,15 +245,37 @@ def _start(
         )
 
 
-def _wait_for_nodes(head: RayHead, count: int) -> None:
+_DRAIN = """
+import sys, time
+from ray._raylet import GcsClient
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+gcs = GcsClient(address=sys.argv[1])
+for line in sys.stdin:
+    reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    deadline = int(1000 * (time.time() + 600))
+    print(gcs.drain_node(line.strip(), reason, "spot", deadline)[0], flush=True)
+"""
+
+
+def _environment(token: str) -> dict[str, str]:
+    return {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+
+
+def _wait_for_node(head: RayHead, known: set[str]) -> str:
     deadline = time.monotonic() + _START_SECONDS
+    while True:
+        if added := _nodes(head) - known:
+            return added.pop()
+        assert time.monotonic() < deadline, head.log.read_text()
+        time.sleep(0.2)  # The dashboard sends no notification.
+
+
+def _nodes(head: RayHead, *, is_head: bool = False) -> set[str]:
+    """Ids of the nodes that are alive, or of the head alone."""
     with head.http() as http:
-        while True:
-            nodes = http.get("/api/v0/nodes").json()["data"]["result"]["result"]
-            if sum(node["state"] == "ALIVE" for node in nodes) == count:
-                return
-            assert time.monotonic() < deadline, nodes
-            time.sleep(0.2)  # The dashboard sends no notification.
+        found = http.get("/api/v0/nodes").json()["data"]["result"]["result"]
+    alive = [node for node in found if node["state"] == "ALIVE"]
+    return {node["node_id"] for node in alive if node["is_head_node"] or not is_head}
 
 
 def _wait_for_dashboard(head: RayHead, process: subprocess.Popen[bytes]) -> None:
@@ -145,6 +293,8 @@ def _wait_for_dashboard(head: RayHead, process: subprocess.Popen[bytes]) -> None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:  # `ray start --block` ends the others before it ends itself.
+        return
     processes = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.terminate()
     _, alive = psutil.wait_procs(processes, timeout=10)

@@ -11,8 +11,8 @@ from service.settings import Settings
 from tests.documents import DOCUMENTS, PAGES, ROOT, RUN, Block, blocks
 
 SHELLS = ("sh", "bash")
-CHECKED = ("jsonl", "toml")
-"""Languages of examples that tests/docs validates."""
+CHECKED = ("jsonl", "toml", "ts")
+"""Languages of examples that tests/docs validates, and tests/conformance runs."""
 _SOURCES = ("cluster", "service")
 _TARGETS = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 _FOLDERS = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
@@ -29,7 +29,7 @@ def test_every_make_target_that_a_document_names_exists(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_command_that_a_document_names_exists(document: str) -> None:
-    named = set(re.findall(r"(?:^|[`/])tunery ([a-z-]+)", text_of(document), re.MULTILINE))
+    named = set(re.findall(r"(?:^|[`/])tunery ([a-z][a-z-]*)", text_of(document), re.MULTILINE))
     assert named <= set(get_command(app).commands)  # type: ignore[attr-defined]
 
 

@@ -10,13 +10,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-RAY_FILES = ("cluster.training.ray_run", "cluster.serving.deployment", "cluster.runner")
+RAY_FILES = (
+    "cluster.training.gang",
+    "cluster.training.ray_run",
+    "cluster.serving.deployment",
+    "cluster.runner",
+)
 
 SERVING_BACKENDS = ("cluster.serving.embedded", "cluster.serving.encoders", "cluster.serving.vllm_backend")
 
 ALLOWED = {
     "cluster.contracts": (),
+    "cluster.logs": (),
     "cluster.niceness": (),
+    "cluster.tracing": (),
+    "cluster.worker_resources": ("cluster.contracts",),
     "cluster.storage": ("cluster.contracts",),
     "cluster.wire": ("cluster.contracts",),
     "cluster.egress": ("cluster.contracts",),
@@ -31,10 +39,19 @@ ALLOWED = {
         "cluster.storage",
         "cluster.bases",
         "cluster.data_checks",
+        "cluster.logs",
         "cluster.niceness",
         "cluster.planning",
+        "cluster.tracing",
+        "cluster.worker_resources",
     ),
-    "cluster.serving": ("cluster.contracts", "cluster.storage", "cluster.wire", "cluster.bases"),
+    "cluster.serving": (
+        "cluster.contracts",
+        "cluster.storage",
+        "cluster.tracing",
+        "cluster.wire",
+        "cluster.bases",
+    ),
     # Tuned weights in other programs' formats: what training stored, read as serving reads it.
     "cluster.exporting": (
         "cluster.contracts",
@@ -50,9 +67,12 @@ ALLOWED = {
         "cluster.storage",
         "cluster.wire",
         "cluster.bases",
+        "cluster.logs",
         "cluster.niceness",
         "cluster.planning",
         "cluster.serving",
+        "cluster.tracing",
+        "cluster.worker_resources",
         "cluster.training.data.compiled",
         "cluster.training.data.preview",
         "cluster.training.data.reported",
@@ -62,27 +82,69 @@ ALLOWED = {
     "cluster.tracking": ("cluster.contracts",),
     "cluster.runner": (
         "cluster.contracts",
+        "cluster.logs",
         "cluster.niceness",
         "cluster.storage",
+        "cluster.tracing",
         "cluster.tracking",
         "cluster.training",
+        "cluster.worker_resources",
     ),
     "service.settings": ("cluster", "service"),
-    "service.db": ("cluster.contracts", "cluster.storage.keys"),
+    "service.audit_chain": (),
+    "service.audit_types": (),
+    "service.db": ("cluster.contracts", "cluster.storage.keys", "service.audit_chain", "service.audit_types"),
     "service.webhooks": ("cluster.contracts", "cluster.egress", "service.db"),
+    "service.metrics": ("cluster.contracts", "service.db"),
     "service.scheduling": (
         "cluster.contracts",
         "cluster.storage",
+        "cluster.tracing",
         "cluster.wire",
         "cluster.bases.catalogue",
         "service.db",
         "service.job_checks",
+        "service.run_times",
+        "service.metrics",
         "service.webhooks",
     ),
+    "service.backup": (
+        "cluster.contracts",
+        "cluster.storage",
+        "service.data_folder",
+        "service.db",
+        "service.permissions",
+        "service.settings",
+    ),
+    "service.reconcile": (
+        "cluster.contracts",
+        "cluster.storage",
+        "service.backup.installation",
+        "service.backup.manifests",
+        "service.db",
+        "service.scheduling.interfaces",
+        "service.scheduling.cluster.ray_jobs",
+        "service.scheduling.sweeping.sweep",
+        "service.settings",
+    ),
+    "service.listed_settings": ("cluster.contracts",),
+    "service.oidc": (
+        "cluster.contracts",
+        "cluster.egress",
+        "service.db.organization.identity",
+        "service.db.organization.scopes",
+    ),
     "service.job_checks": ("cluster.contracts", "cluster.planning", "service.db"),
+    "service.run_times": (
+        "cluster.contracts",
+        "cluster.planning.accelerators",
+        "service.db",
+        "service.job_checks",
+    ),
     "service.api": (
         "cluster.contracts",
         "cluster.storage",
+        "cluster.tracing",
         "cluster.bases.catalogue",
         "cluster.bases.layers",
         "cluster.bases.text.text_size",
@@ -90,32 +152,50 @@ ALLOWED = {
         "cluster.grading",
         "cluster.planning",
         "cluster.wire",
+        "service.dashboard",
         "service.db",
         "service.job_checks",
+        "service.run_times",
+        "service.metrics",
+        "service.oidc",
         "service.scheduling.interfaces",
+        # The policy, which is pure, and what it decides about.
+        "service.scheduling.policy",
+        "service.scheduling.snapshots",
         "service.webhooks.sending",
     ),
-    # The public HTTP API, the commands `up` and `sweep`, and checks of local files.
+    "service.dashboard": (),
+    # The public HTTP API, the commands that work on an installation itself, and checks of local files.
     "service.cli": (
         "cluster.contracts",
         "cluster.bases",
         "cluster.data_checks",
         "cluster.planning",
+        "service.audit_chain",
+        "service.audit_types",
+        "service.backup",
         "service.data_folder",
         "service.local_devices",
+        "service.server_url",
         "service.settings",
         "service.ports",
+        "service.reconcile",
         "service.sweep",
         "service.up",
+        "service.vllm_environment",
     ),
+    # It installs the package, and imports it for its path alone.
+    "service.vllm_environment": ("cluster",),
     "service.data_folder": ("cluster.bases.catalogue", "service.permissions"),
     "service.local_devices": ("cluster.contracts",),
-    "service.migrate": ("service.db", "service.settings"),
+    "service.migrate": ("cluster.contracts", "service.db", "service.settings"),
     "service.local_ray": ("service.log_rotation",),
     "service.log_rotation": (),
     "service.ports": (),
     "service.permissions": (),
+    "service.server_url": ("service.permissions",),
     "service.log_rate_limit": (),
+    "service.logs": ("cluster.logs", "service.log_rate_limit"),
     "service.supervisor": ("service.log_rotation",),
     "service.sweep": ("cluster", "service"),
     # The composition of the whole on one machine.
@@ -167,7 +247,7 @@ def test_module_imports_only_what_is_below_it(module: str) -> None:
         return
     allowed = [part, *ALLOWED[part]]
     if part in {"service.api", "service.scheduling"}:
-        allowed += ["service.settings", "service.log_rate_limit"]
+        allowed += ["service.settings", "service.logs"]
     for name in imported(module):
         if name.startswith(("cluster.", "service.")):
             assert any(is_in(name, package) for package in allowed), f"{module} imports {name}"
@@ -233,3 +313,11 @@ def test_cluster_runs_without_a_web_framework_a_database_and_outside_its_ray_fil
     names = [name for name in modules("cluster") if not any(is_in(name, ray_file) for ray_file in RAY_FILES)]
     loaded = loaded_after_importing(names)
     assert loaded & {"fastapi", "sqlalchemy", "ray"} == set()
+
+
+def test_serve_builds_the_applications_without_torch() -> None:
+    """At each start, in a process for each application."""
+    loaded = loaded_after_importing(
+        ["cluster.serving.deployment.engines", "cluster.serving.deployment.datasets"]
+    )
+    assert loaded & {"torch", "transformers"} == set()

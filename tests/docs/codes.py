@@ -10,7 +10,7 @@ from tests.documents import ROOT
 
 DYNAMIC = {"missing_…", "invalid_general_file", "invalid_validation_file"}
 """Codes that are put together from a name."""
-_CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+|hung|lost|stopped|conflict|fenced")
+_CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+|hung|lost|stopped|conflict|fenced|maintenance")
 
 
 def source_codes() -> set[str]:

@@ -9,7 +9,9 @@ A page marks such a part with `<!-- generated: NAME -->` and `<!-- end -->`; wha
 import re
 import sys
 
-from tests.docs import api, plans, states, tables
+from cluster.serving.measured import SERVING
+from service.metrics import declared
+from tests.docs import api, families, plans, states, tables
 from tests.documents import ROOT
 
 PARTS = {
@@ -30,9 +32,16 @@ PARTS = {
     "data warnings": tables.data_warnings,
     "statuses": tables.statuses,
     "commands": tables.commands,
+    "api metrics": lambda: tables.metrics(declared.API),
+    "installation metrics": lambda: tables.metrics(declared.INSTALLATION),
+    "serving metrics": lambda: tables.metrics(SERVING),
+    "scheduler metrics": lambda: tables.metrics(declared.SCHEDULER),
     "plans": plans.plans,
     "refused plans": plans.refusals,
     "planned families": plans.families,
+    "families": families.support,
+    "serving plans": plans.serving,
+    "plan of a gpu box": plans.gpu_box,
 }
 _MARKED = re.compile(r"(<!-- generated: ([\w ]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 

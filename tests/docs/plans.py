@@ -4,13 +4,15 @@ from typing import Any
 
 from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.devices import Pool
-from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.errors import EngineStartFailed, InvalidRequest
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.model_shape import ModelShape
+from cluster.contracts.serving_plan import ServingPool
 from cluster.planning.families import FAMILIES
 from cluster.planning.memory import Lengths
 from cluster.planning.planner import task_of
 from cluster.planning.refusals import plan_or_refuse
+from cluster.planning.serving import ServingOptions, plan_serving
 from cluster.planning.shapes import shape_of
 from tests.docs.markdown import code, table
 
@@ -44,8 +46,18 @@ _CASES: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
 _REFUSED: tuple[tuple[str, dict[str, Any], dict[str, Any], int], ...] = (
     ("8B", {"type": "full"}, _GPU | {"devices": 1}, 8192),
     ("8B", {"type": "qlora"}, _GPU | {"devices": 1, "device_bytes": "24GB"}, 131072),
+    ("8B", {"type": "full"}, _GPU | {"devices": 1, "device_bytes": "24GB"}, 131072),
     ("70B", {}, _GPU | {"devices": 2}, 8192),
     ("70B", {"type": "full"}, _NODE, 8192),
+)
+_SERVED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("8B", _GPU | {"devices": 1}),
+    ("8B", _GPU | {"devices": 1, "device_bytes": "48GB"}),
+    ("8B", _GPU | {"devices": 1, "device_bytes": "24GB"}),
+    ("8B", _GPU | {"devices": 2, "device_bytes": "24GB"}),
+    ("70B", _NODE),
+    ("70B", _NODE | {"device_bytes": "141GB"}),
+    ("70B", _GPU | {"devices": 1}),
 )
 _GB = 1e9
 
@@ -84,21 +96,85 @@ def refusals() -> str:
     return table(("Job", "Pool", "Answer"), rows)
 
 
+def serving() -> str:
+    rows = []
+    for size, pool in _SERVED:
+        base, shape = _base(size), _shape(size)
+        try:
+            plan = plan_serving(base, shape, [ServingPool.model_validate(pool)], ServingOptions()).vllm
+        except EngineStartFailed as error:
+            rows.append((size, _devices(pool), error.message, *[""] * 5))
+            continue
+        assert plan is not None
+        assert plan.memory is not None
+        rows.append(
+            (
+                size,
+                _devices(pool),
+                str(plan.tensor_parallel_size),
+                f"{plan.max_model_len:,}",
+                str(plan.max_num_seqs),
+                str(plan.max_loras),
+                f"{plan.memory.weights / _GB:.0f}",
+                f"{plan.memory.key_values / _GB:.0f}",
+            )
+        )
+    sizes = ("Weights, GB a GPU", "Keys and values, GB a GPU")
+    return table(("Base", "Pool", "GPUs", "Context", "Sequences", "Adapters of rank 64", *sizes), rows)
+
+
+_ACTIVATIONS = {
+    "none": "keeps all activations, which is fastest",
+    "full": "computes activations again in the backward pass",
+    "offload": "computes activations again, and keeps the rest in the host's memory",
+}
+
+
+def gpu_box() -> str:
+    """What `tunery bases plan` prints for 8B on one GPU of 80 GB."""
+    pool = _GPU | {"devices": 1}
+    plan = plan_serving(_base("8B"), _shape("8B"), [ServingPool.model_validate(pool)], ServingOptions()).vllm
+    assert plan is not None
+    assert plan.memory is not None
+    served = f"{plan.max_num_seqs} sequences and {plan.max_loras} adapters at once"
+    rows = [
+        ("serving", "1", f"{plan.memory.total / _GB:.0f}", f"context of {plan.max_model_len:,}; {served}")
+    ]
+    for kind in ("lora", "qlora", "full"):
+        try:
+            job = _planned("8B", {"type": kind}, pool, 8192)
+            rows.append(
+                (
+                    kind,
+                    "1",
+                    f"{job.footprint.device.total / _GB:.0f}",
+                    _ACTIVATIONS[job.activation_checkpointing],
+                )
+            )
+        except InvalidRequest as error:
+            rows.append((kind, "", "", error.message))
+    return table(("Type", "GPUs", "GB a GPU", "Details"), rows)
+
+
 def families() -> str:
     return ", ".join(code(name) for name in sorted(FAMILIES)) + "."
 
 
 def _planned(size: str, options: dict[str, Any], pool: dict[str, Any], tokens: int) -> Any:
-    base = BaseSpec(
+    base = _base(size)
+    training = TrainingOptions.model_validate(options)
+    task = task_of(_shape(size), base, training, "supervised", Lengths(tokens, tokens))
+    return plan_or_refuse(task, training, [Pool.model_validate(pool)], slots=64)
+
+
+def _base(size: str) -> BaseSpec:
+    return BaseSpec(
         alias=size,
         source=BuiltinSource(name="tiny"),
         context_length=131072,
         learning_rates={"lora": 1e-4, "full": 1e-5},
         dtype="bfloat16",
     )
-    training = TrainingOptions.model_validate(options)
-    task = task_of(_shape(size), base, training, "supervised", Lengths(tokens, tokens))
-    return plan_or_refuse(task, training, [Pool.model_validate(pool)], slots=64)
 
 
 def _shape(size: str) -> ModelShape:

@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -16,11 +17,12 @@ from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import RateLimited, TuneryError
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingOptions, resolve
+from cluster.contracts.metrics import Metric
 from cluster.contracts.peft_options import _RULES, ALLOWED, RATE_FACTORS
 from cluster.data_checks.rules import ERRORS, WARNINGS, Rule
 from cluster.serving.deployment.settings import EngineSettings
 from service.api.http.errors import _STATUS
-from service.cli.main import app
+from service.cli.main import COMMANDS, app
 from service.settings import RENAMED, Settings
 from tests.docs.api import fields, load_document
 from tests.docs.markdown import code, sentence, table
@@ -41,6 +43,10 @@ OTHERS = {
     "TUNERY_BASE_URL": (
         "commands that call the API",
         "The API to call, ending in `/v1`; `OPENAI_BASE_URL` or `http://127.0.0.1:8000/v1` by default.",
+    ),
+    "TUNERY_SOURCE_API_KEY": (
+        "`tunery import-openai fetch` and `harvest`",
+        "A key of the account at OpenAI, or elsewhere, that is left.",
     ),
     "TUNERY_WORKER_CPUS": (
         "runner",
@@ -93,7 +99,9 @@ def hyperparameters() -> str:
 
 
 def training_options() -> str:
-    return _schema_table("TrainingOptions") + "\n\n`early_stopping`:\n\n" + _schema_table("EarlyStopping")
+    parts = {"num_workers": "WorkerRange", "early_stopping": "EarlyStopping"}
+    named = [f"`{option}`:\n\n{_schema_table(schema)}" for option, schema in parts.items()]
+    return "\n\n".join([_schema_table("TrainingOptions"), *named])
 
 
 def auto_values() -> str:
@@ -164,17 +172,33 @@ def statuses() -> str:
     return table(("Status", "`type`", "`code`, unless a more specific one applies"), rows)
 
 
+def metrics(declared: Sequence[Metric]) -> str:
+    rows = [
+        (code(one.name), one.kind, ", ".join(map(code, one.labels)) or "—", sentence(one.help))
+        for one in declared
+    ]
+    return table(("Metric", "Type", "Labels", "Meaning"), rows)
+
+
+_SHARED = ("--base-url", "--data", "--json")
+"""Options of every command that calls the API."""
+_INSTALLATION = ("up", "demo", "sweep", "backup", "restore", "reconcile")
+
+
 def commands() -> str:
     group = typer.main.get_command(app)
     assert isinstance(group, click.Group) or hasattr(group, "commands")
     parts = []
     for name, command in group.commands.items():  # type: ignore[attr-defined]
+        if name in COMMANDS:
+            command = COMMANDS[name].load(name)
         if hasattr(command, "commands"):
             parts.append(_command_group(f"tunery {name}", command))
             continue
         rows = [
             (code(option.opts[0]), _option_default(option), sentence(getattr(option, "help", None) or ""))
             for option in command.params
+            if option.opts[0] not in _SHARED or name in _INSTALLATION
         ]
         described = sentence(command.help or "")
         parts.append(f"### `tunery {name}`\n\n{described}\n\n{table(('Option', 'Default', 'Meaning'), rows)}")
@@ -191,13 +215,14 @@ def _command_group(name: str, group: Any) -> str:
 
 
 def _usage(name: str, command: Any) -> str:
-    words = [name]
+    arguments, options = [], []
     for option in command.params:
         if not option.opts[0].startswith("-"):
-            words.append(option.make_metavar(click.Context(command)))
-        elif option.opts[0] not in ("--base-url", "--data", "--json"):
-            words.append(f"[{option.opts[0]}]")
-    return " ".join(words)
+            metavar = option.make_metavar(click.Context(command))
+            arguments.append(metavar if option.required or metavar.startswith("[") else f"[{metavar}]")
+        elif option.opts[0] not in _SHARED:
+            options.append(option.opts[0] if option.required else f"[{option.opts[0]}]")
+    return " ".join([name, *arguments, *options])
 
 
 def settings_names() -> set[str]:
@@ -256,7 +281,15 @@ def _schema_table(name: str) -> str:
 
 
 def _attribute_docs(model: type) -> dict[str, str]:
-    """The string below each field of the class."""
+    """The string below each field of the class, and of those of ours that it inherits from."""
+    docs = {}
+    for base in reversed(model.__mro__):
+        if base.__module__.startswith(("cluster", "service")):
+            docs |= _own_attribute_docs(base)
+    return docs
+
+
+def _own_attribute_docs(model: type) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(body, ast.ClassDef)
     docs = {}

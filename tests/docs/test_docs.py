@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from cluster.bases.catalogue import load_catalogue
+from cluster.contracts.devices import Pool, check_pools
 from cluster.contracts.jsonl import parse_row
 from cluster.contracts.rows import ROW_TYPES, row_format
+from service.listed_settings import read_list
+from service.oidc.issuers import Issuer
 from tests.docs.codes import source_codes
 from tests.docs.generate import generated
 from tests.docs.tables import OTHERS, settings_names
@@ -42,6 +46,17 @@ def test_both_walks_name_their_functions() -> None:
     assert len(re.findall(r"`[\w/]+\.py::[\w.]+`", text_of("docs/architecture.md"))) >= 20
 
 
+def test_every_promise_of_reliability_names_what_shows_it() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
+    rows = re.findall(r"^\| \d+ \|.*$", text_of("docs/reliability.md"), re.MULTILINE)
+    assert len(rows) == 20
+    for row in rows:
+        shown = row.split("|")[3]
+        commands = re.findall(r"`make ([a-z-]+)`", shown)
+        assert commands or "::test_" in shown, row
+        assert set(commands) <= targets, row
+
+
 def test_every_error_code_is_explained_and_no_other() -> None:
     named = re.findall(r"^\| `([\w…]+)` \|", _without_generated(text_of("docs/errors.md")), re.MULTILINE)
     assert set(named) == source_codes()
@@ -63,13 +78,23 @@ def test_every_example_row_is_accepted() -> None:
     assert formats == set(ROW_TYPES)
 
 
-def test_every_example_of_a_catalogue_is_accepted(tmp_path: Path) -> None:
+def test_every_example_of_a_catalogue_and_of_pools_is_accepted(tmp_path: Path) -> None:
     examples = [block for page in PAGES for block in blocks(page) if block.language == "toml"]
-    assert examples
+    assert any("[[pools]]" in block.text for block in examples)
+    assert any("[[issuers]]" in block.text for block in examples)
     for number, block in enumerate(examples):
         path = tmp_path / f"{number}.toml"
         path.write_text(block.text)
-        assert load_catalogue(path), block.place
+        if "[[issuers]]" in block.text:
+            listed = read_list(str(path), variable="TUNERY_OIDC_ISSUERS", member="issuers")
+            assert TypeAdapter(tuple[Issuer, ...]).validate_python(listed), block.place
+        elif "[[pools]]" in block.text:
+            pools = TypeAdapter(tuple[Pool, ...]).validate_python(
+                read_list(str(path), variable="TUNERY_TRAINING_POOLS", member="pools")
+            )
+            check_pools(pools)
+        else:
+            assert load_catalogue(path), block.place
 
 
 def test_the_glossary_is_short() -> None:

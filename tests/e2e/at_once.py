@@ -1,7 +1,6 @@
 """Many jobs at once on a fresh server, where they import, load and compile everything for the first time.
 Other tests look at what became of them."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -15,27 +14,27 @@ from tests.e2e.server import BASE, jsonl
 
 HYPERPARAMETERS: dict[str, Any] = {"n_epochs": 1, "batch_size": 4}
 SUPERVISED = {"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}}
-DPO = {"type": "dpo", "dpo": {"hyperparameters": HYPERPARAMETERS}}
 
 Jobs = dict[str, FineTuningJob]
 
 
 def run_at_once(client: OpenAI) -> Jobs:
     """Creates one job of each kind at the same moment. Returns them by name, ended."""
-    chats, pairs = _upload(client, jsonl(12)), _upload(client, _preferences(12))
+    chats = _upload(client, jsonl(12))
+    # The built-in general set takes longer than such a small job.
+    measured_on = {"general_file": chats}
     kinds: dict[str, dict[str, Any]] = {
         "lifecycle": lifecycle.request(client),
         # OpenAI's older field for hyperparameters, from before `method`.
         "full": {
             "training_file": chats,
             "hyperparameters": HYPERPARAMETERS,
-            "extra_body": {"training": {"type": "full"}},
+            "extra_body": {"training": {"type": "full", **measured_on}},
         },
-        "preferences": {"training_file": pairs, "method": DPO},
         "qlora": {
             "training_file": chats,
             "method": SUPERVISED,
-            "extra_body": {"training": {"type": "qlora"}},
+            "extra_body": {"training": {"type": "qlora", **measured_on}},
         },
         "orders": {
             "training_file": _upload(client, jsonl(40)),
@@ -60,11 +59,11 @@ def run_at_once(client: OpenAI) -> Jobs:
 
 def check_at_once(client: OpenAI, jobs: Jobs) -> None:
     """All succeeded but the one that was to be refused, and their models answer."""
-    assert len(jobs) == 8
+    assert len(jobs) == 7
     ended = {name: (job.status, job.error) for name, job in jobs.items() if name != improvement.REFUSED}
     assert ended == dict.fromkeys(ended, ("succeeded", None))
     arguments = {"messages": [{"role": "user", "content": "order 3 qty 4"}], "max_tokens": 4}
-    for name in ("lifecycle", "full", "preferences", "qlora", "orders"):
+    for name in ("lifecycle", "full", "qlora", "orders"):
         model = jobs[name].fine_tuned_model
         assert model
         assert model.startswith(f"ft:{BASE}:tunery:")
@@ -76,20 +75,3 @@ def check_at_once(client: OpenAI, jobs: Jobs) -> None:
 
 def _upload(client: OpenAI, content: bytes) -> str:
     return client.files.create(file=("train.jsonl", content), purpose="fine-tune").id
-
-
-def _preferences(count: int) -> bytes:
-    """Preference pairs of one turn, in which a full sentence is preferred to a shrug."""
-
-    def assistant(text: str) -> list[dict[str, str]]:
-        return [{"role": "assistant", "content": text}]
-
-    lines = [
-        {
-            "input": {"messages": [{"role": "user", "content": f"order {number}"}]},
-            "preferred_output": assistant(f"Order {number} is on its way."),
-            "non_preferred_output": assistant("Who knows."),
-        }
-        for number in range(count)
-    ]
-    return "".join(json.dumps(line) + "\n" for line in lines).encode()

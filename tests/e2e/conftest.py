@@ -7,10 +7,12 @@ from tests.e2e.server import ABSENT, ENCODER, Tunery, running
 from tests.families import make_family
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tunery]:
     """The default installation, on SQLite and a folder, with an encoder in its catalogue and a model whose
-    folder does not exist. Two jobs train at a time."""
+    folder does not exist. Two jobs train at a time.
+
+    It ends before its worker goes on to other folders: an idle installation takes a fifth of a core."""
     folder = tmp_path_factory.mktemp("embedded")
     encoder = folder / "encoder"
     make_family("bert", encoder)

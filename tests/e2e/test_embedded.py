@@ -13,13 +13,15 @@ import psutil
 import pytest
 from tunery_client import NotFound
 from tunery_client import Tunery as Client
-from tunery_client.jobs import FineTuningJob
+from tunery_client.types import FineTuningJob
 
 from service.ports import free_ports
 from tests.e2e.at_once import Jobs, check_at_once, run_at_once
+from tests.e2e.dashboard import check_dashboard
+from tests.e2e.examples import check_examples
 from tests.e2e.improvement import check_improvement
 from tests.e2e.lifecycle import check_ended
-from tests.e2e.programs import check_programs
+from tests.e2e.migration import check_migration
 from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +33,7 @@ def at_once(embedded: Tunery) -> Jobs:
     return run_at_once(embedded.client())
 
 
-def test_eight_jobs_of_all_kinds_created_at_once_on_a_fresh_server_all_end_as_they_should(
+def test_jobs_of_seven_kinds_created_at_once_on_a_fresh_server_all_end_as_they_should(
     embedded: Tunery, at_once: Jobs
 ) -> None:
     check_at_once(embedded.client(), at_once)
@@ -107,8 +109,18 @@ def _repeated(tunery: Client, former: FineTuningJob) -> FineTuningJob:
     return job
 
 
-def test_litellm_langchain_and_lm_eval_tune_ask_and_score_a_model(embedded: Tunery) -> None:
-    check_programs(embedded)
+def test_the_dashboard_leads_from_a_file_to_a_model_that_answers(embedded: Tunery) -> None:
+    check_dashboard(embedded)
+
+
+def test_a_job_of_an_openai_account_is_trained_again_and_its_model_answers_under_the_old_name(
+    embedded: Tunery, tmp_path: Path
+) -> None:
+    check_migration(embedded, tmp_path)
+
+
+def test_every_example_runs(embedded: Tunery, tmp_path: Path) -> None:
+    check_examples(embedded, tmp_path)
 
 
 def test_a_tuned_model_is_improved_evaluated_and_gated_and_an_encoder_classifies(

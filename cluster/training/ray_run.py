@@ -15,6 +15,7 @@ import ray
 
 from cluster.contracts.errors import Unavailable
 from cluster.contracts.jobs import Command, Failed, JobSpec, RunnerEvent, StepMetrics
+from cluster.garbage import without_collections
 from cluster.logs import configure_logs
 from cluster.niceness import yield_to_others
 from cluster.storage.location import open_store
@@ -74,12 +75,18 @@ def _work(seat: Seat, task: _Task) -> None:
     if not spec.config.compile:
         # Otherwise bitsandbytes, which PEFT imports, loads torch's compiler, which takes a second and 40 MB.
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    import torch
-    from transformers.utils import logging as transformers_logging
+    # It warns about a missing CPU kernel for inference whenever PEFT imports it.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    with without_collections():
+        import torch
+        from transformers.utils import logging as transformers_logging
 
-    from cluster.training.attempt import run_attempt
-    from cluster.training.heap import return_freed_memory
-    from cluster.training.loop.hooks import RunHooks
+        from cluster.training.attempt import run_attempt
+        from cluster.training.heap import return_freed_memory
+        from cluster.training.loop.hooks import RunHooks
+
+        if spec.config.type != "full":
+            import peft  # noqa: F401  (what builds adapters imports it as well)
 
     about: dict[str, Any] = {"job": spec.job_id, "attempt": spec.attempt, "rank": seat.rank}
     configure_logs(sys.stderr, process="worker", **about)
@@ -92,8 +99,6 @@ def _work(seat: Seat, task: _Task) -> None:
     yield_to_others()
     if spec.device == "cpu":
         return_freed_memory()
-    # It warns about a missing CPU kernel for inference whenever PEFT imports it.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(task.threads)

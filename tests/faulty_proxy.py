@@ -51,7 +51,7 @@ def faulty_proxy(target: str) -> Iterator[FaultyProxy]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            connection = http.client.HTTPConnection(upstream.hostname, upstream.port, timeout=30)
+            connection = http.client.HTTPConnection(upstream.hostname, upstream.port, timeout=300)
             connection.request(self.command, self.path, body, dict(self.headers))
             self._answer(connection.getresponse(), fault)
             connection.close()

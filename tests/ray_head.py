@@ -19,7 +19,7 @@ import psutil
 
 from service.ports import free_ports
 
-_START_SECONDS = 240
+_START_SECONDS = 600
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def run(folder: Path, *command: object, **environment: str) -> str:
         env={**os.environ, "PATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout

@@ -15,7 +15,7 @@ _GO = """place => {
     location.hash = place
 }"""
 
-_MILLISECONDS = 60_000
+_MILLISECONDS = 180_000
 """How long anything may take: beside other tests, the browser gets a small part of a core."""
 
 

@@ -234,7 +234,7 @@ def test_what_users_wrote_is_copied_as_text_that_no_terminal_obeys(dashboard: Da
     def ran(command: str, name: str) -> list[str]:
         """The arguments with which a shell runs it."""
         script = f"{name}() {{ printf '%s\\0' \"$@\"; }}\n{command}"
-        done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=30)
+        done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=300)
         return done.stdout.decode().split("\0")[:-1]
 
     arguments = ran(copied("Command line"), "tunery")

@@ -52,7 +52,7 @@ def promtool() -> str:
 
 def run(promtool: str, *arguments: object, folder: Path) -> str:
     done = subprocess.run(
-        [promtool, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=120
+        [promtool, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -46,7 +46,7 @@ def run_at_once(client: OpenAI) -> Jobs:
     together = Barrier(len(kinds))
 
     def create(kind: dict[str, Any]) -> FineTuningJob:
-        together.wait(30)
+        together.wait(300)
         return client.fine_tuning.jobs.create(**{"model": BASE, **kind})
 
     with ThreadPoolExecutor(together.parties) as pool:

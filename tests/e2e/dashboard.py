@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tests.dashboard.browsing import chromium, visiting
 from tests.e2e.server import BASE, Tunery, jsonl
 
-_TRAINED_MILLISECONDS = 300_000
+_TRAINED_MILLISECONDS = 900_000
 
 
 def check_dashboard(tunery: Tunery) -> None:
@@ -25,7 +25,7 @@ def check_dashboard(tunery: Tunery) -> None:
         page.get_by_role("spinbutton", name="Epochs").fill("1")
         page.get_by_role("button", name="Preview and estimate").click()
         learned = page.locator("mark").filter(has_text="Order 0 holds 1 pieces.")
-        expect(learned.first).to_be_visible(timeout=60_000)
+        expect(learned.first).to_be_visible(timeout=300_000)
         page.get_by_role("button", name="Start the job").click()
         page.get_by_role("heading", name="browsed", level=1).wait_for()
         page.get_by_text("Loss, nats per learned token as a table").wait_for(timeout=_TRAINED_MILLISECONDS)
@@ -33,7 +33,7 @@ def check_dashboard(tunery: Tunery) -> None:
         page.get_by_label("Message", exact=True).fill("order 3 qty 4")
         page.get_by_role("spinbutton", name="Tokens").fill("24")
         page.get_by_role("button", name="Send").click()
-        page.get_by_text("All answers have arrived.").wait_for(timeout=60_000)
+        page.get_by_text("All answers have arrived.").wait_for(timeout=300_000)
         columns = page.get_by_role("region", name="Model 2").get_by_role("listitem")
         shown = columns.nth(1).inner_text()
     job = tunery.client().fine_tuning.jobs.list(limit=1).data[0]

@@ -17,7 +17,7 @@ EPOCHS = 2
 RESULT_HEADER = ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
 
 
-def wait(client: OpenAI, job_id: str, *, seconds: float = 300) -> FineTuningJob:
+def wait(client: OpenAI, job_id: str, *, seconds: float = 1200) -> FineTuningJob:
     deadline = time.monotonic() + seconds
     while (job := client.fine_tuning.jobs.retrieve(job_id)).status not in (
         "succeeded",

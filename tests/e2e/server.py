@@ -22,7 +22,7 @@ BASE = "tunery-tiny-1"
 ENCODER = "bert"
 ABSENT = "absent"
 """Of the catalogue, and nowhere else."""
-READY_SECONDS = 240
+READY_SECONDS = 600
 TUNERY = Path(sys.executable).with_name("tunery")
 
 

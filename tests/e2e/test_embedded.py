@@ -100,7 +100,7 @@ def _repeated(tunery: Client, former: FineTuningJob) -> FineTuningJob:
 
     heard: list[str] = []
     created = tunery.jobs.replay(former.id)
-    job = tunery.jobs.wait(created.id, on_event=lambda event: heard.append(event.id), timeout_seconds=300)
+    job = tunery.jobs.wait(created.id, on_event=lambda event: heard.append(event.id), timeout_seconds=1200)
     assert (job.id, job.status, job.error) == (created.id, "succeeded", None)
     assert heard == [event.id for event in tunery.jobs.events(job.id)][::-1]
     assert job.trained_tokens == estimate.tokens.trained
@@ -146,10 +146,10 @@ def test_a_running_job_is_paused_resumed_and_cancelled_within_five_seconds_whate
     def has_status(status: str) -> bool:
         return client.fine_tuning.jobs.retrieve(job.id).status == status
 
-    await_true(lambda: bool(steps()), 180, "the job takes steps")
+    await_true(lambda: bool(steps()), 300, "the job takes steps")
     assert client.fine_tuning.jobs.pause(job.id).status == "pausing"
-    await_true(lambda: has_status("paused"), 30, "the job is paused")
-    await_true(lambda: embedded.find("cluster.runner") is None, 30, "nothing of it runs")
+    await_true(lambda: has_status("paused"), 300, "the job is paused")
+    await_true(lambda: embedded.find("cluster.runner") is None, 300, "nothing of it runs")
     last = max(steps())
     (newest,) = client.fine_tuning.jobs.checkpoints.list(job.id, limit=1).data
     assert newest.step_number == last
@@ -160,7 +160,7 @@ def test_a_running_job_is_paused_resumed_and_cancelled_within_five_seconds_whate
         victim.kill()
     embedded.wait_ready()
     assert client.fine_tuning.jobs.resume(job.id).status == "queued"
-    await_true(lambda: max(steps()) > last, 180, "the job takes steps again")
+    await_true(lambda: max(steps()) > last, 300, "the job takes steps again")
     resumed = [
         event.data["step"]
         for event in client.fine_tuning.jobs.list_events(job.id, limit=100)
@@ -186,7 +186,7 @@ def test_a_base_without_its_folder_is_listed_as_unavailable_and_refused_with_the
         reason: str | None = model["tunery"]["unavailable"]
         return reason
 
-    await_true(lambda: listed() is not None, 60, "the cluster has reported its models")
+    await_true(lambda: listed() is not None, 300, "the cluster has reported its models")
     assert "its folder does not exist" in (listed() or "")
     file = client.files.create(file=("train.jsonl", jsonl(12)), purpose="fine-tune")
     with pytest.raises(openai.InternalServerError) as completion:
@@ -214,7 +214,7 @@ def test_second_up_on_the_same_folder_is_refused_with_a_clear_message(embedded: 
         [TUNERY, "up", "--data", embedded.folder, "--port", str(free_ports(1)[0])],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert second.returncode == 1
     assert "in use by another `tunery up`" in second.stderr

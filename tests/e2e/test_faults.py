@@ -53,11 +53,11 @@ def test_a_job_survives_kills_of_every_process_and_of_the_whole_with_one_model_a
         request = lifecycle.request(client)
         request["method"]["supervised"]["hyperparameters"] = {"n_epochs": EPOCHS, "batch_size": 4}
         job = client.fine_tuning.jobs.create(**request)
-        await_true(lambda: _newest_checkpoint(client, job.id) > 0, 180, "a first checkpoint")
+        await_true(lambda: _newest_checkpoint(client, job.id) > 0, 300, "a first checkpoint")
         _kill_each_process(tunery)
         tunery.wait_ready()
         before = _newest_checkpoint(client, job.id)
-        await_true(lambda: _newest_checkpoint(client, job.id) > before, 180, "a checkpoint after the kills")
+        await_true(lambda: _newest_checkpoint(client, job.id) > before, 300, "a checkpoint after the kills")
         assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
         around, ray_log = _kill_the_whole(tunery)
     with running(data, key=KEY) as tunery:

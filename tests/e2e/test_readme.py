@@ -139,7 +139,7 @@ def _run(example: Block, monkeypatch: pytest.MonkeyPatch) -> str:
     # Everything is installed already where the tests run.
     monkeypatch.setenv("MAKEFLAGS", "--assume-old=.venv/installed")
     command = ["sh", "-ec", f"{example.text}\nenv -0 > exported"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, f"{example.place}: {done.stdout}{done.stderr}"
     for variable in Path("exported").read_text().split("\0"):
         name, _, value = variable.partition("=")

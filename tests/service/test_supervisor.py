@@ -54,7 +54,7 @@ def supervise(tmp_path: Path) -> Iterator[Callable[[str], psutil.Process]]:
         process.communicate(timeout=20)
 
 
-def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+def until(holds: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline

@@ -158,7 +158,7 @@ def test_an_outage_after_training_only_delays_the_end(service: FakeService, run_
     def recover() -> None:
         with service.changed:
             n = len(service.requests)
-            service.changed.wait_for(lambda: len(service.requests) >= n + 3, timeout=20)
+            service.changed.wait_for(lambda: len(service.requests) >= n + 3, timeout=300)
             service.status = 200
 
     assert run_attempt(ScriptedRun(3, outage)) == FINISHED

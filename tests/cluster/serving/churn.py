@@ -16,7 +16,7 @@ def churn(folder: Path, refs: list[WeightsRef], seed: int, start: Barrier) -> No
     store = LocalStore(folder / "store")
     room = 2 * (1 + len(store.get(refs[0].manifest_key)))
     weights = WeightsFolder(folder / "cache", store, budget_bytes=room)
-    start.wait(30)
+    start.wait(300)
     for _ in range(60):
         number = chosen.randrange(len(refs))
         with weights.lease(refs[number], base_digest="b", template_digest="t") as found:

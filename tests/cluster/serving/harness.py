@@ -27,7 +27,7 @@ from cluster.contracts.weights import WeightsRef
 from cluster.serving.engine import Engine
 from cluster.serving.residency.pool import EnginePool
 
-TIMEOUT_SECONDS = float(os.environ.get("TUNERY_TEST_TIMEOUT_SECONDS", "60"))
+TIMEOUT_SECONDS = float(os.environ.get("TUNERY_TEST_TIMEOUT_SECONDS", "300"))
 """Limit for everything that a test waits for, including the start of an engine."""
 
 T = TypeVar("T")

@@ -26,7 +26,7 @@ class GatedStore(LocalStore):
         self.downloads.append(key)
         if self._slow in key:
             self.is_held_up.set()
-            assert self.gate.wait(30)
+            assert self.gate.wait(300)
         return super().download(key, path, on_progress=on_progress)
 
 
@@ -35,7 +35,7 @@ class MeetingStore(LocalStore):
 
     def __init__(self, root: Path, parties: int) -> None:
         super().__init__(root)
-        self._barrier = threading.Barrier(parties, timeout=30)
+        self._barrier = threading.Barrier(parties, timeout=300)
 
     def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         self._barrier.wait()

@@ -64,7 +64,7 @@ def test_parts_of_a_file_are_sent_in_parallel(store: S3Store, proxy: FaultyProxy
 
     def fault(method: str, path: str) -> None:
         if "partNumber" in path:
-            together.wait(60)
+            together.wait(300)
 
     proxy.fault = fault
     source = tmp_path / "weights"
@@ -88,7 +88,7 @@ def test_ranges_of_an_object_are_fetched_in_parallel(
     def fault(method: str, path: str) -> None:
         # The first range also tells how long the object is.
         if method == "GET" and not next(first, False):
-            together.wait(60)
+            together.wait(300)
 
     proxy.fault = fault
     info = store.download("weights", tmp_path / "weights")

@@ -67,7 +67,7 @@ def test_of_many_one_makes_a_file_and_the_others_wait_for_it(tmp_path: Path) -> 
         with made_once(path, heartbeat) as is_ours:
             if is_ours:
                 makers.append(number)
-                assert release.wait(60)
+                assert release.wait(300)
                 arriving = path.with_name("arriving")
                 arriving.write_text("whole")
                 arriving.rename(path)

@@ -15,7 +15,7 @@ def test_a_hang_is_reported_once() -> None:
 
     with Watchdog(0.01, on_hang) as watchdog:
         watchdog.heartbeat()
-        assert called.wait(30)
+        assert called.wait(300)
     assert calls == [1]
 
 
@@ -39,7 +39,7 @@ def test_heartbeats_keep_it_quiet() -> None:
     seen = threading.Event()
     calls: list[int] = []
     with Beating(0.001, lambda: calls.append(1)):
-        assert seen.wait(30)
+        assert seen.wait(300)
     assert not calls
 
 

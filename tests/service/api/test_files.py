@@ -66,7 +66,7 @@ def sent(path):
                 yield chunk
         yield b"\\r\\n--b--\\r\\n"
     headers = {"authorization": f"Bearer {project.key}", "content-type": "multipart/form-data; boundary=b"}
-    with httpx2.Client(timeout=120, trust_env=False) as http:
+    with httpx2.Client(timeout=300, trust_env=False) as http:
         return http.post(f"{root}/v1/files", content=body(), headers=headers).json()
 
 def peak():
@@ -98,7 +98,7 @@ def test_an_interrupted_upload_leaves_nothing(live: LiveApi) -> None:
         "content-type: multipart/form-data; boundary=b\r\ncontent-length: 100000\r\n\r\n"
         '--b\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
     )
-    connection = socket.create_connection((address.hostname, address.port), timeout=10)
+    connection = socket.create_connection((address.hostname, address.port), timeout=300)
     connection.sendall(head.encode() + b"x" * 50_000)
     connection.shutdown(socket.SHUT_WR)
     while connection.recv(65536):
@@ -120,7 +120,7 @@ def test_a_file_that_trickles_in_is_refused_and_frees_its_connection(
             f"POST /v1/files HTTP/1.1\r\nhost: tunery\r\nauthorization: Bearer {project.key}\r\n"
             "content-type: multipart/form-data; boundary=b\r\ncontent-length: 100000\r\n\r\n--b\r\n"
         )
-        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        with socket.create_connection((address.hostname, address.port), timeout=300) as connection:
             connection.sendall(head.encode())
             answer = b""
             while b"upload_too_slow" not in answer:

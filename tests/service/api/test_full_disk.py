@@ -96,7 +96,7 @@ def test_on_a_full_disk_errors_are_clear_and_files_can_be_read_and_deleted(tmp_p
     run = f'{mount} && exec "$2" "$3" "$1"'
     command = ["unshare", "-rm", "sh", "-c", run, "sh", disk, sys.executable, tmp_path / "script.py"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["No space left on device", "done"]
 

@@ -62,7 +62,7 @@ def process(sqlite_template: Path, tmp_path: Path) -> Iterator[Process]:
     finally:
         popen.kill()
         popen.wait()
-        reader.join(5)
+        reader.join(300)
 
 
 def test_it_serves_until_sigterm_and_then_ends_by_itself(process: Process) -> None:
@@ -74,9 +74,9 @@ def test_it_serves_until_sigterm_and_then_ends_by_itself(process: Process) -> No
         answer = http.post("/v1/canary?api_key=whisper", headers=secrets, json={"key": "whisper"})
         process.popen.send_signal(signal.SIGTERM)
         assert (
-            process.popen.wait(60) == -signal.SIGTERM
+            process.popen.wait(300) == -signal.SIGTERM
         )  # uvicorn shuts down, and then ends itself with the signal that it got
-    process.reader.join(5)
+    process.reader.join(300)
     lines = [json.loads(line) for line in process.log]
     assert "Application shutdown complete." in [line["event"] for line in lines]
     (asked,) = (line for line in lines if "/v1/canary" in line["event"])
@@ -156,6 +156,6 @@ def test_runners_have_a_port_of_their_own(process: Process) -> None:
 def test_a_process_that_cannot_listen_says_so(process: Process) -> None:
     taken = str(process.internal_port)
     command = [sys.executable, "-m", "service.api", "--port", "0", "--internal-port", taken]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 3
     assert "cannot listen" in done.stderr

@@ -22,12 +22,12 @@ class Slow:
         self.count += 1
         number = self.count
         self.begun.release()
-        assert self.gate.acquire(timeout=30)
+        assert self.gate.acquire(timeout=300)
         return number
 
 
 async def _begun(slow: Slow) -> None:
-    assert await asyncio.to_thread(slow.begun.acquire, timeout=30)
+    assert await asyncio.to_thread(slow.begun.acquire, timeout=300)
 
 
 async def _ask(shared_reads: SharedReads[int], slow: Slow, count: int) -> list[asyncio.Task[int]]:

@@ -25,7 +25,7 @@ COMMAND = [
 ]
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[()][A-Z0-9]")
 _WRITTEN = re.compile(rf"({_CONTROL.pattern})|([^\x1b])", re.DOTALL)
-_SECONDS = 60.0
+_SECONDS = 300.0
 
 
 class Terminal:

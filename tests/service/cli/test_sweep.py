@@ -22,7 +22,7 @@ TUNERY = Path(sys.executable).with_name("tunery")
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TUNERY_")}
     command = [TUNERY, "sweep", *map(str, arguments)]
-    return subprocess.run(command, env=kept | environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=kept | environment, capture_output=True, text=True, timeout=300)
 
 
 def make_installation(folder: Path, rows: Path) -> LocalStore:

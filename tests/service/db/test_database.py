@@ -33,7 +33,7 @@ def test_two_processes_may_migrate_at_once(tmp_path: Path, postgres_url: str) ->
     with postgres_database(postgres_url) as empty:
         for url in (f"sqlite:///{tmp_path / 'new.db'}", empty):
             started = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(2)]
-            assert [process.wait(200) for process in started] == [0, 0]
+            assert [process.wait(300) for process in started] == [0, 0]
             database = Database(url)
             database.migrate()
             with database.read() as session:

@@ -90,7 +90,7 @@ def test_a_project_is_archived_although_a_job_ends_meanwhile(
             while session.scalar(text(IS_WAITED_FOR)) is None:
                 assert not archiving.done()
             session.get_one(tables.Job, job_id).status = "failed"
-        archiving.result(10)
+        archiving.result(300)
     with state.database.read() as session:
         assert session.get_one(tables.Job, job_id).status == "failed"
         assert session.get_one(tables.Project, project_id).archived_at is not None
@@ -113,7 +113,7 @@ def test_a_process_that_waits_to_create_a_bucket_holds_no_other(state: AppState)
                 assert not taking.done()
             # This process wants "b" too. If the other held it, each would wait for the other.
             session.execute(text("SELECT 1 FROM rate_buckets WHERE id = 'b' FOR UPDATE NOWAIT"))
-        taking.result(10)
+        taking.result(300)
 
 
 def test_pruning_waits_for_nobody(state: AppState, project: Project) -> None:

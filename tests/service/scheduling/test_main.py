@@ -36,7 +36,7 @@ def test_the_process_leads_until_sigterm_and_then_releases_the_lease_at_once(
     process = subprocess.Popen(
         [sys.executable, "-m", "service.scheduling"], env=environment, stdout=subprocess.PIPE, text=True
     )
-    deadline = threading.Timer(60, process.kill)
+    deadline = threading.Timer(300, process.kill)
     deadline.start()
     try:
         lines = (json.loads(line) for line in process.stdout)
@@ -66,7 +66,7 @@ def test_an_unreadable_catalogue_ends_the_process_with_the_reason(tmp_path: Path
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert ended.returncode != 0
     assert "absent.toml" in ended.stderr

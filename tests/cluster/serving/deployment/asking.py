@@ -12,7 +12,7 @@ from cluster.contracts.ray_nodes import ClusterReport, ClusterRequest, WaitingGa
 from cluster.serving.deployment.cluster_state import ClusterState
 
 GANG = WaitingGang(name="ftjob-1", device="cuda", workers=8, workers_per_node=4, labels={"pool": "gpu"})
-SECONDS = 240.0
+SECONDS = 600.0
 
 
 async def main() -> None:

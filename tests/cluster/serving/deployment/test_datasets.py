@@ -117,7 +117,7 @@ def test_a_caller_learns_that_a_base_is_downloading_and_later_the_result(
 
     def fetch(spec: BaseSpec) -> Path:
         begun.append(spec)
-        assert may_end.wait(30)
+        assert may_end.wait(300)
         raise Unavailable("The hub cannot be reached.", code=MODEL_NOT_AVAILABLE)
 
     monkeypatch.setattr(datasets, "tokenizer_folder", fetch)
@@ -148,7 +148,7 @@ def test_a_check_that_outlasts_its_caller_continues_for_the_next_one(
 
     def slow(request: DatasetCheckRequest, store: LocalStore) -> DatasetCheck:
         begun.append(request)
-        assert may_end.wait(30)
+        assert may_end.wait(300)
         return check(request, store)
 
     monkeypatch.setattr(dataset_work, "check_dataset", slow)
@@ -176,7 +176,7 @@ def test_estimates_and_previews_of_clients_never_hold_up_the_check_of_a_job(
     content = check_request(base, put_rows, chat_rows)
 
     def slow_for_clients(request: DatasetCheckRequest, store: LocalStore) -> DatasetCheck:
-        assert not request.seed or may_end.wait(30)
+        assert not request.seed or may_end.wait(300)
         return check(request, store)
 
     monkeypatch.setattr(dataset_work, "check_dataset", slow_for_clients)
@@ -215,7 +215,7 @@ def test_a_projects_flood_is_bounded_and_does_not_stop_the_preview_of_another(
 
     def slow(request: DatasetCheckRequest, store: LocalStore) -> DatasetCheck:
         begun.append(request.seed)
-        assert may_end.wait(30)
+        assert may_end.wait(300)
         return check(request, store)
 
     monkeypatch.setattr(dataset_work, "check_dataset", slow)
@@ -280,7 +280,7 @@ def test_imports_never_hold_up_the_check_of_a_job(
 
     def slow(request: ImportRequest, store: LocalStore) -> ImportedAdapter:
         begun.append(request)
-        assert may_end.wait(30)
+        assert may_end.wait(300)
         return imports(request, store)
 
     monkeypatch.setattr(dataset_work, "import_adapter", slow)
@@ -356,7 +356,7 @@ def test_a_report_that_outlasts_its_caller_continues_for_the_next_one(
 
     def slow(request: DataReportRequest, store: LocalStore) -> DataReport:
         begun.append(request)
-        assert may_end.wait(30)
+        assert may_end.wait(300)
         return make(request, store)
 
     monkeypatch.setattr(dataset_work, "make_report", slow)
@@ -401,7 +401,7 @@ def test_a_projects_flood_of_reports_is_bounded_and_refuses_no_other(
     may_end, make = threading.Event(), dataset_work.make_report
 
     def slow(request: DataReportRequest, store: LocalStore) -> DataReport:
-        assert may_end.wait(30)
+        assert may_end.wait(300)
         return make(request, store)
 
     monkeypatch.setattr(dataset_work, "make_report", slow)
@@ -447,7 +447,7 @@ def test_whoever_asks_about_an_export_learns_how_far_it_is_and_later_its_result(
     def slow(request: ExportRequest, store: LocalStore, report: Callable[[ExportProgress], None]) -> Export:
         report(ExportProgress(done_bytes=10, total_bytes=100))
         begun.append(request)
-        assert may_end.wait(30)
+        assert may_end.wait(300)
         return result
 
     monkeypatch.setattr(dataset_work, "export_weights", slow)

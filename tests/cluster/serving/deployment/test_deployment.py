@@ -332,7 +332,7 @@ def test_a_hot_adapter_gets_a_deployment_of_its_own_and_answers_the_same(
     with deployed.client() as client:
         before = ask(client, "hot", max_tokens=16)
         ask(client, "heat", max_tokens=250, n=4, logit_bias={deployed_end(deployed): -100.0})
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not any(stats.generated_tokens for stats in merged(client)):
             assert ask(client, f"hot-{time.monotonic()}", max_tokens=16) == before
             assert time.monotonic() < deadline
@@ -380,7 +380,7 @@ def test_ensured_adapters_are_in_the_stats(deployed: Deployed) -> None:
 def test_ray_serves_what_replicas_measure_to_prometheus(deployed: Deployed) -> None:
     with deployed.client() as client:
         client.post("/engine/generate", content=deployed.request("m", max_tokens=8).model_dump_json())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while True:
         page = httpx2.get(deployed.head.metrics_url, trust_env=False).text
         found = {family.name: family for family in text_string_to_metric_families(page)}

@@ -83,7 +83,7 @@ class HeldUp(LocalStore):
 
     def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         self.begun.release()
-        assert self.gate.wait(30)
+        assert self.gate.wait(300)
         return super().download(key, path, on_progress=on_progress)
 
 
@@ -98,7 +98,7 @@ def test_dataset_checks_do_not_block_readiness_requests(
         app = DatasetsApp(store)
         asking = [asyncio.create_task(app(_check_request(number))) for number in range(2 * CHECKS)]
         for _ in range(CHECKS):
-            assert await asyncio.to_thread(store.begun.acquire, timeout=30)
+            assert await asyncio.to_thread(store.begun.acquire, timeout=300)
         assert not await asyncio.to_thread(store.begun.acquire, timeout=0.2)
         store.gate.set()
         return [(await one).status_code for one in asking]

@@ -102,7 +102,7 @@ class PacedRunner(FakeRunner):
         self.allowed = threading.Semaphore(2)
 
     def decode(self, tokens: Sequence[int]) -> Tensor:
-        assert self.allowed.acquire(timeout=60)
+        assert self.allowed.acquire(timeout=300)
         return super().decode(tokens)
 
 
@@ -210,7 +210,7 @@ async def test_an_engine_closed_while_an_adapter_loads_ends_its_requests_and_fre
 
     def load(ref: WeightsRef) -> Adapter:
         has_begun.set()
-        assert may_end.wait(30)
+        assert may_end.wait(300)
         return Adapter(ref.digest)
 
     runner = FakeRunner()

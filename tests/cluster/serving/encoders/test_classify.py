@@ -218,7 +218,7 @@ class GatedThreads(ThreadPoolExecutor):
 
     def submit(self, work: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
         self.num_begun += 1
-        return super().submit(lambda: self.gate.wait(30) and work(*arguments, **options))
+        return super().submit(lambda: self.gate.wait(300) and work(*arguments, **options))
 
 
 def test_a_caller_cancelled_twice_still_waits_for_the_encoder(

@@ -19,7 +19,7 @@ class _Work:
 
     def of(self, tenant: str) -> Callable[[], None]:
         def work() -> None:
-            assert self.gate.wait(30)
+            assert self.gate.wait(300)
             self.done.append(tenant)
 
         return work

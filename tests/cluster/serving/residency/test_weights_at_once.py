@@ -43,7 +43,7 @@ def test_concurrent_threads_share_one_download(tmp_path: Path) -> None:
     ref = publish_bytes(store, "j", FILES)
     with ThreadPoolExecutor(8) as threads:
         reads = [threads.submit(_contents, weights, ref) for _ in range(8)]
-        assert store.is_held_up.wait(30)
+        assert store.is_held_up.wait(300)
         store.gate.set()
         assert [one.result() for one in reads] == [FILES] * 8
     assert len(store.downloads) == len(FILES)
@@ -55,7 +55,7 @@ def test_a_slow_download_blocks_no_other_adapter_and_survives_another_start(tmp_
     slow, quick = (publish_bytes(store, job, FILES) for job in ("slow", "quick"))
     with ThreadPoolExecutor(1) as threads:
         reads = threads.submit(_contents, weights, slow)
-        assert store.is_held_up.wait(30)
+        assert store.is_held_up.wait(300)
         try:
             assert _contents(weights, quick) == FILES
             assert _contents(WeightsFolder(tmp_path / "cache", store), quick) == FILES
@@ -86,6 +86,6 @@ def test_processes_share_a_cache_and_evict_nothing_that_another_one_reads(tmp_pa
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(300)
     assert [process.exitcode for process in processes] == [0, 0]
     assert not list((tmp_path / "cache").glob(".*"))

@@ -35,7 +35,7 @@ class HeldStore(LocalStore):
     def upload(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         if "resume_part" in key:
             self.began.set()
-            assert self.release.wait(120)
+            assert self.release.wait(300)
         return super().upload(key, path, on_progress=on_progress)
 
 
@@ -66,7 +66,7 @@ def test_a_failed_run_does_not_wait_for_an_upload_until_it_is_taken_for_hung(
 
     def report(event: object) -> None:
         if isinstance(event, StepMetrics) and event.step == 8:
-            assert held.began.wait(60)
+            assert held.began.wait(300)
             raise PassesTooLarge("pretended", pass_tokens=5)
 
     hooks = RunHooks(report, patience_seconds=0.2)
@@ -85,7 +85,7 @@ def test_what_is_stored_is_reported_although_no_step_ends(make_spec: MakeSpec, s
         if isinstance(event, ResumeStateSaved):
             reported.set()
         elif isinstance(event, StepMetrics) and event.step == 7:
-            assert reported.wait(60)
+            assert reported.wait(300)
 
     assert run_attempt(make_spec(), store, RunHooks(report), device=torch.device("cpu")) is not None
 

@@ -25,7 +25,7 @@ class Heard:
 
     def wait_for(self, count: int) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.texts) >= count, timeout=30)
+            assert self._changed.wait_for(lambda: len(self.texts) >= count, timeout=300)
 
 
 def test_a_short_phase_sends_no_message() -> None:

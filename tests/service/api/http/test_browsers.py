@@ -56,7 +56,7 @@ def test_head_of_what_cannot_be_got_is_refused_as_get_is(http: TestClient) -> No
 def test_head_of_a_stream_ends_at_once_and_its_connection_serves_on(live: LiveApi) -> None:
     job = live.openai().fine_tuning.jobs.create(model="base-1", training_file=live.upload())
     headers = {"authorization": f"Bearer {live.project.key}"}
-    with httpx2.Client(base_url=live.url, trust_env=False, timeout=20, headers=headers) as client:
+    with httpx2.Client(base_url=live.url, trust_env=False, timeout=300, headers=headers) as client:
         for _ in range(3):
             head = client.head(f"/v1/fine_tuning/jobs/{job.id}/events?stream=true")
             assert (head.status_code, head.headers["content-type"]) == (

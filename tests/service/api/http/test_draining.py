@@ -123,7 +123,7 @@ def test_a_stream_that_runs_at_sigterm_is_finished_whole(
         texts = [next(stream).choices[0].text]
         api.process.send_signal(signal.SIGTERM)
         with httpx2.Client(base_url=api.url, trust_env=False) as http:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 300
             while (answer := http.get("/readyz")).json()["parts"].keys() != {"api"}:
                 assert time.monotonic() < deadline
             assert (answer.status_code, answer.json()["status"]) == (503, "not_ready")
@@ -133,7 +133,7 @@ def test_a_stream_that_runs_at_sigterm_is_finished_whole(
         api.engine.may_finish.set()
         texts += [chunk.choices[0].text for chunk in stream]
         assert "".join(texts) == "half, whole"
-        assert api.process.wait(30) == -signal.SIGTERM
+        assert api.process.wait(300) == -signal.SIGTERM
         assert completion_tokens(database, project) == 2
 
 
@@ -144,7 +144,7 @@ def test_a_stream_that_outlasts_the_drain_is_cut_and_counted(
         stream = api.openai().completions.create(model=MODEL, prompt="x", stream=True)
         assert next(stream).choices[0].text == "half, "
         api.process.send_signal(signal.SIGTERM)
-        assert api.process.wait(30) == -signal.SIGTERM
+        assert api.process.wait(300) == -signal.SIGTERM
         assert completion_tokens(database, project) == 1
 
 
@@ -155,7 +155,7 @@ def test_one_that_is_killed_keeps_what_it_wrote_and_the_next_one_adds_to_it(
         with running(database_url, tmp_path, project, TUNERY_USAGE_FLUSH_SECONDS="0.05") as api:
             api.engine.may_finish.set()
             api.openai().completions.create(model=MODEL, prompt="x")
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 300
             while completion_tokens(database, project) < expected:
                 assert time.monotonic() < deadline
             api.process.kill()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 def send(live: LiveApi, path: str, body: dict[str, Any], method: str = "POST") -> socket.socket:
     address = urlsplit(live.url)
-    connection = socket.create_connection((address.hostname, address.port), timeout=10)
+    connection = socket.create_connection((address.hostname, address.port), timeout=300)
     content = json.dumps(body).encode()
     head = (
         f"{method} /v1/{path} HTTP/1.1\r\nhost: tunery\r\nauthorization: Bearer {live.project.key}\r\n"
@@ -53,7 +53,7 @@ def test_disconnecting_from_a_silent_stream_cancels_its_generation(
         received += connection.recv(65536)
     assert not live.engine.was_cancelled.is_set()
     connection.close()
-    assert live.engine.was_cancelled.wait(5)
+    assert live.engine.was_cancelled.wait(300)
 
 
 @pytest.mark.parametrize("path", ["files/{}/report", "fine_tuning/jobs/preview", "fine_tuning/jobs/estimate"])
@@ -62,20 +62,20 @@ def test_disconnecting_frees_the_place_of_a_file_that_is_read(live: LiveApi, pat
     file_id = live.upload()
     body = {"model": "base-1", "training_file": file_id}
     connection = send(live, path.format(file_id), body, "GET" if "{" in path else "POST")
-    assert live.engine.has_stalled.wait(10)
+    assert live.engine.has_stalled.wait(300)
     assert not live.engine.was_cancelled.is_set()
     connection.close()
-    assert live.engine.was_cancelled.wait(5)
+    assert live.engine.was_cancelled.wait(300)
 
 
 def test_disconnecting_before_a_whole_answer_cancels_its_generation(live: LiveApi) -> None:
     live.engine.stalls = True
     arrived = request_arrived(live)
     connection = send(live, "chat/completions", CHAT)
-    assert arrived.wait(5)
+    assert arrived.wait(300)
     assert not live.engine.was_cancelled.is_set()
     connection.close()
-    assert live.engine.was_cancelled.wait(5)
+    assert live.engine.was_cancelled.wait(300)
 
 
 def test_disconnecting_cancels_every_prompt_of_a_request(live: LiveApi) -> None:
@@ -85,7 +85,7 @@ def test_disconnecting_cancels_every_prompt_of_a_request(live: LiveApi) -> None:
     while received.count(b"data: ") < 9:
         received += connection.recv(65536)
     connection.close()
-    assert live.engine.was_cancelled.wait(5)
+    assert live.engine.was_cancelled.wait(300)
     live.engine.stalls = False
     assert live.openai().completions.create(model="base-1", prompt="x").choices[0].text == "Hello wörld"
 
@@ -95,4 +95,4 @@ def test_the_sdk_closing_its_stream_cancels_the_generation(live: LiveApi) -> Non
     stream = live.openai().completions.create(model="base-1", prompt="x", stream=True)
     next(iter(stream))
     stream.close()
-    assert live.engine.was_cancelled.wait(5)
+    assert live.engine.was_cancelled.wait(300)

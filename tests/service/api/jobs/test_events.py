@@ -56,7 +56,7 @@ def test_a_later_event_reaches_a_listening_client(live: LiveApi) -> None:
     job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload()).id
     headers = {"authorization": f"Bearer {live.project.key}"}
     with (
-        httpx2.Client(trust_env=False, timeout=10) as http,
+        httpx2.Client(trust_env=False, timeout=300) as http,
         http.stream(
             "GET", f"{live.url}/v1/fine_tuning/jobs/{job}/events?stream=true", headers=headers
         ) as stream,

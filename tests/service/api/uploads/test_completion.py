@@ -81,7 +81,7 @@ def test_a_retry_waits_for_the_first_request_and_gets_the_same_file(
 
     def at_put() -> None:
         has_begun.set()
-        assert may_go_on.wait(60)
+        assert may_go_on.wait(300)
 
     slow = interrupted(state, at_put)
     app = create_app(state.settings, open_state=lambda _: slow)
@@ -89,7 +89,7 @@ def test_a_retry_waits_for_the_first_request_and_gets_the_same_file(
         url, body = f"/v1/uploads/{upload_id}/complete", {"part_ids": part_ids}
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(http.post, url, json=body)
-            assert has_begun.wait(60)
+            assert has_begun.wait(300)
             retry = pool.submit(http.post, url, json=body)
             may_go_on.set()
             answers = [first.result(), retry.result()]
@@ -231,7 +231,7 @@ def test_a_process_that_dies_while_it_completes_an_upload_loses_nothing(
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 9, done.stderr

@@ -46,7 +46,7 @@ def test_a_part_that_is_cut_off_leaves_nothing_and_can_be_sent_again(live: LiveA
     )
     head = part_head(upload.id, live.project.key)
     for sent in (0, 1, 50_000, 99_999):
-        connection = socket.create_connection((address.hostname, address.port), timeout=10)
+        connection = socket.create_connection((address.hostname, address.port), timeout=300)
         connection.sendall(head + b"x" * sent)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
@@ -112,7 +112,7 @@ def test_a_part_that_is_sent_too_slowly_gives_its_turn_to_the_next(state: AppSta
         address, client = urlsplit(url), LiveApi(url, limited, project).openai()
         upload = client.uploads.create(bytes=3, filename="a.txt", mime_type="text/plain", purpose="user_data")
         app.state.upload_pace = Pace(2**16, window_seconds=0.05)
-        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        with socket.create_connection((address.hostname, address.port), timeout=300) as connection:
             connection.sendall(part_head(upload.id, project.key) + b"x")
             answer = b""
             while b"upload_too_slow" not in answer:

@@ -53,7 +53,7 @@ def test_creates_at_the_same_time_never_exceed_a_limit(
     barrier = threading.Barrier(8)
 
     def one(_: int) -> bool:
-        barrier.wait(30)
+        barrier.wait(300)
         try:
             create(database, key_id, file.id, {})
         except RateLimited:
@@ -164,7 +164,7 @@ def at_once(action: Callable[[], object], times: int) -> int:
     barrier = threading.Barrier(times)
 
     def one(_: int) -> bool:
-        barrier.wait(30)
+        barrier.wait(300)
         try:
             action()
         except QuotaExceeded:

@@ -58,7 +58,7 @@ def test_processes_never_take_more_than_the_limit_together(database: Database) -
 
     def ask(place: int) -> float:
         claims = [Claim("a", 100, 7), Claim("b", 1000, 7)]
-        barrier.wait(30)
+        barrier.wait(300)
         grants = taken(database, *(claims if place % 2 else reversed(claims)))
         return min(grant.amount for grant in grants)
 

@@ -900,7 +900,7 @@ def test_schedulers_sweep_once_per_interval_in_the_whole_installation(world: Wor
         sweeper.begin_if_due()
         return keys(world) == []
 
-    await_true(is_swept, 20)
+    await_true(is_swept, 300)
     removed = registry.get_sample_value("tunery_sweep_removed_bytes_total", {"kind": "checkpoints"})
     assert removed is not None
     assert removed > 0

@@ -116,7 +116,7 @@ def test_a_killed_fetch_is_resumed_where_it_ended(tmp_path: Path) -> None:
                 [*command, "--archive", str(tmp_path), "--from-base-url", f"{url}/v1"],
                 env=os.environ | ENVIRONMENT,
             )
-            assert reached.wait(60)
+            assert reached.wait(300)
             process.kill()
             process.wait()
         finally:

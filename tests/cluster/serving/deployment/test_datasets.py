@@ -125,7 +125,7 @@ def test_a_caller_learns_that_a_base_is_downloading_and_later_the_result(
     content = check_request(base.model_copy(update={"source": hub}), put_rows, chat_rows)
 
     async def run() -> list[ErrorEvent]:
-        answers = [await post(app, "/datasets/check", content, timeout=0.05) for _ in range(2)]
+        answers = [await post(app, "/datasets/check", content, timeout=0.2) for _ in range(2)]
         may_end.set()
         answers.append(await post(app, "/datasets/check", content))
         assert [answer.status_code for answer in answers] == [503] * 3
@@ -155,7 +155,7 @@ def test_a_check_that_outlasts_its_caller_continues_for_the_next_one(
     content = check_request(base, put_rows, chat_rows)
 
     async def run() -> tuple[Response, Response]:
-        early = await post(app, "/datasets/check", content, timeout=0.05)
+        early = await post(app, "/datasets/check", content, timeout=0.2)
         may_end.set()
         return early, await post(app, "/datasets/check", content)
 
@@ -190,7 +190,7 @@ def test_estimates_and_previews_of_clients_never_hold_up_the_check_of_a_job(
     async def run() -> tuple[list[Response], Response, Response]:
         early = await asyncio.gather(
             *(
-                post(app, "/datasets/estimate", each, timeout=0.05, project=f"proj-{number}")
+                post(app, "/datasets/estimate", each, timeout=0.2, project=f"proj-{number}")
                 for number, each in enumerate(estimates)
             )
         )
@@ -225,7 +225,7 @@ def test_a_projects_flood_is_bounded_and_does_not_stop_the_preview_of_another(
 
     async def run() -> tuple[list[Response], Response, Response]:
         answers = [
-            await post(app, "/datasets/estimate", each, timeout=0.01, project="proj-flood") for each in flood
+            await post(app, "/datasets/estimate", each, timeout=0.2, project="proj-flood") for each in flood
         ]
         other = await post(app, "/datasets/preview", preview, project="proj-other")
         assert begun == [0]
@@ -290,7 +290,7 @@ def test_imports_never_hold_up_the_check_of_a_job(
 
     async def run() -> tuple[list[Response], Response, int]:
         early = await asyncio.gather(
-            *(post(app, "/datasets/import", each, timeout=0.05) for each in requests)
+            *(post(app, "/datasets/import", each, timeout=0.2) for each in requests)
         )
         checked = await post(app, "/datasets/check", check_request(base, put_rows, chat_rows))
         num_begun = len(begun)
@@ -363,7 +363,7 @@ def test_a_report_that_outlasts_its_caller_continues_for_the_next_one(
     content = report_request(store, LINES)
 
     async def run() -> list[Response]:
-        answers = [await post(app, "/datasets/report", content, timeout=0.05) for _ in range(2)]
+        answers = [await post(app, "/datasets/report", content, timeout=0.2) for _ in range(2)]
         may_end.set()
         return [*answers, await post(app, "/datasets/report", content)]
 
@@ -454,10 +454,10 @@ def test_whoever_asks_about_an_export_learns_how_far_it_is_and_later_its_result(
     content = export_request(base)
 
     async def run() -> list[ExportAnswer]:
-        answers = [await post(app, "/datasets/export", content, timeout=0.05)]
+        answers = [await post(app, "/datasets/export", content, timeout=0.2)]
         while not begun:
             await asyncio.sleep(0)
-        answers.append(await post(app, "/datasets/export", content, timeout=0.05))
+        answers.append(await post(app, "/datasets/export", content, timeout=0.2))
         may_end.set()
         answers.append(await post(app, "/datasets/export", content))
         return [ExportAnswer.model_validate_json(answer.body) for answer in answers]

@@ -289,9 +289,7 @@ def test_imports_never_hold_up_the_check_of_a_job(
     ]
 
     async def run() -> tuple[list[Response], Response, int]:
-        early = await asyncio.gather(
-            *(post(app, "/datasets/import", each, timeout=0.2) for each in requests)
-        )
+        early = await asyncio.gather(*(post(app, "/datasets/import", each, timeout=0.2) for each in requests))
         checked = await post(app, "/datasets/check", check_request(base, put_rows, chat_rows))
         num_begun = len(begun)
         may_end.set()

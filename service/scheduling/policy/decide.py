@@ -15,6 +15,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 
 from service.scheduling.policy.fair_order import RANKS, Ageing, FairOrder, by_age, expected_end
 from service.scheduling.policy.forecast import Waiting, forecast
@@ -45,16 +46,14 @@ def decide(snapshot: Snapshot, rules: Rules, *, explains: bool = False) -> Decis
 class _Round:
     def __init__(self, snapshot: Snapshot, rules: Rules, explains: bool) -> None:
         self._snapshot, self._rules, self._explains = snapshot, rules, explains
-        self._order, self._ageing = FairOrder(snapshot), Ageing(snapshot, rules)
         running: dict[str, list[RunningJob]] = {pool.name: [] for pool in snapshot.pools}
         for job in snapshot.running:
             if job.pool in running:
                 running[job.pool].append(job)
         self._pools = {pool.name: Devices(pool, running[pool.name], snapshot.at) for pool in snapshot.pools}
-        present = {job.priority for job in snapshot.running}
+        present = {job.priority for job in snapshot.running if rules.may_preempt}
         self._lowest = min((RANKS[priority] for priority in present), default=len(RANKS))
-        waiting = {job.priority for job in snapshot.queue}
-        self._may_preempt = rules.may_preempt and any(RANKS[each] > self._lowest for each in waiting)
+        """Jobs of a higher rank may preempt."""
         self._has_elastic = rules.may_resize and any(job.sizes for job in snapshot.running)
         self._starts: list[Start] = []
         self._preempts: list[Preempt] = []
@@ -67,8 +66,16 @@ class _Round:
         self._unshrinkable: dict[tuple[str, int], int] = {}
         """The same for shrinking. The rank is one less for jobs that may not shrink their equals."""
 
+    @cached_property
+    def _order(self) -> FairOrder:
+        return FairOrder(self._snapshot)
+
+    @cached_property
+    def _ageing(self) -> Ageing:
+        return Ageing(self._snapshot, self._rules)
+
     def decision(self) -> Decision:
-        if self._explains or not self._is_settled():
+        if self._snapshot.queue:
             self._consider_all()
         if self._has_elastic:
             self._grow()
@@ -86,7 +93,7 @@ class _Round:
 
     def _aged(self) -> list[QueuedJob]:
         """The jobs that come first by their age, oldest first, as far as there is room for such."""
-        aged = sorted(filter(self._ageing.is_aged, self._snapshot.queue), key=by_age)
+        aged = self._ageing.aged(self._snapshot.queue)
         if not aged:
             return []
         share = self._rules.aged_share
@@ -102,32 +109,47 @@ class _Round:
                 first.append(job)
         return first
 
-    def _is_settled(self) -> bool:
-        """Whether nothing more can happen."""
-        may_make_room = self._may_preempt or self._has_elastic
-        return not (
-            may_make_room or any(devices.total_free or devices.growth for devices in self._pools.values())
+    def _is_settled(self, rank: int) -> bool:
+        """Whether nothing more can happen for jobs of this rank or a lower one."""
+        if self._explains or self._has_elastic:
+            return False
+        return not any(
+            devices.total_free or devices.growth or self._may_preempt_in(pool, 1, rank)
+            for pool, devices in self._pools.items()
         )
 
     def _is_in_vain(self, job: QueuedJob) -> bool:
         """Whether the job can only wait, as far as a glance tells: most of a long queue does."""
-        if self._explains or self._may_preempt or self._has_elastic:
+        if self._explains:
             return False
         for gang in job.gangs:
             devices = self._pools.get(gang.pool)
-            if devices and (devices.growth or not devices.has_head or gang.fewest < devices.too_large):
+            if devices is None:
+                continue
+            if not devices.has_head or devices.growth >= gang.fewest:
+                return False
+            for workers in gang.sizes:
+                if not devices.refuses(workers, gang.seconds * gang.workers / workers):
+                    return False
+            if self._may_shrink_for(job, gang):
+                return False
+            if job.may_preempt and self._may_preempt_in(gang.pool, gang.fewest, RANKS[job.priority]):
                 return False
         return True
 
     def _consider_all(self) -> None:
-        resizing = sorted((job for job in self._snapshot.queue if job.is_resizing), key=by_age)
+        queue = self._snapshot.queue
+        if self._is_settled(max(RANKS[priority] for priority in {job.priority for job in queue})):
+            return
+        resizing = sorted((job for job in queue if job.is_resizing), key=by_age)
         first = {job.job_id for job in resizing}
         aged = [job for job in self._aged() if job.job_id not in first]
         for job in resizing + aged:
             self._consider(job, is_aged=True)
         first |= {job.job_id for job in aged}
-        for job in self._order.jobs(job for job in self._snapshot.queue if job.job_id not in first):
-            if not self._explains and self._is_settled():
+        others = [job for job in queue if job.job_id not in first] if first else queue
+        for job in self._order.jobs(others):
+            if self._is_settled(RANKS[job.priority]):
                 break
             if not self._is_in_vain(job):
                 self._consider(job)
@@ -176,25 +198,31 @@ class _Round:
             if not devices.has_head and devices.can_hold(gang.fewest):
                 devices.keep_for(gang.fewest)
                 break
-        gang = gangs[0]
+        return self._why(gangs[0]) if self._explains else (WaitReason.POOL_FULL, "")
+
+    def _why(self, gang: Gang) -> tuple[WaitReason, str]:
         devices = self._pools[gang.pool]
         noun = "device" if gang.fewest == 1 else "devices"
         free = f"{devices.total_free} {'is' if devices.total_free == 1 else 'are'} free"
         detail = f"needs {gang.fewest} {noun} of pool {gang.pool}; {free}"
-        if self._explains and devices.fit(gang.fewest) is not None:
+        if devices.fit(gang.fewest) is not None:
             return WaitReason.BEHIND_RESERVATION, f"{detail}, but kept for a job that comes first."
         if gang.fewest <= devices.total_free + devices.pool.for_models:
             return WaitReason.GPU_SERVING, f"{detail}, and models are served on {devices.pool.for_models}."
         return WaitReason.POOL_FULL, f"{detail}."
 
-    def _shrinks_for(self, job: QueuedJob, gang: Gang) -> bool:
+    def _may_shrink_for(self, job: QueuedJob, gang: Gang) -> bool:
+        """Whether running jobs could shrink for it, as far as a glance tells."""
         if not self._has_elastic:
+            return False
+        rank = RANKS[job.priority] - self._order.is_over(job)
+        return gang.fewest < self._unshrinkable.get((gang.pool, rank), sys.maxsize)
+
+    def _shrinks_for(self, job: QueuedJob, gang: Gang) -> bool:
+        if not self._may_shrink_for(job, gang):
             return False
         at, rules, devices = self._snapshot.at, self._rules, self._pools[gang.pool]
         rank = RANKS[job.priority] - self._order.is_over(job)
-        failed = self._unshrinkable.get((gang.pool, rank))
-        if failed is not None and gang.fewest >= failed:
-            return False
         chosen = self._told()
 
         def may_shrink(running: RunningJob) -> bool:
@@ -260,14 +288,15 @@ class _Round:
         hard = self._order.standing(project_id).hard_devices
         return sys.maxsize if hard is None else hard - self._order.held.get(project_id, 0)
 
+    def _may_preempt_in(self, pool: str, workers: int, rank: int) -> bool:
+        """Whether running jobs could pause for such a gang, as far as a glance tells. If none can for one
+        worker, none can for any gang of this rank or a lower one."""
+        return rank > self._lowest and workers < self._failed.get((pool, rank), sys.maxsize)
+
     def _preempts_for(self, job: QueuedJob, gang: Gang) -> bool:
-        at, rank = self._snapshot.at, RANKS[job.priority]
-        if not (self._may_preempt and job.may_preempt and rank > self._lowest):
+        if not (job.may_preempt and self._may_preempt_in(gang.pool, gang.fewest, RANKS[job.priority])):
             return False
-        devices = self._pools[gang.pool]
-        failed = self._failed.get((gang.pool, rank))
-        if failed is not None and gang.fewest >= failed:
-            return False
+        at, rank, devices = self._snapshot.at, RANKS[job.priority], self._pools[gang.pool]
         chosen = self._told()
 
         def may_leave(running: RunningJob) -> bool:

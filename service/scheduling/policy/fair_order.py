@@ -2,6 +2,7 @@
 
 import heapq
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from service.scheduling.policy.snapshot import QueuedJob, Rules, RunningJob, Snapshot, Standing
@@ -18,15 +19,20 @@ class Ageing:
         self._at, self._seconds = snapshot.at, rules.ageing_seconds
         self._per_node = {pool.name: pool.devices_per_node for pool in snapshot.pools}
 
-    def is_aged(self, job: QueuedJob) -> bool:
-        if not job.gangs:
-            return False
-        gang = job.gangs[0]
-        return self._at - job.queued_at > self._cap(gang.pool, gang.fewest)
+    def aged(self, queue: Iterable[QueuedJob]) -> list[QueuedJob]:
+        """Oldest first."""
+        at, least = self._at, self._seconds / _NODES_AGE
+        return sorted((job for job in queue if at - job.queued_at > least and self._is_aged(job)), key=by_age)
 
     def had_aged(self, job: RunningJob) -> bool:
         """When it started."""
         return job.started_at - job.queued_at > self._cap(job.pool, job.workers)
+
+    def _is_aged(self, job: QueuedJob) -> bool:
+        if not job.gangs:
+            return False
+        gang = job.gangs[0]
+        return self._at - job.queued_at > self._cap(gang.pool, gang.fewest)
 
     def _cap(self, pool: str, workers: int) -> float:
         needs_node = workers >= self._per_node.get(pool, sys.maxsize)
@@ -79,9 +85,9 @@ class FairOrder:
 
     def jobs(self, queue: Iterable[QueuedJob]) -> Iterator[QueuedJob]:
         """The jobs in order. What is charged meanwhile counts for those that follow."""
-        classes: dict[str, dict[str, list[QueuedJob]]] = {}
+        classes: dict[str, dict[str, list[QueuedJob]]] = defaultdict(lambda: defaultdict(list))
         for job in queue:
-            classes.setdefault(job.priority, {}).setdefault(job.project_id, []).append(job)
+            classes[job.priority][job.project_id].append(job)
         for priority in sorted(classes, key=RANKS.__getitem__, reverse=True):
             lines = classes[priority]
             for line in lines.values():
@@ -100,7 +106,8 @@ class FairOrder:
         project_id = job.project_id
         standing = self.standing(project_id)
         had = standing.used + self._charged.get(project_id, 0.0)
-        return self.is_over(job), had / standing.weight, job.queued_at, project_id
+        is_over = standing.soft_devices is not None and self.is_over(job)
+        return is_over, had / standing.weight, job.queued_at, project_id
 
 
 _NEW = Standing()

@@ -25,6 +25,9 @@ class Devices:
         self._per_node = pool.devices_per_node
         self.too_large = self.total_free + 1
         """A gang of so many workers has no room, nor has a larger one: devices are only taken."""
+        self._refused: list[tuple[int, float]] = []
+        """Workers and seconds of gangs for which too much is kept: so it is for those that are as large and
+        take as long."""
         self.started: list[tuple[float, int, int]] = []
         """When each gang that was placed ends, a node of it by its index, and the devices on it."""
         self._kept: dict[int, _Kept] = {}
@@ -40,8 +43,18 @@ class Devices:
         """Whether the gang could stand if all nodes were free."""
         return fit([node.devices for node in self.pool.nodes], workers, self._per_node) is not None
 
+    def refuses(self, workers: int, seconds: float) -> bool:
+        """Whether the gang is known to have no room, as no smaller and shorter one had any."""
+        if workers > self.total_free or workers >= self.too_large:
+            return True
+        if self._head is not None:
+            return False
+        return any(workers >= least and seconds >= shortest for least, shortest in self._refused)
+
     def place(self, workers: int, seconds: float) -> Places | None:
         """Where the gang can start now without delaying those that devices are kept for."""
+        if self.refuses(workers, seconds):
+            return None
         places = self.fit(workers)
         if places is None:
             return None
@@ -57,7 +70,10 @@ class Devices:
                 usable[index] = min(usable[index], kept.spare)
         # Nodes that are kept are the last choice.
         unkept = [0 if index in self._kept else free for index, free in enumerate(usable)]
-        return fit(unkept, workers, self._per_node) or fit(usable, workers, self._per_node)
+        places = fit(unkept, workers, self._per_node) or fit(usable, workers, self._per_node)
+        if places is None:
+            self._refused.append((workers, seconds))
+        return places
 
     def fit(self, workers: int) -> Places | None:
         """Where there is room now, kept or not."""

@@ -12,7 +12,8 @@ from service.db import tables
 from service.db.database import now
 
 NOBODY = ""
-"""Instead of a project: for objects that no row knows, such as those of a deleted project."""
+"""Instead of a project: for objects that no row knows, such as those of a deleted project, and for what was
+compiled from files."""
 _STORED = tables.StoredBytes
 Place = TypeVar("Place", bound=ObjectKey)
 
@@ -28,8 +29,10 @@ class Stored:
 
 
 def owners_of(session: Session, places: Collection[ObjectKey]) -> Callable[[ObjectKey], str]:
-    """Returns the function that says to which project an object belongs, of these. What was compiled from the
-    same bytes in several projects belongs to the one that had them first."""
+    """Returns the function that says to which project an object belongs, of these.
+
+    What was compiled belongs to nobody: it is stored once for all files with the same bytes, so that counting
+    it for one project would tell another whether somebody else has its file."""
 
     def ids(kind: type[Place], of: Callable[[Place], str]) -> set[str]:
         return {of(place) for place in places if isinstance(place, kind)}
@@ -47,12 +50,6 @@ def owners_of(session: Session, places: Collection[ObjectKey]) -> Callable[[Obje
     imported, exported = tables.ModelImport, tables.ModelExport
     imports = projects(imported.id, imported.project_id, ids(ImportKey, lambda place: place.import_id))
     exports = projects(exported.id, exported.project_id, ids(ExportKey, lambda place: place.export_id))
-    datasets: dict[str, str] = {}
-    contents = ids(DatasetKey, lambda place: place.file_sha256)
-    if contents:
-        first = select(file.sha256, file.project_id).where(file.sha256.in_(contents))
-        for sha256, project_id in session.execute(first.order_by(file.created_at, file.id)):
-            datasets.setdefault(sha256, project_id)
 
     def owner(place: ObjectKey) -> str:
         match place:
@@ -60,8 +57,8 @@ def owners_of(session: Session, places: Collection[ObjectKey]) -> Callable[[Obje
                 return files.get(id, NOBODY)
             case PartKey(id):
                 return uploads.get(id, NOBODY)
-            case DatasetKey(sha256):
-                return datasets.get(sha256, NOBODY)
+            case DatasetKey():
+                return NOBODY
             case ImportKey(id):
                 return imports.get(id, NOBODY)
             case ExportKey(id):

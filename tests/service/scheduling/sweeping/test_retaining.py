@@ -9,6 +9,7 @@ from sqlalchemy import func, select, update
 
 from cluster.contracts.errors import Conflict
 from cluster.contracts.jobs import JobStatus
+from cluster.storage.keys import dataset_key, report_key
 from service.db import tables
 from service.db.database import now
 from service.db.files.files import Files
@@ -18,11 +19,11 @@ from service.db.models.models import TunedModels
 from service.db.retention.due import due_figures
 from service.db.retention.holds import Held, LegalHolds, held_of
 from service.db.retention.rules import KINDS, RetentionRules
-from service.db.retention.stored import stored_of
+from service.db.retention.stored import stored_by_kind, stored_of
 from service.db.retention.terms import change_organization_terms, change_terms, terms_of
 from service.db.usage.usage import HOUR, UsageCounts, UsageKey, write_totals
 from service.scheduling.sweeping.sweep import SweepOptions, SweepReport, sweep
-from tests.service.db.rows import TENANT, add_file, get_job, messages, pass_days, resume_state
+from tests.service.db.rows import OTHER, TENANT, add_file, get_job, messages, pass_days, resume_state
 from tests.service.scheduling.world import World
 
 pytestmark = pytest.mark.slow
@@ -200,6 +201,20 @@ def test_what_is_due_is_what_the_next_sweep_deletes(world: World) -> None:
     assert {kind: one.count for kind, one in due.items() if one.count} == report.deleted
     assert due["files"].bytes == 10
     assert {one.kind: one.count for one in later}["results"] == 1
+
+
+def test_what_is_counted_for_a_project_does_not_tell_whether_others_have_its_files(world: World) -> None:
+    files = [add_file(world.database, tenant) for tenant in (TENANT, OTHER)]
+    assert files[0].sha256 == files[1].sha256
+    world.store.put(dataset_key(files[0].sha256, "0a"), b"compiled")
+    world.store.put(report_key(files[0].sha256, "0a"), b"{}")
+    for file in files:
+        world.store.put(file.object_key, b"ten bytes.")
+    sweep_all(world, RetentionRules())
+    with world.database.read() as session:
+        stored = [stored_of(session, tenant.organization_id) for tenant in (TENANT, OTHER)]
+        assert stored_by_kind(session) == {"files": 20, "compiled files": 10}
+    assert [[(one.kind, one.bytes) for one in found] for found in stored] == [[("files", 10)]] * 2
 
 
 def test_nobody_deletes_what_is_held_until_it_is_released(world: World) -> None:

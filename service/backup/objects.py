@@ -9,16 +9,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.frozen import FrozenModel
-from cluster.contracts.jobs import JobStatus
 from cluster.storage.keys import FOLDERS, DatasetKey, checked_key, parse_key
 from cluster.storage.store import ObjectInfo, ObjectStore
 from service.db import tables
 from service.db.named_objects import joined, named_objects
 from service.db.reachable_objects import find_reachable
+from service.db.transitions import UNFINISHED
 
 T = TypeVar("T")
 _PAGE = 1000
-_UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
 
 
 class ObjectEntry(FrozenModel):
@@ -57,7 +56,7 @@ def pages(items: Iterable[T], size: int = _PAGE) -> Iterator[list[T]]:
 def _newest_states(session: Session) -> list[str]:
     """Folders of the states that unfinished jobs go on from."""
     key, status = tables.Job.resume_manifest_key, tables.Job.status
-    keys = session.scalars(select(key).where(key.is_not(None), status.in_(_UNFINISHED)).order_by(key))
+    keys = session.scalars(select(key).where(key.is_not(None), status.in_(UNFINISHED)).order_by(key))
     return [key.rpartition("/")[0] + "/" for key in keys if key is not None]
 
 

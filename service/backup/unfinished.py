@@ -17,8 +17,8 @@ from cluster.storage.store import ObjectStore
 from service.backup.manifests import broken_files, read_listed
 from service.db import tables
 from service.db.scheduler.attempts import put_back_all
+from service.db.transitions import UNFINISHED
 
-_UNFINISHED = frozenset(status.value for status in JobStatus if not status.is_terminal)
 _MAY_START = [JobStatus.VALIDATING_FILES.value, JobStatus.QUEUED.value, JobStatus.PAUSED.value]
 _RESUME_MANIFEST = "resume_manifest.json"
 
@@ -41,7 +41,7 @@ def find_continuation(row: dict[str, Any], store: ObjectStore) -> Continuation |
     The job goes on from the state that its row names. If that is gone, it goes on from the newest one that is
     whole. A state that is newer than the row must not return to weights that no row names: a sweep would
     delete them."""
-    if row["status"] not in _UNFINISHED:
+    if row["status"] not in UNFINISHED:
         return None
     places = [(info.key, parse_key(info.key)) for info in store.list(f"jobs/{row['id']}/attempts/")]
     attempts = [(key, place) for key, place in places if isinstance(place, AttemptKey)]

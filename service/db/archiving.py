@@ -4,7 +4,6 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import Conflict
-from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
 from service.db.jobs.jobs import Jobs
@@ -13,7 +12,7 @@ from service.db.models.imports import end_imports
 from service.db.organization.audit_log import record
 from service.db.organization.projects import Project, Projects, project_of
 from service.db.tenancy import Tenant
-from service.db.transitions import lock
+from service.db.transitions import ENDED, lock
 
 
 def archive_project(session: Session, organization_id: str, id: str) -> Project:
@@ -36,18 +35,17 @@ def archive_project(session: Session, organization_id: str, id: str) -> Project:
     permissions = tables.CheckpointPermission
     session.execute(delete(permissions).where(permissions.project_id == id))
     jobs = Jobs(session, tenant)
-    unended = select(tables.Job.id).where(tables.Job.project_id == id, tables.Job.status.not_in(_ENDED))
+    unended = select(tables.Job.id).where(tables.Job.project_id == id, tables.Job.status.not_in(ENDED))
     for job_id in session.scalars(unended.order_by(tables.Job.id)).all():
         # It may have ended since it was read.
         job = lock(session, job_id)
-        if job is not None and job.status not in _ENDED:
+        if job is not None and job.status not in ENDED:
             jobs.cancel(job_id)
     end_imports(session, id)
     end_exports(session, id)
     return project_of(row)
 
 
-_ENDED = [status.value for status in JobStatus if status.is_terminal]
 _IS_ADMIN_KEY = (
     tables.ApiKey.is_admin_key
     & tables.ApiKey.issuer.is_(None)

@@ -7,13 +7,13 @@ from sqlalchemy import Table as SqlTable
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import Conflict
-from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
 from service.db.organization.audit_log import record
 from service.db.organization.projects import Projects
 from service.db.retention.holds import check_no_hold
 from service.db.tenancy import Tenant
+from service.db.transitions import UNFINISHED
 from service.db.usage.past_usage import keep_usage
 
 KEPT = {
@@ -104,7 +104,7 @@ def _check_ended(session: Session, tenant: Tenant) -> None:
     others = select(job.id, job.start_from).where(
         job.organization_id == tenant.organization_id,
         job.project_id != tenant.project_id,
-        job.status.in_([status.value for status in JobStatus if not status.is_terminal]),
+        job.status.in_(UNFINISHED),
     )
     rows = (tables.Job, tables.ModelImport)
     ids = {

@@ -10,10 +10,9 @@ from sqlalchemy import ColumnElement, Select, cast, collate, literal, null, sele
 from sqlalchemy.orm import Session
 from sqlalchemy.types import BigInteger, String
 
-from cluster.contracts.jobs import JobStatus
 from service.db import tables
+from service.db.transitions import UNFINISHED
 
-_UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
 _ROWS_AT_ONCE = 1000
 _Query = Select[str, int, str, str]
 
@@ -97,10 +96,10 @@ def _job_objects() -> list[_Query]:
         _named("resume state", job.id, job.resume_manifest_key).where(  # type: ignore[arg-type]
             job.resume_manifest_key.is_not(None),
             job.resume_state_gone_at.is_(None),
-            job.status.in_(_UNFINISHED),
+            job.status.in_(UNFINISHED),
         ),
         _named("start", job.id, job.start_from).where(  # type: ignore[arg-type]
-            job.start_from.startswith("jobs/"), job.status.in_(_UNFINISHED)
+            job.start_from.startswith("jobs/"), job.status.in_(UNFINISHED)
         ),
     ]
 

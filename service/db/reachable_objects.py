@@ -31,10 +31,7 @@ from service.db.models.exports import delete_ended_exports
 from service.db.retention.holds import held_of
 from service.db.retention.rules import RetentionRules
 from service.db.retention.terms import terms_of
-from service.db.transitions import HELD_BY_ATTEMPT
-
-_ENDED = [status.value for status in JobStatus if status.is_terminal]
-_UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
+from service.db.transitions import ENDED, HELD_BY_ATTEMPT, UNFINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +170,7 @@ def _delete_expired(session: Session, file_ids: Collection[str]) -> None:
 
 def _used_files(session: Session) -> frozenset[str]:
     columns = (tables.Job.training_file, tables.Job.validation_file, tables.Job.general_file)
-    used = [select(column).where(tables.Job.status.in_(_UNFINISHED)) for column in columns]
+    used = [select(column).where(tables.Job.status.in_(UNFINISHED)) for column in columns]
     for imported in (tables.ModelImport.config_file, tables.ModelImport.weights_file):
         used.append(select(imported).where(tables.ModelImport.status == "validating"))
     return frozenset(session.scalars(union(*used)))
@@ -186,7 +183,7 @@ def _end_resume_state(
     ended = session.execute(
         select(job.id, job.project_id, job.finished_at).where(
             job.id.in_(job_ids),
-            job.status.in_(_ENDED),
+            job.status.in_(ENDED),
             job.finished_at.is_not(None),
             job.resume_state_gone_at.is_(None),
         )
@@ -203,7 +200,7 @@ def _end_resume_state(
     ]
     rows = session.scalars(
         select(job)
-        .where(job.id.in_(due), job.status.in_(_ENDED))
+        .where(job.id.in_(due), job.status.in_(ENDED))
         .order_by(job.id)
         .with_for_update(skip_locked=True)
     ).all()
@@ -349,7 +346,7 @@ def _continued(session: Session) -> set[str]:
     were deleted since: the job may need the optimizer state."""
     keys = session.scalars(
         select(tables.Job.start_from).where(
-            tables.Job.status.in_(_UNFINISHED), tables.Job.start_from.is_not(None)
+            tables.Job.status.in_(UNFINISHED), tables.Job.start_from.is_not(None)
         )
     )
     return {_folder_of(key) for key in keys if key is not None}

@@ -13,6 +13,8 @@ from service.db import tables
 from service.db.database import note_change
 from service.db.ids import new_id
 
+ENDED = tuple(status.value for status in JobStatus if status.is_terminal)
+UNFINISHED = tuple(status.value for status in JobStatus if not status.is_terminal)
 HELD_BY_ATTEMPT = frozenset({JobStatus.STARTING, JobStatus.RUNNING, JobStatus.PAUSING})
 """States in which the newest attempt is at work. Leaving them ends the attempt."""
 _NOTIFICATION_TOPICS = {

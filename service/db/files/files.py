@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.datasets import DatasetFormat
 from cluster.contracts.errors import Conflict, NotFound
-from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
@@ -16,9 +15,9 @@ from service.db.organization.audit_log import record
 from service.db.paging import Order, Page, page
 from service.db.retention.holds import check_file_not_held, held_of
 from service.db.tenancy import Tenant
+from service.db.transitions import UNFINISHED
 
 FileStatus = Literal["uploaded", "processed", "error"]
-_UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ class Files:
         user = self._session.scalar(
             select(tables.Job.id)
             .where(or_(*(column == id for column in uses)))
-            .where(tables.Job.status.in_(_UNFINISHED))
+            .where(tables.Job.status.in_(UNFINISHED))
             .limit(1)
         )
         if user is not None:

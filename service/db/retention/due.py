@@ -11,14 +11,13 @@ from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.retention.holds import Held
 from service.db.retention.rules import DAY_SECONDS, RetentionKind, Term
+from service.db.transitions import ENDED, UNFINISHED
 from service.db.usage.usage import HOUR
 
 RESULTS = "fine-tune-results"
 """Purpose of the files that jobs have made."""
 MAX_FOLDERS = 1000
 """Of how many folders in storage a report says the bytes."""
-_ENDED = [status.value for status in JobStatus if status.is_terminal]
-_UNFINISHED = [status.value for status in JobStatus if not status.is_terminal]
 _FILE, _JOB, _CHECKPOINT, _EVENT = tables.File, tables.Job, tables.Checkpoint, tables.JobEvent
 
 
@@ -40,7 +39,7 @@ def due_files(project_id: str, before: float, held: Held, *, of_jobs: bool) -> S
     """Those that jobs have made, or the others, without those that a job or an import still uses. Expired
     ones are not among them."""
     uses = (_JOB.training_file, _JOB.validation_file, _JOB.general_file)
-    used = exists().where(_JOB.status.in_(_UNFINISHED), or_(*(column == _FILE.id for column in uses)))
+    used = exists().where(_JOB.status.in_(UNFINISHED), or_(*(column == _FILE.id for column in uses)))
     row = tables.ModelImport
     imported = exists().where(
         row.status == "validating", or_(row.config_file == _FILE.id, row.weights_file == _FILE.id)
@@ -73,7 +72,7 @@ def due_checkpoints(project_id: str, before: float, held: Held) -> Select[tables
         exists().where(
             tables.Model.manifest_key == _CHECKPOINT.manifest_key, tables.Model.deleted_at.is_(None)
         ),
-        exists().where(other.status.in_(_UNFINISHED), other.start_from == _CHECKPOINT.manifest_key),
+        exists().where(other.status.in_(UNFINISHED), other.start_from == _CHECKPOINT.manifest_key),
     )
     return (
         select(_CHECKPOINT)
@@ -195,7 +194,7 @@ _FIGURES: Mapping[RetentionKind, Any] = {
 
 
 def _ended(project_id: str, before: float) -> ColumnElement[bool]:
-    return and_(_JOB.project_id == project_id, _JOB.status.in_(_ENDED), _JOB.finished_at <= before)
+    return and_(_JOB.project_id == project_id, _JOB.status.in_(ENDED), _JOB.finished_at <= before)
 
 
 def _not_held(held: Held, column: Any, ids: frozenset[str]) -> ColumnElement[bool]:

@@ -90,9 +90,14 @@ def export_manifest_key(export_id: str) -> str:
     return checked_key(f"exports/{_segment(export_id)}/manifest.json")
 
 
+def folder_of(key: str) -> str:
+    """The key up to the last `/`, which is included."""
+    return key.rpartition("/")[0] + "/"
+
+
 def sibling_key(manifest_key: str, name: str) -> str:
     """The key of a file that a manifest names, always in the manifest's own folder."""
-    return checked_key(f"{manifest_key.rpartition('/')[0]}/{_segment(name)}")
+    return checked_key(folder_of(manifest_key) + _segment(name))
 
 
 @dataclass(frozen=True, slots=True)

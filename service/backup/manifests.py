@@ -5,7 +5,7 @@ from pydantic import BaseModel, ValidationError
 from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.manifest import ManifestFile
 from cluster.contracts.weights import WeightsRef
-from cluster.storage.keys import sibling_key
+from cluster.storage.keys import folder_of, sibling_key
 from cluster.storage.store import ObjectStore
 
 
@@ -27,7 +27,7 @@ def read_listed(store: ObjectStore, manifest_key: str) -> ListedFiles:
 
 def broken_files(store: ObjectStore, manifest_key: str, listed: ListedFiles) -> dict[str, str]:
     """What is wrong with which of the files, by key."""
-    folder = manifest_key.rpartition("/")[0] + "/"
+    folder = folder_of(manifest_key)
     found = {info.key: info.bytes for info in store.list(folder)}
     broken = {}
     for file in listed.files:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.frozen import FrozenModel
-from cluster.storage.keys import FOLDERS, DatasetKey, checked_key, parse_key
+from cluster.storage.keys import FOLDERS, DatasetKey, checked_key, folder_of, parse_key
 from cluster.storage.store import ObjectInfo, ObjectStore
 from service.db import tables
 from service.db.named_objects import joined, named_objects
@@ -41,7 +41,7 @@ def needed_objects(session: Session, store: ObjectStore) -> Iterator[ObjectEntry
             yield ObjectEntry(key=info.key, bytes=info.bytes)
     for folder in FOLDERS:
         for found, named in joined(_reachable(session, store, folder), named_objects(session, folder)):
-            if found is not None and found.key.rpartition("/")[0] + "/" not in urgent:
+            if found is not None and folder_of(found.key) not in urgent:
                 yield ObjectEntry(key=found.key, bytes=found.bytes)
             elif found is None and named is not None:
                 yield ObjectEntry(key=named.key)
@@ -57,7 +57,7 @@ def _newest_states(session: Session) -> list[str]:
     """Folders of the states that unfinished jobs go on from."""
     key, status = tables.Job.resume_manifest_key, tables.Job.status
     keys = session.scalars(select(key).where(key.is_not(None), status.in_(UNFINISHED)).order_by(key))
-    return [key.rpartition("/")[0] + "/" for key in keys if key is not None]
+    return [folder_of(key) for key in keys if key is not None]
 
 
 def _reachable(session: Session, store: ObjectStore, folder: str) -> Iterator[ObjectInfo]:

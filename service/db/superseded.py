@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from cluster.storage.keys import folder_of
 from service.db import tables
 from service.db.database import now
 
@@ -13,7 +14,7 @@ from service.db.database import now
 def note_superseded(session: Session, manifest_keys: Iterable[str], *, at: float) -> None:
     """Remembers the folders of these manifests."""
     for key in manifest_keys:
-        folder = key.rpartition("/")[0] + "/"
+        folder = folder_of(key)
         if session.get(tables.SupersededFolder, folder) is None:
             session.add(tables.SupersededFolder(folder=folder, created_at=at))
             session.flush()

@@ -16,6 +16,7 @@ from cluster.contracts.hyperparameters import Hyperparameters, Method, TrainingC
 from cluster.contracts.integrations import IntegrationType
 from cluster.contracts.jobs import JobStatus, Priority
 from cluster.contracts.provenance import Provenance
+from cluster.storage.keys import folder_of
 from service.audit_types import AuditType
 from service.db import tables
 from service.db.database import now
@@ -109,7 +110,7 @@ class Job:
         if self.resume_state_gone_at is not None:
             return False
         newest = self.resume_manifest_key
-        return newest is None or newest.rpartition("/")[0] == manifest_key.rpartition("/")[0]
+        return newest is None or folder_of(newest) == folder_of(manifest_key)
 
     @property
     def num_workers(self) -> int:

@@ -7,6 +7,7 @@ from cluster.storage.keys import (
     dataset_key,
     dataset_prefix,
     file_key,
+    folder_of,
     manifest_key,
     part_key,
     sibling_key,
@@ -26,6 +27,12 @@ def test_keys_are_as_documented() -> None:
     assert sibling_key(manifest, "adapter_model.safetensors") == (
         "jobs/ftjob-1/attempts/2/checkpoints/step-00000012/adapter_model.safetensors"
     )
+
+
+def test_the_folder_of_a_key_is_the_prefix_of_its_siblings() -> None:
+    manifest = manifest_key("ftjob-1", 2, 12)
+    assert folder_of(manifest) == "jobs/ftjob-1/attempts/2/checkpoints/step-00000012/"
+    assert sibling_key(manifest, "a.safetensors").startswith(folder_of(manifest))
 
 
 def test_order_of_manifest_keys_is_the_order_of_steps() -> None:

@@ -21,9 +21,19 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import JobStatus
 from cluster.contracts.manifest import is_resume_file
-from cluster.storage.keys import AttemptKey, DatasetKey, ExportKey, FileKey, ImportKey, ObjectKey, PartKey
+from cluster.storage.keys import (
+    AttemptKey,
+    DatasetKey,
+    ExportKey,
+    FileKey,
+    ImportKey,
+    ObjectKey,
+    PartKey,
+    folder_of,
+)
 from service.db import tables
 from service.db.database import now
+from service.db.files.in_use import files_in_use
 from service.db.files.incoming import IncomingFiles
 from service.db.files.uploads import expire_uploads, pending_uploads
 from service.db.ids import event_file_id, result_file_id
@@ -160,20 +170,12 @@ def _delete_expired(session: Session, file_ids: Collection[str]) -> None:
         .with_for_update(skip_locked=True)
     ).all()
     # A separate statement after the locks, so that it sees the jobs of transactions that held them before.
-    used = _used_files(session) if expired else frozenset()
+    used = set(session.scalars(files_in_use())) if expired else set()
     held = {id: held_of(session, id) for id in {row.project_id for row in expired}}
     for row in expired:
         if row.id not in used and not held[row.project_id].has_file(row.id):
             row.deleted_at = at
     session.flush()
-
-
-def _used_files(session: Session) -> frozenset[str]:
-    columns = (tables.Job.training_file, tables.Job.validation_file, tables.Job.general_file)
-    used = [select(column).where(tables.Job.status.in_(UNFINISHED)) for column in columns]
-    for imported in (tables.ModelImport.config_file, tables.ModelImport.weights_file):
-        used.append(select(imported).where(tables.ModelImport.status == "validating"))
-    return frozenset(session.scalars(union(*used)))
 
 
 def _end_resume_state(
@@ -307,7 +309,7 @@ def _states(job: tables.Job, forms: Mapping[str, str], *, is_held: bool) -> froz
     if job.resume_manifest_key is None:
         # Runners of earlier releases stored a state with each checkpoint.
         return frozenset(forms)
-    newest = _folder_of(job.resume_manifest_key)
+    newest = folder_of(job.resume_manifest_key)
     # Once the job has ended, the state is only needed for a checkpoint that another job can name, unless the
     # job is held.
     is_needed = is_held or newest in forms or not JobStatus(job.status).is_terminal
@@ -325,7 +327,7 @@ def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list
     )
     named: dict[str, list[tuple[str, str]]] = {}
     for job_id, manifest_key, form in [*session.execute(published), *session.execute(listed)]:
-        named.setdefault(job_id, []).append((_folder_of(manifest_key), form))
+        named.setdefault(job_id, []).append((folder_of(manifest_key), form))
     results = session.execute(
         select(tables.Attempt.job_id, tables.Attempt.result)
         .join(tables.Job, tables.Job.id == tables.Attempt.job_id)
@@ -337,7 +339,7 @@ def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list
     )
     for job_id, result in results:
         assert result is not None, "a job is published once its runner has finished"
-        named.setdefault(job_id, []).append((_folder_of(result["manifest_key"]), result["form"]))
+        named.setdefault(job_id, []).append((folder_of(result["manifest_key"]), result["form"]))
     return named
 
 
@@ -349,8 +351,4 @@ def _continued(session: Session) -> set[str]:
             tables.Job.status.in_(UNFINISHED), tables.Job.start_from.is_not(None)
         )
     )
-    return {_folder_of(key) for key in keys if key is not None}
-
-
-def _folder_of(manifest_key: str) -> str:
-    return manifest_key.rpartition("/")[0] + "/"
+    return {folder_of(key) for key in keys if key is not None}

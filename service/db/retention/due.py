@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true, union_all
 from sqlalchemy.orm import Session, aliased
 
 from cluster.contracts.jobs import JobStatus
+from cluster.storage.keys import folder_of
 from service.db import tables
+from service.db.files.in_use import files_in_use
 from service.db.retention.holds import Held
 from service.db.retention.rules import DAY_SECONDS, RetentionKind, Term
 from service.db.transitions import ENDED, UNFINISHED
@@ -38,20 +40,13 @@ class Due:
 def due_files(project_id: str, before: float, held: Held, *, of_jobs: bool) -> Select[tables.File]:
     """Those that jobs have made, or the others, without those that a job or an import still uses. Expired
     ones are not among them."""
-    uses = (_JOB.training_file, _JOB.validation_file, _JOB.general_file)
-    used = exists().where(_JOB.status.in_(UNFINISHED), or_(*(column == _FILE.id for column in uses)))
-    row = tables.ModelImport
-    imported = exists().where(
-        row.status == "validating", or_(row.config_file == _FILE.id, row.weights_file == _FILE.id)
-    )
     return select(_FILE).where(
         _FILE.project_id == project_id,
         _FILE.deleted_at.is_(None),
         _FILE.created_at <= before,
         or_(_FILE.expires_at.is_(None), _FILE.expires_at > before),
         _FILE.purpose == RESULTS if of_jobs else _FILE.purpose != RESULTS,
-        ~used,
-        ~imported,
+        _FILE.id.not_in(files_in_use()),
         _not_held(held, _FILE.id, held.files),
     )
 
@@ -66,20 +61,21 @@ def due_checkpoints(project_id: str, before: float, held: Held) -> Select[tables
         deletion.version > change.version,
         deletion.model.is_(None),
     )
-    needed = (
-        exists().where(change.model == _CHECKPOINT.model_name, ~is_alias_gone),
-        exists().where(tables.CheckpointPermission.checkpoint_id == _CHECKPOINT.id),
-        exists().where(
-            tables.Model.manifest_key == _CHECKPOINT.manifest_key, tables.Model.deleted_at.is_(None)
-        ),
-        exists().where(other.status.in_(UNFINISHED), other.start_from == _CHECKPOINT.manifest_key),
+    # Lists that the database makes once: what has no index is not looked for again for each checkpoint.
+    named = select(change.model).where(change.model.is_not(None), ~is_alias_gone)
+    published: Select[Any] = select(tables.Model.manifest_key).where(tables.Model.deleted_at.is_(None))
+    starts: Select[Any] = select(other.start_from).where(
+        other.status.in_(UNFINISHED), other.start_from.is_not(None)
     )
+    is_shared = exists().where(tables.CheckpointPermission.checkpoint_id == _CHECKPOINT.id)
     return (
         select(_CHECKPOINT)
         .join(_JOB, _JOB.id == _CHECKPOINT.job_id)
         .where(
             _ended(project_id, before),
-            *(~one for one in needed),
+            _CHECKPOINT.model_name.not_in(named),
+            _CHECKPOINT.manifest_key.not_in(union_all(published, starts)),
+            ~is_shared,
             _not_held(held, _CHECKPOINT.model_name, held.models),
             _not_held(held, _JOB.id, held.jobs),
         )
@@ -155,7 +151,7 @@ def _checkpoints(session: Session, project_id: str, before: float, held: Held, a
         due.with_only_columns(func.count(), func.min(_CHECKPOINT.created_at))
     ).one()
     keys = session.scalars(due.with_only_columns(_CHECKPOINT.manifest_key).limit(MAX_FOLDERS + 1))
-    return Due("checkpoints", count, 0, oldest, [_folder_of(key) for key in keys])
+    return Due("checkpoints", count, 0, oldest, [folder_of(key) for key in keys])
 
 
 def _resume_states(session: Session, project_id: str, before: float, held: Held, at: float) -> Due:
@@ -167,7 +163,7 @@ def _resume_states(session: Session, project_id: str, before: float, held: Held,
     )
     count, oldest = session.execute(due.with_only_columns(func.count(), func.min(_JOB.resume_saved_at))).one()
     keys = session.scalars(due.with_only_columns(_JOB.resume_manifest_key).limit(MAX_FOLDERS + 1))
-    return Due("resume_states", count, 0, oldest, [_folder_of(key) for key in keys if key is not None])
+    return Due("resume_states", count, 0, oldest, [folder_of(key) for key in keys if key is not None])
 
 
 def _exports(session: Session, project_id: str, before: float, held: Held, at: float) -> Due:
@@ -201,7 +197,3 @@ def _not_held(held: Held, column: Any, ids: frozenset[str]) -> ColumnElement[boo
     if held.is_whole:
         return ~true()
     return column.not_in(ids) if ids else true()
-
-
-def _folder_of(manifest_key: str) -> str:
-    return manifest_key.rpartition("/")[0] + "/"
